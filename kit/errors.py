@@ -1,0 +1,48 @@
+"""Every error a user can cause, on one page.
+
+An error says *what* is wrong with names and values; ``hint`` is a command or a key that can be pasted. The
+command line prints both and exits with 1; anything that is not a ``KitError`` is ours and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class KitError(Exception):
+    """A mistake that the user can correct.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong, with names and values, on one line.
+    hint : str
+        What to type or to change, empty where nothing helps.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class ConfigError(KitError):
+    """``kit.toml`` is missing, unreadable or says something that cannot be."""
+
+
+class DataError(KitError):
+    """The images, labels or predictions given cannot be used."""
+
+
+class StageError(KitError):
+    """A stage lacks what an earlier one should have written."""
+
+
+class TrainingError(KitError):
+    """A fold could not be trained."""
+
+
+class BundleError(KitError):
+    """A bundle cannot be built, proven or trusted."""
+
+
+class PlatformError(KitError):
+    """A platform refused, failed or did not answer."""
