@@ -1,0 +1,1 @@
+"""Cleaning: duplicates, contamination, doubtful images and labels, contact sheets."""

@@ -1,0 +1,77 @@
+"""Which of several identical pictures stays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.config.clean import CleanConfig
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What happens to one cluster: the rows that stay, and per row that goes the reason."""
+
+    stay: tuple[int, ...]
+    go: tuple[tuple[int, str], ...]
+    conflict: str
+
+
+def judge(
+    rows: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    config: CleanConfig,
+    pinned: frozenset[int],
+    class_sizes: NDArray[np.int64],
+) -> Verdict:
+    """Decide about the rows of one cluster of identical pictures.
+
+    Parameters
+    ----------
+    rows : (M,) int64
+        Ascending rows of the cluster.
+    labels : (N,) int64
+        Class of every row, -1 = unlabeled; an unlabeled copy conflicts with nobody.
+    pinned : frozenset of int
+        Rows a person wants to keep: they stay, and their labels win.
+    class_sizes : (C,) int64
+        Images per class, to break a tie between labels without looking at the order of the rows.
+    """
+    values, counts = np.unique(labels[rows][labels[rows] >= 0], return_counts=True)
+    conflict = len(values) > 1
+    allowed = _winners(values, counts, config, labels[[r for r in rows if r in pinned]], class_sizes)
+    stay: list[int] = []
+    go: list[tuple[int, str]] = []
+    for label in np.unique(labels[rows]):
+        same = [int(r) for r in rows if labels[r] == label]
+        kept = [r for r in same if r in pinned]
+        if label not in allowed and len(values) and (label >= 0 or not allowed):
+            reason = "conflicting-label"
+        elif config.exact == "drop-copies":
+            kept, reason = kept or ([] if label < 0 and len(values) else same[:1]), "exact-copy"
+        else:
+            kept, reason = same, ""
+        stay += kept
+        go += [(r, reason) for r in same if r not in kept]
+    told = ", ".join(f"label {v} x{c}" for v, c in zip(values, counts, strict=True)) if conflict else ""
+    return Verdict(tuple(sorted(stay)), tuple(sorted(go)), told)
+
+
+def _winners(
+    values: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    config: CleanConfig,
+    pinned: NDArray[np.int64],
+    class_sizes: NDArray[np.int64],
+) -> set[int]:
+    if len(values) < 2 or config.conflicting == "keep":
+        return {int(v) for v in values}
+    if (pinned >= 0).any():
+        return {int(v) for v in pinned if v >= 0}
+    if config.conflicting == "drop":
+        return set()
+    return {
+        max(zip(values, counts, strict=True), key=lambda vc: (vc[1], class_sizes[vc[0]], -vc[0]))[0].item()
+    }

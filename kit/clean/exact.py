@@ -1,0 +1,33 @@
+"""Identical pixels."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def picture_numbers(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Number the distinct pictures of an array.
+
+    Parameters
+    ----------
+    images : (N, H, W, 3) uint8
+        Decoded pixels; a memmap is read one image at a time.
+
+    Returns
+    -------
+    (N,) int64
+        Equal numbers exactly where all pixels are equal (128-bit BLAKE2b), counted from 0 by first row.
+    """
+    seen: dict[bytes, int] = {}
+    digests = (blake2b(image.tobytes(), digest_size=16).digest() for image in images)
+    return np.fromiter((seen.setdefault(digest, len(seen)) for digest in digests), np.int64, len(images))
+
+
+def clusters(numbers: NDArray[np.int64], rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Rows that share a number: one ascending array per number borne by two rows or more, by first row."""
+    order = np.argsort(numbers[rows], kind="stable")
+    parts = np.split(rows[order], np.flatnonzero(np.diff(numbers[rows][order])) + 1)
+    return sorted((part for part in parts if len(part) > 1), key=lambda part: int(part[0]))

@@ -1,0 +1,24 @@
+"""The ``[clean]`` section of ``kit.toml``."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from kit.config.base import Section
+
+
+class CleanConfig(Section):
+    """What happens to duplicated, contaminated and doubtful images; nothing is changed in the raw files."""
+
+    exact: Literal["drop-copies", "group", "keep"] = "drop-copies"
+    """Identical pixels under one label: keep one representative, keep all in one fold, or only list them."""
+
+    near: Literal["group", "drop-copies", "keep"] = "group"
+    """Flipped, turned, re-compressed, brighter, cropped copies: keep all in one fold, keep one, or only list."""
+
+    conflicting: Literal["majority", "drop", "keep"] = "majority"
+    """Identical pixels under several labels: keep the label most copies bear (then the commoner class), drop
+    the picture, or keep every label in one fold. Listed in every case."""
+
+    contamination: bool = True
+    """Drop, without a representative, pictures copied far more often than the rest or under many labels."""
