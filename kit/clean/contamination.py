@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # A handful of copies is a mishap of whoever collected the data; ten copies, five times what the other
-# duplicated pictures have, is not. Relative to the rest, so that a class over-sampled twenty times is left alone.
+# duplicated pictures have, is not. Relative to the rest: a class over-sampled twenty times is left alone.
 FEWEST_COPIES = 10
 TIMES_THE_REST = 5
 

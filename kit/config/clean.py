@@ -14,7 +14,7 @@ class CleanConfig(Section):
     """Identical pixels under one label: keep one representative, keep all in one fold, or only list them."""
 
     near: Literal["group", "drop-copies", "keep"] = "group"
-    """Flipped, turned, re-compressed, brighter, cropped copies: keep all in one fold, keep one, or only list."""
+    """Flipped, turned, re-compressed, brighter, cropped copies: all in one fold, keep one, or only list."""
 
     conflicting: Literal["majority", "drop", "keep"] = "majority"
     """Identical pixels under several labels: keep the label most copies bear (then the commoner class), drop
