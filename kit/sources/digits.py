@@ -1,0 +1,66 @@
+"""Handwritten digits: real pictures that come with scikit-learn, so always there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.datasets import load_digits
+
+from kit.errors import DataError
+
+SIDE = 8  # of the original pictures
+TEST_ROWS = 297
+
+
+@dataclass(frozen=True, eq=False)
+class Digits:
+    """The digits, split in two.
+
+    Attributes
+    ----------
+    images : (1500, S, S, 3) uint8
+    labels : (1500,) int64
+    classes : tuple of str
+        "0" to "9", in label order.
+    test_images : (297, S, S, 3) uint8
+    test_labels : (297,) int64
+        Hidden: only the local platform reads them.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    test_images: NDArray[np.uint8]
+    test_labels: NDArray[np.int64]
+
+
+def load(*, size: int = 32) -> Digits:
+    """Load scikit-learn's digits (Alpaydin and Kaynak 1998, test part), grey as three equal channels.
+
+    Parameters
+    ----------
+    size : int
+        Side in pixels, a multiple of 8; pixels are repeated.
+
+    Raises
+    ------
+    DataError
+        If ``size`` is not a positive multiple of 8.
+
+    Notes
+    -----
+    The last 297 rows are the hidden test: other writers than most of the rest, so harder than a random split.
+    """
+    if size < SIDE or size % SIDE:
+        raise DataError(f"digits: size = {size} is not a multiple of {SIDE}", "try 32")
+    grey, labels = load_digits(return_X_y=True)
+    # Ink from 0 to 16.
+    pixels = np.rint(grey * (255 / 16)).astype(np.uint8).reshape(-1, SIDE, SIDE, 1)
+    times = size // SIDE
+    images = pixels.repeat(times, axis=1).repeat(times, axis=2).repeat(3, axis=3)
+    labels = labels.astype(np.int64)
+    classes = tuple(str(digit) for digit in range(10))
+    train, test = slice(0, -TEST_ROWS), slice(-TEST_ROWS, None)
+    return Digits(images[train], labels[train], classes, images[test], labels[test])

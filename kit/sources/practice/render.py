@@ -1,0 +1,43 @@
+"""Pictures of any number of rows in bounded memory."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.sources.practice.draws import draw_cells, draw_scenes
+from kit.sources.practice.paint import paint
+
+# Rows painted at once: the layers of 20 cells of 64 px (3 MB) stay in a core's cache. Always whole blocks of the same
+# rows, so that a row's bytes cannot depend on how many rows there are.
+BLOCK = 20
+
+
+def render(
+    labels: NDArray[np.int64], scenes: NDArray[np.int64], size: int, seed: int, split: int, slides: range
+) -> NDArray[np.uint8]:
+    """Paint the cells of rows 0 to N - 1.
+
+    Parameters
+    ----------
+    labels : (N,) int64
+        Class of each cell.
+    scenes : (N,) int64
+        Which surroundings each cell lies in; usually its own row.
+    split : int
+        0 for training, 1 for the hidden test: other cells.
+    slides : range
+        The slides that were stained for this split.
+
+    Returns
+    -------
+    (N, size, size, 3) uint8
+    """
+    images = np.empty((len(labels), size, size, 3), np.uint8)
+    for start in range(0, len(labels), BLOCK):
+        rows = np.arange(start, start + BLOCK)
+        held = np.minimum(rows, len(labels) - 1)
+        cells, surroundings = draw_cells(seed, split, rows), draw_scenes(seed, split, scenes[held], size)
+        block = paint(labels[held], cells, surroundings, size, seed, slides)
+        images[start : start + BLOCK] = block[: len(labels) - start]
+    return images
