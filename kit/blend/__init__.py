@@ -1,0 +1,10 @@
+"""The ensemble: fitted on out-of-fold predictions, weighted only where weighting pays, scored out of fold.
+
+>>> blend = fit(proba, y, fold)          # proba (M, N, C) or (M, V, N, C)  # doctest: +SKIP
+>>> blend.apply(test_proba)              # doctest: +SKIP
+"""
+
+from kit.blend.blend import Blend, Candidate, Nested, fit
+from kit.blend.options import Options
+
+__all__ = ["Blend", "Candidate", "Nested", "Options", "fit"]

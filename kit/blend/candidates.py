@@ -1,0 +1,162 @@
+"""The candidates: functions from rows to one part of a blend, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from kit.blend.convex import convex_weights
+from kit.blend.greedy import greedy_weights
+from kit.blend.logit import fit_logit_pool
+from kit.blend.rows import Rows
+from kit.blend.temperature import fit_temperature
+from kit.blend.types import Array, Part
+from kit.runtime.pool import FLOOR
+
+RANK_LEVELS = 201
+SINGLE = ("mean", "temperature-mean-temperature", "centred, scale 0.3")
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A part and the certificates of its optimisation.
+
+    Attributes
+    ----------
+    part : dict
+        As in `kit.runtime.pool`.
+    gap : float
+        Duality gap of its convex weights, 0 where none were fitted.
+    bound : float
+        Bound on the suboptimality of its log-linear coefficients, 0 where none were fitted.
+    """
+
+    part: Part
+    gap: float = 0.0
+    bound: float = 0.0
+
+
+def linear_part(rows: Rows, weights: Array, *, temperatures: Array | None = None, final: float = 1.0) -> Part:
+    """Return the part of a linear pool between two temperatures."""
+    ones = np.ones(rows.members) if temperatures is None else temperatures
+    return {
+        "temperatures": ones.tolist(),
+        "weights": weights.tolist(),
+        "centre": 1.0 / final,
+        "slopes": [0.0] * rows.members,
+        "bias": [0.0] * rows.classes,
+    }
+
+
+def uniform(rows: Rows) -> Array:
+    """Return (M,) equal weights."""
+    return np.full(rows.members, 1.0 / rows.members)
+
+
+def mean(rows: Rows) -> Fitted:
+    """Plain mean."""
+    return Fitted(linear_part(rows, uniform(rows)))
+
+
+def calibrated_mean(rows: Rows) -> Fitted:
+    """Temperature each, mean, temperature (Rahaman & Thiery 2021)."""
+    return _finish(rows, "mean", uniform(rows))
+
+
+def best_single(rows: Rows) -> Fitted:
+    """The member with the lowest log loss after its temperature."""
+    best = int(np.log(rows.tempered_likelihoods).sum(axis=0).argmax())
+    return Fitted(linear_part(rows, np.eye(rows.members)[best], temperatures=rows.temperatures))
+
+
+def greedy(rows: Rows) -> Fitted:
+    """Greedy selection with replacement of tempered members, then a temperature."""
+    return _finish(rows, "greedy", greedy_weights(rows.tempered_likelihoods))
+
+
+def convex(rows: Rows, *, pseudo_rows: float) -> Fitted:
+    """Convex weights of the members as they are, shrunk towards equal ones."""
+    key = f"convex {pseudo_rows}"
+    fitted = convex_weights(rows.likelihoods, pseudo_rows=pseudo_rows * rows.members, start=rows.warm.get(key))
+    rows.warm[key] = fitted.weights
+    return Fitted(linear_part(rows, fitted.weights), gap=fitted.gap)
+
+
+def calibrated_convex(rows: Rows, *, pseudo_rows: float) -> Fitted:
+    """Temperature each, shrunk convex weights, temperature."""
+    key = f"calibrated convex {pseudo_rows}"
+    fitted = convex_weights(rows.tempered_likelihoods, pseudo_rows=pseudo_rows * rows.members, start=rows.warm.get(key))
+    rows.warm[key] = fitted.weights
+    return Fitted(_finish(rows, key, fitted.weights).part, gap=fitted.gap)
+
+
+def log_linear(rows: Rows, *, scale: float) -> Fitted:
+    """Log-linear pool with class bias, shrunk towards the geometric mean of the tempered members."""
+    equal = uniform(rows)
+    ridge = np.full(rows.members + rows.classes, scale**-2.0)
+    offset = np.tensordot(equal, rows.tempered_logs, 1)
+    key = f"log-linear {scale}"
+    pool = fit_logit_pool(rows.tempered_logs, offset, rows.y, ridge, rows.warm.get(key))
+    rows.warm[key] = pool.theta
+    part = linear_part(rows, equal, temperatures=rows.temperatures)
+    part |= {"centre": 0.0, "slopes": (equal + pool.slopes).tolist(), "bias": pool.bias.tolist()}
+    return Fitted(part, bound=pool.bound)
+
+
+def centred(rows: Rows, *, scale: float) -> Fitted:
+    """Pool centred on the mean of the tempered members, with a ridge on every departure from it."""
+    features = np.concatenate([rows.tempered_mean[None], rows.tempered_logs])
+    ridge = np.full(1 + rows.members + rows.classes, scale**-2.0)
+    key = f"centred {scale}"
+    pool = fit_logit_pool(features, rows.tempered_mean, rows.y, ridge, rows.warm.get(key))
+    rows.warm[key] = pool.theta
+    part = linear_part(rows, uniform(rows), temperatures=rows.temperatures)
+    part |= {"centre": 1.0 + pool.slopes[0], "slopes": pool.slopes[1:].tolist(), "bias": pool.bias.tolist()}
+    return Fitted(part, bound=pool.bound)
+
+
+def rank_average(rows: Rows) -> Fitted:
+    """Mean of the members' ranks among the fitted rows, class by class: for metrics that see order only."""
+    levels = np.linspace(0.0, 1.0, RANK_LEVELS)
+    tables = np.quantile(rows.proba, levels, axis=1).transpose(1, 2, 0)
+    return Fitted(linear_part(rows, uniform(rows)) | {"ranks": tables.tolist()})
+
+
+def _finish(rows: Rows, key: str, weights: Array) -> Fitted:
+    mixed = np.log(np.maximum(np.tensordot(weights, rows.tempered, 1), FLOOR))
+    start = float(rows.warm.get("final " + key, np.ones(1))[0])
+    final = fit_temperature(mixed, rows.y, start=start)
+    rows.warm["final " + key] = np.array([final])
+    return Fitted(linear_part(rows, weights, temperatures=rows.temperatures, final=final))
+
+
+Candidates = dict[str, Callable[[Rows], Fitted]]
+
+CANDIDATES: Candidates = {
+    "mean": mean,
+    "temperature-mean-temperature": calibrated_mean,
+    "best single": best_single,
+    "greedy": greedy,
+    "convex, prior 0": partial(convex, pseudo_rows=0.0),
+    "convex, prior 1": partial(convex, pseudo_rows=1.0),
+    "convex, prior 10": partial(convex, pseudo_rows=10.0),
+    "calibrated convex, prior 0": partial(calibrated_convex, pseudo_rows=0.0),
+    "calibrated convex, prior 1": partial(calibrated_convex, pseudo_rows=1.0),
+    "calibrated convex, prior 10": partial(calibrated_convex, pseudo_rows=10.0),
+    "log-linear, scale 0.1": partial(log_linear, scale=0.1),
+    "log-linear, scale 0.3": partial(log_linear, scale=0.3),
+    "log-linear, scale 1": partial(log_linear, scale=1.0),
+    "centred, scale 0.1": partial(centred, scale=0.1),
+    "centred, scale 0.3": partial(centred, scale=0.3),
+    "centred, scale 1": partial(centred, scale=1.0),
+}
+
+
+def candidates(metric: str, members: int) -> Candidates:
+    """Return the candidates for a metric: one member leaves nothing to weight, ranks serve the AUC alone."""
+    if members == 1:
+        return {name: CANDIDATES[name] for name in SINGLE}
+    return CANDIDATES | {"rank average": rank_average} if metric == "auc" else CANDIDATES

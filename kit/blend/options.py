@@ -1,0 +1,45 @@
+"""Names of what is blended, and limits on what may be shipped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything about a fit that is not numbers to fit.
+
+    Attributes
+    ----------
+    members, views, classes, rows : sequences of str, optional
+        Names used in notes, tables and errors; by default numbers. The first view is the identity.
+    max_members, max_views : int, optional
+    max_seconds_per_1000 : float, optional
+        Time to predict 1,000 images with all members that are kept, under all views that are kept.
+    max_bundle_mb : float, optional
+        Size of all members that are kept.
+    seconds_per_1000, mb : sequences of M floats, optional
+        What each member costs: seconds per 1,000 images and view, and megabytes.
+    """
+
+    members: Sequence[str] | None = None
+    views: Sequence[str] | None = None
+    classes: Sequence[str] | None = None
+    rows: Sequence[str] | None = None
+    max_members: int | None = None
+    max_views: int | None = None
+    max_seconds_per_1000: float | None = None
+    max_bundle_mb: float | None = None
+    seconds_per_1000: Sequence[float] | None = None
+    mb: Sequence[float] | None = None
+
+    def only(self, members: Sequence[int]) -> Options:
+        """Return the options for a selection of the members."""
+        seconds, mb = self.seconds_per_1000, self.mb
+        return replace(
+            self,
+            members=None,
+            seconds_per_1000=None if seconds is None else [seconds[m] for m in members],
+            mb=None if mb is None else [mb[m] for m in members],
+        )

@@ -1,0 +1,83 @@
+"""Limits on members, time and size: drop what costs least until the rest fits."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kit.blend.convex import convex_weights
+from kit.blend.options import Options
+from kit.blend.types import Array
+from kit.errors import DataError
+
+
+def keep_members(q: Array, views: int, options: Options) -> Array:
+    """Return the sorted indices of the members that the limits allow.
+
+    Members leave one by one: the one whose loss of log likelihood in the convex pool is least, per unit of what
+    is over the limit; the weights of the others are fitted again after each.
+
+    Parameters
+    ----------
+    q : (N, M) likelihoods of the true class
+    views : int
+        How many views each member predicts.
+    options : Options
+    """
+    kept = np.arange(q.shape[1])
+    costs = _costs(q.shape[1], views, options)
+    while any(cost[kept].sum() > limit + 1e-9 for cost, limit in costs):
+        if len(kept) == 1:
+            raise DataError("the limits leave no member", "raise max_seconds_per_1000, max_bundle_mb or max_members")
+        weights = convex_weights(q[:, kept], pseudo_rows=len(kept)).weights
+        kept = np.delete(kept, int(np.argmin(_losses(q[:, kept], weights) / _relief(costs, kept))))
+    return kept
+
+
+def keep_within_time(views: Array, options: Options) -> Array:
+    """Return view weights with the lightest views dropped until the fastest member alone meets the time limit."""
+    if options.max_seconds_per_1000 is None or options.seconds_per_1000 is None:
+        return views
+    affordable = int(options.max_seconds_per_1000 / max(min(options.seconds_per_1000), 1e-12))
+    views = views.copy()
+    while (views > 0).sum() > max(affordable, 1):
+        views[np.flatnonzero(views)[views[views > 0].argmin()]] = 0.0
+    kept: Array = views / views.sum()
+    return kept
+
+
+def _costs(members: int, views: int, options: Options) -> list[tuple[Array, float]]:
+    given = [
+        (np.ones(members), options.max_members, "max_members"),
+        (
+            _cost(options.seconds_per_1000, members) * views,
+            options.max_seconds_per_1000,
+            "max_seconds_per_1000",
+        ),
+        (_cost(options.mb, members), options.max_bundle_mb, "max_bundle_mb"),
+    ]
+    for cost, limit, name in given:
+        if limit is not None and np.isnan(cost).any():
+            raise DataError(f"{name} is {limit}, but not every member's cost is given", "give seconds_per_1000 and mb")
+    return [(cost, float(limit)) for cost, limit, _ in given if limit is not None]
+
+
+def _cost(given: object, members: int) -> Array:
+    return np.full(members, np.nan) if given is None else np.asarray(given, dtype=np.float64)
+
+
+def _losses(q: Array, weights: Array) -> Array:
+    """Return (M,) what the mean log likelihood loses with each member, the other weights scaled up."""
+    fit = q @ weights
+    rest = np.maximum(fit[:, None] - q * weights, 1e-300) / np.maximum(1.0 - weights, 1e-12)
+    losses: Array = np.maximum(np.log(fit)[:, None] - np.log(rest), -50.0).mean(axis=0)
+    return losses - min(float(losses.min()), 0.0) + 1e-9
+
+
+def _relief(costs: list[tuple[Array, float]], kept: Array) -> Array:
+    """Return how much of the excess each member would take away, each limit counted up to its excess."""
+    relief = np.full(len(kept), 1e-9)
+    for cost, limit in costs:
+        excess = cost[kept].sum() - limit
+        if excess > 0:
+            relief += np.minimum(cost[kept] / excess, 1.0)
+    return relief

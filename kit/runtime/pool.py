@@ -1,0 +1,147 @@
+"""Apply a fitted blend: members' probabilities in, the ensemble's probabilities out.
+
+NumPy only and Python 3.10, because this file travels inside the submission. Everything a fit can decide is a
+plain dictionary of floats, so that ``json.dump`` is all that stands between fitting and predicting::
+
+    {"views": [V floats],
+     "parts": [{"share": s, "temperatures": [M], "weights": [M], "centre": c, "slopes": [M], "bias": [C]}, ...],
+     "bias": [C]}
+
+Every pool of the literature is one of the parts ``softmax(c log sum_m w_m p_m + sum_m a_m log p_m + bias)``
+with ``p_m`` the member after its own temperature: the plain mean has ``w = 1/M, c = 1, a = 0``, a linear pool other
+``w``, a final temperature ``c = 1/T``, a log-linear pool ``c = 0``, the pool centred on the mean both terms.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Array = Any  # an array, or what NumPy takes for one
+
+FLOOR = 1e-7  # probabilities below it are taken for it: at 1e-4 a confident, right member would lose information
+
+
+def softmax(logits: Array) -> Array:
+    """Return probabilities along the last axis.
+
+    Parameters
+    ----------
+    logits : (..., C) array
+
+    Returns
+    -------
+    (..., C) array of the same floating type
+    """
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return shifted / shifted.sum(axis=-1, keepdims=True)
+
+
+def log_proba(proba: Array) -> Array:
+    """Return float64 log probabilities, floored at ``FLOOR`` and normalised again.
+
+    Parameters
+    ----------
+    proba : (..., C) array of probabilities
+    """
+    floored = np.maximum(np.asarray(proba, dtype=np.float64), FLOOR)
+    return np.log(floored / floored.sum(axis=-1, keepdims=True))
+
+
+def mix_views(views: Array, proba: Array) -> Array:
+    """Return members of shape (M, N, C): the weighted mean over the view axis, if there is one.
+
+    Parameters
+    ----------
+    views : (V,) weights that sum to one, or None
+    proba : (M, N, C) or (M, V, N, C) probabilities
+    """
+    proba = np.asarray(proba)
+    if proba.ndim == 3:
+        return proba
+    if views is None or len(views) != proba.shape[1]:
+        raise ValueError(f"{proba.shape[1]} views given, the blend has {0 if views is None else len(views)}")
+    used = [k for k, weight in enumerate(views) if weight > 0]
+    return sum(float(views[k]) * proba[:, k].astype(np.float64) for k in used)
+
+
+def ranks(tables: Array, proba: Array) -> Array:
+    """Return each probability's rank among the fitted ones, in [0, 1], normalised to sum to one in a row.
+
+    Parameters
+    ----------
+    tables : (M, C, Q) increasing quantiles of what each member said of each class
+    proba : (M, N, C) probabilities
+    """
+    grid = np.linspace(0.0, 1.0, np.shape(tables)[-1])
+    out = np.empty(proba.shape)
+    for m, table in enumerate(tables):
+        for c, quantiles in enumerate(table):
+            left = np.searchsorted(quantiles, proba[m, :, c], side="left")
+            right = np.searchsorted(quantiles, proba[m, :, c], side="right")
+            tied = (left + np.maximum(right - 1, left)) / 2.0 / (len(grid) - 1)
+            out[m, :, c] = np.where(right > left, tied, np.interp(proba[m, :, c], quantiles, grid))
+    return np.clip(out, FLOOR, 1.0)
+
+
+def apply_part(part: dict[str, Any], proba: Array, logs: Array = None) -> Array:
+    """Return the (N, C) probabilities of one part of a blend.
+
+    Parameters
+    ----------
+    part : dict as in the module's docstring
+    proba : (M, N, C) probabilities
+    logs : (M, N, C) array, optional
+        ``log_proba(proba)``, where the caller has it already.
+    """
+    if "ranks" in part:
+        logs = np.log(ranks(part["ranks"], proba))
+        mixed = np.tensordot(np.asarray(part["weights"]), np.exp(logs), 1)
+        return mixed / mixed.sum(axis=1, keepdims=True)
+    logs = log_proba(proba) if logs is None else logs
+    temperatures, slopes, weights = (np.asarray(part[key]) for key in ("temperatures", "slopes", "weights"))
+    pooled, sloped = np.flatnonzero(weights) if part["centre"] else (), np.flatnonzero(slopes)
+    out = np.zeros(logs.shape[1:]) + np.asarray(part["bias"])
+    for m in sloped:
+        out += slopes[m] / temperatures[m] * logs[m]
+    if len(pooled):
+        mixed = sum(weights[m] * tempered(logs[m], temperatures[m]) for m in pooled)
+        out += part["centre"] * np.log(np.maximum(mixed, FLOOR))
+    return softmax(out)
+
+
+def tempered(logs: Array, temperature: float) -> Array:
+    """Return ``softmax(logs / temperature)``."""
+    return np.exp(logs) if temperature == 1.0 else softmax(logs / temperature)
+
+
+def apply(params: dict[str, Any], proba: Array) -> Array:
+    """Return the blend's probabilities, (N, C) float64 whose rows sum to one.
+
+    Parameters
+    ----------
+    params : dict
+        What ``kit.blend.Blend.params`` holds, possibly after a round trip through JSON.
+    proba : (M, N, C) or (M, V, N, C) array
+        Probabilities of the members in the order they were fitted in; N may be anything, rows are independent.
+
+    Raises
+    ------
+    ValueError
+        The number of members, views or classes is not the fitted one.
+    """
+    members = mix_views(params.get("views"), proba)
+    expected = (len(params["parts"][0]["weights"]), len(params["parts"][0]["bias"]))
+    if (members.shape[0], members.shape[2]) != expected:
+        raise ValueError(f"(members, classes) is {(members.shape[0], members.shape[2])}, fitted were {expected}")
+    logs = log_proba(members)
+    out = sum(part["share"] * apply_part(part, members, logs) for part in params["parts"])
+    if any(params.get("bias", ())):
+        out = softmax(np.log(np.maximum(out, FLOOR)) + np.asarray(params["bias"]))
+    return out / out.sum(axis=1, keepdims=True)
+
+
+def from_logits(logits: Array) -> Array:
+    """Return (M, V, N, C) probabilities of members' logits (M, V, N, C), as ``apply`` wants them."""
+    return softmax(np.asarray(logits, dtype=np.float64))

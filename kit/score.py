@@ -1,0 +1,308 @@
+"""Metrics with a direction, and bootstrap errors of scores and of differences between scores.
+
+Every metric takes ``y`` (N,) class indices and ``proba`` (N, C). Bootstrapping the rows of a metric that sees them only
+through the confusion table is drawing tables from a multinomial, of a mean a weighted mean; neither needs the rows
+to be visited again, which makes thousands of resamples cheap. Rows are put in the order of their loss before any
+draw, so that an interval does not depend on the order in which rows or classes are listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+from scipy.stats import rankdata
+
+from kit.errors import DataError
+
+Array = NDArray[Any]
+FLOOR = 1e-15
+RESAMPLES = 2000
+ECE_BINS = 15
+
+
+def row_nll(y: Array, proba: Array) -> Array:
+    """Return (N,) log losses in nats."""
+    true = proba[np.arange(len(y)), y].astype(np.float64)
+    losses: Array = -np.log(np.clip(true / proba.sum(axis=1), FLOOR, 1.0))
+    return losses
+
+
+def row_brier(y: Array, proba: Array) -> Array:
+    """Return (N,) squared distances from the one-hot label, between 0 and 2."""
+    difference = proba.astype(np.float64)
+    difference[np.arange(len(y)), y] -= 1.0
+    losses: Array = np.einsum("nc,nc->n", difference, difference)
+    return losses
+
+
+def row_accuracy(y: Array, proba: Array) -> Array:
+    """Return (N,) ones where the arg max is right."""
+    right: Array = (proba.argmax(axis=1) == y).astype(np.float64)
+    return right
+
+
+def confusion(y: Array, proba: Array) -> Array:
+    """Return the (C, C) counts of true (first axis) and predicted class."""
+    classes = proba.shape[1]
+    flat = np.bincount(y * classes + proba.argmax(axis=1), minlength=classes * classes)
+    return flat.reshape(classes, classes).astype(np.float64)
+
+
+def _present_mean(values: Array, present: Array) -> Array:
+    mean: Array = np.where(present, values, 0.0).sum(axis=-1) / np.maximum(present.sum(axis=-1), 1)
+    return mean
+
+
+def _divide(a: Array, b: Array) -> Array:
+    return np.divide(a, b, out=np.zeros_like(a), where=b != 0)
+
+
+def table_macro_f1(tables: Array) -> Array:
+    """Macro F1 of (..., C, C) tables over the classes that occur as label or prediction."""
+    true, predicted = tables.sum(axis=-1), tables.sum(axis=-2)
+    hits = np.diagonal(tables, axis1=-2, axis2=-1)
+    return _present_mean(_divide(2.0 * hits, true + predicted), true + predicted > 0)
+
+
+def table_balanced_accuracy(tables: Array) -> Array:
+    """Mean recall of (..., C, C) tables over the classes that occur as label."""
+    true = tables.sum(axis=-1)
+    return _present_mean(_divide(np.diagonal(tables, axis1=-2, axis2=-1).copy(), true), true > 0)
+
+
+def table_qwk(tables: Array) -> Array:
+    """Cohen's kappa of (..., C, C) tables with quadratic weights; 0 where only one class occurs."""
+    index = np.arange(tables.shape[-1])
+    distance = (index[:, None] - index[None, :]) ** 2.0
+    chance = tables.sum(axis=-1)[..., :, None] * tables.sum(axis=-2)[..., None, :]
+    expected = (distance * chance).sum(axis=(-2, -1)) / tables.sum(axis=(-2, -1))
+    return np.where(expected > 0, 1.0 - _divide((distance * tables).sum(axis=(-2, -1)), expected), 0.0)
+
+
+def auc(y: Array, proba: Array) -> float:
+    """Area under the ROC curve, one class against the rest, mean over the classes with both kinds of rows."""
+    ranks = rankdata(proba, axis=0)
+    hot = np.eye(proba.shape[1], dtype=bool)[y]
+    positives, rows = hot.sum(axis=0), len(y)
+    present = (positives > 0) & (positives < rows)
+    if not present.any():
+        raise DataError(f"AUC needs rows of two classes; all {rows} rows are of class {y[0]}", "use metric = 'nll'")
+    areas = (np.where(hot, ranks, 0.0).sum(axis=0) - positives * (positives + 1) / 2)[present]
+    return float(np.mean(areas / (positives * (rows - positives))[present]))
+
+
+def ece(y: Array, proba: Array) -> float:
+    """Expected calibration error of the top class in ``ECE_BINS`` bins of equal mass (Naeini et al. 2015)."""
+    confidence, right = proba.max(axis=1), row_accuracy(y, proba)
+    order = np.lexsort((right, confidence))
+    parts = np.array_split(order, min(ECE_BINS, len(y)))
+    return float(sum(abs(confidence[p].sum() - right[p].sum()) for p in parts) / len(y))
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric.
+
+    Attributes
+    ----------
+    name : str
+    function : callable
+        ``(y, proba) -> float``.
+    greater_is_better : bool
+    needs_proba : bool
+        False where only the arg max of a row matters.
+    rows : callable or None
+        ``(y, proba) -> (N,)`` where the metric is the mean of row values.
+    table : callable or None
+        ``(B, C, C) -> (B,)`` where the metric is a function of the confusion table.
+    """
+
+    name: str
+    function: Callable[[Array, Array], float]
+    greater_is_better: bool
+    needs_proba: bool
+    rows: Callable[[Array, Array], Array] | None = None
+    table: Callable[[Array], Array] | None = None
+
+
+def _mean_metric(name: str, rows: Callable[[Array, Array], Array], greater: bool, needs_proba: bool) -> Metric:
+    return Metric(name, lambda y, proba: float(rows(y, proba).mean()), greater, needs_proba, rows=rows)
+
+
+def _table_metric(name: str, table: Callable[[Array], Array]) -> Metric:
+    return Metric(name, lambda y, proba: float(table(confusion(y, proba)[None])[0]), True, False, table=table)
+
+
+METRICS: dict[str, Metric] = {
+    "nll": _mean_metric("nll", row_nll, greater=False, needs_proba=True),
+    "brier": _mean_metric("brier", row_brier, greater=False, needs_proba=True),
+    "accuracy": _mean_metric("accuracy", row_accuracy, greater=True, needs_proba=False),
+    "macro_f1": _table_metric("macro_f1", table_macro_f1),
+    "balanced_accuracy": _table_metric("balanced_accuracy", table_balanced_accuracy),
+    "auc": Metric("auc", auc, greater_is_better=True, needs_proba=True),
+    "qwk": _table_metric("qwk", table_qwk),
+    "ece": Metric("ece", ece, greater_is_better=False, needs_proba=True),
+}
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A score, its bootstrap interval and standard error."""
+
+    score: float
+    low: float
+    high: float
+    se: float
+
+
+def lookup(metric: str) -> Metric:
+    """Return the metric of that name.
+
+    Raises
+    ------
+    DataError
+        There is none.
+    """
+    if metric not in METRICS:
+        raise DataError(f"unknown metric `{metric}`", f"use one of {', '.join(METRICS)}")
+    return METRICS[metric]
+
+
+def score(metric: str, y: Array, proba: Array) -> float:
+    """Return the score of (N, C) probabilities for (N,) class indices.
+
+    Raises
+    ------
+    DataError
+        The metric is unknown, there are no rows, or a label is outside ``0 .. C - 1``.
+    """
+    y, proba = _checked(y, proba)
+    return lookup(metric).function(y, proba)
+
+
+def interval(
+    metric: str, y: Array, proba: Array, *, seed: int, level: float = 0.95, resamples: int = RESAMPLES
+) -> Interval:
+    """Return a score with its bias-corrected and accelerated bootstrap interval over rows (Efron 1987).
+
+    Parameters
+    ----------
+    metric : str
+    y : (N,) class indices
+    proba : (N, C) probabilities
+    seed : int
+    level : float
+        Coverage aimed at.
+    resamples : int
+    """
+    y, proba = _ordered(*_checked(y, proba))
+    chosen = lookup(metric)
+    point = chosen.function(y, proba)
+    draws = resample(chosen, y, [proba], np.random.default_rng(seed), resamples)[0]
+    low, high = _bca(point, draws, _acceleration(chosen, y, proba), level)
+    return Interval(point, low, high, float(draws.std(ddof=1)))
+
+
+def difference(
+    metric: str,
+    y: Array,
+    proba: Array,
+    other: Array,
+    *,
+    seed: int,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+) -> Interval:
+    """Return ``score(proba) - score(other)`` on the same rows, with its paired bootstrap interval (percentiles)."""
+    y, proba, other = _ordered(*_checked(y, proba), _checked(y, other)[1])
+    chosen = lookup(metric)
+    draws = resample(chosen, y, [proba, other], np.random.default_rng(seed), resamples)
+    gain = draws[0] - draws[1]
+    low, high = np.quantile(gain, [(1 - level) / 2, (1 + level) / 2])
+    point = chosen.function(y, proba) - chosen.function(y, other)
+    return Interval(point, float(low), float(high), float(gain.std(ddof=1)))
+
+
+def resample(metric: Metric, y: Array, probas: list[Array], rng: np.random.Generator, resamples: int) -> Array:
+    """Return the (P, B) scores of P sets of predictions on B common resamples of the rows."""
+    if metric.rows is not None:
+        return _resample_rows(np.stack([metric.rows(y, p) for p in probas]), rng, resamples)
+    if metric.table is not None:
+        return _resample_tables(metric.table, y, probas, rng, resamples)
+    picks = (rng.integers(len(y), size=len(y)) for _ in range(resamples // 4))
+    return np.array([[_defined(metric, y[i], p[i]) for p in probas] for i in picks]).T
+
+
+def _resample_rows(values: Array, rng: np.random.Generator, resamples: int) -> Array:
+    """Rows that agree in all values are drawn together, in blocks that bound the memory."""
+    distinct, counts = np.unique(values, axis=1, return_counts=True)
+    rows, draws = values.shape[1], np.empty((len(values), resamples))
+    block = max(1, 2_000_000 // len(counts))
+    for start in range(0, resamples, block):
+        size = min(block, resamples - start)
+        times = rng.multinomial(rows, counts / rows, size=size)
+        draws[:, start : start + size] = distinct @ times.T / rows
+    return draws
+
+
+def _resample_tables(
+    table: Callable[[Array], Array], y: Array, probas: list[Array], rng: np.random.Generator, resamples: int
+) -> Array:
+    classes, rows = probas[0].shape[1], len(y)
+    cells = np.stack([y, *(p.argmax(axis=1) for p in probas)])
+    distinct, counts = np.unique(cells, axis=1, return_counts=True)
+    times = rng.multinomial(rows, counts / rows, size=resamples).astype(np.float64)
+    draws = []
+    for predicted in distinct[1:]:
+        place = np.eye(classes * classes)[distinct[0] * classes + predicted]
+        draws.append(table((times @ place).reshape(resamples, classes, classes)))
+    return np.stack(draws)
+
+
+def _defined(metric: Metric, y: Array, proba: Array) -> float:
+    """Score a resample; one that by chance holds a single class is worth what guessing is."""
+    return 0.5 if metric.name == "auc" and (y == y[0]).all() else metric.function(y, proba)
+
+
+def _acceleration(metric: Metric, y: Array, proba: Array) -> float:
+    """Return a sixth of the skewness of the jackknife values, zero where those would cost a pass per row."""
+    if metric.rows is not None:
+        values = metric.rows(y, proba)
+    elif metric.table is not None:
+        counts, classes = confusion(y, proba), proba.shape[1]
+        cells = np.flatnonzero(counts)
+        without = counts[None] - np.eye(classes * classes)[cells].reshape(-1, classes, classes)
+        values = -np.repeat(metric.table(without), counts.ravel()[cells].astype(int))
+    else:
+        return 0.0
+    centred = values - values.mean()
+    spread = float(np.sum(centred**2))
+    return float(np.sum(centred**3) / (6.0 * spread**1.5)) if spread > 0 else 0.0
+
+
+def _bca(point: float, draws: Array, acceleration: float, level: float) -> tuple[float, float]:
+    below = np.mean(draws < point) + 0.5 * np.mean(draws == point)
+    bias = float(ndtri(np.clip(below, 1e-3, 1 - 1e-3)))
+    z = bias + ndtri(np.array([(1 - level) / 2, (1 + level) / 2]))
+    low, high = np.quantile(draws, ndtr(bias + z / (1 - acceleration * z)))
+    return float(min(low, point)), float(max(high, point))
+
+
+def _checked(y: Array, proba: Array) -> tuple[Array, Array]:
+    y, proba = np.asarray(y), np.asarray(proba)
+    if len(y) == 0 or proba.ndim != 2 or len(proba) != len(y):
+        raise DataError(f"{len(y)} labels and predictions of shape {proba.shape}: expected (N, C) with N > 0")
+    outside = np.flatnonzero((y < 0) | (y >= proba.shape[1]))
+    if len(outside):
+        raise DataError(f"row {outside[0]}: label {y[outside[0]]} is not one of the {proba.shape[1]} classes")
+    return y.astype(np.int64), proba
+
+
+def _ordered(y: Array, *probas: Array) -> tuple[Array, ...]:
+    order = np.lexsort([row_nll(y, p) for p in probas[::-1]])
+    return (y[order], *(p[order] for p in probas))
