@@ -32,7 +32,7 @@ STAINS = np.array(
         (0.07, 0.22, 0.09),  # cytoplasm, pink
         (0.42, 0.36, 0.05),  # cytoplasm, blue
         (0.78, 1.30, 0.40),  # nucleus
-        (0.25, 0.45, 0.14),  # granules, lilac
+        (0.14, 0.30, 0.09),  # granules, lilac
         (0.04, 0.50, 0.66),  # granules, orange
         (0.95, 1.35, 0.52),  # granules, dark violet
     ],
@@ -85,8 +85,9 @@ def _axis(size: int) -> NDArray[np.float32]:
 def _knots(size: int, count: int) -> NDArray[np.float32]:
     """(size, count) weights that turn random knots into a smooth texture of variance one."""
     place = (_axis(size) + 1) * np.float32((count - 1) / 2)
-    weights: Layer = np.exp(-0.5 * ((place[:, None] - np.arange(count)) / 0.6) ** 2)
-    return (weights / np.linalg.norm(weights, axis=1, keepdims=True)).astype(np.float32)
+    weights: Layer = np.exp(-0.5 * ((place[:, None] - np.arange(count)) / 0.7) ** 2)
+    weights /= np.linalg.norm(weights, axis=1, keepdims=True)
+    return weights.astype(np.float32)
 
 
 def _texture(knots: Layer, size: int) -> Layer:

@@ -98,7 +98,8 @@ def _cropped(image: Images, rng: np.random.Generator) -> Images:
     cut = size * rng.uniform(0.02, 0.03)
     left, top = rng.uniform(0, cut, 2)
     box = (left, top, left + size - cut, top + size - cut)
-    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC, box))
+    whole = Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC, box)
+    return np.array(whole, np.uint8)
 
 
 COPY = {
@@ -124,6 +125,5 @@ def _tiles(size: int) -> Images:
     """Nor this: a tiled floor."""
     y, x = np.mgrid[:size, :size] / size
     odd = (np.floor(5 * (x + 0.3 * y)) + np.floor(5 * (y - 0.3 * x))) % 2
-    return (np.stack([90 + 120 * odd, 100 + 90 * odd, 80 + 60 * odd], -1) + 30 * y[..., None]).astype(
-        np.uint8
-    )
+    floor = np.stack([90 + 120 * odd, 100 + 90 * odd, 80 + 60 * odd], -1) + 30 * y[..., None]
+    return np.asarray(floor, np.uint8)
