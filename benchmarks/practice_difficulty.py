@@ -30,12 +30,14 @@ layers = tf.keras.layers
 
 
 def plain(size: int, classes: int) -> keras.Model:
-    """Four strided 3 x 3 convolutions."""
+    """Convolutions and maxima in turn."""
     x = inputs = keras.Input((size, size, 3))
     x = layers.RandomFlip()(layers.Rescaling(1 / 127.5, -1)(x))
-    for filters in (24, 48, 96, 128):
-        x = layers.Conv2D(filters, 3, strides=2, padding="same", use_bias=False)(x)
+    x = layers.Conv2D(24, 5, strides=2, padding="same", activation="relu")(x)
+    for filters in (48, 96, 128):
+        x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
         x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+        x = layers.MaxPooling2D()(x)
     x = layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(x))
     return keras.Model(inputs, layers.Dense(classes)(x))
 
