@@ -14,7 +14,7 @@ LABELS, CELL, SCENE, SLIDE, PLANT, DEGRADE, TEST = range(7)
 
 SCENE_NUMBERS = 48
 CELL_NUMBERS = 40
-COARSE, FINE, SMOOTH = 26, 44, 7  # knots of the random textures along an image's side
+COARSE, FINE, SMOOTH = 36, 60, 7  # knots of the random textures along an image's side
 
 
 def generator(seed: int, *path: int) -> np.random.Generator:

@@ -128,15 +128,15 @@ def _red_cells(dice: Dice, size: int) -> Layer:
     )
     angle = turn + dice.between(-0.5, 0.5, RED_CELLS)
     # A red cell that would lie in the picture's middle is sent out of it: the white cell lies on plasma.
-    far = dice.between(0.78, 1.75, RED_CELLS)
-    radius = dice.between(0.34, 0.42) * dice.between(0.88, 1.12, RED_CELLS)
+    far = dice.between(0.76, 1.6, RED_CELLS)
+    radius = dice.between(0.30, 0.38) * dice.between(0.88, 1.12, RED_CELLS)
     flat = dice.between(0.9, 1.1, RED_CELLS)
     across = ((axis - (far * np.cos(angle))[..., None]) / (radius * flat)[..., None]) ** 2
     down = ((axis - (far * np.sin(angle))[..., None]) / (radius / flat)[..., None]) ** 2
     nearest = across[:, 0, None, :] + down[:, 0, :, None]
     for k in range(1, RED_CELLS):
         np.minimum(nearest, across[:, k, None, :] + down[:, k, :, None], out=nearest)
-    pale = np.clip(1 - nearest * np.float32(1.8), 0, 1) * dice.between(0.1, 0.55)[:, :, None]
+    pale = np.clip(np.float32(1.15) - nearest * np.float32(1.9), 0, 1) * dice.between(0.15, 0.75)[:, :, None]
     red: Layer = np.clip((np.float32(1.08) - nearest) * 5, 0, 1)
     red *= 1 - pale
     return red
@@ -168,7 +168,7 @@ def _body(trait: dict[str, Layer], dice: Dice, centre: Layer, smooth: Layer, siz
     reach = trait["ruffle"][:, 0] * radius * 2
     x, y = centre[:, :1] + reach * np.cos(angle), centre[:, 1:] + reach * np.sin(angle)
     blobs = _blobs(x, y, radius * (1 - trait["ruffle"][:, 0]), size, edge=8)
-    return _mask(blobs * (1 + trait["ruffle"] * 3 * smooth) ** 2)
+    return _mask(blobs * np.maximum(1 + trait["ruffle"] * 3 * smooth, np.float32(0.3)) ** 2)
 
 
 def _nucleus(trait: dict[str, Layer], dice: Dice, centre: Layer, smooth: Layer, size: int) -> Layer:
