@@ -72,8 +72,9 @@ def make(*, n: int = 1600, size: int = 64, seed: int = 0) -> Practice:
 
     Notes
     -----
-    The same bytes on every call. A row's picture and label depend on ``seed`` and the row alone, but for the rows in
-    ``planted``, which also depend on ``n``. Memory is that of the result and a few megabytes.
+    The same bytes on every call on one platform. A row's picture and label depend on ``seed`` and the row alone,
+    but for the rows in ``planted``, which also depend on ``n``. Memory is that of the result and some 20 MB at
+    64 px.
     """
     _check(n, size, seed)
     labels, scenes = labels_of(np.arange(n), TRAIN_SHARES, seed, TRAIN), np.arange(n)

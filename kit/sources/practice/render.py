@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from kit.sources.practice.draws import draw_cells, draw_scenes
 from kit.sources.practice.paint import paint
@@ -34,10 +35,12 @@ def render(
     (N, size, size, 3) uint8
     """
     images = np.empty((len(labels), size, size, 3), np.uint8)
-    for start in range(0, len(labels), BLOCK):
-        rows = np.arange(start, start + BLOCK)
-        held = np.minimum(rows, len(labels) - 1)
-        cells, surroundings = draw_cells(seed, split, rows), draw_scenes(seed, split, scenes[held], size)
-        block = paint(labels[held], cells, surroundings, size, seed, slides)
-        images[start : start + BLOCK] = block[: len(labels) - start]
+    # Matrices this small gain nothing from threads, and on a busy machine waiting for them costs tenfold.
+    with threadpool_limits(1, user_api="blas"):
+        for start in range(0, len(labels), BLOCK):
+            rows = np.arange(start, start + BLOCK)
+            held = np.minimum(rows, len(labels) - 1)
+            cells, surroundings = draw_cells(seed, split, rows), draw_scenes(seed, split, scenes[held], size)
+            block = paint(labels[held], cells, surroundings, size, seed, slides)
+            images[start : start + BLOCK] = block[: len(labels) - start]
     return images
