@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,3 +76,35 @@ def _winners(
     return {
         max(zip(values, counts, strict=True), key=lambda vc: (vc[1], class_sizes[vc[0]], -vc[0]))[0].item()
     }
+
+
+def spare(pairs: NDArray[np.int64], rank: Callable[[int], tuple[bool, bytes]]) -> dict[int, int]:
+    """Choose pictures that can go because a direct copy of each stays.
+
+    Parameters
+    ----------
+    pairs : (P, 2) int64
+        Rows that are near copies of each other; that is not transitive.
+    rank : callable
+        Whether a row may go at all, and its content, to break ties without looking at the order of the rows.
+
+    Returns
+    -------
+    dict of int to int
+        Row that goes to the pair with one that stays. No two that stay are a pair (a greedy maximal independent
+        set, those with most copies first), so that a second call finds nothing.
+    """
+    partners: dict[int, dict[int, int]] = {}
+    for place, (one, other) in enumerate(pairs.tolist()):
+        partners.setdefault(one, {})[other] = place
+        partners.setdefault(other, {})[one] = place
+    going: dict[int, int] = {}
+
+    def key(row: int) -> tuple[bool, int, bytes]:
+        free, content = rank(row)
+        return free, -len(partners[row]), content
+
+    for row in sorted(partners, key=key):
+        if row not in going:
+            going.update({other: place for other, place in partners[row].items() if other not in going})
+    return going

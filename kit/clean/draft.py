@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from kit.clean.exact import picture_numbers
 from kit.clean.finding import Finding
+from kit.config.clean import CleanConfig
 
 
 class Draft:
@@ -17,14 +19,23 @@ class Draft:
 
     Parameters
     ----------
-    n : int
-        Raw images.
+    images : (N, H, W, 3) uint8
+    labels : (N,) int64
+    config : CleanConfig
     overrides : mapping of int to str
         Row to ``"keep"`` or ``"drop"``: a person's word, which goes before every rule.
     """
 
-    def __init__(self, n: int, overrides: Mapping[int, str]) -> None:
-        self.alive = np.ones(n, bool)
+    def __init__(
+        self,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.int64],
+        config: CleanConfig,
+        overrides: Mapping[int, str],
+    ) -> None:
+        self.images, self.labels, self.config = images, labels, config
+        self.numbers = picture_numbers(images)
+        self.alive = np.ones(len(images), bool)
         self.dropped: list[Finding] = []
         self.noted: list[Finding] = []
         self.pinned = frozenset(row for row, action in overrides.items() if action == "keep")
@@ -36,6 +47,12 @@ class Draft:
     def rows(self) -> NDArray[np.int64]:
         """The rows still in, ascending."""
         return np.flatnonzero(self.alive)
+
+    @property
+    def pictures(self) -> NDArray[np.int64]:
+        """The first row still in of every distinct picture, ascending."""
+        rows = self.rows
+        return np.sort(rows[np.unique(self.numbers[rows], return_index=True)[1]])
 
     def drop(self, finding: Finding) -> None:
         """Take a row out, unless a person pinned it: then the finding is only noted."""
@@ -52,6 +69,16 @@ class Draft:
     def link(self, pairs: Iterable[tuple[int, int]]) -> None:
         """Say that the rows of each pair must share a fold."""
         self._links.extend(pairs)
+
+    def link_pictures(self, pairs: Iterable[tuple[int, int]]) -> None:
+        """Say that all rows in with the pictures of each pair must share a fold."""
+        pairs = list(pairs)
+        self.link(pairs)
+        rows = self.rows
+        first = dict(zip(self.numbers[self.pictures].tolist(), self.pictures.tolist(), strict=True))
+        met = {self.numbers[row] for pair in pairs for row in pair}
+        same = rows[np.isin(self.numbers[rows], list(met))].tolist()
+        self.link((first[self.numbers[row]], row) for row in same)
 
     def groups(self) -> NDArray[np.int64]:
         """Number the connected components of the rows still in, (K,) int64, by first row."""

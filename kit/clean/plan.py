@@ -8,11 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.clean.contamination import contaminated
-from kit.clean.copies import judge
 from kit.clean.draft import Draft
-from kit.clean.exact import clusters, picture_numbers
 from kit.clean.finding import Finding
+from kit.clean.steps import STEPS
 from kit.config.clean import CleanConfig
 from kit.errors import DataError
 
@@ -78,11 +76,11 @@ def plan(
     the rows changes neither which pictures are kept under which labels nor which belong together.
     """
     _check(images, labels, overrides or {})
-    draft = Draft(len(images), overrides or {})
+    draft = Draft(images, labels, config, overrides or {})
     for name, step in STEPS.items():
         if on_step is not None:
             on_step(name)
-        step(images, labels, config, draft)
+        step(draft)
     dropped = tuple(sorted(draft.dropped, key=_by_row))
     return Plan(draft.rows, draft.groups(), dropped, tuple(sorted(draft.noted, key=_by_row)))
 
@@ -101,40 +99,3 @@ def _check(images: NDArray[np.uint8], labels: NDArray[np.int64], overrides: Mapp
             raise DataError(
                 f"row {row} of {len(images)} cannot be overridden with `{action}`", "use keep or drop"
             )
-
-
-def _duplicates(
-    images: NDArray[np.uint8], labels: NDArray[np.int64], config: CleanConfig, draft: Draft
-) -> None:
-    numbers = picture_numbers(images)
-    if config.contamination:
-        _drop_contamination(clusters(numbers, draft.rows), labels, draft)
-    class_sizes = np.bincount(labels[draft.alive & (labels >= 0)], minlength=int(labels.max(initial=0)) + 1)
-    for rows in clusters(numbers, draft.rows):
-        verdict = judge(rows, labels, config, draft.pinned, class_sizes)
-        twin = _twin_of(verdict.stay, rows)
-        for row, reason in verdict.go:
-            draft.drop(Finding(row, reason, twin(row), verdict.conflict))
-        reason = "conflicting-label" if verdict.conflict else "exact-copy"
-        if verdict.conflict or len(verdict.stay) > 1:
-            draft.note(Finding(r, reason, _twin_of((), rows)(r), verdict.conflict) for r in verdict.stay)
-        if config.exact != "keep" or verdict.conflict:
-            draft.link((verdict.stay[0], row) for row in verdict.stay[1:])
-
-
-def _drop_contamination(found: list[NDArray[np.int64]], labels: NDArray[np.int64], draft: Draft) -> None:
-    for rows, evidence in contaminated(found, labels):
-        twin = _twin_of((), rows)
-        for row in rows.tolist():
-            draft.drop(Finding(row, "contamination", twin(row), evidence))
-
-
-def _twin_of(stay: tuple[int, ...], rows: NDArray[np.int64]) -> Callable[[int], int]:
-    """The row to name as evidence: the first that stays, else the first other row of the cluster."""
-    first, second = int(rows[0]), int(rows[1])
-    return lambda row: stay[0] if stay else second if row == first else first
-
-
-STEPS: dict[str, Callable[[NDArray[np.uint8], NDArray[np.int64], CleanConfig, Draft], None]] = {
-    "duplicates": _duplicates,
-}

@@ -22,3 +22,6 @@ class CleanConfig(Section):
 
     contamination: bool = True
     """Drop, without a representative, pictures copied far more often than the rest or under many labels."""
+
+    background: Literal["group", "keep"] = "group"
+    """Different pictures on one identical background: keep all in one fold, or only list them."""

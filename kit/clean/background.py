@@ -1,0 +1,90 @@
+"""One background under many different pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.clean.align import detail
+from kit.clean.draft import components
+from kit.clean.hamming import within
+from kit.clean.hashes import grey
+
+SIDE = 32
+FRAME = 4
+BLOCK = 1024
+# Frames of the practice pictures that lie on one background correlate by 0.98, frames of different ones by at most
+# 0.69 (blood cells: 0.6); 10 of 64 signs is where two frames that correlate by 0.88 are on average.
+ALIKE = 0.85
+RADIUS = 10
+# Fine detail of less than one grey level: an empty background proves nothing.
+PLAIN = 1.0
+FEWEST = 5
+# With the mean frame of a set, free of what reaches into single frames, less is enough: practice pictures on the
+# set's background reach 0.8, others stay below 0.65.
+LIKE_THE_MEAN = 0.75
+
+
+def shared_backgrounds(
+    images: NDArray[np.uint8], rows: NDArray[np.int64], seed: int = 0
+) -> list[NDArray[np.int64]]:
+    """Find the sets of pictures whose outer frame shows the same fine detail.
+
+    Parameters
+    ----------
+    images : (N, H, W, 3) uint8
+        An array or a memmap, read in blocks.
+    rows : (K,) int64
+        The rows to compare: no identical pictures.
+    seed : int
+        Of the random directions of the hash.
+
+    Returns
+    -------
+    list of (M,) int64
+        Ascending rows of each set of at least five, by first row.
+
+    Notes
+    -----
+    Pairs are found by the signs of 64 random projections (Charikar 2002) and verified by correlation. Connected
+    components of at least five give a mean frame, and each picture joins the mean frame most like its own.
+    """
+    frames, strength = _frames(images, rows)
+    firm = np.flatnonzero(strength >= PLAIN)
+    if len(firm) < FEWEST:
+        return []
+    frames = frames[firm]
+    directions = np.random.default_rng(seed).standard_normal((frames.shape[1], 64)).astype(np.float32)
+    words = np.packbits(frames @ directions > 0, axis=1).view(">u8")[:, 0].astype(np.uint64)
+
+    def wanted(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.bool_]:
+        alike = one < other
+        alike[alike] = np.einsum("pk,pk->p", frames[one[alike]], frames[other[alike]]) >= ALIKE
+        return alike
+
+    pairs = np.stack(within(words, words, RADIUS, wanted), axis=1)
+    sets = components(pairs, len(firm))
+    large = np.flatnonzero(np.bincount(sets) >= FEWEST)
+    if not len(large):
+        return []
+    means = np.stack([frames[sets == number].mean(axis=0) for number in large])
+    likeness = frames @ (means / np.linalg.norm(means, axis=1, keepdims=True)).T
+    nearest = np.where(likeness.max(axis=1) >= LIKE_THE_MEAN, likeness.argmax(axis=1), -1)
+    found = [rows[firm[nearest == place]] for place in range(len(large))]
+    return sorted((part for part in found if len(part) >= FEWEST), key=lambda part: int(part[0]))
+
+
+def _frames(
+    images: NDArray[np.uint8], rows: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Detail of the outer frame, centred and scaled to length one (K, P), and its standard deviation (K,)."""
+    outer = np.ones((SIDE, SIDE), bool)
+    outer[FRAME:-FRAME, FRAME:-FRAME] = False
+    found = np.empty((len(rows), outer.sum()), np.float32)
+    for start in range(0, len(rows), BLOCK):
+        block = slice(start, start + BLOCK)
+        found[block] = detail(grey(images[rows[block]], SIDE))[:, outer]
+    found -= found.mean(axis=1, keepdims=True)
+    strength = np.asarray(found.std(axis=1), np.float32)
+    found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-6)
+    return found, strength

@@ -1,0 +1,204 @@
+"""Near copies of photographs-like pictures are found, different pictures are not."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageEnhance
+
+from kit.clean.background import shared_backgrounds
+from kit.clean.hashes import FORMS, dihedral
+from kit.clean.near import near_copies
+from kit.clean.plan import plan
+from kit.config.clean import CleanConfig
+from kit.sources.practice import make
+
+
+def jpeg(image, quality):
+    with io.BytesIO() as file:
+        image.save(file, "JPEG", quality=quality)
+        return Image.open(io.BytesIO(file.getvalue())).convert("RGB")
+
+
+def crop(image, left, top, right, bottom):
+    box = (left, top, image.width - right, image.height - bottom)
+    return image.crop(box).resize(image.size, Image.BICUBIC)
+
+
+def shift(image, across, down):
+    return Image.fromarray(np.roll(np.asarray(image), (down, across), (0, 1)))
+
+
+CHANGES = {
+    "jpeg 60": lambda image: jpeg(image, 60),
+    "jpeg 90": lambda image: jpeg(image, 90),
+    "darker": lambda image: ImageEnhance.Brightness(image).enhance(0.7),
+    "brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.15),
+    "contrast": lambda image: ImageEnhance.Contrast(image).enhance(0.6),
+    "crop of 2 px all round": lambda image: crop(image, 2, 2, 2, 2),
+    "crop of 2 px in a corner": lambda image: crop(image, 2, 2, 0, 0),
+    "shift": lambda image: shift(image, 1, -1),
+    "mirrored jpeg": lambda image: jpeg(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), 75),
+    "turned crop": lambda image: crop(image.transpose(Image.Transpose.ROTATE_90), 1, 1, 1, 1),
+}
+
+
+@pytest.fixture(scope="module")
+def cells():
+    practice = make(n=400, size=96, seed=3)
+    changed = {row for row, _, _ in practice.planted}
+    return practice.images[[row for row in range(400) if row not in changed]]
+
+
+def pairs_of(images):
+    return set(map(tuple, near_copies(images, np.arange(len(images))).pairs.tolist()))
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_changed_copy_is_found_and_nothing_else(name, cells):
+    originals = cells[:150]
+    copies = np.stack([np.asarray(CHANGES[name](Image.fromarray(image))) for image in originals[:20]])
+    found = pairs_of(np.concatenate([originals, copies]))
+    expected = {(row, 150 + row) for row in range(20)}
+    assert found <= expected
+    assert len(found) >= 19
+
+
+@pytest.mark.parametrize("form", range(1, 8))
+def test_every_flip_and_turn_is_found_and_named(form, cells):
+    picture = cells[:1]
+    moved = dihedral(picture.transpose(0, 3, 1, 2), form).transpose(0, 2, 3, 1)
+    found = near_copies(np.concatenate([picture, moved, cells[1:20]]), np.arange(21))
+    assert found.pairs.tolist() == [[0, 1]]
+    inverse = {5: 6, 6: 5}.get(form, form)
+    assert found.form[0] in (form, inverse)
+    assert FORMS[found.form[0]] in found.told(0)
+
+
+def test_different_pictures_are_no_copies(cells):
+    assert pairs_of(cells) == set()
+
+
+def test_only_the_rows_asked_for_are_compared(cells):
+    images = np.concatenate([cells[:10], cells[:10, :, ::-1]])
+    assert near_copies(images, np.array([2, 5, 12, 17])).pairs.tolist() == [[2, 12]]
+
+
+def test_flat_pictures_are_no_copies_of_each_other():
+    images = np.repeat(np.arange(0, 200, 10, dtype=np.uint8), 32 * 32 * 3).reshape(20, 32, 32, 3)
+    assert pairs_of(images) == set()
+
+
+def test_no_or_one_picture_is_no_problem(cells):
+    assert pairs_of(cells[:0]) == pairs_of(cells[:1]) == set()
+
+
+@pytest.mark.parametrize("shape", [(40, 64), (64, 40), (8, 8), (200, 30)])
+def test_any_shape_can_be_searched(shape):
+    noise = np.random.default_rng(0).integers(0, 256, (6, *shape, 3)).astype(np.uint8)
+    images = np.concatenate([noise, noise[:2, ::-1]])
+    assert pairs_of(images) == {(0, 6), (1, 7)}
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_what_was_planted_in_the_practice_set_is_found_and_dropped_or_grouped(size):
+    practice = make(n=800, size=size, seed=1)
+    result = plan(practice.images, practice.labels, CleanConfig())
+    place = dict(zip(result.keep.tolist(), result.group.tolist(), strict=True))
+    dropped = {finding.row: finding for finding in result.dropped}
+    by_kind = {}
+    for row, kind, of in practice.planted:
+        by_kind.setdefault(kind, []).append((row, of))
+    for row, _ in by_kind["foreign-all-labels"] + by_kind["foreign-one-label"]:
+        assert dropped[row].reason == "contamination"
+    for kind in ("exact", "conflicting"):
+        assert all((row in place) != (of in place) for row, of in by_kind[kind])
+    for kind in ("dihedral", "recompressed", "cropped"):
+        assert all(place[row] == place[of] for row, of in by_kind[kind])
+    assert len({place[row] for row, _ in by_kind["background"]}) == 1
+    explained = {row for row, kind, _ in practice.planted if kind != "noisy-label"}
+    explained |= {of for _, kind, of in practice.planted if kind not in ("noisy-label", "background")}
+    assert set(dropped) <= explained
+    grouped = [row for row in place if list(place.values()).count(place[row]) > 1]
+    assert set(grouped) <= explained
+
+
+def test_one_background_is_listed_with_all_its_pictures():
+    practice = make(n=600, size=48, seed=5)
+    planted = sorted(row for row, kind, _ in practice.planted if kind == "background")
+    result = plan(practice.images, practice.labels, CleanConfig(background="keep"))
+    assert sorted(f.row for f in result.noted if f.reason == "shared-background") == planted
+    assert set(planted) <= set(result.keep.tolist())
+
+
+def test_pictures_without_texture_share_no_background():
+    images = np.full((30, 32, 32, 3), 240, np.uint8)
+    images[:, 8:24, 8:24] = np.random.default_rng(0).integers(0, 256, (30, 16, 16, 3))
+    assert shared_backgrounds(images, np.arange(30)) == []
+
+
+def test_a_background_under_most_pictures_is_listed_but_groups_nothing():
+    rng = np.random.default_rng(0)
+    images = np.repeat(rng.integers(0, 256, (1, 32, 32, 3)).astype(np.uint8), 60, axis=0)
+    images[:, 6:26, 6:26] = rng.integers(0, 256, (60, 20, 20, 3))
+    result = plan(images, np.zeros(60, np.int64), CleanConfig())
+    assert sum(f.reason == "shared-background" for f in result.noted) == 60
+    assert len(set(result.group.tolist())) == 60
+
+
+def with_copies(seed):
+    """Noise pictures and flips, brighter ones and exact copies of them, with labels."""
+    rng = np.random.default_rng(seed)
+    base = rng.integers(20, 200, (8, 16, 16, 3)).astype(np.uint8)
+    choice, form = rng.integers(0, 8, 24), rng.integers(0, 8, 24)
+    images = np.stack(
+        [
+            dihedral(base[c].transpose(2, 0, 1), f).transpose(1, 2, 0)
+            for c, f in zip(choice, form, strict=True)
+        ]
+    )
+    return (images + rng.integers(0, 3, (24, 1, 1, 1)) * 10).astype(np.uint8), rng.integers(-1, 2, 24)
+
+
+NEAR = st.sampled_from(["group", "drop-copies", "keep"])
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 10**6), NEAR, st.sampled_from(["drop-copies", "group", "keep"]))
+def test_dropping_near_copies_is_idempotent_and_blind_to_the_order(seed, near, exact):
+    images, labels = with_copies(seed)
+    config = CleanConfig(near=near, exact=exact, conflicting="keep")
+
+    def outcome(images, labels):
+        result = plan(images, labels, config)
+        again = plan(images[result.keep], labels[result.keep], config)
+        assert again.dropped == ()
+        assert again.group.tolist() == result.group.tolist()
+        kept = [(images[row].tobytes(), int(labels[row])) for row in result.keep]
+        return sorted(
+            sorted(item for item, group in zip(kept, result.group, strict=True) if group == number)
+            for number in set(result.group.tolist())
+        )
+
+    order = np.random.default_rng(seed).permutation(len(images))
+    assert outcome(images, labels) == outcome(images[order], labels[order])
+
+
+def test_a_near_copy_dropped_has_a_direct_copy_that_stays(cells):
+    images = np.concatenate([cells[:30], cells[:10, ::-1]])
+    result = plan(images, np.zeros(40, np.int64), CleanConfig(near="drop-copies"))
+    assert len(result.keep) == 30
+    assert all(finding.twin in result.keep for finding in result.dropped)
+    assert {abs(finding.row - finding.twin) for finding in result.dropped} == {30}
+
+
+def test_near_copies_under_two_labels_are_listed_as_such_and_never_dropped(cells):
+    images = np.concatenate([cells[:5], cells[:1, :, ::-1]])
+    result = plan(images, np.array([0, 0, 0, 0, 0, 1]), CleanConfig(near="drop-copies"))
+    assert len(result.keep) == 6
+    assert [(f.row, f.twin) for f in result.noted if f.reason == "near-conflict"] == [(0, 5), (5, 0)]
+    assert result.group[0] == result.group[5]
