@@ -19,7 +19,7 @@ def degrade(images: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
     spoilt = np.empty_like(images)
     for row, image in enumerate(images):
         rng = generator(seed, DEGRADE, row)
-        corrupt, severity = kinds[rng.integers(len(kinds))], float(rng.uniform(0.1, 0.8))
+        corrupt, severity = kinds[rng.integers(len(kinds))], float(rng.uniform(0.3, 0.9))
         pixels = corrupt(image.astype(np.float32), severity, rng)
         spoilt[row] = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
     return spoilt

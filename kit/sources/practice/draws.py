@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from kit.sources.practice.traits import TRAITS
 
 # Streams under one seed; a row's own generator is (seed, stream, row).
-LABELS, CELL, SCENE, SLIDE, PLANT, DEGRADE, TEST = range(7)
+LABELS, CELL, SCENE, SLIDE, PLANT, DEGRADE = range(6)
 
+# A few more than `paint` uses, so that one more trait does not change every picture's textures.
 SCENE_NUMBERS = 48
 CELL_NUMBERS = 40
 COARSE, FINE, SMOOTH = 36, 60, 7  # knots of the random textures along an image's side
