@@ -51,7 +51,8 @@ def load(*, size: int = 32) -> Digits:
 
     Notes
     -----
-    The last 297 rows are the hidden test: other writers than most of the rest, so harder than a random split.
+    The last 297 rows are the hidden test. The rows are not shuffled, and these are harder than a random 297: three
+    nearest neighbours get .960 of them right, and .987 to .993 of three random draws.
     """
     if size < SIDE or size % SIDE:
         raise DataError(f"digits: size = {size} is not a multiple of {SIDE}", "try 32")
