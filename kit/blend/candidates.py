@@ -10,12 +10,14 @@ import numpy as np
 
 from kit.blend.convex import convex_weights
 from kit.blend.greedy import greedy_weights
-from kit.blend.logit import fit_logit_pool
+from kit.blend.logit import LogitPool, fit_logit_pool
 from kit.blend.rows import Rows
 from kit.blend.temperature import fit_temperature
 from kit.blend.types import Array, Part
 from kit.runtime.pool import FLOOR
 
+# A slope multiplies log probabilities, a few nats in size; a bias is added as it is.
+BIAS_SCALE = 3.0
 RANK_LEVELS = 201
 SINGLE = ("mean", "temperature-mean-temperature", "centred, scale 0.3")
 
@@ -66,6 +68,15 @@ def calibrated_mean(rows: Rows) -> Fitted:
     return _finish(rows, "mean", uniform(rows))
 
 
+def mean_temperature(rows: Rows) -> Fitted:
+    """Plain mean, then a temperature: the arg max of the plain mean stays."""
+    mixed = np.log(np.maximum(rows.proba.mean(axis=0), FLOOR))
+    start = float(rows.warm.get("mean temperature", np.ones(1))[0])
+    final = fit_temperature(mixed, rows.y, start=start)
+    rows.warm["mean temperature"] = np.array([final])
+    return Fitted(linear_part(rows, uniform(rows), final=final))
+
+
 def best_single(rows: Rows) -> Fitted:
     """The member with the lowest log loss after its temperature."""
     best = int(np.log(rows.tempered_likelihoods).sum(axis=0).argmax())
@@ -88,7 +99,8 @@ def convex(rows: Rows, *, pseudo_rows: float) -> Fitted:
 def calibrated_convex(rows: Rows, *, pseudo_rows: float) -> Fitted:
     """Temperature each, shrunk convex weights, temperature."""
     key = f"calibrated convex {pseudo_rows}"
-    fitted = convex_weights(rows.tempered_likelihoods, pseudo_rows=pseudo_rows * rows.members, start=rows.warm.get(key))
+    q, start = rows.tempered_likelihoods, rows.warm.get(key)
+    fitted = convex_weights(q, pseudo_rows=pseudo_rows * rows.members, start=start)
     rows.warm[key] = fitted.weights
     return Fitted(_finish(rows, key, fitted.weights).part, gap=fitted.gap)
 
@@ -96,11 +108,8 @@ def calibrated_convex(rows: Rows, *, pseudo_rows: float) -> Fitted:
 def log_linear(rows: Rows, *, scale: float) -> Fitted:
     """Log-linear pool with class bias, shrunk towards the geometric mean of the tempered members."""
     equal = uniform(rows)
-    ridge = np.full(rows.members + rows.classes, scale**-2.0)
     offset = np.tensordot(equal, rows.tempered_logs, 1)
-    key = f"log-linear {scale}"
-    pool = fit_logit_pool(rows.tempered_logs, offset, rows.y, ridge, rows.warm.get(key))
-    rows.warm[key] = pool.theta
+    pool = _fit_ridge(rows, f"log-linear {scale}", rows.tempered_logs, offset, scale)
     part = linear_part(rows, equal, temperatures=rows.temperatures)
     part |= {"centre": 0.0, "slopes": (equal + pool.slopes).tolist(), "bias": pool.bias.tolist()}
     return Fitted(part, bound=pool.bound)
@@ -109,13 +118,17 @@ def log_linear(rows: Rows, *, scale: float) -> Fitted:
 def centred(rows: Rows, *, scale: float) -> Fitted:
     """Pool centred on the mean of the tempered members, with a ridge on every departure from it."""
     features = np.concatenate([rows.tempered_mean[None], rows.tempered_logs])
-    ridge = np.full(1 + rows.members + rows.classes, scale**-2.0)
-    key = f"centred {scale}"
-    pool = fit_logit_pool(features, rows.tempered_mean, rows.y, ridge, rows.warm.get(key))
-    rows.warm[key] = pool.theta
+    pool = _fit_ridge(rows, f"centred {scale}", features, rows.tempered_mean, scale)
     part = linear_part(rows, uniform(rows), temperatures=rows.temperatures)
     part |= {"centre": 1.0 + pool.slopes[0], "slopes": pool.slopes[1:].tolist(), "bias": pool.bias.tolist()}
     return Fitted(part, bound=pool.bound)
+
+
+def _fit_ridge(rows: Rows, key: str, features: Array, offset: Array, scale: float) -> LogitPool:
+    scales = np.concatenate([np.full(len(features), scale), np.full(rows.classes, BIAS_SCALE * scale)])
+    pool = fit_logit_pool(features, offset, rows.y, scales**-2.0, rows.warm.get(key))
+    rows.warm[key] = pool.theta
+    return pool
 
 
 def rank_average(rows: Rows) -> Fitted:
@@ -137,18 +150,17 @@ Candidates = dict[str, Callable[[Rows], Fitted]]
 
 CANDIDATES: Candidates = {
     "mean": mean,
+    "mean-temperature": mean_temperature,
     "temperature-mean-temperature": calibrated_mean,
     "best single": best_single,
     "greedy": greedy,
-    "convex, prior 0": partial(convex, pseudo_rows=0.0),
     "convex, prior 1": partial(convex, pseudo_rows=1.0),
     "convex, prior 10": partial(convex, pseudo_rows=10.0),
-    "calibrated convex, prior 0": partial(calibrated_convex, pseudo_rows=0.0),
     "calibrated convex, prior 1": partial(calibrated_convex, pseudo_rows=1.0),
     "calibrated convex, prior 10": partial(calibrated_convex, pseudo_rows=10.0),
     "log-linear, scale 0.1": partial(log_linear, scale=0.1),
-    "log-linear, scale 0.3": partial(log_linear, scale=0.3),
     "log-linear, scale 1": partial(log_linear, scale=1.0),
+    "centred, scale 0.03": partial(centred, scale=0.03),
     "centred, scale 0.1": partial(centred, scale=0.1),
     "centred, scale 0.3": partial(centred, scale=0.3),
     "centred, scale 1": partial(centred, scale=1.0),
