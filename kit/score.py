@@ -1,9 +1,9 @@
 """Metrics with a direction, and bootstrap errors of scores and of differences between scores.
 
 Every metric takes ``y`` (N,) class indices and ``proba`` (N, C). Bootstrapping the rows of a metric that sees them only
-through the confusion table is drawing tables from a multinomial, of a mean a weighted mean; neither needs the rows
-to be visited again, which makes thousands of resamples cheap. Rows are put in the order of their loss before any
-draw, so that an interval does not depend on the order in which rows or classes are listed.
+through the confusion table is drawing tables from a multinomial, of a mean resampling row values, of the AUC
+resampling its influence values (DeLong et al. 1988); none visits the predictions again. Rows are put in the order of
+their loss before any draw, so that an interval does not depend on the order in which rows or classes are listed.
 """
 
 from __future__ import annotations
@@ -15,93 +15,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
-from scipy.stats import rankdata
 
 from kit.errors import DataError
+from kit.metrics import (
+    auc,
+    auc_influence,
+    confusion,
+    ece,
+    row_accuracy,
+    row_brier,
+    row_nll,
+    table_balanced_accuracy,
+    table_macro_f1,
+    table_qwk,
+)
 
 Array = NDArray[Any]
-FLOOR = 1e-15
 RESAMPLES = 2000
-ECE_BINS = 15
-
-
-def row_nll(y: Array, proba: Array) -> Array:
-    """Return (N,) log losses in nats."""
-    true = proba[np.arange(len(y)), y].astype(np.float64)
-    losses: Array = -np.log(np.clip(true / proba.sum(axis=1), FLOOR, 1.0))
-    return losses
-
-
-def row_brier(y: Array, proba: Array) -> Array:
-    """Return (N,) squared distances from the one-hot label, between 0 and 2."""
-    difference = proba.astype(np.float64)
-    difference[np.arange(len(y)), y] -= 1.0
-    losses: Array = np.einsum("nc,nc->n", difference, difference)
-    return losses
-
-
-def row_accuracy(y: Array, proba: Array) -> Array:
-    """Return (N,) ones where the arg max is right."""
-    right: Array = (proba.argmax(axis=1) == y).astype(np.float64)
-    return right
-
-
-def confusion(y: Array, proba: Array) -> Array:
-    """Return the (C, C) counts of true (first axis) and predicted class."""
-    classes = proba.shape[1]
-    flat = np.bincount(y * classes + proba.argmax(axis=1), minlength=classes * classes)
-    return flat.reshape(classes, classes).astype(np.float64)
-
-
-def _present_mean(values: Array, present: Array) -> Array:
-    mean: Array = np.where(present, values, 0.0).sum(axis=-1) / np.maximum(present.sum(axis=-1), 1)
-    return mean
-
-
-def _divide(a: Array, b: Array) -> Array:
-    return np.divide(a, b, out=np.zeros_like(a), where=b != 0)
-
-
-def table_macro_f1(tables: Array) -> Array:
-    """Macro F1 of (..., C, C) tables over the classes that occur as label or prediction."""
-    true, predicted = tables.sum(axis=-1), tables.sum(axis=-2)
-    hits = np.diagonal(tables, axis1=-2, axis2=-1)
-    return _present_mean(_divide(2.0 * hits, true + predicted), true + predicted > 0)
-
-
-def table_balanced_accuracy(tables: Array) -> Array:
-    """Mean recall of (..., C, C) tables over the classes that occur as label."""
-    true = tables.sum(axis=-1)
-    return _present_mean(_divide(np.diagonal(tables, axis1=-2, axis2=-1).copy(), true), true > 0)
-
-
-def table_qwk(tables: Array) -> Array:
-    """Cohen's kappa of (..., C, C) tables with quadratic weights; 0 where only one class occurs."""
-    index = np.arange(tables.shape[-1])
-    distance = (index[:, None] - index[None, :]) ** 2.0
-    chance = tables.sum(axis=-1)[..., :, None] * tables.sum(axis=-2)[..., None, :]
-    expected = (distance * chance).sum(axis=(-2, -1)) / tables.sum(axis=(-2, -1))
-    return np.where(expected > 0, 1.0 - _divide((distance * tables).sum(axis=(-2, -1)), expected), 0.0)
-
-
-def auc(y: Array, proba: Array) -> float:
-    """Area under the ROC curve, one class against the rest, mean over the classes with both kinds of rows."""
-    ranks = rankdata(proba, axis=0)
-    hot = np.eye(proba.shape[1], dtype=bool)[y]
-    positives, rows = hot.sum(axis=0), len(y)
-    present = (positives > 0) & (positives < rows)
-    if not present.any():
-        raise DataError(f"AUC needs rows of two classes; all {rows} rows are of class {y[0]}", "use metric = 'nll'")
-    areas = (np.where(hot, ranks, 0.0).sum(axis=0) - positives * (positives + 1) / 2)[present]
-    return float(np.mean(areas / (positives * (rows - positives))[present]))
-
-
-def ece(y: Array, proba: Array) -> float:
-    """Expected calibration error of the top class in ``ECE_BINS`` bins of equal mass (Naeini et al. 2015)."""
-    confidence, right = proba.max(axis=1), row_accuracy(y, proba)
-    order = np.lexsort((right, confidence))
-    parts = np.array_split(order, min(ECE_BINS, len(y)))
-    return float(sum(abs(confidence[p].sum() - right[p].sum()) for p in parts) / len(y))
 
 
 @dataclass(frozen=True)
@@ -120,6 +50,8 @@ class Metric:
         ``(y, proba) -> (N,)`` where the metric is the mean of row values.
     table : callable or None
         ``(B, C, C) -> (B,)`` where the metric is a function of the confusion table.
+    influence : callable or None
+        ``(y, proba) -> (N,)`` what each row adds, where it is neither.
     """
 
     name: str
@@ -128,6 +60,7 @@ class Metric:
     needs_proba: bool
     rows: Callable[[Array, Array], Array] | None = None
     table: Callable[[Array], Array] | None = None
+    influence: Callable[[Array, Array], Array] | None = None
 
 
 def _mean_metric(name: str, rows: Callable[[Array, Array], Array], greater: bool, needs_proba: bool) -> Metric:
@@ -144,7 +77,7 @@ METRICS: dict[str, Metric] = {
     "accuracy": _mean_metric("accuracy", row_accuracy, greater=True, needs_proba=False),
     "macro_f1": _table_metric("macro_f1", table_macro_f1),
     "balanced_accuracy": _table_metric("balanced_accuracy", table_balanced_accuracy),
-    "auc": Metric("auc", auc, greater_is_better=True, needs_proba=True),
+    "auc": Metric("auc", auc, greater_is_better=True, needs_proba=True, influence=auc_influence),
     "qwk": _table_metric("qwk", table_qwk),
     "ece": Metric("ece", ece, greater_is_better=False, needs_proba=True),
 }
@@ -203,7 +136,7 @@ def interval(
     y, proba = _ordered(*_checked(y, proba))
     chosen = lookup(metric)
     point = chosen.function(y, proba)
-    draws = resample(chosen, y, [proba], np.random.default_rng(seed), resamples)[0]
+    draws = _resample(chosen, y, [proba], np.random.default_rng(seed), resamples)[0]
     low, high = _bca(point, draws, _acceleration(chosen, y, proba), level)
     return Interval(point, low, high, float(draws.std(ddof=1)))
 
@@ -221,32 +154,55 @@ def difference(
     """Return ``score(proba) - score(other)`` on the same rows, with its paired bootstrap interval (percentiles)."""
     y, proba, other = _ordered(*_checked(y, proba), _checked(y, other)[1])
     chosen = lookup(metric)
-    draws = resample(chosen, y, [proba, other], np.random.default_rng(seed), resamples)
+    draws = _resample(chosen, y, [proba, other], np.random.default_rng(seed), resamples)
     gain = draws[0] - draws[1]
     low, high = np.quantile(gain, [(1 - level) / 2, (1 + level) / 2])
     point = chosen.function(y, proba) - chosen.function(y, other)
     return Interval(point, float(low), float(high), float(gain.std(ddof=1)))
 
 
-def resample(metric: Metric, y: Array, probas: list[Array], rng: np.random.Generator, resamples: int) -> Array:
+def standard_errors(metric: str, y: Array, probas: Array, baseline: Array) -> Array:
+    """Return (L,) standard errors of the differences between scores and a baseline's, from the rows' influence.
+
+    Parameters
+    ----------
+    metric : str
+    y : (N,) class indices
+    probas : (L, N, C) probabilities
+    baseline : (N, C) probabilities
+    """
+    base = _influence(lookup(metric), y, baseline)
+    spreads = [(_influence(lookup(metric), y, proba) - base).std(ddof=1) for proba in probas]
+    errors: Array = np.array(spreads) / np.sqrt(len(y))
+    return errors
+
+
+def _resample(metric: Metric, y: Array, probas: list[Array], rng: np.random.Generator, resamples: int) -> Array:
     """Return the (P, B) scores of P sets of predictions on B common resamples of the rows."""
     if metric.rows is not None:
         return _resample_rows(np.stack([metric.rows(y, p) for p in probas]), rng, resamples)
     if metric.table is not None:
         return _resample_tables(metric.table, y, probas, rng, resamples)
+    if metric.influence is not None:
+        values = np.stack([metric.function(y, p) + metric.influence(y, p) for p in probas])
+        return np.clip(_resample_rows(values, rng, resamples), 0.0, 1.0)
     picks = (rng.integers(len(y), size=len(y)) for _ in range(resamples // 4))
-    return np.array([[_defined(metric, y[i], p[i]) for p in probas] for i in picks]).T
+    return np.array([[metric.function(y[i], p[i]) for p in probas] for i in picks]).T
 
 
 def _resample_rows(values: Array, rng: np.random.Generator, resamples: int) -> Array:
-    """Rows that agree in all values are drawn together, in blocks that bound the memory."""
+    """Rows that agree in all values are drawn together where that is cheaper; blocks bound the memory."""
     distinct, counts = np.unique(values, axis=1, return_counts=True)
     rows, draws = values.shape[1], np.empty((len(values), resamples))
-    block = max(1, 2_000_000 // len(counts))
+    few = 10 * len(counts) < rows
+    block = max(1, 2_000_000 // (len(counts) if few else rows))
     for start in range(0, resamples, block):
         size = min(block, resamples - start)
-        times = rng.multinomial(rows, counts / rows, size=size)
-        draws[:, start : start + size] = distinct @ times.T / rows
+        if few:
+            draws[:, start : start + size] = distinct @ rng.multinomial(rows, counts / rows, size=size).T / rows
+        else:
+            picks = rng.integers(rows, size=(size, rows), dtype=np.int32)
+            draws[:, start : start + size] = [row[picks].mean(axis=1) for row in values]
     return draws
 
 
@@ -264,22 +220,26 @@ def _resample_tables(
     return np.stack(draws)
 
 
-def _defined(metric: Metric, y: Array, proba: Array) -> float:
-    """Score a resample; one that by chance holds a single class is worth what guessing is."""
-    return 0.5 if metric.name == "auc" and (y == y[0]).all() else metric.function(y, proba)
+def _influence(metric: Metric, y: Array, proba: Array) -> Array:
+    """Return (N,) what each row adds to the score, by leaving it out where there is no formula; zeros for the ECE."""
+    if metric.rows is not None:
+        return metric.rows(y, proba)
+    if metric.influence is not None:
+        return metric.influence(y, proba)
+    if metric.table is None:
+        return np.zeros(len(y))
+    counts, classes = confusion(y, proba), proba.shape[1]
+    cells = np.flatnonzero(counts)
+    without = counts[None] - np.eye(classes * classes)[cells].reshape(-1, classes, classes)
+    lost = np.zeros(classes * classes)
+    lost[cells] = (metric.table(counts[None]) - metric.table(without)) * (len(y) - 1)
+    values: Array = lost[y * classes + proba.argmax(axis=1)]
+    return values
 
 
 def _acceleration(metric: Metric, y: Array, proba: Array) -> float:
-    """Return a sixth of the skewness of the jackknife values, zero where those would cost a pass per row."""
-    if metric.rows is not None:
-        values = metric.rows(y, proba)
-    elif metric.table is not None:
-        counts, classes = confusion(y, proba), proba.shape[1]
-        cells = np.flatnonzero(counts)
-        without = counts[None] - np.eye(classes * classes)[cells].reshape(-1, classes, classes)
-        values = -np.repeat(metric.table(without), counts.ravel()[cells].astype(int))
-    else:
-        return 0.0
+    """Return a sixth of the skewness of the rows' influence."""
+    values = _influence(metric, y, proba)
     centred = values - values.mean()
     spread = float(np.sum(centred**2))
     return float(np.sum(centred**3) / (6.0 * spread**1.5)) if spread > 0 else 0.0

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kit import score
+from kit import metrics, score
 from kit.blend import candidates as table
 from kit.blend.check import Data, check
 from kit.blend.choose import shares
@@ -172,7 +172,7 @@ class _Fitting:
         self.metric, self.seed = metric, seed
         proba = data.proba if not copies else data.proba[originals]
         mean = np.stack([member[0] for member in proba]).mean(axis=0, dtype=np.float64)
-        self.group = fold_groups(data.fold, score.row_nll(data.y, mean))
+        self.group = fold_groups(data.fold, metrics.row_nll(data.y, mean))
         self.candidates = table.candidates(metric, len(originals))
         self.names = list(self.candidates)
         chosen = options.only(originals.tolist())
@@ -211,7 +211,8 @@ class _Fitting:
             params=params,
             oof=oof,
         )
-        return notes(blend, self.data, self.copies)
+        pruned = np.delete(self.originals, fitted.kept).tolist()
+        return notes(blend, self.data, self.copies, pruned)
 
     def _cross(self, warm: dict[str, Array]) -> Crossed:
         def predict(rows: Array, wanted: list[Array]) -> list[Array]:
@@ -262,13 +263,10 @@ class _Fitting:
         return weights
 
     def _table(self, single: Array, chosen: Array) -> dict[str, Candidate]:
-        rows = {}
-        baseline = single[self.names.index("mean")]
-        for name, proba, share in zip(self.names, single, chosen, strict=True):
-            value = score.score(self.metric, self.data.y, proba)
-            error = score.difference(self.metric, self.data.y, proba, baseline, seed=self.seed, resamples=200).se
-            rows[name] = Candidate(value, error, float(share))
-        return rows
+        errors = score.standard_errors(self.metric, self.data.y, single, single[self.names.index("mean")])
+        values = [score.score(self.metric, self.data.y, proba) for proba in single]
+        rows = zip(self.names, values, errors, chosen, strict=True)
+        return {name: Candidate(value, float(error), float(share)) for name, value, error, share in rows}
 
     def _worth(self, fitted: Fit) -> tuple[Pairs, Pairs]:
         worth = np.zeros((len(self.data.members), 2))

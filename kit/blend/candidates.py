@@ -124,6 +124,14 @@ def centred(rows: Rows, *, scale: float) -> Fitted:
     return Fitted(part, bound=pool.bound)
 
 
+def prior_corrected(rows: Rows, *, power: float) -> Fitted:
+    """Centred pool, rare classes raised by a power of the inverse of their share, for metrics that count classes."""
+    pool = centred(rows, scale=0.1)
+    shares = (np.bincount(rows.y, minlength=rows.classes) + 1.0) / (len(rows.y) + rows.classes)
+    bias = np.array(pool.part["bias"]) - power * np.log(shares)
+    return Fitted(pool.part | {"bias": bias.tolist()}, bound=pool.bound)
+
+
 def _fit_ridge(rows: Rows, key: str, features: Array, offset: Array, scale: float) -> LogitPool:
     scales = np.concatenate([np.full(len(features), scale), np.full(rows.classes, BIAS_SCALE * scale)])
     pool = fit_logit_pool(features, offset, rows.y, scales**-2.0, rows.warm.get(key))
@@ -167,8 +175,17 @@ CANDIDATES: Candidates = {
 }
 
 
+EXTRA: dict[str, Candidates] = {
+    "auc": {"rank average": rank_average},
+    "balanced_accuracy": {
+        "prior-corrected, half": partial(prior_corrected, power=0.5),
+        "prior-corrected, full": partial(prior_corrected, power=1.0),
+    },
+    "macro_f1": {"prior-corrected, half": partial(prior_corrected, power=0.5)},
+}
+
+
 def candidates(metric: str, members: int) -> Candidates:
     """Return the candidates for a metric: one member leaves nothing to weight, ranks serve the AUC alone."""
-    if members == 1:
-        return {name: CANDIDATES[name] for name in SINGLE}
-    return CANDIDATES | {"rank average": rank_average} if metric == "auc" else CANDIDATES
+    usual = CANDIDATES if members > 1 else {name: CANDIDATES[name] for name in SINGLE}
+    return usual | EXTRA.get(metric, {})

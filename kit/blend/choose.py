@@ -13,10 +13,12 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import softmax
 
+from kit import score
 from kit.blend.types import Array
 from kit.runtime.pool import FLOOR
 
 MEAN = "mean"
+BY_EVIDENCE = ("nll", "brier", "ece")  # what the log likelihood serves best
 MEAN_PRIOR = 0.9
 LEARNING_RATE = 0.5
 DRAWS = 1000
@@ -58,9 +60,39 @@ def evidence_shares(names: Sequence[str], likelihoods: Array, rng: np.random.Gen
     root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
     totals = gains.sum(axis=1) + rng.standard_normal((DRAWS, len(names))) @ root
     shares = softmax(np.log(prior(names)) + LEARNING_RATE * totals, axis=1).mean(axis=0)
-    shares[shares < NEGLIGIBLE] = 0.0
-    result: Array = shares / shares.sum()
-    return result
+    return _without_negligible(shares)
+
+
+def metric_shares(metric: str, names: Sequence[str], y: Array, proba: Array, base: Array) -> Array:
+    """Return (L,) shares for a metric other than the log loss.
+
+    The blend that evidence chose is the one to beat. A candidate whose paired gain on the metric is z standard errors
+    counts ``exp(c sign(z) z^2 / 2)``, the likelihood ratio of that gain to none.
+
+    Parameters
+    ----------
+    metric : str
+    names : sequence of L str
+    y : (N,) class indices
+    proba : (L, N, C) out-of-fold probabilities
+    base : (L,) shares by evidence
+    """
+    chosen = score.lookup(metric)
+    blended = np.tensordot(base, proba, 1)
+    sign = 1.0 if chosen.greater_is_better else -1.0
+    gains = sign * np.array([chosen.function(y, p) - chosen.function(y, blended) for p in proba])
+    z = gains / np.maximum(score.standard_errors(metric, y, proba, blended), 1e-12)
+    z[gains == 0] = 0.0
+    others = np.where(np.array(names) == MEAN, (1 - MEAN_PRIOR) / len(names), prior(names))
+    logits = np.append(np.log(others) + LEARNING_RATE * np.sign(z) * z**2 / 2.0, np.log(MEAN_PRIOR))
+    weights = softmax(logits)
+    return _without_negligible(weights[:-1] + weights[-1] * base)
+
+
+def _without_negligible(shares: Array) -> Array:
+    kept: Array = np.where(shares < NEGLIGIBLE, 0.0, shares)
+    kept /= kept.sum()
+    return kept
 
 
 def shares(metric: str, names: Sequence[str], y: Array, proba: Array, seed: int) -> Array:
@@ -75,4 +107,5 @@ def shares(metric: str, names: Sequence[str], y: Array, proba: Array, seed: int)
     seed : int
     """
     likelihoods = np.log(np.maximum(proba[:, np.arange(len(y)), y], FLOOR))
-    return evidence_shares(names, likelihoods, np.random.default_rng(seed))
+    base = evidence_shares(names, likelihoods, np.random.default_rng(seed))
+    return base if metric in BY_EVIDENCE else metric_shares(metric, names, y, proba, base)

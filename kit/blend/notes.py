@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kit import score
+from kit import metrics
 from kit.blend.check import Data
 from kit.blend.types import Array
 
@@ -21,11 +21,12 @@ OF_OOF = (
 )
 
 
-def notes(blend: Blend, data: Data, copies: dict[int, int]) -> Blend:
-    """Return the blend with its notes."""
+def notes(blend: Blend, data: Data, copies: dict[int, int], pruned: list[int]) -> Blend:
+    """Return the blend with its notes; `copies` and `pruned` are the members left out before anything was fitted."""
     found = [
         *_copies(blend, copies),
-        *_idle_members(blend, copies),
+        *(f"member {blend.members[m]} is left out to keep the limits" for m in pruned),
+        *_idle_members(blend, {*copies, *pruned}),
         *_views(blend),
         *_few_errors(blend.oof, data.y),
         *_absent_classes(blend, data.y),
@@ -39,13 +40,13 @@ def _copies(blend: Blend, copies: dict[int, int]) -> list[str]:
     return [f"member {names[c]} repeats {names[original]} and is left out" for c, original in copies.items()]
 
 
-def _idle_members(blend: Blend, copies: dict[int, int]) -> list[str]:
-    if len(blend.members) - len(copies) == 1:
+def _idle_members(blend: Blend, absent: set[int]) -> list[str]:
+    if len(blend.members) - len(absent) == 1:
         return []
     return [
         f"member {name} adds nothing (worth {gain:+.4f} nats, standard error {error:.4f})"
         for m, (name, (gain, error)) in enumerate(zip(blend.members, blend.member_worth, strict=True))
-        if m not in copies and gain <= error
+        if m not in absent and gain <= error
     ]
 
 
@@ -57,7 +58,7 @@ def _views(blend: Blend) -> list[str]:
 
 
 def _few_errors(oof: Array | None, y: Array) -> list[str]:
-    errors = 0.0 if oof is None else len(y) - score.row_accuracy(y, oof).sum()
+    errors = 0.0 if oof is None else len(y) - metrics.row_accuracy(y, oof).sum()
     if errors >= FEW_ERRORS:
         return []
     return [f"only {errors:.0f} of {len(y)} rows are wrong: below {FEW_ERRORS} errors the interval is too narrow"]

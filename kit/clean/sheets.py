@@ -84,9 +84,7 @@ def _fitted(picture: Image.Image) -> Image.Image:
     factor = CELL / max(picture.size)
     way = Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.LANCZOS
     factor = int(factor) if factor >= 1 else factor
-    return picture.resize(
-        (max(1, round(picture.width * factor)), max(1, round(picture.height * factor))), way
-    )
+    return picture.resize((max(1, round(picture.width * factor)), max(1, round(picture.height * factor))), way)
 
 
 def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> list[str]:

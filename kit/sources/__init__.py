@@ -54,7 +54,5 @@ def _reader(spec: str, root: Path, part: Part) -> str:
         raise DataError(f"data.{part} = {spec!r}: no such file or folder", f"give a path, or one of: {names}")
     suffix = "folder" if path.is_dir() else path.suffix.lower()
     if suffix not in BY_SUFFIX:
-        raise ConfigError(
-            f"data.{part} = {spec!r}: nothing reads {suffix!r}", f"known: {', '.join(BY_SUFFIX)}"
-        )
+        raise ConfigError(f"data.{part} = {spec!r}: nothing reads {suffix!r}", f"known: {', '.join(BY_SUFFIX)}")
     return BY_SUFFIX[suffix]

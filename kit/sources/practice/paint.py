@@ -65,9 +65,7 @@ def _slide_stains(seed: int) -> NDArray[np.float32]:
     for slide in range(SLIDES):
         rng = generator(seed, SLIDE_STREAM, slide)
         eosin, basic = rng.uniform(0.8, 1.25, 2)
-        strength = np.array(
-            [rng.uniform(0.6, 1.6), 1, eosin, basic, eosin, basic, basic, basic, eosin, basic]
-        )
+        strength = np.array([rng.uniform(0.6, 1.6), 1, eosin, basic, eosin, basic, basic, basic, eosin, basic])
         hue = 1 + rng.uniform(-0.10, 0.10, (len(STAINS), 3)) + rng.uniform(-0.08, 0.08, 3)
         hue[1] = 1
         tables.append(STAINS * strength[:, None] * hue)
@@ -76,9 +74,7 @@ def _slide_stains(seed: int) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=16)
 def _axis(size: int) -> NDArray[np.float32]:
-    return ((np.arange(size, dtype=np.float32) + np.float32(0.5)) * np.float32(2 / size) - 1).astype(
-        np.float32
-    )
+    return ((np.arange(size, dtype=np.float32) + np.float32(0.5)) * np.float32(2 / size) - 1).astype(np.float32)
 
 
 @lru_cache(maxsize=16)
@@ -123,9 +119,7 @@ def _surroundings(dice: Dice, outside: Layer, size: int) -> list[Layer]:
 
 def _red_cells(dice: Dice, size: int) -> Layer:
     axis = _axis(size)
-    turn = dice.between(0, 2 * np.pi) + np.arange(RED_CELLS, dtype=np.float32) * np.float32(
-        2 * np.pi / RED_CELLS
-    )
+    turn = dice.between(0, 2 * np.pi) + np.arange(RED_CELLS, dtype=np.float32) * np.float32(2 * np.pi / RED_CELLS)
     angle = turn + dice.between(-0.5, 0.5, RED_CELLS)
     # A red cell that would lie in the picture's middle is sent out of it: the white cell lies on plasma.
     far = dice.between(0.76, 1.6, RED_CELLS)

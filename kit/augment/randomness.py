@@ -1,0 +1,104 @@
+"""Randomness as an argument for layers that keep it as hidden state.
+
+The 2-D layers of keras-cv draw from ``tf.random`` and from the global generator, both stateful: nothing repeats in
+a parallel ``map``, and a resumed run sees other images. While a pipeline is traced, the two are replaced by
+stateless draws that are keyed by a seed tensor and numbered in the order of the trace. The traced graph is a pure
+function of its images and seeds, so the same bytes come from any number of workers and after any interruption.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+PATCHED = ("uniform", "normal", "truncated_normal", "gamma", "shuffle")
+
+
+class Stream:
+    """Stateless draws with the interface of ``tf.random`` and ``tf.random.Generator``, keyed by the current seed."""
+
+    def __init__(self) -> None:
+        self._seed: Any = None
+        self._drawn = 0
+
+    @contextmanager
+    def keyed(self, seed: Any) -> Iterator[None]:
+        """Draw from ``seed``, an int32 tensor of shape (2,), while the block is traced."""
+        before, self._seed = self._seed, seed
+        try:
+            yield
+        finally:
+            self._seed = before
+
+    def _key(self) -> Any:
+        import tensorflow as tf
+
+        if self._seed is None:
+            raise RuntimeError("an augmentation layer drew a random number outside of a seeded block")
+        # Numbered by the trace, not by the call: one operation keeps its number however often it runs.
+        self._drawn += 1
+        return tf.random.experimental.stateless_fold_in(self._seed, self._drawn)
+
+    def uniform(
+        self, shape: Any, minval: Any = 0, maxval: Any = None, dtype: Any = None, seed: Any = None, name: Any = None
+    ) -> Any:
+        import tensorflow as tf
+
+        dtype = tf.as_dtype(dtype or tf.float32)
+        if maxval is None and dtype.is_floating:
+            maxval = 1
+        return tf.random.stateless_uniform(shape, self._key(), minval=minval, maxval=maxval, dtype=dtype)
+
+    def normal(
+        self, shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, seed: Any = None, name: Any = None
+    ) -> Any:
+        import tensorflow as tf
+
+        return tf.random.stateless_normal(shape, self._key(), mean=mean, stddev=stddev, dtype=dtype or tf.float32)
+
+    random_normal = normal
+
+    def truncated_normal(
+        self, shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, seed: Any = None, name: Any = None
+    ) -> Any:
+        import tensorflow as tf
+
+        dtype = dtype or tf.float32
+        return tf.random.stateless_truncated_normal(shape, self._key(), mean=mean, stddev=stddev, dtype=dtype)
+
+    def gamma(
+        self, shape: Any, alpha: Any, beta: Any = 1.0, dtype: Any = None, seed: Any = None, name: Any = None
+    ) -> Any:
+        import tensorflow as tf
+
+        return tf.random.stateless_gamma(shape, self._key(), alpha=alpha, beta=beta, dtype=dtype or tf.float32)
+
+    def shuffle(self, value: Any, seed: Any = None, name: Any = None) -> Any:
+        import tensorflow as tf
+
+        # Sorting by random keys: `tf.random.experimental.stateless_shuffle` has no gradient-free CPU path in 2.16.
+        return tf.gather(value, tf.argsort(self.uniform([tf.shape(value)[0]])))
+
+
+def build_with(stream: Stream, build: Callable[[], Any]) -> Any:
+    """Build layers that keep ``stream`` as their generator."""
+    import tensorflow as tf
+
+    tf.random.set_global_generator(stream)
+    return build()
+
+
+@contextmanager
+def replaced(stream: Stream) -> Iterator[None]:
+    """Let ``tf.random.uniform`` and its kin draw from ``stream`` while the block is traced."""
+    import tensorflow as tf
+
+    original = {name: getattr(tf.random, name) for name in PATCHED}
+    try:
+        for name in PATCHED:
+            setattr(tf.random, name, getattr(stream, name))
+        yield
+    finally:
+        for name, function in original.items():
+            setattr(tf.random, name, function)

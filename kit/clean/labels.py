@@ -1,0 +1,104 @@
+"""Which labels are likely wrong, judged by predictions out of fold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A label that a person should look at.
+
+    Parameters
+    ----------
+    row : int
+        Row of ``proba``.
+    given, proposed : int
+        The label it has, and the class that the predictions favour.
+    score : float
+        Probability of the given label less that of the proposed, each less what its class has on average: below
+        0 the proposal is the more probable; the lowest is the likeliest error.
+    """
+
+    row: int
+    given: int
+    proposed: int
+    score: float
+
+
+def label_errors(proba: NDArray[np.floating], y: NDArray[np.int64], n: int | None = None) -> tuple[Proposal, ...]:
+    """Propose labels to look at, the likeliest errors first.
+
+    Parameters
+    ----------
+    proba : (N, C) float
+        Calibrated probabilities; every row predicted by a model that was not fitted on it.
+    y : (N,) int64
+        Labels as given, 0 to C - 1.
+    n : int, optional
+        How many; by default as many as `expected_errors` says there are.
+
+    Raises
+    ------
+    DataError
+        If the arrays do not fit, or a probability is not finite.
+
+    Notes
+    -----
+    Confident learning (Northcutt, Jiang and Chuang 2021): the number from the confident joint, the order by the
+    normalised margin with each class measured against its own average confidence. Nothing is ever applied.
+    """
+    _check(proba, y)
+    adjusted = proba - _thresholds(proba, y)
+    own = adjusted[np.arange(len(y)), y]
+    others = adjusted.astype(np.float64)
+    others[np.arange(len(y)), y] = -np.inf
+    proposed = others.argmax(axis=1)
+    score = own - others.max(axis=1)
+    order = np.argsort(score, kind="stable")[: expected_errors(proba, y) if n is None else n]
+    return tuple(Proposal(int(row), int(y[row]), int(proposed[row]), float(score[row])) for row in order)
+
+
+def expected_errors(proba: NDArray[np.floating], y: NDArray[np.int64]) -> int:
+    """Estimate how many of the labels are wrong: the off-diagonal of the calibrated confident joint."""
+    joint = confident_joint(proba, y)
+    return round(float(joint.sum() - np.trace(joint)))
+
+
+def confident_joint(proba: NDArray[np.floating], y: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Estimate how many rows bear label i and are of class j, (C, C) float64.
+
+    A row counts for the likeliest of the classes it reaches the average confidence of; the counts of each label
+    are then scaled to how often it was given.
+    """
+    confident = np.where(proba >= _thresholds(proba, y), proba, -1)
+    sure = np.flatnonzero(confident.max(axis=1) >= 0)
+    classes = proba.shape[1]
+    counts = np.zeros((classes, classes))
+    np.add.at(counts, (y[sure], confident[sure].argmax(axis=1)), 1)
+    given = np.bincount(y, minlength=classes).astype(float)
+    empty = counts.sum(axis=1) == 0
+    counts[empty, empty] = given[empty]
+    return np.asarray(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1) * given[:, None])
+
+
+def _thresholds(proba: NDArray[np.floating], y: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Average probability of each class among the rows labeled so; 1 for a class nobody has."""
+    own = proba[np.arange(len(y)), y]
+    counts = np.bincount(y, minlength=proba.shape[1])
+    sums = np.bincount(y, own, minlength=proba.shape[1])
+    return np.where(counts > 0, sums / np.maximum(counts, 1), 1.0)
+
+
+def _check(proba: NDArray[np.floating], y: NDArray[np.int64]) -> None:
+    if proba.ndim != 2 or y.shape != (len(proba),) or proba.shape[1] < 2:
+        raise DataError(f"probabilities of shape {proba.shape} and labels of shape {y.shape} do not fit")
+    if not np.isfinite(proba).all():
+        raise DataError(f"probabilities of row {int(np.argwhere(~np.isfinite(proba))[0, 0])} are not finite")
+    if len(y) and not (0 <= y.min() and y.max() < proba.shape[1]):
+        raise DataError(f"labels from {y.min()} to {y.max()}, but {proba.shape[1]} classes")

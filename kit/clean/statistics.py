@@ -1,0 +1,86 @@
+"""Colour and texture of every picture in a few numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.clean.hashes import LUMA
+
+BLOCK = 512
+
+Column = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """One number per picture, each (K,) float32; brightness is luma from 0 to 255.
+
+    Parameters
+    ----------
+    darkest, middle, brightest : (K,) float32
+        5th, 50th and 99th percentile of the brightness.
+    entropy : (K,) float32
+        Of the brightness' histogram, 0 to 8 bits.
+    sharpness : (K,) float32
+        Variance of the Laplacian of the brightness.
+    chroma : (K,) float32
+        Mean over the pixels of the largest less the smallest channel; 0 is grey.
+    colour : (K, 6) float32
+        Mean and standard deviation of red, green and blue.
+    contrast : (K,) float32
+        Mean brightness of the middle quarter of the picture less that of the whole.
+    """
+
+    darkest: Column
+    middle: Column
+    brightest: Column
+    entropy: Column
+    sharpness: Column
+    chroma: Column
+    colour: NDArray[np.float32]
+    contrast: Column
+
+    def features(self) -> NDArray[np.float32]:
+        """All of them as the columns of a matrix, (K, 13); the sharpness as its logarithm."""
+        columns = [self.darkest, self.middle, self.brightest, self.entropy, np.log1p(self.sharpness)]
+        return np.column_stack([*columns, self.chroma, self.colour, self.contrast]).astype(np.float32)
+
+
+def statistics(images: NDArray[np.uint8], rows: NDArray[np.int64]) -> Statistics:
+    """Measure ``rows`` of ``images`` (N, H, W, 3) uint8, read in blocks."""
+    parts = [_block(images[rows[start : start + BLOCK]]) for start in range(0, len(rows), BLOCK)]
+    parts = parts or [_block(np.zeros((0, 1, 1, 3), np.uint8))]
+    return Statistics(*(np.concatenate(column).astype(np.float32) for column in zip(*parts, strict=True)))
+
+
+def _block(images: NDArray[np.uint8]) -> tuple[NDArray[np.floating], ...]:
+    brightness = images @ LUMA
+    count, height, width = brightness.shape
+    histogram = _histogram(brightness)
+    reached = np.cumsum(histogram, axis=1)
+    percentiles = [(reached >= share * height * width).argmax(axis=1) for share in (0.05, 0.50, 0.99)]
+    shares = histogram / (height * width)
+    entropy = -(shares * np.log2(np.where(shares > 0, shares, 1))).sum(axis=1)
+    chroma = (images.max(axis=3) - images.min(axis=3)).mean(axis=(1, 2))
+    colour = np.concatenate([images.mean(axis=(1, 2)), images.std(axis=(1, 2), dtype=np.float32)], axis=1)
+    middle = brightness[:, height // 4 : height - height // 4, width // 4 : width - width // 4]
+    contrast = middle.mean(axis=(1, 2)) - brightness.mean(axis=(1, 2))
+    return (*percentiles, entropy, _sharpness(brightness), chroma, colour, contrast)
+
+
+def _histogram(brightness: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Counts of the brightness rounded to whole numbers, (K, 256)."""
+    count = len(brightness)
+    levels = np.rint(brightness).astype(np.int64).reshape(count, -1) + 256 * np.arange(count)[:, None]
+    return np.bincount(levels.ravel(), minlength=256 * count).reshape(count, 256)
+
+
+def _sharpness(brightness: NDArray[np.float32]) -> NDArray[np.float32]:
+    if min(brightness.shape[1:]) < 3:
+        return np.zeros(len(brightness), np.float32)
+    inside = brightness[:, 1:-1, 1:-1]
+    around = brightness[:, :-2, 1:-1] + brightness[:, 2:, 1:-1] + brightness[:, 1:-1, :-2] + brightness[:, 1:-1, 2:]
+    return np.asarray((around - 4 * inside).var(axis=(1, 2)))

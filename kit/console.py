@@ -1,0 +1,139 @@
+"""How events look on a terminal: data on standard output, talk on standard error."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console as RichConsole
+from rich.table import Table
+from rich.text import Text
+
+from kit.progress import Progress
+from kit.records import Event
+
+
+class Console:
+    """Renders the events of a command; use it as a context, so that the live display ends with it.
+
+    Parameters
+    ----------
+    quiet : bool
+        Print nothing but warnings: the caller prints JSON.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._out = RichConsole(highlight=False, soft_wrap=not sys.stdout.isatty())
+        self._talk = RichConsole(stderr=True, highlight=False)
+        self._progress = Progress(self._talk)
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Console:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, _: TracebackType | None) -> None:
+        self._progress.stop()
+
+    def emit(self, event: Event) -> None:
+        """Show one event; safe to call from several threads."""
+        with self._lock:
+            if not self._quiet or event.kind == "warn":
+                RENDERERS[event.kind](self, event)
+
+    def _say(self, event: Event) -> None:
+        self._line(event.text)
+
+    def _warn(self, event: Event) -> None:
+        self._line(f"warning: {event.text}", "yellow")
+
+    def _fresh(self, event: Event) -> None:
+        about = f" ({event.data['submission']})" if "submission" in event.data else ""
+        self._line(f"{event.data['stage']}: fresh{about}", "dim")
+
+    def _wrote(self, event: Event) -> None:
+        for path in event.data["paths"]:
+            self._line(f"wrote {_short(path)}", "dim")
+
+    def _step(self, event: Event) -> None:
+        self._line(event.text, "dim")
+
+    def _unit(self, event: Event) -> None:
+        self._progress.update(event)
+
+    def _number(self, event: Event) -> None:
+        data = event.data
+        line = Text(f"{event.text}: ")
+        line.append(f"{data['value']:.4f}", "bold")
+        if "error" in data:
+            line.append(f" +- {data['error']:.4f}")
+        if "cv" in data:
+            line.append(f", cross-validation said {data['cv']:.4f}")
+        if "low" in data:
+            line.append(f" ({data['low']:.4f} - {data['high']:.4f})")
+        self._progress.above(lambda: self._talk.print(line))
+
+    def _table(self, event: Event) -> None:
+        table = Table(title=Text(event.text), title_justify="left", title_style="bold", box=None, pad_edge=False)
+        for name in event.data["header"]:
+            table.add_column(Text(str(name)), header_style="dim", overflow="fold")
+        for row in event.data["rows"]:
+            table.add_row(*(Text(_cell(value), justify=_side(value)) for value in row))
+        self._out.print(table)
+
+    def _line(self, text: str, style: str = "") -> None:
+        self._progress.above(lambda: self._talk.print(Text(text, style)))
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _side(value: Any) -> Any:
+    return "right" if isinstance(value, int | float) else "left"
+
+
+def _short(path: Any) -> str:
+    """A path as seen from the current folder, where it lies below it."""
+    from pathlib import Path
+
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+RENDERERS: dict[str, Callable[[Console, Event], None]] = {
+    "say": Console._say,
+    "warn": Console._warn,
+    "fresh": Console._fresh,
+    "wrote": Console._wrote,
+    "progress": Console._step,
+    "plan": Console._unit,
+    "unit": Console._unit,
+    "number": Console._number,
+    "table": Console._table,
+}
+
+
+def print_error(message: str, hint: str) -> None:
+    """A user's mistake: what, and below it the command or key that mends it."""
+    console = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+    console.print(Text.assemble(("error: ", "bold red"), message))
+    if hint:
+        console.print()
+        console.print(Text.assemble(("hint: ", "bold"), hint))
+
+
+def print_json(value: Any) -> None:
+    """Data for programs, on standard output."""
+    import json
+
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Plain lines of data on standard output."""
+    for line in lines:
+        sys.stdout.write(line + "\n")

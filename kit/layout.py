@@ -1,0 +1,226 @@
+"""Every path of a project, as properties of one class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.errors import ConfigError
+
+CONFIG_NAME = "kit.toml"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The paths of the project whose folder is ``root``."""
+
+    root: Path
+    config_name: str = CONFIG_NAME
+
+    @property
+    def config(self) -> Path:
+        return self.root / self.config_name
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def images(self) -> Path:
+        return self.data / "images.npy"
+
+    @property
+    def index(self) -> Path:
+        return self.data / "index.csv"
+
+    @property
+    def dropped(self) -> Path:
+        return self.data / "dropped.csv"
+
+    @property
+    def noted(self) -> Path:
+        return self.data / "noted.csv"
+
+    @property
+    def test_images(self) -> Path:
+        return self.data / "test.npy"
+
+    @property
+    def test_index(self) -> Path:
+        return self.data / "test_index.csv"
+
+    @property
+    def data_manifest(self) -> Path:
+        return self.data / "manifest.json"
+
+    @property
+    def overrides(self) -> Path:
+        return self.root / "clean_overrides.csv"
+
+    @property
+    def folds(self) -> Path:
+        return self.root / "folds"
+
+    def folds_table(self, name: str) -> Path:
+        return self.folds / f"{name}.csv"
+
+    def folds_manifest(self, name: str) -> Path:
+        return self.folds / f"{name}.json"
+
+    def folds_picture(self, name: str) -> Path:
+        return self.folds / f"{name}.png"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def features(self) -> Path:
+        return self.runs / "features"
+
+    def run(self, name: str, key: str) -> RunPaths:
+        return RunPaths(self.runs / f"{name}-{key[:8]}")
+
+    @property
+    def submissions(self) -> Path:
+        return self.root / "submissions"
+
+    def submission(self, name: str) -> SubmissionPaths:
+        return SubmissionPaths(self.submissions / name)
+
+    @property
+    def board(self) -> Path:
+        return self.submissions / "leaderboard.csv"
+
+    @property
+    def local_platform(self) -> Path:
+        return self.data / "local-platform"
+
+    def named(self, path: str) -> Path:
+        """A path of the configuration: relative ones start at the project's folder."""
+        return self.root / Path(path).expanduser()
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """The files of one run: a resolved configuration on one set of data and folds."""
+
+    root: Path
+
+    @property
+    def manifest(self) -> Path:
+        return self.root / "run.json"
+
+    @property
+    def oof(self) -> Path:
+        return self.root / "oof.npz"
+
+    @property
+    def test(self) -> Path:
+        return self.root / "test.npz"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / ".lock"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "log.jsonl"
+
+    def fold(self, fold: int) -> FoldPaths:
+        return FoldPaths(self.root / f"fold-{fold}")
+
+
+@dataclass(frozen=True)
+class FoldPaths:
+    """The files of one fold of one run; ``valid`` is written last and means that the fold is done."""
+
+    root: Path
+
+    @property
+    def spec(self) -> Path:
+        return self.root / "spec.json"
+
+    @property
+    def weights(self) -> Path:
+        return self.root / "weights.npz"
+
+    @property
+    def history(self) -> Path:
+        return self.root / "history.csv"
+
+    @property
+    def valid(self) -> Path:
+        return self.root / "valid.npz"
+
+    @property
+    def test(self) -> Path:
+        return self.root / "test.npz"
+
+    @property
+    def probe(self) -> Path:
+        return self.root / "probe.npz"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "log.jsonl"
+
+    @property
+    def errors(self) -> Path:
+        return self.root / "stderr.txt"
+
+    def checkpoint(self, generation: int) -> Path:
+        return self.root / f"checkpoint-{generation}.npz"
+
+
+@dataclass(frozen=True)
+class SubmissionPaths:
+    """The files of one candidate for submission."""
+
+    root: Path
+
+    @property
+    def ensemble(self) -> Path:
+        return self.root / "ensemble.json"
+
+    @property
+    def predictions(self) -> Path:
+        return self.root / "oof.npz"
+
+    @property
+    def bundle(self) -> Path:
+        return self.root / "bundle.zip"
+
+    @property
+    def table(self) -> Path:
+        return self.root / "submission.csv"
+
+    @property
+    def proof(self) -> Path:
+        return self.root / "proof.json"
+
+    @property
+    def card(self) -> Path:
+        return self.root / "card.md"
+
+    @property
+    def events(self) -> Path:
+        return self.root / "events"
+
+
+def find_project(start: Path, config: Path | None = None) -> Layout:
+    """The project that ``start`` lies in: the nearest folder at or above it with a ``kit.toml``.
+
+    Raises
+    ------
+    ConfigError
+        Where there is none, or the file named by ``config`` is missing.
+    """
+    if config is not None:
+        if not config.is_file():
+            raise ConfigError(f"no such file: {config}", "kit init")
+        return Layout(config.resolve().parent, config.name)
+    for folder in (start.resolve(), *start.resolve().parents):
+        if (folder / CONFIG_NAME).is_file():
+            return Layout(folder)
+    raise ConfigError(f"no {CONFIG_NAME} in {start.resolve()} or above it", "kit init")

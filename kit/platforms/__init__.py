@@ -1,0 +1,36 @@
+"""Who scores: one table, one surface.
+
+Adding a platform is a class with the methods of `kit.platforms.base.Platform` and a line in `PLATFORMS`; the
+contract tests then run on it.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+from kit.config import Config
+from kit.errors import ConfigError
+from kit.layout import Layout
+from kit.platforms.base import BoardRow, Platform, Remaining, Status
+
+__all__ = ["PLATFORMS", "BoardRow", "Platform", "Remaining", "Status", "open_platform"]
+
+PLATFORMS: dict[str, str] = {
+    "local": "kit.platforms.local:Local",
+}
+
+
+def open_platform(layout: Layout, config: Config) -> Platform:
+    """The configured platform; nothing is sent yet.
+
+    Raises
+    ------
+    ConfigError
+        Where the kit has no such platform.
+    """
+    name = config.competition.platform
+    if name not in PLATFORMS:
+        raise ConfigError(f"competition.platform = {name!r} is not supported", f"known: {', '.join(PLATFORMS)}")
+    module, attribute = PLATFORMS[name].split(":")
+    platform: Platform = getattr(importlib.import_module(module), attribute)(layout, config)
+    return platform

@@ -1,0 +1,85 @@
+"""A project in Python: what the commands do, stale predecessors included."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kit.config import Config, load
+from kit.errors import StageError
+from kit.layout import Layout, SubmissionPaths, find_project
+from kit.records import Emit, silent
+
+
+class Project:
+    """The competition in a folder.
+
+    Parameters
+    ----------
+    folder : path, optional
+        Where to look for ``kit.toml``, upwards; the current folder by default.
+    config : path, optional
+        Another configuration file.
+    emit : callable, optional
+        Hears what the stages say.
+    """
+
+    def __init__(self, folder: Path | str = ".", *, config: Path | None = None, emit: Emit = silent) -> None:
+        self.layout: Layout = find_project(Path(folder), config)
+        self.config: Config = load(self.layout.config)
+        self._emit = emit
+
+    def clean(self, *, force: bool = False) -> None:
+        """Write ``data/`` from the raw images."""
+        from kit.clean.stage import clean
+
+        clean(self.layout, self.config, self._emit, force=force)
+
+    def folds(self, *, force: bool = False, reset: bool = False) -> None:
+        """Split the cleaned rows."""
+        from kit.folds import make_folds
+
+        self.clean()
+        make_folds(self.layout, self.config, self._emit, force=force, reset=reset)
+
+    def train(self, runs: Sequence[str] = (), *, fold: int | None = None, force: bool = False) -> None:
+        """Train what is missing of the named runs, or of all."""
+        from kit.train.stage import train
+
+        self.folds()
+        train(self.layout, self.config, self._emit, runs=runs, fold=fold, force=force)
+
+    def ensemble(self, *, all: bool = False, force: bool = False) -> SubmissionPaths:
+        """Blend the runs; with ``all`` train first what is missing."""
+        from kit.ensemble import ensemble
+
+        if all:
+            self.train(self.config.ensemble_runs())
+        else:
+            self.folds()
+        return ensemble(self.layout, self.config, self._emit, force=force)
+
+    def bundle(self, *, force: bool = False) -> SubmissionPaths:
+        """Build and prove the zip of the current ensemble."""
+        from kit.bundle import bundle
+
+        paths = self.ensemble()
+        bundle(self.layout, self.config, paths, self._emit, force=force)
+        return paths
+
+    def submit(self, *, dry_run: bool = False) -> SubmissionPaths:
+        """Send the current bundle once."""
+        from kit.submit import submit
+
+        paths = self.bundle()
+        submit(self.layout, self.config, paths, self._emit, dry_run=dry_run)
+        return paths
+
+    def leaderboard(self) -> dict[str, Any]:
+        """The board and our submissions."""
+        from kit.lb import leaderboard
+
+        if not self.layout.data_manifest.exists():
+            raise StageError("nothing has been submitted from this project yet", "make folds train-all ensemble submit")
+        return leaderboard(self.layout, self.config, self._emit)

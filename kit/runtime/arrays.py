@@ -1,0 +1,34 @@
+"""Weights as plain arrays in the order of ``model.weights``.
+
+A ``.keras`` file written by Keras 3.15 does not load in 3.8 or 3.4; the builder of the same network filled with
+plain arrays does, and an ``.npz`` without pickles can be read from anybody without running their code.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def of(model: Any) -> dict[str, Any]:
+    """The weights of ``model`` as numbered arrays, ready for ``np.savez``."""
+    return {f"{number:04d}": np.asarray(value) for number, value in enumerate(model.weights)}
+
+
+def assign(model: Any, path: str) -> None:
+    """Fill ``model`` from the ``.npz`` at ``path``.
+
+    Raises
+    ------
+    ValueError
+        Where the file has other arrays than the network has weights; nothing is assigned then.
+    """
+    with np.load(path, allow_pickle=False) as file:
+        arrays = [file[name] for name in sorted(file.files)]
+    expected = [tuple(weight.shape) for weight in model.weights]
+    found = [array.shape for array in arrays]
+    if found != expected:
+        raise ValueError(f"{path} holds {len(found)} arrays that do not fit the network's {len(expected)} weights")
+    for weight, array in zip(model.weights, arrays, strict=True):
+        weight.assign(array.astype(np.float32))

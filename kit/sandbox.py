@@ -1,0 +1,114 @@
+"""Run a bundle as a platform would: unzipped into an empty folder, without the kit, without network."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kit.errors import BundleError
+from kit.records import ImageArray, IntArray
+
+RUNNER = Path(__file__).with_name("sandbox_runner.py")
+TIMEOUT_SECONDS = 3600
+
+
+@dataclass(frozen=True, eq=False)
+class BundleRun:
+    """What a bundle answered.
+
+    Attributes
+    ----------
+    labels : (N,) int64
+    proba : (N, C) float64
+        (N, 0) where the bundle gives no probabilities.
+    load_seconds, predict_seconds, peak_mb : float
+        Peak resident memory includes the images.
+    network : bool
+        Whether the process could have used the network: without name spaces it cannot be taken away.
+    """
+
+    labels: IntArray
+    proba: npt.NDArray[np.float64]
+    load_seconds: float
+    predict_seconds: float
+    peak_mb: float
+    network: bool
+
+
+def run_bundle(bundle: Path, images: ImageArray) -> BundleRun:
+    """Predict ``images`` (N, H, W, 3) with the zip ``bundle`` in a process that knows nothing of the kit.
+
+    Raises
+    ------
+    BundleError
+        Where it fails, takes too long or answers in the wrong shape; the last line it printed is named.
+    """
+    with tempfile.TemporaryDirectory(prefix="kit-sandbox-") as name:
+        folder = Path(name)
+        _unzip(bundle, folder / "bundle")
+        _link_packages(folder / "packages")
+        (folder / "elsewhere").mkdir()
+        np.save(folder / "images.npy", images)
+        report = _start(folder)
+        with np.load(folder / "answer.npz", allow_pickle=False) as answer:
+            labels, proba = answer["labels"], answer["proba"]
+    if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
+        raise BundleError(f"predict gave {labels.dtype} {labels.shape}, expected class indices ({len(images)},)")
+    return BundleRun(labels.astype(np.int64), proba.astype(np.float64), **report, network=not _can_unshare())
+
+
+def _unzip(bundle: Path, folder: Path) -> None:
+    """Unpack a zip that we wrote; names that leave the folder are refused all the same."""
+    folder.mkdir()
+    with zipfile.ZipFile(bundle) as archive:
+        for member in archive.namelist():
+            if not (folder / member).resolve().is_relative_to(folder.resolve()):
+                raise BundleError(f"{bundle.name} holds {member!r}, which leaves its folder")
+        archive.extractall(folder)
+
+
+def _link_packages(folder: Path) -> None:
+    """A folder of links to the installed packages, all but the kit itself."""
+    folder.mkdir()
+    for site in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
+        for entry in Path(site).iterdir():
+            if entry.suffix != ".pth" and entry.name != "kit" and not (folder / entry.name).exists():
+                (folder / entry.name).symlink_to(entry)
+
+
+@cache
+def _can_unshare() -> bool:
+    """Whether this system lets us start a process in a network of its own."""
+    if shutil.which("unshare") is None:
+        return False
+    return subprocess.run(["unshare", "-rn", "true"], capture_output=True, check=False).returncode == 0
+
+
+def _start(folder: Path) -> dict[str, Any]:
+    arguments = [folder / "packages", folder / "bundle", folder / "images.npy", folder / "answer.npz"]
+    command = [sys.executable, "-I", "-S", str(RUNNER), *map(str, arguments)]
+    if _can_unshare():
+        command = ["unshare", "-rn", *command]
+    try:
+        done = subprocess.run(
+            command, cwd=folder / "elsewhere", capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BundleError(f"the bundle was still running after {TIMEOUT_SECONDS} s") from error
+    if done.returncode != 0:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        raise BundleError(f"the bundle failed with code {done.returncode}: {lines[-1] if lines else 'no message'}")
+    report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return report

@@ -1,0 +1,202 @@
+"""Plan the units of training, run what is missing, one process each, and join their predictions."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kit.config import Config
+from kit.data import load_folds, load_index
+from kit.errors import TrainingError
+from kit.files import lock, read_json, sha256_file, write_json
+from kit.layout import Layout, RunPaths
+from kit.records import Emit, Event, Predictions, concatenate, load_predictions
+from kit.runs import FoldSpec, plan_runs
+from kit.runtime.forward import mean_of_folds
+
+PACKAGES = ("tensorflow", "keras", "keras-cv", "numpy", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One process: the fold of a run, or the features that its folds wait for."""
+
+    kind: str
+    spec: FoldSpec
+
+    @property
+    def name(self) -> str:
+        return unit_name(self.spec) if self.kind == "fold" else f"{self.spec.run} features"
+
+
+def unit_name(spec: FoldSpec) -> str:
+    """What a fold of a run is called in tables and messages."""
+    return f"{spec.run} fold {spec.fold}"
+
+
+def train(
+    layout: Layout,
+    config: Config,
+    emit: Emit,
+    *,
+    runs: Sequence[str] = (),
+    fold: int | None = None,
+    force: bool = False,
+) -> None:
+    """Train every missing fold of the named runs (all of them by default) and join their predictions.
+
+    Raises
+    ------
+    TrainingError
+        Where a unit failed, after the others have finished.
+    StageError
+        Where another process trains the same run.
+    """
+    specs = plan_runs(layout, config, runs)
+    with _locked([folds[0].run_paths for folds in specs.values()]):
+        wanted = [spec for folds in specs.values() for spec in folds if fold is None or spec.fold == fold]
+        missing = [spec for spec in wanted if force or not spec.paths.valid.exists()]
+        if missing:
+            _prepare(layout, config, missing, force)
+            epochs = {unit_name(spec): sum(stage.epochs for stage in spec.settings.stages) for spec in missing}
+            emit(Event("plan", "", {"epochs": epochs}))
+            _run_units(_units(missing), config, emit)
+        for name, folds in specs.items():
+            if all(spec.paths.valid.exists() for spec in folds):
+                _join(layout, folds, changed=bool(missing))
+                _tell(layout, name, folds, emit)
+        if not missing:
+            emit(Event("fresh", "train", {"stage": "train"}))
+
+
+@contextmanager
+def _locked(runs: Sequence[RunPaths]) -> Iterator[None]:
+    if not runs:
+        yield
+        return
+    with lock(runs[0].lock, f"run {runs[0].root.name}"), _locked(runs[1:]):
+        yield
+
+
+def _prepare(layout: Layout, config: Config, specs: Sequence[FoldSpec], force: bool) -> None:
+    """Write the runs' manifests and the units' descriptions."""
+    folds = load_folds(layout, config, load_index(layout))
+    for spec in specs:
+        if force:
+            spec.paths.valid.unlink(missing_ok=True)
+        write_json(spec.paths.spec, spec.to_json())
+        write_json(
+            spec.run_paths.manifest,
+            {
+                "key": spec.key,
+                "run": spec.run,
+                "config": spec.config,
+                "classes": list(spec.classes),
+                "data": spec.data,
+                "folds": folds.sha256,
+                "n_folds": folds.n,
+                "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
+            },
+        )
+
+
+def _units(specs: Sequence[FoldSpec]) -> list[list[Unit]]:
+    """Units in two waves: features, each set once, then the folds that read them."""
+    cached = {
+        (spec.settings.backbone, spec.settings.weights, json.dumps(spec.config["augment"]), spec.settings.seed): spec
+        for spec in specs
+        if spec.settings.stages[0].train == "head" and spec.settings.stages[0].cached_views > 0
+    }
+    return [[Unit("features", spec) for spec in cached.values()], [Unit("fold", spec) for spec in specs]]
+
+
+def _run_units(waves: list[list[Unit]], config: Config, emit: Emit) -> None:
+    workers = config.train.workers or max(1, (os.cpu_count() or 1) // 2)
+    failures: list[TrainingError] = []
+    started: list[subprocess.Popen[str]] = []
+    for wave in waves:
+        with ThreadPoolExecutor(max_workers=workers) as pool:
+            try:
+                futures = [pool.submit(_run_unit, unit, emit, started) for unit in wave]
+                for future in as_completed(futures):
+                    error = future.exception()
+                    if isinstance(error, TrainingError):
+                        failures.append(error)
+                    elif error is not None:
+                        raise error
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in started:
+                    process.terminate()
+                raise
+        if failures:
+            raise failures[0]
+
+
+def _run_unit(unit: Unit, emit: Emit, started: list[subprocess.Popen[str]]) -> None:
+    """Run one process to its end and pass its reports on; raises `TrainingError` where it failed."""
+    paths = unit.spec.paths
+    paths.root.mkdir(parents=True, exist_ok=True)
+    about = {"kind": unit.kind, "run": unit.spec.run, "fold": unit.spec.fold}
+    with paths.errors.open("w") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "kit.train.worker", unit.kind, str(paths.spec)],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+        started.append(process)
+        said: dict[str, Any] = {}
+        with process:
+            for line in process.stdout or ():
+                report = json.loads(line)
+                said = report if report["event"] == "error" else said
+                emit(Event("unit", unit.name, {**about, **report}))
+    if process.returncode == 0:
+        emit(Event("unit", unit.name, {**about, "event": "done"}))
+        return
+    raise _failure(unit, process.returncode, said, paths.errors)
+
+
+def _failure(unit: Unit, code: int, said: dict[str, Any], errors: Path) -> TrainingError:
+    if said:
+        return TrainingError(said["message"], said["hint"])
+    lines = [line for line in errors.read_text(errors="replace").splitlines() if line.strip()]
+    last = lines[-1] if lines else "no message"
+    how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+    return TrainingError(f"{unit.name} {how}: {last}", f"cat {errors}")
+
+
+def _join(layout: Layout, folds: Sequence[FoldSpec], *, changed: bool) -> None:
+    """Write ``oof.npz`` and ``test.npz`` of a complete run."""
+    paths = folds[0].run_paths
+    if not changed and paths.oof.exists():
+        return
+    ids = np.array(load_index(layout).ids)
+    concatenate([load_predictions(spec.paths.valid) for spec in folds], ids).save(paths.oof)
+    if folds[0].paths.test.exists():
+        parts = [load_predictions(spec.paths.test) for spec in folds]
+        mean = mean_of_folds(np.stack([part.logits for part in parts]))
+        Predictions(parts[0].ids, parts[0].classes, parts[0].views, mean).save(paths.test)
+    manifest = read_json(paths.manifest)
+    write_json(paths.manifest, {**manifest, "oof": sha256_file(paths.oof)})
+
+
+def _tell(layout: Layout, name: str, folds: Sequence[FoldSpec], emit: Emit) -> None:
+    index = load_index(layout)
+    oof = load_predictions(folds[0].run_paths.oof)
+    accuracy = float((oof.logits[0].argmax(axis=1) == index.labels).mean())
+    error = float(np.sqrt(accuracy * (1 - accuracy) / len(index.labels)))
+    emit(Event("number", f"{name}: accuracy out of fold", {"value": accuracy, "error": error, "run": name}))
