@@ -15,16 +15,10 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from kit.config.base import Section
 from kit.config.clean import CleanConfig
+from kit.config.competition import CompetitionConfig
+from kit.config.data import DataConfig, PracticeConfig
 from kit.config.runs import AugmentConfig, HeadConfig, RunConfig, StageConfig
-from kit.config.sections import (
-    BundleConfig,
-    CompetitionConfig,
-    DataConfig,
-    EnsembleConfig,
-    FoldsConfig,
-    PracticeConfig,
-    TrainConfig,
-)
+from kit.config.sections import BundleConfig, EnsembleConfig, FoldsConfig, TrainConfig
 from kit.errors import ConfigError
 
 __all__ = [

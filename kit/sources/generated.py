@@ -14,10 +14,10 @@ from kit.sources.raw import RawSet, row_ids
 
 def open_practice(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     """The practice competition of ``[data.practice]``; the part `truth` is its hidden, corrupted test."""
-    from kit.sources import practice
+    from kit.sources.practice import make
 
     options = data.practice
-    made = practice.make(n=options.n, size=options.size, seed=options.seed)
+    made = make(n=options.n, size=options.size, seed=options.seed)
     hidden = part != "train"
     return _raw_set(
         made.test_images if hidden else made.images,
@@ -30,10 +30,10 @@ def open_practice(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
 
 def open_digits(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     """Scikit-learn's handwritten digits; the part `truth` is a held-out split."""
-    from kit.sources import digits
+    from kit.sources.digits import load
 
     size = data.image_size or 16
-    made = digits.load(size=size)
+    made = load(size=size)
     hidden = part != "train"
     return _raw_set(
         made.test_images if hidden else made.images,

@@ -74,7 +74,7 @@ def _slide_stains(seed: int) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=16)
 def _axis(size: int) -> NDArray[np.float32]:
-    return ((np.arange(size, dtype=np.float32) + np.float32(0.5)) * np.float32(2 / size) - 1).astype(np.float32)
+    return ((np.arange(size) + 0.5) * (2 / size) - 1).astype(np.float32)
 
 
 @lru_cache(maxsize=16)
