@@ -61,7 +61,8 @@ def main(wanted: int) -> None:
         inside_covered = np.mean((inside_low <= truth) & (truth <= inside_high))
         below, above = np.mean(truth < low), np.mean(truth > high)
         print(
-            f"{metric:9s} {len(found)} competitions: coverage {covered:.1%} (fresh below {below:.1%}, above {above:.1%}),"
+            f"{metric:9s} {len(found)} competitions: coverage {covered:.1%} (fresh below {below:.1%}, above"
+            f" {above:.1%}),"
             f" (nested - fresh)/SE {np.mean((value - truth) / se):+.3f}, sd {np.std((value - truth) / se):.2f};"
             f" resubstitution {np.mean((inside - truth) / se):+.3f}, coverage {inside_covered:.1%}"
         )

@@ -106,7 +106,8 @@ def auc_influence(y: Array, proba: Array) -> Array:
 
 def ece(y: Array, proba: Array) -> float:
     """Expected calibration error of the top class in ``ECE_BINS`` bins of equal mass (Naeini et al. 2015)."""
-    confidence, right = proba.max(axis=1), row_accuracy(y, proba)
-    order = np.lexsort((right, confidence))
-    parts = np.array_split(order, min(ECE_BINS, len(y)))
-    return float(sum(abs(confidence[p].sum() - right[p].sum()) for p in parts) / len(y))
+    confidence, tied = np.unique(proba.max(axis=1), return_inverse=True)
+    # Rows of one confidence share their mean accuracy, or their order would decide in which bin the errors lie.
+    right = np.bincount(tied, row_accuracy(y, proba)) / np.bincount(tied)
+    gaps = (confidence - right)[np.sort(tied)]
+    return float(sum(abs(part.sum()) for part in np.array_split(gaps, min(ECE_BINS, len(y)))) / len(y))

@@ -1,0 +1,137 @@
+"""Metrics against scikit-learn, intervals against theory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as oracle
+
+from kit import metrics, score
+from kit.errors import DataError
+
+
+def draw(seed, rows=120, classes=4):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(classes, size=rows)
+    y[:classes] = np.arange(classes)
+    z = rng.normal(size=(rows, classes)) + 1.5 * np.eye(classes)[y]
+    return y, np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+
+
+ORACLES = {
+    "nll": oracle.log_loss,
+    "brier": lambda y, p: ((p - np.eye(p.shape[1])[y]) ** 2).sum(axis=1).mean(),
+    "accuracy": lambda y, p: oracle.accuracy_score(y, p.argmax(1)),
+    "macro_f1": lambda y, p: oracle.f1_score(y, p.argmax(1), average="macro"),
+    "balanced_accuracy": lambda y, p: oracle.balanced_accuracy_score(y, p.argmax(1)),
+    "auc": lambda y, p: np.mean([oracle.roc_auc_score(y == c, p[:, c]) for c in range(p.shape[1])]),
+    "qwk": lambda y, p: oracle.cohen_kappa_score(y, p.argmax(1), weights="quadratic"),
+}
+
+
+@pytest.mark.parametrize("metric", ORACLES)
+@pytest.mark.parametrize("classes", [2, 5])
+def test_metrics_agree_with_scikit_learn(metric, classes):
+    y, proba = draw(3, classes=classes)
+    assert score.score(metric, y, proba) == pytest.approx(ORACLES[metric](y, proba))
+
+
+def test_every_metric_but_the_ece_has_an_oracle_here():
+    assert set(score.METRICS) == {*ORACLES, "ece"}
+
+
+@pytest.mark.parametrize("metric", score.METRICS)
+def test_better_predictions_score_better_in_the_direction_the_metric_claims(metric):
+    y, proba = draw(5, rows=3000)
+    if metric == "ece":
+        worse = proba**3 / (proba**3).sum(axis=1, keepdims=True)
+    else:
+        worse = 0.3 * proba + 0.7 * proba[np.random.default_rng(0).permutation(len(y))]
+    better, bad = score.score(metric, y, proba), score.score(metric, y, worse)
+    assert (better > bad) == score.METRICS[metric].greater_is_better
+
+
+@pytest.mark.parametrize("metric", score.METRICS)
+def test_classes_without_rows_leave_the_scores_finite(metric):
+    y, proba = draw(1, classes=5)
+    y = y % 3
+    interval = score.interval(metric, y, proba, seed=0, resamples=200)
+    assert np.isfinite([interval.score, interval.low, interval.high, interval.se]).all()
+    assert interval.low <= interval.score <= interval.high
+
+
+def test_macro_f1_of_an_absent_class_that_is_predicted_counts_zero_as_in_scikit_learn():
+    y, proba = draw(1, classes=5)
+    y = y % 3
+    assert score.score("macro_f1", y, proba) == pytest.approx(ORACLES["macro_f1"](y, proba))
+
+
+def test_the_ece_of_a_calibrated_coin_is_small_and_of_a_sure_one_its_error_rate():
+    y = np.arange(1000) % 2
+    assert score.score("ece", y, np.full((1000, 2), 0.5)) == pytest.approx(0.0, abs=0.02)
+    sure = np.tile([1.0, 0.0], (1000, 1))
+    assert score.score("ece", y, sure) == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize("metric", score.METRICS)
+def test_intervals_do_not_depend_on_the_order_of_rows_and_repeat_with_the_seed(metric):
+    y, proba = draw(2)
+    order = np.random.default_rng(0).permutation(len(y))
+    one = score.interval(metric, y, proba, seed=4, resamples=200)
+    assert one == score.interval(metric, y, proba, seed=4, resamples=200)
+    other = score.interval(metric, y[order], proba[order], seed=4, resamples=200)
+    assert np.allclose([one.score, one.low, one.high], [other.score, other.low, other.high])
+
+
+def test_the_standard_error_of_a_mean_is_that_of_the_textbook():
+    y, proba = draw(7, rows=500)
+    losses = metrics.row_nll(y, proba)
+    expected = losses.std(ddof=1) / np.sqrt(500)
+    assert score.interval("nll", y, proba, seed=0).se == pytest.approx(expected, rel=0.08)
+
+
+@pytest.mark.parametrize("metric", ["auc", "macro_f1", "qwk", "balanced_accuracy", "accuracy"])
+def test_errors_from_influence_agree_with_resampling_the_rows(metric):
+    y, proba = draw(8, rows=400)
+    rng = np.random.default_rng(0)
+    other = proba**0.5 * rng.uniform(0.5, 1.5, size=proba.shape)
+    other /= other.sum(axis=1, keepdims=True)
+    picks = [rng.integers(400, size=400) for _ in range(300)]
+    function = score.METRICS[metric].function
+    brute = np.std([function(y[i], proba[i]) - function(y[i], other[i]) for i in picks])
+    assert score.standard_errors(metric, y, np.array([proba]), other)[0] == pytest.approx(brute, rel=0.2)
+    assert score.difference(metric, y, proba, other, seed=0).se == pytest.approx(brute, rel=0.2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", ["nll", "accuracy", "auc", "macro_f1"])
+def test_the_interval_covers_the_truth_about_as_often_as_it_says(metric):
+    truth = score.score(metric, *draw(10**6, rows=200_000))
+    hits = 0
+    for seed in range(400):
+        found = score.interval(metric, *draw(seed, rows=200), seed=seed, resamples=500)
+        hits += found.low <= truth <= found.high
+    assert 0.91 <= hits / 400 <= 0.98
+
+
+@given(st.integers(0, 1000), st.sampled_from(sorted(set(ORACLES) - {"qwk"})))
+@settings(max_examples=30, deadline=None)
+def test_metrics_do_not_depend_on_the_order_of_classes(seed, metric):
+    y, proba = draw(seed, rows=40)
+    order = np.random.default_rng(seed).permutation(4)
+    renamed = np.argsort(order)[y]
+    assert score.score(metric, renamed, proba[:, order]) == pytest.approx(score.score(metric, y, proba))
+
+
+def test_unusable_input_is_refused_by_name():
+    y, proba = draw(0)
+    with pytest.raises(DataError, match="unknown metric `f2`"):
+        score.score("f2", y, proba)
+    with pytest.raises(DataError, match="row 5: label 9"):
+        score.score("nll", np.where(np.arange(len(y)) == 5, 9, y), proba)
+    with pytest.raises(DataError, match="two classes"):
+        score.score("auc", np.zeros_like(y), proba)
+    with pytest.raises(DataError, match="expected"):
+        score.score("nll", y[:-1], proba)
