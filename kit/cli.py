@@ -18,6 +18,7 @@ app = typer.Typer(
     add_completion=True,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # the boxes of rich cost 0.2 s of imports for every --help
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

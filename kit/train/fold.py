@@ -18,7 +18,7 @@ from kit.runtime.backbones import Network
 from kit.runtime.forward import compile_forward, logits
 from kit.train.checkpoint import Checkpoint
 from kit.train.features import feature_files, open_features
-from kit.train.loop import FoldData, Report, StageData, run_stage
+from kit.train.loop import FoldData, FoldRun, Report, StageData, run_stage
 from kit.train.networks import make_network
 
 PREDICT_BATCH = 64
@@ -46,10 +46,11 @@ def train_fold(spec: FoldSpec, report: Report) -> None:
     if checkpoint.resumed:
         checkpoint.restore_model(network.model)
         report({"event": "resumed", "stage": checkpoint.position[0], "epoch": checkpoint.position[1]})
+    run = FoldRun(spec, network, data, checkpoint, report)
     augment = Pipeline(spec.settings.augment, spec.size, data.classes) if spec.settings.augment else None
     for number in range(checkpoint.position[0], len(spec.settings.stages)):
         stage_data, uses_images = _stage_data(spec, number, network, data, images)
-        run_stage(spec, number, network, data, stage_data, checkpoint, augment if uses_images else None, report)
+        run_stage(run, number, stage_data, augment if uses_images else None)
     _write_results(spec, network, data, images, checkpoint)
     _log(spec, {"event": "done", "seconds": time.perf_counter() - started, "resumed": checkpoint.resumed})
     checkpoint.delete()

@@ -50,48 +50,58 @@ def learning_rate(stage: StageConfig, step: int, steps: int) -> float:
     return stage.lr * 0.5 * (1 + math.cos(math.pi * step / max(steps, 1)))
 
 
-def run_stage(
-    spec: FoldSpec,
-    number: int,
-    network: Network,
-    data: FoldData,
-    stage_data: StageData,
-    checkpoint: Checkpoint,
-    augment: batches.Augment | None,
-    report: Report,
-) -> None:
-    """Train stage ``number`` from where ``checkpoint`` stands; one checkpoint after every epoch."""
-    settings = spec.settings
+@dataclass(frozen=True, eq=False)
+class FoldRun:
+    """One fold while it is trained."""
+
+    spec: FoldSpec
+    network: Network
+    data: FoldData
+    checkpoint: Checkpoint
+    report: Report
+
+
+def run_stage(run: FoldRun, number: int, stage_data: StageData, augment: batches.Augment | None) -> None:
+    """Train stage ``number`` from where the checkpoint stands; one checkpoint after every epoch."""
+    settings, data = run.spec.settings, run.data
     stage = settings.stages[number]
-    set_trainable(network, stage.train, settings.backbone, settings.weights != "none")
-    model = stage_data.model
-    optimizer = make_optimizer(stage, model.trainable_variables)
-    checkpoint.restore_optimizer(number, optimizer)
+    set_trainable(run.network, stage.train, settings.backbone, settings.weights != "none")
+    optimizer = make_optimizer(stage, stage_data.model.trainable_variables)
+    run.checkpoint.restore_optimizer(number, optimizer)
     weights = batches.class_weights(data.labels[data.train_rows], data.classes, settings.class_weights)
-    train_step = compile_step(model, optimizer, weights)
+    train_step = compile_step(stage_data.model, optimizer, weights)
     soft = batches.soft_labels(data.labels, data.classes, settings.label_smoothing)
-    steps = batches.steps_per_epoch(len(data.train_rows), settings.batch_size)
-    for epoch in range(checkpoint.epochs_done(number), stage.epochs):
+    for epoch in range(run.checkpoint.epochs_done(number), stage.epochs):
         started = time.perf_counter()
-        seed = batches.epoch_seed(settings.seed, spec.fold, number, epoch)
-        reseed(model, seed_of("dropout", settings.seed, spec.fold, number, epoch))
+        reseed(stage_data.model, seed_of("dropout", settings.seed, run.spec.fold, number, epoch))
         rows = Rows(stage_data.epoch_inputs(epoch), soft, data.train_rows)
-        losses = []
-        for step, (inputs, labels) in enumerate(
-            batches.prefetched(batches.epoch_batches(rows, settings.batch_size, seed, augment))
-        ):
-            rate = learning_rate(stage, epoch * steps + step, stage.epochs * steps)
-            losses.append(train_step(inputs, labels, np.float32(rate)))
-            report({"event": "step", "stage": number, "epoch": epoch, "step": step + 1, "steps": steps})
-        loss = float(np.mean([value.numpy() for value in losses]))
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"the loss of run `{spec.run}` fold {spec.fold} became {loss} in epoch {epoch + 1} of `{stage.train}`",
-                f"a smaller lr than {stage.lr}",
-            )
+        loss = _train_epoch(run, number, epoch, train_step, rows, augment)
         line = {"stage": number, "train": stage.train, "epoch": epoch, "loss": loss, **_watched(data, stage_data)}
-        checkpoint.save(number, epoch + 1, network.model, optimizer, line)
-        report({"event": "epoch", "seconds": time.perf_counter() - started, **line})
+        run.checkpoint.save(number, epoch + 1, run.network.model, optimizer, line)
+        run.report({"event": "epoch", "seconds": time.perf_counter() - started, **line})
+
+
+def _train_epoch(
+    run: FoldRun, number: int, epoch: int, train_step: Callable[..., Any], rows: Rows, augment: batches.Augment | None
+) -> float:
+    """One pass over the training rows; its mean loss, or `TrainingError` where that is no longer a number."""
+    settings = run.spec.settings
+    stage = settings.stages[number]
+    steps = batches.steps_per_epoch(len(rows.rows), settings.batch_size)
+    seed = batches.epoch_seed(settings.seed, run.spec.fold, number, epoch)
+    losses = []
+    prepared = batches.prefetched(batches.epoch_batches(rows, settings.batch_size, seed, augment))
+    for step, (inputs, labels) in enumerate(prepared):
+        rate = learning_rate(stage, epoch * steps + step, stage.epochs * steps)
+        losses.append(train_step(inputs, labels, np.float32(rate)))
+        run.report({"event": "step", "stage": number, "epoch": epoch, "step": step + 1, "steps": steps})
+    loss = float(np.mean([value.numpy() for value in losses]))
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"the loss of run `{run.spec.run}` fold {run.spec.fold} became {loss} in epoch {epoch + 1}",
+            f"a smaller lr than {stage.lr} in stage {number + 1}",
+        )
+    return loss
 
 
 def _watched(data: FoldData, stage_data: StageData) -> dict[str, float]:
