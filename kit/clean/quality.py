@@ -33,11 +33,12 @@ def quality(found: Statistics, rows: NDArray[np.int64]) -> list[Finding]:
         Reasons ``dark``, ``light``, ``blurry``, ``low-information`` and ``grey``, as in CleanVision, with the
         figure that says so. A problem that more than a fifth of the pictures have is not listed.
     """
-    soft = found.sharpness < min(BLURRY, BLURRIER * float(np.median(found.sharpness))) if len(rows) else []
+    usual = float(np.median(found.sharpness)) if len(rows) else 0.0
+    soft = found.sharpness < min(BLURRY, BLURRIER * usual)
     problems = {
         "dark": (found.brightest < DARK, found.brightest, "99 % of the pixels are darker than {:.0f}"),
         "light": (found.darkest > LIGHT, found.darkest, "95 % of the pixels are lighter than {:.0f}"),
-        "blurry": (np.asarray(soft, bool), found.sharpness, "variance of the Laplacian {:.1f}"),
+        "blurry": (soft, found.sharpness, "variance of the Laplacian {:.1f}"),
         "low-information": (found.entropy < EMPTY, found.entropy, "entropy {:.2f} bits"),
         "grey": (found.chroma < GREY, found.chroma, "channels differ by {:.1f} on average"),
     }

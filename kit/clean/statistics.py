@@ -58,7 +58,7 @@ def statistics(images: NDArray[np.uint8], rows: NDArray[np.int64]) -> Statistics
 
 def _block(images: NDArray[np.uint8]) -> tuple[NDArray[np.floating], ...]:
     brightness = images @ LUMA
-    count, height, width = brightness.shape
+    height, width = brightness.shape[1:]
     histogram = _histogram(brightness)
     reached = np.cumsum(histogram, axis=1)
     percentiles = [(reached >= share * height * width).argmax(axis=1) for share in (0.05, 0.50, 0.99)]
@@ -74,7 +74,7 @@ def _block(images: NDArray[np.uint8]) -> tuple[NDArray[np.floating], ...]:
 def _histogram(brightness: NDArray[np.float32]) -> NDArray[np.int64]:
     """Counts of the brightness rounded to whole numbers, (K, 256)."""
     count = len(brightness)
-    levels = np.rint(brightness).astype(np.int64).reshape(count, -1) + 256 * np.arange(count)[:, None]
+    levels = np.rint(brightness).astype(np.int64) + 256 * np.arange(count)[:, None, None]
     return np.bincount(levels.ravel(), minlength=256 * count).reshape(count, 256)
 
 
@@ -82,5 +82,10 @@ def _sharpness(brightness: NDArray[np.float32]) -> NDArray[np.float32]:
     if min(brightness.shape[1:]) < 3:
         return np.zeros(len(brightness), np.float32)
     inside = brightness[:, 1:-1, 1:-1]
-    around = brightness[:, :-2, 1:-1] + brightness[:, 2:, 1:-1] + brightness[:, 1:-1, :-2] + brightness[:, 1:-1, 2:]
+    around = (
+        brightness[:, :-2, 1:-1]
+        + brightness[:, 2:, 1:-1]
+        + brightness[:, 1:-1, :-2]
+        + brightness[:, 1:-1, 2:]
+    )
     return np.asarray((around - 4 * inside).var(axis=(1, 2)))

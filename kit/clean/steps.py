@@ -14,6 +14,9 @@ from kit.clean.draft import Draft
 from kit.clean.exact import clusters
 from kit.clean.finding import Finding
 from kit.clean.near import NearCopies, near_copies
+from kit.clean.outliers import outlier_scores, strangest
+from kit.clean.quality import quality as problems
+from kit.clean.statistics import statistics
 
 # More pictures than these on one background, and it is the scene of the competition (a fixed camera, a black
 # frame), not an accident: one group of them would leave the folds nothing to divide.
@@ -95,6 +98,24 @@ def background(draft: Draft) -> None:
             draft.link_pictures((int(rows[0]), row) for row in rows[1:].tolist())
 
 
+def quality(draft: Draft) -> None:
+    """List pictures that are hardly any use."""
+    if draft.config.quality:
+        rows = draft.pictures
+        draft.note(problems(statistics(draft.images, rows), rows))
+
+
+def outliers(draft: Draft) -> None:
+    """List the pictures least like their class."""
+    if not draft.config.outliers:
+        return
+    rows = draft.pictures
+    labels = draft.labels[rows]
+    scores = outlier_scores(statistics(draft.images, rows).features(), labels, draft.config.outliers)
+    for place in strangest(scores, labels, draft.config.outlier_share):
+        draft.note([Finding(int(rows[place]), "outlier", -1, f"score {scores[place]:.3f}")])
+
+
 def _other(rows: NDArray[np.int64], row: int) -> int:
     """The first row of a cluster but for ``row`` itself."""
     return int(rows[1] if row == rows[0] else rows[0])
@@ -105,4 +126,6 @@ STEPS: dict[str, Callable[[Draft], None]] = {
     "exact copies": copies,
     "near copies": near,
     "shared backgrounds": background,
+    "quality": quality,
+    "outliers": outliers,
 }

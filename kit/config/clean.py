@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from kit.config.base import Section
 
@@ -25,3 +27,12 @@ class CleanConfig(Section):
 
     background: Literal["group", "keep"] = "group"
     """Different pictures on one identical background: keep all in one fold, or only list them."""
+
+    quality: bool = True
+    """List dark, light, blurry, empty and grey images; never dropped, a line in `clean_overrides.csv` does that."""
+
+    outliers: Literal[False, "isolation-forest", "knn"] = False
+    """List the images least like their class in colour and texture; never dropped."""
+
+    outlier_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
+    """How much of each class `outliers` lists."""

@@ -1,0 +1,118 @@
+"""Statistics, quality and outliers: what is odd is listed, the nature of the data is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageFilter
+
+from kit.clean.outliers import METHODS, outlier_scores, strangest
+from kit.clean.plan import plan
+from kit.clean.quality import odd_sizes, quality
+from kit.clean.statistics import statistics
+from kit.config.clean import CleanConfig
+from kit.sources.practice import make
+
+
+@pytest.fixture(scope="module")
+def cells():
+    practice = make(n=200, size=48, seed=2)
+    changed = {row for row, _, _ in practice.planted}
+    return practice.images[[row for row in range(200) if row not in changed]]
+
+
+def found(images):
+    rows = np.arange(len(images))
+    return {(finding.row, finding.reason) for finding in quality(statistics(images, rows), rows)}
+
+
+SPOILT = {
+    "dark": lambda image: image // 5,
+    "light": lambda image: 245 + image // 26,
+    "blurry": lambda image: np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(4))),
+    "low-information": lambda image: np.where(image > 128, 200, 60).astype(np.uint8),
+    "grey": lambda image: np.repeat(image[..., 1:2], 3, axis=2),
+}
+
+
+def test_good_pictures_have_no_problem(cells):
+    assert found(cells) == set()
+
+
+@pytest.mark.parametrize("reason", SPOILT)
+def test_a_spoilt_picture_is_listed(reason, cells):
+    images = cells.copy()
+    images[7] = SPOILT[reason](images[7])
+    assert (7, reason) in found(images)
+    assert {row for row, _ in found(images)} == {7}
+
+
+@pytest.mark.parametrize("reason", ["dark", "light", "grey"])
+def test_what_most_pictures_show_is_the_nature_of_the_data(reason, cells):
+    images = np.stack([SPOILT[reason](image) for image in cells])
+    assert reason not in {name for _, name in found(images)}
+
+
+def test_statistics_are_those_of_numpy():
+    images = np.random.default_rng(0).integers(0, 256, (5, 20, 30, 3)).astype(np.uint8)
+    got = statistics(images, np.array([4, 1]))
+    flat = images[[4, 1]].astype(float)
+    assert np.allclose(got.colour[:, :3], flat.mean(axis=(1, 2)), atol=1e-3)
+    assert np.allclose(got.colour[:, 3:], flat.std(axis=(1, 2)), atol=1e-3)
+    assert np.allclose(got.chroma, (flat.max(-1) - flat.min(-1)).mean(axis=(1, 2)), atol=1e-3)
+    luma = np.stack([np.asarray(Image.fromarray(images[row]).convert("L")) for row in (4, 1)])
+    for column, percent in ((got.darkest, 5), (got.middle, 50), (got.brightest, 99)):
+        assert np.abs(column - np.percentile(luma, percent, axis=(1, 2))).max() <= 1.5
+    entropy = [Image.fromarray(one).entropy() for one in luma]
+    assert np.allclose(got.entropy, entropy, atol=0.05)
+    assert got.features().shape == (2, 13)
+
+
+@given(st.integers(0, 10**6), st.integers(0, 3))
+def test_odd_sizes_are_far_from_the_rest(seed, many):
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(90, 110, (40, 2))
+    sizes[:many] = np.array([[30, 30], [400, 300], [100, 900]])[:many]
+    assert [finding.row for finding in odd_sizes(sizes, np.arange(40))] == list(range(many))
+
+
+def test_equal_sizes_are_not_odd_and_none_is_no_problem():
+    assert odd_sizes(np.full((10, 2), 96), np.arange(10)) == []
+    assert odd_sizes(np.empty((0, 2), int), np.arange(0)) == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_outlier_of_its_own_class_is_the_strangest(method):
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 100)
+    features = rng.normal(size=(200, 4)) + 10 * labels[:, None]
+    features[17] += 10  # ordinary for class 1, not for its own
+    scores = outlier_scores(features, labels, method)
+    assert strangest(scores, labels, 0.01)[0] == 17
+    assert len(strangest(scores, labels, 0.05)) == 10
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_outlier_scores_depend_on_the_seed_alone_and_say_nothing_of_small_classes(method):
+    rng = np.random.default_rng(0)
+    features, labels = rng.normal(size=(119, 3)), np.repeat([-1, 3], [100, 19])
+    scores = outlier_scores(features, labels, method, seed=4)
+    assert (scores == outlier_scores(features, labels, method, seed=4)).all()
+    assert (scores[labels == 3] == 0).all() and (scores[labels == -1] > 0).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_picture_of_something_else_is_listed_and_kept(method, cells):
+    images = cells.copy()
+    images[5] = (np.mgrid[:48, :48].sum(axis=0) * 2)[..., None]
+    result = plan(images, np.zeros(len(images), np.int64), CleanConfig(outliers=method))
+    assert [finding.row for finding in result.noted if finding.reason == "outlier"] == [5]
+    assert len(result.keep) == len(images)
+
+
+def test_nothing_is_listed_where_it_is_switched_off(cells):
+    images = cells.copy()
+    images[7] //= 5
+    assert plan(images, np.zeros(len(images), np.int64), CleanConfig(quality=False)).noted == ()
