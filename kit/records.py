@@ -63,8 +63,8 @@ class Predictions:
         if self.logits.shape != expected:
             raise DataError(f"predictions have logits of shape {self.logits.shape}, expected {expected}")
         if not np.isfinite(self.logits).all():
-            row = int(np.argwhere(~np.isfinite(self.logits).all(axis=(0, 2)))[0, 0])
-            raise DataError(f"the prediction for id {self.ids[row]!r} is not finite")
+            row = int(np.flatnonzero(~np.isfinite(self.logits).all(axis=(0, 2)))[0])
+            raise DataError(f"the prediction for id {str(self.ids[row])!r} is not finite")
         if len(np.unique(self.ids)) != len(self.ids):
             raise DataError("an id has more than one prediction")
 
@@ -101,7 +101,8 @@ def load_predictions(path: Path) -> Predictions:
         Where the file is missing, damaged, or holds something else.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # Opened here: numpy leaves the file open where it is no archive.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return Predictions(
                 ids=arrays["ids"],
                 classes=tuple(str(name) for name in arrays["classes"]),

@@ -58,13 +58,21 @@ class Config(Section):
     """The whole of ``kit.toml``."""
 
     competition: CompetitionConfig = CompetitionConfig()
+    """Where submissions go and how they are scored."""
     data: DataConfig
+    """The images and labels."""
     clean: CleanConfig = CleanConfig()
+    """What is dropped and what stays together."""
     folds: FoldsConfig = FoldsConfig()
+    """How rows are split."""
     train: TrainConfig = TrainConfig()
+    """How the machine is used."""
     runs: dict[str, RunConfig] = Field(default_factory=lambda: _resolve_runs(DEFAULT_RUNS), min_length=1)
+    """What is trained, by name; `extends` takes the keys of another run, one level."""
     ensemble: EnsembleConfig = EnsembleConfig()
+    """What is blended."""
     bundle: BundleConfig = BundleConfig()
+    """The shape of the zip."""
 
     @field_validator("runs")
     @classmethod
@@ -137,13 +145,15 @@ def _check_names(config: Config, name: str) -> None:
 
 
 def _readable(error: ValidationError, name: str) -> ConfigError:
-    first = error.errors()[0]
+    # A misspelt key is also a missing one: the spelling is what helps.
+    first = min(error.errors(), key=lambda entry: entry["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         known = _known_keys(first["loc"])
         return ConfigError(f"{name}: unknown key `{where}`", _nearest(str(first["loc"][-1]), known))
     if first["type"] == "missing":
-        return ConfigError(f"{name}: `{where}` is missing", 'for example: [data] train = "practice"')
+        hint = '[data] train = "practice"' if where in ("data", "data.train") else ""
+        return ConfigError(f"{name}: `{where}` is missing", hint)
     message = first["msg"].removeprefix("Value error, ")
     return ConfigError(f"{name}: `{where}` = {first['input']!r}: {message}")
 

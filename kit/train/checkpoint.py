@@ -34,7 +34,7 @@ class Checkpoint:
     def _take_newer(self, generation: int) -> None:
         path = self._paths.checkpoint(generation)
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 state = json.loads(str(file["state"]))
                 if state["key"] != self._key or state["count"] <= self._count:
                     return

@@ -1,0 +1,107 @@
+"""The one writer: old or new, never a part."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import IO
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kit.errors import KitError, StageError
+from kit.files import lock, read_csv, read_json, sha256_json, write_atomic, write_csv, write_json, write_zip
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = write_atomic(tmp_path / "a.txt", "old")
+
+    def fail(file: IO[bytes]) -> None:
+        file.write(b"half of the new")
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_atomic(path, fail)
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_full_disk_is_an_error_that_says_so_and_loses_nothing(tmp_path: Path) -> None:
+    path = write_atomic(tmp_path / "a.txt", "old")
+
+    def full(file: IO[bytes]) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(KitError, match="No space left") as caught:
+        write_atomic(path, full)
+    assert caught.value.hint
+    assert path.read_text() == "old"
+
+
+def test_a_process_killed_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
+    path = write_atomic(tmp_path / "a.txt", "old")
+    script = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from kit.files import write_atomic\n"
+        "def fill(file):\n"
+        "    file.write(b'new' * 1000); file.flush(); os.kill(os.getpid(), signal.SIGKILL)\n"
+        "write_atomic(Path(sys.argv[1]), fill)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(path)], check=False)
+    assert done.returncode == -9
+    assert path.read_text() == "old"
+
+
+def test_a_lock_is_held_by_one_process_and_freed_by_death(tmp_path: Path) -> None:
+    path = tmp_path / ".lock"
+    script = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from kit.files import lock\n"
+        "with lock(Path(sys.argv[1]), 'it'):\n"
+        "    print('held', flush=True); time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(StageError, match="another process is working on run a"), lock(path, "run a"):
+            pass
+        process.kill()
+    with lock(path, "run a"):
+        pass
+
+
+names = st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=1, max_size=8)
+
+
+@given(st.dictionaries(names, st.binary(max_size=64), min_size=1, max_size=6), st.randoms())
+def test_a_zip_depends_on_names_and_contents_alone(tmp_path_factory, members, random) -> None:  # type: ignore[no-untyped-def]
+    folder = tmp_path_factory.mktemp("zip")
+    shuffled = list(members.items())
+    random.shuffle(shuffled)
+    first = write_zip(folder / "a.zip", members)
+    second = write_zip(folder / "b.zip", dict(shuffled))
+    assert first.read_bytes() == second.read_bytes()
+    with zipfile.ZipFile(first) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == members
+
+
+@given(st.dictionaries(names, st.integers() | st.text() | st.none()))
+def test_the_hash_of_json_ignores_the_order_of_keys(value: dict[str, object]) -> None:
+    assert sha256_json(value) == sha256_json(dict(reversed(value.items())))
+
+
+def test_tables_and_json_come_back_as_written(tmp_path: Path) -> None:
+    write_csv(tmp_path / "t.csv", ("id", "text"), [("1", 'a "quoted", comma'), ("2", "line\nbreak")])
+    assert [row["text"] for row in read_csv(tmp_path / "t.csv")] == ['a "quoted", comma', "line\nbreak"]
+    write_json(tmp_path / "t.json", {"b": [1, 2.5], "a": None})
+    assert read_json(tmp_path / "t.json") == {"b": [1, 2.5], "a": None}
+    (tmp_path / "t.json").write_text("{half")
+    with pytest.raises(StageError, match="is not JSON"):
+        read_json(tmp_path / "t.json")

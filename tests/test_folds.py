@@ -1,0 +1,162 @@
+"""Laws of the split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.model_selection import StratifiedGroupKFold
+
+from kit.config import parse
+from kit.data import load_folds, load_index, verify_folds
+from kit.errors import StageError
+from kit.files import read_csv, write_csv
+from kit.folds import make_folds, split
+from kit.layout import Layout
+from kit.project import Project
+from kit.records import IntArray, silent
+
+
+def library(n: int, classes: int, groups: int, seed: int) -> tuple[tuple[str, ...], IntArray, tuple[str, ...]]:
+    """Rows with imbalanced labels, some of them in groups of several rows."""
+    rng = np.random.default_rng(seed)
+    shares = rng.dirichlet(np.full(classes, 2.0))
+    labels = np.r_[np.arange(classes), rng.choice(classes, n - classes, p=shares)].astype(np.int64)
+    names = [f"g{rng.integers(groups)}" if rng.random() < 0.4 else f"single{row}" for row in range(n)]
+    return tuple(f"{row:05d}" for row in range(n)), labels, tuple(names)
+
+
+libraries = st.builds(
+    library, st.integers(60, 200), st.integers(2, 6), st.integers(5, 40), st.integers(0, 10_000)
+)  # fmt: skip
+
+
+@settings(max_examples=100, deadline=None)
+@given(libraries, st.integers(2, 6), st.integers(0, 100))
+def test_no_group_is_in_two_folds_and_every_row_is_in_one(data, n: int, seed: int) -> None:  # type: ignore[no-untyped-def]
+    ids, labels, groups = data
+    fold = split(ids, labels, groups, n=n, seed=seed)
+    assert fold.shape == labels.shape
+    assert set(fold.tolist()) <= set(range(n))
+    owners: dict[str, int] = {}
+    assert all(owners.setdefault(group, int(number)) == number for group, number in zip(groups, fold, strict=True))
+
+
+@settings(max_examples=50, deadline=None)
+@given(libraries, st.integers(0, 100), st.randoms(use_true_random=False))
+def test_an_ids_fold_does_not_depend_on_row_order_or_label_names(data, seed: int, random) -> None:  # type: ignore[no-untyped-def]
+    ids, labels, groups = data
+    before = dict(zip(ids, split(ids, labels, groups, n=4, seed=seed).tolist(), strict=True))
+    order = list(range(len(ids)))
+    random.shuffle(order)
+    names = list(range(int(labels.max()) + 1))
+    random.shuffle(names)
+    renamed = np.array([names[label] for label in labels[order]], np.int64)
+    shuffled_ids = tuple(ids[row] for row in order)
+    after = split(shuffled_ids, renamed, tuple(groups[row] for row in order), n=4, seed=seed)
+    assert dict(zip(shuffled_ids, after.tolist(), strict=True)) == before
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_single_rows_are_dealt_out_to_within_one_of_each_class(seed: int) -> None:
+    labels = np.random.default_rng(seed).choice(4, 503, p=[0.6, 0.25, 0.1, 0.05]).astype(np.int64)
+    ids = tuple(f"{row}" for row in range(503))
+    fold = split(ids, labels, ids, n=5, seed=seed)
+    table = np.zeros((5, 4), int)
+    np.add.at(table, (fold, labels), 1)
+    assert (table.max(axis=0) - table.min(axis=0) <= 1).all()
+    assert np.ptp(table.sum(axis=1)) <= 4
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_class_shares_are_at_least_as_even_as_scikit_learns(seed: int) -> None:
+    ids, labels, groups = library(600, 5, 60, seed)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(ids))  # its own shuffling behaved like random groups before 1.8
+    peer = np.empty(len(ids), np.int64)
+    splitter = StratifiedGroupKFold(5)
+    for number, (_, rows) in enumerate(splitter.split(ids, labels[order], np.array(groups)[order])):
+        peer[order[rows]] = number
+
+    def unevenness(fold: IntArray) -> float:
+        table = np.zeros((5, 5))
+        np.add.at(table, (fold, labels), 1)
+        return float((table / table.sum(axis=0)).std(axis=0).mean())
+
+    ours = split(ids, labels, groups, n=5, seed=seed)
+    assert unevenness(ours) <= unevenness(peer) + 0.002
+
+
+def test_another_seed_is_another_split() -> None:
+    ids, labels, groups = library(200, 4, 20, 0)
+    splits = {tuple(split(ids, labels, groups, n=5, seed=seed).tolist()) for seed in range(10)}
+    assert len(splits) == 10
+
+
+def test_pinned_ids_stay_when_rows_are_appended() -> None:
+    ids, labels, groups = library(150, 4, 20, 1)
+    some = 100
+    before = split(ids[:some], labels[:some], groups[:some], n=5, seed=0)
+    pinned = dict(zip(ids, before.tolist(), strict=False))
+    after = split(ids, labels, groups, n=5, seed=0, pinned=pinned)
+    assert (after[:some] == before).all()
+
+
+def test_a_group_pinned_to_two_folds_is_refused_by_name() -> None:
+    with pytest.raises(StageError, match="joined two groups") as caught:
+        split(("a", "b"), np.array([0, 0]), ("g", "g"), n=2, seed=0, pinned={"a": 0, "b": 1})
+    assert caught.value.hint == "kit folds --reset"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    (tmp_path / "kit.toml").write_text('[data]\ntrain = "digits"\nimage_size = 8\n', encoding="utf-8")
+    project = Project(tmp_path)
+    project.folds()
+    return project
+
+
+def test_a_split_group_in_the_file_is_found_at_load(project: Project) -> None:
+    index = load_index(project.layout)
+    fold = load_folds(project.layout, project.config, index).fold
+    with pytest.raises(StageError, match="is in folds"):
+        verify_folds(_with_one_group(index), fold, 5)
+    path = project.layout.folds_table("folds")
+    rows = read_csv(path)
+    rows[0]["fold"] = "99"
+    write_csv(path, rows[0], [row.values() for row in rows])
+    with pytest.raises(StageError, match="not a partition"):
+        load_folds(project.layout, project.config, index)
+
+
+def _with_one_group(index):  # type: ignore[no-untyped-def]
+    from dataclasses import replace
+
+    return replace(index, groups=("same",) * len(index.ids))
+
+
+def test_folds_of_another_number_are_refused_until_reset(project: Project) -> None:
+    config = parse('[data]\ntrain = "digits"\nimage_size = 8\n[folds]\nn = 3\n')
+    with pytest.raises(StageError, match="5 folds of seed 0, kit.toml asks for 3"):
+        make_folds(project.layout, config, silent)
+    make_folds(project.layout, config, silent, reset=True)
+    assert load_folds(project.layout, config, load_index(project.layout)).n == 3
+
+
+def test_a_rare_class_is_warned_about(tmp_path: Path) -> None:
+    from kit.records import Event
+
+    images = np.random.default_rng(0).integers(0, 256, (63, 8, 8, 3), dtype=np.uint8)
+    np.savez(tmp_path / "d.npz", images=images, labels=np.r_[np.zeros(30), np.ones(30), np.full(3, 2)].astype(int))
+    (tmp_path / "kit.toml").write_text('[data]\ntrain = "d.npz"\n', encoding="utf-8")
+    heard: list[Event] = []
+    Project(tmp_path, emit=heard.append).folds()
+    warnings = [event.text for event in heard if event.kind == "warn"]
+    assert warnings == ["class '2' has 3 images for 5 folds: some folds have none of it"]
+
+
+def test_layout_names_are_relative_to_the_project(tmp_path: Path) -> None:
+    assert Layout(tmp_path).folds_table("x") == tmp_path / "folds" / "x.csv"
