@@ -20,24 +20,27 @@ from kit.runtime.pool import FLOOR
 MEAN = "mean"
 BY_EVIDENCE = ("nll", "brier", "ece")  # what the log likelihood serves best
 MEAN_PRIOR = 0.9
+BASE_PRIOR = 0.5
 LEARNING_RATE = 0.5
 DRAWS = 1000
 NEGLIGIBLE = 0.01  # a part below this share is not worth carrying
 
 
-def prior(names: Sequence[str]) -> Array:
-    """Return the candidates' prior shares: `MEAN_PRIOR` on the mean, the rest even over families, even inside each.
+def prior(names: Sequence[str], mean: float = MEAN_PRIOR) -> Array:
+    """Return the candidates' prior shares: that of the mean, the rest even over families, even inside each.
 
     Parameters
     ----------
     names : sequence of str
         The family is what stands before the comma.
+    mean : float
+        Share of the plain mean.
     """
     families = [name.split(",")[0] for name in names]
     others = len(set(families) - {MEAN})
     if others == 0:
         return np.full(len(names), 1.0 / len(names))
-    shares = [MEAN_PRIOR if f == MEAN else (1 - MEAN_PRIOR) / others / families.count(f) for f in families]
+    shares = [mean if f == MEAN else (1 - mean) / others / families.count(f) for f in families]
     total: Array = np.array(shares) / np.sum(shares)
     return total
 
@@ -67,7 +70,7 @@ def metric_shares(metric: str, names: Sequence[str], y: Array, proba: Array, bas
     """Return (L,) shares for a metric other than the log loss.
 
     The blend that evidence chose is the one to beat. A candidate whose paired gain on the metric is z standard errors
-    counts ``exp(c sign(z) z^2 / 2)``, the likelihood ratio of that gain to none.
+    counts ``exp(sign(z) z^2 / 2)``, the likelihood ratio of that gain to none; half the prior is the base's.
 
     Parameters
     ----------
@@ -83,9 +86,8 @@ def metric_shares(metric: str, names: Sequence[str], y: Array, proba: Array, bas
     gains = sign * np.array([chosen.function(y, p) - chosen.function(y, blended) for p in proba])
     z = gains / np.maximum(score.standard_errors(metric, y, proba, blended), 1e-12)
     z[gains == 0] = 0.0
-    others = np.where(np.array(names) == MEAN, (1 - MEAN_PRIOR) / len(names), prior(names))
-    logits = np.append(np.log(others) + LEARNING_RATE * np.sign(z) * z**2 / 2.0, np.log(MEAN_PRIOR))
-    weights = softmax(logits)
+    before = np.log(np.append(prior(names, BASE_PRIOR) * (1 - BASE_PRIOR), BASE_PRIOR))
+    weights = softmax(before + np.append(np.sign(z) * z**2 / 2.0, 0.0))
     return _without_negligible(weights[:-1] + weights[-1] * base)
 
 

@@ -1,0 +1,96 @@
+"""Tables about a blend and its members, as plain arrays and rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kit.blend.types import Array
+from kit.metrics import ECE_BINS, confusion, ece
+
+ClassRow = dict[str, str | int | float]
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Confidence and accuracy of the top class in bins of equal mass, and their mean distance.
+
+    Attributes
+    ----------
+    confidence, accuracy, count : (B,) arrays
+    ece : float
+    """
+
+    confidence: Array
+    accuracy: Array
+    count: Array
+    ece: float
+
+
+def per_class(y: Array, proba: Array, names: Sequence[str]) -> list[ClassRow]:
+    """Return a row per class: rows, precision, recall, F1 and the class it is most often taken for.
+
+    Parameters
+    ----------
+    y : (N,) class indices
+    proba : (N, C) out-of-fold probabilities, such as ``Blend.oof``
+    names : sequence of C str
+    """
+    table = confusion(y, proba)
+    rows: list[ClassRow] = []
+    for c, name in enumerate(names):
+        hits, true, predicted = table[c, c], table[c].sum(), table[:, c].sum()
+        wrong = np.where(np.arange(len(names)) == c, 0.0, table[c])
+        rows.append(
+            {
+                "class": name,
+                "rows": int(true),
+                "precision": float(hits / max(predicted, 1.0)),
+                "recall": float(hits / max(true, 1.0)),
+                "f1": float(2 * hits / max(true + predicted, 1.0)),
+                "taken for": names[int(wrong.argmax())] if wrong.any() else "",
+            }
+        )
+    return rows
+
+
+def reliability(y: Array, proba: Array, bins: int = ECE_BINS) -> Reliability:
+    """Return the reliability diagram of (N, C) probabilities as numbers."""
+    confidence, right = proba.max(axis=1), proba.argmax(axis=1) == y
+    parts = np.array_split(np.argsort(confidence, kind="stable"), min(bins, len(y)))
+    return Reliability(
+        confidence=np.array([confidence[part].mean() for part in parts]),
+        accuracy=np.array([right[part].mean() for part in parts]),
+        count=np.array([len(part) for part in parts]),
+        ece=ece(y, proba),
+    )
+
+
+def correlation(proba: Array, y: Array) -> Array:
+    """Return the (M, M) correlations of what the members gave to the true class; a constant member has none, 0.
+
+    Parameters
+    ----------
+    proba : (M, N, C) probabilities
+    y : (N,) class indices
+    """
+    given = np.asarray(proba, dtype=np.float64)[:, np.arange(len(y)), y]
+    centred = given - given.mean(axis=1, keepdims=True)
+    length = np.sqrt((centred**2).sum(axis=1))
+    scaled = np.divide(centred, length[:, None], out=np.zeros_like(centred), where=length[:, None] > 0)
+    result: Array = scaled @ scaled.T
+    np.fill_diagonal(result, 1.0)
+    return result
+
+
+def disagreement(proba: Array) -> Array:
+    """Return the (M, M) shares of rows on which two members name different classes.
+
+    Parameters
+    ----------
+    proba : (M, N, C) probabilities
+    """
+    named = np.asarray(proba).argmax(axis=2)
+    return np.array([[float(np.mean(a != b)) for b in named] for a in named])

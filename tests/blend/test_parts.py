@@ -1,0 +1,198 @@
+"""Limits, notes, folds, choice, tables and pictures."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from libraries import library
+
+from kit import blend, metrics
+from kit.blend.choose import MEAN_PRIOR, evidence_shares, prior, shares
+from kit.blend.folds import fold_groups
+from kit.blend.nested import cross
+from kit.blend.pictures import correlation_picture, reliability_picture, worth_picture
+from kit.blend.prune import keep_members
+from kit.blend.tables import correlation, disagreement, per_class, reliability
+from kit.errors import DataError
+from kit.runtime import pool
+
+
+def test_the_runtime_part_imports_nothing_but_numpy_and_reads_as_python_3_10():
+    tree = ast.parse(Path(pool.__file__).read_text(), feature_version=(3, 10))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {getattr(node, "module", None) or node.names[0].name for node in imports}
+    assert names == {"__future__", "typing", "numpy"}
+
+
+def test_the_runtime_refuses_another_number_of_members_or_classes():
+    proba, y, fold = library(0, members=3, rows=60, classes=3)
+    fitted = blend.fit(proba, y, fold)
+    with pytest.raises(ValueError, match="fitted were"):
+        fitted.apply(proba[:2])
+    with pytest.raises(ValueError, match="fitted were"):
+        fitted.apply(proba[:, :, :2])
+
+
+def test_rows_are_predicted_independently_of_each_other():
+    proba, y, fold = library(1, members=3, rows=80, classes=3)
+    for metric in ("nll", "auc"):
+        fitted = blend.fit(proba, y, fold, metric=metric)
+        assert np.allclose(fitted.apply(proba)[5:9], fitted.apply(proba[:, 5:9]), atol=1e-12)
+
+
+def test_max_members_keeps_so_many_and_names_the_others():
+    proba, y, fold = library(2, members=5, rows=300, classes=3)
+    fitted = blend.fit(proba, y, fold, options=blend.Options(max_members=2))
+    assert sum(w > 0 for w in fitted.weights) <= 2
+    assert sum("left out to keep the limits" in note for note in fitted.notes) == 3
+
+
+def test_a_limit_on_size_drops_the_useless_member_before_the_useful():
+    proba, y, fold = library(3, members=3, rows=400, classes=3)
+    proba[1] = 1 / 3
+    options = blend.Options(max_bundle_mb=25, mb=[10, 10, 10], members=["a", "b", "c"])
+    fitted = blend.fit(proba, y, fold, options=options)
+    assert "member b is left out to keep the limits" in fitted.notes
+    assert fitted.weights[1] == 0
+
+
+@given(st.integers(0, 100), st.floats(1.0, 40.0), st.integers(1, 6))
+@settings(max_examples=25, deadline=None)
+def test_what_is_kept_meets_all_limits(seed, seconds, max_members):
+    rng = np.random.default_rng(seed)
+    q, costs = rng.uniform(0.1, 1, size=(60, 6)), rng.uniform(0.1, 0.5, size=6)
+    options = blend.Options(max_members=max_members, max_seconds_per_1000=seconds, seconds_per_1000=costs.tolist())
+    kept = keep_members(q, 2, options)
+    assert 1 <= len(kept) <= max_members
+    assert 2 * costs[kept].sum() <= seconds + 1e-6
+
+
+def test_a_limit_without_costs_or_below_every_member_is_refused():
+    proba, y, fold = library(4, members=2, rows=60, classes=3)
+    with pytest.raises(DataError, match="max_bundle_mb is 5"):
+        blend.fit(proba, y, fold, options=blend.Options(max_bundle_mb=5))
+    with pytest.raises(DataError, match="leave no member"):
+        blend.fit(proba, y, fold, options=blend.Options(max_bundle_mb=5, mb=[10, 10]))
+
+
+def test_a_member_of_noise_is_said_to_add_nothing():
+    proba, y, fold = library(5, members=3, rows=600, classes=3)
+    noise = np.random.default_rng(0).dirichlet(np.full(3, 1.0), size=600)
+    options = blend.Options(members=["a", "b", "c", "noise"])
+    fitted = blend.fit(np.concatenate([proba, noise[None]]), y, fold, options=options)
+    assert any(note.startswith("member noise adds nothing") for note in fitted.notes)
+
+
+def test_few_errors_and_absent_classes_are_noted():
+    proba, y, fold = library(6, members=2, rows=60, classes=3)
+    sure = 0.97 * np.eye(3)[y] + 0.01
+    fitted = blend.fit(np.stack([sure, 0.5 * sure + 0.5 * proba[0]]), np.where(y == 2, 0, y), fold)
+    assert any("class 2 has no rows" in note for note in fitted.notes)
+    fitted = blend.fit(np.stack([sure, sure**2 / (sure**2).sum(axis=1, keepdims=True)]), y, fold)
+    assert any("rows are wrong" in note for note in fitted.notes)
+
+
+@given(st.lists(st.integers(0, 8), min_size=30, max_size=60))
+@settings(max_examples=50, deadline=None)
+def test_groups_never_split_a_fold_and_leave_something_to_fit_on(fold):
+    _, fold = np.unique(fold, return_inverse=True)
+    if fold.max() < 2:
+        return
+    group = fold_groups(fold, np.zeros(len(fold)))
+    assert 3 <= group.max() + 1 <= 5
+    assert all(len(set(group[fold == k])) == 1 for k in range(fold.max() + 1))
+
+
+@pytest.mark.parametrize("folds", [1, 2])
+def test_predictions_of_one_or_two_folds_are_dealt_into_five_groups(folds):
+    proba, y, _ = library(7, members=3, rows=100, classes=3)
+    fitted = blend.fit(proba, y, np.arange(100) % folds)
+    assert fitted.nested.low < fitted.nested.score < fitted.nested.high
+
+
+def test_no_row_takes_part_in_its_own_out_of_fold_prediction():
+    group = np.arange(20) % 4
+    seen = []
+
+    def predict(rows, wanted):
+        seen.append((rows, wanted))
+        assert not any((rows & each).any() for each in wanted)
+        return [np.full((1, each.sum(), 2), rows.sum()) for each in wanted]
+
+    crossed = cross(group, 1, 2, predict)
+    assert len(seen) == 4 + 6
+    assert (crossed.single == 15).all()
+    for j in range(4):
+        assert (crossed.double[j][:, group != j] == 10).all()
+        assert (crossed.double[j][:, group == j] == 0).all()
+
+
+def test_changing_the_labels_of_a_fold_does_not_change_its_nested_predictions():
+    proba, y, fold = library(8, members=3, rows=200, classes=3)
+    inside = fold == 2
+    changed = np.where(inside, (y + 1) % 3, y)
+    one, other = blend.fit(proba, y, fold), blend.fit(proba, changed, fold)
+    assert np.allclose(one.oof[inside], other.oof[inside], atol=1e-6)
+    assert not np.allclose(one.oof[~inside], other.oof[~inside], atol=1e-3)
+
+
+def test_the_prior_is_even_over_families_and_evidence_overrules_it():
+    names = ["mean", "a, 1", "a, 2", "b"]
+    assert np.allclose(prior(names), [MEAN_PRIOR, *np.array([0.25, 0.25, 0.5]) * (1 - MEAN_PRIOR)])
+    rng = np.random.default_rng(0)
+    likelihoods = -rng.exponential(size=(4, 500))
+    likelihoods[1:] = likelihoods[0]
+    assert evidence_shares(names, likelihoods, rng)[0] == pytest.approx(MEAN_PRIOR, abs=0.03)
+    likelihoods[3] += 0.1
+    assert evidence_shares(names, likelihoods, rng)[3] > 0.99
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "balanced_accuracy", "auc", "qwk", "brier", "ece"])
+def test_other_metrics_choose_by_their_own_gain(metric):
+    rng = np.random.default_rng(0)
+    y = rng.integers(3, size=900)
+    noise = [rng.normal(size=(900, 3)) for _ in range(2)]
+    z = [1.0 * np.eye(3)[y] + noise[0], 3.0 * np.eye(3)[y] + noise[1]]
+    proba = np.exp(np.stack(z)) / np.exp(np.stack(z)).sum(axis=2, keepdims=True)
+    assert shares(metric, ["mean", "better"], y, proba, 0)[1] > 0.9
+
+
+def test_rare_classes_gain_where_the_metric_counts_classes():
+    rng = np.random.default_rng(1)
+    y = rng.choice(3, p=[0.9, 0.05, 0.05], size=2000)
+    logits = np.log([0.9, 0.05, 0.05]) + 1.2 * np.eye(3)[y] + rng.normal(size=(3, 2000, 3))
+    proba = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
+    fold = np.arange(2000) % 5
+    by_loss, by_metric = blend.fit(proba, y, fold), blend.fit(proba, y, fold, metric="balanced_accuracy")
+    recall = metrics.table_balanced_accuracy(metrics.confusion(y, by_loss.oof)[None])[0]
+    assert by_metric.nested.score > recall + 0.02
+
+
+def test_tables_by_hand():
+    y = np.array([0, 0, 1, 1, 2])
+    proba = np.eye(3)[[0, 1, 1, 1, 1]]
+    rows = per_class(y, proba, ["a", "b", "c"])
+    assert [row["recall"] for row in rows] == [0.5, 1.0, 0.0]
+    assert rows[1]["precision"] == 0.5
+    assert [row["taken for"] for row in rows] == ["b", "", "b"]
+    members = np.stack([proba, proba, np.full((5, 3), 1 / 3)])
+    assert disagreement(members)[0, 1] == 0 and disagreement(members)[0, 2] == 0.8
+    assert np.allclose(correlation(members, y)[:2, :2], 1) and correlation(members, y)[0, 2] == 0
+
+
+def test_pictures_show_members_views_and_numbers():
+    proba, y, fold = library(9, members=3, rows=150, classes=3)
+    views = np.stack([proba, proba[..., [1, 0, 2]]], axis=1)
+    fitted = blend.fit(views, y, fold, options=blend.Options(members=["a", "b", "c"], views=["identity", "flip"]))
+    labels = [text.get_text() for text in worth_picture(fitted).axes[0].get_yticklabels()]
+    assert labels == ["a", "b", "c", "view identity", "view flip"]
+    before, after = reliability(y, proba.mean(axis=0)), reliability(y, fitted.oof)
+    legend = reliability_picture(before, after).axes[0].get_legend().get_texts()
+    assert f"after: ECE {after.ece:.3f}" in [text.get_text() for text in legend]
+    texts = correlation_picture(correlation(proba, y), fitted.members).axes[0].texts
+    assert len(texts) == 9
