@@ -123,7 +123,7 @@ def _members(layout: Layout, config: Config, record: dict[str, Any]) -> dict[str
 
 def narrowed(params: dict[str, Any], members: Sequence[int], views: Sequence[int]) -> dict[str, Any]:
     """The same blend for a selection of members and views that leaves out only what it does not use."""
-    per_member = ("temperatures", "weights", "slopes")
+    per_member = ("temperatures", "weights", "slopes", "ranks")
     parts = [
         {key: [value[m] for m in members] if key in per_member else value for key, value in part.items()}
         for part in params["parts"]
