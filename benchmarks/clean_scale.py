@@ -1,0 +1,96 @@
+"""Time and memory of the whole cleaning plan on practice pictures of 32 px.
+
+    python benchmarks/clean_scale.py --n 10000 20000 50000 100000
+
+Each size runs in a process of its own on a memory-mapped file; peak memory includes the pages of that file. The peer
+is what the multi-index search replaces: comparing the eight symmetries' hashes of every picture with every other's,
+in blocks with NumPy (up to 20,000 pictures).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from kit.clean.hamming import popcount, within
+from kit.clean.hashes import FORMS, dct_hash, low_frequencies, turned
+from kit.clean.near import RADIUS
+from kit.clean.plan import plan
+from kit.config.clean import CleanConfig
+from kit.sources.practice import make
+
+EXHAUSTIVE = 20_000
+
+
+def one(path: Path) -> None:
+    """Plan once and print seconds per step and peak memory as JSON."""
+    images, labels = np.load(path / "images.npy", mmap_mode="r"), np.load(path / "labels.npy")
+    steps: list[tuple[str, float]] = []
+    start = time.perf_counter()
+    result = plan(
+        images, labels, CleanConfig(), on_step=lambda name: steps.append((name, time.perf_counter()))
+    )
+    ends = [at for _, at in steps[1:]] + [time.perf_counter()]
+    answer = {
+        "seconds": ends[-1] - start,
+        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        "steps": {name: end - at for (name, at), end in zip(steps, ends, strict=True)},
+        "dropped": Counter(finding.reason for finding in result.dropped),
+    }
+    print(json.dumps(answer))
+
+
+def searches(images: np.ndarray) -> tuple[float, float]:
+    """Seconds of the multi-index search and of the exhaustive one, for the same pairs."""
+    low = low_frequencies(images, np.arange(len(images)))
+    words, queries = (
+        dct_hash(low),
+        np.concatenate([dct_hash(turned(low, form)) for form in range(len(FORMS))]),
+    )
+    start = time.perf_counter()
+    found = len(within(queries, words, RADIUS)[0])
+    middle = time.perf_counter()
+    blocks = (queries[k : k + 512, None] for k in range(0, len(queries), 512))
+    assert found == sum(int((popcount(block ^ words) <= RADIUS).sum()) for block in blocks)
+    return middle - start, time.perf_counter() - middle
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--n", type=int, nargs="+", default=[10_000, 20_000, 50_000, 100_000])
+    parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.one:
+        one(args.one)
+        return
+    print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    print("pictures  seconds  peak GiB  near copies  search / exhaustive")
+    for n in args.n:
+        with tempfile.TemporaryDirectory() as folder:
+            data = make(n=n, size=32, seed=0)
+            np.save(Path(folder) / "images.npy", data.images)
+            np.save(Path(folder) / "labels.npy", data.labels)
+            command = [sys.executable, __file__, "--one", folder]
+            answer = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+            ratio = "-"
+            if n <= EXHAUSTIVE:
+                ours, theirs = searches(data.images)
+                ratio = f"{ours:.1f} / {theirs:.1f} s = {ours / theirs:.2f}"
+        near = answer["steps"]["near copies"]
+        print(f"{n:8}  {answer['seconds']:7.1f}  {answer['peak']:8.2f}  {near:9.1f} s  {ratio}", flush=True)
+    print({name: round(seconds, 1) for name, seconds in answer["steps"].items()}, answer["dropped"])
+
+
+if __name__ == "__main__":
+    main()
