@@ -86,7 +86,10 @@ def build_with(stream: Stream, build: Callable[[], Any]) -> Any:
     import tensorflow as tf
 
     tf.random.set_global_generator(stream)
-    return build()
+    try:
+        return build()
+    finally:
+        tf.random.set_global_generator(None)  # TensorFlow makes a new one when somebody asks
 
 
 @contextmanager
