@@ -1,0 +1,180 @@
+"""Training from the outside: what is done is kept, what is missing is done, a kill changes nothing."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kit.errors import KitError, StageError, TrainingError
+from kit.files import lock, read_json
+from kit.project import Project
+from kit.records import Event, load_predictions
+
+pytestmark = pytest.mark.tf
+
+CONFIG = """
+[data]
+train = "small.npz"
+[folds]
+n = 2
+[runs.a]
+backbone = "plain-cnn"
+augment = [{ op = "dihedral" }]
+stages = [{ train = "all", epochs = 3, lr = 2e-3 }]
+views = ["identity", "flip-lr"]
+batch_size = 16
+label_smoothing = 0.05
+class_weights = "balanced"
+"""
+
+
+def write_data(folder: Path) -> None:
+    """Two kinds of 16 px pictures that a network can tell apart, one kind rarer."""
+    rng = np.random.default_rng(0)
+    labels = (np.arange(90) % 3 == 0).astype(np.int64)
+    images = rng.integers(0, 120, (90, 16, 16, 3), dtype=np.uint8)
+    images[labels == 1, 4:12, 4:12] += 100
+    np.savez(folder / "small.npz", images=images, labels=labels)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "kit.toml").write_text(CONFIG)
+    write_data(folder)
+    Project(folder).train()
+    return folder
+
+
+def run_folder(folder: Path) -> Path:
+    (found,) = (folder / "runs").glob("a-*")
+    return found
+
+
+def test_every_row_is_predicted_once_and_better_than_by_chance(trained: Path) -> None:
+    with (trained / "data" / "index.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    oof = load_predictions(run_folder(trained) / "oof.npz")
+    assert oof.ids.tolist() == [row["id"] for row in rows]
+    assert oof.views == ("identity", "flip-lr")
+    labels = np.array([int(row["label"]) for row in rows])
+    assert (oof.logits[0].argmax(axis=1) == labels).mean() > 0.8
+
+
+def test_a_done_fold_is_fresh_and_a_deleted_one_is_trained_alone_to_the_same_bytes(trained: Path) -> None:
+    run = run_folder(trained)
+    kept = (run / "fold-0" / "valid.npz").stat().st_mtime_ns
+    oof = (run / "oof.npz").read_bytes()
+    heard: list[Event] = []
+    Project(trained, emit=heard.append).train()
+    assert [event.data["stage"] for event in heard if event.kind == "fresh"] == ["clean", "folds", "train"]
+    for path in (run / "fold-1").iterdir():
+        path.unlink()
+    heard.clear()
+    Project(trained, emit=heard.append).train()
+    assert {event.text for event in heard if event.kind == "unit"} == {"a fold 1"}
+    assert (run / "fold-0" / "valid.npz").stat().st_mtime_ns == kept
+    assert (run / "oof.npz").read_bytes() == oof
+
+
+def test_a_killed_run_continues_to_the_same_bytes(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "kit.toml").write_text(CONFIG)
+    write_data(tmp_path)
+    command = [sys.executable, "-m", "kit", "train"]
+    process = subprocess.Popen(command, cwd=tmp_path, start_new_session=True, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while not list(tmp_path.glob("runs/*/fold-0/checkpoint-*.npz")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not list(tmp_path.glob("runs/*/oof.npz"))
+    heard: list[Event] = []
+    Project(tmp_path, emit=heard.append).train()
+    epochs = [event for event in heard if event.kind == "unit" and event.data["event"] == "epoch"]
+    assert len(epochs) <= 2 * 3 - 1 + 1  # at most one epoch is repeated
+    for name in ("oof.npz", "fold-0/valid.npz", "fold-0/weights.npz", "fold-0/history.csv", "fold-1/weights.npz"):
+        assert (run_folder(tmp_path) / name).read_bytes() == (run_folder(trained) / name).read_bytes()
+    assert not list(tmp_path.rglob("checkpoint-*"))
+
+
+def test_a_changed_configuration_is_another_folder(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "kit.toml").write_text(CONFIG.replace("epochs = 3", "epochs = 4"))
+    write_data(tmp_path)
+    project = Project(tmp_path)
+    project.folds()
+    from kit.runs import plan_runs
+
+    (specs,) = plan_runs(project.layout, project.config, ()).values()
+    assert specs[0].run_paths.root.name != run_folder(trained).name
+
+
+def test_two_trainings_of_one_run_are_refused(trained: Path) -> None:
+    with (
+        lock(run_folder(trained) / ".lock", "it"),
+        pytest.raises(StageError, match="another process is working on run"),
+    ):
+        Project(trained).train()
+
+
+def test_the_manifest_says_what_was_trained_with_what(trained: Path) -> None:
+    manifest = read_json(run_folder(trained) / "run.json")
+    assert manifest["config"]["backbone"] == "plain-cnn"
+    assert {"tensorflow", "keras", "keras-cv", "numpy", "python"} <= set(manifest["versions"])
+    log = [json.loads(line) for line in (run_folder(trained) / "fold-0" / "log.jsonl").read_text().splitlines()]
+    assert log[-1]["event"] == "done"
+
+
+def test_weights_without_network_are_one_error_with_a_hint(
+    make_project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    folder = make_project(
+        '[data]\ntrain = "digits"\nimage_size = 32\n[folds]\nn = 2\n[runs.m]\nbackbone = "mobilenetv2"\n'
+        'weights = "imagenet"\nstages = [{ train = "head", epochs = 1 }]\n'
+    )
+    with pytest.raises(TrainingError, match="ImageNet weights of mobilenetv2 cannot be downloaded") as caught:
+        Project(folder).train()
+    assert "weights = " in caught.value.hint
+    assert (folder / "folds" / "folds.csv").exists()
+
+
+def test_a_head_on_cached_features_then_the_last_block(tmp_path: Path) -> None:
+    weights = tmp_path / "w.weights.h5"
+    script = (
+        "import sys, keras\nkeras.utils.set_random_seed(0)\n"
+        "keras.applications.MobileNetV2(input_shape=(32, 32, 3), include_top=False, weights=None)"
+        ".save_weights(sys.argv[1])\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(weights)], check=True, capture_output=True)
+    (tmp_path / "kit.toml").write_text(
+        '[data]\ntrain = "digits"\nimage_size = 32\n[folds]\nn = 2\n[runs.m]\nbackbone = "mobilenetv2"\n'
+        'weights = "w.weights.h5"\naugment = [{ op = "flip" }, { op = "cutmix" }]\nviews = ["identity"]\n'
+        'stages = [{ train = "head", epochs = 2, cached_views = 2 }, { train = "last-block", epochs = 1 }]\n'
+    )
+    project = Project(tmp_path)
+    project.train(fold=0)
+    features = sorted(path.name for path in (tmp_path / "runs" / "features").rglob("*.npy"))
+    assert features == ["augmented-1.npy", "clean.npy"]
+    (valid,) = tmp_path.glob("runs/m-*/fold-0/valid.npz")
+    assert load_predictions(valid).logits.shape[2] == 10
+
+
+def test_a_failing_unit_is_named_and_the_others_finish(make_project: Callable[..., Path]) -> None:
+    folder = make_project(CONFIG + '[runs.b]\nextends = "a"\nstages = [{ train = "all", epochs = 1, lr = 1e18 }]\n')
+    write_data(folder)
+    with pytest.raises(KitError, match="the loss of run `b` fold 0 became") as caught:
+        Project(folder).train(fold=0)
+    assert "smaller lr" in caught.value.hint
+    assert list(folder.glob("runs/a-*/fold-0/valid.npz"))
