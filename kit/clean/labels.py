@@ -21,7 +21,8 @@ class Proposal:
     given, proposed : int
         The label it has, and the class that the predictions favour.
     score : float
-        Probability of the given label; the lowest is the likeliest error.
+        Probability of the given label less its average over the rows labeled so; the lowest is the likeliest
+        error.
     """
 
     row: int
@@ -52,11 +53,10 @@ def label_errors(
     Notes
     -----
     Confident learning (Northcutt, Jiang and Chuang 2021): the number from the confident joint, the order by the
-    probability of the given label ("self-confidence"), which is the right one where every wrong label is equally
-    likely; margins found fewer (`benchmarks/clean_labels.py`). Nothing is ever applied.
+    probability of the given label against what its class has on average. Nothing is ever applied.
     """
     _check(proba, y)
-    own = proba[np.arange(len(y)), y]
+    own = proba[np.arange(len(y)), y] - _thresholds(proba, y)[y]
     others = proba.astype(np.float64)
     others[np.arange(len(y)), y] = -np.inf
     proposed = others.argmax(axis=1)

@@ -12,17 +12,18 @@ from PIL import Image, ImageDraw, ImageFont
 
 CELL = 132
 GAP = 8
-LINE = 15
-CAPTION_LINES = 3
+LINE = 14
+CAPTION_LINES = 5
 MARGIN = 16
 TITLE = 34
 PER_LINE = 8
+NEAREST = Image.Resampling.NEAREST
 PAPER, INK, RULE = (255, 255, 255), (32, 32, 32), (208, 208, 208)
 
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """One picture (H, W, 3) uint8 and what to write under it; lines beyond the third are left out."""
+    """One picture (H, W, 3) uint8 and what to write under it; lines beyond the fifth are left out."""
 
     picture: NDArray[np.uint8]
     caption: str
@@ -41,7 +42,7 @@ def sheet(rows: Sequence[Sequence[Tile]], title: str) -> Image.Image:
     Returns
     -------
     PIL.Image.Image
-        RGB. Small pictures are enlarged by whole factors, pixel by pixel; large ones are reduced.
+        RGB. Pictures up to half a cell are enlarged by whole factors, pixel by pixel, others fitted to it.
     """
     lines = [list(row[start : start + PER_LINE]) for row in rows for start in range(0, len(row), PER_LINE)]
     first_of_row = [not start for row in rows for start in range(0, len(row), PER_LINE)]
@@ -80,11 +81,12 @@ def _draw(paper: Image.Image, pen: ImageDraw.ImageDraw, tile: Tile, corner: tupl
 
 
 def _fitted(picture: Image.Image) -> Image.Image:
-    """As large as the cell allows: whole factors up, so that no pixel is invented, Lanczos down."""
+    """As large as the cell allows: small pictures by whole factors, so that no pixel is invented."""
     factor = CELL / max(picture.size)
-    way = Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.LANCZOS
-    factor = int(factor) if factor >= 1 else factor
-    return picture.resize((max(1, round(picture.width * factor)), max(1, round(picture.height * factor))), way)
+    if factor >= 2:
+        return picture.resize((picture.width * int(factor), picture.height * int(factor)), NEAREST)
+    size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
+    return picture.resize(size, Image.Resampling.LANCZOS)
 
 
 def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> list[str]:

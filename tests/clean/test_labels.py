@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cleanlab.count import compute_confident_joint
+from cleanlab.count import compute_confident_joint, get_confident_thresholds
 from cleanlab.rank import get_label_quality_scores
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,9 +26,10 @@ def predictions(seed, n=60, classes=4):
 
 
 @given(st.integers(0, 10**6))
-def test_the_order_is_cleanlabs_self_confidence(seed):
+def test_the_order_is_self_confidence_against_cleanlabs_thresholds(seed):
     proba, y = predictions(seed)
     expected = get_label_quality_scores(y, proba, method="self_confidence")
+    expected = expected - np.asarray(get_confident_thresholds(y, proba))[y]
     found = label_errors(proba, y, len(y))
     assert np.allclose([proposal.score for proposal in found], np.sort(expected))
 

@@ -7,7 +7,11 @@ import io
 import numpy as np
 from PIL import Image
 
+from kit.clean.gallery import contact_sheets
+from kit.clean.plan import plan
 from kit.clean.sheets import CELL, Tile, png, sheet
+from kit.config.clean import CleanConfig
+from kit.sources.practice import make
 
 
 def tile(colour, side=96, caption="name"):
@@ -48,3 +52,20 @@ def test_the_same_sheet_has_the_same_bytes_and_opens_again():
     assert png(sheet(rows, "x")) == png(sheet(rows, "x"))
     with Image.open(io.BytesIO(png(sheet(rows, "x")))) as image:
         assert image.format == "PNG"
+
+
+def test_a_plan_has_a_sheet_for_every_reason_with_the_pictures_and_their_twins():
+    practice = make(n=300, size=32, seed=1)
+    result = plan(practice.images, practice.labels, CleanConfig(outliers="knn", outlier_share=0.05))
+    sheets = contact_sheets(practice.images, practice.labels, result, [f"cell-{row}" for row in range(300)])
+    assert list(sheets) == sorted({finding.reason for finding in (*result.dropped, *result.noted)})
+    assert {"contamination", "exact-copy", "near-copy", "outlier", "shared-background"} <= set(sheets)
+    copy = next(finding for finding in result.dropped if finding.reason == "exact-copy")
+    shown = colours(sheets["exact-copy"])
+    assert set(map(tuple, practice.images[copy.twin].reshape(-1, 3).tolist())) <= shown
+
+
+def test_a_plan_without_findings_has_no_sheets():
+    images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3)).astype(np.uint8)
+    labels = np.zeros(3, np.int64)
+    assert contact_sheets(images, labels, plan(images, labels, CleanConfig())) == {}

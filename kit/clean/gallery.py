@@ -1,0 +1,78 @@
+"""A contact sheet for every reason a plan gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from kit.clean.draft import components
+from kit.clean.finding import Finding
+from kit.clean.plan import Plan
+from kit.clean.sheets import PER_LINE, Tile, sheet
+
+MOST = 30
+
+
+def contact_sheets(
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    result: Plan,
+    names: Sequence[str] | None = None,
+    most: int = MOST,
+) -> dict[str, Image.Image]:
+    """Draw what a plan found, a sheet a reason, pictures that belong together on one line.
+
+    Parameters
+    ----------
+    images : (N, H, W, 3) uint8
+    labels : (N,) int64
+    result : Plan
+    names : sequence of N str, optional
+        What to call the rows; by default their numbers.
+    most : int
+        Lines per sheet; the title says how many there are. A line shows at most eight pictures.
+
+    Returns
+    -------
+    dict of str to PIL.Image.Image
+        By reason, in alphabetical order. Findings without a twin stand eight to a line.
+    """
+    kept = set(result.keep.tolist())
+
+    def tile(row: int, detail: str) -> Tile:
+        name = str(row) if names is None else names[row]
+        fate = "" if row in kept else ", dropped"
+        return Tile(images[row], f"{name}\nclass {labels[row]}{fate}\n{detail}")
+
+    by_reason: dict[str, list[Finding]] = {}
+    for finding in (*result.dropped, *result.noted):
+        by_reason.setdefault(finding.reason, []).append(finding)
+    sheets = {}
+    for reason in sorted(by_reason):
+        details = {finding.row: finding.detail for finding in by_reason[reason]}
+        sets = _sets(by_reason[reason])
+        lines = [[tile(row, details.get(row, "")) for row in rows[:PER_LINE]] for rows in sets[:most]]
+        sheets[reason] = sheet(lines, _title(reason, by_reason[reason], sets, most))
+    return sheets
+
+
+def _title(reason: str, findings: Sequence[Finding], sets: Sequence[Sequence[int]], most: int) -> str:
+    shown = sum(len(rows[:PER_LINE]) for rows in sets[:most])
+    total = sum(len(rows) for rows in sets)
+    return f"{reason}: {len(findings)}" + (f" ({shown} of {total} pictures shown)" if shown < total else "")
+
+
+def _sets(findings: Sequence[Finding]) -> list[list[int]]:
+    """Rows joined by their twins, largest sets first; those without any are cut into lines."""
+    alone = [finding.row for finding in findings if finding.twin < 0]
+    pairs = [(finding.row, finding.twin) for finding in findings if finding.twin >= 0]
+    rows, flat = np.unique(np.array(pairs, np.int64).reshape(-1), return_inverse=True)
+    number = components(flat.reshape(-1, 2), len(rows))
+    sets: list[list[int]] = [[] for _ in range(int(number.max(initial=-1)) + 1)]
+    for row, place in zip(rows.tolist(), number.tolist(), strict=True):
+        sets[place].append(row)
+    sets.sort(key=lambda one: -len(one))
+    return sets + [alone[start : start + PER_LINE] for start in range(0, len(alone), PER_LINE)]
