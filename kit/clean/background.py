@@ -25,7 +25,9 @@ FEWEST = 5
 LIKE_THE_MEAN = 0.75
 
 
-def shared_backgrounds(images: NDArray[np.uint8], rows: NDArray[np.int64], seed: int = 0) -> list[NDArray[np.int64]]:
+def shared_backgrounds(
+    images: NDArray[np.uint8], rows: NDArray[np.int64], seed: int = 0
+) -> list[NDArray[np.int64]]:
     """Find the sets of pictures whose outer frame shows the same fine detail.
 
     Parameters
@@ -72,7 +74,9 @@ def shared_backgrounds(images: NDArray[np.uint8], rows: NDArray[np.int64], seed:
     return sorted((part for part in found if len(part) >= FEWEST), key=lambda part: int(part[0]))
 
 
-def _frames(images: NDArray[np.uint8], rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _frames(
+    images: NDArray[np.uint8], rows: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Detail of the outer frame, centred and scaled to length one (K, P), and its standard deviation (K,)."""
     outer = np.ones((SIDE, SIDE), bool)
     outer[FRAME:-FRAME, FRAME:-FRAME] = False
