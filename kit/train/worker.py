@@ -23,6 +23,8 @@ class Reporter:
 
     def __init__(self) -> None:
         self._last = 0.0
+        # Keras prints of its downloads to standard output: that goes with the other talk, reports keep the pipe.
+        self._pipe, sys.stdout = sys.stdout, sys.stderr
 
     def __call__(self, line: dict[str, Any]) -> None:
         now = time.monotonic()
@@ -30,7 +32,7 @@ class Reporter:
         if throttled and now - self._last < 0.2:
             return
         self._last = now
-        print(json.dumps(line), flush=True)
+        print(json.dumps(line), file=self._pipe, flush=True)
 
 
 def main(kind: str, path: str) -> int:
