@@ -28,7 +28,7 @@ METRICS = ("nll", "accuracy")
 def competition(seed: int) -> dict[str, tuple[float, ...]] | None:
     """Return per metric (nested, low, high, SE, fresh, resubstituted); None below 50 expected errors."""
     kind = KINDS[seed % 3]
-    rows = (150, 3000)
+    rows = (150, 1500)
     n = len(generate(kind, seed, rows=rows, fresh=1).y)
     library = generate(kind, seed, rows=rows, fresh=20 * n)
     fitted = blend.fit(library.proba, library.y, library.fold)
