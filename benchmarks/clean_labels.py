@@ -62,7 +62,7 @@ def cell_features(images: np.ndarray) -> np.ndarray:
 
 def models(seed: int) -> dict[str, object]:
     svm = make_pipeline(StandardScaler(), SVC(gamma=0.002, C=10))
-    forest = ExtraTreesClassifier(300, random_state=seed, n_jobs=2)
+    forest = ExtraTreesClassifier(300, random_state=seed)
     return {
         "SVM": CalibratedClassifierCV(svm, ensemble=False, cv=3),
         "extra trees": CalibratedClassifierCV(forest, ensemble=False, cv=3),

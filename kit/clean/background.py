@@ -9,6 +9,7 @@ from kit.clean.align import detail
 from kit.clean.draft import components
 from kit.clean.hamming import within
 from kit.clean.hashes import grey
+from kit.clean.near import content_sample
 
 SIDE = 32
 FRAME = 4
@@ -20,6 +21,7 @@ RADIUS = 10
 # Fine detail of less than one grey level: an empty background proves nothing.
 PLAIN = 1.0
 FEWEST = 5
+SAMPLE, MOST_PAIRS = 2048, 2e7
 # With the mean frame of a set, free of what reaches into single frames, less is enough: practice pictures on the
 # set's background reach 0.8, others stay below 0.65.
 LIKE_THE_MEAN = 0.75
@@ -56,6 +58,27 @@ def shared_backgrounds(
     frames = frames[firm]
     directions = np.random.default_rng(seed).standard_normal((frames.shape[1], 64)).astype(np.float32)
     words = np.packbits(frames @ directions > 0, axis=1).view(">u8")[:, 0].astype(np.uint64)
+    searched = _searched(frames, words)
+    sets = _sets(frames[searched], words[searched])
+    large = np.flatnonzero(np.bincount(sets) >= FEWEST)
+    if not len(large):
+        return []
+    means = np.stack([frames[searched[sets == number]].mean(axis=0) for number in large])
+    likeness = frames @ (means / np.linalg.norm(means, axis=1, keepdims=True)).T
+    nearest = np.where(likeness.max(axis=1) >= LIKE_THE_MEAN, likeness.argmax(axis=1), -1)
+    found = [rows[firm[nearest == place]] for place in range(len(large))]
+    return sorted((part for part in found if len(part) >= FEWEST), key=lambda part: int(part[0]))
+
+
+def _searched(frames: NDArray[np.float32], words: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """All frames, or a sample where most of them are alike: a common scene is found in a sample too."""
+    sample = content_sample(words, SAMPLE)
+    alike = float((frames[sample] @ frames[sample].T >= ALIKE).mean())
+    return sample if alike * len(words) ** 2 > MOST_PAIRS else np.arange(len(words))
+
+
+def _sets(frames: NDArray[np.float32], words: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Number the connected components of frames that are alike, (K,) int64."""
 
     def wanted(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.bool_]:
         alike = one < other
@@ -63,15 +86,7 @@ def shared_backgrounds(
         return alike
 
     pairs = np.stack(within(words, words, RADIUS, wanted), axis=1)
-    sets = components(pairs, len(firm))
-    large = np.flatnonzero(np.bincount(sets) >= FEWEST)
-    if not len(large):
-        return []
-    means = np.stack([frames[sets == number].mean(axis=0) for number in large])
-    likeness = frames @ (means / np.linalg.norm(means, axis=1, keepdims=True)).T
-    nearest = np.where(likeness.max(axis=1) >= LIKE_THE_MEAN, likeness.argmax(axis=1), -1)
-    found = [rows[firm[nearest == place]] for place in range(len(large))]
-    return sorted((part for part in found if len(part) >= FEWEST), key=lambda part: int(part[0]))
+    return components(pairs, len(words))
 
 
 def _frames(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from kit.clean.align import agreement
 from kit.clean.hamming import within
 from kit.clean.hashes import FORMS, LOW, dct_hash, dihedral, grey, low_frequencies, turned
+from kit.errors import DataError
 
 # The thresholds stand in the gaps measured on 12,000 blood cells with 160 planted near copies
 # (`benchmarks/clean_blood.py --gaps`): 2 px crops of 96 px are up to 10 bits away; the worst planted copy reaches
@@ -26,6 +27,8 @@ ROUGH = 0.95
 SMALLEST_SIDE, LARGEST_SIDE = 16, 32
 # Smaller pictures have not enough detail to tell a copy from another of the same class (8 px digits).
 SMALL_OVERALL = 0.99
+# 3 million candidates take two minutes; data without a common scene have fewer pairs than pictures.
+SAMPLE, MOST_CANDIDATES = 512, 3e6
 BATCH = 1024
 THREADS = min(4, os.cpu_count() or 1)
 
@@ -69,6 +72,11 @@ def near_copies(images: NDArray[np.uint8], rows: NDArray[np.int64], radius: int 
     radius : int
         Bits in which the perceptual hashes of two copies may differ.
 
+    Raises
+    ------
+    DataError
+        If the pictures are so alike (a fixed camera, a film) that millions of pairs pass for copies.
+
     Notes
     -----
     A pair is a candidate if the hash of one of the eight symmetries of the one lies within ``radius`` of the hash
@@ -76,12 +84,27 @@ def near_copies(images: NDArray[np.uint8], rows: NDArray[np.int64], radius: int 
     and contrast, both the whole picture and its fine detail agree. Grey values only: a colour cast hides no copy.
     """
     low = low_frequencies(images, rows)
+    _refuse_the_alike(low)
     left, right, form = _candidates(low, radius)
     scores = _scores(images, (rows[left], rows[right], form))
     least = OVERALL if min(images.shape[1:3]) >= SMALLEST_SIDE else SMALL_OVERALL
     good = np.flatnonzero((scores[:, 0] >= least) & (scores[:, 1] >= DETAIL))
     pairs = np.sort(np.stack([rows[left[good]], rows[right[good]]], axis=1), axis=1)
     return _unique(NearCopies(pairs, form[good], scores[good, 0], scores[good, 1]))
+
+
+def _refuse_the_alike(low: NDArray[np.float32]) -> None:
+    sample = _units(low[content_sample(dct_hash(low), SAMPLE)])
+    alike = float((sample @ sample.T >= ROUGH).sum() - len(sample)) / max(len(sample) * (len(sample) - 1), 1)
+    expected = alike * len(low) * (len(low) - 1) / 2
+    if expected > MOST_CANDIDATES:
+        what = f"{len(low)} pictures so alike that about {expected:.1g} pairs pass for near copies"
+        raise DataError(what, '[clean] near = "off", and [data] group = the column of the camera or the film')
+
+
+def content_sample(words: NDArray[np.uint64], n: int) -> NDArray[np.int64]:
+    """At most ``n`` numbers chosen by the hashes alone, whatever the order of the rows."""
+    return np.argsort(words * np.uint64(0x9E3779B97F4A7C15), kind="stable")[:n]
 
 
 def _candidates(

@@ -51,6 +51,8 @@ def copies(draft: Draft) -> None:
 
 def near(draft: Draft) -> None:
     """Find near copies and group, drop or list them."""
+    if draft.config.near == "off":
+        return
     found = near_copies(draft.images, draft.pictures)
     if draft.config.near != "keep":
         draft.link_pictures(map(tuple, found.pairs.tolist()))

@@ -15,8 +15,8 @@ class CleanConfig(Section):
     exact: Literal["drop-copies", "group", "keep"] = "drop-copies"
     """Identical pixels under one label: keep one representative, keep all in one fold, or only list them."""
 
-    near: Literal["group", "drop-copies", "keep"] = "group"
-    """Flipped, turned, re-compressed, brighter, cropped copies: all in one fold, keep one, or only list."""
+    near: Literal["group", "drop-copies", "keep", "off"] = "group"
+    """Flipped, turned, re-compressed, brighter, cropped copies: all in one fold, keep one, only list, not sought."""
 
     conflicting: Literal["majority", "drop", "keep"] = "majority"
     """Identical pixels under several labels: keep the label most copies bear (then the commoner class), drop

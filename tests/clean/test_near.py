@@ -10,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
+from kit.clean import background
 from kit.clean.background import shared_backgrounds
 from kit.clean.hashes import FORMS, dihedral
 from kit.clean.near import near_copies
 from kit.clean.plan import plan
 from kit.config.clean import CleanConfig
+from kit.errors import DataError
 from kit.sources.practice import make
 
 
@@ -202,3 +204,25 @@ def test_near_copies_under_two_labels_are_listed_as_such_and_never_dropped(cells
     assert len(result.keep) == 6
     assert [(f.row, f.twin) for f in result.noted if f.reason == "near-conflict"] == [(0, 5), (5, 0)]
     assert result.group[0] == result.group[5]
+
+
+def film(n):
+    """One scene of a fixed camera with a little noise."""
+    scene = make(n=120, size=16, seed=0).images[:1].astype(int)
+    return np.clip(scene + np.random.default_rng(0).integers(-2, 3, (n, 16, 16, 3)), 0, 255).astype(np.uint8)
+
+
+def test_a_film_is_refused_with_a_hint_that_works():
+    images = film(3000)
+    with pytest.raises(DataError, match="so alike") as refused:
+        plan(images, np.zeros(3000, np.int64), CleanConfig())
+    assert 'near = "off"' in refused.value.hint
+    assert len(plan(images, np.zeros(3000, np.int64), CleanConfig(near="off")).keep) == 3000
+
+
+def test_a_common_scene_is_found_in_a_sample_of_many_pictures(monkeypatch):
+    monkeypatch.setattr(background, "MOST_PAIRS", 1000)
+    monkeypatch.setattr(background, "SAMPLE", 50)
+    images = np.concatenate([film(200), np.random.default_rng(1).integers(0, 256, (20, 16, 16, 3))])
+    found = background.shared_backgrounds(images.astype(np.uint8), np.arange(220))
+    assert [part.tolist() for part in found] == [list(range(200))]

@@ -17,7 +17,7 @@ from kit.errors import DataError
 CONFIGS = st.builds(
     CleanConfig,
     exact=st.sampled_from(["drop-copies", "group", "keep"]),
-    near=st.sampled_from(["group", "drop-copies", "keep"]),
+    near=st.sampled_from(["group", "drop-copies", "keep", "off"]),
     conflicting=st.sampled_from(["majority", "drop", "keep"]),
     contamination=st.booleans(),
 )
