@@ -58,10 +58,13 @@ def mix_views(views: Array, proba: Array) -> Array:
     proba : (M, N, C) or (M, V, N, C) probabilities
     """
     proba = np.asarray(proba)
+    fitted = 1 if views is None else len(views)
+    given = 1 if proba.ndim == 3 else proba.shape[1]
+    if given != fitted:
+        raise ValueError(f"{given} views given, the blend has {fitted}")
     if proba.ndim == 3:
         return proba
-    if views is None or len(views) != proba.shape[1]:
-        raise ValueError(f"{proba.shape[1]} views given, the blend has {0 if views is None else len(views)}")
+    views = [1.0] if views is None else views
     used = [k for k, weight in enumerate(views) if weight > 0]
     return sum(float(views[k]) * proba[:, k].astype(np.float64) for k in used)
 

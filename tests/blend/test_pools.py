@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from libraries import library, softmax
 from scipy.optimize import minimize
+from scipy.stats import rankdata, spearmanr
 
 from kit.blend.candidates import CANDIDATES, EXTRA
 from kit.blend.greedy import greedy_weights
 from kit.blend.logit import fit_logit_pool
 from kit.blend.rows import Rows
 from kit.blend.temperature import SCALE, fit_temperature
-from kit.runtime.pool import apply_part, log_proba
+from kit.runtime.pool import apply_part, log_proba, ranks
 
 EVERY = CANDIDATES | {name: fit for extra in EXTRA.values() for name, fit in extra.items()}
 
@@ -98,3 +99,16 @@ def test_a_temperature_leaves_the_arg_max_alone():
     proba, y, _ = library(5, members=3, rows=200, classes=4)
     cooled = apply_part(CANDIDATES["mean-temperature"](Rows(log_proba(proba), y)).part, proba)
     assert np.array_equal(cooled.argmax(axis=1), proba.mean(axis=0).argmax(axis=1))
+
+
+def test_rank_averages_order_rows_as_the_mean_of_their_ranks_does():
+    proba, y, _ = library(6, members=3, rows=300, classes=2)
+    part = EVERY["rank average"](Rows(log_proba(proba), y)).part
+    expected = np.mean([rankdata(member[:, 1]) for member in proba], axis=0)
+    assert spearmanr(apply_part(part, proba)[:, 1], expected).statistic > 0.9995
+
+
+def test_ranks_of_values_never_seen_and_of_ties_lie_between_their_neighbours():
+    table = [[[0.1, 0.2, 0.2, 0.2, 0.9]]]
+    found = ranks(table, np.array([[[0.0], [0.15], [0.2], [0.5], [1.0]]]))[0, :, 0]
+    assert found.tolist() == pytest.approx([1e-7, 0.125, 0.5, 0.75 + 0.25 * 3 / 7, 1.0])

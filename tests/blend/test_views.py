@@ -52,3 +52,5 @@ def test_a_blend_with_views_refuses_another_number_of_them():
     fitted = blend.fit(proba, y, fold)
     with pytest.raises(ValueError, match="2 views given, the blend has 3"):
         fitted.apply(proba[:, :2])
+    with pytest.raises(ValueError, match="1 views given, the blend has 3"):
+        fitted.apply(proba[:, 0])
