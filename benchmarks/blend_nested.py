@@ -17,12 +17,18 @@ import sys
 from multiprocessing import Pool
 
 import numpy as np
-from blend_libraries import KINDS, generate
+from blend_libraries import KINDS, Library, generate
 from machine import machine
+from numpy.typing import NDArray
 
 from kit import blend, score
 
 METRICS = ("nll", "accuracy")
+
+
+def errors(library: Library, fresh: NDArray) -> float:
+    """Return the expected errors among as many rows as were fitted on."""
+    return (1 - score.score("accuracy", library.test_y, fresh)) * len(library.y)
 
 
 def competition(seed: int) -> dict[str, tuple[float, ...]] | None:
@@ -31,9 +37,11 @@ def competition(seed: int) -> dict[str, tuple[float, ...]] | None:
     rows = (150, 1500)
     n = len(generate(kind, seed, rows=rows, fresh=1).y)
     library = generate(kind, seed, rows=rows, fresh=20 * n)
+    if errors(library, library.test_proba.mean(axis=0)) < 50:
+        return None
     fitted = blend.fit(library.proba, library.y, library.fold)
     inside, fresh = fitted.apply(library.proba), fitted.apply(library.test_proba)
-    if (1 - score.score("accuracy", library.test_y, fresh)) * n < 50:
+    if errors(library, fresh) < 50:
         return None
     out = {}
     for metric in METRICS:
@@ -46,25 +54,32 @@ def competition(seed: int) -> dict[str, tuple[float, ...]] | None:
 
 
 def main(wanted: int) -> None:
-    """Run until so many competitions have enough errors and print coverage and bias."""
+    """Run until so many competitions have enough errors; print coverage and bias after every hundred."""
     print(machine())
     found: list[dict[str, tuple[float, ...]]] = []
     with Pool(2) as pool:
         for result in pool.imap(competition, range(10 * wanted)):
             found += [] if result is None else [result]
+            if result is not None and (len(found) % 100 == 0 or len(found) == wanted):
+                report(found)
             if len(found) == wanted:
                 pool.terminate()
                 break
+
+
+def report(found: list[dict[str, tuple[float, ...]]]) -> None:
+    """Print coverage and bias."""
     for metric in METRICS:
         value, low, high, se, truth, inside, inside_low, inside_high = np.array([f[metric] for f in found]).T
         covered = np.mean((low <= truth) & (truth <= high))
-        inside_covered = np.mean((inside_low <= truth) & (truth <= inside_high))
         below, above = np.mean(truth < low), np.mean(truth > high)
+        bias, resubstituted = (value - truth) / se, (inside - truth) / se
+        covered_inside = np.mean((inside_low <= truth) & (truth <= inside_high))
         print(
             f"{metric:9s} {len(found)} competitions: coverage {covered:.1%} (fresh below {below:.1%}, above"
-            f" {above:.1%}),"
-            f" (nested - fresh)/SE {np.mean((value - truth) / se):+.3f}, sd {np.std((value - truth) / se):.2f};"
-            f" resubstitution {np.mean((inside - truth) / se):+.3f}, coverage {inside_covered:.1%}"
+            f" {above:.1%}), (nested - fresh)/SE {bias.mean():+.3f}, sd {bias.std():.2f};"
+            f" resubstitution {resubstituted.mean():+.3f}, coverage {covered_inside:.1%}",
+            flush=True,
         )
 
 
