@@ -18,10 +18,12 @@ BLOCK = 1024
 # 0.69 (blood cells: 0.6); 10 of 64 signs is where two frames that correlate by 0.88 are on average.
 ALIKE = 0.85
 RADIUS = 10
-# Fine detail of less than one grey level: an empty background proves nothing.
-PLAIN = 1.0
+# As a rule half a grey level of fine detail on every side: an empty background proves nothing, nor does a stroke
+# that touches the edge (digits), nor a picture of a few pixels.
+PLAIN = 0.5
+SMALLEST = 16
 FEWEST = 5
-SAMPLE, MOST_PAIRS = 2048, 2e7
+SAMPLE, MOST_PAIRS = 1024, 2e6
 # With the mean frame of a set, free of what reaches into single frames, less is enough: practice pictures on the
 # set's background reach 0.8, others stay below 0.65.
 LIKE_THE_MEAN = 0.75
@@ -51,6 +53,8 @@ def shared_backgrounds(
     Pairs are found by the signs of 64 random projections (Charikar 2002) and verified by correlation. Connected
     components of at least five give a mean frame, and each picture joins the mean frame most like its own.
     """
+    if min(images.shape[1:3]) < SMALLEST:
+        return []
     frames, strength = _frames(images, rows)
     firm = np.flatnonzero(strength >= PLAIN)
     if len(firm) < FEWEST:
@@ -73,8 +77,9 @@ def shared_backgrounds(
 def _searched(frames: NDArray[np.float32], words: NDArray[np.uint64]) -> NDArray[np.int64]:
     """All frames, or a sample where most of them are alike: a common scene is found in a sample too."""
     sample = content_sample(words, SAMPLE)
-    alike = float((frames[sample] @ frames[sample].T >= ALIKE).mean())
-    return sample if alike * len(words) ** 2 > MOST_PAIRS else np.arange(len(words))
+    alike = int((frames[sample] @ frames[sample].T >= ALIKE).sum()) - len(sample)
+    expected = alike * (len(words) / len(sample)) ** 2
+    return sample if expected > MOST_PAIRS else np.arange(len(words))
 
 
 def _sets(frames: NDArray[np.float32], words: NDArray[np.uint64]) -> NDArray[np.int64]:
@@ -92,14 +97,17 @@ def _sets(frames: NDArray[np.float32], words: NDArray[np.uint64]) -> NDArray[np.
 def _frames(
     images: NDArray[np.uint8], rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Detail of the outer frame, centred and scaled to length one (K, P), and its standard deviation (K,)."""
+    """Detail of the outer frame, centred and scaled to length one (K, P), and how much of it there is as a rule
+    along the emptiest of the four sides: the median of its absolute value (K,)."""
     outer = np.ones((SIDE, SIDE), bool)
     outer[FRAME:-FRAME, FRAME:-FRAME] = False
-    found = np.empty((len(rows), outer.sum()), np.float32)
+    found, strength = np.empty((len(rows), outer.sum()), np.float32), np.empty(len(rows), np.float32)
     for start in range(0, len(rows), BLOCK):
         block = slice(start, start + BLOCK)
-        found[block] = detail(grey(images[rows[block]], SIDE))[:, outer]
+        pictures = detail(grey(images[rows[block]], SIDE))
+        found[block] = pictures[:, outer]
+        turns = (np.rot90(pictures, turn, (1, 2))[:, :FRAME] for turn in range(4))
+        strength[block] = np.min([np.median(np.abs(side), axis=(1, 2)) for side in turns], axis=0)
     found -= found.mean(axis=1, keepdims=True)
-    strength = np.asarray(found.std(axis=1), np.float32)
     found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-6)
     return found, strength

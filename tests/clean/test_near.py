@@ -143,6 +143,13 @@ def test_pictures_without_texture_share_no_background():
     assert shared_backgrounds(images, np.arange(30)) == []
 
 
+def test_strokes_that_touch_the_edge_are_no_background():
+    images = np.zeros((40, 32, 32, 3), np.uint8)
+    images[:, :, 12:18] = 255
+    images[:, 8:24, 8:24] = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3))
+    assert shared_backgrounds(images, np.arange(40)) == []
+
+
 def test_a_background_under_most_pictures_is_listed_but_groups_nothing():
     rng = np.random.default_rng(0)
     images = np.repeat(rng.integers(0, 256, (1, 32, 32, 3)).astype(np.uint8), 60, axis=0)
