@@ -81,7 +81,7 @@ def _loss(features: Array, offset: Array, y: Array, ridge: Array, theta: Array) 
     z -= z.max(axis=1, keepdims=True)
     true = z[np.arange(len(y)), y]
     np.exp(z, out=z)
-    total = z.sum(axis=1, keepdims=True)
+    total = (z @ np.ones(z.shape[1]))[:, None]
     z /= total
     return float(np.mean(np.log(total[:, 0]) - true) + 0.5 * np.sum(ridge * theta**2)), z
 

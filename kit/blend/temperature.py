@@ -43,9 +43,10 @@ def _derivatives(logs: Array, true: Array, t: float) -> tuple[float, float]:
     """Return first and second derivative of the mean log loss in ``t``, for ``beta = exp(-t)``."""
     beta = np.exp(-t)
     proba = np.exp(beta * logs)
-    proba /= proba.sum(axis=1, keepdims=True)
+    ones = np.ones(logs.shape[1])  # a product with it is several times as fast as a sum over a short axis
+    proba /= (proba @ ones)[:, None]
     weighted = proba * logs
-    mean = weighted.sum(axis=1)
+    mean = weighted @ ones
     first = float(np.mean(mean - true))
     second = float(np.mean(np.einsum("nc,nc->n", weighted, logs) - mean**2))
     return -beta * first, beta**2 * second + beta * first
