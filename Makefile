@@ -6,7 +6,7 @@ KIT := $(BIN)/kit
 UV := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup clean-data folds train-all ensemble bundle submit lb test fast slow compat lint types check bench lock
+.PHONY: help setup clean-data folds train-all ensemble bundle submit lb test fast slow compat lint types check bench docs lock
 
 help:            ## print this
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -55,5 +55,7 @@ types: setup     ## strict types outside the TensorFlow files
 check: lint types test  ## what continuous integration runs
 bench: setup     ## the benchmarks, with a hint what each needs
 	@for file in benchmarks/*.py; do printf '%s: ' $$file; $(BIN)/python -c "import ast,sys; print((ast.get_docstring(ast.parse(open(sys.argv[1]).read())) or '').splitlines()[0])" $$file; done
+docs: setup      ## write docs/reference.md anew from the code
+	$(BIN)/python docs/reference.py
 lock:            ## pin the newest versions that fit pyproject.toml (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev pyproject.toml -o requirements.lock
