@@ -56,8 +56,9 @@ def hillclimbers(proba: NDArray, y: NDArray) -> NDArray:
     return np.asarray(weights)
 
 
+AUTOGLUON = "AutoGluon EnsembleSelection"
 TABLE: dict[str, tuple[str, Weigh]] = {
-    "AutoGluon EnsembleSelection": ("autogluon", autogluon),
+    AUTOGLUON: ("autogluon", autogluon),
     "hillclimbers": ("hillclimbers", hillclimbers),
 }
 PEERS: dict[str, Weigh] = {name: weigh for name, (module, weigh) in TABLE.items() if find_spec(module)}
