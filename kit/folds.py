@@ -178,10 +178,10 @@ def balance_table(index: Index, fold: IntArray, n: int) -> IntArray:
 
 
 def _balance_picture(classes: tuple[str, ...], balance: IntArray) -> bytes:
-    from kit.plots import heatmap
+    from kit.plots import balance as draw
 
     rows = [f"fold {number}" for number in range(len(balance))]
-    return heatmap(balance, rows, list(classes), "Images of each class in each fold")
+    return draw(balance, rows, list(classes), "Images of each class in each fold")
 
 
 def _manifest(config: Config, key: str, index: Index, balance: IntArray, layout: Layout) -> dict[str, object]:

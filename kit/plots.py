@@ -33,23 +33,29 @@ def to_png(draw: Callable[[Any], None], width: float = 7.0, height: float = 4.0)
     return buffer.getvalue()
 
 
-def heatmap(
-    values: npt.NDArray[Any], rows: Sequence[str], columns: Sequence[str], title: str, *, shade_columns: bool = True
-) -> bytes:
-    """PNG of a table of numbers, shaded column by column (or row by row) by their share of the largest."""
+def balance(values: npt.NDArray[Any], rows: Sequence[str], columns: Sequence[str], title: str) -> bytes:
+    """PNG of a table of counts, each cell coloured by how far it is from the mean of its column.
+
+    Parameters
+    ----------
+    values : (R, K) counts
+    rows, columns : R and K names
+    """
 
     def draw(figure: Any) -> None:
         axes = figure.add_subplot()
-        axis = 0 if shade_columns else 1
-        share = values / np.maximum(values.max(axis=axis, keepdims=True), 1)
-        axes.imshow(share, cmap="Blues", vmin=0, vmax=1.4, aspect="auto")
+        mean = np.maximum(values.mean(axis=0, keepdims=True), 1e-9)
+        picture = axes.imshow(values / mean - 1, cmap="RdBu_r", vmin=-0.5, vmax=0.5, aspect="auto")
         axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
         axes.set_yticks(range(len(rows)), rows)
         for (row, column), value in np.ndenumerate(values):
-            axes.text(column, row, f"{value:g}", ha="center", va="center", fontsize=8)
-        axes.set_title(title, fontsize=10)
+            axes.text(column, row, f"{value:g}", ha="center", va="center", fontsize=9)
+        axes.set_title(title, fontsize=11)
         axes.tick_params(length=0)
         for side in axes.spines.values():
             side.set_visible(False)
+        bar = figure.colorbar(picture, ax=axes, ticks=[-0.5, 0, 0.5], fraction=0.03)
+        bar.ax.set_yticklabels(["half", "even", "half more"], fontsize=8)
+        bar.outline.set_visible(False)
 
-    return to_png(draw, 1.5 + 0.75 * len(columns), 1.4 + 0.35 * len(rows))
+    return to_png(draw, 2.2 + 0.75 * len(columns), 1.5 + 0.38 * len(rows))
