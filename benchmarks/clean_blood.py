@@ -104,9 +104,7 @@ def own_copies(images: np.ndarray, originals: np.ndarray) -> list[tuple[int, int
     return found
 
 
-def unplanned_pairs(
-    images: np.ndarray, result, kept: dict[int, int], originals: np.ndarray
-) -> list[tuple[int, int]]:
+def unplanned_pairs(kept: dict[int, int], originals: np.ndarray) -> list[tuple[int, int]]:
     """Original cells in one group: each is to be looked at."""
     groups: dict[int, list[int]] = {}
     for row in originals.tolist():
@@ -149,66 +147,72 @@ def main() -> None:
 def measure(args: argparse.Namespace, folder: Path) -> None:
     with zipfile.ZipFile(args.data / "train.zip") as archive:
         archive.extractall(folder)
-    with (args.data / "train.csv").open(newline="") as file:
-        lines = list(csv.DictReader(file))
-    with (args.data / "truth.csv").open(newline="") as file:
-        truth = list(csv.DictReader(file))
+    lines, truth = (
+        [*csv.DictReader((args.data / name).open(newline=""))] for name in ("train.csv", "truth.csv")
+    )
     names = [line["file"] for line in lines]
-    labels = np.array([int(line["label"]) for line in lines])
-    row_of = {name: row for row, name in enumerate(names)}
+    paths, labels = [folder / name for name in names], np.array([int(line["label"]) for line in lines])
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {len(names)} images")
-
-    ours, theirs, sets = [], [], []
-    for _ in range(args.repeat):
-        decoded, seconds = kit_duplicates([folder / name for name in names], labels)
-        ours.append(seconds)
-        print(f"kit {seconds:.1f} s, of it {decoded:.1f} s decoding")
-        if args.cleanvision_python:
-            seconds, sets = cleanvision(args.cleanvision_python, folder / "train")
-            theirs.append(seconds)
-            print(f"CleanVision {seconds:.1f} s, load {os.getloadavg()[0]:.1f}")
-    if theirs:
-        print(
-            f"median {np.median(ours):.1f} / {np.median(theirs):.1f} s = {np.median(ours) / np.median(theirs):.2f}"
-        )
-
-    images = decode([folder / name for name in names])
+    sets = timings(args, paths, labels)
+    images = decode(paths)
     start = time.perf_counter()
     result = plan(images, labels, CleanConfig())
     print(f"the whole plan from arrays: {time.perf_counter() - start:.1f} s")
     kept = dict(zip(result.keep.tolist(), result.group.tolist(), strict=True))
     dropped = {finding.row: finding for finding in result.dropped}
-    print("\nplanted                        pairs   kit  CleanVision")
-    for kind in dict.fromkeys(line["kind"] for line in truth):
-        chosen = [line for line in truth if line["kind"] == kind]
-        pairs = [(row_of[line["file"]], row_of.get(line["of"], -1)) for line in chosen]
-        named = [(Path(line["file"]).name, Path(line["of"]).name) for line in chosen]
-        other = str(pairs_within(sets, named)) if sets and kind != "foreign" else "-"
-        print(f"{kind:30} {len(pairs):5} {kit_found(kind, pairs, kept, dropped):5} {other:>6}")
-
-    planted = {row_of[line["file"]] for line in truth}
-    originals = np.array([row for row in range(len(names)) if row not in planted])
-    copies = own_copies(images, originals)
-    named = [(Path(names[a]).name, Path(names[b]).name) for a, b in copies]
-    found = kit_found("exact", copies, kept, dropped)
-    print(
-        f"{'copies among the originals':30} {len(copies):5} {found:5} {pairs_within(sets, named) if sets else '-':>6}"
-    )
-    lost = [row for row in originals.tolist() if row in dropped and dropped[row].twin not in kept]
-    pairs = [(row_of[line["file"]], row_of[line["of"]]) for line in truth if line["kind"] != "foreign"]
-    print(f"original cells dropped without a copy that stays: {len(lost)}")
-    print(f"planted pairs of which no image stays: {sum(a not in kept and b not in kept for a, b in pairs)}")
-    together = unplanned_pairs(images, result, kept, originals)
-    print(f"original cells grouped though not identical (look at each): {together}")
+    together = table(images, names, truth, (kept, dropped, sets))
     if args.sheet and together:
         tiles = [[Tile(images[row], f"{row}, class {labels[row]}") for row in pair] for pair in together]
         sheet(tiles, "Original cells in one group").save(args.sheet)
     if args.gaps:
-        known = {
-            (min(pair), max(pair)): line["kind"]
-            for line, pair in zip([line for line in truth if line["kind"] != "foreign"], pairs, strict=True)
-        }
-        gaps(images, result.keep, known)
+        row_of = {name: row for row, name in enumerate(names)}
+        known = [(row_of[line["file"]], row_of.get(line["of"], -1), line["kind"]) for line in truth]
+        gaps(images, result.keep, {(min(a, b), max(a, b)): kind for a, b, kind in known})
+
+
+def timings(args: argparse.Namespace, paths: list[Path], labels: np.ndarray) -> list[set[str]]:
+    """Time both in turn; returns what CleanVision found together."""
+    ours, theirs, sets = [], [], []
+    for _ in range(args.repeat):
+        decoded, seconds = kit_duplicates(paths, labels)
+        ours.append(seconds)
+        print(f"kit {seconds:.1f} s, of it {decoded:.1f} s decoding", flush=True)
+        if args.cleanvision_python:
+            seconds, sets = cleanvision(args.cleanvision_python, paths[0].parent)
+            theirs.append(seconds)
+            print(f"CleanVision {seconds:.1f} s, load {os.getloadavg()[0]:.1f}", flush=True)
+    if theirs:
+        print(
+            f"median {np.median(ours):.1f} / {np.median(theirs):.1f} s = {np.median(ours) / np.median(theirs):.2f}"
+        )
+    return sets
+
+
+def table(
+    images: np.ndarray, names: list[str], truth: list[dict[str, str]], found: tuple
+) -> list[tuple[int, int]]:
+    """Print what was found of what was planted; returns the pairs of original cells that were grouped."""
+    kept, dropped, sets = found
+    row_of = {name: row for row, name in enumerate(names)}
+    originals = np.setdiff1d(np.arange(len(names)), [row_of[line["file"]] for line in truth])
+    planted: dict[str, list[tuple[int, int]]] = {}
+    for line in truth:
+        planted.setdefault(line["kind"], []).append((row_of[line["file"]], row_of.get(line["of"], -1)))
+    print("\nplanted                        pairs   kit  CleanVision")
+    for kind, pairs in {**planted, "copies among the originals": own_copies(images, originals)}.items():
+        named = [(Path(names[a]).name, Path(names[b]).name) for a, b in pairs]
+        other = str(pairs_within(sets, named)) if sets and kind != "foreign" else "-"
+        how = "exact" if kind.startswith("copies") else kind
+        print(f"{kind:30} {len(pairs):5} {kit_found(how, pairs, kept, dropped):5} {other:>6}")
+    lost = [row for row in originals.tolist() if row in dropped and dropped[row].twin not in kept]
+    gone = [
+        a for kind, pairs in planted.items() if kind != "foreign" for a, b in pairs if not {a, b} & set(kept)
+    ]
+    print(f"original cells dropped without a copy that stays: {len(lost)}")
+    print(f"planted pairs of which no image stays: {len(gone)}")
+    together = unplanned_pairs(kept, originals)
+    print(f"original cells grouped though not identical (look at each): {together}")
+    return together
 
 
 if __name__ == "__main__":
