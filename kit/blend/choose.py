@@ -20,9 +20,9 @@ from kit.runtime.pool import FLOOR
 MEAN = "mean"
 BY_EVIDENCE = ("nll", "brier", "ece")  # what the log likelihood serves best
 MEAN_PRIOR = 0.9
-BASE_PRIOR = 0.5
-# Nothing shrinks what picks members outright: the best of thirty on fifty rows is often an accident.
-RELATIVE_PRIOR = {"best single": 0.1, "greedy": 0.1}
+# Nothing shrinks what picks members outright: the best of thirty on fifty rows is often an accident. Raising rare
+# classes, tried only for metrics that count classes, is what theory asks for there.
+RELATIVE_PRIOR = {"best single": 0.1, "greedy": 0.1, "prior-corrected": 10.0}
 LEARNING_RATE = 0.5
 DRAWS = 1000
 NEGLIGIBLE = 0.01  # a part below this share is not worth carrying
@@ -71,7 +71,8 @@ def metric_shares(metric: str, names: Sequence[str], y: Array, proba: Array, bas
     """Return (L,) shares for a metric other than the log loss.
 
     The blend that evidence chose is the one to beat. A candidate whose paired gain on the metric is z standard errors
-    counts ``exp(sign(z) z^2 / 2)``, the likelihood ratio of that gain to none; half the prior is the base's.
+    counts ``exp(sign(z) z^2 / 2)``, the likelihood ratio of that gain to none; the base has
+    the prior that the mean has there.
 
     Parameters
     ----------
@@ -87,7 +88,7 @@ def metric_shares(metric: str, names: Sequence[str], y: Array, proba: Array, bas
     gains = sign * np.array([chosen.function(y, p) - chosen.function(y, blended) for p in proba])
     z = gains / np.maximum(score.standard_errors(metric, y, proba, blended), 1e-12)
     z[gains == 0] = 0.0
-    before = np.log(np.append(prior(names, BASE_PRIOR) * (1 - BASE_PRIOR), BASE_PRIOR))
+    before = np.log(np.append(prior(names, 1 / len(names)) * (1 - MEAN_PRIOR), MEAN_PRIOR))
     weights = softmax(before + np.append(np.sign(z) * z**2 / 2.0, 0.0))
     return _without_negligible(weights[:-1] + weights[-1] * base)
 

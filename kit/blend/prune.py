@@ -9,12 +9,14 @@ from kit.blend.options import Options
 from kit.blend.types import Array
 from kit.errors import DataError
 
+SLACK = 1e-9
+
 
 def keep_members(q: Array, views: int, options: Options) -> Array:
     """Return the sorted indices of the members that the limits allow.
 
-    Members leave one by one: the one whose loss of log likelihood in the convex pool is least, per unit of what
-    is over the limit; the weights of the others are fitted again after each.
+    Members that break a limit alone leave first, the others one by one: the one whose loss of log likelihood in the
+    convex pool is least, per unit of what is over the limit; the weights of the others are fitted again after each.
 
     Parameters
     ----------
@@ -23,11 +25,12 @@ def keep_members(q: Array, views: int, options: Options) -> Array:
         How many views each member predicts.
     options : Options
     """
-    kept = np.arange(q.shape[1])
     costs = _costs(q.shape[1], views, options)
-    while any(cost[kept].sum() > limit + 1e-9 for cost, limit in costs):
-        if len(kept) == 1:
-            raise DataError("the limits leave no member", "raise max_seconds_per_1000, max_bundle_mb or max_members")
+    alone = np.all([np.ones(q.shape[1], dtype=bool), *(cost <= limit + SLACK for cost, limit in costs)], axis=0)
+    kept = np.flatnonzero(alone)
+    if len(kept) == 0:
+        raise DataError("the limits leave no member", "raise max_seconds_per_1000, max_bundle_mb or max_members")
+    while any(cost[kept].sum() > limit + SLACK for cost, limit in costs):
         weights = convex_weights(q[:, kept], pseudo_rows=len(kept)).weights
         kept = np.delete(kept, int(np.argmin(_losses(q[:, kept], weights) / _relief(costs, kept))))
     return kept
@@ -37,7 +40,7 @@ def keep_within_time(views: Array, options: Options) -> Array:
     """Return view weights with the lightest views dropped until the fastest member alone meets the time limit."""
     if options.max_seconds_per_1000 is None or options.seconds_per_1000 is None:
         return views
-    affordable = int(options.max_seconds_per_1000 / max(min(options.seconds_per_1000), 1e-12))
+    affordable = int(options.max_seconds_per_1000 / max(min(options.seconds_per_1000), 1e-12) + SLACK)
     views = views.copy()
     while (views > 0).sum() > max(affordable, 1):
         views[np.flatnonzero(views)[views[views > 0].argmin()]] = 0.0

@@ -80,6 +80,12 @@ def test_a_limit_without_costs_or_below_every_member_is_refused():
         blend.fit(proba, y, fold, options=blend.Options(max_bundle_mb=5, mb=[10, 10]))
 
 
+def test_a_member_too_slow_on_its_own_leaves_before_better_fits_are_weighed():
+    q = np.tile([0.5, 0.5, 0.9], (40, 1))
+    options = blend.Options(max_seconds_per_1000=1.0, seconds_per_1000=[0.9, 0.9, 1.5])
+    assert keep_members(q, 1, options).tolist() in ([0], [1])
+
+
 def test_a_member_of_noise_is_said_to_add_nothing():
     proba, y, fold = library(5, members=3, rows=600, classes=3)
     noise = np.random.default_rng(0).dirichlet(np.full(3, 1.0), size=600)
