@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from kit.config import Config
 from kit.errors import StageError
@@ -14,8 +15,27 @@ from kit.records import ImageArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
+class Rows:
+    """Images in the order of ``data/images.npy``.
+
+    Attributes
+    ----------
+    ids : tuple of N str
+    labels : (N,) int64
+    groups : tuple of N str
+    weights : (N,) float32
+        Of each row in the loss.
+    """
+
+    ids: tuple[str, ...]
+    labels: IntArray
+    groups: tuple[str, ...]
+    weights: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
 class Index:
-    """One entry a row of ``data/images.npy``.
+    """One entry a row of ``data/images.npy`` but for its last ones, the train-only rows, which stand in ``extra``.
 
     Attributes
     ----------
@@ -29,6 +49,10 @@ class Index:
         Hash of the index file, and through its column of image hashes of the images.
     test : str
         The same of the test images, empty where there are none.
+    weights : (N,) float32
+        Of each row in the loss.
+    extra : Rows
+        Rows N, N + 1 ... of the array: external images, trained on and never validated on.
     """
 
     ids: tuple[str, ...]
@@ -38,6 +62,8 @@ class Index:
     shape: tuple[int, ...]
     sha256: str
     test: str
+    weights: npt.NDArray[np.float32]
+    extra: Rows
 
 
 def load_index(layout: Layout, *, verify: bool = False) -> Index:
@@ -53,19 +79,34 @@ def load_index(layout: Layout, *, verify: bool = False) -> Index:
     manifest = read_json(layout.data_manifest)
     if verify:
         _verify(layout, manifest["files"])
-    rows = read_csv(layout.index)
-    if len(rows) != manifest["kept"]:
+    lines = read_csv(layout.index)
+    if len(lines) != manifest["kept"]:
         raise StageError(
-            f"{layout.index} has {len(rows)} rows, its manifest says {manifest['kept']}", "kit clean --force"
+            f"{layout.index} has {len(lines)} rows, its manifest says {manifest['kept']}", "kit clean --force"
         )
+    n = sum(line["role"] == "train" for line in lines)
+    if any(line["role"] == "train" for line in lines[n:]):
+        raise StageError(f"{layout.index} has a train row after a train-only one", "kit clean --force")
+    rows = _rows(lines[:n])
     return Index(
-        ids=tuple(row["id"] for row in rows),
-        labels=np.array([int(row["label"]) for row in rows], np.int64),
-        groups=tuple(row["group"] for row in rows),
+        ids=rows.ids,
+        labels=rows.labels,
+        groups=rows.groups,
         classes=tuple(manifest["classes"]),
         shape=tuple(manifest["shape"]),
         sha256=manifest["files"][layout.index.name],
         test=manifest["files"].get(layout.test_index.name, ""),
+        weights=rows.weights,
+        extra=_rows(lines[n:]),
+    )
+
+
+def _rows(lines: list[dict[str, str]]) -> Rows:
+    return Rows(
+        ids=tuple(line["id"] for line in lines),
+        labels=np.array([int(line["label"]) for line in lines], np.int64),
+        groups=tuple(line["group"] for line in lines),
+        weights=np.array([float(line.get("weight", 1)) for line in lines], np.float32),
     )
 
 
@@ -77,7 +118,7 @@ def _verify(layout: Layout, files: dict[str, str]) -> None:
 
 
 def load_images(layout: Layout) -> ImageArray:
-    """The images (N, H, W, 3), memory-mapped and read-only; raises `StageError` where they are missing."""
+    """The images, those of the index and then the extra ones, memory-mapped; raises `StageError` where missing."""
     return _map(layout, "images.npy")
 
 

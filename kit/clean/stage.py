@@ -6,7 +6,7 @@ import hashlib
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from kit.files import is_fresh, read_csv, sha256_file, sha256_json, write_atomic
 from kit.layout import Layout
 from kit.records import Emit, Event, ImageArray, IntArray
 from kit.sources import RawSet, open_source
+from kit.sources.join import joined
 from kit.sources.npz import check_classes
 
 VERSION = 1
@@ -33,24 +34,37 @@ def clean(layout: Layout, config: Config, emit: Emit, *, force: bool = False) ->
     DataError
         Where the raw files cannot be used, or nothing is left of a class.
     """
-    raw = open_source(config.data, layout.root, "train")
+    raw, train_rows = _open(layout, config)
     test = open_source(config.data, layout.root, "test") if config.data.test else None
     key = _key(layout, config, raw, test)
     outputs = [layout.images, layout.index, layout.dropped, layout.noted]
+    outputs += [layout.test_images, layout.test_index] if test else []
     if not force and is_fresh(layout.data_manifest, key, outputs):
         emit(Event("fresh", "clean", {"stage": "clean"}))
         return
-    check_classes(raw.labels, raw.classes, f"data.train = {config.data.train!r}")
+    check_classes(raw.labels[:train_rows], raw.classes, f"data.train = {config.data.train!r}")
     layout.data_manifest.unlink(missing_ok=True)
     with Decoded(layout.data, raw) as decoded:
+        if not len(decoded.rows):
+            raise DataError(f"none of {len(raw.ids)} images can be read; {raw.ids[0]!r}: {decoded.problems[0]}")
         result = _plan(layout, config, raw, decoded, emit)
-        check_classes(raw.labels[result.keep], raw.classes, "after cleaning, the data")
-        _write_kept(layout, raw, decoded, result)
-    _write_findings(layout, raw, result, decoded.problems)
-    if test is not None:
-        _write_test(layout, test, raw.shape)
+        kept = decoded.rows[result.keep]
+        check_classes(raw.labels[kept[kept < train_rows]], raw.classes, "after cleaning, the data")
+        _write_kept(layout, raw, decoded, result, train_rows)
+    unseen = _write_test(layout, test, raw.shape)
+    _write_findings(layout, raw, decoded, result, unseen)
     _write_manifest(layout, raw, key, result, test)
     _tell(emit, layout, raw, result, decoded.problems)
+    if unseen:
+        emit(Event("warn", f"{len(unseen)} test images cannot be read and are predicted as black ones: {layout.noted}"))
+
+
+def _open(layout: Layout, config: Config) -> tuple[RawSet, int]:
+    """The labelled images, external ones last, and how many are not external."""
+    raw = open_source(config.data, layout.root, "train")
+    if not config.data.external:
+        return raw, len(raw.ids)
+    return joined(raw, open_source(config.data, layout.root, "external")), len(raw.ids)
 
 
 def _key(layout: Layout, config: Config, raw: RawSet, test: RawSet | None) -> str:
@@ -67,9 +81,17 @@ def _key(layout: Layout, config: Config, raw: RawSet, test: RawSet | None) -> st
 
 
 class Decoded:
-    """All raw images in a temporary memory-mapped file that is gone when the block ends.
+    """All raw images that can be read, in a temporary memory-mapped file that is gone when the block ends.
 
     A set of 100,000 images does not fit in memory, and a compressed source cannot be read twice at no cost.
+
+    Attributes
+    ----------
+    images : (U, H, W, 3) uint8
+    rows : (U,) int64
+        The raw row of each.
+    problems : dict of int to str
+        The other raw rows and why.
     """
 
     def __init__(self, folder: Path, raw: RawSet) -> None:
@@ -82,10 +104,17 @@ class Decoded:
 
     def __enter__(self) -> Decoded:
         shape = (len(self._raw.ids), *self._raw.shape, 3)
-        self.images: ImageArray = np.memmap(self._path, np.uint8, "w+", shape=shape)
+        mapped: ImageArray = np.memmap(self._path, np.uint8, "w+", shape=shape)
+        rows: list[IntArray] = []
+        filled = 0
         for start, images, problems in self._raw.blocks():
-            self.images[start : start + len(images)] = images
+            usable = np.array([row for row in range(len(images)) if start + row not in problems], np.int64)
+            mapped[filled : filled + len(usable)] = images[usable]
+            rows.append(start + usable)
+            filled += len(usable)
             self.problems.update(problems)
+        self.images = mapped[:filled]
+        self.rows = np.concatenate(rows)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -94,96 +123,119 @@ class Decoded:
 
 
 def _plan(layout: Layout, config: Config, raw: RawSet, decoded: Decoded, emit: Emit) -> Plan:
-    """Plan on the images that can be read, in the rows of the raw set."""
-    usable = np.array([row for row in range(len(raw.ids)) if row not in decoded.problems], np.int64)
-    whole = len(usable) == len(raw.ids)
-    images = decoded.images if whole else decoded.images[usable]
-    overrides = _overrides(layout.overrides, [raw.ids[row] for row in usable])
+    """Plan on the images that can be read; the plan's rows are theirs."""
+    overrides = _overrides(layout.overrides, raw, decoded.rows)
 
     def step(name: str) -> None:
         emit(Event("progress", f"clean: {name}", {"stage": "clean"}))
 
-    found = plan(images, raw.labels[usable], config.clean, overrides=overrides, on_step=step)
-    return found if whole else _in_raw_rows(found, usable)
+    return plan(decoded.images, raw.labels[decoded.rows], config.clean, overrides=overrides, on_step=step)
 
 
-def _in_raw_rows(found: Plan, usable: IntArray) -> Plan:
-    def back(finding: Finding) -> Finding:
-        twin = int(usable[finding.twin]) if finding.twin >= 0 else -1
-        return Finding(int(usable[finding.row]), finding.reason, twin, finding.detail)
-
-    return Plan(usable[found.keep], found.group, tuple(map(back, found.dropped)), tuple(map(back, found.noted)))
-
-
-def _overrides(path: Path, ids: list[str]) -> dict[int, str]:
+def _overrides(path: Path, raw: RawSet, rows: IntArray) -> dict[int, str]:
+    """A person's word on images, by row of the readable ones; one on an unreadable image has no effect."""
     if not path.exists():
         return {}
-    position = {name: row for row, name in enumerate(ids)}
+    position = {raw.ids[row]: place for place, row in enumerate(rows.tolist())}
+    known = set(raw.ids)
     result = {}
     for line in read_csv(path):
-        if line.get("id") not in position or line.get("action") not in ("keep", "drop"):
+        if line.get("id") not in known or line.get("action") not in ("keep", "drop"):
             raise DataError(f"{path.name}: {line} names no image or no action", "id,action with action keep or drop")
-        result[position[line["id"]]] = line["action"]
+        if line["id"] in position:
+            result[position[line["id"]]] = line["action"]
     return result
 
 
-def _write_kept(layout: Layout, raw: RawSet, decoded: Decoded, result: Plan) -> None:
-    def fill(file: Any) -> None:
-        header = {"descr": "|u1", "fortran_order": False, "shape": (len(result.keep), *raw.shape, 3)}
-        np.lib.format.write_array_header_1_0(file, header)
+def _write_kept(layout: Layout, raw: RawSet, decoded: Decoded, result: Plan, train_rows: int) -> None:
+    def blocks() -> Iterator[ImageArray]:
         for start in range(0, len(result.keep), 1024):
-            file.write(decoded.images[result.keep[start : start + 1024]].tobytes())
+            yield decoded.images[result.keep[start : start + 1024]]
 
-    write_atomic(layout.images, fill)
-    groups = _merged_groups(raw, result)
-    rows = (
-        (
-            raw.ids[row],
-            int(raw.labels[row]),
-            group,
-            "train",
-            hashlib.sha256(decoded.images[row].tobytes()).hexdigest(),
-        )
-        for row, group in zip(result.keep.tolist(), groups, strict=True)
-    )
-    write_csv(layout.index, ("id", "label", "group", "role", "sha256"), rows)
+    digests = _write_images(layout.images, len(result.keep), raw.shape, blocks())
+    kept = decoded.rows[result.keep]
+    columns: dict[str, Iterable[object]] = {
+        "id": [raw.ids[row] for row in kept],
+        "label": raw.labels[kept].tolist(),
+        "group": _merged_groups(raw, kept, result.group),
+        "role": ["train" if row < train_rows else "train-only" for row in kept],
+        "sha256": digests,
+    }
+    if raw.weights is not None:
+        columns["weight"] = raw.weights[kept].tolist()
+    write_csv(layout.index, columns, zip(*columns.values(), strict=True))
 
 
-def _merged_groups(raw: RawSet, result: Plan) -> list[str]:
+def _write_images(path: Path, n: int, shape: tuple[int, int], blocks: Iterable[ImageArray]) -> list[str]:
+    """Write an array (n, H, W, 3) block by block; returns the SHA-256 of each image."""
+    digests: list[str] = []
+
+    def fill(file: Any) -> None:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (n, *shape, 3)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in blocks:
+            digests.extend(hashlib.sha256(image.tobytes()).hexdigest() for image in block)
+            file.write(block.tobytes())
+
+    write_atomic(path, fill)
+    return digests
+
+
+def _merged_groups(raw: RawSet, kept: IntArray, found: IntArray) -> list[str]:
     """The groups found by cleaning joined with the user's own: two rows linked by either share a name."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    n = len(result.keep)
-    owners = np.asarray(raw.groups)[result.keep] if raw.groups else np.arange(n)
-    _, own = np.unique(owners, return_inverse=True)
+    n = len(kept)
+    own = _own_groups([raw.groups[row] for row in kept] if raw.groups else [""] * n)
     rows = np.arange(n)
-    to_groups = np.r_[n + result.group, 2 * n + own]  # three sets of nodes: rows, groups found, groups given
+    to_groups = np.r_[n + found, 2 * n + own]  # three sets of nodes: rows, groups found, groups given
     graph = coo_array((np.ones(2 * n), (np.r_[rows, rows], to_groups)), shape=(3 * n, 3 * n))
     _, component = connected_components(graph, directed=False)
     _, first, inverse = np.unique(component[:n], return_index=True, return_inverse=True)
-    return [raw.ids[row] for row in result.keep[first[inverse]].tolist()]
+    return [raw.ids[row] for row in kept[first[inverse]].tolist()]
 
 
-def _write_findings(layout: Layout, raw: RawSet, result: Plan, problems: dict[int, str]) -> None:
-    unreadable = [Finding(row, "unreadable", -1, reason) for row, reason in sorted(problems.items())]
+def _own_groups(names: list[str]) -> IntArray:
+    """Numbers of the user's groups; a row without one is alone."""
+    keys = [("group", name) if name else ("row", str(row)) for row, name in enumerate(names)]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return np.array([numbers[key] for key in keys], np.int64)
+
+
+def _write_findings(layout: Layout, raw: RawSet, decoded: Decoded, result: Plan, unseen: dict[str, str]) -> None:
+    def line(finding: Finding) -> tuple[str, str, str, str]:
+        twin = raw.ids[decoded.rows[finding.twin]] if finding.twin >= 0 else ""
+        return raw.ids[decoded.rows[finding.row]], finding.reason, twin, finding.detail
+
     header = ("id", "reason", "twin", "detail")
-    for path, findings in ((layout.dropped, [*unreadable, *result.dropped]), (layout.noted, result.noted)):
-        write_csv(path, header, (_line(raw, finding) for finding in findings))
+    unreadable = [(raw.ids[row], "unreadable", "", why) for row, why in sorted(decoded.problems.items())]
+    write_csv(layout.dropped, header, [*unreadable, *map(line, result.dropped)])
+    unseen_lines = [(name, "unreadable-test", "", why) for name, why in unseen.items()]
+    write_csv(layout.noted, header, [*map(line, result.noted), *unseen_lines])
 
 
-def _line(raw: RawSet, finding: Finding) -> tuple[str, str, str, str]:
-    twin = raw.ids[finding.twin] if finding.twin >= 0 else ""
-    return raw.ids[finding.row], finding.reason, twin, finding.detail
-
-
-def _write_test(layout: Layout, test: RawSet, shape: tuple[int, int]) -> None:
+def _write_test(layout: Layout, test: RawSet | None, shape: tuple[int, int]) -> dict[str, str]:
+    """Write the test images; returns those that cannot be read, by id: they are black, for every id is predicted."""
+    if test is None:
+        layout.test_images.unlink(missing_ok=True)
+        layout.test_index.unlink(missing_ok=True)
+        return {}
     if test.shape != shape:
-        raise DataError(f"test images are {test.shape}, training images {shape}", "[data] image_size = 96")
-    images = test.all_images()
-    write_atomic(layout.test_images, lambda file: np.save(file, images, allow_pickle=False))
-    digests = (hashlib.sha256(image.tobytes()).hexdigest() for image in images)
+        raise DataError(
+            f"test images are {test.shape[0]} x {test.shape[1]}, training images {shape[0]} x {shape[1]}",
+            f"[data] image_size = {min(shape)}",
+        )
+    problems: dict[str, str] = {}
+
+    def blocks() -> Iterator[ImageArray]:
+        for _, images, found in test.blocks():
+            problems.update((test.ids[row], reason) for row, reason in found.items())
+            yield images
+
+    digests = _write_images(layout.test_images, len(test.ids), shape, blocks())
     write_csv(layout.test_index, ("id", "sha256"), zip(test.ids, digests, strict=True))
+    return problems
 
 
 def _write_manifest(layout: Layout, raw: RawSet, key: str, result: Plan, test: RawSet | None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from kit.config.base import Section
@@ -22,14 +24,32 @@ class DataConfig(Section):
     """``[data]``: the images and labels. `train` alone is enough."""
 
     train: str
-    """A `.npz`, a folder, a `.csv`, or the name of a built-in set: `practice`, `digits`."""
+    """A `.npz`, a folder with one folder a class, a `.csv` beside its images, or built in: `practice`, `digits`."""
     test: str = ""
-    """Images to predict, where the competition gives them."""
+    """Images to predict, where the competition gives them: a `.npz`, a folder of images, or a `.csv` with their ids."""
     truth: str = ""
     """Hidden labelled images that only the local platform reads, to score."""
+    external: str = ""
+    """Further labelled images in any of the forms of `train`: trained on in every fold, never validated on."""
+    sample_submission: str = ""
+    """The competition's sample file: columns, ids and order of `submission.csv` are taken from it."""
     classes: str = ""
     """A text file with one class name a line, in label order."""
+    id: str = ""
+    """Column of a `.csv` that names the image; found by its name where empty."""
+    label: str = ""
+    """Column of a `.csv` with the class; found by its name where empty."""
+    group: str = ""
+    """Column of a `.csv`, or array of a `.npz`, that says what must share a fold: the patient, the slide."""
+    weight: str = ""
+    """Column of a `.csv`, or array of a `.npz`, with the weight of each row in the loss."""
+    images: str = ""
+    """Folder with the image files of a `.csv`; found beside it where empty."""
+    test_images: str = ""
+    """The same for the test's `.csv`."""
     image_size: int = Field(default=0, ge=0, le=4096)
     """Pixels along each side that images are resized to; 0 = as they are (all the same size)."""
+    resize: Literal["fit", "crop", "stretch"] = "fit"
+    """How: `fit` shows everything, on black; `crop` cuts what stands over; `stretch` changes the proportions."""
     practice: PracticeConfig = PracticeConfig()
     """What the built-in set `practice` is made with."""

@@ -1,34 +1,43 @@
-"""Where images come from: one table, one reader for training, test and hidden images.
+"""Where images come from: one table, one reader for training, test, external and hidden images.
 
-A source is a function ``open(spec, data, root, part) -> RawSet``; adding one is a file and a line in `BUILT_IN`
-or `BY_SUFFIX`. Sources only read; nothing outside ``data/`` is ever opened for writing.
+A source is a function ``open(spec, data, root, part) -> RawSet`` and one that gives its class names alone; adding
+one is a file and a line in `BUILT_IN` or `BY_SUFFIX`. Sources only read; nothing outside ``data/`` is ever opened
+for writing.
 """
 
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
 
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
+from kit.records import IntArray
 from kit.sources.raw import RawSet
 
 __all__ = ["BUILT_IN", "BY_SUFFIX", "Part", "RawSet", "open_source"]
 
-Part = Literal["train", "test", "truth"]
+Part = Literal["train", "test", "truth", "external"]
 
 BUILT_IN: dict[str, str] = {
     "practice": "kit.sources.generated:open_practice",
     "digits": "kit.sources.generated:open_digits",
 }
-BY_SUFFIX: dict[str, str] = {
-    ".npz": "kit.sources.npz:open_npz",
+BY_SUFFIX: dict[str, tuple[str, str]] = {
+    ".npz": ("kit.sources.npz:open_npz", "kit.sources.npz:npz_classes"),
+    ".csv": ("kit.sources.listed:open_csv", "kit.sources.listed:csv_classes"),
+    "folder": ("kit.sources.folder:open_folder", "kit.sources.folder:folder_classes"),
 }
 
 
 def open_source(data: DataConfig, root: Path, part: Part) -> RawSet:
     """Open the images that ``[data]`` names for ``part``; a relative path starts at ``root``.
+
+    Labels of other parts are numbered by the classes of the training set, whichever of them they have.
 
     Raises
     ------
@@ -38,16 +47,42 @@ def open_source(data: DataConfig, root: Path, part: Part) -> RawSet:
         Where nothing reads such a file.
     """
     spec = str(getattr(data, part))
-    module, function = _reader(spec, root, part).split(":")
-    raw: RawSet = getattr(importlib.import_module(module), function)(spec, data, root, part)
+    reader = BUILT_IN[spec] if spec in BUILT_IN else BY_SUFFIX[_kind(spec, root, part)][0]
+    raw: RawSet = _function(reader)(spec, data, root, part)
     if len(raw.ids) == 0:
         raise DataError(f"data.{part} = {spec!r} holds no images")
+    if part in ("truth", "external") and spec not in BUILT_IN:
+        classes = training_classes(data, root)
+        return replace(raw, classes=classes, labels=_renumbered(raw, classes, f"data.{part} = {spec!r}"))
     return raw
 
 
-def _reader(spec: str, root: Path, part: Part) -> str:
-    if spec in BUILT_IN:
-        return BUILT_IN[spec]
+def training_classes(data: DataConfig, root: Path) -> tuple[str, ...]:
+    """The classes of the training set, in label order, without reading its images where that is possible."""
+    if data.train in BUILT_IN:
+        return open_source(data, root, "train").classes
+    names: tuple[str, ...] = _function(BY_SUFFIX[_kind(data.train, root, "train")][1])(
+        root / Path(data.train).expanduser(), data, root
+    )
+    return names
+
+
+def _renumbered(raw: RawSet, classes: tuple[str, ...], what: str) -> IntArray:
+    position = {name: number for number, name in enumerate(classes)}
+    used = {raw.classes[label] for label in np.unique(raw.labels[raw.labels >= 0]).tolist()}
+    unknown = sorted(used - set(position))
+    if unknown:
+        raise DataError(f"{what}: class {unknown[0]!r} is not in the training set, which has {', '.join(classes)}")
+    table = np.array([position.get(name, -1) for name in raw.classes] + [-1], np.int64)  # label -1 stays
+    return table[raw.labels]
+
+
+def _function(reference: str) -> Any:
+    module, name = reference.split(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _kind(spec: str, root: Path, part: str) -> str:
     path = root / Path(spec).expanduser()
     if not path.exists():
         names = ", ".join(BUILT_IN)
@@ -55,4 +90,4 @@ def _reader(spec: str, root: Path, part: Part) -> str:
     suffix = "folder" if path.is_dir() else path.suffix.lower()
     if suffix not in BY_SUFFIX:
         raise ConfigError(f"data.{part} = {spec!r}: nothing reads {suffix!r}", f"known: {', '.join(BY_SUFFIX)}")
-    return BY_SUFFIX[suffix]
+    return suffix

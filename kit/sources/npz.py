@@ -9,16 +9,22 @@ from typing import Any
 import numpy as np
 
 from kit.config import DataConfig
-from kit.errors import DataError
-from kit.files import sha256_file
-from kit.records import ImageArray, IntArray
-from kit.sources.raw import RawSet, row_ids
+from kit.errors import ConfigError, DataError
+from kit.files import sha256_file, sha256_json
+from kit.records import FloatArray, ImageArray, IntArray
+from kit.sources import decode
+from kit.sources.classes import named_classes
+from kit.sources.raw import RawSet, check_weights, row_ids
+
+IMAGES = ("images", "data", "x", "X")
+LABELS = ("labels", "y", "label")
 
 
 def open_npz(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     """Read images and labels from one file, as the blood-cell challenge handed them out.
 
     ``images`` may be called ``data``, ``x`` or ``X`` as well, ``labels`` also ``y``; the test part needs none.
+    `data.group` and `data.weight` name arrays with one value a row.
 
     Raises
     ------
@@ -29,20 +35,62 @@ def open_npz(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     arrays = _load(path)
     images = _images(arrays, path)
     labels = np.full(len(images), -1, np.int64) if part == "test" else _labels(arrays, len(images), path)
+    size = data.image_size
     return RawSet(
         ids=row_ids(len(images)),
         labels=labels,
         classes=class_names(data, root, labels),
-        shape=images.shape[1:3],
-        read=lambda start, stop: (images[start:stop], {}),
-        fingerprint=sha256_file(path),
+        shape=(size, size) if size else images.shape[1:3],
+        read=lambda start, stop: (_resized(images[start:stop], size, data.resize), {}),
+        fingerprint=sha256_json([sha256_file(path), decode.VERSION, size, data.resize, data.group, data.weight]),
+        groups=_groups(arrays, data, part, path),
+        weights=_weights(arrays, data, part, path),
     )
 
 
-def _load(path: Path) -> dict[str, Any]:
+def npz_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
+    """Names of the classes, in label order; only the labels are read."""
+    arrays = _load(path, LABELS)
+    labels = _pick(arrays, LABELS, path)
+    return class_names(data, root, _labels(arrays, len(labels), path))
+
+
+def _resized(images: ImageArray, size: int, policy: decode.Policy) -> ImageArray:
+    if not size or images.shape[1:3] == (size, size):
+        return images
+    return np.stack([decode.resize(image, size, policy) for image in images])
+
+
+def _groups(arrays: dict[str, Any], data: DataConfig, part: str, path: Path) -> tuple[str, ...]:
+    if not data.group or part not in ("train", "external") or (part == "external" and data.group not in arrays):
+        return ()
+    return tuple(str(value) for value in _per_row(arrays, data.group, "group", path).tolist())
+
+
+def _weights(arrays: dict[str, Any], data: DataConfig, part: str, path: Path) -> FloatArray | None:
+    if not data.weight or part not in ("train", "external") or (part == "external" and data.weight not in arrays):
+        return None
+    weights = _per_row(arrays, data.weight, "weight", path)
+    if weights.dtype.kind not in "iuf":
+        raise DataError(f"{path}: weights are not numbers but {weights.dtype}")
+    check_weights(weights.astype(np.float64), path.name)
+    return weights.astype(np.float64)  # type: ignore[no-any-return]
+
+
+def _per_row(arrays: dict[str, Any], name: str, key: str, path: Path) -> Any:
+    if name not in arrays:
+        raise ConfigError(f"data.{key} = {name!r}: {path.name} has the arrays {', '.join(arrays)}")
+    n = len(_pick(arrays, IMAGES, path))
+    if arrays[name].shape not in ((n,), (n, 1)):
+        raise DataError(f"{path}: {name} has shape {arrays[name].shape}, expected ({n},)")
+    return arrays[name].reshape(-1)
+
+
+def _load(path: Path, names: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The arrays of a file, only those of ``names`` where any are given."""
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+            return {name: file[name] for name in file.files if not names or name in names}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read as npz: {error}") from error
 
@@ -58,7 +106,7 @@ def _pick(arrays: dict[str, Any], names: tuple[str, ...], path: Path) -> Any:
 
 
 def _images(arrays: dict[str, Any], path: Path) -> ImageArray:
-    images = _pick(arrays, ("images", "data", "x", "X"), path)
+    images = _pick(arrays, IMAGES, path)
     if images.ndim == 3:
         images = np.repeat(images[..., None], 3, axis=-1)
     if images.ndim != 4 or images.shape[-1] != 3:
@@ -74,7 +122,7 @@ def _images(arrays: dict[str, Any], path: Path) -> ImageArray:
 
 
 def _labels(arrays: dict[str, Any], n: int, path: Path) -> IntArray:
-    labels = _pick(arrays, ("labels", "y", "label"), path)
+    labels = _pick(arrays, LABELS, path)
     if labels.shape not in ((n,), (n, 1)):
         raise DataError(f"{path}: labels have shape {labels.shape}, expected ({n},) or ({n}, 1)")
     flat = labels.reshape(-1)
@@ -94,13 +142,7 @@ def class_names(data: DataConfig, root: Path, labels: IntArray) -> tuple[str, ..
     highest = int(labels.max(initial=-1)) + 1
     if labels.min(initial=0) < -1:
         raise DataError(f"a label is {int(labels.min())}; labels start at 0")
-    if not data.classes:
-        names = tuple(str(number) for number in range(highest))
-    else:
-        path = root / Path(data.classes).expanduser()
-        if not path.is_file():
-            raise DataError(f"data.classes = {data.classes!r}: no such file")
-        names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    names = named_classes(data, root) or tuple(str(number) for number in range(highest))
     if highest > len(names):
         raise DataError(f"label {highest - 1} has no name: {data.classes} holds {len(names)} names")
     return names

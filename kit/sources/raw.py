@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kit.errors import DataError
-from kit.records import ImageArray, IntArray
+from kit.records import FloatArray, ImageArray, IntArray
 
 BLOCK = 512
 
@@ -32,7 +32,9 @@ class RawSet:
     fingerprint : str
         Hash of everything that is read; another fingerprint makes all later stages stale.
     groups : tuple of N str, optional
-        The user's own grouping (patients): rows with one value share a fold. Empty = none.
+        The user's own grouping (patients): rows with one value share a fold; the empty value groups nothing.
+    weights : (N,) float64, optional
+        Weight of each row in the loss.
     """
 
     ids: tuple[str, ...]
@@ -42,6 +44,7 @@ class RawSet:
     read: Callable[[int, int], tuple[ImageArray, dict[int, str]]]
     fingerprint: str
     groups: tuple[str, ...] = ()
+    weights: FloatArray | None = None
 
     def blocks(self, size: int = BLOCK) -> Iterator[tuple[int, ImageArray, dict[int, str]]]:
         """First row, images and problems of consecutive blocks of ``size`` rows."""
@@ -63,3 +66,12 @@ def row_ids(n: int) -> tuple[str, ...]:
     """Ids of rows of an array: their numbers, zero-padded so that they sort as numbers do."""
     width = len(str(max(n - 1, 0)))
     return tuple(f"{row:0{width}d}" for row in range(n))
+
+
+def check_weights(weights: FloatArray, what: str) -> None:
+    """Raise `DataError` unless all weights are finite and at least 0, and one of them more."""
+    bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    if len(bad):
+        raise DataError(f"{what}: the weight of row {int(bad[0]) + 1} is {weights[bad[0]]}; weights are 0 or more")
+    if not weights.any():
+        raise DataError(f"{what}: every weight is 0")

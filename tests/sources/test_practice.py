@@ -40,9 +40,7 @@ def untouched(data: practice.Practice) -> np.ndarray:
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 2**62), n=st.integers(120, 200), size=st.sampled_from([16, 32, 50]))
 def test_two_calls_give_the_same_bytes(seed, n, size):
-    assert digest(practice.make(n=n, size=size, seed=seed)) == digest(
-        practice.make(n=n, size=size, seed=seed)
-    )
+    assert digest(practice.make(n=n, size=size, seed=seed)) == digest(practice.make(n=n, size=size, seed=seed))
 
 
 def test_seeds_share_no_picture():
@@ -209,8 +207,7 @@ def test_the_hidden_test_is_corrupted_and_the_training_set_is_not(data):
 def test_every_corruption_changes_a_picture_and_more_so_when_severe(data, kind):
     pixels = data.images[untouched(data)[0]].astype(np.float32)
     mild, severe = (
-        np.abs(CORRUPTIONS[kind](pixels, severity, np.random.default_rng(1)) - pixels).mean()
-        for severity in (0.2, 0.8)
+        np.abs(CORRUPTIONS[kind](pixels, severity, np.random.default_rng(1)) - pixels).mean() for severity in (0.2, 0.8)
     )
     assert 0 < mild < severe
     np.testing.assert_array_equal(CORRUPTIONS["clean"](pixels, 1.0, np.random.default_rng(1)), pixels)
@@ -227,9 +224,7 @@ def test_colour_and_size_tell_the_classes_apart_better_than_chance_but_not_well(
     assert 0.24 < (guess == y[held]).mean() < 0.80
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"n": 119}, {"n": 100_001}, {"size": 15}, {"size": 257}, {"seed": -1}], ids=str
-)
+@pytest.mark.parametrize("wrong", [{"n": 119}, {"n": 100_001}, {"size": 15}, {"size": 257}, {"seed": -1}], ids=str)
 def test_a_number_out_of_range_is_named(wrong):
     (name, value) = next(iter(wrong.items()))
     with pytest.raises(DataError, match=f"{name} = {value}"):

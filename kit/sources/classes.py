@@ -1,0 +1,78 @@
+"""Class names: one list for training, truth and external images, whatever forms they come in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from kit.config import DataConfig
+from kit.errors import ConfigError, DataError
+from kit.records import IntArray
+
+
+def named_classes(data: DataConfig, root: Path) -> tuple[str, ...]:
+    """The names in the file that ``data.classes`` names, one a line; empty where it names none.
+
+    Raises
+    ------
+    DataError
+        Where the file is missing or has a name twice.
+    """
+    if not data.classes:
+        return ()
+    path = root / Path(data.classes).expanduser()
+    if not path.is_file():
+        raise DataError(f"data.classes = {data.classes!r}: no such file")
+    names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    for name in names:
+        if names.count(name) > 1:
+            raise DataError(f"{path.name} has the class {name!r} twice")
+    return names
+
+
+def sorted_names(values: Sequence[str]) -> tuple[str, ...]:
+    """The distinct values in order: as numbers where all are whole numbers, else as text."""
+    distinct = set(values)
+    if all(_is_number(value) for value in distinct):
+        return tuple(sorted(distinct, key=int))
+    return tuple(sorted(distinct))
+
+
+def to_labels(values: Sequence[str], classes: tuple[str, ...], where: Sequence[str]) -> IntArray:
+    """Labels (N,) int64 of class names, or of class numbers where the names have a file of their own.
+
+    Parameters
+    ----------
+    values : sequence of N str
+    classes : tuple of C str
+    where : sequence of N str
+        Where each value stands, for an error.
+
+    Raises
+    ------
+    DataError
+        Where a value is empty or no class.
+    """
+    position = {name: number for number, name in enumerate(classes)}
+    if not set(values) <= set(position) and all(_is_number(value) for value in values):
+        position = {str(number): number for number in range(len(classes))}
+    for value, place in zip(values, where, strict=True):
+        if not value:
+            raise DataError(f"{place} has no label")
+        if value not in position:
+            listed = ", ".join(classes[:8]) + (" ..." if len(classes) > 8 else "")
+            raise DataError(f"{place}: {value!r} is no class; known are {listed}")
+    return np.array([position[value] for value in values], np.int64)
+
+
+def _is_number(value: str) -> bool:
+    return value.isascii() and value.isdigit()
+
+
+def check_no_columns(data: DataConfig, what: str) -> None:
+    """Raise `ConfigError` where columns are configured for a source that has none."""
+    for key in ("group", "weight"):
+        if getattr(data, key):
+            raise ConfigError(f"data.{key} = {getattr(data, key)!r}, but {what} has no columns", "a .csv or .npz has")

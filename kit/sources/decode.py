@@ -1,0 +1,230 @@
+"""The one decoder: the bytes of an image file to uint8 (H, W, 3), for training, test and prediction alike.
+
+What is read and how: JPEG, PNG, GIF, BMP, TIFF, WebP, PPM and JPEG 2000; the first frame of an animation; turned
+upright by its EXIF orientation; 16-bit values scaled from 0..65535, not cut off; transparent pixels over white; grey,
+palette, CMYK and 1-bit images as Pillow converts them to RGB. Colour profiles and gamma are not applied.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from kit.errors import DataError
+from kit.records import ImageArray
+
+# Raised whenever the same file would give other pixels: data decoded before are then stale.
+VERSION = 1
+
+Policy = Literal["fit", "crop", "stretch"]
+
+# Named, because Pillow would hand an EPS file to Ghostscript.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000")
+SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k",
+)  # fmt: skip
+# From here on Pillow itself warns of a bomb; the decoded image is 270 MB.
+MAX_PIXELS = 89_478_485
+PADDING = (0, 0, 0)
+ORIENTATION = 0x0112  # EXIF tag; 5 to 8 swap height and width
+
+_SIGNATURES: dict[str, tuple[bytes, ...]] = {
+    "JPEG": (b"\xff\xd8\xff",),
+    "PNG": (b"\x89PNG",),
+    "GIF": (b"GIF8",),
+    "TIFF": (b"II*\0", b"MM\0*"),
+    "WEBP": (b"RIFF",),
+}
+_ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
+# What the decoders of damaged files have been seen to raise: they are fed with other people's bytes.
+_DAMAGE = (
+    OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError,
+    RuntimeError, struct.error, zlib.error, Image.DecompressionBombError,
+)  # fmt: skip
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence Pillow's warnings about odd files; entered once around a pool, because filters are per process."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def decode(data: bytes, size: int = 0, policy: Policy = "fit") -> ImageArray:
+    """Pixels of an image file, uint8 (H, W, 3).
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+    size : int
+        Pixels along each side of the result; 0 = as the image is.
+    policy : {"fit", "crop", "stretch"}
+        See `resize`.
+
+    Raises
+    ------
+    DataError
+        Where there is no image in the bytes, it is damaged, or it is too large; the message is the reason.
+
+    Notes
+    -----
+    A pure function of its arguments and of the Pillow version. A flipped bit inside a JPEG may decode without
+    complaint: the format has no checksum.
+    """
+    image = _open(data)
+    try:
+        image.load()
+        upright = ImageOps.exif_transpose(image)
+        pixels = _to_rgb(upright)
+    except _DAMAGE as error:
+        raise DataError(f"damaged {image.format}: {_first_line(error)}") from error
+    return resize(pixels, size, policy)
+
+
+def header_size(data: bytes) -> tuple[int, int]:
+    """Height and width that `decode` would give, from the header alone; raises `DataError` as it does."""
+    image = _open(data)
+    width, height = image.size
+    try:
+        turned = image.format != "TIFF" and image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+    except _DAMAGE:
+        turned = False
+    return (width, height) if turned else (height, width)
+
+
+def _open(data: bytes) -> Image.Image:
+    """The image with only its header read; bombs are refused here, before any pixel is decoded."""
+    if not data:
+        raise DataError("empty file")
+    Image.init()  # else a format of ours that has not been met yet is a KeyError
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise DataError(f"too large, perhaps a decompression bomb: {_first_line(error)}") from error
+    except _DAMAGE as error:
+        raise DataError(_what_else(data)) from error
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise DataError(
+            f"too large, perhaps a decompression bomb: {width} x {height} pixels in {len(data)} bytes, "
+            f"at most {MAX_PIXELS} pixels are decoded"
+        )
+    if not width * height:
+        raise DataError(f"no pixels: {width} x {height}")
+    return image
+
+
+def _what_else(data: bytes) -> str:
+    """What a file is whose header cannot be read."""
+    for name, start in _SIGNATURES.items():
+        if data.startswith(start):
+            return f"damaged {name}: its header cannot be read"
+    head = data[:512]
+    try:
+        text = head.decode("utf-8", errors="strict" if len(data) <= 512 else "ignore")
+    except UnicodeDecodeError:
+        return "not an image of a known format"
+    if any(not (char.isprintable() or char.isspace()) for char in text):
+        return "not an image of a known format"
+    return f"text, not an image: {' '.join(text.split())[:40]!r}"
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _to_rgb(image: Image.Image) -> ImageArray:
+    convert = _CONVERTERS.get(image.mode)
+    if convert is not None:
+        return _grey(convert(np.asarray(image)))
+    if image.mode in _ALPHA_MODES or "transparency" in image.info:
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, _plain_alpha(image).convert("RGBA"))
+    return np.asarray(image.convert("RGB"))
+
+
+def _plain_alpha(image: Image.Image) -> Image.Image:
+    """The same image in a mode that Pillow converts to RGBA: not every mode with alpha has a direct way."""
+    return image.convert("LA") if image.mode == "La" else image
+
+
+def _grey(values: ImageArray) -> ImageArray:
+    return np.repeat(values[..., None], 3, axis=-1)
+
+
+def _from_16_bit(values: Any) -> ImageArray:
+    """0..65535 to 0..255; 32-bit integers are taken where they stay in that range, as Pillow widens 16-bit greys."""
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > 65535:
+        raise DataError(f"whole numbers from {low} to {high}: no known scale, expected 0 to 65535")
+    scaled: ImageArray = np.rint(values / 257.0).astype(np.uint8)
+    return scaled
+
+
+def _from_float(values: Any) -> ImageArray:
+    """0..1 scaled to 0..255, 0..255 rounded; anything else has no scale that can be known."""
+    if not np.isfinite(values).all():
+        raise DataError("floating-point pixels are NaN or infinite")
+    low, high = float(values.min()), float(values.max())
+    if low < 0 or high > 255:
+        raise DataError(f"floating-point pixels from {low:g} to {high:g}: no known scale, expected 0 to 1 or 0 to 255")
+    scaled: ImageArray = np.rint(values * 255.0 if high <= 1 else values).astype(np.uint8)
+    return scaled
+
+
+_CONVERTERS: dict[str, Callable[[Any], ImageArray]] = {
+    "I;16": _from_16_bit,
+    "I;16L": _from_16_bit,
+    "I;16B": _from_16_bit,
+    "I;16N": _from_16_bit,
+    "I": _from_16_bit,
+    "F": _from_float,
+}
+
+
+def resize(pixels: ImageArray, size: int, policy: Policy = "fit") -> ImageArray:
+    """Bring an image (H, W, 3) to (size, size, 3); bicubic, antialiased.
+
+    ``fit`` shows everything in its proportions, centred on black; ``crop`` fills the square and cuts what stands
+    over, evenly; ``stretch`` changes the proportions. An image that has the size already is returned as it is.
+    """
+    height, width = pixels.shape[:2]
+    if size == 0 or (height, width) == (size, size):
+        return pixels
+    image = Image.fromarray(pixels)
+    return np.asarray(_POLICIES[policy](image, (size, size)))
+
+
+def _stretch(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    return image.resize(size, Image.Resampling.BICUBIC)
+
+
+def _crop(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    return ImageOps.fit(image, size, Image.Resampling.BICUBIC)
+
+
+def _fit(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    # ImageOps.pad makes an image nothing high whose sides are as 1 to 200.
+    scale = min(size[0] / image.width, size[1] / image.height)
+    width, height = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    canvas = Image.new("RGB", size, PADDING)
+    canvas.paste(_stretch(image, (width, height)), ((size[0] - width) // 2, (size[1] - height) // 2))
+    return canvas
+
+
+_POLICIES: dict[Policy, Callable[[Image.Image, tuple[int, int]], Image.Image]] = {
+    "fit": _fit,
+    "crop": _crop,
+    "stretch": _stretch,
+}

@@ -1,0 +1,175 @@
+"""Image files as a `RawSet`: hashed and decoded in blocks by a pool of threads."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kit.config import DataConfig
+from kit.errors import DataError
+from kit.files import sha256_json
+from kit.records import FloatArray, ImageArray, IntArray
+from kit.sources import decode
+from kit.sources.raw import RawSet
+
+# Pillow, hashlib and reading release the interpreter lock; more threads than this wait for the disk alone.
+THREADS = min(8, os.cpu_count() or 1)
+MISSING = "no such file"
+
+
+@dataclass(frozen=True, eq=False)
+class ImageRows:
+    """What a table or a folder says of its images.
+
+    Attributes
+    ----------
+    ids : tuple of N str
+    paths : tuple of N (Path or None)
+        None where the table names a file that is not there.
+    labels : (N,) int64
+        -1 = no label.
+    classes : tuple of C str
+    groups : tuple of N str, or empty
+    weights : (N,) float64, optional
+    """
+
+    ids: tuple[str, ...]
+    paths: tuple[Path | None, ...]
+    labels: IntArray
+    classes: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+    weights: FloatArray | None = None
+
+
+def open_images(rows: ImageRows, data: DataConfig, what: str) -> RawSet:
+    """Hash every file and give a reader of them; ``what`` names the images in an error.
+
+    Raises
+    ------
+    DataError
+        Where `image_size` is not set and the files have several sizes, or none of them can be read.
+    """
+    scanned = scan(rows.paths, with_sizes=not data.image_size)
+    shape = (data.image_size, data.image_size) if data.image_size else _common_shape([s for _, s in scanned], what)
+
+    def read(start: int, stop: int) -> tuple[ImageArray, dict[int, str]]:
+        images, problems = read_images(rows.paths[start:stop], shape, data.image_size, data.resize)
+        return images, {start + row: reason for row, reason in problems.items()}
+
+    return RawSet(
+        ids=rows.ids,
+        labels=rows.labels,
+        classes=rows.classes,
+        shape=shape,
+        read=read,
+        fingerprint=_fingerprint(rows, data, [digest for digest, _ in scanned]),
+        groups=rows.groups,
+        weights=rows.weights,
+    )
+
+
+def _fingerprint(rows: ImageRows, data: DataConfig, digests: list[str]) -> str:
+    return sha256_json(
+        {
+            "decoder": decode.VERSION,
+            "size": data.image_size,
+            "resize": data.resize if data.image_size else "",
+            "ids": rows.ids,
+            "labels": rows.labels.tolist(),
+            "groups": rows.groups,
+            "weights": None if rows.weights is None else rows.weights.tolist(),
+            "files": digests,
+        }
+    )
+
+
+def read_images(
+    paths: Sequence[Path | None], shape: tuple[int, int], size: int = 0, policy: decode.Policy = "fit"
+) -> tuple[ImageArray, dict[int, str]]:
+    """Decode files to one array.
+
+    Parameters
+    ----------
+    paths : sequence of N (Path or None)
+    shape : (int, int)
+        Height and width of the result.
+    size, policy
+        As `kit.sources.decode.decode` takes them.
+
+    Returns
+    -------
+    images : (N, H, W, 3) uint8
+        Zero where an image cannot be read.
+    problems : dict of int to str
+        Row to the reason.
+    """
+    images = np.zeros((len(paths), *shape, 3), np.uint8)
+
+    def fill(row: int) -> str:
+        try:
+            pixels = decode.decode(_bytes(paths[row]), size, policy)
+        except DataError as error:
+            return error.message
+        if pixels.shape[:2] != shape:
+            return f"{pixels.shape[0]} x {pixels.shape[1]} pixels, the others have {shape[0]} x {shape[1]}"
+        images[row] = pixels
+        return ""
+
+    with decode.quiet(), ThreadPoolExecutor(THREADS) as pool:
+        reasons = list(pool.map(fill, range(len(paths))))
+    return images, {row: reason for row, reason in enumerate(reasons) if reason}
+
+
+def scan(paths: Sequence[Path | None], *, with_sizes: bool) -> list[tuple[str, tuple[int, int] | None]]:
+    """SHA-256 of every file, and with ``with_sizes`` height and width from its header, None where it has none."""
+
+    def one(path: Path | None) -> tuple[str, tuple[int, int] | None]:
+        try:
+            content = _bytes(path)
+        except DataError as error:
+            return error.message, None
+        digest = hashlib.sha256(content).hexdigest()
+        if not with_sizes:
+            return digest, None
+        try:
+            return digest, decode.header_size(content)
+        except DataError:
+            return digest, None
+
+    with decode.quiet(), ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(one, paths))
+
+
+def _bytes(path: Path | None) -> bytes:
+    if path is None:
+        raise DataError(MISSING)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}") from error
+
+
+def _common_shape(shapes: list[tuple[int, int] | None], what: str) -> tuple[int, int]:
+    counts = Counter(shape for shape in shapes if shape is not None)
+    if not counts:
+        raise DataError(f"{what}: none of {len(shapes)} files can be read as an image")
+    if len(counts) > 1:
+        listed = ", ".join(f"{height} x {width} ({n})" for (height, width), n in counts.most_common(3))
+        raise DataError(
+            f"{what}: images of {len(counts)} sizes, most of them {listed}",
+            f"[data] image_size = {_usual_side(counts)}",
+        )
+    return next(iter(counts))
+
+
+def _usual_side(counts: Counter[tuple[int, int]]) -> int:
+    """The smallest usual side that keeps what half of the images show, 224 at most."""
+    side = np.median([min(shape) for shape in counts.elements()])
+    return next((usual for usual in (32, 64, 96, 128, 160, 192) if usual >= side), 224)

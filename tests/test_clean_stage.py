@@ -1,0 +1,174 @@
+"""``kit clean`` on files as people receive them: every image is kept, dropped or listed, with its reason."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from competitions import COLOURS, folder_competition, kaggle_competition, names, picture, write_csv
+from PIL import Image
+
+from kit.clean.stage import clean
+from kit.config import parse
+from kit.data import load_images, load_index, load_test_ids, load_test_images
+from kit.errors import ConfigError, DataError
+from kit.files import read_csv
+from kit.layout import Layout
+from kit.records import silent
+
+
+def cleaned(root, text, **options):
+    layout = Layout(root)
+    clean(layout, parse(text), silent, **options)
+    return layout
+
+
+def test_a_folder_of_classes_is_read_and_its_damaged_files_are_listed(tmp_path):
+    folder_competition(tmp_path)
+    layout = cleaned(tmp_path, '[data]\ntrain = "raw"')
+    index = load_index(layout)
+    assert index.classes == ("cat", "dog", "hen") and len(index.ids) == 36
+    dropped = {line["id"]: line for line in read_csv(layout.dropped)}
+    assert dropped.keys() == {"cat/empty.png", "cat/text.jpg", "dog/half.png"}
+    assert dropped["cat/empty.png"]["reason"] == "unreadable" and dropped["cat/empty.png"]["detail"] == "empty file"
+    for name, label, image in zip(index.ids, index.labels, load_images(layout), strict=True):
+        assert name.startswith(index.classes[label])
+        np.testing.assert_array_equal(image, np.asarray(Image.open(tmp_path / "raw" / name)))
+
+
+def test_a_table_gives_labels_groups_weights_and_test_ids(tmp_path):
+    kaggle_competition(tmp_path)
+    layout = cleaned(
+        tmp_path, '[data]\ntrain = "raw/train.csv"\ntest = "raw/test"\ngroup = "patient"\nweight = "trust"'
+    )
+    index = load_index(layout)
+    assert [index.classes[label] for label in index.labels] == names(36)
+    assert len(set(index.groups)) == 12 and index.groups[0] == index.groups[2] != index.groups[3]
+    np.testing.assert_array_equal(index.weights, [1 + row % 2 for row in range(36)])
+    assert load_test_ids(layout) == tuple(f"test_{row:02d}.png" for row in range(9))
+    np.testing.assert_array_equal(
+        load_test_images(layout)[4], np.asarray(Image.open(tmp_path / "raw/test/test_04.png"))
+    )
+
+
+def test_the_same_file_gives_the_same_pixels_in_training_and_test(tmp_path):
+    kaggle_competition(tmp_path)
+    for row in range(9):
+        (tmp_path / f"raw/test/test_{row:02d}.png").write_bytes(
+            (tmp_path / f"raw/train/img_{row:03d}.png").read_bytes()
+        )
+    text = (
+        '[data]\ntrain = "raw/train.csv"\ntest = "raw/test"\nimage_size = 40\nresize = "crop"\n[clean]\nexact = "keep"'
+    )
+    layout = cleaned(tmp_path, text)
+    np.testing.assert_array_equal(load_test_images(layout), load_images(layout)[:9])
+
+
+def test_external_rows_come_last_are_train_only_and_number_their_classes_like_the_training_set(tmp_path):
+    kaggle_competition(tmp_path)
+    (tmp_path / "more/hen").mkdir(parents=True)
+    for row in range(3):
+        picture("hen", 900 + row).save(tmp_path / f"more/hen/{row}.png")
+    layout = cleaned(tmp_path, '[data]\ntrain = "raw/train.csv"\nexternal = "more"')
+    index = load_index(layout)
+    assert len(index.ids) == 36
+    assert index.extra.ids == ("external/hen/0.png", "external/hen/1.png", "external/hen/2.png")
+    assert index.extra.labels.tolist() == [2, 2, 2]
+    assert [line["role"] for line in read_csv(layout.index)] == ["train"] * 36 + ["train-only"] * 3
+    assert len(load_images(layout)) == 39
+
+
+def test_an_external_copy_of_a_training_image_goes_and_not_the_training_image(tmp_path):
+    kaggle_competition(tmp_path)
+    (tmp_path / "more/hen").mkdir(parents=True)
+    (tmp_path / "more/hen/copy.png").write_bytes((tmp_path / "raw/train/img_002.png").read_bytes())
+    layout = cleaned(tmp_path, '[data]\ntrain = "raw/train.csv"\nexternal = "more"')
+    assert len(load_index(layout).ids) == 36
+    line = read_csv(layout.dropped)[0]
+    assert (line["id"], line["reason"], line["twin"]) == ("external/hen/copy.png", "exact-copy", "img_002")
+
+
+def test_an_external_class_that_nobody_knows_is_refused(tmp_path):
+    folder_competition(tmp_path)
+    (tmp_path / "more/owl").mkdir(parents=True)
+    picture("cat", 1).save(tmp_path / "more/owl/1.png")
+    with pytest.raises(DataError, match="class 'owl' is not in the training set"):
+        cleaned(tmp_path, '[data]\ntrain = "raw"\nexternal = "more"')
+
+
+def test_an_unreadable_test_image_keeps_its_row_and_is_listed(tmp_path):
+    kaggle_competition(tmp_path)
+    (tmp_path / "raw/test/test_03.png").write_bytes(b"")
+    said = []
+    layout = Layout(tmp_path)
+    clean(layout, parse('[data]\ntrain = "raw/train.csv"\ntest = "raw/test"\nimage_size = 32'), said.append)
+    assert len(load_test_ids(layout)) == 9 and not load_test_images(layout)[3].any()
+    assert {"id": "test_03.png", "reason": "unreadable-test", "twin": "", "detail": "empty file"} in read_csv(
+        layout.noted
+    )
+    assert any(event.kind == "warn" and "1 test images" in event.text for event in said)
+
+
+def test_mixed_sizes_are_refused_with_a_size_to_paste_and_accepted_with_it(tmp_path):
+    folder_competition(tmp_path)
+    picture("cat", 77, size=48).save(tmp_path / "raw/cat/large.png")
+    with pytest.raises(DataError, match="images of 2 sizes, most of them 32 x 32 \\(37\\), 48 x 48 \\(1\\)") as caught:
+        cleaned(tmp_path, '[data]\ntrain = "raw"')
+    assert caught.value.hint == "[data] image_size = 32"
+    layout = cleaned(tmp_path, '[data]\ntrain = "raw"\nimage_size = 32')
+    assert load_images(layout).shape == (37, 32, 32, 3)
+
+
+def test_a_second_time_is_fresh_and_another_byte_in_a_file_is_not(tmp_path):
+    folder_competition(tmp_path)
+    text = '[data]\ntrain = "raw"'
+    layout = cleaned(tmp_path, text)
+    before = layout.data_manifest.stat().st_mtime_ns
+    cleaned(tmp_path, text)
+    assert layout.data_manifest.stat().st_mtime_ns == before
+    picture("hen", 4242).save(tmp_path / "raw/hen/002.png")
+    cleaned(tmp_path, text)
+    assert layout.data_manifest.stat().st_mtime_ns != before
+
+
+def test_test_images_that_are_no_longer_configured_are_gone(tmp_path):
+    kaggle_competition(tmp_path)
+    layout = cleaned(tmp_path, '[data]\ntrain = "raw/train.csv"\ntest = "raw/test"')
+    assert layout.test_images.exists()
+    layout = cleaned(tmp_path, '[data]\ntrain = "raw/train.csv"')
+    assert load_test_images(layout) is None
+
+
+def test_raw_files_are_not_touched(tmp_path):
+    folder_competition(tmp_path)
+    before = {path: path.read_bytes() for path in sorted((tmp_path / "raw").rglob("*")) if path.is_file()}
+    cleaned(tmp_path, '[data]\ntrain = "raw"')
+    assert {path: path.read_bytes() for path in sorted((tmp_path / "raw").rglob("*")) if path.is_file()} == before
+
+
+def test_a_row_whose_file_is_missing_is_dropped_with_that_reason(tmp_path):
+    kaggle_competition(tmp_path)
+    (tmp_path / "raw/train/img_005.png").unlink()
+    layout = cleaned(tmp_path, '[data]\ntrain = "raw/train.csv"')
+    assert read_csv(layout.dropped) == [{"id": "img_005", "reason": "unreadable", "twin": "", "detail": "no such file"}]
+
+
+def test_an_empty_group_groups_nothing(tmp_path):
+    kaggle_competition(tmp_path)
+    rows = [[f"img_{row:03d}", "" if row > 5 else "one", name] for row, name in enumerate(names(36))]
+    write_csv(tmp_path / "raw/train.csv", ["image_id", "patient", "label"], rows)
+    index = load_index(cleaned(tmp_path, '[data]\ntrain = "raw/train.csv"\ngroup = "patient"'))
+    assert len(set(index.groups[:6])) == 1 and len(set(index.groups[6:])) == 30
+
+
+def test_nothing_readable_is_an_error_with_the_first_reason(tmp_path):
+    for name in COLOURS:
+        (tmp_path / "raw" / name).mkdir(parents=True)
+        (tmp_path / "raw" / name / "a.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"none of 3 images can be read; 'cat/a\.png': empty file"):
+        cleaned(tmp_path, '[data]\ntrain = "raw"\nimage_size = 32')
+
+
+def test_a_group_of_a_folder_is_refused(tmp_path):
+    folder_competition(tmp_path)
+    with pytest.raises(ConfigError, match="has no columns"):
+        cleaned(tmp_path, '[data]\ntrain = "raw"\ngroup = "patient"')
