@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from kit import __version__
 from kit import runtime as runtime_package
 from kit.config import Config
 from kit.data import load_images, load_index
+from kit.environments import environment
 from kit.errors import BundleError
 from kit.files import is_fresh, read_json, sha256_file, sha256_json, write_atomic, write_json, write_zip
 from kit.layout import FoldPaths, Layout, RunPaths, SubmissionPaths
@@ -118,7 +120,17 @@ def _members(layout: Layout, config: Config, record: dict[str, Any]) -> dict[str
         "batch_size": config.bundle.batch_size,
     }
     files["bundle.json"] = (json.dumps(description, indent=1, sort_keys=True) + "\n").encode()
+    files["SHA256SUMS"] = _checksums(files)
     return files
+
+
+def _checksums(files: dict[str, Path | bytes]) -> bytes:
+    """What `sha256sum --check SHA256SUMS` reads."""
+    digests = {
+        name: hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else sha256_file(content)
+        for name, content in files.items()
+    }
+    return "".join(f"{digests[name]}  {name}\n" for name in sorted(files)).encode()
 
 
 def narrowed(params: dict[str, Any], members: Sequence[int], views: Sequence[int]) -> dict[str, Any]:
@@ -131,13 +143,30 @@ def narrowed(params: dict[str, Any], members: Sequence[int], views: Sequence[int
     return {**params, "views": [params["views"][view] for view in views], "parts": parts}
 
 
-def _prove(layout: Layout, record: dict[str, Any], candidate: Path) -> tuple[BundleRun, float]:
+def against(layout: Layout, paths: SubmissionPaths, requirements: str, emit: Emit) -> None:
+    """Run a proven bundle under other versions of the libraries, in an environment of their own.
+
+    Raises
+    ------
+    BundleError
+        Where the versions cannot be installed, or the bundle fails or predicts something else with them.
+    """
+    emit(Event("say", f"an environment with {requirements} (made once, some minutes)"))
+    record = read_json(paths.ensemble)
+    run, difference = _prove(layout, record, paths.bundle, environment(requirements))
+    versions = ", ".join(f"{name} {number}" for name, number in run.versions.items())
+    emit(Event("say", f"the same predictions to {difference:.1e} under {versions}"))
+
+
+def _prove(
+    layout: Layout, record: dict[str, Any], candidate: Path, python: Path | None = None
+) -> tuple[BundleRun, float]:
     """Run the zip on the probe images and compare with what the networks said where they were trained."""
     expected, ids = expected_probe(layout, record)
     index = load_index(layout)
     position = {name: row for row, name in enumerate(index.ids)}
     images = np.asarray(load_images(layout)[[position[name] for name in ids]])
-    run = run_bundle(candidate, images)
+    run = run_bundle(candidate, images, inputs=True, python=python)
     difference = float(np.abs(run.proba - expected).max())
     if difference > TOLERANCE:
         raise BundleError(
@@ -170,6 +199,7 @@ def _proof(key: str, paths: SubmissionPaths, run: BundleRun, difference: float) 
         "load_seconds": run.load_seconds,
         "predict_seconds": run.predict_seconds,
         "peak_mb": run.peak_mb,
+        "versions": run.versions,
         "network_removed": not run.network,
     }
 

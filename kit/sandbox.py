@@ -35,6 +35,8 @@ class BundleRun:
         (N, 0) where the bundle gives no probabilities.
     load_seconds, predict_seconds, peak_mb : float
         Peak resident memory includes the images.
+    versions : dict
+        Of the libraries it ran with.
     network : bool
         Whether the process could have used the network: without name spaces it cannot be taken away.
     """
@@ -44,11 +46,21 @@ class BundleRun:
     load_seconds: float
     predict_seconds: float
     peak_mb: float
+    versions: dict[str, str]
     network: bool
 
 
-def run_bundle(bundle: Path, images: ImageArray) -> BundleRun:
+def run_bundle(bundle: Path, images: ImageArray, *, inputs: bool = False, python: Path | None = None) -> BundleRun:
     """Predict ``images`` (N, H, W, 3) with the zip ``bundle`` in a process that knows nothing of the kit.
+
+    Parameters
+    ----------
+    bundle : Path
+    images : (N, H, W, 3) array
+    inputs : bool
+        The bundle must also take the images in every form that a platform may choose, and refuse what cannot be meant.
+    python : Path, optional
+        The interpreter of an environment without the kit; by default this one, with links to all packages but the kit.
 
     Raises
     ------
@@ -58,10 +70,12 @@ def run_bundle(bundle: Path, images: ImageArray) -> BundleRun:
     with tempfile.TemporaryDirectory(prefix="kit-sandbox-") as name:
         folder = Path(name)
         _unzip(bundle, folder / "bundle")
-        _link_packages(folder / "packages")
+        (folder / "packages").mkdir()
+        if python is None:
+            _link_packages(folder / "packages")
         (folder / "elsewhere").mkdir()
         np.save(folder / "images.npy", images)
-        report = _start(folder)
+        report = _start(folder, python, inputs)
         with np.load(folder / "answer.npz", allow_pickle=False) as answer:
             labels, proba = answer["labels"], answer["proba"]
     if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
@@ -80,8 +94,7 @@ def _unzip(bundle: Path, folder: Path) -> None:
 
 
 def _link_packages(folder: Path) -> None:
-    """A folder of links to the installed packages, all but the kit itself."""
-    folder.mkdir()
+    """Fill a folder with links to the installed packages, all but the kit itself."""
     for site in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
         for entry in Path(site).iterdir():
             if entry.suffix != ".pth" and entry.name != "kit" and not (folder / entry.name).exists():
@@ -96,9 +109,11 @@ def _can_unshare() -> bool:
     return subprocess.run(["unshare", "-rn", "true"], capture_output=True, check=False).returncode == 0
 
 
-def _start(folder: Path) -> dict[str, Any]:
-    arguments = [folder / "packages", folder / "bundle", folder / "images.npy", folder / "answer.npz"]
-    command = [sys.executable, "-I", "-S", str(RUNNER), *map(str, arguments)]
+def _start(folder: Path, python: Path | None, inputs: bool) -> dict[str, Any]:
+    # Without -S another environment finds its own packages; with it this one finds the links alone.
+    interpreter = [str(python), "-I"] if python else [sys.executable, "-I", "-S"]
+    files = ("packages", "bundle", "images.npy", "answer.npz")
+    command = [*interpreter, str(RUNNER), *(str(folder / file) for file in files), *(["inputs"] if inputs else [])]
     if _can_unshare():
         command = ["unshare", "-rn", *command]
     try:

@@ -15,7 +15,10 @@ LAYERS = (
     {"errors"},
     {"config", "layout", "files"},
     {"records", "metrics", "score", "ledger", "plots", "data"},
-    {"sources", "augment", "corrupt", "blend", "platforms", "sandbox", "sandbox_runner", "runs"},
+    {
+        "sources", "augment", "corrupt", "blend", "platforms", "sandbox", "sandbox_runner", "archive", "environments",
+        "runs",
+    },
     {
         "clean", "folds", "train", "ensemble", "bundle", "submit", "lb", "init", "console", "progress",
         "doctor", "download", "table", "predict",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import json
 import zipfile
 from pathlib import Path
@@ -112,6 +114,34 @@ def test_a_bundle_that_predicts_something_else_is_not_kept(submitted: Path) -> N
         assert not other.proof.exists()
     finally:
         other.ensemble.unlink()
+
+
+def test_the_checksums_are_those_of_the_files(submitted: Path) -> None:
+    with zipfile.ZipFile(candidate(submitted).bundle) as archive:
+        lines = archive.read("SHA256SUMS").decode().splitlines()
+        listed = {name: digest for digest, name in (line.split("  ") for line in lines)}
+        found = {name: hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist()}
+    del found["SHA256SUMS"]
+    assert listed == found
+
+
+def test_a_bundle_predicts_an_array_without_its_code_being_run(submitted: Path, tmp_path: Path) -> None:
+    paths = candidate(submitted)
+    with zipfile.ZipFile(paths.bundle) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    files["model.py"] = files["kit_runtime/predictor.py"] = b"raise SystemExit('executed')"
+    bundle = write_zip(tmp_path / "theirs.zip", files)
+    images = np.load(submitted / "data" / "images.npy", mmap_mode="r")[:5]
+    np.savez(tmp_path / "images.npz", images=images)
+    out = tmp_path / "out.csv"
+    done = run(tmp_path, "predict", "--bundle", str(bundle), "--input", "images.npz", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    with out.open() as file:
+        rows = list(csv.DictReader(file))
+    proven = run_bundle(paths.bundle, np.asarray(images))
+    classes = read_json(paths.ensemble)["classes"]
+    assert [row["label"] for row in rows] == [classes[label] for label in proven.labels]
+    assert np.allclose([float(rows[0][name]) for name in classes], proven.proba[0], atol=1e-5)
 
 
 def test_the_ensemble_says_every_member_the_mean_and_the_choice(submitted: Path) -> None:

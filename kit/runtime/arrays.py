@@ -16,19 +16,23 @@ def of(model: Any) -> dict[str, Any]:
     return {f"{number:04d}": np.asarray(value) for number, value in enumerate(model.weights)}
 
 
-def assign(model: Any, path: str) -> None:
-    """Fill ``model`` from the ``.npz`` at ``path``.
+def load(model: Any, path: str) -> list[Any]:
+    """The arrays in the ``.npz`` at ``path``, float32, in the order of ``model.weights``.
 
     Raises
     ------
     ValueError
-        Where the file has other arrays than the network has weights; nothing is assigned then.
+        Where the file has other arrays than the network has weights.
     """
     with np.load(path, allow_pickle=False) as file:
-        arrays = [file[name] for name in sorted(file.files)]
+        arrays = [np.asarray(file[name], dtype=np.float32) for name in sorted(file.files)]
     expected = [tuple(weight.shape) for weight in model.weights]
-    found = [array.shape for array in arrays]
-    if found != expected:
-        raise ValueError(f"{path} holds {len(found)} arrays that do not fit the network's {len(expected)} weights")
-    for weight, array in zip(model.weights, arrays, strict=True):
-        weight.assign(array.astype(np.float32))
+    if [array.shape for array in arrays] != expected:
+        raise ValueError(f"{path} holds {len(arrays)} arrays that do not fit the network's {len(expected)} weights")
+    return arrays
+
+
+def assign(model: Any, path: str) -> None:
+    """Fill ``model`` from the ``.npz`` at ``path``; nothing is assigned where `load` refuses it."""
+    for weight, array in zip(model.weights, load(model, path), strict=True):
+        weight.assign(array)

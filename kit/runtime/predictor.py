@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import arrays, backbones, forward, pool
+from . import arrays, backbones, forward, passes, pool, views
+
+
+class Fold(NamedTuple):
+    """One set of weights: the two halves of its network, their weights, and a key that equal backbones share."""
+
+    features: passes.Half
+    head: passes.Half
+    feature_weights: list[Any]
+    head_weights: list[Any]
+    key: str
 
 
 class Predictor:
@@ -23,53 +34,92 @@ class Predictor:
     def __init__(self, folder: str) -> None:
         self.bundle = json.loads(Path(folder, "bundle.json").read_text(encoding="utf-8"))
         self.classes = self.bundle["classes"]
-        self._members = [self._load_member(folder, member) for member in self.bundle["members"]]
+        self._networks: dict[str, Any] = {}
+        self._tensors: dict[str, list[Any]] = {}
+        self._members = [
+            [self._load(member["network"], Path(folder, name)) for name in member["weights"]]
+            for member in self.bundle["members"]
+        ]
 
-    @staticmethod
-    def _load_member(folder: str, member: Any) -> list[Any]:
-        passes = []
-        for weights in member["weights"]:
-            model = backbones.build(member["network"]).model
-            arrays.assign(model, str(Path(folder, weights)))
-            passes.append(forward.compile_forward(model))
-        return passes
+    def _load(self, description: Any, path: Path) -> Fold:
+        text = json.dumps(description, sort_keys=True)
+        if text not in self._networks:
+            network = backbones.build(description)
+            self._networks[text] = (network.model, *passes.halves(network))
+        model, features, head = self._networks[text]
+        loaded = arrays.load(model, str(path))
+        feature_arrays = [loaded[place] for place in features.positions]
+        key = _digest(text, feature_arrays)
+        if key not in self._tensors:
+            self._tensors[key] = passes.tensors(feature_arrays)
+        head_weights = passes.tensors([loaded[place] for place in head.positions])
+        return Fold(features, head, self._tensors[key], head_weights, key)
 
     def predict_proba(self, images: Any) -> Any:
-        """Probabilities float64 (N, C) of images (N, S, S, 3), 0 to 255.
+        """Probabilities float64 (N, C) of images (N, S, S, 3), 0 to 255, in memory that does not grow with N.
 
         Raises
         ------
         ValueError
             Where the shape is another, or values are not finite, or look scaled to [0, 1].
         """
-        images = check_images(images, self.bundle["size"])
         batch = self.bundle["batch_size"]
-        blocks = [self._predict_batch(images[start : start + batch]) for start in range(0, len(images), batch)]
-        return np.concatenate(blocks) if blocks else np.zeros((0, len(self.classes)))
+        images = check_images(images, self.bundle["size"], batch)
+        proba = np.empty((len(images), len(self.classes)))
+        for start in range(0, len(images), batch):
+            proba[start : start + batch] = self._predict_batch(images[start : start + batch])
+        return proba
 
     def predict(self, images: Any) -> Any:
         """Class indices int64 (N,)."""
         return self.predict_proba(images).argmax(axis=1)
 
+    def logits(self, images: Any) -> list[Any]:
+        """Of each member the logits float32 (V, B, C) of one batch, mean of its folds."""
+        stacks: list[list[list[Any]]] = [[[] for _ in folds] for folds in self._members]
+        for view in self.bundle["views"]:
+            turned = views.apply(view, images).astype(np.float32)
+            features: dict[str, Any] = {}
+            for stack, folds in zip(stacks, self._members, strict=True):
+                for found, fold in zip(stack, folds, strict=True):
+                    if fold.key not in features:
+                        features[fold.key] = fold.features.call(turned, fold.feature_weights)
+                    found.append(fold.head.call(features[fold.key], fold.head_weights).numpy())
+        return [forward.mean_of_folds(np.stack([np.stack(found) for found in stack])) for stack in stacks]
+
     def _predict_batch(self, images: Any) -> Any:
-        rows = np.arange(len(images))
-        members = []
-        for passes in self._members:
-            folds = [forward.logits(one, images, rows, self.bundle["views"], len(rows)) for one in passes]
-            members.append(forward.softmax(forward.mean_of_folds(np.stack(folds)).astype(np.float64)))
-        return pool.apply(self.bundle["blend"], np.stack(members))
+        proba = [forward.softmax(member.astype(np.float64)) for member in self.logits(np.asarray(images))]
+        return pool.apply(self.bundle["blend"], np.stack(proba))
 
 
-def check_images(images: Any, size: int) -> Any:
-    """``images`` as an array (N, size, size, 3); a wrong shape, NaN or a wrong range is a ValueError that says so."""
+def _digest(text: str, values: list[Any]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for value in values:
+        digest.update(np.ascontiguousarray(value).tobytes())
+    return digest.hexdigest()
+
+
+def check_images(images: Any, size: int, batch: int = 128) -> Any:
+    """``images`` as an array (N, size, size, 3), looked at batch by batch.
+
+    Raises
+    ------
+    ValueError
+        Where the shape is another, a value is not a finite number, or all are at most 1 and some are fractional.
+    """
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[1:] != (size, size, 3):
         raise ValueError(f"expected images of shape (N, {size}, {size}, 3), got {images.shape}")
-    if images.dtype.kind == "f":
-        if not np.isfinite(images).all():
-            raise ValueError("the images hold NaN or infinity")
-        if images.size and images.max() <= 1 and (images % 1 != 0).any():
-            raise ValueError("the images look scaled to [0, 1]; expected 0 to 255")
-    elif images.dtype.kind not in "ui":
+    if images.dtype.kind not in "uif":
         raise ValueError(f"expected numbers from 0 to 255, got dtype {images.dtype}")
+    if images.dtype == np.uint8 or len(images) == 0:
+        return images
+    largest, fractional = -np.inf, False
+    for start in range(0, len(images), batch):
+        block = images[start : start + batch]
+        if not np.isfinite(block).all():
+            raise ValueError("the images hold NaN or infinity")
+        largest, fractional = max(largest, block.max()), fractional or bool((block % 1 != 0).any())
+    if largest <= 1 and fractional:
+        raise ValueError("the images look scaled to [0, 1]; expected 0 to 255")
     return images

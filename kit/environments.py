@@ -1,0 +1,55 @@
+"""Throw-away environments with other versions of the libraries, kept in the user's cache."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from kit.errors import BundleError
+from kit.files import lock
+
+
+def environment(requirements: str) -> Path:
+    """The Python of an environment with ``requirements`` (as pip takes them, separated by spaces) and nothing else.
+
+    Built on first use, under ``$XDG_CACHE_HOME/kit`` or ``~/.cache/kit``; a half-built one is built again.
+
+    Raises
+    ------
+    BundleError
+        Where the packages cannot be installed; pip's last line is named.
+    """
+    wanted = " ".join(sorted(requirements.split()))
+    name = hashlib.sha256(f"{sys.version_info[:2]} {wanted}".encode()).hexdigest()[:12]
+    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "kit" / "environments"
+    folder = cache / name
+    python = folder / "bin" / "python"
+    with lock(cache / f"{name}.lock", f"the environment of {wanted}"):
+        if not (folder / "complete").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            _install(folder, python, wanted)
+            (folder / "complete").touch()
+    return python
+
+
+def _install(folder: Path, python: Path, wanted: str) -> None:
+    uv = shutil.which("uv")
+    if uv is not None:
+        commands = [
+            [uv, "venv", "-q", "--python", sys.executable, str(folder)],
+            [uv, "pip", "install", "-q", "--python", str(python), *wanted.split()],
+        ]
+    else:
+        commands = [
+            [sys.executable, "-m", "venv", str(folder)],
+            [str(python), "-m", "pip", "install", "-q", *wanted.split()],
+        ]
+    for command in commands:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            lines = [line for line in done.stderr.splitlines() if line.strip()]
+            raise BundleError(f"cannot install {wanted}: {lines[-1] if lines else 'no message'}")

@@ -1,0 +1,71 @@
+"""One compiled forward pass for each architecture, with the weights as an argument.
+
+An ensemble of five folds is five sets of weights of one network: it is traced once, not five times, and a frozen
+backbone that folds or members share is evaluated once for each batch and view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .backbones import Network
+
+
+class Half(NamedTuple):
+    """The features or the head of a network as a pure function.
+
+    ``call(inputs, weights)`` gives the outputs; ``positions`` are the places of its weights in those of the whole.
+    """
+
+    call: Callable[[Any, list[Any]], Any]
+    positions: list[int]
+
+
+def halves(network: Network) -> tuple[Half, Half]:
+    """The two halves of a network, compiled."""
+    position = {id(weight): number for number, weight in enumerate(network.model.weights)}
+    return tuple(  # type: ignore[return-value]
+        Half(_compile(half), [position[id(weight)] for weight in half.weights])
+        for half in (network.features, network.head)
+    )
+
+
+def _compile(model: Any) -> Callable[[Any, list[Any]], Any]:
+    import tensorflow as tf
+
+    signature = [
+        tf.TensorSpec((None, *model.input_shape[1:]), tf.float32),
+        [tf.TensorSpec(weight.shape, tf.float32) for weight in model.weights],
+    ]
+    trainable = _places(model.trainable_variables, model.weights)
+    others = _places(model.non_trainable_variables, model.weights)
+
+    @tf.function(input_signature=signature, autograph=False)
+    def call(inputs: Any, weights: list[Any]) -> Any:
+        outputs, _ = model.stateless_call(
+            [weights[place] for place in trainable],
+            # Seed generators of dropout are variables too, and not among the weights: they stay as they are.
+            [variable if place is None else weights[place] for variable, place in zip(fixed, others, strict=True)],
+            inputs,
+            training=False,
+        )
+        return outputs
+
+    fixed = model.non_trainable_variables
+    return call  # type: ignore[no-any-return]
+
+
+def _places(variables: Any, weights: Any) -> list[Any]:
+    """Where each variable stands among the weights, None for one that is not."""
+    position = {id(weight): number for number, weight in enumerate(weights)}
+    return [position.get(id(variable)) for variable in variables]
+
+
+def tensors(arrays: list[Any]) -> list[Any]:
+    """Arrays as float32 tensors, so that they are not copied at every call."""
+    import tensorflow as tf
+
+    return [tf.constant(np.asarray(array, dtype=np.float32)) for array in arrays]

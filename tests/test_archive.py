@@ -1,0 +1,176 @@
+"""Bundles from others: always a message, nothing written outside, nothing executed."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import stat
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kit.archive import opened
+from kit.errors import BundleError
+
+
+def description() -> dict[str, Any]:
+    network = {"backbone": "plain-cnn", "size": 16, "classes": 2, "head": {"dropout": 0.1, "units": []}}
+    part = {"share": 1.0, "temperatures": [1.0], "weights": [1.0], "centre": 1.0, "slopes": [0.0], "bias": [0.0, 0.0]}
+    return {
+        "version": 1,
+        "classes": ["a", "b"],
+        "size": 16,
+        "views": ["identity"],
+        "members": [{"name": "m", "network": network, "weights": ["weights/m-0.npz"]}],
+        "blend": {"views": [1.0], "parts": [part], "bias": []},
+        "batch_size": 8,
+    }
+
+
+def weights(**arrays: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **(arrays or {"0000": np.zeros((3, 3), np.float32)}))
+    return buffer.getvalue()
+
+
+def pack(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def good() -> dict[str, bytes]:
+    return {"bundle.json": json.dumps(description()).encode(), "weights/m-0.npz": weights()}
+
+
+def changed(change: Callable[[dict[str, Any]], object]) -> dict[str, bytes]:
+    content = description()
+    change(content)
+    return {**good(), "bundle.json": json.dumps(content).encode()}
+
+
+def header(shape: str, dtype: str = "<f4") -> bytes:
+    """An npz with one array whose header lies."""
+    text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}"
+    padded = text.ljust(117) + "\n"
+    array = b"\x93NUMPY\x01\x00" + len(padded).to_bytes(2, "little") + padded.encode() + b"\x00" * 8
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("0000.npy", array)
+    return buffer.getvalue()
+
+
+def compressed() -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **{"0000": np.zeros(10_000_000, np.float32)})
+    return buffer.getvalue()
+
+
+def pickled() -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **{"0000": np.array([{"a": 1}], dtype=object)})
+    return buffer.getvalue()
+
+
+HOSTILE: dict[str, tuple[dict[str, bytes], str]] = {
+    "no description": ({"model.py": b"import os"}, "is no bundle"),
+    "description is text": ({"bundle.json": b"hello"}, "is not JSON"),
+    "description is deep": ({"bundle.json": b"[" * 100_000}, "is not JSON"),
+    "description is a list": ({"bundle.json": b"[]"}, "bundle.json"),
+    "unknown key": (changed(lambda d: d.update(evil=1)), "evil"),
+    "unknown backbone": (
+        changed(lambda d: d["members"][0]["network"].update(backbone="os:system")),
+        "unknown backbone",
+    ),
+    "unknown view": (changed(lambda d: d.update(views=["__import__"])), "unknown view"),
+    "absurd size": (changed(lambda d: d.update(size=10**9)), "size"),
+    "absurd batch": (changed(lambda d: d.update(batch_size=10**9)), "batch_size"),
+    "size of another bundle": (changed(lambda d: d.update(size=17)), "another size"),
+    "absurd members": (changed(lambda d: d.update(members=d["members"] * 300)), "members"),
+    "blend of another size": (changed(lambda d: d["blend"]["parts"][0].update(weights=[1.0, 2.0])), "weights"),
+    "blend is infinite": (changed(lambda d: d["blend"]["parts"][0].update(centre=float("inf"))), "not finite"),
+    "blend is nothing": (changed(lambda d: d.update(blend={})), "no parts"),
+    "weights elsewhere": (changed(lambda d: d["members"][0].update(weights=["../../etc/passwd"])), "does not hold"),
+    "weights missing": (changed(lambda d: d["members"][0].update(weights=["weights/x.npz"])), "does not hold"),
+    "weights are code": (changed(lambda d: d["members"][0].update(weights=["model.py"])), "does not hold"),
+    "parent folder": ({**good(), "../evil.txt": b"x"}, "leaves its folder"),
+    "absolute path": ({**good(), "/tmp/evil.txt": b"x"}, "leaves its folder"),
+    "windows path": ({**good(), "..\\evil.txt": b"x"}, "leaves its folder"),
+    "drive": ({**good(), "C:evil.txt": b"x"}, "leaves its folder"),
+    "many files": ({**good(), **{f"f{number}": b"" for number in range(2001)}}, "holds 2003 files"),
+    "array asks for a terabyte": ({**good(), "weights/m-0.npz": header("(274877906944,)")}, "not as large as"),
+    "array is negative": ({**good(), "weights/m-0.npz": header("(-2,)")}, "not as large as"),
+    "array is an object": ({**good(), "weights/m-0.npz": pickled()}, "type object"),
+    "array of strings": ({**good(), "weights/m-0.npz": weights(a=np.array(["x"]))}, "not numbers"),
+    "array is a bomb": ({**good(), "weights/m-0.npz": compressed()}, "is compressed"),
+    "array without header": ({**good(), "weights/m-0.npz": weights()[:60]}, "cannot be read"),
+    "weights are no archive": ({**good(), "weights/m-0.npz": b"PK nothing"}, "cannot be read"),
+}
+
+
+def test_a_good_bundle_opens_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = pack(tmp_path / "b.zip", {**good(), "model.py": b"raise SystemExit(3)"})
+    with opened(path) as folder:
+        assert json.loads((folder / "bundle.json").read_text())["classes"] == ["a", "b"]
+        assert (folder / "weights" / "m-0.npz").exists()
+        assert not (folder / "model.py").exists()
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_bundle_is_refused_with_a_message(case: str, tmp_path: Path) -> None:
+    files, said = HOSTILE[case]
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    path = pack(inside / "b.zip", files)
+    with pytest.raises(BundleError, match=said), opened(path):
+        pass
+    assert [entry.name for entry in tmp_path.rglob("*")] == ["inside", "b.zip"]
+
+
+def test_a_link_is_refused(tmp_path: Path) -> None:
+    path = pack(tmp_path / "b.zip", good())
+    with zipfile.ZipFile(path, "a") as archive:
+        info = zipfile.ZipInfo("weights/link")
+        info.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(info, "/etc/passwd")
+    with pytest.raises(BundleError, match="the link"), opened(path):
+        pass
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_name_twice_is_refused(tmp_path: Path) -> None:
+    path = pack(tmp_path / "b.zip", good())
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("bundle.json", b"{}")
+    with pytest.raises(BundleError, match="twice"), opened(path):
+        pass
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="no such file"), opened(tmp_path / "b.zip"):
+        pass
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 40))
+def test_a_damaged_bundle_opens_or_is_refused_but_never_surprises(tmp_path_factory, seed: int, flips: int) -> None:  # type: ignore[no-untyped-def]
+    path = pack(tmp_path_factory.mktemp("zip") / "b.zip", good())
+    content = bytearray(path.read_bytes())
+    chance = random.Random(seed)
+    for _ in range(flips):
+        content[chance.randrange(len(content))] = chance.randrange(256)
+    path.write_bytes(bytes(content[: chance.randrange(1, len(content) + 1)] if chance.random() < 0.3 else content))
+    try:
+        with opened(path):
+            pass
+    except BundleError as error:
+        assert error.message
