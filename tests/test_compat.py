@@ -1,4 +1,4 @@
-"""The same probabilities under the versions of the platforms' images, for every backbone, in throw-away environments."""
+"""The same probabilities under the versions of the platforms' images, for every backbone, each in its environment."""
 
 from __future__ import annotations
 
