@@ -1,0 +1,229 @@
+"""``kit table``: the blend's predictions of the test images as the competition's ``submission.csv``."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kit import score
+from kit.config import Config
+from kit.errors import DataError, StageError
+from kit.files import read_json, write_atomic
+from kit.layout import Layout, RunPaths, SubmissionPaths
+from kit.records import Emit, Event, load_predictions
+from kit.runtime import pool
+from kit.sources.table import Table, read_table
+
+Proba = npt.NDArray[np.float64]
+
+TOLERANCE = 1e-6  # how far from 1 a host lets the probabilities of a row sum
+
+
+def table(layout: Layout, config: Config, paths: SubmissionPaths, emit: Emit) -> Path:
+    """Write ``submission.csv`` of a candidate: columns, ids and order of the sample file, checked as a host would.
+
+    Without a sample file: ``id,label``, or ``id`` and a column a class where the metric needs probabilities.
+
+    Raises
+    ------
+    StageError
+        Where there are no test images, or a member has not predicted them.
+    DataError
+        Where the sample file asks for ids or classes that there are none of.
+    """
+    record = read_json(paths.ensemble)
+    ids, proba = blend_of_test(layout, record)
+    classes = tuple(record["classes"])
+    if config.data.sample_submission:
+        sample = read_table(layout.named(config.data.sample_submission))
+    else:
+        sample = _plain_sample(ids, classes, config)
+    rows = match_ids(sample.column(sample.header[0]), ids, sample.path.name)
+    text = _write(sample, answer(sample, proba[rows], classes, config.competition.metric))
+    check_table(text, sample)
+    if paths.table.exists() and paths.table.read_text(encoding="utf-8") == text:
+        emit(Event("fresh", "table", {"stage": "table", "submission": paths.root.name}))
+        return paths.table
+    write_atomic(paths.table, text)
+    emit(Event("say", f"{len(rows)} rows with the columns {', '.join(sample.header[:6])}, as {sample.path.name} has"))
+    emit(Event("wrote", "", {"paths": [paths.table]}))
+    return paths.table
+
+
+def blend_of_test(layout: Layout, record: dict[str, Any]) -> tuple[tuple[str, ...], Proba]:
+    """Ids and probabilities (N, C) of the test images under the blend of ``record``, the content of ensemble.json.
+
+    Raises
+    ------
+    StageError
+        Where a member has no predictions of the test images.
+    """
+    members = []
+    ids: list[str] = []
+    for member in record["members"]:
+        path = RunPaths(layout.runs / member["folder"]).test
+        if not path.exists():
+            raise StageError(
+                f"run `{member['run']}` has not predicted the test images",
+                '[data] test = "raw/test", then kit train' if not layout.test_images.exists() else "kit train",
+            )
+        found = load_predictions(path)
+        ids = ids or found.ids.tolist()
+        found = found.take(np.array(ids))
+        members.append(found.logits[[found.views.index(view) for view in record["views"]]])
+    return tuple(ids), pool.apply(record["blend"]["params"], pool.from_logits(np.stack(members)))
+
+
+def _plain_sample(ids: Sequence[str], classes: tuple[str, ...], config: Config) -> Table:
+    proba = score.lookup(config.competition.metric).needs_proba
+    header = ("id", *classes) if proba else ("id", "label")
+    cells = ("0.5",) * len(classes) if proba else (classes[0],)
+    return Table(Path("the plain layout"), header, tuple((name, *cells) for name in ids))
+
+
+KEYS: tuple[Callable[[str], str], ...] = (
+    lambda name: name,
+    lambda name: PurePosixPath(name).name,
+    lambda name: PurePosixPath(name).stem,
+)
+
+
+def match_ids(wanted: Sequence[str], ids: Sequence[str], what: str) -> npt.NDArray[np.int64]:
+    """Rows of ``ids`` in the order of ``wanted``: as they are, else without folders, else without suffixes too.
+
+    Raises
+    ------
+    DataError
+        Where an id stands twice or has no prediction.
+    """
+    if len(set(wanted)) != len(wanted):
+        twice = next(name for name in wanted if list(wanted).count(name) > 1)
+        raise DataError(f"{what} has the id {twice!r} twice")
+    missing: list[str] = []
+    for key in KEYS:
+        rows = {key(name): row for row, name in enumerate(ids)}
+        if len(rows) < len(ids) or len({key(name) for name in wanted}) < len(wanted):
+            continue
+        missing = [name for name in wanted if key(name) not in rows]
+        if not missing:
+            return np.array([rows[key(name)] for name in wanted], np.int64)
+    raise DataError(
+        f"{what}: {len(missing)} of {len(wanted)} ids have no test image, the first is {missing[0]!r}; "
+        f"test images are called like {ids[0]!r}",
+        '[data] test = "raw/test"',
+    )
+
+
+def answer(sample: Table, proba: Proba, classes: tuple[str, ...], metric: str) -> list[list[str]]:
+    """The cells beside the id, as the sample file wants them.
+
+    Several columns are class names with a probability each. One column is the probability of the second of two
+    classes where the metric needs probabilities, else the class: its name, or its number where the sample has
+    numbers and the classes have other names.
+
+    Raises
+    ------
+    DataError
+        Where a column is no class, or one column must hold more than two classes' probabilities.
+    """
+    columns = sample.header[1:]
+    if len(columns) > 1:
+        order = _class_columns(columns, classes, sample.path.name)
+        return [[_number(value) for value in row] for row in proba[:, order]]
+    if not columns:
+        raise DataError(f"{sample.path.name} has only one column, {sample.header[0]!r}; expected an id and an answer")
+    if score.lookup(metric).needs_proba:
+        if len(classes) != 2:
+            raise DataError(
+                f"{sample.path.name} has one column, {columns[0]!r}, for the {metric} of {len(classes)} classes",
+                "[competition] metric: the one that the competition is scored by",
+            )
+        return [[_number(value)] for value in proba[:, 1]]
+    labels = _label_texts(set(sample.column(columns[0])), classes)
+    return [[labels[label]] for label in proba.argmax(axis=1).tolist()]
+
+
+def _class_columns(columns: Sequence[str], classes: tuple[str, ...], what: str) -> list[int]:
+    position = {name.casefold(): number for number, name in enumerate(classes)}
+    unknown = [name for name in columns if name.casefold() not in position]
+    left_out = [name for name in classes if name.casefold() not in {column.casefold() for column in columns}]
+    if unknown or left_out:
+        raise DataError(
+            f"{what} has the columns {', '.join(columns[:8])}; the classes are {', '.join(classes[:8])}: "
+            + (f"{unknown[0]!r} is no class" if unknown else f"{left_out[0]!r} has no column"),
+            '[data] classes = "classes.txt" with the names of the columns, in label order',
+        )
+    return [position[name.casefold()] for name in columns]
+
+
+def _label_texts(seen: set[str], classes: tuple[str, ...]) -> list[str]:
+    """How each class is written, judged by the values in the sample file."""
+    numbers = {str(number) for number in range(len(classes))}
+    if seen <= numbers and not seen <= set(classes):
+        return [str(number) for number in range(len(classes))]
+    return list(classes)
+
+
+def _number(value: float) -> str:
+    return format(value, ".12g")
+
+
+def _write(sample: Table, cells: list[list[str]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(sample.header)
+    writer.writerows([name, *row] for name, row in zip(sample.column(sample.header[0]), cells, strict=True))
+    return text.getvalue()
+
+
+def check_table(text: str, sample: Table) -> None:
+    """Refuse what a strict host would refuse, each with the line.
+
+    Checked are the columns and their order, the number of rows, the ids (all of the sample's, none twice, in its
+    order), empty cells, and for several answer columns that they are numbers from 0 to 1 that sum to 1 within 1e-6.
+
+    Raises
+    ------
+    DataError
+        At the first thing that is wrong.
+    """
+    lines = list(csv.reader(io.StringIO(text)))
+    if not lines or tuple(lines[0]) != sample.header:
+        found = ", ".join(lines[0]) if lines else "nothing"
+        raise DataError(f"the header is {found}, the sample's {', '.join(sample.header)}")
+    wanted = sample.column(sample.header[0])
+    _check_ids([line[0] if line else "" for line in lines[1:]], wanted)
+    for number, line in enumerate(lines[1:], start=2):
+        if len(line) != len(sample.header):
+            raise DataError(f"line {number} has {len(line)} cells, its header {len(sample.header)}")
+        if any(not cell.strip() or cell.strip().lower() in ("nan", "inf", "-inf") for cell in line):
+            raise DataError(f"line {number} ({line[0]}) has an empty or not finite cell")
+        if len(sample.header) > 2:
+            _check_proba(number, line)
+
+
+def _check_ids(ids: list[str], wanted: list[str]) -> None:
+    if len(ids) != len(wanted):
+        raise DataError(f"{len(ids)} rows, the sample has {len(wanted)}")
+    first: dict[str, int] = {}
+    for number, (name, expected) in enumerate(zip(ids, wanted, strict=True), start=2):
+        if first.setdefault(name, number) != number:
+            raise DataError(f"line {number}: id {name!r} stands in line {first[name]} already")
+        if name != expected:
+            raise DataError(f"line {number} has the id {name!r}, the sample {expected!r}")
+
+
+def _check_proba(number: int, line: list[str]) -> None:
+    try:
+        values = [float(cell) for cell in line[1:]]
+    except ValueError as error:
+        raise DataError(f"line {number} ({line[0]}) has a cell that is no number") from error
+    if min(values) < 0 or max(values) > 1 or abs(sum(values) - 1) > TOLERANCE:
+        raise DataError(f"line {number} ({line[0]}): probabilities from {min(values)} to {max(values)}, "
+                        f"sum {sum(values):.7f}")  # fmt: skip

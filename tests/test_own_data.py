@@ -1,0 +1,69 @@
+"""A person's own competition from the files as received to what is sent, on tiny pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from competitions import folder_competition, kaggle_competition, names, picture
+
+from kit.data import load_index
+from kit.files import read_csv
+from kit.ledger import load_submissions
+from kit.project import Project
+from kit.records import load_predictions
+
+RUNS = """
+[folds]
+n = 2
+
+[runs.plain]
+backbone = "plain-cnn"
+views = ["identity", "flip-lr"]
+stages = [{ train = "all", epochs = 1, lr = 2e-3 }]
+batch_size = 8
+"""
+
+
+@pytest.mark.tf
+def test_a_kaggle_competition_ends_in_a_table_that_the_host_takes(tmp_path):
+    kaggle_competition(tmp_path)
+    (tmp_path / "more/hen").mkdir(parents=True)
+    for row in range(3):
+        picture("hen", 900 + row).save(tmp_path / f"more/hen/{row}.png")
+    (tmp_path / "kit.toml").write_text(
+        '[data]\ntrain = "raw/train.csv"\ntest = "raw/test"\nsample_submission = "raw/sample_submission.csv"\n'
+        f'group = "patient"\nweight = "trust"\nexternal = "more"\n{RUNS}'
+    )
+    project = Project(tmp_path)
+    project.train()
+    paths = project.table()
+    written = pd.read_csv(paths.table)
+    sample = pd.read_csv(tmp_path / "raw/sample_submission.csv")
+    assert list(written.columns) == list(sample.columns) and list(written.image_id) == list(sample.image_id)
+    assert set(written.label) <= {"cat", "dog", "hen"}
+
+    patients = {line["id"]: line["group"] for line in read_csv(project.layout.index)}
+    fold = {line["id"]: line["fold"] for line in read_csv(project.layout.folds_table("folds"))}
+    assert len(fold) == 36 and not any(name.startswith("external/") for name in fold)
+    for patient in {patients[name] for name in fold}:
+        assert len({fold[name] for name in fold if patients[name] == patient}) == 1
+    oof = load_predictions(next(project.layout.runs.glob("plain-*/oof.npz")))
+    assert oof.ids.tolist() == list(load_index(project.layout).ids)
+
+
+@pytest.mark.tf
+def test_a_folder_competition_ends_in_a_scored_submission(tmp_path):
+    folder_competition(tmp_path)
+    (tmp_path / "kit.toml").write_text(f'[data]\ntrain = "raw"\ntruth = "hidden"\n{RUNS}')
+    project = Project(tmp_path)
+    project.train()
+    project.submit()
+    submission = load_submissions(project.layout)[0]
+    score = submission.last("score")["score"]
+    assert score * 12 == pytest.approx(round(score * 12))  # a share of the twelve hidden images
+    dropped = read_csv(project.layout.dropped)
+    assert sorted(line["id"] for line in dropped) == ["cat/empty.png", "cat/text.jpg", "dog/half.png"]
+    assert np.unique(load_index(project.layout).labels, return_counts=True)[1].tolist() == [
+        names(36).count(name) for name in ("cat", "dog", "hen")
+    ]

@@ -1,0 +1,190 @@
+"""``submission.csv``: what the sample file asks for, and nothing that a strict host would refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kit.config import parse
+from kit.errors import DataError, StageError
+from kit.files import write_json
+from kit.layout import Layout
+from kit.records import Predictions, silent
+from kit.runtime import pool
+from kit.sources.table import Table, read_table
+from kit.table import answer, blend_of_test, check_table, match_ids, table
+
+CLASSES = ("cat", "dog", "hen")
+
+
+def sample_of(text: str, tmp_path: Path) -> Table:
+    path = tmp_path / "sample_submission.csv"
+    path.write_text(text)
+    return read_table(path)
+
+
+def proba_of(*rows: str) -> np.ndarray:
+    """One row a class name, sure of it."""
+    return np.eye(3)[[CLASSES.index(name) for name in rows]] * 0.7 + 0.1
+
+
+@pytest.fixture
+def candidate(tmp_path):
+    """A candidate of two members with two views, and what its test predictions must be."""
+    layout = Layout(tmp_path)
+    rng = np.random.default_rng(0)
+    ids = np.array([f"t/{name}.png" for name in "abcdef"])
+    logits = rng.normal(size=(2, 2, 6, 3)).astype(np.float32)
+    for member, name in enumerate(("one-1", "two-2")):
+        # The second member lists its ids and views in another order.
+        order = np.arange(6) if member == 0 else np.arange(6)[::-1]
+        views = ("identity", "flip-lr") if member == 0 else ("flip-lr", "identity")
+        stored = logits[member][:, order] if member == 0 else logits[member][::-1][:, order]
+        (layout.runs / name).mkdir(parents=True)
+        Predictions(ids[order], CLASSES, views, stored).save(layout.runs / name / "test.npz")
+    part = {"share": 1.0, "temperatures": [2.0, 1.0], "weights": [0.25, 0.75], "centre": 1.0, "slopes": [0.0, 0.0],
+            "bias": [0.0, 0.0, 0.0]}  # fmt: skip
+    params = {"views": [0.5, 0.5], "parts": [part], "bias": [0.0, 0.0, 0.0]}
+    paths = layout.submission("20260101T000000Z-aaaaaaaa")
+    record = {
+        "classes": list(CLASSES),
+        "views": ["identity", "flip-lr"],
+        "members": [{"run": "one", "folder": "one-1"}, {"run": "two", "folder": "two-2"}],
+        "blend": {"params": params},
+    }
+    write_json(paths.ensemble, record)
+    return layout, paths, pool.apply(params, pool.from_logits(logits)), tuple(ids.tolist())
+
+
+def config_of(extra: str = "", metric: str = "accuracy"):
+    return parse(f'[competition]\nmetric = "{metric}"\n[data]\ntrain = "raw"\n{extra}')
+
+
+def test_members_are_blended_whatever_the_order_of_their_ids_and_views(candidate):
+    layout, paths, expected, ids = candidate
+    found_ids, proba = blend_of_test(layout, json.loads(paths.ensemble.read_text()))
+    assert found_ids == ids
+    np.testing.assert_array_equal(proba, expected)
+
+
+def test_the_file_has_the_columns_ids_and_order_of_the_sample(candidate):
+    layout, paths, expected, _ = candidate
+    (layout.root / "sample.csv").write_text("image,dog,hen,cat\n" + "".join(f"{n},0.3,0.3,0.4\n" for n in "fadbec"))
+    written = pd.read_csv(table(layout, config_of('sample_submission = "sample.csv"', "nll"), paths, silent))
+    assert list(written.columns) == ["image", "dog", "hen", "cat"] and list(written.image) == list("fadbec")
+    rows = ["abcdef".index(name) for name in "fadbec"]
+    np.testing.assert_allclose(written[["cat", "dog", "hen"]], expected[rows], atol=1e-11)
+
+
+def test_labels_are_written_where_the_sample_has_one_column(candidate):
+    layout, paths, expected, _ = candidate
+    (layout.root / "sample.csv").write_text("id,label\n" + "".join(f"{n}.png,cat\n" for n in "cba"))
+    path = table(layout, config_of('sample_submission = "sample.csv"'), paths, silent)
+    wanted = [CLASSES[expected["abcdef".index(name)].argmax()] for name in "cba"]
+    assert path.read_text().split() == ["id,label", *(f"{n}.png,{c}" for n, c in zip("cba", wanted, strict=True))]
+
+
+def test_without_a_sample_there_are_labels_or_probabilities_as_the_metric_needs(candidate):
+    layout, paths, expected, ids = candidate
+    labels = pd.read_csv(table(layout, config_of(), paths, silent))
+    assert list(labels.id) == list(ids) and list(labels.label) == [CLASSES[row.argmax()] for row in expected]
+    proba = pd.read_csv(table(layout, config_of(metric="auc"), paths, silent))
+    assert list(proba.columns) == ["id", *CLASSES]
+
+
+def test_a_second_time_gives_the_same_bytes_and_says_so(candidate):
+    layout, paths, _, _ = candidate
+    said = []
+    first = table(layout, config_of(), paths, silent).read_bytes()
+    assert table(layout, config_of(), paths, said.append).read_bytes() == first
+    assert [event.kind for event in said] == ["fresh"]
+
+
+def test_a_member_without_test_predictions_is_named(candidate):
+    layout, paths, _, _ = candidate
+    (layout.runs / "two-2/test.npz").unlink()
+    with pytest.raises(StageError, match="run `two` has not predicted the test images"):
+        table(layout, config_of(), paths, silent)
+
+
+@given(st.permutations(range(6)))
+def test_ids_match_with_or_without_folder_and_suffix(order):
+    ids = [f"test/{n}.png" for n in range(6)]
+    for wanted in (ids, [f"{n}.png" for n in range(6)], [str(n) for n in range(6)], [f"{n}.jpg" for n in range(6)]):
+        assert match_ids([wanted[n] for n in order], ids, "sample").tolist() == list(order)
+
+
+def test_ids_that_would_be_mixed_up_are_not_matched():
+    with pytest.raises(DataError, match="3 of 3 ids have no test image, the first is '1'"):
+        match_ids(["1", "2", "3"], ["a/1.png", "b/1.png", "2.png"], "sample")
+
+
+def test_an_id_without_an_image_or_twice_in_the_sample_is_named():
+    with pytest.raises(DataError, match="1 of 2 ids have no test image, the first is 'z'"):
+        match_ids(["a", "z"], ["a.png", "b.png"], "sample")
+    with pytest.raises(DataError, match="has the id 'a' twice"):
+        match_ids(["a", "a"], ["a.png", "b.png"], "sample")
+
+
+def test_class_numbers_are_written_where_the_sample_has_numbers(tmp_path):
+    sample = sample_of("id,label\n1,0\n2,0\n", tmp_path)
+    assert answer(sample, proba_of("hen", "dog"), CLASSES, "accuracy") == [["2"], ["1"]]
+    assert answer(sample, proba_of("hen", "dog"), ("3", "0", "7"), "accuracy") == [["7"], ["0"]]
+
+
+def test_one_column_for_a_metric_of_probabilities_is_that_of_the_second_class(tmp_path):
+    sample = sample_of("id,target\n1,0.5\n2,0.5\n", tmp_path)
+    assert answer(sample, np.array([[0.25, 0.75], [1, 0]]), ("no", "yes"), "auc") == [["0.75"], ["0"]]
+    with pytest.raises(DataError, match="one column, 'target', for the auc of 3 classes"):
+        answer(sample, proba_of("cat", "dog"), CLASSES, "auc")
+
+
+def test_a_column_that_is_no_class_and_a_class_without_column_are_named(tmp_path):
+    with pytest.raises(DataError, match="'owl' is no class"):
+        answer(sample_of("id,cat,dog,owl\n1,0,0,1\n", tmp_path), proba_of("cat"), CLASSES, "nll")
+    with pytest.raises(DataError, match="'hen' has no column"):
+        answer(sample_of("id,cat,dog\n1,0,1\n", tmp_path), proba_of("cat"), CLASSES, "nll")
+
+
+@given(st.integers(2, 40), st.integers(1, 30), st.integers(0, 1000))
+def test_whatever_the_probabilities_the_file_passes_the_host(classes, rows, seed):
+    names = tuple(f"c{number}" for number in range(classes))
+    proba = np.random.default_rng(seed).dirichlet(np.full(classes, 0.05), size=rows)
+    proba = np.maximum(proba, 1e-7) / np.maximum(proba, 1e-7).sum(axis=1, keepdims=True)
+    header = ("id", *names)
+    sample = Table(Path("sample.csv"), header, tuple((str(row), *["0"] * classes) for row in range(rows)))
+    frame = pd.DataFrame(answer(sample, proba, names, "nll"), columns=list(names))
+    frame.insert(0, "id", range(rows))
+    check_table(frame.to_csv(index=False), sample)
+
+
+GOOD = "id,cat,dog,hen\na,0.5,0.25,0.25\nb,0,0,1\nc,1,0,0\n"
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (GOOD.replace("cat,dog", "dog,cat"), "the header is id, dog, cat, hen"),
+        (GOOD.replace("c,1,0,0\n", ""), "2 rows, the sample has 3"),
+        (GOOD.replace("c,1", "b,1"), "line 4: id 'b' stands in line 3 already"),
+        (GOOD.replace("c,1", "d,1"), "line 4 has the id 'd', the sample 'c'"),
+        (GOOD.replace("a,0.5", "a,nan"), "line 2 \\(a\\) has an empty or not finite cell"),
+        (GOOD.replace("a,0.5", "a,"), "line 2 \\(a\\) has an empty or not finite cell"),
+        (GOOD.replace("a,0.5", "a,0.500002"), "line 2 \\(a\\): probabilities .* sum 1.0000020"),
+        (GOOD.replace("b,0,0", "b,-0.5,0.5"), "line 3 \\(b\\): probabilities from -0.5"),
+        (GOOD.replace("a,0.5", "a,half"), "line 2 \\(a\\) has a cell that is no number"),
+        (GOOD.replace("a,0.5", "a,0.5,0"), "line 2 has 5 cells"),
+        ("", "the header is nothing"),
+    ],
+)
+def test_what_a_strict_host_refuses_is_refused_with_the_line(broken, message, tmp_path):
+    sample = sample_of(GOOD, tmp_path)
+    check_table(GOOD, sample)
+    with pytest.raises(DataError, match=message):
+        check_table(broken, sample)
