@@ -112,21 +112,43 @@ def ensemble(
 
 
 @app.command()
-def bundle(config: Config = None, force: Force = False) -> None:
+def bundle(
+    config: Config = None,
+    force: Force = False,
+    against: Annotated[str, typer.Option("--against", help="Versions to try it under, as pip takes them.")] = "",
+) -> None:
     """Build the zip of the current ensemble and prove that it runs."""
     with _project(config) as project:
-        project.bundle(force=force)
+        project.bundle(force=force, against=against)
+
+
+@app.command()
+def table(config: Config = None) -> None:
+    """Write submission.csv: the blend of the test images in the columns, ids and order of the sample file."""
+    with _project(config) as project:
+        project.table()
 
 
 @app.command()
 def submit(
     config: Config = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, send nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Send what was sent before; it counts again.")] = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Stay until there is a score.")] = True,
+    to_leaderboard: Annotated[
+        bool, typer.Option("--to-leaderboard", help="Put it on a board that is filled by hand.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Send the current bundle once and wait for its score."""
+    import sys
+
+    from kit.submit import Choice
+
+    ask = typer.confirm if sys.stdin.isatty() and not yes and not json else None
     with _project(config, quiet=json) as project:
-        paths = project.submit(dry_run=dry_run)
+        paths = project.submit(Choice(dry_run, again, wait, to_leaderboard, ask))
         if json:
             from kit.ledger import load_submission
 
@@ -135,12 +157,51 @@ def submit(
 
 
 @app.command()
-def lb(config: Config = None, json: Json = False) -> None:
+def lb(
+    config: Config = None,
+    json: Json = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print the submissions as CSV and nothing else.")] = False,
+    watch: Annotated[int, typer.Option("--watch", help="Ask again every so many seconds, 30 at least.")] = 0,
+    add_score: Annotated[
+        float | None, typer.Option("--add-score", help="Note a score of a platform without an interface.")
+    ] = None,
+    of: Annotated[str, typer.Option("--of", help="With --add-score: part of the candidate's name.")] = "",
+) -> None:
     """Show the leaderboard, and cross-validation beside it."""
-    with _project(config, quiet=json) as project:
-        result = project.leaderboard()
-        if json:
-            _print_json(lambda: result)
+    import shutil
+    import time
+    from functools import partial
+
+    from kit.console import print_lines
+
+    with _project(config, quiet=json or csv) as project:
+        if add_score is not None:
+            project.add_score(add_score, of)
+        while True:
+            report = project.leaderboard(width=shutil.get_terminal_size().columns)
+            if json:
+                _print_json(partial(dict, report))
+            if csv:
+                from kit.lb.show import csv_lines
+
+                print_lines(csv_lines(report))
+            if not watch:
+                return
+            time.sleep(max(watch, 30))
+
+
+@app.command()
+def predict(
+    bundle: Annotated[Path, typer.Option("--bundle", help="A zip made by kit bundle, ours or another team's.")],
+    images: Annotated[Path, typer.Option("--input", help="Images: a .npz, a folder or a .csv.")],
+    out: Annotated[Path, typer.Option("--out", help="The table to write.")] = Path("predictions.csv"),
+) -> None:
+    """Predict images with any bundle; nothing of its code is run."""
+    from kit.console import Console
+    from kit.predict import predict as run
+
+    with Console() as console:
+        run(bundle, images, out, console.emit)
 
 
 @app.command()

@@ -89,8 +89,16 @@ class Layout:
         return SubmissionPaths(self.submissions / name)
 
     @property
-    def board(self) -> Path:
-        return self.submissions / "leaderboard.csv"
+    def boards(self) -> Path:
+        return self.submissions / "leaderboard"
+
+    @property
+    def submit_lock(self) -> Path:
+        return self.data / ".submit.lock"
+
+    @property
+    def pictures(self) -> Path:
+        return self.data / "leaderboard"
 
     @property
     def local_platform(self) -> Path:

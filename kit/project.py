@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kit.config import Config, load
-from kit.errors import StageError
 from kit.layout import Layout, SubmissionPaths, find_project
 from kit.records import Emit, silent
+
+if TYPE_CHECKING:
+    from kit.submit import Choice
 
 
 class Project:
@@ -60,26 +62,42 @@ class Project:
             self.folds()
         return ensemble(self.layout, self.config, self._emit, force=force)
 
-    def bundle(self, *, force: bool = False) -> SubmissionPaths:
-        """Build and prove the zip of the current ensemble."""
-        from kit.bundle import bundle
+    def bundle(self, *, force: bool = False, against: str = "") -> SubmissionPaths:
+        """Build and prove the zip of the current ensemble, then under the versions that ``against`` names."""
+        from kit import bundle
 
         paths = self.ensemble()
-        bundle(self.layout, self.config, paths, self._emit, force=force)
+        bundle.bundle(self.layout, self.config, paths, self._emit, force=force)
+        if against:
+            bundle.against(self.layout, paths, against, self._emit)
+        if self.config.data.test:
+            self.table()
         return paths
 
-    def submit(self, *, dry_run: bool = False) -> SubmissionPaths:
-        """Send the current bundle once."""
-        from kit.submit import submit
+    def table(self) -> SubmissionPaths:
+        """Write ``submission.csv`` of the current ensemble from its predictions of the test images."""
+        from kit.table import table
+
+        paths = self.ensemble()
+        table(self.layout, self.config, paths, self._emit)
+        return paths
+
+    def submit(self, choice: Choice | None = None) -> SubmissionPaths:
+        """Send the current bundle once; see `kit.submit.Choice`."""
+        from kit.submit import Choice, submit
 
         paths = self.bundle()
-        submit(self.layout, self.config, paths, self._emit, dry_run=dry_run)
+        submit(self.layout, self.config, paths, self._emit, choice or Choice())
         return paths
 
-    def leaderboard(self) -> dict[str, Any]:
-        """The board and our submissions."""
+    def leaderboard(self, *, width: int = 80) -> dict[str, Any]:
+        """The board and our submissions, as a report and, through ``emit``, as tables of this width."""
         from kit.lb import leaderboard
 
-        if not self.layout.data_manifest.exists():
-            raise StageError("nothing has been submitted from this project yet", "make folds train-all ensemble submit")
-        return leaderboard(self.layout, self.config, self._emit)
+        return leaderboard(self.layout, self.config, self._emit, width=width)
+
+    def add_score(self, score: float, of: str = "") -> SubmissionPaths:
+        """Note a score that was read off a platform without an interface."""
+        from kit.lb.manual import add_score
+
+        return add_score(self.layout, self.config, score, of)

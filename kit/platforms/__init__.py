@@ -11,16 +11,41 @@ import importlib
 from kit.config import Config
 from kit.errors import ConfigError
 from kit.layout import Layout
-from kit.platforms.base import BoardRow, Platform, Remaining, Status
+from kit.platforms.base import (
+    BoardRow,
+    Journal,
+    Platform,
+    Refused,
+    Remaining,
+    Setting,
+    Status,
+    Unsure,
+    Waits,
+)
+from kit.records import Emit, silent
 
-__all__ = ["PLATFORMS", "BoardRow", "Platform", "Remaining", "Status", "open_platform"]
+__all__ = [
+    "PLATFORMS",
+    "BoardRow",
+    "Journal",
+    "Platform",
+    "Refused",
+    "Remaining",
+    "Setting",
+    "Status",
+    "Unsure",
+    "Waits",
+    "open_platform",
+]
 
 PLATFORMS: dict[str, str] = {
     "local": "kit.platforms.local:Local",
+    "codabench": "kit.platforms.codabench:Codabench",
+    "kaggle": "kit.platforms.kaggle:Kaggle",
 }
 
 
-def open_platform(layout: Layout, config: Config) -> Platform:
+def open_platform(layout: Layout, config: Config, waits: Waits | None = None, emit: Emit = silent) -> Platform:
     """The configured platform; nothing is sent yet.
 
     Raises
@@ -32,5 +57,6 @@ def open_platform(layout: Layout, config: Config) -> Platform:
     if name not in PLATFORMS:
         raise ConfigError(f"competition.platform = {name!r} is not supported", f"known: {', '.join(PLATFORMS)}")
     module, attribute = PLATFORMS[name].split(":")
-    platform: Platform = getattr(importlib.import_module(module), attribute)(layout, config)
+    setting = Setting(layout, config, waits or Waits(), emit)
+    platform: Platform = getattr(importlib.import_module(module), attribute)(setting)
     return platform

@@ -1,61 +1,160 @@
-"""The surface that every platform has."""
+"""The surface that every platform has, and the words it speaks in."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
+
+from kit.config import Config
+from kit.errors import PlatformError
+from kit.layout import Layout, SubmissionPaths
+from kit.records import Emit, silent
 
 State = Literal["waiting", "scored", "failed"]
 
 
+class Refused(PlatformError):
+    """The platform did not take the submission, for certain: nothing was spent."""
+
+
+class Unsure(PlatformError):
+    """The platform was asked to take the submission and gave no clear answer: it must be asked before anything else."""
+
+
+@dataclass(frozen=True)
+class Waits:
+    """How patient the kit is; all in seconds.
+
+    Attributes
+    ----------
+    first, longest, factor : float
+        The pause between two questions starts at ``first`` and grows to ``longest``.
+    connect, read : float
+        Time-outs of one request.
+    tries : int
+        How often a harmless request is sent before the platform counts as unreachable.
+    settle : float
+        An unanswered submission that the platform still does not list after this time did not arrive.
+    sleep, clock : callable
+        `time.sleep` and `time.time`, or what a test puts in their place.
+    """
+
+    first: float = 5.0
+    longest: float = 60.0
+    factor: float = 1.5
+    connect: float = 10.0
+    read: float = 60.0
+    tries: int = 4
+    settle: float = 900.0
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.time
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a platform is opened with."""
+
+    layout: Layout
+    config: Config
+    waits: Waits = field(default_factory=Waits)
+    emit: Emit = silent
+
+
 @dataclass(frozen=True)
 class Remaining:
-    """Submissions left: ``today`` of ``per_day``; None = no limit."""
+    """Submissions left: ``today`` of ``per_day``, and ``total`` of ``per_person``; None = no limit, or not known.
 
-    today: int | None
-    per_day: int | None
+    ``resets`` is when the day's count starts again.
+    """
+
+    today: int | None = None
+    per_day: int | None = None
+    total: int | None = None
+    per_person: int | None = None
+    resets: datetime | None = None
+
+    @property
+    def now(self) -> int | None:
+        """How many can be sent at this moment."""
+        known = [value for value in (self.today, self.total) if value is not None]
+        return min(known) if known else None
 
 
 @dataclass(frozen=True)
 class Status:
-    """Where a submission stands; ``score`` once it is scored, ``message`` where it failed."""
+    """Where a submission stands; ``score`` once it is scored, ``message`` where it failed or what it waits for.
+
+    ``scores`` holds every column by name, where the platform gives more than one.
+    """
 
     state: State
     score: float | None = None
     message: str = ""
+    private: float | None = None
+    scores: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class BoardRow:
-    """One line of a leaderboard, best first."""
+    """One line of a leaderboard, best first; ``remote`` is the submission's id where the platform tells it."""
 
     rank: int
     name: str
     score: float
     mine: bool
+    remote: str = ""
+
+
+class Journal(Protocol):
+    """Where a platform notes what it is about to do; a note is on the disk before the next request leaves."""
+
+    def note(self, step: str, **facts: Any) -> None:
+        """Write down a step of the submission under way."""
+
+    def recall(self, step: str) -> dict[str, Any] | None:
+        """What an earlier attempt at the same submission noted for a step."""
 
 
 class Platform(Protocol):
     """What `kit submit` and `kit lb` need of a platform; failures are `PlatformError`."""
 
-    def check(self, bundle: Path) -> None:
-        """Raise where the platform would refuse the file; nothing is spent."""
+    private_scores: bool
+    """Whether a private score appears some time after the public one."""
+
+    def file(self, paths: SubmissionPaths) -> Path:
+        """The file of a candidate that goes to this platform."""
+
+    def check(self, file: Path) -> list[str]:
+        """Raise where the platform would refuse the file; nothing is spent. Returns what is worth a warning."""
 
     def remaining(self) -> Remaining:
-        """Submissions left today."""
+        """Submissions left."""
 
-    def submit(self, bundle: Path, tag: str) -> str:
-        """Send the file and return the platform's own id; ``tag`` finds it again after a crash."""
+    def submit(self, file: Path, tag: str, journal: Journal) -> str:
+        """Send the file once and return the platform's own id.
 
-    def find(self, tag: str) -> str | None:
-        """The platform's id of an earlier submission with this tag."""
+        The step that spends a submission is noted as `request` before it leaves. `Refused` means that nothing was
+        spent, `Unsure` that it may have been; any other `PlatformError` comes before that step.
+        """
+
+    def find(self, digest: str) -> list[tuple[str, str]]:
+        """Id and tag of our submissions there whose tag ends with these eight hexadecimal digits, newest first."""
 
     def status(self, remote: str) -> Status:
         """Where a submission stands."""
 
     def logs(self, remote: str) -> str:
-        """What the platform printed while it ran the submission."""
+        """What the platform printed while it ran the submission: the part that explains a failure."""
 
     def leaderboard(self) -> list[BoardRow]:
         """The public board, best first."""
+
+    def manual(self) -> bool:
+        """Whether a scored submission stays off the board until its owner puts it there."""
+
+    def publish(self, remote: str) -> str:
+        """Put a scored submission on a board that is filled by hand; returns what happened."""

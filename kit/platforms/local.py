@@ -11,12 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from kit import score
-from kit.config import Config
 from kit.data import load_images, load_index
 from kit.errors import BundleError, ConfigError, PlatformError
 from kit.files import lock, read_json, write_json
-from kit.layout import Layout
-from kit.platforms.base import BoardRow, Remaining, Status
+from kit.layout import SubmissionPaths
+from kit.platforms.base import BoardRow, Journal, Remaining, Setting, Status
 from kit.records import ImageArray
 from kit.sandbox import BundleRun, run_bundle
 from kit.sources import RawSet, open_source
@@ -27,47 +26,81 @@ THUMBNAIL = 8
 class Local:
     """A platform on this machine; ``data/local-platform`` is what another host would keep for itself."""
 
-    def __init__(self, layout: Layout, config: Config) -> None:
-        self._layout = layout
-        self._config = config
-        self._folder = layout.local_platform
+    private_scores = False
 
-    def check(self, bundle: Path) -> None:
+    def __init__(self, setting: Setting) -> None:
+        self._layout = setting.layout
+        self._config = setting.config
+        self._folder = setting.layout.local_platform
+
+    def file(self, paths: SubmissionPaths) -> Path:
+        """The bundle."""
+        return paths.bundle
+
+    def check(self, file: Path) -> list[str]:
+        """Raise where there is nothing to score on, or no bundle."""
         if not self._config.data.truth:
             raise ConfigError(
                 "the local platform has nothing to score on: data.truth is not set",
                 '[data] truth = "path/to/hidden.npz"',
             )
-        if not bundle.is_file():
-            raise PlatformError(f"no such bundle: {bundle}", "kit bundle")
+        if not file.is_file():
+            raise PlatformError(f"no such bundle: {file}", "kit bundle")
+        return []
 
     def remaining(self) -> Remaining:
-        return Remaining(None, None)
+        """There is no limit."""
+        return Remaining()
 
-    def find(self, tag: str) -> str | None:
-        return tag if self._record(tag).exists() else None
+    def find(self, digest: str) -> list[tuple[str, str]]:
+        """Submissions by the end of their tag, newest first."""
+        tags = sorted((path.stem for path in self._records() if path.stem.endswith(f"-{digest}")), reverse=True)
+        return [(tag, tag) for tag in tags]
 
-    def submit(self, bundle: Path, tag: str) -> str:
-        self.check(bundle)
+    def submit(self, file: Path, tag: str, journal: Journal) -> str:
+        """Run and score the bundle at once; the record is the submission.
+
+        Not noted as `request`: sending the same tag twice is the same submission, so there is never a doubt.
+        """
+        self.check(file)
         with lock(self._folder / ".lock", "the local platform"):
             if not self._record(tag).exists():
-                write_json(self._record(tag), self._score(bundle, tag))
+                write_json(self._record(tag), self._score(file, tag))
         return tag
 
+    def manual(self) -> bool:
+        """The board fills itself."""
+        return False
+
+    def publish(self, remote: str) -> str:
+        """Nothing to do."""
+        return "this board fills itself"
+
     def status(self, remote: str) -> Status:
+        """Scored or failed; nothing waits here."""
         record = self._read(remote)
         return Status(record["state"], record.get("score"), record.get("message", ""))
 
     def logs(self, remote: str) -> str:
+        """What the bundle said when it failed."""
         return str(self._read(remote).get("message", ""))
 
     def leaderboard(self) -> list[BoardRow]:
-        mine = [read_json(path) for path in sorted((self._folder / "submissions").glob("*.json"))]
+        """Our submissions among baselines that need no network; empty where there is nothing to score on."""
+        if not self._config.data.truth or not self._layout.data_manifest.exists():
+            return []
+        mine = [read_json(path) for path in self._records()]
         lines = [(record["score"], record["tag"], True) for record in mine if record["state"] == "scored"]
         lines += [(value, name, False) for name, value in self._baselines().items()]
         sign = -1 if score.lookup(self._config.competition.metric).greater_is_better else 1
         lines.sort(key=lambda line: (sign * line[0], line[1]))
-        return [BoardRow(rank, name, value, own) for rank, (value, name, own) in enumerate(lines, start=1)]
+        return [
+            BoardRow(rank, name, value, own, name if own else "")
+            for rank, (value, name, own) in enumerate(lines, start=1)
+        ]
+
+    def _records(self) -> list[Path]:
+        return sorted((self._folder / "submissions").glob("*.json"))
 
     def _record(self, tag: str) -> Path:
         return self._folder / "submissions" / f"{tag}.json"
@@ -102,10 +135,10 @@ class Local:
         key = [index.sha256, truth.fingerprint, self._config.competition.metric]
         if path.exists() and read_json(path)["key"] == key:
             return dict(read_json(path)["scores"])
-        images = truth.all_images()
+        images, ours = truth.all_images(), np.asarray(load_images(self._layout)[: len(index.ids)])
         scores = {
             name: score.score(self._config.competition.metric, truth.labels, proba)
-            for name, proba in _baseline_predictions(np.asarray(load_images(self._layout)), index.labels, images)
+            for name, proba in _baseline_predictions(ours, index.labels, images)
         }
         write_json(path, {"key": key, "scores": scores})
         return scores

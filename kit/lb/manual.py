@@ -1,0 +1,39 @@
+"""``kit lb --add-score``: a score that a person read off a platform without an interface."""
+
+from __future__ import annotations
+
+import secrets
+
+from kit.config import Config
+from kit.errors import StageError
+from kit.files import sha256_file
+from kit.layout import Layout, SubmissionPaths
+from kit.ledger import add_event, load_submissions, target_of
+
+
+def add_score(layout: Layout, config: Config, score: float, of: str = "") -> SubmissionPaths:
+    """Write a score to the ledger, for the newest candidate or the one whose name contains ``of``.
+
+    Raises
+    ------
+    StageError
+        Where no candidate, or more than one, is meant.
+    """
+    paths = _meant(layout, of)
+    intent = secrets.token_hex(8)
+    digest = sha256_file(paths.bundle) if paths.bundle.exists() else ""
+    facts = {"tag": paths.root.name, "sha256": digest, "target": vars(target_of(config)), "by_hand": True}
+    add_event(paths, "intent", intent=intent, **facts)
+    add_event(paths, "answer", intent=intent, remote="")
+    add_event(paths, "score", intent=intent, score=score)
+    return paths
+
+
+def _meant(layout: Layout, of: str) -> SubmissionPaths:
+    found = [submission.paths for submission in load_submissions(layout) if of in submission.name]
+    if not found:
+        raise StageError(f"no candidate is called {of!r}" if of else "there is no candidate yet", "kit ensemble")
+    if of and len(found) > 1:
+        names = ", ".join(paths.root.name for paths in found[:5])
+        raise StageError(f"{len(found)} candidates are called {of!r}: {names}", f"--of {found[-1].root.name}")
+    return found[-1]

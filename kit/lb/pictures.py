@@ -1,0 +1,95 @@
+"""Two pictures: cross-validation against score, and our rank over time."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from kit.config import Config
+from kit.files import is_fresh, sha256_json, write_atomic, write_json
+from kit.layout import Layout
+from kit.plots import to_png
+
+VERSION = 1
+OURS, GREY = "#1f5fa8", "#8a8f98"
+
+
+def draw(layout: Layout, config: Config, report: dict[str, Any]) -> list[Path]:
+    """Write the pictures that there are numbers for, unless they are drawn already; returns their paths."""
+    scored = [line for line in report["submissions"] if line["score"] is not None]
+    ranks = report["ranks"]
+    makers = {"cv-score.png": (len(scored) > 0, lambda: cv_against_score(scored, report["metric"]))}
+    makers["rank.png"] = (len(ranks) > 1, lambda: rank_over_time(ranks, config.competition.name))
+    paths = [layout.pictures / name for name, (wanted, _) in makers.items() if wanted]
+    marks = [(line["tag"], line["cv"], line["score"]) for line in scored]
+    key = sha256_json({"version": VERSION, "marks": marks, "ranks": ranks, "metric": report["metric"]})
+    manifest = layout.pictures / "manifest.json"
+    if not paths or is_fresh(manifest, key, paths):
+        return paths
+    for path in paths:
+        write_atomic(path, makers[path.name][1]())
+    write_json(manifest, {"key": key})
+    return paths
+
+
+def cv_against_score(lines: list[dict[str, Any]], metric: str) -> bytes:
+    """PNG: a point per submission with its CV interval, and the line on which both numbers agree."""
+
+    def fill(figure: Any) -> None:
+        axes = figure.add_subplot()
+        cv, score = [line["cv"] for line in lines], [line["score"] for line in lines]
+        low = min(*cv, *score, *(line["low"] for line in lines))
+        high = max(*cv, *score, *(line["high"] for line in lines))
+        margin = 0.08 * (high - low) or 0.01
+        ends = (low - margin, high + margin)
+        axes.plot(ends, ends, color=GREY, linewidth=1, linestyle="--", zorder=1)
+        axes.text(ends[1], ends[1], "score = CV ", color=GREY, fontsize=8, ha="right", va="bottom", rotation=0)
+        errors = [
+            [line["cv"] - line["low"] for line in lines],
+            [line["high"] - line["cv"] for line in lines],
+        ]
+        axes.errorbar(cv, score, xerr=errors, fmt="o", color=OURS, ecolor="#a9c4e4", elinewidth=1.5, zorder=2)
+        axes.annotate(
+            f"newest {score[-1]:.4f}", (cv[-1], score[-1]), xytext=(6, -12), textcoords="offset points", fontsize=8
+        )
+        axes.set_xlim(ends)
+        axes.set_ylim(ends)
+        axes.set_aspect("equal")
+        axes.set_xlabel(f"{metric}, cross-validation (95 % interval)")
+        axes.set_ylabel(f"{metric}, public score")
+        axes.set_title("Cross-validation against score", fontsize=10, loc="left")
+        _plain(axes)
+
+    return to_png(fill, 5.0, 5.0)
+
+
+def rank_over_time(ranks: list[dict[str, Any]], name: str) -> bytes:
+    """PNG: our best rank at every snapshot, first place at the top."""
+
+    def fill(figure: Any) -> None:
+        from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+        axes = figure.add_subplot()
+        times = [datetime.fromisoformat(entry["time"]) for entry in ranks]
+        places = [entry["rank"] for entry in ranks]
+        axes.step(times, places, where="post", color=OURS, linewidth=1.8)
+        axes.plot(times[-1], places[-1], "o", color=OURS)
+        label = f"{places[-1]} of {ranks[-1]['lines']}"
+        axes.annotate(label, (times[-1], places[-1]), xytext=(-6, 8), textcoords="offset points", ha="right")
+        axes.set_ylim(max(places) + max(1.0, 0.08 * max(places)), min(0.5, min(places) - 1))
+        axes.yaxis.get_major_locator().set_params(integer=True)
+        locator = AutoDateLocator(maxticks=7)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        axes.set_ylabel("rank")
+        axes.set_title(f"{name}: rank over time (UTC)", fontsize=10, loc="left")
+        _plain(axes)
+
+    return to_png(fill, 7.0, 3.2)
+
+
+def _plain(axes: Any) -> None:
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(labelsize=8)

@@ -1,0 +1,192 @@
+"""The report as tables that fit the terminal, and a few sentences."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from kit.records import Emit, Event
+
+SHOWN = 20
+GUTTER = 2
+
+Column = tuple[str, list[str]]
+
+
+def show(report: dict[str, Any], emit: Emit, width: int = 80) -> None:
+    """Board, submissions, and what to make of them; numbers are text here, so that columns can be measured."""
+    if report["problem"]:
+        emit(Event("warn", f"the platform was not asked: {report['problem']}"))
+    if report["board"] is not None:
+        _show_board(report, emit, width)
+    lines = report["submissions"][-SHOWN:]
+    if lines:
+        hidden = len(report["submissions"]) - len(lines)
+        title = f"submissions ({hidden} older ones: --json)" if hidden else "submissions"
+        for header, rows in pack(_columns(lines), width):
+            emit(Event("table", title, {"header": header, "rows": rows}))
+            title = ""
+    for line in report["submissions"][-1:]:
+        if line["state"] == "failed":
+            emit(Event("warn", f"{short(line['name'])} failed: {line['message']}"))
+    for text in sentences(report):
+        emit(Event("say", text))
+
+
+def pack(columns: Sequence[Column], width: int) -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
+    """Columns dealt out to as many tables as the width needs; each begins with the first column.
+
+    Columns without a single value are left out.
+    """
+    first, *rest = columns
+    tables, current, used = [], [first], _width(first)
+    for column in rest:
+        if not any(column[1]):
+            continue
+        if used + GUTTER + _width(column) > width and len(current) > 1:
+            tables.append(current)
+            current, used = [first], _width(first)
+        current.append(column)
+        used += GUTTER + _width(column)
+    tables.append(current)
+    return [_table(table) for table in tables]
+
+
+def _table(columns: Sequence[Column]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    return tuple(name for name, _ in columns), list(zip(*(cells for _, cells in columns), strict=True))
+
+
+def _width(column: Column) -> int:
+    return max(len(column[0]), *(len(cell) for cell in column[1]))
+
+
+def _columns(lines: Sequence[dict[str, Any]]) -> list[Column]:
+    return [
+        ("submission", [short(line["name"]) for line in lines]),
+        ("CV", [number(line["cv"]) for line in lines]),
+        ("public", [number(line["score"]) or line["state"] for line in lines]),
+        ("gap", [signed(line["gap"]) for line in lines]),
+        ("private", [number(line["private"]) for line in lines]),
+        ("forecast", [number(line["forecast"]) for line in lines]),
+        ("rank", [_rank(line) for line in lines]),
+        ("age", [ago(line["age"]) for line in lines]),
+        ("CV 95 %", [f"{line['low']:.4f}-{line['high']:.4f}" for line in lines]),
+        ("forecast 95 %", [f"{line['forecast_low']:.4f}-{line['forecast_high']:.4f}" for line in lines]),
+        ("who", [line["who"][:12] for line in lines]),
+        ("commit", [line["commit"] for line in lines]),
+    ]
+
+
+def _show_board(report: dict[str, Any], emit: Emit, width: int) -> None:
+    board = report["board"]
+    room = max(width - 20, 12)
+    rows: list[tuple[str, str, str]] = []
+    before = 0
+    for row in board["rows"]:
+        if row["rank"] > before + 1:
+            rows.append(("...", "", ""))
+        before = row["rank"]
+        name = f"{'>' if row['mine'] else ' '} {row['name']}"
+        cut = name if len(name) <= room else name[: room - 1] + "…"
+        rows.append((str(row["rank"]), cut, number(row["score"])))
+    title = f"{report['competition']}: {board['lines']} lines, {_as_of(board)}"
+    emit(Event("table", title, {"header": ("rank", "  name", report["metric"]), "rows": rows}))
+
+
+def sentences(report: dict[str, Any]) -> list[str]:
+    """What to make of the numbers."""
+    board = report["board"]
+    texts = [*_place(board)] if board else ["no snapshot of the leaderboard yet"]
+    if report["noise"]:
+        noise = report["noise"]
+        texts.append(
+            f"on {noise['test_size']} images a difference below {noise['difference']:.4f} is noise "
+            "(two equal submissions, 95 %, an upper bound)"
+        )
+    elif report["submissions"]:
+        texts.append("how much of a difference is noise: set competition.test_size")
+    if report["agreement"]:
+        agreement = report["agreement"]
+        texts.append(f"CV and score rank {agreement['alike']} of {agreement['pairs']} pairs of submissions alike")
+    if report["finals"]:
+        names = ", ".join(f"{short(final['name'])} ({number(final['estimate'])})" for final in report["finals"])
+        texts.append(f"finals to select, by CV and score together: {names}")
+    texts.append(_left(report["remaining"]))
+    return [text for text in texts if text]
+
+
+def _place(board: dict[str, Any]) -> list[str]:
+    if board["rank"] is None:
+        return ["we are not on the board"]
+    texts = [f"rank {board['rank']} of {board['lines']}{_movement(board['moved'])}"]
+    if board["ahead"]:
+        ahead = board["ahead"]
+        texts.append(f"{ahead['distance']:.4f} behind rank {ahead['rank']} ({ahead['name']})")
+    if board["zones"]:
+        zones = ", ".join(f"{name} to rank {last}" for name, last in board["zones"].items())
+        texts.append(f"medal zone: {board['medal'] or 'none'} ({zones})")
+    return texts
+
+
+def _left(remaining: dict[str, Any]) -> str:
+    if remaining["today"] is None and remaining["total"] is None:
+        return ""
+    parts = []
+    if remaining["today"] is not None:
+        parts.append(f"{remaining['today']} of {remaining['per_day']} today")
+    if remaining["total"] is not None:
+        parts.append(f"{remaining['total']} of {remaining['per_person']} in all")
+    text = f"submissions left: {', '.join(parts)}"
+    if remaining["resets"]:
+        text += f"; the day ends at midnight UTC, {datetime.fromisoformat(remaining['resets']).astimezone():%H:%M} here"
+    return text
+
+
+def _movement(places: int | None) -> str:
+    return f", {'up' if places > 0 else 'down'} {abs(places)}" if places else ""
+
+
+def _rank(line: dict[str, Any]) -> str:
+    if line["rank"] is None:
+        return ""
+    return f"{line['rank']} ({line['moved']:+d})" if line["moved"] else str(line["rank"])
+
+
+def _as_of(board: dict[str, Any]) -> str:
+    return f"{ago(board['age'])} old" if board["age"] >= 60 else "now"
+
+
+def short(name: str) -> str:
+    """The hash at the end of a candidate's name: enough to tell it from the others."""
+    return name.rpartition("-")[2]
+
+
+def number(value: float | None) -> str:
+    """Four decimals; empty for what is not known."""
+    return "" if value is None else f"{value:.4f}"
+
+
+def signed(value: float | None) -> str:
+    """Four decimals with a sign; empty for what is not known."""
+    return "" if value is None else f"{value:+.4f}"
+
+
+def ago(seconds: float) -> str:
+    """A time span in its largest unit."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{max(int(seconds), 0)} s"
+
+
+def csv_lines(report: dict[str, Any]) -> list[str]:
+    """The submissions as comma-separated lines, a header first."""
+    text = io.StringIO()
+    names = [name for name in (report["submissions"] or [{}])[0] if name != "message"]
+    writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(report["submissions"])
+    return text.getvalue().splitlines()

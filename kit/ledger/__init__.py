@@ -1,0 +1,22 @@
+"""What was submitted and what came of it: one small immutable file per fact, so that clones merge without conflict."""
+
+from kit.ledger.attempts import Attempt, Target, attempts, target_of
+from kit.ledger.events import Submission, add_event, latest, load_submission, load_submissions, ready
+from kit.ledger.snapshots import Snapshot, add_snapshot, history, latest_snapshot
+
+__all__ = [
+    "Attempt",
+    "Snapshot",
+    "Submission",
+    "Target",
+    "add_event",
+    "add_snapshot",
+    "attempts",
+    "history",
+    "latest",
+    "latest_snapshot",
+    "load_submission",
+    "load_submissions",
+    "ready",
+    "target_of",
+]

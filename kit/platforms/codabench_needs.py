@@ -1,0 +1,112 @@
+"""What a Codabench competition asks and offers against what we bring: dates, questions, zip, image, time limit."""
+
+from __future__ import annotations
+
+import zipfile
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from kit.errors import ConfigError, PlatformError
+from kit.files import read_json
+from kit.platforms.base import Refused
+
+# TensorFlow in the usual images (tags of codalab/codalab-legacy and its successors): None = there is none.
+IMAGES: dict[str, str | None] = {"gpu310": "2.16", "py39": "2.9", "py312": None}
+# The bundle's own networks are built with Keras 3.
+NEEDED = "2.16"
+PUBLIC_QUEUE_SECONDS = 600
+
+
+def inspect_zip(file: Path) -> None:
+    """Raise `PlatformError` where the file is no zip with ``model.py`` at its root.
+
+    Codabench holds a worker for three minutes before it says so itself.
+    """
+    if not file.is_file():
+        raise PlatformError(f"no such bundle: {file}", "kit bundle")
+    if not zipfile.is_zipfile(file):
+        raise PlatformError(f"{file} is not a zip", "kit bundle --force")
+    with zipfile.ZipFile(file) as archive:
+        names = archive.namelist()
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise PlatformError(f"{damaged} in {file} is damaged", "kit bundle --force")
+    if "model.py" not in names:
+        raise PlatformError(f"{file} has no model.py at its root", "kit bundle --force")
+
+
+def check_participation(detail: dict[str, Any], url: str) -> None:
+    """Raise `Refused` unless the organisers let us in."""
+    status = detail.get("participant_status")
+    if status != "approved":
+        raise Refused(
+            f"your part in competition {detail['id']} is: {status or 'not registered'}",
+            f"register at {url}/competitions/{detail['id']}/",
+        )
+
+
+def check_dates(phase: dict[str, Any]) -> None:
+    """Raise `Refused` outside the phase's dates: an older site takes and scores what is sent then, for nothing."""
+    if phase["status"] != "Current":
+        raise Refused(
+            f"phase `{phase['name']}` is not open: it runs from {_local(phase.get('start'))} "
+            f"to {_local(phase.get('end'))}",
+            "set competition.phase, or leave it empty for the current one",
+        )
+
+
+def check_fact_sheet(detail: dict[str, Any], answers: dict[str, str]) -> None:
+    """Raise `ConfigError` where the competition asks what the configuration does not answer."""
+    sheet = detail.get("fact_sheet") or {}
+    required = [key for key, question in sheet.items() if str(question.get("is_required")).lower() == "true"]
+    missing = [key for key in required if key not in answers]
+    if missing:
+        raise ConfigError(
+            f"the competition asks for {', '.join(missing)} with every submission",
+            f'[competition] fact_sheet = {{ {missing[0]} = "..." }}',
+        )
+
+
+def _local(date: str | None) -> str:
+    return f"{datetime.fromisoformat(date).astimezone():%d %B %Y %H:%M}" if date else "an open end"
+
+
+def image_notes(image: str, file: Path) -> list[str]:
+    """Warnings about the competition's container image; `Refused` where the bundle cannot run in it."""
+    tag = image.rpartition(":")[2]
+    if not _needs_tensorflow(file):
+        return []
+    if tag not in IMAGES:
+        return [f"the competition runs `{image}`: the kit does not know its TensorFlow"] if image else []
+    offered = IMAGES[tag]
+    if offered is None:
+        raise Refused(f"the competition runs `{image}`, which has no TensorFlow, and the bundle needs it")
+    if tuple(map(int, offered.split("."))) < tuple(map(int, NEEDED.split("."))):
+        return [
+            f"the competition runs `{image}` with TensorFlow {offered}; the bundle was proven with {NEEDED} or newer"
+        ]
+    return []
+
+
+def time_notes(limit: int | None, proof: Path, test_size: int) -> list[str]:
+    """A warning where the time that the proof took says that the limit is near."""
+    if not limit or not proof.exists():
+        return []
+    record = read_json(proof)
+    if not record.get("images") or "predict_seconds" not in record:
+        return []
+    allowed = min(limit, PUBLIC_QUEUE_SECONDS)
+    rate = record["predict_seconds"] / record["images"]
+    if not test_size:
+        fits = int((allowed - record.get("load_seconds", 0)) / max(rate, 1e-9))
+        return [f"the time limit is {allowed} s: at this machine's speed enough for {fits} images"]
+    expected = record.get("load_seconds", 0) + rate * test_size
+    if expected < allowed / 2:
+        return []
+    return [f"the time limit is {allowed} s; {test_size} images take {expected:.0f} s on this machine"]
+
+
+def _needs_tensorflow(file: Path) -> bool:
+    with zipfile.ZipFile(file) as archive:
+        return "bundle.json" in archive.namelist()

@@ -1,0 +1,147 @@
+"""Who we are on a platform: from the environment or the platform's own files, never from the project.
+
+The only file that is written is Codabench's token, readable by its owner alone, outside the project.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from kit.errors import PlatformError
+from kit.records import Emit, Event
+
+KAGGLE_NOTEBOOK_TOKEN = "KAGGLE_API_V1_TOKEN"
+
+
+@dataclass(frozen=True)
+class Login:
+    """User name and password, only ever used to obtain a token."""
+
+    username: str
+    password: str
+
+    def __repr__(self) -> str:
+        return f"Login({self.username!r}, ***)"
+
+
+def codabench_token(url: str, emit: Emit) -> str:
+    """The token for a site: of ``CODABENCH_TOKEN`` or of an earlier login; empty where there is none."""
+    from_environment = os.environ.get("CODABENCH_TOKEN", "").strip()
+    return from_environment or _read_secret(token_file(url), emit)
+
+
+def codabench_login() -> Login:
+    """``CODABENCH_USERNAME`` and ``CODABENCH_PASSWORD``.
+
+    Raises
+    ------
+    PlatformError
+        Where one of them is not set.
+    """
+    username, password = os.environ.get("CODABENCH_USERNAME", ""), os.environ.get("CODABENCH_PASSWORD", "")
+    if not username or not password:
+        raise PlatformError(
+            "no credentials for Codabench: neither CODABENCH_TOKEN nor a stored token",
+            "export CODABENCH_USERNAME=... CODABENCH_PASSWORD=...   # once; the token is kept, the password is not",
+        )
+    return Login(username, password)
+
+
+def token_file(url: str) -> Path:
+    """Where the token of a site is kept."""
+    parts = urlsplit(url)
+    host = parts.hostname or "codabench"
+    return _config_home() / "kit" / f"{host}{f'-{parts.port}' if parts.port else ''}.token"
+
+
+def store_token(url: str, token: str) -> Path:
+    """Keep a token for the next command, readable by its owner alone from the first moment on."""
+    path = token_file(url)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Not `write_atomic`, whose files are for everybody; mkstemp's are for their owner.
+    descriptor, name = tempfile.mkstemp(prefix=".token-", dir=path.parent)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(token + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    Path(name).replace(path)
+    return path
+
+
+def kaggle_folder() -> Path:
+    """The folder of ``kaggle.json``, chosen as the official package chooses it."""
+    named = os.environ.get("KAGGLE_CONFIG_DIR")
+    if named:
+        return Path(named)
+    home = Path.home() / ".kaggle"
+    return home if home.exists() else _config_home() / "kaggle"
+
+
+def require_kaggle(emit: Emit) -> None:
+    """Look for Kaggle's credentials in its usual places, without a request.
+
+    Raises
+    ------
+    PlatformError
+        Where there are none.
+    """
+    named = ("KAGGLE_API_TOKEN", KAGGLE_NOTEBOOK_TOKEN)
+    in_environment = any(os.environ.get(name) for name in named) or (
+        os.environ.get("KAGGLE_USERNAME") and os.environ.get("KAGGLE_KEY")
+    )
+    home = Path.home() / ".kaggle"
+    places = [home / "access_token", home / "access_token.txt", kaggle_folder() / "kaggle.json"]
+    found = [path for path in [*places, home / "credentials.json"] if path.is_file()]
+    for path in found:
+        _warn_if_open(path, emit)
+    if not in_environment and not found:
+        raise PlatformError(
+            "no credentials for Kaggle: neither KAGGLE_API_TOKEN nor KAGGLE_USERNAME and KAGGLE_KEY are set, "
+            f"and there is no {places[0]} and no {places[-1]}",
+            "make a token on kaggle.com under Settings > API, then: export KAGGLE_API_TOKEN=...",
+        )
+
+
+def kaggle_secrets() -> list[str]:
+    """Every secret of Kaggle that this process can see, to keep them out of messages."""
+    names = ("KAGGLE_API_TOKEN", "KAGGLE_KEY")
+    secrets = [os.environ[name] for name in names if os.environ.get(name)]
+    home = Path.home() / ".kaggle"
+    for path in (home / "access_token", home / "access_token.txt"):
+        if path.is_file():
+            secrets.append(path.read_text(encoding="utf-8").strip())
+    for path in (kaggle_folder() / "kaggle.json", home / "credentials.json"):
+        if path.is_file():
+            secrets += _values(path)
+    return [secret for secret in secrets if len(secret) >= 8]
+
+
+def _values(path: Path) -> list[str]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return []
+    return [str(value) for key, value in content.items() if key != "username" and isinstance(value, str)]
+
+
+def _config_home() -> Path:
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+
+
+def _read_secret(path: Path, emit: Emit) -> str:
+    if not path.is_file():
+        return ""
+    _warn_if_open(path, emit)
+    return path.read_text(encoding="utf-8").strip()
+
+
+def _warn_if_open(path: Path, emit: Emit) -> None:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        emit(Event("warn", f"others can read {path} (mode {mode:o}); close it: chmod 600 {path}"))

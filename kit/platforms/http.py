@@ -1,0 +1,259 @@
+"""JSON over HTTP with a token that goes to one host only, and answers that say what is certain.
+
+Harmless requests are repeated after a pause. The one that spends a submission is sent once: an answer of the 4xx
+family, or a connection that was never made, is `Refused`; everything else is `Unsure`.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import re
+from collections.abc import Callable
+from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import requests
+from requests.exceptions import ChunkedEncodingError, ConnectionError, ConnectTimeout, RequestException
+
+from kit.errors import ConfigError, PlatformError
+from kit.platforms.base import Refused, Unsure, Waits
+
+BUSY = {408, 429, 500, 502, 503, 504}
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+TEXT_LENGTH = 300
+
+
+def checked_url(url: str) -> str:
+    """``url`` without its last slash; raises `ConfigError` where a token would cross the network in clear text."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(f"competition.url = {url!r} is not a web address", 'url = "https://www.codabench.org"')
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        raise ConfigError(f"competition.url = {url!r} would send the token unencrypted", f"url = {'https' + url[4:]!r}")
+    return url.rstrip("/")
+
+
+def plain_session() -> requests.Session:
+    """A session that keeps no cookies, so that a site never asks for more than the token."""
+    session = requests.Session()
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.headers["User-Agent"] = "kit"
+    return session
+
+
+class Api:
+    """The JSON interface of one site.
+
+    Parameters
+    ----------
+    base : str
+        Address without a last slash.
+    token : str
+        Empty = none is sent.
+    waits : Waits
+    """
+
+    def __init__(self, base: str, token: str, waits: Waits) -> None:
+        self._base = base
+        self._token = token
+        self._waits = waits
+        self._session = plain_session()
+
+    def get(self, path: str, **query: Any) -> Any:
+        """JSON of a page; repeated while the site is busy or unreachable."""
+        return self._patient("GET", path, params=query)
+
+    def send(self, method: str, path: str, body: Any) -> Any:
+        """A request whose repetition does no harm."""
+        return self._patient(method, path, json=body)
+
+    def send_once(self, path: str, body: Any, key: str) -> Any:
+        """POST what must not arrive twice; raises `Refused` or `Unsure`."""
+        try:
+            answer = self._request("POST", path, json=body, headers={"Idempotency-Key": key})
+        except RequestException as error:
+            if never_left(error):
+                raise Refused(f"cannot reach {self._base}: {reason(error)}", "nothing was sent; try again") from None
+            raise Unsure(f"{self._base} gave no answer to the submission: {reason(error)}") from None
+        if answer.status_code >= 500 or answer.status_code == 408:
+            raise Unsure(f"{self._base} answered the submission with {self._describe(answer)}")
+        if not answer.ok or answer.is_redirect:
+            raise Refused(f"{self._base} refused the submission: {self._describe(answer)}", self._hint(answer))
+        try:
+            return answer.json()
+        except ValueError:
+            raise Unsure(f"{self._base} answered the submission with {self._describe(answer)}") from None
+
+    def _patient(self, method: str, path: str, **options: Any) -> Any:
+        pause = self._waits.first
+        for attempt in range(1, self._waits.tries + 1):
+            last = attempt == self._waits.tries
+            try:
+                answer = self._request(method, path, **options)
+            except RequestException as error:
+                if last:
+                    raise PlatformError(f"cannot reach {self._base}: {reason(error)}", "kit lb") from None
+                self._waits.sleep(pause)
+            else:
+                if answer.status_code not in BUSY or last:
+                    return self._json(answer)
+                self._waits.sleep(max(pause, retry_after(answer, self._waits)))
+            pause = min(pause * self._waits.factor, self._waits.longest)
+        raise AssertionError("unreachable")
+
+    def _request(self, method: str, path: str, **options: Any) -> requests.Response:
+        timeout = (self._waits.connect, self._waits.read)
+        # A callable: with none given, requests puts a password from ~/.netrc in the token's place.
+        return self._session.request(
+            method, self._base + path, auth=self._sign, timeout=timeout, allow_redirects=False, **options
+        )
+
+    def _sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._token:
+            request.headers["Authorization"] = f"Token {self._token}"
+        return request
+
+    def _json(self, answer: requests.Response) -> Any:
+        if not answer.ok or answer.is_redirect:
+            self._fail(answer)
+        try:
+            return answer.json()
+        except ValueError:
+            raise PlatformError(f"{self._base} answered with {self._describe(answer)}, not JSON") from None
+
+    def _fail(self, answer: requests.Response) -> NoReturn:
+        raise PlatformError(f"{self._base} answered {self._describe(answer)}", self._hint(answer))
+
+    def _hint(self, answer: requests.Response) -> str:
+        if answer.status_code in (401, 403):
+            return "see the credentials that were used: CODABENCH_TOKEN, or the token file named in docs/platforms.md"
+        if answer.is_redirect:
+            return f"the site moved: competition.url should be that of {answer.headers.get('Location', '')[:100]}"
+        return ""
+
+    def _describe(self, answer: requests.Response) -> str:
+        text = error_text(answer)
+        return f"{answer.status_code}: {text.replace(self._token, '***') if self._token else text}"
+
+
+def never_left(error: RequestException) -> bool:
+    """Whether a request failed before a connection was made, so that nobody can have read it."""
+    from urllib3.exceptions import MaxRetryError, NewConnectionError
+
+    if isinstance(error, ConnectTimeout):
+        return True
+    cause = error.args[0] if error.args else None
+    return (
+        isinstance(error, ConnectionError)
+        and isinstance(cause, MaxRetryError)
+        and isinstance(cause.reason, NewConnectionError)
+    )
+
+
+def reason(error: Exception) -> str:
+    """One short line about a failed request, without the address (a signed one is a secret)."""
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    if isinstance(error, ConnectionError | ChunkedEncodingError):
+        return "the connection was not made" if never_left(error) else "the connection broke"
+    return type(error).__name__
+
+
+def error_text(answer: requests.Response) -> str:
+    """What an error page says: the texts of a JSON object, or the title of an HTML page."""
+    try:
+        body = answer.json()
+    except ValueError:
+        title = re.search(r"<title>(.*?)</title>", answer.text, re.DOTALL | re.IGNORECASE)
+        text = f"HTML page {title.group(1).strip()!r}" if title else answer.text.strip() or "an empty page"
+        return text[:TEXT_LENGTH]
+    return "; ".join(_texts(body))[:TEXT_LENGTH]
+
+
+def _texts(body: Any) -> list[str]:
+    if isinstance(body, dict):
+        general = {"detail", "non_field_errors", "message", "code"}
+        return [text if key in general else f"{key}: {text}" for key, value in body.items() for text in _texts(value)]
+    if isinstance(body, list):
+        return [text for value in body for text in _texts(value)]
+    return [str(body)]
+
+
+def retry_after(answer: requests.Response, waits: Waits) -> float:
+    """Seconds that ``Retry-After`` asks for, as a number or as a date; 0 where it does not."""
+    value = answer.headers.get("Retry-After", "")
+    if value.isdigit():
+        return float(value)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - waits.clock())
+    except (TypeError, ValueError):
+        return 0.0
+
+
+class Reader:
+    """An open file that tells how much of it has been read; given to requests as a body of known length."""
+
+    def __init__(self, path: Path, tell: Callable[[int, int], None]) -> None:
+        self._file = path.open("rb")
+        self._total = path.stat().st_size
+        self._done = 0
+        self._tell = tell
+
+    def __len__(self) -> int:
+        return self._total
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes."""
+        piece = self._file.read(size)
+        self._done += len(piece)
+        self._tell(self._done, self._total)
+        return piece
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def put_file(url: str, path: Path, headers: dict[str, str], waits: Waits, tell: Callable[[int, int], None]) -> None:
+    """PUT a file to a storage host, without any credentials; the same address can be written again.
+
+    Raises
+    ------
+    PlatformError
+        Where the host refuses, or fails as often as ``waits`` allows.
+    """
+    pause = waits.first
+    for attempt in range(1, waits.tries + 1):
+        body = Reader(path, tell)
+        try:
+            answer = plain_session().put(
+                url, data=body, headers=headers, timeout=(waits.connect, waits.read), auth=_unsigned
+            )
+        except RequestException as error:
+            problem, busy = reason(error), True
+        else:
+            if answer.ok:
+                return
+            problem, busy = f"{answer.status_code}: {error_text(answer)}", answer.status_code in BUSY
+        finally:
+            body.close()
+        if not busy or attempt == waits.tries:
+            raise PlatformError(f"the storage host did not take {path.name}: {problem}", "kit submit")
+        waits.sleep(pause)
+        pause = min(pause * waits.factor, waits.longest)
+
+
+def fetch_text(url: str, waits: Waits) -> str:
+    """Text behind a signed address; a failure is told in its place, for it only explains another one."""
+    try:
+        answer = plain_session().get(url, timeout=(waits.connect, waits.read), auth=_unsigned)
+    except RequestException as error:
+        return f"(not readable: {reason(error)})"
+    return answer.text if answer.ok else f"(not readable: {answer.status_code})"
+
+
+def _unsigned(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """No credentials, not even those of ~/.netrc."""
+    return request

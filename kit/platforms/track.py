@@ -1,0 +1,64 @@
+"""Asking a platform and writing down what it says: what `kit submit` and `kit lb` have in common."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from kit.layout import Layout
+from kit.ledger import Attempt, Snapshot, Target, add_event, add_snapshot
+from kit.platforms.base import Platform, Status, Waits
+
+
+def resolve(platform: Platform, attempt: Attempt, waits: Waits) -> str | None:
+    """The platform's id of a submission that was sent without an answer, if it arrived.
+
+    Not listed is believed only after ``waits.settle``: until then the request may still be on its way. Then the
+    attempt is noted as lost.
+
+    Raises
+    ------
+    PlatformError
+        Where the platform cannot be asked.
+    """
+    found = [remote for remote, tag in platform.find(attempt.sha256[:8]) if tag == attempt.tag]
+    if found:
+        add_event(attempt.submission.paths, "answer", intent=attempt.intent, remote=found[-1], found=True)
+        return found[-1]
+    if age(attempt, waits) >= waits.settle:
+        add_event(attempt.submission.paths, "lost", intent=attempt.intent)
+    return None
+
+
+def age(attempt: Attempt, waits: Waits) -> float:
+    """Seconds since the request of an attempt left."""
+    sent = attempt.facts.get("request", attempt.facts["intent"])["time"]
+    return waits.clock() - datetime.fromisoformat(sent).timestamp()
+
+
+def refresh(platform: Platform, attempt: Attempt) -> Status:
+    """Ask for the state of a submission; a score or a failure that is news goes to the ledger."""
+    status = platform.status(attempt.remote)
+    facts = {"intent": attempt.intent, "remote": attempt.remote}
+    if status.state == "failed" and attempt.state != "failed":
+        message = "\n".join(part for part in (status.message, platform.logs(attempt.remote)) if part)
+        add_event(attempt.submission.paths, "failure", **facts, message=message)
+        return Status("failed", message=message)
+    if status.state == "scored" and (status.score, status.private) != (attempt.score, attempt.private):
+        more = {"private": status.private, "scores": status.scores}
+        add_event(
+            attempt.submission.paths, "score", **facts, score=status.score, **{k: v for k, v in more.items() if v}
+        )
+    return status
+
+
+def take_snapshot(platform: Platform, layout: Layout, target: Target, remotes: set[str]) -> Snapshot:
+    """Fetch the board and keep it; a line is ours by what the platform says or by the id of one of our submissions.
+
+    Raises
+    ------
+    PlatformError
+        Where the platform cannot be asked, or shows no board to us.
+    """
+    rows = [replace(row, mine=row.mine or row.remote in remotes) for row in platform.leaderboard()]
+    return add_snapshot(layout, target, rows)

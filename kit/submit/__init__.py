@@ -1,0 +1,163 @@
+"""``kit submit``: spend a submission once, when it will count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kit.config import Config
+from kit.errors import PlatformError, StageError
+from kit.files import read_json, sha256_file
+from kit.layout import Layout, SubmissionPaths
+from kit.ledger import Attempt, target_of
+from kit.platforms import Platform, Remaining, Waits, open_platform
+from kit.platforms.track import refresh
+from kit.records import Emit, Event
+from kit.submit.outcome import tell_outcome
+from kit.submit.send import Order, deliver, look
+
+# Questions in a row that may fail before waiting is given up; the submission is safe and `kit lb` picks it up.
+MISSED = 5
+
+Confirm = Callable[[str], bool]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How to submit.
+
+    Attributes
+    ----------
+    dry_run : bool
+        Check everything, send nothing.
+    again : bool
+        Send a file that was sent before; it counts again.
+    wait : bool
+        Stay until there is a score; `kit lb` picks it up otherwise.
+    publish : bool
+        Put the scored submission on a board that is filled by hand.
+    confirm : callable, optional
+        Asked with what will be spent; False sends nothing.
+    """
+
+    dry_run: bool = False
+    again: bool = False
+    wait: bool = True
+    publish: bool = False
+    confirm: Confirm | None = None
+
+
+def submit(
+    layout: Layout,
+    config: Config,
+    paths: SubmissionPaths,
+    emit: Emit,
+    choice: Choice = Choice(),
+    waits: Waits | None = None,
+) -> None:
+    """Send a proven candidate to the platform, once, and wait for its score.
+
+    Raises
+    ------
+    StageError
+        Where the bundle has no proof, is not the file that was proven, or was submitted before.
+    PlatformError
+        Where the platform refuses, fails or does not answer.
+    """
+    patience = waits or Waits()
+    platform = open_platform(layout, config, patience, emit)
+    _check_proven(paths)
+    file = platform.file(paths)
+    order = Order(layout, paths, file, sha256_file(file), target_of(config), choice.again)
+    attempt = look(platform, order, patience)
+    if attempt is None:
+        if not _agreed(platform, order, config, emit, choice):
+            return
+        attempt = deliver(platform, order, patience, emit)
+    else:
+        emit(Event("warn", f"sent already as {describe(attempt)}; nothing more is spent"))
+    if not choice.wait:
+        emit(Event("say", f"submitted as {attempt.remote}; its score: kit lb"))
+        return
+    _wait(platform, attempt, patience, emit)
+    _finish(platform, config, attempt, choice.publish, emit)
+    tell_outcome(layout, config, platform, attempt.intent, emit)
+
+
+def describe(attempt: Attempt) -> str:
+    """An attempt in a few words: id, candidate, time, who."""
+    who = f" by {attempt.who}" if attempt.who else ""
+    return f"submission {attempt.remote or '?'} ({attempt.submission.name}, {attempt.time[:16]} UTC{who})"
+
+
+def _check_proven(paths: SubmissionPaths) -> None:
+    if not paths.proof.exists():
+        raise StageError(f"{paths.root.name} has no proven bundle", "kit bundle")
+    if sha256_file(paths.bundle) != read_json(paths.proof)["sha256"]:
+        raise StageError(f"{paths.bundle} is not the file that was proven", "kit bundle --force")
+
+
+def _agreed(platform: Platform, order: Order, config: Config, emit: Emit, choice: Choice) -> bool:
+    """Check, say what will be spent, and ask."""
+    for note in platform.check(order.file):
+        emit(Event("warn", note))
+    plan = f"{order.file.name} ({order.digest[:8]}) to {config.competition.platform}{_cost(platform.remaining())}"
+    if choice.dry_run:
+        emit(Event("say", f"would send {plan}"))
+        return False
+    emit(Event("say", f"sending {plan}"))
+    if choice.confirm is not None and not choice.confirm("Submit?"):
+        emit(Event("say", "nothing was sent"))
+        return False
+    return True
+
+
+def _cost(left: Remaining) -> str:
+    if left.now is None:
+        return ""
+    if left.now == 0:
+        raise PlatformError(f"no submissions are left{_reset(left)}", "kit lb")
+    parts = [f"{value} of {limit} {what}" for value, limit, what in _counts(left) if value is not None]
+    return f": spends 1 of the submissions left ({', '.join(parts)}){_reset(left)}"
+
+
+def _counts(left: Remaining) -> list[tuple[int | None, int | None, str]]:
+    return [(left.today, left.per_day, "today"), (left.total, left.per_person, "in all")]
+
+
+def _reset(left: Remaining) -> str:
+    if left.resets is None or left.today is None:
+        return ""
+    return f"; the day ends at midnight UTC, {left.resets.astimezone():%H:%M} here"
+
+
+def _wait(platform: Platform, attempt: Attempt, waits: Waits, emit: Emit) -> None:
+    pause, missed, told = waits.first, 0, ""
+    while True:
+        try:
+            status = refresh(platform, attempt)
+        except PlatformError as error:
+            missed += 1
+            if missed > MISSED:
+                raise PlatformError(f"submission {attempt.remote} is sent, but {error.message}", "kit lb") from None
+            status = None
+        else:
+            missed = 0
+        if status is not None and status.state == "failed":
+            raise StageError(f"the platform failed submission {attempt.remote}: {status.message}", "kit lb")
+        if status is not None and status.state == "scored":
+            return
+        text = f"submit: {(status and status.message) or 'waiting for the score'}"
+        if text != told:
+            emit(Event("progress", text, {"stage": "submit"}))
+            told = text
+        waits.sleep(pause)
+        pause = min(pause * waits.factor, waits.longest)
+
+
+def _finish(platform: Platform, config: Config, attempt: Attempt, publish: bool, emit: Emit) -> None:
+    """Boards that are filled by hand show a scored submission only when asked to."""
+    if publish:
+        emit(Event("say", f"leaderboard: {platform.publish(attempt.remote)}"))
+    elif platform.manual():
+        emit(Event("warn", "this board is filled by hand: kit submit --to-leaderboard shows the submission on it"))

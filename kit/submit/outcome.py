@@ -1,0 +1,67 @@
+"""What a submission got: score, gap to cross-validation and forecast, rank, and what is left."""
+
+from __future__ import annotations
+
+from kit.config import Config
+from kit.errors import PlatformError
+from kit.layout import Layout
+from kit.ledger import attempts, history, load_submissions, target_of
+from kit.ledger.standing import Line, moved, standing
+from kit.platforms import Platform, Remaining
+from kit.platforms.track import take_snapshot
+from kit.records import Emit, Event
+
+
+def tell_outcome(layout: Layout, config: Config, platform: Platform, intent: str, emit: Emit) -> None:
+    """End of `kit submit`; a board that cannot be read takes nothing away from the score."""
+    target = target_of(config)
+    mine = [attempt for attempt in attempts(load_submissions(layout)) if attempt.target == target]
+    try:
+        take_snapshot(platform, layout, target, {attempt.remote for attempt in mine if attempt.remote})
+    except PlatformError as error:
+        emit(Event("warn", f"no leaderboard: {error.message}"))
+    snapshots = history(layout, target)
+    lines = standing(mine, snapshots, config.competition.test_size)
+    line = next(line for line in lines if line.attempt.intent == intent)
+    _tell_score(config, line, emit)
+    if snapshots and snapshots[-1].rank is not None:
+        emit(Event("say", f"rank {snapshots[-1].rank} of {snapshots[-1].lines}{_movement(moved(snapshots))}"))
+    try:
+        emit(Event("say", tell_remaining(platform.remaining())))
+    except PlatformError as error:
+        emit(Event("warn", f"submissions left: not known, {error.message}"))
+
+
+def tell_remaining(left: Remaining) -> str:
+    """Submissions left, in one line."""
+    if left.now is None:
+        return "submissions left: no limit known"
+    text = f"submissions left: {left.now}"
+    if left.per_day is not None:
+        text += f" ({left.today} of {left.per_day} today"
+        text += f", {left.total} of {left.per_person} in all)" if left.per_person is not None else ")"
+    if left.resets is not None:
+        text += f"; the day ends at midnight UTC, {left.resets.astimezone():%H:%M} here"
+    return text
+
+
+def _tell_score(config: Config, line: Line, emit: Emit) -> None:
+    where = f"{config.competition.metric} on {config.competition.platform}"
+    data = {"value": line.attempt.score, "cv": line.cv, "low": line.low, "high": line.high}
+    emit(Event("number", where, data))
+    expected, gap = line.forecast, line.gap
+    assert gap is not None and line.attempt.score is not None
+    inside = expected.low <= line.attempt.score <= expected.high
+    emit(
+        Event(
+            "say",
+            f"gap to CV {gap:+.4f}; the forecast was {expected.value:.4f} ({expected.low:.4f} - {expected.high:.4f}): "
+            f"{'as expected' if inside else 'a surprise, look at how the test differs from the training images'}",
+        )
+    )
+
+
+def _movement(places: int | None) -> str:
+    if not places:
+        return ""
+    return f", {'up' if places > 0 else 'down'} {abs(places)}"

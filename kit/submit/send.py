@@ -1,0 +1,210 @@
+"""One intent, one submission: what is written down before each step, and when a file may be sent at all.
+
+The intent is on the disk before the first request, the request before it leaves. A request without a known answer is
+looked up on the platform, under its file name or message, before anything else is sent.
+"""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from kit.errors import PlatformError, StageError
+from kit.files import lock
+from kit.layout import Layout, SubmissionPaths
+from kit.ledger import Attempt, Target, add_event, attempts, load_submissions
+from kit.platforms import Platform, Refused, Unsure, Waits
+from kit.platforms.track import age, resolve
+from kit.records import Emit, Event
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be sent where."""
+
+    layout: Layout
+    paths: SubmissionPaths
+    file: Path
+    digest: str
+    target: Target
+    again: bool
+
+    def attempts(self) -> list[Attempt]:
+        """Earlier attempts with the same content at the same place, oldest first."""
+        every = attempts(load_submissions(self.layout))
+        return [attempt for attempt in every if attempt.sha256 == self.digest and attempt.target == self.target]
+
+
+class Notes:
+    """The journal of one intent."""
+
+    def __init__(self, paths: SubmissionPaths, intent: str, facts: dict[str, dict[str, Any]]) -> None:
+        self._paths = paths
+        self._intent = intent
+        self._facts = facts
+
+    def note(self, step: str, **facts: Any) -> None:
+        """Write an event; it is on the disk when this returns."""
+        add_event(self._paths, step, intent=self._intent, **facts)
+
+    def recall(self, step: str) -> dict[str, Any] | None:
+        """The event of an earlier run of the same intent."""
+        return self._facts.get(step)
+
+
+def earlier(platform: Platform, order: Order, waits: Waits) -> Attempt | None:
+    """The attempt whose score is still to come, if this file is under way already.
+
+    Raises
+    ------
+    StageError
+        Where the file was submitted before, and ``again`` does not ask for another time.
+    PlatformError
+        Where it was sent a moment ago, without an answer, and the platform does not list it yet.
+    """
+    known = order.attempts()
+    for attempt in known:
+        if attempt.state == "requested" and resolve(platform, attempt, waits) is None:
+            _refuse_doubt(attempt, waits)
+    known = order.attempts()
+    arrived = [attempt for attempt in known if attempt.state in ("answered", "failed", "scored")]
+    if order.again:
+        return None
+    if arrived and arrived[-1].state == "answered":
+        return arrived[-1]
+    if arrived:
+        raise _refusal(arrived[-1])
+    _refuse_foreign(platform, order, {attempt.tag for attempt in known})
+    return None
+
+
+def look(platform: Platform, order: Order, waits: Waits) -> Attempt | None:
+    """`earlier`, while no other process of this project is sending."""
+    with lock(order.layout.submit_lock, "a submission of this project"):
+        return earlier(platform, order, waits)
+
+
+def deliver(platform: Platform, order: Order, waits: Waits, emit: Emit) -> Attempt:
+    """Send the file unless another process did meanwhile; returns the attempt, which the platform has answered.
+
+    Raises
+    ------
+    StageError, PlatformError
+        As `earlier`; `Refused` where the platform took nothing.
+    """
+    with lock(order.layout.submit_lock, "a submission of this project"):
+        meanwhile = earlier(platform, order, waits)
+        if meanwhile is not None:
+            return meanwhile
+        intent = _begin(order)
+        notes = Notes(order.paths, intent.intent, intent.facts)
+        try:
+            remote = platform.submit(order.file, intent.tag, notes)
+        except Refused as error:
+            notes.note("refused", message=error.message)
+            raise
+        except Unsure as error:
+            emit(Event("warn", f"{error.message}; asking whether it arrived"))
+            remote = _ask(platform, intent.intent, order, waits)
+        else:
+            notes.note("answer", remote=remote)
+        return _reload(order, intent.intent)
+
+
+def _begin(order: Order) -> Attempt:
+    """The intent that an interrupted run left before it sent anything, or a new one."""
+    known = order.attempts()
+    unsent = [
+        attempt for attempt in known if attempt.state == "intended" and attempt.submission.name == order.paths.root.name
+    ]
+    if unsent:
+        return unsent[-1]
+    intent = secrets.token_hex(8)
+    facts = {
+        "tag": _tag(order.digest, {attempt.tag for attempt in known}),
+        "sha256": order.digest,
+        "target": vars(order.target),
+        "file": order.file.name,
+        "commit": _commit(order.layout.root),
+    }
+    add_event(order.paths, "intent", intent=intent, **facts)
+    return _reload(order, intent)
+
+
+def _reload(order: Order, intent: str) -> Attempt:
+    return next(attempt for attempt in order.attempts() if attempt.intent == intent)
+
+
+def _tag(digest: str, used: set[str]) -> str:
+    """A file name of at most 35 characters, which is what Codabench keeps: the time, and the hash of the content."""
+    now = datetime.now(UTC)
+    while (tag := f"kit-{now:%Y%m%dT%H%M%SZ}-{digest[:8]}") in used:
+        now += timedelta(seconds=1)
+    return tag
+
+
+def _commit(root: Path) -> str:
+    """The commit that the project stands at, empty outside of git; `+` where tracked files were changed."""
+    try:
+        head = _git(root, "rev-parse", "--short=10", "HEAD")
+        return head + ("+" if head and _git(root, "status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=10, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _ask(platform: Platform, intent: str, order: Order, waits: Waits) -> str:
+    """Look for a submission that got no answer, a few times; it may still be on its way."""
+    pause = waits.first
+    for _ in range(waits.tries):
+        attempt = _reload(order, intent)
+        if attempt.state == "lost":
+            break
+        try:
+            remote = resolve(platform, attempt, waits)
+        except PlatformError:
+            remote = None
+        if remote is not None:
+            return remote
+        waits.sleep(pause)
+        pause = min(pause * waits.factor, waits.longest)
+    _refuse_doubt(_reload(order, intent), waits)
+    raise Refused("the submission did not arrive: the platform does not list it", "kit submit")
+
+
+def _refuse_doubt(attempt: Attempt, waits: Waits) -> None:
+    """Raise while an unanswered request may still arrive."""
+    left = waits.settle - age(attempt, waits)
+    if left > 0:
+        raise PlatformError(
+            f"{attempt.tag} was sent without an answer, and the platform does not list it yet; it may still arrive",
+            f"kit submit   # asks again; sends again only when it is not listed after {left / 60:.0f} minutes",
+        )
+
+
+def _refusal(attempt: Attempt) -> StageError:
+    what = "failed" if attempt.state == "failed" else f"scored {attempt.score}"
+    who = f" by {attempt.who}" if attempt.who else ""
+    return StageError(
+        f"this file was submitted already: submission {attempt.remote} of {attempt.submission.name}, "
+        f"{attempt.time[:16]} UTC{who}, {what}",
+        "kit submit --again   # spends another submission",
+    )
+
+
+def _refuse_foreign(platform: Platform, order: Order, ours: set[str]) -> None:
+    """The same account may have sent this content from another clone, whose ledger has not come here yet."""
+    for remote, tag in platform.find(order.digest[:8]):
+        if tag not in ours:
+            raise StageError(
+                f"the platform has this file already: submission {remote}, {tag}; this ledger does not know it",
+                "git pull   # or spend another one: kit submit --again",
+            )

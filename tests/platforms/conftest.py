@@ -1,0 +1,38 @@
+"""Fixtures for everything that talks to a stand-in server."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from kit.platforms import Waits
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty home and no credentials in the environment."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    for name in ("CODABENCH_TOKEN", "CODABENCH_USERNAME", "CODABENCH_PASSWORD", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_CONFIG_DIR", "KAGGLE_API_V1_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(folder))
+    yield folder
+
+
+@pytest.fixture
+def pauses() -> list[float]:
+    """The pauses that the kit asked for."""
+    return []
+
+
+@pytest.fixture
+def waits(pauses: list[float]) -> Waits:
+    """Impatient, and never asleep."""
+    return Waits(first=1, longest=8, connect=2, read=0.3, tries=3, sleep=pauses.append)

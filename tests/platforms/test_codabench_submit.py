@@ -1,0 +1,328 @@
+"""Codabench from the check to the score, on both generations of the site."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from servers.base import FAULTS
+from servers.codabench import Codabench
+from servers.project import make_candidate, make_project
+
+from kit.config import Config
+from kit.errors import ConfigError, KitError, PlatformError, StageError
+from kit.layout import Layout
+from kit.ledger import attempts, load_submissions
+from kit.platforms import Refused, Waits, open_platform
+from kit.records import Event, silent
+from kit.submit import Choice, submit
+
+PHASES = ["competition", "can", "space", "slot", "put", "completed", "create", "list", "status", "board", "profile"]
+
+
+@pytest.fixture(params=[False, True], ids=["march-2026", "later-2026"])
+def site(request: pytest.FixtureRequest) -> Iterator[Codabench]:
+    with Codabench(later=request.param) as server:
+        yield server
+
+
+@pytest.fixture
+def project(site: Codabench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Layout, Config]:
+    monkeypatch.setenv("CODABENCH_TOKEN", site.token)
+    layout, config = make_project(tmp_path / "project", platform="codabench", url=site.url, id="7", name="cells")
+    make_candidate(layout)
+    return layout, config
+
+
+def run(project: tuple[Layout, Config], waits: Waits, **options: object) -> list[Event]:
+    layout, config = project
+    said: list[Event] = []
+    paths = layout.submission("20261121T054000Z-3f9c2ab1")
+    submit(layout, config, paths, said.append, Choice(**options), waits)  # type: ignore[arg-type]
+    return said
+
+
+def states(project: tuple[Layout, Config]) -> list[str]:
+    return [attempt.state for attempt in attempts(load_submissions(project[0]))]
+
+
+def test_a_submission_ends_with_its_score_in_the_ledger(
+    site: Codabench, project: tuple[Layout, Config], waits: Waits, pauses: list[float]
+) -> None:
+    said = run(project, waits)
+    assert site.created() == 1
+    assert states(project) == ["scored"]
+    assert next(event.data["value"] for event in said if event.kind == "number") == pytest.approx(0.8712345678)
+    text = "\n".join(event.text for event in said)
+    assert "rank 3 of 4" in text
+    assert "4 of 5 today" in text
+    assert pauses == sorted(pauses)
+
+
+def test_the_uploaded_bytes_are_the_bundle_and_the_storage_host_never_sees_the_token(
+    site: Codabench, project: tuple[Layout, Config], waits: Waits
+) -> None:
+    run(project, waits)
+    (upload,) = site.storage.objects.values()
+    assert upload == project[0].submission("20261121T054000Z-3f9c2ab1").bundle.read_bytes()
+    put = site.storage.requests[0]
+    assert put.headers["content-length"] == str(len(upload))
+    for request in site.storage.requests:
+        assert "authorization" not in request.headers
+        assert site.token not in str(request)
+
+
+def test_the_file_name_carries_the_content_hash_and_survives_the_cut(
+    site: Codabench, project: tuple[Layout, Config], waits: Waits
+) -> None:
+    run(project, waits)
+    (attempt,) = attempts(load_submissions(project[0]))
+    assert site.submissions[0]["filename"] == f"{attempt.tag}.zip"
+    assert attempt.tag.endswith(attempt.sha256[:8])
+
+
+def test_the_same_file_again_is_refused_and_the_earlier_one_is_named(
+    site: Codabench, project: tuple[Layout, Config], waits: Waits
+) -> None:
+    run(project, waits)
+    with pytest.raises(StageError, match=r"submission 1 of 20261121T054000Z-3f9c2ab1.*scored") as caught:
+        run(project, waits)
+    assert "--again" in caught.value.hint
+    assert site.created() == 1
+    run(project, waits, again=True)
+    assert site.created() == 2
+
+
+def test_the_same_content_under_another_candidate_is_refused(
+    site: Codabench, project: tuple[Layout, Config], waits: Waits
+) -> None:
+    run(project, waits)
+    other = make_candidate(project[0], "20261122T000000Z-aaaaaaaa")
+    with pytest.raises(StageError, match="submitted already"):
+        submit(*project, other, silent, waits=waits)
+    assert site.created() == 1
+
+
+def test_a_file_that_another_clone_sent_is_refused_though_the_ledger_is_empty(
+    site: Codabench, project: tuple[Layout, Config], tmp_path: Path, waits: Waits
+) -> None:
+    run(project, waits)
+    layout, config = make_project(tmp_path / "clone", platform="codabench", url=site.url, id="7")
+    with pytest.raises(StageError, match="the platform has this file already: submission 1"):
+        submit(layout, config, make_candidate(layout), silent, waits=waits)
+    assert site.created() == 1
+
+
+def test_another_phase_is_another_submission(
+    site: Codabench, project: tuple[Layout, Config], tmp_path: Path, waits: Waits
+) -> None:
+    run(project, waits)
+    site.phases[0]["status"] = "Current"
+    layout, config = make_project(tmp_path / "project", platform="codabench", url=site.url, id="7", phase="warm-up")
+    submit(layout, config, layout.submission("20261121T054000Z-3f9c2ab1"), silent, waits=waits)
+    assert [row["phase"] for row in site.submissions] == [2, 1]
+
+
+def test_a_dry_run_and_a_no_send_nothing(site: Codabench, project: tuple[Layout, Config], waits: Waits) -> None:
+    said = run(project, waits, dry_run=True)
+    assert "would send bundle.zip" in said[-1].text
+    asked: list[str] = []
+    run(project, waits, confirm=lambda text: bool(asked.append(text)))
+    assert asked == ["Submit?"]
+    assert site.created() == 0 and site.datasets == {}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("phase", PHASES)
+def test_no_fault_makes_a_second_submission_and_every_fault_ends_clearly(
+    site: Codabench, project: tuple[Layout, Config], waits: Waits, phase: str, fault: str
+) -> None:
+    for server in (site, site.storage):
+        server.faults[phase] = (fault, -1)
+    first = _outcome(project, waits)
+    assert site.created() <= 1
+    assert first in ("done", "error")
+    for server in (site, site.storage):
+        server.faults.clear()
+    second = _outcome(project, waits)
+    assert site.created() <= 1
+    if phase == "create" and fault not in ("400", "401", "403", "404", "429"):
+        expected = 1 if fault == "reset-after" else 0
+        assert site.created() == expected
+        if expected == 0:
+            assert second == "error"
+            assert states(project) == ["requested"]
+    else:
+        assert site.created() == 1
+        assert states(project)[-1] == "scored"
+
+
+def _outcome(project: tuple[Layout, Config], waits: Waits) -> str:
+    try:
+        run(project, waits)
+    except KitError as error:
+        assert error.message
+        assert "\n" not in error.message.split("prediction_ingestion_stderr")[0]
+        return "error"
+    return "done"
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_fault_that_passes_is_survived_or_told(
+    site: Codabench, project: tuple[Layout, Config], waits: Waits, phase: str, fault: str
+) -> None:
+    for server in (site, site.storage):
+        server.faults[phase] = (fault, 1)
+    _outcome(project, waits)
+    assert site.created() <= 1
+    site.faults.clear()
+    _outcome(project, waits)
+    assert site.created() <= 1
+
+
+def test_an_answer_that_comes_too_late_is_found_and_nothing_is_sent_again(
+    site: Codabench, project: tuple[Layout, Config], waits: Waits
+) -> None:
+    site.faults["create"] = ("late", 1)
+    with pytest.raises(PlatformError, match="may still arrive"):
+        run(project, waits)
+    while site.created() == 0:
+        pass
+    run(project, waits)
+    assert site.created() == 1
+    assert states(project) == ["scored"]
+
+
+def test_what_never_arrived_is_sent_again_once_it_can_no_longer_arrive(
+    site: Codabench, project: tuple[Layout, Config], waits: Waits
+) -> None:
+    site.faults["create"] = ("reset-before", 1)
+    with pytest.raises(PlatformError, match="may still arrive"):
+        run(project, waits)
+    later = Waits(**{**vars(waits), "clock": lambda: waits.clock() + waits.settle + 1})
+    run(project, later)
+    assert site.created() == 1
+    assert states(project) == ["lost", "scored"]
+
+
+def test_retry_after_is_obeyed(
+    site: Codabench, project: tuple[Layout, Config], waits: Waits, pauses: list[float]
+) -> None:
+    site.faults["status"] = ("429", 2)
+    run(project, waits)
+    assert pauses.count(7.0) == 2
+
+
+def test_an_interrupted_wait_is_picked_up(site: Codabench, project: tuple[Layout, Config], waits: Waits) -> None:
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(project, Waits(**{**vars(waits), "sleep": interrupt}))
+    assert states(project) == ["answered"]
+    said = run(project, waits)
+    assert any("nothing more is spent" in event.text for event in said if event.kind == "warn")
+    assert site.created() == 1
+    assert states(project) == ["scored"]
+
+
+def test_a_failure_shows_the_end_of_its_log(site: Codabench, project: tuple[Layout, Config], waits: Waits) -> None:
+    site.outcome, site.details = "Failed", "Child task failed or non-zero return code"
+    site.log = "\n".join([*(f"line {i}" for i in range(50)), "TypeError: predict() got an unexpected argument"])
+    with pytest.raises(StageError) as caught:
+        run(project, waits)
+    assert "Child task failed" in caught.value.message
+    assert "TypeError: predict()" in caught.value.message
+    assert "line 10\n" not in caught.value.message
+    assert states(project) == ["failed"]
+
+
+def test_several_tasks_are_read_from_the_children(
+    site: Codabench, project: tuple[Layout, Config], waits: Waits
+) -> None:
+    site.tasks = [1, 2]
+    run(project, waits)
+    (attempt,) = attempts(load_submissions(project[0]))
+    assert attempt.score == pytest.approx(float(site.score))
+    assert set(attempt.facts["score"]["scores"]) == {"1.accuracy", "2.accuracy"}
+    assert site.created() == 1
+
+
+def test_a_board_that_is_filled_by_hand_is_filled_when_asked(
+    site: Codabench, project: tuple[Layout, Config], waits: Waits
+) -> None:
+    site.rule = "Add"
+    said = run(project, waits)
+    assert any("--to-leaderboard" in event.text for event in said)
+    assert not site.submissions[0]["board"]
+    run(project, waits, again=True, publish=True)
+    assert site.submissions[1]["board"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda site: site.phases[1].update(status="Next"), "no current phase"),
+        (lambda site: site.detail.update(participant_status="pending"), "pending"),
+        (lambda site: setattr(site, "used", 5), "for today"),
+        (lambda site: site.quota.update(storage_used=15e9), "left"),
+        (lambda site: site.detail.update(fact_sheet={"team": {"is_required": "true"}}), "asks for team"),
+    ],
+)
+def test_what_would_be_refused_is_refused_before_anything_is_uploaded(
+    site: Codabench, project: tuple[Layout, Config], waits: Waits, change: object, message: str
+) -> None:
+    change(site)  # type: ignore[operator]
+    with pytest.raises((Refused, ConfigError), match=message):
+        run(project, waits)
+    assert site.datasets == {} and site.created() == 0
+
+
+def test_a_closed_phase_is_refused_with_its_dates(
+    site: Codabench, project: tuple[Layout, Config], tmp_path: Path, waits: Waits
+) -> None:
+    layout, config = make_project(tmp_path / "project", platform="codabench", url=site.url, id="7", phase="Warm-up")
+    with pytest.raises(Refused, match=r"`Warm-up` is not open: it runs from .* 2020"):
+        open_platform(layout, config, waits).check(layout.submission("20261121T054000Z-3f9c2ab1").bundle)
+
+
+def test_a_login_leaves_a_token_that_only_its_owner_can_read_and_no_password(
+    site: Codabench, project: tuple[Layout, Config], waits: Waits, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CODABENCH_TOKEN")
+    with pytest.raises(PlatformError, match="no credentials"):
+        run(project, waits)
+    monkeypatch.setenv("CODABENCH_USERNAME", site.username)
+    monkeypatch.setenv("CODABENCH_PASSWORD", "wrong horse")
+    with pytest.raises(PlatformError, match="Unable to log in"):
+        run(project, waits)
+    monkeypatch.setenv("CODABENCH_PASSWORD", site.password)
+    run(project, waits)
+    (token,) = [path for path in home.rglob("*") if path.is_file()]
+    assert stat.S_IMODE(token.stat().st_mode) == 0o600
+    assert token.read_text().strip() == site.token
+    monkeypatch.delenv("CODABENCH_PASSWORD")
+    with pytest.raises(StageError, match="submitted already"):
+        run(project, waits)
+
+
+def test_a_token_file_that_others_can_read_is_warned_about(
+    site: Codabench, project: tuple[Layout, Config], waits: Waits, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CODABENCH_TOKEN")
+    monkeypatch.setenv("CODABENCH_USERNAME", site.username)
+    monkeypatch.setenv("CODABENCH_PASSWORD", site.password)
+    run(project, waits, dry_run=True)
+    (token,) = [path for path in home.rglob("*") if path.is_file()]
+    token.chmod(0o644)
+    said = run(project, waits, dry_run=True)
+    assert any("chmod 600" in event.text for event in said if event.kind == "warn")
+
+
+def test_a_token_is_not_sent_in_clear_text_over_the_network(tmp_path: Path) -> None:
+    layout, config = make_project(tmp_path / "plain", platform="codabench", url="http://codabench.example.org", id="7")
+    with pytest.raises(ConfigError, match="unencrypted"):
+        open_platform(layout, config)

@@ -1,0 +1,48 @@
+"""A project on disk with one proven candidate, made by hand: no training, no TensorFlow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kit.config import Config, load
+from kit.files import sha256_file, write_json, write_zip
+from kit.layout import Layout, SubmissionPaths
+
+MODEL = b"""
+import numpy as np
+
+class Model:
+    def predict(self, X):
+        return (np.asarray(X).reshape(len(X), -1).mean(axis=1) > 127).astype(np.int64)
+"""
+METADATA = b"description: a stand-in\n"
+
+
+def make_project(root: Path, **competition: Any) -> tuple[Layout, Config]:
+    """Write ``kit.toml`` with a ``[competition]`` of these keys."""
+    root.mkdir(parents=True, exist_ok=True)
+    lines = [f"{key} = {_toml(value)}" for key, value in competition.items()]
+    (root / "kit.toml").write_text("\n".join(["[competition]", *lines, "[data]", 'train = "raw.npz"', ""]))
+    layout = Layout(root)
+    return layout, load(layout.config)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value) if isinstance(value, int) else '"' + str(value) + '"'
+
+
+def make_candidate(
+    layout: Layout, name: str = "20261121T054000Z-3f9c2ab1", cv: float = 0.88, salt: bytes = b""
+) -> SubmissionPaths:
+    """Write a candidate with a bundle that runs on NumPy alone."""
+    paths = layout.submission(name)
+    interval = {"score": cv, "low": cv - 0.02, "high": cv + 0.02}
+    write_json(paths.ensemble, {"key": name, "metric": "accuracy", "cv": interval, "rows": 1000})
+    write_zip(paths.bundle, {"model.py": MODEL, "metadata": METADATA, "salt.txt": salt})
+    write_json(paths.proof, {"sha256": sha256_file(paths.bundle), "images": 32, "predict_seconds": 0.1})
+    return paths
