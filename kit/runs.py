@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,11 +15,11 @@ from kit.data import Index, load_folds, load_index
 from kit.errors import ConfigError
 from kit.files import sha256_file, sha256_json
 from kit.layout import FoldPaths, Layout, RunPaths
-from kit.runtime.backbones import BACKBONES
+from kit.runtime.backbones import BACKBONES, Backbone, resolve
 from kit.runtime.views import VIEWS
 
 # Raised whenever the same configuration would train to other weights: older runs keep their folders.
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,13 @@ class FoldSpec:
     def network(self) -> dict[str, Any]:
         """The description that `kit.runtime.backbones.build` takes."""
         settings = self.settings
-        return {
+        described = {
             "backbone": settings.backbone,
             "size": self.size,
             "classes": len(self.classes),
             "head": settings.head.model_dump(mode="json"),
         }
+        return {**described, "options": settings.options} if settings.options else described
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "classes": list(self.classes)}
@@ -178,7 +180,18 @@ def check_run(name: str, settings: RunConfig, index: Index) -> None:
             f"runs.{name}: the first stage trains `{settings.stages[0].train}` on a backbone without weights",
             'stages = [{ train = "all", epochs = 12 }]',
         )
+    _check_options(name, settings, entry)
     unknown = [view for view in settings.views if view not in VIEWS]
     if unknown:
         raise ConfigError(f"runs.{name}: unknown view {unknown[0]!r}", f"known: {', '.join(VIEWS)}")
     augment.check(settings.augment)
+
+
+def _check_options(name: str, settings: RunConfig, entry: Backbone) -> None:
+    """Raise `ConfigError` where ``options`` names something that the network does not have."""
+    # Looked at only where it is ours: the signature of another one would load TensorFlow.
+    known = list(inspect.signature(resolve(entry.builder)).parameters)[3:] if entry.builder[0] == "." else []
+    for key in settings.options:
+        if key not in known:
+            hint = f"known: {', '.join(known)}" if known else f"remove `options` from runs.{name}"
+            raise ConfigError(f"runs.{name}: {settings.backbone} has no option `{key}`", hint)

@@ -17,8 +17,9 @@ from kit.config.base import Section
 from kit.config.clean import CleanConfig
 from kit.config.competition import CompetitionConfig
 from kit.config.data import DataConfig, PracticeConfig
-from kit.config.runs import AugmentConfig, HeadConfig, RunConfig, StageConfig
+from kit.config.runs import AugmentConfig, HeadConfig, RunConfig
 from kit.config.sections import BundleConfig, EnsembleConfig, FoldsConfig, TrainConfig
+from kit.config.stages import EarlyStoppingConfig, ScheduleConfig, StageConfig
 from kit.errors import ConfigError
 
 __all__ = [
@@ -28,11 +29,13 @@ __all__ = [
     "CompetitionConfig",
     "Config",
     "DataConfig",
+    "EarlyStoppingConfig",
     "EnsembleConfig",
     "FoldsConfig",
     "HeadConfig",
     "PracticeConfig",
     "RunConfig",
+    "ScheduleConfig",
     "StageConfig",
     "TrainConfig",
     "load",

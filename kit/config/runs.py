@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from kit.config.base import Section
+from kit.config.stages import StageConfig
 
 
 class AugmentConfig(BaseModel):
@@ -23,31 +24,31 @@ class AugmentConfig(BaseModel):
 
 
 class HeadConfig(Section):
-    """``head``: what stands on the backbone's pooled features, before the logits."""
+    """``head``: what stands on the backbone, up to the logits."""
 
-    dropout: float = Field(default=0.2, ge=0, lt=1)
-    """Share of the features set to zero while training."""
+    pooling: Literal["avg", "max", "flatten"] = "avg"
+    """How the map of features becomes one row."""
+    batch_norm: tuple[Literal["features", "units"], ...] = ()
+    """Where BatchNorm stands: on the pooled features, after the dense layers, or both."""
+    dropout: float | tuple[float, ...] = 0.2
+    """Share set to zero while training: everywhere the same, or on the features and after each dense layer."""
     units: tuple[int, ...] = ()
-    """Widths of relu layers between the features and the logits."""
+    """Widths of dense layers between the features and the logits."""
+    activation: Literal["relu", "gelu", "silu", "elu", "tanh"] = "relu"
+    """Of the dense layers."""
+    l1: float = Field(default=0.0, ge=0)
+    """Penalty on the absolute weights of the dense layers."""
+    l2: float = Field(default=0.0, ge=0)
+    """Penalty on their squares."""
 
-
-class StageConfig(Section):
-    """One entry of ``stages``: which layers learn, for how long, how."""
-
-    train: Literal["head", "last-block", "all"]
-    """Layers that learn: the head on a frozen backbone, also its last block, or everything."""
-    epochs: int = Field(ge=1, le=10_000)
-    """Passes over the training rows."""
-    optimizer: Literal["adam", "adamw", "sgd", "lion"] = "adamw"
-    """The optimiser, with the field's usual settings."""
-    lr: float = Field(default=1e-3, gt=0)
-    """Learning rate at the start."""
-    weight_decay: float = Field(default=1e-4, ge=0)
-    """Decoupled weight decay."""
-    schedule: Literal["constant", "cosine"] = "cosine"
-    """How the learning rate falls over the stage."""
-    cached_views: int = Field(default=1, ge=0, le=64)
-    """For `head`: augmented copies of every image whose features are computed once and kept; 0 = no cache."""
+    @model_validator(mode="after")
+    def _rates(self) -> HeadConfig:
+        rates = self.dropout if isinstance(self.dropout, tuple) else (self.dropout,)
+        if any(not 0 <= rate < 1 for rate in rates):
+            raise ValueError("dropout is a share from 0 to less than 1")
+        if len(rates) not in (1, len(self.units) + 1):
+            raise ValueError(f"dropout has {len(rates)} rates; give one, or {len(self.units) + 1}")
+        return self
 
 
 class RunConfig(Section):
@@ -59,12 +60,22 @@ class RunConfig(Section):
     """`imagenet`, the path of a weights file, or `none` to start from scratch."""
     head: HeadConfig = HeadConfig()
     """Layers between features and logits."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Keys of the network itself, where it is one of the kit's own: `l2 = 1e-4`."""
     augment: tuple[AugmentConfig, ...] = ()
     """Applied in order to training images only, after the split."""
+    validate_augment: tuple[AugmentConfig, ...] = ()
+    """Applied to held-out rows for a second score beside the one on clean rows; never used for anything else."""
     stages: tuple[StageConfig, ...] = (StageConfig(train="all", epochs=12),)
     """Trained one after the other."""
     batch_size: int = Field(default=32, ge=1, le=4096)
     """Rows in one step."""
+    loss: Literal["crossentropy", "focal"] = "crossentropy"
+    """`focal` weighs rows down that are already right."""
+    focal_gamma: float = Field(default=2.0, ge=0)
+    """How far `focal` does; 0 is cross-entropy."""
+    sampling: Literal["none", "over", "under"] = "none"
+    """Rows of an epoch: all once, rare classes repeated to the size of the largest, or all cut to the smallest."""
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced` weighs each class by the inverse of its share; right with soft labels too."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)

@@ -1,34 +1,111 @@
-"""Networks trained from scratch; small enough for a laptop, named layers so that their blocks can be frozen."""
+"""Networks trained from scratch; small enough for a laptop, named layers so that their blocks can be frozen.
+
+Every builder has the signature of ``keras.applications`` as far as it is used; the keyword arguments after it are the
+keys that ``options`` of a run may set. All return a map (B, H, W, F), but for `feed_forward`, which returns (B, F).
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+Shape = tuple[int, int, int]
+
 # Of the running statistics: the default .99 has not arrived after the few hundred steps of a small competition.
 MOMENTUM = 0.9
 
 
-def plain_cnn(input_shape: tuple[int, int, int], include_top: bool = False, weights: None = None) -> Any:
+def regularizer(l1: float, l2: float) -> Any:
+    """Keras' penalty on a kernel, or None where both are 0."""
+    import keras
+
+    return keras.regularizers.L1L2(l1, l2) if l1 or l2 else None
+
+
+def two_conv_cnn(
+    input_shape: Shape, include_top: bool = False, weights: None = None, *, l1: float = 0.0, l2: float = 0.0
+) -> Any:
+    """Two times convolution, relu, pooling: the network of a first lesson (LeCun et al. 1998 with relu)."""
+    import keras
+
+    inputs = x = keras.Input(input_shape)
+    for block, width in enumerate((32, 64), start=1):
+        x = _convolution(x, width, f"block{block}", {"batch_norm": False, "l1": l1, "l2": l2})
+        x = keras.layers.MaxPooling2D(name=f"block{block}_pool")(x)
+    return keras.Model(inputs, x, name="two_conv_cnn")
+
+
+def plain_cnn(
+    input_shape: Shape,
+    include_top: bool = False,
+    weights: None = None,
+    *,
+    batch_norm: bool = True,
+    dropout: float = 0.0,
+    l1: float = 0.0,
+    l2: float = 0.0,
+) -> Any:
     """Four times convolution, BatchNorm, relu, pooling (Fukushima's and LeCun's line, with BatchNorm of 2015)."""
     import keras
 
     inputs = x = keras.Input(input_shape)
     for block, width in enumerate((24, 48, 96, 128), start=1):
-        x = keras.layers.Conv2D(width, 3, padding="same", use_bias=False, name=f"block{block}_conv")(x)
-        x = keras.layers.BatchNormalization(momentum=MOMENTUM, name=f"block{block}_bn")(x)
-        x = keras.layers.ReLU(name=f"block{block}_relu")(x)
+        x = _convolution(x, width, f"block{block}", {"batch_norm": batch_norm, "l1": l1, "l2": l2})
         x = keras.layers.MaxPooling2D(name=f"block{block}_pool")(x)
+        x = keras.layers.SpatialDropout2D(dropout, name=f"block{block}_dropout")(x) if dropout else x
     return keras.Model(inputs, x, name="plain_cnn")
 
 
-def residual_cnn(input_shape: tuple[int, int, int], include_top: bool = False, weights: None = None) -> Any:
+def squeeze_excitation_cnn(
+    input_shape: Shape, include_top: bool = False, weights: None = None, *, ratio: int = 8
+) -> Any:
+    """The plain network with channels weighed by squeeze and excitation after each block (Hu et al. 2018)."""
+    import keras
+
+    inputs = x = keras.Input(input_shape)
+    for block, width in enumerate((24, 48, 96, 128), start=1):
+        x = _convolution(x, width, f"block{block}", {})
+        y = keras.layers.GlobalAveragePooling2D(keepdims=True, name=f"block{block}_squeeze")(x)
+        y = keras.layers.Dense(max(width // ratio, 1), activation="relu", name=f"block{block}_reduce")(y)
+        y = keras.layers.Dense(width, activation="sigmoid", name=f"block{block}_excite")(y)
+        x = keras.layers.Multiply(name=f"block{block}_scale")([x, y])
+        x = keras.layers.MaxPooling2D(name=f"block{block}_pool")(x)
+    return keras.Model(inputs, x, name="squeeze_excitation_cnn")
+
+
+def inception_cnn(input_shape: Shape, include_top: bool = False, weights: None = None) -> Any:
+    """A stem and four blocks of parallel 1, 3 and 5 px convolutions and a pooling (Szegedy et al. 2015)."""
+    import keras
+
+    inputs = keras.Input(input_shape)
+    x = _convolution(inputs, 24, "stem", {})
+    x = keras.layers.MaxPooling2D(name="stem_pool")(x)
+    for block, width in enumerate((16, 24, 32, 48), start=1):
+        x = _inception_block(x, width, f"block{block}")
+        x = keras.layers.MaxPooling2D(name=f"block{block}_pool")(x) if block < 4 else x
+    return keras.Model(inputs, x, name="inception_cnn")
+
+
+def _inception_block(x: Any, width: int, name: str) -> Any:
+    import keras
+
+    pooled = keras.layers.MaxPooling2D(3, strides=1, padding="same", name=f"{name}_maximum")(x)
+    branches = [
+        _convolution(x, width, f"{name}_one", {"kernel": 1}),
+        _convolution(_convolution(x, width // 2, f"{name}_reduce3", {"kernel": 1}), width, f"{name}_three", {}),
+        _convolution(
+            _convolution(x, width // 4, f"{name}_reduce5", {"kernel": 1}), width // 2, f"{name}_five", {"kernel": 5}
+        ),
+        _convolution(pooled, width // 2, f"{name}_pooled", {"kernel": 1}),
+    ]
+    return keras.layers.Concatenate(name=f"{name}_concat")(branches)
+
+
+def residual_cnn(input_shape: Shape, include_top: bool = False, weights: None = None) -> Any:
     """A strided stem and three residual blocks of 32, 64 and 128 filters (He et al. 2016)."""
     import keras
 
     inputs = keras.Input(input_shape)
-    x = keras.layers.Conv2D(24, 3, strides=2, padding="same", use_bias=False, name="stem_conv")(inputs)
-    x = keras.layers.BatchNormalization(momentum=MOMENTUM, name="stem_bn")(x)
-    x = keras.layers.ReLU(name="stem_relu")(x)
+    x = _convolution(inputs, 24, "stem", {"strides": 2})
     for block, width in enumerate((32, 64, 128), start=1):
         x = _residual_block(x, width, f"block{block}")
     return keras.Model(inputs, x, name="residual_cnn")
@@ -44,3 +121,57 @@ def _residual_block(x: Any, width: int, name: str) -> Any:
     y = layers.Conv2D(width, 3, padding="same", use_bias=False, name=f"{name}_conv2")(y)
     y = layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_bn2")(y)
     return layers.ReLU(name=f"{name}_relu2")(layers.Add(name=f"{name}_add")([y, shortcut]))
+
+
+def five_block_cnn(
+    input_shape: Shape, include_top: bool = False, weights: None = None, *, l1: float = 0.0, l2: float = 1e-4
+) -> Any:
+    """Five times convolution, relu, pooling, normal Glorot weights; meant for a deep head on the flattened map."""
+    import keras
+
+    inputs = x = keras.Input(input_shape)
+    for block, width in enumerate((16, 32, 64, 96, 128), start=1):
+        options = {"batch_norm": False, "l1": l1, "l2": l2, "initializer": "glorot_normal"}
+        x = _convolution(x, width, f"block{block}", options)
+        x = keras.layers.MaxPooling2D(padding="same", name=f"block{block}_pool")(x)
+    return keras.Model(inputs, x, name="five_block_cnn")
+
+
+def feed_forward(
+    input_shape: Shape,
+    include_top: bool = False,
+    weights: None = None,
+    *,
+    units: tuple[int, ...] = (256, 128),
+    dropout: float = 0.2,
+) -> Any:
+    """Dense layers on the image pooled to about 16 px a side: what can be had without convolutions."""
+    import keras
+
+    inputs = keras.Input(input_shape)
+    x = keras.layers.AveragePooling2D(max(1, input_shape[0] // 16), name="shrink")(inputs)
+    x = keras.layers.Flatten(name="flatten")(x)
+    for block, width in enumerate(units, start=1):
+        x = keras.layers.Dense(width, activation="relu", name=f"block{block}_dense")(x)
+        x = keras.layers.Dropout(dropout, name=f"block{block}_dropout")(x)
+    return keras.Model(inputs, x, name="feed_forward")
+
+
+def _convolution(x: Any, width: int, name: str, options: dict[str, Any]) -> Any:
+    """Convolution, BatchNorm unless ``batch_norm`` is False, relu."""
+    import keras
+
+    normed = options.get("batch_norm", True)
+    x = keras.layers.Conv2D(
+        width,
+        options.get("kernel", 3),
+        strides=options.get("strides", 1),
+        padding="same",
+        use_bias=not normed,
+        kernel_initializer=options.get("initializer", "glorot_uniform"),
+        kernel_regularizer=regularizer(options.get("l1", 0.0), options.get("l2", 0.0)),
+        name=f"{name}_conv",
+    )(x)
+    if normed:
+        x = keras.layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_bn")(x)
+    return keras.layers.ReLU(name=f"{name}_relu")(x)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import queue
-import threading
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,14 +15,15 @@ from kit.records import IntArray
 from kit.runs import seed_of
 
 PREFETCH = 4
+WORKERS = 2
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Training rows of one fold: ``inputs`` (images or features, by row of the data) and soft labels of all rows."""
+    """One epoch: inputs (images or features) and labels (N, C) by row of the data, and the rows in their order."""
 
     inputs: Any
-    soft_labels: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.float32]
     rows: IntArray
 
 
@@ -58,18 +59,58 @@ def row_seeds(epoch_seed: int, rows: IntArray) -> npt.NDArray[np.int32]:
 Augment = Callable[[Any, Any, Any], tuple[Any, Any]]
 
 
-def epoch_batches(data: Rows, batch_size: int, epoch_seed: int, augment: Augment | None) -> Iterator[tuple[Any, Any]]:
-    """Batches of one epoch, shuffled and augmented: inputs (B, ...) float32 and soft labels (B, C).
+def epoch_order(labels: IntArray, rows: IntArray, sampling: str, seed: int) -> IntArray:
+    """The rows of one epoch in order, a function of ``seed``.
 
-    ``epoch_seed`` is all that the order and the augmentation depend on.
+    Parameters
+    ----------
+    labels : (N,)
+        Of all rows of the data.
+    rows : (n,)
+        The rows to draw from.
+    sampling : str
+        `none`: all once. `over`: the rows of a rare class repeated until it is as large as the largest, no row more
+        than once oftener than another of its class. `under`: a draw from each class as large as the smallest.
     """
-    order = np.random.default_rng(epoch_seed).permutation(data.rows)
-    for step in range(steps_per_epoch(len(order), batch_size)):
-        rows = order[step * batch_size : (step + 1) * batch_size]
+    rng = np.random.default_rng(seed)
+    if sampling == "none":
+        return rng.permutation(rows)
+    groups = [rows[labels[rows] == label] for label in np.unique(labels[rows])]
+    sizes = [len(group) for group in groups]
+    size = max(sizes) if sampling == "over" else min(sizes)
+    drawn = [np.concatenate([np.tile(g, size // len(g)), rng.permutation(g)[: size % len(g)]]) for g in groups]
+    return rng.permutation(np.concatenate(drawn))
+
+
+def copy_numbers(order: IntArray) -> IntArray:
+    """How often each entry stood in ``order`` before: 0 at first, so that copies of a row are augmented apart."""
+    by_row = np.argsort(order, kind="stable")
+    found = order[by_row]
+    start = np.maximum.accumulate(np.where(np.r_[True, found[1:] != found[:-1]], np.arange(len(order)), 0))
+    numbers = np.empty(len(order), np.int64)
+    numbers[by_row] = np.arange(len(order)) - start
+    return numbers
+
+
+def batch_maker(
+    data: Rows, batch_size: int, epoch_seed: int, augment: Augment | None
+) -> Callable[[int], tuple[Any, Any]]:
+    """The function from a step to its batch: inputs (B, ...) float32 and labels (B, C), augmented.
+
+    The order of ``data.rows`` and ``epoch_seed`` are all that it depends on.
+    """
+    copies = copy_numbers(data.rows)
+
+    def make(step: int) -> tuple[Any, Any]:
+        chosen = slice(step * batch_size, (step + 1) * batch_size)
         # Sorted reading is what a memory map likes; the batch keeps its members either way.
-        inputs = np.asarray(data.inputs[np.sort(rows)], dtype=np.float32)
-        labels = data.soft_labels[np.sort(rows)]
-        yield augment(inputs, labels, row_seeds(epoch_seed, np.sort(rows))) if augment else (inputs, labels)
+        by_row = np.argsort(data.rows[chosen], kind="stable")
+        rows = data.rows[chosen][by_row]
+        inputs, labels = np.asarray(data.inputs[rows], dtype=np.float32), data.labels[rows]
+        keys = rows + (copies[chosen][by_row] << 40)
+        return augment(inputs, labels, row_seeds(epoch_seed, keys)) if augment else (inputs, labels)
+
+    return make
 
 
 def epoch_seed(seed: int, fold: int, stage: int, epoch: int) -> int:
@@ -77,39 +118,21 @@ def epoch_seed(seed: int, fold: int, stage: int, epoch: int) -> int:
     return seed_of("batches", seed, fold, stage, epoch)
 
 
-def prefetched(batches: Iterator[Any], depth: int = PREFETCH) -> Iterator[Any]:
-    """The same batches, prepared ahead in a thread; an error in the thread is raised here."""
-    ready: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=depth)
-    stop = threading.Event()
+def prefetched(
+    make: Callable[[int], Any], steps: range, workers: int = WORKERS, depth: int = PREFETCH
+) -> Iterator[Any]:
+    """``make(step)`` for every step, in order, prepared ahead by threads; the number of threads changes nothing else.
 
-    def put(item: tuple[str, Any]) -> None:
-        while not stop.is_set():
-            try:
-                ready.put(item, timeout=0.1)
-                break
-            except queue.Full:
-                continue
-
-    def work() -> None:
+    An error in a thread is raised here.
+    """
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[Any]] = deque()
         try:
-            for batch in batches:
-                put(("batch", batch))
-                if stop.is_set():
-                    return
-            put(("end", None))
-        except BaseException as error:  # noqa: BLE001 - handed over and raised in the main thread
-            put(("error", error))
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        while True:
-            kind, item = ready.get()
-            if kind == "end":
-                return
-            if kind == "error":
-                raise item
-            yield item
-    finally:
-        stop.set()
-        thread.join()
+            for step in steps:
+                waiting.append(pool.submit(make, step))
+                if len(waiting) > depth:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)

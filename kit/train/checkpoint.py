@@ -1,14 +1,16 @@
-"""The state of a fold between epochs, in one atomic file.
+"""The state of a fold, in one atomic file.
 
 ``model.save`` and ``BackupAndRestore`` are not kill-safe: a failed write destroys the good file before it. Here one
-``.npz`` holds weights, optimiser, position and history, and takes the place of the older of two generations.
+``.npz`` holds weights, optimiser, best weights, position and history, and takes the place of the older of two
+generations.
 """
 
 from __future__ import annotations
 
 import json
 import zipfile
-from typing import IO, Any
+from collections.abc import Sequence
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -18,16 +20,25 @@ from kit.layout import FoldPaths
 GENERATIONS = 2
 
 
+class Position(NamedTuple):
+    """Where a fold stands: finished epochs of a stage, and steps of the epoch after them."""
+
+    stage: int
+    epoch: int
+    step: int = 0
+
+
 class Checkpoint:
-    """Where a fold stands; loaded on creation, written after each epoch."""
+    """Where a fold stands; loaded on creation, written after each epoch and when the process is asked to end."""
 
     def __init__(self, paths: FoldPaths, key: str) -> None:
         self._paths = paths
         self._key = key
         self._arrays: dict[str, Any] = {}
-        self.position = (0, 0)
-        self.history: list[dict[str, Any]] = []
         self._count = 0
+        self.position = Position(0, 0)
+        self.history: list[dict[str, Any]] = []
+        self.losses: list[float] = []
         for generation in range(GENERATIONS):
             self._take_newer(generation)
 
@@ -38,52 +49,55 @@ class Checkpoint:
                 state = json.loads(str(file["state"]))
                 if state["key"] != self._key or state["count"] <= self._count:
                     return
-                self._arrays = {name: file[name] for name in file.files if name != "state"}
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+                arrays = {name: file[name] for name in file.files if name != "state"}
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             # Missing, or damaged by something other than us: the other generation, or the start, is still good.
             return
+        self._arrays = arrays
         self._count = state["count"]
-        self.position = (state["stage"], state["epochs"])
+        self.position = Position(*state["position"])
         self.history = state["history"]
+        self.losses = state["losses"]
 
     @property
     def resumed(self) -> bool:
         """Whether an earlier process left something to continue from."""
         return self._count > 0
 
+    def inside(self, stage: int) -> bool:
+        """Whether the checkpoint was written in that stage."""
+        return self.resumed and self.position.stage == stage
+
     def epochs_done(self, stage: int) -> int:
         """Finished epochs of a stage that is not before the current one."""
-        return self.position[1] if self.position[0] == stage else 0
+        return self.position.epoch if self.position.stage == stage else 0
 
-    def restore_model(self, model: Any) -> None:
-        """Fill the network with the saved weights."""
-        for number, weight in enumerate(model.weights):
-            weight.assign(self._arrays[f"model/{number:04d}"])
+    def steps_done(self, stage: int, epoch: int) -> int:
+        """Steps done of an epoch that is not finished."""
+        return self.position.step if self.position[:2] == (stage, epoch) else 0
 
-    def restore_optimizer(self, stage: int, optimizer: Any) -> None:
-        """Fill the optimiser with the saved state, where the checkpoint stands inside this stage."""
-        if self.resumed and self.position[0] == stage:
-            for number, variable in enumerate(optimizer.variables):
-                variable.assign(self._arrays[f"optimizer/{number:04d}"])
+    def part(self, name: str) -> dict[str, Any]:
+        """The arrays that were saved as one part, empty where it was not saved."""
+        prefix = f"{name}/"
+        return {key.removeprefix(prefix): value for key, value in self._arrays.items() if key.startswith(prefix)}
 
-    def save(self, stage: int, epochs: int, model: Any, optimizer: Any, line: dict[str, Any]) -> None:
-        """Write the state after ``epochs`` epochs of ``stage`` and add ``line`` to the history."""
+    def save(self, position: Position, parts: dict[str, dict[str, Any]], losses: Sequence[float] = ()) -> None:
+        """Write the state at ``position``: named parts of arrays, and the losses of an epoch that is not finished."""
         self._count += 1
-        self.position = (stage, epochs)
-        self.history.append(line)
-        arrays = {f"model/{i:04d}": np.asarray(v) for i, v in enumerate(model.weights)}
-        arrays |= {f"optimizer/{i:04d}": np.asarray(v) for i, v in enumerate(optimizer.variables)}
+        self.position, self.losses = position, list(losses)
+        self._arrays = {f"{part}/{name}": value for part, arrays in parts.items() for name, value in arrays.items()}
         state = {
-            "key": self._key, "count": self._count, "stage": stage, "epochs": epochs, "history": self.history
+            "key": self._key, "count": self._count, "position": position, "history": self.history, "losses": self.losses
         }  # fmt: skip
 
         def fill(file: IO[bytes]) -> None:
             savez: Any = np.savez  # its stub takes no mapping
-            savez(file, state=np.array(json.dumps(state)), **arrays)
+            savez(file, state=np.array(json.dumps(state)), **self._arrays)
 
         write_atomic(self._paths.checkpoint(self._count % GENERATIONS), fill)
 
-    def delete(self) -> None:
-        """Remove both generations, once the fold's own files are written."""
-        for generation in range(GENERATIONS):
-            self._paths.checkpoint(generation).unlink(missing_ok=True)
+
+def delete(paths: FoldPaths) -> None:
+    """Remove both generations, once the fold's own files are written."""
+    for generation in range(GENERATIONS):
+        paths.checkpoint(generation).unlink(missing_ok=True)

@@ -1,31 +1,47 @@
-"""Train one fold: a description in, files out, no global state. Runs in a process of its own."""
+"""Train one fold: a description in, files out, no global state. NumPy alone: the networks are behind `Trainer`."""
 
 from __future__ import annotations
 
 import json
 import time
-from typing import IO, Any
+from importlib.metadata import version
+from typing import IO, Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
-from kit.augment.pipeline import Pipeline
 from kit.data import load_images, load_index, load_test_ids, load_test_images
 from kit.files import read_csv, write_atomic, write_csv
 from kit.records import IntArray, Predictions
-from kit.runs import FoldSpec, seed_of
-from kit.runtime import arrays
-from kit.runtime.backbones import Network
-from kit.runtime.forward import compile_forward, logits
-from kit.train.checkpoint import Checkpoint
-from kit.train.features import feature_files, open_features
-from kit.train.loop import FoldData, FoldRun, Report, StageData, run_stage
-from kit.train.networks import make_network
+from kit.runs import FoldSpec
+from kit.train.checkpoint import Checkpoint, delete
+from kit.train.interrupt import Interrupt
+from kit.train.loop import FoldData, FoldRun, Report, Stage, run_stage
 
-PREDICT_BATCH = 64
 PROBE = 32
+PACKAGES = ("tensorflow", "keras", "numpy")
 
 
-def train_fold(spec: FoldSpec, report: Report) -> None:
+class Trainer(Protocol):
+    """What a fold asks of its networks."""
+
+    def stage(self, number: int) -> Stage:
+        """The learner and the inputs of a stage; asked for once a stage, in order, from where a checkpoint stands."""
+
+    def predict(self, images: Any, rows: IntArray, views: tuple[str, ...]) -> npt.NDArray[np.float32]:
+        """Logits (V, N, C) of ``images[rows]``."""
+
+    def weights(self) -> dict[str, Any]:
+        """The fold's weights as named arrays."""
+
+
+class MakeTrainer(Protocol):
+    """Builds the networks of a fold."""
+
+    def __call__(self, spec: FoldSpec, data: FoldData) -> Trainer: ...
+
+
+def train_fold(spec: FoldSpec, make_trainer: MakeTrainer, report: Report, interrupt: Interrupt) -> None:
     """Train, predict the held-out fold and the test images, and write the fold's files, ``valid.npz`` last.
 
     Continues from the last checkpoint of an earlier process.
@@ -34,77 +50,53 @@ def train_fold(spec: FoldSpec, report: Report) -> None:
     ------
     TrainingError
         Where pretrained weights are out of reach or the loss is no longer a number.
+    Interrupted
+        Where a signal came; what was done is in a checkpoint.
     """
-    import keras
-
     started = time.perf_counter()
-    keras.utils.set_random_seed(seed_of("weights", spec.settings.seed, spec.fold) % 2**31)
     data = load_fold_data(spec)
-    images = load_images(spec.layout)
-    network = make_network(spec)
+    trainer = make_trainer(spec, data)
     checkpoint = Checkpoint(spec.paths, spec.key)
     if checkpoint.resumed:
-        checkpoint.restore_model(network.model)
-        report({"event": "resumed", "stage": checkpoint.position[0], "epoch": checkpoint.position[1]})
-    run = FoldRun(spec, network, data, checkpoint, report)
-    augment = Pipeline(spec.settings.augment, spec.size, data.classes) if spec.settings.augment else None
-    for number in range(checkpoint.position[0], len(spec.settings.stages)):
-        stage_data, uses_images = _stage_data(spec, number, network, data, images)
-        run_stage(run, number, stage_data, augment if uses_images else None)
-    _write_results(spec, network, data, images, checkpoint)
-    _log(spec, {"event": "done", "seconds": time.perf_counter() - started, "resumed": checkpoint.resumed})
-    checkpoint.delete()
+        report({"event": "resumed", "stage": checkpoint.position.stage, "epoch": checkpoint.position.epoch})
+    resumed = checkpoint.resumed
+    run = FoldRun(spec, data, checkpoint, report, interrupt)
+    for number in range(checkpoint.position.stage, len(spec.settings.stages)):
+        run_stage(run, number, trainer.stage(number))
+    _write_results(spec, trainer, data, checkpoint)
+    _log(spec, {"event": "done", "seconds": time.perf_counter() - started, "resumed": resumed})
+    delete(spec.paths)
 
 
 def load_fold_data(spec: FoldSpec) -> FoldData:
-    """Labels and rows of the fold that ``spec`` names, from the files of the earlier stages."""
+    """Labels and rows of the fold that ``spec`` names, from the files of the earlier stages.
+
+    Train-only rows are trained on in every fold, unless they share a group with a held-out row.
+    """
     index = load_index(spec.layout)
     table = {line["id"]: int(line["fold"]) for line in read_csv(spec.layout.folds_table(spec.folds))}
-    fold = np.array([table[name] for name in index.ids], np.int64)
+    fold = np.array([table[name] for name in index.ids] + [-1] * len(index.extra.ids), np.int64)
+    groups = np.array([*index.groups, *index.extra.groups])
+    held_out = fold == spec.fold
     return FoldData(
-        labels=index.labels,
-        train_rows=np.flatnonzero(fold != spec.fold),
-        valid_rows=np.flatnonzero(fold == spec.fold),
+        labels=np.concatenate([index.labels, index.extra.labels]),
+        train_rows=np.flatnonzero(~np.isin(groups, groups[held_out])),
+        valid_rows=np.flatnonzero(held_out),
         classes=len(index.classes),
+        weights=np.concatenate([index.weights, index.extra.weights]),
     )
 
 
-def _stage_data(spec: FoldSpec, number: int, network: Network, data: FoldData, images: Any) -> tuple[StageData, bool]:
-    """The stage's inputs, and whether they are images (to be augmented) or cached features."""
-    files = feature_files(spec, number)
-    if not files:
-        forward = compile_forward(network.model)
-        return (
-            StageData(
-                model=network.model,
-                epoch_inputs=lambda epoch: images,
-                watch=lambda: logits(forward, images, data.valid_rows, ["identity"], PREDICT_BATCH)[0],
-            ),
-            True,
-        )
-    features = [open_features(path) for path in files]
-    clean = np.asarray(features[0][data.valid_rows], dtype=np.float32)
-    return (
-        StageData(
-            model=network.head,
-            epoch_inputs=lambda epoch: features[epoch % len(features)],
-            watch=lambda: np.asarray(network.head(clean, training=False)),
-        ),
-        False,
-    )
-
-
-def _write_results(spec: FoldSpec, network: Network, data: FoldData, images: Any, checkpoint: Checkpoint) -> None:
-    paths, views = spec.paths, spec.settings.views
-    forward = compile_forward(network.model)
-    index = load_index(spec.layout)
+def _write_results(spec: FoldSpec, trainer: Trainer, data: FoldData, checkpoint: Checkpoint) -> None:
+    paths, index, images = spec.paths, load_index(spec.layout), load_images(spec.layout)
 
     def predict(ids: tuple[str, ...], source: Any, rows: IntArray) -> Predictions:
-        found = logits(forward, source, rows, views, PREDICT_BATCH)
-        return Predictions(np.array(ids), spec.classes, views, found)
+        found = trainer.predict(source, rows, spec.settings.views)
+        return Predictions(np.array(ids), spec.classes, spec.settings.views, found)
 
     def fill(file: IO[bytes]) -> None:
-        np.savez(file, **arrays.of(network.model))
+        savez: Any = np.savez  # its stub takes no mapping
+        savez(file, **trainer.weights())
 
     write_atomic(paths.weights, fill)
     header = list(checkpoint.history[0])
@@ -125,9 +117,6 @@ def probe_rows(n: int) -> IntArray:
 
 def _log(spec: FoldSpec, line: dict[str, Any]) -> None:
     """Append to the fold's log: wall times and versions live here, outside what is compared byte for byte."""
-    import keras
-    import tensorflow as tf
-
-    versions = {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__}
+    versions = {name: version(name) for name in PACKAGES}
     with spec.paths.log.open("a", encoding="utf-8") as file:
         file.write(json.dumps({**line, "time": time.time(), "versions": versions}) + "\n")

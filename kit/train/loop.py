@@ -1,4 +1,4 @@
-"""The epochs of one fold, from any checkpoint to the end."""
+"""The epochs of one fold, from any checkpoint to the end. NumPy alone: the network is behind `Learner`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,39 +15,59 @@ from kit.config import StageConfig
 from kit.errors import TrainingError
 from kit.records import IntArray
 from kit.runs import FoldSpec, seed_of
-from kit.runtime.backbones import Network
 from kit.train import batches
 from kit.train.batches import Rows
-from kit.train.checkpoint import Checkpoint
-from kit.train.networks import make_optimizer, reseed, set_trainable
+from kit.train.checkpoint import Checkpoint, Position
+from kit.train.interrupt import Interrupt
+from kit.train.schedule import count_falls, epochs_since_best, learning_rate
+from kit.train.watch import greater_is_better, measure, watched_metrics
 
 Report = Callable[[dict[str, Any]], None]
+Arrays = dict[str, Any]
 
 
-@dataclass(frozen=True, eq=False)
-class StageData:
-    """What one stage trains on: the half of the network that learns, its inputs, and the rows to watch."""
+class Learner(Protocol):
+    """What the loop asks of a network in one stage."""
 
-    model: Any
-    epoch_inputs: Callable[[int], Any]
-    watch: Callable[[], npt.NDArray[np.float32]]
+    def begin_epoch(self, seed: int) -> None:
+        """Draw the epoch's dropout from ``seed``."""
+
+    def step(self, inputs: Any, labels: Any, rate: float) -> Any:
+        """One step of the optimiser; returns the loss, convertible to float."""
+
+    def judge(self) -> npt.NDArray[np.float32]:
+        """Logits (N, C) of the held-out rows with the weights that would be kept now."""
+
+    def kept(self) -> Arrays:
+        """The weights that would be kept now."""
+
+    def keep(self, weights: Arrays | None) -> None:
+        """End the stage with ``weights``, or with those that would be kept now."""
+
+    def state(self) -> Arrays:
+        """All that the next step depends on."""
+
+    def restore(self, state: Arrays) -> None:
+        """Take up a `state`."""
 
 
 @dataclass(frozen=True, eq=False)
 class FoldData:
-    """Labels and rows of one fold."""
+    """Labels and weights of all rows, and which of them one fold trains and validates on."""
 
     labels: IntArray
     train_rows: IntArray
     valid_rows: IntArray
     classes: int
+    weights: npt.NDArray[np.float32]
 
 
-def learning_rate(stage: StageConfig, step: int, steps: int) -> float:
-    """The rate of step ``step`` of ``steps`` in a stage (cosine: Loshchilov & Hutter 2017, without restarts)."""
-    if stage.schedule == "constant":
-        return stage.lr
-    return stage.lr * 0.5 * (1 + math.cos(math.pi * step / max(steps, 1)))
+class Stage(NamedTuple):
+    """One stage: who learns, the inputs of an epoch (by row of the data), and how they are augmented."""
+
+    learner: Learner
+    inputs: Callable[[int], Any]
+    augment: batches.Augment | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,92 +75,117 @@ class FoldRun:
     """One fold while it is trained."""
 
     spec: FoldSpec
-    network: Network
     data: FoldData
     checkpoint: Checkpoint
     report: Report
+    interrupt: Interrupt
+
+    def values(self, number: int, metric: str) -> list[float]:
+        """A metric after every finished epoch of a stage."""
+        history = self.checkpoint.history
+        return [float(line[f"valid_{metric}"]) for line in history if line["stage"] == number]
 
 
-def run_stage(run: FoldRun, number: int, stage_data: StageData, augment: batches.Augment | None) -> None:
-    """Train stage ``number`` from where the checkpoint stands; one checkpoint after every epoch."""
+def run_stage(run: FoldRun, number: int, stage: Stage) -> None:
+    """Train stage ``number`` from where the checkpoint stands; one checkpoint after every epoch.
+
+    Raises
+    ------
+    TrainingError
+        Where the loss is no longer a number; the checkpoint keeps the last good epoch and the best weights.
+    Interrupted
+        Where a signal came: after the step and a checkpoint.
+    """
+    settings = run.spec.settings.stages[number]
+    stopping = settings.early_stopping
+    if run.checkpoint.inside(number):
+        stage.learner.restore(run.checkpoint.part("learner"))
+    labels = _labels(run)
+    for epoch in range(run.checkpoint.epochs_done(number), settings.epochs):
+        if stopping and _waited(run, number, settings) >= stopping.patience:
+            break
+        _run_epoch(run, number, epoch, stage, labels)
+    stage.learner.keep(run.checkpoint.part("best") if stopping else None)
+
+
+def _labels(run: FoldRun) -> npt.NDArray[np.float32]:
+    """Soft labels (N, C) of all rows, times the weights of rows and classes."""
     settings, data = run.spec.settings, run.data
-    stage = settings.stages[number]
-    set_trainable(run.network, stage.train, settings.backbone, settings.weights != "none")
-    optimizer = make_optimizer(stage, stage_data.model.trainable_variables)
-    run.checkpoint.restore_optimizer(number, optimizer)
     weights = batches.class_weights(data.labels[data.train_rows], data.classes, settings.class_weights)
-    train_step = compile_step(stage_data.model, optimizer, weights)
     soft = batches.soft_labels(data.labels, data.classes, settings.label_smoothing)
-    for epoch in range(run.checkpoint.epochs_done(number), stage.epochs):
-        started = time.perf_counter()
-        reseed(stage_data.model, seed_of("dropout", settings.seed, run.spec.fold, number, epoch))
-        rows = Rows(stage_data.epoch_inputs(epoch), soft, data.train_rows)
-        loss = _train_epoch(run, number, epoch, train_step, rows, augment)
-        line = {"stage": number, "train": stage.train, "epoch": epoch, "loss": loss, **_watched(data, stage_data)}
-        run.checkpoint.save(number, epoch + 1, run.network.model, optimizer, line)
-        run.report({"event": "epoch", "seconds": time.perf_counter() - started, **line})
+    weighted: npt.NDArray[np.float32] = soft * data.weights[:, None] * weights
+    return weighted
+
+
+def _waited(run: FoldRun, number: int, settings: StageConfig) -> int:
+    stopping = settings.early_stopping
+    if stopping is None:
+        return 0
+    values = run.values(number, stopping.metric)
+    return epochs_since_best(values, greater_is_better(stopping.metric), stopping.min_delta)
+
+
+def _run_epoch(run: FoldRun, number: int, epoch: int, stage: Stage, labels: npt.NDArray[np.float32]) -> None:
+    settings, started = run.spec.settings, time.perf_counter()
+    loss, rate = _train_epoch(run, number, epoch, stage, labels)
+    found = measure(watched_metrics(settings), stage.learner.judge(), run.data.labels[run.data.valid_rows])
+    line = {"stage": number, "train": settings.stages[number].train, "epoch": epoch, "lr": rate, "loss": loss, **found}
+    run.checkpoint.history.append(line)
+    parts = {"learner": stage.learner.state()}
+    if settings.stages[number].early_stopping:
+        best = _waited(run, number, settings.stages[number]) == 0
+        parts["best"] = stage.learner.kept() if best else run.checkpoint.part("best")
+    run.checkpoint.save(Position(number, epoch + 1), parts)
+    run.report({"event": "epoch", "seconds": time.perf_counter() - started, **line})
+    run.interrupt.check()
 
 
 def _train_epoch(
-    run: FoldRun, number: int, epoch: int, train_step: Callable[..., Any], rows: Rows, augment: batches.Augment | None
-) -> float:
-    """One pass over the training rows; its mean loss, or `TrainingError` where that is no longer a number."""
+    run: FoldRun, number: int, epoch: int, stage: Stage, labels: npt.NDArray[np.float32]
+) -> tuple[float, float]:
+    """One pass over the training rows, or the rest of one: its mean loss and last learning rate."""
     settings = run.spec.settings
-    stage = settings.stages[number]
-    steps = batches.steps_per_epoch(len(rows.rows), settings.batch_size)
+    done = run.checkpoint.steps_done(number, epoch)
+    losses = list(run.checkpoint.losses) if done else []
     seed = batches.epoch_seed(settings.seed, run.spec.fold, number, epoch)
-    losses = []
-    prepared = batches.prefetched(batches.epoch_batches(rows, settings.batch_size, seed, augment))
-    for step, (inputs, labels) in enumerate(prepared):
-        rate = learning_rate(stage, epoch * steps + step, stage.epochs * steps)
-        losses.append(train_step(inputs, labels, np.float32(rate)))
+    order = batches.epoch_order(run.data.labels, run.data.train_rows, settings.sampling, seed)
+    steps = batches.steps_per_epoch(len(order), settings.batch_size)
+    rows = Rows(stage.inputs(epoch), labels, order)
+    if not done:
+        stage.learner.begin_epoch(seed_of("dropout", settings.seed, run.spec.fold, number, epoch))
+    falls = _falls(run, number)
+    rate = 0.0
+    make = batches.batch_maker(rows, settings.batch_size, seed, stage.augment)
+    for step, (inputs, soft) in zip(range(done, steps), batches.prefetched(make, range(done, steps)), strict=True):
+        rate = learning_rate(settings.stages[number], epoch * steps + step, steps, falls)
+        losses.append(float(stage.learner.step(inputs, soft, rate)))
         run.report({"event": "step", "stage": number, "epoch": epoch, "step": step + 1, "steps": steps})
-    loss = float(np.mean([value.numpy() for value in losses]))
+        if run.interrupt.came and step + 1 < steps:
+            _leave(run, Position(number, epoch, step + 1), stage, losses)
+    return _checked(run, number, epoch, losses), rate
+
+
+def _leave(run: FoldRun, position: Position, stage: Stage, losses: list[float]) -> None:
+    """Write a checkpoint in the middle of an epoch and end."""
+    parts = {"learner": stage.learner.state()}
+    best = run.checkpoint.part("best") if run.checkpoint.inside(position.stage) else {}
+    _checked(run, position.stage, position.epoch, losses)
+    run.checkpoint.save(position, {**parts, **({"best": best} if best else {})}, losses)
+    run.interrupt.check()
+
+
+def _falls(run: FoldRun, number: int) -> int:
+    schedule = run.spec.settings.stages[number].schedule
+    if schedule.kind != "plateau":
+        return 0
+    return count_falls(run.values(number, schedule.metric), greater_is_better(schedule.metric), schedule.patience)
+
+
+def _checked(run: FoldRun, number: int, epoch: int, losses: list[float]) -> float:
+    loss = float(np.mean(losses))
     if not math.isfinite(loss):
         raise TrainingError(
             f"the loss of run `{run.spec.run}` fold {run.spec.fold} became {loss} in epoch {epoch + 1}",
-            f"a smaller lr than {stage.lr} in stage {number + 1}",
+            f"a smaller lr than {run.spec.settings.stages[number].lr} in stage {number + 1}",
         )
     return loss
-
-
-def _watched(data: FoldData, stage_data: StageData) -> dict[str, float]:
-    """Accuracy and log loss on the held-out rows, for the learning curve alone."""
-    logits = stage_data.watch().astype(np.float64)
-    y = data.labels[data.valid_rows]
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    log_proba = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return {
-        "valid_accuracy": float((logits.argmax(axis=1) == y).mean()),
-        "valid_nll": float(-log_proba[np.arange(len(y)), y].mean()),
-    }
-
-
-def compile_step(model: Any, optimizer: Any, weights: npt.NDArray[np.float32]) -> Callable[..., Any]:
-    """One compiled optimiser step: ``(inputs, soft labels, learning rate) -> loss``.
-
-    A row's weight is its soft label times the class weights, which is right for mixed labels, where
-    ``fit(class_weight=...)`` would take the larger half alone.
-    """
-    import tensorflow as tf
-
-    variables = model.trainable_variables
-    signature = [
-        tf.TensorSpec(model.input_shape, tf.float32),
-        tf.TensorSpec(model.output_shape, tf.float32),
-        tf.TensorSpec((), tf.float32),
-    ]
-
-    @tf.function(input_signature=signature, autograph=False)
-    def step(inputs: Any, labels: Any, rate: Any) -> Any:
-        with tf.GradientTape() as tape:
-            logits = model(inputs, training=True)
-            per_row = tf.nn.softmax_cross_entropy_with_logits(labels, logits)
-            loss = tf.reduce_mean(per_row * tf.linalg.matvec(labels, tf.constant(weights)))
-            total = loss + sum(model.losses) if model.losses else loss
-        gradients = tape.gradient(total, variables)
-        optimizer.learning_rate.assign(rate)
-        optimizer.apply(gradients, variables)
-        return loss
-
-    return step  # type: ignore[no-any-return]

@@ -9,7 +9,7 @@ from typing import Any
 from kit.config import StageConfig
 from kit.errors import TrainingError
 from kit.runs import FoldSpec
-from kit.runtime.backbones import BACKBONES, Network, build, resolve
+from kit.runtime.backbones import BACKBONES, Network, build, reset_input_scale, resolve
 
 
 def make_network(spec: FoldSpec) -> Network:
@@ -26,6 +26,8 @@ def make_network(spec: FoldSpec) -> Network:
         _download_imagenet(network.backbone, settings.backbone)
     elif settings.weights != "none":
         _load_file(network.backbone, spec.layout.named(settings.weights), settings.backbone)
+    if BACKBONES[settings.backbone].learns_input_scale:
+        reset_input_scale(network.backbone)
     return network
 
 
@@ -54,31 +56,62 @@ def _load_file(backbone: Any, path: Path, name: str) -> None:
         raise TrainingError(f"{path.name} does not fit {name} without its top: {line}") from error
 
 
-def set_trainable(network: Network, train: str, backbone_name: str, pretrained: bool) -> None:
-    """Let exactly the layers learn that the stage ``train`` names.
+# What a kind of layer is called in Keras.
+KINDS: dict[str, tuple[str, ...]] = {
+    "conv": ("Conv2D", "SeparableConv2D"),
+    "depthwise": ("DepthwiseConv2D", "SeparableConv2D"),
+    "dense": ("Dense",),
+    "norm": ("BatchNormalization", "LayerNormalization"),
+}
+NORM = "BatchNormalization"
 
-    BatchNorm of a pretrained backbone stays frozen: its statistics of a million images beat those of a batch.
+
+def set_trainable(network: Network, stage: StageConfig, backbone_name: str, pretrained: bool) -> None:
+    """Let exactly the layers of the backbone learn that ``stage`` names, beside the head.
+
+    BatchNorm of a pretrained backbone stays frozen unless the stage says otherwise: its statistics of a million
+    images beat those of a batch. A frozen BatchNorm uses its running statistics.
+
+    Raises
+    ------
+    TrainingError
+        Where ``layers`` picks none.
     """
-    entry = BACKBONES[backbone_name]
     layers = network.backbone.layers
-    names = [layer.name for layer in layers]
-    first = {"head": len(names), "last-block": names.index(entry.last_block), "all": 0}[train]
-    network.backbone.trainable = first < len(names)
+    first = _first_layer(layers, stage, backbone_name)
+    kinds = {name for kind in stage.kinds for name in KINDS[kind]} if stage.train == "layers" else set()
+    frozen_norm = pretrained and stage.batch_norm == "frozen"
+    network.backbone.trainable = first < len(layers)
     for position, layer in enumerate(layers):
-        is_norm = type(layer).__name__ == "BatchNormalization"
-        layer.trainable = position >= first and not (is_norm and pretrained)
+        for leaf in layers_inside(layer) or [layer]:
+            named = type(leaf).__name__
+            leaf.trainable = position >= first and (not kinds or named in kinds) and not (named == NORM and frozen_norm)
+    if stage.train == "layers" and not network.backbone.trainable_variables:
+        raise TrainingError(
+            f"no layer of {backbone_name} learns: it has {len(layers)} layers, "
+            f"from_layer = {stage.from_layer}, kinds = {list(stage.kinds)}",
+            'train = "last-block"',
+        )
+
+
+def _first_layer(layers: list[Any], stage: StageConfig, backbone_name: str) -> int:
+    last_block = [layer.name for layer in layers].index(BACKBONES[backbone_name].frozen_through) + 1
+    return {"head": len(layers), "last-block": last_block, "layers": stage.from_layer, "all": 0}[stage.train]
 
 
 def make_optimizer(stage: StageConfig, variables: list[Any]) -> Any:
-    """The stage's optimiser, built for ``variables``; biases and BatchNorm are exempt from weight decay."""
+    """The stage's optimiser, built for ``variables``; biases and normalisation are exempt from weight decay."""
     import keras
 
     decay = stage.weight_decay or None
+    common: dict[str, Any] = {"global_clipnorm": stage.clip_norm or None}
+    if stage.ema:
+        common |= {"use_ema": True, "ema_momentum": stage.ema}
     makers: dict[str, Callable[[], Any]] = {
-        "adam": lambda: keras.optimizers.Adam(stage.lr),
-        "adamw": lambda: keras.optimizers.AdamW(stage.lr, weight_decay=stage.weight_decay),
-        "sgd": lambda: keras.optimizers.SGD(stage.lr, momentum=0.9, nesterov=True, weight_decay=decay),
-        "lion": lambda: keras.optimizers.Lion(stage.lr, weight_decay=decay),
+        "adam": lambda: keras.optimizers.Adam(stage.lr, **common),
+        "adamw": lambda: keras.optimizers.AdamW(stage.lr, weight_decay=stage.weight_decay, **common),
+        "sgd": lambda: keras.optimizers.SGD(stage.lr, momentum=0.9, nesterov=True, weight_decay=decay, **common),
+        "lion": lambda: keras.optimizers.Lion(stage.lr, weight_decay=decay, **common),
     }
     optimizer = makers[stage.optimizer]()
     if optimizer.weight_decay:
@@ -87,16 +120,9 @@ def make_optimizer(stage: StageConfig, variables: list[Any]) -> Any:
     return optimizer
 
 
-def reseed(model: Any, seed: int) -> None:
-    """Start the dropout of every layer from ``seed``, so that an epoch depends on its number and not on the past."""
-    for number, layer in enumerate(_all_layers(model)):
-        generator = getattr(layer, "seed_generator", None)
-        if generator is not None:
-            generator.state.assign([(seed + number) % 2**31, 0])
-
-
-def _all_layers(model: Any) -> list[Any]:
+def layers_inside(layer: Any) -> list[Any]:
+    """The layers inside of ``layer`` at any depth, none where it holds none."""
     found = []
-    for layer in model.layers:
-        found += [layer, *(_all_layers(layer) if hasattr(layer, "layers") else [])]
+    for inner in getattr(layer, "layers", ()):
+        found += [inner, *layers_inside(inner)]
     return found

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -25,6 +28,8 @@ from kit.layout import Layout, RunPaths
 from kit.records import Emit, Event, Predictions, concatenate, load_predictions
 from kit.runs import FoldSpec, plan_runs
 from kit.runtime.forward import mean_of_folds
+from kit.train.checkpoint import delete
+from kit.train.watch import watched_metrics
 
 PACKAGES = ("tensorflow", "keras", "keras-cv", "numpy", "scikit-learn")
 
@@ -54,8 +59,11 @@ def train(
     runs: Sequence[str] = (),
     fold: int | None = None,
     force: bool = False,
+    launch: Launch | None = None,
 ) -> None:
     """Train every missing fold of the named runs (all of them by default) and join their predictions.
+
+    ``launch`` runs one unit to its end; by default in a process of its own.
 
     Raises
     ------
@@ -65,20 +73,41 @@ def train(
         Where another process trains the same run.
     """
     specs = plan_runs(layout, config, runs)
-    with _locked([folds[0].run_paths for folds in specs.values()]):
+    for folds in specs.values():
+        watched_metrics(folds[0].settings)
+    with _terminable(), _locked([folds[0].run_paths for folds in specs.values()]):
         wanted = [spec for folds in specs.values() for spec in folds if fold is None or spec.fold == fold]
         missing = [spec for spec in wanted if force or not spec.paths.valid.exists()]
         if missing:
             _prepare(layout, config, missing, force)
             epochs = {unit_name(spec): sum(stage.epochs for stage in spec.settings.stages) for spec in missing}
             emit(Event("plan", "", {"epochs": epochs}))
-            _run_units(_units(missing), config, emit)
+            _run_units(_units(missing), config, emit, launch or Processes())
         for name, folds in specs.items():
             if all(spec.paths.valid.exists() for spec in folds):
-                _join(layout, folds, changed=bool(missing))
+                for spec in folds:
+                    delete(spec.paths)  # left where the process died right after its last file
+                _join(layout, folds)
                 _tell(layout, name, folds, emit)
         if not missing:
             emit(Event("fresh", "train", {"stage": "train"}))
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the units as Ctrl-C does: each finishes its step and writes a checkpoint."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
@@ -87,6 +116,8 @@ def _locked(runs: Sequence[RunPaths]) -> Iterator[None]:
         yield
         return
     with lock(runs[0].lock, f"run {runs[0].root.name}"), _locked(runs[1:]):
+        for unfinished in runs[0].root.rglob(".*.tmp"):
+            unfinished.unlink()  # what a killed process was writing
         yield
 
 
@@ -122,14 +153,13 @@ def _units(specs: Sequence[FoldSpec]) -> list[list[Unit]]:
     return [[Unit("features", spec) for spec in cached.values()], [Unit("fold", spec) for spec in specs]]
 
 
-def _run_units(waves: list[list[Unit]], config: Config, emit: Emit) -> None:
+def _run_units(waves: list[list[Unit]], config: Config, emit: Emit, launch: Launch) -> None:
     workers = config.train.workers or max(1, (os.cpu_count() or 1) // 2)
     failures: list[TrainingError] = []
-    started: list[subprocess.Popen[str]] = []
     for wave in waves:
         with ThreadPoolExecutor(max_workers=workers) as pool:
             try:
-                futures = [pool.submit(_run_unit, unit, emit, started) for unit in wave]
+                futures = [pool.submit(launch, unit, emit) for unit in wave]
                 for future in as_completed(futures):
                     error = future.exception()
                     if isinstance(error, TrainingError):
@@ -138,51 +168,73 @@ def _run_units(waves: list[list[Unit]], config: Config, emit: Emit) -> None:
                         raise error
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
-                for process in started:
-                    process.terminate()
+                launch.end()
                 raise
         if failures:
             raise failures[0]
 
 
-def _run_unit(unit: Unit, emit: Emit, started: list[subprocess.Popen[str]]) -> None:
-    """Run one process to its end and pass its reports on; raises `TrainingError` where it failed."""
-    paths = unit.spec.paths
-    paths.root.mkdir(parents=True, exist_ok=True)
-    about = {"kind": unit.kind, "run": unit.spec.run, "fold": unit.spec.fold}
-    with paths.errors.open("w") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "kit.train.worker", unit.kind, str(paths.spec)],
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        )
-        started.append(process)
-        said: dict[str, Any] = {}
-        with process:
-            for line in process.stdout or ():
-                report = json.loads(line)
-                said = report if report["event"] == "error" else said
-                emit(Event("unit", unit.name, {**about, **report}))
-    if process.returncode == 0:
+class Launch(Protocol):
+    """Runs units, from several threads."""
+
+    def __call__(self, unit: Unit, emit: Emit) -> None:
+        """Run one to its end and pass its reports on; raises `TrainingError` where it failed."""
+
+    def end(self) -> None:
+        """Ask those that run to save their state and end."""
+
+
+class Processes:
+    """`Launch` of a process for every unit."""
+
+    def __init__(self) -> None:
+        self._started: list[subprocess.Popen[str]] = []
+
+    def __call__(self, unit: Unit, emit: Emit) -> None:
+        paths = unit.spec.paths
+        paths.root.mkdir(parents=True, exist_ok=True)
+        about = {"kind": unit.kind, "run": unit.spec.run, "fold": unit.spec.fold}
+        with paths.errors.open("w") as errors:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "kit.train.worker", unit.kind, str(paths.spec)],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+            self._started.append(process)
+            said: dict[str, Any] = {}
+            with process:
+                for line in process.stdout or ():
+                    report = json.loads(line)
+                    said = report if report["event"] == "error" else said
+                    emit(Event("unit", unit.name, {**about, **report}))
+        if process.returncode != 0:
+            raise _failure(unit, process.returncode, said, paths.errors)
         emit(Event("unit", unit.name, {**about, "event": "done"}))
-        return
-    raise _failure(unit, process.returncode, said, paths.errors)
+
+    def end(self) -> None:
+        for process in self._started:
+            process.terminate()
 
 
 def _failure(unit: Unit, code: int, said: dict[str, Any], errors: Path) -> TrainingError:
     if said:
         return TrainingError(said["message"], said["hint"])
+    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+        return TrainingError(f"{unit.name} was asked to end and has saved its state", f"kit train {unit.spec.run}")
+    if code == -signal.SIGKILL:
+        return TrainingError(f"{unit.name} was killed, most likely for want of memory", "[train] workers = 1")
     lines = [line for line in errors.read_text(errors="replace").splitlines() if line.strip()]
     last = lines[-1] if lines else "no message"
     how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
     return TrainingError(f"{unit.name} {how}: {last}", f"cat {errors}")
 
 
-def _join(layout: Layout, folds: Sequence[FoldSpec], *, changed: bool) -> None:
-    """Write ``oof.npz`` and ``test.npz`` of a complete run."""
+def _join(layout: Layout, folds: Sequence[FoldSpec]) -> None:
+    """Write ``oof.npz`` and ``test.npz`` of a complete run; its manifest names the first when both are there."""
     paths = folds[0].run_paths
-    if not changed and paths.oof.exists():
+    manifest = read_json(paths.manifest)
+    if "oof" in manifest and paths.oof.exists():
         return
     ids = np.array(load_index(layout).ids)
     concatenate([load_predictions(spec.paths.valid) for spec in folds], ids).save(paths.oof)
@@ -190,7 +242,6 @@ def _join(layout: Layout, folds: Sequence[FoldSpec], *, changed: bool) -> None:
         parts = [load_predictions(spec.paths.test) for spec in folds]
         mean = mean_of_folds(np.stack([part.logits for part in parts]))
         Predictions(parts[0].ids, parts[0].classes, parts[0].views, mean).save(paths.test)
-    manifest = read_json(paths.manifest)
     write_json(paths.manifest, {**manifest, "oof": sha256_file(paths.oof)})
 
 

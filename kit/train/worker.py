@@ -9,11 +9,17 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kit.errors import KitError
+from kit.errors import KitError, TrainingError
 from kit.files import read_json
+from kit.runs import FoldSpec
+from kit.train.interrupt import Interrupt, Interrupted
+
+Report = Callable[[dict[str, Any]], None]
 
 THREADS = 2
 
@@ -36,25 +42,54 @@ class Reporter:
 
 
 def main(kind: str, path: str) -> int:
-    """Run the unit; returns the exit code."""
-    from kit.runs import FoldSpec
-
+    """Run the unit; returns the exit code, 130 or 143 where a signal ended it after a checkpoint."""
     report = Reporter()
+    interrupt = Interrupt()
     try:
-        spec = FoldSpec.from_json(read_json(Path(path)))
+        run = UNITS[kind]
+        if kind == "fold":
+            interrupt.listen()
         _prepare_tensorflow()
-        if kind == "features":
-            from kit.train.features import write_features
-
-            write_features(spec, report)
-        else:
-            from kit.train.fold import train_fold
-
-            train_fold(spec, report)
+        run(FoldSpec.from_json(read_json(Path(path))), report, interrupt)
     except KitError as error:
         report({"event": "error", "type": type(error).__name__, "message": error.message, "hint": error.hint})
         return 1
+    except Interrupted as ended:
+        return ended.code
+    except KeyboardInterrupt:
+        return 130
     return 0
+
+
+def _fold(spec: FoldSpec, report: Report, interrupt: Interrupt) -> None:
+    from kit.train.fold import train_fold
+    from kit.train.trainer import NetworkTrainer
+
+    with _memory_errors(spec):
+        train_fold(spec, NetworkTrainer, report, interrupt)
+
+
+def _features(spec: FoldSpec, report: Report, interrupt: Interrupt) -> None:
+    from kit.train.features import write_features
+
+    with _memory_errors(spec):
+        write_features(spec, report)
+
+
+UNITS: dict[str, Callable[[FoldSpec, Report, Interrupt], None]] = {"fold": _fold, "features": _features}
+
+
+@contextmanager
+def _memory_errors(spec: FoldSpec) -> Iterator[None]:
+    import tensorflow as tf
+
+    try:
+        yield
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        raise TrainingError(
+            f"run `{spec.run}` fold {spec.fold} does not fit into memory",
+            f"[runs.{spec.run}] batch_size = {max(1, spec.settings.batch_size // 2)}, or [train] workers = 1",
+        ) from error
 
 
 def _prepare_tensorflow() -> None:

@@ -1,0 +1,98 @@
+"""What stands on a backbone: pooling, BatchNorm, dropout, dense layers, logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .scratch import MOMENTUM, regularizer
+
+DEFAULTS: dict[str, Any] = {
+    "pooling": "avg",
+    "batch_norm": [],
+    "dropout": 0.0,
+    "units": [],
+    "activation": "relu",
+    "l1": 0.0,
+    "l2": 0.0,
+}
+
+
+def _average(x: Any) -> Any:
+    import keras
+
+    return keras.layers.GlobalAveragePooling2D(name="pool")(x)
+
+
+def _maximum(x: Any) -> Any:
+    import keras
+
+    return keras.layers.GlobalMaxPooling2D(name="pool")(x)
+
+
+def _flatten(x: Any) -> Any:
+    import keras
+
+    return keras.layers.Flatten(name="pool")(x)
+
+
+POOLING: dict[str, Callable[[Any], Any]] = {"avg": _average, "max": _maximum, "flatten": _flatten}
+
+
+def pool(features: Any, pooling: str) -> Any:
+    """Features (B, F) of a backbone's map (B, H, W, F); what has no map (a feed-forward net) passes unchanged."""
+    return POOLING[pooling](features) if len(features.shape) == 4 else features
+
+
+def head(width: int, classes: int, options: dict[str, Any]) -> Any:
+    """The network from pooled features (B, ``width``) to logits (B, ``classes``).
+
+    Parameters
+    ----------
+    width, classes : int
+    options : dict
+        ``batch_norm``: any of ``features`` (on the pooled features) and ``units`` (after every dense layer, before its
+        activation: Ioffe & Szegedy 2015); ``dropout``: one rate for every gap, or a rate for the features and one
+        after each dense layer; ``units``, ``activation``, ``l1``, ``l2`` of the dense layers. Missing keys are those
+        of `DEFAULTS`.
+    """
+    import keras
+
+    options = {**DEFAULTS, **options}
+    rates = dropout_rates(options["dropout"], len(options["units"]))
+    inputs = x = keras.Input((width,), name="pooled")
+    if "features" in options["batch_norm"]:
+        x = keras.layers.BatchNormalization(momentum=MOMENTUM, name="head_bn")(x)
+    x = _dropout(x, rates[0], "head_dropout")
+    for number, units in enumerate(options["units"]):
+        x = _dense(x, units, number, options)
+        x = _dropout(x, rates[number + 1], f"head_dropout_{number}")
+    return keras.Model(inputs, keras.layers.Dense(classes, name="logits")(x), name="head")
+
+
+def dropout_rates(dropout: Any, layers: int) -> list[float]:
+    """``layers`` + 1 rates: one for the features and one after each dense layer; raises ValueError on another number.
+
+    >>> dropout_rates(0.5, 1)
+    [0.5, 0.5]
+    """
+    rates = [float(dropout)] * (layers + 1) if isinstance(dropout, int | float) else list(dropout)
+    if len(rates) != layers + 1:
+        raise ValueError(f"dropout has {len(rates)} rates, the features and {layers} dense layers need {layers + 1}")
+    return rates
+
+
+def _dropout(x: Any, rate: float, name: str) -> Any:
+    import keras
+
+    return keras.layers.Dropout(rate, name=name)(x) if rate else x
+
+
+def _dense(x: Any, units: int, number: int, options: dict[str, Any]) -> Any:
+    import keras
+
+    penalty = regularizer(options["l1"], options["l2"])
+    x = keras.layers.Dense(units, kernel_regularizer=penalty, name=f"head_dense_{number}")(x)
+    if "units" in options["batch_norm"]:
+        x = keras.layers.BatchNormalization(momentum=MOMENTUM, name=f"head_bn_{number}")(x)
+    return keras.layers.Activation(options["activation"], name=f"head_{options['activation']}_{number}")(x)

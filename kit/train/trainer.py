@@ -1,0 +1,81 @@
+"""The networks of one fold, stage by stage, behind `kit.train.fold.Trainer`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kit.augment.pipeline import Pipeline
+from kit.data import load_images
+from kit.records import IntArray
+from kit.runs import FoldSpec, seed_of
+from kit.runtime import arrays
+from kit.runtime.forward import compile_forward, logits
+from kit.train.features import feature_files, open_features
+from kit.train.learner import NetworkLearner
+from kit.train.loop import FoldData, Stage
+from kit.train.losses import LOSSES
+from kit.train.networks import make_network, make_optimizer, set_trainable
+
+PREDICT_BATCH = 64
+
+
+class NetworkTrainer:
+    """`kit.train.fold.Trainer` with TensorFlow.
+
+    Raises
+    ------
+    TrainingError
+        Where pretrained weights are out of reach.
+    """
+
+    def __init__(self, spec: FoldSpec, data: FoldData) -> None:
+        import keras
+
+        keras.utils.set_random_seed(seed_of("weights", spec.settings.seed, spec.fold) % 2**31)
+        self._spec = spec
+        self._data = data
+        self._images = load_images(spec.layout)
+        self._network = make_network(spec)
+        self._forward = compile_forward(self._network.model)
+        self._augment = Pipeline(spec.settings.augment, spec.size, data.classes) if spec.settings.augment else None
+
+    def stage(self, number: int) -> Stage:
+        """The learner of a stage, on images or on cached features."""
+        files = [open_features(path) for path in feature_files(self._spec, number)]
+        if not files:
+            return Stage(
+                self._learner(number, self._network.model, self._judge_images), self._epoch_images, self._augment
+            )
+        clean = np.asarray(files[0][self._data.valid_rows], dtype=np.float32)
+
+        def judge() -> npt.NDArray[np.float32]:
+            return np.asarray(self._network.head(clean, training=False))
+
+        learner = self._learner(number, self._network.head, judge)
+        return Stage(learner, lambda epoch: files[epoch % len(files)], None)
+
+    def predict(self, images: Any, rows: IntArray, views: tuple[str, ...]) -> npt.NDArray[np.float32]:
+        """Logits (V, N, C) of ``images[rows]``."""
+        found: npt.NDArray[np.float32] = logits(self._forward, images, rows, views, PREDICT_BATCH)
+        return found
+
+    def weights(self) -> dict[str, Any]:
+        """Weights in the order of the network, as the bundle takes them."""
+        return arrays.of(self._network.model)
+
+    def _learner(self, number: int, half: Any, judge: Any) -> NetworkLearner:
+        settings = self._spec.settings
+        stage = settings.stages[number]
+        set_trainable(self._network, stage, settings.backbone, settings.weights != "none")
+        optimizer = make_optimizer(stage, half.trainable_variables)
+        return NetworkLearner(self._network.model, half, optimizer, LOSSES[settings.loss](settings), judge)
+
+    def _epoch_images(self, epoch: int) -> Any:
+        return self._images
+
+    def _judge_images(self) -> npt.NDArray[np.float32]:
+        found: npt.NDArray[np.float32] = self.predict(self._images, self._data.valid_rows, ("identity",))[0]
+        return found

@@ -1,0 +1,58 @@
+"""What is watched on held-out rows after every epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from kit.blend.temperature import fit_temperature
+from kit.config import RunConfig
+from kit.errors import ConfigError
+from kit.metrics import row_nll
+from kit.records import IntArray
+from kit.runtime.forward import softmax
+from kit.score import METRICS, score
+
+Logits = npt.NDArray[np.floating]
+
+ALWAYS = ("accuracy", "nll")
+
+
+def calibrated_nll(logits: Logits, y: IntArray) -> float:
+    """Log loss after the best temperature: what a network is worth to an ensemble that calibrates its members."""
+    logits = logits.astype(np.float64)
+    return float(row_nll(y, softmax(logits / fit_temperature(logits, y))).mean())
+
+
+# Beside the metrics of the kit.
+EXTRA: dict[str, Callable[[Logits, IntArray], float]] = {"calibrated_nll": calibrated_nll}
+
+
+def known() -> list[str]:
+    """Names that can be watched."""
+    return [*METRICS, *EXTRA]
+
+
+def greater_is_better(metric: str) -> bool:
+    """The direction of a metric or of an `EXTRA`, which are losses."""
+    return metric in METRICS and METRICS[metric].greater_is_better
+
+
+def watched_metrics(settings: RunConfig) -> list[str]:
+    """Accuracy, log loss, and whatever a stage of the run is steered by; raises `ConfigError` for an unknown one."""
+    names = list(ALWAYS)
+    for stage in settings.stages:
+        names += [stage.early_stopping.metric] if stage.early_stopping else []
+        names += [stage.schedule.metric] if stage.schedule.kind == "plateau" else []
+    unknown = [name for name in names if name not in known()]
+    if unknown:
+        raise ConfigError(f"unknown metric {unknown[0]!r}", f"known: {', '.join(known())}")
+    return list(dict.fromkeys(names))
+
+
+def measure(metrics: Sequence[str], logits: Logits, y: IntArray) -> dict[str, float]:
+    """Each metric of logits (N, C) under the key ``valid_<metric>``."""
+    proba = softmax(logits.astype(np.float64))
+    return {f"valid_{name}": EXTRA[name](logits, y) if name in EXTRA else score(name, y, proba) for name in metrics}

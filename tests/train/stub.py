@@ -1,0 +1,93 @@
+"""A trainer without TensorFlow: softmax regression on mean colours, with momentum and random dropout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kit.data import load_images
+from kit.runs import FoldSpec
+from kit.runtime.forward import softmax
+from kit.train.loop import FoldData, Stage
+from kit.train.stage import Unit
+
+
+class StubLearner:
+    """A `Learner` whose next step depends on weights, momentum and the state of a generator."""
+
+    def __init__(self, trainer: StubTrainer) -> None:
+        self._trainer = trainer
+        self._momentum = np.zeros_like(trainer.kernel)
+        self._rng = np.random.default_rng(0)
+
+    def begin_epoch(self, seed: int) -> None:
+        self._rng = np.random.default_rng(seed)
+
+    def step(self, inputs: Any, labels: Any, rate: float) -> float:
+        pooled = mean_colours(inputs) * (self._rng.random(4) > 0.1)
+        proba = softmax(pooled @ self._trainer.kernel)
+        self._momentum = 0.9 * self._momentum + pooled.T @ (proba - labels) / len(labels)
+        self._trainer.kernel = self._trainer.kernel - rate * self._momentum
+        return float(-(labels * np.log(proba + 1e-9)).sum(axis=1).mean())
+
+    def judge(self) -> Any:
+        return self._trainer.predict(self._trainer.images, self._trainer.data.valid_rows, ("identity",))[0]
+
+    def kept(self) -> dict[str, Any]:
+        return {"kernel": self._trainer.kernel.copy()}
+
+    def keep(self, weights: dict[str, Any] | None) -> None:
+        self._trainer.kernel = (weights or self.kept())["kernel"]
+
+    def state(self) -> dict[str, Any]:
+        state = self._rng.bit_generator.state["state"]
+        halves = [value >> shift & (2**64 - 1) for value in (state["state"], state["inc"]) for shift in (0, 64)]
+        return {**self.kept(), "momentum": self._momentum, "rng": np.array(halves, np.uint64)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._trainer.kernel, self._momentum = state["kernel"], state["momentum"]
+        low, high, low_inc, high_inc = (int(value) for value in state["rng"])
+        found = self._rng.bit_generator.state
+        found["state"] = {"state": low | high << 64, "inc": low_inc | high_inc << 64}
+        self._rng.bit_generator.state = found
+
+
+class StubTrainer:
+    """A `kit.train.fold.Trainer`."""
+
+    def __init__(self, spec: FoldSpec, data: FoldData) -> None:
+        self.data, self.images = data, load_images(spec.layout)
+        self.kernel = np.random.default_rng(spec.fold).normal(size=(4, data.classes))
+
+    def stage(self, number: int) -> Stage:
+        return Stage(StubLearner(self), lambda epoch: self.images, None)
+
+    def predict(self, images: Any, rows: Any, views: tuple[str, ...]) -> Any:
+        logits = mean_colours(np.asarray(images[rows], np.float32)) @ self.kernel
+        return np.stack([logits] * len(views)).astype(np.float32)
+
+    def weights(self) -> dict[str, Any]:
+        return {"kernel": self.kernel}
+
+
+def mean_colours(images: Any) -> Any:
+    """(N, 4): the mean of each channel as a share of 1, and a constant."""
+    return np.concatenate([images.mean(axis=(1, 2)) / 255, np.ones((len(images), 1))], axis=1)
+
+
+class InProcess:
+    """A `kit.train.stage.Launch` that runs units here, with the stub."""
+
+    def __call__(self, unit: Unit, emit: Any) -> None:
+        from kit.records import Event
+        from kit.train.fold import train_fold
+        from kit.train.interrupt import Interrupt
+
+        def report(line: dict[str, Any]) -> None:
+            emit(Event("unit", unit.name, {"kind": unit.kind, "run": unit.spec.run, "fold": unit.spec.fold, **line}))
+
+        train_fold(unit.spec, StubTrainer, report, Interrupt())
+
+    def end(self) -> None:
+        """Nothing runs on."""

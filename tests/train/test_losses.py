@@ -1,0 +1,72 @@
+"""Losses are right for soft, weighted and mixed labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kit.train.batches import soft_labels
+
+pytestmark = pytest.mark.tf
+
+
+def draws(seed: int = 0, n: int = 6, classes: int = 4) -> tuple[Any, Any]:
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, classes, n), rng.normal(0, 2, (n, classes)).astype(np.float32)
+
+
+def losses() -> dict[str, Any]:
+    from kit.train.losses import cross_entropy, focal
+
+    return {"crossentropy": cross_entropy, "focal": focal(2.0)}
+
+
+def test_they_are_those_of_keras() -> None:
+    import keras
+
+    y, logits = draws()
+    one_hot = np.eye(4, dtype=np.float32)[y]
+    smooth = soft_labels(y, 4, 0.1)
+    found = losses()
+    expected = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)(one_hot, logits)
+    assert float(found["crossentropy"](smooth, logits)) == pytest.approx(float(expected), rel=1e-5)
+    focal = keras.losses.CategoricalFocalCrossentropy(alpha=1.0, gamma=2.0, from_logits=True)(one_hot, logits)
+    assert float(found["focal"](one_hot, logits)) == pytest.approx(float(focal), rel=1e-4)
+
+
+def test_focal_without_focus_is_cross_entropy() -> None:
+    from kit.train.losses import cross_entropy, focal
+
+    y, logits = draws()
+    labels = soft_labels(y, 4, 0.2)
+    assert float(focal(0.0)(labels, logits)) == pytest.approx(float(cross_entropy(labels, logits)), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["crossentropy", "focal"])
+def test_a_mixed_label_loses_the_mix_of_what_its_parts_lose(name: str) -> None:
+    loss = losses()[name]
+    _, logits = draws(n=1)
+    weights = np.array([5, 0.2, 1, 1], np.float32)
+    first, second = (np.eye(4, dtype=np.float32)[[label]] * weights for label in (0, 1))
+    mixed = float(loss(0.4 * first + 0.6 * second, logits))
+    assert mixed == pytest.approx(0.4 * float(loss(first, logits)) + 0.6 * float(loss(second, logits)), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["crossentropy", "focal"])
+def test_gradients_follow_the_weights(name: str) -> None:
+    import tensorflow as tf
+
+    y, logits = draws()
+    labels = np.eye(4, dtype=np.float32)[y]
+
+    def gradient(weights: Any) -> Any:
+        values = tf.constant(logits)
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            loss = losses()[name](labels * np.asarray(weights, np.float32)[:, None], values)
+        return np.asarray(tape.gradient(loss, values))
+
+    plain = gradient([1] * 6)
+    assert np.allclose(gradient([3, 1, 0, 1, 1, 1]), plain * np.array([3, 1, 0, 1, 1, 1])[:, None], atol=1e-6)
