@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.config import Config, load
+from kit.errors import StageError
 from kit.layout import Layout, SubmissionPaths, find_project
 from kit.records import Emit, silent
 
@@ -94,6 +95,8 @@ class Project:
         """The board and our submissions, as a report and, through ``emit``, as tables of this width."""
         from kit.lb import leaderboard
 
+        if self.config.competition.platform == "local" and not self.layout.data_manifest.exists():
+            raise StageError("nothing has been submitted from this project yet", "make folds train-all ensemble submit")
         return leaderboard(self.layout, self.config, self._emit, width=width)
 
     def add_score(self, score: float, of: str = "") -> SubmissionPaths:

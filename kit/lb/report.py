@@ -25,13 +25,15 @@ def build(
     Returns
     -------
     dict
-        ``submissions`` (oldest first), ``board`` (None before the first snapshot), ``remaining``, ``noise``,
-        ``agreement`` (pairs of submissions that CV and score rank alike), ``finals``, ``ranks`` over time, and
-        ``problem``, the reason why the platform could not be asked, or empty.
+        ``submissions`` (oldest first), ``board`` (its top, and our lines with their neighbours), ``standing`` (of the
+        whole board; None before the first snapshot), ``remaining``, ``noise``, ``agreement`` (pairs of submissions
+        that CV and score rank alike), ``finals``, ``ranks`` over time, and ``problem``, the reason why the platform
+        could not be asked, or empty.
     """
     competition = config.competition
     lines = standing(mine, snapshots, competition.test_size)
     now = datetime.now(UTC)
+    rows = snapshots[-1].rows() if snapshots else []
     return {
         "competition": competition.name,
         "platform": competition.platform,
@@ -40,7 +42,8 @@ def build(
         "greater_is_better": competition.greater_is_better,
         "problem": problem,
         "submissions": [_row(line, now) for line in lines],
-        "board": _board(config, snapshots, now) if snapshots else None,
+        "board": _window(rows),
+        "standing": _standing(config, snapshots, rows, now) if snapshots else None,
         "remaining": _remaining(left),
         "noise": _noise(lines, competition.test_size),
         "agreement": _agreement(lines),
@@ -79,9 +82,10 @@ def _row(line: Line, now: datetime) -> dict[str, Any]:
     }
 
 
-def _board(config: Config, snapshots: Sequence[Snapshot], now: datetime) -> dict[str, Any]:
+def _standing(
+    config: Config, snapshots: Sequence[Snapshot], rows: list[dict[str, Any]], now: datetime
+) -> dict[str, Any]:
     last = snapshots[-1]
-    rows = last.rows()
     own = next((row for row in rows if row["mine"]), None)
     kaggle = config.competition.platform == "kaggle"
     return {
@@ -90,7 +94,6 @@ def _board(config: Config, snapshots: Sequence[Snapshot], now: datetime) -> dict
         "lines": last.lines,
         "rank": last.rank,
         "moved": moved(snapshots),
-        "rows": _window(rows),
         "ahead": _ahead(rows, own),
         "medal": medal(own["rank"], last.lines) if own and kaggle else "",
         "zones": dict(medal_zones(last.lines)) if kaggle else {},

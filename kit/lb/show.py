@@ -20,7 +20,7 @@ def show(report: dict[str, Any], emit: Emit, width: int = 80) -> None:
     """Board, submissions, and what to make of them; numbers are text here, so that columns can be measured."""
     if report["problem"]:
         emit(Event("warn", f"the platform was not asked: {report['problem']}"))
-    if report["board"] is not None:
+    if report["board"]:
         _show_board(report, emit, width)
     lines = report["submissions"][-SHOWN:]
     if lines:
@@ -81,25 +81,24 @@ def _columns(lines: Sequence[dict[str, Any]]) -> list[Column]:
 
 
 def _show_board(report: dict[str, Any], emit: Emit, width: int) -> None:
-    board = report["board"]
+    standing = report["standing"]
     room = max(width - 20, 12)
     rows: list[tuple[str, str, str]] = []
     before = 0
-    for row in board["rows"]:
+    for row in report["board"]:
         if row["rank"] > before + 1:
             rows.append(("...", "", ""))
         before = row["rank"]
         name = f"{'>' if row['mine'] else ' '} {row['name']}"
         cut = name if len(name) <= room else name[: room - 1] + "…"
         rows.append((str(row["rank"]), cut, number(row["score"])))
-    title = f"{report['competition']}: {board['lines']} lines, {_as_of(board)}"
+    title = f"{report['competition']}: {standing['lines']} lines, {_as_of(standing)}"
     emit(Event("table", title, {"header": ("rank", "  name", report["metric"]), "rows": rows}))
 
 
 def sentences(report: dict[str, Any]) -> list[str]:
     """What to make of the numbers."""
-    board = report["board"]
-    texts = [*_place(board)] if board else ["no snapshot of the leaderboard yet"]
+    texts = _place(report["standing"]) if report["standing"] else ["no snapshot of the leaderboard yet"]
     if report["noise"]:
         noise = report["noise"]
         texts.append(
@@ -118,16 +117,16 @@ def sentences(report: dict[str, Any]) -> list[str]:
     return [text for text in texts if text]
 
 
-def _place(board: dict[str, Any]) -> list[str]:
-    if board["rank"] is None:
+def _place(standing: dict[str, Any]) -> list[str]:
+    if standing["rank"] is None:
         return ["we are not on the board"]
-    texts = [f"rank {board['rank']} of {board['lines']}{_movement(board['moved'])}"]
-    if board["ahead"]:
-        ahead = board["ahead"]
+    texts = [f"rank {standing['rank']} of {standing['lines']}{_movement(standing['moved'])}"]
+    if standing["ahead"]:
+        ahead = standing["ahead"]
         texts.append(f"{ahead['distance']:.4f} behind rank {ahead['rank']} ({ahead['name']})")
-    if board["zones"]:
-        zones = ", ".join(f"{name} to rank {last}" for name, last in board["zones"].items())
-        texts.append(f"medal zone: {board['medal'] or 'none'} ({zones})")
+    if standing["zones"]:
+        zones = ", ".join(f"{name} to rank {last}" for name, last in standing["zones"].items())
+        texts.append(f"medal zone: {standing['medal'] or 'none'} ({zones})")
     return texts
 
 
@@ -155,8 +154,8 @@ def _rank(line: dict[str, Any]) -> str:
     return f"{line['rank']} ({line['moved']:+d})" if line["moved"] else str(line["rank"])
 
 
-def _as_of(board: dict[str, Any]) -> str:
-    return f"{ago(board['age'])} old" if board["age"] >= 60 else "now"
+def _as_of(standing: dict[str, Any]) -> str:
+    return f"{ago(standing['age'])} old" if standing["age"] >= 60 else "now"
 
 
 def short(name: str) -> str:

@@ -69,7 +69,7 @@ def submit(
     _check_proven(paths)
     file = platform.file(paths)
     order = Order(layout, paths, file, sha256_file(file), target_of(config), choice.again)
-    attempt = look(platform, order, patience)
+    attempt = look(platform, order, patience, emit)
     if attempt is None:
         if not _agreed(platform, order, config, emit, choice):
             return

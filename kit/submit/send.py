@@ -22,6 +22,10 @@ from kit.platforms.track import age, resolve
 from kit.records import Emit, Event
 
 
+class AlreadySubmitted(StageError):
+    """The file was sent before, and nobody asked for another time."""
+
+
 @dataclass(frozen=True)
 class Order:
     """What is to be sent where."""
@@ -82,10 +86,14 @@ def earlier(platform: Platform, order: Order, waits: Waits) -> Attempt | None:
     return None
 
 
-def look(platform: Platform, order: Order, waits: Waits) -> Attempt | None:
-    """`earlier`, while no other process of this project is sending."""
+def look(platform: Platform, order: Order, waits: Waits, emit: Emit) -> Attempt | None:
+    """`earlier`, while no other process of this project is sending; says `fresh` where there is nothing to do."""
     with lock(order.layout.submit_lock, "a submission of this project"):
-        return earlier(platform, order, waits)
+        try:
+            return earlier(platform, order, waits)
+        except AlreadySubmitted:
+            emit(Event("fresh", "submit", {"stage": "submit", "submission": order.paths.root.name}))
+            raise
 
 
 def deliver(platform: Platform, order: Order, waits: Waits, emit: Emit) -> Attempt:
@@ -190,10 +198,10 @@ def _refuse_doubt(attempt: Attempt, waits: Waits) -> None:
         )
 
 
-def _refusal(attempt: Attempt) -> StageError:
+def _refusal(attempt: Attempt) -> AlreadySubmitted:
     what = "failed" if attempt.state == "failed" else f"scored {attempt.score}"
     who = f" by {attempt.who}" if attempt.who else ""
-    return StageError(
+    return AlreadySubmitted(
         f"this file was submitted already: submission {attempt.remote} of {attempt.submission.name}, "
         f"{attempt.time[:16]} UTC{who}, {what}",
         "kit submit --again   # spends another submission",
@@ -204,7 +212,7 @@ def _refuse_foreign(platform: Platform, order: Order, ours: set[str]) -> None:
     """The same account may have sent this content from another clone, whose ledger has not come here yet."""
     for remote, tag in platform.find(order.digest[:8]):
         if tag not in ours:
-            raise StageError(
+            raise AlreadySubmitted(
                 f"the platform has this file already: submission {remote}, {tag}; this ledger does not know it",
                 "git pull   # or spend another one: kit submit --again",
             )
