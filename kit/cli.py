@@ -71,10 +71,24 @@ def init(
 
 
 @app.command()
-def clean(config: Config = None, force: Force = False) -> None:
+def clean(
+    config: Config = None,
+    force: Force = False,
+    restore: Annotated[
+        list[str] | None, typer.Option("--restore", help="Bring back an id, all of a reason, or all; may be repeated.")
+    ] = None,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="List labels that the newest ensemble finds unlikely; change nothing.")
+    ] = False,
+) -> None:
     """Drop copies, contamination and unreadable images, and say why."""
     with _project(config) as project:
-        project.clean(force=force)
+        if labels:
+            project.propose_labels()
+        elif restore:
+            project.restore(restore)
+        else:
+            project.clean(force=force)
 
 
 @app.command()

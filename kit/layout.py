@@ -54,6 +54,18 @@ class Layout:
         return self.data / "manifest.json"
 
     @property
+    def sheets(self) -> Path:
+        return self.data / "sheets"
+
+    @property
+    def proposals(self) -> Path:
+        return self.data / "label_proposals.csv"
+
+    @property
+    def proposals_sheet(self) -> Path:
+        return self.data / "label_proposals.png"
+
+    @property
     def overrides(self) -> Path:
         return self.root / "clean_overrides.csv"
 

@@ -39,6 +39,21 @@ class Project:
 
         clean(self.layout, self.config, self._emit, force=force)
 
+    def restore(self, ids: Sequence[str]) -> None:
+        """Bring dropped images back: ids, reasons, or `all`; then clean again."""
+        from kit.clean.review import restore
+
+        self.clean()
+        restore(self.layout, ids, self._emit)
+        self.clean()
+
+    def propose_labels(self) -> None:
+        """List labels that the newest blend finds unlikely; nothing is changed."""
+        from kit.clean.review import propose_labels
+
+        self.clean()
+        propose_labels(self.layout, self._emit)
+
     def folds(self, *, force: bool = False, reset: bool = False) -> None:
         """Split the cleaned rows."""
         from kit.folds import make_folds

@@ -1,0 +1,123 @@
+"""What a person decides about the cleaning: look at sheets, bring images back, weigh proposed label errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from kit.clean.labels import Proposal, expected_errors, label_errors
+from kit.clean.sheets import PER_LINE, Tile, png, sheet
+from kit.data import load_images, load_index
+from kit.errors import DataError, StageError
+from kit.files import read_csv, write_atomic, write_csv
+from kit.layout import Layout
+from kit.ledger import latest
+from kit.records import Emit, Event, FloatArray, load_predictions
+
+ALL = "all"
+
+
+def override(layout: Layout, actions: Mapping[str, str], emit: Emit) -> None:
+    """Add a person's word to ``clean_overrides.csv``, which survives every later cleaning.
+
+    Parameters
+    ----------
+    layout : Layout
+    actions : mapping of id to `keep` or `drop`
+        A later word on the same id replaces the earlier one.
+    emit : callable
+    """
+    table = {line["id"]: line["action"] for line in read_csv(layout.overrides)} if layout.overrides.exists() else {}
+    table |= actions
+    write_csv(layout.overrides, ("id", "action"), sorted(table.items()))
+    emit(Event("say", f"{len(actions)} ids noted in {layout.overrides.name}"))
+
+
+def restore(layout: Layout, ids: Sequence[str], emit: Emit) -> None:
+    """Mark dropped images to be kept at the next cleaning.
+
+    Parameters
+    ----------
+    layout : Layout
+    ids : sequence of str
+        Ids, reasons (every image dropped for one), or `all`.
+    emit : callable
+
+    Raises
+    ------
+    DataError
+        Where an entry is neither a dropped id nor a reason, or names an image that cannot be read.
+    """
+    dropped = {line["id"]: line["reason"] for line in read_csv(layout.dropped)}
+    reasons = set(dropped.values())
+    chosen: set[str] = set()
+    for entry in ids:
+        found = {name for name, reason in dropped.items() if entry in (name, reason, ALL)}
+        if not found:
+            raise DataError(
+                f"{entry!r} is no dropped id and no reason", f"reasons: {', '.join(sorted(reasons)) or 'none'}"
+            )
+        chosen |= found
+    unreadable = sorted(name for name in chosen if dropped[name] == "unreadable")
+    if set(ids) & set(unreadable):
+        raise DataError(f"image {unreadable[0]!r} cannot be read, so it cannot be restored")
+    override(layout, dict.fromkeys(sorted(chosen - set(unreadable)), "keep"), emit)
+
+
+def propose_labels(layout: Layout, emit: Emit) -> None:
+    """Write ``data/label_proposals.csv`` and a sheet from the newest blend's out-of-fold probabilities; apply nothing.
+
+    Raises
+    ------
+    StageError
+        Where there is no blend of the current rows yet.
+    """
+    index = load_index(layout)
+    newest = latest(layout)
+    if newest is None or not newest.predictions.exists():
+        raise StageError("label errors are proposed from out-of-fold predictions, and there are none", "kit ensemble")
+    try:
+        logits = load_predictions(newest.predictions).take(np.array(index.ids)).logits[0].astype(np.float64)
+    except DataError as error:
+        raise StageError(f"{newest.root.name} was made from other rows: {error.message}", "kit ensemble") from error
+    proba = np.exp(logits - logits.max(axis=1, keepdims=True))
+    proba /= proba.sum(axis=1, keepdims=True)
+    proposals = label_errors(proba, index.labels, n=2 * max(expected_errors(proba, index.labels), 1))
+    _write_proposals(layout, proposals, index.ids, index.classes, proba)
+    picture = _proposal_sheet(layout, proposals[: 8 * PER_LINE], index.ids, index.classes)
+    write_atomic(layout.proposals_sheet, picture)
+    expected = expected_errors(proba, index.labels)
+    emit(
+        Event(
+            "say", f"about {expected} labels may be wrong; the {len(proposals)} likeliest are listed, none is changed"
+        )
+    )
+    emit(Event("wrote", "", {"paths": [layout.proposals, layout.proposals_sheet]}))
+
+
+def _write_proposals(
+    layout: Layout, proposals: Sequence[Proposal], ids: Sequence[str], classes: Sequence[str], proba: FloatArray
+) -> None:
+    rows = (
+        (
+            rank,
+            ids[one.row],
+            classes[one.given],
+            classes[one.proposed],
+            f"{proba[one.row, one.given]:.4f}",
+            f"{proba[one.row, one.proposed]:.4f}",
+        )
+        for rank, one in enumerate(proposals, start=1)
+    )
+    write_csv(layout.proposals, ("rank", "id", "label", "proposed", "p_label", "p_proposed"), rows)
+
+
+def _proposal_sheet(layout: Layout, proposals: Sequence[Proposal], ids: Sequence[str], classes: Sequence[str]) -> bytes:
+    images = load_images(layout)
+    tiles = [
+        Tile(np.asarray(images[one.row]), f"{ids[one.row]}\nis {classes[one.given]}\nmay be {classes[one.proposed]}")
+        for one in proposals
+    ]
+    lines = [tiles[start : start + PER_LINE] for start in range(0, len(tiles), PER_LINE)]
+    return png(sheet(lines, "Labels that may be wrong, the likeliest first"))
