@@ -1,0 +1,155 @@
+"""``kit download`` from a stand-in on loopback: whole files or none, and no token where it does not belong."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import zipfile
+
+import pytest
+from servers.base import Answer, Server
+
+from kit.config import parse
+from kit.download import download, suggest, unpack
+from kit.errors import ConfigError, DataError, PlatformError
+from kit.layout import Layout
+from kit.records import silent
+
+TOKEN = "0123456789abcdef0123456789abcdef01234567"
+
+
+def zipped(**files: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name.replace("__", "/").replace("_csv", ".csv"), content)
+    return out.getvalue()
+
+
+class Storage(Server):
+    """The host that a signed address leads to."""
+
+    content: bytes = b""
+
+    def phase_of(self, method: str, path: str) -> str:
+        return "file"
+
+    def answer(self, request) -> Answer:
+        return Answer(200, self.content, {"Content-Type": "application/zip"})
+
+
+class Site(Server):
+    """A competition with public data under two phases, and a starting kit."""
+
+    storage = ""
+
+    def phase_of(self, method: str, path: str) -> str:
+        return "file" if "/datasets/" in path else "competition"
+
+    def answer(self, request) -> Answer:
+        if request.phase == "file":
+            key = re.search(r"/datasets/download/([\w-]+)/", request.path).group(1)
+            return Answer(302, "", {"Location": f"{self.storage}/bucket/{key}?Signature=x"})
+        data = {"key": "aaaa-1", "name": "Public data", "file_name": "../public data.zip"}
+        phases = [{"public_data": data, "starting_kit": None}, {"public_data": data, "starting_kit": {"key": "bbbb-2"}}]
+        return Answer(200, {"id": 7, "phases": phases})
+
+
+@pytest.fixture
+def sites(monkeypatch, tmp_path):
+    monkeypatch.setenv("CODABENCH_TOKEN", TOKEN)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    with Storage() as storage, Site() as site:
+        storage.content = zipped(train_csv=b"id,label\n", test__a=b"x")
+        site.storage = storage.url
+        yield site, storage
+
+
+def config_of(site):
+    return parse(f'[competition]\nplatform = "codabench"\nid = "7"\nurl = "{site.url}"\n[data]\ntrain = "raw"')
+
+
+def test_public_data_and_starting_kit_are_fetched_once_and_unpacked(sites, tmp_path):
+    site, storage = sites
+    said = []
+    download(Layout(tmp_path), config_of(site), said.append)
+    assert (tmp_path / "raw/train.csv").read_bytes() == b"id,label\n" and (tmp_path / "raw/test/a").exists()
+    assert not list((tmp_path / "raw").glob("*.zip"))
+    assert len(storage.requests) == 2
+    assert any('train = "raw/train.csv"' in event.text for event in said)
+    download(Layout(tmp_path), config_of(site), silent)
+    assert len(storage.requests) == 2
+    download(Layout(tmp_path), config_of(site), silent, force=True)
+    assert len(storage.requests) == 4
+
+
+def test_the_token_goes_to_the_site_and_not_to_the_storage_host(sites, tmp_path):
+    site, storage = sites
+    download(Layout(tmp_path), config_of(site), silent)
+    assert all(request.headers.get("authorization") == f"Token {TOKEN}" for request in site.requests)
+    assert storage.requests and not any("authorization" in request.headers for request in storage.requests)
+
+
+@pytest.mark.parametrize("fault", ["403", "404", "500", "reset-before"])
+def test_a_refusal_is_an_error_and_leaves_no_half_file(sites, tmp_path, fault):
+    site, storage = sites
+    storage.faults["file"] = (fault, -1)
+    with pytest.raises(PlatformError) as caught:
+        download(Layout(tmp_path), config_of(site), silent)
+    assert TOKEN not in caught.value.message + caught.value.hint
+    assert not [path for path in (tmp_path / "raw").rglob("*") if path.is_file()]
+
+
+def test_a_competition_without_files_says_where_to_look(sites, tmp_path):
+    site, _ = sites
+    site.answer = lambda request: Answer(200, {"id": 7, "phases": [{"public_data": None, "starting_kit": None}]})
+    with pytest.raises(PlatformError, match="hands out no public data") as caught:
+        download(Layout(tmp_path), config_of(site), silent)
+    assert f"{site.url}/competitions/7/" in caught.value.hint
+
+
+def test_a_zip_that_leaves_its_folder_is_refused(tmp_path):
+    (tmp_path / "bad.zip").write_bytes(zipped(**{"..__evil": b"x"}))
+    (tmp_path / "raw").mkdir()
+    with pytest.raises(DataError, match="leaves its folder"):
+        unpack(tmp_path / "bad.zip", tmp_path / "raw")
+    assert not (tmp_path / "evil").exists()
+
+
+def test_a_damaged_zip_is_named(tmp_path):
+    content = bytearray(zipped(train_csv=b"id,label\n" * 100))
+    content[50] ^= 255
+    (tmp_path / "bad.zip").write_bytes(bytes(content))
+    with pytest.raises(DataError, match=r"bad\.zip cannot be unpacked"):
+        unpack(tmp_path / "bad.zip", tmp_path)
+
+
+def test_the_local_platform_has_nothing_to_download(tmp_path):
+    with pytest.raises(ConfigError, match="'local' has nothing to download"):
+        download(Layout(tmp_path), parse('[data]\ntrain = "practice"'), silent)
+
+
+def test_kaggle_without_credentials_is_an_error_before_its_package_is_imported(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_CONFIG_DIR", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(PlatformError, match="no credentials for Kaggle"):
+        download(
+            Layout(tmp_path), parse('[competition]\nplatform = "kaggle"\nid = "cats"\n[data]\ntrain = "raw"'), silent
+        )
+
+
+def test_what_was_unpacked_is_suggested_for_the_configuration(tmp_path):
+    raw = tmp_path / "raw"
+    (raw / "comp/test").mkdir(parents=True)
+    for name in ("comp/train.csv", "comp/sample_submission.csv"):
+        (raw / name).write_text("id\n")
+    assert suggest(tmp_path, raw) == [
+        "for [data] in kit.toml:",
+        'train = "raw/comp/train.csv"',
+        'test = "raw/comp/test"',
+        'sample_submission = "raw/comp/sample_submission.csv"',
+    ]
