@@ -71,6 +71,29 @@ def init(
 
 
 @app.command()
+def doctor(config: Config = None, json: Json = False) -> None:
+    """Look at machine, packages, data, disk and credentials; exit 1 where something is wrong."""
+    from dataclasses import asdict
+
+    from kit.console import Console
+    from kit.doctor import doctor as run
+
+    with Console(quiet=json) as console:
+        checks = run(Path(), console.emit, config=config)
+    if json:
+        _print_json(lambda: [asdict(check) for check in checks])
+    if any(check.state == "wrong" for check in checks):
+        raise typer.Exit(1)
+
+
+@app.command()
+def download(config: Config = None, force: Force = False) -> None:
+    """Fetch and unpack the competition's files into raw/."""
+    with _project(config) as project:
+        project.download(force=force)
+
+
+@app.command()
 def clean(
     config: Config = None,
     force: Force = False,
@@ -106,12 +129,15 @@ def folds(
 def train(
     runs: Annotated[list[str] | None, typer.Argument(help="Names of runs; all by default.")] = None,
     fold: Annotated[int | None, typer.Option("--fold", help="Only this fold.")] = None,
+    max_hours: Annotated[
+        float | None, typer.Option("--max-hours", min=0, help="Save and end after so long; the same command goes on.")
+    ] = None,
     config: Config = None,
     force: Force = False,
 ) -> None:
     """Train every run on every fold that is missing."""
     with _project(config) as project:
-        project.train(runs or (), fold=fold, force=force)
+        project.train(runs or (), fold=fold, force=force, max_hours=max_hours)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,12 @@ class Project:
         self.config: Config = load(self.layout.config)
         self._emit = emit
 
+    def download(self, *, force: bool = False) -> None:
+        """Fetch the competition's files into ``raw/``."""
+        from kit.download import download
+
+        download(self.layout, self.config, self._emit, force=force)
+
     def clean(self, *, force: bool = False) -> None:
         """Write ``data/`` from the raw images."""
         from kit.clean.stage import clean
@@ -61,12 +68,18 @@ class Project:
         self.clean()
         make_folds(self.layout, self.config, self._emit, force=force, reset=reset)
 
-    def train(self, runs: Sequence[str] = (), *, fold: int | None = None, force: bool = False) -> None:
-        """Train what is missing of the named runs, or of all."""
-        from kit.train.stage import train
+    def train(
+        self, runs: Sequence[str] = (), *, fold: int | None = None, force: bool = False, max_hours: float | None = None
+    ) -> None:
+        """Train what is missing of the named runs, or of all; what is not done after ``max_hours`` is left."""
+        from kit.train.limit import TimeLimit
+        from kit.train.stage import Processes, train
 
-        self.folds()
-        train(self.layout, self.config, self._emit, runs=runs, fold=fold, force=force)
+        with TimeLimit(max_hours, Processes()) if max_hours is not None else nullcontext(Processes()) as launch:
+            self.folds()
+            train(self.layout, self.config, self._emit, runs=runs, fold=fold, force=force, launch=launch)
+        if isinstance(launch, TimeLimit):
+            launch.tell(self._emit)
 
     def ensemble(self, *, all: bool = False, force: bool = False) -> SubmissionPaths:
         """Blend the runs; with ``all`` train first what is missing."""

@@ -105,7 +105,18 @@ class Codabench(Server):
         line = f"{method} {urlsplit(path).path}"
         return next((name for name, pattern in ROUTES if re.fullmatch(pattern, line)), "unknown")
 
+    def forget(self) -> None:
+        """Back to the beginning, for the next round."""
+        self.submissions.clear()
+        self.datasets.clear()
+        self.used = 0
+
     def answer(self, request: Request) -> Answer:
+        if request.path == "/forget":
+            self.forget()
+            return Answer(200, "")
+        if request.path == "/created":
+            return Answer(200, str(self.created()))
         if request.phase == "unknown":
             return Answer(404, {"detail": "Not found."})
         if request.phase not in ("login", "board") and request.headers.get("authorization") != f"Token {self.token}":

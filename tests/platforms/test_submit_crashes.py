@@ -1,0 +1,112 @@
+"""Killed at every write and around every request, and eight at once: never a second submission."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from servers.codabench import Codabench
+from servers.project import make_candidate, make_project
+
+from kit.layout import Layout
+from kit.ledger import attempts, load_submissions
+
+DRIVER = Path(__file__).parents[1] / "servers" / "driver.py"
+
+
+@pytest.fixture
+def site() -> Iterator[Codabench]:
+    with Codabench(later=True) as server:
+        server.walk = ["Running", "Finished"]
+        yield server
+
+
+@pytest.fixture
+def project(site: Codabench, tmp_path: Path) -> Path:
+    layout, _ = make_project(tmp_path / "project", platform="codabench", url=site.url, id="7")
+    make_candidate(layout)
+    return layout.root
+
+
+def drive(site: Codabench, *arguments: object) -> Any:
+    done = subprocess.run(
+        [sys.executable, str(DRIVER), *map(str, arguments)],
+        env={**os.environ, "CODABENCH_TOKEN": site.token},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_killed_at_any_write_or_request_the_next_run_never_sends_twice(site: Codabench, project: Path) -> None:
+    whole = drive(site, "sweep", project, 0, 0)[0]
+    assert whole["created"] == 1 and whole["states"] == ["scored"]
+    moments = whole["first"]["moments"]
+    assert moments > 40
+    doubts = 0
+    for found in drive(site, "sweep", project, 1, moments):
+        assert found["first"]["ended"] == "killed", found
+        assert found["created"] <= 1, found
+        if found["created"] == 0:
+            # Dead between the note and the request: nobody can know, so nothing is sent before it is certain.
+            assert "may still arrive" in found["second"], found
+            doubts += 1
+        else:
+            assert found["second"] == "done" or "submitted already" in found["second"], found
+            assert found["states"][-1] == "scored", found
+    assert doubts <= 6
+
+
+def rounds(site: Codabench, project: Path, number: int) -> None:
+    for count in range(number):
+        make_candidate(Layout(project), f"20261121T0540{count:02d}Z-{count:08x}", salt=str(count).encode())
+        ended = drive(site, "race", project, 8)
+        assert site.created() == 1
+        assert ended.count("done") >= 1
+        for text in ended:
+            assert text == "done" or "another process" in text or "submitted already" in text
+        site.forget()
+
+
+def test_of_eight_processes_at_once_one_submits(site: Codabench, project: Path) -> None:
+    rounds(site, project, 3)
+
+
+@pytest.mark.slow
+def test_of_eight_processes_at_once_one_submits_fifty_times(site: Codabench, project: Path) -> None:
+    rounds(site, project, 50)
+
+
+def test_a_clone_that_merges_the_ledger_of_another_has_no_conflict(site: Codabench, tmp_path: Path) -> None:
+    def git(folder: Path, *arguments: str) -> str:
+        names = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        done = subprocess.run(["git", *names, *arguments], cwd=folder, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    layout, _ = make_project(tmp_path / "one", platform="codabench", url=site.url, id="7")
+    make_candidate(layout)
+    (layout.root / ".gitignore").write_text("data/\nsubmissions/*/bundle.zip\n")
+    git(layout.root, "init", "-q", "-b", "main")
+    git(layout.root, "add", ".")
+    git(layout.root, "commit", "-qm", "start")
+    git(tmp_path, "clone", "-q", "one", "two")
+    for name, salt in (("one", b"1"), ("two", b"2")):
+        here = Layout(tmp_path / name)
+        make_candidate(here, f"20261122T00000{salt.decode()}Z-aaaaaaa{salt.decode()}", salt=salt)
+        assert drive(site, "race", here.root, 1) == ["done"]
+        git(here.root, "add", ".")
+        git(here.root, "commit", "-qm", name)
+    git(tmp_path / "two", "pull", "-q", "--no-rebase", "--no-edit", "origin", "main")
+    assert git(tmp_path / "two", "status", "--porcelain") == ""
+    found = attempts(load_submissions(Layout(tmp_path / "two")))
+    assert [attempt.state for attempt in found] == ["scored", "scored"]
+    assert all(attempt.commit for attempt in found)

@@ -1,0 +1,114 @@
+"""Runs `kit submit` in children that are killed at a chosen moment, or eight at once.
+
+``python driver.py kill PROJECT KILL_AT``: a child that dies by SIGKILL at its KILL_AT-th write or request (0 = lives),
+then one that lives; prints how both ended and how many such moments there were.
+``python driver.py race PROJECT N``: N children that start together.
+``python driver.py sweep PROJECT FIRST LAST``: `kill` at every moment of a range, each in a copy of the project.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import urllib.request
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from kit.config import load
+from kit.errors import KitError
+from kit.layout import Layout
+from kit.ledger import attempts, latest, load_submissions
+from kit.platforms import Waits
+from kit.records import silent
+from kit.submit import submit
+
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+OTHERS = {"os.rename", "os.remove", "http.client.connect", "http.client.send"}
+
+
+def watch(kill_at: int) -> list[int]:
+    """Count writes and requests from now on, and die at the ``kill_at``-th."""
+    count = [0]
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if event in OTHERS or (event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING):
+            count[0] += 1
+            if count[0] == kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+    return count
+
+
+def run(folder: Path, settle: float = 900.0) -> str:
+    """One `kit submit` in this process; how it ended."""
+    layout = Layout(folder)
+    paths = latest(layout)
+    assert paths is not None
+    waits = Waits(first=0, longest=0, connect=2, read=10, tries=2, settle=settle, sleep=lambda seconds: None)
+    try:
+        submit(layout, load(layout.config), paths, silent, waits=waits)
+    except KitError as error:
+        return f"error: {error.message}"
+    return "done"
+
+
+def child(folder: Path, kill_at: int = 0, gate: int | None = None) -> tuple[int, int]:
+    """Start one in a process of its own; the process, and a pipe that says how it ended."""
+    reading, writing = os.pipe()
+    process = os.fork()
+    if process:
+        os.close(writing)
+        return process, reading
+    if gate is not None:
+        os.read(gate, 1)
+    count = watch(kill_at)
+    ended = run(folder)
+    os.write(writing, json.dumps({"ended": ended, "moments": count[0]}).encode())
+    os._exit(0)
+
+
+def collect(started: tuple[int, int]) -> dict[str, object]:
+    process, reading = started
+    with os.fdopen(reading) as pipe:
+        text = pipe.read()
+    os.waitpid(process, 0)
+    return json.loads(text) if text else {"ended": "killed", "moments": 0}
+
+
+def kill(folder: Path, kill_at: int) -> dict[str, object]:
+    first = collect(child(folder, kill_at))
+    second = collect(child(folder))
+    states = [attempt.state for attempt in attempts(load_submissions(Layout(folder)))]
+    return {"at": kill_at, "first": first, "second": second["ended"], "states": states}
+
+
+def sweep(folder: Path, first: int, last: int) -> list[dict[str, object]]:
+    """Every moment; the site forgets everything in between."""
+    found = []
+    for moment in range(first, last + 1):
+        copy = folder.with_name(f"{folder.name}-{moment}")
+        shutil.copytree(folder, copy)
+        url = load(copy / "kit.toml").competition.url
+        urllib.request.urlopen(f"{url}/forget").read()
+        result = kill(copy, moment)
+        result["created"] = int(urllib.request.urlopen(f"{url}/created").read())
+        found.append(result)
+    return found
+
+
+def race(folder: Path, number: int) -> list[object]:
+    reading, writing = os.pipe()
+    started = [child(folder, gate=reading) for _ in range(number)]
+    os.write(writing, b"x" * number)
+    return [collect(process)["ended"] for process in started]
+
+
+if __name__ == "__main__":
+    command, where, *numbers = sys.argv[1:]
+    made = {"kill": kill, "race": race, "sweep": sweep}[command](Path(where), *map(int, numbers))
+    sys.stdout.write(json.dumps(made) + "\n")
