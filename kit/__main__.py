@@ -9,10 +9,10 @@ from kit.errors import KitError
 
 def main() -> None:
     """Run the command line and exit with 0, 1 for a `KitError`, 2 for wrong usage, 130 when interrupted."""
-    from kit.cli import app
+    from kit.cli import app, spread
 
     try:
-        app(prog_name="kit")
+        app(spread(sys.argv[1:]), prog_name="kit")
     except KitError as error:
         from kit.console import print_error
 

@@ -27,6 +27,21 @@ Force = Annotated[bool, typer.Option("--force", help="Redo it even where nothing
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
 
 
+def spread(arguments: list[str]) -> list[str]:
+    """Arguments with `--oof a b` written as `--oof a --oof b`, which is all that the parser knows."""
+    result: list[str] = []
+    option = ""
+    for argument in arguments:
+        if argument.startswith("-"):
+            option = argument if argument in ("--oof", "--test") else ""
+            result.append(argument)
+        elif option and result[-1] != option:
+            result += [option, argument]
+        else:
+            result.append(argument)
+    return result
+
+
 def _version(show: bool) -> None:
     if show:
         typer.echo(f"kit {__version__}")
@@ -143,12 +158,22 @@ def train(
 @app.command()
 def ensemble(
     all: Annotated[bool, typer.Option("--all", help="Train first what is missing.")] = False,
+    oof: Annotated[
+        list[Path] | None, typer.Option("--oof", help="Out-of-fold predictions of another tool; one file a member.")
+    ] = None,
+    test: Annotated[
+        list[Path] | None, typer.Option("--test", help="Their predictions of the test images, in the same order.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for what --oof gives.")] = Path("blend"),
     config: Config = None,
     force: Force = False,
 ) -> None:
-    """Blend the runs from their out-of-fold predictions."""
+    """Blend the runs, or the files of --oof, from their out-of-fold predictions."""
     with _project(config) as project:
-        project.ensemble(all=all, force=force)
+        if oof:
+            project.blend_foreign(oof, test or (), out)
+        else:
+            project.ensemble(all=all, force=force)
 
 
 @app.command()

@@ -207,6 +207,9 @@ class SubmissionPaths:
     def predictions(self) -> Path:
         return self.root / "oof.npz"
 
+    def picture(self, name: str) -> Path:
+        return self.root / f"{name}.png"
+
     @property
     def bundle(self) -> Path:
         return self.root / "bundle.zip"

@@ -91,6 +91,13 @@ class Project:
             self.folds()
         return ensemble(self.layout, self.config, self._emit, force=force)
 
+    def blend_foreign(self, oof: Sequence[Path], test: Sequence[Path], out: Path) -> None:
+        """Blend predictions from files on the project's labels and folds."""
+        from kit.ensemble.foreign import blend_foreign
+
+        self.folds()
+        blend_foreign(self.layout, self.config, self._emit, oof=oof, test=test, out=out)
+
     def bundle(self, *, force: bool = False, against: str = "") -> SubmissionPaths:
         """Build and prove the zip of the current ensemble, then under the versions that ``against`` names."""
         from kit import bundle

@@ -36,6 +36,14 @@ class EnsembleConfig(Section):
     """What weights and temperatures are fitted for."""
     seed: int = Field(default=0, ge=0)
     """Seed of the bootstrap."""
+    max_members: int | None = Field(default=None, ge=1)
+    """Most members of the blend; the least useful go first."""
+    max_views: int | None = Field(default=None, ge=1)
+    """Most views that are predicted at test time."""
+    max_seconds_per_1000: float | None = Field(default=None, gt=0)
+    """Longest time to predict 1,000 images, as measured on the machine that trained."""
+    max_bundle_mb: float | None = Field(default=None, gt=0)
+    """Most megabytes of weights."""
 
 
 class BundleConfig(Section):

@@ -3,50 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from kit import score
 from kit.blend import Blend, Options, fit
 from kit.config import Config
-from kit.data import load_folds, load_index
+from kit.ensemble.library import Library, costs, load_library
+from kit.ensemble.show import draw, tell
 from kit.errors import StageError
 from kit.files import read_json, sha256_file, sha256_json, write_json
 from kit.layout import Layout, SubmissionPaths
-from kit.records import Emit, Event, IntArray, Predictions, load_predictions
+from kit.records import Emit, Event, Predictions
 from kit.runs import FoldSpec, plan_runs
-from kit.runtime.forward import softmax
 
 VERSION = 1
-
-
-@dataclass(frozen=True, eq=False)
-class Library:
-    """The members' out-of-fold predictions on the same rows, views and classes.
-
-    Attributes
-    ----------
-    ids : tuple of N str
-    names : tuple of M str
-    views : tuple of V str
-        Those that every member predicted.
-    proba : (M, V, N, C) float64
-    y, fold : (N,) int64
-    classes : tuple of C str
-    """
-
-    ids: tuple[str, ...]
-    names: tuple[str, ...]
-    views: tuple[str, ...]
-    proba: npt.NDArray[np.float64]
-    y: IntArray
-    fold: IntArray
-    classes: tuple[str, ...]
 
 
 def ensemble(layout: Layout, config: Config, emit: Emit, *, force: bool = False) -> SubmissionPaths:
@@ -75,13 +47,33 @@ def ensemble(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
         library.fold,
         metric=config.ensemble.metric,
         seed=config.ensemble.seed,
-        options=Options(members=library.names, views=library.views, classes=library.classes, rows=library.ids),
+        options=_options(config, library, specs),
     )
     paths = found or layout.submission(f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{key[:8]}")
-    _tell(emit, config, library, blend)
+    tell(emit, config.competition.metric, config.ensemble.seed, library, blend)
+    draw(paths, library, blend)
     _write(paths, config, specs, key, library, blend)
     emit(Event("wrote", "", {"paths": [paths.ensemble]}))
     return paths
+
+
+def _options(config: Config, library: Library, specs: dict[str, list[FoldSpec]]) -> Options:
+    settings = config.ensemble
+    seconds, megabytes = costs(specs)
+    if settings.max_seconds_per_1000 is not None and seconds is None:
+        raise StageError("ensemble.max_seconds_per_1000 is set, but not every fold was timed", "kit train --force")
+    return Options(
+        members=library.names,
+        views=library.views,
+        classes=library.classes,
+        rows=library.ids,
+        max_members=settings.max_members,
+        max_views=settings.max_views,
+        max_seconds_per_1000=settings.max_seconds_per_1000,
+        max_bundle_mb=settings.max_bundle_mb,
+        seconds_per_1000=seconds,
+        mb=megabytes,
+    )
 
 
 def ensemble_key(config: Config, specs: dict[str, list[FoldSpec]]) -> str:
@@ -112,29 +104,6 @@ def find_submission(layout: Layout, key: str) -> SubmissionPaths | None:
         if paths.ensemble.exists() and read_json(paths.ensemble)["key"] == key:
             return paths
     return None
-
-
-def load_library(layout: Layout, config: Config, specs: dict[str, list[FoldSpec]]) -> Library:
-    """The members' out-of-fold probabilities in the order of the data's index."""
-    index = load_index(layout)
-    ids = np.array(index.ids)
-    members = [load_predictions(folds[0].run_paths.oof).take(ids) for folds in specs.values()]
-    views = shared_views(members)
-    stack = np.stack([member.logits[[member.views.index(view) for view in views]] for member in members])
-    return Library(
-        ids=index.ids,
-        names=tuple(specs),
-        views=views,
-        proba=softmax(stack.astype(np.float64)),
-        y=index.labels,
-        fold=load_folds(layout, config, index).fold,
-        classes=index.classes,
-    )
-
-
-def shared_views(members: Sequence[Predictions]) -> tuple[str, ...]:
-    """The views that every member has, in the order of the first."""
-    return tuple(view for view in members[0].views if all(view in member.views for member in members))
 
 
 def _write(
@@ -177,26 +146,3 @@ def _write(
             "blend": json.loads(blend.to_json()),
         },
     )
-
-
-def _tell(emit: Emit, config: Config, library: Library, blend: Blend) -> None:
-    """Members, plain mean and the choice, each scored out of fold."""
-    assert blend.oof is not None
-    metric = config.competition.metric
-    one_view = library.proba[:, 0]
-    lines: list[tuple[str, npt.NDArray[Any]]] = list(zip(library.names, one_view, strict=True))
-    lines += [("plain mean", one_view.mean(axis=0)), (f"blend: {blend.method}", blend.oof)]
-    rows = []
-    for name, proba in lines:
-        found = score.interval(metric, library.y, proba, seed=config.ensemble.seed)
-        nll = score.score("nll", library.y, proba)
-        weight = blend.weights[library.names.index(name)] if name in library.names else ""
-        rows.append((name, weight, found.score, f"{found.low:.4f} - {found.high:.4f}", nll))
-    header = ("out of fold", "weight", metric, "95 % interval", "nll")
-    emit(Event("table", "ensemble", {"header": header, "rows": rows}))
-    views = [(name, weight) for name, weight in zip(library.views, blend.views, strict=True)]
-    emit(Event("table", "views", {"header": ("view", "weight"), "rows": views}))
-    for note in blend.notes:
-        emit(Event("say", note))
-    last = score.interval(metric, library.y, blend.oof, seed=config.ensemble.seed)
-    emit(Event("number", f"blend: {metric} out of fold", {"value": last.score, "low": last.low, "high": last.high}))

@@ -1,0 +1,82 @@
+"""The members of a blend: what each says about the same rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from kit.config import Config
+from kit.data import load_folds, load_index
+from kit.layout import Layout
+from kit.records import IntArray, Predictions, load_predictions
+from kit.runs import FoldSpec
+from kit.runtime.forward import softmax
+
+
+@dataclass(frozen=True, eq=False)
+class Library:
+    """The members' out-of-fold predictions on the same rows, views and classes.
+
+    Attributes
+    ----------
+    ids : tuple of N str
+    names : tuple of M str
+    views : tuple of V str
+        Those that every member predicted.
+    proba : (M, V, N, C) float64
+    y, fold : (N,) int64
+    classes : tuple of C str
+    """
+
+    ids: tuple[str, ...]
+    names: tuple[str, ...]
+    views: tuple[str, ...]
+    proba: npt.NDArray[np.float64]
+    y: IntArray
+    fold: IntArray
+    classes: tuple[str, ...]
+
+
+def load_library(layout: Layout, config: Config, specs: dict[str, list[FoldSpec]]) -> Library:
+    """The members' out-of-fold probabilities in the order of the data's index."""
+    index = load_index(layout)
+    ids = np.array(index.ids)
+    members = [load_predictions(folds[0].run_paths.oof).take(ids) for folds in specs.values()]
+    views = shared_views(members)
+    stack = np.stack([member.logits[[member.views.index(view) for view in views]] for member in members])
+    return Library(
+        ids=index.ids,
+        names=tuple(specs),
+        views=views,
+        proba=softmax(stack.astype(np.float64)),
+        y=index.labels,
+        fold=load_folds(layout, config, index).fold,
+        classes=index.classes,
+    )
+
+
+def shared_views(members: Sequence[Predictions]) -> tuple[str, ...]:
+    """The views that every member has, in the order of the first."""
+    return tuple(view for view in members[0].views if all(view in member.views for member in members))
+
+
+def costs(specs: dict[str, list[FoldSpec]]) -> tuple[list[float] | None, list[float]]:
+    """Seconds per 1,000 images and view, and megabytes, of each member with all its folds.
+
+    The seconds were measured when the folds predicted, on the machine that trained them; None where one was not.
+    """
+    megabytes = [sum(spec.paths.weights.stat().st_size for spec in folds) / 1e6 for folds in specs.values()]
+    seconds = [[_measured(spec) for spec in folds] for folds in specs.values()]
+    if any(value is None for values in seconds for value in values):
+        return None, megabytes
+    return [sum(value for value in values if value is not None) for values in seconds], megabytes
+
+
+def _measured(spec: FoldSpec) -> float | None:
+    lines = spec.paths.log.read_text(encoding="utf-8").splitlines() if spec.paths.log.exists() else []
+    found = [json.loads(line).get("seconds_per_1000") for line in lines]
+    return next((float(value) for value in reversed(found) if value is not None), None)

@@ -1,0 +1,77 @@
+"""What a blend is worth, in tables and pictures."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy.typing as npt
+
+from kit import score
+from kit.blend import Blend
+from kit.blend.pictures import correlation_picture, reliability_picture, worth_picture
+from kit.blend.tables import correlation, disagreement, per_class, reliability
+from kit.ensemble.library import Library
+from kit.files import write_atomic
+from kit.layout import SubmissionPaths
+from kit.records import Emit, Event
+
+
+def tell(emit: Emit, metric: str, seed: int, library: Library, blend: Blend) -> None:
+    """Members, plain mean and the choice, each scored out of fold; classes, members and views; what to know."""
+    assert blend.oof is not None
+    one_view = library.proba[:, 0]
+    lines: list[tuple[str, npt.NDArray[Any]]] = list(zip(library.names, one_view, strict=True))
+    lines += [("plain mean", one_view.mean(axis=0)), ("blend", blend.oof)]
+    rows = []
+    for name, proba in lines:
+        found = score.interval(metric, library.y, proba, seed=seed)
+        nll = score.score("nll", library.y, proba)
+        ece = score.score("ece", library.y, proba)
+        weight = blend.weights[library.names.index(name)] if name in library.names else ""
+        rows.append((name, weight, found.score, f"{found.low:.4f} - {found.high:.4f}", nll, ece))
+    header = ("out of fold", "weight", metric, "95 % interval", "nll", "ece")
+    emit(Event("table", "ensemble", {"header": header, "rows": rows}))
+    _tell_worth(emit, library, blend)
+    _tell_classes(emit, library, blend)
+    emit(Event("say", f"blend: {blend.method}"))
+    emit(Event("say", f"duality gap {blend.gap:.1e}, bound of the log-linear pools {blend.bound:.1e} nats"))
+    for note in blend.notes:
+        emit(Event("say", note))
+    last = score.interval(metric, library.y, blend.oof, seed=seed)
+    data = {"value": last.score, "low": last.low, "high": last.high}
+    emit(Event("number", f"blend: {metric} out of fold", data))
+
+
+def _tell_worth(emit: Emit, library: Library, blend: Blend) -> None:
+    worth = [(name, *pair) for name, pair in zip(library.names, blend.member_worth, strict=True)]
+    worth += [(f"view {name}", *pair) for name, pair in zip(library.views, blend.view_worth, strict=False)]
+    weights = [*blend.weights, *blend.views]
+    rows = [(name, weight, gain, error) for (name, gain, error), weight in zip(worth, weights, strict=False)]
+    header = ("member or view", "weight", "worth in nats", "standard error")
+    emit(Event("table", "what each is worth", {"header": header, "rows": rows}))
+
+
+def _tell_classes(emit: Emit, library: Library, blend: Blend) -> None:
+    assert blend.oof is not None
+    table = per_class(library.y, blend.oof, library.classes)
+    header = tuple(table[0])
+    emit(Event("table", "classes", {"header": header, "rows": [tuple(row.values()) for row in table]}))
+
+
+def draw(paths: SubmissionPaths, library: Library, blend: Blend) -> None:
+    """Write the pictures of a candidate beside it: reliability, worth, correlation and disagreement."""
+    assert blend.oof is not None
+    one_view = library.proba[:, 0]
+    before = reliability(library.y, one_view.mean(axis=0))
+    figures = {
+        "reliability": reliability_picture(before, reliability(library.y, blend.oof)),
+        "worth": worth_picture(blend),
+    }
+    if len(library.names) > 1:
+        figures["correlation"] = correlation_picture(correlation(one_view, library.y), library.names)
+        figures["disagreement"] = correlation_picture(disagreement(one_view), library.names)
+    for name, figure in figures.items():
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
+        write_atomic(paths.picture(name), buffer.getvalue())
