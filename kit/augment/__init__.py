@@ -9,17 +9,43 @@ import difflib
 import importlib
 import inspect
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, ValidationError, create_model
 
 from kit.config import AugmentConfig
 from kit.errors import ConfigError
 
 OPS: dict[str, str] = {
     "flip": "kit.augment.geometry:flip",
+    "quarter-turn": "kit.augment.geometry:quarter_turn",
     "dihedral": "kit.augment.geometry:dihedral",
+    "rotation": "kit.augment.geometry:rotation",
+    "zoom": "kit.augment.geometry:zoom",
+    "translation": "kit.augment.geometry:translation",
+    "shear": "kit.augment.geometry:shear",
+    "brightness": "kit.augment.colour:brightness",
+    "contrast": "kit.augment.colour:contrast",
+    "hue": "kit.augment.colour:hue",
+    "saturation": "kit.augment.colour:saturation",
+    "color-degeneration": "kit.augment.colour:color_degeneration",
+    "channel-shift": "kit.augment.colour:channel_shift",
+    "solarize": "kit.augment.colour:solarize",
+    "posterize": "kit.augment.colour:posterize",
+    "sharpness": "kit.augment.quality:sharpness",
+    "blur": "kit.augment.quality:blur",
+    "noise": "kit.augment.quality:noise",
+    "jpeg": "kit.augment.quality:jpeg",
+    "cutout": "kit.augment.erasing:cutout",
+    "gridmask": "kit.augment.erasing:gridmask",
     "randaugment": "kit.augment.policy:randaugment",
+    "augmix": "kit.augment.policy:augmix",
     "cutmix": "kit.augment.mixing:cutmix",
     "mixup": "kit.augment.mixing:mixup",
+    "sequence": "kit.augment.choice:sequence",
+    "maybe": "kit.augment.choice:maybe",
+    "one-of": "kit.augment.choice:one_of",
+    "some-of": "kit.augment.choice:some_of",
 }
 
 
@@ -33,15 +59,44 @@ def factory(op: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
+def arguments(entry: AugmentConfig) -> dict[str, Any]:
+    """The keyword arguments of the entry's factory, checked against its annotations.
+
+    Raises
+    ------
+    ConfigError
+        Where the entry has a key that the factory does not know, lacks one, or gives a value that cannot be.
+    """
+    made = factory(entry.op)
+    hints = get_type_hints(made, include_extras=True)
+    fields: dict[str, Any] = {
+        name: (hints[name], ... if parameter.default is inspect.Parameter.empty else parameter.default)
+        for name, parameter in inspect.signature(made).parameters.items()
+    }
+    try:
+        found = create_model(entry.op, __config__=ConfigDict(extra="forbid"), **fields).model_validate(entry.options)
+    except ValidationError as error:
+        raise _readable(entry.op, error, list(fields)) from None
+    return {name: getattr(found, name) for name in fields}
+
+
 def check(entries: Sequence[AugmentConfig]) -> None:
-    """Raise `ConfigError` where an entry of ``augment`` names no operation or has a key that it does not know.
+    """Raise `ConfigError` where an entry of ``augment``, or one inside of it, cannot be built.
 
     Light: nothing of TensorFlow is imported, so that a mistake is found before anything is trained.
     """
     for entry in entries:
-        known = list(inspect.signature(factory(entry.op)).parameters)
-        for key in entry.options:
-            if key not in known:
-                close = difflib.get_close_matches(key, known, n=1)
-                hint = f"did you mean `{close[0]}`?" if close else f"known: {', '.join(known) or 'no keys'}"
-                raise ConfigError(f"augmentation {entry.op!r} has no key `{key}`", hint)
+        inner = arguments(entry).get("ops")
+        check(inner if isinstance(inner, tuple) else ())  # for RandAugment it is a number
+
+
+def _readable(op: str, error: ValidationError, known: list[str]) -> ConfigError:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(key, known, n=1)
+        hint = f"did you mean `{close[0]}`?" if close else f"known: {', '.join(known) or 'no keys'}"
+        return ConfigError(f"augmentation {op!r} has no key `{key}`", hint)
+    if first["type"] == "missing":
+        return ConfigError(f"augmentation {op!r} needs `{key}`", '{ op = "one-of", ops = [{ op = "flip" }] }')
+    return ConfigError(f"augmentation {op!r}: `{key}` = {first['input']!r}: {first['msg']}")

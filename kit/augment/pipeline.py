@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
-from kit.augment import factory
+from kit.augment import arguments, factory
+from kit.augment.ops import Batch, ImageOp, Op
 from kit.augment.randomness import Stream, build_with, replaced
 from kit.config import AugmentConfig
 
 
-@dataclass(frozen=True)
-class Op:
-    """One augmentation.
-
-    ``call`` maps ``{"images": ..., "labels": ...}`` (float32, 0 to 255) to the same. With ``per_image`` it is called
-    with one image and drawn from that image's seed, otherwise with the whole batch and drawn from its first seed.
-    """
-
-    call: Callable[[dict[str, Any]], dict[str, Any]]
-    per_image: bool
+def build_ops(entries: Sequence[AugmentConfig]) -> list[Op]:
+    """The augmentations that entries name."""
+    return [factory(entry.op)(**arguments(entry)) for entry in entries]
 
 
 class Pipeline:
@@ -33,11 +27,14 @@ class Pipeline:
         Side of the images in pixels.
     classes : int
         Number of classes C.
+    mixing : bool
+        Whether images may be mixed; where they may not, such augmentations let everything pass.
     """
 
-    def __init__(self, entries: Sequence[AugmentConfig], size: int, classes: int) -> None:
+    def __init__(self, entries: Sequence[AugmentConfig], size: int, classes: int, *, mixing: bool = True) -> None:
         self._stream = Stream()
-        self._ops: list[Op] = build_with(self._stream, lambda: [factory(e.op)(**e.options) for e in entries])
+        self._mixing = mixing
+        self._ops: list[Op] = build_with(self._stream, lambda: build_ops(entries))
         self._compiled = self._compile(size, classes)
 
     def __call__(self, images: Any, labels: Any, seeds: Any) -> tuple[Any, Any]:
@@ -58,8 +55,10 @@ class Pipeline:
         def run(images: Any, labels: Any, seeds: Any) -> tuple[Any, Any]:
             batch = {"images": images, "labels": labels}
             with replaced(self._stream):
-                for op in self._ops:
-                    batch = self._map(op, batch, seeds) if op.per_image else self._whole(op, batch, seeds)
+                context = _Tracing(self._stream, seeds, self._mixing)
+                # Neighbours of one kind share one loop over the images.
+                for single, group in groupby(self._ops, lambda op: isinstance(op, ImageOp)):
+                    batch = (context.map if single else context.chain)(list(group), batch)
             return tf.clip_by_value(batch["images"], 0.0, 255.0), batch["labels"]
 
         # One signature, one trace: it takes seconds, because keras-cv needs AutoGraph for conditions on tensors.
@@ -70,18 +69,47 @@ class Pipeline:
         ]
         return tf.function(run, input_signature=signature)
 
-    def _whole(self, op: Op, batch: dict[str, Any], seeds: Any) -> dict[str, Any]:
-        with self._stream.keyed(seeds[0]):
-            return op.call(batch)
 
-    def _map(self, op: Op, batch: dict[str, Any], seeds: Any) -> dict[str, Any]:
+class _Tracing:
+    """`kit.augment.ops.Context` while one pipeline is traced."""
+
+    def __init__(self, stream: Stream, seeds: Any, mixing: bool) -> None:
+        self._stream = stream
+        self._seeds = seeds
+        self._mixing = mixing
+
+    def draw(self, shape: list[int]) -> Any:
+        import tensorflow as tf
+
+        def one(seed: Any) -> Any:
+            with self._stream.keyed(seed):
+                return self._stream.uniform(shape)
+
+        return tf.map_fn(one, self._seeds, fn_output_signature=tf.TensorSpec(shape, tf.float32))
+
+    def apply(self, op: Op, batch: Batch) -> Batch:
+        if isinstance(op, ImageOp):
+            return self.map([op], batch)
+        if op.mixes and not self._mixing:
+            return batch
+        with self._stream.keyed(self._seeds[0]):
+            return op.call(batch, self)
+
+    def chain(self, ops: Sequence[Op], batch: Batch) -> Batch:
+        for op in ops:
+            batch = self.apply(op, batch)
+        return batch
+
+    def map(self, ops: Sequence[Any], batch: Batch) -> Batch:
         import tensorflow as tf
 
         def one(element: tuple[Any, Any]) -> Any:
             image, seed = element
             with self._stream.keyed(seed):
-                return op.call({"images": image})["images"]
+                for op in ops:
+                    image = op.call(image)
+                return tf.ensure_shape(image, batch["images"].shape[1:])
 
-        images = tf.map_fn(one, (batch["images"], seeds), fn_output_signature=tf.float32, parallel_iterations=16)
+        images = tf.map_fn(one, (batch["images"], self._seeds), fn_output_signature=tf.float32, parallel_iterations=16)
         images.set_shape(batch["images"].shape)
         return {**batch, "images": images}

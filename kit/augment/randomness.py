@@ -72,7 +72,9 @@ class Stream:
     ) -> Any:
         import tensorflow as tf
 
-        return tf.random.stateless_gamma(shape, self._key(), alpha=alpha, beta=beta, dtype=dtype or tf.float32)
+        # `tf.random.gamma` draws ``shape`` for every entry of ``alpha``, the stateless one as many as it is told.
+        whole = tf.concat([tf.cast(tf.reshape(shape, [-1]), tf.int32), tf.shape(alpha)], axis=0)
+        return tf.random.stateless_gamma(whole, self._key(), alpha=alpha, beta=beta, dtype=dtype or tf.float32)
 
     def shuffle(self, value: Any, seed: Any = None, name: Any = None) -> Any:
         import tensorflow as tf

@@ -61,14 +61,10 @@ def write_features(spec: FoldSpec, report: Report) -> None:
     network = make_network(spec)
     forward = compile_forward(network.features)
     images = load_images(spec.layout)
-    augment = Pipeline(_without_mixing(spec), spec.size, len(spec.classes)) if len(files) > 1 else None
+    # Features are kept per image, so nothing is mixed here.
+    augment = Pipeline(spec.settings.augment, spec.size, len(spec.classes), mixing=False) if len(files) > 1 else None
     for view, path in missing:
         _write_view(spec, view, path, (forward, images, augment), report)
-
-
-def _without_mixing(spec: FoldSpec) -> list[Any]:
-    """The run's augmentation but for what mixes labels: features are kept per image."""
-    return [entry for entry in spec.settings.augment if entry.op not in ("cutmix", "mixup")]
 
 
 def _write_view(spec: FoldSpec, view: int, path: Path, tools: tuple[Any, Any, Any], report: Report) -> None:
