@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from kit.sources.raw import RawSet
 
 # Pillow, hashlib and reading release the interpreter lock; more threads than this wait for the disk alone.
 THREADS = min(8, os.cpu_count() or 1)
+TASK = 16
+T = TypeVar("T")
+R = TypeVar("R")
 MISSING = "no such file"
 
 
@@ -122,8 +126,7 @@ def read_images(
         images[row] = pixels
         return ""
 
-    with decode.quiet(), ThreadPoolExecutor(THREADS) as pool:
-        reasons = list(pool.map(fill, range(len(paths))))
+    reasons = _in_threads(fill, range(len(paths)))
     return images, {row: reason for row, reason in enumerate(reasons) if reason}
 
 
@@ -143,8 +146,17 @@ def scan(paths: Sequence[Path | None], *, with_sizes: bool) -> list[tuple[str, t
         except DataError:
             return digest, None
 
+    return _in_threads(one, paths)
+
+
+def _in_threads(function: Callable[[T], R], values: Sequence[T]) -> list[R]:
+    """``[function(value) for value in values]``, a few values a task: a task costs as much as a small file."""
+
+    def several(start: int) -> list[R]:
+        return [function(value) for value in values[start : start + TASK]]
+
     with decode.quiet(), ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(one, paths))
+        return [result for part in pool.map(several, range(0, len(values), TASK)) for result in part]
 
 
 def _bytes(path: Path | None) -> bytes:
