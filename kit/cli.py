@@ -156,6 +156,16 @@ def train(
 
 
 @app.command()
+def augment(
+    run: Annotated[str, typer.Argument(help="Name of a run.")],
+    config: Config = None,
+) -> None:
+    """Draw what the augmentation of a run makes of some training images."""
+    with _project(config) as project:
+        project.augment(run)
+
+
+@app.command()
 def ensemble(
     all: Annotated[bool, typer.Option("--all", help="Train first what is missing.")] = False,
     oof: Annotated[

@@ -90,6 +90,9 @@ class Layout:
     def features(self) -> Path:
         return self.runs / "features"
 
+    def augment_picture(self, run: str) -> Path:
+        return self.runs / f"{run}-augment.png"
+
     def run(self, name: str, key: str) -> RunPaths:
         return RunPaths(self.runs / f"{name}-{key[:8]}")
 

@@ -81,6 +81,13 @@ class Project:
         if isinstance(launch, TimeLimit):
             launch.tell(self._emit)
 
+    def augment(self, run: str) -> Path:
+        """Draw what the augmentation of a run makes of some images."""
+        from kit.train.contact import augment_sheet
+
+        self.clean()
+        return augment_sheet(self.layout, self.config, run, self._emit)
+
     def ensemble(self, *, all: bool = False, force: bool = False) -> SubmissionPaths:
         """Blend the runs; with ``all`` train first what is missing."""
         from kit.ensemble import ensemble

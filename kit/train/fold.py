@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kit.data import load_images, load_index, load_test_ids, load_test_images
-from kit.files import read_csv, write_atomic, write_csv
+from kit.files import write_atomic, write_csv
+from kit.partition import held_out, read_table
 from kit.records import IntArray, Predictions
 from kit.runs import FoldSpec
 from kit.train.checkpoint import Checkpoint, delete
@@ -74,14 +75,13 @@ def load_fold_data(spec: FoldSpec) -> FoldData:
     Train-only rows are trained on in every fold, unless they share a group with a held-out row.
     """
     index = load_index(spec.layout)
-    table = {line["id"]: int(line["fold"]) for line in read_csv(spec.layout.folds_table(spec.folds))}
-    fold = np.array([table[name] for name in index.ids] + [-1] * len(index.extra.ids), np.int64)
+    table = read_table(spec.layout.folds_table(spec.folds), index.ids)
+    outside = np.r_[held_out(table, spec.fold), np.zeros(len(index.extra.ids), bool)]
     groups = np.array([*index.groups, *index.extra.groups])
-    held_out = fold == spec.fold
     return FoldData(
         labels=np.concatenate([index.labels, index.extra.labels]),
-        train_rows=np.flatnonzero(~np.isin(groups, groups[held_out])),
-        valid_rows=np.flatnonzero(held_out),
+        train_rows=np.flatnonzero(~np.isin(groups, groups[outside])),
+        valid_rows=np.flatnonzero(outside),
         classes=len(index.classes),
         weights=np.concatenate([index.weights, index.extra.weights]),
     )

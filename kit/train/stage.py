@@ -21,10 +21,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from kit.config import Config
-from kit.data import load_folds, load_index
+from kit.data import load_index
 from kit.errors import TrainingError
 from kit.files import lock, read_json, sha256_file, write_json
 from kit.layout import Layout, RunPaths
+from kit.partition import load_folds
 from kit.records import Emit, Event, Predictions, concatenate, load_predictions
 from kit.runs import FoldSpec, plan_runs
 from kit.runtime.forward import mean_of_folds
@@ -138,6 +139,7 @@ def _prepare(layout: Layout, config: Config, specs: Sequence[FoldSpec], force: b
                 "data": spec.data,
                 "folds": folds.sha256,
                 "n_folds": folds.n,
+                "repeats": len(folds.table),
                 "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
             },
         )
@@ -236,8 +238,9 @@ def _join(layout: Layout, folds: Sequence[FoldSpec]) -> None:
     manifest = read_json(paths.manifest)
     if "oof" in manifest and paths.oof.exists():
         return
-    ids = np.array(load_index(layout).ids)
-    concatenate([load_predictions(spec.paths.valid) for spec in folds], ids).save(paths.oof)
+    _out_of_fold([load_predictions(spec.paths.valid) for spec in folds], int(manifest["n_folds"]), layout).save(
+        paths.oof
+    )
     if folds[0].paths.test.exists():
         parts = [load_predictions(spec.paths.test) for spec in folds]
         mean = mean_of_folds(np.stack([part.logits for part in parts]))
@@ -245,9 +248,20 @@ def _join(layout: Layout, folds: Sequence[FoldSpec]) -> None:
     write_json(paths.manifest, {**manifest, "oof": sha256_file(paths.oof)})
 
 
+def _out_of_fold(parts: Sequence[Predictions], n: int, layout: Layout) -> Predictions:
+    """One prediction a validated row, in the order of the index: the mean of the repeats'."""
+    known = {name for part in parts for name in part.ids.tolist()}
+    ids = np.array([name for name in load_index(layout).ids if name in known])
+    repeats = [concatenate(parts[start : start + n], ids) for start in range(0, len(parts), n)]
+    mean = mean_of_folds(np.stack([repeat.logits for repeat in repeats]))
+    return Predictions(ids, repeats[0].classes, repeats[0].views, mean)
+
+
 def _tell(layout: Layout, name: str, folds: Sequence[FoldSpec], emit: Emit) -> None:
     index = load_index(layout)
     oof = load_predictions(folds[0].run_paths.oof)
-    accuracy = float((oof.logits[0].argmax(axis=1) == index.labels).mean())
-    error = float(np.sqrt(accuracy * (1 - accuracy) / len(index.labels)))
+    labels = dict(zip(index.ids, index.labels.tolist(), strict=True))
+    right = oof.logits[0].argmax(axis=1) == np.array([labels[name] for name in oof.ids.tolist()])
+    accuracy = float(right.mean())
+    error = float(np.sqrt(accuracy * (1 - accuracy) / len(right)))
     emit(Event("number", f"{name}: accuracy out of fold", {"value": accuracy, "error": error, "run": name}))
