@@ -12,7 +12,6 @@ from kit.data import load_index
 from kit.errors import StageError
 from kit.folds import make_folds
 from kit.layout import Layout
-from kit.partition import load_folds
 from kit.records import silent
 from kit.runs import plan_runs
 from kit.train.fold import load_fold_data
