@@ -177,6 +177,10 @@ class FoldPaths:
         return self.root / "valid.npz"
 
     @property
+    def valid_augmented(self) -> Path:
+        return self.root / "valid-augmented.npz"
+
+    @property
     def test(self) -> Path:
         return self.root / "test.npz"
 

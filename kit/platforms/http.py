@@ -193,16 +193,17 @@ def retry_after(answer: requests.Response, waits: Waits) -> float:
 
 
 class Reader:
-    """An open file that tells how much of it has been read; given to requests as a body of known length."""
+    """An open file from ``start`` on that tells how much of it has been read: a body of known length for requests."""
 
-    def __init__(self, path: Path, tell: Callable[[int, int], None]) -> None:
+    def __init__(self, path: Path, tell: Callable[[int, int], None], start: int = 0) -> None:
         self._file = path.open("rb")
+        self._file.seek(start)
         self._total = path.stat().st_size
-        self._done = 0
+        self._start = self._done = start
         self._tell = tell
 
     def __len__(self) -> int:
-        return self._total
+        return self._total - self._start
 
     def read(self, size: int = -1) -> bytes:
         """The next bytes."""
@@ -229,7 +230,7 @@ def put_file(url: str, path: Path, headers: dict[str, str], waits: Waits, tell: 
         body = Reader(path, tell)
         try:
             answer = plain_session().put(
-                url, data=body, headers=headers, timeout=(waits.connect, waits.read), auth=_unsigned
+                url, data=body, headers=headers, timeout=(waits.connect, waits.read), auth=unsigned
             )
         except RequestException as error:
             problem, busy = reason(error), True
@@ -248,12 +249,12 @@ def put_file(url: str, path: Path, headers: dict[str, str], waits: Waits, tell: 
 def fetch_text(url: str, waits: Waits) -> str:
     """Text behind a signed address; a failure is told in its place, for it only explains another one."""
     try:
-        answer = plain_session().get(url, timeout=(waits.connect, waits.read), auth=_unsigned)
+        answer = plain_session().get(url, timeout=(waits.connect, waits.read), auth=unsigned)
     except RequestException as error:
         return f"(not readable: {reason(error)})"
     return answer.text if answer.ok else f"(not readable: {answer.status_code})"
 
 
-def _unsigned(request: requests.PreparedRequest) -> requests.PreparedRequest:
+def unsigned(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """No credentials, not even those of ~/.netrc."""
     return request

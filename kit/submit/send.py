@@ -49,14 +49,14 @@ class Notes:
     def __init__(self, paths: SubmissionPaths, intent: str, facts: dict[str, dict[str, Any]]) -> None:
         self._paths = paths
         self._intent = intent
-        self._facts = facts
+        self._facts = dict(facts)
 
     def note(self, step: str, **facts: Any) -> None:
         """Write an event; it is on the disk when this returns."""
-        add_event(self._paths, step, intent=self._intent, **facts)
+        self._facts[step] = add_event(self._paths, step, intent=self._intent, **facts)
 
     def recall(self, step: str) -> dict[str, Any] | None:
-        """The event of an earlier run of the same intent."""
+        """The event of this run or an earlier one of the same intent."""
         return self._facts.get(step)
 
 

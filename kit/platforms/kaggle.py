@@ -1,0 +1,223 @@
+"""Kaggle: tables and code competitions, through the official package (see `kit.platforms.kaggle_api`).
+
+The tag is the submission's message. Its times are UTC without saying so, its scores text.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from kit.errors import ConfigError, PlatformError
+from kit.layout import SubmissionPaths
+from kit.platforms.base import BoardRow, Journal, Refused, Remaining, Setting, Status, Unsure
+from kit.platforms.codabench_needs import inspect_zip
+from kit.platforms.credentials import require_kaggle
+from kit.records import Event
+
+PAGE = 100
+PATIENCE = 6
+
+
+class Kaggle:
+    """A competition on Kaggle.
+
+    Raises
+    ------
+    ConfigError
+        Where ``competition.id`` is empty.
+    """
+
+    private_scores = True
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+        self._competition = setting.config.competition
+        if not self._competition.id:
+            raise ConfigError("competition.id is empty", 'id = "digit-recognizer"   # the end of its address')
+        self._without_scores: dict[str, int] = {}
+        self._unlisted: dict[str, int] = {}
+
+    def file(self, paths: SubmissionPaths) -> Path:
+        """The table, or the bundle that a notebook will run."""
+        return paths.bundle if self._competition.code else paths.table
+
+    def check(self, file: Path) -> list[str]:
+        """Entry, kind of competition, deadline and limits, and the file's own shape; nothing is sent."""
+        if not file.is_file():
+            raise PlatformError(f"no such file: {file}", "kit bundle" if self._competition.code else "kit table")
+        about = self._about()
+        if not about.user_has_entered:
+            raise Refused(
+                f"you have not entered {self._competition.id}",
+                f"accept its rules: https://www.kaggle.com/competitions/{self._competition.id}/rules",
+            )
+        if about.submissions_disabled:
+            raise Refused(f"{self._competition.id} takes no submissions now")
+        if about.is_kernels_submissions_only != self._competition.code:
+            wanted = str(about.is_kernels_submissions_only).lower()
+            what = "notebooks only" if about.is_kernels_submissions_only else "tables"
+            raise ConfigError(f"{self._competition.id} takes {what}", f"[competition] code = {wanted}")
+        (inspect_zip if self._competition.code else check_csv)(file)
+        late = about.deadline and about.deadline.replace(tzinfo=UTC) < datetime.now(UTC)
+        return [f"the deadline was {about.deadline:%d %B %Y}: a submission is scored, but does not count"] * bool(late)
+
+    def remaining(self) -> Remaining:
+        """What Kaggle allows the team now; its day is UTC's."""
+        limits = self._site.ask(lambda: self._site.api.competition_get_submission_limits(self._competition.id))
+        per_day = self._about().max_daily_submissions or None
+        midnight = (datetime.now(UTC) + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+        return Remaining(limits.num_allowed_now, per_day, None, None, midnight)
+
+    def submit(self, file: Path, tag: str, journal: Journal) -> str:
+        """Send the table, or put up data set and notebook and submit that."""
+        if self._competition.code:
+            from kit.platforms.kaggle_code import prepare
+
+            kernel, version = prepare(self._site, self._setting, file, tag, journal)
+            return self._create(lambda: self._submit_code(kernel, version, tag, journal), journal)
+        journal.note("upload")
+        self._site.api.uploaded = lambda: journal.note("request")
+        self._site.api.tell = self._tell
+        call = self._site.api.competition_submit
+        return self._create(lambda: call(str(file), tag, self._competition.id, quiet=True), journal)
+
+    def find(self, digest: str) -> list[tuple[str, str]]:
+        """Our team's submissions by their message."""
+        found = [(str(row.ref), row.description) for row in self._list()]
+        return [row for row in found if row[1].endswith(f"-{digest}")]
+
+    def status(self, remote: str) -> Status:
+        """Pending, complete or error; unknown for a moment after it was sent."""
+        try:
+            row = self._submission(remote)
+        except PlatformError as error:
+            self._unlisted[remote] = self._unlisted.get(remote, 0) + 1
+            if "404" in error.message and self._unlisted[remote] < PATIENCE:
+                return Status("waiting", message="not listed yet")
+            raise
+        state = row.status.name
+        if state == "ERROR":
+            return Status("failed", message=row.error_description or "Kaggle gives no reason")
+        if state != "COMPLETE":
+            return Status("waiting", message="pending")
+        if not row.public_score and not row.private_score:
+            return self._unscored(remote)
+        private = float(row.private_score) if row.private_score else None
+        public = float(row.public_score) if row.public_score else private
+        return Status("scored", public, private=private)
+
+    def logs(self, remote: str) -> str:
+        """The reason of an error, which Kaggle's own command does not show."""
+        return str(self._submission(remote).error_description or "")
+
+    def leaderboard(self) -> list[BoardRow]:
+        """The whole public board; ours by the team's name, or by the rank that Kaggle tells us."""
+        from kagglesdk.competitions.types import competition_api_service as types
+
+        request = types.ApiDownloadLeaderboardRequest()
+        request.competition_name = self._competition.id
+        answer = self._site.call("competition_api_client", "download_leaderboard", request)
+        content = self._site.ask(lambda: answer.content)
+        names = {row.team_name for row in self._list(pages=1) if row.team_name}
+        return board_rows(content, names, self._about().user_rank or 0)
+
+    def manual(self) -> bool:
+        """The board fills itself."""
+        return False
+
+    def publish(self, remote: str) -> str:
+        """Nothing to do."""
+        return "this board fills itself"
+
+    @cached_property
+    def _site(self) -> Any:
+        require_kaggle(self._setting.emit)
+        from kit.platforms.kaggle_api import Site
+
+        return Site(self._competition.url, self._setting.waits)
+
+    def _create(self, call: Any, journal: Journal) -> str:
+        answer = self._site.ask_once(call, lambda: journal.recall("request") is not None)
+        if not answer.ref:
+            raise Unsure(f"Kaggle answered the submission with {answer.message!r} and no number")
+        return str(answer.ref)
+
+    def _submit_code(self, kernel: str, version: int, tag: str, journal: Journal) -> Any:
+        journal.note("request")
+        return self._site.api.competition_submit_code(
+            "submission.csv", tag, self._competition.id, kernel, version, quiet=True
+        )
+
+    def _about(self) -> Any:
+        from kagglesdk.competitions.types import competition_api_service as types
+
+        request = types.ApiGetCompetitionRequest()
+        request.competition_name = self._competition.id
+        return self._site.call("competition_api_client", "get_competition", request)
+
+    def _submission(self, remote: str) -> Any:
+        from kagglesdk.competitions.types import competition_api_service as types
+
+        request = types.ApiGetSubmissionRequest()
+        request.ref = int(remote)
+        return self._site.call("competition_api_client", "get_submission", request)
+
+    def _list(self, pages: int = 50) -> list[Any]:
+        """Our team's submissions, newest first."""
+        rows: list[Any] = []
+        for page in range(1, pages + 1):
+            part = self._site.ask(lambda page=page: self._page(page))
+            rows += part
+            if len(part) < PAGE:
+                break
+        return rows
+
+    def _page(self, number: int) -> list[Any]:
+        found = self._site.api.competition_submissions(self._competition.id, page_number=number, page_size=PAGE)
+        return list(found or [])
+
+    def _tell(self, done: int, total: int) -> None:
+        if total > 1 << 22:
+            text = f"submit: {done / 1e6:.0f} of {total / 1e6:.0f} MB uploaded"
+            self._setting.emit(Event("progress", text, {"stage": "submit", "done": done, "total": total}))
+
+    def _unscored(self, remote: str) -> Status:
+        self._without_scores[remote] = self._without_scores.get(remote, 0) + 1
+        if self._without_scores[remote] < PATIENCE:
+            return Status("waiting", message="complete, the score to come")
+        return Status("failed", message="complete without a score")
+
+
+def check_csv(file: Path) -> None:
+    """Raise `PlatformError` where a table is empty, ragged, or names an id twice."""
+    with file.open(newline="", encoding="utf-8") as text:
+        rows = list(csv.reader(text))
+    if len(rows) < 2:
+        raise PlatformError(f"{file} has no rows", "kit table")
+    for line, row in enumerate(rows, start=1):
+        if len(row) != len(rows[0]) or not all(cell.strip() for cell in row):
+            raise PlatformError(f"{file} line {line} has an empty or missing cell: {','.join(row)[:60]}", "kit table")
+    ids = [row[0] for row in rows[1:]]
+    if len(set(ids)) != len(ids):
+        twice = next(name for name in ids if ids.count(name) > 1)
+        raise PlatformError(f"{file} has the id {twice!r} twice", "kit table")
+
+
+def board_rows(content: bytes, names: set[str], rank: int) -> list[BoardRow]:
+    """The lines of a downloaded board: a zip with one table; the order is the rank."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            text = archive.read(archive.namelist()[0]).decode("utf-8-sig")
+    except (zipfile.BadZipFile, IndexError):
+        raise PlatformError("Kaggle's leaderboard is not a zip with a table") from None
+    rows = [row for row in csv.DictReader(io.StringIO(text)) if row.get("Score")]
+    return [
+        BoardRow(place, row["TeamName"], float(row["Score"]), row["TeamName"] in names if names else place == rank)
+        for place, row in enumerate(rows, start=1)
+    ]

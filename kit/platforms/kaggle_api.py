@@ -1,0 +1,297 @@
+"""The official ``kaggle`` package, kept in one room.
+
+Left to itself it logs in, prints and makes folders when it is imported, ends the process when it finds no
+credentials, waits forever for an answer, prints a failed upload instead of raising, and with VERBOSE set prints the
+token. Here it is imported without running its ``__init__``, everything that it prints is caught, each request has a
+time-out, and what goes wrong is a `PlatformError`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import io
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.exceptions import RequestException
+
+from kit.errors import ConfigError, PlatformError
+from kit.platforms.base import Refused, Unsure, Waits
+from kit.platforms.credentials import kaggle_folder, kaggle_secrets
+from kit.platforms.http import (
+    BUSY,
+    LOOPBACK,
+    Reader,
+    error_text,
+    never_left,
+    plain_session,
+    reason,
+    retry_after,
+    unsigned,
+)
+
+T = TypeVar("T")
+
+
+class Site:
+    """A logged-in client; every method of the package is called through `ask` or `ask_once`.
+
+    Parameters
+    ----------
+    url : str
+        Another address than Kaggle's, which only a stand-in on this machine can have; empty = Kaggle's.
+    waits : Waits
+    """
+
+    def __init__(self, url: str, waits: Waits) -> None:
+        if url and urlsplit(url).hostname not in LOOPBACK:
+            raise ConfigError(f"competition.url = {url!r} is not Kaggle", "leave out competition.url")
+        self._waits = waits
+        self._secrets = kaggle_secrets()
+        self.api = client_class()(url.rstrip("/"), waits)
+        with self._clear():
+            self.api.authenticate()
+
+    @property
+    def username(self) -> str:
+        """Whose credentials these are."""
+        return str(self.api.config_values.get("username", ""))
+
+    def call(self, service: str, method: str, request: Any) -> Any:
+        """One call of the package's own client, for what its methods leave out; repeated while Kaggle is busy."""
+
+        def send() -> Any:
+            with self.api.build_kaggle_client() as client:
+                return getattr(getattr(client.competitions, service), method)(request)
+
+        return self.ask(send)
+
+    def ask(self, call: Callable[[], T]) -> T:
+        """A harmless call: repeated while Kaggle is busy or unreachable."""
+        pause = self._waits.first
+        for attempt in range(1, self._waits.tries + 1):
+            try:
+                with self._clear():
+                    return call()
+            except _Busy as busy:
+                if attempt == self._waits.tries:
+                    raise PlatformError(busy.message, busy.hint) from None
+                self._waits.sleep(max(pause, busy.pause))
+            pause = min(pause * self._waits.factor, self._waits.longest)
+        raise AssertionError("unreachable")
+
+    def ask_once(self, call: Callable[[], T], noted: Callable[[], bool]) -> T:
+        """A call that spends a submission; ``noted`` tells whether the request that spends had its turn."""
+        try:
+            with self._quiet():
+                return call()
+        except requests.HTTPError as error:
+            status, text = self._explain(error)
+            if status < 500 and status != 408:
+                raise Refused(f"Kaggle refused the submission: {text}", hint_of(status)) from None
+            problem = f"Kaggle answered the submission with {status}: {text}"
+        except RequestException as error:
+            if never_left(error):
+                raise Refused(f"cannot reach Kaggle: {reason(error)}", "nothing was sent; try again") from None
+            problem = f"Kaggle gave no answer to the submission: {reason(error)}"
+        raise Unsure(problem) if noted() else PlatformError(problem, "kit submit")
+
+    @contextmanager
+    def _clear(self) -> Iterator[None]:
+        """Turn what the package raises into `PlatformError`, or `_Busy` where another try may help."""
+        try:
+            with self._quiet():
+                yield
+        except requests.HTTPError as error:
+            status, text = self._explain(error)
+            message = f"Kaggle answered {status}: {text}"
+            if status in BUSY:
+                pause = retry_after(error.response, self._waits) if error.response is not None else 0.0
+                raise _Busy(message, hint_of(status), pause) from None
+            raise PlatformError(message, hint_of(status)) from None
+        except RequestException as error:
+            raise _Busy(f"cannot reach Kaggle: {reason(error)}", "kit lb", 0.0) from None
+        except ValueError as error:
+            raise PlatformError(f"the kaggle package: {self._redact(str(error))}") from None
+        except SystemExit:
+            raise PlatformError(
+                "Kaggle does not accept the credentials", "make a new token on kaggle.com under Settings > API"
+            ) from None
+
+    @contextmanager
+    def _quiet(self) -> Iterator[None]:
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+
+    def _explain(self, error: requests.HTTPError) -> tuple[int, str]:
+        """Status and text of an error; Kaggle's own message below 500, the title of the page above."""
+        if error.response is None:
+            return 500, self._redact(str(error))
+        status = error.response.status_code
+        return status, self._redact(str(error) if status < 500 else error_text(error.response))
+
+    def _redact(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return " ".join(text.split())[:300]
+
+
+class _Busy(PlatformError):
+    """Another try may help, after ``pause`` seconds."""
+
+    def __init__(self, message: str, hint: str, pause: float) -> None:
+        super().__init__(message, hint)
+        self.pause = pause
+
+
+def hint_of(status: int) -> str:
+    """What usually mends an answer."""
+    hints = {
+        401: "make a new token on kaggle.com under Settings > API",
+        403: "accept the rules on the competition's page, and see that competition.id is its slug",
+        404: "see that competition.id is the competition's slug",
+    }
+    return hints.get(status, "")
+
+
+class _Timed(HTTPAdapter):
+    """Gives every request a time-out: the package sets none."""
+
+    def __init__(self, waits: Waits) -> None:
+        super().__init__()
+        self._timeout = (waits.connect, waits.read)
+
+    def send(self, request: Any, **options: Any) -> Any:  # type: ignore[override]
+        """Send with a time-out where there is none."""
+        return super().send(request, **{**options, "timeout": options.get("timeout") or self._timeout})
+
+
+@cache
+def client_class() -> Any:
+    """The package's client, with time-outs, our address and an upload that raises; imported on the first use."""
+    base: Any = _import().KaggleApi
+
+    class Client(base):  # type: ignore[misc]
+        args: list[str] = []  # noqa: RUF012 - as in the package, where VERBOSE puts a flag into it
+        config_dir = str(kaggle_folder())
+        config = str(kaggle_folder() / "kaggle.json")
+
+        def __init__(self, url: str, waits: Waits) -> None:
+            super().__init__()
+            self._url, self._waits = url, waits
+            self.config_dir, self.config = str(kaggle_folder()), str(kaggle_folder() / "kaggle.json")
+            self.uploaded: Callable[[], object] = lambda: None
+            self.tell: Callable[[int, int], None] = lambda done, total: None
+
+        def build_kaggle_client(self) -> Any:
+            client = super().build_kaggle_client()
+            http = client.http_client()
+            http._endpoint = self._url or http._endpoint
+            http._init_session()
+            for scheme in ("http://", "https://"):
+                http._session.mount(scheme, _Timed(self._waits))
+            return client
+
+        def get_response_processor(self) -> None:
+            """No notices about newer versions."""
+
+        def with_retry(self, func: Callable[..., T], *_: Any, **__: Any) -> Callable[..., T]:
+            """`Site.ask` repeats, with our pauses."""
+            return func
+
+        def upload_complete(self, path: str, url: str, quiet: bool, resume: bool = False) -> Any:
+            upload(Path(path), url, self._waits, self.tell)
+            self.uploaded()
+            return _import().ResumableUploadResult.COMPLETE
+
+    return Client
+
+
+def upload(path: Path, url: str, waits: Waits, tell: Callable[[int, int], None]) -> None:
+    """PUT a file to a resumable address, without credentials; goes on where a broken connection left off.
+
+    Raises
+    ------
+    PlatformError
+        Where the storage host refuses, or fails as often as ``waits`` allows.
+    """
+    size, start, pause = path.stat().st_size, 0, waits.first
+    for attempt in range(1, waits.tries + 1):
+        try:
+            answer = _put(path, url, start, waits, tell)
+            if answer.status_code in (200, 201):
+                return
+            problem = f"{answer.status_code}: {error_text(answer)}"
+            if answer.status_code not in BUSY and answer.status_code != 308:
+                raise PlatformError(f"the storage host did not take {path.name}: {problem}", "kit submit")
+        except RequestException as error:
+            problem = reason(error)
+        if attempt == waits.tries:
+            raise PlatformError(f"the storage host did not take {path.name}: {problem}", "kit submit")
+        waits.sleep(pause)
+        pause = min(pause * waits.factor, waits.longest)
+        start = _arrived(url, size, waits)
+        if start == size:
+            return
+
+
+def _put(path: Path, url: str, start: int, waits: Waits, tell: Callable[[int, int], None]) -> requests.Response:
+    size, body = path.stat().st_size, Reader(path, tell, start)
+    headers = {"Content-Range": f"bytes {start}-{size - 1}/{size}"} if start else {}
+    try:
+        return plain_session().put(url, data=body, headers=headers, timeout=(waits.connect, waits.read), auth=unsigned)
+    finally:
+        body.close()
+
+
+def _arrived(url: str, size: int, waits: Waits) -> int:
+    """How many bytes the host has; all of them where it says that it is done."""
+    try:
+        answer = plain_session().put(
+            url,
+            headers={"Content-Range": f"bytes */{size}", "Content-Length": "0"},
+            timeout=(waits.connect, waits.read),
+            auth=unsigned,
+        )
+    except RequestException:
+        return 0
+    if answer.status_code in (200, 201):
+        return size
+    last = answer.headers.get("Range", "").rpartition("-")[2]
+    return int(last) + 1 if answer.status_code == 308 and last.isdigit() else 0
+
+
+@cache
+def _import() -> Any:
+    """The package's module with the client, without the log-in and the prints of its ``__init__``."""
+    if "kaggle" not in sys.modules:
+        spec = importlib.util.find_spec("kaggle")
+        if spec is None:
+            raise PlatformError("the package `kaggle` is not installed", "pip install kaggle six")
+        package = importlib.util.module_from_spec(spec)
+        package.__version__ = importlib.metadata.version("kaggle")  # type: ignore[attr-defined]
+        sys.modules["kaggle"] = package
+    names = ("VERBOSE", "VERBOSE_OUTPUT", "KAGGLE_CONFIG_DIR")
+    kept = {name: os.environ.pop(name) for name in names if name in os.environ}
+    # A folder that exists: the package would make one in the home folder.
+    os.environ["KAGGLE_CONFIG_DIR"] = tempfile.gettempdir()
+    try:
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return importlib.import_module("kaggle.api.kaggle_api_extended")
+    finally:
+        del os.environ["KAGGLE_CONFIG_DIR"]
+        os.environ.update(kept)

@@ -1,0 +1,135 @@
+"""Code competitions: the bundle as a private data set, a notebook without internet that runs it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from kit.errors import PlatformError
+from kit.platforms.base import Journal, Setting, Waits
+from kit.records import Event
+
+# A notebook of a code competition may run for 12 hours.
+LONGEST = 12 * 3600.0
+SLUG = 50
+
+
+def prepare(site: Any, setting: Setting, bundle: Path, tag: str, journal: Journal) -> tuple[str, int]:
+    """Put up data set and notebook and wait until it has run; returns the notebook and its version.
+
+    Nothing of this spends a submission, so after a crash it is done again, except a notebook that was pushed already.
+
+    Raises
+    ------
+    PlatformError
+        Where Kaggle refuses the data set or the notebook, or the notebook fails.
+    """
+    slug = slug_of(setting.config.competition.id)
+    kernel = f"{site.username}/{slug}"
+    known = journal.recall("kernel")
+    if known is not None:
+        version = int(known["version"])
+    else:
+        _put_dataset(site, kernel, bundle, tag, setting)
+        version = _push_kernel(site, kernel, setting, tag)
+        journal.note("kernel", version=version)
+    _wait(lambda: _kernel_done(site, kernel), f"notebook {kernel}", setting)
+    return kernel, version
+
+
+def slug_of(competition: str) -> str:
+    """A name for data set and notebook: 6 to 50 letters, digits and dashes, its own title's slug."""
+    name = re.sub(r"[^a-z0-9]+", "-", f"kit {competition}".lower()).strip("-")
+    return name[:SLUG].rstrip("-").ljust(6, "0")
+
+
+def _put_dataset(site: Any, ref: str, bundle: Path, tag: str, setting: Setting) -> None:
+    setting.emit(Event("say", f"putting the bundle up as the private data set {ref}"))
+    with tempfile.TemporaryDirectory(prefix="kit-kaggle-") as name:
+        folder = Path(name)
+        shutil.copyfile(bundle, folder / "bundle.zip")
+        (folder / "tag.txt").write_text(tag, encoding="utf-8")
+        meta = {"id": ref, "title": ref.partition("/")[2], "licenses": [{"name": "other"}]}
+        (folder / "dataset-metadata.json").write_text(json.dumps(meta), encoding="utf-8")
+        if _dataset_status(site, ref) is None:
+            answer = site.ask(lambda: site.api.dataset_create_new(name, quiet=True))
+        else:
+            answer = site.ask(lambda: site.api.dataset_create_version(name, tag, quiet=True))
+    if answer.error or (answer.status or "ok").lower() != "ok":
+        raise PlatformError(f"Kaggle refused the data set {ref}: {answer.error or answer.status}")
+    _wait(lambda: _dataset_status(site, ref) == "ready", f"data set {ref}", setting)
+
+
+def _dataset_status(site: Any, ref: str) -> str | None:
+    """None where there is no such data set: Kaggle says 403 or 404."""
+    try:
+        status: str = site.ask(lambda: site.api.dataset_status(ref))
+    except PlatformError as error:
+        if error.message.startswith(("Kaggle answered 403", "Kaggle answered 404")):
+            return None
+        raise
+    if status in ("failed", "deleted"):
+        raise PlatformError(f"the data set {ref} is {status}", f"see https://www.kaggle.com/datasets/{ref}")
+    return status
+
+
+def _push_kernel(site: Any, ref: str, setting: Setting, tag: str) -> int:
+    competition = setting.config.competition
+    template = (files("kit.platforms") / "kaggle_kernel.py.tmpl").read_text(encoding="utf-8")
+    values = {
+        "@TAG@": tag,
+        "@DATASET@": ref.partition("/")[2],
+        "@COMPETITION@": competition.id,
+        "@SAMPLE@": Path(setting.config.data.sample_submission or "sample_submission.csv").name,
+    }
+    for mark, value in values.items():
+        template = template.replace(mark, value)
+    meta = {
+        "id": ref,
+        "title": ref.partition("/")[2],
+        "code_file": "run.py",
+        "language": "python",
+        "kernel_type": "script",
+        "is_private": True,
+        "enable_gpu": True,
+        # Said aloud: left out, the package turns it on.
+        "enable_internet": False,
+        "dataset_sources": [ref],
+        "competition_sources": [competition.id],
+    }
+    with tempfile.TemporaryDirectory(prefix="kit-kaggle-") as name:
+        Path(name, "run.py").write_text(template, encoding="utf-8")
+        Path(name, "kernel-metadata.json").write_text(json.dumps(meta), encoding="utf-8")
+        answer = site.ask(lambda: site.api.kernels_push(name))
+    if answer.error or not answer.version_number:
+        raise PlatformError(f"Kaggle refused the notebook {ref}: {answer.error or 'no version number'}")
+    return int(answer.version_number)
+
+
+def _kernel_done(site: Any, ref: str) -> bool:
+    answer = site.ask(lambda: site.api.kernels_status(ref))
+    state = answer.status.name
+    if state in ("ERROR", "CANCEL_REQUESTED", "CANCEL_ACKNOWLEDGED"):
+        reason = answer.failure_message or "it gives no reason"
+        raise PlatformError(
+            f"the notebook {ref} ended with {state}: {reason}", f"see https://www.kaggle.com/code/{ref}"
+        )
+    return bool(state == "COMPLETE")
+
+
+def _wait(done: Callable[[], bool], what: str, setting: Setting) -> None:
+    waits: Waits = setting.waits
+    pause, waited = waits.first, 0.0
+    while not done():
+        if waited > LONGEST:
+            raise PlatformError(f"{what} is not ready after {LONGEST / 3600:.0f} hours", "kit submit")
+        setting.emit(Event("progress", f"submit: waiting for {what}", {"stage": "submit"}))
+        waits.sleep(pause)
+        waited += pause
+        pause = min(pause * waits.factor, waits.longest)

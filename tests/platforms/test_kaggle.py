@@ -1,0 +1,222 @@
+"""Kaggle through the official package, against a stand-in that answers as Kaggle does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from servers.base import FAULTS
+from servers.kaggle import Kaggle
+from servers.project import make_candidate, make_project
+
+from kit.config import Config
+from kit.errors import ConfigError, KitError, PlatformError, StageError
+from kit.layout import Layout
+from kit.lb import leaderboard
+from kit.ledger import attempts, load_submissions
+from kit.platforms import Refused, Waits
+from kit.records import Event, silent
+from kit.submit import Choice, submit
+
+NAME = "20261121T054000Z-3f9c2ab1"
+PHASES = ["login", "competition", "limits", "slot", "put", "create", "list", "status", "board"]
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kaggle]:
+    with Kaggle() as server:
+        monkeypatch.setenv("KAGGLE_API_TOKEN", server.token)
+        yield server
+
+
+@pytest.fixture
+def project(site: Kaggle, tmp_path: Path) -> tuple[Layout, Config]:
+    return _project(site, tmp_path / "project")
+
+
+def _project(site: Kaggle, folder: Path, **more: object) -> tuple[Layout, Config]:
+    layout, config = make_project(folder, platform="kaggle", url=site.url, id="cells", **more)
+    paths = make_candidate(layout)
+    paths.table.write_text("id,label\na,0\nb,1\n")
+    return layout, config
+
+
+def run(project: tuple[Layout, Config], waits: Waits, **options: object) -> list[Event]:
+    said: list[Event] = []
+    layout, config = project
+    submit(layout, config, layout.submission(NAME), said.append, Choice(**options), waits)  # type: ignore[arg-type]
+    return said
+
+
+def states(project: tuple[Layout, Config]) -> list[str]:
+    return [attempt.state for attempt in attempts(load_submissions(project[0]))]
+
+
+def test_a_table_is_sent_scored_and_ranked_without_a_word_of_the_package(
+    site: Kaggle, project: tuple[Layout, Config], waits: Waits, home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    said = run(project, waits)
+    assert site.created() == 1
+    assert states(project) == ["scored"]
+    text = "\n".join(event.text for event in said)
+    assert "rank 80 of 151" in text
+    assert "4 of 5 today" in text
+    assert capfd.readouterr() == ("", "")
+    assert list(home.rglob("*")) == []
+    (upload,) = site.storage.objects.values()
+    assert upload == b"id,label\na,0\nb,1\n"
+    assert all("authorization" not in request.headers for request in site.storage.requests)
+
+
+def test_the_message_carries_the_content_hash(site: Kaggle, project: tuple[Layout, Config], waits: Waits) -> None:
+    run(project, waits)
+    (attempt,) = attempts(load_submissions(project[0]))
+    assert site.submissions[0]["description"] == attempt.tag
+    with pytest.raises(StageError, match="submission 1000 of"):
+        run(project, waits)
+    assert site.created() == 1
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("phase", PHASES)
+def test_no_fault_makes_a_second_submission(
+    site: Kaggle, project: tuple[Layout, Config], waits: Waits, phase: str, fault: str
+) -> None:
+    for server in (site, site.storage):
+        server.faults[phase] = (fault, -1)
+    _outcome(project, waits)
+    assert site.created() <= 1
+    for server in (site, site.storage):
+        server.faults.clear()
+    _outcome(project, waits)
+    assert site.created() <= 1
+    if phase == "create" and fault in ("500", "502", "hang", "reset-before"):
+        assert states(project) == ["requested"]
+    else:
+        assert site.created() == 1
+        assert states(project)[-1] == "scored"
+
+
+def _outcome(project: tuple[Layout, Config], waits: Waits) -> None:
+    try:
+        run(project, waits)
+    except KitError as error:
+        assert error.message
+
+
+def test_a_broken_upload_goes_on_where_it_stopped(site: Kaggle, project: tuple[Layout, Config], waits: Waits) -> None:
+    site.storage.cut = 5
+    run(project, waits)
+    assert list(site.storage.objects.values()) == [b"id,label\na,0\nb,1\n"]
+    assert site.created() == 1
+
+
+def test_an_upload_that_fails_is_an_error_and_nothing_is_submitted(
+    site: Kaggle, project: tuple[Layout, Config], waits: Waits
+) -> None:
+    site.storage.faults["put"] = ("403", -1)
+    with pytest.raises(PlatformError, match=r"did not take submission\.csv"):
+        run(project, waits)
+    assert site.created() == 0
+    assert states(project) == ["intended"]
+
+
+def test_an_error_shows_the_reason_that_kaggle_hides(
+    site: Kaggle, project: tuple[Layout, Config], waits: Waits
+) -> None:
+    site.error = "Submission must have 100 rows"
+    with pytest.raises(StageError, match="must have 100 rows"):
+        run(project, waits)
+    assert states(project) == ["failed"]
+
+
+def test_the_private_score_is_picked_up_when_it_appears(
+    site: Kaggle, project: tuple[Layout, Config], waits: Waits
+) -> None:
+    run(project, waits)
+    assert leaderboard(*project, silent, waits=waits)["submissions"][0]["private"] is None
+    site.private = "0.86001"
+    report = leaderboard(*project, silent, waits=waits)
+    assert report["submissions"][0]["private"] == 0.86001
+    assert report["standing"]["medal"] == ""
+    assert report["standing"]["zones"] == {"gold": 10, "silver": 30, "bronze": 60}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda site: setattr(site, "entered", False), "not entered"),
+        (lambda site: setattr(site, "code", True), "notebooks only"),
+        (lambda site: setattr(site, "used", 5), "no submissions are left"),
+        (lambda site: setattr(site, "token", "another"), "Unauthenticated"),
+    ],
+)
+def test_what_would_be_refused_is_refused_before_anything_is_uploaded(
+    site: Kaggle, project: tuple[Layout, Config], waits: Waits, change: object, message: str
+) -> None:
+    change(site)  # type: ignore[operator]
+    with pytest.raises((Refused, ConfigError, PlatformError), match=message):
+        run(project, waits)
+    assert site.storage.objects == {} and site.created() == 0
+
+
+@pytest.mark.parametrize("text", ["", "id,label\n", "id,label\na,0\na,1\n", "id,label\na,\n", "id,label\na\n"])
+def test_a_table_that_cannot_be_scored_is_not_sent(
+    site: Kaggle, project: tuple[Layout, Config], waits: Waits, text: str
+) -> None:
+    project[0].submission(NAME).table.write_text(text)
+    with pytest.raises(PlatformError):
+        run(project, waits)
+    assert site.created() == 0
+
+
+def test_a_code_competition_runs_the_bundle_in_a_notebook_without_internet(
+    site: Kaggle, tmp_path: Path, waits: Waits
+) -> None:
+    site.code = True
+    project = _project(site, tmp_path / "code", code=True)
+    run(project, waits)
+    (notebook,) = site.kernels["student/kit-cells"]
+    assert notebook.get("enableInternet", False) is False
+    assert notebook["isPrivate"] is True
+    assert notebook["datasetDataSources"] == ["student/kit-cells"]
+    compile(notebook["text"], "run.py", "exec")
+    assert attempts(load_submissions(project[0]))[0].tag in notebook["text"]
+    assert site.datasets["student/kit-cells"]["isPrivate"] is True
+    sent = site.submissions[0]["body"]
+    assert (sent["kernelOwner"], sent["kernelSlug"], sent["kernelVersion"]) == ("student", "kit-cells", 1)
+    assert project[0].submission(NAME).bundle.read_bytes() in site.storage.objects.values()
+    assert states(project) == ["scored"]
+    order = [request.phase for request in site.requests]
+    assert order.index("kernel") > max(i for i, phase in enumerate(order) if phase == "dataset-status")
+    assert order.index("create-code") > max(i for i, phase in enumerate(order) if phase == "kernel-status")
+
+
+def test_a_notebook_that_fails_spends_nothing(site: Kaggle, tmp_path: Path, waits: Waits) -> None:
+    site.code = True
+    site.walks["kernel"] = ["QUEUED", "ERROR"]
+    with pytest.raises(PlatformError, match="ended with ERROR"):
+        run(_project(site, tmp_path / "code", code=True), waits)
+    assert site.created() == 0
+
+
+def test_without_credentials_the_package_is_not_even_imported(tmp_path: Path, home: Path) -> None:
+    _project_without_site(tmp_path / "project")
+    script = (
+        "import sys\nfrom kit.__main__ import main\nsys.argv = ['kit', 'lb']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print('loaded', 'kaggle' in sys.modules, 'tensorflow' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path / "project", capture_output=True, text=True, check=False
+    )
+    assert "no credentials for Kaggle" in done.stderr
+    assert done.stdout.splitlines()[-1] == "loaded False False"
+    assert list(home.rglob("*")) == []
+
+
+def _project_without_site(folder: Path) -> None:
+    make_project(folder, platform="kaggle", id="cells")
