@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from kit.config import Config
 from kit.errors import StageError
 from kit.files import read_csv, read_json, sha256_file
 from kit.layout import Layout
@@ -138,48 +137,3 @@ def _map(layout: Layout, name: str) -> ImageArray:
 def load_test_ids(layout: Layout) -> tuple[str, ...]:
     """Ids of the test images, in the order of the array."""
     return tuple(row["id"] for row in read_csv(layout.test_index))
-
-
-@dataclass(frozen=True, eq=False)
-class Folds:
-    """A verified split: ``fold`` (N,) int64 for the rows of the index, and the hash of its file."""
-
-    fold: IntArray
-    n: int
-    sha256: str
-
-
-def verify_folds(index: Index, fold: IntArray, n: int) -> None:
-    """Raise `StageError` unless ``fold`` is a partition of the rows with no group in two folds and no fold empty."""
-    if fold.shape != index.labels.shape or fold.min() < 0 or fold.max() >= n:
-        raise StageError(f"the folds are not a partition of the {len(index.ids)} rows", "kit folds --reset")
-    owner: dict[str, int] = {}
-    for name, group, number in zip(index.ids, index.groups, fold.tolist(), strict=True):
-        if owner.setdefault(group, number) != number:
-            raise StageError(
-                f"group {group!r} is in folds {owner[group]} and {number} (id {name!r})", "kit folds --reset"
-            )
-    empty = sorted(set(range(n)) - set(fold.tolist()))
-    if empty:
-        raise StageError(
-            f"fold {empty[0]} of {n} is empty: {len(set(index.groups))} groups are too few", "[folds] n = 2"
-        )
-
-
-def load_folds(layout: Layout, config: Config, index: Index) -> Folds:
-    """The current split, verified against the data.
-
-    Raises
-    ------
-    StageError
-        Where there is none, it was made for other data, or it splits a group.
-    """
-    path = layout.folds_table(config.folds.name)
-    if not path.exists():
-        raise StageError(f"{path} is missing", "kit folds")
-    table = {line["id"]: int(line["fold"]) for line in read_csv(path)}
-    if set(table) != set(index.ids):
-        raise StageError(f"{path.name} was made for other rows than {layout.index.name} has", "kit folds")
-    fold = np.array([table[name] for name in index.ids], np.int64)
-    verify_folds(index, fold, config.folds.n)
-    return Folds(fold, config.folds.n, sha256_file(path))

@@ -12,13 +12,15 @@ from collections.abc import Mapping
 import numpy as np
 
 from kit.config import Config
-from kit.data import Index, load_folds, load_index, verify_folds
+from kit.data import Index, load_index
 from kit.errors import StageError
 from kit.files import is_fresh, read_csv, read_json, sha256_file, sha256_json, write_atomic, write_csv, write_json
 from kit.layout import Layout
+from kit.partition import NEVER, columns, load_folds, verify_folds
 from kit.records import Emit, Event, IntArray
 
-VERSION = 1
+VERSION = 2
+PINNED_KEYS = ("method", "n", "repeats", "seed")
 
 
 def split(
@@ -144,36 +146,58 @@ def make_folds(layout: Layout, config: Config, emit: Emit, *, force: bool = Fals
         load_folds(layout, config, index)
         emit(Event("fresh", "folds", {"stage": "folds"}))
         return
-    pinned = {} if reset else _pinned_ids(layout, config)
-    fold = split(index.ids, index.labels, index.groups, n=settings.n, seed=settings.seed, pinned=pinned)
-    verify_folds(index, fold, settings.n)
-    rows = zip(index.ids, index.labels.tolist(), index.groups, fold.tolist(), strict=True)
-    write_csv(path, ("id", "label", "group", "fold"), rows)
-    balance = balance_table(index, fold, settings.n)
+    pinned = [{}] * settings.repeats if reset else _pinned_ids(layout, config)
+    table = np.stack([_one_split(index, config, repeat, before) for repeat, before in enumerate(pinned)])
+    verify_folds(index, table, settings.held_out)
+    rows = zip(index.ids, index.labels.tolist(), index.groups, *table.tolist(), strict=True)
+    write_csv(path, ("id", "label", "group", *columns(settings.repeats)), rows)
+    balance = balance_table(index, table[0], settings.held_out)
     picture = layout.folds_picture(settings.name)
     write_atomic(picture, _balance_picture(index.classes, balance))
     write_json(manifest, _manifest(config, key, index, balance, layout))
-    _tell(emit, index, balance, [path, manifest, picture], pinned)
+    _tell(emit, index, balance, [path, manifest, picture], pinned[0])
 
 
-def _pinned_ids(layout: Layout, config: Config) -> dict[str, int]:
-    path, manifest = layout.folds_table(config.folds.name), layout.folds_manifest(config.folds.name)
+def _one_split(index: Index, config: Config, repeat: int, pinned: Mapping[str, int]) -> IntArray:
+    """The folds of one repeat; of a hold-out split all but the first fold are never held out."""
+    settings = config.folds
+    seed = settings.seed + repeat
+    fold = split(index.ids, index.labels, index.groups, n=settings.n, seed=seed, pinned=pinned)
+    return fold if settings.method == "k-fold" else np.where(fold == 0, 0, NEVER)
+
+
+def _pinned_ids(layout: Layout, config: Config) -> list[dict[str, int]]:
+    """The fold that each id of the existing file has, for every repeat."""
+    settings = config.folds
+    path, manifest = layout.folds_table(settings.name), layout.folds_manifest(settings.name)
     if not path.exists() or not manifest.exists():
-        return {}
-    before = read_json(manifest)
-    if (before["n"], before["seed"]) != (config.folds.n, config.folds.seed):
+        return [{}] * settings.repeats
+    before = {name: read_json(manifest)[name] for name in PINNED_KEYS}
+    now = {name: getattr(settings, name) for name in PINNED_KEYS}
+    if before != now:
         raise StageError(
-            f"{path.name} has {before['n']} folds of seed {before['seed']}, kit.toml asks for {config.folds.n} of seed "
-            f"{config.folds.seed}: the trained runs stand on the old ones",
+            f"{path.name} was made with {_said(before)}, kit.toml asks for {_said(now)}; trained runs stand on it",
             "kit folds --reset, or another [folds] name",
         )
-    return {line["id"]: int(line["fold"]) for line in read_csv(path)}
+    lines = read_csv(path)
+    return [{line["id"]: _pin(line, column, settings.n) for line in lines} for column in columns(settings.repeats)]
+
+
+def _pin(line: Mapping[str, str], column: str, n: int) -> int:
+    """The fold that a row stays in; one that a hold-out split never holds out stays in any fold but the first."""
+    fold = int(line[column])
+    return fold if fold != NEVER else 1 + int(hashlib.sha256(line["group"].encode()).hexdigest(), 16) % (n - 1)
+
+
+def _said(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in values.items())
 
 
 def balance_table(index: Index, fold: IntArray, n: int) -> IntArray:
-    """Images of each class in each fold, (n, C) int64."""
+    """Images of each class in each fold, (n, C) int64; rows that are never held out are not counted."""
     table = np.zeros((n, len(index.classes)), np.int64)
-    np.add.at(table, (fold, index.labels), 1)
+    counted = fold != NEVER
+    np.add.at(table, (fold[counted], index.labels[counted]), 1)
     return table
 
 
@@ -187,9 +211,7 @@ def _balance_picture(classes: tuple[str, ...], balance: IntArray) -> bytes:
 def _manifest(config: Config, key: str, index: Index, balance: IntArray, layout: Layout) -> dict[str, object]:
     return {
         "key": key,
-        "method": "stratified-group",
-        "n": config.folds.n,
-        "seed": config.folds.seed,
+        **{name: getattr(config.folds, name) for name in PINNED_KEYS},
         "index": index.sha256,
         "table": sha256_file(layout.folds_table(config.folds.name)),
         "classes": list(index.classes),

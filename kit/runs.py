@@ -11,10 +11,11 @@ from typing import Any
 
 from kit import augment
 from kit.config import Config, RunConfig
-from kit.data import Index, load_folds, load_index
+from kit.data import Index, load_index
 from kit.errors import ConfigError
 from kit.files import sha256_file, sha256_json
 from kit.layout import FoldPaths, Layout, RunPaths
+from kit.partition import load_folds
 from kit.runtime.backbones import BACKBONES, Backbone, resolve
 from kit.runtime.views import VIEWS
 
@@ -156,7 +157,7 @@ def plan_runs(layout: Layout, config: Config, names: Sequence[str]) -> dict[str,
                 data=index.sha256,
                 weights=weights,
             )
-            for fold in range(folds.n)
+            for fold in range(folds.units)
         ]
     return specs
 
@@ -185,6 +186,7 @@ def check_run(name: str, settings: RunConfig, index: Index) -> None:
     if unknown:
         raise ConfigError(f"runs.{name}: unknown view {unknown[0]!r}", f"known: {', '.join(VIEWS)}")
     augment.check(settings.augment)
+    augment.check(settings.validate_augment)
 
 
 def _check_options(name: str, settings: RunConfig, entry: Backbone) -> None:

@@ -14,7 +14,7 @@ LAYERS = (
     {"runtime"},
     {"errors"},
     {"config", "layout", "files"},
-    {"records", "metrics", "score", "ledger", "plots", "data"},
+    {"records", "metrics", "score", "ledger", "plots", "data", "partition"},
     {
         "sources", "augment", "corrupt", "blend", "platforms", "sandbox", "sandbox_runner", "archive", "environments",
         "runs",

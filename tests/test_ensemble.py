@@ -14,7 +14,8 @@ from test_cli import run
 
 from kit.blend import Blend
 from kit.cli import spread
-from kit.data import load_folds, load_images, load_index
+from kit.data import load_images, load_index
+from kit.partition import load_folds
 from kit.project import Project
 
 

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
 from kit.config import parse
-from kit.data import load_folds, load_index, verify_folds
+from kit.data import load_index
 from kit.errors import StageError
 from kit.files import read_csv, write_csv
 from kit.folds import make_folds, split
 from kit.layout import Layout
+from kit.partition import held_out, load_folds, verify_folds
 from kit.project import Project
 from kit.records import IntArray, silent
 
@@ -123,7 +124,7 @@ def test_a_split_group_in_the_file_is_found_at_load(project: Project) -> None:
     index = load_index(project.layout)
     fold = load_folds(project.layout, project.config, index).fold
     with pytest.raises(StageError, match="is in folds"):
-        verify_folds(_with_one_group(index), fold, 5)
+        verify_folds(_with_one_group(index), fold[None], 5)
     path = project.layout.folds_table("folds")
     rows = read_csv(path)
     rows[0]["fold"] = "99"
@@ -140,7 +141,7 @@ def _with_one_group(index):  # type: ignore[no-untyped-def]
 
 def test_folds_of_another_number_are_refused_until_reset(project: Project) -> None:
     config = parse('[data]\ntrain = "digits"\nimage_size = 8\n[folds]\nn = 3\n')
-    with pytest.raises(StageError, match="has 5 folds of seed 0"):
+    with pytest.raises(StageError, match="n = 5"):
         make_folds(project.layout, config, silent)
     make_folds(project.layout, config, silent, reset=True)
     assert load_folds(project.layout, config, load_index(project.layout)).n == 3
@@ -160,3 +161,36 @@ def test_a_rare_class_is_warned_about(tmp_path: Path) -> None:
 
 def test_layout_names_are_relative_to_the_project(tmp_path: Path) -> None:
     assert Layout(tmp_path).folds_table("x") == tmp_path / "folds" / "x.csv"
+
+
+def test_repeats_are_independent_splits_of_the_same_rows(tmp_path: Path) -> None:
+    (tmp_path / "kit.toml").write_text(
+        '[data]\ntrain = "digits"\nimage_size = 8\n[folds]\nrepeats = 3\n', encoding="utf-8"
+    )
+    project = Project(tmp_path)
+    project.folds()
+    index = load_index(project.layout)
+    folds = load_folds(project.layout, project.config, index)
+    assert (folds.units, folds.table.shape) == (15, (3, len(index.ids)))
+    assert (folds.table[0] == folds.table[1]).mean() < 0.4
+    for repeat in range(3):
+        times = sum(held_out(folds.table, repeat * 5 + fold).astype(int) for fold in range(5))
+        assert (times == 1).all()
+
+
+def test_a_hold_out_keeps_its_rows_when_others_are_appended(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (300, 8, 8, 3), dtype=np.uint8), rng.integers(0, 3, 300)
+    config = '[data]\ntrain = "d.npz"\n[folds]\nmethod = "hold-out"\nn = 4\n'
+    (tmp_path / "kit.toml").write_text(config, encoding="utf-8")
+    np.savez(tmp_path / "d.npz", images=images[:200], labels=labels[:200])
+    project = Project(tmp_path)
+    project.folds()
+    before = load_folds(project.layout, project.config, load_index(project.layout))
+    assert before.units == 1
+    assert 40 <= before.validated.sum() <= 60
+    np.savez(tmp_path / "d.npz", images=images, labels=labels)
+    project.folds()
+    after = load_folds(project.layout, project.config, load_index(project.layout))
+    assert (after.fold[:200] == before.fold).all()
+    assert 65 <= after.validated.sum() <= 85

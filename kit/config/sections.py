@@ -14,10 +14,19 @@ class FoldsConfig(Section):
 
     name: str = Field(default="folds", pattern=r"^[A-Za-z0-9_-]+$")
     """The file under `folds/`."""
+    method: Literal["k-fold", "hold-out"] = "k-fold"
+    """`hold-out` holds out the first fold alone: one network a run, judged on 1/n of the rows."""
     n: int = Field(default=5, ge=2, le=100)
     """Number of folds."""
+    repeats: int = Field(default=1, ge=1, le=20)
+    """Independent splits; every run trains n networks on each, and a row's prediction is their mean."""
     seed: int = Field(default=0, ge=0)
     """Shuffles the groups before they are dealt out."""
+
+    @property
+    def held_out(self) -> int:
+        """How many folds of a repeat are held out."""
+        return self.n if self.method == "k-fold" else 1
 
 
 class TrainConfig(Section):

@@ -10,12 +10,13 @@ import numpy as np
 from kit.blend import Blend, Options, fit
 from kit.blend.foreign import align, read_foreign
 from kit.config import Config
-from kit.data import load_folds, load_index
+from kit.data import load_index
 from kit.ensemble.library import Library
 from kit.ensemble.show import tell
 from kit.errors import DataError
 from kit.files import write_atomic, write_csv
 from kit.layout import Layout
+from kit.partition import load_folds
 from kit.records import Emit, Event, FloatArray
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from kit.config import Config
-from kit.data import load_folds, load_index
+from kit.data import load_index
 from kit.layout import Layout
+from kit.partition import load_folds
 from kit.records import IntArray, Predictions, load_predictions
 from kit.runs import FoldSpec
 from kit.runtime.forward import softmax
@@ -44,17 +45,19 @@ class Library:
 def load_library(layout: Layout, config: Config, specs: dict[str, list[FoldSpec]]) -> Library:
     """The members' out-of-fold probabilities in the order of the data's index."""
     index = load_index(layout)
-    ids = np.array(index.ids)
+    folds_of_rows = load_folds(layout, config, index)
+    rows = folds_of_rows.validated
+    ids = np.array(index.ids)[rows]
     members = [load_predictions(folds[0].run_paths.oof).take(ids) for folds in specs.values()]
     views = shared_views(members)
     stack = np.stack([member.logits[[member.views.index(view) for view in views]] for member in members])
     return Library(
-        ids=index.ids,
+        ids=tuple(ids.tolist()),
         names=tuple(specs),
         views=views,
         proba=softmax(stack.astype(np.float64)),
-        y=index.labels,
-        fold=load_folds(layout, config, index).fold,
+        y=index.labels[rows],
+        fold=folds_of_rows.fold[rows],
         classes=index.classes,
     )
 

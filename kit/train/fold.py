@@ -32,6 +32,9 @@ class Trainer(Protocol):
     def predict(self, images: Any, rows: IntArray, views: tuple[str, ...]) -> npt.NDArray[np.float32]:
         """Logits (V, N, C) of ``images[rows]``."""
 
+    def predict_augmented(self, rows: IntArray) -> npt.NDArray[np.float32]:
+        """Logits (1, N, C) of rows of the data after the run's ``validate_augment``."""
+
     def weights(self) -> dict[str, Any]:
         """The fold's weights as named arrays."""
 
@@ -107,6 +110,9 @@ def _write_results(spec: FoldSpec, trainer: Trainer, data: FoldData, checkpoint:
     probe = probe_rows(len(index.ids))
     predict(tuple(index.ids[row] for row in probe.tolist()), images, probe).save(paths.probe)
     valid_ids = tuple(index.ids[row] for row in data.valid_rows.tolist())
+    if spec.settings.validate_augment:
+        found = trainer.predict_augmented(data.valid_rows)
+        Predictions(np.array(valid_ids), spec.classes, ("augmented",), found).save(paths.valid_augmented)
     predict(valid_ids, images, data.valid_rows).save(paths.valid)
 
 

@@ -260,8 +260,14 @@ def _out_of_fold(parts: Sequence[Predictions], n: int, layout: Layout) -> Predic
 def _tell(layout: Layout, name: str, folds: Sequence[FoldSpec], emit: Emit) -> None:
     index = load_index(layout)
     oof = load_predictions(folds[0].run_paths.oof)
-    labels = dict(zip(index.ids, index.labels.tolist(), strict=True))
-    right = oof.logits[0].argmax(axis=1) == np.array([labels[name] for name in oof.ids.tolist()])
-    accuracy = float(right.mean())
-    error = float(np.sqrt(accuracy * (1 - accuracy) / len(right)))
-    emit(Event("number", f"{name}: accuracy out of fold", {"value": accuracy, "error": error, "run": name}))
+    _tell_accuracy(f"{name}: accuracy out of fold", name, oof, index, emit)
+    if all(spec.paths.valid_augmented.exists() for spec in folds):
+        parts = [load_predictions(spec.paths.valid_augmented) for spec in folds]
+        harder = concatenate(parts, np.array(index.ids))
+        _tell_accuracy(f"{name}: accuracy out of fold, augmented rows", name, harder, index, emit)
+
+
+def _tell_accuracy(text: str, name: str, oof: Predictions, index: Index, emit: Emit) -> None:
+    accuracy = float((oof.logits[0].argmax(axis=1) == index.labels).mean())
+    error = float(np.sqrt(accuracy * (1 - accuracy) / len(index.labels)))
+    emit(Event("number", text, {"value": accuracy, "error": error, "run": name}))

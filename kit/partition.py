@@ -1,0 +1,119 @@
+"""The split as every stage reads it: which rows each unit of training holds out, verified at every load."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from kit.config import Config
+from kit.data import Index
+from kit.errors import StageError
+from kit.files import read_csv, sha256_file
+from kit.layout import Layout
+from kit.records import IntArray
+
+NEVER = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Folds:
+    """A verified split.
+
+    Attributes
+    ----------
+    table : (R, N) int64
+        Fold of each row in each repeat; -1 = never held out (a hold-out split).
+    n : int
+        Folds of one repeat that are held out.
+    sha256 : str
+        Of the file.
+    """
+
+    table: IntArray
+    n: int
+    sha256: str
+
+    @property
+    def units(self) -> int:
+        """How many networks a run trains: the folds of all repeats."""
+        return self.n * len(self.table)
+
+    @property
+    def fold(self) -> IntArray:
+        """(N,) the first repeat, over which the blend is cross-validated."""
+        first: IntArray = self.table[0]
+        return first
+
+    @property
+    def validated(self) -> npt.NDArray[np.bool_]:
+        """(N,) which rows have an out-of-fold prediction."""
+        mask: npt.NDArray[np.bool_] = self.fold != NEVER
+        return mask
+
+
+def held_out(table: IntArray, unit: int) -> npt.NDArray[np.bool_]:
+    """(N,) which rows the unit ``unit`` does not train on: fold ``unit mod n`` of repeat ``unit div n``."""
+    n = int(table.max()) + 1
+    mask: npt.NDArray[np.bool_] = table[unit // n] == unit % n
+    return mask
+
+
+def columns(repeats: int) -> list[str]:
+    """Names of the columns of the table: `fold`, then `fold_1` and so on for repeats."""
+    return ["fold", *(f"fold_{number}" for number in range(1, repeats))]
+
+
+def read_table(path: Path, ids: tuple[str, ...]) -> IntArray:
+    """The table (R, N) in the order of ``ids``.
+
+    Raises
+    ------
+    StageError
+        Where the file is missing, or was made for other rows.
+    """
+    if not path.exists():
+        raise StageError(f"{path} is missing", "kit folds")
+    lines = {line["id"]: line for line in read_csv(path)}
+    if set(lines) != set(ids):
+        raise StageError(f"{path.name} was made for other rows than the data have now", "kit folds")
+    names = [name for name in next(iter(lines.values())) if name == "fold" or name.startswith("fold_")]
+    return np.array([[int(lines[name][column]) for name in ids] for column in names], np.int64)
+
+
+def verify_folds(index: Index, table: IntArray, n: int) -> None:
+    """Raise `StageError` unless each repeat is a partition with no group in two folds and no fold empty."""
+    for fold in table:
+        _verify_one(index, fold, n)
+
+
+def _verify_one(index: Index, fold: IntArray, n: int) -> None:
+    if fold.shape != index.labels.shape or fold.min() < NEVER or fold.max() >= n:
+        raise StageError(f"the folds are not a partition of the {len(index.ids)} rows", "kit folds --reset")
+    owner: dict[str, int] = {}
+    for name, group, number in zip(index.ids, index.groups, fold.tolist(), strict=True):
+        if owner.setdefault(group, number) != number:
+            raise StageError(
+                f"group {group!r} is in folds {owner[group]} and {number} (id {name!r})", "kit folds --reset"
+            )
+    empty = sorted(set(range(n)) - set(fold.tolist()))
+    if empty:
+        groups = len(set(index.groups))
+        raise StageError(f"fold {empty[0]} of {n} is empty: {groups} groups are too few", "[folds] n = 2")
+
+
+def load_folds(layout: Layout, config: Config, index: Index) -> Folds:
+    """The current split, verified against the data.
+
+    Raises
+    ------
+    StageError
+        Where there is none, it was made for other data, or it splits a group.
+    """
+    path = layout.folds_table(config.folds.name)
+    table = read_table(path, index.ids)
+    n = config.folds.held_out
+    verify_folds(index, table, n)
+    return Folds(table, n, sha256_file(path))
