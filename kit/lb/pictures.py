@@ -79,7 +79,7 @@ def rank_over_time(ranks: list[dict[str, Any]], name: str) -> bytes:
         axes.annotate(label, (times[-1], places[-1]), xytext=(-6, 8), textcoords="offset points", ha="right")
         axes.set_ylim(max(places) + max(1.0, 0.08 * max(places)), min(0.5, min(places) - 1))
         axes.yaxis.get_major_locator().set_params(integer=True)
-        locator = AutoDateLocator(maxticks=7)
+        locator = AutoDateLocator()
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
         axes.set_ylabel("rank")

@@ -9,7 +9,7 @@ from typing import Any
 
 from kit.config import Config
 from kit.ledger import Attempt, Snapshot
-from kit.ledger.forecast import medal, medal_zones, noise_of_difference, test_error
+from kit.ledger.forecast import error_on_test, medal, medal_zones, noise_of_difference
 from kit.ledger.standing import Line, mean_gap, moved, quality, standing
 from kit.platforms import Remaining
 
@@ -123,7 +123,7 @@ def _noise(lines: Sequence[Line], test_size: int) -> dict[str, Any] | None:
     if not lines or not test_size:
         return None
     newest = lines[-1]
-    error = test_error(newest.cv_error, newest.rows, test_size)
+    error = error_on_test(newest.cv_error, newest.rows, test_size)
     return {"difference": noise_of_difference(error), "test_size": test_size}
 
 

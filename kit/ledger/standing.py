@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from kit.ledger.attempts import Attempt
-from kit.ledger.forecast import Estimate, combined, forecast, standard_error, test_error
+from kit.ledger.forecast import Estimate, combined, error_on_test, forecast, standard_error
 from kit.ledger.snapshots import Snapshot
 
 
@@ -53,7 +53,7 @@ def _line(attempt: Attempt, before: Sequence[Line], snapshots: Sequence[Snapshot
     cv, rows = record["cv"], int(record.get("rows", 0))
     error = standard_error(cv["low"], cv["high"])
     gaps = [line.gap for line in before if line.gap is not None]
-    expected = forecast(cv["score"], error, test_error(error, rows, test_size), gaps)
+    expected = forecast(cv["score"], error, error_on_test(error, rows, test_size), gaps)
     now = _rank(attempt, snapshots[-1]) if snapshots else None
     then = next((rank for snapshot in reversed(snapshots[:-1]) if (rank := _rank(attempt, snapshot))), None)
     moved = then - now if now and then else None
@@ -86,5 +86,5 @@ def mean_gap(lines: Sequence[Line]) -> float:
 
 def quality(line: Line, gap: float, test_size: int) -> float:
     """The best guess of how good a submission is, from both its numbers."""
-    error = test_error(line.cv_error, line.rows, test_size)
+    error = error_on_test(line.cv_error, line.rows, test_size)
     return combined(line.cv, line.cv_error, gap, line.attempt.score, error)

@@ -1,0 +1,95 @@
+"""A token is in the environment, or in the one file for it, and nowhere else, whatever a command does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from servers.base import Answer
+from servers.codabench import Codabench
+from servers.kaggle import Kaggle
+from servers.project import make_candidate, make_project
+
+CANARY = "canary0123456789abcdef0123456789abcdef01"
+SCRIPT = """
+import sys
+from kit.config import load
+from kit.errors import KitError
+from kit.layout import Layout
+from kit.ledger import latest
+from kit.lb import leaderboard
+from kit.platforms import Waits
+from kit.submit import Choice, submit
+
+def say(event):
+    print(event)
+
+layout = Layout(__import__("pathlib").Path("."))
+waits = Waits(first=0, longest=0, connect=1, read=1, tries=2, sleep=lambda seconds: None)
+try:
+    if sys.argv[1] == "lb":
+        print(leaderboard(layout, load(layout.config), say, waits=waits))
+    else:
+        submit(layout, load(layout.config), latest(layout), say, Choice(dry_run=sys.argv[1] == "dry"), waits)
+except KitError as error:
+    if sys.argv[1] == "loud":
+        raise
+    print(error.message, error.hint)
+"""
+
+
+def run(folder: Path, home: Path, command: str, **environment: str) -> bytes:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, command],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(home), "VERBOSE": "1", **environment},
+        capture_output=True,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+def holders(*folders: Path) -> list[str]:
+    """Files that hold the canary."""
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    return [path.name for path in files if CANARY.encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize("where", ["environment", "file"])
+@pytest.mark.parametrize("phase", ["", "competition", "slot", "create", "status"])
+def test_codabench_tokens_stay_where_they_are(tmp_path: Path, home: Path, where: str, phase: str) -> None:
+    with Codabench(later=True) as site:
+        site.token = CANARY
+        layout, _ = make_project(tmp_path / "project", platform="codabench", url=site.url, id="7")
+        make_candidate(layout)
+        environment = {"CODABENCH_TOKEN": CANARY}
+        if where == "file":
+            environment = {"CODABENCH_USERNAME": site.username, "CODABENCH_PASSWORD": site.password}
+        if phase:
+            # The worst of sites: its error page repeats the token.
+            site.fault_body = lambda status: Answer(status, {"detail": f"no {CANARY}"})
+            site.faults[phase] = ("403", -1)
+        said = b"".join(run(layout.root, home, command, **environment) for command in ("dry", "go", "loud", "lb"))
+        assert CANARY.encode() not in said
+        assert site.password.encode() not in said
+        tokens = [] if where == "environment" else [f"127.0.0.1-{site.url.rpartition(':')[2]}.token"]
+        assert holders(layout.root, home) == tokens
+        assert all(site.password.encode() not in path.read_bytes() for path in home.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("phase", ["", "login", "competition", "slot", "create", "status"])
+def test_kaggle_tokens_stay_where_they_are(tmp_path: Path, home: Path, phase: str) -> None:
+    with Kaggle() as site:
+        site.token = CANARY
+        layout, _ = make_project(tmp_path / "project", platform="kaggle", url=site.url, id="cells")
+        make_candidate(layout).table.write_text("id,label\na,0\n")
+        if phase:
+            site.fault_body = lambda status: Answer(status, {"code": status, "message": f"no {CANARY}"})
+            site.faults[phase] = ("403", -1)
+        commands = ("dry", "go", "loud", "lb")
+        said = b"".join(run(layout.root, home, command, KAGGLE_API_TOKEN=CANARY) for command in commands)
+        assert CANARY.encode() not in said
+        assert holders(layout.root, home) == []

@@ -1,0 +1,297 @@
+"""`kit lb`: laws of the numbers, the report with and without a connection, tables that fit."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from servers.codabench import Codabench
+from servers.project import make_candidate, make_project
+
+from kit.config import Config
+from kit.config.competition import LOSSES
+from kit.errors import StageError
+from kit.layout import Layout
+from kit.lb import leaderboard
+from kit.lb.manual import add_score
+from kit.lb.pictures import cv_against_score, rank_over_time
+from kit.lb.show import csv_lines, pack
+from kit.ledger import add_event, add_snapshot, attempts, history, load_submissions, target_of
+from kit.ledger.forecast import combined, error_on_test, forecast, medal, medal_zones, noise_of_difference
+from kit.platforms import BoardRow, Waits
+from kit.records import Event, silent
+from kit.submit import Choice, submit
+
+WAITS = Waits(first=0, longest=0, connect=1, read=2, tries=1, sleep=lambda seconds: None)
+scores = st.floats(0.1, 0.99)
+errors = st.floats(1e-3, 0.1)
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Codabench]:
+    with Codabench() as server:
+        monkeypatch.setenv("CODABENCH_TOKEN", server.token)
+        server.walk = ["Running", "Finished"]
+        yield server
+
+
+@pytest.fixture
+def project(site: Codabench, tmp_path: Path) -> tuple[Layout, Config]:
+    return make_project(tmp_path / "project", platform="codabench", url=site.url, id="7", name="cells", test_size=1000)
+
+
+def send(site: Codabench, project: tuple[Layout, Config], number: int, cv: float, score: float) -> None:
+    layout, config = project
+    site.score = str(score)
+    paths = make_candidate(layout, f"2026112{number}T054000Z-{number:08x}", cv=cv, salt=str(number).encode())
+    submit(layout, config, paths, silent, Choice(), WAITS)
+
+
+@given(scores, errors, errors, st.lists(st.floats(-0.05, 0.05), max_size=6))
+def test_a_forecast_is_cv_moved_by_the_mean_gap_and_lies_in_its_interval(
+    cv: float, cv_error: float, score_error: float, gaps: list[float]
+) -> None:
+    found = forecast(cv, cv_error, score_error, gaps)
+    assert found.low < found.value < found.high
+    assert found.value == pytest.approx(cv + (sum(gaps) / len(gaps) if gaps else 0))
+    assert found.seen == len(gaps)
+
+
+def test_forecasts_cover_what_they_say() -> None:
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    hits = np.zeros(8)
+    for _ in range(3000):
+        cv_error, score_error, shift = 0.01, 0.015, rng.normal(0, 0.03)
+        gaps: list[float] = []
+        for seen in range(8):
+            quality = rng.uniform(0.7, 0.9)
+            cv = quality + rng.normal(0, cv_error)
+            score = quality + shift + rng.normal(0, score_error)
+            if seen:
+                found = forecast(cv, cv_error, score_error, gaps)
+                hits[seen] += found.low <= score <= found.high
+            gaps.append(score - cv)
+    assert (hits[1:] / 3000 > 0.92).all()
+
+
+@given(errors, st.integers(10, 10_000), st.integers(10, 10_000))
+def test_four_times_the_images_halve_the_noise(error: float, rows: int, size: int) -> None:
+    assert error_on_test(error, rows, 4 * size) == pytest.approx(error_on_test(error, rows, size) / 2)
+    assert error_on_test(error, rows, rows) == pytest.approx(error)
+
+
+def test_the_noise_of_a_difference_is_that_of_two_binomial_scores() -> None:
+    p, n = 0.9, 500
+    error = math.sqrt(p * (1 - p) / n)
+    assert noise_of_difference(error) == pytest.approx(1.96 * math.sqrt(2 * p * (1 - p) / n), rel=1e-3)
+
+
+@given(scores, errors, st.floats(-0.05, 0.05), scores, errors)
+def test_a_combined_estimate_lies_between_its_two_sources(
+    cv: float, cv_error: float, gap: float, score: float, score_error: float
+) -> None:
+    found = combined(cv, cv_error, gap, score, score_error)
+    assert min(cv + gap, score) - 1e-9 <= found <= max(cv + gap, score) + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("teams", "gold", "silver", "bronze"),
+    [
+        (50, 5, 10, 20),
+        (100, 10, 20, 40),
+        (249, 10, 49, 99),
+        (250, 10, 50, 100),
+        (999, 11, 50, 100),
+        (5000, 20, 250, 500),
+    ],
+)
+def test_medals_follow_the_progression_system(teams: int, gold: int, silver: int, bronze: int) -> None:
+    assert dict(medal_zones(teams)) == {"gold": gold, "silver": silver, "bronze": bronze}
+    assert [medal(rank, teams) for rank in (gold, silver, bronze, bronze + 1)] == ["gold", "silver", "bronze", ""]
+
+
+def test_the_direction_of_every_metric_is_that_of_its_definition() -> None:
+    from kit.score import METRICS
+
+    assert {name for name, metric in METRICS.items() if not metric.greater_is_better} - {"ece"} == set(LOSSES)
+
+
+def test_the_report_has_submissions_with_gap_forecast_and_rank_and_the_finals(
+    site: Codabench, project: tuple[Layout, Config]
+) -> None:
+    for number, (cv, score) in enumerate([(0.84, 0.86), (0.86, 0.87), (0.88, 0.91)], start=1):
+        send(site, project, number, cv, score)
+    said: list[Event] = []
+    report = leaderboard(*project, said.append, waits=WAITS)
+    first, second, third = report["submissions"]
+    assert first["forecast"] == pytest.approx(0.84)
+    assert second["forecast"] == pytest.approx(0.86 + 0.02)
+    assert third["gap"] == pytest.approx(0.03)
+    assert report["agreement"] == {"pairs": 3, "alike": 3}
+    assert report["finals"][0]["name"] == third["name"]
+    assert report["remaining"]["today"] == 2
+    assert report["standing"]["ahead"]["name"] == "ada"
+    text = "\n".join(event.text for event in said)
+    assert "on 1000 images a difference below" in text
+    assert "behind rank 1 (ada)" in text
+
+
+def test_a_rank_that_moves_is_told(site: Codabench, project: tuple[Layout, Config]) -> None:
+    send(site, project, 1, 0.85, 0.91)
+    site.others += [("alan", "0.92"), ("kurt", "0.925")]
+    report = leaderboard(*project, silent, waits=WAITS)
+    assert report["standing"]["rank"] == 4
+    assert report["standing"]["moved"] == -2
+    assert report["submissions"][0]["moved"] == -2
+    leaderboard(*project, silent, waits=WAITS)
+    assert len(history(project[0], target_of(project[1]))) == 2
+
+
+def test_without_a_connection_the_last_snapshot_is_shown_with_its_age(
+    site: Codabench, project: tuple[Layout, Config]
+) -> None:
+    send(site, project, 1, 0.85, 0.91)
+    before = leaderboard(*project, silent, waits=WAITS)
+    site.faults = {"competition": ("reset-before", -1), "board": ("reset-before", -1)}
+    said: list[Event] = []
+    after = leaderboard(*project, said.append, waits=WAITS)
+    assert after["board"] == before["board"]
+    assert after["standing"]["age"] >= 0
+    assert "was not asked" in said[0].text and said[0].kind == "warn"
+
+
+def test_a_submission_whose_wait_was_cut_short_is_picked_up(site: Codabench, project: tuple[Layout, Config]) -> None:
+    paths = make_candidate(project[0])
+    submit(*project, paths, silent, Choice(wait=False), WAITS)
+    assert leaderboard(*project, silent, waits=WAITS)["submissions"][0]["state"] == "answered"
+    for _ in range(3):
+        report = leaderboard(*project, silent, waits=WAITS)
+    assert report["submissions"][0]["score"] == pytest.approx(0.8712345678)
+
+
+def test_a_request_without_an_answer_is_found_by_the_leaderboard(
+    site: Codabench, project: tuple[Layout, Config]
+) -> None:
+    paths = make_candidate(project[0])
+    site.faults["create"] = ("reset-after", 1)
+    site.faults["list"] = ("", 0)
+
+    class Cut(Exception):
+        pass
+
+    def cut(event: Event) -> None:
+        if "asking whether it arrived" in event.text:
+            raise Cut
+
+    with pytest.raises(Cut):
+        submit(*project, paths, cut, Choice(), WAITS)
+    assert leaderboard(*project, silent, waits=WAITS)["submissions"][0]["remote"] == "1"
+    assert site.created() == 1
+
+
+def test_a_score_by_hand_belongs_to_the_candidate_that_is_named(tmp_path: Path) -> None:
+    layout, config = make_project(tmp_path / "hand")
+    with pytest.raises(StageError, match="no candidate"):
+        add_score(layout, config, 0.5)
+    make_candidate(layout, "20261121T000000Z-aaaaaaaa", cv=0.8)
+    make_candidate(layout, "20261122T000000Z-bbbbbbbb", cv=0.9, salt=b"b")
+    add_score(layout, config, 0.87)
+    add_score(layout, config, 0.79, of="aaaa")
+    report = leaderboard(layout, config, silent)
+    assert {line["name"][-8:]: line["score"] for line in report["submissions"]} == {"aaaaaaaa": 0.79, "bbbbbbbb": 0.87}
+    with pytest.raises(StageError, match="2 candidates"):
+        add_score(layout, config, 0.5, of="2026")
+
+
+def test_csv_and_json_hold_the_same_numbers(site: Codabench, project: tuple[Layout, Config]) -> None:
+    send(site, project, 1, 0.85, 0.91)
+    report = leaderboard(*project, silent, waits=WAITS)
+    (row,) = csv.DictReader(csv_lines(report))
+    assert float(row["score"]) == json.loads(json.dumps(report))["submissions"][0]["score"] == 0.91
+    assert csv_lines({"submissions": []}) == [""]
+
+
+cells = st.text("abc 0123", max_size=9)
+
+
+@given(
+    st.lists(st.tuples(st.text("ab", min_size=1, max_size=9), st.lists(cells, min_size=3, max_size=3)), min_size=2),
+    st.integers(20, 90),
+)
+def test_packed_tables_fit_and_lose_no_column(columns: list[tuple[str, list[str]]], width: int) -> None:
+    tables = pack(columns, width)
+    shown = [name for header, _ in tables for name in header[1:]]
+    assert shown == [name for name, values in columns[1:] if any(values)]
+    for header, rows in tables:
+        used = sum(max(len(cell) for cell in column) for column in zip(header, *rows, strict=True))
+        assert used + 2 * (len(header) - 1) <= width or len(header) <= 2
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "200"])
+def test_every_line_fits_the_terminal_and_nothing_heavy_is_loaded(
+    site: Codabench, project: tuple[Layout, Config], columns: str
+) -> None:
+    site.others.append(("a team with a name that is much longer than any table should ever have to show", "0.99"))
+    for number, (cv, score) in enumerate([(0.84, 0.86), (0.86, 0.87)], start=1):
+        send(site, project, number, cv, score)
+    script = (
+        "import sys\nfrom kit.__main__ import main\nsys.argv = ['kit', 'lb']\nmain_ = main\n"
+        "try:\n    main_()\nexcept SystemExit:\n    pass\n"
+        "sys.stderr.write('\\nLOADED ' + ' '.join(n for n in ('tensorflow', 'kaggle', 'scipy') if n in sys.modules))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=project[0].root, env={**os.environ, "COLUMNS": columns, "NO_COLOR": "1"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stderr.splitlines()[-1].strip() == "LOADED", done.stderr
+    assert done.stdout.count("00000002") >= 1
+    assert all(len(line.rstrip()) <= int(columns) for line in done.stdout.splitlines()), done.stdout
+
+
+def test_snapshots_are_kept_once_a_change_and_for_each_target(tmp_path: Path) -> None:
+    layout, config = make_project(tmp_path / "boards")
+    target = target_of(config)
+    rows = [BoardRow(1, "ada", 0.9, False), BoardRow(2, "we", 0.8, True)]
+    first = add_snapshot(layout, target, rows)
+    assert add_snapshot(layout, target, rows) == first
+    assert first.rank == 2 and [row["name"] for row in first.rows()] == ["ada", "we"]
+    add_snapshot(layout, target, rows[:1])
+    assert [snapshot.rank for snapshot in history(layout, target)] == [2, None]
+
+
+def test_states_do_not_depend_on_the_order_of_the_clocks(tmp_path: Path) -> None:
+    layout, config = make_project(tmp_path / "clocks")
+    paths = make_candidate(layout)
+    facts: dict[str, Any] = {"intent": "i"}
+    add_event(paths, "score", **facts, score=0.5)
+    add_event(paths, "answer", **facts, remote="1")
+    add_event(paths, "intent", **facts, tag="t", sha256="s", target=vars(target_of(config)))
+    (attempt,) = attempts(load_submissions(layout))
+    assert (attempt.state, attempt.remote, attempt.score) == ("scored", "1", 0.5)
+
+
+def test_pictures_are_the_same_bytes_for_the_same_numbers() -> None:
+    lines = [
+        {"cv": 0.8, "low": 0.78, "high": 0.82, "score": 0.81},
+        {"cv": 0.85, "low": 0.83, "high": 0.87, "score": 0.9},
+    ]
+    start = datetime(2026, 11, 1, tzinfo=UTC)
+    ranks = [
+        {"time": (start + timedelta(days=d)).isoformat(), "rank": r, "lines": 90} for d, r in enumerate((30, 12, 18))
+    ]
+    for make in (lambda: cv_against_score(lines, "accuracy"), lambda: rank_over_time(ranks, "cells")):
+        picture = make()
+        assert picture.startswith(b"\x89PNG") and picture == make()
