@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import io
 import re
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,7 +20,7 @@ from kit.errors import ConfigError, DataError, PlatformError
 from kit.files import read_json, sha256_file, write_atomic, write_json
 from kit.layout import Layout
 from kit.platforms.base import Waits
-from kit.platforms.credentials import codabench_token, kaggle_secrets, require_kaggle
+from kit.platforms.credentials import codabench_token, require_kaggle
 from kit.platforms.http import Api, checked_url, plain_session, reason
 from kit.records import Emit, Event
 
@@ -217,32 +215,20 @@ def kaggle_files(config: Config, emit: Emit) -> Iterator[Remote]:
     """The competition's one zip, through the official package."""
     slug = config.competition.id.rstrip("/").rsplit("/", 1)[-1]
     require_kaggle(emit)
-    yield Remote(f"{slug}.zip", slug, partial(fetch_kaggle, slug))
+    yield Remote(f"{slug}.zip", slug, partial(fetch_kaggle, config.competition.url, slug))
 
 
-def fetch_kaggle(slug: str, path: Path) -> None:
-    """Download all files of a competition; raises `PlatformError` with what Kaggle said, without our secrets."""
-    said = io.StringIO()
-    # The package prints and logs in while it is imported, and leaves the process where it has no credentials.
-    with contextlib.redirect_stdout(said):
-        try:
-            api = importlib.import_module("kaggle").api
-            api.competition_download_files(slug, path=str(path.parent), force=True, quiet=True)
-        except (SystemExit, ValueError, OSError) as error:  # requests' errors are OSErrors
-            raise PlatformError(
-                f"Kaggle did not hand out the files of {slug!r}: {_plain(error, said.getvalue())}",
-                f"accept the rules first: https://www.kaggle.com/competitions/{slug}/rules",
-            ) from None
-    if not path.exists():
-        raise PlatformError(f"Kaggle sent no {path.name} for {slug!r}: {_plain(None, said.getvalue())}")
+def fetch_kaggle(url: str, slug: str, path: Path) -> None:
+    """Download all files of a competition to ``path``; raises `PlatformError` with what Kaggle said."""
+    from kit.platforms.kaggle_api import Site
 
-
-def _plain(error: BaseException | None, said: str) -> str:
-    lines = [line for line in f"{error or ''}\n{said}".splitlines() if line.strip()]
-    text = lines[0][:300] if lines else "no reason given"
-    for secret in kaggle_secrets():
-        text = text.replace(secret, "***")
-    return text
+    site = Site(url, Waits())
+    with tempfile.TemporaryDirectory(prefix=".download-", dir=path.parent) as folder:
+        site.ask(lambda: site.api.competition_download_files(slug, path=folder, force=True, quiet=True))
+        files = [found for found in Path(folder).iterdir() if found.name.startswith(slug)]
+        if not files:
+            raise PlatformError(f"Kaggle sent no files for {slug!r}", "kit download")
+        max(files, key=lambda file: file.stat().st_size).replace(path)
 
 
 SOURCES: dict[str, Callable[[Config, Emit], Iterator[Remote]]] = {

@@ -142,6 +142,56 @@ def test_kaggle_without_credentials_is_an_error_before_its_package_is_imported(t
         )
 
 
+class KaggleSite(Server):
+    """The one call of a download: an address of the storage, or a refusal."""
+
+    storage = ""
+
+    def phase_of(self, method: str, path: str) -> str:
+        return path.rsplit("/", 1)[-1]
+
+    def answer(self, request) -> Answer:
+        assert request.json()["competitionName"] == "cats"
+        return Answer(302, "", {"Location": f"{self.storage}/bucket/cats.zip?Signature=x"})
+
+
+@pytest.fixture
+def kaggle(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("KAGGLE_API_TOKEN", "KAGGLE_CONFIG_DIR", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("KAGGLE_USERNAME", "student")
+    monkeypatch.setenv("KAGGLE_KEY", TOKEN)
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    with Storage() as storage, KaggleSite() as site:
+        storage.content = zipped(train_csv=b"id,label\n", test__a=b"x")
+        site.storage = storage.url
+        text = f'[competition]\nplatform = "kaggle"\nid = "cats"\nurl = "{site.url}"\n[data]\ntrain = "raw"'
+        yield site, storage, parse(text)
+
+
+@pytest.mark.filterwarnings("ignore")  # of the official package and what it imports
+def test_a_kaggle_competition_is_fetched_by_the_official_package_and_unpacked(kaggle, tmp_path, capsys):
+    _, storage, config = kaggle
+    download(Layout(tmp_path), config, silent)
+    assert (tmp_path / "raw/train.csv").read_bytes() == b"id,label\n" and (tmp_path / "raw/test/a").exists()
+    assert {path.name for path in (tmp_path / "raw").iterdir()} == {"train.csv", "test", ".download.json"}
+    assert capsys.readouterr().out == ""
+    before = len(storage.requests)
+    download(Layout(tmp_path), config, silent)
+    assert len(storage.requests) == before
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_kaggle_refuses_is_told_without_the_key(kaggle, tmp_path):
+    site, _, config = kaggle
+    site.faults["DownloadDataFiles"] = ("403", -1)
+    with pytest.raises(PlatformError, match="Kaggle answered 403") as caught:
+        download(Layout(tmp_path), config, silent)
+    assert TOKEN not in caught.value.message and "accept the rules" in caught.value.hint
+
+
 def test_what_was_unpacked_is_suggested_for_the_configuration(tmp_path):
     raw = tmp_path / "raw"
     (raw / "comp/test").mkdir(parents=True)

@@ -33,7 +33,7 @@ class TrainConfig(Section):
     """``[train]``: how the machine is used; nothing here changes a result."""
 
     workers: int = Field(default=0, ge=0, le=64)
-    """Folds trained at the same time; 0 = one for every two cores."""
+    """Folds trained at the same time; 0 = one a graphics card, or where there is none one for every two cores."""
 
 
 class EnsembleConfig(Section):
