@@ -16,7 +16,7 @@ LAYERS = (
     {"config", "layout", "files"},
     {"records", "metrics", "score", "ledger", "plots", "data", "partition"},
     {
-        "sources", "augment", "corrupt", "blend", "platforms", "sandbox", "sandbox_runner", "archive", "environments",
+        "sources", "augment", "corrupt", "shift", "blend", "platforms", "sandbox", "sandbox_runner", "archive", "environments",
         "runs",
     },
     {

@@ -1,0 +1,101 @@
+"""Corruptions of images: what another microscope, camera or hand does to a picture, at five severities.
+
+One table; each entry is a function of one picture, a severity and a generator. The families and the scale of five
+follow ImageNet-C (Hendrycks and Dietterich 2019); stains, bubbles and the choice of what matters to a microscope
+follow MedMNIST-C (Di Salvo et al. 2024). Parameters stand as tables beside the functions; those that are lengths are
+shares of the side, so that 32 px and 224 px are hurt alike.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import zlib
+from collections.abc import Callable
+from functools import cache
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.errors import DataError
+
+Images = NDArray[np.uint8]
+Pixels = NDArray[np.float32]
+Corruption = Callable[[Pixels, int, np.random.Generator], Pixels]
+
+SEVERITIES = (1, 2, 3, 4, 5)
+
+FAMILIES: dict[str, str] = {
+    "gaussian-blur": "kit.corrupt.optics:gaussian_blur",
+    "defocus": "kit.corrupt.optics:defocus",
+    "motion-blur": "kit.corrupt.optics:motion_blur",
+    "pixelate": "kit.corrupt.optics:pixelate",
+    "jpeg": "kit.corrupt.optics:jpeg",
+    "brightness-up": "kit.corrupt.colour:brightness_up",
+    "brightness-down": "kit.corrupt.colour:brightness_down",
+    "contrast-up": "kit.corrupt.colour:contrast_up",
+    "contrast-down": "kit.corrupt.colour:contrast_down",
+    "saturation": "kit.corrupt.colour:saturation",
+    "colour-cast": "kit.corrupt.colour:colour_cast",
+    "noise": "kit.corrupt.colour:noise",
+    "stain-spots": "kit.corrupt.objects:stain_spots",
+    "bubbles": "kit.corrupt.objects:bubbles",
+    "occlusion": "kit.corrupt.objects:occlusion",
+}
+
+
+def corrupt(images: Images, family: str, severity: int, seeds: NDArray[np.integer]) -> Images:
+    """Corrupt every picture in one way.
+
+    Parameters
+    ----------
+    images : (N, H, W, 3) uint8
+    family : str
+        A name of `FAMILIES`.
+    severity : int
+        0 (nothing happens) to 5.
+    seeds : (N,) int
+        One a picture, not negative.
+
+    Returns
+    -------
+    (N, H, W, 3) uint8
+        A new array. Row i depends on (image i, family, severity, seed i) alone, not on the batch or its order. Where
+        something lies, its colour and direction depend on (family, seed) alone, so that severities are comparable.
+
+    Raises
+    ------
+    DataError
+        If the family or severity is unknown, or an array has another shape or type.
+    """
+    operation = lookup(family)
+    _check(images, severity, seeds)
+    if severity == 0:
+        return images.copy()
+    made = np.empty_like(images)
+    for row, seed in enumerate(seeds):
+        rng = np.random.default_rng([zlib.crc32(family.encode()), int(seed)])
+        pixels = operation(images[row].astype(np.float32), severity, rng)
+        made[row] = np.rint(np.clip(pixels, 0, 255))
+    return made
+
+
+@cache
+def lookup(family: str) -> Corruption:
+    """The function of a family; raises `DataError` where there is none."""
+    if family not in FAMILIES:
+        close = difflib.get_close_matches(family, FAMILIES, n=1)
+        hint = f"did you mean `{close[0]}`?" if close else f"known: {', '.join(FAMILIES)}"
+        raise DataError(f"unknown corruption {family!r}", hint)
+    module, name = FAMILIES[family].split(":")
+    return cast(Corruption, getattr(importlib.import_module(module), name))
+
+
+def _check(images: Images, severity: int, seeds: NDArray[np.integer]) -> None:
+    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
+        raise DataError(f"images to corrupt are {images.dtype} {images.shape}, not uint8 (N, H, W, 3)")
+    if severity not in (0, *SEVERITIES):
+        raise DataError(f"severity {severity} is not one of 0 to 5")
+    if len(seeds) != len(images):
+        raise DataError(f"{len(seeds)} seeds for {len(images)} images")

@@ -1,0 +1,146 @@
+"""A mixture of corruptions: which share of the pictures is hurt in which way, and how badly."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.corrupt import FAMILIES, SEVERITIES, Images, corrupt, lookup
+from kit.errors import DataError
+
+CLEAN = "clean"
+BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Shares that sum to one.
+
+    Parameters
+    ----------
+    clean : float
+        Share of the pictures that nothing happens to.
+    parts : tuple of (family, (5,) shares)
+        The share of every severity from 1 to 5.
+
+    Raises
+    ------
+    DataError
+        If a family is unknown or named twice, a share is negative, or the shares do not sum to one.
+    """
+
+    clean: float
+    parts: tuple[tuple[str, tuple[float, ...]], ...]
+
+    def __post_init__(self) -> None:
+        for family, shares in self.parts:
+            lookup(family)
+            if len(shares) != len(SEVERITIES):
+                raise DataError(f"mixture: {family} has {len(shares)} shares, not one for each of 5 severities")
+        if len({family for family, _ in self.parts}) < len(self.parts):
+            raise DataError("mixture: a family is named twice")
+        if not np.all(self.shares >= 0) or abs(self.shares.sum() - 1) > 1e-6:
+            raise DataError(f"mixture: shares sum to {self.shares.sum():.6g}, or one is negative", "they must sum to 1")
+
+    @property
+    def cells(self) -> tuple[tuple[str, int], ...]:
+        """(family, severity) of every share; the first is ("clean", 0)."""
+        return ((CLEAN, 0), *((family, severity) for family, _ in self.parts for severity in SEVERITIES))
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """(K,) float64, in the order of `cells`."""
+        return np.array([self.clean, *(share for _, shares in self.parts for share in shares)])
+
+    def to_json(self) -> dict[str, Any]:
+        """``{"clean": 0.2, "families": {"noise": [0.1, ...]}}``."""
+        return {"clean": self.clean, "families": {family: list(shares) for family, shares in self.parts}}
+
+
+def from_json(data: Mapping[str, Any]) -> Mixture:
+    """The inverse of `Mixture.to_json`; raises `DataError` where a key is missing or unknown."""
+    if set(data) != {"clean", "families"}:
+        raise DataError(f"mixture: keys are {sorted(data)}", "write clean and families")
+    return Mixture(float(data["clean"]), tuple((name, tuple(map(float, s))) for name, s in data["families"].items()))
+
+
+def even(
+    families: Iterable[str] = tuple(FAMILIES), clean: float = 0.2, weights: Sequence[float] = (1, 1, 1, 1, 1)
+) -> Mixture:
+    """Equal shares for the families; ``weights`` (5,) says how often which severity comes."""
+    names, total = tuple(families), sum(weights)
+    shares = tuple((1 - clean) / len(names) * weight / total for weight in weights)
+    return Mixture(clean, tuple((name, shares) for name in names))
+
+
+@dataclass(frozen=True, eq=False)
+class Assignment:
+    """What happens to each of N pictures: ``family`` (N,) str, ``severity`` (N,) int8, ``seeds`` (N,) uint64."""
+
+    family: NDArray[np.str_]
+    severity: NDArray[np.int8]
+    seeds: NDArray[np.uint64]
+
+
+def assign(mixture: Mixture, ids: Sequence[str] | NDArray[np.str_], seed: int) -> Assignment:
+    """Draw a cell of the mixture for every picture, from (seed, id) alone."""
+    drawn = np.array([_draws(seed, str(name)) for name in ids], np.uint64).reshape(-1, 2)
+    limits = np.cumsum(mixture.shares) / mixture.shares.sum()
+    # 53 bits, as many as a float holds: the largest draw stays below 1.
+    found = np.searchsorted(limits, (drawn[:, 0] >> np.uint64(11)) / 2.0**53, side="right")
+    cell = np.minimum(found, np.flatnonzero(mixture.shares)[-1])
+    families, severities = zip(*mixture.cells, strict=True)
+    return Assignment(np.array(families)[cell], np.array(severities, np.int8)[cell], drawn[:, 1])
+
+
+def apply(
+    mixture: Mixture,
+    images: Images,
+    ids: Sequence[str] | NDArray[np.str_],
+    seed: int,
+    out: Images | None = None,
+) -> Images:
+    """Corrupt every picture as `assign` says.
+
+    Parameters
+    ----------
+    images : (N, H, W, 3) uint8
+        May be a memory map; it is read in blocks.
+    ids : (N,) str
+        A picture's fate depends on (seed, id), not on its row.
+    out : (N, H, W, 3) uint8, optional
+        Written to where given, a memory map for instance.
+
+    Returns
+    -------
+    (N, H, W, 3) uint8
+        ``out``, or a new array.
+    """
+    if len(ids) != len(images):
+        raise DataError(f"{len(ids)} ids for {len(images)} images")
+    fate = assign(mixture, ids, seed)
+    made = np.empty(images.shape, np.uint8) if out is None else out
+    for start in range(0, len(images), BLOCK):
+        rows = slice(start, start + BLOCK)
+        made[rows] = _corrupted(np.asarray(images[rows]), fate.family[rows], fate.severity[rows], fate.seeds[rows])
+    return made
+
+
+def _corrupted(
+    images: Images, family: NDArray[np.str_], severity: NDArray[np.int8], seeds: NDArray[np.uint64]
+) -> Images:
+    made = images.copy()
+    for name, degree in sorted({(str(f), int(s)) for f, s in zip(family, severity, strict=True)} - {(CLEAN, 0)}):
+        rows = np.flatnonzero((family == name) & (severity == degree))
+        made[rows] = corrupt(images[rows], name, degree, seeds[rows])
+    return made
+
+
+def _draws(seed: int, name: str) -> tuple[int, int]:
+    digest = hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=16).digest()
+    return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")

@@ -1,0 +1,168 @@
+"""Corruptions: seeded per picture, ordered by severity, the same at every size."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.ndimage import convolve, gaussian_filter
+from scipy.stats import chisquare
+
+from kit.corrupt import FAMILIES, corrupt
+from kit.corrupt.mixture import Mixture, apply, assign, even, from_json
+from kit.corrupt.optics import _convolved, _disk, _path
+from kit.corrupt.sheet import contact_sheet
+from kit.errors import DataError
+from kit.sources import practice
+
+SIDE = 48
+EVERY = pytest.mark.parametrize("family", FAMILIES)
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    return practice.make(n=120, size=SIDE).images[:32]
+
+
+@EVERY
+def test_severity_zero_is_the_identity_and_a_new_array(family: str, images: np.ndarray) -> None:
+    made = corrupt(images, family, 0, np.arange(32))
+    assert np.array_equal(made, images)
+    assert not np.shares_memory(made, images)
+
+
+@EVERY
+def test_damage_grows_with_severity(family: str, images: np.ndarray) -> None:
+    damage = [
+        np.abs(corrupt(images, family, severity, np.arange(32)).astype(int) - images).mean() for severity in range(6)
+    ]
+    assert np.all(np.diff(damage) > 0), damage
+
+
+@EVERY
+def test_a_picture_depends_on_its_own_seed_alone(family: str, images: np.ndarray) -> None:
+    seeds = np.arange(100, 132)
+    whole = corrupt(images, family, 3, seeds)
+    order = np.random.default_rng(0).permutation(32)
+    assert np.array_equal(corrupt(images[order], family, 3, seeds[order]), whole[order])
+    assert np.array_equal(corrupt(images[5:6], family, 3, seeds[5:6])[0], whole[5])
+    assert np.array_equal(corrupt(images, family, 3, seeds), whole)
+
+
+@pytest.mark.parametrize(
+    "family", ["motion-blur", "saturation", "colour-cast", "noise", "stain-spots", "bubbles", "occlusion"]
+)
+def test_another_seed_is_another_picture(family: str, images: np.ndarray) -> None:
+    same = np.repeat(images[:1], 8, axis=0)
+    made = corrupt(same, family, 3, np.arange(8))
+    assert len(np.unique(made.reshape(8, -1), axis=0)) > 1
+
+
+@EVERY
+@pytest.mark.parametrize("shape", [(8, 8), (17, 40), (40, 17), (1, 1)])
+def test_every_size_and_shape_works(family: str, shape: tuple[int, int]) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (2, *shape, 3), np.uint8)
+    for severity in (1, 5):
+        assert corrupt(picture, family, severity, np.arange(2)).shape == picture.shape
+
+
+@pytest.mark.parametrize("family", ["gaussian-blur", "defocus", "motion-blur", "occlusion", "stain-spots", "bubbles"])
+def test_the_same_picture_is_hurt_alike_at_twice_the_size(family: str) -> None:
+    small = np.random.default_rng(0).uniform(0, 255, (16, 96, 96, 3))
+    small = 127 + 12 * (gaussian_filter(small, (0, 4, 4, 0)) - 127)
+    small = np.clip(small, 0, 255).astype(np.uint8)
+    large = small.repeat(2, 1).repeat(2, 2)
+    seeds = np.arange(16)
+    hurt = [np.abs(corrupt(x, family, 4, seeds).astype(int) - x).mean() for x in (small, large)]
+    assert hurt[1] == pytest.approx(hurt[0], rel=0.2)
+
+
+@pytest.mark.parametrize("kernel", [_disk(2.3), _disk(0.6), _path(5.0, 0.7), _path(0.3, 2.0), _path(9.0, 0.0)])
+def test_the_fourier_convolution_agrees_with_scipy(kernel: np.ndarray) -> None:
+    pixels = np.random.default_rng(0).uniform(0, 255, (20, 31, 3)).astype(np.float32)
+    wanted = convolve(pixels, kernel[..., None], mode="nearest")
+    assert kernel.sum() == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(_convolved(pixels, kernel), wanted, atol=1e-2)
+
+
+def test_a_blur_keeps_the_mean_and_noise_has_its_spread() -> None:
+    grey = np.full((4, 64, 64, 3), 128, np.uint8)
+    for family in ("gaussian-blur", "defocus", "motion-blur", "pixelate"):
+        assert np.array_equal(corrupt(grey, family, 5, np.arange(4)), grey)
+    assert corrupt(grey, "noise", 3, np.arange(4)).std() == pytest.approx(20, rel=0.03)
+    hidden = (corrupt(grey, "occlusion", 5, np.arange(4)) != 128).any(-1).mean()
+    assert hidden == pytest.approx(0.28, abs=0.03)
+
+
+def test_mistakes_are_named(images: np.ndarray) -> None:
+    with pytest.raises(DataError, match="unknown corruption 'nois'") as caught:
+        corrupt(images, "nois", 1, np.arange(32))
+    assert "noise" in caught.value.hint
+    with pytest.raises(DataError, match="severity 6"):
+        corrupt(images, "noise", 6, np.arange(32))
+    with pytest.raises(DataError, match="3 seeds for 32"):
+        corrupt(images, "noise", 1, np.arange(3))
+    with pytest.raises(DataError, match="float"):
+        corrupt(images.astype(float), "noise", 1, np.arange(32))
+
+
+shares = st.lists(st.floats(0, 1), min_size=15, max_size=15).filter(lambda values: sum(values) > 0.1)
+
+
+@given(shares, st.floats(0, 1))
+def test_a_mixture_survives_json(values: list[float], clean: float) -> None:
+    scaled = np.array(values) / sum(values) * (1 - clean)
+    names = ("noise", "jpeg", "bubbles")
+    mixture = Mixture(clean, tuple((n, tuple(map(float, s))) for n, s in zip(names, scaled.reshape(3, 5), strict=True)))
+    assert from_json(json.loads(json.dumps(mixture.to_json()))) == mixture
+
+
+def test_a_mixture_that_cannot_be_is_refused() -> None:
+    with pytest.raises(DataError, match="sum to"):
+        Mixture(0.5, (("noise", (0.2,) * 5),))
+    with pytest.raises(DataError, match="negative"):
+        Mixture(1.5, (("noise", (-0.1,) * 5),))
+    with pytest.raises(DataError, match="unknown"):
+        Mixture(0.5, (("rain", (0.1,) * 5),))
+    with pytest.raises(DataError, match="twice"):
+        Mixture(0.0, (("noise", (0.1,) * 5), ("noise", (0.1,) * 5)))
+    with pytest.raises(DataError, match="keys"):
+        from_json({"clean": 1.0})
+
+
+def test_the_shares_come_out() -> None:
+    mixture = even(("noise", "jpeg"), clean=0.3, weights=(3, 2, 1, 1, 0))
+    fate = assign(mixture, [str(i) for i in range(20_000)], 7)
+    seen = [int(((fate.family == f) & (fate.severity == s)).sum()) for f, s in mixture.cells]
+    positive = mixture.shares > 0
+    assert np.all(np.array(seen)[~positive] == 0)
+    assert chisquare(np.array(seen)[positive], mixture.shares[positive] * 20_000).pvalue > 0.001
+
+
+def test_a_picture_keeps_its_fate_whatever_its_row_and_company(images: np.ndarray, tmp_path) -> None:
+    ids = np.array([f"cell-{i}" for i in range(32)])
+    mixture = even()
+    whole = apply(mixture, images, ids, 1)
+    order = np.random.default_rng(0).permutation(32)[:11]
+    assert np.array_equal(apply(mixture, images[order], ids[order], 1), whole[order])
+    assert not np.array_equal(apply(mixture, images, ids, 2), whole)
+    target = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.uint8, images.shape)
+    assert np.array_equal(apply(mixture, images, ids, 1, target), whole)
+    untouched = assign(mixture, ids, 1).family == "clean"
+    assert untouched.any()
+    assert np.array_equal(whole[untouched], images[untouched])
+
+
+def test_blocks_do_not_show() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (600, 8, 8, 3), np.uint8)
+    ids = [str(i) for i in range(600)]
+    tail = apply(even(), images[300:], ids[300:], 3)
+    assert np.array_equal(apply(even(), images, ids, 3)[300:], tail)
+
+
+def test_the_sheet_has_a_row_for_every_family(images: np.ndarray) -> None:
+    sheet = contact_sheet(images, tile=24)
+    assert sheet.size == (120 + 28 * 6, 20 + 28 * len(FAMILIES))
