@@ -112,6 +112,10 @@ class Layout:
         return self.data / ".submit.lock"
 
     @property
+    def ledger_cache(self) -> Path:
+        return self.data / ".ledger-cache.json"
+
+    @property
     def pictures(self) -> Path:
         return self.data / "leaderboard"
 

@@ -12,7 +12,7 @@ from kit.layout import Layout
 from kit.lb.pictures import draw
 from kit.lb.report import build
 from kit.lb.show import show
-from kit.ledger import Attempt, Target, attempts, history, load_submissions, target_of
+from kit.ledger import Attempt, Target, attempts, history, load_for_tables, target_of
 from kit.platforms import Platform, Remaining, Waits, open_platform
 from kit.platforms.track import refresh, resolve, take_snapshot
 from kit.records import Emit
@@ -67,7 +67,7 @@ def leaderboard(
 
 
 def _mine(layout: Layout, target: Target) -> list[Attempt]:
-    return [attempt for attempt in attempts(load_submissions(layout)) if attempt.target == target]
+    return [attempt for attempt in attempts(load_for_tables(layout)) if attempt.target == target]
 
 
 def _update(layout: Layout, platform: Platform, mine: Sequence[Attempt], waits: Waits) -> bool:

@@ -15,6 +15,7 @@ from kit.platforms import Remaining
 
 TOP, AROUND = 5, 2
 FINALS = 2
+COMPARED = 50
 
 
 def build(
@@ -128,8 +129,8 @@ def _noise(lines: Sequence[Line], test_size: int) -> dict[str, Any] | None:
 
 
 def _agreement(lines: Sequence[Line]) -> dict[str, int] | None:
-    """Pairs of scored submissions, and those that CV puts in the same order as the score."""
-    scored = [(line.cv, line.attempt.score) for line in lines if line.attempt.score is not None]
+    """Pairs of the newest scored submissions, and those that CV puts in the same order as the score."""
+    scored = [(line.cv, line.attempt.score) for line in lines if line.attempt.score is not None][-COMPARED:]
     pairs = [(a, b) for a, b in combinations(scored, 2) if a[0] != b[0] and a[1] != b[1]]
     if not pairs:
         return None

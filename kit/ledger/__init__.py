@@ -1,6 +1,7 @@
 """What was submitted and what came of it: one small immutable file per fact, so that clones merge without conflict."""
 
 from kit.ledger.attempts import Attempt, Target, attempts, target_of
+from kit.ledger.cache import load_for_tables
 from kit.ledger.events import Submission, add_event, latest, load_submission, load_submissions, ready
 from kit.ledger.snapshots import Snapshot, add_snapshot, history, latest_snapshot
 
@@ -15,6 +16,7 @@ __all__ = [
     "history",
     "latest",
     "latest_snapshot",
+    "load_for_tables",
     "load_submission",
     "load_submissions",
     "ready",

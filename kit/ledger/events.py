@@ -53,7 +53,7 @@ def _user() -> str:
 
 def load_submissions(layout: Layout) -> list[Submission]:
     """Every candidate of the project, oldest first."""
-    return [load_submission(layout.submission(name)) for name in _candidates(layout)]
+    return [load_submission(layout.submission(name)) for name in candidates(layout)]
 
 
 def load_submission(paths: SubmissionPaths) -> Submission:
@@ -69,17 +69,18 @@ def load_submission(paths: SubmissionPaths) -> Submission:
 
 def latest(layout: Layout) -> SubmissionPaths | None:
     """The newest candidate, if there is one."""
-    names = _candidates(layout)
+    names = candidates(layout)
     return layout.submission(names[-1]) if names else None
 
 
 def ready(layout: Layout) -> SubmissionPaths | None:
     """The newest candidate that is proven and may go out, if there is one."""
-    found = [layout.submission(name) for name in _candidates(layout)]
+    found = [layout.submission(name) for name in candidates(layout)]
     return next((paths for paths in reversed(found) if paths.proof.exists()), None)
 
 
-def _candidates(layout: Layout) -> list[str]:
+def candidates(layout: Layout) -> list[str]:
+    """Names of the folders that hold a candidate, oldest first."""
     if not layout.submissions.is_dir():
         return []
     with os.scandir(layout.submissions) as entries:

@@ -11,6 +11,8 @@ from kit.ledger.attempts import Attempt
 from kit.ledger.forecast import Estimate, combined, error_on_test, forecast, standard_error
 from kit.ledger.snapshots import Snapshot
 
+RECENT = 50
+
 
 @dataclass(frozen=True)
 class Line:
@@ -40,19 +42,21 @@ class Line:
 
 
 def standing(attempts: Sequence[Attempt], snapshots: Sequence[Snapshot], test_size: int) -> list[Line]:
-    """The attempts that reached the platform, oldest first; each forecast rests on scores that came before it."""
+    """The attempts that reached the platform, oldest first; each forecast rests on the ``RECENT`` scores before it."""
     lines: list[Line] = []
+    gaps: list[float] = []
     for attempt in attempts:
         if attempt.state in ("answered", "failed", "scored", "requested"):
-            lines.append(_line(attempt, lines, snapshots, test_size))
+            line = _line(attempt, gaps[-RECENT:], snapshots, test_size)
+            lines.append(line)
+            gaps += [line.gap] if line.gap is not None else []
     return lines
 
 
-def _line(attempt: Attempt, before: Sequence[Line], snapshots: Sequence[Snapshot], test_size: int) -> Line:
+def _line(attempt: Attempt, gaps: Sequence[float], snapshots: Sequence[Snapshot], test_size: int) -> Line:
     record = attempt.submission.record
     cv, rows = record["cv"], int(record.get("rows", 0))
     error = standard_error(cv["low"], cv["high"])
-    gaps = [line.gap for line in before if line.gap is not None]
     expected = forecast(cv["score"], error, error_on_test(error, rows, test_size), gaps)
     now = _rank(attempt, snapshots[-1]) if snapshots else None
     then = next((rank for snapshot in reversed(snapshots[:-1]) if (rank := _rank(attempt, snapshot))), None)

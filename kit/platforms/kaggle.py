@@ -6,6 +6,7 @@ The tag is the submission's message. Its times are UTC without saying so, its sc
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import zipfile
 from datetime import UTC, datetime, timedelta
@@ -118,9 +119,7 @@ class Kaggle:
 
     def leaderboard(self) -> list[BoardRow]:
         """The whole public board; ours by the team's name, or by the rank that Kaggle tells us."""
-        from kagglesdk.competitions.types import competition_api_service as types
-
-        request = types.ApiDownloadLeaderboardRequest()
+        request = self._request("ApiDownloadLeaderboardRequest")
         request.competition_name = self._competition.id
         answer = self._site.call("competition_api_client", "download_leaderboard", request)
         content = self._site.ask(lambda: answer.content)
@@ -154,17 +153,18 @@ class Kaggle:
             "submission.csv", tag, self._competition.id, kernel, version, quiet=True
         )
 
-    def _about(self) -> Any:
-        from kagglesdk.competitions.types import competition_api_service as types
+    def _request(self, name: str) -> Any:
+        """An empty request; only once there are credentials, for the types take a while to load."""
+        assert self._site
+        return getattr(importlib.import_module("kagglesdk.competitions.types.competition_api_service"), name)()
 
-        request = types.ApiGetCompetitionRequest()
+    def _about(self) -> Any:
+        request = self._request("ApiGetCompetitionRequest")
         request.competition_name = self._competition.id
         return self._site.call("competition_api_client", "get_competition", request)
 
     def _submission(self, remote: str) -> Any:
-        from kagglesdk.competitions.types import competition_api_service as types
-
-        request = types.ApiGetSubmissionRequest()
+        request = self._request("ApiGetSubmissionRequest")
         request.ref = int(remote)
         return self._site.call("competition_api_client", "get_submission", request)
 

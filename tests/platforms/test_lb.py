@@ -27,7 +27,7 @@ from kit.lb import leaderboard
 from kit.lb.manual import add_score
 from kit.lb.pictures import cv_against_score, rank_over_time
 from kit.lb.show import csv_lines, pack
-from kit.ledger import add_event, add_snapshot, attempts, history, load_submissions, target_of
+from kit.ledger import add_event, add_snapshot, attempts, history, load_for_tables, load_submissions, target_of
 from kit.ledger.forecast import combined, error_on_test, forecast, medal, medal_zones, noise_of_difference
 from kit.platforms import BoardRow, Waits
 from kit.records import Event, silent
@@ -281,6 +281,23 @@ def test_states_do_not_depend_on_the_order_of_the_clocks(tmp_path: Path) -> None
     add_event(paths, "intent", **facts, tag="t", sha256="s", target=vars(target_of(config)))
     (attempt,) = attempts(load_submissions(layout))
     assert (attempt.state, attempt.remote, attempt.score) == ("scored", "1", 0.5)
+
+
+def test_the_cache_of_the_ledger_never_says_anything_else_than_the_ledger(tmp_path: Path) -> None:
+    layout, _ = make_project(tmp_path / "cache")
+    for number in range(12):
+        paths = make_candidate(layout, f"202611{number + 10}T000000Z-{number:08x}")
+        for place in range(20):
+            add_event(paths, "score", intent=str(place), score=number / 100)
+    for paths in (layout.submission(name.name) for name in layout.submissions.iterdir()):
+        os.utime(paths.events, (1e9, 1e9))
+    assert load_for_tables(layout) == load_submissions(layout)
+    assert layout.ledger_cache.is_file()
+    assert load_for_tables(layout) == load_submissions(layout)
+    add_event(paths, "score", intent="new", score=0.5)
+    assert load_for_tables(layout) == load_submissions(layout)
+    layout.ledger_cache.write_text("{")
+    assert load_for_tables(layout) == load_submissions(layout)
 
 
 def test_pictures_are_the_same_bytes_for_the_same_numbers() -> None:
