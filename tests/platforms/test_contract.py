@@ -1,0 +1,159 @@
+"""What every platform of the table does, whatever is behind it: check, remaining, submit, find, status, logs, board."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from servers.codabench import Codabench
+from servers.kaggle import Kaggle
+from servers.project import MODEL, make_candidate, make_project
+
+from kit.config import Config, load
+from kit.errors import KitError, PlatformError
+from kit.files import write_zip
+from kit.layout import Layout
+from kit.platforms import PLATFORMS, Platform, Waits, open_platform
+
+TAG = "kit-20261121T054000Z-3f9c2ab1"
+SITES: dict[str, tuple[type[Any] | None, dict[str, Any], dict[str, Any]]] = {
+    "local": (None, {}, {}),
+    "codabench-march": (Codabench, {"later": False}, {"platform": "codabench", "id": "7"}),
+    "codabench-later": (Codabench, {"later": True}, {"platform": "codabench", "id": "7"}),
+    "kaggle": (Kaggle, {}, {"platform": "kaggle", "id": "cells"}),
+}
+
+
+class Notes:
+    """A journal in memory."""
+
+    def __init__(self) -> None:
+        self.facts: dict[str, dict[str, Any]] = {}
+
+    def note(self, step: str, **facts: Any) -> None:
+        self.facts[step] = facts
+
+    def recall(self, step: str) -> dict[str, Any] | None:
+        return self.facts.get(step)
+
+
+@pytest.fixture(params=SITES)
+def opened(
+    request: pytest.FixtureRequest, tmp_path: Path, waits: Waits, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Platform, Path]]:
+    make, options, keys = SITES[request.param]
+    if make is None:
+        layout, config = _local(tmp_path / "project")
+        yield _open(layout, config, waits)
+        return
+    with make(**options) as site:
+        monkeypatch.setenv("CODABENCH_TOKEN", site.token)
+        monkeypatch.setenv("KAGGLE_API_TOKEN", site.token)
+        layout, config = make_project(tmp_path / "project", url=site.url, **keys)
+        yield _open(layout, config, waits)
+
+
+def _local(root: Path) -> tuple[Layout, Config]:
+    """Sixteen hidden images that the bundle, which looks at the brightness, gets right but for one."""
+    root.mkdir()
+    labels = np.arange(16) % 2
+    images = np.where(labels[:, None, None, None] == 1, 200, 50).astype(np.uint8) * np.ones((1, 8, 8, 3), np.uint8)
+    np.savez(root / "hidden.npz", images=images, labels=np.where(np.arange(16) == 3, 0, labels))
+    (root / "kit.toml").write_text('[data]\ntrain = "hidden.npz"\ntruth = "hidden.npz"\n')
+    layout = Layout(root)
+    return layout, load(layout.config)
+
+
+def _open(layout: Layout, config: Config, waits: Waits) -> tuple[Platform, Path]:
+    paths = make_candidate(layout)
+    paths.table.write_text("id,label\na,0\nb,1\n")
+    platform = open_platform(layout, config, waits)
+    return platform, platform.file(paths)
+
+
+def settle(platform: Platform, remote: str) -> Any:
+    for _ in range(30):
+        status = platform.status(remote)
+        if status.state != "waiting":
+            return status
+    raise AssertionError("it never ends")
+
+
+def test_every_platform_of_the_table_is_in_the_contract() -> None:
+    assert {keys.get("platform", "local") for _, _, keys in SITES.values()} == set(PLATFORMS)
+
+
+def test_a_good_file_is_accepted_and_checking_it_spends_nothing(opened: tuple[Platform, Path]) -> None:
+    platform, file = opened
+    before = platform.remaining()
+    assert all(isinstance(note, str) for note in platform.check(file))
+    assert platform.remaining() == before
+
+
+def test_a_missing_file_is_refused_without_being_sent(opened: tuple[Platform, Path]) -> None:
+    platform, file = opened
+    with pytest.raises(KitError):
+        platform.check(file.with_name("nothing"))
+    assert platform.find("3f9c2ab1") == []
+
+
+def test_a_submission_is_found_by_the_end_of_its_tag_and_by_nothing_else(opened: tuple[Platform, Path]) -> None:
+    platform, file = opened
+    remote = platform.submit(file, TAG, Notes())
+    assert platform.find("3f9c2ab1") == [(remote, TAG)]
+    assert platform.find("00000000") == []
+
+
+def test_a_submission_costs_one_of_the_day(opened: tuple[Platform, Path]) -> None:
+    platform, file = opened
+    before = platform.remaining().now
+    platform.submit(file, TAG, Notes())
+    after = platform.remaining().now
+    assert (before is None and after is None) or before == after + 1
+
+
+def test_a_submission_ends_scored_and_stands_on_the_board_as_ours(opened: tuple[Platform, Path]) -> None:
+    platform, file = opened
+    remote = platform.submit(file, TAG, Notes())
+    status = settle(platform, remote)
+    assert status.state == "scored"
+    if isinstance(status.score, float) and platform.manual() is False:
+        settle(platform, remote)
+    rows = platform.leaderboard()
+    mine = [row for row in rows if row.mine]
+    assert [row.rank for row in rows] == list(range(1, len(rows) + 1))
+    if rows:
+        assert len(mine) == 1
+        assert mine[0].score == pytest.approx(status.score, abs=1e-4)
+        assert [row.score for row in rows] == sorted((row.score for row in rows), reverse=True)
+
+
+def test_an_unknown_submission_is_an_error_that_a_user_can_read(opened: tuple[Platform, Path]) -> None:
+    platform, _ = opened
+    with pytest.raises(PlatformError):
+        settle(platform, "424242")
+
+
+def test_logs_are_text(opened: tuple[Platform, Path]) -> None:
+    platform, file = opened
+    remote = platform.submit(file, TAG, Notes())
+    settle(platform, remote)
+    assert isinstance(platform.logs(remote), str)
+
+
+def test_the_local_platform_tells_why_a_bundle_failed(tmp_path: Path, waits: Waits) -> None:
+    platform, file = _open(*_local(tmp_path / "project"), waits)
+    write_zip(file, {"model.py": MODEL.replace(b"np.asarray(X)", b"np.asarray(Y)")})
+    remote = platform.submit(file, TAG, Notes())
+    status = platform.status(remote)
+    assert status.state == "failed"
+    assert "NameError" in platform.logs(remote)
+
+
+def test_the_local_platform_scores_a_tag_once(tmp_path: Path, waits: Waits) -> None:
+    platform, file = _open(*_local(tmp_path / "project"), waits)
+    assert platform.submit(file, TAG, Notes()) == platform.submit(file, TAG, Notes())
+    assert platform.status(TAG).score == 15 / 16
