@@ -17,6 +17,7 @@ from kit.files import sha256_file, sha256_json
 from kit.layout import FoldPaths, Layout, RunPaths
 from kit.partition import load_folds
 from kit.runtime.backbones import BACKBONES, Backbone, resolve
+from kit.runtime.preprocess import PREPROCESSORS, side_after
 from kit.runtime.views import VIEWS
 
 # Raised whenever the same configuration would train to other weights: older runs keep their folders.
@@ -83,7 +84,9 @@ class FoldSpec:
             "classes": len(self.classes),
             "head": settings.head.model_dump(mode="json"),
         }
-        return {**described, "options": settings.options} if settings.options else described
+        steps = [step.model_dump(mode="json") for step in settings.preprocess]
+        wanted = {"options": settings.options, "preprocess": steps}
+        return described | {key: value for key, value in wanted.items() if value}
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "classes": list(self.classes)}
@@ -169,9 +172,11 @@ def check_run(name: str, settings: RunConfig, index: Index) -> None:
         raise ConfigError(f"runs.{name}: unknown backbone {settings.backbone!r}", f"known: {', '.join(BACKBONES)}")
     if index.shape[0] != index.shape[1]:
         raise ConfigError(f"images are {index.shape[0]} x {index.shape[1]}", "[data] image_size = 96")
-    if index.shape[0] < entry.smallest:
+    _check_preprocess(name, settings)
+    side = side_after([step.model_dump() for step in settings.preprocess], index.shape[0])
+    if side < entry.smallest:
         raise ConfigError(
-            f"runs.{name}: {settings.backbone} needs images of {entry.smallest} px, these have {index.shape[0]}",
+            f"runs.{name}: {settings.backbone} needs images of {entry.smallest} px, these have {side}",
             f"[data] image_size = {entry.smallest}",
         )
     if settings.weights == "imagenet" and not entry.pretrained:
@@ -197,3 +202,18 @@ def _check_options(name: str, settings: RunConfig, entry: Backbone) -> None:
         if key not in known:
             hint = f"known: {', '.join(known)}" if known else f"remove `options` from runs.{name}"
             raise ConfigError(f"runs.{name}: {settings.backbone} has no option `{key}`", hint)
+
+
+def _check_preprocess(name: str, settings: RunConfig) -> None:
+    """Raise `ConfigError` where ``preprocess`` names a step or a key that there is not."""
+    for step in settings.preprocess:
+        if step.op not in PREPROCESSORS:
+            raise ConfigError(f"runs.{name}: unknown preprocessor {step.op!r}", f"known: {', '.join(PREPROCESSORS)}")
+        known = inspect.signature(PREPROCESSORS[step.op]).parameters
+        for key, value in step.options.items():
+            if key not in known:
+                raise ConfigError(
+                    f"runs.{name}: preprocessor {step.op!r} has no key `{key}`", f"known: {', '.join(known)}"
+                )
+            if not isinstance(value, int | float) or value <= 0:
+                raise ConfigError(f"runs.{name}: preprocessor {step.op!r}: `{key}` = {value!r} is no positive number")

@@ -171,6 +171,55 @@ def test_a_head_on_cached_features_then_the_last_block(tmp_path: Path) -> None:
     assert load_predictions(valid).logits.shape[2] == 10
 
 
+def test_every_ingredient_of_a_stage_goes_through_a_kill_and_into_the_bundles_weights(tmp_path: Path) -> None:
+    text = """
+[data]
+train = "small.npz"
+[folds]
+n = 2
+[runs.a]
+backbone = "plain-cnn"
+options = { dropout = 0.1, l2 = 1e-4 }
+preprocess = [{ op = "clahe", tiles = 2 }, { op = "resize", size = 20 }]
+head = { batch_norm = ["features"], units = [8], dropout = [0.0, 0.1] }
+augment = [{ op = "dihedral" }, { op = "noise" }]
+validate_augment = [{ op = "noise", deviation = 40 }]
+loss = "focal"
+sampling = "over"
+views = ["identity"]
+batch_size = 16
+stages = [
+  { train = "all", epochs = 2, ema = 0.8, clip_norm = 1.0, early_stopping = { metric = "calibrated_nll" } },
+  { train = "last-block", epochs = 2, lr = 1e-3, optimizer = "lion", schedule = { kind = "plateau", patience = 1 } },
+]
+"""
+    folders = [tmp_path / name for name in ("whole", "stopped")]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "kit.toml").write_text(text)
+        write_data(folder)
+    whole, stopped = folders
+    heard: list[Event] = []
+    Project(whole, emit=heard.append).train(fold=0)
+    Project(whole, emit=heard.append).train(fold=1)
+    numbers = {event.text: event.data["value"] for event in heard if event.kind == "number"}
+    assert set(numbers) == {"a: accuracy out of fold", "a: accuracy out of fold, augmented rows"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kit", "train", "--fold", "0"], cwd=stopped, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 300
+    while not list(stopped.glob("runs/*/fold-0/checkpoint-*.npz")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 143
+    assert list(stopped.glob("runs/*/fold-0/checkpoint-*.npz"))
+    heard.clear()
+    Project(stopped, emit=heard.append).train()
+    assert "resumed" in [event.data["event"] for event in heard if event.kind == "unit"]
+    for name in ("oof.npz", "fold-0/weights.npz", "fold-0/history.csv", "fold-0/valid-augmented.npz"):
+        assert (run_folder(stopped) / name).read_bytes() == (run_folder(whole) / name).read_bytes()
+
+
 def test_a_failing_unit_is_named_and_the_others_finish(make_project: Callable[..., Path]) -> None:
     folder = make_project(CONFIG + '[runs.b]\nextends = "a"\nstages = [{ train = "all", epochs = 1, lr = 1e18 }]\n')
     write_data(folder)

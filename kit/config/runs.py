@@ -11,7 +11,7 @@ from kit.config.stages import StageConfig
 
 
 class AugmentConfig(BaseModel):
-    """One augmentation: `op` names it, the other keys are its own and are checked against its table entry."""
+    """An augmentation or a preprocessor: `op` names it, the other keys are its own and checked against its table."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -62,6 +62,8 @@ class RunConfig(Section):
     """Layers between features and logits."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Keys of the network itself, where it is one of the kit's own: `l2 = 1e-4`."""
+    preprocess: tuple[AugmentConfig, ...] = ()
+    """Steps before the network, in training and at test alike; part of the bundle."""
     augment: tuple[AugmentConfig, ...] = ()
     """Applied in order to training images only, after the split."""
     validate_augment: tuple[AugmentConfig, ...] = ()

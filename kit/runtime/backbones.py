@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import heads
+from . import heads, preprocess
 
 
 @dataclass(frozen=True)
@@ -167,17 +167,20 @@ def build(description: dict[str, Any]) -> Network:
     ----------
     description : dict
         ``backbone`` (key of `BACKBONES`), ``size`` (pixels), ``classes`` (number), ``head`` (see `heads.head`) and,
-        where they are set, ``options`` of the builder. JSON; it travels in the bundle.
+        where they are set, ``options`` of the builder and ``preprocess`` (see `preprocess.apply`). JSON; it travels
+        in the bundle.
     """
     import keras
 
     entry = BACKBONES[description["backbone"]]
     options = {**entry.options, **description.get("options", {})}
-    shape = (int(description["size"]), int(description["size"]), 3)
-    backbone = resolve(entry.builder)(input_shape=shape, include_top=False, weights=None, **options)
+    steps, size = description.get("preprocess", []), int(description["size"])
+    side = preprocess.side_after(steps, size)
+    backbone = resolve(entry.builder)(input_shape=(side, side, 3), include_top=False, weights=None, **options)
     head_options = {**heads.DEFAULTS, **description["head"]}
-    images = keras.Input(shape, name="images")
-    pooled = heads.pool(backbone(CONTRACTS[entry.contract](images)), head_options["pooling"])
+    images = keras.Input((size, size, 3), name="images")
+    wanted = CONTRACTS[entry.contract](preprocess.apply(steps, images))
+    pooled = heads.pool(backbone(wanted), head_options["pooling"])
     features = keras.Model(images, pooled, name="features")
     head = heads.head(int(pooled.shape[-1]), int(description["classes"]), head_options)
     return Network(keras.Model(images, head(pooled), name="network"), features, head, backbone)

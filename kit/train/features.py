@@ -41,6 +41,9 @@ def feature_key(spec: FoldSpec) -> str:
             "weights": spec.weights,
             "images": spec.data,
             "size": spec.size,
+            "options": settings.options,
+            "preprocess": [step.model_dump(mode="json") for step in settings.preprocess],
+            "pooling": settings.head.pooling,
             "augment": [entry.model_dump(mode="json") for entry in settings.augment],
             "seed": settings.seed,
         }

@@ -30,6 +30,8 @@ from kit.records import Emit, Event, Predictions, concatenate, load_predictions
 from kit.runs import FoldSpec, plan_runs
 from kit.runtime.forward import mean_of_folds
 from kit.train.checkpoint import delete
+from kit.train.devices import Cards, visible_gpus
+from kit.train.features import feature_key
 from kit.train.watch import watched_metrics
 
 PACKAGES = ("tensorflow", "keras", "keras-cv", "numpy", "scikit-learn")
@@ -147,16 +149,16 @@ def _prepare(layout: Layout, config: Config, specs: Sequence[FoldSpec], force: b
 
 def _units(specs: Sequence[FoldSpec]) -> list[list[Unit]]:
     """Units in two waves: features, each set once, then the folds that read them."""
-    cached = {
-        (spec.settings.backbone, spec.settings.weights, json.dumps(spec.config["augment"]), spec.settings.seed): spec
-        for spec in specs
+    cached = {  # of runs that share features the one with the most views, which comes last
+        feature_key(spec): spec
+        for spec in sorted(specs, key=lambda spec: spec.settings.stages[0].cached_views)
         if spec.settings.stages[0].train == "head" and spec.settings.stages[0].cached_views > 0
     }
     return [[Unit("features", spec) for spec in cached.values()], [Unit("fold", spec) for spec in specs]]
 
 
 def _run_units(waves: list[list[Unit]], config: Config, emit: Emit, launch: Launch) -> None:
-    workers = config.train.workers or max(1, (os.cpu_count() or 1) // 2)
+    workers = config.train.workers or len(visible_gpus()) or max(1, (os.cpu_count() or 1) // 2)
     failures: list[TrainingError] = []
     for wave in waves:
         with ThreadPoolExecutor(max_workers=workers) as pool:
@@ -191,17 +193,19 @@ class Processes:
 
     def __init__(self) -> None:
         self._started: list[subprocess.Popen[str]] = []
+        self._cards = Cards(visible_gpus())
 
     def __call__(self, unit: Unit, emit: Emit) -> None:
         paths = unit.spec.paths
         paths.root.mkdir(parents=True, exist_ok=True)
         about = {"kind": unit.kind, "run": unit.spec.run, "fold": unit.spec.fold}
-        with paths.errors.open("w") as errors:
+        with paths.errors.open("w") as errors, self._cards.environment() as environment:
             process = subprocess.Popen(
                 [sys.executable, "-m", "kit.train.worker", unit.kind, str(paths.spec)],
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
+                env=environment,
             )
             self._started.append(process)
             said: dict[str, Any] = {}
@@ -258,16 +262,14 @@ def _out_of_fold(parts: Sequence[Predictions], n: int, layout: Layout) -> Predic
 
 
 def _tell(layout: Layout, name: str, folds: Sequence[FoldSpec], emit: Emit) -> None:
-    index = load_index(layout)
-    oof = load_predictions(folds[0].run_paths.oof)
-    _tell_accuracy(f"{name}: accuracy out of fold", name, oof, index, emit)
-    if all(spec.paths.valid_augmented.exists() for spec in folds):
+    paths, index = folds[0].run_paths, load_index(layout)
+    labels = dict(zip(index.ids, index.labels.tolist(), strict=True))
+    found = {"": load_predictions(paths.oof)}
+    if folds[0].settings.validate_augment:
         parts = [load_predictions(spec.paths.valid_augmented) for spec in folds]
-        harder = concatenate(parts, np.array(index.ids))
-        _tell_accuracy(f"{name}: accuracy out of fold, augmented rows", name, harder, index, emit)
-
-
-def _tell_accuracy(text: str, name: str, oof: Predictions, index: Index, emit: Emit) -> None:
-    accuracy = float((oof.logits[0].argmax(axis=1) == index.labels).mean())
-    error = float(np.sqrt(accuracy * (1 - accuracy) / len(index.labels)))
-    emit(Event("number", text, {"value": accuracy, "error": error, "run": name}))
+        found[", augmented rows"] = _out_of_fold(parts, int(read_json(paths.manifest)["n_folds"]), layout)
+    for what, oof in found.items():
+        right = oof.logits[0].argmax(axis=1) == np.array([labels[name] for name in oof.ids.tolist()])
+        accuracy = float(right.mean())
+        error = float(np.sqrt(accuracy * (1 - accuracy) / len(right)))
+        emit(Event("number", f"{name}: accuracy out of fold{what}", {"value": accuracy, "error": error, "run": name}))

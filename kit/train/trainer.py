@@ -13,6 +13,7 @@ from kit.records import IntArray
 from kit.runs import FoldSpec, seed_of
 from kit.runtime import arrays
 from kit.runtime.forward import compile_forward, logits
+from kit.train.batches import row_seeds
 from kit.train.features import feature_files, open_features
 from kit.train.learner import NetworkLearner
 from kit.train.loop import FoldData, Stage
@@ -60,6 +61,20 @@ class NetworkTrainer:
     def predict(self, images: Any, rows: IntArray, views: tuple[str, ...]) -> npt.NDArray[np.float32]:
         """Logits (V, N, C) of ``images[rows]``."""
         found: npt.NDArray[np.float32] = logits(self._forward, images, rows, views, PREDICT_BATCH)
+        return found
+
+    def predict_augmented(self, rows: IntArray) -> npt.NDArray[np.float32]:
+        """Logits (1, N, C) of rows of the data after the run's ``validate_augment``, mixes of labels left out."""
+        settings = self._spec.settings
+        pipeline = Pipeline(settings.validate_augment, self._spec.size, self._data.classes, mixing=False)
+        seeds = row_seeds(seed_of("validate", settings.seed), rows)
+        labels = np.zeros((len(rows), self._data.classes), np.float32)
+        blocks = []
+        for start in range(0, len(rows), PREDICT_BATCH):
+            part = slice(start, start + PREDICT_BATCH)
+            images = np.asarray(self._images[rows[part]], np.float32)
+            blocks.append(self._forward(pipeline(images, labels[part], seeds[part])[0]))
+        found: npt.NDArray[np.float32] = np.concatenate(blocks)[None]
         return found
 
     def weights(self) -> dict[str, Any]:

@@ -67,6 +67,9 @@ class StubTrainer:
         logits = mean_colours(np.asarray(images[rows], np.float32)) @ self.kernel
         return np.stack([logits] * len(views)).astype(np.float32)
 
+    def predict_augmented(self, rows: Any) -> Any:
+        return self.predict(self.images, rows, ("augmented",))
+
     def weights(self) -> dict[str, Any]:
         return {"kernel": self.kernel}
 

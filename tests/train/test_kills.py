@@ -1,0 +1,100 @@
+"""SIGKILL from outside, to the whole process group, at instants drawn at random."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from crashes import fingerprint
+
+from kit.project import Project
+from kit.records import Event
+
+pytestmark = pytest.mark.tf
+
+CONFIG = """
+[data]
+train = "small.npz"
+[folds]
+n = 3
+[runs.a]
+backbone = "two-conv-cnn"
+augment = [{ op = "dihedral" }]
+stages = [{ train = "all", epochs = 3, lr = 2e-3, early_stopping = 2 }]
+views = ["identity"]
+batch_size = 16
+[runs.b]
+extends = "a"
+backbone = "residual-cnn"
+"""
+EPOCHS = 2 * 3 * 3
+
+
+def write_project(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / "kit.toml").write_text(CONFIG)
+    rng = np.random.default_rng(0)
+    labels = (np.arange(90) % 3 == 0).astype(np.int64)
+    images = rng.integers(0, 120, (90, 16, 16, 3), dtype=np.uint8)
+    images[labels == 1, 4:12, 4:12] += 100
+    np.savez(folder / "small.npz", images=images, labels=labels)
+    Project(folder).folds()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """A training that nobody interrupts, and its seconds."""
+    folder = tmp_path_factory.mktemp("whole") / "project"
+    write_project(folder)
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-m", "kit", "train"], cwd=folder, check=True, capture_output=True)
+    return folder, time.monotonic() - started
+
+
+DRIVER = """
+from kit.project import Project
+def hear(event):
+    if event.kind == "unit" and event.data["event"] == "epoch":
+        with open("epochs.txt", "a") as file:
+            file.write("x")
+Project(emit=hear).train()
+"""
+
+
+def kill_and_continue(whole: tuple[Path, float], folder: Path, seed: int) -> None:
+    expected, seconds = fingerprint(whole[0]), whole[1]
+    write_project(folder)
+    # A group of its own: the kill must not reach the test.
+    process = subprocess.Popen(
+        [sys.executable, "-c", DRIVER],
+        cwd=folder, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    time.sleep(float(np.random.default_rng(seed).uniform(0.02, 0.98)) * seconds)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    heard: list[Event] = []
+    Project(folder, emit=heard.append).train()
+    before = len((folder / "epochs.txt").read_text()) if (folder / "epochs.txt").exists() else 0
+    after = sum(event.kind == "unit" and event.data["event"] == "epoch" for event in heard)
+    # What was reported is in a checkpoint: of the epoch that ran, a part is done twice.
+    assert before + after <= EPOCHS
+    assert fingerprint(folder) == expected
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_training_killed_at_any_instant_ends_with_the_same_bytes(
+    whole: tuple[Path, float], tmp_path: Path, seed: int
+) -> None:
+    kill_and_continue(whole, tmp_path / "project", seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2, 30))
+def test_thirty_instants(whole: tuple[Path, float], tmp_path: Path, seed: int) -> None:
+    kill_and_continue(whole, tmp_path / "project", seed)
