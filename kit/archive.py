@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import IO, Annotated, Any
+from typing import IO, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -54,6 +54,7 @@ class BundleDescription(_Strict):
     members: list[MemberDescription] = Field(min_length=1, max_length=200)
     blend: dict[str, Any]
     batch_size: int = Field(ge=1, le=4096)
+    resize: Literal["fit", "crop", "stretch"] = "fit"
 
     @model_validator(mode="after")
     def _known(self) -> BundleDescription:

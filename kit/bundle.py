@@ -117,6 +117,7 @@ def _members(layout: Layout, config: Config, record: dict[str, Any]) -> dict[str
         "views": [record["views"][view] for view in views],
         "members": described,
         "blend": narrowed(record["blend"]["params"], members, views),
+        "resize": config.data.resize,
         "batch_size": config.bundle.batch_size,
     }
     files["bundle.json"] = (json.dumps(description, indent=1, sort_keys=True) + "\n").encode()

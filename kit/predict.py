@@ -38,7 +38,12 @@ def predict(bundle: Path, images: Path, out: Path, emit: Emit, *, image_size: in
 
         predictor = Predictor(str(folder))
         size = int(predictor.bundle["size"])
-        data = DataConfig(train="unused.npz", test=str(images.resolve()), image_size=image_size or size)
+        data = DataConfig(
+            train="unused.npz",
+            test=str(images.resolve()),
+            image_size=image_size or size,
+            resize=predictor.bundle.get("resize", "fit"),
+        )
         source = open_source(data, Path.cwd(), "test")
         if source.shape != (size, size):
             raise DataError(f"the images are {source.shape}, the bundle takes {size} x {size}", f"--image-size {size}")

@@ -6,12 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from competitions import folder_competition, kaggle_competition, names, picture
+from PIL import Image
 
 from kit.data import load_index
 from kit.files import read_csv
 from kit.ledger import load_submissions
+from kit.predict import predict
 from kit.project import Project
-from kit.records import load_predictions
+from kit.records import load_predictions, silent
+from kit.sandbox import run_bundle
+from kit.sources import open_source
 
 RUNS = """
 [folds]
@@ -55,13 +59,22 @@ def test_a_kaggle_competition_ends_in_a_table_that_the_host_takes(tmp_path):
 @pytest.mark.tf
 def test_a_folder_competition_ends_in_a_scored_submission(tmp_path):
     folder_competition(tmp_path)
-    (tmp_path / "kit.toml").write_text(f'[data]\ntrain = "raw"\ntruth = "hidden"\n{RUNS}')
+    for path in tmp_path.glob("*/*/0*.png"):
+        Image.open(path).crop((0, 0, 32, 24)).save(path)  # no square, so that the policies differ
+    data = 'train = "raw"\ntruth = "hidden"\nimage_size = 32\nresize = "crop"'
+    (tmp_path / "kit.toml").write_text(f"[data]\n{data}\n{RUNS}")
     project = Project(tmp_path)
     project.train()
-    project.submit()
+    paths = project.submit()
     submission = load_submissions(project.layout)[0]
     score = submission.last("score")["score"]
     assert score * 12 == pytest.approx(round(score * 12))  # a share of the twelve hidden images
+    predict(paths.bundle, tmp_path / "hidden", tmp_path / "predicted.csv", silent)
+    predicted = pd.read_csv(tmp_path / "predicted.csv")
+    truth = open_source(project.config.data, tmp_path, "truth")
+    assert tuple(predicted.id) == truth.ids
+    expected = run_bundle(paths.bundle, truth.all_images()).proba
+    np.testing.assert_allclose(predicted[["cat", "dog", "hen"]], expected, atol=1e-5)
     dropped = read_csv(project.layout.dropped)
     assert sorted(line["id"] for line in dropped) == ["cat/empty.png", "cat/text.jpg", "dog/half.png"]
     assert np.unique(load_index(project.layout).labels, return_counts=True)[1].tolist() == [
