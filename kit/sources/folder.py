@@ -11,8 +11,8 @@ import numpy as np
 from kit.config import DataConfig
 from kit.errors import DataError
 from kit.records import IntArray
+from kit.runtime.decode import SUFFIXES
 from kit.sources.classes import check_no_columns, named_classes, sorted_names, to_labels
-from kit.sources.decode import SUFFIXES
 from kit.sources.images import ImageRows, open_images
 from kit.sources.raw import RawSet
 

@@ -17,7 +17,7 @@ from kit.config import DataConfig
 from kit.errors import DataError
 from kit.files import sha256_json
 from kit.records import FloatArray, ImageArray, IntArray
-from kit.sources import decode
+from kit.runtime import decode
 from kit.sources.raw import RawSet
 
 # Pillow, hashlib and reading release the interpreter lock; more threads than this wait for the disk alone.
@@ -105,7 +105,7 @@ def read_images(
     shape : (int, int)
         Height and width of the result.
     size, policy
-        As `kit.sources.decode.decode` takes them.
+        As `kit.runtime.decode.decode` takes them.
 
     Returns
     -------
@@ -119,8 +119,8 @@ def read_images(
     def fill(row: int) -> str:
         try:
             pixels = decode.decode(_bytes(paths[row]), size, policy)
-        except DataError as error:
-            return error.message
+        except decode.Unreadable as error:
+            return str(error)
         if pixels.shape[:2] != shape:
             return f"{pixels.shape[0]} x {pixels.shape[1]} pixels, the others have {shape[0]} x {shape[1]}"
         images[row] = pixels
@@ -136,14 +136,14 @@ def scan(paths: Sequence[Path | None], *, with_sizes: bool) -> list[tuple[str, t
     def one(path: Path | None) -> tuple[str, tuple[int, int] | None]:
         try:
             content = _bytes(path)
-        except DataError as error:
-            return error.message, None
+        except decode.Unreadable as error:
+            return str(error), None
         digest = hashlib.sha256(content).hexdigest()
         if not with_sizes:
             return digest, None
         try:
             return digest, decode.header_size(content)
-        except DataError:
+        except decode.Unreadable:
             return digest, None
 
     return _in_threads(one, paths)
@@ -161,11 +161,11 @@ def _in_threads(function: Callable[[T], R], values: Sequence[T]) -> list[R]:
 
 def _bytes(path: Path | None) -> bytes:
     if path is None:
-        raise DataError(MISSING)
+        raise decode.Unreadable(MISSING)
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}") from error
+        raise decode.Unreadable(f"cannot be read: {error.strerror}") from error
 
 
 def _common_shape(shapes: list[tuple[int, int] | None], what: str) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
 from kit.files import sha256_file, sha256_json
 from kit.records import FloatArray, ImageArray, IntArray
-from kit.sources import decode
+from kit.runtime import decode
 from kit.sources.classes import named_classes
 from kit.sources.raw import RawSet, check_weights, row_ids
 

@@ -1,5 +1,7 @@
 """The one decoder: the bytes of an image file to uint8 (H, W, 3), for training, test and prediction alike.
 
+It needs NumPy and Pillow, and travels in the bundle, where only those who hand it files need it.
+
 What is read and how: JPEG, PNG, GIF, BMP, TIFF, WebP, PPM and JPEG 2000; the first frame of an animation; turned
 upright by its EXIF orientation; 16-bit values scaled from 0..65535, not cut off; transparent pixels over white; grey,
 palette, CMYK and 1-bit images as Pillow converts them to RGB. Colour profiles and gamma are not applied.
@@ -18,13 +20,11 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image, ImageOps
 
-from kit.errors import DataError
-from kit.records import ImageArray
-
 # Raised whenever the same file would give other pixels: data decoded before are then stale.
 VERSION = 1
 
 Policy = Literal["fit", "crop", "stretch"]
+Array = Any  # (H, W, 3) uint8
 
 # Named, because Pillow would hand an EPS file to Ghostscript.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000")
@@ -52,6 +52,10 @@ _DAMAGE = (
 )  # fmt: skip
 
 
+class Unreadable(ValueError):
+    """There is no image in the bytes, or one that must not be decoded; the message is the reason, on one line."""
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence Pillow's warnings about odd files; entered once around a pool, because filters are per process."""
@@ -60,7 +64,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def decode(data: bytes, size: int = 0, policy: Policy = "fit") -> ImageArray:
+def decode(data: bytes, size: int = 0, policy: Policy = "fit") -> Array:
     """Pixels of an image file, uint8 (H, W, 3).
 
     Parameters
@@ -74,7 +78,7 @@ def decode(data: bytes, size: int = 0, policy: Policy = "fit") -> ImageArray:
 
     Raises
     ------
-    DataError
+    Unreadable
         Where there is no image in the bytes, it is damaged, or it is too large; the message is the reason.
 
     Notes
@@ -88,12 +92,12 @@ def decode(data: bytes, size: int = 0, policy: Policy = "fit") -> ImageArray:
         upright = ImageOps.exif_transpose(image)
         pixels = _to_rgb(upright)
     except _DAMAGE as error:
-        raise DataError(f"damaged {image.format}: {_first_line(error)}") from error
+        raise Unreadable(f"damaged {image.format}: {_first_line(error)}") from error
     return resize(pixels, size, policy)
 
 
 def header_size(data: bytes) -> tuple[int, int]:
-    """Height and width that `decode` would give, from the header alone; raises `DataError` as it does."""
+    """Height and width that `decode` would give, from the header alone; raises `Unreadable` as it does."""
     image = _open(data)
     width, height = image.size
     try:
@@ -106,22 +110,22 @@ def header_size(data: bytes) -> tuple[int, int]:
 def _open(data: bytes) -> Image.Image:
     """The image with only its header read; bombs are refused here, before any pixel is decoded."""
     if not data:
-        raise DataError("empty file")
+        raise Unreadable("empty file")
     Image.init()  # else a format of ours that has not been met yet is a KeyError
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
-        raise DataError(f"too large, perhaps a decompression bomb: {_first_line(error)}") from error
+        raise Unreadable(f"too large, perhaps a decompression bomb: {_first_line(error)}") from error
     except _DAMAGE as error:
-        raise DataError(_what_else(data)) from error
+        raise Unreadable(_what_else(data)) from error
     width, height = image.size
     if width * height > MAX_PIXELS:
-        raise DataError(
+        raise Unreadable(
             f"too large, perhaps a decompression bomb: {width} x {height} pixels in {len(data)} bytes, "
             f"at most {MAX_PIXELS} pixels are decoded"
         )
     if not width * height:
-        raise DataError(f"no pixels: {width} x {height}")
+        raise Unreadable(f"no pixels: {width} x {height}")
     return image
 
 
@@ -144,7 +148,7 @@ def _first_line(error: BaseException) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def _to_rgb(image: Image.Image) -> ImageArray:
+def _to_rgb(image: Image.Image) -> Array:
     convert = _CONVERTERS.get(image.mode)
     if convert is not None:
         return _grey(convert(np.asarray(image)))
@@ -159,31 +163,31 @@ def _plain_alpha(image: Image.Image) -> Image.Image:
     return image.convert("LA") if image.mode == "La" else image
 
 
-def _grey(values: ImageArray) -> ImageArray:
+def _grey(values: Array) -> Array:
     return np.repeat(values[..., None], 3, axis=-1)
 
 
-def _from_16_bit(values: Any) -> ImageArray:
+def _from_16_bit(values: Any) -> Array:
     """0..65535 to 0..255; 32-bit integers are taken where they stay in that range, as Pillow widens 16-bit greys."""
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 65535:
-        raise DataError(f"whole numbers from {low} to {high}: no known scale, expected 0 to 65535")
-    scaled: ImageArray = np.rint(values / 257.0).astype(np.uint8)
+        raise Unreadable(f"whole numbers from {low} to {high}: no known scale, expected 0 to 65535")
+    scaled: Array = np.rint(values / 257.0).astype(np.uint8)
     return scaled
 
 
-def _from_float(values: Any) -> ImageArray:
+def _from_float(values: Any) -> Array:
     """0..1 scaled to 0..255, 0..255 rounded; anything else has no scale that can be known."""
     if not np.isfinite(values).all():
-        raise DataError("floating-point pixels are NaN or infinite")
+        raise Unreadable("floating-point pixels are NaN or infinite")
     low, high = float(values.min()), float(values.max())
     if low < 0 or high > 255:
-        raise DataError(f"floating-point pixels from {low:g} to {high:g}: no known scale, expected 0 to 1 or 0 to 255")
-    scaled: ImageArray = np.rint(values * 255.0 if high <= 1 else values).astype(np.uint8)
+        raise Unreadable(f"floating-point pixels from {low:g} to {high:g}: no known scale, expected 0 to 1 or 0 to 255")
+    scaled: Array = np.rint(values * 255.0 if high <= 1 else values).astype(np.uint8)
     return scaled
 
 
-_CONVERTERS: dict[str, Callable[[Any], ImageArray]] = {
+_CONVERTERS: dict[str, Callable[[Any], Array]] = {
     "I;16": _from_16_bit,
     "I;16L": _from_16_bit,
     "I;16B": _from_16_bit,
@@ -193,7 +197,7 @@ _CONVERTERS: dict[str, Callable[[Any], ImageArray]] = {
 }
 
 
-def resize(pixels: ImageArray, size: int, policy: Policy = "fit") -> ImageArray:
+def resize(pixels: Array, size: int, policy: Policy = "fit") -> Array:
     """Bring an image (H, W, 3) to (size, size, 3); bicubic, antialiased.
 
     ``fit`` shows everything in its proportions, centred on black; ``crop`` fills the square and cuts what stands
