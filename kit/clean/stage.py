@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from kit.clean.gallery import contact_sheets
 from kit.clean.plan import Finding, Plan, plan
+from kit.clean.sheets import png
 from kit.config import Config
 from kit.errors import DataError
 from kit.files import is_fresh, read_csv, sha256_file, sha256_json, write_atomic, write_csv, write_json
@@ -51,6 +53,7 @@ def clean(layout: Layout, config: Config, emit: Emit, *, force: bool = False) ->
         kept = decoded.rows[result.keep]
         check_classes(raw.labels[kept[kept < train_rows]], raw.classes, "after cleaning, the data")
         _write_kept(layout, raw, decoded, result, train_rows)
+        _draw_sheets(layout, raw, decoded, result)
     unseen = _write_test(layout, test, raw.shape)
     _write_findings(layout, raw, decoded, result, unseen)
     _write_manifest(layout, raw, key, result, test)
@@ -201,6 +204,15 @@ def _own_groups(names: list[str]) -> IntArray:
     keys = [("group", name) if name else ("row", str(row)) for row, name in enumerate(names)]
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     return np.array([numbers[key] for key in keys], np.int64)
+
+
+def _draw_sheets(layout: Layout, raw: RawSet, decoded: Decoded, result: Plan) -> None:
+    """A contact sheet for every reason, so that a person can look; those of an earlier cleaning go."""
+    for old in layout.sheets.glob("*.png"):
+        old.unlink()
+    names = [raw.ids[row] for row in decoded.rows.tolist()]
+    for reason, picture in contact_sheets(decoded.images, raw.labels[decoded.rows], result, names).items():
+        write_atomic(layout.sheets / f"{reason}.png", png(picture))
 
 
 def _write_findings(layout: Layout, raw: RawSet, decoded: Decoded, result: Plan, unseen: dict[str, str]) -> None:
