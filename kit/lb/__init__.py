@@ -60,9 +60,9 @@ def leaderboard(
     except PlatformError as error:
         problem = error.message
     report = build(config, mine, history(layout, target), left, problem)
-    if pictures:
-        report["pictures"] = [str(path) for path in draw(layout, config, report)]
     show(report, emit, width)
+    if pictures:
+        report["pictures"] = [str(path) for path in draw(layout, config, report, emit)]
     return report
 
 

@@ -10,12 +10,13 @@ from kit.config import Config
 from kit.files import is_fresh, sha256_json, write_atomic, write_json
 from kit.layout import Layout
 from kit.plots import to_png
+from kit.records import Emit, Event
 
 VERSION = 1
 OURS, GREY = "#1f5fa8", "#8a8f98"
 
 
-def draw(layout: Layout, config: Config, report: dict[str, Any]) -> list[Path]:
+def draw(layout: Layout, config: Config, report: dict[str, Any], emit: Emit) -> list[Path]:
     """Write the pictures that there are numbers for, unless they are drawn already; returns their paths."""
     scored = [line for line in report["submissions"] if line["score"] is not None]
     ranks = report["ranks"]
@@ -30,6 +31,7 @@ def draw(layout: Layout, config: Config, report: dict[str, Any]) -> list[Path]:
     for path in paths:
         write_atomic(path, makers[path.name][1]())
     write_json(manifest, {"key": key})
+    emit(Event("wrote", "", {"paths": paths}))
     return paths
 
 
