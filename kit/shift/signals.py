@@ -1,0 +1,81 @@
+"""Accuracy without labels: the estimates of the literature. Each takes arrays and gives a number."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from kit.errors import DataError
+
+Array = NDArray[np.float64]
+Labels = NDArray[np.integer]
+
+TINY = 1e-12
+
+
+def negative_entropy(proba: Array) -> Array:
+    """(N,) sum of p log p: 0 = sure; ATC's better score."""
+    return np.asarray((proba * np.log(np.maximum(proba, TINY))).sum(-1), np.float64)
+
+
+def atc_threshold(oof: Array, y: Labels) -> float:
+    """The score that as many held-out rows exceed as are right (average thresholded confidence, Garg et al. 2022)."""
+    scores = np.sort(negative_entropy(oof))
+    wrong = int((oof.argmax(-1) != y).sum())
+    if wrong == 0:
+        return float("-inf")
+    return float(scores[-1] if wrong == len(scores) else (scores[wrong - 1] + scores[wrong]) / 2)
+
+
+def atc(oof: Array, y: Labels, test: Array) -> float:
+    """Share of test rows whose negative entropy exceeds `atc_threshold`."""
+    return float((negative_entropy(test) > atc_threshold(oof, y)).mean())
+
+
+def difference_of_confidences(oof: Array, y: Labels, test: Array) -> float:
+    """Accuracy out of fold less the drop of the mean confidence (Guillory et al. 2021)."""
+    accuracy = float((oof.argmax(-1) == y).mean())
+    return float(np.clip(accuracy - (oof.max(-1).mean() - test.max(-1).mean()), 0, 1))
+
+
+def agreement(predicted: Labels) -> float:
+    """Mean share of rows on which two of K predictors agree; ``predicted`` (K, M).
+
+    Expected accuracy where the predictors are calibrated as a class (generalisation disagreement, Jiang et al. 2022).
+    """
+    if len(predicted) < 2:
+        raise DataError("agreement needs two predictors", "give the predictions of at least two folds")
+    k = len(predicted)
+    pairs = [(predicted[i] == predicted[j]).mean() for i in range(k) for j in range(i)]
+    return float(np.mean(pairs))
+
+
+def agreement_on_the_line(accuracy: Array, oof: Array, test: Array) -> Array:
+    """Test accuracy (M,) of M models from their pairwise agreements (Baek et al. 2022, ALine-S).
+
+    The line between the probits of agreement out of fold and on the test is taken for that of the accuracies.
+
+    Parameters
+    ----------
+    accuracy : (M,)
+        Out of fold.
+    oof, test : (M, M)
+        Pairwise agreement; the diagonal is not read.
+    """
+    if len(accuracy) < 3:
+        raise DataError(f"agreement on the line needs three models, not {len(accuracy)}")
+    upper = np.triu_indices(len(accuracy), 1)
+    x, z = _probit(oof[upper]), _probit(test[upper])
+    spread = x.var()
+    slope = float(((x - x.mean()) * (z - z.mean())).mean() / spread) if spread > TINY else 1.0
+    return np.asarray(norm.cdf(z.mean() + slope * (_probit(accuracy) - x.mean())), np.float64)
+
+
+def pairwise_agreement(predicted: Labels) -> Array:
+    """(M, M) share of rows on which models agree; ``predicted`` (M, N)."""
+    return np.array([[(a == b).mean() for b in predicted] for a in predicted])
+
+
+def _probit(share: Array) -> Array:
+    return np.asarray(norm.ppf(np.clip(share, 1e-3, 1 - 1e-3)), np.float64)

@@ -1,0 +1,199 @@
+"""Telling sets apart: silent where there is nothing to tell, loud where there is, right against oracles."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+from sklearn.metrics import roc_auc_score
+
+from kit.corrupt import corrupt
+from kit.errors import DataError
+from kit.shift.adversarial import adversarial, auc_with_error
+from kit.shift.bbsd import detect
+from kit.shift.priors import adjusted, estimate
+from kit.shift.signals import (
+    agreement,
+    agreement_on_the_line,
+    atc,
+    atc_threshold,
+    difference_of_confidences,
+    negative_entropy,
+    pairwise_agreement,
+)
+from kit.shift.statistics import NAMES, image_statistics
+from kit.sources import practice
+
+
+def outputs(rng: np.random.Generator, prior: np.ndarray, n: int, sharp: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
+    """Exactly calibrated probabilities of Gaussian classes under a uniform prior, and labels under ``prior``."""
+    classes = len(prior)
+    y = rng.choice(classes, n, p=prior)
+    x = rng.standard_normal((n, classes)) + sharp * np.eye(classes)[y]
+    proba = np.exp(sharp * x)
+    return proba / proba.sum(1, keepdims=True), y
+
+
+def test_halves_of_one_set_are_alike_and_noisy_pictures_are_not() -> None:
+    images = practice.make(n=300, size=32).images
+    train, test = images[::2], images[1::2]
+    table = image_statistics(train).astype(float)
+    alike = adversarial(table, image_statistics(test).astype(float), 0, NAMES)
+    assert abs(alike.auc - 0.5) < 0.12
+    assert alike.pvalue > 0.01
+    noisy = corrupt(test, "noise", 3, np.arange(len(test)))
+    apart = adversarial(table, image_statistics(noisy).astype(float), 0, NAMES)
+    assert apart.auc > 0.9
+    assert apart.pvalue < 1e-6
+    assert apart.telling[0][0] == "fine detail"
+    assert apart.telling[0][1] > 0.5
+    assert np.median(apart.test_likeness) > np.median(apart.train_likeness)
+
+
+def test_the_corrupted_pictures_of_a_test_are_the_ones_named() -> None:
+    images = practice.make(n=400, size=32).images
+    train, test = images[:200], images[200:].copy()
+    test[:50] = corrupt(test[:50], "brightness-down", 5, np.arange(50))
+    found = adversarial(image_statistics(train).astype(float), image_statistics(test).astype(float), 0)
+    assert np.mean(np.argsort(-found.test_likeness)[:40] < 50) > 0.9
+
+
+@given(st.integers(0, 10_000), st.integers(3, 40), st.integers(3, 40))
+def test_the_area_is_scikit_learns_ties_included(seed: int, n: int, m: int) -> None:
+    rng = np.random.default_rng(seed)
+    a, b = rng.integers(0, 6, n).astype(float), rng.integers(1, 7, m).astype(float)
+    wanted = roc_auc_score(np.repeat([0, 1], [n, m]), np.concatenate([a, b]))
+    assert auc_with_error(a, b)[0] == pytest.approx(wanted)
+
+
+def test_the_standard_error_of_the_area_is_its_spread_over_samples() -> None:
+    rng = np.random.default_rng(0)
+    found = np.array([auc_with_error(rng.standard_normal(80), rng.standard_normal(60) + 1) for _ in range(600)])
+    assert found[:, 1].mean() == pytest.approx(found[:, 0].std(), rel=0.1)
+
+
+def test_more_rows_than_are_drawn_leave_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kit.shift.adversarial.MAXIMUM", 50)
+    rng = np.random.default_rng(0)
+    found = adversarial(rng.standard_normal((80, 2)), rng.standard_normal((30, 2)), 0)
+    assert np.isfinite(found.train_likeness).sum() == 50
+    assert np.isfinite(found.test_likeness).all()
+
+
+def test_tables_that_do_not_match_are_refused() -> None:
+    with pytest.raises(DataError, match="do not match"):
+        adversarial(np.zeros((9, 2)), np.zeros((9, 3)), 0)
+    with pytest.raises(DataError, match="5 of each"):
+        adversarial(np.zeros((9, 2)), np.zeros((4, 2)), 0)
+    with pytest.raises(DataError, match="finite"):
+        adversarial(np.full((9, 2), np.nan), np.zeros((9, 2)), 0)
+    with pytest.raises(DataError, match="do not match"):
+        detect(np.zeros((9, 2)), np.zeros((9, 3)))
+    with pytest.raises(DataError, match="no share"):
+        estimate(np.full((9, 2), 0.5), np.array([1.0, 0.0]))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 9), (8, 8), (33, 20)])
+def test_statistics_are_finite_and_each_pictures_own(shape: tuple[int, int]) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (6, *shape, 3), np.uint8)
+    table = image_statistics(images)
+    assert table.shape == (6, len(NAMES))
+    assert np.isfinite(table).all()
+    np.testing.assert_allclose(image_statistics(images[2:3])[0], table[2], rtol=1e-4, atol=1e-4)
+
+
+def test_outputs_of_one_source_raise_an_alarm_no_oftener_than_they_say() -> None:
+    rng = np.random.default_rng(0)
+    even = np.full(4, 0.25)
+    alarms = [detect(outputs(rng, even, 300)[0], outputs(rng, even, 200)[0]).pvalue < 0.05 for _ in range(200)]
+    assert np.mean(alarms) <= 0.07
+
+
+def test_other_classes_and_less_sure_outputs_raise_the_alarm() -> None:
+    rng = np.random.default_rng(0)
+    even = np.full(4, 0.25)
+    oof = outputs(rng, even, 1000)[0]
+    other = detect(oof, outputs(rng, np.array([0.55, 0.15, 0.15, 0.15]), 500)[0])
+    assert other.pvalue < 1e-6
+    assert other.label_pvalue < 1e-6
+    assert int(np.argmax(other.distances)) == 0
+    unsure = detect(oof, outputs(rng, even, 500, sharp=1.0)[0])
+    assert unsure.pvalue < 1e-6
+    assert unsure.label_pvalue > 1e-3
+
+
+def test_em_finds_the_maximum_of_the_likelihood() -> None:
+    rng = np.random.default_rng(1)
+    train = np.full(3, 1 / 3)
+    proba, _ = outputs(rng, np.array([0.6, 0.3, 0.1]), 800, 1.2)
+    found = estimate(proba, train)
+
+    def loss(z: np.ndarray) -> float:
+        prior = np.exp(z) / np.exp(z).sum()
+        return -float(np.log(proba @ (prior / train)).sum())
+
+    best = minimize(loss, np.zeros(3), tol=1e-10).x
+    np.testing.assert_allclose(found.prior, np.exp(best) / np.exp(best).sum(), atol=1e-4)
+    np.testing.assert_allclose(found.prior, [0.6, 0.3, 0.1], atol=0.06)
+    assert found.pvalue < 1e-10
+    assert found.statistic == pytest.approx(2 * (loss(np.zeros(3)) - loss(best)), rel=1e-4)
+
+
+def test_the_test_of_no_prior_shift_keeps_its_level() -> None:
+    rng = np.random.default_rng(0)
+    train = np.full(3, 1 / 3)
+    pvalues = np.array([estimate(outputs(rng, train, 300)[0], train).pvalue for _ in range(200)])
+    assert 0.01 <= np.mean(pvalues < 0.05) <= 0.1
+
+
+def test_adjusting_to_the_right_prior_helps() -> None:
+    rng = np.random.default_rng(0)
+    prior, train = np.array([0.8, 0.1, 0.1]), np.full(3, 1 / 3)
+    proba, y = outputs(rng, prior, 3000, 1.0)
+    better = adjusted(proba, train, np.array(estimate(proba, train).prior))
+    assert (better.argmax(1) == y).mean() > (proba.argmax(1) == y).mean() + 0.02
+    np.testing.assert_allclose(adjusted(proba, train, train), proba)
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 10_000), st.integers(2, 60))
+def test_atc_gives_back_the_accuracy_it_was_fitted_on(seed: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    proba, y = rng.dirichlet(np.ones(3), n), rng.integers(0, 3, n)
+    assert atc(proba, y, proba) == pytest.approx((proba.argmax(1) == y).mean())
+    assert np.isinf(atc_threshold(proba, proba.argmax(1)))
+    assert difference_of_confidences(proba, y, proba) == pytest.approx((proba.argmax(1) == y).mean())
+
+
+def test_negative_entropy_is_zero_where_sure_and_least_where_even() -> None:
+    found = negative_entropy(np.array([[1.0, 0, 0], [1 / 3, 1 / 3, 1 / 3]]))
+    np.testing.assert_allclose(found, [0, -np.log(3)])
+
+
+def test_agreement_of_two_draws_from_calibrated_probabilities_is_the_expected_accuracy() -> None:
+    rng = np.random.default_rng(0)
+    proba = rng.dirichlet(np.full(4, 0.3), 40_000)
+    drawn = np.array([(proba.cumsum(1) > rng.random((40_000, 1))).argmax(1) for _ in range(3)])
+    assert agreement(drawn[:2]) == pytest.approx((drawn[0] == drawn[2]).mean(), abs=0.01)
+    with pytest.raises(DataError, match="two predictors"):
+        agreement(drawn[:1])
+
+
+def test_agreement_on_the_line_finds_the_accuracy_of_independent_mistakes() -> None:
+    rng = np.random.default_rng(0)
+
+    def votes(quality: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        y = rng.integers(0, 10, 20_000)
+        hard = rng.standard_normal(20_000)
+        right = np.array([hard + 0.3 * rng.standard_normal(20_000) < q for q in quality])
+        return np.where(right, y, 10 + rng.integers(0, 2, right.shape)), right.mean(1)
+
+    quality = np.linspace(0.3, 1.8, 8)
+    before, accuracy = votes(quality)
+    after, wanted = votes(quality - 0.5)
+    found = agreement_on_the_line(accuracy, pairwise_agreement(before), pairwise_agreement(after))
+    assert np.abs(found - wanted).mean() < 0.3 * np.abs(accuracy - wanted).mean()
+    with pytest.raises(DataError, match="three models"):
+        agreement_on_the_line(accuracy[:2], np.eye(2), np.eye(2))
