@@ -43,10 +43,10 @@ test: setup      ## all tests but the slow ones, under 20 minutes
 	$(BIN)/python -m pytest
 fast: setup      ## tests without TensorFlow, in seconds
 	$(BIN)/python -m pytest -m "not tf and not slow and not compat"
-slow: setup      ## tests of minutes to hours
-	$(BIN)/python -m pytest -m slow
-compat: setup    ## throw-away environments with other library versions
-	$(BIN)/python -m pytest -m compat
+slow: setup      ## tests of minutes to hours; goes on where it was stopped
+	$(BIN)/python -m pytest -m slow --resume
+compat: setup    ## other library versions, in throw-away environments; goes on too
+	$(BIN)/python -m pytest -m compat --resume
 lint: setup      ## style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

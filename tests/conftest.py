@@ -1,14 +1,53 @@
-"""Shared by all tests: where data outside the repository are, and projects to work in."""
+"""Shared by all tests: where data outside the repository are, projects to work in, and tiers that can be resumed."""
 
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--resume", action="store_true", help="skip tests that passed before, on the same code")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--resume"):
+        config.pluginmanager.register(Resume(), "resume")
+
+
+class Resume:
+    """Keeps a list of what passed for a state of the code: a tier of hours goes on where it was stopped."""
+
+    def __init__(self) -> None:
+        state = subprocess.run(
+            ["git", "stash", "create"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        head = subprocess.run(
+            ["git", "rev-parse", f"{state or 'HEAD'}^{{tree}}"],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        self._path = REPOSITORY / ".pytest_cache" / f"passed-{head.stdout.strip()[:12]}"
+        self._passed = set(self._path.read_text().splitlines()) if self._path.exists() else set()
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        done = [item for item in items if item.nodeid in self._passed]
+        config.hook.pytest_deselected(items=done)
+        items[:] = [item for item in items if item.nodeid not in self._passed]
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" and report.passed:
+            self._path.parent.mkdir(exist_ok=True)
+            with self._path.open("a") as file:
+                file.write(report.nodeid + "\n")
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,8 @@ LAYERS = (
     {"config", "layout", "files"},
     {"records", "metrics", "score", "ledger", "plots", "data", "partition"},
     {
-        "sources", "augment", "corrupt", "shift", "blend", "platforms", "sandbox", "sandbox_runner", "archive", "environments",
-        "runs",
+        "sources", "augment", "corrupt", "shift", "blend", "platforms", "sandbox", "sandbox_runner", "archive",
+        "environments", "runs",
     },
     {
         "clean", "folds", "train", "ensemble", "bundle", "submit", "lb", "init", "console", "progress",
