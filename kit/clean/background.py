@@ -21,7 +21,7 @@ RADIUS = 10
 # As a rule half a grey level of fine detail on every side: an empty background proves nothing, nor does a stroke
 # that touches the edge (digits), nor a picture of a few pixels.
 PLAIN = 0.5
-SMALLEST = 16
+SMALLEST = 24
 FEWEST = 5
 SAMPLE, MOST_PAIRS = 1024, 2e6
 # With the mean frame of a set, free of what reaches into single frames, less is enough: practice pictures on the

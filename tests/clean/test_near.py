@@ -17,6 +17,7 @@ from kit.clean.near import near_copies
 from kit.clean.plan import plan
 from kit.config.clean import CleanConfig
 from kit.errors import DataError
+from kit.sources.digits import load
 from kit.sources.practice import make
 
 
@@ -213,10 +214,10 @@ def test_near_copies_under_two_labels_are_listed_as_such_and_never_dropped(cells
     assert result.group[0] == result.group[5]
 
 
-def film(n):
+def film(n, size=16):
     """One scene of a fixed camera with a little noise."""
-    scene = make(n=120, size=16, seed=0).images[:1].astype(int)
-    return np.clip(scene + np.random.default_rng(0).integers(-2, 3, (n, 16, 16, 3)), 0, 255).astype(np.uint8)
+    scene = make(n=120, size=size, seed=0).images[:1].astype(int)
+    return np.clip(scene + np.random.default_rng(0).integers(-2, 3, (n, size, size, 3)), 0, 255).astype(np.uint8)
 
 
 def test_a_film_is_refused_with_a_hint_that_works():
@@ -230,6 +231,12 @@ def test_a_film_is_refused_with_a_hint_that_works():
 def test_a_common_scene_is_found_in_a_sample_of_many_pictures(monkeypatch):
     monkeypatch.setattr(background, "MOST_PAIRS", 1000)
     monkeypatch.setattr(background, "SAMPLE", 50)
-    images = np.concatenate([film(200), np.random.default_rng(1).integers(0, 256, (20, 16, 16, 3))])
+    images = np.concatenate([film(200, 24), np.random.default_rng(1).integers(0, 256, (20, 24, 24, 3))])
     found = background.shared_backgrounds(images.astype(np.uint8), np.arange(220))
     assert [part.tolist() for part in found] == [list(range(200))]
+
+
+@pytest.mark.parametrize("size", [8, 16, 32])
+def test_strokes_of_digits_are_no_background(size):
+    images = load(size=size).images
+    assert background.shared_backgrounds(images, np.arange(len(images))) == []
