@@ -2,55 +2,68 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import Field
 
 from kit.augment.ops import Batch, BatchOp, Context, Fill, ImageOp, Share, layer_op
 
+Turn = Callable[[Any], Any]
+
+QUARTERS: tuple[Turn, ...] = tuple(partial(np.rot90, k=k) for k in range(4))
+
 
 def flip(mode: Literal["horizontal", "vertical", "both"] = "horizontal", rate: Share = 0.5) -> BatchOp:
     """Mirror images along each named axis with probability ``rate``."""
-    axes = {"horizontal": [2], "vertical": [1], "both": [2, 1]}[mode]
+    sides: dict[str, list[Turn]] = {"horizontal": [np.fliplr], "vertical": [np.flipud], "both": [np.fliplr, np.flipud]}
 
     def call(batch: Batch, context: Context) -> Batch:
         import tensorflow as tf
 
-        images = batch["images"]
-        for axis in axes:
-            images = tf.where(context.draw([1, 1, 1]) < rate, tf.reverse(images, [axis]), images)
-        return {**batch, "images": images}
+        for side in sides[mode]:
+            chosen = tf.cast(context.draw([1])[:, 0] < rate, tf.int32)
+            batch = _moved(batch, [np.asarray, side], chosen)
+        return batch
 
     return BatchOp(call)
 
 
 def quarter_turn() -> BatchOp:
     """Turn by 0, 90, 180 or 270 degrees, evenly."""
-
-    def call(batch: Batch, context: Context) -> Batch:
-        import tensorflow as tf
-
-        images = batch["images"]
-        turned = tf.where(context.draw([1, 1, 1]) < 0.5, tf.reverse(images, [1, 2]), images)
-        quarter = tf.reverse(tf.transpose(turned, [0, 2, 1, 3]), [1])
-        return {**batch, "images": tf.where(context.draw([1, 1, 1]) < 0.5, quarter, turned)}
-
-    return BatchOp(call)
+    return _evenly(QUARTERS)
 
 
 def dihedral() -> BatchOp:
     """One of the eight flips and quarter turns, evenly: right where up and left mean nothing, as under a microscope."""
+    return _evenly([*QUARTERS, *(partial(_mirrored, turn=turn) for turn in QUARTERS)])
 
+
+def _mirrored(grid: Any, turn: Turn) -> Any:
+    return np.fliplr(turn(grid))
+
+
+def _evenly(turns: Sequence[Turn]) -> BatchOp:
     def call(batch: Batch, context: Context) -> Batch:
         import tensorflow as tf
 
-        images = batch["images"]
-        drawn = context.draw([3, 1, 1, 1]) < 0.5
-        images = tf.where(drawn[:, 0], tf.reverse(images, [2]), images)
-        images = tf.where(drawn[:, 1], tf.reverse(images, [1]), images)
-        return {**batch, "images": tf.where(drawn[:, 2], tf.transpose(images, [0, 2, 1, 3]), images)}
+        return _moved(batch, turns, tf.cast(context.draw([1])[:, 0] * len(turns), tf.int32))
 
     return BatchOp(call)
+
+
+def _moved(batch: Batch, turns: Sequence[Turn], chosen: Any) -> Batch:
+    """Each image after the turn of its number; one gather, because TensorFlow transposes images slowly."""
+    import tensorflow as tf
+
+    images = batch["images"]
+    side = int(images.shape[1])
+    places = np.stack([turn(np.arange(side * side, dtype=np.int32).reshape(side, side)).ravel() for turn in turns])
+    flat = tf.reshape(images, [-1, side * side, 3])
+    found = tf.gather(flat, tf.gather(places, chosen), batch_dims=1)
+    return {**batch, "images": tf.reshape(found, [-1, side, side, 3])}
 
 
 def rotation(degrees: Annotated[float, Field(gt=0, le=180)] = 15.0, fill: Fill = "reflect") -> ImageOp:

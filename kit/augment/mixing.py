@@ -8,8 +8,8 @@ from kit.augment.ops import Batch, BatchOp, Context, Positive
 def cutmix(alpha: Positive = 1.0) -> BatchOp:
     """CutMix (Yun et al. 2019): a rectangle of another image of the batch, labels by area.
 
-    keras-cv gives labels for the rectangle as drawn, though what lies beyond the border is not painted. A fourth
-    channel tells where each pixel came from, and labels are counted from that.
+    keras-cv gives labels for the rectangle as drawn, though what lies beyond the border is not painted. So its layer
+    mixes the images' numbers, which tell where each pixel comes from, and labels are counted from that.
     """
     import keras_cv
 
@@ -20,15 +20,16 @@ def cutmix(alpha: Positive = 1.0) -> BatchOp:
 
         images, labels = batch["images"], batch["labels"]
         own = tf.range(tf.cast(tf.shape(images)[0], tf.float32))[:, None, None, None]
-        marked = tf.concat([images, own + tf.zeros_like(images[..., :1])], axis=-1)
-        mixed = layer({"images": marked, "labels": labels})["images"]
-        foreign = mixed[..., 3:] != own
-        partner = tf.reduce_max(tf.where(foreign, mixed[..., 3:], own), axis=[1, 2, 3])
-        least = tf.reduce_min(tf.where(foreign, mixed[..., 3:], own), axis=[1, 2, 3])
-        partner = tf.where(partner > own[:, 0, 0, 0], partner, least)
+        source = layer({"images": own + tf.zeros_like(images[..., :1]), "labels": labels})["images"]
+        foreign = source != own
+        # An image without a painted pixel is its own partner.
+        partner = own + tf.reduce_sum(tf.where(foreign, source - own, 0.0), axis=[1, 2, 3], keepdims=True) / tf.maximum(
+            tf.reduce_sum(tf.cast(foreign, tf.float32), axis=[1, 2, 3], keepdims=True), 1.0
+        )
+        partner = tf.cast(tf.round(partner[:, 0, 0, 0]), tf.int32)
         share = tf.reduce_mean(tf.cast(foreign, tf.float32), axis=[1, 2])
-        theirs = tf.gather(labels, tf.cast(partner, tf.int32))
-        return {"images": mixed[..., :3], "labels": (1 - share) * labels + share * theirs}
+        painted = tf.where(foreign, tf.gather(images, partner), images)
+        return {"images": painted, "labels": (1 - share) * labels + share * tf.gather(labels, partner)}
 
     return BatchOp(call, mixes=True)
 

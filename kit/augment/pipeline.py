@@ -79,13 +79,7 @@ class _Tracing:
         self._mixing = mixing
 
     def draw(self, shape: list[int]) -> Any:
-        import tensorflow as tf
-
-        def one(seed: Any) -> Any:
-            with self._stream.keyed(seed):
-                return self._stream.uniform(shape)
-
-        return tf.map_fn(one, self._seeds, fn_output_signature=tf.TensorSpec(shape, tf.float32))
+        return self._stream.uniform_each(self._seeds, shape)
 
     def apply(self, op: Op, batch: Batch) -> Batch:
         if isinstance(op, ImageOp):

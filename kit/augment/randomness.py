@@ -8,6 +8,7 @@ function of its images and seeds, so the same bytes come from any number of work
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -39,6 +40,22 @@ class Stream:
         # Numbered by the trace, not by the call: one operation keeps its number however often it runs.
         self._drawn += 1
         return tf.random.experimental.stateless_fold_in(self._seed, self._drawn)
+
+    def uniform_each(self, seeds: Any, shape: list[int]) -> Any:
+        """(B, \\*shape) float32 in [0, 1): for each of ``seeds`` (B, 2) int32 numbers of its own.
+
+        A hash of key and position (the finaliser of MurmurHash3, twice): a loop of ``tf.random`` over the seeds costs
+        a hundred times as much.
+        """
+        import tensorflow as tf
+
+        self._drawn += 1
+        count = math.prod(shape)
+        position = tf.range(count, dtype=tf.int64) + self._drawn * 0x10001 + 1
+        first, second = (tf.bitcast(seeds[:, number, None], tf.uint32) for number in (0, 1))
+        bits = _mixed(tf.bitwise.bitwise_xor(_mixed(tf.cast(position, tf.uint32)[None] + first), second))
+        drawn = tf.cast(tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32)), tf.float32) * 2.0**-24
+        return tf.reshape(drawn, [-1, *shape])
 
     def uniform(
         self, shape: Any, minval: Any = 0, maxval: Any = None, dtype: Any = None, seed: Any = None, name: Any = None
@@ -81,6 +98,16 @@ class Stream:
 
         # Sorting by random keys: `tf.random.experimental.stateless_shuffle` has no gradient-free CPU path in 2.16.
         return tf.gather(value, tf.argsort(self.uniform([tf.shape(value)[0]])))
+
+
+def _mixed(bits: Any) -> Any:
+    """The finaliser of MurmurHash3 (Appleby 2011) on uint32."""
+    import tensorflow as tf
+
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        bits = tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(shift, tf.uint32)))
+        bits = bits * tf.constant(factor, tf.uint32)
+    return tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(16, tf.uint32)))
 
 
 def build_with(stream: Stream, build: Callable[[], Any]) -> Any:
