@@ -18,6 +18,7 @@ import pytest
 
 from kit import __version__
 from kit.__main__ import main
+from kit.runtime.backbones import BACKBONES
 
 
 @dataclass
@@ -198,7 +199,7 @@ def test_output_fits_a_narrow_terminal(columns: str, variables: dict[str, str], 
 
 def test_backbones_are_listed_as_data(tmp_path: Path) -> None:
     done = run(tmp_path, "backbones")
-    assert [line.split()[0] for line in done.stdout.splitlines()][:2] == ["plain-cnn", "residual-cnn"]
+    assert [line.split()[0] for line in done.stdout.splitlines()] == list(BACKBONES)
 
 
 def test_json_is_all_there_is_on_standard_output(tmp_path: Path, make_project: Callable[..., Path]) -> None:
