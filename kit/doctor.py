@@ -19,7 +19,7 @@ from kit.errors import KitError, PlatformError
 from kit.layout import Layout, find_project
 from kit.platforms.credentials import codabench_token, require_kaggle
 from kit.records import Emit, Event, silent
-from kit.sources import BUILT_IN
+from kit.sources import BUILT_IN, training_classes
 from kit.sources.folder import image_files
 
 PARTS = ("train", "test", "truth", "external", "sample_submission", "classes", "images", "test_images")
@@ -54,8 +54,8 @@ def doctor(folder: Path, emit: Emit, *, config: Path | None = None) -> list[Chec
         checks.append(Check("project", "wrong", error.message, error.hint))
     else:
         checks.append(Check("project", "ok", f"{layout.config}, runs {', '.join(settings.runs)}"))
-        checks += [*_data(layout, settings), *_weights(layout, settings), _disk(layout, settings)]
-        checks += _credentials(settings)
+        checks += [*_data(layout, settings), *_classes(layout, settings), *_weights(layout, settings)]
+        checks += [_disk(layout, settings), *_credentials(settings)]
     rows = [(check.what, check.state, check.detail) for check in checks]
     emit(Event("table", "doctor", {"header": ("", "state", "found"), "rows": rows}))
     for check in checks:
@@ -132,6 +132,18 @@ def _data(layout: Layout, config: Config) -> Iterator[Check]:
                 if path.exists()
                 else Check(f"data.{part}", "wrong", f"no such file or folder: {path}", hint)
             )
+
+
+def _classes(layout: Layout, config: Config) -> Iterator[Check]:
+    """The classes, which takes finding the columns of a table; images are not read."""
+    if config.data.train in BUILT_IN or not layout.named(config.data.train).exists():
+        return
+    try:
+        names = training_classes(config.data, layout.root)
+    except KitError as error:
+        yield Check("classes", "wrong", error.message, error.hint)
+        return
+    yield Check("classes", "ok", f"{len(names)}: {', '.join(names[:6])}{' ...' if len(names) > 6 else ''}")
 
 
 def _found(path: Path) -> str:

@@ -40,6 +40,16 @@ def test_a_sound_project_has_nothing_wrong(tmp_path):
     assert checks["tensorflow"].detail == version("tensorflow")
 
 
+def test_classes_are_told_and_a_column_that_is_not_there_is_wrong(tmp_path):
+    kaggle_competition(tmp_path)
+    text = '[data]\ntrain = "raw/train.csv"\n'
+    (tmp_path / "kit.toml").write_text(text)
+    assert report(tmp_path)["classes"].detail == "3: cat, dog, hen"
+    (tmp_path / "kit.toml").write_text(text + 'label = "species"')
+    check = report(tmp_path)["classes"]
+    assert check.state == "wrong" and "data.label = 'species'" in check.detail
+
+
 def test_a_missing_file_is_wrong_and_has_a_hint(tmp_path):
     (tmp_path / "kit.toml").write_text('[data]\ntrain = "raw/train.npz"')
     check = report(tmp_path)["data.train"]

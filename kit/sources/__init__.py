@@ -19,7 +19,7 @@ from kit.errors import ConfigError, DataError
 from kit.records import IntArray
 from kit.sources.raw import RawSet
 
-__all__ = ["BUILT_IN", "BY_SUFFIX", "Part", "RawSet", "open_source"]
+__all__ = ["BUILT_IN", "BY_SUFFIX", "Part", "RawSet", "open_source", "training_classes"]
 
 Part = Literal["train", "test", "truth", "external"]
 
