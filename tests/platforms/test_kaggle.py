@@ -22,7 +22,8 @@ from kit.records import Event, silent
 from kit.submit import Choice, submit
 
 NAME = "20261121T054000Z-3f9c2ab1"
-PHASES = ["login", "competition", "limits", "slot", "put", "create", "list", "status", "board"]
+PHASES = ["slot", "put", "create", "list", "status"]
+PHASES += [pytest.param(phase, marks=pytest.mark.slow) for phase in ("login", "competition", "limits", "board")]
 
 
 @pytest.fixture
