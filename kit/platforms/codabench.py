@@ -23,7 +23,7 @@ from kit.platforms.codabench_needs import (
     time_notes,
 )
 from kit.platforms.credentials import codabench_login, codabench_token, store_token, token_file
-from kit.platforms.http import Api, checked_url, fetch_text, put_file
+from kit.platforms.http import Api, checked_url, fetch_text, put_file, upload_teller
 from kit.records import Event
 
 PUBLIC_SITE = "https://www.codabench.org"
@@ -223,16 +223,11 @@ class Codabench:
         body = {"type": "submission", "request_sassy_file_name": name, "file_name": name}
         size = {"file_size": file.stat().st_size, "competition": int(self._competition.id)}
         slot = self._api().send("POST", "/api/datasets/", body | size)
-        put_file(slot["sassy_url"], file, _storage_headers(slot["sassy_url"]), self._setting.waits, self._tell)
+        tell = upload_teller(self._setting.emit)
+        put_file(slot["sassy_url"], file, _storage_headers(slot["sassy_url"]), self._setting.waits, tell)
         self._api().send("PUT", f"/api/datasets/completed/{slot['key']}/", {})
         journal.note("uploaded", key=slot["key"])
         return str(slot["key"])
-
-    def _tell(self, done: int, total: int) -> None:
-        tenth = max(total // 10, 1)
-        if total > 1 << 22 and done // tenth != (done - (1 << 14)) // tenth:
-            text = f"submit: {done / 1e6:.0f} of {total / 1e6:.0f} MB uploaded"
-            self._setting.emit(Event("progress", text, {"stage": "submit", "done": done, "total": total}))
 
     def _child(self, child: Any) -> dict[str, Any]:
         remote = child["id"] if isinstance(child, dict) else child

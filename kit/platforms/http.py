@@ -19,10 +19,12 @@ from requests.exceptions import ChunkedEncodingError, ConnectionError, ConnectTi
 
 from kit.errors import ConfigError, PlatformError
 from kit.platforms.base import Refused, Unsure, Waits
+from kit.records import Emit, Event
 
 BUSY = {408, 429, 500, 502, 503, 504}
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 TEXT_LENGTH = 300
+LARGE = 1 << 22
 
 
 def checked_url(url: str) -> str:
@@ -215,6 +217,20 @@ class Reader:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def upload_teller(emit: Emit) -> Callable[[int, int], None]:
+    """Says how much of a large file is up, at every tenth."""
+    said = [0]
+
+    def tell(done: int, total: int) -> None:
+        tenth = 10 * done // max(total, 1)
+        if total > LARGE and tenth != said[0]:
+            said[0] = tenth
+            text = f"submit: {done / 1e6:.0f} of {total / 1e6:.0f} MB uploaded"
+            emit(Event("progress", text, {"stage": "submit", "done": done, "total": total}))
+
+    return tell
 
 
 def put_file(url: str, path: Path, headers: dict[str, str], waits: Waits, tell: Callable[[int, int], None]) -> None:

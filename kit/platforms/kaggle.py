@@ -19,7 +19,7 @@ from kit.layout import SubmissionPaths
 from kit.platforms.base import BoardRow, Journal, Refused, Remaining, Setting, Status, Unsure
 from kit.platforms.codabench_needs import inspect_zip
 from kit.platforms.credentials import require_kaggle
-from kit.records import Event
+from kit.platforms.http import upload_teller
 
 PAGE = 100
 PATIENCE = 6
@@ -84,7 +84,7 @@ class Kaggle:
             return self._create(lambda: self._submit_code(kernel, version, tag, journal), journal)
         journal.note("upload")
         self._site.api.uploaded = lambda: journal.note("request")
-        self._site.api.tell = self._tell
+        self._site.api.tell = upload_teller(self._setting.emit)
         call = self._site.api.competition_submit
         return self._create(lambda: call(str(file), tag, self._competition.id, quiet=True), journal)
 
@@ -181,11 +181,6 @@ class Kaggle:
     def _page(self, number: int) -> list[Any]:
         found = self._site.api.competition_submissions(self._competition.id, page_number=number, page_size=PAGE)
         return list(found or [])
-
-    def _tell(self, done: int, total: int) -> None:
-        if total > 1 << 22:
-            text = f"submit: {done / 1e6:.0f} of {total / 1e6:.0f} MB uploaded"
-            self._setting.emit(Event("progress", text, {"stage": "submit", "done": done, "total": total}))
 
     def _unscored(self, remote: str) -> Status:
         self._without_scores[remote] = self._without_scores.get(remote, 0) + 1

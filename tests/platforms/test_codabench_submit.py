@@ -329,3 +329,16 @@ def test_a_token_is_not_sent_in_clear_text_over_the_network(tmp_path: Path) -> N
     layout, config = make_project(tmp_path / "plain", platform="codabench", url="http://codabench.example.org", id="7")
     with pytest.raises(ConfigError, match="unencrypted"):
         open_platform(layout, config)
+
+
+def test_a_large_upload_tells_its_progress_ten_times(
+    site: Codabench, project: tuple[Layout, Config], waits: Waits
+) -> None:
+    layout, config = project
+    large = make_candidate(layout, "20261122T000000Z-bbbbbbbb", salt=bytes(6_000_000))
+    said: list[Event] = []
+    submit(layout, config, large, said.append, Choice(wait=False), waits)
+    told = [event.data["done"] for event in said if event.kind == "progress" and "MB uploaded" in event.text]
+    assert len(told) == 10
+    assert told == sorted(told)
+    assert told[-1] == large.bundle.stat().st_size
