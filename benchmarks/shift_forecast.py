@@ -1,0 +1,147 @@
+"""How near the forecast comes to the score of a shifted test; the peers are the clean score out of fold and ATC.
+
+    python benchmarks/shift_forecast.py --cache cache
+    python benchmarks/shift_forecast.py --cache cache --families 8 --company 3
+
+``--families`` keeps so many of `kit.corrupt`'s for the stressed rows, ``--company`` so many of the models beside one. The sets and their tests are those of `shift_zoo.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from machine import machine
+from scipy.stats import spearmanr
+from shift_zoo import Zoo, load
+
+from kit.corrupt import FAMILIES
+from kit.corrupt.mixture import even
+from kit.shift.evidence import Evidence
+from kit.shift.forecast import calibrate, from_mixture, from_test, summarise
+from kit.shift.past import explain
+from kit.shift.signals import agreement, agreement_on_the_line, atc, difference_of_confidences, pairwise_agreement
+
+DRAWS = 5  # of three models whose scores are known
+
+
+def evidence_of(zoo: Zoo, test: int | None, families: tuple[str, ...]) -> Evidence:
+    keep = np.isin(zoo.family, [*families, "clean"])
+    return Evidence(
+        tuple(map(str, zoo.names)), zoo.y, zoo.clean, zoo.rows[keep], zoo.family[keep], zoo.severity[keep],
+        zoo.stressed[:, keep], None if test is None else zoo.tests[test],
+    )  # fmt: skip
+
+
+def only(zoo: Zoo, models: np.ndarray) -> Zoo:
+    values = dict(zoo.__dict__)
+    for name, axis in {"names": 0, "clean": 0, "stressed": 0, "tests": 1, "folds": 1}.items():
+        values[name] = np.take(values[name], models, axis=axis)
+    return Zoo(**values)
+
+
+def rows_of(found: tuple, truth: np.ndarray, skip: tuple[int, ...] = ()) -> list[tuple[float, float, float]]:
+    """(forecast, truth, inside) of every model but those whose score was given."""
+    return [(f.value, truth[i], f.low <= truth[i] <= f.high) for i, f in enumerate(found) if i not in skip]
+
+
+def print_line(name: str, tests: list[list[tuple[float, float, float]]]) -> None:
+    every = np.array([row for test in tests for row in test], float)
+    rank = np.mean([spearmanr(np.array(test)[:, 0], np.array(test)[:, 1])[0] for test in tests])
+    error = np.abs(every[:, 0] - every[:, 1]).mean()
+    print(
+        f"  {name:34s} MAE {100 * error:5.2f}   rank in a test {rank:.3f}, over all "
+        f"{spearmanr(every[:, 0], every[:, 1])[0]:.3f}   90 % interval holds {100 * every[:, 2].mean():5.1f} %"
+    )
+
+
+def peers(zoo: Zoo, clean: np.ndarray, test: int) -> dict[str, np.ndarray]:
+    models = range(len(zoo.names))
+    before, after = zoo.clean.argmax(2), zoo.tests[test].argmax(2)
+    return {
+        "clean out of fold": clean,
+        "stressed out of fold": (zoo.stressed.argmax(2) == zoo.y[zoo.rows]).mean(1),
+        "thresholded confidence (ATC)": np.array([atc(zoo.clean[i], zoo.y, zoo.tests[test, i]) for i in models]),
+        "difference of confidences": np.array(
+            [difference_of_confidences(zoo.clean[i], zoo.y, zoo.tests[test, i]) for i in models]
+        ),
+        "agreement of folds (GDE)": np.array([agreement(zoo.folds[test, i]) for i in models]),
+        "agreement on the line": agreement_on_the_line(clean, pairwise_agreement(before), pairwise_agreement(after)),
+    }
+
+
+def past_only(zoo: Zoo, cells: np.ndarray, shares: np.ndarray, truth: np.ndarray, chosen: np.ndarray) -> list:
+    size = zoo.truth.shape[1]
+    errors = np.sqrt(truth[chosen] * (1 - truth[chosen]) / size) + 0.005
+    found = explain(cells[chosen], truth[chosen], errors, shares, 3.0)
+    value = cells @ np.array(found.weights)
+    return [(value[i], truth[i], np.nan) for i in range(len(truth)) if i not in chosen]
+
+
+def report(zoo: Zoo, families: tuple[str, ...]) -> None:
+    size, mixture = zoo.truth.shape[1], even(families)
+    clean = (zoo.clean.argmax(2) == zoo.y).mean(1)
+    scores = (zoo.tests.argmax(3) == zoo.truth[:, None]).mean(2)
+    blind = evidence_of(zoo, None, families)
+    cells, calibration = blind.cells(mixture), calibrate(blind)
+    prior = from_mixture(cells, mixture.shares)
+    lines: dict[str, list] = {}
+    still = None
+    for test in range(len(scores)):
+        evidence, truth = evidence_of(zoo, test, families), scores[test]
+        belief = from_test(calibration, zoo.tests[test])
+        bare = summarise(evidence, belief, size, {}, 0.9)
+        if test == 0:
+            still = (bare, truth)
+            continue
+        for name, value in peers(zoo, clean, test).items():
+            lines.setdefault(name, []).append([(v, t, np.nan) for v, t in zip(value, truth, strict=True)])
+        lines.setdefault("forecast, mixture alone", []).append(rows_of(summarise(blind, prior, size, {}, 0.9), truth))
+        lines.setdefault("forecast, test pictures", []).append(rows_of(bare, truth))
+        for draw in range(DRAWS):
+            chosen = np.random.default_rng([test, draw]).permutation(len(truth))[:3]
+            past = {evidence.names[i]: float(truth[i]) for i in chosen}
+            for name, e, b in (("mixture", blind, prior), ("test pictures", evidence, belief)):
+                found = rows_of(summarise(e, b, size, past, 0.9), truth, tuple(chosen))
+                lines.setdefault(f"forecast, {name} + 3 scores", []).append(found)
+            lines.setdefault("mixture fitted to 3 scores (NNLS)", []).append(
+                past_only(zoo, cells, mixture.shares, truth, chosen)
+            )
+    for name, tests in lines.items():
+        print_line(name, tests)
+    targets(lines, clean, still)
+
+
+def targets(lines: dict[str, list], clean: np.ndarray, still: tuple) -> None:
+    pairs = np.array(lines["forecast, test pictures"])
+    off = np.abs(clean - pairs[:, :, 1])
+    far = off >= 0.12
+    error = np.abs(pairs[:, :, 0] - pairs[:, :, 1])
+    moved = np.array([abs(f.value - f.clean) for f in still[0]])
+    print(
+        f"  clean off by 12 points or more in {far.sum()} of {far.size} cases, there by {100 * off[far].mean():.1f}: "
+        f"forecast {100 * error[far].mean():.2f} (target 4)\n"
+        f"  no shift: forecast less clean out of fold {100 * moved.mean():.2f} in the mean, {100 * moved.max():.2f} at "
+        f"most (target 1); the score itself differs by {100 * np.abs(clean - still[1]).mean():.2f}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--families", type=int, default=len(FAMILIES))
+    parser.add_argument("--company", type=int, default=0)
+    options = parser.parse_args()
+    print(machine())
+    families = tuple(np.random.default_rng(0).permutation(list(FAMILIES))[: options.families].tolist())
+    for name in ("digits", "practice"):
+        zoo = load(name, options.cache)
+        if options.company:
+            zoo = only(zoo, np.random.default_rng(1).permutation(len(zoo.names))[: options.company + 1])
+        print(f"{name}: {len(zoo.names)} models, 12 shifted tests, stressed by {len(families)} families")
+        report(zoo, families)
+
+
+if __name__ == "__main__":
+    main()

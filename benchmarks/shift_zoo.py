@@ -1,0 +1,221 @@
+"""Thirty scikit-learn models of different quality, their predictions out of fold, under stress and on shifted tests.
+
+`shift_forecast.py` builds it once and keeps it in ``--cache``. Models differ in what they see of the picture,
+in the learner, in the number of training rows and in whether training pictures were corrupted too. Of the thirteen
+tests the first is not shifted; four hold the families of `kit.corrupt`, four those and foreign ones half and half,
+four foreign ones alone: none of which the kit has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, rotate, uniform_filter, zoom
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from kit.corrupt import FAMILIES, SEVERITIES, corrupt
+from kit.corrupt.mixture import apply, assign, even
+from kit.sources import practice
+
+SIDE, PASSES, TEST, FOLDS = 32, 3, 700, 4
+
+
+def hue(x: np.ndarray, degree: float, rng: np.random.Generator) -> np.ndarray:
+    turned = np.roll(x, 1 if rng.random() < 0.5 else 2, axis=-1)
+    return x + (turned - x) * 0.9 * degree
+
+
+def gamma(x: np.ndarray, degree: float, rng: np.random.Generator) -> np.ndarray:
+    return 255 * (x / 255) ** (1 + 2.5 * degree if rng.random() < 0.5 else 1 / (1 + 2.5 * degree))
+
+
+def vignette(x: np.ndarray, degree: float, rng: np.random.Generator) -> np.ndarray:
+    y, z = np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j] + rng.uniform(-0.5, 0.5, (2, 1, 1))
+    return x * np.clip(1 - degree * (y**2 + z**2), 0, 1)[..., None]
+
+
+def specks(x: np.ndarray, degree: float, rng: np.random.Generator) -> np.ndarray:
+    hit = rng.random(x.shape[:2]) < 0.25 * degree
+    return np.where(hit[..., None], rng.choice([0, 255], x.shape[:2])[..., None], x)
+
+
+def turn(x: np.ndarray, degree: float, rng: np.random.Generator) -> np.ndarray:
+    return rotate(x, rng.choice([-1, 1]) * 35 * degree, (0, 1), reshape=False, order=1, mode="nearest")
+
+
+def closer(x: np.ndarray, degree: float, rng: np.random.Generator) -> np.ndarray:
+    cut = int(SIDE * 0.2 * degree)
+    inner = x[cut : SIDE - cut, cut : SIDE - cut]
+    return zoom(inner, (SIDE / inner.shape[0], SIDE / inner.shape[1], 1), order=1)
+
+
+def fog(x: np.ndarray, degree: float, rng: np.random.Generator) -> np.ndarray:
+    cloud = gaussian_filter(rng.standard_normal((SIDE, SIDE)), SIDE / 6)
+    cloud = (cloud - cloud.min()) / np.ptp(cloud)
+    return x + (235 - x) * degree * 0.8 * cloud[..., None]
+
+
+def posterize(x: np.ndarray, degree: float, rng: np.random.Generator) -> np.ndarray:
+    step = 32 + 80 * degree
+    return np.floor(x / step) * step + step / 2
+
+
+FOREIGN: dict[str, Callable[..., np.ndarray]] = {
+    f.__name__: f for f in (hue, gamma, vignette, specks, turn, closer, fog, posterize)
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Zoo:
+    """Arrays of one data set; M models, N rows, S stressed rows, T tests of R rows, K folds, C classes."""
+
+    names: np.ndarray
+    y: np.ndarray
+    rows: np.ndarray  # (S,) the row of y behind a stressed picture
+    family: np.ndarray
+    severity: np.ndarray
+    clean: np.ndarray  # (M, N, C)
+    stressed: np.ndarray  # (M, S, C)
+    truth: np.ndarray  # (T, R)
+    tests: np.ndarray  # (T, M, R, C), mean of the folds
+    folds: np.ndarray  # (T, M, K, R), labels predicted by each fold
+
+
+def pictures(name: str) -> tuple[np.ndarray, np.ndarray]:
+    if name == "digits":
+        grey, y = load_digits(return_X_y=True)
+        x = (255 - grey.reshape(-1, 8, 8) * 15).astype(np.float32).repeat(4, 1).repeat(4, 2)
+        x = gaussian_filter(x, (0, 1.5, 1.5))[..., None] * np.array([1, 0.9, 0.95])
+        order = np.random.default_rng(0).permutation(len(y))
+        return x.astype(np.uint8)[order], y[order]
+    made = practice.make(n=2100, size=SIDE, seed=5)
+    bad = {p.row for p in made.planted if p.kind != "background"}
+    keep = np.array([row for row in range(len(made.labels)) if row not in bad])
+    keep = np.random.default_rng(0).permutation(keep)
+    return made.images[keep], made.labels[keep]
+
+
+def shifted(x: np.ndarray, test: int) -> np.ndarray:
+    rng = np.random.default_rng([77, test])
+    if test == 0:
+        return x
+    own, other = list(rng.permutation(list(FAMILIES))[:4]), list(rng.permutation(list(FOREIGN))[:4])
+    chosen = own if test <= 4 else own[:2] + other[:2] if test <= 8 else other
+    chosen = chosen[: rng.integers(2, 5)] if test <= 4 or test > 8 else chosen
+    clean, hardest = rng.uniform(0, 0.25), rng.uniform(0.7, 1)
+    out = x.copy()
+    for row in np.flatnonzero(rng.random(len(x)) > clean):
+        family, degree = rng.choice(chosen), rng.uniform(0.4, hardest)
+        if family in FOREIGN:
+            pixels = FOREIGN[family](x[row].astype(float), degree, np.random.default_rng([row, test]))
+            out[row] = np.clip(pixels, 0, 255)
+        else:
+            severity = SEVERITIES[min(4, int(degree * 5))]
+            out[row] = corrupt(x[row : row + 1], family, severity, np.array([10_000 + row]))[0]
+    return out
+
+
+def small_colour(x: np.ndarray) -> np.ndarray:
+    return (x.reshape(len(x), 8, 4, 8, 4, 3).mean((2, 4)) / 255).reshape(len(x), -1)
+
+
+def small_grey(x: np.ndarray) -> np.ndarray:
+    return x.reshape(len(x), 16, 2, 16, 2, 3).mean((2, 4, 5)).reshape(len(x), -1) / 255
+
+
+def normed(x: np.ndarray) -> np.ndarray:
+    grey = small_grey(x)
+    return (grey - grey.mean(1, keepdims=True)) / (grey.std(1, keepdims=True) + 0.02)
+
+
+def histogram(x: np.ndarray) -> np.ndarray:
+    bins = (x // 32).reshape(len(x), -1, 3)
+    return np.concatenate([(bins == b).mean(1) for b in range(8)], axis=1)
+
+
+def gradients(x: np.ndarray) -> np.ndarray:
+    grey = x.mean(-1) / 255
+    dy, dx = np.gradient(grey, axis=(1, 2))
+    size, angle = np.hypot(dy, dx), np.arctan2(dy, dx)
+    maps = [
+        uniform_filter(size * np.clip(np.cos(angle - a), 0, 1), (0, 4, 4))[:, 2::4, 2::4]
+        for a in np.arange(8) * np.pi / 4
+    ]
+    flat = np.stack(maps, -1).reshape(len(x), -1)
+    return flat / (np.linalg.norm(flat, axis=1, keepdims=True) + 0.1)
+
+
+LOOKS = {f.__name__: f for f in (small_colour, small_grey, normed, histogram, gradients)}
+LEARNERS = {
+    "logistic": lambda: make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300)),
+    "lda": lambda: LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.3),
+    "trees": lambda: ExtraTreesClassifier(60, min_samples_leaf=2, random_state=0),
+    "knn": lambda: KNeighborsClassifier(7, weights="distance"),
+    "mlp": lambda: make_pipeline(StandardScaler(), MLPClassifier((48,), max_iter=40, random_state=0)),
+    "bayes": lambda: make_pipeline(StandardScaler(), GaussianNB(var_smoothing=1e-1)),
+}
+# (look, learner, share of the training rows, training pictures corrupted too)
+MODELS = [
+    *[(look, learner, 1.0, False) for look in LOOKS for learner in ("logistic", "lda", "trees", "mlp")],
+    *[(look, "logistic", 0.3, True) for look in LOOKS],
+    *[(look, "trees", 0.3, True) for look in ("small_colour", "normed", "gradients")],
+    ("normed", "knn", 1.0, False), ("gradients", "knn", 1.0, True), ("small_grey", "bayes", 1.0, False),
+    ("gradients", "mlp", 1.0, True), ("normed", "mlp", 1.0, True),
+]  # fmt: skip
+
+
+def build(name: str) -> Zoo:
+    x, y = pictures(name)
+    x, y, test_x, test_y = x[:-TEST], y[:-TEST], x[-TEST:], y[-TEST:]
+    n, classes = len(y), int(y.max()) + 1
+    ids = np.array([f"{i}/{p}" for p in range(PASSES) for i in range(n)])
+    rows = np.tile(np.arange(n), PASSES)
+    stress = even()
+    fate = assign(stress, ids, 1)
+    hurt = apply(stress, x[rows], ids, 1)
+    augmented = apply(even(clean=0.3), x, np.arange(n).astype(str), 99)
+    tests = [shifted(test_x, t) for t in range(13)]
+    parts = [x, hurt, augmented, *tests]
+    looks = {look: [f(part) for part in parts] for look, f in LOOKS.items()}
+    folds = list(StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(x, y))
+    m = len(MODELS)
+    zoo = Zoo(
+        np.array(["/".join(map(str, model)) for model in MODELS]), y, rows, fate.family, fate.severity,
+        np.zeros((m, n, classes), np.float32), np.zeros((m, len(rows), classes), np.float32),
+        np.tile(test_y, (13, 1)), np.zeros((13, m, TEST, classes), np.float32), np.zeros((13, m, FOLDS, TEST), np.int8),
+    )  # fmt: skip
+    for i, (look, learner, share, robust) in enumerate(MODELS):
+        seen, seen_hurt, seen_augmented, *seen_tests = looks[look]
+        for k, (train, valid) in enumerate(folds):
+            train = train[: int(share * len(train))]
+            inputs = np.concatenate([seen[train], seen_augmented[train]]) if robust else seen[train]
+            model = clone(LEARNERS[learner]()).fit(inputs, np.tile(y[train], 1 + robust))
+            zoo.clean[i, valid] = model.predict_proba(seen[valid])
+            held = np.isin(rows, valid)
+            zoo.stressed[i, held] = model.predict_proba(seen_hurt[held])
+            found = model.predict_proba(np.concatenate(seen_tests)).reshape(13, TEST, classes)
+            zoo.tests[:, i] += found / FOLDS
+            zoo.folds[:, i, k] = found.argmax(-1)
+    return zoo
+
+
+def load(name: str, cache: Path) -> Zoo:
+    path = cache / f"{name}.npz"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        np.savez(path, **build(name).__dict__)
+    with np.load(path) as data:
+        return Zoo(**data)
