@@ -3,7 +3,8 @@
     python benchmarks/shift_forecast.py --cache cache
     python benchmarks/shift_forecast.py --cache cache --families 8 --company 3
 
-``--families`` keeps so many of `kit.corrupt`'s for the stressed rows, ``--company`` so many of the models beside one. The sets and their tests are those of `shift_zoo.py`.
+``--families`` keeps so many of `kit.corrupt`'s for the stressed rows, ``--company`` so many of the models beside one.
+The sets and their tests are those of `shift_zoo.py`.
 """
 
 from __future__ import annotations

@@ -152,7 +152,7 @@ def from_mixture(cells: Array, shares: Array) -> Belief:
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """All that does not depend on the test: fitted models of correctness, rates of the clean rows (M, N), covariance."""
+    """What does not depend on the test: models of correctness, rates of the clean rows (M, N), covariance (M, M)."""
 
     models: tuple[Calibrated, ...]
     before: Array

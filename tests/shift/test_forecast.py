@@ -1,0 +1,204 @@
+"""Forecasts: right where the truth is made, honest about what they do not know, moved by scores."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+
+from kit.corrupt.mixture import Mixture, even
+from kit.errors import DataError
+from kit.shift.correctness import fit, row_features
+from kit.shift.evidence import Evidence
+from kit.shift.forecast import Belief, believe, calibrate, condition, forecast, from_mixture, from_test
+from kit.shift.past import explain
+
+FAMILIES = ("noise", "jpeg", "defocus", "occlusion", "bubbles")
+MIXTURE = even(FAMILIES, clean=0.2)
+QUALITY = np.linspace(1.0, 3.0, 6)
+
+
+def predictions(rng: np.random.Generator, y: np.ndarray, damage: np.ndarray) -> np.ndarray:
+    """(M, N, C): models see a class through noise; damage takes signal away, and models do not know it."""
+    shared = rng.standard_normal((len(y), 5))
+    out = []
+    for quality in QUALITY:
+        x = 0.5 * shared + rng.standard_normal((len(y), 5)) + (quality * (1 - damage))[:, None] * np.eye(5)[y]
+        proba = np.exp(1.5 * x)
+        out.append(proba / proba.sum(1, keepdims=True))
+    return np.array(out)
+
+
+def made(seed: int, severity: float | None, n: int = 900) -> tuple[Evidence, np.ndarray]:
+    """Evidence, and the accuracies on a test that is damaged by ``severity`` (no test given where None)."""
+    rng = np.random.default_rng(seed)
+    y, truth = rng.integers(0, 5, n), rng.integers(0, 5, 2000)
+    family, degree = rng.choice(FAMILIES, n), rng.integers(1, 6, n)
+    test = predictions(rng, truth, np.full(2000, severity or 0.0))
+    evidence = Evidence(
+        tuple(f"m{i}" for i in range(6)),
+        y,
+        predictions(rng, y, np.zeros(n)),
+        np.arange(n),
+        family,
+        degree,
+        predictions(rng, y, degree * 0.12),
+        None if severity is None else test,
+    )
+    return evidence, np.asarray((test.argmax(2) == truth).mean(1))
+
+
+def test_the_forecast_from_test_pictures_is_nearer_than_the_clean_score() -> None:
+    evidence, truth = made(0, 0.5)
+    found = forecast(evidence, MIXTURE, 2000)
+    error = np.abs([f.value - t for f, t in zip(found, truth, strict=True)])
+    clean = np.abs([f.clean - t for f, t in zip(found, truth, strict=True)])
+    assert error.mean() < 0.25 * clean.mean()
+    assert {f.basis for f in found} == {"test pictures"}
+
+
+def test_without_a_shift_the_forecast_is_the_clean_score() -> None:
+    evidence, _ = made(1, 0.0)
+    assert all(abs(f.value - f.clean) < 0.01 for f in forecast(evidence, MIXTURE, 2000))
+
+
+def test_the_clean_rows_as_a_test_give_exactly_the_clean_score() -> None:
+    evidence, _ = made(1, None)
+    mean = from_test(calibrate(evidence), evidence.clean).mean
+    np.testing.assert_allclose(mean, evidence.clean_right.mean(1), atol=1e-9)
+
+
+def test_the_mixture_alone_forecasts_the_weighted_cells() -> None:
+    evidence, _ = made(2, None)
+    cells = evidence.cells(MIXTURE)
+    found = forecast(evidence, MIXTURE, 500)
+    np.testing.assert_allclose([f.value for f in found], cells @ MIXTURE.shares)
+    rows = evidence.family == "jpeg"
+    wanted = evidence.stressed_right[:, rows & (evidence.severity == 3)].mean(1)
+    np.testing.assert_allclose(cells[:, MIXTURE.cells.index(("jpeg", 3))], wanted)
+
+
+def test_the_covariance_of_a_mixture_is_that_of_dirichlet_draws() -> None:
+    rng = np.random.default_rng(0)
+    cells, shares = rng.random((3, 6)), np.array([0.3, 0.2, 0.2, 0.1, 0.1, 0.1])
+    belief = from_mixture(cells, shares)
+    drawn = cells @ rng.dirichlet(3.0 * shares, 200_000).T
+    np.testing.assert_allclose(belief.mean, drawn.mean(1), atol=2e-3)
+    np.testing.assert_allclose(belief.covariance - 0.005**2 * np.eye(3), np.cov(drawn), atol=1e-3)
+
+
+def test_known_scores_move_the_others_and_narrow_their_intervals() -> None:
+    evidence, truth = made(3, 0.55)
+    blind = replace(evidence, test=None)
+    before = forecast(blind, MIXTURE, 2000)
+    after = forecast(blind, MIXTURE, 2000, {"m1": float(truth[1]), "m4": float(truth[4])})
+    others = [0, 2, 3, 5]
+    errors = [np.mean([abs(found[i].value - truth[i]) for i in others]) for found in (before, after)]
+    assert errors[1] < 0.5 * errors[0]
+    assert all(after[i].high - after[i].low < before[i].high - before[i].low for i in others)
+    assert after[0].past == 2
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 10_000))
+def test_conditioning_is_the_formula_of_two_normals(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    root = rng.standard_normal((2, 2)) * 0.1
+    belief = Belief(np.array([0.7, 0.6]), root @ root.T + 1e-4 * np.eye(2))
+    noise = 0.7 * 0.3 / 100
+    after = condition(belief, np.array([0]), np.array([0.5]), 100)
+    share = belief.covariance[1, 0] / (belief.covariance[0, 0] + noise)
+    assert after.mean[1] == pytest.approx(0.6 + share * (0.5 - 0.7))
+    assert after.covariance[1, 1] == pytest.approx(belief.covariance[1, 1] - share * belief.covariance[0, 1])
+
+
+def test_intervals_hold_more_where_the_test_is_small_and_at_a_higher_level() -> None:
+    evidence, _ = made(4, None)
+    widths = [
+        forecast(evidence, MIXTURE, size, level=level)[2].high - forecast(evidence, MIXTURE, size, level=level)[2].low
+        for size, level in ((2000, 0.9), (50, 0.9), (50, 0.99))
+    ]
+    assert widths[0] < widths[1] < widths[2]
+
+
+def test_a_forecast_is_plain_json_and_repeatable() -> None:
+    evidence, _ = made(5, 0.3)
+    first, second = forecast(evidence, MIXTURE, 300), forecast(evidence, MIXTURE, 300)
+    assert first == second
+    assert json.loads(json.dumps(first[0].to_json()))["name"] == "m0"
+
+
+def test_one_model_alone_is_forecast_too() -> None:
+    evidence, truth = made(6, 0.5)
+    cut = {name: getattr(evidence, name)[:1] for name in ("names", "clean", "stressed", "test")}
+    (found,) = forecast(replace(evidence, **cut), MIXTURE, 2000)
+    assert abs(found.value - truth[0]) < abs(found.clean - truth[0])
+
+
+def test_models_that_are_always_right_or_wrong_are_fitted_without_a_fit() -> None:
+    x = np.random.default_rng(0).standard_normal((20, 3))
+    assert fit(x, np.ones(20, bool), x, np.ones(20, bool)).rate(x).mean() == 1
+    assert fit(x, np.zeros(20, bool), x, np.zeros(20, bool)).rate(x).mean() == 0
+
+
+def test_features_of_a_row_do_not_depend_on_the_order_of_rows_or_of_the_company() -> None:
+    proba = np.random.default_rng(0).dirichlet(np.ones(4), (5, 30))
+    order = np.random.default_rng(1).permutation(30)
+    whole = row_features(proba, 0)
+    np.testing.assert_allclose(row_features(proba[:, order], 0), whole[order])
+    np.testing.assert_allclose(row_features(proba[[0, 3, 4, 1, 2]], 0), whole)
+
+
+def test_weights_of_past_scores_are_the_constrained_minimum() -> None:
+    rng = np.random.default_rng(0)
+    cells, prior = rng.random((4, 5)), np.array([0.4, 0.2, 0.2, 0.1, 0.1])
+    scores, errors = cells @ np.array([0, 0.7, 0.3, 0, 0]), np.full(4, 0.02)
+    found = explain(cells, scores, errors, prior, 3.0)
+    spread = prior * (1 - prior) / 4
+
+    def loss(w: np.ndarray) -> float:
+        return float((((scores - cells @ w) / errors) ** 2).sum() + ((w - prior) ** 2 / spread).sum())
+
+    best = minimize(loss, prior, bounds=[(0, 1)] * 5, constraints={"type": "eq", "fun": lambda w: w.sum() - 1})
+    assert loss(np.array(found.weights)) == pytest.approx(best.fun, rel=1e-3)
+    assert sum(found.weights) == pytest.approx(1)
+    assert not found.warning
+
+
+def test_few_scores_warn_and_none_leave_the_prior() -> None:
+    cells, prior = np.array([[0.9, 0.5], [0.8, 0.3]]), np.array([0.5, 0.5])
+    none = explain(cells[:0], np.zeros(0), np.zeros(0), prior, 3.0)
+    np.testing.assert_allclose(none.weights, prior, atol=1e-6)
+    two = explain(cells, np.array([0.6, 0.42]), np.full(2, 0.01), prior, 3.0)
+    assert "2 past scores are too few" in two.warning
+    assert len(two.left_out) == 2
+    assert two.weights[1] > 0.6
+    json.dumps(two.to_json())
+
+
+def test_a_cell_without_weight_stays_without() -> None:
+    cells = np.array([[0.9, 0.5, 0.1]])
+    found = explain(cells, np.array([0.1]), np.array([0.01]), np.array([0.5, 0.5, 0.0]), 3.0)
+    assert found.weights[2] == 0
+
+
+def test_mistakes_are_named() -> None:
+    evidence, _ = made(7, 0.3, n=60)
+    with pytest.raises(DataError, match="'rex'"):
+        forecast(evidence, MIXTURE, 100, {"rex": 0.5})
+    with pytest.raises(DataError, match="test size 0"):
+        forecast(evidence, MIXTURE, 0)
+    with pytest.raises(DataError, match="no stressed row of the family 'motion-blur'"):
+        evidence.cells(Mixture(0.5, (("motion-blur", (0.1,) * 5),)))
+    with pytest.raises(DataError, match="test predictions"):
+        replace(evidence, test=np.zeros((2, 9, 5)))
+    with pytest.raises(DataError, match="stressed rows"):
+        replace(evidence, clean=evidence.clean[:3])
+    with pytest.raises(DataError, match="must be positive"):
+        explain(np.ones((1, 2)), np.ones(1), np.zeros(1), np.full(2, 0.5), 3.0)
+    assert np.isfinite(believe(evidence, MIXTURE).mean).all()
