@@ -57,12 +57,12 @@ def print_line(name: str, tests: list[list[tuple[float, float, float]]]) -> None
     )
 
 
-def peers(zoo: Zoo, clean: np.ndarray, test: int) -> dict[str, np.ndarray]:
+def peers(zoo: Zoo, clean: np.ndarray, stressed: np.ndarray, test: int) -> dict[str, np.ndarray]:
     models = range(len(zoo.names))
     before, after = zoo.clean.argmax(2), zoo.tests[test].argmax(2)
     return {
         "clean out of fold": clean,
-        "stressed out of fold": (zoo.stressed.argmax(2) == zoo.y[zoo.rows]).mean(1),
+        "stressed out of fold": stressed,
         "thresholded confidence (ATC)": np.array([atc(zoo.clean[i], zoo.y, zoo.tests[test, i]) for i in models]),
         "difference of confidences": np.array(
             [difference_of_confidences(zoo.clean[i], zoo.y, zoo.tests[test, i]) for i in models]
@@ -96,7 +96,7 @@ def report(zoo: Zoo, families: tuple[str, ...]) -> None:
         if test == 0:
             still = (bare, truth)
             continue
-        for name, value in peers(zoo, clean, test).items():
+        for name, value in peers(zoo, clean, blind.stressed_right.mean(1), test).items():
             lines.setdefault(name, []).append([(v, t, np.nan) for v, t in zip(value, truth, strict=True)])
         lines.setdefault("forecast, mixture alone", []).append(rows_of(summarise(blind, prior, size, {}, 0.9), truth))
         lines.setdefault("forecast, test pictures", []).append(rows_of(bare, truth))
