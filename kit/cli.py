@@ -236,6 +236,7 @@ def lb(
     config: Config = None,
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print the submissions as CSV and nothing else.")] = False,
+    pictures: Annotated[bool, typer.Option("--pictures", help="Draw CV against score and rank over time.")] = False,
     watch: Annotated[int, typer.Option("--watch", help="Ask again every so many seconds, 30 at least.")] = 0,
     add_score: Annotated[
         float | None, typer.Option("--add-score", help="Note a score of a platform without an interface.")
@@ -253,7 +254,7 @@ def lb(
         if add_score is not None:
             project.add_score(add_score, of)
         while True:
-            report = project.leaderboard(width=shutil.get_terminal_size().columns)
+            report = project.leaderboard(width=shutil.get_terminal_size().columns, pictures=pictures)
             if json:
                 _print_json(partial(dict, report))
             if csv:

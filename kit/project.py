@@ -133,13 +133,13 @@ class Project:
         submit(self.layout, self.config, paths, self._emit, choice or Choice())
         return paths
 
-    def leaderboard(self, *, width: int = 80) -> dict[str, Any]:
+    def leaderboard(self, *, width: int = 80, pictures: bool = False) -> dict[str, Any]:
         """The board and our submissions, as a report and, through ``emit``, as tables of this width."""
         from kit.lb import leaderboard
 
         if self.config.competition.platform == "local" and not self.layout.data_manifest.exists():
             raise StageError("nothing has been submitted from this project yet", "make folds train-all ensemble submit")
-        return leaderboard(self.layout, self.config, self._emit, width=width)
+        return leaderboard(self.layout, self.config, self._emit, width=width, pictures=pictures)
 
     def add_score(self, score: float, of: str = "") -> SubmissionPaths:
         """Note a score that was read off a platform without an interface."""

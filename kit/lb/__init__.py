@@ -30,7 +30,7 @@ def leaderboard(
     *,
     width: int = 80,
     waits: Waits = WAITS,
-    pictures: bool = True,
+    pictures: bool = False,
 ) -> dict[str, Any]:
     """Ask the platform, keep a snapshot, and say where we stand; without a connection from the last snapshot.
 

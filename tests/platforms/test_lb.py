@@ -156,7 +156,9 @@ def test_a_rank_that_moves_is_told(site: Codabench, project: tuple[Layout, Confi
     assert report["standing"]["rank"] == 4
     assert report["standing"]["moved"] == -2
     assert report["submissions"][0]["moved"] == -2
-    leaderboard(*project, silent, waits=WAITS)
+    drawn = leaderboard(*project, silent, waits=WAITS, pictures=True)["pictures"]
+    assert [Path(path).name for path in drawn] == ["cv-score.png", "rank.png"]
+    assert all(Path(path).read_bytes().startswith(b"\x89PNG") for path in drawn)
     assert len(history(project[0], target_of(project[1]))) == 2
 
 
