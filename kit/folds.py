@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from kit.config import Config
+from kit.config import Config, FoldsConfig
 from kit.data import Index, load_index
 from kit.errors import StageError
 from kit.files import is_fresh, read_csv, read_json, sha256_file, sha256_json, write_atomic, write_csv, write_json
@@ -172,7 +172,9 @@ def _pinned_ids(layout: Layout, config: Config) -> list[dict[str, int]]:
     path, manifest = layout.folds_table(settings.name), layout.folds_manifest(settings.name)
     if not path.exists() or not manifest.exists():
         return [{}] * settings.repeats
-    before = {name: read_json(manifest)[name] for name in PINNED_KEYS}
+    written = read_json(manifest)
+    # Tables of the first version have neither a method nor repeats: they are what the defaults say.
+    before = {name: written.get(name, FoldsConfig.model_fields[name].default) for name in PINNED_KEYS}
     now = {name: getattr(settings, name) for name in PINNED_KEYS}
     if before != now:
         raise StageError(

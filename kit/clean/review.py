@@ -49,7 +49,8 @@ def restore(layout: Layout, ids: Sequence[str], emit: Emit) -> None:
     DataError
         Where an entry is neither a dropped id nor a reason, or names an image that cannot be read.
     """
-    dropped = {line["id"]: line["reason"] for line in read_csv(layout.dropped)}
+    lines = read_csv(layout.dropped)
+    dropped = {line["id"]: line["reason"] for line in lines}
     reasons = set(dropped.values())
     chosen: set[str] = set()
     for entry in ids:
@@ -62,7 +63,10 @@ def restore(layout: Layout, ids: Sequence[str], emit: Emit) -> None:
     unreadable = sorted(name for name in chosen if dropped[name] == "unreadable")
     if set(ids) & set(unreadable):
         raise DataError(f"image {unreadable[0]!r} cannot be read, so it cannot be restored")
-    override(layout, dict.fromkeys(sorted(chosen - set(unreadable)), "keep"), emit)
+    back = chosen - set(unreadable)
+    # The twin that stayed is pinned too: of two equal images the one that nobody asked for would go in its place.
+    twins = {line["twin"] for line in lines if line["id"] in back and line["twin"]}
+    override(layout, dict.fromkeys(sorted(back | twins), "keep"), emit)
 
 
 def propose_labels(layout: Layout, emit: Emit) -> None:

@@ -8,6 +8,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from kit.clean.gallery import contact_sheets
 from kit.clean.plan import Finding, Plan, plan
+from kit.clean.quality import odd_sizes
 from kit.clean.sheets import png
 from kit.config import Config
 from kit.errors import DataError
@@ -132,7 +134,11 @@ def _plan(layout: Layout, config: Config, raw: RawSet, decoded: Decoded, emit: E
     def step(name: str) -> None:
         emit(Event("progress", f"clean: {name}", {"stage": "clean"}))
 
-    return plan(decoded.images, raw.labels[decoded.rows], config.clean, overrides=overrides, on_step=step)
+    found = plan(decoded.images, raw.labels[decoded.rows], config.clean, overrides=overrides, on_step=step)
+    if raw.sizes is None or not config.clean.quality:
+        return found
+    odd = odd_sizes(raw.sizes[decoded.rows[found.keep]], found.keep)
+    return replace(found, noted=(*found.noted, *odd))
 
 
 def _overrides(path: Path, raw: RawSet, rows: IntArray) -> dict[int, str]:

@@ -60,7 +60,7 @@ def open_images(rows: ImageRows, data: DataConfig, what: str) -> RawSet:
     DataError
         Where `image_size` is not set and the files have several sizes, or none of them can be read.
     """
-    scanned = scan(rows.paths, with_sizes=not data.image_size)
+    scanned = scan(rows.paths)
     shape = (data.image_size, data.image_size) if data.image_size else _common_shape([s for _, s in scanned], what)
 
     def read(start: int, stop: int) -> tuple[ImageArray, dict[int, str]]:
@@ -76,6 +76,7 @@ def open_images(rows: ImageRows, data: DataConfig, what: str) -> RawSet:
         fingerprint=_fingerprint(rows, data, [digest for digest, _ in scanned]),
         groups=rows.groups,
         weights=rows.weights,
+        sizes=np.array([size or (0, 0) for _, size in scanned], np.int64).reshape(-1, 2),
     )
 
 
@@ -130,8 +131,8 @@ def read_images(
     return images, {row: reason for row, reason in enumerate(reasons) if reason}
 
 
-def scan(paths: Sequence[Path | None], *, with_sizes: bool) -> list[tuple[str, tuple[int, int] | None]]:
-    """SHA-256 of every file, and with ``with_sizes`` height and width from its header, None where it has none."""
+def scan(paths: Sequence[Path | None]) -> list[tuple[str, tuple[int, int] | None]]:
+    """SHA-256 of every file, and height and width from its header, None where it has none."""
 
     def one(path: Path | None) -> tuple[str, tuple[int, int] | None]:
         try:
@@ -139,8 +140,6 @@ def scan(paths: Sequence[Path | None], *, with_sizes: bool) -> list[tuple[str, t
         except decode.Unreadable as error:
             return str(error), None
         digest = hashlib.sha256(content).hexdigest()
-        if not with_sizes:
-            return digest, None
         try:
             return digest, decode.header_size(content)
         except decode.Unreadable:

@@ -35,6 +35,8 @@ class RawSet:
         The user's own grouping (patients): rows with one value share a fold; the empty value groups nothing.
     weights : (N,) float64, optional
         Weight of each row in the loss.
+    sizes : (N, 2) int64, optional
+        Height and width in the file, before anything was resized; (0, 0) where the header does not say.
     """
 
     ids: tuple[str, ...]
@@ -45,6 +47,7 @@ class RawSet:
     fingerprint: str
     groups: tuple[str, ...] = ()
     weights: FloatArray | None = None
+    sizes: IntArray | None = None
 
     def blocks(self, size: int = BLOCK) -> Iterator[tuple[int, ImageArray, dict[int, str]]]:
         """First row, images and problems of consecutive blocks of ``size`` rows."""
