@@ -71,9 +71,7 @@ def kit_duplicates(paths: list[Path], labels: np.ndarray) -> tuple[float, float]
 
 
 def cleanvision(python: str, folder: Path) -> tuple[float, list[set[str]]]:
-    done = subprocess.run(
-        [python, "-c", CLEANVISION, str(folder), "2"], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([python, "-c", CLEANVISION, str(folder), "2"], capture_output=True, text=True, check=True)
     answer = json.loads(done.stdout.splitlines()[-1])
     return answer["seconds"], [{Path(path).name for path in one} for kind in answer["sets"] for one in kind]
 
@@ -84,9 +82,7 @@ def pairs_within(sets: list[set[str]], pairs: list[tuple[str, str]]) -> int:
     return sum(bool(together.get(a, set()) & together.get(b, set())) for a, b in pairs)
 
 
-def kit_found(
-    kind: str, pairs: list[tuple[int, int]], kept: dict[int, int], dropped: dict[int, Finding]
-) -> int:
+def kit_found(kind: str, pairs: list[tuple[int, int]], kept: dict[int, int], dropped: dict[int, Finding]) -> int:
     if kind == "foreign":
         return sum(row in dropped and dropped[row].reason == "contamination" for row, _ in pairs)
     if kind in COPIES:
@@ -121,20 +117,14 @@ def gaps(images: np.ndarray, rows: np.ndarray, truth: dict[tuple[int, int], str]
     print("\nkind           pairs  overall: lowest, 3 highest         detail: lowest, 3 highest")
     for kind in sorted(set(kinds)):
         one, two = (np.sort(score[kinds == kind]) for score in (found.overall, found.detail))
-        print(
-            f"{kind:14} {len(one):5}  {one[0]:.3f} {np.round(one[-3:], 3)}   {two[0]:.3f} {np.round(two[-3:], 3)}"
-        )
-    for place in np.flatnonzero(kinds == "not planted")[np.argsort(-found.overall[kinds == "not planted"])][
-        :8
-    ]:
+        print(f"{kind:14} {len(one):5}  {one[0]:.3f} {np.round(one[-3:], 3)}   {two[0]:.3f} {np.round(two[-3:], 3)}")
+    for place in np.flatnonzero(kinds == "not planted")[np.argsort(-found.overall[kinds == "not planted"])][:8]:
         print(found.pairs[place].tolist(), found.told(place))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument(
-        "--data", type=Path, default=Path(os.environ.get("KIT_SHARED", "../shared")) / "blood"
-    )
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("KIT_SHARED", "../shared")) / "blood")
     parser.add_argument("--cleanvision-python")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--sheet", type=Path)
@@ -147,9 +137,7 @@ def main() -> None:
 def measure(args: argparse.Namespace, folder: Path) -> None:
     with zipfile.ZipFile(args.data / "train.zip") as archive:
         archive.extractall(folder)
-    lines, truth = (
-        [*csv.DictReader((args.data / name).open(newline=""))] for name in ("train.csv", "truth.csv")
-    )
+    lines, truth = ([*csv.DictReader((args.data / name).open(newline=""))] for name in ("train.csv", "truth.csv"))
     names = [line["file"] for line in lines]
     paths, labels = [folder / name for name in names], np.array([int(line["label"]) for line in lines])
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {len(names)} images")
@@ -182,15 +170,11 @@ def timings(args: argparse.Namespace, paths: list[Path], labels: np.ndarray) -> 
             theirs.append(seconds)
             print(f"CleanVision {seconds:.1f} s, load {os.getloadavg()[0]:.1f}", flush=True)
     if theirs:
-        print(
-            f"median {np.median(ours):.1f} / {np.median(theirs):.1f} s = {np.median(ours) / np.median(theirs):.2f}"
-        )
+        print(f"median {np.median(ours):.1f} / {np.median(theirs):.1f} s = {np.median(ours) / np.median(theirs):.2f}")
     return sets
 
 
-def table(
-    images: np.ndarray, names: list[str], truth: list[dict[str, str]], found: tuple
-) -> list[tuple[int, int]]:
+def table(images: np.ndarray, names: list[str], truth: list[dict[str, str]], found: tuple) -> list[tuple[int, int]]:
     """Print what was found of what was planted; returns the pairs of original cells that were grouped."""
     kept, dropped, sets = found
     row_of = {name: row for row, name in enumerate(names)}
@@ -205,9 +189,7 @@ def table(
         how = "exact" if kind.startswith("copies") else kind
         print(f"{kind:30} {len(pairs):5} {kit_found(how, pairs, kept, dropped):5} {other:>6}")
     lost = [row for row in originals.tolist() if row in dropped and dropped[row].twin not in kept]
-    gone = [
-        a for kind, pairs in planted.items() if kind != "foreign" for a, b in pairs if not {a, b} & set(kept)
-    ]
+    gone = [a for kind, pairs in planted.items() if kind != "foreign" for a, b in pairs if not {a, b} & set(kept)]
     print(f"original cells dropped without a copy that stays: {len(lost)}")
     print(f"planted pairs of which no image stays: {len(gone)}")
     together = unplanned_pairs(kept, originals)

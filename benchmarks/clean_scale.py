@@ -38,9 +38,7 @@ def one(path: Path) -> None:
     images, labels = np.load(path / "images.npy", mmap_mode="r"), np.load(path / "labels.npy")
     steps: list[tuple[str, float]] = []
     start = time.perf_counter()
-    result = plan(
-        images, labels, CleanConfig(), on_step=lambda name: steps.append((name, time.perf_counter()))
-    )
+    result = plan(images, labels, CleanConfig(), on_step=lambda name: steps.append((name, time.perf_counter())))
     ends = [at for _, at in steps[1:]] + [time.perf_counter()]
     answer = {
         "seconds": ends[-1] - start,

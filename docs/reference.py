@@ -32,7 +32,8 @@ def commands() -> list[str]:
     group: Any = typer.main.get_command(app)
     lines = ["## Commands", ""]
     for name, command in group.commands.items():
-        context: Any = type(group).context_class(command, info_name=f"kit {name}", terminal_width=80, max_content_width=80)
+        make: Any = type(group).context_class
+        context = make(command, info_name=f"kit {name}", terminal_width=80, max_content_width=80)
         lines += [f"### kit {name}", "", "```", command.get_help(context), "```", ""]
     return lines
 

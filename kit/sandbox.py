@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,15 @@ from kit.records import ImageArray, IntArray
 
 RUNNER = Path(__file__).with_name("sandbox_runner.py")
 TIMEOUT_SECONDS = 3600
+PASSED = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "LD_LIBRARY_PATH",
+    "CUDA_VISIBLE_DEVICES",
+    "OMP_NUM_THREADS",
+    "TF_CPP_MIN_LOG_LEVEL",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +119,12 @@ def _can_unshare() -> bool:
     return subprocess.run(["unshare", "-rn", "true"], capture_output=True, check=False).returncode == 0
 
 
+def _environment(folder: Path) -> dict[str, str]:
+    """Variables that a bundle may see: enough to find libraries and cards, none of the user's tokens or home."""
+    passed = {name: os.environ[name] for name in PASSED if name in os.environ}
+    return {**passed, "HOME": str(folder / "elsewhere")}
+
+
 def _start(folder: Path, python: Path | None, inputs: bool) -> dict[str, Any]:
     # Without -S another environment finds its own packages; with it this one finds the links alone.
     interpreter = [str(python), "-I"] if python else [sys.executable, "-I", "-S"]
@@ -118,7 +134,13 @@ def _start(folder: Path, python: Path | None, inputs: bool) -> dict[str, Any]:
         command = ["unshare", "-rn", *command]
     try:
         done = subprocess.run(
-            command, cwd=folder / "elsewhere", capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
+            command,
+            cwd=folder / "elsewhere",
+            env=_environment(folder),
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise BundleError(f"the bundle was still running after {TIMEOUT_SECONDS} s") from error

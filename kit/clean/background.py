@@ -29,9 +29,7 @@ SAMPLE, MOST_PAIRS = 1024, 2e6
 LIKE_THE_MEAN = 0.75
 
 
-def shared_backgrounds(
-    images: NDArray[np.uint8], rows: NDArray[np.int64], seed: int = 0
-) -> list[NDArray[np.int64]]:
+def shared_backgrounds(images: NDArray[np.uint8], rows: NDArray[np.int64], seed: int = 0) -> list[NDArray[np.int64]]:
     """Find the sets of pictures whose outer frame shows the same fine detail.
 
     Parameters
@@ -94,9 +92,7 @@ def _sets(frames: NDArray[np.float32], words: NDArray[np.uint64]) -> NDArray[np.
     return components(pairs, len(words))
 
 
-def _frames(
-    images: NDArray[np.uint8], rows: NDArray[np.int64]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _frames(images: NDArray[np.uint8], rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Detail of the outer frame, centred and scaled to length one (K, P), and how much of it there is as a rule
     along the emptiest of the four sides: the median of its absolute value (K,)."""
     outer = np.ones((SIDE, SIDE), bool)

@@ -73,9 +73,7 @@ def _winners(
         return {int(v) for v in pinned if v >= 0}
     if config.conflicting == "drop":
         return set()
-    return {
-        max(zip(values, counts, strict=True), key=lambda vc: (vc[1], class_sizes[vc[0]], -vc[0]))[0].item()
-    }
+    return {max(zip(values, counts, strict=True), key=lambda vc: (vc[1], class_sizes[vc[0]], -vc[0]))[0].item()}
 
 
 def spare(pairs: NDArray[np.int64], rank: Callable[[int], tuple[bool, bytes]]) -> dict[int, int]:

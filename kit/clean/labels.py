@@ -31,9 +31,7 @@ class Proposal:
     score: float
 
 
-def label_errors(
-    proba: NDArray[np.floating], y: NDArray[np.int64], n: int | None = None
-) -> tuple[Proposal, ...]:
+def label_errors(proba: NDArray[np.floating], y: NDArray[np.int64], n: int | None = None) -> tuple[Proposal, ...]:
     """Propose labels to look at, the likeliest errors first.
 
     Parameters

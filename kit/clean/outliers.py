@@ -13,9 +13,7 @@ FEWEST = 20
 Features = NDArray[np.floating]
 
 
-def outlier_scores(
-    features: Features, labels: NDArray[np.int64], method: str, *, seed: int = 0
-) -> NDArray[np.float64]:
+def outlier_scores(features: Features, labels: NDArray[np.int64], method: str, *, seed: int = 0) -> NDArray[np.float64]:
     """Score how unlike its class every picture is.
 
     Parameters

@@ -96,6 +96,4 @@ def _check(images: NDArray[np.uint8], labels: NDArray[np.int64], overrides: Mapp
         raise DataError(f"{len(images)} images but labels of shape {labels.shape}")
     for row, action in overrides.items():
         if not 0 <= row < len(images) or action not in ("keep", "drop"):
-            raise DataError(
-                f"row {row} of {len(images)} cannot be overridden with `{action}`", "use keep or drop"
-            )
+            raise DataError(f"row {row} of {len(images)} cannot be overridden with `{action}`", "use keep or drop")

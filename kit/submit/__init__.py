@@ -14,7 +14,7 @@ from kit.platforms import Platform, Remaining, Waits, open_platform
 from kit.platforms.track import refresh
 from kit.records import Emit, Event
 from kit.submit.outcome import tell_outcome
-from kit.submit.send import Order, deliver, look
+from kit.submit.send import AlreadySubmitted, Order, deliver, look
 
 # Questions in a row that may fail before waiting is given up; the submission is safe and `kit lb` picks it up.
 MISSED = 5
@@ -69,7 +69,14 @@ def submit(
     _check_proven(paths)
     file = platform.file(paths)
     order = Order(layout, paths, file, sha256_file(file), target_of(config), choice.again)
-    attempt = look(platform, order, patience, emit)
+    try:
+        attempt = look(platform, order, patience)
+    except AlreadySubmitted as known:
+        if choice.again or not _is_fresh(known, paths):
+            raise
+        emit(Event("fresh", "submit", {"stage": "submit", "submission": paths.root.name}))
+        emit(Event("say", f"{known.message}; to spend another: kit submit --again"))
+        return
     if attempt is None:
         if not _agreed(platform, order, config, emit, choice):
             return
@@ -82,6 +89,12 @@ def submit(
     _wait(platform, attempt, patience, emit)
     _finish(platform, config, attempt, choice.publish, emit)
     tell_outcome(layout, config, platform, attempt.intent, emit)
+
+
+def _is_fresh(known: AlreadySubmitted, paths: SubmissionPaths) -> bool:
+    """Whether there is nothing left to do: this very candidate has its score. Anything else is refused by name."""
+    attempt = known.by_us
+    return attempt is not None and attempt.state == "scored" and attempt.submission.name == paths.root.name
 
 
 def describe(attempt: Attempt) -> str:

@@ -23,7 +23,11 @@ from kit.records import Emit, Event
 
 
 class AlreadySubmitted(StageError):
-    """The file was sent before, and nobody asked for another time."""
+    """The file was sent before, and nobody asked for another time; ``by_us`` is our own attempt, where it is ours."""
+
+    def __init__(self, message: str, hint: str, by_us: Attempt | None = None) -> None:
+        super().__init__(message, hint)
+        self.by_us = by_us
 
 
 @dataclass(frozen=True)
@@ -86,14 +90,10 @@ def earlier(platform: Platform, order: Order, waits: Waits) -> Attempt | None:
     return None
 
 
-def look(platform: Platform, order: Order, waits: Waits, emit: Emit) -> Attempt | None:
-    """`earlier`, while no other process of this project is sending; says `fresh` where there is nothing to do."""
+def look(platform: Platform, order: Order, waits: Waits) -> Attempt | None:
+    """`earlier`, while no other process of this project is sending."""
     with lock(order.layout.submit_lock, "a submission of this project"):
-        try:
-            return earlier(platform, order, waits)
-        except AlreadySubmitted:
-            emit(Event("fresh", "submit", {"stage": "submit", "submission": order.paths.root.name}))
-            raise
+        return earlier(platform, order, waits)
 
 
 def deliver(platform: Platform, order: Order, waits: Waits, emit: Emit) -> Attempt:
@@ -205,6 +205,7 @@ def _refusal(attempt: Attempt) -> AlreadySubmitted:
         f"this file was submitted already: submission {attempt.remote} of {attempt.submission.name}, "
         f"{attempt.time[:16]} UTC{who}, {what}",
         "kit submit --again   # spends another submission",
+        attempt,
     )
 
 

@@ -46,9 +46,7 @@ def test_coefficients_of_a_turned_picture_follow_from_the_picture(form, side):
 def test_the_eight_forms_are_the_symmetries_of_a_square():
     square = np.arange(9).reshape(3, 3)
     found = {dihedral(square, form).tobytes() for form in range(8)}
-    expected = {
-        np.ascontiguousarray(np.rot90(side, k)).tobytes() for side in (square, square.T) for k in range(4)
-    }
+    expected = {np.ascontiguousarray(np.rot90(side, k)).tobytes() for side in (square, square.T) for k in range(4)}
     assert found == expected
     named = {name: dihedral(square, form) for form, name in enumerate(FORMS)}
     assert (named["mirrored"] == np.fliplr(square)).all()

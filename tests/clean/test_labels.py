@@ -39,9 +39,7 @@ def test_the_confident_joint_is_cleanlabs(seed):
     proba, y = predictions(seed)
     counted = compute_confident_joint(y, proba, calibrate=False)
     if (counted.sum(axis=1) > 0).all():
-        assert np.allclose(
-            confident_joint(proba, y), counted / counted.sum(1, keepdims=True) * np.bincount(y)[:, None]
-        )
+        assert np.allclose(confident_joint(proba, y), counted / counted.sum(1, keepdims=True) * np.bincount(y)[:, None])
 
 
 @given(st.integers(0, 10**6))

@@ -166,10 +166,7 @@ def with_copies(seed):
     base = rng.integers(20, 200, (8, 16, 16, 3)).astype(np.uint8)
     choice, form = rng.integers(0, 8, 24), rng.integers(0, 8, 24)
     images = np.stack(
-        [
-            dihedral(base[c].transpose(2, 0, 1), f).transpose(1, 2, 0)
-            for c, f in zip(choice, form, strict=True)
-        ]
+        [dihedral(base[c].transpose(2, 0, 1), f).transpose(1, 2, 0) for c, f in zip(choice, form, strict=True)]
     )
     return (images + rng.integers(0, 3, (24, 1, 1, 1)) * 10).astype(np.uint8), rng.integers(-1, 2, 24)
 

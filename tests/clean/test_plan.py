@@ -108,9 +108,7 @@ def test_grouped_copies_all_stay_and_share_a_group():
     assert result.group.tolist() == [0, 1, 0, 2]
 
 
-@pytest.mark.parametrize(
-    ("policy", "kept"), [("majority", {(0, 1)}), ("drop", set()), ("keep", {(0, 1), (0, 0)})]
-)
+@pytest.mark.parametrize(("policy", "kept"), [("majority", {(0, 1)}), ("drop", set()), ("keep", {(0, 1), (0, 0)})])
 def test_conflicting_labels_follow_the_policy_and_are_always_listed(policy, kept):
     result = planned([0, 0, 0, 1], [0, 1, 1, 0], CleanConfig(conflicting=policy))
     assert {(0, [0, 1, 1, 0][row]) for row in result.keep if row < 3} == kept
