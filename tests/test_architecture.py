@@ -103,6 +103,12 @@ def test_only_the_rim_prints(path: Path) -> None:
     assert "print" not in calls or path.stem in rim
 
 
+def test_the_design_names_every_module() -> None:
+    text = (KIT.parent / "docs" / "design.md").read_text(encoding="utf-8")
+    present = {module_of(path) for path in FILES} - {"__main__", "__init__"}
+    assert {name for name in present if f"`{name}" not in text} == set()
+
+
 def test_the_runtime_travels_alone() -> None:
     for path in (KIT / "runtime").glob("*.py"):
         assert not imports_of(path), f"{path.name} imports the kit"

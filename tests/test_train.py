@@ -227,3 +227,21 @@ def test_a_failing_unit_is_named_and_the_others_finish(make_project: Callable[..
         Project(folder).train(fold=0)
     assert "smaller lr" in caught.value.hint
     assert list(folder.glob("runs/a-*/fold-0/valid.npz"))
+
+
+@pytest.mark.parametrize(
+    ("split", "units", "rows"),
+    [("n = 2\nrepeats = 2", 4, 120), ('n = 3\nmethod = "hold-out"', 1, 40)],
+    ids=["repeated", "hold-out"],
+)
+def test_repeats_and_a_hold_out_go_all_the_way_to_the_blend(
+    make_project: Callable[..., Path], split: str, units: int, rows: int
+) -> None:
+    folder = make_project(CONFIG.replace("n = 2", split).replace("epochs = 4", "epochs = 1"))
+    write_data(folder)
+    project = Project(folder)
+    paths = project.ensemble(all=True)
+    assert len(list(folder.glob("runs/a-*/fold-*/valid.npz"))) == units
+    record = read_json(paths.ensemble)
+    assert record["members"][0]["folds"] == units
+    assert abs(record["rows"] - rows) <= 2

@@ -113,6 +113,11 @@ def sentences(report: dict[str, Any]) -> list[str]:
     if report["finals"]:
         names = ", ".join(f"{short(final['name'])} ({number(final['estimate'])})" for final in report["finals"])
         texts.append(f"finals to select, by CV and score together: {names}")
+    if report["submissions"]:
+        texts.append(
+            "CV and its interval are of the blend on out-of-fold rows; test predictions are means of fold models, "
+            "a little better and less sharp"
+        )
     texts.append(_left(report["remaining"]))
     return [text for text in texts if text]
 

@@ -67,8 +67,11 @@ def train_fold(spec: FoldSpec, make_trainer: MakeTrainer, report: Report, interr
     run = FoldRun(spec, data, checkpoint, report, interrupt)
     for number in range(checkpoint.position.stage, len(spec.settings.stages)):
         run_stage(run, number, trainer.stage(number))
-    _write_results(spec, trainer, data, checkpoint)
-    _log(spec, {"event": "done", "seconds": time.perf_counter() - started, "resumed": resumed})
+    seconds = _write_results(spec, trainer, data, checkpoint)
+    _log(
+        spec,
+        {"event": "done", "seconds": time.perf_counter() - started, "resumed": resumed, "seconds_per_1000": seconds},
+    )
     delete(spec.paths)
 
 
@@ -90,7 +93,8 @@ def load_fold_data(spec: FoldSpec) -> FoldData:
     )
 
 
-def _write_results(spec: FoldSpec, trainer: Trainer, data: FoldData, checkpoint: Checkpoint) -> None:
+def _write_results(spec: FoldSpec, trainer: Trainer, data: FoldData, checkpoint: Checkpoint) -> float:
+    """Write the fold's files; returns the seconds that 1,000 images took under one view."""
     paths, index, images = spec.paths, load_index(spec.layout), load_images(spec.layout)
 
     def predict(ids: tuple[str, ...], source: Any, rows: IntArray) -> Predictions:
@@ -113,7 +117,11 @@ def _write_results(spec: FoldSpec, trainer: Trainer, data: FoldData, checkpoint:
     if spec.settings.validate_augment:
         found = trainer.predict_augmented(data.valid_rows)
         Predictions(np.array(valid_ids), spec.classes, ("augmented",), found).save(paths.valid_augmented)
-    predict(valid_ids, images, data.valid_rows).save(paths.valid)
+    started = time.perf_counter()
+    valid = predict(valid_ids, images, data.valid_rows)
+    seconds = (time.perf_counter() - started) * 1000 / (len(valid_ids) * len(valid.views))
+    valid.save(paths.valid)
+    return seconds
 
 
 def probe_rows(n: int) -> IntArray:
