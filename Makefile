@@ -42,7 +42,7 @@ lb: setup        ## the leaderboard, cross-validation beside it
 test: setup      ## all tests but the slow ones, under 20 minutes
 	$(BIN)/python -m pytest
 fast: setup      ## tests without TensorFlow, in seconds
-	$(BIN)/python -m pytest -m "not tf and not slow and not compat"
+	$(BIN)/python -m pytest -m "not tf and not matrix and not slow and not compat"
 slow: setup      ## tests of minutes to hours; goes on where it was stopped
 	$(BIN)/python -m pytest -m slow --resume
 compat: setup    ## other library versions, in throw-away environments; goes on too

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import math
 import stat
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -27,6 +29,19 @@ MAX_MEMBERS = 2_000
 MAX_BYTES = 8 << 30
 MAX_JSON_BYTES = 4 << 20
 MAX_ARRAYS = 5_000
+# What the standard library raises on archives that are none, besides BadZipFile: names that are no text (ValueError),
+# unknown compression or encryption, damaged streams.
+UNREADABLE = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    OSError,
+    EOFError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+    zlib.error,
+    struct.error,
+)
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Finite = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
@@ -106,18 +121,23 @@ def opened(path: Path) -> Iterator[Path]:
     BundleError
         Where the zip is damaged, leaves its folder, is larger than it should be, or describes what cannot be.
     """
-    try:
-        with zipfile.ZipFile(path) as archive, TemporaryDirectory(prefix="kit-bundle-") as name:
-            infos = _checked_members(archive, path.name)
-            description = _description(archive, infos, path.name)
-            for weights in sorted({file for member in description.members for file in member.weights}):
-                _copy_weights(archive, infos, weights, Path(name), path.name)
-            (Path(name) / "bundle.json").write_text(json.dumps(description.model_dump()), encoding="utf-8")
-            yield Path(name)
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, zipfile.LargeZipFile) as error:
-        if isinstance(error, FileNotFoundError) and not path.exists():
+    with TemporaryDirectory(prefix="kit-bundle-") as name:
+        try:
+            _unpack(path, Path(name))
+        except FileNotFoundError as error:
             raise BundleError(f"no such file: {path}") from error
-        raise BundleError(f"{path.name} cannot be read as a bundle: {error}") from error
+        except UNREADABLE as error:
+            raise BundleError(f"{path.name} cannot be read as a bundle: {error}") from error
+        yield Path(name)
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        infos = _checked_members(archive, path.name)
+        description = _description(archive, infos, path.name)
+        for weights in sorted({file for member in description.members for file in member.weights}):
+            _copy_weights(archive, infos, weights, folder, path.name)
+    (folder / "bundle.json").write_text(json.dumps(description.model_dump()), encoding="utf-8")
 
 
 def _checked_members(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kit.archive import opened
 from kit.config import DataConfig
-from kit.errors import DataError
+from kit.errors import BundleError, DataError
 from kit.files import write_csv
 from kit.records import Emit, Event
 from kit.sources import open_source
+
+if TYPE_CHECKING:
+    from kit.runtime.predictor import Predictor
 
 
 def predict(bundle: Path, images: Path, out: Path, emit: Emit, *, image_size: int = 0) -> None:
@@ -34,9 +38,7 @@ def predict(bundle: Path, images: Path, out: Path, emit: Emit, *, image_size: in
         Where the images cannot be read, or are of another size than the networks take.
     """
     with opened(bundle) as folder:
-        from kit.runtime.predictor import Predictor
-
-        predictor = Predictor(str(folder))
+        predictor = _load(folder, bundle.name)
         size = int(predictor.bundle["size"])
         data = DataConfig(
             train="unused.npz",
@@ -61,3 +63,13 @@ def predict(bundle: Path, images: Path, out: Path, emit: Emit, *, image_size: in
     )
     write_csv(out, ("id", "label", *names), rows)
     emit(Event("wrote", "", {"paths": [out.resolve()]}))
+
+
+def _load(folder: Path, name: str) -> Predictor:
+    from kit.runtime.predictor import Predictor
+
+    try:
+        return Predictor(str(folder))
+    except (ValueError, KeyError, TypeError) as error:
+        # The description was checked, but networks and arrays of others need not fit each other.
+        raise BundleError(f"{name} describes networks that its weights do not fit: {error}") from error

@@ -13,6 +13,8 @@ from servers.codabench import Codabench
 from servers.kaggle import Kaggle
 from servers.project import make_candidate, make_project
 
+pytestmark = pytest.mark.matrix
+
 CANARY = "canary0123456789abcdef0123456789abcdef01"
 SCRIPT = """
 import sys

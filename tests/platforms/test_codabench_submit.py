@@ -20,6 +20,8 @@ from kit.platforms import Refused, Waits, open_platform
 from kit.records import Event, silent
 from kit.submit import Choice, submit
 
+pytestmark = pytest.mark.matrix
+
 # Where a fault is likely or dear; the others behave alike and are tried in the slow tier.
 PHASES = ["competition", "slot", "put", "create", "list", "status"]
 PHASES += [pytest.param(phase, marks=pytest.mark.slow) for phase in ("can", "space", "completed", "board", "profile")]

@@ -21,6 +21,8 @@ from kit.platforms import Refused, Waits
 from kit.records import Event, silent
 from kit.submit import Choice, submit
 
+pytestmark = pytest.mark.matrix
+
 NAME = "20261121T054000Z-3f9c2ab1"
 PHASES = ["slot", "put", "create", "list", "status"]
 PHASES += [pytest.param(phase, marks=pytest.mark.slow) for phase in ("login", "competition", "limits", "board")]

@@ -17,6 +17,8 @@ from servers.project import make_candidate, make_project
 from kit.layout import Layout
 from kit.ledger import attempts, load_submissions
 
+pytestmark = pytest.mark.matrix
+
 DRIVER = Path(__file__).parents[1] / "servers" / "driver.py"
 
 

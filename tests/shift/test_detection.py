@@ -26,6 +26,8 @@ from kit.shift.signals import (
 from kit.shift.statistics import NAMES, image_statistics
 from kit.sources import practice
 
+pytestmark = pytest.mark.matrix
+
 
 def outputs(rng: np.random.Generator, prior: np.ndarray, n: int, sharp: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
     """Exactly calibrated probabilities of Gaussian classes under a uniform prior, and labels under ``prior``."""

@@ -16,6 +16,8 @@ from kit.sources.practice.degrade import CORRUPTIONS
 from kit.sources.practice.plant import COPIES
 from kit.sources.practice.traits import SISTER, TEST_SHARES, TRAIN_SHARES
 
+pytestmark = pytest.mark.matrix
+
 LABELS_LIE = ("conflicting", "foreign-all-labels", "foreign-one-label", "noisy-label")
 
 

@@ -29,6 +29,8 @@ from kit.train.interrupt import Interrupt, Interrupted
 from kit.train.loop import Stage
 from kit.train.stage import train
 
+pytestmark = pytest.mark.matrix
+
 CONFIG = """
 [data]
 train = "small.npz"
