@@ -1,0 +1,74 @@
+"""The application, the options that commands share, and how a command gets its project."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kit import __version__
+
+if TYPE_CHECKING:
+    from kit.project import Project
+
+app = typer.Typer(
+    add_completion=True,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # the boxes of rich cost 0.2 s of imports for every --help
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Config = Annotated[Path | None, typer.Option("--config", help="Another configuration file than kit.toml.")]
+Force = Annotated[bool, typer.Option("--force", help="Redo it even where nothing changed.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
+
+
+def spread(arguments: list[str]) -> list[str]:
+    """Arguments with `--oof a b` written as `--oof a --oof b`, which is all that the parser knows."""
+    result: list[str] = []
+    option = ""
+    for argument in arguments:
+        if argument.startswith("-"):
+            option = argument if argument in ("--oof", "--test") else ""
+            result.append(argument)
+        elif option and result[-1] != option:
+            result += [option, argument]
+        else:
+            result.append(argument)
+    return result
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"kit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def kit(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """The competition kit for image classification: raw images to a scored submission."""
+
+
+@contextmanager
+def open_project(config: Path | None, *, quiet: bool = False) -> Iterator[Project]:
+    """The project of the current folder, its events shown on the terminal."""
+    from kit.console import Console
+    from kit.project import Project
+
+    with Console(quiet=quiet) as console:
+        yield Project(config=config, emit=console.emit)
+
+
+def print_result(make: Callable[[], Any]) -> None:
+    """What ``make`` returns, as JSON on standard output."""
+    from kit.console import print_json
+
+    print_json(make())

@@ -1,0 +1,78 @@
+"""The commands before training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kit.cli.app import Config, Force, Json, app, open_project, print_result
+
+
+@app.command()
+def init(
+    train: Annotated[str, typer.Option(help="The training set: a path, or practice, or digits.")] = "practice",
+    folder: Annotated[Path, typer.Argument(help="Where the project begins.")] = Path(),
+) -> None:
+    """Start a project: kit.toml, a Makefile and a .gitignore."""
+    from kit.console import Console
+    from kit.init import init as run
+
+    with Console() as console:
+        run(folder, train, console.emit)
+
+
+@app.command()
+def doctor(config: Config = None, json: Json = False) -> None:
+    """Look at machine, packages, data, disk and credentials; exit 1 where something is wrong."""
+    from dataclasses import asdict
+
+    from kit.console import Console
+    from kit.doctor import doctor as run
+
+    with Console(quiet=json) as console:
+        checks = run(Path(), console.emit, config=config)
+    if json:
+        print_result(lambda: [asdict(check) for check in checks])
+    if any(check.state == "wrong" for check in checks):
+        raise typer.Exit(1)
+
+
+@app.command()
+def download(config: Config = None, force: Force = False) -> None:
+    """Fetch and unpack the competition's files into raw/."""
+    with open_project(config) as project:
+        project.download(force=force)
+
+
+@app.command()
+def clean(
+    config: Config = None,
+    force: Force = False,
+    restore: Annotated[
+        list[str] | None, typer.Option("--restore", help="Bring back an id, all of a reason, or all; may be repeated.")
+    ] = None,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="List labels that the newest ensemble finds unlikely; change nothing.")
+    ] = False,
+) -> None:
+    """Drop copies, contamination and unreadable images, and say why."""
+    with open_project(config) as project:
+        if labels:
+            project.propose_labels()
+        elif restore:
+            project.restore(restore)
+        else:
+            project.clean(force=force)
+
+
+@app.command()
+def folds(
+    config: Config = None,
+    force: Force = False,
+    reset: Annotated[bool, typer.Option("--reset", help="Forget the folds that ids have now.")] = False,
+) -> None:
+    """Split the rows into stratified folds that no group of duplicates crosses."""
+    with open_project(config) as project:
+        project.folds(force=force, reset=reset)

@@ -1,0 +1,82 @@
+"""The commands that train, blend and predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kit.cli.app import Config, Force, app, open_project
+
+
+@app.command()
+def train(
+    runs: Annotated[list[str] | None, typer.Argument(help="Names of runs; all by default.")] = None,
+    fold: Annotated[int | None, typer.Option("--fold", help="Only this fold.")] = None,
+    max_hours: Annotated[
+        float | None, typer.Option("--max-hours", min=0, help="Save and end after so long; the same command goes on.")
+    ] = None,
+    config: Config = None,
+    force: Force = False,
+) -> None:
+    """Train every run on every fold that is missing."""
+    with open_project(config) as project:
+        project.train(runs or (), fold=fold, force=force, max_hours=max_hours)
+
+
+@app.command()
+def augment(
+    run: Annotated[str, typer.Argument(help="Name of a run.")],
+    config: Config = None,
+) -> None:
+    """Draw what the augmentation of a run makes of some training images."""
+    with open_project(config) as project:
+        project.augment(run)
+
+
+@app.command()
+def ensemble(
+    all: Annotated[bool, typer.Option("--all", help="Train first what is missing.")] = False,
+    oof: Annotated[
+        list[Path] | None, typer.Option("--oof", help="Out-of-fold predictions of another tool; one file a member.")
+    ] = None,
+    test: Annotated[
+        list[Path] | None, typer.Option("--test", help="Their predictions of the test images, in the same order.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for what --oof gives.")] = Path("blend"),
+    config: Config = None,
+    force: Force = False,
+) -> None:
+    """Blend the runs, or the files of --oof, from their out-of-fold predictions."""
+    with open_project(config) as project:
+        if oof:
+            project.blend_foreign(oof, test or (), out)
+        else:
+            project.ensemble(all=all, force=force)
+
+
+@app.command()
+def predict(
+    bundle: Annotated[Path, typer.Option("--bundle", help="A zip made by kit bundle, ours or another team's.")],
+    images: Annotated[Path, typer.Option("--input", help="Images: a .npz, a folder or a .csv.")],
+    out: Annotated[Path, typer.Option("--out", help="The table to write.")] = Path("predictions.csv"),
+) -> None:
+    """Predict images with any bundle; nothing of its code is run."""
+    from kit.console import Console
+    from kit.predict import predict as run
+
+    with Console() as console:
+        run(bundle, images, out, console.emit)
+
+
+@app.command()
+def backbones() -> None:
+    """List the backbones that a run can name."""
+    from kit.console import print_lines
+    from kit.runtime.backbones import BACKBONES
+
+    print_lines(
+        f"{name:20} from {entry.smallest} px{', ImageNet weights' if entry.pretrained else ''}"
+        for name, entry in BACKBONES.items()
+    )
