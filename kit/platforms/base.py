@@ -39,6 +39,10 @@ class Waits:
         How often a harmless request is sent before the platform counts as unreachable.
     settle : float
         An unanswered submission that the platform still does not list after this time did not arrive.
+    obey : float
+        The longest pause that a busy platform may ask for while somebody waits.
+    end : float
+        How long to wait for a score; `kit lb` picks it up afterwards.
     sleep, clock : callable
         `time.sleep` and `time.time`, or what a test puts in their place.
     """
@@ -50,6 +54,8 @@ class Waits:
     read: float = 60.0
     tries: int = 4
     settle: float = 900.0
+    obey: float = 600.0
+    end: float = 12 * 3600.0
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.time
 

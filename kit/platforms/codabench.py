@@ -6,7 +6,6 @@ the name of its file, so the tag is that name.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,19 @@ from kit.errors import ConfigError, PlatformError
 from kit.layout import SubmissionPaths
 from kit.platforms import codabench_board as boards
 from kit.platforms.base import BoardRow, Journal, Refused, Remaining, Setting, Status
+from kit.platforms.codabench_calls import left, midnight, pages, resets, stem, storage_headers, understood
 from kit.platforms.codabench_needs import (
     check_dates,
     check_fact_sheet,
     check_participation,
     image_notes,
     inspect_zip,
+    time_limit,
     time_notes,
 )
 from kit.platforms.credentials import codabench_login, codabench_token, store_token, token_file
-from kit.platforms.http import Api, checked_url, fetch_text, put_file, upload_teller
+from kit.platforms.http import Api, checked_url
+from kit.platforms.storage import fetch_text, put_file, upload_teller
 from kit.records import Event
 
 PUBLIC_SITE = "https://www.codabench.org"
@@ -32,6 +34,7 @@ GIGABYTE = 1e9
 PATIENCE = 6
 TAIL_LINES = 20
 FAILURES = ("prediction_ingestion_stderr", "prediction_stderr", "scoring_ingestion_stderr", "scoring_stderr")
+ENDED_BADLY = ("Failed", "Cancelled")
 MANUAL = ("Add", "Add_And_Delete", "Add_And_Delete_Multiple")
 
 
@@ -63,6 +66,7 @@ class Codabench:
         """The bundle."""
         return paths.bundle
 
+    @understood
     def check(self, file: Path) -> list[str]:
         """Zip, participation, phase, quota, space, image and time limit, in this order; asks, sends nothing."""
         inspect_zip(file)
@@ -73,15 +77,19 @@ class Codabench:
         check_fact_sheet(detail, self._competition.fact_sheet)
         answer = self._api().get(f"/api/can_make_submission/{phase['id']}/")
         if not answer["can"]:
-            raise Refused(f"no submission to phase `{phase['name']}` now: {answer['reason']}", _resets())
+            raise Refused(
+                f"no submission to phase `{phase['name']}` now: {answer['reason']}", resets(str(answer["reason"]))
+            )
         self._check_space(file)
         proof = file.with_name("proof.json")
         notes = image_notes(str(detail.get("docker_image") or ""), file)
-        notes += time_notes(phase.get("execution_time_limit"), proof, self._competition.test_size)
+        limit = time_limit(phase.get("execution_time_limit"), detail.get("queue"))
+        notes += time_notes(limit, proof, self._competition.test_size)
         if detail.get("auto_run_submissions") is False:
             notes.append("submissions of this competition wait until an organiser starts them")
         return notes
 
+    @understood
     def remaining(self) -> Remaining:
         """Counts of the phase; failed submissions are free, cancelled and running ones are not; the day is UTC's."""
         phase = self._phase(fresh=True)
@@ -89,13 +97,14 @@ class Codabench:
             return Remaining()
         per_day, per_person = phase.get("max_submissions_per_day"), phase.get("max_submissions_per_person")
         return Remaining(
-            _left(per_day, phase.get("used_submissions_per_day")),
+            left(per_day, phase.get("used_submissions_per_day")),
             per_day,
-            _left(per_person, phase.get("used_submissions_per_person")),
+            left(per_person, phase.get("used_submissions_per_person")),
             per_person,
-            _midnight(),
+            midnight(),
         )
 
+    @understood
     def submit(self, file: Path, tag: str, journal: Journal) -> str:
         """Upload unless it is there already, then create the submission with one POST."""
         key = self._uploaded(file, tag, journal)
@@ -107,33 +116,43 @@ class Codabench:
         answer = self._api().send_once("/api/submissions/", body, tag)
         return str(answer["id"])
 
+    @understood
     def find(self, digest: str) -> list[tuple[str, str]]:
         """Our own submissions of the phase by their file name; another account's are not listed to us."""
-        rows = _pages(self._api(), "/api/submissions/", phase=self._phase()["id"])
-        found = [(str(row["id"]), _stem(row)) for row in rows if not row.get("parent")]
+        rows = pages(self._api(), "/api/submissions/", phase=self._phase()["id"])
+        found = [(str(row["id"]), stem(row)) for row in rows if not row.get("parent")]
         return sorted((row for row in found if row[1].endswith(f"-{digest}")), key=lambda row: -int(row[0]))
 
+    @understood
     def status(self, remote: str) -> Status:
         """Codabench's nine states as three; several tasks are their children's scores."""
         row = self._api().get(f"/api/submissions/{remote}/")
         state = row["status"]
-        if state in ("Failed", "Cancelled"):
+        if state in ENDED_BADLY:
             return Status("failed", message=row.get("status_details") or state)
         if state != "Finished":
             return Status("waiting", message=state)
         rows = [self._child(child) for child in row.get("children") or ()] or [row]
-        failed = [child for child in rows if child["status"] == "Failed"]
+        failed = [child for child in rows if child["status"] in ENDED_BADLY]
         if failed:
-            return Status("failed", message=failed[0].get("status_details") or "a task failed")
-        scores = boards.named_scores(rows)
-        if len(scores) == 0 or any(not child["scores"] for child in rows):
+            return Status("failed", message=failed[0].get("status_details") or f"a task: {failed[0]['status']}")
+        if any(not child["scores"] for child in rows):
             return self._unscored(remote)
-        return Status("scored", boards.main_score(rows, self._read_detail(), self._competition.metric), scores=scores)
+        board = self._board(row)
+        value = boards.main_score(rows, board, self._competition.metric)
+        return Status("scored", value, scores=boards.named_scores(rows))
 
+    @understood
     def logs(self, remote: str) -> str:
-        """The end of the first log that says why: a crash of ours is in the ingestion's standard error."""
+        """The end of the first log that says why: a crash of ours is in the ingestion's standard error.
+
+        Of several tasks it is the log of the first that failed, for the submission itself has none then.
+        """
         try:
-            detail = self._api().get(f"/api/submissions/{remote}/get_details/")
+            row = self._api().get(f"/api/submissions/{remote}/")
+            children = [self._child(child) for child in row.get("children") or ()]
+            failed = next((str(child["id"]) for child in children if child["status"] in ENDED_BADLY), remote)
+            detail = self._api().get(f"/api/submissions/{failed}/get_details/")
         except PlatformError as error:
             return f"(the organisers hide the logs, or {error.message})"
         links = {log["name"]: log["data_file"] for log in detail.get("logs") or ()}
@@ -143,6 +162,7 @@ class Codabench:
                 return "\n".join([f"{name}:", *text.splitlines()[-TAIL_LINES:]])
         return ""
 
+    @understood
     def leaderboard(self) -> list[BoardRow]:
         """The phase's board in its own order, which is the rank."""
         board = self._api().get(f"/api/phases/{self._phase()['id']}/get_leaderboard/")
@@ -152,19 +172,32 @@ class Codabench:
             self._setting.emit(Event("warn", "the site lists the board in another order than its scores say"))
         return rows
 
+    @understood
     def publish(self, remote: str) -> str:
         """Put a submission on a board that its owner fills; nothing to do where the site does."""
-        rules = {board.get("submission_rule") for board in self._read_detail().get("leaderboards") or ()}
-        if not rules & set(MANUAL):
+        row = self._api().get(f"/api/submissions/{remote}/")
+        if self._board(row).get("submission_rule") not in MANUAL:
             return "this board fills itself"
-        if self._api().get(f"/api/submissions/{remote}/").get("on_leaderboard"):
+        if row.get("on_leaderboard"):
             return "it is on the board already"
-        self._api().send("POST", f"/api/submissions/{remote}/submission_leaderboard_connection/", {})
+        try:
+            self._api().send("POST", f"/api/submissions/{remote}/submission_leaderboard_connection/", {})
+        except PlatformError:
+            # The first try may have done it without an answer, and a second one is refused.
+            if not self._api().get(f"/api/submissions/{remote}/").get("on_leaderboard"):
+                raise
         return "put on the board"
 
+    @understood
     def manual(self) -> bool:
         """Whether a scored submission stays off the board until its owner puts it there."""
         return any(board.get("submission_rule") in MANUAL for board in self._read_detail().get("leaderboards") or ())
+
+    def _board(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The board that a submission counts on, as the competition describes it; empty where it names none."""
+        found = list(self._read_detail().get("leaderboards") or ())
+        named = [board for board in found if board.get("id") == row.get("leaderboard")]
+        return dict((named or found or [{}])[0])
 
     def _api(self) -> Api:
         if self._connection is None:
@@ -224,8 +257,11 @@ class Codabench:
         size = {"file_size": file.stat().st_size, "competition": int(self._competition.id)}
         slot = self._api().send("POST", "/api/datasets/", body | size)
         tell = upload_teller(self._setting.emit)
-        put_file(slot["sassy_url"], file, _storage_headers(slot["sassy_url"]), self._setting.waits, tell)
-        self._api().send("PUT", f"/api/datasets/completed/{slot['key']}/", {})
+        put_file(slot["sassy_url"], file, storage_headers(slot["sassy_url"]), self._setting.waits, tell)
+        try:
+            self._api().send("PUT", f"/api/datasets/completed/{slot['key']}/", {})
+        except PlatformError as error:  # a courtesy: a submission is taken without it
+            self._setting.emit(Event("warn", f"{error.message}, when told that the upload is complete; going on"))
         journal.note("uploaded", key=slot["key"])
         return str(slot["key"])
 
@@ -238,40 +274,3 @@ class Codabench:
         if self._without_scores[remote] < PATIENCE:
             return Status("waiting", message="Finished, scores to come")
         return Status("failed", message="finished without a score")
-
-
-def _pages(api: Api, path: str, **query: Any) -> list[dict[str, Any]]:
-    """All rows of a list, which newer sites cut into pages."""
-    first = api.get(path, **query, page_size=100)
-    if isinstance(first, list):
-        return first
-    rows, page = list(first["results"]), 1
-    while first.get("next"):
-        page += 1
-        first = api.get(path, **query, page_size=100, page=page)
-        rows += first["results"]
-    return rows
-
-
-def _stem(row: dict[str, Any]) -> str:
-    return str(row.get("filename") or "").removesuffix(".zip")
-
-
-def _storage_headers(url: str) -> dict[str, str]:
-    """The type is part of the signature; Azure wants to know the kind of blob as well."""
-    headers = {"Content-Type": "application/zip"}
-    if ".blob.core." in url:
-        headers |= {"x-ms-blob-type": "BlockBlob", "x-ms-version": "2018-03-28"}
-    return headers
-
-
-def _left(limit: int | None, used: int | None) -> int | None:
-    return None if limit is None else max(0, limit - (used or 0))
-
-
-def _midnight() -> datetime:
-    return (datetime.now(UTC) + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-
-
-def _resets() -> str:
-    return f"the day ends at midnight UTC, {_midnight().astimezone():%H:%M on %d %B} here"

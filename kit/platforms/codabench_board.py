@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,19 +19,18 @@ def named_scores(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     }
 
 
-def main_score(rows: Sequence[dict[str, Any]], detail: dict[str, Any], metric: str) -> float:
-    """The score that ranks: of the board's primary column, the mean over tasks."""
-    values = [_primary(row["scores"], detail, metric) for row in rows]
+def main_score(rows: Sequence[dict[str, Any]], board: dict[str, Any], metric: str) -> float:
+    """The score that ranks: of the primary column of ``board``, the mean over tasks."""
+    values = [_primary(row["scores"], board, metric) for row in rows]
     return sum(values) / len(values)
 
 
-def _primary(scores: Sequence[dict[str, Any]], detail: dict[str, Any], metric: str) -> float:
+def _primary(scores: Sequence[dict[str, Any]], board: dict[str, Any], metric: str) -> float:
     for score in scores:
         if score.get("is_primary"):
             return float(score["score"])
-    boards = detail.get("leaderboards") or [{}]
-    index = boards[0].get("primary_index", 0)
-    column = next((c["key"] for c in boards[0].get("columns") or () if c.get("index") == index), metric)
+    index = board.get("primary_index", 0)
+    column = next((c["key"] for c in board.get("columns") or () if c.get("index") == index), metric)
     named = [score for score in scores if score["column_key"] == column]
     return float((named or sorted(scores, key=lambda score: score.get("index", 0)))[0]["score"])
 
@@ -65,7 +65,13 @@ def _line_score(line: dict[str, Any], board: dict[str, Any]) -> float | None:
 
 
 def _is_mine(line: dict[str, Any], username: str) -> bool:
-    return bool(username) and str(line.get("slug_url") or "").rstrip("/").endswith(f"/user/{username}")
+    """By the address of the profile, in which the site may have made a plain word of the user's name."""
+    slug = str(line.get("slug_url") or "").rstrip("/").rpartition("/")[2].lower()
+    return bool(username) and slug in (username.lower(), _plain(username))
+
+
+def _plain(username: str) -> str:
+    return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", username).strip().lower())
 
 
 def _task(row: dict[str, Any]) -> str:

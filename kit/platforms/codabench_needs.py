@@ -11,8 +11,9 @@ from kit.errors import ConfigError, PlatformError
 from kit.files import read_json
 from kit.platforms.base import Refused
 
-# TensorFlow in the usual images (tags of codalab/codalab-legacy and its successors): None = there is none.
-IMAGES: dict[str, str | None] = {"gpu310": "2.16", "py39": "2.9", "py312": None}
+# The newest TensorFlow that the usual images can have (tags of codalab/codalab-legacy and its successors): None = there
+# is none. py37, the default, does not pin it, and 2.11 is the last one for Python 3.7; `gpu` has h5py 2, so no 2.5.
+IMAGES: dict[str, str | None] = {"gpu310": "2.16", "py39": "2.9", "py37": "2.11", "gpu": "2.4", "py312": None}
 # The bundle's own networks are built with Keras 3.
 NEEDED = "2.16"
 PUBLIC_QUEUE_SECONDS = 600
@@ -83,10 +84,13 @@ def image_notes(image: str, file: Path) -> list[str]:
     if offered is None:
         raise Refused(f"the competition runs `{image}`, which has no TensorFlow, and the bundle needs it")
     if tuple(map(int, offered.split("."))) < tuple(map(int, NEEDED.split("."))):
-        return [
-            f"the competition runs `{image}` with TensorFlow {offered}; the bundle was proven with {NEEDED} or newer"
-        ]
+        return [f"the competition runs `{image}` with TensorFlow {offered} at most; the bundle needs {NEEDED} or newer"]
     return []
+
+
+def time_limit(phase: int | None, queue: Any) -> int | None:
+    """Seconds that a submission may run: the phase's, cut on the public queue; a queue of their own has no other."""
+    return phase if queue or not phase else min(phase, PUBLIC_QUEUE_SECONDS)
 
 
 def time_notes(limit: int | None, proof: Path, test_size: int) -> list[str]:
@@ -96,15 +100,14 @@ def time_notes(limit: int | None, proof: Path, test_size: int) -> list[str]:
     record = read_json(proof)
     if not record.get("images") or "predict_seconds" not in record:
         return []
-    allowed = min(limit, PUBLIC_QUEUE_SECONDS)
     rate = record["predict_seconds"] / record["images"]
     if not test_size:
-        fits = int((allowed - record.get("load_seconds", 0)) / max(rate, 1e-9))
-        return [f"the time limit is {allowed} s: at this machine's speed enough for {fits} images"]
+        fits = int((limit - record.get("load_seconds", 0)) / max(rate, 1e-9))
+        return [f"the time limit is {limit} s: at this machine's speed enough for {fits} images"]
     expected = record.get("load_seconds", 0) + rate * test_size
-    if expected < allowed / 2:
+    if expected < limit / 2:
         return []
-    return [f"the time limit is {allowed} s; {test_size} images take {expected:.0f} s on this machine"]
+    return [f"the time limit is {limit} s; {test_size} images take {expected:.0f} s on this machine"]
 
 
 def _needs_tensorflow(file: Path) -> bool:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import email.utils
 import re
-from collections.abc import Callable
+from datetime import datetime
 from http.cookiejar import DefaultCookiePolicy
-from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -19,12 +18,10 @@ from requests.exceptions import ChunkedEncodingError, ConnectionError, ConnectTi
 
 from kit.errors import ConfigError, PlatformError
 from kit.platforms.base import Refused, Unsure, Waits
-from kit.records import Emit, Event
 
 BUSY = {408, 429, 500, 502, 503, 504}
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 TEXT_LENGTH = 300
-LARGE = 1 << 22
 
 
 def checked_url(url: str) -> str:
@@ -71,22 +68,26 @@ class Api:
         """A request whose repetition does no harm."""
         return self._patient(method, path, json=body)
 
-    def send_once(self, path: str, body: Any, key: str) -> Any:
-        """POST what must not arrive twice; raises `Refused` or `Unsure`."""
+    def send_once(self, path: str, body: Any, key: str) -> dict[str, Any]:
+        """POST what must not arrive twice; an object with an ``id``. Raises `Refused` or `Unsure`."""
         try:
             answer = self._request("POST", path, json=body, headers={"Idempotency-Key": key})
         except RequestException as error:
             if never_left(error):
                 raise Refused(f"cannot reach {self._base}: {reason(error)}", "nothing was sent; try again") from None
             raise Unsure(f"{self._base} gave no answer to the submission: {reason(error)}") from None
-        if answer.status_code >= 500 or answer.status_code == 408:
+        # 409: an earlier copy of this very request was taken, by a site that looks at the key.
+        if answer.status_code >= 500 or answer.status_code in (408, 409):
             raise Unsure(f"{self._base} answered the submission with {self._describe(answer)}")
         if not answer.ok or answer.is_redirect:
             raise Refused(f"{self._base} refused the submission: {self._describe(answer)}", self._hint(answer))
         try:
-            return answer.json()
+            found = answer.json()
         except ValueError:
-            raise Unsure(f"{self._base} answered the submission with {self._describe(answer)}") from None
+            found = None
+        if not isinstance(found, dict) or "id" not in found:
+            raise Unsure(f"{self._base} answered the submission with {self._describe(answer)}")
+        return found
 
     def _patient(self, method: str, path: str, **options: Any) -> Any:
         pause = self._waits.first
@@ -101,7 +102,7 @@ class Api:
             else:
                 if answer.status_code not in BUSY or last:
                     return self._json(answer)
-                self._waits.sleep(max(pause, retry_after(answer, self._waits)))
+                self._waits.sleep(max(pause, bearable(retry_after(answer, self._waits), self._base, self._waits)))
             pause = min(pause * self._waits.factor, self._waits.longest)
         raise AssertionError("unreachable")
 
@@ -129,6 +130,8 @@ class Api:
         raise PlatformError(f"{self._base} answered {self._describe(answer)}", self._hint(answer))
 
     def _hint(self, answer: requests.Response) -> str:
+        if answer.status_code == 429:
+            return f"try again in {retry_after(answer, self._waits) or self._waits.longest:.0f} seconds"
         if answer.status_code in (401, 403):
             return "see the credentials that were used: CODABENCH_TOKEN, or the token file named in docs/platforms.md"
         if answer.is_redirect:
@@ -169,8 +172,10 @@ def error_text(answer: requests.Response) -> str:
         body = answer.json()
     except ValueError:
         title = re.search(r"<title>(.*?)</title>", answer.text, re.DOTALL | re.IGNORECASE)
-        text = f"HTML page {title.group(1).strip()!r}" if title else answer.text.strip() or "an empty page"
-        return text[:TEXT_LENGTH]
+        # A storage host's: beside them stands the signature that it expected.
+        parts = re.findall(r"<(?:Code|Message)>(.*?)</", answer.text, re.DOTALL)
+        text = f"HTML page {title.group(1).strip()!r}" if title else ": ".join(parts) or answer.text.strip()
+        return (text or "an empty page")[:TEXT_LENGTH]
     return "; ".join(_texts(body))[:TEXT_LENGTH]
 
 
@@ -194,83 +199,9 @@ def retry_after(answer: requests.Response, waits: Waits) -> float:
         return 0.0
 
 
-class Reader:
-    """An open file from ``start`` on that tells how much of it has been read: a body of known length for requests."""
-
-    def __init__(self, path: Path, tell: Callable[[int, int], None], start: int = 0) -> None:
-        self._file = path.open("rb")
-        self._file.seek(start)
-        self._total = path.stat().st_size
-        self._start = self._done = start
-        self._tell = tell
-
-    def __len__(self) -> int:
-        return self._total - self._start
-
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes."""
-        piece = self._file.read(size)
-        self._done += len(piece)
-        self._tell(self._done, self._total)
-        return piece
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-
-def upload_teller(emit: Emit) -> Callable[[int, int], None]:
-    """Says how much of a large file is up, at every tenth."""
-    said = [0]
-
-    def tell(done: int, total: int) -> None:
-        tenth = 10 * done // max(total, 1)
-        if total > LARGE and tenth != said[0]:
-            said[0] = tenth
-            text = f"submit: {done / 1e6:.0f} of {total / 1e6:.0f} MB uploaded"
-            emit(Event("progress", text, {"stage": "submit", "done": done, "total": total}))
-
-    return tell
-
-
-def put_file(url: str, path: Path, headers: dict[str, str], waits: Waits, tell: Callable[[int, int], None]) -> None:
-    """PUT a file to a storage host, without any credentials; the same address can be written again.
-
-    Raises
-    ------
-    PlatformError
-        Where the host refuses, or fails as often as ``waits`` allows.
-    """
-    pause = waits.first
-    for attempt in range(1, waits.tries + 1):
-        body = Reader(path, tell)
-        try:
-            answer = plain_session().put(
-                url, data=body, headers=headers, timeout=(waits.connect, waits.read), auth=unsigned
-            )
-        except RequestException as error:
-            problem, busy = reason(error), True
-        else:
-            if answer.ok:
-                return
-            problem, busy = f"{answer.status_code}: {error_text(answer)}", answer.status_code in BUSY
-        finally:
-            body.close()
-        if not busy or attempt == waits.tries:
-            raise PlatformError(f"the storage host did not take {path.name}: {problem}", "kit submit")
-        waits.sleep(pause)
-        pause = min(pause * waits.factor, waits.longest)
-
-
-def fetch_text(url: str, waits: Waits) -> str:
-    """Text behind a signed address; a failure is told in its place, for it only explains another one."""
-    try:
-        answer = plain_session().get(url, timeout=(waits.connect, waits.read), auth=unsigned)
-    except RequestException as error:
-        return f"(not readable: {reason(error)})"
-    return answer.text if answer.ok else f"(not readable: {answer.status_code})"
-
-
-def unsigned(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """No credentials, not even those of ~/.netrc."""
-    return request
+def bearable(seconds: float, site: str, waits: Waits) -> float:
+    """``seconds`` that a site asks to wait; raises `PlatformError` where that is longer than anybody looks on."""
+    if seconds > waits.obey:
+        until = datetime.fromtimestamp(waits.clock() + seconds).astimezone()
+        raise PlatformError(f"{site} takes no more requests from us until {until:%H:%M on %d %B}", "kit lb   # then")
+    return seconds

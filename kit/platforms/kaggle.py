@@ -19,7 +19,7 @@ from kit.layout import SubmissionPaths
 from kit.platforms.base import BoardRow, Journal, Refused, Remaining, Setting, Status, Unsure
 from kit.platforms.codabench_needs import inspect_zip
 from kit.platforms.credentials import require_kaggle
-from kit.platforms.http import upload_teller
+from kit.platforms.storage import upload_teller
 
 PAGE = 100
 PATIENCE = 6

@@ -30,19 +30,12 @@ from requests.exceptions import RequestException
 from kit.errors import ConfigError, PlatformError
 from kit.platforms.base import Refused, Unsure, Waits
 from kit.platforms.credentials import kaggle_folder, kaggle_secrets
-from kit.platforms.http import (
-    BUSY,
-    LOOPBACK,
-    Reader,
-    error_text,
-    never_left,
-    plain_session,
-    reason,
-    retry_after,
-    unsigned,
-)
+from kit.platforms.http import BUSY, LOOPBACK, bearable, error_text, never_left, plain_session, reason, retry_after
+from kit.platforms.storage import Reader, unsigned
 
 T = TypeVar("T")
+# Its own checks, and what it raises over an answer that it did not expect.
+SHAPES = (ValueError, TypeError, KeyError, AttributeError, IndexError)
 
 
 class Site:
@@ -88,7 +81,7 @@ class Site:
             except _Busy as busy:
                 if attempt == self._waits.tries:
                     raise PlatformError(busy.message, busy.hint) from None
-                self._waits.sleep(max(pause, busy.pause))
+                self._waits.sleep(max(pause, bearable(busy.pause, "Kaggle", self._waits)))
             pause = min(pause * self._waits.factor, self._waits.longest)
         raise AssertionError("unreachable")
 
@@ -106,6 +99,8 @@ class Site:
             if never_left(error):
                 raise Refused(f"cannot reach Kaggle: {reason(error)}", "nothing was sent; try again") from None
             problem = f"Kaggle gave no answer to the submission: {reason(error)}"
+        except (*SHAPES, SystemExit) as error:
+            problem = f"the kaggle package, of the answer to the submission: {self._redact(repr(error))}"
         raise Unsure(problem) if noted() else PlatformError(problem, "kit submit")
 
     @contextmanager
@@ -123,8 +118,8 @@ class Site:
             raise PlatformError(message, hint_of(status)) from None
         except RequestException as error:
             raise _Busy(f"cannot reach Kaggle: {reason(error)}", "kit lb", 0.0) from None
-        except ValueError as error:
-            raise PlatformError(f"the kaggle package: {self._redact(str(error))}") from None
+        except SHAPES as error:
+            raise PlatformError(f"the kaggle package: {self._redact(str(error) or repr(error))}") from None
         except SystemExit:
             raise PlatformError(
                 "Kaggle does not accept the credentials", "make a new token on kaggle.com under Settings > API"

@@ -20,10 +20,15 @@ LONGEST = 12 * 3600.0
 SLUG = 50
 
 
+class NotebookFailed(PlatformError):
+    """The notebook ended without an output: the next try needs another one."""
+
+
 def prepare(site: Any, setting: Setting, bundle: Path, tag: str, journal: Journal) -> tuple[str, int]:
     """Put up data set and notebook and wait until it has run; returns the notebook and its version.
 
-    Nothing of this spends a submission, so after a crash it is done again, except a notebook that was pushed already.
+    Nothing of this spends a submission, so after a crash it is done again, except a notebook that was pushed already
+    and did not fail.
 
     Raises
     ------
@@ -33,13 +38,17 @@ def prepare(site: Any, setting: Setting, bundle: Path, tag: str, journal: Journa
     slug = slug_of(setting.config.competition.id)
     kernel = f"{site.username}/{slug}"
     known = journal.recall("kernel")
-    if known is not None:
+    if known is not None and known["version"]:
         version = int(known["version"])
     else:
         _put_dataset(site, kernel, bundle, tag, setting)
         version = _push_kernel(site, kernel, setting, tag)
         journal.note("kernel", version=version)
-    _wait(lambda: _kernel_done(site, kernel), f"notebook {kernel}", setting)
+    try:
+        _wait(lambda: _kernel_done(site, kernel), f"notebook {kernel}", setting)
+    except NotebookFailed:
+        journal.note("kernel", version=0)
+        raise
     return kernel, version
 
 
@@ -117,7 +126,7 @@ def _kernel_done(site: Any, ref: str) -> bool:
     state = answer.status.name
     if state in ("ERROR", "CANCEL_REQUESTED", "CANCEL_ACKNOWLEDGED"):
         reason = answer.failure_message or "it gives no reason"
-        raise PlatformError(
+        raise NotebookFailed(
             f"the notebook {ref} ended with {state}: {reason}", f"see https://www.kaggle.com/code/{ref}"
         )
     return bool(state == "COMPLETE")

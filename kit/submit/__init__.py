@@ -76,6 +76,8 @@ def submit(
             raise
         emit(Event("fresh", "submit", {"stage": "submit", "submission": paths.root.name}))
         emit(Event("say", f"{known.message}; to spend another: kit submit --again"))
+        if choice.publish and known.by_us is not None and not choice.dry_run:
+            _finish(platform, known.by_us, True, emit)
         return
     if attempt is None:
         if not _agreed(platform, order, config, emit, choice):
@@ -83,11 +85,13 @@ def submit(
         attempt = deliver(platform, order, patience, emit)
     else:
         emit(Event("warn", f"sent already as {describe(attempt)}; nothing more is spent"))
+    if choice.dry_run:
+        return
     if not choice.wait:
         emit(Event("say", f"submitted as {attempt.remote}; its score: kit lb"))
         return
     _wait(platform, attempt, patience, emit)
-    _finish(platform, config, attempt, choice.publish, emit)
+    _finish(platform, attempt, choice.publish, emit)
     tell_outcome(layout, config, platform, attempt.intent, emit)
 
 
@@ -146,7 +150,8 @@ def _reset(left: Remaining) -> str:
 
 def _wait(platform: Platform, attempt: Attempt, waits: Waits, emit: Emit) -> None:
     pause, missed, told = waits.first, 0, ""
-    while True:
+    begun = waits.clock()
+    while waits.clock() - begun < waits.end:
         try:
             status = refresh(platform, attempt)
         except PlatformError as error:
@@ -166,9 +171,13 @@ def _wait(platform: Platform, attempt: Attempt, waits: Waits, emit: Emit) -> Non
             told = text
         waits.sleep(pause)
         pause = min(pause * waits.factor, waits.longest)
+    raise PlatformError(
+        f"submission {attempt.remote} has no score after {waits.end / 3600:.0f} hours: {told.removeprefix('submit: ')}",
+        "kit lb   # asks again; the submission stays where it is",
+    )
 
 
-def _finish(platform: Platform, config: Config, attempt: Attempt, publish: bool, emit: Emit) -> None:
+def _finish(platform: Platform, attempt: Attempt, publish: bool, emit: Emit) -> None:
     """Boards that are filled by hand show a scored submission only when asked to."""
     if publish:
         emit(Event("say", f"leaderboard: {platform.publish(attempt.remote)}"))

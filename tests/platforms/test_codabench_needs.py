@@ -10,7 +10,7 @@ from servers.project import MODEL
 from kit.errors import PlatformError
 from kit.files import write_json, write_zip
 from kit.platforms import Refused
-from kit.platforms.codabench_needs import image_notes, inspect_zip, time_notes
+from kit.platforms.codabench_needs import image_notes, inspect_zip, time_limit, time_notes
 
 
 @pytest.fixture
@@ -30,6 +30,7 @@ def test_an_image_without_tensorflow_is_refused_for_a_bundle_that_needs_it(bundl
     [
         ("codalab/codalab-legacy:gpu310", []),
         ("codalab/codalab-legacy:py39", ["2.9"]),
+        ("codalab/codalab-legacy:py37", ["2.11"]),
         ("ours:new", ["does not know"]),
         ("", []),
     ],
@@ -45,6 +46,13 @@ def test_the_time_limit_is_compared_with_the_speed_of_the_proof(tmp_path: Path, 
     proof = write_json(tmp_path / "proof.json", {"images": 100, "predict_seconds": 10.0, "load_seconds": 5.0})
     assert bool(time_notes(300, proof, size)) == warned
     assert time_notes(None, proof, size) == []
+
+
+def test_the_public_queue_cuts_the_time_limit_and_a_private_one_does_not() -> None:
+    assert time_limit(3600, None) == 600
+    assert time_limit(60, None) == 60
+    assert time_limit(3600, {"id": 3, "name": "ours"}) == 3600
+    assert time_limit(None, None) is None
 
 
 @pytest.mark.parametrize("content", [b"not a zip", b""])

@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from servers.base import FAULTS
 from servers.codabench import Codabench
 from servers.project import make_candidate, make_project
 
 from kit.config import Config
-from kit.errors import ConfigError, KitError, PlatformError, StageError
+from kit.errors import ConfigError, PlatformError, StageError
 from kit.layout import Layout
 from kit.ledger import attempts, load_submissions
 from kit.platforms import Refused, Waits, open_platform
@@ -21,11 +20,6 @@ from kit.records import Event, silent
 from kit.submit import Choice, submit
 
 pytestmark = pytest.mark.matrix
-
-# Where a fault is likely or dear; the others behave alike and are tried in the slow tier.
-PHASES = ["competition", "slot", "put", "create", "list", "status"]
-PHASES += [pytest.param(phase, marks=pytest.mark.slow) for phase in ("can", "space", "completed", "board", "profile")]
-PASSING = [pytest.param(phase, marks=pytest.mark.slow) for phase in ("competition", "slot", "put", "list", "status")]
 
 
 @pytest.fixture(params=[False, True], ids=["march-2026", "later-2026"])
@@ -140,55 +134,6 @@ def test_a_dry_run_and_a_no_send_nothing(site: Codabench, project: tuple[Layout,
     assert site.created() == 0 and site.datasets == {}
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("phase", PHASES)
-def test_no_fault_makes_a_second_submission_and_every_fault_ends_clearly(
-    site: Codabench, project: tuple[Layout, Config], waits: Waits, phase: str, fault: str
-) -> None:
-    for server in (site, site.storage):
-        server.faults[phase] = (fault, -1)
-    first = _outcome(project, waits)
-    assert site.created() <= 1
-    assert first in ("done", "error")
-    for server in (site, site.storage):
-        server.faults.clear()
-    second = _outcome(project, waits)
-    assert site.created() <= 1
-    if phase == "create" and fault not in ("400", "401", "403", "404", "429"):
-        expected = 1 if fault == "reset-after" else 0
-        assert site.created() == expected
-        if expected == 0:
-            assert second == "error"
-            assert states(project) == ["requested"]
-    else:
-        assert site.created() == 1
-        assert states(project)[-1] == "scored"
-
-
-def _outcome(project: tuple[Layout, Config], waits: Waits) -> str:
-    try:
-        run(project, waits)
-    except KitError as error:
-        assert error.message
-        assert "\n" not in error.message.split("prediction_ingestion_stderr")[0]
-        return "error"
-    return "done"
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("phase", ["create", *PASSING])
-def test_a_fault_that_passes_is_survived_or_told(
-    site: Codabench, project: tuple[Layout, Config], waits: Waits, phase: str, fault: str
-) -> None:
-    for server in (site, site.storage):
-        server.faults[phase] = (fault, 1)
-    _outcome(project, waits)
-    assert site.created() <= 1
-    site.faults.clear()
-    _outcome(project, waits)
-    assert site.created() <= 1
-
-
 def test_an_answer_that_comes_too_late_is_found_and_nothing_is_sent_again(
     site: Codabench, project: tuple[Layout, Config], waits: Waits
 ) -> None:
@@ -222,6 +167,27 @@ def test_retry_after_is_obeyed(
     assert pauses.count(7.0) == 2
 
 
+def test_a_pause_that_nobody_would_wait_for_is_an_end_with_its_time(
+    site: Codabench, project: tuple[Layout, Config], waits: Waits, pauses: list[float]
+) -> None:
+    site.faults["competition"] = ("429", -1)
+    with pytest.raises(PlatformError, match=r"no more requests from us until \d\d:\d\d"):
+        run(project, Waits(**{**vars(waits), "obey": 5}))
+    assert pauses == [] and site.created() == 0
+
+
+def test_a_score_that_never_comes_is_an_end_that_names_the_state(
+    site: Codabench, project: tuple[Layout, Config], waits: Waits, pauses: list[float]
+) -> None:
+    site.walk = ["Submitting", "Running"]
+    with pytest.raises(PlatformError, match="no score after 1 hours: Running"):
+        run(project, Waits(**{**vars(waits), "end": 3600, "clock": lambda: sum(pauses, 1.8e9)}))
+    assert states(project) == ["answered"]
+    site.walk = ["Finished"]
+    run(project, waits)
+    assert states(project) == ["scored"] and site.created() == 1
+
+
 def test_an_interrupted_wait_is_picked_up(site: Codabench, project: tuple[Layout, Config], waits: Waits) -> None:
     def interrupt(seconds: float) -> None:
         raise KeyboardInterrupt
@@ -246,6 +212,17 @@ def test_a_failure_shows_the_end_of_its_log(site: Codabench, project: tuple[Layo
     assert states(project) == ["failed"]
 
 
+def test_of_several_tasks_the_log_is_that_of_the_one_that_failed(
+    site: Codabench, project: tuple[Layout, Config], waits: Waits
+) -> None:
+    site.tasks, site.log = [1, 2], "MemoryError: no"
+    site.child_outcomes = {2: "Finished", 3: "Cancelled"}
+    with pytest.raises(StageError, match="MemoryError"):
+        run(project, waits)
+    asked = [request.path for request in site.requests if request.phase == "details"]
+    assert asked == ["/api/submissions/3/get_details/"]
+
+
 def test_several_tasks_are_read_from_the_children(
     site: Codabench, project: tuple[Layout, Config], waits: Waits
 ) -> None:
@@ -264,8 +241,13 @@ def test_a_board_that_is_filled_by_hand_is_filled_when_asked(
     said = run(project, waits)
     assert any("--to-leaderboard" in event.text for event in said)
     assert not site.submissions[0]["board"]
-    run(project, waits, again=True, publish=True)
-    assert site.submissions[1]["board"]
+    run(project, waits, dry_run=True, publish=True)
+    assert not site.submissions[0]["board"]
+    run(project, waits, publish=True)
+    assert site.submissions[0]["board"]
+    assert site.created() == 1
+    said = run(project, waits, publish=True)
+    assert "on the board already" in said[-1].text
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,13 @@ HTML_500 = (
     "<!doctype html><html><head><title>Server Error (500)</title></head><body><h1>Server Error</h1></body></html>"
 )
 HTML_502 = "<html><head><title>502 Bad Gateway</title></head><body><center>nginx</center></body></html>"
+# Answers that look well and are not what was asked for: another site, a page about maintenance, a proxy's log-in.
+ODD: dict[str, Any] = {
+    "odd-object": {},
+    "odd-list": [],
+    "odd-text": "busy",
+    "odd-page": HTML_502.replace("502 Bad ", ""),
+}
 FAULTS = ["400", "401", "403", "404", "429", "500", "502", "hang", "reset-before", "reset-after"]
 
 
@@ -106,6 +113,8 @@ class Server:
             with self.lock:
                 self.answer(request)
             raise Reset
+        if kind in ODD:
+            return Answer(200, ODD[kind])
         if kind == "late":
             return self._late(request)
         return self._error(int(kind))

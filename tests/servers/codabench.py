@@ -71,6 +71,7 @@ class Codabench(Server):
         self.rule = "Force_Best"
         self.others = [("ada", "0.93"), ("grace", "0.90"), ("edsger", "0.85")]
         self.tasks = [1]
+        self.child_outcomes: dict[int, str] = {}
         self.phases = [self._phase(1, "Warm-up", "Previous"), self._phase(2, "Development", "Current")]
         self.detail: dict[str, Any] = {
             "id": 7,
@@ -232,7 +233,8 @@ class Codabench(Server):
         row["status"] = self.walk[min(row["step"], len(self.walk)) - 1]
         row["status_details"] = "scoring_hostname-vm"
         if row["status"] == "Finished":
-            row["status"], row["status_details"] = self.outcome, self.details
+            row["status"] = self.child_outcomes.get(row["id"], self.outcome)
+            row["status_details"] = self.details
             for child in row["children"]:
                 self.submissions[child - 1]["step"] = len(self.walk) + 1
             if self.rule.startswith("Force") and row["step"] > len(self.walk):

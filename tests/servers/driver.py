@@ -4,6 +4,7 @@
 then one that lives; prints how both ended and how many such moments there were.
 ``python driver.py race PROJECT N``: N children that start together.
 ``python driver.py sweep PROJECT FIRST LAST``: `kill` at every moment of a range, each in a copy of the project.
+``python driver.py once PROJECT``: one `kit submit` in this process, for those who kill it themselves.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ OTHERS = {"os.rename", "os.remove", "http.client.connect", "http.client.send"}
 
 
 def watch(kill_at: int) -> list[int]:
-    """Count writes and requests from now on, and die at the ``kill_at``-th."""
+    """Count writes and requests from now on, and stand still before the ``kill_at``-th."""
     count = [0]
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
         if event in OTHERS or (event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING):
             count[0] += 1
             if count[0] == kill_at:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), signal.SIGSTOP)
 
     sys.addaudithook(hook)
     return count
@@ -73,10 +74,14 @@ def child(folder: Path, kill_at: int = 0, gate: int | None = None) -> tuple[int,
 
 
 def collect(started: tuple[int, int]) -> dict[str, object]:
+    """How a child ended; one that stands still is killed, so that it cannot prepare for it."""
     process, reading = started
+    _, status = os.waitpid(process, os.WUNTRACED)
+    if os.WIFSTOPPED(status):
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
     with os.fdopen(reading) as pipe:
         text = pipe.read()
-    os.waitpid(process, 0)
     return json.loads(text) if text else {"ended": "killed", "moments": 0}
 
 
@@ -108,7 +113,20 @@ def race(folder: Path, number: int) -> list[object]:
     return [collect(process)["ended"] for process in started]
 
 
+def once(folder: Path) -> str:
+    return run(folder)
+
+
+def preload(folder: Path) -> None:
+    """What every child would import anew."""
+    if load(folder / "kit.toml").competition.platform == "kaggle":
+        from kit.platforms.kaggle_api import client_class
+
+        client_class()
+
+
 if __name__ == "__main__":
     command, where, *numbers = sys.argv[1:]
-    made = {"kill": kill, "race": race, "sweep": sweep}[command](Path(where), *map(int, numbers))
+    preload(Path(where))
+    made = {"kill": kill, "race": race, "sweep": sweep, "once": once}[command](Path(where), *map(int, numbers))
     sys.stdout.write(json.dumps(made) + "\n")

@@ -97,10 +97,22 @@ class Kaggle(Server):
     def created(self) -> int:
         return len(self.submissions)
 
+    def forget(self) -> None:
+        """Back to the beginning, for the next round."""
+        self.submissions.clear()
+        self.datasets.clear()
+        self.kernels.clear()
+        self.used, self.steps = 0, {"dataset": 0, "kernel": 0}
+
     def fault_body(self, status: int) -> Answer:
         return Answer(status, {"code": status, "message": f"fault {status}"})
 
     def answer(self, request: Request) -> Answer:
+        if request.path == "/forget":
+            self.forget()
+            return Answer(200, "")
+        if request.path == "/created":
+            return Answer(200, str(self.created()))
         if request.phase == "unknown" or not request.path.startswith("/v1/"):
             return self.fault_body(404)
         if request.headers.get("authorization") != f"Bearer {self.token}":

@@ -1,0 +1,104 @@
+"""The storage host: files that go up and logs that come down, without any credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import requests
+from requests.exceptions import RequestException
+
+from kit.errors import PlatformError
+from kit.platforms.base import Waits
+from kit.platforms.http import BUSY, error_text, plain_session, reason
+from kit.records import Emit, Event
+
+LARGE = 1 << 22
+END = 1 << 16
+
+
+class Reader:
+    """An open file from ``start`` on that tells how much of it has been read: a body of known length for requests."""
+
+    def __init__(self, path: Path, tell: Callable[[int, int], None], start: int = 0) -> None:
+        self._file = path.open("rb")
+        self._file.seek(start)
+        self._total = path.stat().st_size
+        self._start = self._done = start
+        self._tell = tell
+
+    def __len__(self) -> int:
+        return self._total - self._start
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes."""
+        piece = self._file.read(size)
+        self._done += len(piece)
+        self._tell(self._done, self._total)
+        return piece
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def upload_teller(emit: Emit) -> Callable[[int, int], None]:
+    """Says how much of a large file is up, at every tenth."""
+    said = [0]
+
+    def tell(done: int, total: int) -> None:
+        tenth = 10 * done // max(total, 1)
+        if total > LARGE and tenth != said[0]:
+            said[0] = tenth
+            text = f"submit: {done / 1e6:.0f} of {total / 1e6:.0f} MB uploaded"
+            emit(Event("progress", text, {"stage": "submit", "done": done, "total": total}))
+
+    return tell
+
+
+def put_file(url: str, path: Path, headers: dict[str, str], waits: Waits, tell: Callable[[int, int], None]) -> None:
+    """PUT a file to a storage host, without any credentials; the same address can be written again.
+
+    Raises
+    ------
+    PlatformError
+        Where the host refuses, or fails as often as ``waits`` allows.
+    """
+    pause = waits.first
+    for attempt in range(1, waits.tries + 1):
+        body = Reader(path, tell)
+        try:
+            answer = plain_session().put(
+                url, data=body, headers=headers, timeout=(waits.connect, waits.read), auth=unsigned
+            )
+        except RequestException as error:
+            problem, busy = reason(error), True
+        else:
+            if answer.ok:
+                return
+            problem, busy = f"{answer.status_code}: {error_text(answer)}", answer.status_code in BUSY
+        finally:
+            body.close()
+        if not busy or attempt == waits.tries:
+            raise PlatformError(f"the storage host did not take {path.name}: {problem}", "kit submit")
+        waits.sleep(pause)
+        pause = min(pause * waits.factor, waits.longest)
+
+
+def fetch_text(url: str, waits: Waits) -> str:
+    """The end of the text behind a signed address; a failure is told in its place, for it only explains another one."""
+    end = b""
+    try:
+        with plain_session().get(url, timeout=(waits.connect, waits.read), auth=unsigned, stream=True) as answer:
+            if not answer.ok:
+                return f"(not readable: {answer.status_code})"
+            for piece in answer.iter_content(END):
+                end = (end + piece)[-END:]
+    except RequestException as error:
+        return f"(not readable: {reason(error)})"
+    return end.decode("utf-8", errors="replace")
+
+
+def unsigned(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """No credentials, not even those of ~/.netrc."""
+    return request
