@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from kit.records import Emit, Event
 
 FILES = {CONFIG_NAME: "kit.toml.tmpl", "Makefile": "Makefile.tmpl", ".gitignore": "gitignore.tmpl"}
 PRACTICE = "practice"
+# The line of a recipe that says where its images are.
+RECIPE_TRAIN = 'train = "raw/training_set.npz"'
 
 
-def init(folder: Path, train: str, emit: Emit) -> None:
+def init(folder: Path, train: str, emit: Emit, recipe: str = "") -> None:
     """Write ``kit.toml``, a Makefile and a ``.gitignore``; nothing that exists is touched.
 
     Parameters
@@ -23,11 +26,13 @@ def init(folder: Path, train: str, emit: Emit) -> None:
     folder : Path
     train : str
         What ``[data] train`` is set to.
+    recipe : str
+        A key of `recipes`, whose text becomes ``kit.toml``; empty = the template.
 
     Raises
     ------
     ConfigError
-        Where the folder is a project already.
+        Where the folder is a project already, or there is no such recipe.
     """
     if (folder / CONFIG_NAME).exists():
         raise ConfigError(f"{folder / CONFIG_NAME} exists already", "kit folds")
@@ -37,7 +42,8 @@ def init(folder: Path, train: str, emit: Emit) -> None:
         if path.exists():
             emit(Event("say", f"kept {path}"))
             continue
-        wrote.append(write_atomic(path, render(template, train)))
+        text = render_recipe(recipe, train) if recipe and name == CONFIG_NAME else render(template, train)
+        wrote.append(write_atomic(path, text))
     emit(Event("wrote", "", {"paths": wrote}))
     emit(Event("say", "next: make folds train-all ensemble submit"))
 
@@ -47,7 +53,36 @@ def render(template: str, train: str) -> str:
     built_in = train in (PRACTICE, "digits")
     name = template if built_in or template != "kit.toml.tmpl" else "kit-own.toml.tmpl"
     text = (files("kit") / "templates" / name).read_text(encoding="utf-8")
-    text = text.replace("@TRAIN@", train.replace("\\", "\\\\").replace('"', '\\"'))
+    text = text.replace("@TRAIN@", _escaped(train))
     if template == "kit.toml.tmpl":
         parse(text)
     return text
+
+
+def recipes() -> dict[str, str]:
+    """The recipes that come with the kit: name and what it is, in one line."""
+    folder = files("kit") / "recipes"
+    names = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    return {name: recipe_text(name).splitlines()[0].split(":", 1)[1].strip() for name in names}
+
+
+def recipe_text(name: str) -> str:
+    """The text of a recipe: a whole ``kit.toml`` whose training set is ``raw/training_set.npz``."""
+    return (files("kit") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def render_recipe(name: str, train: str) -> str:
+    """The text of a recipe for a training set; raises `ConfigError` where there is no recipe of that name."""
+    known = recipes()
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        raise ConfigError(f"no recipe {name!r}", f"did you mean `{close[0]}`?" if close else "kit recipes")
+    built_in = train in (PRACTICE, "digits")
+    line = f'train = "{_escaped(train)}"' + (f'\ntruth = "{train}"' if built_in else "")
+    text = recipe_text(name).replace(RECIPE_TRAIN, line, 1)
+    parse(text)
+    return text
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')

@@ -111,11 +111,11 @@ def test_several_threads_augment_to_the_same_bytes() -> None:
 @pytest.mark.tf
 def test_the_dihedral_group_is_drawn_evenly() -> None:
     from kit.augment.pipeline import Pipeline
-    from kit.runtime.views import VIEWS, apply
+    from kit.runtime.views import TURNS, apply
 
     one, _ = batch(1, 4)
     images, labels = np.repeat(one, 400, axis=0), np.zeros((400, 4), np.float32)
-    for op, views in (("dihedral", list(VIEWS)), ("quarter-turn", ["identity", "rot90", "rot180", "rot270"])):
+    for op, views in (("dihedral", list(TURNS)), ("quarter-turn", ["identity", "rot90", "rot180", "rot270"])):
         found = np.asarray(Pipeline([entry(op)], 4, 4)(images, labels, seeds(3, 400))[0])
         counts = [int((found == apply(view, one)).all(axis=(1, 2, 3)).sum()) for view in views]
         assert sum(counts) == 400

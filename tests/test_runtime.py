@@ -17,20 +17,29 @@ from kit.runtime import forward
 from kit.runtime.backbones import BACKBONES
 from kit.runtime.heads import dropout_rates
 from kit.runtime.predictor import check_images
-from kit.runtime.views import VIEWS, apply
+from kit.runtime.views import TURNS, VIEWS, apply
 
 INVERSE = {"rot90": "rot270", "rot270": "rot90"}
 
 
-@pytest.mark.parametrize("name", VIEWS)
-def test_a_view_is_undone_by_its_inverse(name: str) -> None:
+@pytest.mark.parametrize("name", TURNS)
+def test_a_turn_is_undone_by_its_inverse(name: str) -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 5, 5, 3), dtype=np.uint8)
     assert (apply(INVERSE.get(name, name), apply(name, images)) == images).all()
 
 
-def test_the_views_are_eight_different_ones() -> None:
+def test_the_turns_are_eight_different_ones() -> None:
     image = np.random.default_rng(0).integers(0, 256, (1, 6, 6, 3), dtype=np.uint8)
-    assert len({apply(name, image).tobytes() for name in VIEWS}) == 8
+    assert len({apply(name, image).tobytes() for name in TURNS}) == 8
+
+
+def test_the_lit_views_stay_in_the_range_and_brighten_as_they_say() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 6, 6, 3), dtype=np.uint8)
+    brighter, darker = apply("brighter", images), apply("darker", images)
+    assert min(darker.min(), brighter.min()) >= 0
+    assert max(darker.max(), brighter.max()) <= 255
+    assert (darker <= images).all() and (images <= brighter).all() and darker.mean() < images.mean() < brighter.mean()
+    assert set(VIEWS) - set(TURNS) == {"brighter", "darker"}
 
 
 @given(st.integers(1, 5), st.integers(1, 4), st.integers(0, 1000))

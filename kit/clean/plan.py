@@ -72,7 +72,8 @@ def plan(
 
     Notes
     -----
-    Kept and dropped rows partition the raw ones. Planning again on what was kept drops nothing. The order of
+    Kept and dropped rows partition the raw ones. Planning again on what was kept drops nothing, unless
+    ``drop_outliers`` takes its share anew. The order of
     the rows changes neither which pictures are kept under which labels nor which belong together.
     """
     _check(images, labels, overrides or {})

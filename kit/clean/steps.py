@@ -108,14 +108,19 @@ def quality(draft: Draft) -> None:
 
 
 def outliers(draft: Draft) -> None:
-    """List the pictures least like their class."""
+    """List the pictures least like their class, or drop all their rows."""
     if not draft.config.outliers:
         return
     rows = draft.pictures
     labels = draft.labels[rows]
     scores = outlier_scores(statistics(draft.images, rows).features(), labels, draft.config.outliers)
     for place in strangest(scores, labels, draft.config.outlier_share):
-        draft.note([Finding(int(rows[place]), "outlier", -1, f"score {scores[place]:.3f}")])
+        row, evidence = int(rows[place]), f"score {scores[place]:.3f}"
+        if not draft.config.drop_outliers:
+            draft.note([Finding(row, "outlier", -1, evidence)])
+            continue
+        for same in draft.rows[draft.numbers[draft.rows] == draft.numbers[row]].tolist():
+            draft.drop(Finding(same, "outlier", -1, evidence))
 
 
 def _other(rows: NDArray[np.int64], row: int) -> int:

@@ -13,6 +13,7 @@ from kit.cli.app import Config, Force, Json, app, open_project, print_result
 @app.command()
 def init(
     train: Annotated[str, typer.Option(help="The training set: a path, or practice, or digits.")] = "practice",
+    recipe: Annotated[str, typer.Option(help="Begin with a recipe; `kit recipes` lists them.")] = "",
     folder: Annotated[Path, typer.Argument(help="Where the project begins.")] = Path(),
 ) -> None:
     """Start a project: kit.toml, a Makefile and a .gitignore."""
@@ -20,7 +21,16 @@ def init(
     from kit.init import init as run
 
     with Console() as console:
-        run(folder, train, console.emit)
+        run(folder, train, console.emit, recipe)
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes that a project can begin with."""
+    from kit.console import print_lines
+    from kit.init import recipes as known
+
+    print_lines(f"{name:22} {line}" for name, line in known().items())
 
 
 @app.command()

@@ -32,7 +32,10 @@ class CleanConfig(Section):
     """List dark, light, blurry, empty and grey images; never dropped, a line in `clean_overrides.csv` does that."""
 
     outliers: Literal[False, "isolation-forest", "knn"] = False
-    """List the images least like their class in colour and texture; never dropped."""
+    """List the images least like their class in colour and texture; `drop_outliers` drops them."""
 
     outlier_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
     """How much of each class `outliers` lists."""
+
+    drop_outliers: bool = False
+    """Drop what `outliers` lists. The same share goes whether it is odd or not: look at the sheet first."""

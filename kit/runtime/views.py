@@ -1,4 +1,4 @@
-"""Views: turned or flipped copies of the images, for test-time augmentation. Exact: no pixel is interpolated."""
+"""Views: copies of the images for test-time augmentation: turned or flipped, where no pixel is interpolated, or lit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ import numpy as np
 
 Images = Any  # (N, H, W, 3) array; quarter turns need H = W
 
-VIEWS: dict[str, Callable[[Images], Images]] = {
+LIGHT = 0.1  # share of the range of levels
+
+
+def _lit(x: Images, share: float) -> Images:
+    return np.clip(np.asarray(x, np.float32) + 255.0 * share, 0.0, 255.0)
+
+
+TURNS: dict[str, Callable[[Images], Images]] = {
     "identity": lambda x: x,
     "flip-lr": lambda x: x[:, :, ::-1],
     "flip-ud": lambda x: x[:, ::-1],
@@ -18,6 +25,11 @@ VIEWS: dict[str, Callable[[Images], Images]] = {
     "rot90": lambda x: np.rot90(x, 1, axes=(1, 2)),
     "rot270": lambda x: np.rot90(x, 3, axes=(1, 2)),
     "anti-transpose": lambda x: np.swapaxes(x, 1, 2)[:, ::-1, ::-1],
+}
+VIEWS: dict[str, Callable[[Images], Images]] = {
+    **TURNS,
+    "brighter": lambda x: _lit(x, LIGHT),
+    "darker": lambda x: _lit(x, -LIGHT),
 }
 
 

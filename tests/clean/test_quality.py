@@ -112,6 +112,19 @@ def test_a_picture_of_something_else_is_listed_and_kept(method, cells):
     assert len(result.keep) == len(images)
 
 
+def test_outliers_are_dropped_with_their_copies_where_that_is_asked_for(cells):
+    images = np.concatenate([cells, cells[5:6]])
+    images[[5, -1]] = (np.mgrid[:48, :48].sum(axis=0) * 2)[..., None]
+    settings = CleanConfig(outliers="isolation-forest", drop_outliers=True, exact="keep", contamination=False)
+    result = plan(images, np.zeros(len(images), np.int64), settings)
+    assert [(finding.row, finding.reason) for finding in result.dropped] == [
+        (5, "outlier"),
+        (len(images) - 1, "outlier"),
+    ]
+    pinned = plan(images, np.zeros(len(images), np.int64), settings, overrides={5: "keep"})
+    assert [finding.row for finding in pinned.dropped] == [len(images) - 1]
+
+
 def test_nothing_is_listed_where_it_is_switched_off(cells):
     images = cells.copy()
     images[7] //= 5
