@@ -125,7 +125,7 @@ def main() -> None:
     options = parser.parse_args()
     import tensorflow as tf
 
-    from kit.train.worker import THREADS
+    from kit.units.worker import THREADS
 
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(THREADS)

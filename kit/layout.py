@@ -93,6 +93,10 @@ class Layout:
     def augment_picture(self, run: str) -> Path:
         return self.runs / f"{run}-augment.png"
 
+    @property
+    def corruptions_picture(self) -> Path:
+        return self.runs / "corruptions.png"
+
     def run(self, name: str, key: str) -> RunPaths:
         return RunPaths(self.runs / f"{name}-{key[:8]}")
 
@@ -147,6 +151,34 @@ class RunPaths:
         return self.root / "test.npz"
 
     @property
+    def curves(self) -> Path:
+        return self.root / "curves.png"
+
+    @property
+    def confusion(self) -> Path:
+        return self.root / "confusion.png"
+
+    @property
+    def stress(self) -> Path:
+        return self.root / "stress.npz"
+
+    @property
+    def stress_grid(self) -> Path:
+        return self.root / "stress-grid.npz"
+
+    @property
+    def stress_table(self) -> Path:
+        return self.root / "stress.csv"
+
+    @property
+    def stress_picture(self) -> Path:
+        return self.root / "stress.png"
+
+    @property
+    def stress_manifest(self) -> Path:
+        return self.root / "stress.json"
+
+    @property
     def lock(self) -> Path:
         return self.root / ".lock"
 
@@ -199,6 +231,22 @@ class FoldPaths:
     @property
     def errors(self) -> Path:
         return self.root / "stderr.txt"
+
+    @property
+    def stress_spec(self) -> Path:
+        return self.root / "stress.json"
+
+    @property
+    def stress_grid(self) -> Path:
+        return self.root / "stress-grid.npz"
+
+    @property
+    def stress(self) -> Path:
+        return self.root / "stress.npz"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.root / "tensorboard"
 
     def checkpoint(self, generation: int) -> Path:
         return self.root / f"checkpoint-{generation}.npz"

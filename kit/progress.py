@@ -73,6 +73,11 @@ class Progress:
             task = self._task(event.text, event.data["total"])
             self._live.update(task, completed=event.data["done"], note=f"view {event.data['view']}")
 
+    def _pictures(self, event: Event) -> None:
+        if self._live is not None:
+            task = self._task(event.text, event.data["total"])
+            self._live.update(task, completed=event.data["done"], note="under stress")
+
     def _step(self, event: Event) -> None:
         if self._live is not None:
             part = event.data["step"] / event.data["steps"]
@@ -87,13 +92,15 @@ class Progress:
             self._live.update(self._tasks["all"], completed=self._done, note=f"{self._left()} left")
 
     def _finish(self, event: Event) -> None:
-        if event.data["kind"] != "fold":
+        if event.data["kind"] == "features":
             return
         self._finished += 1
+        self._done += event.data["kind"] == "stress"
         if self._live is not None and event.text in self._tasks:
             self._live.remove_task(self._tasks.pop(event.text))
         count = f"{self._finished} of {len(self._epochs)}"
-        self._console.print(f"{event.text}: {self._note(event.text)}, {count}, {self._left()} left")
+        note = "stressed" if event.data["kind"] == "stress" else self._note(event.text)
+        self._console.print(f"{event.text}: {note}, {count}, {self._left()} left")
 
     def _task(self, name: str, total: int) -> Any:
         assert self._live is not None
@@ -114,6 +121,7 @@ class Progress:
 HANDLERS: dict[str, Callable[[Progress, Event], None]] = {
     "resumed": Progress._resumed,
     "features": Progress._features,
+    "pictures": Progress._pictures,
     "step": Progress._step,
     "epoch": Progress._epoch,
     "done": Progress._finish,

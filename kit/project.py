@@ -73,7 +73,8 @@ class Project:
     ) -> None:
         """Train what is missing of the named runs, or of all; what is not done after ``max_hours`` is left."""
         from kit.train.limit import TimeLimit
-        from kit.train.stage import Processes, train
+        from kit.train.stage import train
+        from kit.units import Processes
 
         with TimeLimit(max_hours, Processes()) if max_hours is not None else nullcontext(Processes()) as launch:
             self.folds()
@@ -87,6 +88,23 @@ class Project:
 
         self.clean()
         return augment_sheet(self.layout, self.config, run, self._emit)
+
+    def stress(self, runs: Sequence[str] = (), *, all: bool = False, force: bool = False) -> None:
+        """Predict the held-out rows of the named runs, or of all, under corruptions; with ``all`` train first."""
+        from kit.stress import stress
+
+        if all:
+            self.train(runs)
+        else:
+            self.folds()
+        stress(self.layout, self.config, self._emit, runs=runs, force=force)
+
+    def corruptions(self) -> Path:
+        """Draw every corruption of the project's own images."""
+        from kit.stress import corruption_sheet
+
+        self.clean()
+        return corruption_sheet(self.layout, self.config, self._emit)
 
     def ensemble(self, *, all: bool = False, force: bool = False) -> SubmissionPaths:
         """Blend the runs; with ``all`` train first what is missing."""

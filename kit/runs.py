@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from kit import augment
 from kit.config import Config, RunConfig
 from kit.data import Index, load_index
@@ -16,7 +18,9 @@ from kit.errors import ConfigError
 from kit.files import sha256_file, sha256_json
 from kit.layout import FoldPaths, Layout, RunPaths
 from kit.partition import load_folds
+from kit.records import Predictions, concatenate
 from kit.runtime.backbones import BACKBONES, Backbone, resolve
+from kit.runtime.forward import mean_of_folds
 from kit.runtime.preprocess import PREPROCESSORS, side_after
 from kit.runtime.views import VIEWS
 
@@ -163,6 +167,15 @@ def plan_runs(layout: Layout, config: Config, names: Sequence[str]) -> dict[str,
             for fold in range(folds.units)
         ]
     return specs
+
+
+def join_folds(parts: Sequence[Predictions], n: int, ids: Sequence[str]) -> Predictions:
+    """One prediction a held-out row, in the order of ``ids``: the mean of the repeats of ``n`` folds each."""
+    known = {name for part in parts for name in part.ids.tolist()}
+    order = np.array([name for name in ids if name in known])
+    repeats = [concatenate(parts[start : start + n], order) for start in range(0, len(parts), n)]
+    mean = mean_of_folds(np.stack([repeat.logits for repeat in repeats]))
+    return Predictions(order, repeats[0].classes, repeats[0].views, mean)
 
 
 def check_run(name: str, settings: RunConfig, index: Index) -> None:

@@ -17,10 +17,10 @@ LAYERS = (
     {"records", "metrics", "score", "ledger", "plots", "data", "partition"},
     {
         "sources", "augment", "corrupt", "shift", "blend", "platforms", "sandbox", "sandbox_runner", "archive",
-        "environments", "runs",
+        "environments", "runs", "units",
     },
     {
-        "clean", "folds", "train", "ensemble", "bundle", "submit", "lb", "init", "console", "progress",
+        "clean", "folds", "train", "stress", "ensemble", "bundle", "submit", "lb", "init", "console", "progress",
         "doctor", "download", "table", "predict",
     },
     {"cli", "project", "__main__", "__init__"},

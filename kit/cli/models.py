@@ -36,6 +36,22 @@ def augment(
 
 
 @app.command()
+def stress(
+    runs: Annotated[list[str] | None, typer.Argument(help="Names of runs; all by default.")] = None,
+    all: Annotated[bool, typer.Option("--all", help="Train first what is missing.")] = False,
+    sheet: Annotated[bool, typer.Option("--sheet", help="Only draw the corruptions of some training images.")] = False,
+    config: Config = None,
+    force: Force = False,
+) -> None:
+    """Score runs on held-out images that are blurred, tinted, covered and so on."""
+    with open_project(config) as project:
+        if sheet:
+            project.corruptions()
+        else:
+            project.stress(runs or (), all=all, force=force)
+
+
+@app.command()
 def ensemble(
     all: Annotated[bool, typer.Option("--all", help="Train first what is missing.")] = False,
     oof: Annotated[

@@ -19,6 +19,7 @@ from kit.config.competition import CompetitionConfig
 from kit.config.data import DataConfig, PracticeConfig
 from kit.config.runs import AugmentConfig, HeadConfig, RunConfig
 from kit.config.sections import BundleConfig, EnsembleConfig, FoldsConfig, TrainConfig
+from kit.config.shift import StressConfig
 from kit.config.stages import EarlyStoppingConfig, ScheduleConfig, StageConfig
 from kit.errors import ConfigError
 
@@ -37,6 +38,7 @@ __all__ = [
     "RunConfig",
     "ScheduleConfig",
     "StageConfig",
+    "StressConfig",
     "TrainConfig",
     "load",
     "parse",
@@ -72,6 +74,8 @@ class Config(Section):
     """How the machine is used."""
     runs: dict[str, RunConfig] = Field(default_factory=lambda: _resolve_runs(DEFAULT_RUNS), min_length=1)
     """What is trained, by name; `extends` takes the keys of another run, one level."""
+    stress: StressConfig = StressConfig()
+    """How held-out images are hurt for the score beside the clean one."""
     ensemble: EnsembleConfig = EnsembleConfig()
     """What is blended."""
     bundle: BundleConfig = BundleConfig()

@@ -7,7 +7,7 @@ from types import TracebackType
 
 from kit.errors import TrainingError
 from kit.records import Emit, Event
-from kit.train.stage import Launch, Processes, Unit
+from kit.units import Launch, Processes, Unit
 
 # A process that was being started at the very moment is asked the next time.
 ASK_AGAIN_SECONDS = 2.0

@@ -10,7 +10,7 @@ from kit.data import load_images
 from kit.runs import FoldSpec
 from kit.runtime.forward import softmax
 from kit.train.loop import FoldData, Stage
-from kit.train.stage import Unit
+from kit.units import Unit
 
 
 class StubLearner:
@@ -80,7 +80,7 @@ def mean_colours(images: Any) -> Any:
 
 
 class InProcess:
-    """A `kit.train.stage.Launch` that runs units here, with the stub."""
+    """A `kit.units.Launch` that runs units here, with the stub."""
 
     def __call__(self, unit: Unit, emit: Any) -> None:
         from kit.records import Event

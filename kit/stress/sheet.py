@@ -1,0 +1,33 @@
+"""``kit stress --sheet``: every corruption of the user's own images on one sheet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from kit.config import Config
+from kit.corrupt.plan import plan_of, sampled
+from kit.corrupt.sheet import contact_sheet
+from kit.data import load_images, load_index
+from kit.files import write_atomic
+from kit.layout import Layout
+from kit.records import Emit, Event
+
+PICTURES = 15
+
+
+def corruption_sheet(layout: Layout, config: Config, emit: Emit) -> Path:
+    """Write ``runs/corruptions.png``: a row for every family, a column for every severity from 0."""
+    index, plan = load_index(layout), plan_of(config.stress)
+    chosen = set(sampled(plan, index.ids)[:PICTURES])
+    rows = [row for row, name in enumerate(index.ids) if name in chosen]
+    sheet = contact_sheet(np.asarray(load_images(layout)[rows]), plan.seed)
+
+    def fill(file: IO[bytes]) -> None:
+        sheet.save(file, "png")
+
+    path = write_atomic(layout.corruptions_picture, fill)
+    emit(Event("wrote", "", {"paths": [path]}))
+    return path

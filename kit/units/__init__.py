@@ -1,0 +1,8 @@
+"""Units of work on networks: one process each, so that memory, seeds and threads of one cannot leak into the next.
+
+`launch` starts them and waits, from the stage; `worker` is what the processes have in common.
+"""
+
+from kit.units.launch import Launch, Processes, Unit, locked, run_units, terminable, unit_name
+
+__all__ = ["Launch", "Processes", "Unit", "locked", "run_units", "terminable", "unit_name"]

@@ -1,0 +1,77 @@
+"""What the processes of all units have in common: reports on standard output, errors as reports, TensorFlow set up.
+
+Progress goes to standard output, one JSON object a line; a user's mistake is such a line too, with exit code 1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from kit.errors import KitError, TrainingError
+from kit.runs import FoldSpec
+
+Report = Callable[[dict[str, Any]], None]
+
+THREADS = 2
+FREQUENT = ("step", "features", "pictures")
+
+
+class Reporter:
+    """Prints reports, frequent ones at most every fifth of a second: a full pipe must not slow the work."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+        # Keras prints of its downloads to standard output: that goes with the other talk, reports keep the pipe.
+        self._pipe, sys.stdout = sys.stdout, sys.stderr
+
+    def __call__(self, line: dict[str, Any]) -> None:
+        now = time.monotonic()
+        if line["event"] in FREQUENT and now - self._last < 0.2:
+            return
+        self._last = now
+        print(json.dumps(line), file=self._pipe, flush=True)
+
+
+def run(work: Callable[[], None], report: Report) -> int:
+    """Do the work with TensorFlow ready; returns the exit code and reports a user's mistake."""
+    try:
+        prepare_tensorflow()
+        work()
+    except KitError as error:
+        report({"event": "error", "type": type(error).__name__, "message": error.message, "hint": error.hint})
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+@contextmanager
+def memory_errors(spec: FoldSpec) -> Iterator[None]:
+    """Turn a lack of memory into a `TrainingError` that says what to change."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        raise TrainingError(
+            f"run `{spec.run}` fold {spec.fold} does not fit into memory",
+            f"[runs.{spec.run}] batch_size = {max(1, spec.settings.batch_size // 2)}, or [train] workers = 1",
+        ) from error
+
+
+def prepare_tensorflow() -> None:
+    """Fixed numbers of threads and deterministic kernels: the same bytes however many units run side by side."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+    tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+    for device in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(device, True)
+    tf.config.experimental.enable_op_determinism()
