@@ -120,6 +120,11 @@ class Layout:
         return self.data / ".ledger-cache.json"
 
     @property
+    def asked(self) -> Path:
+        """When each platform last showed us its board; the snapshots say only when it changed."""
+        return self.data / ".leaderboard-asked.json"
+
+    @property
     def pictures(self) -> Path:
         return self.data / "leaderboard"
 
@@ -265,6 +270,14 @@ class SubmissionPaths:
     @property
     def predictions(self) -> Path:
         return self.root / "oof.npz"
+
+    @property
+    def stressed_predictions(self) -> Path:
+        return self.root / "stressed.npz"
+
+    @property
+    def forecast(self) -> Path:
+        return self.root / "forecast.json"
 
     def picture(self, name: str) -> Path:
         return self.root / f"{name}.png"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from kit.errors import DataError, StageError
 from kit.files import read_json, write_atomic
 from kit.layout import Layout, RunPaths, SubmissionPaths
 from kit.records import Emit, Event, load_predictions
+from kit.runtime import answer as cells
 from kit.runtime import pool
 from kit.sources.table import Table, read_table
 
@@ -83,102 +85,38 @@ def blend_of_test(layout: Layout, record: dict[str, Any]) -> tuple[tuple[str, ..
 def _plain_sample(ids: Sequence[str], classes: tuple[str, ...], config: Config) -> Table:
     proba = score.lookup(config.competition.metric).needs_proba
     header = ("id", *classes) if proba else ("id", "label")
-    cells = ("0.5",) * len(classes) if proba else (classes[0],)
-    return Table(Path("the plain layout"), header, tuple((name, *cells) for name in ids))
-
-
-KEYS: tuple[Callable[[str], str], ...] = (
-    lambda name: name,
-    lambda name: PurePosixPath(name).name,
-    lambda name: PurePosixPath(name).stem,
-)
+    row = ("0.5",) * len(classes) if proba else (classes[0],)
+    return Table(Path("the plain layout"), header, tuple((name, *row) for name in ids))
 
 
 def match_ids(wanted: Sequence[str], ids: Sequence[str], what: str) -> npt.NDArray[np.int64]:
-    """Rows of ``ids`` in the order of ``wanted``: as they are, else without folders, else without suffixes too.
-
-    Raises
-    ------
-    DataError
-        Where an id stands twice or has no prediction.
-    """
-    if len(set(wanted)) != len(wanted):
-        twice = next(name for name in wanted if list(wanted).count(name) > 1)
-        raise DataError(f"{what} has the id {twice!r} twice")
-    missing: list[str] = []
-    for key in KEYS:
-        rows = {key(name): row for row, name in enumerate(ids)}
-        if len(rows) < len(ids) or len({key(name) for name in wanted}) < len(wanted):
-            continue
-        missing = [name for name in wanted if key(name) not in rows]
-        if not missing:
-            return np.array([rows[key(name)] for name in wanted], np.int64)
-    raise DataError(
-        f"{what}: {len(missing)} of {len(wanted)} ids have no test image, the first is {missing[0]!r}; "
-        f"test images are called like {ids[0]!r}",
-        '[data] test = "raw/test"',
-    )
+    """`kit.runtime.answer.match_ids`; raises `DataError` where an id stands twice or has no prediction."""
+    with _as_data_error():
+        rows: npt.NDArray[np.int64] = cells.match_ids(wanted, ids, what)
+    return rows
 
 
 def answer(sample: Table, proba: Proba, classes: tuple[str, ...], metric: str) -> list[list[str]]:
-    """The cells beside the id, as the sample file wants them.
-
-    Several columns are class names with a probability each. One column is the probability of the second of two
-    classes where the metric needs probabilities, else the class: its name, or its number where the sample has
-    numbers and the classes have other names.
-
-    Raises
-    ------
-    DataError
-        Where a column is no class, or one column must hold more than two classes' probabilities.
-    """
-    columns = sample.header[1:]
-    if len(columns) > 1:
-        order = _class_columns(columns, classes, sample.path.name)
-        return [[_number(value) for value in row] for row in proba[:, order]]
-    if not columns:
-        raise DataError(f"{sample.path.name} has only one column, {sample.header[0]!r}; expected an id and an answer")
-    if score.lookup(metric).needs_proba:
-        if len(classes) != 2:
-            raise DataError(
-                f"{sample.path.name} has one column, {columns[0]!r}, for the {metric} of {len(classes)} classes",
-                "[competition] metric: the one that the competition is scored by",
-            )
-        return [[_number(value)] for value in proba[:, 1]]
-    labels = _label_texts(set(sample.column(columns[0])), classes)
-    return [[labels[label]] for label in proba.argmax(axis=1).tolist()]
+    """`kit.runtime.answer.answers` for a sample file; raises `DataError` where they do not fit."""
+    seen = set(sample.column(sample.header[1])) if len(sample.header) > 1 else set()
+    of_proba = metric if score.lookup(metric).needs_proba else ""
+    with _as_data_error():
+        return cells.answers(sample.header, seen, proba, classes, of_proba, sample.path.name)
 
 
-def _class_columns(columns: Sequence[str], classes: tuple[str, ...], what: str) -> list[int]:
-    position = {name.casefold(): number for number, name in enumerate(classes)}
-    unknown = [name for name in columns if name.casefold() not in position]
-    left_out = [name for name in classes if name.casefold() not in {column.casefold() for column in columns}]
-    if unknown or left_out:
-        raise DataError(
-            f"{what} has the columns {', '.join(columns[:8])}; the classes are {', '.join(classes[:8])}: "
-            + (f"{unknown[0]!r} is no class" if unknown else f"{left_out[0]!r} has no column"),
-            '[data] classes = "classes.txt" with the names of the columns, in label order',
-        )
-    return [position[name.casefold()] for name in columns]
+@contextmanager
+def _as_data_error() -> Iterator[None]:
+    try:
+        yield
+    except cells.Mismatch as error:
+        raise DataError(error.message, error.hint) from error
 
 
-def _label_texts(seen: set[str], classes: tuple[str, ...]) -> list[str]:
-    """How each class is written, judged by the values in the sample file."""
-    numbers = {str(number) for number in range(len(classes))}
-    if seen <= numbers and not seen <= set(classes):
-        return [str(number) for number in range(len(classes))]
-    return list(classes)
-
-
-def _number(value: float) -> str:
-    return format(value, ".12g")
-
-
-def _write(sample: Table, cells: list[list[str]]) -> str:
+def _write(sample: Table, rows: list[list[str]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(sample.header)
-    writer.writerows([name, *row] for name, row in zip(sample.column(sample.header[0]), cells, strict=True))
+    writer.writerows([name, *row] for name, row in zip(sample.column(sample.header[0]), rows, strict=True))
     return text.getvalue()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from kit.config import Config
@@ -10,10 +12,10 @@ from kit.errors import PlatformError, StageError
 from kit.files import lock
 from kit.layout import Layout
 from kit.lb.pictures import draw
-from kit.lb.report import build
+from kit.lb.report import Facts, build
 from kit.lb.show import show
-from kit.ledger import Attempt, Target, attempts, history, load_for_tables, target_of
-from kit.platforms import Platform, Remaining, Waits, open_platform
+from kit.ledger import Attempt, Target, asked_at, attempts, history, load_for_tables, note_asked, target_of
+from kit.platforms import Platform, Remaining, Unreachable, Waits, open_platform
 from kit.platforms.track import refresh, resolve, take_snapshot
 from kit.records import Emit
 
@@ -49,29 +51,70 @@ def leaderboard(
         What ``--json`` prints; see `kit.lb.report.build`.
     """
     target = target_of(config)
-    mine = _mine(layout, target)
-    left, problem = Remaining(), ""
-    try:
-        platform = open_platform(layout, config, waits, emit)
-        if _update(layout, platform, mine, waits):
-            mine = _mine(layout, target)
-        take_snapshot(platform, layout, target, {attempt.remote for attempt in mine if attempt.remote})
-        left = platform.remaining()
-    except PlatformError as error:
-        problem = error.message
-    report = build(config, mine, history(layout, target), left, problem)
+    asked = _ask(layout, config, target, waits, emit)
+    facts = Facts(_mine(layout, target), history(layout, target), asked.left, asked.problem, asked_at(layout, target))
+    report = build(config, facts)
     show(report, emit, width)
     if pictures:
         report["pictures"] = [str(path) for path in draw(layout, config, report, emit)]
     return report
 
 
+@dataclass
+class _Asked:
+    """What the platform said; ``problem`` = why not all of it, or empty."""
+
+    left: Remaining = field(default_factory=Remaining)
+    problem: str = ""
+
+
+def _ask(layout: Layout, config: Config, target: Target, waits: Waits, emit: Emit) -> _Asked:
+    """Submissions, board and what is left, each for itself: a hidden board takes nothing from the others."""
+    said = _Asked()
+
+    def left() -> None:
+        said.left = platform.remaining()
+
+    def snapshot() -> None:
+        remotes = {attempt.remote for attempt in _mine(layout, target) if attempt.remote}
+        take_snapshot(platform, layout, target, remotes)
+        note_asked(layout, target)
+
+    try:
+        platform = open_platform(layout, config, waits, emit)
+        mine = _mine(layout, target)
+        problems = gather([lambda: _update(layout, platform, mine, waits), snapshot, left])
+        said.problem = f"the platform did not tell all: {'; '.join(problems)}" if problems else ""
+    except PlatformError as error:
+        said.problem = f"the platform was not asked: {error.message}"
+    return said
+
+
+def gather(steps: Iterable[Callable[[], object]]) -> list[str]:
+    """Run all steps and return what went wrong, each thing once; raises `Unreachable` at the first without answer."""
+    problems: dict[str, None] = {}
+    for step in steps:
+        try:
+            step()
+        except Unreachable:
+            raise
+        except PlatformError as error:
+            problems[error.message] = None
+    return list(problems)
+
+
 def _mine(layout: Layout, target: Target) -> list[Attempt]:
     return [attempt for attempt in attempts(load_for_tables(layout)) if attempt.target == target]
 
 
-def _update(layout: Layout, platform: Platform, mine: Sequence[Attempt], waits: Waits) -> bool:
-    """Ask for what is not known yet; whether the ledger has grown."""
+def _update(layout: Layout, platform: Platform, mine: Sequence[Attempt], waits: Waits) -> None:
+    """Ask for what is not known yet.
+
+    Raises
+    ------
+    PlatformError
+        Where the platform does not tell it of one of them; the others were asked for all the same.
+    """
     doubtful = [attempt for attempt in mine if attempt.state == "requested"]
     if doubtful:
         try:
@@ -79,14 +122,18 @@ def _update(layout: Layout, platform: Platform, mine: Sequence[Attempt], waits: 
                 for attempt in doubtful:
                     resolve(platform, attempt, waits)
         except StageError:  # it is being sent at this moment, by a process that will say itself what became of it
-            doubtful = []
-    pending = [attempt for attempt in mine if _incomplete(platform, attempt)]
-    for attempt in pending:
-        refresh(platform, attempt)
-    return bool(doubtful or pending)
+            pass
+    pending = [attempt for attempt in mine if attempt.state == "answered" and attempt.remote]
+    problems = gather(partial(refresh, platform, attempt) for attempt in pending)
+    if platform.private_scores:
+        _update_private(platform, mine)
+    if problems:
+        raise PlatformError("; ".join(problems[:3]), "kit lb")
 
 
-def _incomplete(platform: Platform, attempt: Attempt) -> bool:
-    if attempt.state == "answered":
-        return True
-    return platform.private_scores and attempt.state == "scored" and attempt.private is None
+def _update_private(platform: Platform, mine: Sequence[Attempt]) -> None:
+    """They all appear at the end of the competition: the newest tells whether it is worth asking for the others."""
+    lacking = [attempt for attempt in mine if attempt.state == "scored" and attempt.private is None and attempt.remote]
+    if lacking and refresh(platform, lacking[-1]).private is not None:
+        for attempt in lacking[:-1]:
+            refresh(platform, attempt)

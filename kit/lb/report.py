@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import combinations
 from typing import Any
@@ -18,9 +19,18 @@ FINALS = 2
 COMPARED = 50
 
 
-def build(
-    config: Config, mine: Sequence[Attempt], snapshots: Sequence[Snapshot], left: Remaining, problem: str
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Facts:
+    """What a report is made of: ledger, boards, what the platform said just now, and when it last showed its board."""
+
+    mine: Sequence[Attempt]
+    snapshots: Sequence[Snapshot]
+    left: Remaining = field(default_factory=Remaining)
+    problem: str = ""
+    asked: datetime | None = None
+
+
+def build(config: Config, facts: Facts) -> dict[str, Any]:
     """Everything that is known.
 
     Returns
@@ -31,8 +41,8 @@ def build(
         that CV and score rank alike), ``finals``, ``ranks`` over time, and ``problem``, the reason why the platform
         could not be asked, or empty.
     """
-    competition = config.competition
-    lines = standing(mine, snapshots, competition.test_size)
+    competition, snapshots = config.competition, facts.snapshots
+    lines = standing(facts.mine, snapshots, competition.test_size)
     now = datetime.now(UTC)
     rows = snapshots[-1].rows() if snapshots else []
     return {
@@ -41,11 +51,11 @@ def build(
         "phase": competition.phase,
         "metric": competition.metric,
         "greater_is_better": competition.greater_is_better,
-        "problem": problem,
+        "problem": facts.problem,
         "submissions": [_row(line, now) for line in lines],
         "board": _window(rows),
-        "standing": _standing(config, snapshots, rows, now) if snapshots else None,
-        "remaining": _remaining(left),
+        "standing": _standing(config, facts, rows, now) if snapshots else None,
+        "remaining": _remaining(facts.left),
         "noise": _noise(lines, competition.test_size),
         "agreement": _agreement(lines),
         "finals": _finals(lines, config),
@@ -83,18 +93,18 @@ def _row(line: Line, now: datetime) -> dict[str, Any]:
     }
 
 
-def _standing(
-    config: Config, snapshots: Sequence[Snapshot], rows: list[dict[str, Any]], now: datetime
-) -> dict[str, Any]:
-    last = snapshots[-1]
+def _standing(config: Config, facts: Facts, rows: list[dict[str, Any]], now: datetime) -> dict[str, Any]:
+    """Where we are; ``age`` is since the board was seen, ``time`` when it last changed."""
+    last = facts.snapshots[-1]
+    seen = max(last.time, facts.asked) if facts.asked else last.time
     own = next((row for row in rows if row["mine"]), None)
     kaggle = config.competition.platform == "kaggle"
     return {
         "time": last.time.isoformat(),
-        "age": (now - last.time).total_seconds(),
+        "age": (now - seen).total_seconds(),
         "lines": last.lines,
         "rank": last.rank,
-        "moved": moved(snapshots),
+        "moved": moved(facts.snapshots),
         "ahead": _ahead(rows, own),
         "medal": medal(own["rank"], last.lines) if own and kaggle else "",
         "zones": dict(medal_zones(last.lines)) if kaggle else {},

@@ -19,7 +19,7 @@ Column = tuple[str, list[str]]
 def show(report: dict[str, Any], emit: Emit, width: int = 80) -> None:
     """Board, submissions, and what to make of them; numbers are text here, so that columns can be measured."""
     if report["problem"]:
-        emit(Event("warn", f"the platform was not asked: {report['problem']}"))
+        emit(Event("warn", report["problem"]))
     if report["board"]:
         _show_board(report, emit, width)
     lines = report["submissions"][-SHOWN:]
@@ -92,7 +92,8 @@ def _show_board(report: dict[str, Any], emit: Emit, width: int) -> None:
         name = f"{'>' if row['mine'] else ' '} {row['name']}"
         cut = name if len(name) <= room else name[: room - 1] + "…"
         rows.append((str(row["rank"]), cut, number(row["score"])))
-    title = f"{report['competition']}: {standing['lines']} lines, {_as_of(standing)}"
+    age = f"{ago(standing['age'])} old" if report["problem"] or standing["age"] >= 60 else "now"
+    title = f"{report['competition']}: {standing['lines']} lines, {age}"
     emit(Event("table", title, {"header": ("rank", "  name", report["metric"]), "rows": rows}))
 
 
@@ -157,10 +158,6 @@ def _rank(line: dict[str, Any]) -> str:
     if line["rank"] is None:
         return ""
     return f"{line['rank']} ({line['moved']:+d})" if line["moved"] else str(line["rank"])
-
-
-def _as_of(standing: dict[str, Any]) -> str:
-    return f"{ago(standing['age'])} old" if standing["age"] >= 60 else "now"
 
 
 def short(name: str) -> str:

@@ -3,7 +3,7 @@
 from kit.ledger.attempts import Attempt, Target, attempts, target_of
 from kit.ledger.cache import load_for_tables
 from kit.ledger.events import Submission, add_event, latest, load_submission, load_submissions, ready
-from kit.ledger.snapshots import Snapshot, add_snapshot, history, latest_snapshot
+from kit.ledger.snapshots import Snapshot, add_snapshot, asked_at, history, latest_snapshot, note_asked
 
 __all__ = [
     "Attempt",
@@ -12,6 +12,7 @@ __all__ = [
     "Target",
     "add_event",
     "add_snapshot",
+    "asked_at",
     "attempts",
     "history",
     "latest",
@@ -19,6 +20,7 @@ __all__ = [
     "load_for_tables",
     "load_submission",
     "load_submissions",
+    "note_asked",
     "ready",
     "target_of",
 ]

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from kit.files import read_csv, read_json, write_csv, write_json
+from kit.files import read_csv, read_json, sha256_json, write_csv, write_json
 from kit.layout import Layout
 from kit.ledger.attempts import Target
 
@@ -91,6 +91,19 @@ def latest_snapshot(layout: Layout, target: Target) -> Snapshot | None:
         if snapshot.target == target:
             return snapshot
     return None
+
+
+def note_asked(layout: Layout, target: Target) -> None:
+    """Note that the board of a target was seen now; outside of what a team shares, for it changes at every look."""
+    known = read_json(layout.asked) if layout.asked.exists() else {}
+    write_json(layout.asked, {**known, sha256_json(vars(target)): datetime.now(UTC).isoformat(timespec="seconds")})
+
+
+def asked_at(layout: Layout, target: Target) -> datetime | None:
+    """When the board of a target was last seen by this clone."""
+    known = read_json(layout.asked) if layout.asked.exists() else {}
+    time = known.get(sha256_json(vars(target)))
+    return datetime.fromisoformat(time) if time else None
 
 
 def _load(path: Path) -> Snapshot:

@@ -19,6 +19,7 @@ from kit.platforms.base import (
     Remaining,
     Setting,
     Status,
+    Unreachable,
     Unsure,
     Waits,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "Remaining",
     "Setting",
     "Status",
+    "Unreachable",
     "Unsure",
     "Waits",
     "open_platform",

@@ -21,6 +21,10 @@ class Refused(PlatformError):
     """The platform did not take the submission, for certain: nothing was spent."""
 
 
+class Unreachable(PlatformError):
+    """No answer at all, as without a connection: the next question would get none either."""
+
+
 class Unsure(PlatformError):
     """The platform was asked to take the submission and gave no clear answer: it must be asked before anything else."""
 

@@ -148,10 +148,10 @@ class Codabench:
 
         Of several tasks it is the log of the first that failed, for the submission itself has none then.
         """
+        row = self._api().get(f"/api/submissions/{remote}/")
+        children = [self._child(child) for child in row.get("children") or ()]
+        failed = next((str(child["id"]) for child in children if child["status"] in ENDED_BADLY), remote)
         try:
-            row = self._api().get(f"/api/submissions/{remote}/")
-            children = [self._child(child) for child in row.get("children") or ()]
-            failed = next((str(child["id"]) for child in children if child["status"] in ENDED_BADLY), remote)
             detail = self._api().get(f"/api/submissions/{failed}/get_details/")
         except PlatformError as error:
             return f"(the organisers hide the logs, or {error.message})"

@@ -17,7 +17,7 @@ import requests
 from requests.exceptions import ChunkedEncodingError, ConnectionError, ConnectTimeout, RequestException
 
 from kit.errors import ConfigError, PlatformError
-from kit.platforms.base import Refused, Unsure, Waits
+from kit.platforms.base import Refused, Unreachable, Unsure, Waits
 
 BUSY = {408, 429, 500, 502, 503, 504}
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -97,7 +97,7 @@ class Api:
                 answer = self._request(method, path, **options)
             except RequestException as error:
                 if last:
-                    raise PlatformError(f"cannot reach {self._base}: {reason(error)}", "kit lb") from None
+                    raise Unreachable(f"cannot reach {self._base}: {reason(error)}", "kit lb") from None
                 self._waits.sleep(pause)
             else:
                 if answer.status_code not in BUSY or last:

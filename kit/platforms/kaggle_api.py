@@ -28,7 +28,7 @@ from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException
 
 from kit.errors import ConfigError, PlatformError
-from kit.platforms.base import Refused, Unsure, Waits
+from kit.platforms.base import Refused, Unreachable, Unsure, Waits
 from kit.platforms.credentials import kaggle_folder, kaggle_secrets
 from kit.platforms.http import BUSY, LOOPBACK, bearable, error_text, never_left, plain_session, reason, retry_after
 from kit.platforms.storage import Reader, unsigned
@@ -80,7 +80,7 @@ class Site:
                     return call()
             except _Busy as busy:
                 if attempt == self._waits.tries:
-                    raise PlatformError(busy.message, busy.hint) from None
+                    raise (PlatformError if busy.answered else Unreachable)(busy.message, busy.hint) from None
                 self._waits.sleep(max(pause, bearable(busy.pause, "Kaggle", self._waits)))
             pause = min(pause * self._waits.factor, self._waits.longest)
         raise AssertionError("unreachable")
@@ -117,7 +117,7 @@ class Site:
                 raise _Busy(message, hint_of(status), pause) from None
             raise PlatformError(message, hint_of(status)) from None
         except RequestException as error:
-            raise _Busy(f"cannot reach Kaggle: {reason(error)}", "kit lb", 0.0) from None
+            raise _Busy(f"cannot reach Kaggle: {reason(error)}", "kit lb") from None
         except SHAPES as error:
             raise PlatformError(f"the kaggle package: {self._redact(str(error) or repr(error))}") from None
         except SystemExit:
@@ -145,11 +145,12 @@ class Site:
 
 
 class _Busy(PlatformError):
-    """Another try may help, after ``pause`` seconds."""
+    """Another try may help, after the ``pause`` in seconds that an answer asked for; None = there was no answer."""
 
-    def __init__(self, message: str, hint: str, pause: float) -> None:
+    def __init__(self, message: str, hint: str, pause: float | None = None) -> None:
         super().__init__(message, hint)
-        self.pause = pause
+        self.answered = pause is not None
+        self.pause = pause or 0.0
 
 
 def hint_of(status: int) -> str:

@@ -11,6 +11,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from kit import score
+from kit.config import Config
 from kit.errors import PlatformError
 from kit.platforms.base import Journal, Setting, Waits
 from kit.records import Event
@@ -90,15 +92,6 @@ def _dataset_status(site: Any, ref: str) -> str | None:
 
 def _push_kernel(site: Any, ref: str, setting: Setting, tag: str) -> int:
     competition = setting.config.competition
-    template = (files("kit.platforms") / "kaggle_kernel.py.tmpl").read_text(encoding="utf-8")
-    values = {
-        "@TAG@": tag,
-        "@DATASET@": ref.partition("/")[2],
-        "@COMPETITION@": competition.id,
-        "@SAMPLE@": Path(setting.config.data.sample_submission or "sample_submission.csv").name,
-    }
-    for mark, value in values.items():
-        template = template.replace(mark, value)
     meta = {
         "id": ref,
         "title": ref.partition("/")[2],
@@ -113,12 +106,29 @@ def _push_kernel(site: Any, ref: str, setting: Setting, tag: str) -> int:
         "competition_sources": [competition.id],
     }
     with tempfile.TemporaryDirectory(prefix="kit-kaggle-") as name:
-        Path(name, "run.py").write_text(template, encoding="utf-8")
+        Path(name, "run.py").write_text(script(setting.config, ref.partition("/")[2], tag), encoding="utf-8")
         Path(name, "kernel-metadata.json").write_text(json.dumps(meta), encoding="utf-8")
         answer = site.ask(lambda: site.api.kernels_push(name))
     if answer.error or not answer.version_number:
         raise PlatformError(f"Kaggle refused the notebook {ref}: {answer.error or 'no version number'}")
     return int(answer.version_number)
+
+
+def script(config: Config, dataset: str, tag: str) -> str:
+    """What the notebook runs: the template with our names in it."""
+    metric = config.competition.metric
+    text = (files("kit.platforms") / "kaggle_kernel.py.tmpl").read_text(encoding="utf-8")
+    values = {
+        "@TAG@": tag,
+        "@DATASET@": dataset,
+        "@COMPETITION@": config.competition.id,
+        "@SAMPLE@": Path(config.data.sample_submission or "sample_submission.csv").name,
+        # One column is a label, unless the metric is of probabilities: the rule of `kit table`.
+        "@METRIC@": metric if score.lookup(metric).needs_proba else "",
+    }
+    for mark, value in values.items():
+        text = text.replace(mark, value)
+    return text
 
 
 def _kernel_done(site: Any, ref: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+from kit.errors import PlatformError
 from kit.layout import Layout
 from kit.ledger import Attempt, Snapshot, Target, add_event, add_snapshot
 from kit.platforms.base import Platform, Status, Waits
@@ -41,7 +42,7 @@ def refresh(platform: Platform, attempt: Attempt) -> Status:
     status = platform.status(attempt.remote)
     facts = {"intent": attempt.intent, "remote": attempt.remote}
     if status.state == "failed" and attempt.state != "failed":
-        message = "\n".join(part for part in (status.message, platform.logs(attempt.remote)) if part)
+        message = "\n".join(part for part in (status.message, _logs(platform, attempt.remote)) if part)
         add_event(attempt.submission.paths, "failure", **facts, message=message)
         return Status("failed", message=message)
     if status.state == "scored" and (status.score, status.private) != (attempt.score, attempt.private):
@@ -50,6 +51,14 @@ def refresh(platform: Platform, attempt: Attempt) -> Status:
             attempt.submission.paths, "score", **facts, score=status.score, **{k: v for k, v in more.items() if v}
         )
     return status
+
+
+def _logs(platform: Platform, remote: str) -> str:
+    """A failure stands without its logs too."""
+    try:
+        return platform.logs(remote)
+    except PlatformError as error:
+        return f"(no logs: {error.message})"
 
 
 def take_snapshot(platform: Platform, layout: Layout, target: Target, remotes: set[str]) -> Snapshot:

@@ -118,6 +118,21 @@ def test_the_private_score_is_picked_up_when_it_appears(
     assert report["standing"]["zones"] == {"gold": 10, "silver": 30, "bronze": 60}
 
 
+def test_private_scores_are_asked_for_one_by_one_only_once_they_are_there(
+    site: Kaggle, project: tuple[Layout, Config], waits: Waits
+) -> None:
+    for number in range(3):
+        paths = make_candidate(project[0], f"2026112{number}T000000Z-{number:08x}", salt=b"%d" % number)
+        paths.table.write_text(f"id,label\na,{number}\n")
+        submit(*project, paths, silent, waits=waits)
+    before = site.count("status")
+    leaderboard(*project, silent, waits=waits)
+    assert site.count("status") == before + 1
+    site.private = "0.86001"
+    lines = leaderboard(*project, silent, waits=waits)["submissions"]
+    assert [line["private"] for line in lines] == [0.86001] * 3
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -175,6 +175,44 @@ def test_without_a_connection_the_last_snapshot_is_shown_with_its_age(
     assert "was not asked" in said[0].text and said[0].kind == "warn"
 
 
+def test_a_hidden_board_takes_nothing_from_the_rest(site: Codabench, project: tuple[Layout, Config]) -> None:
+    submit(*project, make_candidate(project[0]), silent, Choice(wait=False), WAITS)
+    site.walk = ["Finished"]
+    site.faults["board"] = ("403", -1)
+    for _ in range(2):
+        report = leaderboard(*project, silent, waits=WAITS)
+    assert "403" in report["problem"] and "did not tell all" in report["problem"]
+    assert report["remaining"]["today"] == 4
+    assert report["submissions"][0]["state"] == "scored"
+
+
+def test_a_submission_that_is_gone_does_not_hide_the_others(site: Codabench, project: tuple[Layout, Config]) -> None:
+    for number in (1, 2):
+        paths = make_candidate(project[0], f"2026112{number}T054000Z-{number:08x}", salt=str(number).encode())
+        submit(*project, paths, silent, Choice(wait=False), WAITS)
+    site.submissions[0]["id"] = 999
+    for _ in range(4):
+        report = leaderboard(*project, silent, waits=WAITS)
+    assert [line["state"] for line in report["submissions"]] == ["answered", "scored"]
+    assert "404" in report["problem"] and report["standing"]["rank"] is not None
+
+
+def test_a_board_that_did_not_change_is_as_old_as_the_last_look(
+    site: Codabench, project: tuple[Layout, Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(site, project, 1, 0.85, 0.91)
+    (summary,) = project[0].boards.glob("*.json")
+    week_ago = (datetime.now(UTC) - timedelta(days=7)).isoformat(timespec="seconds")
+    summary.write_text(json.dumps({**json.loads(summary.read_text()), "time": week_ago}))
+    assert leaderboard(*project, silent, waits=WAITS)["standing"]["age"] < 60
+    project[0].asked.unlink()
+    site.faults["competition"] = ("reset-before", -1)
+    said: list[Event] = []
+    report = leaderboard(*project, said.append, waits=WAITS)
+    assert report["standing"]["age"] > 6.9 * 86400
+    assert any("7 d old" in event.text for event in said if event.kind == "table")
+
+
 def test_a_submission_whose_wait_was_cut_short_is_picked_up(site: Codabench, project: tuple[Layout, Config]) -> None:
     paths = make_candidate(project[0])
     submit(*project, paths, silent, Choice(wait=False), WAITS)

@@ -17,7 +17,8 @@ import sys
 import urllib.request
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+# Instead of this folder, where a module is called as the official package is.
+sys.path[0] = str(Path(__file__).parents[1])
 
 from kit.config import load
 from kit.errors import KitError
