@@ -52,7 +52,7 @@ def leaderboard(
     """
     target = target_of(config)
     asked = _ask(layout, config, target, waits, emit)
-    facts = Facts(_mine(layout, target), history(layout, target), asked.left, asked.problem, asked_at(layout, target))
+    facts = Facts(asked.mine, history(layout, target), asked.left, asked.problem, asked_at(layout, target))
     report = build(config, facts)
     show(report, emit, width)
     if pictures:
@@ -62,28 +62,34 @@ def leaderboard(
 
 @dataclass
 class _Asked:
-    """What the platform said; ``problem`` = why not all of it, or empty."""
+    """Our submissions and what the platform said; ``problem`` = why not all of it, or empty."""
 
+    mine: list[Attempt]
     left: Remaining = field(default_factory=Remaining)
     problem: str = ""
 
 
 def _ask(layout: Layout, config: Config, target: Target, waits: Waits, emit: Emit) -> _Asked:
     """Submissions, board and what is left, each for itself: a hidden board takes nothing from the others."""
-    said = _Asked()
+    said = _Asked(_mine(layout, target))
+
+    def update() -> None:
+        if any(_incomplete(platform, attempt) for attempt in said.mine):
+            try:
+                _update(layout, platform, said.mine, waits)
+            finally:
+                said.mine = _mine(layout, target)
+
+    def snapshot() -> None:
+        take_snapshot(platform, layout, target, {attempt.remote for attempt in said.mine if attempt.remote})
+        note_asked(layout, target)
 
     def left() -> None:
         said.left = platform.remaining()
 
-    def snapshot() -> None:
-        remotes = {attempt.remote for attempt in _mine(layout, target) if attempt.remote}
-        take_snapshot(platform, layout, target, remotes)
-        note_asked(layout, target)
-
     try:
         platform = open_platform(layout, config, waits, emit)
-        mine = _mine(layout, target)
-        problems = gather([lambda: _update(layout, platform, mine, waits), snapshot, left])
+        problems = gather([update, snapshot, left])
         said.problem = f"the platform did not tell all: {'; '.join(problems)}" if problems else ""
     except PlatformError as error:
         said.problem = f"the platform was not asked: {error.message}"
@@ -105,6 +111,13 @@ def gather(steps: Iterable[Callable[[], object]]) -> list[str]:
 
 def _mine(layout: Layout, target: Target) -> list[Attempt]:
     return [attempt for attempt in attempts(load_for_tables(layout)) if attempt.target == target]
+
+
+def _incomplete(platform: Platform, attempt: Attempt) -> bool:
+    """Whether the platform may know more of it: a state that does not last, or a score without its private half."""
+    if attempt.state in ("requested", "answered"):
+        return True
+    return platform.private_scores and attempt.state == "scored" and attempt.private is None
 
 
 def _update(layout: Layout, platform: Platform, mine: Sequence[Attempt], waits: Waits) -> None:

@@ -8,9 +8,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from rich.cells import cell_len, set_cell_size
+
 from kit.records import Emit, Event
 
 SHOWN = 20
+LONG = 40
+# What stands in a score's place before there is one.
+WAITING = {"requested": "unsure", "answered": "waiting"}
 GUTTER = 2
 
 Column = tuple[str, list[str]]
@@ -60,14 +65,14 @@ def _table(columns: Sequence[Column]) -> tuple[tuple[str, ...], list[tuple[str, 
 
 
 def _width(column: Column) -> int:
-    return max(len(column[0]), *(len(cell) for cell in column[1]))
+    return max(cell_len(column[0]), *(cell_len(cell) for cell in column[1]))
 
 
 def _columns(lines: Sequence[dict[str, Any]]) -> list[Column]:
     return [
         ("submission", [short(line["name"]) for line in lines]),
         ("CV", [number(line["cv"]) for line in lines]),
-        ("public", [number(line["score"]) or line["state"] for line in lines]),
+        ("public", [number(line["score"]) or WAITING.get(line["state"], line["state"]) for line in lines]),
         ("gap", [signed(line["gap"]) for line in lines]),
         ("private", [number(line["private"]) for line in lines]),
         ("forecast", [number(line["forecast"]) for line in lines]),
@@ -89,9 +94,8 @@ def _show_board(report: dict[str, Any], emit: Emit, width: int) -> None:
         if row["rank"] > before + 1:
             rows.append(("...", "", ""))
         before = row["rank"]
-        name = f"{'>' if row['mine'] else ' '} {row['name']}"
-        cut = name if len(name) <= room else name[: room - 1] + "…"
-        rows.append((str(row["rank"]), cut, number(row["score"])))
+        name = f"{'>' if row['mine'] else ' '} {plain(row['name'])}"
+        rows.append((str(row["rank"]), fitting(name, room), number(row["score"])))
     age = f"{ago(standing['age'])} old" if report["problem"] or standing["age"] >= 60 else "now"
     title = f"{report['competition']}: {standing['lines']} lines, {age}"
     emit(Event("table", title, {"header": ("rank", "  name", report["metric"]), "rows": rows}))
@@ -129,7 +133,7 @@ def _place(standing: dict[str, Any]) -> list[str]:
     texts = [f"rank {standing['rank']} of {standing['lines']}{_movement(standing['moved'])}"]
     if standing["ahead"]:
         ahead = standing["ahead"]
-        texts.append(f"{ahead['distance']:.4f} behind rank {ahead['rank']} ({ahead['name']})")
+        texts.append(f"{ahead['distance']:.4f} behind rank {ahead['rank']} ({fitting(plain(ahead['name']), LONG)})")
     if standing["zones"]:
         zones = ", ".join(f"{name} to rank {last}" for name, last in standing["zones"].items())
         texts.append(f"medal zone: {standing['medal'] or 'none'} ({zones})")
@@ -158,6 +162,16 @@ def _rank(line: dict[str, Any]) -> str:
     if line["rank"] is None:
         return ""
     return f"{line['rank']} ({line['moved']:+d})" if line["moved"] else str(line["rank"])
+
+
+def plain(name: str) -> str:
+    """A name that others chose, without what would move the cursor."""
+    return "".join(letter if letter.isprintable() else " " for letter in name)
+
+
+def fitting(name: str, room: int) -> str:
+    """A name cut to so many columns of the terminal; some letters take two."""
+    return name if cell_len(name) <= room else set_cell_size(name, room - 1).rstrip() + "…"
 
 
 def short(name: str) -> str:

@@ -22,7 +22,7 @@ class Refused(PlatformError):
 
 
 class Unreachable(PlatformError):
-    """No answer at all, as without a connection: the next question would get none either."""
+    """No answer at all, for there is no connection or no credentials: the next question would get none either."""
 
 
 class Unsure(PlatformError):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from kit.errors import PlatformError
+from kit.platforms.base import Unreachable
 from kit.records import Emit, Event
 
 KAGGLE_NOTEBOOK_TOKEN = "KAGGLE_API_V1_TOKEN"
@@ -41,12 +41,12 @@ def codabench_login() -> Login:
 
     Raises
     ------
-    PlatformError
+    Unreachable
         Where one of them is not set.
     """
     username, password = os.environ.get("CODABENCH_USERNAME", ""), os.environ.get("CODABENCH_PASSWORD", "")
     if not username or not password:
-        raise PlatformError(
+        raise Unreachable(
             "no credentials for Codabench: neither CODABENCH_TOKEN nor a stored token",
             "export CODABENCH_USERNAME=... CODABENCH_PASSWORD=...   # once; the token is kept, the password is not",
         )
@@ -88,7 +88,7 @@ def require_kaggle(emit: Emit) -> None:
 
     Raises
     ------
-    PlatformError
+    Unreachable
         Where there are none.
     """
     named = ("KAGGLE_API_TOKEN", KAGGLE_NOTEBOOK_TOKEN)
@@ -101,7 +101,7 @@ def require_kaggle(emit: Emit) -> None:
     for path in found:
         _warn_if_open(path, emit)
     if not in_environment and not found:
-        raise PlatformError(
+        raise Unreachable(
             "no credentials for Kaggle: neither KAGGLE_API_TOKEN nor KAGGLE_USERNAME and KAGGLE_KEY are set, "
             f"and there is no {places[0]} and no {places[-1]}",
             "make a token on kaggle.com under Settings > API, then: export KAGGLE_API_TOKEN=...",

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from servers.codabench import Codabench
 from servers.project import make_candidate, make_project
 
@@ -285,6 +286,7 @@ def test_every_line_fits_the_terminal_and_nothing_heavy_is_loaded(
     site: Codabench, project: tuple[Layout, Config], columns: str
 ) -> None:
     site.others.append(("a team with a name that is much longer than any table should ever have to show", "0.99"))
+    site.others += [("数据科学团队" * 9, "0.98"), ("\x1b[31mred\nand\tbroken", "0.97")]
     for number, (cv, score) in enumerate([(0.84, 0.86), (0.86, 0.87)], start=1):
         send(site, project, number, cv, score)
     script = (
@@ -298,7 +300,8 @@ def test_every_line_fits_the_terminal_and_nothing_heavy_is_loaded(
     )  # fmt: skip
     assert done.stderr.splitlines()[-1].strip() == "LOADED", done.stderr
     assert done.stdout.count("00000002") >= 1
-    assert all(len(line.rstrip()) <= int(columns) for line in done.stdout.splitlines()), done.stdout
+    assert all(cell_len(line.rstrip()) <= int(columns) for line in done.stdout.splitlines()), done.stdout
+    assert "\x1b" not in done.stdout + done.stderr and "[31mred and broken" in done.stdout
 
 
 def test_snapshots_are_kept_once_a_change_and_for_each_target(tmp_path: Path) -> None:
