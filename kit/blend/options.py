@@ -36,10 +36,10 @@ class Options:
 
     def only(self, members: Sequence[int]) -> Options:
         """Return the options for a selection of the members."""
-        seconds, mb = self.seconds_per_1000, self.mb
+        names, seconds, mb = self.members, self.seconds_per_1000, self.mb
         return replace(
             self,
-            members=None,
+            members=None if names is None else [names[m] for m in members],
             seconds_per_1000=None if seconds is None else [seconds[m] for m in members],
             mb=None if mb is None else [mb[m] for m in members],
         )

@@ -10,6 +10,7 @@ from kit.blend.types import Array
 from kit.errors import DataError
 
 SLACK = 1e-9
+RAISE = "raise max_seconds_per_1000 and max_bundle_mb of [ensemble], or max_seconds and max_mb of [bundle]"
 
 
 def keep_members(q: Array, views: int, options: Options) -> Array:
@@ -29,7 +30,7 @@ def keep_members(q: Array, views: int, options: Options) -> Array:
     alone = np.all([np.ones(q.shape[1], dtype=bool), *(cost <= limit + SLACK for cost, limit in costs)], axis=0)
     kept = np.flatnonzero(alone)
     if len(kept) == 0:
-        raise DataError("the limits leave no member", "raise max_seconds_per_1000, max_bundle_mb or max_members")
+        raise DataError(f"the limits leave no member: {_too_costly(q.shape[1], views, options)}", RAISE)
     while any(cost[kept].sum() > limit + SLACK for cost, limit in costs):
         weights = convex_weights(q[:, kept], pseudo_rows=len(kept)).weights
         kept = np.delete(kept, int(np.argmin(_losses(q[:, kept], weights) / _relief(costs, kept))))
@@ -62,6 +63,21 @@ def _costs(members: int, views: int, options: Options) -> list[tuple[Array, floa
         if limit is not None and np.isnan(cost).any():
             raise DataError(f"{name} is {limit}, but not every member's cost is given", "give seconds_per_1000 and mb")
     return [(cost, float(limit)) for cost, limit, _ in given if limit is not None]
+
+
+def _too_costly(members: int, views: int, options: Options) -> str:
+    """What each member alone costs, and what is allowed."""
+    names = options.members or [f"member {m}" for m in range(members)]
+    given = [
+        ("s per 1,000 images", options.seconds_per_1000, views, options.max_seconds_per_1000),
+        ("MB", options.mb, 1, options.max_bundle_mb),
+    ]
+    limited = [(unit, cost, times, limit) for unit, cost, times, limit in given if limit is not None and cost]
+    each = [
+        f"{name} {' and '.join(f'{cost[m] * times:.3g} {unit}' for unit, cost, times, _ in limited)}"
+        for m, name in enumerate(names)
+    ]
+    return f"{', '.join(each)}; allowed {' and '.join(f'{limit:g} {unit}' for unit, _, _, limit in limited)}"
 
 
 def _cost(given: object, members: int) -> Array:

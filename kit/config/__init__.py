@@ -14,11 +14,12 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from kit.config.base import Section
+from kit.config.bundle import BundleConfig
 from kit.config.clean import CleanConfig
 from kit.config.competition import CompetitionConfig
 from kit.config.data import DataConfig, PracticeConfig
 from kit.config.runs import AugmentConfig, HeadConfig, RunConfig
-from kit.config.sections import BundleConfig, EnsembleConfig, FoldsConfig, TrainConfig
+from kit.config.sections import EnsembleConfig, FoldsConfig, TrainConfig
 from kit.config.shift import StressConfig
 from kit.config.stages import EarlyStoppingConfig, ScheduleConfig, StageConfig
 from kit.errors import ConfigError
@@ -79,7 +80,7 @@ class Config(Section):
     ensemble: EnsembleConfig = EnsembleConfig()
     """What is blended."""
     bundle: BundleConfig = BundleConfig()
-    """The shape of the zip."""
+    """The shape of the zip and what it may cost."""
 
     @field_validator("runs")
     @classmethod

@@ -1,4 +1,4 @@
-"""The small sections of ``kit.toml``: folds, machine, ensemble, bundle."""
+"""The small sections of ``kit.toml``: folds, machine, ensemble."""
 
 from __future__ import annotations
 
@@ -53,12 +53,3 @@ class EnsembleConfig(Section):
     """Longest time to predict 1,000 images, as measured on the machine that trained."""
     max_bundle_mb: float | None = Field(default=None, gt=0)
     """Most megabytes of weights."""
-
-
-class BundleConfig(Section):
-    """``[bundle]``: the shape of the zip."""
-
-    contract: Literal["an2dl-2024", "codalab-legacy"] = "an2dl-2024"
-    """What the platform imports: `class Model` or the older `class model(path)`."""
-    batch_size: int = Field(default=128, ge=1, le=4096)
-    """Images in one forward pass; bounds the memory."""

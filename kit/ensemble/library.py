@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kit.config import Config
+from kit.costs import megabytes, seconds_per_1000
 from kit.data import load_index
 from kit.layout import Layout
 from kit.partition import load_folds
@@ -67,19 +67,12 @@ def shared_views(members: Sequence[Predictions]) -> tuple[str, ...]:
     return tuple(view for view in members[0].views if all(view in member.views for member in members))
 
 
-def costs(specs: dict[str, list[FoldSpec]]) -> tuple[list[float] | None, list[float]]:
+def costs(specs: dict[str, list[FoldSpec]], *, half: bool = False) -> tuple[list[float] | None, list[float]]:
     """Seconds per 1,000 images and view, and megabytes, of each member with all its folds.
 
-    The seconds were measured when the folds predicted, on the machine that trained them; None where one was not.
+    The seconds are None where a fold was not timed; with ``half`` the megabytes are those of float16 weights.
     """
-    megabytes = [sum(spec.paths.weights.stat().st_size for spec in folds) / 1e6 for folds in specs.values()]
-    seconds = [[_measured(spec) for spec in folds] for folds in specs.values()]
-    if any(value is None for values in seconds for value in values):
-        return None, megabytes
-    return [sum(value for value in values if value is not None) for values in seconds], megabytes
-
-
-def _measured(spec: FoldSpec) -> float | None:
-    lines = spec.paths.log.read_text(encoding="utf-8").splitlines() if spec.paths.log.exists() else []
-    found = [json.loads(line).get("seconds_per_1000") for line in lines]
-    return next((float(value) for value in reversed(found) if value is not None), None)
+    members = [[spec.paths for spec in folds] for folds in specs.values()]
+    seconds = [seconds_per_1000(folds) for folds in members]
+    sizes = [megabytes(folds, half=half) for folds in members]
+    return (None if None in seconds else [value for value in seconds if value is not None]), sizes

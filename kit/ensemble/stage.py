@@ -58,10 +58,12 @@ def ensemble(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
 
 
 def _options(config: Config, library: Library, specs: dict[str, list[FoldSpec]]) -> Options:
-    settings = config.ensemble
-    seconds, megabytes = costs(specs)
-    if settings.max_seconds_per_1000 is not None and seconds is None:
-        raise StageError("ensemble.max_seconds_per_1000 is set, but not every fold was timed", "kit train --force")
+    settings, zipped = config.ensemble, config.bundle
+    halves = zipped.max_mb is not None and zipped.half_precision is not False
+    seconds, megabytes = costs(specs, half=halves)
+    longest = _least(settings.max_seconds_per_1000, zipped.seconds_per_1000)
+    if longest is not None and seconds is None:
+        raise StageError("the time to predict is limited, but not every fold was timed", "kit train --force")
     return Options(
         members=library.names,
         views=library.views,
@@ -69,11 +71,15 @@ def _options(config: Config, library: Library, specs: dict[str, list[FoldSpec]])
         rows=library.ids,
         max_members=settings.max_members,
         max_views=settings.max_views,
-        max_seconds_per_1000=settings.max_seconds_per_1000,
-        max_bundle_mb=settings.max_bundle_mb,
+        max_seconds_per_1000=longest,
+        max_bundle_mb=_least(settings.max_bundle_mb, zipped.weights_mb),
         seconds_per_1000=seconds,
         mb=megabytes,
     )
+
+
+def _least(*limits: float | None) -> float | None:
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def ensemble_key(config: Config, specs: dict[str, list[FoldSpec]]) -> str:
@@ -93,7 +99,7 @@ def ensemble_key(config: Config, specs: dict[str, list[FoldSpec]]) -> str:
         if not folds[0].run_paths.oof.exists():
             raise StageError(f"run `{name}` has no joined predictions", f"kit train {name}")
     oof = {name: sha256_file(folds[0].run_paths.oof) for name, folds in specs.items()}
-    settings = config.ensemble.model_dump(mode="json")
+    settings = config.ensemble.model_dump(mode="json") | config.bundle.limits()
     return sha256_json({"version": VERSION, "oof": oof, "ensemble": settings, "metric": config.competition.metric})
 
 
