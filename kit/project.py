@@ -70,17 +70,26 @@ class Project:
 
     def train(
         self, runs: Sequence[str] = (), *, fold: int | None = None, force: bool = False, max_hours: float | None = None
-    ) -> None:
-        """Train what is missing of the named runs, or of all; what is not done after ``max_hours`` is left."""
+    ) -> bool:
+        """Train what is missing of the named runs, or of all; what is not done after ``max_hours`` is left.
+
+        Returns whether nothing was left.
+        """
+        return self._train(self.config, runs, fold=fold, force=force, max_hours=max_hours)
+
+    def _train(
+        self, config: Config, runs: Sequence[str], *, fold: int | None, force: bool, max_hours: float | None
+    ) -> bool:
         from kit.train.limit import TimeLimit
         from kit.train.stage import train
         from kit.units import Processes
 
         with TimeLimit(max_hours, Processes()) if max_hours is not None else nullcontext(Processes()) as launch:
             self.folds()
-            train(self.layout, self.config, self._emit, runs=runs, fold=fold, force=force, launch=launch)
+            train(self.layout, config, self._emit, runs=runs, fold=fold, force=force, launch=launch)
         if isinstance(launch, TimeLimit):
             launch.tell(self._emit)
+        return not (isinstance(launch, TimeLimit) and launch.left)
 
     def augment(self, run: str) -> Path:
         """Draw what the augmentation of a run makes of some images."""
@@ -105,6 +114,54 @@ class Project:
 
         self.clean()
         return corruption_sheet(self.layout, self.config, self._emit)
+
+    def compare(self, runs: Sequence[str] = (), *, metric: str = "") -> dict[str, Any]:
+        """Hold runs against the first of them, or all against the first of the configuration; see `kit.compare`."""
+        from kit.compare import compare
+        from kit.sweep import with_variants
+
+        self.folds()
+        names = tuple(runs) or tuple(self.config.runs)
+        return compare(self.layout, with_variants(self.config, names), self._emit, names, metric=metric)
+
+    def sweep(
+        self,
+        run: str,
+        changes: Sequence[str] = (),
+        *,
+        fold: int | None = None,
+        max_hours: float | None = None,
+        seeds: int = 2,
+        stressed: bool = False,
+    ) -> dict[str, Any]:
+        """Train a run with one ingredient changed at a time, and compare; see `kit.sweep`.
+
+        Parameters
+        ----------
+        run : str
+        changes : sequence of str
+            Names of changes; all of `kit.sweep.variants` by default.
+        fold, max_hours
+            As for `train`.
+        seeds : int
+            With how many seeds the run itself is trained: two show how far scores move by themselves.
+        stressed : bool
+            Predict the held-out rows under corruptions too, of what is trained on every fold.
+        """
+        from kit.compare import compare
+        from kit.runs import plan_runs
+        from kit.stress import stress
+        from kit.sweep import plan_sweep, trained_by, with_variants
+
+        names = plan_sweep(self.config, run, changes, seeds)
+        config, trained = with_variants(self.config, names), list(dict.fromkeys(map(trained_by, names)))
+        self._train(config, trained, fold=fold, force=False, max_hours=max_hours)
+        if stressed:
+            plans = plan_runs(self.layout, config, trained)
+            whole = [name for name, folds in plans.items() if folds[0].run_paths.oof.exists()]
+            if whole:
+                stress(self.layout, config, self._emit, runs=whole)
+        return compare(self.layout, config, self._emit, names, partial=True)
 
     def ensemble(self, *, all: bool = False, force: bool = False) -> SubmissionPaths:
         """Blend the runs; with ``all`` train first what is missing."""

@@ -8,7 +8,7 @@ their loss before any draw, so that an interval does not depend on the order in 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,12 +152,37 @@ def difference(
     resamples: int = RESAMPLES,
 ) -> Interval:
     """Return ``score(proba) - score(other)`` on the same rows, with its paired bootstrap interval (percentiles)."""
-    y, proba, other = _ordered(*_checked(y, proba), _checked(y, other)[1])
-    chosen = lookup(metric)
-    draws = _resample(chosen, y, [proba, other], np.random.default_rng(seed), resamples)
-    gain = draws[0] - draws[1]
+    return contrast(metric, y, [proba], [other], seed=seed, level=level, resamples=resamples)
+
+
+def contrast(
+    metric: str,
+    y: Array,
+    probas: Sequence[Array],
+    others: Sequence[Array],
+    *,
+    seed: int,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+) -> Interval:
+    """Return the mean score of several predictions of the same rows minus that of others, bootstrapped in pairs.
+
+    Parameters
+    ----------
+    metric : str
+    y : (N,) class indices
+    probas, others : sequences of (N, C) probabilities
+        Replicates: of one recipe under several seeds, for example.
+    seed, level, resamples
+        As for `interval`; percentiles.
+    """
+    y, *ordered = _ordered(_checked(y, probas[0])[0], *(_checked(y, proba)[1] for proba in (*probas, *others)))
+    chosen, split = lookup(metric), len(probas)
+    draws = _resample(chosen, y, ordered, np.random.default_rng(seed), resamples)
+    gain = draws[:split].mean(axis=0) - draws[split:].mean(axis=0)
     low, high = np.quantile(gain, [(1 - level) / 2, (1 + level) / 2])
-    point = chosen.function(y, proba) - chosen.function(y, other)
+    points = [chosen.function(y, proba) for proba in ordered]
+    point = float(np.mean(points[:split]) - np.mean(points[split:]))
     return Interval(point, float(low), float(high), float(gain.std(ddof=1)))
 
 

@@ -21,7 +21,7 @@ LAYERS = (
     },
     {
         "clean", "folds", "train", "stress", "ensemble", "bundle", "submit", "lb", "init", "console", "progress",
-        "doctor", "download", "table", "predict",
+        "doctor", "download", "table", "predict", "compare",
     },
     {"cli", "project", "__main__", "__init__"},
 )  # fmt: skip

@@ -1,0 +1,49 @@
+"""The commands that say what an ingredient is worth."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from kit.cli.app import Config, Json, app, open_project, print_result
+
+
+@app.command()
+def compare(
+    runs: Annotated[
+        list[str] | None, typer.Argument(help="Names of runs, also b0~no-cutmix; the others against the first.")
+    ] = None,
+    metric: Annotated[str, typer.Option("--metric", help="Another metric than the competition's.")] = "",
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Say whether runs differ: paired, out of fold, clean and under stress, with the noise of seeds."""
+    with open_project(config, quiet=json) as project:
+        report = project.compare(runs or (), metric=metric)
+    if json:
+        print_result(lambda: report)
+
+
+@app.command()
+def sweep(
+    run: Annotated[str, typer.Argument(help="Name of a run.")],
+    changes: Annotated[list[str] | None, typer.Argument(help="Only these, as --list names them.")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="Only list the changes.")] = False,
+    fold: Annotated[int | None, typer.Option("--fold", help="Only this fold.")] = None,
+    max_hours: Annotated[
+        float | None, typer.Option("--max-hours", min=0, help="Save and end after so long; the same command goes on.")
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds of the run itself, to know their noise.")] = 2,
+    stress: Annotated[bool, typer.Option("--stress", help="Compare under corruptions as well.")] = False,
+    config: Config = None,
+) -> None:
+    """Train a run with one ingredient changed at a time, and say what each is worth; kit.toml stays as it is."""
+    with open_project(config, quiet=list_) as project:
+        if list_:
+            from kit.console import print_lines
+            from kit.sweep import MARK, plan_sweep
+
+            print_lines(name.split(MARK, 1)[1] for name in plan_sweep(project.config, run, changes or (), seeds)[1:])
+            return
+        project.sweep(run, changes or (), fold=fold, max_hours=max_hours, seeds=seeds, stressed=stress)

@@ -1,0 +1,114 @@
+"""Differences between recipes with both of their noises: which rows were held out, and which seed was drawn.
+
+The rows give a paired bootstrap of the difference between the trained networks. Another seed would have trained others:
+runs that differ in the seed alone say by how much scores move for that reason. Both variances add up, and the
+uncertainty of the second one, from few seeds, is that of a Student distribution (Satterthwaite 1946; for why one seed
+is not enough: Bouthillier et al. 2021). What a seed does on these rows is in both parts: intervals are a
+little wide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t as student
+
+from kit import score
+
+Proba = NDArray[np.floating]
+LEVEL = 0.95
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """A recipe and what its runs, one a seed, say of the same N rows.
+
+    Parameters
+    ----------
+    name : str
+    runs : tuple of str
+    probas : tuple of (N, C) arrays
+    """
+
+    name: str
+    runs: tuple[str, ...]
+    probas: tuple[Proba, ...]
+
+
+@dataclass(frozen=True)
+class SeedNoise:
+    """Standard deviation of one run's score between seeds, pooled over recipes, and its degrees of freedom."""
+
+    deviation: float
+    freedom: int
+
+    @property
+    def known(self) -> bool:
+        """Whether any recipe was trained with two seeds."""
+        return self.freedom > 0
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a recipe gains over another one.
+
+    Parameters
+    ----------
+    gain : float
+        In the metric's units, positive where it is better, whatever the metric's direction.
+    low, high : float
+        95 % interval, of both noises where the second is known.
+    rows, seeds : float
+        Standard errors of the two; the second is NaN where it is not known.
+    p : float
+        Of a gain as far from 0, were there none.
+    """
+
+    gain: float
+    low: float
+    high: float
+    rows: float
+    seeds: float
+    p: float
+
+
+def seed_noise(scores: Sequence[Sequence[float]]) -> SeedNoise:
+    """Pool the variances within recipes; ``scores`` has one sequence a recipe with one score a seed."""
+    freedom = sum(len(one) - 1 for one in scores)
+    squares = sum(float(np.var(one)) * len(one) for one in scores)
+    return SeedNoise(float(np.sqrt(squares / freedom)) if freedom else float("nan"), freedom)
+
+
+def effect(metric: str, y: NDArray[np.int64], recipe: Recipe, base: Recipe, noise: SeedNoise, seed: int = 0) -> Effect:
+    """The gain of ``recipe`` over ``base`` on the rows whose labels are ``y``."""
+    sign = 1.0 if score.lookup(metric).greater_is_better else -1.0
+    others, share = base.probas, 1 / len(recipe.probas) + 1 / len(base.probas)
+    if set(recipe.runs) <= set(base.runs):  # the same networks, read in another way: no seed lies between
+        others, share = tuple(base.probas[base.runs.index(run)] for run in recipe.runs), 0.0
+    found = score.contrast(metric, y, recipe.probas, others, seed=seed)
+    seeds = noise.deviation * share**0.5 if noise.known else 0.0
+    error, freedom = _together(found.se, seeds, noise.freedom)
+    gain = sign * found.score
+    width = float(student.ppf((1 + LEVEL) / 2, freedom)) * error
+    p = float(2 * student.sf(abs(gain) / error, freedom)) if error > 0 else float(gain == 0)
+    return Effect(gain, gain - width, gain + width, found.se, seeds if noise.known else float("nan"), p)
+
+
+def _together(rows: float, seeds: float, freedom: int) -> tuple[float, float]:
+    """Standard error of the sum of both and its degrees of freedom; rows are many, so theirs are unlimited."""
+    variance = rows**2 + seeds**2
+    if not seeds:
+        return variance**0.5, 1e9
+    return variance**0.5, min(1e9, freedom * variance**2 / seeds**4)
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """p values that allow for how many differences were looked at (Holm 1979)."""
+    order, adjusted, worst = np.argsort(p, kind="stable").tolist(), [0.0] * len(p), 0.0
+    for rank, place in enumerate(order):
+        worst = max(worst, min(1.0, (len(p) - rank) * p[place]))
+        adjusted[place] = worst
+    return adjusted

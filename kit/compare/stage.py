@@ -1,0 +1,198 @@
+"""Read what runs said of held-out rows, clean and stressed, and hold them against each other in pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit import score
+from kit.compare.effects import Effect, Proba, Recipe, SeedNoise, effect, holm, seed_noise
+from kit.compare.show import tell, tell_noise, verdict
+from kit.config import Config
+from kit.corrupt.plan import plan_of
+from kit.data import Index, load_index
+from kit.errors import StageError
+from kit.files import is_fresh, sha256_json
+from kit.layout import Layout
+from kit.records import Emit, Event, load_predictions
+from kit.runs import FoldSpec, plan_runs
+from kit.runtime.forward import softmax
+from kit.shift.stressed import fold_key
+from kit.sweep import ONE_VIEW, trained_by
+
+Done = Callable[[FoldSpec], Path | None]
+
+
+def compare(
+    layout: Layout, config: Config, emit: Emit, runs: Sequence[str], *, metric: str = "", partial: bool = False
+) -> dict[str, Any]:
+    """Compare every run with the first, on the rows that all of them held out, clean and where all were stressed.
+
+    Runs that differ in their seed alone are one recipe. A run's probabilities are the mean over its views.
+
+    Parameters
+    ----------
+    layout, config, emit
+    runs : sequence of str
+        Names, also such as ``b0~no-cutmix`` where ``config`` has them; see `kit.sweep`.
+    metric : str, optional
+        Another metric than the competition's.
+    partial : bool
+        Leave out, and say so, what is not trained on the folds of the first run, instead of refusing.
+
+    Returns
+    -------
+    dict
+        JSON: for ``clean`` and, where all were stressed, ``stressed``: ``rows``, ``seed_noise`` and ``recipes``.
+
+    Raises
+    ------
+    ConfigError
+        Where a run does not exist.
+    StageError
+        Where fewer than two recipes are left, or a run is not trained on a fold that another one is.
+    DataError
+        Where the metric does not exist.
+    """
+    metric = metric or config.competition.metric
+    score.lookup(metric)
+    specs = plan_runs(layout, config, sorted({trained_by(name) for name in runs}))
+    members = {name: specs[trained_by(name)] for name in dict.fromkeys(runs)}
+    index, report = load_index(layout), dict[str, Any]()
+    clean = _kept(members, _valid, emit if partial else None)
+    report["clean"] = _judged("clean", index, config, clean, _valid, (metric, emit))
+    stressed = {name: folds for name, folds in clean.items() if any(map(_stress(config), folds))}
+    if len(_recipes(config, stressed)) > 1:
+        stressed = _kept(stressed, _stress(config), emit)
+        report["stressed"] = _judged("stressed", index, config, stressed, _stress(config), (metric, emit))
+    if len(stressed) < len(clean):
+        left = ", ".join(name for name in clean if name not in stressed)
+        emit(Event("say", f"not under stress: {left}; `kit stress` or `kit sweep --stress` does it"))
+    return report
+
+
+def _valid(spec: FoldSpec) -> Path | None:
+    return spec.paths.valid if spec.paths.valid.exists() else None
+
+
+def _stress(config: Config) -> Done:
+    plan = plan_of(config.stress)
+
+    def done(spec: FoldSpec) -> Path | None:
+        paths = spec.paths
+        if not (paths.valid.exists() and paths.stress_spec.exists()):
+            return None
+        return paths.stress if is_fresh(paths.stress_spec, fold_key(spec, plan), [paths.stress]) else None
+
+    return done
+
+
+def _kept(members: dict[str, list[FoldSpec]], done: Done, skip: Emit | None) -> dict[str, list[FoldSpec]]:
+    """The folds of each run on which all are compared: those of the first, or where nothing is skipped of any."""
+    first = next(iter(members.values()))
+    wanted = [spec.fold for folds in ([first] if skip else members.values()) for spec in folds if done(spec)]
+    units = sorted(set(wanted))
+    if not units:
+        raise StageError(f"run `{first[0].run}` has no predictions of held-out rows", f"kit train {first[0].run}")
+    kept = {}
+    for name, folds in members.items():
+        missing = [unit for unit in units if not done(folds[unit])]
+        if missing and skip is None:
+            raise StageError(f"fold {missing[0]} of run `{name}` has no predictions", f"kit train {name}")
+        if missing and skip is not None:
+            skip(Event("warn", f"{name} is left out: fold {missing[0]} is not done"))
+            continue
+        kept[name] = [folds[unit] for unit in units]
+    return kept
+
+
+def _judged(
+    kind: str, index: Index, config: Config, members: dict[str, list[FoldSpec]], done: Done, how: tuple[str, Emit]
+) -> dict[str, Any]:
+    """Compare on one kind of rows, tell it, and return it."""
+    metric, emit = how
+    groups = _recipes(config, members)
+    if len(groups) < 2:
+        raise StageError(f"one recipe cannot be compared: {', '.join(members)}", "kit compare RUN OTHER")
+    rows, recipes = np.zeros(0, np.int64), []
+    for name, runs in groups.items():
+        found = [_proba(members[run], index, done, one_view=run.endswith(ONE_VIEW)) for run in runs]
+        rows = found[0][0]
+        recipes.append(Recipe(name, tuple(map(trained_by, runs)), tuple(proba for _, proba in found)))
+    y = index.labels[rows]
+    scores = [[score.score(metric, y, proba) for proba in recipe.probas] for recipe in recipes]
+    noise = seed_noise(scores)
+    effects = [effect(metric, y, recipe, recipes[0], noise, config.ensemble.seed) for recipe in recipes[1:]]
+    lines = _lines(recipes, scores, effects)
+    tell(emit, metric, kind, len(y), recipes, lines)
+    tell_noise(emit, noise, metric, recipes[0].name)
+    return _report(metric, len(y), noise, lines)
+
+
+def _recipes(config: Config, members: dict[str, list[FoldSpec]]) -> dict[str, list[str]]:
+    """Runs by recipe: what differs in the seed alone is one, called after its first run."""
+    groups: dict[str, list[str]] = {}
+    for name in members:
+        settings = config.runs[trained_by(name)].model_dump(mode="json", exclude={"seed"})
+        groups.setdefault(sha256_json([settings, name.endswith(ONE_VIEW)]), []).append(name)
+    return {runs[0]: runs for runs in groups.values()}
+
+
+def _proba(folds: Sequence[FoldSpec], index: Index, done: Done, *, one_view: bool) -> tuple[NDArray[np.int64], Proba]:
+    """(R,) rows of the data and (R, C) probabilities: the mean over views, and over repeats of the split."""
+    place = {name: row for row, name in enumerate(index.ids)}
+    total, times = np.zeros((len(index.ids), len(index.classes))), np.zeros(len(index.ids))
+    for spec in folds:
+        path = done(spec)
+        assert path is not None
+        found = load_predictions(path)
+        rows = np.array([place[name] for name in found.ids.tolist()])
+        views = found.logits[:1] if one_view else found.logits
+        total[rows] += softmax(views.astype(np.float64)).mean(axis=0)
+        times[rows] += 1
+    rows = np.flatnonzero(times)
+    return rows, total[rows] / times[rows, None]
+
+
+def _lines(recipes: list[Recipe], scores: list[list[float]], effects: list[Effect]) -> list[dict[str, object]]:
+    adjusted = holm([found.p for found in effects])
+    told: list[tuple[Effect | None, str]] = [(None, "")]
+    told += [(found, verdict(found, p)) for found, p in zip(effects, adjusted, strict=True)]
+    return [
+        {
+            "recipe": recipe.name,
+            "runs": recipe.runs,
+            "seeds": len(values),
+            "score": float(np.mean(values)),
+            "between_seeds": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+            "effect": found,
+            "verdict": said,
+        }
+        for recipe, values, (found, said) in zip(recipes, scores, told, strict=True)
+    ]
+
+
+def _report(metric: str, rows: int, noise: SeedNoise, lines: list[dict[str, object]]) -> dict[str, Any]:
+    recipes = [
+        {**line, "runs": list(recipe_runs(line)), "effect": _numbers(line["effect"])} for line in lines
+    ]  # what `kit compare --json` prints
+    deviation = noise.deviation if noise.known else None
+    return {"metric": metric, "rows": rows, "seed_noise": deviation, "recipes": recipes}
+
+
+def recipe_runs(line: dict[str, object]) -> tuple[str, ...]:
+    """Names of the runs of one line of a comparison."""
+    runs = line["runs"]
+    assert isinstance(runs, tuple)
+    return runs
+
+
+def _numbers(found: object) -> dict[str, float | None] | None:
+    if not isinstance(found, Effect):
+        return None
+    seeds = found.seeds if np.isfinite(found.seeds) else None
+    return {"gain": found.gain, "low": found.low, "high": found.high, "rows": found.rows, "seeds": seeds, "p": found.p}
