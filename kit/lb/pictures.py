@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from kit.config import Config
 from kit.files import is_fresh, sha256_json, write_atomic, write_json
 from kit.layout import Layout
+from kit.lb.show import fitting, plain
 from kit.plots import to_png
 from kit.records import Emit, Event
 
-VERSION = 1
+VERSION = 2
+LABEL = {"textcoords": "offset points", "fontsize": 8, "ha": "center"}
+# A season that is younger is drawn as long as this, or its axis would run over years.
+SHORTEST = timedelta(hours=1)
+LONGEST_NAME = 50
 OURS, GREY = "#1f5fa8", "#8a8f98"
 
 
@@ -52,9 +57,8 @@ def cv_against_score(lines: list[dict[str, Any]], metric: str) -> bytes:
             [line["high"] - line["cv"] for line in lines],
         ]
         axes.errorbar(cv, score, xerr=errors, fmt="o", color=OURS, ecolor="#a9c4e4", elinewidth=1.5, zorder=2)
-        axes.annotate(
-            f"newest {score[-1]:.4f}", (cv[-1], score[-1]), xytext=(6, -12), textcoords="offset points", fontsize=8
-        )
+        label = axes.annotate(f"newest {score[-1]:.4f}", (cv[-1], score[-1]), xytext=(0, 9), **LABEL)
+        label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8})
         axes.set_xlim(ends)
         axes.set_ylim(ends)
         axes.set_aspect("equal")
@@ -81,11 +85,13 @@ def rank_over_time(ranks: list[dict[str, Any]], name: str) -> bytes:
         axes.annotate(label, (times[-1], places[-1]), xytext=(-6, 8), textcoords="offset points", ha="right")
         axes.set_ylim(max(places) + max(1.0, 0.08 * max(places)), min(0.5, min(places) - 1))
         axes.yaxis.get_major_locator().set_params(integer=True)
+        if times[-1] - times[0] < SHORTEST:
+            axes.set_xlim(times[-1] - SHORTEST, times[-1] + SHORTEST / 4)
         locator = AutoDateLocator()
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
         axes.set_ylabel("rank")
-        axes.set_title(f"{name}: rank over time (UTC)", fontsize=10, loc="left")
+        axes.set_title(f"{fitting(plain(name), LONGEST_NAME)}: rank over time (UTC)", fontsize=10, loc="left")
         _plain(axes)
 
     return to_png(fill, 7.0, 3.2)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ SITES: dict[str, tuple[type[Any] | None, dict[str, Any], dict[str, Any]]] = {
     "codabench-march": (Codabench, {"later": False}, {"platform": "codabench", "id": "7"}),
     "codabench-later": (Codabench, {"later": True}, {"platform": "codabench", "id": "7"}),
     "kaggle": (Kaggle, {}, {"platform": "kaggle", "id": "cells"}),
+    "kaggle-code": (Kaggle, {"code": True}, {"platform": "kaggle", "id": "cells", "code": True}),
 }
 
 
@@ -86,6 +90,17 @@ def test_every_platform_of_the_table_is_in_the_contract() -> None:
     assert {keys.get("platform", "local") for _, _, keys in SITES.values()} == set(PLATFORMS)
 
 
+@pytest.mark.parametrize("name", PLATFORMS)
+def test_every_platform_has_the_whole_surface_with_its_arguments(name: str) -> None:
+    module, attribute = PLATFORMS[name].split(":")
+    made = getattr(importlib.import_module(module), attribute)
+    surface = {key: value for key, value in vars(Platform).items() if inspect.isfunction(value) and key[0] != "_"}
+    assert set(surface) >= {"check", "remaining", "submit", "status", "logs", "leaderboard"}
+    for key, value in surface.items():
+        assert list(inspect.signature(getattr(made, key)).parameters) == list(inspect.signature(value).parameters), key
+    assert isinstance(made.private_scores, bool)
+
+
 def test_a_good_file_is_accepted_and_checking_it_spends_nothing(opened: tuple[Platform, Path]) -> None:
     platform, file = opened
     before = platform.remaining()
@@ -144,13 +159,49 @@ def test_logs_are_text(opened: tuple[Platform, Path]) -> None:
     assert isinstance(platform.logs(remote), str)
 
 
-def test_the_local_platform_tells_why_a_bundle_failed(tmp_path: Path, waits: Waits) -> None:
-    platform, file = _open(*_local(tmp_path / "project"), waits)
+def test_the_count_starts_again_at_a_midnight_of_utc_that_is_to_come(opened: tuple[Platform, Path]) -> None:
+    left = opened[0].remaining()
+    if left.resets is not None:
+        assert left.resets.utcoffset() == timedelta(0)
+        assert timedelta(0) < left.resets - datetime.now(UTC) <= timedelta(days=1)
+        assert (left.resets.hour, left.resets.minute, left.resets.second) == (0, 0, 0)
+    assert left.per_day is None or 0 <= (left.today or 0) <= left.per_day
+
+
+def test_a_second_tag_is_a_second_submission_and_both_are_found_by_their_own(opened: tuple[Platform, Path]) -> None:
+    platform, file = opened
+    other = "kit-20261121T054001Z-aaaaaaaa"
+    first, second = platform.submit(file, TAG, Notes()), platform.submit(file, other, Notes())
+    assert first != second
+    assert platform.find("aaaaaaaa") == [(second, other)] and platform.find("3f9c2ab1") == [(first, TAG)]
+
+
+def test_the_request_is_noted_before_it_leaves_wherever_it_spends(opened: tuple[Platform, Path]) -> None:
+    platform, file = opened
+    notes = Notes()
+    platform.submit(file, TAG, notes)
+    assert ("request" in notes.facts) == (platform.remaining().now is not None)
+
+
+def test_publishing_says_what_happened_and_does_no_harm(opened: tuple[Platform, Path]) -> None:
+    platform, file = opened
+    remote = platform.submit(file, TAG, Notes())
+    settle(platform, remote)
+    assert platform.manual() is False
+    assert "fills itself" in platform.publish(remote)
+    assert settle(platform, remote).state == "scored"
+
+
+def test_a_failure_is_told_with_its_reason(opened: tuple[Platform, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    platform, file = opened
+    for kind in (Codabench, Kaggle):
+        monkeypatch.setattr(kind, "fails_with", "NameError: no")
     write_zip(file, {"model.py": MODEL.replace(b"np.asarray(X)", b"np.asarray(Y)")})
     remote = platform.submit(file, TAG, Notes())
-    status = platform.status(remote)
-    assert status.state == "failed"
+    status = settle(platform, remote)
+    assert status.state == "failed" and status.score is None
     assert "NameError" in platform.logs(remote)
+    assert not any(row.mine for row in platform.leaderboard())
 
 
 def test_the_local_platform_scores_a_tag_once(tmp_path: Path, waits: Waits) -> None:

@@ -57,6 +57,9 @@ class Storage(Server):
 class Codabench(Server):
     """One competition with two phases; ``later`` is the newer generation of the site."""
 
+    fails_with = ""
+    """A log of a failure that every submission ends with."""
+
     def __init__(self, later: bool = False) -> None:
         super().__init__()
         self.later = later
@@ -233,11 +236,12 @@ class Codabench(Server):
         row["status"] = self.walk[min(row["step"], len(self.walk)) - 1]
         row["status_details"] = "scoring_hostname-vm"
         if row["status"] == "Finished":
-            row["status"] = self.child_outcomes.get(row["id"], self.outcome)
+            outcome = "Failed" if self.fails_with else self.outcome
+            row["status"] = self.child_outcomes.get(row["id"], outcome)
             row["status_details"] = self.details
             for child in row["children"]:
                 self.submissions[child - 1]["step"] = len(self.walk) + 1
-            if self.rule.startswith("Force") and row["step"] > len(self.walk):
+            if self.rule.startswith("Force") and row["status"] == "Finished" and row["step"] > len(self.walk):
                 row["board"] = True
         return Answer(200, self._row(row))
 
@@ -257,7 +261,7 @@ class Codabench(Server):
         )  # fmt: skip
 
     def _details(self, request: Request, number: str) -> Answer:
-        self.storage.objects["/storage/log/err"] = self.log.encode()
+        self.storage.objects["/storage/log/err"] = (self.fails_with or self.log).encode()
         link = f"{self.storage.url}/storage/log/err?Signature=abc"
         names = ["prediction_stdout", "prediction_stderr", "prediction_ingestion_stdout", "scoring_stderr"]
         logs = [{"name": name, "data_file": f"{self.storage.url}/storage/log/none?Signature=abc"} for name in names]

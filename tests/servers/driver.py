@@ -18,7 +18,8 @@ import urllib.request
 from pathlib import Path
 
 # Instead of this folder, where a module is called as the official package is.
-sys.path[0] = str(Path(__file__).parents[1])
+sys.path.pop(0)
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from kit.config import load
 from kit.errors import KitError

@@ -66,6 +66,9 @@ class Storage(Server):
 class Kaggle(Server):
     """One competition, ``cells``; ``code`` makes it one for notebooks."""
 
+    fails_with = ""
+    """A reason that every submission fails with."""
+
     def __init__(self, code: bool = False) -> None:
         super().__init__()
         self.code = code
@@ -158,7 +161,7 @@ class Kaggle(Server):
 
     def _shown(self, row: dict[str, Any]) -> dict[str, Any]:
         scores = {"publicScore": self.score, "privateScore": self.private} if row["status"] == "COMPLETE" else {}
-        error = {"errorDescription": self.error} if row["status"] == "ERROR" else {}
+        error = {"errorDescription": self.error or self.fails_with} if row["status"] == "ERROR" else {}
         return {key: value for key, value in row.items() if key not in ("step", "body")} | scores | error
 
     def _list(self, body: dict[str, Any]) -> Answer:
@@ -174,7 +177,7 @@ class Kaggle(Server):
         if row["step"] == 1:
             return Answer(404, {"code": 404, "message": "Submission not found"})
         if row["step"] > self.pending:
-            row["status"] = "ERROR" if self.error else "COMPLETE"
+            row["status"] = "ERROR" if self.error or self.fails_with else "COMPLETE"
         return Answer(200, self._shown(row))
 
     def _board(self, body: dict[str, Any]) -> Answer:
