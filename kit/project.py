@@ -166,12 +166,23 @@ class Project:
     def ensemble(self, *, all: bool = False, force: bool = False) -> SubmissionPaths:
         """Blend the runs; with ``all`` train first what is missing."""
         from kit.ensemble import ensemble
+        from kit.stress import stress_if_possible
 
         if all:
             self.train(self.config.ensemble_runs())
         else:
             self.folds()
+        stress_if_possible(self.layout, self.config, self._emit)
         return ensemble(self.layout, self.config, self._emit, force=force)
+
+    def forecast(self, *, force: bool = False) -> list[dict[str, Any]]:
+        """Expected scores of all runs and ensembles, before they are submitted; see `kit.forecast`."""
+        from kit.forecast import forecast
+        from kit.stress import stress_if_possible
+
+        self.folds()
+        stress_if_possible(self.layout, self.config, self._emit)
+        return forecast(self.layout, self.config, self._emit, force=force)
 
     def blend_foreign(self, oof: Sequence[Path], test: Sequence[Path], out: Path) -> None:
         """Blend predictions from files on the project's labels and folds."""

@@ -13,7 +13,7 @@ KIT = Path(__file__).parent.parent / "kit"
 LAYERS = (
     {"runtime"},
     {"errors"},
-    {"config", "layout", "files"},
+    {"config", "layout", "paths", "files"},
     {"records", "metrics", "score", "ledger", "plots", "data", "partition"},
     {
         "sources", "augment", "corrupt", "shift", "blend", "platforms", "sandbox", "sandbox_runner", "archive",
@@ -21,7 +21,7 @@ LAYERS = (
     },
     {
         "clean", "folds", "train", "stress", "ensemble", "bundle", "submit", "lb", "init", "console", "progress",
-        "doctor", "download", "table", "predict", "compare",
+        "forecast", "doctor", "download", "table", "predict", "compare",
     },
     {"cli", "project", "__main__", "__init__"},
 )  # fmt: skip

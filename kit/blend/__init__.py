@@ -4,7 +4,8 @@
 >>> blend.apply(test_proba)              # doctest: +SKIP
 """
 
-from kit.blend.blend import Blend, Candidate, Nested, fit
+from kit.blend.blend import FIT_ON, fit
 from kit.blend.options import Options
+from kit.blend.result import Blend, Candidate, Nested
 
-__all__ = ["Blend", "Candidate", "Nested", "Options", "fit"]
+__all__ = ["FIT_ON", "Blend", "Candidate", "Nested", "Options", "fit"]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from kit import metrics, score
 from kit.blend import candidates as table
-from kit.blend.check import Data, check
+from kit.blend.check import Data, check, with_stress
 from kit.blend.choose import shares
 from kit.blend.duplicates import find_duplicates
 from kit.blend.folds import fold_groups
@@ -18,112 +16,25 @@ from kit.blend.nested import Crossed, cross
 from kit.blend.notes import notes
 from kit.blend.options import Options
 from kit.blend.procedure import Fit, Procedure
+from kit.blend.result import Blend, Candidate, Nested, Pairs
 from kit.blend.types import Array, Part
 from kit.blend.worth import member_worth, view_worth
+from kit.errors import DataError
 from kit.runtime import pool
 
-Pairs = tuple[tuple[float, float], ...]
-
-
-@dataclass(frozen=True)
-class Nested:
-    """The score of the whole procedure on rows it was not fitted on, with a bootstrap 95 % interval over rows."""
-
-    score: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """Out-of-fold score of a candidate, the standard error of its difference to the plain mean, its share."""
-
-    score: float
-    se: float
-    share: float
-
-
-@dataclass(frozen=True)
-class Blend:
-    """A fitted ensemble. Written by `fit`, read from JSON by `from_json`.
-
-    Attributes
-    ----------
-    members, view_names, classes : tuples of str
-    metric : str
-    method : str
-        The candidates that make up the blend, the largest share first.
-    weights : (M,) tuple
-        What part of the blend each member carries; at least 0, sum 1. A negative coefficient in a log-linear
-        pool counts as nothing here, `params` has it.
-    views : (V,) tuple
-        View weights on the simplex.
-    temperatures : (M,) tuple
-        Temperature of each member alone, 1 for one that was dropped.
-    gap : float
-        Largest duality gap of the convex weights: none are better by more than this many nats.
-    bound : float
-        The same for the log-linear coefficients.
-    nested : Nested
-    optimism : float
-        By how much the score on the fitted rows flatters: positive is better than `nested`, whatever the direction.
-    candidates : dict of Candidate
-    member_worth : (M,) tuple of (gain, se)
-        Mean log loss out of fold of the convex pool without the member, minus with it.
-    view_worth : (V,) tuple of (gain, se)
-    notes : tuple of str
-        What a reader has to know, in words.
-    params : dict
-        For `kit.runtime.pool.apply`.
-    oof : (N, C) array or None
-        The nested predictions that `nested` scores; not part of the JSON.
-    """
-
-    members: tuple[str, ...]
-    view_names: tuple[str, ...]
-    classes: tuple[str, ...]
-    metric: str
-    method: str
-    weights: tuple[float, ...]
-    views: tuple[float, ...]
-    temperatures: tuple[float, ...]
-    gap: float
-    bound: float
-    nested: Nested
-    optimism: float
-    candidates: dict[str, Candidate]
-    member_worth: tuple[tuple[float, float], ...]
-    view_worth: tuple[tuple[float, float], ...]
-    notes: tuple[str, ...]
-    params: dict[str, Any]
-    oof: Array | None = field(default=None, compare=False, repr=False)
-
-    def apply(self, proba: Array) -> Array:
-        """Return (N, C) probabilities from (M, N, C) or (M, V, N, C), members and views in the fitted order."""
-        result: Array = pool.apply(self.params, proba)
-        return result
-
-    def to_json(self) -> str:
-        """Return the blend as JSON text, without `oof`."""
-        fields = asdict(self)
-        del fields["oof"]
-        return json.dumps(fields, indent=1, allow_nan=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> Blend:
-        """Return the blend that `to_json` wrote."""
-        fields = json.loads(text)
-        for name in ("members", "view_names", "classes", "weights", "views", "temperatures", "notes"):
-            fields[name] = tuple(fields[name])
-        for name in ("member_worth", "view_worth"):
-            fields[name] = tuple(tuple(pair) for pair in fields[name])
-        fields["nested"] = Nested(**fields["nested"])
-        fields["candidates"] = {name: Candidate(**c) for name, c in fields["candidates"].items()}
-        return cls(**fields)
+FIT_ON = {"clean": (True, False), "stressed": (False, True), "mixture": (True, True)}
 
 
 def fit(
-    proba: Array, y: Array, fold: Array, *, metric: str = "nll", seed: int = 0, options: Options | None = None
+    proba: Array,
+    y: Array,
+    fold: Array,
+    *,
+    metric: str = "nll",
+    seed: int = 0,
+    options: Options | None = None,
+    stressed: Array | None = None,
+    fit_on: str = "clean",
 ) -> Blend:
     """Fit the blend and its honest score on out-of-fold predictions.
 
@@ -139,6 +50,11 @@ def fit(
     seed : int
     options : Options, optional
         Names, limits and costs.
+    stressed : (M, N, C) or (M, V, N, C) array, optional
+        The same rows' predictions with the pictures hurt, out of fold too.
+    fit_on : str
+        A key of `FIT_ON`: the rows that views, temperatures, weights and shares are fitted on. Nested scores are given
+        of the clean rows and of the stressed ones whatever it is; a row and its hurt twin are always left out together.
 
     Returns
     -------
@@ -156,42 +72,51 @@ def fit(
     """
     score.lookup(metric)
     options = options or Options()
-    data = check(proba, y, fold, options)
+    if fit_on not in FIT_ON or (stressed is None and fit_on != "clean"):
+        raise DataError(f"a blend cannot be fitted on {fit_on!r} rows", f"one of {', '.join(FIT_ON)}; give stressed")
+    clean = check(proba, y, fold, options)
+    data = clean if stressed is None else with_stress(clean, np.asarray(stressed), options)
     copies = find_duplicates(data.proba)
     originals = np.array([m for m in range(len(data.members)) if m not in copies])
-    return _Fitting(data, originals, copies, metric, seed, options).blend()
+    used = np.repeat(FIT_ON[fit_on], len(clean.y))[: len(data.y)]
+    fitting = _Fitting(data, len(clean.y), originals, used, metric, seed, options)
+    fitted = fitting.blend(fit_on)
+    return notes(fitted, clean, copies, fitting.pruned)
 
 
 class _Fitting:
-    """The steps of `fit`, in the order in which `blend` takes them."""
+    """The steps of `fit`, in the order in which `blend` takes them; rows that are not ``used`` are only predicted."""
 
     def __init__(
-        self, data: Data, originals: Array, copies: dict[int, int], metric: str, seed: int, options: Options
+        self, data: Data, clean: int, originals: Array, used: Array, metric: str, seed: int, options: Options
     ) -> None:
-        self.data, self.originals, self.copies = data, originals, copies
+        self.data, self.clean, self.originals, self.used = data, clean, originals, used
         self.metric, self.seed = metric, seed
-        proba = data.proba if not copies else data.proba[originals]
-        mean = np.stack([member[0] for member in proba]).mean(axis=0, dtype=np.float64)
-        self.group = fold_groups(data.fold, metrics.row_nll(data.y, mean))
+        self.pruned: list[int] = []
+        proba = data.proba if len(originals) == len(data.members) else data.proba[originals]
+        mean = np.stack([member[0, :clean] for member in proba]).mean(axis=0, dtype=np.float64)
+        group = fold_groups(data.fold[:clean], metrics.row_nll(data.y[:clean], mean))
+        # A clean row and its stressed twin are left out together.
+        self.group = np.tile(group, len(data.y) // clean)
         self.candidates = table.candidates(metric, len(originals))
         self.names = list(self.candidates)
         chosen = options.only(originals.tolist())
-        self.procedure = Procedure(proba, data.y, self.group, self.candidates, chosen)
+        self.procedure = Procedure(proba, data.y, self.group, self.candidates, chosen, used)
 
-    def blend(self) -> Blend:
+    def blend(self, fit_on: str) -> Blend:
+        clean = self.clean
         everything = np.ones(len(self.data.y), dtype=bool)
         warm: dict[str, Array] = {}
         fitted = self.procedure.fit(everything, warm)
+        self.pruned = np.delete(self.originals, fitted.kept).tolist()
         crossed = self._cross(warm)
         chosen = self._shares(crossed.single, everything)
         oof = self._nested_proba(crossed)
         params = self._params(fitted, chosen)
-        nested = score.interval(self.metric, self.data.y, oof, seed=self.seed)
-        resubstituted = score.score(self.metric, self.data.y, pool.apply(params, self.data.proba))
-        sign = 1.0 if score.lookup(self.metric).greater_is_better else -1.0
         members, views = self._worth(fitted)
         used = [(self.names[k], chosen[k]) for k in np.argsort(-chosen, kind="stable") if chosen[k] > 0]
-        blend = Blend(
+        hurt = len(oof) > clean
+        return Blend(
             members=self.data.members,
             view_names=self.data.views,
             classes=self.data.classes,
@@ -202,17 +127,28 @@ class _Fitting:
             temperatures=tuple(self._spread(fitted, fitted.temperatures, 1.0).tolist()),
             gap=max(c.gap for c in fitted.candidates),
             bound=max(c.bound for c in fitted.candidates),
-            nested=Nested(nested.score, nested.low, nested.high),
-            optimism=sign * (resubstituted - nested.score),
+            nested=self._scored(oof, slice(clean)),
+            optimism=self._optimism(params, oof),
             candidates=self._table(crossed.single, chosen),
             member_worth=members,
             view_worth=views,
             notes=(),
             params=params,
-            oof=oof,
+            fit_on=fit_on,
+            stressed=self._scored(oof, slice(clean, None)) if hurt else None,
+            oof=oof[:clean],
+            stressed_oof=oof[clean:] if hurt else None,
         )
-        pruned = np.delete(self.originals, fitted.kept).tolist()
-        return notes(blend, self.data, self.copies, pruned)
+
+    def _scored(self, oof: Array, rows: slice) -> Nested:
+        found = score.interval(self.metric, self.data.y[rows], oof[rows], seed=self.seed)
+        return Nested(found.score, found.low, found.high)
+
+    def _optimism(self, params: dict[str, Any], oof: Array) -> float:
+        """By how much the score on the rows fitted on flatters."""
+        y, again = self.data.y[self.used], pool.apply(params, self.data.proba[:, :, self.used])
+        sign = 1.0 if score.lookup(self.metric).greater_is_better else -1.0
+        return sign * (score.score(self.metric, y, again) - score.score(self.metric, y, oof[self.used]))
 
     def _cross(self, warm: dict[str, Array]) -> Crossed:
         def predict(rows: Array, wanted: list[Array]) -> list[Array]:
@@ -222,6 +158,7 @@ class _Fitting:
         return cross(self.group, len(self.names), len(self.data.classes), predict)
 
     def _shares(self, proba: Array, rows: Array) -> Array:
+        rows = rows & self.used
         return shares(self.metric, self.names, self.data.y[rows], proba[:, rows], self.seed)
 
     def _nested_proba(self, crossed: Crossed) -> Array:
@@ -263,16 +200,18 @@ class _Fitting:
         return weights
 
     def _table(self, single: Array, chosen: Array) -> dict[str, Candidate]:
-        errors = score.standard_errors(self.metric, self.data.y, single, single[self.names.index("mean")])
-        values = [score.score(self.metric, self.data.y, proba) for proba in single]
+        single, y = single[:, self.used], self.data.y[self.used]
+        errors = score.standard_errors(self.metric, y, single, single[self.names.index("mean")])
+        values = [score.score(self.metric, y, proba) for proba in single]
         rows = zip(self.names, values, errors, chosen, strict=True)
         return {name: Candidate(value, float(error), float(share)) for name, value, error, share in rows}
 
     def _worth(self, fitted: Fit) -> tuple[Pairs, Pairs]:
-        worth = np.zeros((len(self.data.members), 2))
-        logs = self.procedure.logs(fitted.views, np.ones(len(self.data.y), dtype=bool))[fitted.kept]
-        worth[self.originals[fitted.kept]] = member_worth(logs, self.data.y, self.group, fitted.temperatures)
-        views = view_worth(self.procedure.view_likelihoods, self.group, fitted.views)
+        worth, used = np.zeros((len(self.data.members), 2)), self.used
+        logs = self.procedure.logs(fitted.views, used)[fitted.kept]
+        group = self.group[used]
+        worth[self.originals[fitted.kept]] = member_worth(logs, self.data.y[used], group, fitted.temperatures)
+        views = view_worth(self.procedure.view_likelihoods[used], group, fitted.views)
         return _pairs(worth), _pairs(views)
 
 

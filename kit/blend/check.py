@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,22 @@ def check(proba: Array, y: Array, fold: Array, options: Options) -> Data:
     for name, member in zip(names[0], proba, strict=True):
         _check_member(name, member, row_names)
     return Data(proba, y.astype(np.int64), np.unique(fold, return_inverse=True)[1], *names)
+
+
+def with_stress(data: Data, stressed: Array, options: Options) -> Data:
+    """Append the stressed rows (M, V, N, C), or (M, N, C), to the N clean ones, labels and folds once more.
+
+    Raises
+    ------
+    DataError
+        Where their shape is another, or as in `check`.
+    """
+    stressed = stressed[:, None] if stressed.ndim == 3 else stressed
+    if stressed.shape != data.proba.shape:
+        raise DataError(f"stressed predictions have shape {stressed.shape}, clean ones {data.proba.shape}")
+    hurt = check(stressed, data.y, data.fold, options)
+    twice = [np.concatenate([part, part]) for part in (data.y, data.fold)]
+    return replace(data, proba=np.concatenate([data.proba, hurt.proba], axis=2), y=twice[0], fold=twice[1])
 
 
 def _names(given: Sequence[str] | None, count: int, kind: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from kit.blend.check import Data
 from kit.blend.types import Array
 
 if TYPE_CHECKING:
-    from kit.blend.blend import Blend
+    from kit.blend.result import Blend
 
 FEW_ERRORS = 20
 OF_OOF = (

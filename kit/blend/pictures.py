@@ -10,7 +10,7 @@ from kit.blend.tables import Reliability
 from kit.blend.types import Array
 
 if TYPE_CHECKING:
-    from kit.blend.blend import Blend
+    from kit.blend.result import Blend
 
 
 def reliability_picture(before: Reliability, after: Reliability) -> Any:

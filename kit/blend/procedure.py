@@ -44,16 +44,28 @@ class Procedure:
     group : (N,) groups of rows, for the choice of views
     candidates : dict of functions
     options : Options
+    used : (N,) bool array, optional
+        Rows that may be fitted on; all by default. The others are predicted only.
     """
 
-    def __init__(self, proba: Array, y: Array, group: Array, candidates: Candidates, options: Options) -> None:
+    def __init__(
+        self,
+        proba: Array,
+        y: Array,
+        group: Array,
+        candidates: Candidates,
+        options: Options,
+        used: Array | None = None,
+    ) -> None:
         self.proba, self.y, self.group = proba, y, group
         self.candidates, self.options = candidates, options
+        self.used = np.ones(len(y), dtype=bool) if used is None else used
         self.view_likelihoods = view_likelihoods(proba, y)
         self._logs = log_proba(proba[:, 0]) if proba.shape[1] == 1 else None
 
     def fit(self, rows: Array, warm: dict[str, Array] | None = None) -> Fit:
-        """Fit on the rows of a mask; ``warm`` are starts from a neighbouring fit, which is written to."""
+        """Fit on the rows of a mask that may be; ``warm`` are starts from a neighbouring fit, which is written to."""
+        rows = rows & self.used
         views = fit_views(self.view_likelihoods[rows], self.group[rows], self.options.max_views)
         logs = self.logs(views, rows)
         everything = Rows(logs, self.y[rows])

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kit.cli.app import Config, Force, app, open_project
+from kit.cli.app import Config, Force, Json, app, open_project, print_result
 
 
 @app.command()
@@ -70,6 +70,15 @@ def ensemble(
             project.blend_foreign(oof, test or (), out)
         else:
             project.ensemble(all=all, force=force)
+
+
+@app.command()
+def forecast(config: Config = None, force: Force = False, json: Json = False) -> None:
+    """Say what score to expect of every run and ensemble, and whether the test is like the training set."""
+    with open_project(config, quiet=json) as project:
+        records = project.forecast(force=force)
+        if json:
+            print_result(lambda: records)
 
 
 @app.command()

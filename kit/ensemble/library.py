@@ -16,6 +16,7 @@ from kit.partition import load_folds
 from kit.records import IntArray, Predictions, load_predictions
 from kit.runs import FoldSpec
 from kit.runtime.forward import softmax
+from kit.shift.stressed import is_stressed, load_stressed
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +32,8 @@ class Library:
     proba : (M, V, N, C) float64
     y, fold : (N,) int64
     classes : tuple of C str
+    stressed : (M, V, N, C) float64, optional
+        The same rows under the mixture of `[stress]`.
     """
 
     ids: tuple[str, ...]
@@ -40,26 +43,43 @@ class Library:
     y: IntArray
     fold: IntArray
     classes: tuple[str, ...]
+    stressed: npt.NDArray[np.float64] | None = None
 
 
 def load_library(layout: Layout, config: Config, specs: dict[str, list[FoldSpec]]) -> Library:
-    """The members' out-of-fold probabilities in the order of the data's index."""
+    """The members' out-of-fold probabilities in the order of the data's index, stressed ones where all have them.
+
+    Raises
+    ------
+    StageError
+        Where ``ensemble.fit_on`` asks for stressed rows and a run has none.
+    """
     index = load_index(layout)
     folds_of_rows = load_folds(layout, config, index)
     rows = folds_of_rows.validated
     ids = np.array(index.ids)[rows]
     members = [load_predictions(folds[0].run_paths.oof).take(ids) for folds in specs.values()]
     views = shared_views(members)
-    stack = np.stack([member.logits[[member.views.index(view) for view in views]] for member in members])
+    hurt = None
+    if config.ensemble.fit_on != "clean" or all(is_stressed(folds, config) for folds in specs.values()):
+        hurt = _stack([load_stressed(folds, config).mixture.take(ids) for folds in specs.values()], views)
     return Library(
         ids=tuple(ids.tolist()),
         names=tuple(specs),
         views=views,
-        proba=softmax(stack.astype(np.float64)),
+        proba=_stack(members, views),
         y=index.labels[rows],
         fold=folds_of_rows.fold[rows],
         classes=index.classes,
+        stressed=hurt,
     )
+
+
+def _stack(members: Sequence[Predictions], views: Sequence[str]) -> npt.NDArray[np.float64]:
+    """(M, V, N, C) probabilities."""
+    stack = np.stack([member.logits[[member.views.index(view) for view in views]] for member in members])
+    found: npt.NDArray[np.float64] = softmax(stack.astype(np.float64))
+    return found
 
 
 def shared_views(members: Sequence[Predictions]) -> tuple[str, ...]:

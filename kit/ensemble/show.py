@@ -18,29 +18,45 @@ from kit.records import Emit, Event
 
 
 def tell(emit: Emit, metric: str, seed: int, library: Library, blend: Blend) -> None:
-    """Members, plain mean and the choice, each scored out of fold; classes, members and views; what to know."""
+    """Members, plain mean and the choice, each scored out of fold, clean and stressed; classes; what to know."""
     assert blend.oof is not None
-    one_view = library.proba[:, 0]
-    lines: list[tuple[str, npt.NDArray[Any]]] = list(zip(library.names, one_view, strict=True))
-    lines += [("plain mean", one_view.mean(axis=0)), ("blend", blend.oof)]
-    rows = []
-    for name, proba in lines:
-        found = score.interval(metric, library.y, proba, seed=seed)
-        nll = score.score("nll", library.y, proba)
-        ece = score.score("ece", library.y, proba)
-        weight = blend.weights[library.names.index(name)] if name in library.names else ""
-        rows.append((name, weight, found.score, f"{found.low:.4f} - {found.high:.4f}", nll, ece))
-    header = ("out of fold", "weight", metric, "95 % interval", "nll", "ece")
-    emit(Event("table", "ensemble", {"header": header, "rows": rows}))
+    _tell_scores(emit, metric, seed, library, blend)
     _tell_worth(emit, library, blend)
     _tell_classes(emit, library, blend)
     emit(Event("say", f"blend: {blend.method}"))
     emit(Event("say", f"duality gap {blend.gap:.1e}, bound of the log-linear pools {blend.bound:.1e} nats"))
     for note in blend.notes:
         emit(Event("say", note))
-    last = score.interval(metric, library.y, blend.oof, seed=seed)
-    data = {"value": last.score, "low": last.low, "high": last.high}
-    emit(Event("number", f"blend: {metric} out of fold", data))
+    for what, proba in (("", blend.oof), (" under stress", blend.stressed_oof)):
+        if proba is not None:
+            last = score.interval(metric, library.y, proba, seed=seed)
+            data = {"value": last.score, "low": last.low, "high": last.high}
+            emit(Event("number", f"blend: {metric} out of fold{what}", data))
+
+
+def _tell_scores(emit: Emit, metric: str, seed: int, library: Library, blend: Blend) -> None:
+    clean, hurt = _lines(library.proba, blend.oof), _lines(library.stressed, blend.stressed_oof)
+    rows = []
+    for number, name in enumerate((*library.names, "plain mean", "blend")):
+        weight = blend.weights[number] if number < len(library.names) else ""
+        nll, ece = (score.score(other, library.y, clean[number]) for other in ("nll", "ece"))
+        scores = [_scored(metric, seed, library, lines[number]) for lines in (clean, hurt) if lines]
+        rows.append((name, weight, *(cell for pair in scores for cell in pair), nll, ece))
+    stress = ("stressed", "95 % interval") if hurt else ()
+    header = ("out of fold", "weight", metric, "95 % interval", *stress, "nll", "ece")
+    emit(Event("table", "ensemble", {"header": header, "rows": rows}))
+
+
+def _lines(members: npt.NDArray[Any] | None, blend: npt.NDArray[Any] | None) -> list[npt.NDArray[Any]]:
+    """Probabilities (N, C) of the members' first view, their plain mean and the blend."""
+    if members is None or blend is None:
+        return []
+    return [*members[:, 0], members[:, 0].mean(axis=0), blend]
+
+
+def _scored(metric: str, seed: int, library: Library, proba: npt.NDArray[Any]) -> tuple[float, str]:
+    found = score.interval(metric, library.y, proba, seed=seed)
+    return found.score, f"{found.low:.4f} - {found.high:.4f}"
 
 
 def _tell_worth(emit: Emit, library: Library, blend: Blend) -> None:

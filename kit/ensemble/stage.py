@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +17,9 @@ from kit.ensemble.show import draw, tell
 from kit.errors import StageError
 from kit.files import read_json, sha256_file, sha256_json, write_json
 from kit.layout import Layout, SubmissionPaths
-from kit.records import Emit, Event, Predictions
+from kit.records import Emit, Event, FloatArray, Predictions
 from kit.runs import FoldSpec, plan_runs
+from kit.shift.stressed import is_stressed
 
 VERSION = 1
 
@@ -48,6 +51,8 @@ def ensemble(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
         metric=config.ensemble.metric,
         seed=config.ensemble.seed,
         options=_options(config, library, specs),
+        stressed=library.stressed,
+        fit_on=config.ensemble.fit_on,
     )
     paths = found or layout.submission(f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{key[:8]}")
     tell(emit, config.competition.metric, config.ensemble.seed, library, blend)
@@ -100,7 +105,10 @@ def ensemble_key(config: Config, specs: dict[str, list[FoldSpec]]) -> str:
             raise StageError(f"run `{name}` has no joined predictions", f"kit train {name}")
     oof = {name: sha256_file(folds[0].run_paths.oof) for name, folds in specs.items()}
     settings = config.ensemble.model_dump(mode="json") | config.bundle.limits()
-    return sha256_json({"version": VERSION, "oof": oof, "ensemble": settings, "metric": config.competition.metric})
+    inputs: dict[str, Any] = {"version": VERSION, "oof": oof, "ensemble": settings, "metric": config.competition.metric}
+    if all(is_stressed(folds, config) for folds in specs.values()):
+        inputs["stressed"] = {name: sha256_file(folds[0].run_paths.stress) for name, folds in specs.items()}
+    return sha256_json(inputs)
 
 
 def find_submission(layout: Layout, key: str) -> SubmissionPaths | None:
@@ -122,20 +130,18 @@ def _write(
 ) -> None:
     assert blend.oof is not None  # fresh from `fit`
     metric = config.competition.metric
-    nested = score.interval(metric, library.y, blend.oof, seed=config.ensemble.seed)
-    Predictions(
-        np.array(library.ids),
-        library.classes,
-        ("identity",),
-        np.log(np.maximum(blend.oof, 1e-30)).astype(np.float32)[None],
-    ).save(paths.predictions)
+    _save(paths.predictions, library, blend.oof)
+    if blend.stressed_oof is not None:
+        _save(paths.stressed_predictions, library, blend.stressed_oof)
     write_json(
         paths.ensemble,
         {
             "key": key,
             "version": VERSION,
             "metric": metric,
-            "cv": {"score": nested.score, "low": nested.low, "high": nested.high},
+            "cv": _interval(config, library, blend.oof),
+            "stressed": None if blend.stressed_oof is None else _interval(config, library, blend.stressed_oof),
+            "fit_on": blend.fit_on,
             "rows": len(library.y),
             "classes": list(library.classes),
             "views": list(library.views),
@@ -152,3 +158,13 @@ def _write(
             "blend": json.loads(blend.to_json()),
         },
     )
+
+
+def _interval(config: Config, library: Library, proba: FloatArray) -> dict[str, float]:
+    found = score.interval(config.competition.metric, library.y, proba, seed=config.ensemble.seed)
+    return {"score": found.score, "low": found.low, "high": found.high}
+
+
+def _save(path: Path, library: Library, proba: FloatArray) -> None:
+    logits = np.log(np.maximum(proba, 1e-30)).astype(np.float32)[None]
+    Predictions(np.array(library.ids), library.classes, ("identity",), logits).save(path)

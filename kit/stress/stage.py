@@ -12,7 +12,7 @@ from kit.files import is_fresh, read_csv, read_json, sha256_file, write_atomic, 
 from kit.layout import Layout, RunPaths
 from kit.records import Emit, Event, load_predictions
 from kit.runs import FoldSpec, join_folds, plan_runs
-from kit.shift.stressed import fold_key, run_key
+from kit.shift.stressed import fold_key, is_stressed, run_key
 from kit.stress.show import HEADER, cell_rows, heat_map, mixture_row, summary, tell
 from kit.units import Launch, Processes, Unit, locked, run_units, terminable, unit_name
 
@@ -54,6 +54,20 @@ def stress(
             _join(layout, config, name, folds, plan, emit)
         if not missing:
             emit(Event("fresh", "stress", {"stage": "stress"}))
+
+
+def stress_if_possible(layout: Layout, config: Config, emit: Emit) -> None:
+    """Stress those runs of the ensemble that are trained and lack it; where weights are not at hand, say so."""
+    specs = plan_runs(layout, config, config.ensemble_runs())
+    wanted = {name: folds for name, folds in specs.items() if not is_stressed(folds, config)}
+    trained = all(spec.paths.valid.exists() and spec.run_paths.oof.exists() for f in wanted.values() for spec in f)
+    if not (wanted and trained):
+        return  # nothing is missing, or the ensemble itself will say what is
+    away = [name for name, folds in wanted.items() if not all(spec.paths.weights.exists() for spec in folds)]
+    if away:
+        emit(Event("warn", f"no score under stress: the weights of {', '.join(away)} are not here"))
+        return
+    stress(layout, config, emit, runs=tuple(wanted))
 
 
 def _check_trained(specs: Sequence[FoldSpec]) -> None:

@@ -1,0 +1,75 @@
+"""A forecast in tables and sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kit.forecast.gather import Gathered
+from kit.records import Emit, Event
+from kit.shift.past import Explanation
+
+NAMED = 4  # corruptions that a sentence names
+
+
+def tell(
+    emit: Emit,
+    records: Sequence[dict[str, Any]],
+    gathered: Gathered,
+    explained: Explanation | None,
+    about_test: Sequence[str],
+    size: int,
+) -> None:
+    """The forecasts, the signals of the test images, what the scores say, and what the test looks like."""
+    ordered = sorted(records, key=lambda record: -record["value"])
+    emit(Event("table", "forecast of the accuracy", {"header": HEADER, "rows": [_row(one) for one in ordered]}))
+    with_signals = [one for one in ordered if one.get("signals")]
+    if with_signals:
+        names = tuple(dict.fromkeys(name for one in with_signals for name in one["signals"]))
+        rows = [(one["name"], *(one["signals"].get(name, "") for name in names)) for one in with_signals]
+        emit(Event("table", "what the test images say by themselves", {"header": ("", *names), "rows": rows}))
+    for sentence in [*_about(records, gathered, size), *_about_past(records, gathered, explained), *about_test]:
+        emit(Event("say", sentence))
+    for reason in gathered.left_out:
+        emit(Event("warn", f"no forecast: {reason}"))
+    best = ordered[0]
+    data = {"value": best["value"], "low": best["low"], "high": best["high"]}
+    emit(Event("number", f"{best['name']}: accuracy to be expected, 90 % interval", data))
+
+
+HEADER = ("", "clean", "stressed", "forecast", "90 % interval", "score", "error")
+
+
+def _row(record: dict[str, Any]) -> tuple[Any, ...]:
+    interval = f"{record['low']:.4f} - {record['high']:.4f}"
+    score = record.get("score", "")
+    error = f"{record['error']:+.4f}" if "error" in record else ""
+    return (record["name"], record["clean"], record["stressed"], record["value"], interval, score, error)
+
+
+def _about(records: Sequence[dict[str, Any]], gathered: Gathered, size: int) -> list[str]:
+    if records[0]["basis"] == "mixture":
+        basis = "no predictions of test images: the test is taken for some mixture of the corruptions of [stress]"
+    else:
+        basis = "from the test images: every model says of each how likely it is right, by confidence and agreement"
+    return [f"{basis}; intervals are for {size} images"]
+
+
+def _about_past(records: Sequence[dict[str, Any]], gathered: Gathered, explained: Explanation | None) -> list[str]:
+    if explained is None:
+        return ["no scores yet: every submission that is scored makes the others' forecasts better"]
+    errors = [abs(record["error"]) for record in records if "error" in record]
+    texts = [f"{len(errors)} scores, each forecast without itself: off by {np.mean(errors):.4f} in the mean"]
+    cells = gathered.plan.mixture.cells
+    weights = np.array(explained.weights)
+    families: dict[str, float] = {}
+    for (family, _), weight in zip(cells, weights.tolist(), strict=True):
+        families[family] = families.get(family, 0.0) + weight
+    order = sorted(families, key=lambda family: -families[family])[:NAMED]
+    texts.append("the scores look most like " + ", ".join(f"{families[name]:.0%} {name}" for name in order))
+    if explained.left_out:
+        off = float(np.abs(explained.left_out).mean())
+        texts[-1] += f"; each left out, this mixture is off by {off:.4f}"
+    return [*texts, *([f"do not rely on it: {explained.warning}"] if explained.warning else [])]

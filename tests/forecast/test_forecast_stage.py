@@ -1,0 +1,228 @@
+"""Forecasts as files and words: before a score, after some, with test images and without."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from by_hand import CONFIG, Stand, predict_with, train_by_hand
+
+from kit.data import load_test_ids, load_test_images
+from kit.errors import StageError
+from kit.files import read_json
+from kit.forecast import forecast
+from kit.forecast.gather import gather
+from kit.layout import SubmissionPaths
+from kit.ledger import add_event, target_of
+from kit.project import Project
+from kit.records import Event, Predictions
+from kit.runs import join_folds, plan_runs
+from kit.runtime.forward import mean_of_folds
+from kit.stress import stress
+
+MORE = CONFIG + '[runs.b]\nextends = "a"\nviews = ["identity"]\n'
+
+
+def pictures(seed: int, n: int = 90, spread: int = 60, brighter: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % 2
+    images = rng.integers(60, 150, (n, 16, 16, 3)) + brighter
+    for label, channel in ((0, 0), (1, 2)):
+        images[labels == label, :, :, channel] += rng.integers(-10, spread, ((labels == label).sum(), 1, 1))
+    return np.clip(images, 0, 255).astype(np.uint8), labels
+
+
+def made(make_project, text: str = MORE, test: np.ndarray | None = None) -> Project:
+    """A project that is trained and stressed by hand, with test images where given."""
+    text = text if test is None else text.replace('train = "small.npz"', 'train = "small.npz"\ntest = "test.npz"')
+    folder = make_project(text)
+    images, labels = pictures(0)
+    np.savez(folder / "small.npz", images=images, labels=labels)
+    if test is not None:
+        np.savez(folder / "test.npz", images=test)
+    project = train_by_hand(folder)
+    if test is not None:
+        predict_test(project)
+    stress(project.layout, project.config, lambda event: None, launch=Stand())
+    return project
+
+
+def predict_test(project: Project) -> None:
+    ids, images = np.array(load_test_ids(project.layout)), load_test_images(project.layout)
+    for specs in plan_runs(project.layout, project.config, ()).values():
+        views = specs[0].settings.views
+        parts = [predict_with(spec.fold, images, views) for spec in specs]
+        for spec, logits in zip(specs, parts, strict=True):
+            Predictions(ids, spec.classes, views, logits).save(spec.paths.test)
+        Predictions(ids, specs[0].classes, views, mean_of_folds(np.stack(parts))).save(specs[0].run_paths.test)
+
+
+def run(project: Project) -> tuple[dict[str, dict], list[Event]]:
+    heard: list[Event] = []
+    records = forecast(project.layout, project.config, heard.append)
+    return {record["name"]: record for record in records}, heard
+
+
+def said(heard: list[Event]) -> str:
+    return "\n".join(event.text for event in heard if event.kind in ("say", "warn"))
+
+
+def scored(project: Project, paths: SubmissionPaths, score: float) -> None:
+    target = vars(target_of(project.config))
+    add_event(paths, "intent", intent=paths.root.name, tag=paths.root.name, sha256="", target=target)
+    add_event(paths, "answer", intent=paths.root.name, remote="1")
+    add_event(paths, "score", intent=paths.root.name, score=score)
+
+
+def ensembles(project: Project, *, metrics: tuple[str, ...] = ("nll",)) -> list[SubmissionPaths]:
+    from kit.ensemble import ensemble
+
+    found = []
+    for metric in metrics:
+        settings = project.config.ensemble.model_copy(update={"metric": metric})
+        config = project.config.model_copy(update={"ensemble": settings})
+        found.append(ensemble(project.layout, config, lambda event: None))
+    return found
+
+
+def test_every_run_and_ensemble_has_its_file_and_nothing_is_known_of_the_test(make_project) -> None:
+    project = made(make_project)
+    (paths,) = ensembles(project)
+    records, heard = run(project)
+    assert set(records) == {"a", "b", paths.root.name}
+    for record in records.values():
+        assert record["basis"] == "mixture" and record["past"] == 0
+        assert record["low"] <= record["value"] <= record["high"]
+        assert record["stressed"] <= record["clean"] + 0.05
+    assert read_json(paths.forecast)["value"] == records[paths.root.name]["value"]
+    assert "no predictions of test images" in said(heard) and "no scores yet" in said(heard)
+
+
+def test_a_second_time_the_files_are_not_written_again_and_a_score_makes_them_stale(make_project) -> None:
+    project = made(make_project)
+    (paths,) = ensembles(project)
+    run(project)
+    before = paths.forecast.stat().st_mtime_ns
+    _, heard = run(project)
+    assert paths.forecast.stat().st_mtime_ns == before
+    assert not [event for event in heard if event.kind == "wrote"]
+    scored(project, paths, 0.5)
+    records, _ = run(project)
+    assert records[paths.root.name]["score"] == 0.5
+
+
+def test_a_score_moves_the_others_but_not_the_forecast_it_is_held_against(make_project) -> None:
+    project = made(make_project)
+    first, second = ensembles(project, metrics=("nll", "accuracy"))
+    before, _ = run(project)
+    scored(project, first, before[first.root.name]["value"] - 0.2)
+    after, heard = run(project)
+    own, other = after[first.root.name], after[second.root.name]
+    assert own["past"] == 0 and own["value"] == pytest.approx(before[first.root.name]["value"])
+    assert own["error"] == pytest.approx(-0.2)
+    assert other["past"] == 1 and other["value"] < before[second.root.name]["value"] - 0.05
+    assert "too few" in said(heard) and "the scores look most like" in said(heard)
+
+
+def test_three_scores_are_enough_to_say_what_they_look_like(make_project) -> None:
+    project = made(make_project)
+    three = ensembles(project, metrics=("nll", "accuracy", "brier"))
+    for number, paths in enumerate(three):
+        scored(project, paths, 0.6 + 0.01 * number)
+    _, heard = run(project)
+    assert "too few" not in said(heard) and "each left out" in said(heard)
+
+
+def test_scores_of_another_competition_do_not_count(make_project) -> None:
+    project = made(make_project)
+    (paths,) = ensembles(project)
+    scored(project, paths, 0.5)
+    moved = project.config.competition.model_copy(update={"id": "other"})
+    config = project.config.model_copy(update={"competition": moved})
+    assert gather(project.layout, config).past == {}
+    assert gather(project.layout, project.config).past == {paths.root.name: 0.5}
+
+
+def test_test_images_like_the_training_set_are_said_to_be_so(make_project) -> None:
+    project = made(make_project, test=pictures(7)[0])
+    ensembles(project)
+    records, heard = run(project)
+    text = said(heard)
+    assert "images: the test can hardly be told" in text and "no test image is a training image" in text
+    for record in records.values():
+        assert record["basis"] == "test pictures"
+        assert abs(record["value"] - record["clean"]) < 0.1
+        assert 0 <= record["signals"]["thresholded confidence"] <= 1
+    assert "agreement of folds" in records["a"]["signals"]
+
+
+def test_brighter_test_images_are_found_out_and_drawn(make_project) -> None:
+    project = made(make_project, test=pictures(8, brighter=90)[0])
+    _, heard = run(project)
+    assert "the test is not like the training set" in said(heard)
+    layout = project.layout
+    report = read_json(layout.shift_report)
+    assert report["auc"] > 0.9 and len(report["unlike"]) == 24
+    kept = {name: layout.shift_picture(name).read_bytes() for name in ("unlike", "likeness", "priors")}
+    layout.shift_report.unlink()
+    run(project)
+    assert {name: layout.shift_picture(name).read_bytes() for name in kept} == kept
+
+
+def test_other_shares_of_the_classes_are_estimated(make_project) -> None:
+    images, labels = pictures(9, n=400)
+    project = made(make_project, test=images[np.r_[np.flatnonzero(labels == 0), np.flatnonzero(labels)[:40]]])
+    run(project)
+    report = read_json(project.layout.shift_report)
+    assert report["prior"][0] > 0.7 and report["prior_pvalue"] < 0.01
+    assert any("other shares" in sentence for sentence in report["sentences"])
+
+
+def test_training_images_in_the_test_are_named(make_project) -> None:
+    images, _ = pictures(10)
+    train, _ = pictures(0)
+    images[3], images[4] = train[5], np.rot90(train[6])
+    project = made(make_project, test=images)
+    run(project)
+    copies = read_json(project.layout.shift_report)["copies"]
+    assert [(name, other) for name, other, _ in copies] == [("00003", "00005"), ("00004", "00006")] or [
+        (int(name), int(other)) for name, other, _ in copies
+    ] == [(3, 5), (4, 6)]
+
+
+def test_what_cannot_be_forecast_is_named(make_project) -> None:
+    project = made(make_project)
+    (paths,) = ensembles(project)
+    record = read_json(paths.ensemble)
+    record["members"][0]["oof"] = "0" * 64
+    paths.ensemble.write_text(json.dumps(record))
+    _, heard = run(project)
+    assert f"{paths.root.name}: its runs are not those of the present configuration" in said(heard)
+
+
+def test_without_a_stressed_run_the_hint_says_what_to_do(make_project) -> None:
+    folder = make_project(CONFIG)
+    images, labels = pictures(0)
+    np.savez(folder / "small.npz", images=images, labels=labels)
+    project = train_by_hand(folder)
+    with pytest.raises(StageError, match="no run is trained and stressed"):
+        run(project)
+
+
+def test_another_metric_is_refused(make_project) -> None:
+    project = made(make_project, '[competition]\nmetric = "auc"\n' + MORE)
+    with pytest.raises(StageError, match="scored by auc"):
+        run(project)
+
+
+def test_folds_are_joined_as_training_joins_them(make_project, tmp_path: Path) -> None:
+    project = made(make_project)
+    (specs, _) = plan_runs(project.layout, project.config, ()).values()
+    from kit.records import load_predictions
+
+    found = gather(project.layout, project.config).entries[0]
+    parts = [load_predictions(spec.paths.stress) for spec in specs]
+    joined = join_folds(parts, 3, [str(name) for name in load_predictions(specs[0].run_paths.oof).ids])
+    assert np.allclose(np.log(found.mixture) - np.log(found.mixture)[:, :1], joined.logits[0] - joined.logits[0][:, :1])
