@@ -21,14 +21,15 @@ from typing import IO, Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from kit.described import check_blend, check_network
 from kit.errors import BundleError
-from kit.runtime.backbones import BACKBONES
 from kit.runtime.views import VIEWS
 
 MAX_MEMBERS = 2_000
 MAX_BYTES = 8 << 30
 MAX_JSON_BYTES = 4 << 20
 MAX_ARRAYS = 5_000
+MAX_BATCH_PIXELS = 1 << 27  # 128 images of 1,024 pixels a side
 # What the standard library raises on archives that are none, besides BadZipFile: names that are no text (ValueError),
 # unknown compression or encryption, damaged streams.
 UNREADABLE = (
@@ -44,7 +45,6 @@ UNREADABLE = (
 )
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
-Finite = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
 
 
 class _Strict(BaseModel):
@@ -73,6 +73,8 @@ class BundleDescription(_Strict):
 
     @model_validator(mode="after")
     def _known(self) -> BundleDescription:
+        if self.batch_size * self.size**2 > MAX_BATCH_PIXELS:
+            raise ValueError(f"batches of {self.batch_size} images of {self.size} pixels are too large")
         for view in self.views:
             if view not in VIEWS:
                 raise ValueError(f"unknown view {view!r}")
@@ -83,33 +85,18 @@ class BundleDescription(_Strict):
 
     def _check_network(self, member: MemberDescription) -> None:
         network = member.network
-        if network.get("backbone") not in BACKBONES:
-            raise ValueError(f"member {member.name!r} has the unknown backbone {network.get('backbone')!r}")
+        try:
+            check_network(network)
+        except ValueError as error:
+            raise ValueError(f"member {member.name!r}: {error}") from None
         if network.get("size") != self.size or network.get("classes") != len(self.classes):
             raise ValueError(f"member {member.name!r} is of another size or number of classes than the bundle")
 
     def _check_blend(self) -> None:
-        parts = self.blend.get("parts")
-        if not isinstance(parts, list) or not 1 <= len(parts) <= 1000:
-            raise ValueError("the blend has no parts")
-        for key, length in (("weights", len(self.members)), ("bias", len(self.classes))):
-            for part in parts:
-                values = part.get(key) if isinstance(part, dict) else None
-                if not isinstance(values, list) or len(values) != length:
-                    raise ValueError(f"the blend's `{key}` is not a list of {length} numbers")
-        _check_numbers(self.blend)
-
-
-def _check_numbers(value: Any) -> None:
-    """Raise ValueError where a nested value holds something other than finite numbers, text and None."""
-    if isinstance(value, dict):
-        for inner in value.values():
-            _check_numbers(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            _check_numbers(inner)
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("the blend holds a number that is not finite")
+        try:
+            check_blend(self.blend, len(self.members), len(self.views), len(self.classes))
+        except ValueError as error:
+            raise ValueError(f"blend: {error}") from None
 
 
 @contextmanager

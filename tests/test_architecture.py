@@ -17,7 +17,7 @@ LAYERS = (
     {"records", "metrics", "score", "ledger", "plots", "data", "partition"},
     {
         "sources", "augment", "corrupt", "shift", "blend", "platforms", "sandbox", "sandbox_runner", "archive",
-        "environments", "runs", "sweep", "half", "costs", "units",
+        "described", "environments", "runs", "sweep", "half", "costs", "units",
     },
     {
         "clean", "folds", "train", "stress", "ensemble", "bundle", "submit", "lb", "init", "console", "progress",

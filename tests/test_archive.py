@@ -90,14 +90,64 @@ HOSTILE: dict[str, tuple[dict[str, bytes], str]] = {
         changed(lambda d: d["members"][0]["network"].update(backbone="os:system")),
         "unknown backbone",
     ),
+    "endless head": (changed(lambda d: d["members"][0]["network"]["head"].update(units=[10**9])), "at most 8 of 1 to"),
+    "deep head": (changed(lambda d: d["members"][0]["network"]["head"].update(units=[8] * 50)), "head of 50 layers"),
+    "odd activation": (
+        changed(lambda d: d["members"][0]["network"]["head"].update(activation="os.system")),
+        "head.activation",
+    ),
+    "wide builder": (
+        changed(lambda d: d["members"][0]["network"].update(backbone="mobilenetv2", size=32, options={"alpha": 999})),
+        "no factor up to 4",
+    ),
+    "weights for the builder": (
+        changed(lambda d: d["members"][0]["network"].update(options={"weights": "imagenet"})),
+        "options",
+    ),
+    "option of another network": (
+        changed(lambda d: d["members"][0]["network"].update(options={"units": [10**9]})),
+        "not one of its numbers",
+    ),
+    "unknown key of a network": (changed(lambda d: d["members"][0]["network"].update(evil=1)), "evil"),
+    "network without a head": (changed(lambda d: d["members"][0]["network"].pop("head")), "head"),
+    "unknown preprocessor": (
+        changed(lambda d: d["members"][0]["network"].update(preprocess=[{"op": "exec"}])),
+        "unknown preprocessor",
+    ),
+    "endless preprocessor": (
+        changed(lambda d: d["members"][0]["network"].update(preprocess=[{"op": "resize", "size": 10**6}])),
+        "not one of its numbers",
+    ),
+    "flattened and wide": (
+        changed(
+            lambda d: (
+                d.update(size=1024, batch_size=1),
+                d["members"][0]["network"].update(size=1024, head={"pooling": "flatten", "units": [8000]}),
+            )
+        ),
+        "are too large",
+    ),
+    "large batches of large images": (
+        changed(lambda d: (d.update(size=2048, batch_size=4096), d["members"][0]["network"].update(size=2048))),
+        "batches of 4096 images",
+    ),
     "unknown view": (changed(lambda d: d.update(views=["__import__"])), "unknown view"),
     "absurd size": (changed(lambda d: d.update(size=10**9)), "size"),
     "absurd batch": (changed(lambda d: d.update(batch_size=10**9)), "batch_size"),
     "size of another bundle": (changed(lambda d: d.update(size=17)), "another size"),
     "absurd members": (changed(lambda d: d.update(members=d["members"] * 300)), "members"),
-    "blend of another size": (changed(lambda d: d["blend"]["parts"][0].update(weights=[1.0, 2.0])), "weights"),
-    "blend is infinite": (changed(lambda d: d["blend"]["parts"][0].update(centre=float("inf"))), "not finite"),
-    "blend is nothing": (changed(lambda d: d.update(blend={})), "no parts"),
+    "blend of another size": (changed(lambda d: d["blend"]["parts"][0].update(weights=[1.0, 2.0])), "a list of 2"),
+    "blend of other classes": (changed(lambda d: d["blend"]["parts"][0].update(bias=[0.0])), "bias: a list of 1"),
+    "blend of other views": (changed(lambda d: d["blend"].update(views=[0.5, 0.5])), "views: a list of 2"),
+    "blend is infinite": (changed(lambda d: d["blend"]["parts"][0].update(centre=float("inf"))), "finite number"),
+    "blend without a key": (changed(lambda d: d["blend"]["parts"][0].pop("slopes")), "parts.0.slopes"),
+    "blend of no temperature": (changed(lambda d: d["blend"]["parts"][0].update(temperatures=[0])), "greater than 0"),
+    "blend of ragged ranks": (
+        changed(lambda d: d["blend"]["parts"][0].update(ranks=[[[0.0, 1.0], [0.0]]])),
+        "ranks: a list of 1, expected 2",
+    ),
+    "blend of text": (changed(lambda d: d["blend"]["parts"][0].update(share="all")), "valid number"),
+    "blend is nothing": (changed(lambda d: d.update(blend={})), "blend: views"),
     "weights elsewhere": (changed(lambda d: d["members"][0].update(weights=["../../etc/passwd"])), "does not hold"),
     "weights missing": (changed(lambda d: d["members"][0].update(weights=["weights/x.npz"])), "does not hold"),
     "weights are code": (changed(lambda d: d["members"][0].update(weights=["model.py"])), "does not hold"),
