@@ -23,7 +23,7 @@ from kit.platforms.codabench_needs import (
     time_limit,
     time_notes,
 )
-from kit.platforms.credentials import codabench_login, codabench_token, store_token, token_file
+from kit.platforms.credentials import codabench_hint, codabench_login, codabench_token, store_token, token_file
 from kit.platforms.http import Api, checked_url
 from kit.platforms.storage import fetch_text, put_file, upload_teller
 from kit.records import Event
@@ -202,7 +202,7 @@ class Codabench:
     def _api(self) -> Api:
         if self._connection is None:
             token = codabench_token(self._url, self._setting.emit) or self._log_in()
-            self._connection = Api(self._url, token, self._setting.waits)
+            self._connection = Api(self._url, token, self._setting.waits, codabench_hint(self._url))
         return self._connection
 
     def _log_in(self) -> str:
@@ -215,7 +215,7 @@ class Codabench:
         except PlatformError as error:
             message = error.message.replace(login.password, "***")
             raise PlatformError(f"cannot log in as {login.username}: {message}", "see CODABENCH_PASSWORD") from None
-        store_token(self._url, answer["token"])
+        store_token(self._url, answer["token"], login.username)
         self._setting.emit(Event("say", f"logged in as {login.username}; the token is in {token_file(self._url)}"))
         return str(answer["token"])
 

@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 from kit.errors import PlatformError
 from kit.platforms.http import Api
 
+MOST_PAGES = 1000
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -36,7 +37,7 @@ def pages(api: Api, path: str, **query: Any) -> list[dict[str, Any]]:
     if isinstance(first, list):
         return first
     rows, page = list(first["results"]), 1
-    while first.get("next"):
+    while first.get("next") and page < MOST_PAGES:
         page += 1
         first = api.get(path, **query, page_size=100, page=page)
         rows += first["results"]

@@ -31,9 +31,23 @@ class Login:
 
 
 def codabench_token(url: str, emit: Emit) -> str:
-    """The token for a site: of ``CODABENCH_TOKEN`` or of an earlier login; empty where there is none."""
+    """The token for a site: of ``CODABENCH_TOKEN`` or of an earlier login; empty where there is none.
+
+    A stored token of another account than ``CODABENCH_USERNAME`` is none.
+    """
     from_environment = os.environ.get("CODABENCH_TOKEN", "").strip()
-    return from_environment or _read_secret(token_file(url), emit)
+    if from_environment:
+        return from_environment
+    token, _, username = _read_secret(token_file(url), emit).partition("\n")
+    wanted = os.environ.get("CODABENCH_USERNAME", "").strip()
+    return token.strip() if not wanted or username.strip() in ("", wanted) else ""
+
+
+def codabench_hint(url: str) -> str:
+    """What to do when a site does not accept the token, by where it came from."""
+    if os.environ.get("CODABENCH_TOKEN", "").strip():
+        return "the token is that of CODABENCH_TOKEN; unset it to use a stored one or to log in"
+    return f"rm {token_file(url)}   # then log in: export CODABENCH_USERNAME=... CODABENCH_PASSWORD=..."
 
 
 def codabench_login() -> Login:
@@ -60,14 +74,14 @@ def token_file(url: str) -> Path:
     return _config_home() / "kit" / f"{host}{f'-{parts.port}' if parts.port else ''}.token"
 
 
-def store_token(url: str, token: str) -> Path:
-    """Keep a token for the next command, readable by its owner alone from the first moment on."""
+def store_token(url: str, token: str, username: str) -> Path:
+    """Keep a token and whose it is for the next command, readable by its owner alone from the first moment on."""
     path = token_file(url)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     # Not `write_atomic`, whose files are for everybody; mkstemp's are for their owner.
     descriptor, name = tempfile.mkstemp(prefix=".token-", dir=path.parent)
     with os.fdopen(descriptor, "w") as file:
-        file.write(token + "\n")
+        file.write(f"{token}\n{username}\n")
         file.flush()
         os.fsync(file.fileno())
     Path(name).replace(path)

@@ -52,12 +52,15 @@ class Api:
     token : str
         Empty = none is sent.
     waits : Waits
+    unwelcome : str
+        The hint where the site does not accept the token.
     """
 
-    def __init__(self, base: str, token: str, waits: Waits) -> None:
+    def __init__(self, base: str, token: str, waits: Waits, unwelcome: str = "") -> None:
         self._base = base
         self._token = token
         self._waits = waits
+        self._unwelcome = unwelcome
         self._session = plain_session()
 
     def get(self, path: str, **query: Any) -> Any:
@@ -133,7 +136,7 @@ class Api:
         if answer.status_code == 429:
             return f"try again in {retry_after(answer, self._waits) or self._waits.longest:.0f} seconds"
         if answer.status_code in (401, 403):
-            return "see the credentials that were used: CODABENCH_TOKEN, or the token file named in docs/platforms.md"
+            return self._unwelcome
         if answer.is_redirect:
             return f"the site moved: competition.url should be that of {answer.headers.get('Location', '')[:100]}"
         return ""

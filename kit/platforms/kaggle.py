@@ -73,7 +73,10 @@ class Kaggle:
         limits = self._site.ask(lambda: self._site.api.competition_get_submission_limits(self._competition.id))
         per_day = self._about().max_daily_submissions or None
         midnight = (datetime.now(UTC) + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-        return Remaining(limits.num_allowed_now, per_day, None, None, midnight)
+        allowed = limits.num_allowed_now
+        if limits.limited_by_total:  # rare: the competition's whole allowance ends, and no midnight renews it
+            return Remaining(allowed, per_day, allowed, allowed + limits.num_total)
+        return Remaining(allowed, per_day, None, None, midnight)
 
     def submit(self, file: Path, tag: str, journal: Journal) -> str:
         """Send the table, or put up data set and notebook and submit that."""

@@ -16,6 +16,7 @@ from kit.errors import ConfigError, PlatformError, StageError
 from kit.layout import Layout
 from kit.ledger import attempts, load_submissions
 from kit.platforms import Refused, Waits, open_platform
+from kit.platforms.credentials import store_token
 from kit.records import Event, silent
 from kit.submit import Choice, submit
 
@@ -291,10 +292,40 @@ def test_a_login_leaves_a_token_that_only_its_owner_can_read_and_no_password(
     run(project, waits)
     (token,) = [path for path in home.rglob("*") if path.is_file()]
     assert stat.S_IMODE(token.stat().st_mode) == 0o600
-    assert token.read_text().strip() == site.token
+    assert token.read_text().split() == [site.token, site.username]
     monkeypatch.delenv("CODABENCH_PASSWORD")
     run(project, waits)
     assert site.created() == 1
+
+
+def test_a_stored_token_of_another_account_is_not_used(
+    site: Codabench, project: tuple[Layout, Config], waits: Waits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CODABENCH_TOKEN")
+    monkeypatch.setenv("CODABENCH_USERNAME", site.username)
+    monkeypatch.setenv("CODABENCH_PASSWORD", site.password)
+    run(project, waits, dry_run=True)
+    site.username, site.token = "teacher", "another0123456789"
+    monkeypatch.setenv("CODABENCH_USERNAME", "teacher")
+    run(project, waits, dry_run=True)
+    assert site.count("login") == 2
+    monkeypatch.delenv("CODABENCH_USERNAME")
+    run(project, waits, dry_run=True)
+    assert site.count("login") == 2
+
+
+def test_a_token_that_the_site_does_not_know_is_told_with_where_it_is_from(
+    site: Codabench, project: tuple[Layout, Config], waits: Waits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, site.token = site.token, "another0123456789"
+    with pytest.raises(PlatformError, match="Invalid token") as caught:
+        run(project, waits)
+    assert "CODABENCH_TOKEN" in caught.value.hint and known not in caught.value.hint
+    monkeypatch.delenv("CODABENCH_TOKEN")
+    store_token(site.url, known, "student")
+    with pytest.raises(PlatformError, match="Invalid token") as caught:
+        run(project, waits)
+    assert caught.value.hint.startswith("rm /")
 
 
 def test_a_token_file_that_others_can_read_is_warned_about(

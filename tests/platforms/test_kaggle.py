@@ -16,7 +16,7 @@ from kit.errors import ConfigError, PlatformError, StageError
 from kit.layout import Layout
 from kit.lb import leaderboard
 from kit.ledger import attempts, load_submissions
-from kit.platforms import Refused, Waits
+from kit.platforms import Refused, Waits, open_platform
 from kit.records import Event, silent
 from kit.submit import Choice, submit
 
@@ -116,6 +116,16 @@ def test_the_private_score_is_picked_up_when_it_appears(
     assert report["submissions"][0]["private"] == 0.86001
     assert report["standing"]["medal"] == ""
     assert report["standing"]["zones"] == {"gold": 10, "silver": 30, "bronze": 60}
+
+
+def test_the_end_of_the_whole_allowance_is_told_without_a_midnight(
+    site: Kaggle, project: tuple[Layout, Config], waits: Waits
+) -> None:
+    site.total = 30
+    site.used = 28
+    site.limit = 30
+    left = open_platform(*project, waits).remaining()
+    assert (left.now, left.total, left.per_person, left.resets) == (2, 2, 30, None)
 
 
 def test_private_scores_are_asked_for_one_by_one_only_once_they_are_there(

@@ -78,7 +78,7 @@ class Kaggle(Server):
         self.pending = 2
         self.score, self.private, self.error = "0.87123", "", ""
         self.entered, self.deadline = True, "2099-01-01T00:00:00Z"
-        self.limit, self.used = 5, 0
+        self.limit, self.used, self.total = 5, 0, 0
         self.others = [(f"team {number}", f"{0.95 - number / 1000:.5f}") for number in range(150)]
         self.datasets: dict[str, dict[str, Any]] = {}
         self.kernels: dict[str, list[dict[str, Any]]] = {}
@@ -135,7 +135,8 @@ class Kaggle(Server):
         )  # fmt: skip
 
     def _limits(self, body: dict[str, Any]) -> Answer:
-        return Answer(200, {"numToday": self.used, "numTotal": self.used, "numAllowedNow": self.limit - self.used})
+        counts = {"numToday": self.used, "numTotal": self.used, "numAllowedNow": self.limit - self.used}
+        return Answer(200, {**counts, "limitedByTotal": bool(self.total)})
 
     def _slot(self, body: dict[str, Any]) -> Answer:
         return Answer(200, {"token": f"blob-{len(self.requests)}", "createUrl": self._upload_url()})
