@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from rich.console import Console as RichConsole
@@ -13,25 +15,69 @@ from rich.progress import Progress as RichProgress
 from kit.records import Event
 
 SPARKS = "▁▂▃▄▅▆▇█"
+# Where there is no live display, an epoch is told of at most once in so many seconds.
+QUIET_SECONDS = 60.0
+# A name is cut so that a line with a curve fits into 80 columns.
+NAME = 22
+
+
+@dataclass
+class Work:
+    """How far one unit is, in the plan's seconds where they were measured, else in steps.
+
+    ``at`` is the place in its plan, ``epoch`` the same in epochs, ``worked`` what of it was done since the start: a
+    continued unit starts in the middle, and one that stops early leaves some out.
+    """
+
+    epochs: Sequence[int]
+    seconds: Sequence[float]
+    around: float = 0.0
+    at: float = 0.0
+    worked: float = 0.0
+    epoch: float = 0.0
+    curve: list[float] = field(default_factory=list)
+
+    @property
+    def total(self) -> float:
+        return sum(n * s for n, s in zip(self.epochs, self.seconds, strict=True)) + self.around
+
+    def place(self, stage: int, epoch: float) -> float:
+        """Where an epoch of a stage begins in the plan."""
+        before = zip(self.epochs[:stage], self.seconds[:stage], strict=True)
+        return sum(n * s for n, s in before) + epoch * self.seconds[stage]
+
+    def skip_to(self, stage: int, epoch: float) -> None:
+        """Go on from there; what lies before was done at another time."""
+        self.at, self.epoch = self.place(stage, epoch), sum(self.epochs[:stage]) + epoch
+
+    def move_to(self, stage: int, epoch: float) -> None:
+        """Count what was done up to there."""
+        place = self.place(stage, epoch)
+        self.worked += min(max(place - self.at, 0.0), self.seconds[stage])
+        self.at, self.epoch = max(self.at, place), sum(self.epochs[:stage]) + epoch
+
+    def finish(self) -> None:
+        self.worked += self.around
+        self.at, self.epoch = self.total, sum(self.epochs)
 
 
 class Progress:
-    """Shows `plan` and `unit` events; time left is estimated from the epochs done since the start."""
+    """Shows `plan` and `unit` events; time left is what the plan says, corrected by how fast it goes."""
 
-    def __init__(self, console: RichConsole) -> None:
+    def __init__(self, console: RichConsole, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
+        self._clock = clock
         self._live: RichProgress | None = None
         self._tasks: dict[str, Any] = {}
-        self._epochs: dict[str, int] = {}
-        self._curves: dict[str, list[float]] = {}
-        self._done = 0
+        self._work: dict[str, Work] = {}
+        self._measured, self._workers = False, 1
         self._finished = 0
-        self._started = 0.0
+        self._started = self._told = 0.0
 
     def update(self, event: Event) -> None:
-        """Take in a `plan` (epochs of every unit) or what a unit says."""
+        """Take in a `plan` (what every unit will do) or what a unit says."""
         if event.kind == "plan":
-            self._start(event.data["epochs"])
+            self._start(event.data)
         else:
             HANDLERS.get(event.data["event"], Progress._ignore)(self, event)
 
@@ -44,78 +90,112 @@ class Progress:
         if self._live is not None:
             self._live.stop()
             self._live = None
+            self._tasks.clear()
 
-    def _start(self, epochs: dict[str, int]) -> None:
-        self._epochs, self._started = epochs, time.monotonic()
-        self._done = self._finished = 0
+    def _start(self, data: dict[str, Any]) -> None:
+        self.stop()
+        alone = {name: {"epochs": [n], "seconds": [1.0], "around": 0.0} for name, n in data["epochs"].items()}
+        self._work = {name: Work(**unit) for name, unit in data.get("units", alone).items()}
+        self._measured, self._workers = data.get("measured", False), data.get("workers", 1)
+        self._finished = 0
+        self._started = self._told = self._clock()
+        for line in plan_lines(data.get("rows", ()), self._seconds_left()):
+            self._console.print(line, soft_wrap=True)
         if self._console.is_terminal and self._console.width >= 60:
+            total = sum(sum(work.epochs) for work in self._work.values())
+            self._display().add_task("all epochs", total=total, note=self._left())
+            self._tasks["all"] = self._display().task_ids[-1]
+
+    def _display(self) -> RichProgress:
+        if self._live is None:
             columns = (
                 TextColumn("{task.description}"),
-                BarColumn(bar_width=12),
+                BarColumn(bar_width=8),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[note]}"),
                 TimeElapsedColumn(),
             )
             self._live = RichProgress(*columns, console=self._console)
             self._live.start()
-            self._tasks["all"] = self._live.add_task("all epochs", total=sum(epochs.values()), note="")
+        return self._live
 
     def _ignore(self, event: Event) -> None:
         """An event that nothing is shown for."""
 
     def _resumed(self, event: Event) -> None:
-        self._console.print(
-            f"{event.text}: continues at stage {event.data['stage'] + 1}, epoch {event.data['epoch'] + 1}"
-        )
+        stage, epoch = event.data["stage"], event.data["epoch"]
+        if event.text in self._work and stage < len(self._work[event.text].epochs):
+            self._work[event.text].skip_to(stage, epoch)
+        self._console.print(f"{event.text}: continues at stage {stage + 1}, epoch {epoch + 1}")
 
     def _features(self, event: Event) -> None:
-        if self._live is not None:
-            task = self._task(event.text, event.data["total"])
-            self._live.update(task, completed=event.data["done"], note=f"view {event.data['view']}")
+        self._show(event.text, event.data["total"], event.data["done"], f"view {event.data['view']}")
 
     def _pictures(self, event: Event) -> None:
-        if self._live is not None:
-            task = self._task(event.text, event.data["total"])
-            self._live.update(task, completed=event.data["done"], note="under stress")
+        self._show(event.text, event.data["total"], event.data["done"], "under stress")
 
     def _step(self, event: Event) -> None:
-        if self._live is not None:
-            part = event.data["step"] / event.data["steps"]
-            done = len(self._curves.get(event.text, ())) + part
-            task = self._task(event.text, self._epochs.get(event.text, 1))
-            self._live.update(task, completed=round(done, 1), note=self._note(event.text))
+        work = self._work[event.text]
+        part = event.data["step"] / event.data["steps"]
+        work.move_to(event.data["stage"], event.data["epoch"] + part)
+        self._show(event.text, sum(work.epochs), round(work.epoch, 1), self._note(event.text))
+        self._show_all()
 
     def _epoch(self, event: Event) -> None:
-        self._curves.setdefault(event.text, []).append(event.data["valid_accuracy"])
-        self._done += 1
-        if self._live is not None:
-            self._live.update(self._tasks["all"], completed=self._done, note=f"{self._left()} left")
+        work = self._work[event.text]
+        work.move_to(event.data["stage"], event.data["epoch"] + 1)
+        work.curve.append(event.data["valid_accuracy"])
+        self._show_all()
+        if self._live is None and self._clock() - self._told > QUIET_SECONDS:
+            self._told = self._clock()
+            epochs = f"epoch {work.epoch:.0f} of {sum(work.epochs)}"
+            self._console.print(f"{event.text}: {epochs}, {self._note(event.text)}, {self._left()}")
 
     def _finish(self, event: Event) -> None:
-        if event.data["kind"] == "features":
+        if event.data["kind"] not in ("fold", "stress"):
+            self._remove(event.text)
             return
+        self._work[event.text].finish()
         self._finished += 1
-        self._done += event.data["kind"] == "stress"
-        if self._live is not None and event.text in self._tasks:
-            self._live.remove_task(self._tasks.pop(event.text))
-        count = f"{self._finished} of {len(self._epochs)}"
+        self._remove(event.text)
+        count = f"{self._finished} of {len(self._work)}"
         note = "stressed" if event.data["kind"] == "stress" else self._note(event.text)
-        self._console.print(f"{event.text}: {note}, {count}, {self._left()} left")
+        left = f", {self._left()}" if self._finished < len(self._work) else ""
+        self._console.print(f"{event.text}: {note}, {count}{left}")
 
-    def _task(self, name: str, total: int) -> Any:
-        assert self._live is not None
+    def _show(self, name: str, total: float, done: float, note: str) -> None:
+        if self._live is None and not (self._console.is_terminal and self._console.width >= 60):
+            return
         if name not in self._tasks:
-            self._tasks[name] = self._live.add_task(name, total=total, note="")
-        return self._tasks[name]
+            shown = name if len(name) <= NAME else f"{name[: NAME - 9]}…{name[-8:]}"
+            self._tasks[name] = self._display().add_task(shown, total=total, note="")
+        self._display().update(self._tasks[name], completed=done, note=note)
+
+    def _show_all(self) -> None:
+        if self._live is not None and "all" in self._tasks:
+            done = sum(work.epoch for work in self._work.values())
+            self._live.update(self._tasks["all"], completed=round(done, 1), note=self._left())
+
+    def _remove(self, name: str) -> None:
+        if self._live is not None and name in self._tasks:
+            self._live.remove_task(self._tasks.pop(name))
 
     def _note(self, name: str) -> str:
-        curve = self._curves.get(name, [])
+        curve = self._work[name].curve
         return f"accuracy {curve[-1]:.3f} {sparkline(curve)}" if curve else "starting"
 
     def _left(self) -> str:
-        remaining = max(sum(self._epochs.values()) - self._done, 0)
-        seconds = (time.monotonic() - self._started) / max(self._done, 1) * remaining
-        return duration(seconds)
+        seconds = self._seconds_left()
+        return "" if seconds is None else f"{duration(seconds)} left"
+
+    def _seconds_left(self) -> float | None:
+        """Seconds to the end: the plan's, by the pace so far; None where nothing is known yet."""
+        works = self._work.values()
+        total, worked = sum(work.total for work in works), sum(work.worked for work in works)
+        remaining = total - sum(work.at for work in works)
+        if worked > (0.05 * total if self._measured else 0):
+            return (self._clock() - self._started) / worked * remaining
+        return remaining / self._workers if self._measured else None
 
 
 HANDLERS: dict[str, Callable[[Progress, Event], None]] = {
@@ -126,6 +206,27 @@ HANDLERS: dict[str, Callable[[Progress, Event], None]] = {
     "epoch": Progress._epoch,
     "done": Progress._finish,
 }
+
+
+def plan_lines(rows: Sequence[Sequence[Any]], seconds: float | None) -> list[str]:
+    """The plan as lines of at most 80 columns; none where nothing was measured.
+
+    Parameters
+    ----------
+    rows : lists of run, folds, epochs and steps an epoch of a fold, seconds of a step, of a fold, of all
+    seconds : float or None
+        Of all runs together, as many at a time as there will be.
+    """
+    if not rows or seconds is None:
+        return []
+    width = min(max(len(str(row[0])) for row in rows), 24)
+    lines = [f"{'run':{width}} folds epochs  steps   a step   a fold   in all"]
+    for run, folds, epochs, steps, step, fold, whole in rows:
+        name = run if len(run) <= width else f"{run[: width - 1]}…"
+        figures = f"{folds:5} {epochs:6} {steps:6} {step:6.3f} s {duration(fold):>8} {duration(whole):>8}"
+        lines.append(f"{name:{width}} {figures}")
+    end = datetime.now().astimezone() + timedelta(seconds=seconds)
+    return [*lines, f"together at most {duration(seconds)}, until {end:%H:%M} of {end:%Y-%m-%d}"]
 
 
 def sparkline(values: list[float], width: int = 12) -> str:

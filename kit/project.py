@@ -163,15 +163,22 @@ class Project:
                 stress(self.layout, config, self._emit, runs=whole)
         return compare(self.layout, config, self._emit, names, partial=True)
 
-    def ensemble(self, *, all: bool = False, force: bool = False) -> SubmissionPaths:
-        """Blend the runs; with ``all`` train first what is missing."""
+    def ensemble(self, *, all: bool = False, force: bool = False, max_hours: float | None = None) -> SubmissionPaths:
+        """Blend the runs; with ``all`` train first what is missing, for ``max_hours`` at most.
+
+        Raises
+        ------
+        StageError
+            Where the time was not enough: a blend of what happens to be done would be another one.
+        """
         from kit.ensemble import ensemble
         from kit.stress import stress_if_possible
 
-        if all:
-            self.train(self.config.ensemble_runs())
-        else:
+        if not all:
             self.folds()
+        elif not self.train(self.config.ensemble_runs(), max_hours=max_hours):
+            hint = f"kit ensemble --all --max-hours {max_hours:g} goes on where it stopped"
+            raise StageError("the time was over before every run was trained; nothing is blended yet", hint)
         stress_if_possible(self.layout, self.config, self._emit)
         return ensemble(self.layout, self.config, self._emit, force=force)
 

@@ -54,6 +54,9 @@ def stress(
 @app.command()
 def ensemble(
     all: Annotated[bool, typer.Option("--all", help="Train first what is missing.")] = False,
+    max_hours: Annotated[
+        float | None, typer.Option("--max-hours", min=0, help="With --all: save and end after so long.")
+    ] = None,
     oof: Annotated[
         list[Path] | None, typer.Option("--oof", help="Out-of-fold predictions of another tool; one file a member.")
     ] = None,
@@ -65,11 +68,13 @@ def ensemble(
     force: Force = False,
 ) -> None:
     """Blend the runs, or the files of --oof, from their out-of-fold predictions."""
+    if max_hours is not None and not all:
+        raise typer.BadParameter("is for what --all trains", param_hint="--max-hours")
     with open_project(config) as project:
         if oof:
             project.blend_foreign(oof, test or (), out)
         else:
-            project.ensemble(all=all, force=force)
+            project.ensemble(all=all, force=force, max_hours=max_hours)
 
 
 @app.command()

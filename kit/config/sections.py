@@ -34,6 +34,8 @@ class TrainConfig(Section):
 
     workers: int = Field(default=0, ge=0, le=64)
     """Folds trained at the same time; 0 = one a graphics card, or where there is none one for every two cores."""
+    tensorboard: bool = False
+    """Write what every epoch measured for TensorBoard, under `runs/RUN/fold-K/tensorboard/`."""
 
 
 class EnsembleConfig(Section):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
+from statistics import median_low
 from typing import IO, Any, Protocol
 
 import numpy as np
@@ -17,7 +19,7 @@ from kit.records import IntArray, Predictions
 from kit.runs import FoldSpec
 from kit.train.checkpoint import Checkpoint, delete
 from kit.train.interrupt import Interrupt
-from kit.train.loop import FoldData, FoldRun, Report, Stage, run_stage
+from kit.train.loop import FoldData, FoldRun, Report, Stage, Timing, run_stage
 
 PROBE = 32
 PACKAGES = ("tensorflow", "keras", "numpy")
@@ -63,16 +65,28 @@ def train_fold(spec: FoldSpec, make_trainer: MakeTrainer, report: Report, interr
     checkpoint = Checkpoint(spec.paths, spec.key)
     if checkpoint.resumed:
         report({"event": "resumed", "stage": checkpoint.position.stage, "epoch": checkpoint.position.epoch})
-    resumed = checkpoint.resumed
+    resumed = checkpoint.resumed  # looked at now: the first epoch writes a checkpoint
     run = FoldRun(spec, data, checkpoint, report, interrupt)
     for number in range(checkpoint.position.stage, len(spec.settings.stages)):
         run_stage(run, number, trainer.stage(number))
     seconds = _write_results(spec, trainer, data, checkpoint)
-    _log(
-        spec,
-        {"event": "done", "seconds": time.perf_counter() - started, "resumed": resumed, "seconds_per_1000": seconds},
-    )
+    took = time.perf_counter() - started
+    line = {"event": "done", "seconds": took, "resumed": resumed, "seconds_per_1000": seconds}
+    _log(spec, {**line, **timed(run.timings, took)})
     delete(spec.paths)
+
+
+def timed(timings: Sequence[Timing], seconds: float) -> dict[str, Any]:
+    """By stage the seconds of a step and of judging (see `kit.train.plan`), and those ``around`` all epochs.
+
+    Of the epochs of a stage the lower median: the first one compiles.
+    """
+    stages: dict[int, dict[str, float]] = {}
+    for number in sorted({timing.stage for timing in timings}):
+        mine = [timing for timing in timings if timing.stage == number]
+        step = median_low([timing.stepping / timing.steps for timing in mine])
+        stages[number] = {"step": step, "judge": median_low([timing.judging for timing in mine])}
+    return {"stages": stages, "around": seconds - sum(timing.stepping + timing.judging for timing in timings)}
 
 
 def load_fold_data(spec: FoldSpec) -> FoldData:

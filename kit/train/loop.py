@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from kit.config import StageConfig
+from kit.config import RunConfig, StageConfig
 from kit.errors import TrainingError
 from kit.records import IntArray
 from kit.runs import FoldSpec, seed_of
@@ -70,6 +70,15 @@ class Stage(NamedTuple):
     augment: batches.Augment | None
 
 
+class Timing(NamedTuple):
+    """One epoch of this process: its stage, its steps, and the seconds of all of them and of judging."""
+
+    stage: int
+    steps: int
+    stepping: float
+    judging: float = 0.0
+
+
 @dataclass(frozen=True, eq=False)
 class FoldRun:
     """One fold while it is trained."""
@@ -79,6 +88,7 @@ class FoldRun:
     checkpoint: Checkpoint
     report: Report
     interrupt: Interrupt
+    timings: list[Timing] = field(default_factory=list)
 
     def values(self, number: int, metric: str) -> list[float]:
         """A metric after every finished epoch of a stage."""
@@ -100,7 +110,7 @@ def run_stage(run: FoldRun, number: int, stage: Stage) -> None:
     stopping = settings.early_stopping
     if run.checkpoint.inside(number):
         stage.learner.restore(run.checkpoint.part("learner"))
-    labels = _labels(run)
+    labels = weighted_labels(run.spec.settings, run.data)
     for epoch in range(run.checkpoint.epochs_done(number), settings.epochs):
         if stopping and _waited(run, number, settings) >= stopping.patience:
             break
@@ -108,9 +118,8 @@ def run_stage(run: FoldRun, number: int, stage: Stage) -> None:
     stage.learner.keep(run.checkpoint.part("best") if stopping else None)
 
 
-def _labels(run: FoldRun) -> npt.NDArray[np.float32]:
+def weighted_labels(settings: RunConfig, data: FoldData) -> npt.NDArray[np.float32]:
     """Soft labels (N, C) of all rows, times the weights of rows and classes."""
-    settings, data = run.spec.settings, run.data
     weights = batches.class_weights(data.labels[data.train_rows], data.classes, settings.class_weights)
     soft = batches.soft_labels(data.labels, data.classes, settings.label_smoothing)
     weighted: npt.NDArray[np.float32] = soft * data.weights[:, None] * weights
@@ -128,7 +137,9 @@ def _waited(run: FoldRun, number: int, settings: StageConfig) -> int:
 def _run_epoch(run: FoldRun, number: int, epoch: int, stage: Stage, labels: npt.NDArray[np.float32]) -> None:
     settings, started = run.spec.settings, time.perf_counter()
     loss, rate = _train_epoch(run, number, epoch, stage, labels)
+    trained = time.perf_counter()
     found = measure(watched_metrics(settings), stage.learner.judge(), run.data.labels[run.data.valid_rows])
+    run.timings[-1] = run.timings[-1]._replace(judging=time.perf_counter() - trained)
     line = {"stage": number, "train": settings.stages[number].train, "epoch": epoch, "lr": rate, "loss": loss, **found}
     run.checkpoint.history.append(line)
     parts = {"learner": stage.learner.state()}
@@ -154,7 +165,7 @@ def _train_epoch(
     if not done:
         stage.learner.begin_epoch(seed_of("dropout", settings.seed, run.spec.fold, number, epoch))
     falls = _falls(run, number)
-    rate = 0.0
+    rate, started = 0.0, time.perf_counter()
     make = batches.batch_maker(rows, settings.batch_size, seed, stage.augment)
     for step, (inputs, soft) in zip(range(done, steps), batches.prefetched(make, range(done, steps)), strict=True):
         rate = learning_rate(settings.stages[number], epoch * steps + step, steps, falls)
@@ -162,6 +173,7 @@ def _train_epoch(
         run.report({"event": "step", "stage": number, "epoch": epoch, "step": step + 1, "steps": steps})
         if run.interrupt.came and step + 1 < steps:
             _leave(run, Position(number, epoch, step + 1), stage, losses)
+    run.timings.append(Timing(number, steps - done, time.perf_counter() - started))
     return _checked(run, number, epoch, losses), rate
 
 

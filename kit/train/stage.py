@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import version
+from itertools import groupby
 
 import numpy as np
 
 from kit.config import Config
 from kit.data import load_index
-from kit.files import read_json, sha256_file, write_json
+from kit.errors import TrainingError
+from kit.files import read_json, sha256_file, write_atomic, write_json
 from kit.layout import Layout
+from kit.metrics import confusion
 from kit.partition import load_folds
-from kit.records import Emit, Event, Predictions, load_predictions
+from kit.records import Emit, Event, IntArray, Predictions, load_predictions
 from kit.runs import FoldSpec, join_folds, plan_runs
 from kit.runtime.forward import mean_of_folds
 from kit.train.checkpoint import delete
 from kit.train.features import feature_key
+from kit.train.pictures import confusion_matrix, learning_curves, read_curves
+from kit.train.plan import plan_event, plan_run, with_timings
+from kit.train.tensorboard import Curves
 from kit.train.watch import watched_metrics
-from kit.units import Launch, Processes, Unit, locked, run_units, terminable, unit_name
+from kit.units import Launch, Processes, Unit, locked, run_units, terminable, unit_name, workers
 
 PACKAGES = ("tensorflow", "keras", "keras-cv", "numpy", "scikit-learn")
 
@@ -53,15 +60,14 @@ def train(
         missing = [spec for spec in wanted if force or not spec.paths.valid.exists()]
         if missing:
             _prepare(layout, config, missing, force)
-            epochs = {unit_name(spec): sum(stage.epochs for stage in spec.settings.stages) for spec in missing}
-            emit(Event("plan", "", {"epochs": epochs}))
-            for wave in _units(missing):
-                run_units(wave, config, emit, launch or Processes())
+            _train_missing(config, missing, emit, launch or Processes())
         for name, folds in specs.items():
             if all(spec.paths.valid.exists() for spec in folds):
                 for spec in folds:
                     delete(spec.paths)  # left where the process died right after its last file
-                _join(layout, folds)
+                joined = _join(layout, folds)
+                if joined or not folds[0].run_paths.confusion.exists():
+                    _draw(layout, name, folds, emit)
                 _tell(layout, name, folds, emit)
         if not missing:
             emit(Event("fresh", "train", {"stage": "train"}))
@@ -100,12 +106,27 @@ def _units(specs: Sequence[FoldSpec]) -> list[list[Unit]]:
     return [[Unit("features", spec) for spec in cached.values()], [Unit("fold", spec) for spec in specs]]
 
 
-def _join(layout: Layout, folds: Sequence[FoldSpec]) -> None:
-    """Write ``oof.npz`` and ``test.npz`` of a complete run; its manifest names the first when both are there."""
+def _train_missing(config: Config, specs: Sequence[FoldSpec], emit: Emit, launch: Launch) -> None:
+    features, folds = _units(specs)
+    run_units(features, config, emit, launch)
+    plans = [plan_run(list(group)) for _, group in groupby(specs, lambda spec: spec.run)]
+    unknown = [Unit("measure", plan.folds[0]) for plan in plans if plan.worth_measuring]
+    with suppress(TrainingError):  # the folds will say the same
+        run_units(unknown, config, emit, launch)
+    emit(plan_event([with_timings(plan) for plan in plans], min(workers(config), len(folds))))
+    named = {unit_name(spec): spec for spec in specs}
+    run_units(folds, config, Curves(emit, named) if config.train.tensorboard else emit, launch)
+
+
+def _join(layout: Layout, folds: Sequence[FoldSpec]) -> bool:
+    """Write ``oof.npz`` and ``test.npz`` of a complete run; its manifest names the first when both are there.
+
+    Returns whether it had to be done.
+    """
     paths = folds[0].run_paths
     manifest = read_json(paths.manifest)
     if "oof" in manifest and paths.oof.exists():
-        return
+        return False
     parts = [load_predictions(spec.paths.valid) for spec in folds]
     join_folds(parts, int(manifest["n_folds"]), load_index(layout).ids).save(paths.oof)
     if folds[0].paths.test.exists():
@@ -113,17 +134,32 @@ def _join(layout: Layout, folds: Sequence[FoldSpec]) -> None:
         mean = mean_of_folds(np.stack([part.logits for part in parts]))
         Predictions(parts[0].ids, parts[0].classes, parts[0].views, mean).save(paths.test)
     write_json(paths.manifest, {**manifest, "oof": sha256_file(paths.oof)})
+    return True
+
+
+def _draw(layout: Layout, name: str, folds: Sequence[FoldSpec], emit: Emit) -> None:
+    paths, oof = folds[0].run_paths, load_predictions(folds[0].run_paths.oof)
+    curves = read_curves([spec.paths.history for spec in folds])
+    write_atomic(paths.curves, learning_curves(curves, name, folds[0].settings))
+    counts = confusion(_labels(layout, oof), oof.logits[0])
+    write_atomic(paths.confusion, confusion_matrix(counts, oof.classes, name))
+    emit(Event("wrote", "", {"paths": [paths.curves, paths.confusion]}))
+
+
+def _labels(layout: Layout, predictions: Predictions) -> IntArray:
+    index = load_index(layout)
+    known = dict(zip(index.ids, index.labels.tolist(), strict=True))
+    return np.array([known[name] for name in predictions.ids.tolist()], np.int64)
 
 
 def _tell(layout: Layout, name: str, folds: Sequence[FoldSpec], emit: Emit) -> None:
     paths, index = folds[0].run_paths, load_index(layout)
-    labels = dict(zip(index.ids, index.labels.tolist(), strict=True))
     found = {"": load_predictions(paths.oof)}
     if folds[0].settings.validate_augment:
         parts = [load_predictions(spec.paths.valid_augmented) for spec in folds]
         found[", augmented rows"] = join_folds(parts, int(read_json(paths.manifest)["n_folds"]), index.ids)
     for what, oof in found.items():
-        right = oof.logits[0].argmax(axis=1) == np.array([labels[name] for name in oof.ids.tolist()])
+        right = oof.logits[0].argmax(axis=1) == _labels(layout, oof)
         accuracy = float(right.mean())
         error = float(np.sqrt(accuracy * (1 - accuracy) / len(right)))
         emit(Event("number", f"{name}: accuracy out of fold{what}", {"value": accuracy, "error": error, "run": name}))

@@ -1,4 +1,4 @@
-"""The process of one unit of training: ``python -m kit.train.worker {fold,features} SPEC.json``."""
+"""The process of one unit of training: ``python -m kit.train.worker {fold,features,measure} SPEC.json``."""
 
 from __future__ import annotations
 
@@ -40,7 +40,19 @@ def _features(spec: FoldSpec, report: Report, interrupt: Interrupt) -> None:
         write_features(spec, report)
 
 
-UNITS: dict[str, Callable[[FoldSpec, Report, Interrupt], None]] = {"fold": _fold, "features": _features}
+def _measure(spec: FoldSpec, report: Report, interrupt: Interrupt) -> None:
+    from kit.train.measure import measure
+    from kit.train.trainer import NetworkTrainer
+
+    with memory_errors(spec):
+        measure(spec, NetworkTrainer, report)
+
+
+UNITS: dict[str, Callable[[FoldSpec, Report, Interrupt], None]] = {
+    "fold": _fold,
+    "features": _features,
+    "measure": _measure,
+}
 
 
 if __name__ == "__main__":

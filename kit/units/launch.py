@@ -25,7 +25,12 @@ from kit.runs import FoldSpec
 from kit.units.devices import Cards, visible_gpus
 
 # The module that is run for each kind of unit.
-WORKERS = {"fold": "kit.train.worker", "features": "kit.train.worker", "stress": "kit.stress.worker"}
+WORKERS = {
+    "fold": "kit.train.worker",
+    "features": "kit.train.worker",
+    "measure": "kit.train.worker",
+    "stress": "kit.stress.worker",
+}
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Unit:
     @property
     def name(self) -> str:
         """What the unit is called in tables and messages."""
-        return f"{self.spec.run} features" if self.kind == "features" else unit_name(self.spec)
+        return f"{self.spec.run} {self.kind}" if self.kind in ("features", "measure") else unit_name(self.spec)
 
     @property
     def description(self) -> Path:
@@ -97,6 +102,11 @@ class Processes:
             process.terminate()
 
 
+def workers(config: Config) -> int:
+    """How many units run side by side."""
+    return config.train.workers or len(visible_gpus()) or max(1, (os.cpu_count() or 1) // 2)
+
+
 def run_units(units: Sequence[Unit], config: Config, emit: Emit, launch: Launch) -> None:
     """Run units side by side, as many as ``[train] workers`` says.
 
@@ -105,9 +115,8 @@ def run_units(units: Sequence[Unit], config: Config, emit: Emit, launch: Launch)
     TrainingError
         The first failure, after the others have finished.
     """
-    workers = config.train.workers or len(visible_gpus()) or max(1, (os.cpu_count() or 1) // 2)
     failures: list[TrainingError] = []
-    with ThreadPoolExecutor(max_workers=workers) as pool:
+    with ThreadPoolExecutor(max_workers=workers(config)) as pool:
         try:
             futures = [pool.submit(launch, unit, emit) for unit in units]
             for future in as_completed(futures):

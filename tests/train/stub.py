@@ -86,11 +86,15 @@ class InProcess:
         from kit.records import Event
         from kit.train.fold import train_fold
         from kit.train.interrupt import Interrupt
+        from kit.train.measure import measure
 
         def report(line: dict[str, Any]) -> None:
             emit(Event("unit", unit.name, {"kind": unit.kind, "run": unit.spec.run, "fold": unit.spec.fold, **line}))
 
-        train_fold(unit.spec, StubTrainer, report, Interrupt())
+        if unit.kind == "measure":
+            measure(unit.spec, StubTrainer, report)
+        else:
+            train_fold(unit.spec, StubTrainer, report, Interrupt())
 
     def end(self) -> None:
         """Nothing runs on."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -66,3 +68,32 @@ def test_an_interrupted_command_ends_its_units():
     with TimeLimit(1, units) as limit:
         limit.end()
     assert units.asked.is_set()
+
+
+CONFIG = """
+[data]
+train = "digits"
+[folds]
+n = 2
+[runs.a]
+backbone = "two-conv-cnn"
+stages = [{ train = "all", epochs = 1 }]
+"""
+
+
+def kit(folder, *arguments):
+    return subprocess.run([sys.executable, "-m", "kit", *arguments], cwd=folder, capture_output=True, text=True)
+
+
+def test_a_blend_is_not_made_of_what_happens_to_be_done_in_time(make_project):
+    folder = make_project(CONFIG)
+    # Nothing is started after 0 h, so no network is built.
+    done = kit(folder, "ensemble", "--all", "--max-hours", "0")
+    assert done.returncode == 1
+    assert "2 units left: a fold 0, a fold 1" in " ".join(done.stderr.split())
+    assert "error: the time was over before every run was trained; nothing is blended yet" in done.stderr
+    assert "hint: kit ensemble --all --max-hours 0 goes on where it stopped" in done.stderr
+    assert not list(folder.glob("submissions/*/ensemble.json"))
+    assert kit(folder, "train", "--max-hours", "0").returncode == 0
+    wrong = kit(folder, "ensemble", "--max-hours", "1")
+    assert wrong.returncode == 2 and "is for what --all trains" in wrong.stderr

@@ -6,8 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from kit.config import RunConfig
 from kit.train.batches import soft_labels
+from kit.train.loop import FoldData, weighted_labels
 
 pytestmark = pytest.mark.tf
 
@@ -70,3 +74,27 @@ def test_gradients_follow_the_weights(name: str) -> None:
 
     plain = gradient([1] * 6)
     assert np.allclose(gradient([3, 1, 0, 1, 1, 1]), plain * np.array([3, 1, 0, 1, 1, 1])[:, None], atol=1e-6)
+
+
+def weighted_gradient(name: str, rows: Any, weights: Any) -> Any:
+    """Gradient of the summed loss with respect to a linear network, rows weighted as a fold weights them."""
+    import tensorflow as tf
+
+    y, inputs = draws(3, 8)
+    config = RunConfig(backbone="plain-cnn", label_smoothing=0.1)
+    data = FoldData(y[rows], np.arange(len(rows)), np.arange(0), 4, np.asarray(weights, np.float32))
+    labels = weighted_labels(config, data)
+    kernel = tf.constant(np.random.default_rng(1).normal(size=(4, 4)).astype(np.float32))
+    with tf.GradientTape() as tape:
+        tape.watch(kernel)
+        loss = losses()[name](labels, tf.constant(inputs[rows]) @ kernel) * len(rows)
+    return np.asarray(tape.gradient(loss, kernel))
+
+
+@pytest.mark.parametrize("name", ["crossentropy", "focal"])
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.integers(0, 3), min_size=8, max_size=8).filter(any))
+def test_a_row_of_weight_two_is_the_row_twice_and_one_of_weight_nought_is_absent(name: str, weights: list[int]) -> None:
+    repeated = np.repeat(np.arange(8), weights)
+    found = weighted_gradient(name, np.arange(8), weights)
+    assert np.allclose(found, weighted_gradient(name, repeated, np.ones(len(repeated))), atol=1e-4)

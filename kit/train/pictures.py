@@ -1,0 +1,171 @@
+"""Pictures beside a run: the learning curves of its folds, and which classes it takes for which."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from kit.config import RunConfig
+from kit.plots import to_png
+from kit.records import FloatArray, IntArray
+from kit.train.watch import greater_is_better
+
+# Beyond so many classes numbers in the cells, and then names beside them, would run into each other.
+NUMBERS, NAMES = 25, 60
+
+
+class Curve(NamedTuple):
+    """One fold's history: position on the axis of epochs, stage, and columns of the same length."""
+
+    x: IntArray
+    stage: IntArray
+    columns: dict[str, FloatArray]
+
+
+def read_curves(histories: Sequence[Path]) -> list[Curve]:
+    """The histories of all folds, each stage beginning at the same place in all of them."""
+    tables = [_read(path) for path in histories]
+    stages = sorted({int(stage) for table in tables for stage in table["stage"]})
+    lengths = [max(int((table["stage"] == stage).sum()) for table in tables) for stage in stages]
+    begin = dict(zip(stages, np.cumsum([0, *lengths[:-1]]), strict=True))
+    curves = []
+    for table in tables:
+        stage = table.pop("stage").astype(np.int64)
+        x = np.array([begin[number] + epoch + 1 for number, epoch in zip(stage, table["epoch"], strict=True)], np.int64)
+        curves.append(Curve(x, stage, table))
+    return curves
+
+
+def _read(path: Path) -> dict[str, FloatArray]:
+    with path.open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    return {name: np.array([float(line[name]) for line in lines]) for name in lines[0] if name != "train"}
+
+
+def learning_curves(curves: Sequence[Curve], name: str, settings: RunConfig) -> bytes:
+    """PNG of losses and accuracy by epoch, one colour a fold; dots are the epochs whose weights were kept."""
+
+    def draw(figure: Any) -> None:
+        losses, accuracy = figure.subplots(1, 2)
+        colours = _colours(len(curves))
+        for colour, curve in zip(colours, curves, strict=True):
+            kept = [place for number in np.unique(curve.stage) for place in _kept(curve, int(number), settings)]
+            _lines(losses, curve, "loss", color=colour, linestyle=":", linewidth=1.2)
+            _lines(losses, curve, "valid_nll", color=colour, linewidth=1.4)
+            _lines(accuracy, curve, "valid_accuracy", color=colour, linewidth=1.4)
+            for axes, column in ((losses, "valid_nll"), (accuracy, "valid_accuracy")):
+                axes.plot(curve.x[kept], curve.columns[column][kept], "o", color=colour, markersize=4)
+        _legend(losses, ["training, as it was augmented", "held-out rows"], [":", "-"])
+        for axes, title in ((losses, "loss"), (accuracy, "accuracy on held-out rows")):
+            _finish(axes, curves, title, settings)
+        figure.suptitle(f"{name}: {_count(len(curves), 'fold')}", fontsize=11)
+
+    return to_png(draw, 9.0, 3.6)
+
+
+def _lines(axes: Any, curve: Curve, column: str, **style: Any) -> None:
+    """One line a stage: between stages the weights may jump back to the best."""
+    for number in np.unique(curve.stage):
+        here = curve.stage == number
+        marker = "." if here.sum() == 1 else None
+        axes.plot(curve.x[here], curve.columns[column][here], marker=marker, **style)
+
+
+def _kept(curve: Curve, number: int, settings: RunConfig) -> list[int]:
+    """The place of the epoch whose weights stage ``number`` ended with."""
+    places = np.flatnonzero(curve.stage == number)
+    stopping = settings.stages[number].early_stopping
+    if stopping is None:
+        return [int(places[-1])]
+    values = curve.columns[f"valid_{stopping.metric}"][places]
+    return [int(places[values.argmax() if greater_is_better(stopping.metric) else values.argmin()])]
+
+
+def _legend(axes: Any, names: Sequence[str], styles: Sequence[str]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], color="#444444", linestyle=style) for style in styles]
+    axes.legend(handles, names, fontsize=8, frameon=False)
+
+
+def _finish(axes: Any, curves: Sequence[Curve], title: str, settings: RunConfig) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel("epoch", fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for number in range(1, len(settings.stages)):
+        begins = [int(curve.x[curve.stage == number][0]) for curve in curves if (curve.stage == number).any()]
+        if begins:
+            axes.axvline(begins[0] - 0.5, color="#888888", linewidth=0.8, linestyle="--")
+            axes.annotate(
+                settings.stages[number].train,
+                (begins[0] - 0.4, 0.02), xycoords=("data", "axes fraction"), fontsize=7, color="#666666",
+            )  # fmt: skip
+
+
+def _colours(n: int) -> list[Any]:
+    from matplotlib import colormaps
+
+    return [colormaps["viridis"](value) for value in np.linspace(0, 0.85, n)]
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}" + ("" if n == 1 else "s")
+
+
+def confusion_matrix(counts: npt.NDArray[Any], classes: Sequence[str], name: str) -> bytes:
+    """PNG of a confusion table: shares of each true class as colours, rows as numbers.
+
+    Parameters
+    ----------
+    counts : (C, C)
+        Rows by true class and predicted class.
+    classes : C names
+    name : str
+        Of the run.
+    """
+    counts = np.asarray(counts)
+    n, total = len(classes), int(counts.sum())
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+
+    def draw(figure: Any) -> None:
+        from matplotlib.colors import PowerNorm
+
+        axes = figure.add_subplot()
+        # Roots: of a good run the mistakes are shares of a few in a hundred, and they are what is looked for.
+        picture = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
+        if n <= NUMBERS:
+            for (row, column), count in np.ndenumerate(counts):
+                colour = "white" if shares[row, column] > 0.35 else ("#222222" if count else "#bbbbbb")
+                axes.text(column, row, f"{int(count)}", ha="center", va="center", fontsize=8, color=colour)
+        if n <= NAMES:
+            size = 8 if n <= NUMBERS else 6
+            recalls = [f"{label}  {share:.0%}" for label, share in zip(classes, shares.diagonal(), strict=True)]
+            axes.set_xticks(range(n), classes, rotation=45, ha="right", rotation_mode="anchor", fontsize=size)
+            axes.set_yticks(range(n), recalls, fontsize=size)
+        axes.tick_params(length=0)
+        axes.set_xlabel("predicted", fontsize=9)
+        axes.set_ylabel("true, with the share found", fontsize=9)
+        for side in axes.spines.values():
+            side.set_visible(False)
+        bar = figure.colorbar(
+            picture, ax=axes, fraction=0.04, pad=0.02, ticks=[0, 0.01, 0.05, 0.2, 0.5, 1], format="{x:.0%}"
+        )
+        bar.set_label("share of the true class", fontsize=8)
+        bar.ax.tick_params(labelsize=8)
+        bar.outline.set_visible(False)
+        right = counts.trace() / max(total, 1)
+        axes.set_title(f"{name}: {right:.2%} of {total:,} right, out of fold", fontsize=11)
+
+    side = min(2.6 + 0.5 * n, 11.0)
+    return to_png(draw, side + 1.6, side)
