@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ from servers.kaggle import Kaggle
 from servers.project import make_candidate, make_project
 
 from kit.layout import Layout
+from kit.lb import leaderboard
 from kit.ledger import attempts, load_submissions
+from kit.records import silent
+from kit.submit import Choice, submit
 
 pytestmark = pytest.mark.matrix
 
@@ -145,27 +149,41 @@ def test_of_eight_processes_at_once_one_submits_fifty_times(site: Codabench, pro
     rounds(site, project, 50)
 
 
-def test_a_clone_that_merges_the_ledger_of_another_has_no_conflict(site: Codabench, tmp_path: Path) -> None:
-    def git(folder: Path, *arguments: str) -> str:
-        names = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
-        done = subprocess.run(["git", *names, *arguments], cwd=folder, capture_output=True, text=True, check=True)
-        return done.stdout
+def git(folder: Path, *arguments: str) -> str:
+    names = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    done = subprocess.run(["git", *names, *arguments], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout
 
-    layout, _ = make_project(tmp_path / "one", platform="codabench", url=site.url, id="7")
-    make_candidate(layout)
-    (layout.root / ".gitignore").write_text("data/\nsubmissions/*/bundle.zip\n")
-    git(layout.root, "init", "-q", "-b", "main")
-    git(layout.root, "add", ".")
-    git(layout.root, "commit", "-qm", "start")
+
+def test_clones_that_merge_their_ledgers_have_no_conflict(
+    site: Codabench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each sends a candidate of its own, and both note the score of a shared one and the board."""
+    monkeypatch.setenv("CODABENCH_TOKEN", site.token)
+    one, two = Layout(tmp_path / "one"), Layout(tmp_path / "two")
+    _, config = make_project(one.root, platform="codabench", url=site.url, id="7")
+    submit(one, config, make_candidate(one), silent, Choice(wait=False))
+    template = resources.files("kit") / "templates/gitignore.tmpl"
+    (one.root / ".gitignore").write_text(template.read_text())
+    git(one.root, "init", "-q", "-b", "main")
+    git(one.root, "add", ".")
+    git(one.root, "commit", "-qm", "start")
     git(tmp_path, "clone", "-q", "one", "two")
-    for name, salt in (("one", b"1"), ("two", b"2")):
-        here = Layout(tmp_path / name)
-        make_candidate(here, f"20261122T00000{salt.decode()}Z-aaaaaaa{salt.decode()}", salt=salt)
-        assert drive(site, "race", here.root, 1) == ["done"]
-        git(here.root, "add", ".")
-        git(here.root, "commit", "-qm", name)
-    git(tmp_path / "two", "pull", "-q", "--no-rebase", "--no-edit", "origin", "main")
-    assert git(tmp_path / "two", "status", "--porcelain") == ""
-    found = attempts(load_submissions(Layout(tmp_path / "two")))
-    assert [attempt.state for attempt in found] == ["scored", "scored"]
-    assert all(attempt.commit for attempt in found)
+    for layout, salt in ((one, b"1"), (two, b"2")):
+        for _ in range(4):  # scores are posted a moment after the end
+            leaderboard(layout, config, silent)
+        make_candidate(layout, f"20261122T00000{salt.decode()}Z-aaaaaaa{salt.decode()}", salt=salt)
+        assert drive(site, "race", layout.root, 1) == ["done"]
+        git(layout.root, "add", ".")
+        git(layout.root, "commit", "-qm", layout.root.name)
+    for here, there in ((two, "../one"), (one, "../two")):
+        git(here.root, "pull", "-q", "--no-rebase", "--no-edit", there, "main")
+        assert git(here.root, "status", "--porcelain") == ""
+        found = attempts(load_submissions(here))
+        assert [attempt.state for attempt in found] == ["scored"] * 3
+        assert all(attempt.commit for attempt in found[1:])
+    shared, *_ = load_submissions(one)
+    assert sum(event["kind"] == "score" for event in shared.events) == 2
+    reports = [leaderboard(layout, config, silent) for layout in (one, two)]
+    assert reports[0]["standing"]["rank"] == reports[1]["standing"]["rank"]
+    assert [len(report["submissions"]) for report in reports] == [3, 3]
