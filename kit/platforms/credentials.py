@@ -124,16 +124,24 @@ def require_kaggle(emit: Emit) -> None:
 
 def kaggle_secrets() -> list[str]:
     """Every secret of Kaggle that this process can see, to keep them out of messages."""
-    names = ("KAGGLE_API_TOKEN", "KAGGLE_KEY")
-    secrets = [os.environ[name] for name in names if os.environ.get(name)]
+    named = [os.environ.get(name, "") for name in ("KAGGLE_API_TOKEN", KAGGLE_NOTEBOOK_TOKEN, "KAGGLE_KEY")]
+    secrets = [value for value in named if value]
     home = Path.home() / ".kaggle"
-    for path in (home / "access_token", home / "access_token.txt"):
-        if path.is_file():
+    # The variables may hold the token or the name of its file.
+    for path in (home / "access_token", home / "access_token.txt", *map(Path, secrets)):
+        if _is_file(path):
             secrets.append(path.read_text(encoding="utf-8").strip())
     for path in (kaggle_folder() / "kaggle.json", home / "credentials.json"):
         if path.is_file():
             secrets += _values(path)
     return [secret for secret in secrets if len(secret) >= 8]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a token that is too long for a name, or none
+        return False
 
 
 def _values(path: Path) -> list[str]:

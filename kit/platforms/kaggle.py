@@ -127,7 +127,7 @@ class Kaggle:
         answer = self._site.call("competition_api_client", "download_leaderboard", request)
         content = self._site.ask(lambda: answer.content)
         names = {row.team_name for row in self._list(pages=1) if row.team_name}
-        return board_rows(content, names, self._about().user_rank or 0)
+        return board_rows(content, names, self._about().user_rank or 0, self._site.username)
 
     def manual(self) -> bool:
         """The board fills itself."""
@@ -207,15 +207,26 @@ def check_csv(file: Path) -> None:
         raise PlatformError(f"{file} has the id {twice!r} twice", "kit table")
 
 
-def board_rows(content: bytes, names: set[str], rank: int) -> list[BoardRow]:
-    """The lines of a downloaded board: a zip with one table; the order is the rank."""
+def board_rows(content: bytes, names: set[str], rank: int, username: str = "") -> list[BoardRow]:
+    """The lines of a downloaded board: a zip with one table; the order is the rank.
+
+    Ours is the line whose members name us, else the one with the name of our team, else the one of our rank.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             text = archive.read(archive.namelist()[0]).decode("utf-8-sig")
     except (zipfile.BadZipFile, IndexError):
         raise PlatformError("Kaggle's leaderboard is not a zip with a table") from None
     rows = [row for row in csv.DictReader(io.StringIO(text)) if row.get("Score")]
+    by_member = [username.lower() in _members(row) for row in rows]
+    by_name = [row["TeamName"] in names for row in rows]
+    by_rank = [place == rank for place in range(1, len(rows) + 1)]
+    mine = next((found for found in (by_member, by_name) if any(found)), by_rank)
     return [
-        BoardRow(place, row["TeamName"], float(row["Score"]), row["TeamName"] in names if names else place == rank)
-        for place, row in enumerate(rows, start=1)
+        BoardRow(place, row["TeamName"], float(row["Score"]), own)
+        for place, (row, own) in enumerate(zip(rows, mine, strict=True), start=1)
     ]
+
+
+def _members(row: dict[str, str]) -> set[str]:
+    return {name.strip().lower() for name in (row.get("TeamMemberUserNames") or "").split(",")} - {""}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from kit.layout import Layout
 from kit.lb import leaderboard
 from kit.ledger import attempts, load_submissions
 from kit.platforms import Refused, Waits, open_platform
+from kit.platforms.credentials import kaggle_secrets
+from kit.platforms.kaggle import board_rows
 from kit.records import Event, silent
 from kit.submit import Choice, submit
 
@@ -126,6 +130,40 @@ def test_the_end_of_the_whole_allowance_is_told_without_a_midnight(
     site.limit = 30
     left = open_platform(*project, waits).remaining()
     assert (left.now, left.total, left.per_person, left.resets) == (2, 2, 30, None)
+
+
+def zipped(text: str) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("cells-publicleaderboard.csv", text)
+    return content.getvalue()
+
+
+def test_our_line_is_that_of_our_members_then_of_our_name_then_of_our_rank() -> None:
+    head = "\ufeffRank,TeamId,TeamName,LastSubmissionDate,Score,SubmissionCount,TeamMemberUserNames\n"
+    text = head + "".join(
+        f'{n},{n},we,2026-11-20 10:00:00,0.{9 - n},1,"{who}"\n' for n, who in ((1, "x,y"), (2, "Z,student"))
+    )
+    for username, names, rank, expected in [
+        ("student", {"we"}, 1, [2]),
+        ("nobody", {"we"}, 1, [1, 2]),
+        ("nobody", {"they"}, 1, [1]),
+        ("", set(), 0, []),
+    ]:
+        rows = board_rows(zipped(text), names, rank, username)
+        assert [row.rank for row in rows if row.mine] == expected
+    with pytest.raises(PlatformError, match="not a zip"):
+        board_rows(b"<html>", set(), 0)
+
+
+def test_a_token_in_a_file_that_the_environment_names_is_a_secret_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "token").write_text("KGAT_in_a_file\n")
+    monkeypatch.setenv("KAGGLE_API_TOKEN", str(tmp_path / "token"))
+    assert "KGAT_in_a_file" in kaggle_secrets()
+    monkeypatch.setenv("KAGGLE_API_TOKEN", "x" * 5000)
+    assert kaggle_secrets() == ["x" * 5000]
 
 
 def test_private_scores_are_asked_for_one_by_one_only_once_they_are_there(
