@@ -75,7 +75,11 @@ class Project:
 
         Returns whether nothing was left.
         """
-        return self._train(self.config, runs, fold=fold, force=force, max_hours=max_hours)
+        from kit.stress import tell_known
+
+        done = self._train(self.config, runs, fold=fold, force=force, max_hours=max_hours)
+        tell_known(self.layout, self.config, self._emit, runs)
+        return done
 
     def _train(
         self, config: Config, runs: Sequence[str], *, fold: int | None, force: bool, max_hours: float | None

@@ -1,4 +1,4 @@
-"""Two pictures: cross-validation against score, and our rank over time."""
+"""Three pictures: cross-validation and forecast against score, and our rank over time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kit.lb.show import fitting, plain
 from kit.plots import to_png
 from kit.records import Emit, Event
 
-VERSION = 2
+VERSION = 3
 LABEL = {"textcoords": "offset points", "fontsize": 8, "ha": "center"}
 # A season that is younger is drawn as long as this, or its axis would run over years.
 SHORTEST = timedelta(hours=1)
@@ -26,9 +26,11 @@ def draw(layout: Layout, config: Config, report: dict[str, Any], emit: Emit) -> 
     scored = [line for line in report["submissions"] if line["score"] is not None]
     ranks = report["ranks"]
     makers = {"cv-score.png": (len(scored) > 0, lambda: cv_against_score(scored, report["metric"]))}
+    forecast = [line for line in scored if line["forecast_basis"] != "gaps"]
+    makers["forecast-score.png"] = (len(forecast) > 0, lambda: forecast_against_score(forecast, report["metric"]))
     makers["rank.png"] = (len(ranks) > 1, lambda: rank_over_time(ranks, config.competition.name))
     paths = [layout.pictures / name for name, (wanted, _) in makers.items() if wanted]
-    marks = [(line["tag"], line["cv"], line["score"]) for line in scored]
+    marks = [(line["tag"], line["cv"], line["score"], line["forecast"]) for line in scored]
     key = sha256_json({"version": VERSION, "marks": marks, "ranks": ranks, "metric": report["metric"]})
     manifest = layout.pictures / "manifest.json"
     if not paths or is_fresh(manifest, key, paths):
@@ -42,29 +44,42 @@ def draw(layout: Layout, config: Config, report: dict[str, Any], emit: Emit) -> 
 
 def cv_against_score(lines: list[dict[str, Any]], metric: str) -> bytes:
     """PNG: a point per submission with its CV interval, and the line on which both numbers agree."""
+    about = ("score = CV", f"{metric}, cross-validation (95 % interval)", "Cross-validation against score")
+    return _against_score(lines, ("cv", "low", "high"), metric, about)
 
+
+def forecast_against_score(lines: list[dict[str, Any]], metric: str) -> bytes:
+    """PNG: a point per submission with the interval of its forecast, which did not know its score."""
+    level = lines[-1]["forecast_level"]
+    about = ("score = forecast", f"{metric}, forecast ({level:.0%} interval)", "Forecast against score")
+    return _against_score(lines, ("forecast", "forecast_low", "forecast_high"), metric, about)
+
+
+def _against_score(
+    lines: list[dict[str, Any]], keys: tuple[str, str, str], metric: str, about: tuple[str, str, str]
+) -> bytes:
     def fill(figure: Any) -> None:
         axes = figure.add_subplot()
-        cv, score = [line["cv"] for line in lines], [line["score"] for line in lines]
-        low = min(*cv, *score, *(line["low"] for line in lines))
-        high = max(*cv, *score, *(line["high"] for line in lines))
+        found, lows, highs = ([line[key] for line in lines] for key in keys)
+        score = [line["score"] for line in lines]
+        low, high = min(*score, *lows, *found), max(*score, *highs, *found)
         margin = 0.08 * (high - low) or 0.01
         ends = (low - margin, high + margin)
         axes.plot(ends, ends, color=GREY, linewidth=1, linestyle="--", zorder=1)
-        axes.text(ends[1], ends[1], "score = CV ", color=GREY, fontsize=8, ha="right", va="bottom", rotation=0)
+        axes.text(ends[1], ends[1], f"{about[0]} ", color=GREY, fontsize=8, ha="right", va="bottom", rotation=0)
         errors = [
-            [line["cv"] - line["low"] for line in lines],
-            [line["high"] - line["cv"] for line in lines],
+            [value - least for value, least in zip(found, lows, strict=True)],
+            [most - value for value, most in zip(found, highs, strict=True)],
         ]
-        axes.errorbar(cv, score, xerr=errors, fmt="o", color=OURS, ecolor="#a9c4e4", elinewidth=1.5, zorder=2)
-        label = axes.annotate(f"newest {score[-1]:.4f}", (cv[-1], score[-1]), xytext=(0, 9), **LABEL)
+        axes.errorbar(found, score, xerr=errors, fmt="o", color=OURS, ecolor="#a9c4e4", elinewidth=1.5, zorder=2)
+        label = axes.annotate(f"newest {score[-1]:.4f}", (found[-1], score[-1]), xytext=(0, 9), **LABEL)
         label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8})
         axes.set_xlim(ends)
         axes.set_ylim(ends)
         axes.set_aspect("equal")
-        axes.set_xlabel(f"{metric}, cross-validation (95 % interval)")
+        axes.set_xlabel(about[1])
         axes.set_ylabel(f"{metric}, public score")
-        axes.set_title("Cross-validation against score", fontsize=10, loc="left")
+        axes.set_title(about[2], fontsize=10, loc="left")
         _plain(axes)
 
     return to_png(fill, 5.0, 5.0)

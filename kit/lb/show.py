@@ -72,14 +72,16 @@ def _columns(lines: Sequence[dict[str, Any]]) -> list[Column]:
     return [
         ("submission", [short(line["name"]) for line in lines]),
         ("CV", [number(line["cv"]) for line in lines]),
+        ("stressed", [number(line["stressed"]) for line in lines]),
         ("public", [number(line["score"]) or WAITING.get(line["state"], line["state"]) for line in lines]),
         ("gap", [signed(line["gap"]) for line in lines]),
         ("private", [number(line["private"]) for line in lines]),
         ("forecast", [number(line["forecast"]) for line in lines]),
+        ("error", [signed(line["forecast_error"]) for line in lines]),
         ("rank", [_rank(line) for line in lines]),
         ("age", [ago(line["age"]) for line in lines]),
         ("CV 95 %", [f"{line['low']:.4f}-{line['high']:.4f}" for line in lines]),
-        ("forecast 95 %", [f"{line['forecast_low']:.4f}-{line['forecast_high']:.4f}" for line in lines]),
+        ("forecast interval", [f"{line['forecast_low']:.4f}-{line['forecast_high']:.4f}" for line in lines]),
         ("who", [line["who"][:12] for line in lines]),
         ("commit", [line["commit"] for line in lines]),
     ]

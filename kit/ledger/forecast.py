@@ -18,12 +18,18 @@ PRIOR = 4.0
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its 95 % interval; ``seen`` is the number of earlier scores that it rests on."""
+    """A value with its interval; ``seen`` is the number of other scores that it rests on.
+
+    ``basis`` is `gaps` (cross-validation and the gaps of earlier submissions, 95 %) or what `kit forecast` rested on,
+    ``level`` the probability that the interval is meant to hold the score with.
+    """
 
     value: float
     low: float
     high: float
     seen: int
+    basis: str = "gaps"
+    level: float = 0.95
 
 
 def standard_error(low: float, high: float) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from kit.files import read_json
 from kit.ledger.attempts import Attempt
 from kit.ledger.forecast import Estimate, combined, error_on_test, forecast, standard_error
 from kit.ledger.snapshots import Snapshot
@@ -33,6 +34,11 @@ class Line:
         return None if self.attempt.score is None else self.attempt.score - self.cv
 
     @property
+    def surprise(self) -> float | None:
+        """Public score minus forecast."""
+        return None if self.attempt.score is None else self.attempt.score - self.forecast.value
+
+    @property
     def cv_error(self) -> float:
         return standard_error(self.low, self.high)
 
@@ -42,7 +48,10 @@ class Line:
 
 
 def standing(attempts: Sequence[Attempt], snapshots: Sequence[Snapshot], test_size: int) -> list[Line]:
-    """The attempts that reached the platform, oldest first; each forecast rests on the ``RECENT`` scores before it."""
+    """The attempts that reached the platform, oldest first.
+
+    A forecast is that of `kit forecast` where it was made, else it rests on the ``RECENT`` scores before it.
+    """
     lines: list[Line] = []
     gaps: list[float] = []
     for attempt in attempts:
@@ -57,11 +66,20 @@ def _line(attempt: Attempt, gaps: Sequence[float], snapshots: Sequence[Snapshot]
     record = attempt.submission.record
     cv, rows = record["cv"], int(record.get("rows", 0))
     error = standard_error(cv["low"], cv["high"])
-    expected = forecast(cv["score"], error, error_on_test(error, rows, test_size), gaps)
+    written = attempt.submission.paths.forecast
+    if written.exists():
+        expected = _written(read_json(written))
+    else:
+        expected = forecast(cv["score"], error, error_on_test(error, rows, test_size), gaps)
     now = _rank(attempt, snapshots[-1]) if snapshots else None
     then = next((rank for snapshot in reversed(snapshots[:-1]) if (rank := _rank(attempt, snapshot))), None)
     moved = then - now if now and then else None
     return Line(attempt, cv["score"], cv["low"], cv["high"], rows, expected, now, moved)
+
+
+def _written(found: dict[str, Any]) -> Estimate:
+    """What `kit forecast` said of a submission, which never knew its own score."""
+    return Estimate(found["value"], found["low"], found["high"], found["past"], found["basis"], found["level"])
 
 
 def _rank(attempt: Attempt, snapshot: Snapshot) -> int | None:

@@ -4,6 +4,6 @@
 """
 
 from kit.stress.sheet import corruption_sheet
-from kit.stress.stage import stress, stress_if_possible
+from kit.stress.stage import stress, stress_if_possible, tell_known
 
-__all__ = ["corruption_sheet", "stress", "stress_if_possible"]
+__all__ = ["corruption_sheet", "stress", "stress_if_possible", "tell_known"]

@@ -91,6 +91,11 @@ def tell(
     lines = [(family, *(cells[family, degree] for degree in SEVERITIES)) for family in families]
     title = f"{name}: {metric} of {rows[0][2]} held-out rows by severity, {float(rows[0][3]):.4f} clean"
     emit(Event("table", title, {"header": ("family", *map(str, SEVERITIES)), "rows": lines}))
+    tell_scores(emit, metric, name, scores)
+
+
+def tell_scores(emit: Emit, metric: str, name: str, scores: dict[str, dict[str, float]]) -> None:
+    """Clean, stressed and the drop, each with its interval."""
     for kind in ("clean", "stressed", "drop"):
         found = scores[kind]
         what = "drop from clean to stressed" if kind == "drop" else f"{metric} out of fold, {kind}"

@@ -13,7 +13,7 @@ from kit.layout import Layout, RunPaths
 from kit.records import Emit, Event, load_predictions
 from kit.runs import FoldSpec, join_folds, plan_runs
 from kit.shift.stressed import fold_key, is_stressed, run_key
-from kit.stress.show import HEADER, cell_rows, heat_map, mixture_row, summary, tell
+from kit.stress.show import HEADER, cell_rows, heat_map, mixture_row, summary, tell, tell_scores
 from kit.units import Launch, Processes, Unit, locked, run_units, terminable, unit_name
 
 
@@ -68,6 +68,18 @@ def stress_if_possible(layout: Layout, config: Config, emit: Emit) -> None:
         emit(Event("warn", f"no score under stress: the weights of {', '.join(away)} are not here"))
         return
     stress(layout, config, emit, runs=tuple(wanted))
+
+
+def tell_known(layout: Layout, config: Config, emit: Emit, runs: Sequence[str]) -> None:
+    """Say the scores under stress of those runs that have them, and how to get those of the trained others."""
+    lacking = []
+    for name, folds in plan_runs(layout, config, runs).items():
+        if is_stressed(folds, config):
+            tell_scores(emit, config.competition.metric, name, read_json(folds[0].run_paths.stress_manifest)["scores"])
+        elif folds[0].run_paths.oof.exists():
+            lacking.append(name)
+    if lacking:
+        emit(Event("say", f"score under stress: kit stress {' '.join(lacking)}"))
 
 
 def _check_trained(specs: Sequence[FoldSpec]) -> None:

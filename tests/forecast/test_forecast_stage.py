@@ -226,3 +226,38 @@ def test_folds_are_joined_as_training_joins_them(make_project, tmp_path: Path) -
     parts = [load_predictions(spec.paths.stress) for spec in specs]
     joined = join_folds(parts, 3, [str(name) for name in load_predictions(specs[0].run_paths.oof).ids])
     assert np.allclose(np.log(found.mixture) - np.log(found.mixture)[:, :1], joined.logits[0] - joined.logits[0][:, :1])
+
+
+def test_the_board_shows_forecast_score_and_error_and_draws_them(make_project) -> None:
+    from kit.lb import leaderboard
+
+    project = made(make_project)
+    (paths,) = ensembles(project)
+    records, _ = run(project)
+    scored(project, paths, 0.5)
+    heard: list[Event] = []
+    report = leaderboard(project.layout, project.config, heard.append, width=200, pictures=True)
+    (line,) = report["submissions"]
+    expected = records[paths.root.name]["value"]
+    assert line["forecast"] == expected and line["forecast_basis"] == "mixture" and line["forecast_level"] == 0.9
+    assert line["forecast_error"] == pytest.approx(0.5 - expected)
+    assert line["stressed"] == read_json(paths.ensemble)["stressed"]["score"]
+    (table,) = [event for event in heard if event.kind == "table" and event.text == "submissions"]
+    shown = dict(zip(table.data["header"], table.data["rows"][0], strict=True))
+    assert shown["forecast"] == f"{expected:.4f}" and shown["error"] == f"{0.5 - expected:+.4f}"
+    assert (project.layout.pictures / "forecast-score.png").exists()
+
+
+def test_training_ends_with_the_score_under_stress_or_with_how_to_get_it(make_project) -> None:
+    from kit.stress import tell_known
+
+    project = made(make_project)
+    heard: list[Event] = []
+    tell_known(project.layout, project.config, heard.append, ("a",))
+    (specs, others) = plan_runs(project.layout, project.config, ()).values()
+    numbers = {event.data["rows"]: event.data["value"] for event in heard}
+    assert numbers["stressed"] == read_json(specs[0].run_paths.stress_manifest)["scores"]["stressed"]["score"]
+    others[0].run_paths.stress_manifest.unlink()
+    heard.clear()
+    tell_known(project.layout, project.config, heard.append, ())
+    assert heard[-1].text == "score under stress: kit stress b"
