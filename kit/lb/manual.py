@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 
 from kit.config import Config
@@ -17,8 +18,10 @@ def add_score(layout: Layout, config: Config, score: float, of: str = "") -> Sub
     Raises
     ------
     StageError
-        Where no candidate, or more than one, is meant.
+        Where no candidate, or more than one, is meant, or the score is no finite number.
     """
+    if not math.isfinite(score):
+        raise StageError(f"{score} is no score", "kit lb --add-score 0.87")
     paths = _meant(layout, of)
     intent = secrets.token_hex(8)
     digest = sha256_file(paths.bundle) if paths.bundle.exists() else ""

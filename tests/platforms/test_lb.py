@@ -253,6 +253,8 @@ def test_a_score_by_hand_belongs_to_the_candidate_that_is_named(tmp_path: Path) 
     add_score(layout, config, 0.79, of="aaaa")
     report = leaderboard(layout, config, silent)
     assert {line["name"][-8:]: line["score"] for line in report["submissions"]} == {"aaaaaaaa": 0.79, "bbbbbbbb": 0.87}
+    with pytest.raises(StageError, match="nan is no score"):
+        add_score(layout, config, math.nan)
     with pytest.raises(StageError, match="2 candidates"):
         add_score(layout, config, 0.5, of="2026")
 
