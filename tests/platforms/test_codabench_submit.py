@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from kit.platforms import Refused, Waits, open_platform
 from kit.platforms.credentials import store_token
 from kit.records import Event, silent
 from kit.submit import Choice, submit
+from kit.submit.outcome import tell_remaining
 
 pytestmark = pytest.mark.matrix
 
@@ -345,6 +347,22 @@ def test_a_token_is_not_sent_in_clear_text_over_the_network(tmp_path: Path) -> N
     layout, config = make_project(tmp_path / "plain", platform="codabench", url="http://codabench.example.org", id="7")
     with pytest.raises(ConfigError, match="unencrypted"):
         open_platform(layout, config)
+
+
+@pytest.mark.parametrize(("zone", "here"), [("Asia/Tokyo", "09:00"), ("America/Lima", "19:00"), ("UTC", "00:00")])
+def test_the_end_of_the_day_is_told_in_the_time_of_the_place(
+    site: Codabench, project: tuple[Layout, Config], waits: Waits, monkeypatch: pytest.MonkeyPatch, zone: str, here: str
+) -> None:
+    with monkeypatch.context() as moved:
+        moved.setenv("TZ", zone)
+        time.tzset()
+        text = tell_remaining(open_platform(*project, waits).remaining())
+        site.used = site.limit
+        with pytest.raises(Refused, match="for today") as caught:
+            run(project, waits)
+    time.tzset()
+    assert text == f"submissions left: 5 (5 of 5 today, 100 of 100 in all); the day ends at midnight UTC, {here} here"
+    assert f"midnight UTC, {here} on" in caught.value.hint
 
 
 def test_a_large_upload_tells_its_progress_ten_times(
