@@ -25,6 +25,10 @@ class Unreachable(PlatformError):
     """No answer at all, for there is no connection or no credentials: the next question would get none either."""
 
 
+class Absent(PlatformError):
+    """The platform knows no such thing, or hides it from us."""
+
+
 class Unsure(PlatformError):
     """The platform was asked to take the submission and gave no clear answer: it must be asked before anything else."""
 

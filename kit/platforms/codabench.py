@@ -12,7 +12,7 @@ from typing import Any
 from kit.errors import ConfigError, PlatformError
 from kit.layout import SubmissionPaths
 from kit.platforms import codabench_board as boards
-from kit.platforms.base import BoardRow, Journal, Refused, Remaining, Setting, Status
+from kit.platforms.base import Absent, BoardRow, Journal, Refused, Remaining, Setting, Status
 from kit.platforms.codabench_calls import left, midnight, pages, resets, stem, storage_headers, understood
 from kit.platforms.codabench_needs import (
     check_dates,
@@ -33,6 +33,7 @@ GIGABYTE = 1e9
 # Scores are posted a moment after the status says Finished.
 PATIENCE = 6
 TAIL_LINES = 20
+NAMED = 10
 FAILURES = ("prediction_ingestion_stderr", "prediction_stderr", "scoring_ingestion_stderr", "scoring_stderr")
 ENDED_BADLY = ("Failed", "Cancelled")
 MANUAL = ("Add", "Add_And_Delete", "Add_And_Delete_Multiple")
@@ -221,8 +222,18 @@ class Codabench:
 
     def _read_detail(self, *, fresh: bool = False) -> dict[str, Any]:
         if self._detail is None or fresh:
-            self._detail = dict(self._api().get(f"/api/competitions/{self._competition.id}/"))
+            try:
+                self._detail = dict(self._api().get(f"/api/competitions/{self._competition.id}/"))
+            except Absent:
+                message = f"{self._url} shows us no competition {self._competition.id}"
+                raise Absent(message, self._entered()) from None
         return self._detail
+
+    def _entered(self) -> str:
+        """A hint that names the competitions we take part in; benchmarks are competitions of another type."""
+        found = pages(self._api(), "/api/competitions/", participating_in="true", type="any")
+        named = ", ".join(f"{row['id']} ({row['title']})" for row in found[:NAMED])
+        return f"[competition] id: one of {named}" if named else f"register first: {self._url}/competitions/public/"
 
     def _phase(self, *, fresh: bool = False) -> dict[str, Any]:
         phases = self._read_detail(fresh=fresh)["phases"]

@@ -17,7 +17,7 @@ import requests
 from requests.exceptions import ChunkedEncodingError, ConnectionError, ConnectTimeout, RequestException
 
 from kit.errors import ConfigError, PlatformError
-from kit.platforms.base import Refused, Unreachable, Unsure, Waits
+from kit.platforms.base import Absent, Refused, Unreachable, Unsure, Waits
 
 BUSY = {408, 429, 500, 502, 503, 504}
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -130,7 +130,8 @@ class Api:
             raise PlatformError(f"{self._base} answered with {self._describe(answer)}, not JSON") from None
 
     def _fail(self, answer: requests.Response) -> NoReturn:
-        raise PlatformError(f"{self._base} answered {self._describe(answer)}", self._hint(answer))
+        kind = Absent if answer.status_code == 404 else PlatformError
+        raise kind(f"{self._base} answered {self._describe(answer)}", self._hint(answer))
 
     def _hint(self, answer: requests.Response) -> str:
         if answer.status_code == 429:

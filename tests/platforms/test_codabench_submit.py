@@ -272,6 +272,15 @@ def test_what_would_be_refused_is_refused_before_anything_is_uploaded(
     assert site.datasets == {} and site.created() == 0
 
 
+def test_a_wrong_number_is_told_with_those_that_we_take_part_in(
+    site: Codabench, project: tuple[Layout, Config], tmp_path: Path, waits: Waits
+) -> None:
+    layout, config = make_project(tmp_path / "project", platform="codabench", url=site.url, id="8")
+    with pytest.raises(PlatformError, match="shows us no competition 8") as caught:
+        open_platform(layout, config, waits).remaining()
+    assert caught.value.hint == "[competition] id: one of 7 (Cells)"
+
+
 def test_a_closed_phase_is_refused_with_its_dates(
     site: Codabench, project: tuple[Layout, Config], tmp_path: Path, waits: Waits
 ) -> None:

@@ -20,6 +20,7 @@ ROUTES = [
     ("profile", r"GET /api/my_profile/"),
     ("space", r"GET /api/user_quota/"),
     ("competition", r"GET /api/competitions/(\d+)/"),
+    ("competitions", r"GET /api/competitions/"),
     ("can", r"GET /api/can_make_submission/(\d+)/"),
     ("slot", r"POST /api/datasets/"),
     ("put", r"PUT /storage/([\w-]+)"),
@@ -161,6 +162,12 @@ class Codabench(Server):
         column = {"id": 1, "title": "Accuracy", "key": "accuracy", "index": 0, "sorting": "desc", "precision": 4}
         board = {"id": 1, "title": "Results", "primary_index": 0, "submission_rule": self.rule, "columns": [column]}
         return Answer(200, {**self.detail, "phases": phases, "leaderboards": [board]})
+
+    def _competitions(self, request: Request) -> Answer:
+        query = parse_qs(urlsplit(request.path).query)
+        mine = query.get("participating_in") == ["true"] and query.get("type") == ["any"]
+        rows = [{"id": 7, "title": "Cells", "competition_type": "competition"}] if mine else []
+        return Answer(200, {"count": 1, "next": None, "previous": None, "results": rows} if self.later else rows)
 
     def _can(self, request: Request, phase: str) -> Answer:
         if self.detail["participant_status"] != "approved":
