@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from kit import score
 from kit.clean.stage import clean
 from kit.compare import compare
-from kit.compare.effects import Recipe, SeedNoise, effect, holm, seed_noise
+from kit.compare.effects import Line, Recipe, SeedNoise, compared, effect, holm, seed_noise
 from kit.compare.show import sentence, verdict
 from kit.config import Config, RunConfig, load, parse
 from kit.corrupt.plan import plan_of
@@ -65,7 +65,7 @@ def test_a_gain_is_positive_where_it_is_better_and_turns_round_with_the_sides(me
 def test_a_recipe_does_not_differ_from_itself() -> None:
     found = effect("accuracy", LABELS, WEAK, WEAK, SeedNoise(0.02, 1))
     assert (found.gain, found.low, found.high, found.p) == (0, 0, 0, 1)
-    assert verdict(found, found.p) == "no difference to be seen"
+    assert verdict(Line(WEAK, (0.5,), found, found.p)) == "no difference to be seen"
 
 
 def test_with_one_seed_each_only_the_rows_speak() -> None:
@@ -125,11 +125,20 @@ def test_the_mean_of_replicates_does_not_depend_on_their_order() -> None:
 
 
 def test_words_say_what_was_found() -> None:
-    sure = effect("accuracy", LABELS, STRONG, WEAK, UNKNOWN)
-    assert sentence("accuracy", "b", "a", sure, verdict(sure, 0.001)).startswith("b is better than a by ")
-    assert "one looks like this by chance" in sentence("accuracy", "b", "a", sure, verdict(sure, 0.2))
+    found = effect("accuracy", LABELS, STRONG, WEAK, UNKNOWN)
+    assert sentence("accuracy", Line(STRONG, (0.9,), found, 0.001), "weak").startswith("strong is better than weak by ")
+    assert "one looks like this by chance" in sentence("accuracy", Line(STRONG, (0.9,), found, 0.2), "weak")
     worse = effect("nll", LABELS, WEAK, STRONG, UNKNOWN)
-    assert sentence("nll", "b", "a", worse, verdict(worse, 0.001)).startswith("b is worse than a by 0.")
+    assert sentence("nll", Line(WEAK, (0.9,), worse, 0.001), "strong").startswith("weak is worse than strong by 0.")
+    same = effect("nll", LABELS, WEAK, WEAK, UNKNOWN)
+    assert "no difference to be seen to strong" in sentence("nll", Line(WEAK, (0.9,), same, 1.0), "strong")
+
+
+def test_what_is_called_real_allows_for_all_that_was_looked_at() -> None:
+    many = [recipe(f"r{seed}", predicted(seed, LABELS, 1.2)) for seed in range(10, 40)]
+    lines, _ = compared("accuracy", LABELS, many, seed=0)
+    assert sum(verdict(line) in ("better", "worse") for line in lines) == 0
+    assert [line.p for line in lines[1:]] == holm([line.effect.p for line in lines[1:] if line.effect])
 
 
 # --- one ingredient at a time

@@ -112,3 +112,44 @@ def holm(p: Sequence[float]) -> list[float]:
         worst = max(worst, min(1.0, (len(p) - rank) * p[place]))
         adjusted[place] = worst
     return adjusted
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """One recipe of a comparison.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    scores : tuple of float
+        One a seed.
+    effect : Effect, optional
+        Against the first recipe, which has none.
+    p : float
+        That of the effect, allowing for how many the comparison has.
+    """
+
+    recipe: Recipe
+    scores: tuple[float, ...]
+    effect: Effect | None = None
+    p: float = 1.0
+
+    @property
+    def score(self) -> float:
+        """The mean over seeds."""
+        return float(np.mean(self.scores))
+
+    @property
+    def between_seeds(self) -> float | None:
+        """Standard deviation between seeds, where there are several."""
+        return float(np.std(self.scores, ddof=1)) if len(self.scores) > 1 else None
+
+
+def compared(metric: str, y: NDArray[np.int64], recipes: Sequence[Recipe], seed: int) -> tuple[list[Line], SeedNoise]:
+    """Every recipe against the first, and the noise of seeds that this rests on."""
+    scores = [tuple(score.score(metric, y, proba) for proba in recipe.probas) for recipe in recipes]
+    noise = seed_noise(scores)
+    effects = [effect(metric, y, recipe, recipes[0], noise, seed) for recipe in recipes[1:]]
+    adjusted = holm([found.p for found in effects])
+    first = Line(recipes[0], scores[0])
+    return [first, *map(Line, recipes[1:], scores[1:], effects, adjusted)], noise

@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kit import score
-from kit.compare.effects import Effect, Recipe, SeedNoise
+from kit.compare.effects import Line, SeedNoise
 from kit.records import Emit, Event
 
 SURE = 0.05
+NOTHING = "no difference to be seen"
 PERCENT = 100.0
 
 
-def verdict(effect: Effect, adjusted: float) -> str:
-    """What a difference is: `better`, `worse`, `perhaps better`, `perhaps worse` or `no difference to be seen`.
+def verdict(line: Line) -> str:
+    """What a difference is: `better`, `worse`, `perhaps better`, `perhaps worse`, or that none is to be seen.
 
-    ``adjusted`` is the p value that allows for the others of the table.
+    `perhaps` is what would be called real if nothing else had been looked at.
     """
-    if effect.p >= SURE:
-        return "no difference to be seen"
-    which = "better" if effect.gain > 0 else "worse"
-    return which if adjusted < SURE else f"perhaps {which}"
+    if line.effect is None:
+        return ""
+    if line.effect.p >= SURE:
+        return NOTHING
+    which = "better" if line.effect.gain > 0 else "worse"
+    return which if line.p < SURE else f"perhaps {which}"
 
 
 def amount(metric: str, value: float) -> str:
@@ -34,37 +37,35 @@ def unit(metric: str) -> str:
     return "points" if score.lookup(metric).greater_is_better else metric
 
 
-def sentence(metric: str, recipe: str, base: str, effect: Effect, said: str) -> str:
+def sentence(metric: str, line: Line, base: str) -> str:
     """One line of plain words on a recipe against the base."""
-    span = f"{amount(metric, effect.low)} to {amount(metric, effect.high)} {unit(metric)}"
-    if said == "no difference to be seen":
-        return f"{recipe}: no difference to {base} to be seen; it lies between {span}"
-    tail = "" if not said.startswith("perhaps") else ", but of so many differences one looks like this by chance"
-    return f"{recipe} is {said} than {base} by {amount(metric, abs(effect.gain))[1:]} {unit(metric)} ({span}){tail}"
+    found, said, name = line.effect, verdict(line), line.recipe.name
+    if found is None:
+        return f"{name} is what the others are held against"
+    span = f"{amount(metric, found.low)} to {amount(metric, found.high)} {unit(metric)}"
+    if said == NOTHING:
+        return f"{name}: {NOTHING} to {base}; it lies between {span}"
+    tail = ", but of so many differences one looks like this by chance" if said.startswith("perhaps") else ""
+    return f"{name} is {said} than {base} by {amount(metric, abs(found.gain))[1:]} {unit(metric)} ({span}){tail}"
 
 
-def tell(
-    emit: Emit, metric: str, kind: str, rows: int, recipes: Sequence[Recipe], lines: Sequence[dict[str, object]]
-) -> None:
-    """The table of one kind of rows: every recipe against the first."""
-    base = recipes[0].name
+def tell(emit: Emit, metric: str, rows: str, lines: Sequence[Line]) -> None:
+    """The table of one kind of rows, every recipe against the first, and the same in words."""
+    base = lines[0].recipe.name
     header = ("recipe", "seeds", metric, "between seeds", f"gain ({unit(metric)})", "95 % interval", "")
     cells = [_cells(metric, line) for line in lines]
-    emit(Event("table", f"{rows} {kind} held-out rows, against {base}", {"header": header, "rows": cells}))
+    emit(Event("table", f"{rows}, against {base}", {"header": header, "rows": cells}))
     for line in lines[1:]:
-        effect, said = line["effect"], str(line["verdict"])
-        assert isinstance(effect, Effect)
-        emit(Event("say", f"{kind}: {sentence(metric, str(line['recipe']), base, effect, said)}"))
+        emit(Event("say", f"{rows.split(' ', 1)[1]}: {sentence(metric, line, base)}"))
 
 
-def _cells(metric: str, line: dict[str, object]) -> tuple[object, ...]:
-    effect, spread = line["effect"], line["between_seeds"]
-    shown = f"{spread:.4f}" if isinstance(spread, float) else ""
-    start = (line["recipe"], line["seeds"], line["score"], shown)
-    if not isinstance(effect, Effect):
+def _cells(metric: str, line: Line) -> tuple[object, ...]:
+    spread = "" if line.between_seeds is None else f"{line.between_seeds:.4f}"
+    start = (line.recipe.name, len(line.scores), line.score, spread)
+    if line.effect is None:
         return (*start, "", "", "")
-    span = f"{amount(metric, effect.low)} to {amount(metric, effect.high)}"
-    return (*start, amount(metric, effect.gain), span, line["verdict"])
+    span = f"{amount(metric, line.effect.low)} to {amount(metric, line.effect.high)}"
+    return (*start, amount(metric, line.effect.gain), span, verdict(line))
 
 
 def tell_noise(emit: Emit, noise: SeedNoise, metric: str, base: str) -> None:

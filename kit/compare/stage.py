@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit import score
-from kit.compare.effects import Effect, Proba, Recipe, SeedNoise, effect, holm, seed_noise
+from kit.compare.effects import Line, Proba, Recipe, compared
 from kit.compare.show import tell, tell_noise, verdict
 from kit.config import Config
 from kit.corrupt.plan import plan_of
@@ -123,14 +124,11 @@ def _judged(
         found = [_proba(members[run], index, done, one_view=run.endswith(ONE_VIEW)) for run in runs]
         rows = found[0][0]
         recipes.append(Recipe(name, tuple(map(trained_by, runs)), tuple(proba for _, proba in found)))
-    y = index.labels[rows]
-    scores = [[score.score(metric, y, proba) for proba in recipe.probas] for recipe in recipes]
-    noise = seed_noise(scores)
-    effects = [effect(metric, y, recipe, recipes[0], noise, config.ensemble.seed) for recipe in recipes[1:]]
-    lines = _lines(recipes, scores, effects)
-    tell(emit, metric, kind, len(y), recipes, lines)
+    lines, noise = compared(metric, index.labels[rows], recipes, config.ensemble.seed)
+    tell(emit, metric, f"{len(rows)} {kind} held-out rows", lines)
     tell_noise(emit, noise, metric, recipes[0].name)
-    return _report(metric, len(y), noise, lines)
+    deviation = noise.deviation if noise.known else None
+    return {"metric": metric, "rows": len(rows), "seed_noise": deviation, "recipes": list(map(_numbers, lines))}
 
 
 def _recipes(config: Config, members: dict[str, list[FoldSpec]]) -> dict[str, list[str]]:
@@ -158,41 +156,17 @@ def _proba(folds: Sequence[FoldSpec], index: Index, done: Done, *, one_view: boo
     return rows, total[rows] / times[rows, None]
 
 
-def _lines(recipes: list[Recipe], scores: list[list[float]], effects: list[Effect]) -> list[dict[str, object]]:
-    adjusted = holm([found.p for found in effects])
-    told: list[tuple[Effect | None, str]] = [(None, "")]
-    told += [(found, verdict(found, p)) for found, p in zip(effects, adjusted, strict=True)]
-    return [
-        {
-            "recipe": recipe.name,
-            "runs": recipe.runs,
-            "seeds": len(values),
-            "score": float(np.mean(values)),
-            "between_seeds": float(np.std(values, ddof=1)) if len(values) > 1 else None,
-            "effect": found,
-            "verdict": said,
-        }
-        for recipe, values, (found, said) in zip(recipes, scores, told, strict=True)
-    ]
-
-
-def _report(metric: str, rows: int, noise: SeedNoise, lines: list[dict[str, object]]) -> dict[str, Any]:
-    recipes = [
-        {**line, "runs": list(recipe_runs(line)), "effect": _numbers(line["effect"])} for line in lines
-    ]  # what `kit compare --json` prints
-    deviation = noise.deviation if noise.known else None
-    return {"metric": metric, "rows": rows, "seed_noise": deviation, "recipes": recipes}
-
-
-def recipe_runs(line: dict[str, object]) -> tuple[str, ...]:
-    """Names of the runs of one line of a comparison."""
-    runs = line["runs"]
-    assert isinstance(runs, tuple)
-    return runs
-
-
-def _numbers(found: object) -> dict[str, float | None] | None:
-    if not isinstance(found, Effect):
-        return None
-    seeds = found.seeds if np.isfinite(found.seeds) else None
-    return {"gain": found.gain, "low": found.low, "high": found.high, "rows": found.rows, "seeds": seeds, "p": found.p}
+def _numbers(line: Line) -> dict[str, Any]:
+    """A line of the comparison in JSON; what is not known is null."""
+    found = None
+    if line.effect:
+        found = asdict(line.effect)
+        found["seeds"] = line.effect.seeds if np.isfinite(line.effect.seeds) else None
+    return {
+        "recipe": line.recipe.name,
+        "runs": list(line.recipe.runs),
+        "score": line.score,
+        "between_seeds": line.between_seeds,
+        "effect": found,
+        "verdict": verdict(line),
+    }
