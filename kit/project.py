@@ -238,6 +238,12 @@ class Project:
             raise StageError("nothing has been submitted from this project yet", "make folds train-all ensemble submit")
         return leaderboard(self.layout, self.config, self._emit, width=width, pictures=pictures)
 
+    def report(self, out: Path | None = None) -> Path:
+        """Write what is known as one page that opens from the disk: ``report.html`` in the project's folder."""
+        from kit.report import report
+
+        return report(self.layout, self.config, self._emit, out or self.layout.named("report.html"))
+
     def add_score(self, score: float, of: str = "") -> SubmissionPaths:
         """Note a score that was read off a platform without an interface."""
         from kit.lb.manual import add_score

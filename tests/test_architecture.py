@@ -21,7 +21,7 @@ LAYERS = (
     },
     {
         "clean", "folds", "train", "stress", "ensemble", "bundle", "submit", "lb", "init", "console", "progress",
-        "forecast", "doctor", "download", "table", "predict", "compare",
+        "forecast", "doctor", "download", "table", "predict", "report", "compare",
     },
     {"cli", "project", "__main__", "__init__"},
 )  # fmt: skip
@@ -132,7 +132,7 @@ def loaded_by(arguments: list[str], folder: Path) -> set[str]:
     return set(done.stdout.rsplit("MODULES", 1)[1].split())
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["folds"], ["lb"], ["train", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["folds"], ["lb"], ["report"], ["train", "--help"]])
 def test_light_commands_load_neither_tensorflow_nor_kaggle(arguments: list[str], tmp_path: Path) -> None:
     (tmp_path / "kit.toml").write_text(
         '[data]\ntrain = "digits"\ntruth = "digits"\nimage_size = 16\n', encoding="utf-8"

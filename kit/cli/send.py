@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -52,6 +53,16 @@ def submit(
 
             scored = load_submission(paths).last("score")
             print_result(lambda: {"submission": paths.root.name, "score": scored["score"] if scored else None})
+
+
+@app.command()
+def report(
+    out: Annotated[Path | None, typer.Option("--out", help="The file; report.html in the project by default.")] = None,
+    config: Config = None,
+) -> None:
+    """Write what is known as one HTML page: open it, print it, send it."""
+    with open_project(config) as project:
+        project.report(out)
 
 
 @app.command()

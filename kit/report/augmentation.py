@@ -1,0 +1,40 @@
+"""What augmentation makes of the images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kit.report.facts import Facts
+from kit.report.pictures import sheet
+from kit.report.section import Section, listed
+
+
+def augmentation(facts: Facts) -> Section:
+    """The sheets that ``kit augment`` drew, one for runs that are augmented alike."""
+    names = list(facts.config.runs)
+    drawn = [name for name in names if facts.layout.augment_picture(name).exists()]
+    if not drawn:
+        return Section("augmentation", "Augmentation", run=f"kit augment {names[0]}" if names else "kit augment RUN")
+    alike: dict[str, list[str]] = {}
+    for name in drawn:
+        alike.setdefault(repr((facts.config.runs[name].augment, facts.config.runs[name].seed)), []).append(name)
+    return Section(
+        "augmentation",
+        "Augmentation",
+        "What the networks saw instead of the images",
+        "First the image, then what each epoch made of it. Where you could no longer name the class, the network was "
+        "taught to guess: turn that step down.",
+        {"sheets": [_sheet(facts, names) for names in alike.values()]},
+    )
+
+
+def _sheet(facts: Facts, names: list[str]) -> dict[str, Any]:
+    source, width, height = sheet(facts.layout.augment_picture(names[0]))
+    return {
+        "name": listed(names),
+        "source": source,
+        "width": width,
+        "height": height,
+        "steps": ", ".join(step.op for step in facts.config.runs[names[0]].augment) or "none",
+        "alternative": f"Training images of {listed(names)}, a row each: as they are, then as several epochs see them",
+    }

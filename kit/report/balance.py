@@ -1,0 +1,53 @@
+"""How evenly the folds share the classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kit.report.facts import Facts, read_object
+from kit.report.section import Section, count, percent
+
+MOST = 60
+
+
+def balance(facts: Facts) -> Section:
+    """A table of images by class and fold, tinted by the distance from an even share."""
+    manifest = read_object(facts.layout.folds_manifest(facts.config.folds.name))
+    if manifest is None:
+        return Section("balance", "Folds", run="kit folds")
+    table = np.array(manifest["balance"], np.float64).T  # classes, folds
+    even = table.mean(axis=1, keepdims=True)
+    away = (table - even) / np.maximum(even, 1e-9)
+    order = np.argsort(-table.sum(axis=1), kind="stable")[:MOST]
+    rows = [_row(manifest["classes"][c], table[c], away[c]) for c in order.tolist()]
+    folds, size = table.shape[1], int(table.sum())
+    groups = len(set(facts.index.groups)) if facts.index else 0
+    together = f" {size:,} images in {groups:,} groups: what belongs together is never in two folds." if groups else ""
+    return Section(
+        "balance",
+        "Folds",
+        _title(manifest["classes"], table, away),
+        f"{count(folds, 'fold')}, seed {manifest.get('seed', 0)}.{together}",
+        {"rows": rows, "folds": list(range(folds)), "totals": [int(n) for n in table.sum(axis=0)], "all": size},
+    )
+
+
+def _row(name: str, counts: Any, away: Any) -> dict[str, Any]:
+    cells = [
+        {"count": int(n), "tint": min(round(abs(float(share)) * 200), 60), "kind": "more" if share > 0 else "less"}
+        for n, share in zip(counts, away, strict=True)
+    ]
+    return {"name": name, "all": int(counts.sum()), "cells": cells}
+
+
+def _title(classes: list[str], table: Any, away: Any) -> str:
+    if table.shape[1] < 2:
+        return "One part of the images is held out"
+    images = np.abs(table - table.mean(axis=1, keepdims=True))
+    if images.max() <= 1:
+        return "Every fold holds the same share of every class, to within one image"
+    c, fold = np.unravel_index(int(np.abs(away).argmax()), away.shape)
+    more = "more" if away[c, fold] > 0 else "fewer"
+    return f"Fold {fold} has {percent(abs(float(away[c, fold])))} {more} images of {classes[c]} than an even share"

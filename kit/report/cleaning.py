@@ -1,0 +1,132 @@
+"""What cleaning dropped and noticed, reason by reason, with pictures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from kit.errors import KitError
+from kit.files import read_csv, read_json
+from kit.report.facts import Facts
+from kit.report.pictures import thumbnail
+from kit.report.section import Section, count, listed, percent
+from kit.sources import open_source
+
+SHOWN = 8
+PLURAL = {
+    "contamination": "contamination",
+    "exact-copy": "exact copies",
+    "conflicting-label": "copies with conflicting labels",
+    "unreadable": "unreadable files",
+    "outlier": "outliers",
+}
+MEANING = {
+    "contamination": "one picture many times over, under labels that cannot all be true",
+    "exact-copy": "the same pixels, perhaps turned or flipped, as an image that was kept",
+    "near-copy": "the same picture, cropped or compressed again; copies share a fold",
+    "conflicting-label": "copies of one picture that are labelled differently",
+    "shared-background": "different objects on one background; they share a fold",
+    "unreadable": "the file could not be decoded",
+}
+
+
+def cleaning(facts: Facts) -> Section:
+    """Counts and pictures of every reason."""
+    if facts.index is None:
+        return Section("cleaning", "Data", run="kit clean")
+    manifest = read_json(facts.layout.data_manifest)
+    dropped, noted = read_csv(facts.layout.dropped), read_csv(facts.layout.noted)
+    pictures = Raw(facts)
+    groups = [
+        *_groups(dropped, "dropped", pictures),
+        *_groups(noted, "kept and noted", pictures),
+    ]
+    height, width = facts.index.shape[:2]
+    shape = f"{count(len(facts.index.classes), 'class', 'classes')}, {height} × {width} pixels"
+    return Section(
+        "cleaning",
+        "Data",
+        _title(manifest["raw"], dropped),
+        f"{count(manifest['raw'], 'raw image')}, {manifest['kept']:,} kept; {shape}. Nothing is deleted: every "
+        "decision stands in data/dropped.csv and can be taken back.",
+        {"groups": groups, "most": max((group["count"] for group in groups), default=1), "problem": pictures.problem},
+    )
+
+
+def _title(raw: int, dropped: list[dict[str, str]]) -> str:
+    if not dropped:
+        return "No image had to be dropped"
+    reasons = Counter(row["reason"] for row in dropped).most_common(2)
+    named = listed([f"{n} as {PLURAL.get(reason, reason.replace('-', ' '))}" for reason, n in reasons])
+    return f"{percent(len(dropped) / raw)} of the images were dropped: {named}"
+
+
+class Raw:
+    """Pictures by id: of kept images from the array, of dropped ones from the source, where it is still there."""
+
+    def __init__(self, facts: Facts) -> None:
+        assert facts.index is not None
+        kept = (*facts.index.ids, *facts.index.extra.ids)
+        self._kept = {name: row for row, name in enumerate(kept)}
+        self._facts = facts
+        self.problem = ""
+        self._raw: Any = None
+        self._rows: dict[str, int] = {}
+
+    def __call__(self, name: str) -> str:
+        """A data address, or nothing where there is no picture."""
+        if name in self._kept:
+            return thumbnail(self._facts.images[self._kept[name]])
+        try:
+            self._open()
+            if name not in self._rows:
+                return ""
+            images, problems = self._raw.read(self._rows[name], self._rows[name] + 1)
+            return "" if problems else thumbnail(images[0])
+        except KitError as error:
+            self.problem = error.message
+            return ""
+
+    def _open(self) -> None:
+        if self._raw is None and not self.problem:
+            self._raw = open_source(self._facts.config.data, self._facts.layout.root, "train")
+            self._rows = {name: row for row, name in enumerate(self._raw.ids)}
+
+
+def _groups(rows: list[dict[str, str]], fate: str, pictures: Raw) -> list[dict[str, Any]]:
+    by_reason: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        by_reason.setdefault(row["reason"], []).append(row)
+    ordered = sorted(by_reason.items(), key=lambda pair: -len(pair[1]))
+    return [_group(reason, found, fate, pictures) for reason, found in ordered]
+
+
+def _group(reason: str, found: list[dict[str, str]], fate: str, pictures: Raw) -> dict[str, Any]:
+    shown = (_different(found) if reason == "contamination" else found)[:SHOWN]
+    same = len({row["detail"] for row in shown}) == 1  # said once, not under every picture
+    return {
+        "reason": reason.replace("-", " "),
+        "count": len(found),
+        "fate": fate,
+        "meaning": "; ".join(filter(None, [MEANING.get(reason, ""), shown[0]["detail"] if same else ""])),
+        "tiles": [tile for row in shown if (tile := _tile(row, pictures, fate, said=not same))["source"]],
+        "lines": shown if reason.startswith("unreadable") else [],
+    }
+
+
+def _different(found: list[dict[str, str]]) -> list[dict[str, str]]:
+    """One row of each set of copies: forty times the same picture says no more than once."""
+    sets: dict[str, dict[str, str]] = {}
+    owner: dict[str, str] = {}
+    for row in found:
+        key = owner.get(row["twin"]) or owner.get(row["id"]) or row["id"]
+        owner[row["id"]] = owner[row["twin"]] = key
+        sets.setdefault(key, row)
+    return list(sets.values())
+
+
+def _tile(row: dict[str, str], pictures: Raw, fate: str, *, said: bool) -> dict[str, str]:
+    twin = f", twin {row['twin']}" if row["twin"] else ""
+    alternative = f"Image {row['id']}: {row['reason']}, {fate}{twin}. {row['detail']}"
+    note = row["detail"] if said else ""
+    return {"source": pictures(row["id"]), "name": row["id"], "note": note, "alternative": alternative}

@@ -1,0 +1,167 @@
+"""Learning curves of every run and fold, as small multiples."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from kit.files import read_csv
+from kit.layout import RunPaths
+from kit.report import svg
+from kit.report.facts import Facts, read_object
+from kit.report.section import Section, listed, number
+
+WIDTH, HEIGHT = 340.0, 190.0
+LEFT, RIGHT, TOP, BOTTOM = 38.0, 62.0, 24.0, 20.0
+Curve = list[tuple[float, float]]
+
+
+def curves(facts: Facts) -> Section:
+    """Accuracy and log loss on held-out rows after every epoch, a line a fold."""
+    runs = [found for name, paths in facts.runs.items() if (found := _run(name, paths))]
+    if not runs:
+        return Section("curves", "Training", run="kit train")
+    return Section(
+        "curves",
+        "Training",
+        _title(runs),
+        "One line a fold, on the images that it did not train on. Fine lines are folds, the strong one is their mean; "
+        "the dashed one is the loss on training images, which augmentation makes harder.",
+        {"runs": [{"name": run["name"], "about": run["about"], "panels": _panels(run)} for run in runs]},
+    )
+
+
+def _run(name: str, paths: RunPaths) -> dict[str, Any] | None:
+    manifest = read_object(paths.manifest)
+    if manifest is None:
+        return None
+    folds = {}
+    for folder in sorted(paths.root.glob("fold-*"), key=lambda path: int(path.name.rpartition("-")[2])):
+        history = folder / "history.csv"
+        if history.exists() and (rows := read_csv(history)):
+            folds[int(folder.name.rpartition("-")[2])] = rows
+    if not folds:
+        return None
+    config = manifest["config"]
+    about = f"{config['backbone']}, {'from scratch' if config['weights'] == 'none' else config['weights']}"
+    return {"name": name.rpartition("-")[0], "folds": folds, "about": about}
+
+
+def values(rows: list[dict[str, str]], column: str) -> Curve:
+    """A column of a history over epochs counted from 1 through all stages; cells that are no numbers are left out."""
+    found = []
+    for epoch, row in enumerate(rows, 1):
+        try:
+            value = float(row[column])
+        except (KeyError, ValueError):
+            continue
+        if np.isfinite(value):
+            found.append((float(epoch), value))
+    return found
+
+
+def _title(runs: list[dict[str, Any]]) -> str:
+    rising = [run["name"] for run in runs if _rises(run)]
+    if rising:
+        return f"Fewer epochs, or stronger augmentation: held-out loss rises again in {listed(rising)}"
+    open_end = [run["name"] for run in runs if _still_falling(run)]
+    if open_end:
+        return f"More epochs may pay: loss was still falling in the last one of {listed(open_end)}"
+    return "Training had settled when it ended"
+
+
+def _mean(run: dict[str, Any], column: str) -> Curve:
+    by_epoch: dict[float, list[float]] = {}
+    for rows in run["folds"].values():
+        for epoch, value in values(rows, column):
+            by_epoch.setdefault(epoch, []).append(value)
+    # Where early stopping ended some folds, a mean of the others would jump.
+    return [(epoch, float(np.mean(found))) for epoch, found in by_epoch.items() if len(found) == len(run["folds"])]
+
+
+def _rises(run: dict[str, Any]) -> bool:
+    mean = [value for _, value in _mean(run, "valid_nll")]
+    return len(mean) > 2 and int(np.argmin(mean)) < len(mean) - 2 and mean[-1] > 1.05 * min(mean)
+
+
+def _still_falling(run: dict[str, Any]) -> bool:
+    mean = [value for _, value in _mean(run, "valid_nll")]
+    return len(mean) > 2 and int(np.argmin(mean)) == len(mean) - 1 and mean[-1] < 0.97 * mean[-2]
+
+
+def _panels(run: dict[str, Any]) -> list[dict[str, Any]]:
+    accuracy = {fold: values(rows, "valid_accuracy") for fold, rows in run["folds"].items()}
+    last = {fold: curve[-1][1] for fold, curve in accuracy.items() if curve}
+    panels = [{"picture": _panel(run, "valid_accuracy", "accuracy"), "caption": _spread(last)}]
+    mean = _mean(run, "valid_nll")
+    best = min(mean, key=lambda point: point[1]) if mean else None
+    caption = f"Mean log loss is lowest, {best[1]:.3f}, after epoch {best[0]:.0f} of {len(mean)}." if best else ""
+    panels.append({"picture": _panel(run, "valid_nll", "log loss", "loss"), "caption": caption})
+    return panels
+
+
+def _spread(last: dict[int, float]) -> str:
+    if len(last) < 2:
+        return ""
+    worst, best = min(last, key=lambda fold: last[fold]), max(last, key=lambda fold: last[fold])
+    return f"Fold {worst} ends lowest at {number(last[worst], 3)}, fold {best} highest at {number(last[best], 3)}."
+
+
+def _panel(run: dict[str, Any], column: str, label: str, other: str = "") -> Markup:
+    lines = {fold: values(rows, column) for fold, rows in run["folds"].items()}
+    mean, train = _mean(run, column), _mean(run, other) if other else []
+    ys = [value for curve in (*lines.values(), train) for _, value in curve] or [0.0, 1.0]
+    top = float(np.quantile(ys, 0.98)) if column == "valid_nll" else max(ys)  # one bad first epoch must not rule
+    epochs = max((len(curve) for curve in lines.values()), default=1)
+    x = svg.Scale(1, max(epochs, 2), LEFT, WIDTH - RIGHT)
+    y = svg.Scale(min(ys), top, HEIGHT - BOTTOM, TOP)
+    parts = [*_frame(x, y, min(ys), top, epochs), *_stages(run, x)]
+    for fold, curve in lines.items():
+        parts.append(svg.line(_clipped(curve, x, y, top), "fine", f"fold {fold}"))
+    if train:
+        parts.append(svg.line(_clipped(train, x, y, top), "dashed", "training loss"))
+    parts.append(svg.line(_clipped(mean, x, y, top), "strong", "mean of the folds"))
+    parts += _ends([(mean, "held out", "accent"), (train, "training", "muted")], y, top, named=bool(train))
+    about = f"{run['name']}: {label} after each of {epochs} epochs in {len(lines)} folds"
+    about += f", the mean ends at {mean[-1][1]:.3f}" if mean else ""
+    return svg.svg(WIDTH, HEIGHT, about, [*parts, svg.text(LEFT, 10, label, "muted")])
+
+
+def _clipped(curve: Curve, x: svg.Scale, y: svg.Scale, top: float) -> Curve:
+    return [(x(epoch), y(min(value, top))) for epoch, value in curve]
+
+
+def _frame(x: svg.Scale, y: svg.Scale, low: float, high: float, epochs: int) -> list[str]:
+    parts = []
+    for tick in svg.ticks(low, high):
+        parts.append(svg.line([(x.start, y(tick)), (x.end, y(tick))], "grid"))
+        parts.append(svg.text(x.start - 6, y(tick) + 3.5, svg.plain(tick), "muted", "end"))
+    for tick in {1, epochs}:
+        words, side = ("epoch 1", "start") if tick == 1 else (str(tick), "middle")
+        parts.append(svg.text(x(tick), HEIGHT - BOTTOM + 14, words, "muted", side))
+    return parts
+
+
+def _stages(run: dict[str, Any], x: svg.Scale) -> list[str]:
+    """A rule where a new stage begins, and what it trains."""
+    rows = max(run["folds"].values(), key=len)
+    parts = []
+    for epoch, (before, row) in enumerate(pairwise(rows), 2):
+        if before["stage"] != row["stage"]:
+            place = x(epoch - 0.5)
+            parts.append(svg.line([(place, TOP), (place, HEIGHT - BOTTOM)], "rule"))
+            parts.append(svg.text(place + 4, TOP + 8, row["train"], "muted"))
+    return parts
+
+
+def _ends(curves: list[tuple[Curve, str, str]], y: svg.Scale, top: float, *, named: bool) -> list[str]:
+    """What the curves are, or where the only one ends, written behind their last points."""
+    shown = [(curve[-1][1], word, kind) for curve, word, kind in curves if curve]
+    places = svg.spread([y(min(value, top)) for value, *_ in shown], 13, TOP + 4, HEIGHT - BOTTOM)
+    return [
+        svg.text(WIDTH - RIGHT + 6, place + 4, word if named else number(value, 3), kind)
+        for (value, word, kind), place in zip(shown, places, strict=True)
+    ]

@@ -1,0 +1,133 @@
+"""What the sections read: the files of the stages, each opened when it is first asked for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.blend import Blend
+from kit.config import Config
+from kit.data import Index, load_images, load_index
+from kit.errors import KitError
+from kit.files import read_json
+from kit.layout import Layout, RunPaths
+from kit.ledger import Submission, latest, load_submission
+from kit.records import ImageArray, IntArray, Predictions, load_predictions
+from kit.runtime.forward import softmax
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Out-of-fold probabilities of the newest candidate beside the truth.
+
+    Attributes
+    ----------
+    rows : (N,) int64
+        Rows of ``data/images.npy``.
+    y : (N,) int64
+    proba : (N, C) float64
+    classes : tuple of C str
+    """
+
+    rows: IntArray
+    y: IntArray
+    proba: NDArray[np.float64]
+    classes: tuple[str, ...]
+
+    @property
+    def named(self) -> IntArray:
+        """(N,) the class of the largest probability."""
+        found: IntArray = self.proba.argmax(axis=1)
+        return found
+
+
+class Facts:
+    """The files of a project that a report is made of; what is missing is None or empty."""
+
+    def __init__(self, layout: Layout, config: Config) -> None:
+        self.layout, self.config = layout, config
+
+    @cached_property
+    def index(self) -> Index | None:
+        """The cleaned data."""
+        try:
+            return load_index(self.layout)
+        except KitError:
+            return None
+
+    @cached_property
+    def images(self) -> ImageArray:
+        """Their pictures."""
+        return load_images(self.layout)
+
+    @cached_property
+    def candidate(self) -> Submission | None:
+        """The newest ensemble with its events."""
+        paths = latest(self.layout)
+        return load_submission(paths) if paths else None
+
+    @cached_property
+    def blend(self) -> Blend | None:
+        """The newest ensemble's blend."""
+        return Blend.from_json(json.dumps(self.candidate.record["blend"])) if self.candidate else None
+
+    @cached_property
+    def evidence(self) -> Evidence | None:
+        """What the newest ensemble says about rows it did not fit."""
+        if self.candidate is None or self.index is None:
+            return None
+        found = read_predictions(self.candidate.paths.predictions)
+        return self._beside_truth(found) if found else None
+
+    def _beside_truth(self, found: Predictions) -> Evidence | None:
+        assert self.index is not None
+        place = {name: row for row, name in enumerate(self.index.ids)}
+        if found.classes != self.index.classes or not set(found.ids.tolist()) <= set(place):
+            return None  # made of other data than are here now
+        rows = np.array([place[name] for name in found.ids.tolist()], np.int64)
+        return Evidence(rows, self.index.labels[rows], softmax(found.logits[0].astype(np.float64)), found.classes)
+
+    @cached_property
+    def members(self) -> dict[str, NDArray[np.float64]]:
+        """Probabilities (N, C) of each member on the rows of `evidence`, where its files are here."""
+        if self.candidate is None or self.evidence is None or self.index is None:
+            return {}
+        ids = np.array(self.index.ids)[self.evidence.rows]
+        found = {}
+        for member in self.candidate.record["members"]:
+            predictions = read_predictions(RunPaths(self.layout.runs / member["folder"]).oof)
+            if predictions is not None and set(ids.tolist()) <= set(predictions.ids.tolist()):
+                found[member["run"]] = softmax(predictions.take(ids).logits[0].astype(np.float64))
+        return found
+
+    @cached_property
+    def runs(self) -> dict[str, RunPaths]:
+        """Folders of the runs to show: those of the newest ensemble, then others that ``kit.toml`` names."""
+        folders = [member["folder"] for member in self.candidate.record["members"]] if self.candidate else []
+        found = {folder: self.layout.runs / folder for folder in folders}
+        for path in sorted(self.layout.runs.glob("*/run.json")):
+            if path.parent.name.rpartition("-")[0] in self.config.runs and not folders:
+                found[path.parent.name] = path.parent
+        return {name: RunPaths(path) for name, path in found.items() if (path / "run.json").exists()}
+
+
+def read_predictions(path: Any) -> Predictions | None:
+    """Predictions, or None where there are none."""
+    try:
+        return load_predictions(path)
+    except KitError:
+        return None
+
+
+def read_object(path: Any) -> dict[str, Any] | None:
+    """A JSON object, or None where there is none."""
+    try:
+        value = read_json(path)
+    except KitError:
+        return None
+    return value if isinstance(value, dict) else None

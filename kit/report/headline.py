@@ -1,0 +1,87 @@
+"""The first screen: what to expect, what came, where that leaves us."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kit.ledger import attempts, history, load_for_tables, target_of
+from kit.ledger.standing import Line, standing
+from kit.report.facts import Facts
+from kit.report.section import Section, count, number, percent, signed
+from kit.report.shift import expectations
+from kit.report.strips import Dot, strip
+
+
+def headline(facts: Facts) -> Section:
+    """Cross-validation with its interval, what a shifted test would make of it, the last score and the rank."""
+    if facts.candidate is None:
+        return Section("headline", "Result", run="kit ensemble --all")
+    metric, cv = facts.config.competition.metric, facts.candidate.record["cv"]
+    line = last_scored(facts)
+    dots = [Dot("cross-validation", cv["score"], cv["low"], cv["high"], kind="accent")]
+    dots += [Dot(*expected) for expected in expectations(facts)]
+    if line is not None and line.attempt.score is not None:
+        dots.append(Dot("last score", line.attempt.score, kind="warn"))
+    return Section(
+        "headline",
+        "Result",
+        _title(metric, cv, line),
+        _lead(facts, cv, line),
+        {"figures": _figures(facts, cv, line), "strip": strip(dots), "metric": metric},
+    )
+
+
+def lines(facts: Facts) -> list[Line]:
+    """The submissions to the project's target, oldest first."""
+    target = target_of(facts.config)
+    mine = [attempt for attempt in attempts(load_for_tables(facts.layout)) if attempt.target == target]
+    return standing(mine, history(facts.layout, target), facts.config.competition.test_size)
+
+
+def last_scored(facts: Facts) -> Line | None:
+    """The newest submission that has a score."""
+    return next((line for line in reversed(lines(facts)) if line.attempt.score is not None), None)
+
+
+def _title(metric: str, cv: dict[str, float], line: Line | None) -> str:
+    said = f"{metric.capitalize()} {number(cv['score'])} out of fold"
+    if line is None or line.gap is None:
+        return f"{said}; nothing has been scored yet"
+    if line.low <= (line.attempt.score or 0.0) <= line.high:
+        return f"{said}, and the platform agrees: {number(line.attempt.score)}"
+    return f"{said}, but {number(line.attempt.score)} on the platform"
+
+
+def _lead(facts: Facts, cv: dict[str, float], line: Line | None) -> str:
+    assert facts.candidate is not None and facts.blend is not None
+    rows, members = int(facts.candidate.record["rows"]), len(facts.blend.members)
+    text = (
+        f"A blend of {count(members, 'network')}, judged on {count(rows, 'image')} that it was not fitted on. "
+        f"With other images of the same kind the figure would lie between {number(cv['low'])} and "
+        f"{number(cv['high'])} in 95 of 100 cases."
+    )
+    if line is not None and line.gap is not None and not line.low <= (line.attempt.score or 0.0) <= line.high:
+        text += (
+            f" The score lies {signed(line.gap)} away from that: the test is not more of the same, and the interval "
+            "knows nothing of it."
+        )
+    return text
+
+
+def _figures(facts: Facts, cv: dict[str, float], line: Line | None) -> list[dict[str, Any]]:
+    assert facts.candidate is not None
+    interval = f"{number(cv['low'])} – {number(cv['high'])}"
+    found = [{"value": number(cv["score"]), "label": "cross-validation", "note": interval, "kind": "accent"}]
+    for name, value, low, high in expectations(facts):
+        note = f"{number(low)} – {number(high)}" if low is not None else ""
+        found.append({"value": number(value), "label": name, "note": note, "kind": ""})
+    if line is not None:
+        note = f"{signed(line.gap)} against CV"
+        found.append({"value": number(line.attempt.score), "label": "last score", "note": note, "kind": "warn"})
+    snapshots = history(facts.layout, target_of(facts.config))
+    rank = snapshots[-1].rank if snapshots else None
+    if rank is not None:
+        of = snapshots[-1].lines
+        note = f"of {of:,}, the best {percent(rank / of)}" if of > 9 else f"of {of}"
+        found.append({"value": str(rank), "label": "rank", "note": note, "kind": ""})
+    return found

@@ -1,0 +1,37 @@
+"""Photographs inside the page: small WebP files as data addresses."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+# Twice the side that a thumbnail has on the page, for screens with two dots a pixel.
+SIDE = 160
+SHEET = 1440
+
+
+def thumbnail(image: Any, side: int = SIDE) -> str:
+    """A ``data:`` address of an image (H, W, 3) uint8, shrunk to ``side`` where it is larger and never enlarged."""
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    if max(picture.size) > side:
+        picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return _address(picture, 84)
+
+
+def sheet(path: Path) -> tuple[str, int, int]:
+    """A picture file as a ``data:`` address, with its width and height in pixels."""
+    with Image.open(path) as file:
+        picture = file.convert("RGB")
+    picture.thumbnail((SHEET, 4 * SHEET), Image.Resampling.LANCZOS)
+    return _address(picture, 78), picture.width, picture.height
+
+
+def _address(picture: Image.Image, quality: int) -> str:
+    with io.BytesIO() as file:
+        picture.save(file, "WEBP", quality=quality, method=4)
+        return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()

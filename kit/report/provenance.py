@@ -1,0 +1,82 @@
+"""Versions and hashes: what this page was made of, and from which files it can be made again."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from importlib import metadata
+from typing import Any
+
+from kit import __version__
+from kit.files import sha256_file
+from kit.report.facts import Facts, read_object
+from kit.report.section import Section
+
+PACKAGES = ("tensorflow", "keras", "keras-cv", "numpy", "scipy", "scikit-learn", "pillow")
+
+
+def provenance(facts: Facts) -> Section:
+    """The configuration, hashes of data, folds, runs and bundle, versions of libraries."""
+    return Section(
+        "provenance",
+        "Provenance",
+        "The same inputs give the same files",
+        "Hashes are SHA-256, cut to their first sixteen digits; whole ones stand in the manifests of the stages.",
+        {
+            "groups": [
+                {"name": "Inputs", "rows": _inputs(facts)},
+                {"name": "Candidate", "rows": _candidate(facts)},
+                {"name": "Versions", "rows": _versions()},
+            ],
+            "config": facts.layout.config.read_text(encoding="utf-8", errors="replace"),
+            "config_name": facts.layout.config.name,
+        },
+    )
+
+
+def _inputs(facts: Facts) -> list[tuple[str, str]]:
+    rows = [(facts.layout.config.name, _cut(sha256_file(facts.layout.config)))]
+    if facts.index is not None:
+        rows += [("data", _cut(facts.index.sha256)), *([("test", _cut(facts.index.test))] if facts.index.test else [])]
+    manifest = read_object(facts.layout.folds_manifest(facts.config.folds.name))
+    if manifest is not None:
+        rows.append((f"folds/{facts.config.folds.name}.csv", _cut(manifest["table"])))
+    for name, paths in facts.runs.items():
+        run = read_object(paths.manifest) or {}
+        rows.append((f"run {name.rpartition('-')[0]}", _cut(run.get("key", ""))))
+    return rows
+
+
+def _candidate(facts: Facts) -> list[tuple[str, str]]:
+    if facts.candidate is None:
+        return []
+    paths = facts.candidate.paths
+    rows = [("name", facts.candidate.name), ("key", _cut(facts.candidate.record["key"]))]
+    if paths.bundle.exists():
+        rows.append(("bundle.zip", _cut(sha256_file(paths.bundle))))
+        rows.append(("megabytes", f"{paths.bundle.stat().st_size / 1e6:.1f}"))
+    proof: dict[str, Any] = read_object(paths.proof) or {}
+    facts_of_proof = [(name, value) for name, value in proof.items() if isinstance(value, int | float)]
+    return rows + [(f"proof: {name.replace('_', ' ')}", _said(value)) for name, value in facts_of_proof]
+
+
+def _said(value: float) -> str:
+    return ("yes" if value else "no") if isinstance(value, bool) else f"{value:.4g}"
+
+
+def _versions() -> list[tuple[str, str]]:
+    rows = [
+        ("kit", __version__),
+        ("Python", platform.python_version()),
+        ("system", f"{sys.platform}, {platform.machine()}"),
+    ]
+    for name in PACKAGES:
+        try:
+            rows.append((name, metadata.version(name)))
+        except metadata.PackageNotFoundError:
+            continue
+    return rows
+
+
+def _cut(digest: Any) -> str:
+    return str(digest)[:16]

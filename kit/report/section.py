@@ -1,0 +1,65 @@
+"""A section of the page, and how numbers are written in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section.
+
+    Attributes
+    ----------
+    key : str
+        Anchor and name of its template, ``<key>.html``.
+    label : str
+        What the table of contents calls it.
+    title : str
+        What to conclude, as a sentence.
+    lead : str
+        What is shown and how to read it.
+    data : dict
+        What its template draws.
+    run : str
+        Where its files do not exist: the command that writes them; nothing else is shown then.
+    """
+
+    key: str
+    label: str
+    title: str = ""
+    lead: str = ""
+    data: dict[str, Any] = field(default_factory=dict)
+    run: str = ""
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A score; a long dash for what is not known."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def signed(value: float | None, digits: int = 4) -> str:
+    """A difference, with a proper minus."""
+    return "–" if value is None else f"{value:+.{digits}f}".replace("-", "−")
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """A share of 1 as per cent; what is not 0 does not become it."""
+    if 0 < share < 0.01 and digits == 0:
+        return "<\u00a01\u00a0%"
+    return f"{100 * share:.{digits}f}\u00a0%"
+
+
+def count(n: int, noun: str, plural: str = "") -> str:
+    """A number and its noun.
+
+    >>> count(1, "image"), count(1200, "image")
+    ('1 image', '1,200 images')
+    """
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
+
+
+def listed(words: list[str]) -> str:
+    """Words as a sentence lists them."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else "none"

@@ -1,0 +1,78 @@
+"""The page: sections in the order in which a reader asks, one template, one file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from kit.config import Config
+from kit.files import write_atomic
+from kit.layout import Layout
+from kit.records import Emit, Event
+from kit.report.augmentation import augmentation
+from kit.report.balance import balance
+from kit.report.calibration import calibration
+from kit.report.cleaning import cleaning
+from kit.report.confusion import classes, confusion
+from kit.report.curves import curves
+from kit.report.facts import Facts
+from kit.report.headline import headline
+from kit.report.provenance import provenance
+from kit.report.section import Section, count, number, percent
+from kit.report.standing import standing
+from kit.report.worth import worth
+
+# In the order of the page. Adding a section is a function here and a template of the name of its key.
+SECTIONS: tuple[Callable[[Facts], Section], ...] = (
+    headline,
+    cleaning,
+    balance,
+    curves,
+    confusion,
+    classes,
+    calibration,
+    worth,
+    standing,
+    augmentation,
+    provenance,
+)
+
+
+def report(layout: Layout, config: Config, emit: Emit, out: Path) -> Path:
+    """Write the page to ``out``; a section without files says which command makes them."""
+    facts = Facts(layout, config)
+    sections = [make(facts) for make in SECTIONS]
+    path = write_atomic(out, page(config.competition.name, sections))
+    missing = [section.run for section in sections if section.run]
+    for command in dict.fromkeys(missing):
+        emit(Event("say", f"not in the report yet: {command}"))
+    emit(Event("wrote", "", {"paths": [path]}))
+    return path
+
+
+def page(name: str, sections: list[Section]) -> str:
+    """The HTML of the sections; every name is escaped where it is put in."""
+    folder = Path(__file__).parent / "templates"
+    environment = Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "number": number, "count": count, "soft": soft}
+    style = (folder / "style.css").read_text(encoding="utf-8")
+    now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    return environment.get_template("page.html").render(name=name, sections=sections, style=style, now=now)
+
+
+def soft(words: object) -> Markup:
+    """Escaped text in which a long name may break after its joints."""
+    text = str(escape(words))
+    for joint in ("_", "/", "-"):
+        text = text.replace(joint, joint + "<wbr>")
+    return Markup(text)  # what was put in is escaped above

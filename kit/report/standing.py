@@ -1,0 +1,134 @@
+"""Cross-validation against the leaderboard: every submission, the board around us, rank over time."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from kit.ledger import history, target_of
+from kit.ledger.standing import Line, mean_gap
+from kit.report import svg
+from kit.report.facts import Facts
+from kit.report.headline import lines
+from kit.report.section import Section, count, number, signed
+
+SIDE = 340.0
+LEFT, RIGHT, TOP, BOTTOM = 48.0, 20.0, 14.0, 34.0
+AROUND, TOP_LINES, LISTED = 2, 5, 30
+FEWEST = 3  # points below which a picture says less than the table
+
+
+def standing(facts: Facts) -> Section:
+    """A point a submission, and what their order says about cross-validation."""
+    found = lines(facts)
+    scored = [line for line in found if line.attempt.score is not None]
+    if not found:
+        return Section("standing", "Leaderboard", run="kit submit")
+    metric = facts.config.competition.metric
+    snapshots = history(facts.layout, target_of(facts.config))
+    return Section(
+        "standing",
+        "Leaderboard",
+        _title(scored),
+        f"{count(len(found), 'submission')} to {facts.config.competition.name} on {facts.config.competition.platform}. "
+        "The forecast is cross-validation moved by the mean gap of earlier scores; their spread widens its interval.",
+        {
+            "picture": _scatter(scored, metric) if len(scored) >= FEWEST else None,
+            "ranks": _ranks([(snapshot.lines, snapshot.rank) for snapshot in snapshots]),
+            "rows": [_row(line) for line in reversed(found[-LISTED:])],
+            "board": _board(snapshots[-1].rows()) if snapshots else [],
+            "metric": metric,
+        },
+    )
+
+
+def _title(scored: list[Line]) -> str:
+    if not scored:
+        return "Nothing has been scored yet"
+    gap = mean_gap(scored)
+    points = [(line.cv, line.attempt.score or 0.0) for line in scored]
+    pairs = [(a, b) for a, b in combinations(points, 2) if a[0] != b[0] and a[1] != b[1]]
+    if not pairs:
+        return f"The score is {signed(gap)} away from cross-validation"
+    alike = sum((a[0] < b[0]) == (a[1] < b[1]) for a, b in pairs)
+    return f"Cross-validation and score put {alike} of {len(pairs)} pairs in the same order; mean gap {signed(gap)}"
+
+
+def _row(line: Line) -> dict[str, Any]:
+    return {
+        "name": line.attempt.submission.name.rpartition("-")[2],
+        "time": f"{line.time:%Y-%m-%d %H:%M}",
+        "cv": number(line.cv),
+        "score": number(line.attempt.score) if line.attempt.score is not None else line.attempt.state,
+        "gap": signed(line.gap),
+        "forecast": f"{number(line.forecast.value)} ({number(line.forecast.low)} – {number(line.forecast.high)})",
+        "rank": line.rank or "–",
+    }
+
+
+def _scatter(scored: list[Line], metric: str) -> Markup:
+    shown = scored[-LISTED:]
+    ends = [value for line in shown for value in (line.low, line.high, line.attempt.score or 0.0)]
+    low, high = min(ends), max(ends)
+    margin = 0.05 * ((high - low) or 1.0)
+    low, high = low - margin, high + margin
+    x, y = svg.Scale(low, high, LEFT, SIDE - RIGHT), svg.Scale(low, high, SIDE - BOTTOM, TOP)
+    parts = []
+    for tick in svg.ticks(low, high):
+        parts += [svg.line([(LEFT, y(tick)), (SIDE - RIGHT, y(tick))], "grid")]
+        parts += [svg.text(LEFT - 6, y(tick) + 3.5, svg.plain(tick), "muted", "end")]
+        parts += [svg.text(x(tick), SIDE - BOTTOM + 14, svg.plain(tick), "muted", "middle")]
+    parts.append(svg.line([(x(low), y(low)), (x(high), y(high))], "rule"))
+    parts.append(svg.text(x(low) + 26, y(low) - 34, "as validated", "muted"))
+    for line in shown:
+        parts += _point(line, x, y, newest=line is shown[-1])
+    parts.append(svg.text(LEFT, SIDE - 2, f"cross-validated {metric}, 95 %", "muted"))
+    parts.append(svg.text(LEFT, TOP - 3, "score", "muted"))
+    about = f"{len(shown)} submissions, cross-validation against score; the newest {number(shown[-1].cv)} against "
+    return svg.svg(SIDE, SIDE, about + number(shown[-1].attempt.score), parts)
+
+
+def _point(line: Line, x: svg.Scale, y: svg.Scale, *, newest: bool) -> list[str]:
+    height = y(line.attempt.score or 0.0)
+    kind = "accent" if newest else "other"
+    said = f"{line.attempt.submission.name}: {number(line.cv)} against {number(line.attempt.score)}"
+    return [
+        svg.line([(x(line.low), height), (x(line.high), height)], f"whisker {kind}"),
+        svg.dot(x(line.cv), height, kind, said, 4.5),
+        *([svg.text(x(line.cv), height - 9, f"{number(line.attempt.score)}", "accent", "middle")] if newest else []),
+    ]
+
+
+def _ranks(found: list[tuple[int, int | None]]) -> Markup | None:
+    """Our rank in every snapshot, best at the top; nothing before there are two."""
+    ranks = [(lines_, rank) for lines_, rank in found if rank is not None]
+    if len(ranks) < 2:
+        return None
+    worst = max(rank for _, rank in ranks)
+    height = 150.0
+    x, y = svg.Scale(0, len(ranks) - 1, LEFT, SIDE - 40), svg.Scale(1, max(worst, 2), TOP, height - BOTTOM)
+    curve = [(x(n), y(rank)) for n, (_, rank) in enumerate(ranks)]
+    parts = [svg.line([(LEFT, y(tick)), (SIDE - 40, y(tick))], "grid") for tick in sorted({1, worst})]
+    parts += [svg.text(LEFT - 6, y(tick) + 3.5, str(tick), "muted", "end") for tick in sorted({1, worst})]
+    parts += [svg.line(curve, "strong"), svg.text(curve[-1][0] + 6, curve[-1][1] + 4, str(ranks[-1][1]), "accent")]
+    parts.append(svg.text(LEFT, height - 6, f"rank in {len(ranks)} snapshots of the board", "muted"))
+    return svg.svg(SIDE, height, f"Rank over {len(ranks)} snapshots, now {ranks[-1][1]} of {ranks[-1][0]}", parts)
+
+
+def _board(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The top of the board and our lines with their neighbours; a gap is marked."""
+    places = set(range(min(TOP_LINES, len(rows))))
+    for place in [place for place, row in enumerate(rows) if row["mine"]][:2]:
+        places |= set(range(max(place - AROUND, 0), min(place + AROUND + 1, len(rows))))
+    scores = np.array([row["score"] for row in rows] or [0.0])
+    low, span = float(scores.min()), float(np.ptp(scores)) or 1.0
+    shown: list[dict[str, Any]] = []
+    for place in sorted(places):
+        row = rows[place]
+        skipped = bool(shown) and row["rank"] > shown[-1]["rank"] + 1
+        width = round(8 + 92 * (row["score"] - low) / span)
+        shown.append({**row, "score": number(row["score"]), "width": width, "skipped": skipped})
+    return shown

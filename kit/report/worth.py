@@ -1,0 +1,76 @@
+"""What each member and each view adds to the blend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kit import score
+from kit.blend import Blend
+from kit.report.facts import Facts
+from kit.report.section import Section, count, listed
+from kit.report.strips import Dot, strip
+
+LEAD = (
+    "Every figure is out of fold, the blend's too: no row is scored by weights that saw it. Worth is the log loss "
+    "without a part, minus that with it: right of zero it helps, and a bar of one standard error across zero is noise."
+)
+
+
+def worth(facts: Facts) -> Section:
+    """Scores of members, plain mean and blend; gains of members and views with their standard errors."""
+    blend = facts.blend
+    if blend is None:
+        return Section("worth", "Ensemble", run="kit ensemble")
+    data: dict[str, Any] = {
+        "scores": strip(_scores(facts)) if facts.members else None,
+        "members": strip(_dots(blend.members, blend.weights, blend.member_worth), zero=True),
+        "views": strip(_dots(blend.view_names, blend.views, blend.view_worth), zero=True)
+        if sum(weight > 0 for weight in blend.views) > 1
+        else None,
+        "metric": facts.config.competition.metric,
+        "method": blend.method,
+        "notes": (f"made of {blend.method}", *blend.notes),
+    }
+    return Section("worth", "Ensemble", _title(blend), LEAD, data)
+
+
+def _title(blend: Blend) -> str:
+    if len(blend.members) == 1:
+        return f"One network, {blend.members[0]}: there is nothing to blend"
+    idle = [name for name, (gain, error) in zip(blend.members, blend.member_worth, strict=True) if gain <= error]
+    if idle and len(idle) < len(blend.members):
+        return f"No gain beyond noise from {listed(idle)}"
+    if idle:
+        return "No network adds more than the noise to the others"
+    first = max(range(len(blend.members)), key=lambda m: blend.weights[m])
+    return f"Each of the {count(len(blend.members), 'network')} adds something; {blend.members[first]} carries most"
+
+
+def _scores(facts: Facts) -> list[Dot]:
+    assert facts.evidence is not None and facts.blend is not None
+    metric, seed = facts.config.competition.metric, facts.config.ensemble.seed
+    mean = np.mean(list(facts.members.values()), axis=0)
+    listed_up = [*facts.members.items(), ("plain mean", mean), ("blend", facts.evidence.proba)]
+    dots = []
+    for name, proba in listed_up:
+        found = score.interval(metric, facts.evidence.y, proba, seed=seed)
+        dots.append(
+            Dot(name, found.score, found.low, found.high, kind="accent" if proba is facts.evidence.proba else "")
+        )
+    return dots
+
+
+def _dots(names: Any, weights: Any, gains: Any) -> list[Dot]:
+    return [
+        Dot(
+            name,
+            gain,
+            gain - error,
+            gain + error,
+            note=f"weight {weight:.2f}",
+            kind="accent" if gain > error else "muted",
+        )
+        for name, weight, (gain, error) in zip(names, weights, gains, strict=False)
+    ]

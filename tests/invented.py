@@ -1,0 +1,112 @@
+"""A project with everything that a report reads, made in seconds: its predictions are drawn, not trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from kit.data import load_index
+from kit.ensemble import ensemble
+from kit.files import sha256_file, write_csv, write_json
+from kit.layout import SubmissionPaths
+from kit.ledger import add_event, target_of
+from kit.partition import load_folds
+from kit.platforms import BoardRow
+from kit.project import Project
+from kit.records import Predictions, silent
+from kit.runs import FoldSpec, plan_runs
+
+HOSTILE = (
+    "<script>document.title='broken'</script>",
+    '"><img src=x onerror="document.title=\'broken\'">',
+    "{{ 7 * 7 }} & </style> ünï",
+)
+CONFIG = """
+[competition]
+name = '''{name}'''
+test_size = 300
+[data]
+train = "raw/train.npz"
+classes = "raw/classes.txt"
+[folds]
+n = 3
+[runs.first]
+backbone = "plain-cnn"
+stages = [{{ train = "all", epochs = 4 }}]
+views = ["identity", "flip-lr"]
+[runs.second]
+extends = "first"
+backbone = "residual-cnn"
+"""
+ROWS, SIDE, EPOCHS = 90, 24, 4
+
+
+def invent(folder: Path, name: str = "invented", classes: tuple[str, ...] = ("cat", "dog", "hen")) -> Project:
+    """A project in ``folder`` whose two networks are right on about four images in five, scored once."""
+    raw(folder, classes)
+    (folder / "kit.toml").write_text(CONFIG.format(name=name), encoding="utf-8")
+    project = Project(folder)
+    project.folds()
+    index = load_index(project.layout)
+    held_out = load_folds(project.layout, project.config, index).fold
+    for number, specs in enumerate(plan_runs(project.layout, project.config, ()).values()):
+        for spec in specs:
+            _fold(spec, index.ids, index.labels, held_out, number)
+        _run(specs, index.ids, index.labels, number)
+    _submit(project, ensemble(project.layout, project.config, silent))
+    return project
+
+
+def raw(folder: Path, classes: tuple[str, ...]) -> None:
+    """Noisy squares of a colour a class, one of them twice."""
+    (folder / "raw").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    labels = np.arange(ROWS) % len(classes)
+    images = rng.integers(0, 120, (ROWS, SIDE, SIDE, 3))
+    images[:, 6:18, 6:18] += (np.eye(3, dtype=int)[labels % 3] * 110)[:, None, None]
+    images[ROWS - 1] = images[len(classes) - 1]
+    labels[ROWS - 1] = labels[len(classes) - 1]
+    np.savez(folder / "raw/train.npz", images=images.astype(np.uint8), labels=labels)
+    (folder / "raw/classes.txt").write_text("\n".join(classes) + "\n", encoding="utf-8")
+
+
+def _draw(ids: tuple[str, ...], labels: np.ndarray, number: int, classes: tuple[str, ...], views: int) -> Predictions:
+    rng = np.random.default_rng([7, number])
+    logits = rng.normal(size=(views, len(ids), len(classes)))
+    logits[:, np.arange(len(ids)), labels] += 1.6
+    return Predictions(np.array(ids), classes, ("identity", "flip-lr")[:views], logits.astype(np.float32))
+
+
+def _fold(spec: FoldSpec, ids: tuple[str, ...], labels: np.ndarray, held_out: np.ndarray, number: int) -> None:
+    rows = np.flatnonzero(held_out == spec.fold)
+    whole = _draw(ids, labels, number, spec.classes, 2)
+    spec.paths.root.mkdir(parents=True)
+    np.savez(spec.paths.weights, kernel=np.zeros(3))
+    curve = [(0, "all", e, 1e-3, 1.2 - 0.2 * e, 0.4 + 0.1 * e, 1.1 - 0.15 * e) for e in range(EPOCHS)]
+    header = ("stage", "train", "epoch", "lr", "loss", "valid_accuracy", "valid_nll")
+    write_csv(spec.paths.history, header, curve)
+    whole.take(np.array(ids)[rows]).save(spec.paths.valid)
+
+
+def _run(specs: list[FoldSpec], ids: tuple[str, ...], labels: np.ndarray, number: int) -> None:
+    paths = specs[0].run_paths
+    _draw(ids, labels, number, specs[0].classes, 2).save(paths.oof)
+    manifest = {"key": specs[0].key, "config": specs[0].config, "n_folds": len(specs), "oof": sha256_file(paths.oof)}
+    write_json(paths.manifest, {**manifest, "classes": list(specs[0].classes), "data": specs[0].data})
+
+
+def _submit(project: Project, paths: SubmissionPaths) -> None:
+    from kit.ledger import add_snapshot
+
+    target = target_of(project.config)
+    about = {"intent": "1", "target": vars(target), "sha256": "0" * 64, "tag": "kit-1"}
+    add_event(paths, "intent", **about)
+    add_event(paths, "request", intent="1")
+    add_event(paths, "answer", intent="1", remote="11")
+    add_event(paths, "score", intent="1", score=0.71)
+    names = (HOSTILE[0], "we", "baseline")
+    rows = [
+        BoardRow(n + 1, who, 0.8 - 0.09 * n, who == "we", "11" if who == "we" else "") for n, who in enumerate(names)
+    ]
+    add_snapshot(project.layout, target, rows)

@@ -1,0 +1,169 @@
+"""The page: everything that is known, in words first; missing parts say what to run; names stay text."""
+
+from __future__ import annotations
+
+import html.parser
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from invented import HOSTILE, invent
+from test_cli import run
+
+from kit.project import Project
+from kit.report import svg
+from kit.report.section import count, listed, percent
+from kit.report.stage import SECTIONS, soft
+
+VOID = {"meta", "img", "br", "wbr", "link", "input", "hr"}
+
+
+class Page(html.parser.HTMLParser):
+    """The tags of a page, and whether they are closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report") / "project"
+    folder.mkdir()
+    invent(folder, name=HOSTILE[0], classes=HOSTILE).report()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(folder: Path) -> Page:
+    return Page((folder / "report.html").read_text(encoding="utf-8"))
+
+
+def test_every_section_is_there_and_in_the_contents(page: Page) -> None:
+    links = [link["href"] for link in page.all("a")]
+    assert links == [f"#{section['id']}" for section in page.all("section")]
+    assert len(links) == len(SECTIONS)
+    assert not page.open
+
+
+def test_nothing_is_loaded_from_elsewhere_and_nothing_runs(folder: Path, page: Page) -> None:
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    assert not page.all("script") and not page.all("link") and not page.all("iframe")
+    assert all(str(image["src"]).startswith("data:image/webp;base64,") for image in page.all("img"))
+    assert not re.search(r"""(?:src|href|url)\s*[=(]\s*["']?\s*(?:https?:)?//""", text)
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+    assert len(text) < 5_000_000
+
+
+def test_every_picture_has_words_instead(page: Page) -> None:
+    assert page.all("img") and page.all("svg")
+    assert all(len(str(image["alt"])) > 10 for image in page.all("img"))
+    assert all(picture["role"] == "img" and len(str(picture["aria-label"])) > 10 for picture in page.all("svg"))
+
+
+def test_hostile_names_are_shown_as_they_are(page: Page) -> None:
+    shown = "".join(page.words)
+    for name in HOSTILE:
+        assert name in shown
+    assert not [image for image in page.all("img") if "onerror" in image]
+
+
+def test_the_figures_are_those_of_the_candidate(folder: Path, page: Page) -> None:
+    from kit.files import read_json
+
+    (path,) = folder.glob("submissions/*/ensemble.json")
+    cv = read_json(path)["cv"]
+    shown = " ".join(page.words)
+    for value in (*cv.values(), 0.71):
+        assert f"{value:.4f}" in shown
+
+
+@pytest.mark.parametrize(
+    ("gone", "command"),
+    [
+        (["submissions"], "kit ensemble"),
+        (["submissions", "runs"], "kit train"),
+        (["submissions", "runs", "folds"], "kit folds"),
+        (["submissions", "runs", "folds", "data"], "kit clean"),
+    ],
+)
+def test_a_section_without_files_says_what_to_run(folder: Path, gone: list[str], command: str, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    for name in gone:
+        shutil.rmtree(copy / name)
+    out = tmp_path / "page.html"
+    done = run(copy, "report", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert f"not in the report yet: {command}" in done.stderr
+    shown = Page(out.read_text(encoding="utf-8"))
+    assert len(shown.all("section")) == len(SECTIONS)
+    assert command in [words.strip() for words in shown.words]
+
+
+def test_a_clone_without_weights_and_runs_still_shows_the_ensemble(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    shutil.rmtree(copy / "runs")
+    shutil.rmtree(copy / "raw")
+    Project(copy).report()
+    shown = " ".join(Page((copy / "report.html").read_text(encoding="utf-8")).words)
+    assert "What each network is worth" in shown
+    assert "Pictures of dropped images are left out" in shown
+
+
+def test_the_same_files_give_the_same_page_but_for_its_date(folder: Path, tmp_path: Path) -> None:
+    pages = [Project(folder).report(tmp_path / f"{n}.html").read_text(encoding="utf-8") for n in range(2)]
+    first, second = (re.sub(r"Report of [-0-9: ]+UTC", "", text) for text in pages)
+    assert first == second
+
+
+@given(st.text())
+def test_text_that_may_break_reads_as_it_was_written(words: str) -> None:
+    parts = Page(f"<p>{soft(words)}</p>")
+    assert {tag for tag, _ in parts.tags} <= {"p", "wbr"}
+    assert "".join(parts.words) == words.replace("\r\n", "\n").replace("\r", "\n") or "\r" in words or "\0" in words
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
+def test_ticks_are_few_and_lie_within(low: float, span: float) -> None:
+    found = svg.ticks(low, low + span)
+    assert len(found) <= 6
+    assert all(low - 1e-6 * span <= tick <= low + 1.000001 * span for tick in found)
+    assert found == sorted(found)
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=8))
+def test_labels_that_are_spread_keep_order_and_distance(places: list[float]) -> None:
+    moved = svg.spread(places, 10, 0, 100)
+    order = np.argsort(places, kind="stable")
+    assert all(b - a >= 10 - 1e-6 for a, b in zip(np.array(moved)[order], np.array(moved)[order][1:], strict=False))
+    assert min(moved) >= -1e-6 and max(moved) <= 100 + 1e-6
+
+
+def test_numbers_are_written_as_people_write_them() -> None:
+    assert [percent(0.0), percent(0.004), percent(0.3)] == ["0\u00a0%", "<\u00a01\u00a0%", "30\u00a0%"]
+    assert [count(1, "image"), count(1200, "image")] == ["1 image", "1,200 images"]
+    assert [listed([]), listed(["a"]), listed(["a", "b", "c"])] == ["none", "a", "a, b and c"]
