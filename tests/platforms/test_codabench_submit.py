@@ -272,6 +272,25 @@ def test_what_would_be_refused_is_refused_before_anything_is_uploaded(
     assert site.datasets == {} and site.created() == 0
 
 
+@pytest.mark.parametrize(
+    ("change", "message", "state"),
+    [
+        (lambda site: setattr(site, "taken_meanwhile", 15e9), "Insufficient space", "intended"),
+        (lambda site: setattr(site, "denied_meanwhile", True), "do not have access", "refused"),
+    ],
+)
+def test_what_changes_after_the_check_is_a_refusal_that_spends_nothing(
+    site: Codabench, project: tuple[Layout, Config], waits: Waits, change: object, message: str, state: str
+) -> None:
+    change(site)  # type: ignore[operator]
+    with pytest.raises(PlatformError, match=message):
+        run(project, waits)
+    assert site.created() == 0 and states(project) == [state]
+    site.taken_meanwhile, site.denied_meanwhile = 0.0, False
+    run(project, waits)
+    assert site.created() == 1 and states(project)[-1] == "scored"
+
+
 def test_a_wrong_number_is_told_with_those_that_we_take_part_in(
     site: Codabench, project: tuple[Layout, Config], tmp_path: Path, waits: Waits
 ) -> None:

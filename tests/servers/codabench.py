@@ -88,6 +88,8 @@ class Codabench(Server):
         self.used, self.limit = 0, 5
         self.quota = {"quota": 15, "storage_used": 3675.0}
         self.page = 50
+        # What happens between the check and the request: another upload of the account, the organisers' veto.
+        self.taken_meanwhile, self.denied_meanwhile = 0.0, False
 
     def _phase(self, number: int, name: str, status: str) -> dict[str, Any]:
         return {
@@ -185,6 +187,10 @@ class Codabench(Server):
             return Answer(400, {"name": ["You already have a dataset by this name, please delete that dataset."]})
         if len(body["file_name"]) > 64:
             return Answer(400, {"file_name": ["Ensure this field has no more than 64 characters."]})
+        free = self.quota["quota"] * 1e9 - self.quota["storage_used"] - self.taken_meanwhile
+        if body["file_size"] > free:
+            text = f"Insufficient space. Your available space is {free / 1e9:.1f} GB. The file size is 16.0 GB."
+            return Answer(400, {"data_file": [text]})
         key = f"42dd2d1d-e656-{len(self.datasets)}"
         self.datasets[key] = body
         return Answer(201, {"key": key, "sassy_url": f"{self.storage.url}/storage/{key}?Signature=abc&Expires=1"})
@@ -194,6 +200,8 @@ class Codabench(Server):
 
     def _create(self, request: Request) -> Answer:
         body = request.json()
+        if self.denied_meanwhile:
+            return Answer(403, {"detail": "You do not have access to this competition to make a submission"})
         phase = next((phase for phase in self.phases if phase["id"] == body["phase"]), None)
         if phase is None or body["data"] not in self.datasets:
             message = f"Object with key={body['data']} does not exist."
