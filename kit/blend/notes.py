@@ -30,6 +30,7 @@ def notes(blend: Blend, data: Data, copies: dict[int, int], pruned: list[int]) -
         *_views(blend),
         *_few_errors(blend.oof, data.y),
         *_absent_classes(blend, data.y),
+        *_fitted_on(blend),
         OF_OOF,
     ]
     return replace(blend, notes=tuple(found))
@@ -62,6 +63,11 @@ def _few_errors(oof: Array | None, y: Array) -> list[str]:
     if errors >= FEW_ERRORS:
         return []
     return [f"only {errors:.0f} of {len(y)} rows are wrong: below {FEW_ERRORS} errors the interval is too narrow"]
+
+
+def _fitted_on(blend: Blend) -> list[str]:
+    rows = {"stressed": "stressed rows alone", "mixture": "clean and stressed rows together"}
+    return [f"fitted on {rows[blend.fit_on]}"] if blend.fit_on in rows else []
 
 
 def _absent_classes(blend: Blend, y: Array) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def fold_predictor(spec: FoldSpec) -> Predict:
     network = build(spec.network())
     try:
         arrays.assign(network.model, str(spec.paths.weights))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise TrainingError(
             f"the weights of run `{spec.run}` fold {spec.fold} cannot be read: {error}",
             f"kit train {spec.run} --fold {spec.fold} --force",
