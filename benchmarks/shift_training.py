@@ -35,7 +35,7 @@ LIGHT = (
 STRONG = (
     '{ op = "dihedral" }, { op = "maybe", rate = 0.9, ops = [{ op = "some-of", k = 3, ops = ['
     '{ op = "blur", sigma = 3.0 }, { op = "noise", deviation = 40.0 }, { op = "brightness", factor = 0.4 }, '
-    '{ op = "contrast", factor = 0.7 }, { op = "saturation", factor = 0.6 }, { op = "channel-shift", factor = 0.4 }, '
+    '{ op = "contrast", factor = 0.7 }, { op = "saturation", factor = 0.5 }, { op = "channel-shift", factor = 0.4 }, '
     '{ op = "hue", factor = 0.1 }, { op = "jpeg" }, { op = "cutout" }] }] }'
 )
 FLIPS = '{ op = "dihedral" }'
@@ -102,7 +102,7 @@ def prepare(problem: str, options: argparse.Namespace) -> Path:
             rows = np.arange(0, len(file["labels"]), 2)
             np.savez(folder / "raw" / "subset.npz", images=file["images"][rows], labels=file["labels"][rows])
         (folder / "weights").symlink_to((data / "weights").resolve())
-    (folder / "kit.toml").write_text(configuration(problem, options.seeds), encoding="utf-8")
+    (folder / "kit.toml").write_text(configuration(problem, sorted({0, 1, *options.seeds})), encoding="utf-8")
     return folder
 
 
@@ -177,12 +177,13 @@ def main() -> None:
     parser.add_argument("--data", default=os.environ.get("KIT_SHARED", ""))
     parser.add_argument("--work", default="build/shift")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--recipes", nargs="+", choices=tuple(RECIPES), default=list(RECIPES))
     options = parser.parse_args()
     print(machine())
     folder = prepare(options.problem, options).resolve()
     results: dict[str, list[dict[str, Any]]] = {}
     for seed in options.seeds:
-        for name in RECIPES:
+        for name in options.recipes:
             run = f"{name}-{seed}"
             if f"[runs.{run}]" not in (folder / "kit.toml").read_text():
                 continue
