@@ -110,3 +110,18 @@ def _submit(project: Project, paths: SubmissionPaths) -> None:
         BoardRow(n + 1, who, 0.8 - 0.09 * n, who == "we", "11" if who == "we" else "") for n, who in enumerate(names)
     ]
     add_snapshot(project.layout, target, rows)
+
+
+def stress(project: Project) -> None:
+    """What `kit stress` and `kit forecast` write, as far as it is shown; the numbers are made up."""
+    for specs in plan_runs(project.layout, project.config, ()).values():
+        paths = specs[0].run_paths
+        drops = [(family, degree, 30, 0.8, 0.01 * degree) for family in ("noise", "jpeg") for degree in range(1, 6)]
+        write_csv(paths.stress_table, ("family", "severity", "rows", "score", "drop"), drops)
+        lines = {name: {"score": value, "low": value - 0.1, "high": value + 0.1} for name, value in SCORES.items()}
+        write_json(paths.stress_manifest, {"key": "", "metric": "accuracy", "scores": lines})
+        write_json(paths.forecast, {"name": specs[0].run, "kind": "run", **FORECAST})
+
+
+SCORES = {"clean": 0.81, "stressed": 0.62, "drop": 0.19}
+FORECAST = {"value": 0.64, "low": 0.5, "high": 0.7, "score": 0.71, "level": 0.9, "basis": "mixture"}

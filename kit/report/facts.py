@@ -15,8 +15,8 @@ from kit.config import Config
 from kit.data import Index, load_images, load_index
 from kit.errors import KitError
 from kit.files import read_json
-from kit.layout import Layout, RunPaths
-from kit.ledger import Submission, latest, load_submission
+from kit.layout import Layout, RunPaths, SubmissionPaths
+from kit.ledger import Submission, latest, load_submission, load_submissions
 from kit.records import ImageArray, IntArray, Predictions, load_predictions
 from kit.runtime.forward import softmax
 
@@ -70,6 +70,11 @@ class Facts:
         """The newest ensemble with its events."""
         paths = latest(self.layout)
         return load_submission(paths) if paths else None
+
+    @cached_property
+    def candidates(self) -> list[SubmissionPaths]:
+        """Every candidate, the newest first."""
+        return [submission.paths for submission in reversed(load_submissions(self.layout))]
 
     @cached_property
     def blend(self) -> Blend | None:

@@ -23,6 +23,7 @@ from kit.report.facts import Facts
 from kit.report.headline import headline
 from kit.report.provenance import provenance
 from kit.report.section import Section, count, number, percent
+from kit.report.shift import forecast, stress
 from kit.report.standing import standing
 from kit.report.worth import worth
 
@@ -36,6 +37,8 @@ SECTIONS: tuple[Callable[[Facts], Section], ...] = (
     classes,
     calibration,
     worth,
+    stress,
+    forecast,
     standing,
     augmentation,
     provenance,

@@ -34,7 +34,7 @@ def standing(facts: Facts) -> Section:
         "Leaderboard",
         _title(scored),
         f"{count(len(found), 'submission')} to {facts.config.competition.name} on {facts.config.competition.platform}. "
-        "The forecast is cross-validation moved by the mean gap of earlier scores; their spread widens its interval.",
+        "The forecast, with its interval, is what was to be expected before the score was known.",
         {
             "picture": _scatter(scored, metric) if len(scored) >= FEWEST else None,
             "ranks": _ranks([(snapshot.lines, snapshot.rank) for snapshot in snapshots]),
