@@ -28,7 +28,7 @@ from kit.shift.stressed import Stressed, is_stressed, load_stressed
 Array = NDArray[Any]
 
 RECENT = 20  # candidates, the newest; an old one tells little that these do not
-STRESSED = 9000  # stressed rows at most; more change the third decimal
+STRESSED = 9000  # stressed rows that correctness is fitted on, at most; more change the third decimal
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,13 +98,14 @@ class Gathered:
         return bool(self.entries) and all(entry.test is not None for entry in self.entries)
 
     def evidence(self) -> Evidence:
-        """For `kit.shift.forecast`; stressed rows are those of the mixture and of the grid, drawn down to a bound."""
+        """For `kit.shift.forecast`; stressed rows are those of mixture and grid, a draw where they are many."""
         place = {name: row for row, name in enumerate(self.ids)}
         names, families, degrees = split(self.grid_ids)
         mixed_family, mixed_degree = fates(self.plan, self.ids)
         rows = np.r_[np.arange(len(self.ids)), [place[name] for name in names]].astype(np.int64)
         family, degree = np.r_[mixed_family, families], np.r_[mixed_degree, degrees]
-        chosen = np.sort(np.random.default_rng(self.plan.seed).permutation(len(rows))[:STRESSED])
+        bound = STRESSED if self.has_test else len(rows)
+        chosen = np.sort(np.random.default_rng(self.plan.seed).permutation(len(rows))[:bound])
         stressed = np.stack([np.concatenate([entry.mixture, entry.grid])[chosen] for entry in self.entries])
         return Evidence(
             tuple(entry.name for entry in self.entries),
