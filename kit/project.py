@@ -26,13 +26,17 @@ class Project:
     config : path, optional
         Another configuration file.
     emit : callable, optional
-        Hears what the stages say.
+        Hears what the stages say; by default a notebook shows it, and elsewhere nobody hears it.
     """
 
-    def __init__(self, folder: Path | str = ".", *, config: Path | None = None, emit: Emit = silent) -> None:
+    def __init__(self, folder: Path | str = ".", *, config: Path | None = None, emit: Emit | None = None) -> None:
         self.layout: Layout = find_project(Path(folder), config)
         self.config: Config = load(self.layout.config)
-        self._emit = emit
+        self._emit: Emit = emit or _listener()
+
+    def __repr__(self) -> str:
+        runs = ", ".join(self.config.runs) or "no runs"
+        return f"Project {self.config.competition.name!r} in {self.layout.root}: {runs}"
 
     def download(self, *, force: bool = False) -> None:
         """Fetch the competition's files into ``raw/``."""
@@ -249,3 +253,10 @@ class Project:
         from kit.lb.manual import add_score
 
         return add_score(self.layout, self.config, score, of)
+
+
+def _listener() -> Emit:
+    """Who hears the stages where nobody was named."""
+    from kit.notebook import Notebook, in_notebook
+
+    return Notebook().emit if in_notebook() else silent

@@ -20,13 +20,13 @@ LAYERS = (
         "described", "environments", "runs", "sweep", "half", "costs", "units",
     },
     {
-        "clean", "folds", "train", "stress", "ensemble", "bundle", "submit", "lb", "init", "console", "progress",
+        "clean", "folds", "train", "stress", "ensemble", "bundle", "submit", "lb", "init", "console", "notebook", "progress",
         "forecast", "doctor", "download", "table", "predict", "report", "compare",
     },
     {"cli", "project", "__main__", "__init__"},
 )  # fmt: skip
-# Console and progress render what stages say; they belong together.
-FRIENDS = {("console", "progress")}
+# Console, notebook and progress render what stages say; they belong together.
+FRIENDS = {("console", "progress"), ("notebook", "progress")}
 FILES = sorted(KIT.rglob("*.py"))
 
 
