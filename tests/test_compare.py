@@ -131,7 +131,7 @@ def test_words_say_what_was_found() -> None:
     worse = effect("nll", LABELS, WEAK, STRONG, UNKNOWN)
     assert sentence("nll", Line(WEAK, (0.9,), worse, 0.001), "strong").startswith("weak is worse than strong by 0.")
     same = effect("nll", LABELS, WEAK, WEAK, UNKNOWN)
-    assert "no difference to be seen to strong" in sentence("nll", Line(WEAK, (0.9,), same, 1.0), "strong")
+    assert "weak against strong: no difference to be seen" in sentence("nll", Line(WEAK, (0.9,), same, 1.0), "strong")
 
 
 def test_what_is_called_real_allows_for_all_that_was_looked_at() -> None:

@@ -44,19 +44,19 @@ def sentence(metric: str, line: Line, base: str) -> str:
         return f"{name} is what the others are held against"
     span = f"{amount(metric, found.low)} to {amount(metric, found.high)} {unit(metric)}"
     if said == NOTHING:
-        return f"{name}: {NOTHING} to {base}; it lies between {span}"
+        return f"{name} against {base}: {NOTHING} ({span})"
     tail = ", but of so many differences one looks like this by chance" if said.startswith("perhaps") else ""
     return f"{name} is {said} than {base} by {amount(metric, abs(found.gain))[1:]} {unit(metric)} ({span}){tail}"
 
 
-def tell(emit: Emit, metric: str, rows: str, lines: Sequence[Line]) -> None:
+def tell(emit: Emit, metric: str, kind: str, rows: int, lines: Sequence[Line]) -> None:
     """The table of one kind of rows, every recipe against the first, and the same in words."""
     base = lines[0].recipe.name
     header = ("recipe", "seeds", metric, "between seeds", f"gain ({unit(metric)})", "95 % interval", "")
     cells = [_cells(metric, line) for line in lines]
-    emit(Event("table", f"{rows}, against {base}", {"header": header, "rows": cells}))
+    emit(Event("table", f"{rows} {kind} held-out rows, against {base}", {"header": header, "rows": cells}))
     for line in lines[1:]:
-        emit(Event("say", f"{rows.split(' ', 1)[1]}: {sentence(metric, line, base)}"))
+        emit(Event("say", f"{kind}: {sentence(metric, line, base)}"))
 
 
 def _cells(metric: str, line: Line) -> tuple[object, ...]:

@@ -125,7 +125,7 @@ def _judged(
         rows = found[0][0]
         recipes.append(Recipe(name, tuple(map(trained_by, runs)), tuple(proba for _, proba in found)))
     lines, noise = compared(metric, index.labels[rows], recipes, config.ensemble.seed)
-    tell(emit, metric, f"{len(rows)} {kind} held-out rows", lines)
+    tell(emit, metric, kind, len(rows), lines)
     tell_noise(emit, noise, metric, recipes[0].name)
     deviation = noise.deviation if noise.known else None
     return {"metric": metric, "rows": len(rows), "seed_noise": deviation, "recipes": list(map(_numbers, lines))}
