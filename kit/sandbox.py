@@ -10,8 +10,7 @@ import sys
 import sysconfig
 import tempfile
 import zipfile
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +43,20 @@ class BundleRun:
     proba : (N, C) float64
         (N, 0) where the bundle gives no probabilities.
     load_seconds, predict_seconds, peak_mb : float
-        Peak resident memory includes the images.
+        Of the first call; peak resident memory includes the images.
     versions : dict
         Of the libraries it ran with.
-    network : bool
-        Whether the process could have used the network: without name spaces it cannot be taken away.
+    network : {"namespace", "patched"}
+        How the network was taken away: by a name space of its own, or where the system has none only by replacing
+        Python's sockets.
+    kit_absent, elsewhere : bool
+        Seen from inside: the kit could not be imported, and the working directory was another than the bundle's.
+    timed_images, timed_seconds : int, float
+        A later call, when everything is compiled; only with ``inputs``, as the rest.
+    accepted : tuple of str
+        Forms of the images that gave the same answer.
+    refused : dict
+        What cannot be meant, and what was said to it.
     """
 
     labels: IntArray
@@ -57,7 +65,29 @@ class BundleRun:
     predict_seconds: float
     peak_mb: float
     versions: dict[str, str]
-    network: bool
+    network: str
+    kit_absent: bool
+    elsewhere: bool
+    timed_images: int = 0
+    timed_seconds: float = 0.0
+    accepted: tuple[str, ...] = ()
+    refused: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def rate(self) -> float:
+        """Seconds an image takes once everything is compiled."""
+        if self.timed_images:
+            return self.timed_seconds / self.timed_images
+        return self.predict_seconds / max(len(self.labels), 1)
+
+    @property
+    def starting_seconds(self) -> float:
+        """Loading libraries and weights, and compiling at the first call."""
+        return self.load_seconds + max(0.0, self.predict_seconds - self.rate * len(self.labels))
+
+    def seconds_for(self, images: int) -> float:
+        """What so many images would have taken here, from start to end."""
+        return self.starting_seconds + self.rate * images
 
 
 def run_bundle(bundle: Path, images: ImageArray, *, inputs: bool = False, python: Path | None = None) -> BundleRun:
@@ -90,7 +120,7 @@ def run_bundle(bundle: Path, images: ImageArray, *, inputs: bool = False, python
             labels, proba = answer["labels"], answer["proba"]
     if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
         raise BundleError(f"predict gave {labels.dtype} {labels.shape}, expected class indices ({len(images)},)")
-    return BundleRun(labels.astype(np.int64), proba.astype(np.float64), **report, network=not _can_unshare())
+    return BundleRun(labels.astype(np.int64), proba.astype(np.float64), **report)
 
 
 def _unzip(bundle: Path, folder: Path) -> None:
@@ -111,7 +141,6 @@ def _link_packages(folder: Path) -> None:
                 (folder / entry.name).symlink_to(entry)
 
 
-@cache
 def _can_unshare() -> bool:
     """Whether this system lets us start a process in a network of its own."""
     if shutil.which("unshare") is None:
@@ -129,8 +158,10 @@ def _start(folder: Path, python: Path | None, inputs: bool) -> dict[str, Any]:
     # Without -S another environment finds its own packages; with it this one finds the links alone.
     interpreter = [str(python), "-I"] if python else [sys.executable, "-I", "-S"]
     files = ("packages", "bundle", "images.npy", "answer.npz")
-    command = [*interpreter, str(RUNNER), *(str(folder / file) for file in files), *(["inputs"] if inputs else [])]
-    if _can_unshare():
+    alone = _can_unshare()
+    flags = [*(["inputs"] if inputs else []), "namespace" if alone else "patched"]
+    command = [*interpreter, str(RUNNER), *(str(folder / file) for file in files), *flags]
+    if alone:
         command = ["unshare", "-rn", *command]
     try:
         done = subprocess.run(

@@ -1,7 +1,7 @@
 """One compiled forward pass for each architecture, with the weights as an argument.
 
-An ensemble of five folds is five sets of weights of one network: it is traced once, not five times, and a frozen
-backbone that folds or members share is evaluated once for each batch and view.
+An ensemble of five folds is five sets of weights of one network: it is traced once, not five times. Preprocessing that
+members share and a frozen backbone that folds or members share are evaluated once for each batch and view.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import preprocess
 from .backbones import Network
 
 
@@ -30,6 +31,25 @@ def halves(network: Network) -> tuple[Half, Half]:
     return tuple(  # type: ignore[return-value]
         Half(_compile(half), [position[id(weight)] for weight in half.weights])
         for half in (network.features, network.head)
+    )
+
+
+def split(description: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """The steps before a network, and the description of the network without them."""
+    steps = description.get("preprocess", [])
+    rest = {key: value for key, value in description.items() if key != "preprocess"}
+    return steps, {**rest, "size": preprocess.side_after(steps, int(description["size"]))}
+
+
+def preparation(steps: list[Any], size: int) -> Callable[[Any], Any]:
+    """The steps as one compiled function of images (B, ``size``, ``size``, 3); they have no weights."""
+    import tensorflow as tf
+
+    if not steps:
+        return lambda images: images
+    signature = [tf.TensorSpec((None, size, size, 3), tf.float32)]
+    return tf.function(  # type: ignore[no-any-return]
+        lambda images: preprocess.apply(steps, images), input_signature=signature, autograph=False
     )
 
 

@@ -13,12 +13,16 @@ from . import arrays, backbones, forward, passes, pool, views
 
 
 class Fold(NamedTuple):
-    """One set of weights: the two halves of its network, their weights, and a key that equal backbones share."""
+    """One set of weights: the two halves of its network, their weights, and keys.
+
+    Equal steps before the network share ``steps``, equal backbones after equal steps share ``key``.
+    """
 
     features: passes.Half
     head: passes.Half
     feature_weights: list[Any]
     head_weights: list[Any]
+    steps: str
     key: str
 
 
@@ -36,24 +40,28 @@ class Predictor:
         self.classes = self.bundle["classes"]
         self._networks: dict[str, Any] = {}
         self._tensors: dict[str, list[Any]] = {}
+        self._steps: dict[str, Any] = {}
         self._members = [
             [self._load(member["network"], Path(folder, name)) for name in member["weights"]]
             for member in self.bundle["members"]
         ]
 
     def _load(self, description: Any, path: Path) -> Fold:
-        text = json.dumps(description, sort_keys=True)
+        before, described = passes.split(description)
+        steps, text = json.dumps(before, sort_keys=True), json.dumps(described, sort_keys=True)
+        if steps not in self._steps:
+            self._steps[steps] = passes.preparation(before, self.bundle["size"])
         if text not in self._networks:
-            network = backbones.build(description)
+            network = backbones.build(described)
             self._networks[text] = (network.model, *passes.halves(network))
         model, features, head = self._networks[text]
         loaded = arrays.load(model, str(path))
         feature_arrays = [loaded[place] for place in features.positions]
-        key = _digest(text, feature_arrays)
+        key = _digest(steps + text, feature_arrays)
         if key not in self._tensors:
             self._tensors[key] = passes.tensors(feature_arrays)
         head_weights = passes.tensors([loaded[place] for place in head.positions])
-        return Fold(features, head, self._tensors[key], head_weights, key)
+        return Fold(features, head, self._tensors[key], head_weights, steps, key)
 
     def predict_proba(self, images: Any) -> Any:
         """Probabilities float64 (N, C) of images (N, S, S, 3), 0 to 255, in memory that does not grow with N.
@@ -78,12 +86,15 @@ class Predictor:
         """Of each member the logits float32 (V, B, C) of one batch, mean of its folds."""
         stacks: list[list[list[Any]]] = [[[] for _ in folds] for folds in self._members]
         for view in self.bundle["views"]:
-            turned = views.apply(view, images).astype(np.float32)
+            (turned,) = passes.tensors([views.apply(view, images)])
+            prepared: dict[str, Any] = {}
             features: dict[str, Any] = {}
             for stack, folds in zip(stacks, self._members, strict=True):
                 for found, fold in zip(stack, folds, strict=True):
+                    if fold.steps not in prepared:
+                        prepared[fold.steps] = self._steps[fold.steps](turned)
                     if fold.key not in features:
-                        features[fold.key] = fold.features.call(turned, fold.feature_weights)
+                        features[fold.key] = fold.features.call(prepared[fold.steps], fold.feature_weights)
                     found.append(fold.head.call(features[fold.key], fold.head_weights).numpy())
         return [forward.mean_of_folds(np.stack([np.stack(found) for found in stack])) for stack in stacks]
 
@@ -107,7 +118,7 @@ def check_images(images: Any, size: int, batch: int = 128) -> Any:
     ValueError
         Where the shape is another, a value is not a finite number, or all are at most 1 and some are fractional.
     """
-    images = np.asarray(images)
+    images = _as_array(images)
     if images.ndim != 4 or images.shape[1:] != (size, size, 3):
         raise ValueError(f"expected images of shape (N, {size}, {size}, 3), got {images.shape}")
     if images.dtype.kind not in "uif":
@@ -123,3 +134,12 @@ def check_images(images: Any, size: int, batch: int = 128) -> Any:
     if largest <= 1 and fractional:
         raise ValueError("the images look scaled to [0, 1]; expected 0 to 255")
     return images
+
+
+def _as_array(images: Any) -> Any:
+    """What NumPy makes of ``images``; its own words about what is no array would not say what was expected."""
+    try:
+        return np.asarray(images)
+    except (ValueError, TypeError, RuntimeError, AttributeError, OverflowError, MemoryError) as error:
+        kind = type(images).__name__
+        raise ValueError(f"expected an array of images, got a {kind} that is none: {error}") from error

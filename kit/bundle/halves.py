@@ -1,0 +1,166 @@
+"""Whether float16 weights may be shipped: the blend's score out of fold, with and without them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kit import score
+from kit.bundle.contents import fold_paths, used_members, used_params, used_views, weights_name
+from kit.data import load_images, load_index
+from kit.errors import BundleError
+from kit.layout import FoldPaths, Layout
+from kit.records import Emit, Event, IntArray, Predictions, load_predictions
+from kit.runtime import pool
+from kit.runtime.forward import mean_of_folds
+
+# .05 points; a point is a hundredth of the metric.
+AGREE = 5e-4
+
+Proba = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Halved:
+    """What the blend says with float16 weights.
+
+    Attributes
+    ----------
+    score, score_float32 : float
+        Of the same blend on the same held-out rows.
+    rows : int
+    shift : float
+        Largest change of a probability on those rows.
+    probe : (P, C) float64
+        What the bundle has to say about the probe images.
+    """
+
+    score: float
+    score_float32: float
+    rows: int
+    shift: float
+    probe: Proba
+
+    def to_json(self) -> dict[str, Any]:
+        """What a proof keeps."""
+        return {
+            "score": self.score,
+            "score_float32": self.score_float32,
+            "rows": self.rows,
+            "largest_change": self.shift,
+            "probe": np.round(self.probe, 9).tolist(),
+        }
+
+
+def measure(layout: Layout, record: dict[str, Any], halved: Mapping[str, Path], batch_size: int, emit: Emit) -> Halved:
+    """Predict every held-out row again, with the ``halved`` weights of the fold that did not train on it.
+
+    Parameters
+    ----------
+    halved : mapping
+        Name in the zip and file of the weights.
+    batch_size : int
+
+    Notes
+    -----
+    A probe would not do: .05 points are one row in 2,000. It costs what predicting out of fold cost when the members
+    were trained, for the members and views that the blend uses. The blend is fitted once, on the float32 predictions:
+    what differs is the weights alone.
+    """
+    index, images = load_index(layout), load_images(layout)
+    position = {name: row for row, name in enumerate(index.ids)}
+    views, members = used_views(record), used_members(record)
+    before, after, probes = [], [], []
+    for number, member in enumerate(members):
+        emit(Event("progress", f"bundle: {member['run']} in float16", {"done": number, "total": len(members)}))
+        folds = fold_paths(layout, member)
+        files = [halved[weights_name(member, fold)] for fold in range(len(folds))]
+        network = _Member(member["network"], images, position, views, batch_size)
+        valid = [load_predictions(fold.valid) for fold in folds]
+        ids, logits = joined([_only(part, views) for part in valid])
+        before.append(logits)
+        after.append(joined(network.again(files, folds, "valid"))[1])
+        probes.append(mean_of_folds(np.stack([part.logits for part in network.again(files, folds, "probe")])))
+    y = index.labels[[position[name] for name in ids]]
+    first, second = (_blend(record, members) for members in (before, after))
+    metric = record["metric"]
+    return Halved(
+        score.score(metric, y, second),
+        score.score(metric, y, first),
+        len(y),
+        float(np.abs(first - second).max()),
+        _blend(record, probes),
+    )
+
+
+def check(found: Halved, metric: str, refused: str) -> None:
+    """Raise `BundleError` where the scores differ by more than `AGREE`; ``refused`` says what cannot be then."""
+    if abs(found.score - found.score_float32) > AGREE:
+        raise BundleError(
+            f"with float16 weights {metric} out of fold is {found.score:.5f}, with float32 {found.score_float32:.5f} "
+            f"({found.rows} rows): more than {AGREE:g} apart, {refused}",
+            "[bundle] half_precision = false",
+        )
+
+
+def joined(parts: Sequence[Predictions]) -> tuple[list[str], npt.NDArray[np.float32]]:
+    """Sorted ids and their logits (V, N, C): the mean over repeats where a row was held out more than once."""
+    ids, where = np.unique(np.concatenate([part.ids for part in parts]), return_inverse=True)
+    logits = np.concatenate([part.logits for part in parts], axis=1)
+    counts = np.bincount(where)
+    order = np.argsort(where, kind="stable")
+    starts = np.cumsum(counts) - counts
+    out = np.empty((len(logits), len(ids), logits.shape[2]), np.float32)
+    for count in np.unique(counts):
+        rows = np.flatnonzero(counts == count)
+        places = order[starts[rows] + np.arange(count)[:, None]]
+        out[:, rows] = mean_of_folds(logits[:, places].transpose(1, 0, 2, 3))
+    return ids.tolist(), out
+
+
+class _Member:
+    """One network of a member, filled with the weights of one fold after the other."""
+
+    def __init__(
+        self, description: dict[str, Any], images: Any, position: dict[str, int], views: list[str], batch_size: int
+    ) -> None:
+        from kit.runtime import backbones, forward
+
+        self._model = backbones.build(description).model
+        self._forward = forward.compile_forward(self._model)
+        self._images, self._position = images, position
+        self._views, self._batch_size = views, batch_size
+
+    def again(self, files: Sequence[Path], folds: Sequence[FoldPaths], what: str) -> list[Predictions]:
+        """The predictions in the ``what`` of each fold made again with the weights in ``files``."""
+        from kit.runtime import arrays, forward
+
+        parts = []
+        for file, fold in zip(files, folds, strict=True):
+            old = load_predictions(getattr(fold, what))
+            arrays.assign(self._model, str(file))
+            logits = forward.logits(self._forward, self._images, self._rows(old), self._views, self._batch_size)
+            if not np.isfinite(logits).all():
+                raise BundleError(
+                    f"with float16 weights {file.name} predicts what is not finite", "half_precision = false"
+                )
+            parts.append(Predictions(old.ids, old.classes, tuple(self._views), logits))
+        return parts
+
+    def _rows(self, old: Predictions) -> IntArray:
+        return np.array([self._position[name] for name in old.ids.tolist()], np.int64)
+
+
+def _only(part: Predictions, views: Sequence[str]) -> Predictions:
+    rows = [part.views.index(view) for view in views]
+    return Predictions(part.ids, part.classes, tuple(views), part.logits[rows])
+
+
+def _blend(record: dict[str, Any], members: Sequence[npt.NDArray[np.float32]]) -> Proba:
+    proba: Proba = pool.apply(used_params(record), pool.from_logits(np.stack(members)))
+    return proba

@@ -1,0 +1,104 @@
+"""Run the zip without the kit on the probe images and hold its answers against the kit's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kit.bundle.contents import fold_paths
+from kit.config import BundleConfig
+from kit.data import load_images, load_index
+from kit.errors import BundleError
+from kit.files import sha256_file
+from kit.layout import Layout, SubmissionPaths
+from kit.records import load_predictions
+from kit.runtime import pool
+from kit.runtime.forward import mean_of_folds, softmax
+from kit.sandbox import BundleRun, run_bundle
+
+TOLERANCE = 1e-4
+
+Proba = npt.NDArray[np.float64]
+
+
+def prove(
+    layout: Layout,
+    record: dict[str, Any],
+    candidate: Path,
+    expected: Proba | None = None,
+    python: Path | None = None,
+) -> tuple[BundleRun, float]:
+    """Run the zip; returns what it answered and the largest difference of a probability.
+
+    Parameters
+    ----------
+    expected : (P, C) array, optional
+        What it has to say; by default what the networks said where they were trained.
+    python : Path, optional
+        The interpreter of an environment without the kit; see `kit.sandbox.run_bundle`.
+
+    Raises
+    ------
+    BundleError
+        Where it fails, or says something else.
+    """
+    trained, ids = expected_probe(layout, record)
+    expected = trained if expected is None else expected
+    position = {name: row for row, name in enumerate(load_index(layout).ids)}
+    images = np.asarray(load_images(layout)[[position[name] for name in ids]])
+    run = run_bundle(candidate, images, inputs=True, python=python)
+    difference = float(np.abs(run.proba - expected).max())
+    if difference > TOLERANCE:
+        raise BundleError(
+            f"the bundle's probabilities differ from the kit's by {difference:.2g}, allowed is {TOLERANCE:g}"
+        )
+    if (run.labels != run.proba.argmax(axis=1)).any():
+        raise BundleError("the bundle's class indices are not the largest of its own probabilities")
+    return run, difference
+
+
+def expected_probe(layout: Layout, record: dict[str, Any]) -> tuple[Proba, list[str]]:
+    """Probabilities (P, C) that the blend gives on the probe images from the networks' logits, and their ids."""
+    members, ids = [], []
+    for member in record["members"]:
+        folds = [load_predictions(paths.probe) for paths in fold_paths(layout, member)]
+        rows = [folds[0].views.index(view) for view in record["views"]]
+        logits = mean_of_folds(np.stack([fold.logits[rows] for fold in folds]))
+        members.append(softmax(logits.astype(np.float64)))
+        ids = folds[0].ids.tolist()
+    return pool.apply(record["blend"]["params"], np.stack(members)), ids
+
+
+def content(
+    paths: SubmissionPaths, settings: BundleConfig, run: BundleRun, difference: float, half: dict[str, Any] | None
+) -> dict[str, Any]:
+    """What `proof.json` says, but for its key."""
+    return {
+        "sha256": sha256_file(paths.bundle),
+        "kit_absent": run.kit_absent,
+        "network": run.network,
+        "network_removed": run.network == "namespace",
+        "other_working_directory": run.elsewhere,
+        "probe_images": len(run.labels),
+        "difference": difference,
+        "difference_allowed": TOLERANCE,
+        "accepted": list(run.accepted),
+        "refused": run.refused,
+        "load_seconds": run.starting_seconds,
+        "images": run.timed_images,
+        "predict_seconds": run.timed_seconds,
+        "peak_mb": run.peak_mb,
+        "zip_mb": paths.bundle.stat().st_size / 1e6,
+        "limits": {
+            "images": settings.images,
+            "seconds": run.seconds_for(settings.images),
+            "max_seconds": settings.max_seconds,
+            "max_memory_mb": settings.max_memory_mb,
+            "max_mb": settings.max_mb,
+        },
+        "float16": half,
+        "versions": run.versions,
+    }

@@ -1,0 +1,119 @@
+"""The stage: build the zip, prove it, and keep it only then."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from kit.bundle import proof
+from kit.bundle.card import card
+from kit.bundle.contents import VERSION, runtime_files, weights_of, zip_members
+from kit.bundle.halves import Halved, check, measure
+from kit.bundle.limits import check_run, check_size, member_costs
+from kit.config import Config
+from kit.environments import environment
+from kit.files import is_fresh, read_json, sha256_file, sha256_json, write_atomic, write_json, write_zip
+from kit.half import write_halved
+from kit.layout import Layout, SubmissionPaths
+from kit.records import Emit, Event
+from kit.sandbox import BundleRun
+
+Weights = dict[str, Path]
+
+
+def bundle(layout: Layout, config: Config, paths: SubmissionPaths, emit: Emit, *, force: bool = False) -> None:
+    """Write ``bundle.zip`` of a candidate and prove it; ``proof.json`` is written last and means that it may go out.
+
+    Raises
+    ------
+    BundleError
+        Where the zip does not run, is over a limit of ``[bundle]``, or does not give the kit's own predictions; it is
+        not kept then.
+    """
+    record = read_json(paths.ensemble)
+    key = _key(layout, config, record)
+    if not force and is_fresh(paths.proof, key, [paths.bundle, paths.card]):
+        emit(Event("fresh", "bundle", {"stage": "bundle", "submission": paths.root.name}))
+        return
+    paths.proof.unlink(missing_ok=True)
+    candidate = paths.bundle.with_suffix(".unproven")
+    try:
+        with TemporaryDirectory(prefix="kit-bundle-") as folder:
+            weights, half = _weights(layout, config, record, Path(folder), emit)
+            write_zip(candidate, zip_members(config, record, weights))
+            costs = member_costs(layout, record, weights)
+        check_size(config.bundle, candidate.stat().st_size / 1e6, costs)
+        run, difference = proof.prove(layout, record, candidate, None if half is None else half.probe)
+        check_run(config.bundle, run, costs)
+        candidate.replace(paths.bundle)
+    finally:
+        candidate.unlink(missing_ok=True)
+    proven = proof.content(paths, config.bundle, run, difference, half.to_json() if half else None)
+    write_atomic(paths.card, card(layout, config, paths, record, proven))
+    write_json(paths.proof, {"key": key, **proven})
+    _tell(emit, config, run, proven)
+    emit(Event("wrote", "", {"paths": [paths.bundle, paths.proof, paths.card]}))
+
+
+def against(layout: Layout, paths: SubmissionPaths, requirements: str, emit: Emit) -> None:
+    """Run a proven bundle under other versions of the libraries, in an environment of their own.
+
+    Raises
+    ------
+    BundleError
+        Where the versions cannot be installed, or the bundle fails or predicts something else with them.
+    """
+    emit(Event("say", f"an environment with {requirements} (made once, some minutes)"))
+    record, half = read_json(paths.ensemble), read_json(paths.proof)["float16"]
+    expected = None if half is None else np.array(half["probe"])
+    run, difference = proof.prove(layout, record, paths.bundle, expected, environment(requirements))
+    versions = ", ".join(f"{name} {number}" for name, number in run.versions.items())
+    emit(Event("say", f"the same predictions to {difference:.1e} under {versions}"))
+
+
+def _key(layout: Layout, config: Config, record: dict[str, Any]) -> str:
+    weights = [sha256_file(path) for path in weights_of(layout, record).values()]
+    code = [sha256_file(path) for path in runtime_files()]
+    settings = config.bundle.model_dump(mode="json")
+    return sha256_json({"version": VERSION, "ensemble": record["key"], "weights": weights, "code": code, **settings})
+
+
+def _weights(
+    layout: Layout, config: Config, record: dict[str, Any], folder: Path, emit: Emit
+) -> tuple[Weights, Halved | None]:
+    """The weights that go into the zip, as float16 where that is wanted and costs nothing."""
+    weights = weights_of(layout, record)
+    size = sum(path.stat().st_size for path in weights.values()) / 1e6
+    settings = config.bundle
+    wanted = settings.half_precision
+    if wanted == "auto":
+        wanted = settings.weights_mb is not None and size > settings.weights_mb
+    if not wanted:
+        return weights, None
+    emit(Event("say", "float16 weights: every held-out row is predicted again"))
+    halved = {name: write_halved(path, folder / Path(name).name) for name, path in weights.items()}
+    found = measure(layout, record, halved, settings.batch_size, emit)
+    check(found, record["metric"], f"and float32 weights have {size:.4g} MB")
+    emit(
+        Event(
+            "say",
+            f"float16 weights keep {record['metric']} out of fold: {found.score:.5f}, with float32 "
+            f"{found.score_float32:.5f} ({found.rows} rows, no probability moves by more than {found.shift:.1e})",
+        )
+    )
+    return halved, found
+
+
+def _tell(emit: Emit, config: Config, run: BundleRun, proven: dict[str, Any]) -> None:
+    isolation = "without network" if proven["network_removed"] else "network only patched away: no name spaces here"
+    images = config.bundle.images
+    away = proven["difference"]
+    text = (
+        f"the bundle ran without the kit, {isolation}: {len(run.labels)} images, at most {away:.1e} from the kit's "
+        f"probabilities; {run.peak_mb:.0f} MB of memory, {proven['zip_mb']:.1f} MB zip; {images} images take "
+        f"{run.seconds_for(images):.1f} s here"
+    )
+    emit(Event("say", text))
