@@ -50,7 +50,8 @@ class Waits:
     obey : float
         The longest pause that a busy platform may ask for while somebody waits.
     end : float
-        How long to wait for a score; `kit lb` picks it up afterwards.
+        How long to wait for a notebook, or for a score, which `kit lb` picks up afterwards; 12 hours is what Kaggle
+        lets a notebook run.
     sleep, clock : callable
         `time.sleep` and `time.time`, or what a test puts in their place.
     """

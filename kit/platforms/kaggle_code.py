@@ -17,8 +17,6 @@ from kit.errors import PlatformError
 from kit.platforms.base import Journal, Setting, Waits
 from kit.records import Event
 
-# A notebook of a code competition may run for 12 hours.
-LONGEST = 12 * 3600.0
 SLUG = 50
 
 
@@ -146,8 +144,8 @@ def _wait(done: Callable[[], bool], what: str, setting: Setting) -> None:
     waits: Waits = setting.waits
     pause, waited = waits.first, 0.0
     while not done():
-        if waited > LONGEST:
-            raise PlatformError(f"{what} is not ready after {LONGEST / 3600:.0f} hours", "kit submit")
+        if waited > waits.end:
+            raise PlatformError(f"{what} is not ready after {waits.end / 3600:.0f} hours", "kit submit")
         setting.emit(Event("progress", f"submit: waiting for {what}", {"stage": "submit"}))
         waits.sleep(pause)
         waited += pause

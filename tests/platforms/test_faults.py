@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +115,7 @@ def case(
         if phase == "dataset-version":
             site.datasets["student/kit-cells"] = {}
         # An answer that is odd may say `pending` for ever: the clock goes with the pauses, and waiting has an end.
-        patient = Waits(**{**vars(waits), "end": 300, "clock": lambda: time.time() + sum(pauses)})
+        patient = Waits(**{**vars(waits), "read": 3, "end": 300, "clock": lambda: time.time() + sum(pauses)})
         yield Case(site, layout, config, patient, Choice(publish=phase == "connect"))
 
 
@@ -126,6 +126,8 @@ def test_no_fault_makes_a_second_submission_and_every_fault_ends_clearly(
     case: Case, phase: str, times: int, fault: str
 ) -> None:
     case.set(phase, fault, times)
+    if fault == "hang":
+        case.waits = replace(case.waits, read=0.4)
     first = case.run()
     assert case.site.created() <= 1
     struck = case.site.count(phase) + case.site.storage.count(phase)
