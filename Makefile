@@ -55,7 +55,8 @@ types: setup     ## strict types outside the TensorFlow files
 check: lint types test  ## what continuous integration runs
 bench: setup     ## the benchmarks, with a hint what each needs
 	@for file in benchmarks/*.py; do printf '%s: ' $$file; $(BIN)/python -c "import ast,sys; print((ast.get_docstring(ast.parse(open(sys.argv[1]).read())) or '').splitlines()[0])" $$file; done
-docs: setup      ## write docs/reference.md anew from the code
+docs: setup      ## write docs/reference.md and the snapshots of the terminal anew
 	$(BIN)/python docs/reference.py
+	KIT_SNAPSHOTS=write $(BIN)/python -m pytest tests/test_terminal.py -k "help or say"
 lock:            ## pin the newest versions that fit pyproject.toml (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev pyproject.toml -o requirements.lock

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 
 from kit.errors import KitError
@@ -12,7 +13,8 @@ def main() -> None:
     from kit.cli import app, spread
 
     try:
-        app(spread(sys.argv[1:]), prog_name="kit")
+        # The parser would not go below 50 columns by itself.
+        app(spread(sys.argv[1:]), prog_name="kit", terminal_width=min(shutil.get_terminal_size().columns, 80))
     except KitError as error:
         from kit.console import print_error
 

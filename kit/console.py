@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console as RichConsole
 from rich.table import Table
 from rich.text import Text
 
 from kit.progress import Progress
 from kit.records import Event
+
+GUTTER = 2  # between the columns of a table
 
 
 class Console:
@@ -77,15 +80,40 @@ class Console:
         self._progress.above(lambda: self._talk.print(line))
 
     def _table(self, event: Event) -> None:
-        table = Table(title=Text(event.text), title_justify="left", title_style="bold", box=None, pad_edge=False)
-        for name in event.data["header"]:
-            table.add_column(Text(str(name)), header_style="dim", overflow="fold")
-        for row in event.data["rows"]:
-            table.add_row(*(Text(_cell(value), justify=_side(value)) for value in row))
-        self._out.print(table)
+        header = [str(name) for name in event.data["header"]]
+        rows = [list(row) for row in event.data["rows"]]
+        title = event.text
+        for places in columns_that_fit([_width(n, header, rows) for n in range(len(header))], self._out.width):
+            table = Table(title=Text(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
+            for place in places:
+                table.add_column(Text(header[place]), header_style="dim", overflow="fold")
+            for row in rows:
+                table.add_row(*(Text(_cell(row[place]), justify=_side(row[place])) for place in places))
+            self._out.print(table)
+            title = ""
 
     def _line(self, text: str, style: str = "") -> None:
         self._progress.above(lambda: self._talk.print(Text(text, style)))
+
+
+def columns_that_fit(widths: Sequence[int], room: int) -> list[list[int]]:
+    """Columns dealt out to as many tables as the room needs, in order; each begins with the first column.
+
+    >>> columns_that_fit([5, 6, 6, 6], 22)
+    [[0, 1, 2], [0, 3]]
+    """
+    groups, used = [[0]], widths[0]
+    for place, wide in enumerate(widths[1:], 1):
+        if used + GUTTER + wide > room and len(groups[-1]) > 1:
+            groups.append([0])
+            used = widths[0]
+        groups[-1].append(place)
+        used += GUTTER + wide
+    return groups
+
+
+def _width(place: int, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> int:
+    return max(cell_len(line) for row in [header, *rows] for line in _cell(row[place]).splitlines() or [""])
 
 
 def _cell(value: Any) -> str:
