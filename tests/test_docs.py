@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -55,6 +56,66 @@ def test_every_command_and_target_that_is_named_exists(page: Path) -> None:
 def test_every_configuration_that_is_shown_is_valid(page: Path) -> None:
     for block in blocks(page, "toml"):
         parse(block if "[data]" in block else f'[data]\ntrain = "practice"\n{block}')
+
+
+def shown(page: Path) -> list[tuple[str, str]]:
+    """Commands of the ``console`` blocks of a page with the output shown below each."""
+    found = []
+    for block in blocks(page, "console"):
+        for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
+            command, _, output = part.partition("\n")
+            found.append((command, output))
+    return found
+
+
+def typed(folder: Path, *arguments: str) -> str:
+    """Both streams of a command, as they come on a terminal of 80 columns."""
+    environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "kit", *arguments]
+    done = subprocess.run(
+        command, cwd=folder, env=environment, text=True, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    return done.stdout
+
+
+def test_the_tutorial_shows_what_the_commands_print(tmp_path: Path) -> None:
+    for command, output in shown(REPOSITORY / "docs" / "tutorial.md"):
+        if command.startswith("kit "):
+            assert typed(tmp_path, *command.split()[1:]) == output, command
+        else:
+            done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=True)
+            assert done.stdout == output, command
+
+
+def test_options_that_are_shown_exist() -> None:
+    import typer
+
+    from kit.cli import app
+
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for page in PAGES:
+        for name, words in re.findall(r"(?:`|^\$? ?)kit ([a-z]+)((?: [^`\n#]*)?)", page.read_text("utf-8"), flags=re.M):
+            known = {
+                option for parameter in commands[name].params for option in (*parameter.opts, *parameter.secondary_opts)
+            }
+            used = set(re.findall(r"(?<![\w-])--[a-z-]+", words))
+            assert used <= known | {"--help"}, f"{page.name}: kit {name}{words}"
+
+
+def test_the_python_that_is_shown_uses_methods_that_exist() -> None:
+    from kit import Project
+
+    for page in PAGES:
+        for block in blocks(page, "python"):
+            compile(block, page.name, "exec")
+            for method in re.findall(r"\bproject\.(\w+)\(", block):
+                assert callable(getattr(Project, method, None)), f"{page.name}: project.{method}"
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:\s]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
 def test_the_map_of_the_readme_names_every_module() -> None:
