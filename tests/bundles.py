@@ -12,6 +12,7 @@ import numpy as np
 from kit.bundle import MODEL, PACKAGE
 from kit.bundle.contents import METADATA, runtime_files
 from kit.files import write_zip
+from kit.records import ImageArray
 
 CLASSES = ("cat", "dog", "hen")
 
@@ -26,9 +27,12 @@ def bundle_files(
     contract: str = "an2dl-2024",
 ) -> dict[str, Path | bytes]:
     """Name and content of every file; the weights are written to ``folder``. Loads TensorFlow."""
+    import keras
+
     from kit.runtime import arrays
     from kit.runtime.backbones import build
 
+    keras.utils.set_random_seed(0)
     files: dict[str, Path | bytes] = {f"{PACKAGE}/{path.name}": path for path in runtime_files()}
     files |= {"model.py": MODEL[contract].encode(), "metadata": METADATA}
     members: list[dict[str, Any]] = []
@@ -36,12 +40,8 @@ def bundle_files(
         network = {"backbone": backbone, "size": size, "classes": len(CLASSES), "head": {"dropout": 0.1, "units": [8]}}
         names = [f"weights/m{number}-{fold}.npz" for fold in range(folds)]
         for fold, name in enumerate(names):
-            rng = np.random.default_rng([number, fold])
-            weights = {key: rng.normal(0, 0.3, value.shape) for key, value in arrays.of(build(network).model).items()}
-            path = folder / f"m{number}-{fold}.npz"
-            np.savez(path, **{key: np.abs(value).astype(np.float32) if value.ndim < 2 else value.astype(np.float32)
-                              for key, value in weights.items()})  # fmt: skip
-            files[name] = path
+            files[name] = folder / f"m{number}-{fold}.npz"
+            np.savez(files[name], **arrays.of(_filled(build(network).model, size, fold)))
         members.append({"name": f"m{number}", "network": network, "weights": names})
     m = len(members)
     part = {"share": 1.0, "temperatures": [1.0] * m, "weights": [1 / m] * m, "centre": 1.0, "slopes": [0.0] * m}
@@ -56,6 +56,21 @@ def bundle_files(
         "batch_size": 4,
     }
     return files | {"bundle.json": json.dumps(description).encode()}
+
+
+def _filled(model: Any, size: int, seed: int) -> Any:
+    """The model with statistics of what each layer sees, or all images would be alike at the end."""
+    for layer in model._flatten_layers():
+        if type(layer).__name__ == "BatchNormalization":
+            layer.momentum = 0.0
+    model(images(32, size, seed).astype(np.float32), training=True)
+    return model
+
+
+def images(n: int, size: int = 16, seed: int = 0) -> ImageArray:
+    """Images (n, size, size, 3) that differ as a whole, not by their noise alone."""
+    rng = np.random.default_rng(seed)
+    return (rng.integers(0, 200, (n, 1, 1, 3)) + rng.integers(0, 56, (n, size, size, 3))).astype(np.uint8)
 
 
 def make_bundle(folder: Path, **options: Any) -> Path:
