@@ -45,9 +45,10 @@ class EnsembleConfig(Section):
     """Names of runs; empty = all."""
     metric: str = "nll"
     """What weights and temperatures are fitted for."""
-    fit_on: Literal["clean", "stressed", "mixture"] = "clean"
+    fit_on: Literal["clean", "stressed", "mixture"] = "mixture"
     """Held-out rows that members, weights, temperatures and views are fitted on: as they are, as `kit stress` hurt
-    them, or both. Scores are out of fold on clean and on stressed rows whatever it is."""
+    them, or both. Scores are out of fold on clean and on stressed rows whatever it is. Where the key is missing and
+    `kit stress` could not run, clean rows it is."""
     seed: int = Field(default=0, ge=0)
     """Seed of the bootstrap."""
     max_members: int | None = Field(default=None, ge=1)

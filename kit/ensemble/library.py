@@ -61,7 +61,8 @@ def load_library(layout: Layout, config: Config, specs: dict[str, list[FoldSpec]
     members = [load_predictions(folds[0].run_paths.oof).take(ids) for folds in specs.values()]
     views = shared_views(members)
     hurt = None
-    if config.ensemble.fit_on != "clean" or all(is_stressed(folds, config) for folds in specs.values()):
+    stressed = all(is_stressed(folds, config) for folds in specs.values())
+    if stressed or fit_on(config, stressed) != "clean":
         hurt = _stack([load_stressed(folds, config).mixture.take(ids) for folds in specs.values()], views)
     return Library(
         ids=tuple(ids.tolist()),
@@ -73,6 +74,12 @@ def load_library(layout: Layout, config: Config, specs: dict[str, list[FoldSpec]
         classes=index.classes,
         stressed=hurt,
     )
+
+
+def fit_on(config: Config, stressed: bool) -> str:
+    """The rows to fit on: as configured; clean ones where there are no others and nothing was asked for."""
+    settings = config.ensemble
+    return settings.fit_on if stressed or "fit_on" in settings.model_fields_set else "clean"
 
 
 def _stack(members: Sequence[Predictions], views: Sequence[str]) -> npt.NDArray[np.float64]:

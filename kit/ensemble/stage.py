@@ -12,7 +12,7 @@ import numpy as np
 from kit import score
 from kit.blend import Blend, Options, fit
 from kit.config import Config
-from kit.ensemble.library import Library, costs, load_library
+from kit.ensemble.library import Library, costs, fit_on, load_library
 from kit.ensemble.show import draw, tell
 from kit.errors import StageError
 from kit.files import read_json, sha256_file, sha256_json, write_json
@@ -52,8 +52,10 @@ def ensemble(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
         seed=config.ensemble.seed,
         options=_options(config, library, specs),
         stressed=library.stressed,
-        fit_on=config.ensemble.fit_on,
+        fit_on=fit_on(config, library.stressed is not None),
     )
+    if blend.stressed is None:
+        emit(Event("warn", "fitted on clean rows alone: not every run was stressed; kit stress"))
     paths = found or layout.submission(f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{key[:8]}")
     tell(emit, config.competition.metric, config.ensemble.seed, library, blend)
     draw(paths, library, blend)

@@ -45,8 +45,11 @@ class Calibrated:
         return np.asarray(self.constant + self.slope * self.pipeline.predict_proba(features)[:, 1], np.float64)
 
 
-def row_features(proba: NDArray[np.floating], model: int) -> Array:
-    """(R, D) features of the rows of one model among (M, R, C) probabilities; without company only its own."""
+def row_features(proba: NDArray[np.floating], model: int, posterior: Array | None = None) -> Array:
+    """(R, D) features of the rows of one model among (M, R, C) probabilities; without company only its own.
+
+    ``posterior`` (R, C) is that of `kit.shift.consensus`, another feature where given.
+    """
     own = proba[model].astype(np.float64)
     chosen = own.argmax(1)
     top = np.sort(own, axis=1)[:, ::-1]
@@ -57,6 +60,8 @@ def row_features(proba: NDArray[np.floating], model: int) -> Array:
         given = mean[np.arange(len(chosen)), chosen]
         columns += [_logit(given), votes, _logit(votes), _negative_entropy(mean), _logit(mean.max(1))]
         columns += [(mean.argmax(1) == chosen).astype(np.float64)]
+    if posterior is not None:
+        columns += [_logit(posterior[np.arange(len(chosen)), chosen]), _negative_entropy(posterior)]
     return np.stack(columns, axis=1)
 
 

@@ -19,16 +19,16 @@ from scipy.stats import norm
 
 from kit.corrupt.mixture import CLEAN, Mixture
 from kit.errors import DataError
+from kit.shift.consensus import Consensus, learn
 from kit.shift.correctness import Calibrated, fit, row_features
 from kit.shift.evidence import Evidence
+from kit.shift.together import LEAST_SPREAD, covariance, disagreement, shared_luck
 
 Array = NDArray[np.float64]
 
 # Of the Dirichlet over cells: a test is a mixture of few corruptions, not of all that are thought of.
 CONCENTRATION = 3.0
 GROUPS = 5  # of families, each left out once
-SHRINKAGE = 0.3  # of the models' error covariance to one of equal correlations
-LEAST_SPREAD = 0.005  # standard deviation of a model on its own, so that no covariance is singular
 DOUBT = 1.5  # standard errors below which a drop counts as none
 
 
@@ -65,10 +65,21 @@ class Forecast:
 
 @dataclass(frozen=True, eq=False)
 class Belief:
-    """Mean (M,) and covariance (M, M) of the models' accuracies on one test, before its sampling noise."""
+    """What is believed of the models' accuracies on one test before its pictures are drawn.
+
+    Parameters
+    ----------
+    mean : (M,)
+    covariance : (M, M)
+        Of the accuracies.
+    rows : (M, M)
+        Covariance of being right on one picture of it. Models that say the same are right and wrong on the same
+        pictures, so that the score of one tells the luck of the other.
+    """
 
     mean: Array
     covariance: Array
+    rows: Array
 
 
 def forecast(
@@ -81,7 +92,7 @@ def forecast(
     mixture : Mixture
         What may happen to the test's pictures; read where no test predictions are given.
     past : mapping of name to score, optional
-        Scores on this test that are known already. For such a model the forecast is for another draw of it.
+        Scores on this test that are known already. The forecast of such a model is its score.
     level : float
         Probability that the interval is meant to hold the score with.
 
@@ -98,7 +109,7 @@ def forecast(
 def believe(evidence: Evidence, mixture: Mixture) -> Belief:
     """Mean and covariance before past scores: the slow part, to be kept while scores come in."""
     if evidence.test is None:
-        return from_mixture(evidence.cells(mixture), mixture.shares)
+        return from_mixture(evidence.cells(mixture), mixture.shares, np.cov(evidence.stressed_right.astype(float)))
     return from_test(calibrate(evidence), evidence.test)
 
 
@@ -110,17 +121,16 @@ def summarise(
     if unknown:
         raise DataError(f"forecast: no predictions of {unknown[0]!r}, which has a score")
     known = np.array([evidence.names.index(name) for name in past], int)
-    after = condition(belief, known, np.array(list(past.values()), float), test_size)
-    noise = _binomial(after.mean, test_size)
-    half = norm.ppf(0.5 + level / 2) * np.sqrt(np.maximum(np.diag(after.covariance), 0) + noise)
+    mean, variance = condition(belief, known, np.array(list(past.values()), float), test_size)
+    half = norm.ppf(0.5 + level / 2) * np.sqrt(np.maximum(variance, 0))
     clean, stressed = evidence.clean_right.mean(1), evidence.stressed_right.mean(1)
     basis = "mixture" if evidence.test is None else "test pictures"
     return tuple(
         Forecast(
             name,
-            float(np.clip(after.mean[i], 0, 1)),
-            float(np.clip(after.mean[i] - half[i], 0, 1)),
-            float(np.clip(after.mean[i] + half[i], 0, 1)),
+            float(np.clip(mean[i], 0, 1)),
+            float(np.clip(mean[i] - half[i], 0, 1)),
+            float(np.clip(mean[i] + half[i], 0, 1)),
             float(clean[i]),
             float(stressed[i]),
             basis,
@@ -130,50 +140,74 @@ def summarise(
     )
 
 
-def condition(belief: Belief, known: NDArray[np.int64], scores: Array, test_size: int) -> Belief:
-    """The belief once the models ``known`` (P,) have ``scores`` (P,) on a test of ``test_size`` pictures."""
+def condition(belief: Belief, known: NDArray[np.int64], scores: Array, test_size: int) -> tuple[Array, Array]:
+    """Mean and variance (M,) of the scores on ``test_size`` pictures once models ``known`` (P,) have ``scores`` (P,).
+
+    A model with a score is forecast by it.
+    """
+    total = belief.covariance + belief.rows / test_size
     if not len(known):
-        return belief
-    noise = np.diag(_binomial(belief.mean[known], test_size))
-    seen = belief.covariance[np.ix_(known, known)] + noise
-    gain = np.linalg.solve(seen, belief.covariance[known]).T
-    return Belief(
-        belief.mean + gain @ (scores - belief.mean[known]), belief.covariance - gain @ belief.covariance[known]
-    )
+        return belief.mean, np.diag(total)
+    seen = total[np.ix_(known, known)]
+    gain = np.linalg.solve(seen, total[known]).T
+    return belief.mean + gain @ (scores - belief.mean[known]), np.diag(total - gain @ total[known])
 
 
-def from_mixture(cells: Array, shares: Array) -> Belief:
-    """Moments of ``cells`` (M, K) under Dirichlet weights with mean ``shares`` and `CONCENTRATION`."""
+def from_mixture(cells: Array, shares: Array, rows: Array) -> Belief:
+    """Moments of ``cells`` (M, K) under Dirichlet weights with mean ``shares`` and `CONCENTRATION`.
+
+    ``rows`` (M, M) is the covariance of being right on a stressed row.
+    """
     mean = cells @ shares
     centred = cells - mean[:, None]
     covariance = (centred * shares) @ centred.T / (CONCENTRATION + 1)
-    return Belief(mean, covariance + LEAST_SPREAD**2 * np.eye(len(cells)))
+    return Belief(mean, covariance + LEAST_SPREAD**2 * np.eye(len(cells)), np.atleast_2d(rows))
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What does not depend on the test: models of correctness, rates of the clean rows (M, N), covariance (M, M)."""
+    """What does not depend on the test.
 
+    Parameters
+    ----------
+    consensus : Consensus
+    models : tuple of M Calibrated
+    before : (M, N)
+        Rates of the clean rows.
+    errors : (M, G)
+        Forecast less accuracy for each family, fitted without its group.
+    apart : (G, M, M)
+        Share of the family's rows on which two models disagree.
+    """
+
+    consensus: Consensus
     models: tuple[Calibrated, ...]
     before: Array
-    covariance: Array
+    errors: Array
+    apart: Array
 
 
 def calibrate(evidence: Evidence) -> Calibration:
     """Fit `correctness` for every model, and again without each group of families to see how wrong it is then."""
-    clean = [row_features(evidence.clean, i) for i in range(len(evidence.names))]
-    stressed = [row_features(evidence.stressed, i) for i in range(len(evidence.names))]
     every = np.ones(len(evidence.rows), bool)
-    models = tuple(_fitted(evidence, clean[i], stressed[i], i, every) for i in range(len(clean)))
+    consensus, clean, models = _fitted(evidence, every)
     before = np.stack([model.rate(x) for model, x in zip(models, clean, strict=True)])
-    return Calibration(models, before, _covariance(_left_out(evidence, clean, stressed)))
+    errors, apart = _left_out(evidence)
+    return Calibration(consensus, models, before, errors, apart)
 
 
 def from_test(calibration: Calibration, test: NDArray[np.floating]) -> Belief:
     """`correctness` on the test's predictions (M, R, C); the covariance from corruptions left out of its fit."""
-    pairs = zip(calibration.models, calibration.before, strict=True)
-    mean = [_without_doubt(model.rate(row_features(test, i)), before) for i, (model, before) in enumerate(pairs)]
-    return Belief(np.array(mean), calibration.covariance)
+    posterior = calibration.consensus.posterior(test)
+    features = _features(test, posterior)
+    pairs = zip(calibration.models, features, calibration.before, strict=True)
+    mean = [_without_doubt(model.rate(x), before) for model, x, before in pairs]
+    spread = covariance(calibration.errors, calibration.apart, disagreement(test))
+    return Belief(np.array(mean), spread, shared_luck(posterior, test.argmax(2)))
+
+
+def _features(proba: NDArray[np.floating], posterior: Array) -> list[Array]:
+    return [row_features(proba, i, posterior) for i in range(len(proba))]
 
 
 def _without_doubt(rates: Array, before: Array) -> float:
@@ -184,38 +218,29 @@ def _without_doubt(rates: Array, before: Array) -> float:
     return anchor + move * max(0.0, 1 - (error / move) ** 2) if move else anchor
 
 
-def _fitted(evidence: Evidence, clean: Array, stressed: Array, model: int, rows: NDArray[np.bool_]) -> Calibrated:
-    right = evidence.stressed_right[model]
-    return fit(clean, evidence.clean_right[model], stressed[rows], right[rows])
+def _fitted(evidence: Evidence, rows: NDArray[np.bool_]) -> tuple[Consensus, list[Array], tuple[Calibrated, ...]]:
+    """Consensus, features of the clean rows, and models of correctness from these stressed rows."""
+    hurt, right = evidence.stressed[:, rows], evidence.stressed_right[:, rows]
+    both = np.concatenate([evidence.clean, hurt], axis=1)
+    consensus = learn(both, np.concatenate([evidence.y, evidence.y[evidence.rows[rows]]]))
+    clean = _features(evidence.clean, consensus.posterior(evidence.clean))
+    stressed = _features(hurt, consensus.posterior(hurt))
+    models = range(len(clean))
+    return consensus, clean, tuple(fit(clean[i], evidence.clean_right[i], stressed[i], right[i]) for i in models)
 
 
-def _left_out(evidence: Evidence, clean: list[Array], stressed: list[Array]) -> Array:
-    """(M, G) forecast less accuracy for every family, fitted without its group of families."""
+def _left_out(evidence: Evidence) -> tuple[Array, Array]:
     families = sorted(set(evidence.family.tolist()) - {CLEAN})
-    errors = np.zeros((len(clean), len(families)))
+    count = len(evidence.names)
+    errors, apart = np.zeros((count, len(families))), np.zeros((len(families), count, count))
     for group in range(min(GROUPS, len(families))):
         held = families[group::GROUPS]
-        rest = ~np.isin(evidence.family, held)
-        for i in range(len(clean)):
-            fitted = _fitted(evidence, clean[i], stressed[i], i, rest)
-            for family in held:
-                rows = evidence.family == family
-                found = fitted.rate(stressed[i][rows]).mean() - evidence.stressed_right[i][rows].mean()
-                errors[i, families.index(family)] = found
-    return errors
-
-
-def _covariance(errors: Array) -> Array:
-    """(M, M) second moments of (M, G) errors, shrunk to equal variances and correlations."""
-    models, seen = errors.shape
-    moments = errors @ errors.T / max(seen, 1)
-    variance = np.diag(moments).mean()
-    apart = moments[~np.eye(models, dtype=bool)]
-    shared = max(0.0, float(apart.mean())) if apart.size else 0.0
-    target = np.full((models, models), min(shared, variance)) + np.eye(models) * max(variance - shared, 0)
-    return np.asarray((1 - SHRINKAGE) * moments + SHRINKAGE * target + LEAST_SPREAD**2 * np.eye(models), np.float64)
-
-
-def _binomial(mean: Array, size: int) -> Array:
-    share = np.clip(mean, 0.5 / size, 1 - 0.5 / size)
-    return np.asarray(share * (1 - share) / size, np.float64)
+        consensus, _, models = _fitted(evidence, ~np.isin(evidence.family, held))
+        for family in held:
+            rows, place = evidence.family == family, families.index(family)
+            hurt = evidence.stressed[:, rows]
+            features = _features(hurt, consensus.posterior(hurt))
+            right = evidence.stressed_right[:, rows]
+            errors[:, place] = [model.rate(x).mean() for model, x in zip(models, features, strict=True)] - right.mean(1)
+            apart[place] = disagreement(hurt)
+    return errors, apart

@@ -13,10 +13,12 @@ from scipy.optimize import minimize
 
 from kit.corrupt.mixture import Mixture, even
 from kit.errors import DataError
+from kit.shift.consensus import learn
 from kit.shift.correctness import fit, row_features
 from kit.shift.evidence import Evidence
 from kit.shift.forecast import Belief, believe, calibrate, condition, forecast, from_mixture, from_test
 from kit.shift.past import explain
+from kit.shift.together import covariance, shared_luck
 
 FAMILIES = ("noise", "jpeg", "defocus", "occlusion", "bubbles")
 MIXTURE = even(FAMILIES, clean=0.2)
@@ -86,7 +88,7 @@ def test_the_mixture_alone_forecasts_the_weighted_cells() -> None:
 def test_the_covariance_of_a_mixture_is_that_of_dirichlet_draws() -> None:
     rng = np.random.default_rng(0)
     cells, shares = rng.random((3, 6)), np.array([0.3, 0.2, 0.2, 0.1, 0.1, 0.1])
-    belief = from_mixture(cells, shares)
+    belief = from_mixture(cells, shares, np.eye(3))
     drawn = cells @ rng.dirichlet(3.0 * shares, 200_000).T
     np.testing.assert_allclose(belief.mean, drawn.mean(1), atol=2e-3)
     np.testing.assert_allclose(belief.covariance - 0.005**2 * np.eye(3), np.cov(drawn), atol=1e-3)
@@ -109,12 +111,46 @@ def test_known_scores_move_the_others_and_narrow_their_intervals() -> None:
 def test_conditioning_is_the_formula_of_two_normals(seed: int) -> None:
     rng = np.random.default_rng(seed)
     root = rng.standard_normal((2, 2)) * 0.1
-    belief = Belief(np.array([0.7, 0.6]), root @ root.T + 1e-4 * np.eye(2))
-    noise = 0.7 * 0.3 / 100
-    after = condition(belief, np.array([0]), np.array([0.5]), 100)
-    share = belief.covariance[1, 0] / (belief.covariance[0, 0] + noise)
-    assert after.mean[1] == pytest.approx(0.6 + share * (0.5 - 0.7))
-    assert after.covariance[1, 1] == pytest.approx(belief.covariance[1, 1] - share * belief.covariance[0, 1])
+    luck = np.array([[0.21, 0.15], [0.15, 0.24]])
+    belief = Belief(np.array([0.7, 0.6]), root @ root.T + 1e-4 * np.eye(2), luck)
+    mean, variance = condition(belief, np.array([0]), np.array([0.5]), 100)
+    total = belief.covariance + luck / 100
+    share = total[1, 0] / total[0, 0]
+    assert mean == pytest.approx([0.5, 0.6 + share * (0.5 - 0.7)])
+    assert variance == pytest.approx([0, total[1, 1] - share * total[0, 1]], abs=1e-12)
+
+
+def test_what_models_share_of_their_luck_is_the_covariance_of_drawn_labels() -> None:
+    rng = np.random.default_rng(0)
+    posterior, predicted = rng.dirichlet(np.ones(4), 40), rng.integers(0, 4, (3, 40))
+    predicted[1, :30] = predicted[0, :30]
+    draws = np.array([[rng.choice(4, p=p) for p in posterior] for _ in range(6000)])
+    scores = (draws[:, None] == predicted).mean(2)
+    np.testing.assert_allclose(shared_luck(posterior, predicted) / 40, np.cov(scores.T), atol=4e-4)
+
+
+def test_models_that_agree_are_taken_to_be_wrong_together() -> None:
+    rng = np.random.default_rng(0)
+    base = rng.standard_normal((2, 12)) * 0.1
+    errors = np.stack([base[0], base[0] + 0.01 * rng.standard_normal(12), base[1]])
+    apart = np.tile(np.array([[0, 0.02, 0.5], [0.02, 0, 0.5], [0.5, 0.5, 0]]), (12, 1, 1))
+    found = covariance(errors, apart, apart[0])
+    correlation = found / np.sqrt(np.outer(np.diag(found), np.diag(found)))
+    assert correlation[0, 1] > 0.8 and abs(correlation[0, 2]) < 0.6
+    assert np.linalg.eigvalsh(found).min() > 0
+    strangers = covariance(errors, apart, np.full((3, 3), 0.5) - 0.5 * np.eye(3))
+    assert strangers[0, 1] < found[0, 1]
+
+
+def test_the_consensus_believes_the_models_that_stress_did_not_break() -> None:
+    rng = np.random.default_rng(1)
+    y = rng.integers(0, 3, 600)
+    good = 0.7 * np.eye(3)[y] + 0.3 * rng.dirichlet(np.ones(3), 600)
+    proba = np.stack([good, *(rng.dirichlet(np.full(3, 0.3), 600) for _ in range(4))])
+    found = learn(proba, y).posterior(proba)
+    assert (found.argmax(1) == y).mean() > 0.95 > (proba.mean(0).argmax(1) == y).mean()
+    order = np.array([3, 0, 4, 1, 2])
+    np.testing.assert_allclose(learn(proba[order], y).posterior(proba[order]), found, atol=1e-6)
 
 
 def test_intervals_hold_more_where_the_test_is_small_and_at_a_higher_level() -> None:
