@@ -128,6 +128,9 @@ class Progress:
             self._work[event.text].skip_to(stage, epoch)
         self._console.print(f"{event.text}: continues at stage {stage + 1}, epoch {epoch + 1}")
 
+    def _measuring(self, event: Event) -> None:
+        self._console.print(f"{event.data['run']}: timing some steps of every stage")
+
     def _features(self, event: Event) -> None:
         self._show(event.text, event.data["total"], event.data["done"], f"view {event.data['view']}")
 
@@ -200,6 +203,7 @@ class Progress:
 
 HANDLERS: dict[str, Callable[[Progress, Event], None]] = {
     "resumed": Progress._resumed,
+    "measuring": Progress._measuring,
     "features": Progress._features,
     "pictures": Progress._pictures,
     "step": Progress._step,

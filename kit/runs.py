@@ -25,7 +25,7 @@ from kit.runtime.preprocess import PREPROCESSORS, side_after
 from kit.runtime.views import VIEWS
 
 # Raised whenever the same configuration would train to other weights: older runs keep their folders.
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)

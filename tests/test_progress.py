@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console as RichConsole
 
@@ -66,6 +66,7 @@ def test_what_was_done_before_a_kill_and_what_early_stopping_leaves_out_do_not_c
     assert progress._seconds_left() == pytest.approx(210 - 40)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 9), st.floats(0.1, 50)), min_size=1, max_size=4), st.data())
 def test_work_that_goes_through_all_epochs_is_all_of_the_plan(stages: list[tuple[int, float]], data: Any) -> None:
     work = Work([n for n, _ in stages], [s for _, s in stages], around=3.0)
@@ -133,6 +134,7 @@ def test_plain_output_tells_of_an_epoch_once_a_minute_and_of_every_fold() -> Non
     assert ", 1 of 2, " in lines[-1]
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
 def test_a_curve_has_its_lowest_and_highest_bars_where_the_values_are(values: list[float]) -> None:
     bars = sparkline(values)

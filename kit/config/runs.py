@@ -80,6 +80,8 @@ class RunConfig(Section):
     """Rows of an epoch: all once, rare classes repeated to the size of the largest, or all cut to the smallest."""
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced` weighs each class by the inverse of its share; right with soft labels too."""
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    """Numbers in which the steps compute; weights, logits and every prediction are float32 whatever it says."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of the label given to all classes evenly."""
     seed: int = Field(default=0, ge=0)

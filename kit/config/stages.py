@@ -80,7 +80,8 @@ class StageConfig(Section):
     early_stopping: EarlyStoppingConfig | None = None
     """When to end the stage early and which weights to keep; none = run to the end, keep the last."""
     cached_views: int = Field(default=1, ge=0, le=64)
-    """For `head`: augmented copies of every image whose features are computed once and kept; 0 = no cache."""
+    """For `head` before any stage that trains the backbone: augmented copies of every image whose features are
+    computed once and kept; 0 = no cache."""
 
     @field_validator("kinds")
     @classmethod

@@ -67,7 +67,14 @@ def head(width: int, classes: int, options: dict[str, Any]) -> Any:
     for number, units in enumerate(options["units"]):
         x = _dense(x, units, number, options)
         x = _dropout(x, rates[number + 1], f"head_dropout_{number}")
-    return keras.Model(inputs, keras.layers.Dense(classes, name="logits")(x), name="head")
+    return keras.Model(inputs, _logits(x, classes), name="head")
+
+
+def _logits(x: Any, classes: int) -> Any:
+    import keras
+
+    # Whatever the layers before it compute in: a loss of half-precision logits is too coarse to learn from.
+    return keras.layers.Dense(classes, dtype="float32", name="logits")(x)
 
 
 def dropout_rates(dropout: Any, layers: int) -> list[float]:

@@ -136,8 +136,9 @@ def apply(steps: Sequence[dict[str, Any]], images: Any) -> Any:
         options = {key: value for key, value in keys.items() if key != "op"}
         step = PREPROCESSORS[keys["op"]](**options)
         side = side_after([keys], int(images.shape[1]))
-        layer = keras.layers.Lambda(step, output_shape=(side, side, 3), name=f"preprocess_{number}_{keys['op']}")
-        images = layer(images)
+        name = f"preprocess_{number}_{keys['op']}"
+        # float32 whatever the network computes in: levels are told apart here.
+        images = keras.layers.Lambda(step, output_shape=(side, side, 3), dtype="float32", name=name)(images)
     return images
 
 

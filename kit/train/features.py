@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from kit.augment.pipeline import Pipeline
+from kit.config import RunConfig
 from kit.data import load_images
 from kit.files import sha256_json, write_atomic
 from kit.runs import FoldSpec, seed_of
@@ -20,14 +22,21 @@ BATCH = 64
 
 
 def feature_files(spec: FoldSpec, number: int) -> list[Path]:
-    """The cached feature files of stage ``number``, one per augmented view; none where it trains on images.
+    """The cached feature files of stage ``number``, one per augmented view; none where it trains on images."""
+    return _files(spec, views_of(spec.settings)[number])
 
-    Only the first stage can use them: after another one the backbone may no longer be the published one.
-    """
-    stage = spec.settings.stages[number]
-    if number > 0 or stage.train != "head" or stage.cached_views == 0:
+
+def views_of(settings: RunConfig) -> list[int]:
+    """Cached views of every stage: those that train the head before any other one has trained the backbone."""
+    frozen = takewhile(lambda stage: stage.train == "head", settings.stages)
+    views = [stage.cached_views for stage in frozen]
+    return views + [0] * (len(settings.stages) - len(views))
+
+
+def _files(spec: FoldSpec, views: int) -> list[Path]:
+    if views == 0:
         return []
-    names = ["clean", *(f"augmented-{view}" for view in range(1, stage.cached_views))]
+    names = ["clean", *(f"augmented-{view}" for view in range(1, views))]
     folder = spec.layout.features / feature_key(spec)[:16]
     return [folder / f"{name}.npy" for name in names]
 
@@ -56,8 +65,8 @@ def open_features(path: Path) -> Any:
 
 
 def write_features(spec: FoldSpec, report: Report) -> None:
-    """Compute the missing feature files of the first stage, for every row of the data."""
-    files = feature_files(spec, 0)
+    """Compute the missing feature files of all stages, for every row of the data."""
+    files = _files(spec, max(views_of(spec.settings)))
     missing = [(view, path) for view, path in enumerate(files) if not path.exists()]
     if not missing:
         return

@@ -76,7 +76,8 @@ class NetworkLearner:
     def _averaged(self) -> Iterator[None]:
         """The moving average of the weights in their place, where the optimiser keeps one."""
         variables = self._half.trainable_variables
-        if not self._optimizer.use_ema:
+        # The one that scales the loss says nothing of the average that the one inside of it keeps.
+        if not getattr(self._optimizer, "inner_optimizer", self._optimizer).use_ema:
             yield
             return
         trained = _numbered(variables)
@@ -103,6 +104,7 @@ def compile_step(model: Any, optimizer: Any, loss: Loss) -> Callable[..., Any]:
         with tf.GradientTape() as tape:
             value = loss(labels, model(inputs, training=True))
             total = value + sum(model.losses) if model.losses else value
+            total = optimizer.scale_loss(total)  # of itself but for float16, see `kit.train.precision`
         gradients = tape.gradient(total, variables)
         optimizer.learning_rate.assign(rate)
         optimizer.apply(gradients, variables)

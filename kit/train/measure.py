@@ -26,6 +26,7 @@ class Seconds(NamedTuple):
 
 def measure(spec: FoldSpec, make_trainer: MakeTrainer, report: Report) -> None:
     """Append the seconds of a step, of judging and of the rest of a fold to the run's log; nothing else is kept."""
+    report({"event": "measuring"})
     data = load_fold_data(spec)
     started = time.perf_counter()
     trainer = make_trainer(spec, data)

@@ -10,6 +10,7 @@ from kit.config import StageConfig
 from kit.errors import TrainingError
 from kit.runs import FoldSpec
 from kit.runtime.backbones import BACKBONES, Network, build, reset_input_scale, resolve
+from kit.train.precision import computing_in, scaled
 
 
 def make_network(spec: FoldSpec) -> Network:
@@ -29,6 +30,21 @@ def make_network(spec: FoldSpec) -> Network:
     if BACKBONES[settings.backbone].learns_input_scale:
         reset_input_scale(network.backbone)
     return network
+
+
+def training_twin(spec: FoldSpec, network: Network) -> Network:
+    """The network whose steps are done: ``network`` itself, or a copy that computes in the run's precision.
+
+    Predictions are made by ``network``, in float32 as in the bundle, after the twin's weights were copied to it.
+    """
+    if spec.settings.precision == "float32":
+        return network
+    with computing_in(spec.settings.precision):
+        twin = build(spec.network())
+    twin.model.set_weights(network.model.get_weights())
+    if BACKBONES[spec.settings.backbone].learns_input_scale:
+        reset_input_scale(twin.backbone)
+    return twin
 
 
 def _download_imagenet(backbone: Any, name: str) -> None:
@@ -99,7 +115,7 @@ def _first_layer(layers: list[Any], stage: StageConfig, backbone_name: str) -> i
     return {"head": len(layers), "last-block": last_block, "layers": stage.from_layer, "all": 0}[stage.train]
 
 
-def make_optimizer(stage: StageConfig, variables: list[Any]) -> Any:
+def make_optimizer(stage: StageConfig, variables: list[Any], precision: str = "float32") -> Any:
     """The stage's optimiser, built for ``variables``; biases and normalisation are exempt from weight decay."""
     import keras
 
@@ -116,6 +132,7 @@ def make_optimizer(stage: StageConfig, variables: list[Any]) -> Any:
     optimizer = makers[stage.optimizer]()
     if optimizer.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    optimizer = scaled(optimizer, precision)
     optimizer.build(variables)
     return optimizer
 

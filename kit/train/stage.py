@@ -21,7 +21,7 @@ from kit.records import Emit, Event, IntArray, Predictions, load_predictions
 from kit.runs import FoldSpec, join_folds, plan_runs
 from kit.runtime.forward import mean_of_folds
 from kit.train.checkpoint import delete
-from kit.train.features import feature_key
+from kit.train.features import feature_key, views_of
 from kit.train.pictures import confusion_matrix, learning_curves, read_curves
 from kit.train.plan import plan_event, plan_run, with_timings
 from kit.train.tensorboard import Curves
@@ -100,8 +100,8 @@ def _units(specs: Sequence[FoldSpec]) -> list[list[Unit]]:
     """Units in two waves: features, each set once, then the folds that read them."""
     cached = {  # of runs that share features the one with the most views, which comes last
         feature_key(spec): spec
-        for spec in sorted(specs, key=lambda spec: spec.settings.stages[0].cached_views)
-        if spec.settings.stages[0].train == "head" and spec.settings.stages[0].cached_views > 0
+        for spec in sorted(specs, key=lambda spec: max(views_of(spec.settings)))
+        if max(views_of(spec.settings)) > 0
     }
     return [[Unit("features", spec) for spec in cached.values()], [Unit("fold", spec) for spec in specs]]
 

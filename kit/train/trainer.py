@@ -18,7 +18,7 @@ from kit.train.features import feature_files, open_features
 from kit.train.learner import NetworkLearner
 from kit.train.loop import FoldData, Stage
 from kit.train.losses import LOSSES
-from kit.train.networks import make_network, make_optimizer, set_trainable
+from kit.train.networks import make_network, make_optimizer, set_trainable, training_twin
 
 PREDICT_BATCH = 64
 
@@ -40,6 +40,7 @@ class NetworkTrainer:
         self._data = data
         self._images = load_images(spec.layout)
         self._network = make_network(spec)
+        self._twin = training_twin(spec, self._network)
         self._forward = compile_forward(self._network.model)
         self._augment = Pipeline(spec.settings.augment, spec.size, data.classes) if spec.settings.augment else None
 
@@ -47,24 +48,25 @@ class NetworkTrainer:
         """The learner of a stage, on images or on cached features."""
         files = [open_features(path) for path in feature_files(self._spec, number)]
         if not files:
-            return Stage(
-                self._learner(number, self._network.model, self._judge_images), self._epoch_images, self._augment
-            )
+            return Stage(self._learner(number, self._twin.model, self._judge_images), self._epoch_images, self._augment)
         clean = np.asarray(files[0][self._data.valid_rows], dtype=np.float32)
 
         def judge() -> npt.NDArray[np.float32]:
+            self._follow()
             return np.asarray(self._network.head(clean, training=False))
 
-        learner = self._learner(number, self._network.head, judge)
+        learner = self._learner(number, self._twin.head, judge)
         return Stage(learner, lambda epoch: files[epoch % len(files)], None)
 
     def predict(self, images: Any, rows: IntArray, views: tuple[str, ...]) -> npt.NDArray[np.float32]:
         """Logits (V, N, C) of ``images[rows]``."""
+        self._follow()
         found: npt.NDArray[np.float32] = logits(self._forward, images, rows, views, PREDICT_BATCH)
         return found
 
     def predict_augmented(self, rows: IntArray) -> npt.NDArray[np.float32]:
         """Logits (1, N, C) of rows of the data after the run's ``validate_augment``, mixes of labels left out."""
+        self._follow()
         settings = self._spec.settings
         pipeline = Pipeline(settings.validate_augment, self._spec.size, self._data.classes, mixing=False)
         seeds = row_seeds(seed_of("validate", settings.seed), rows)
@@ -79,14 +81,20 @@ class NetworkTrainer:
 
     def weights(self) -> dict[str, Any]:
         """Weights in the order of the network, as the bundle takes them."""
-        return arrays.of(self._network.model)
+        return arrays.of(self._twin.model)
 
     def _learner(self, number: int, half: Any, judge: Any) -> NetworkLearner:
         settings = self._spec.settings
         stage = settings.stages[number]
-        set_trainable(self._network, stage, settings.backbone, settings.weights != "none")
-        optimizer = make_optimizer(stage, half.trainable_variables)
-        return NetworkLearner(self._network.model, half, optimizer, LOSSES[settings.loss](settings), judge)
+        set_trainable(self._twin, stage, settings.backbone, settings.weights != "none")
+        optimizer = make_optimizer(stage, half.trainable_variables, settings.precision)
+        return NetworkLearner(self._twin.model, half, optimizer, LOSSES[settings.loss](settings), judge)
+
+    def _follow(self) -> None:
+        """Give the network that predicts the weights of the one that learns, where they are two."""
+        if self._twin is not self._network:
+            for target, source in zip(self._network.model.weights, self._twin.model.weights, strict=True):
+                target.assign(source)
 
     def _epoch_images(self, epoch: int) -> Any:
         return self._images

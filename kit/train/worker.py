@@ -27,9 +27,10 @@ def main(kind: str, path: str) -> int:
 
 def _fold(spec: FoldSpec, report: Report, interrupt: Interrupt) -> None:
     from kit.train.fold import train_fold
+    from kit.train.precision import precision_errors
     from kit.train.trainer import NetworkTrainer
 
-    with memory_errors(spec):
+    with memory_errors(spec), precision_errors(spec):
         train_fold(spec, NetworkTrainer, report, interrupt)
 
 

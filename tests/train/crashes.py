@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import matplotlib.figure  # noqa: F401  once here and not in every child
 from stub import InProcess
 
 from kit.config import load
