@@ -59,7 +59,7 @@ def train_fold(spec: FoldSpec, make_trainer: MakeTrainer, report: Report, interr
     Interrupted
         Where a signal came; what was done is in a checkpoint.
     """
-    started = time.perf_counter()
+    started, starting = time.perf_counter(), time.process_time()
     data = load_fold_data(spec)
     trainer = make_trainer(spec, data)
     checkpoint = Checkpoint(spec.paths, spec.key)
@@ -72,7 +72,7 @@ def train_fold(spec: FoldSpec, make_trainer: MakeTrainer, report: Report, interr
     seconds = _write_results(spec, trainer, data, checkpoint)
     took = time.perf_counter() - started
     line = {"event": "done", "seconds": took, "resumed": resumed, "seconds_per_1000": seconds}
-    _log(spec, {**line, **timed(run.timings, took)})
+    _log(spec, {**line, **timed(run.timings, starting + took)})
     delete(spec.paths)
 
 
