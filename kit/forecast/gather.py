@@ -28,7 +28,9 @@ from kit.shift.stressed import Stressed, is_stressed, load_stressed
 Array = NDArray[Any]
 
 RECENT = 20  # candidates, the newest; an old one tells little that these do not
-STRESSED = 9000  # stressed rows that correctness is fitted on, at most; more change the third decimal
+# Rows that correctness is fitted on, at most; more change the third decimal. Without test images nothing is fitted.
+CLEAN_ROWS = 8000
+STRESSED_ROWS = {True: 9000, False: 30_000}
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,24 +101,33 @@ class Gathered:
 
     def evidence(self) -> Evidence:
         """For `kit.shift.forecast`; stressed rows are those of mixture and grid, a draw where they are many."""
-        place = {name: row for row, name in enumerate(self.ids)}
         names, families, degrees = split(self.grid_ids)
-        mixed_family, mixed_degree = fates(self.plan, self.ids)
-        rows = np.r_[np.arange(len(self.ids)), [place[name] for name in names]].astype(np.int64)
+        kept = self._kept_rows(set(names))
+        place = {self.ids[row]: position for position, row in enumerate(kept.tolist())}
+        mixed_family, mixed_degree = fates(self.plan, [self.ids[row] for row in kept.tolist()])
+        rows = np.r_[np.arange(len(kept)), [place[name] for name in names]].astype(np.int64)
         family, degree = np.r_[mixed_family, families], np.r_[mixed_degree, degrees]
-        bound = STRESSED if self.has_test else len(rows)
-        chosen = np.sort(np.random.default_rng(self.plan.seed).permutation(len(rows))[:bound])
-        stressed = np.stack([np.concatenate([entry.mixture, entry.grid])[chosen] for entry in self.entries])
+        rng = np.random.default_rng(self.plan.seed)
+        chosen = np.sort(rng.permutation(len(rows))[: STRESSED_ROWS[self.has_test]])
+        stressed = np.stack([np.concatenate([one.mixture[kept], one.grid])[chosen] for one in self.entries])
         return Evidence(
             tuple(entry.name for entry in self.entries),
-            self.y,
-            np.stack([entry.clean for entry in self.entries]),
+            self.y[kept],
+            np.stack([entry.clean[kept] for entry in self.entries]),
             rows[chosen],
             family[chosen],
             degree[chosen],
             stressed,
             np.stack([_given(entry.test) for entry in self.entries]) if self.has_test else None,
         )
+
+    def _kept_rows(self, wanted: set[str]) -> IntArray:
+        """Rows of ``ids``: those ``wanted``, and a draw of the others up to `CLEAN_ROWS`."""
+        first = np.array([name in wanted for name in self.ids])
+        drawn = np.random.default_rng(self.plan.seed).permutation(len(self.ids))
+        order = drawn[np.argsort(~first[drawn], kind="stable")]
+        kept: IntArray = np.sort(order[: max(CLEAN_ROWS, int(first.sum()))])
+        return kept
 
 
 def gather(layout: Layout, config: Config) -> Gathered:

@@ -261,3 +261,17 @@ def test_training_ends_with_the_score_under_stress_or_with_how_to_get_it(make_pr
     heard.clear()
     tell_known(project.layout, project.config, heard.append, ())
     assert heard[-1].text == "score under stress: kit stress b"
+
+
+def test_of_many_rows_a_draw_is_enough_and_the_clean_score_stays_exact(make_project, monkeypatch) -> None:
+    project = made(make_project, test=pictures(11)[0])
+    whole, _ = run(project)
+    monkeypatch.setattr("kit.forecast.gather.CLEAN_ROWS", 60)
+    monkeypatch.setattr("kit.forecast.gather.STRESSED_ROWS", {True: 150, False: 150})
+    evidence = gather(project.layout, project.config).evidence()
+    assert (len(evidence.y), len(evidence.rows)) == (60, 150)
+    records = forecast(project.layout, project.config, lambda event: None, force=True)
+    for record in records:
+        before = whole[record["name"]]
+        assert (record["clean"], record["stressed"]) == (before["clean"], before["stressed"])
+        assert record["value"] == pytest.approx(before["value"], abs=0.1)
