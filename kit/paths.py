@@ -152,6 +152,10 @@ class SubmissionPaths:
     def forecast(self) -> Path:
         return self.root / "forecast.json"
 
+    @property
+    def attention(self) -> Path:
+        return self.root / "attention.npz"
+
     def picture(self, name: str) -> Path:
         return self.root / f"{name}.png"
 

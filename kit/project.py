@@ -242,11 +242,15 @@ class Project:
             raise StageError("nothing has been submitted from this project yet", "make folds train-all ensemble submit")
         return leaderboard(self.layout, self.config, self._emit, width=width, pictures=pictures)
 
-    def report(self, out: Path | None = None) -> Path:
-        """Write what is known as one page that opens from the disk: ``report.html`` in the project's folder."""
+    def report(self, out: Path | None = None, *, attention: bool = True) -> Path:
+        """Write what is known as one page that opens from the disk: ``report.html`` in the project's folder.
+
+        Where the networks looked takes some seconds the first time; ``attention=False`` does without.
+        """
         from kit.report import report
 
-        return report(self.layout, self.config, self._emit, out or self.layout.named("report.html"))
+        page = out or self.layout.named("report.html")
+        return report(self.layout, self.config, self._emit, page, compute=attention)
 
     def add_score(self, score: float, of: str = "") -> SubmissionPaths:
         """Note a score that was read off a platform without an interface."""

@@ -52,7 +52,7 @@ class Page(html.parser.HTMLParser):
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report") / "project"
     folder.mkdir()
-    invent(folder, name=HOSTILE[0], classes=HOSTILE).report()
+    invent(folder, name=HOSTILE[0], classes=HOSTILE).report(attention=False)
     return folder
 
 
@@ -115,7 +115,7 @@ def test_a_section_without_files_says_what_to_run(folder: Path, gone: list[str],
     for name in gone:
         shutil.rmtree(copy / name)
     out = tmp_path / "page.html"
-    done = run(copy, "report", "--out", str(out))
+    done = run(copy, "report", "--no-attention", "--out", str(out))
     assert done.returncode == 0, done.stderr
     assert f"not in the report yet: {command}" in done.stderr
     shown = Page(out.read_text(encoding="utf-8"))
@@ -128,14 +128,15 @@ def test_a_clone_without_weights_and_runs_still_shows_the_ensemble(folder: Path,
     shutil.copytree(folder, copy)
     shutil.rmtree(copy / "runs")
     shutil.rmtree(copy / "raw")
-    Project(copy).report()
+    Project(copy).report(attention=False)
     shown = " ".join(Page((copy / "report.html").read_text(encoding="utf-8")).words)
     assert "What each network is worth" in shown
     assert "Pictures of dropped images are left out" in shown
 
 
 def test_the_same_files_give_the_same_page_but_for_its_date(folder: Path, tmp_path: Path) -> None:
-    pages = [Project(folder).report(tmp_path / f"{n}.html").read_text(encoding="utf-8") for n in range(2)]
+    paths = [Project(folder).report(tmp_path / f"{n}.html", attention=False) for n in range(2)]
+    pages = [path.read_text(encoding="utf-8") for path in paths]
     first, second = (re.sub(r"Report of [-0-9: ]+UTC", "", text) for text in pages)
     assert first == second
 

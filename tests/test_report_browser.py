@@ -40,7 +40,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # A picture that a run drew stands in for the sheet of its augmentation.
     sheet = project.layout.augment_picture("first")
     sheet.write_bytes(project.layout.folds_picture("folds").read_bytes())
-    return project.report()
+    return project.report(attention=False)
 
 
 @pytest.fixture(scope="module")

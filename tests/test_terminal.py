@@ -31,7 +31,7 @@ SNAPSHOTS = Path(__file__).parent / "snapshots"
 WIDTHS = ("80", "40")
 PLAIN = {"no-color": {"NO_COLOR": "1"}, "dumb": {"TERM": "dumb"}, "piped": {}}
 BLEND = ["ensemble", "--oof", "first.npz", "second.npz"]
-TALK = (["folds", "--force"], BLEND, ["lb"], ["report"], ["train", "nobody"], ["backbones"])
+TALK = (["folds", "--force"], BLEND, ["lb"], ["report", "--no-attention"], ["train", "nobody"], ["backbones"])
 
 
 def matches(name: str, text: str) -> None:

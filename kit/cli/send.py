@@ -58,11 +58,14 @@ def submit(
 @app.command()
 def report(
     out: Annotated[Path | None, typer.Option("--out", help="The file; report.html in the project by default.")] = None,
+    no_attention: Annotated[
+        bool, typer.Option("--no-attention", help="Leave out where networks looked; drawing it takes seconds, once.")
+    ] = False,
     config: Config = None,
 ) -> None:
     """Write what is known as one HTML page: open it, print it, send it."""
     with open_project(config) as project:
-        project.report(out)
+        project.report(out, attention=not no_attention)
 
 
 @app.command()

@@ -47,10 +47,13 @@ class Evidence:
 
 
 class Facts:
-    """The files of a project that a report is made of; what is missing is None or empty."""
+    """The files of a project that a report is made of; what is missing is None or empty.
 
-    def __init__(self, layout: Layout, config: Config) -> None:
-        self.layout, self.config = layout, config
+    ``compute`` allows what takes more than reading: the maps of attention.
+    """
+
+    def __init__(self, layout: Layout, config: Config, *, compute: bool = True) -> None:
+        self.layout, self.config, self.compute = layout, config, compute
 
     @cached_property
     def index(self) -> Index | None:

@@ -10,9 +10,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from kit.config import Config
+from kit.errors import KitError
 from kit.files import write_atomic
 from kit.layout import Layout
 from kit.records import Emit, Event
+from kit.report.attention import attention
 from kit.report.augmentation import augmentation
 from kit.report.balance import balance
 from kit.report.calibration import calibration
@@ -41,20 +43,31 @@ SECTIONS: tuple[Callable[[Facts], Section], ...] = (
     forecast,
     standing,
     augmentation,
+    attention,
     provenance,
 )
 
 
-def report(layout: Layout, config: Config, emit: Emit, out: Path) -> Path:
+def report(layout: Layout, config: Config, emit: Emit, out: Path, *, compute: bool = True) -> Path:
     """Write the page to ``out``; a section without files says which command makes them."""
-    facts = Facts(layout, config)
-    sections = [make(facts) for make in SECTIONS]
+    facts = Facts(layout, config, compute=compute)
+    sections = [_made(make, facts, emit) for make in SECTIONS]
     path = write_atomic(out, page(config.competition.name, sections))
     missing = [section.run for section in sections if section.run]
     for command in dict.fromkeys(missing):
         emit(Event("say", f"not in the report yet: {command}"))
     emit(Event("wrote", "", {"paths": [path]}))
     return path
+
+
+def _made(make: Callable[[Facts], Section], facts: Facts, emit: Emit) -> Section:
+    """A section; one that cannot be made does not take the page with it."""
+    try:
+        return make(facts)
+    except KitError as error:
+        name = make.__name__
+        emit(Event("warn", f"the section `{name}` is left out: {error.message}"))
+        return Section(name, name.capitalize(), run=error.hint or "kit doctor")
 
 
 def page(name: str, sections: list[Section]) -> str:

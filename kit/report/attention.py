@@ -1,0 +1,187 @@
+"""Where the strongest network looked, on images that it got right and wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from kit.errors import KitError
+from kit.files import sha256_json
+from kit.layout import RunPaths
+from kit.partition import load_folds
+from kit.records import IntArray
+from kit.report.facts import Evidence, Facts
+from kit.report.pictures import thumbnail
+from kit.report.section import Section, percent
+
+SHOWN = 8
+RUN = "kit ensemble --all && kit report"
+SECONDS = 600
+
+
+def attention(facts: Facts) -> Section:
+    """Grad-CAM of the member with most weight, each image by the network that did not train on it."""
+    missing = Section("attention", "Attention", run=RUN)
+    evidence = facts.evidence
+    if evidence is None or facts.blend is None or facts.candidate is None or not facts.members:
+        return missing
+    member = int(np.argmax(facts.blend.weights))
+    name = facts.blend.members[member]
+    proba = facts.members.get(name)
+    if proba is None:
+        return missing
+    wrong, right = examples(evidence.y, proba)
+    found = _maps(facts, evidence, member, np.concatenate([wrong, right]), proba.argmax(axis=1))
+    if not found:
+        return missing
+    groups = [
+        {"title": f"called wrongly by {name}", "tiles": _tiles(facts, evidence, proba, wrong, found)},
+        {"title": f"called rightly by {name}", "tiles": _tiles(facts, evidence, proba, right, found)},
+    ]
+    shares = [_inner(found, evidence, places) for places in (wrong, right)]
+    return Section(
+        "attention",
+        "Attention",
+        _title(shares),
+        f"What {name} looked at to name the class that it named, each image seen by a network that did not train on "
+        "it: bright is what spoke for the class (Grad-CAM). Light on the background is a warning.",
+        {"groups": [group for group in groups if group["tiles"]]},
+    )
+
+
+def examples(y: IntArray, proba: Any) -> tuple[IntArray, IntArray]:
+    """Places of the surest errors, and of a typical right image of each class: the one of median confidence."""
+    named, sure = proba.argmax(axis=1), proba.max(axis=1)
+    errors = np.flatnonzero(named != y)
+    wrong = errors[np.argsort(-sure[errors], kind="stable")][:SHOWN]
+    right = []
+    for label in np.unique(y)[:SHOWN]:
+        hits = np.flatnonzero((named == y) & (y == label))
+        if len(hits):
+            right.append(int(hits[np.argsort(sure[hits], kind="stable")][len(hits) // 2]))
+    return wrong, np.array(right, np.int64)
+
+
+def _maps(facts: Facts, evidence: Evidence, member: int, places: IntArray, named: IntArray) -> dict[int, Any]:
+    """Maps by row, from the cache beside the candidate or made now; empty where the weights are not here."""
+    assert facts.candidate is not None and facts.index is not None
+    record = facts.candidate.record["members"][member]
+    run = RunPaths(facts.layout.runs / record["folder"])
+    folds = load_folds(facts.layout, facts.config, facts.index).fold
+    jobs: dict[int, dict[str, Any]] = {}
+    for place in places.tolist():
+        row = int(evidence.rows[place])
+        weights = run.fold(int(folds[row])).weights
+        if not weights.exists():
+            return {}
+        job = {"network": record["network"], "weights": str(weights), "rows": [], "classes": []}
+        job = jobs.setdefault(int(folds[row]), job)
+        job["rows"].append(row)
+        job["classes"].append(int(named[place]))
+    key = sha256_json([record["oof"], [[job["rows"], job["classes"]] for job in jobs.values()]])
+    cache = facts.candidate.paths.attention
+    found = _cached(cache, key)
+    if found is None and facts.compute:
+        _compute({"key": key, "images": str(facts.layout.images), "jobs": list(jobs.values())}, cache)
+        found = _cached(cache, key)
+    return found or {}
+
+
+def _cached(path: Path, key: str) -> dict[int, Any] | None:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            if str(arrays["key"]) != key:
+                return None
+            return dict(zip(arrays["rows"].tolist(), arrays["maps"], strict=True))
+    except (OSError, ValueError, KeyError, EOFError):
+        return None
+
+
+def _compute(description: dict[str, Any], out: Path) -> None:
+    """Run `kit.report.cam`; raises `KitError` with the last thing that it said."""
+    with tempfile.TemporaryDirectory() as folder:
+        jobs = Path(folder) / "jobs.json"
+        jobs.write_text(json.dumps(description), encoding="utf-8")
+        command = [sys.executable, "-m", "kit.report.cam", str(jobs), str(out)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            raise KitError(f"the maps of attention took more than {SECONDS} s", "kit report --no-attention") from None
+    if done.returncode != 0:
+        said = [line for line in done.stderr.splitlines() if line.strip()]
+        reason = said[-1] if said else f"exit code {done.returncode}"
+        raise KitError(f"the maps of attention could not be made: {reason}", "kit report --no-attention")
+
+
+def spotlight(image: Any, heat: Any) -> Any:
+    """The image (H, W, 3) as bright as the map (h, w) says; what did not count is dark and grey, never gone."""
+    height, width = image.shape[:2]
+    smooth = Image.fromarray((np.clip(heat, 0, 1) * 255).astype(np.uint8)).resize(
+        (width, height), Image.Resampling.BICUBIC
+    )
+    light = np.asarray(smooth, np.float32)[..., None] / 255
+    pixels = np.asarray(image, np.float32)
+    grey = pixels.mean(axis=2, keepdims=True)
+    return np.clip(light * pixels + (1 - light) * 0.32 * grey, 0, 255).astype(np.uint8)
+
+
+def _tiles(
+    facts: Facts, evidence: Evidence, proba: Any, places: Sequence[int] | IntArray, found: dict[int, Any]
+) -> list[dict[str, str]]:
+    assert facts.index is not None
+    tiles = []
+    for place in np.asarray(places).tolist():
+        row, true, named = int(evidence.rows[place]), int(evidence.y[place]), int(proba[place].argmax())
+        if row not in found:
+            continue
+        name, sure = facts.index.ids[row], percent(float(proba[place, named]))
+        note = (
+            evidence.classes[true] if true == named else f"{evidence.classes[true]}, called {evidence.classes[named]}"
+        )
+        image = np.asarray(facts.images[row])
+        tiles.append(
+            {
+                "source": thumbnail(image),
+                "seen": thumbnail(spotlight(image, found[row])),
+                "name": name,
+                "note": f"{note}, {sure} sure",
+                "alternative": f"Image {name}: {note}",
+                "alternative_seen": f"The same image, bright where the network looked; {_where(found[row])}",
+            }
+        )
+    return tiles
+
+
+def _where(heat: Any) -> str:
+    return f"{percent(inner_share(heat))} of it on the inner half"
+
+
+def inner_share(heat: Any) -> float:
+    """Share of a map (h, w) that lies on the inner half of the area; a map without anything is even."""
+    heat = np.asarray(heat, np.float64)
+    if heat.sum() <= 0:
+        return 0.5
+    large = np.asarray(Image.fromarray(heat.astype(np.float32)).resize((64, 64), Image.Resampling.NEAREST))
+    edge = round(64 * (1 - 0.5**0.5) / 2)
+    return float(large[edge : 64 - edge, edge : 64 - edge].sum() / large.sum())
+
+
+def _inner(found: dict[int, Any], evidence: Evidence, places: IntArray) -> float | None:
+    maps = [found[row] for place in places.tolist() if (row := int(evidence.rows[place])) in found]
+    return float(np.mean([inner_share(heat) for heat in maps])) if maps else None
+
+
+def _title(shares: list[float | None]) -> str:
+    wrong, right = shares
+    if right is None:
+        return "Where the strongest network looked"
+    said = f"{percent(right)} of the attention lies on the inner half of the image where it is right"
+    return said if wrong is None else f"{said}, {percent(wrong)} where it is wrong"
