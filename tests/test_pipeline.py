@@ -5,13 +5,18 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import shutil
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from test_cli import run
 
+from kit.config import BundleConfig, Config
 from kit.errors import BundleError
 from kit.files import read_json, write_zip
 from kit.layout import SubmissionPaths
@@ -105,16 +110,11 @@ def test_a_bundle_that_predicts_something_else_is_not_kept(submitted: Path) -> N
     from kit.bundle import bundle
 
     project = Project(submitted)
-    other = SubmissionPaths(submitted / "submissions" / "20000101T000000Z-00000000")
-    other.root.mkdir()
-    other.ensemble.write_text(json.dumps({**broken, "key": "other"}))
-    try:
+    with another(submitted, members=broken["members"]) as other:
         with pytest.raises(BundleError):
             bundle(project.layout, project.config, other, lambda event: None)
         assert not other.bundle.exists()
         assert not other.proof.exists()
-    finally:
-        other.ensemble.unlink()
 
 
 def test_the_checksums_are_those_of_the_files(submitted: Path) -> None:
@@ -124,6 +124,91 @@ def test_the_checksums_are_those_of_the_files(submitted: Path) -> None:
         found = {name: hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist()}
     del found["SHA256SUMS"]
     assert listed == found
+
+
+@contextmanager
+def another(folder: Path, **changes: Any) -> Iterator[SubmissionPaths]:
+    """A candidate like the submitted one but for ``changes`` of its record, gone afterwards."""
+    paths = SubmissionPaths(folder / "submissions" / "20000101T000000Z-00000000")
+    paths.root.mkdir()
+    record = read_json(candidate(folder).ensemble)
+    shutil.copy(candidate(folder).predictions, paths.predictions)
+    paths.ensemble.write_text(json.dumps({**record, "key": "other", **changes}))
+    try:
+        yield paths
+    finally:
+        shutil.rmtree(paths.root)
+
+
+def with_bundle(project: Project, **keys: Any) -> Config:
+    return project.config.model_copy(update={"bundle": BundleConfig(**keys)})
+
+
+def test_the_proof_holds_what_was_asked_and_the_card_what_a_team_wants_to_know(submitted: Path) -> None:
+    paths = candidate(submitted)
+    proof = read_json(paths.proof)
+    assert proof["kit_absent"] and proof["other_working_directory"]
+    assert proof["network"] in ("namespace", "patched")
+    assert {"uint8", "one image", "no image", "an odd count", "not contiguous"} <= set(proof["accepted"])
+    assert "NaN or infinity" in proof["refused"]["NaN"]
+    assert "scaled to [0, 1]" in proof["refused"]["scaled to [0, 1]"]
+    assert proof["refused"]["one channel"] == "expected images of shape (N, 32, 32, 3), got (32, 32, 32, 1)"
+    assert proof["float16"] is None
+    assert proof["versions"]["numpy"] == np.__version__
+    assert proof["peak_mb"] > 100 and proof["limits"]["seconds"] > 0
+    card = paths.card.read_text()
+    for said in ("## Members", "## Classes, out of fold", "## Data", "dropped", "## Versions", "## Licences", "plain"):
+        assert said in card
+    classes = read_json(paths.ensemble)["classes"]
+    assert [line for line in card.splitlines() if line.startswith(f"| {classes[0]} |")]
+
+
+def test_float16_weights_are_shipped_where_the_score_out_of_fold_stays(submitted: Path) -> None:
+    from kit.bundle import against, bundle
+
+    project = Project(submitted)
+    full = candidate(submitted).bundle.stat().st_size
+    # The log loss of 400 rows moves smoothly; one row more or less would be a quarter of a point of the accuracy.
+    with another(submitted, metric="nll") as paths:
+        bundle(project.layout, with_bundle(project, half_precision=True), paths, lambda event: None)
+        half = read_json(paths.proof)["float16"]
+        assert half["rows"] == read_json(paths.ensemble)["rows"]
+        assert 0 < abs(half["score"] - half["score_float32"]) <= 5e-4
+        assert 0 < half["largest_change"] < 0.05
+        assert paths.bundle.stat().st_size < 0.65 * full
+        with pytest.raises(BundleError, match="cannot install"):
+            against(project.layout, paths, "no-such-package-anywhere==0", lambda event: None)
+
+
+def test_a_zip_over_its_limits_is_refused_and_not_kept(submitted: Path) -> None:
+    from kit.bundle import bundle
+
+    project = Project(submitted)
+    with another(submitted) as paths:
+        with pytest.raises(BundleError, match=r"max_mb allows 0.6: plain .* MB"):
+            bundle(project.layout, with_bundle(project, max_mb=0.6, half_precision=False), paths, lambda event: None)
+        with pytest.raises(BundleError, match=r"images take .*plain .* MB.*residual .* MB"):
+            bundle(project.layout, with_bundle(project, max_seconds=1e-3), paths, lambda event: None)
+        assert not paths.bundle.exists() and not paths.proof.exists() and not paths.card.exists()
+
+
+def test_the_blend_leaves_out_what_the_zip_cannot_carry(submitted: Path) -> None:
+    sizes = {
+        name: sum(path.stat().st_size for path in submitted.glob(f"runs/{name}-*/fold-*/weights.npz")) / 1e6
+        for name in ("plain", "residual")
+    }
+    largest = max(sizes.values()) + 0.6
+    assert largest < sum(sizes.values()) + 0.5
+    (submitted / "small.toml").write_text(f"{CONFIG}[bundle]\nmax_mb = {largest}\nhalf_precision = false\n")
+    paths = Project(submitted, config=submitted / "small.toml").ensemble()
+    try:
+        assert len(list((submitted / "submissions").glob("*/ensemble.json"))) == 2
+        weights = read_json(paths.ensemble)["blend"]["weights"]
+        assert sorted(weights) == [0.0, 1.0]
+        assert any("left out to keep the limits" in note for note in read_json(paths.ensemble)["blend"]["notes"])
+    finally:
+        shutil.rmtree(paths.root)
+        (submitted / "small.toml").unlink()
 
 
 def test_a_bundle_predicts_an_array_without_its_code_being_run(submitted: Path, tmp_path: Path) -> None:
