@@ -182,21 +182,22 @@ def shrunk(name: str, runs: list[str]) -> str:
     """The recipe as TOML, made small and nothing else.
 
     Only ``runs`` and their blend stay; images have the smallest legal side; two folds instead of five; one epoch a
-    stage, batches of eight, no published weights, so that the first stage trains all layers.
+    stage, batches of eight, one picture under every corruption, no published weights, so that the first stage trains
+    all layers.
     """
     raw = recipe(name).model_dump(mode="json", exclude_none=True)
     side = max(16, *(BACKBONES[raw["runs"][run]["backbone"]].smallest for run in runs))
     raw["data"] |= {"train": "small.npz", "image_size": side}
     raw["folds"]["n"] = 2
     raw["train"]["workers"] = 1
-    raw["ensemble"]["runs"] = runs
+    raw["ensemble"], raw["stress"] = {"runs": runs}, {"rows": 1}
     raw["runs"] = {run: raw["runs"][run] for run in runs}
     for run in raw["runs"].values():
         run |= {"weights": "none", "batch_size": 8}
         run["stages"] = [{**stage, "epochs": 1} for stage in run["stages"]]
         run["stages"][0]["train"] = "all"
         run["preprocess"] = [{**step, "size": side} if step["op"] == "resize" else step for step in run["preprocess"]]
-    tables = {**{key: raw[key] for key in ("competition", "data", "clean", "folds", "train", "ensemble")}}
+    tables = {**{key: raw[key] for key in ("competition", "data", "clean", "folds", "train", "stress", "ensemble")}}
     tables |= {f"runs.{run}": settings for run, settings in raw["runs"].items()}
     return "\n".join(
         f"[{table}]\n" + "\n".join(f"{key} = {inline(value)}" for key, value in keys.items())
