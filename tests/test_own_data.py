@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from competitions import folder_competition, kaggle_competition, names, picture
 from PIL import Image
 
-from kit.data import load_index
+from kit.data import load_index, load_test_ids, load_test_images
 from kit.files import read_csv
 from kit.ledger import load_submissions
 from kit.predict import predict
@@ -46,6 +48,14 @@ def test_a_kaggle_competition_ends_in_a_table_that_the_host_takes(tmp_path):
     sample = pd.read_csv(tmp_path / "raw/sample_submission.csv")
     assert list(written.columns) == list(sample.columns) and list(written.image_id) == list(sample.image_id)
     assert set(written.label) <= {"cat", "dog", "hen"}
+    project.bundle()
+    answered = run_bundle(paths.bundle, np.asarray(load_test_images(project.layout)))
+    classes = load_index(project.layout).classes
+    said = {
+        Path(name).stem: classes[label]
+        for name, label in zip(load_test_ids(project.layout), answered.labels, strict=True)
+    }
+    assert [said[Path(name).stem] for name in written.image_id] == list(written.label)
 
     patients = {line["id"]: line["group"] for line in read_csv(project.layout.index)}
     fold = {line["id"]: line["fold"] for line in read_csv(project.layout.folds_table("folds"))}
