@@ -168,3 +168,11 @@ def test_numbers_are_written_as_people_write_them() -> None:
     assert [percent(0.0), percent(0.004), percent(0.3)] == ["0\u00a0%", "<\u00a01\u00a0%", "30\u00a0%"]
     assert [count(1, "image"), count(1200, "image")] == ["1 image", "1,200 images"]
     assert [listed([]), listed(["a"]), listed(["a", "b", "c"])] == ["none", "a", "a, b and c"]
+
+
+def test_of_many_classes_those_with_most_errors_are_shown(tmp_path: Path) -> None:
+    names = tuple(f"kind {number}" for number in range(30))
+    shown = Page(invent(tmp_path, classes=names).report(attention=False).read_text(encoding="utf-8"))
+    columns = [span for span in shown.all("span") if str(span.get("title", "")).startswith("kind ")]
+    assert len(columns) == 20
+    assert "Of 30 classes the 20 with most errors are shown" in " ".join(" ".join(shown.words).split())

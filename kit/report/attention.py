@@ -23,13 +23,13 @@ from kit.report.pictures import thumbnail
 from kit.report.section import Section, percent
 
 SHOWN = 8
-RUN = "kit ensemble --all && kit report"
+RUN = "kit ensemble --all"
 SECONDS = 600
 
 
 def attention(facts: Facts) -> Section:
     """Grad-CAM of the member with most weight, each image by the network that did not train on it."""
-    missing = Section("attention", "Attention", run=RUN)
+    missing = Section("attention", "Attention", run=RUN if facts.compute else "kit report")
     evidence = facts.evidence
     if evidence is None or facts.blend is None or facts.candidate is None or not facts.members:
         return missing

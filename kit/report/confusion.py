@@ -12,7 +12,7 @@ from kit.report.facts import Evidence, Facts
 from kit.report.pictures import thumbnail
 from kit.report.section import Section, count, percent
 
-CLASSES = 24
+CLASSES = 20
 PAIRS, SHOWN = 5, 8
 TABLE = 60
 
