@@ -89,20 +89,14 @@ def _records(gathered: Gathered, size: int) -> list[dict[str, Any]]:
 def _record(gathered: Gathered, entry: Entry, found: Forecast) -> dict[str, Any]:
     record = {**found.to_json(), "kind": entry.kind, "level": LEVEL, "metric": METRIC}
     # Over all rows: the forecast rests on a draw of them, on the mixture and on single corruptions.
-    whole = {name: float((p.argmax(1) == gathered.y).mean()) for name, p in _rows(entry).items()}
-    moved = {
-        name: float(np.clip(record[name] + whole["clean"] - found.clean, 0, 1)) for name in ("value", "low", "high")
-    }
-    record |= whole | moved
+    clean, stressed = (float((p.argmax(1) == gathered.y).mean()) for p in (entry.clean, entry.mixture))
+    moved = {key: float(np.clip(record[key] + clean - found.clean, 0, 1)) for key in ("value", "low", "high")}
+    record |= {"clean": clean, "stressed": stressed, **moved}
     if entry.score is not None:
         record |= {"score": entry.score, "error": entry.score - record["value"]}
     if entry.test is not None:
         record["signals"] = _signals(gathered, entry)
     return record
-
-
-def _rows(entry: Entry) -> dict[str, Any]:
-    return {"clean": entry.clean, "stressed": entry.mixture}
 
 
 def _signals(gathered: Gathered, entry: Entry) -> dict[str, float]:

@@ -19,7 +19,7 @@ from scipy.stats import norm
 
 from kit.corrupt.mixture import CLEAN, Mixture
 from kit.errors import DataError
-from kit.shift.consensus import Consensus, learn
+from kit.shift.consensus import SOFT, Consensus, learn
 from kit.shift.correctness import Calibrated, fit, row_features
 from kit.shift.evidence import Evidence
 from kit.shift.together import LEAST_SPREAD, covariance, disagreement, shared_luck
@@ -30,6 +30,7 @@ Array = NDArray[np.float64]
 CONCENTRATION = 3.0
 GROUPS = 5  # of families, each left out once
 DOUBT = 1.5  # standard errors below which a drop counts as none
+SURE = 3.0  # standard errors from which on a test counts as shifted
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,8 @@ class Calibration:
     models : tuple of M Calibrated
     before : (M, N)
         Rates of the clean rows.
+    common : (N, 2)
+        `common_signs` of the clean rows.
     errors : (M, G)
         Forecast less accuracy for each family, fitted without its group.
     apart : (G, M, M)
@@ -183,6 +186,7 @@ class Calibration:
     consensus: Consensus
     models: tuple[Calibrated, ...]
     before: Array
+    common: Array
     errors: Array
     apart: Array
 
@@ -192,8 +196,8 @@ def calibrate(evidence: Evidence) -> Calibration:
     every = np.ones(len(evidence.rows), bool)
     consensus, clean, models = _fitted(evidence, every)
     before = np.stack([model.rate(x) for model, x in zip(models, clean, strict=True)])
-    errors, apart = _left_out(evidence)
-    return Calibration(consensus, models, before, errors, apart)
+    common = common_signs(consensus.posterior(evidence.clean), evidence.clean.argmax(2))
+    return Calibration(consensus, models, before, common, *_left_out(evidence))
 
 
 def from_test(calibration: Calibration, test: NDArray[np.floating]) -> Belief:
@@ -201,7 +205,8 @@ def from_test(calibration: Calibration, test: NDArray[np.floating]) -> Belief:
     posterior = calibration.consensus.posterior(test)
     features = _features(test, posterior)
     pairs = zip(calibration.models, features, calibration.before, strict=True)
-    mean = [_without_doubt(model.rate(x), before) for model, x, before in pairs]
+    share = shifted(calibration.common, common_signs(posterior, test.argmax(2)))
+    mean = [_without_doubt(model.rate(x), before, share) for model, x, before in pairs]
     spread = covariance(calibration.errors, calibration.apart, disagreement(test))
     return Belief(np.array(mean), spread, shared_luck(posterior, test.argmax(2)))
 
@@ -210,12 +215,38 @@ def _features(proba: NDArray[np.floating], posterior: Array) -> list[Array]:
     return [row_features(proba, i, posterior) for i in range(len(proba))]
 
 
-def _without_doubt(rates: Array, before: Array) -> float:
-    """The mean rate, its distance from the clean score shrunk as far as sampling explains it (James-Stein)."""
+def common_signs(posterior: Array, predicted: NDArray[np.integer]) -> Array:
+    """(R, 2) how sure all models together are of a row, and which share of them says the commonest class."""
+    top = posterior.max(1)
+    votes = np.stack([(predicted == c).mean(0) for c in range(posterior.shape[1])], axis=1)
+    return np.stack([np.log((top + SOFT) / (1 + SOFT - top)), votes.max(1)], axis=1)
+
+
+def shifted(before: Array, here: Array) -> float:
+    """How far a test is believed to be shifted at all, 0 to 1, by the means of (N, D) and (R, D) signs.
+
+    Single models may seem to move where nothing is shifted, such as those whose folds' mean is better than each fold.
+    """
+    error = np.sqrt(before.var(0) / len(before) + here.var(0) / len(here))
+    return _firm(float((np.abs(here.mean(0) - before.mean(0)) / np.maximum(error, 1e-9)).max()))
+
+
+def _firm(doubts: float) -> float:
+    """Firm shrinkage (Gao and Bruce 1997): nothing below `DOUBT` standard errors, all from `SURE` on."""
+    return float(np.clip((doubts - DOUBT) / (SURE - DOUBT), 0, 1))
+
+
+def _without_doubt(rates: Array, before: Array, share: float) -> float:
+    """The mean rate, its distance from the clean score shrunk as far as sampling explains it (James-Stein).
+
+    ``share`` is how far the test is known to be shifted; a model's own move may be clearer than that.
+    """
     anchor = float(before.mean())
-    move = float(rates.mean()) - anchor
-    error = DOUBT * float(np.sqrt(rates.var() / len(rates) + before.var() / len(before)))
-    return anchor + move * max(0.0, 1 - (error / move) ** 2) if move else anchor
+    move, error = float(rates.mean()) - anchor, float(np.sqrt(rates.var() / len(rates) + before.var() / len(before)))
+    if not move:
+        return anchor
+    certain = max(share, _firm(abs(move) / max(error, 1e-9)))
+    return anchor + certain * move * max(0.0, 1 - (DOUBT * error / move) ** 2)
 
 
 def _fitted(evidence: Evidence, rows: NDArray[np.bool_]) -> tuple[Consensus, list[Array], tuple[Calibrated, ...]]:

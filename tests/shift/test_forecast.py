@@ -16,7 +16,7 @@ from kit.errors import DataError
 from kit.shift.consensus import learn
 from kit.shift.correctness import fit, row_features
 from kit.shift.evidence import Evidence
-from kit.shift.forecast import Belief, believe, calibrate, condition, forecast, from_mixture, from_test
+from kit.shift.forecast import Belief, believe, calibrate, condition, forecast, from_mixture, from_test, shifted
 from kit.shift.past import explain
 from kit.shift.together import covariance, shared_luck
 
@@ -140,6 +140,16 @@ def test_models_that_agree_are_taken_to_be_wrong_together() -> None:
     assert np.linalg.eigvalsh(found).min() > 0
     strangers = covariance(errors, apart, np.full((3, 3), 0.5) - 0.5 * np.eye(3))
     assert strangers[0, 1] < found[0, 1]
+
+
+def test_a_test_counts_as_shifted_when_a_sign_has_clearly_moved() -> None:
+    rng = np.random.default_rng(0)
+    before = rng.standard_normal((800, 2))
+    assert shifted(before[:400], before[400:]) < 0.5
+    assert shifted(before, before[:0:-1]) == 0
+    assert shifted(before, before[:300] + [0, 0.5]) == 1
+    flat = np.ones((50, 2))
+    assert shifted(flat, flat) == 0
 
 
 def test_the_consensus_believes_the_models_that_stress_did_not_break() -> None:
