@@ -46,11 +46,11 @@ def write_images(path: Path, n: int, size: int) -> None:
 
 def family(pid: int) -> list[int]:
     """A process and all below it."""
-    children = Path(f"/proc/{pid}/task/{pid}/children")
     try:
-        return [pid, *(member for child in children.read_text().split() for member in family(int(child)))]
+        lists = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
     except OSError:
-        return []
+        return []  # it has just ended
+    return [pid, *(member for children in lists for child in children for member in family(int(child)))]
 
 
 def kilobytes(pid: int, name: str, file: str) -> int:

@@ -40,10 +40,12 @@ def train(
     fold: int | None = None,
     force: bool = False,
     launch: Launch | None = None,
+    pictures: bool = True,
 ) -> None:
     """Train every missing fold of the named runs (all of them by default) and join their predictions.
 
-    ``launch`` runs one unit to its end; by default in a process of its own.
+    ``launch`` runs one unit to its end; by default in a process of its own. ``pictures`` are drawn of runs that are
+    complete and have none yet.
 
     Raises
     ------
@@ -66,7 +68,7 @@ def train(
                 for spec in folds:
                     delete(spec.paths)  # left where the process died right after its last file
                 joined = _join(layout, folds)
-                if joined or not folds[0].run_paths.confusion.exists():
+                if pictures and (joined or not folds[0].run_paths.confusion.exists()):
                     _draw(layout, name, folds, emit)
                 _tell(layout, name, folds, emit)
         if not missing:

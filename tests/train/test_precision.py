@@ -101,12 +101,14 @@ def test_a_step_whose_scaled_gradients_overflow_is_left_out() -> None:
 
 def test_the_scale_of_the_loss_is_part_of_the_state() -> None:
     _, steps = learner("mixed_float16")
-    steps.step(*batch(weight=1e6), 1e-3)
-    state = steps.state()
-    expected = [float(steps.step(*batch(), 1e-3)) for _ in range(3)]
     _, other = learner("mixed_float16")
+    steps.step(*batch(weight=1e6), 1e-3)
+    state, fresh = steps.state(), other.state()
+    scales = [key for key in state if state[key].shape == () and state[key] == fresh[key] / 2 > 1]
+    assert len(scales) == 1
     other.restore(state)
-    assert [float(other.step(*batch(), 1e-3)) for _ in range(3)] == expected
+    again = other.state()
+    assert all(np.array_equal(again[key], state[key]) for key in state)
 
 
 def test_a_kernel_that_is_missing_is_an_error_with_a_hint() -> None:
@@ -144,8 +146,7 @@ stages = [{ train = "all", epochs = 1, ema = 0.9, early_stopping = 3 }]
 def test_what_a_run_in_half_precision_predicts_is_what_its_weights_predict_in_float32(
     make_project: Callable[..., Path],
 ) -> None:
-    from kit.data import load_images
-    from kit.layout import Layout
+    from kit.data import load_images, load_index
     from kit.project import Project
     from kit.runtime import arrays, forward
     from kit.runtime.backbones import build
@@ -158,8 +159,9 @@ def test_what_a_run_in_half_precision_predicts_is_what_its_weights_predict_in_fl
     network = build(spec.network())
     arrays.assign(network.model, str(spec.paths.weights))
     probe = load_predictions(spec.paths.probe)
-    rows = np.array([int(name) for name in probe.ids])
-    found = forward.logits(forward.compile_forward(network.model), load_images(Layout(folder)), rows, probe.views)
+    place = {name: row for row, name in enumerate(load_index(spec.layout).ids)}
+    rows = np.array([place[name] for name in probe.ids.tolist()])
+    found = forward.logits(forward.compile_forward(network.model), load_images(spec.layout), rows, probe.views)
     assert np.allclose(found, probe.logits, atol=1e-5)
 
 
@@ -169,5 +171,5 @@ def test_the_moving_average_is_what_is_kept_in_float16_too() -> None:
         steps.step(*batch(), 1e-2)
     before, weights = trained(network), steps.kept()
     kept = [weights[f"{n:04d}"] for n, weight in enumerate(network.model.weights) if weight.trainable]
-    assert not any(np.array_equal(a, b) for a, b in zip(before, kept, strict=True))
+    assert not same(before, kept)
     assert same(before, trained(network))
