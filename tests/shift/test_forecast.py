@@ -147,7 +147,7 @@ def test_a_test_counts_as_shifted_when_a_sign_has_clearly_moved() -> None:
     before = rng.standard_normal((800, 2))
     assert shifted(before[:400], before[400:]) < 0.5
     assert shifted(before, before[:0:-1]) == 0
-    assert shifted(before, before[:300] + [0, 0.5]) == 1
+    assert shifted(before, before[:300] + np.array([0, 0.5])) == 1
     flat = np.ones((50, 2))
     assert shifted(flat, flat) == 0
 
