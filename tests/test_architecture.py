@@ -20,8 +20,8 @@ LAYERS = (
         "described", "environments", "runs", "sweep", "half", "costs", "units",
     },
     {
-        "clean", "folds", "train", "stress", "ensemble", "bundle", "submit", "lb", "init", "console", "notebook", "progress",
-        "forecast", "doctor", "download", "table", "predict", "report", "compare",
+        "clean", "folds", "train", "stress", "ensemble", "bundle", "submit", "lb", "init", "console", "progress",
+        "notebook", "forecast", "doctor", "download", "table", "predict", "report", "compare",
     },
     {"cli", "project", "__main__", "__init__"},
 )  # fmt: skip
