@@ -48,14 +48,19 @@ def invent(folder: Path, name: str = "invented", classes: tuple[str, ...] = ("ca
     (folder / "kit.toml").write_text(CONFIG.format(name=name), encoding="utf-8")
     project = Project(folder)
     project.folds()
+    train(project)
+    _submit(project, ensemble(project.layout, project.config, silent))
+    return project
+
+
+def train(project: Project, runs: tuple[str, ...] = ()) -> None:
+    """What training leaves behind, for these runs or all."""
     index = load_index(project.layout)
     held_out = load_folds(project.layout, project.config, index).fold
-    for number, specs in enumerate(plan_runs(project.layout, project.config, ()).values()):
+    for number, specs in enumerate(plan_runs(project.layout, project.config, runs).values()):
         for spec in specs:
             _fold(spec, index.ids, index.labels, held_out, number)
         _run(specs, index.ids, index.labels, number)
-    _submit(project, ensemble(project.layout, project.config, silent))
-    return project
 
 
 def raw(folder: Path, classes: tuple[str, ...]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from invented import HOSTILE, invent
+from invented import HOSTILE, invent, train
 from test_cli import run
 
 from kit.project import Project
@@ -176,3 +176,13 @@ def test_of_many_classes_those_with_most_errors_are_shown(tmp_path: Path) -> Non
     columns = [span for span in shown.all("span") if str(span.get("title", "")).startswith("kind ")]
     assert len(columns) == 20
     assert "Of 30 classes the 20 with most errors are shown" in " ".join(" ".join(shown.words).split())
+
+
+def test_a_run_that_is_in_no_ensemble_yet_has_its_curves(tmp_path: Path) -> None:
+    invent(tmp_path)
+    config = tmp_path / "kit.toml"
+    config.write_text(config.read_text(encoding="utf-8") + '[runs.third]\nextends = "first"\nseed = 1\n', "utf-8")
+    project = Project(tmp_path)
+    train(project, ("third",))
+    words = Page(project.report(attention=False).read_text(encoding="utf-8")).words
+    assert {"first ", "second ", "third "} <= set(words)

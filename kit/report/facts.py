@@ -18,6 +18,7 @@ from kit.files import read_json
 from kit.layout import Layout, RunPaths, SubmissionPaths
 from kit.ledger import Submission, latest, load_submission, load_submissions
 from kit.records import ImageArray, IntArray, Predictions, load_predictions
+from kit.runs import plan_runs
 from kit.runtime.forward import softmax
 
 
@@ -117,11 +118,13 @@ class Facts:
     def runs(self) -> dict[str, RunPaths]:
         """Folders of the runs to show: those of the newest ensemble, then others that ``kit.toml`` names."""
         folders = [member["folder"] for member in self.candidate.record["members"]] if self.candidate else []
-        found = {folder: self.layout.runs / folder for folder in folders}
-        for path in sorted(self.layout.runs.glob("*/run.json")):
-            if path.parent.name.rpartition("-")[0] in self.config.runs and not folders:
-                found[path.parent.name] = path.parent
-        return {name: RunPaths(path) for name, path in found.items() if (path / "run.json").exists()}
+        try:
+            planned = plan_runs(self.layout, self.config, ())
+        except KitError:  # no data or no folds yet, or weights that this clone does not have
+            planned = {}
+        folders += [specs[0].run_paths.root.name for specs in planned.values()]
+        paths = {name: RunPaths(self.layout.runs / name) for name in dict.fromkeys(folders)}
+        return {name: found for name, found in paths.items() if found.manifest.exists()}
 
 
 def read_predictions(path: Any) -> Predictions | None:
