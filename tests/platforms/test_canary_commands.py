@@ -193,6 +193,7 @@ def test_a_command_that_fails_shows_no_token(
 
 @pytest.mark.slow
 @pytest.mark.tf
+@pytest.mark.timeout(3600)
 def test_every_command_that_works_shows_no_token_and_writes_none(place: Place, codabench: Codabench) -> None:
     allowed = fill(place, codabench.url)
     for name in sorted(COMMANDS, key=[*WORKING, *COMMANDS].index):

@@ -77,7 +77,7 @@ def start(site: Any, *arguments: object) -> subprocess.Popen[str]:
 
 def drive(site: Any, *arguments: object) -> Any:
     process = start(site, *arguments)
-    out, err = process.communicate(timeout=580)
+    out, err = process.communicate(timeout=3000)
     assert process.returncode == 0, err
     return json.loads(out)
 
@@ -86,8 +86,11 @@ def states(project: Path) -> list[str]:
     return [attempt.state for attempt in attempts(load_submissions(Layout(project)))]
 
 
+LONG = [pytest.mark.slow, pytest.mark.timeout(3600)]
+
+
 @pytest.mark.parametrize(
-    "site", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in SITES], indirect=True
+    "site", [pytest.param(name, marks=LONG if name in SLOW else []) for name in SITES], indirect=True
 )
 def test_killed_at_any_write_or_request_the_next_run_never_sends_twice(site: Any, project: Path) -> None:
     whole = drive(site, "sweep", project, 0, 0)[0]
@@ -145,6 +148,7 @@ def test_of_eight_processes_at_once_one_submits(site: Codabench, project: Path) 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_of_eight_processes_at_once_one_submits_fifty_times(site: Codabench, project: Path) -> None:
     rounds(site, project, 50)
 
