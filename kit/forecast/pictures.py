@@ -84,12 +84,13 @@ def class_priors(classes: Sequence[str], train: Sequence[float], test: Sequence[
     def draw(figure: Any) -> None:
         axes = figure.add_subplot()
         places = np.arange(len(classes))
-        axes.barh(places + 0.2, train, height=0.38, color=OURS, label="training set")
-        axes.barh(places - 0.2, test, height=0.38, color=OTHER, label="test, estimated")
+        axes.barh(places - 0.2, train, height=0.38, color=OURS, label="training set")
+        axes.barh(places + 0.2, test, height=0.38, color=OTHER, label="test, estimated")
         axes.set_yticks(places, classes, fontsize=8)
         axes.invert_yaxis()
         axes.set_xlabel("share of the images")
-        axes.legend(fontsize=8, frameon=False)
+        # Above the bars, which may be anywhere below.
+        axes.legend(fontsize=8, frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
         axes.set_title("classes in training set and test", fontsize=10, loc="left")
         _plain(axes)
 

@@ -28,7 +28,7 @@ def tell(
     with_signals = [one for one in ordered if one.get("signals")]
     if with_signals:
         names = tuple(dict.fromkeys(name for one in with_signals for name in one["signals"]))
-        rows = [(one["name"], *(one["signals"].get(name, "") for name in names)) for one in with_signals]
+        rows = [(short(one), *(one["signals"].get(name, "") for name in names)) for one in with_signals]
         emit(Event("table", "what the test images say by themselves", {"header": ("", *names), "rows": rows}))
     for sentence in [*_about(records, gathered, size), *_about_past(records, gathered, explained), *about_test]:
         emit(Event("say", sentence))
@@ -36,17 +36,23 @@ def tell(
         emit(Event("warn", f"no forecast: {reason}"))
     best = ordered[0]
     data = {"value": best["value"], "low": best["low"], "high": best["high"]}
-    emit(Event("number", f"{best['name']}: accuracy to be expected, 90 % interval", data))
+    emit(Event("number", f"{short(best)}: accuracy to be expected, 90 % interval", data))
 
 
 HEADER = ("", "clean", "stressed", "forecast", "90 % interval", "score", "error")
+
+
+def short(record: dict[str, Any]) -> str:
+    """The name of a run, or the hash at the end of a candidate's, as the board shows it."""
+    name = str(record["name"])
+    return name.rpartition("-")[2] if record["kind"] == "ensemble" else name
 
 
 def _row(record: dict[str, Any]) -> tuple[Any, ...]:
     interval = f"{record['low']:.4f} - {record['high']:.4f}"
     score = record.get("score", "")
     error = f"{record['error']:+.4f}" if "error" in record else ""
-    return (record["name"], record["clean"], record["stressed"], record["value"], interval, score, error)
+    return (short(record), record["clean"], record["stressed"], record["value"], interval, score, error)
 
 
 def _about(records: Sequence[dict[str, Any]], gathered: Gathered, size: int) -> list[str]:
