@@ -40,9 +40,10 @@ def _tell_scores(emit: Emit, metric: str, seed: int, library: Library, blend: Bl
     for number, name in enumerate((*library.names, "plain mean", "blend")):
         weight = blend.weights[number] if number < len(library.names) else ""
         nll, ece = (score.score(other, library.y, clean[number]) for other in ("nll", "ece"))
-        scores = [_scored(metric, seed, library, lines[number]) for lines in (clean, hurt) if lines]
-        rows.append((name, weight, *(cell for pair in scores for cell in pair), nll, ece))
-    stress = ("stressed", "95 % interval") if hurt else ()
+        stressed = [score.score(metric, library.y, hurt[number])] if hurt else []
+        rows.append((name, weight, *_scored(metric, seed, library, clean[number]), *stressed, nll, ece))
+    # One interval: a second would not fit into 80 columns, and the blend's is said below.
+    stress = ("stressed",) if hurt else ()
     header = ("out of fold", "weight", metric, "95 % interval", *stress, "nll", "ece")
     emit(Event("table", "ensemble", {"header": header, "rows": rows}))
 
