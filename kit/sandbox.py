@@ -90,7 +90,9 @@ class BundleRun:
         return self.starting_seconds + self.rate * images
 
 
-def run_bundle(bundle: Path, images: ImageArray, *, inputs: bool = False, python: Path | None = None) -> BundleRun:
+def run_bundle(
+    bundle: Path, images: ImageArray, *, inputs: bool = False, proba: bool = True, python: Path | None = None
+) -> BundleRun:
     """Predict ``images`` (N, H, W, 3) with the zip ``bundle`` in a process that knows nothing of the kit.
 
     Parameters
@@ -99,6 +101,8 @@ def run_bundle(bundle: Path, images: ImageArray, *, inputs: bool = False, python
     images : (N, H, W, 3) array
     inputs : bool
         The bundle must also take the images in every form that a platform may choose, and refuse what cannot be meant.
+    proba : bool
+        Ask for probabilities too, which costs a second pass over the images; without, they are (N, 0).
     python : Path, optional
         The interpreter of an environment without the kit; by default this one, with links to all packages but the kit.
 
@@ -115,12 +119,13 @@ def run_bundle(bundle: Path, images: ImageArray, *, inputs: bool = False, python
             _link_packages(folder / "packages")
         (folder / "elsewhere").mkdir()
         np.save(folder / "images.npy", images)
-        report = _start(folder, python, inputs)
+        flags = [*(["inputs"] if inputs else []), *([] if proba else ["labels"])]
+        report = _start(folder, python, flags)
         with np.load(folder / "answer.npz", allow_pickle=False) as answer:
-            labels, proba = answer["labels"], answer["proba"]
+            labels, probabilities = answer["labels"], answer["proba"]
     if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
         raise BundleError(f"predict gave {labels.dtype} {labels.shape}, expected class indices ({len(images)},)")
-    return BundleRun(labels.astype(np.int64), proba.astype(np.float64), **report)
+    return BundleRun(labels.astype(np.int64), probabilities.astype(np.float64), **report)
 
 
 def _unzip(bundle: Path, folder: Path) -> None:
@@ -154,13 +159,13 @@ def _environment(folder: Path) -> dict[str, str]:
     return {**passed, "HOME": str(folder / "elsewhere")}
 
 
-def _start(folder: Path, python: Path | None, inputs: bool) -> dict[str, Any]:
+def _start(folder: Path, python: Path | None, flags: list[str]) -> dict[str, Any]:
     # Without -S another environment finds its own packages; with it this one finds the links alone.
     interpreter = [str(python), "-I"] if python else [sys.executable, "-I", "-S"]
     files = ("packages", "bundle", "images.npy", "answer.npz")
     alone = _can_unshare()
-    flags = [*(["inputs"] if inputs else []), "namespace" if alone else "patched"]
-    command = [*interpreter, str(RUNNER), *(str(folder / file) for file in files), *flags]
+    paths = (str(folder / file) for file in files)
+    command = [*interpreter, str(RUNNER), *paths, *flags, "namespace" if alone else "patched"]
     if alone:
         command = ["unshare", "-rn", *command]
     try:

@@ -1,9 +1,10 @@
 """Runs a bundle in an environment without the kit; started by `kit.sandbox`, reads and writes files only.
 
-``python -I -S sandbox_runner.py PACKAGES BUNDLE IMAGES.npy ANSWER.npz [inputs] namespace|patched``: the folder PACKAGES
-is all there is to import from, besides the standard library. The last line on standard output says in JSON how it
-went. With ``inputs`` the images are also handed over in every form that a platform might choose, and a later call is
-timed. ``namespace`` says that there is no network, which is checked; ``patched`` replaces Python's sockets.
+``python -I -S sandbox_runner.py PACKAGES BUNDLE IMAGES.npy ANSWER.npz [inputs] [labels] namespace|patched``: the
+folder PACKAGES is all there is to import from, besides the standard library. The last line on standard output says in
+JSON how it went. With ``inputs`` the images are also handed over in every form that a platform might choose, and a
+later call is timed; with ``labels`` no probabilities are asked for. ``namespace`` says that there is no network, which
+is checked; ``patched`` replaces Python's sockets.
 """
 
 import importlib.util
@@ -38,7 +39,8 @@ def main(packages, bundle, images, answer, *flags):
     loaded = time.perf_counter()
     labels = np.asarray(predictor.predict(x))
     predicted = time.perf_counter()
-    proba = predictor.predict_proba(x) if hasattr(predictor, "predict_proba") else np.zeros((len(x), 0))
+    wanted = "labels" not in flags and hasattr(predictor, "predict_proba")
+    proba = predictor.predict_proba(x) if wanted else np.zeros((len(x), 0))
     np.savez(answer, labels=labels, proba=np.asarray(proba))
     report = {"load_seconds": loaded - started, "predict_seconds": predicted - loaded}
     if "inputs" in flags:

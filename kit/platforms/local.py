@@ -117,12 +117,11 @@ class Local:
     def _score(self, bundle: Path, tag: str) -> dict[str, Any]:
         """Run and score a bundle as a host would: its failure is an answer, not an error."""
         about = {"tag": tag, "time": datetime.now(UTC).isoformat(timespec="seconds")}
-        truth = self._truth()
+        truth, metric = self._truth(), self._config.competition.metric
         try:
-            run = run_bundle(bundle, truth.all_images())
+            run = run_bundle(bundle, truth.all_images(), proba=score.lookup(metric).needs_proba)
         except BundleError as error:
             return {**about, "state": "failed", "message": error.message}
-        metric = self._config.competition.metric
         value = score.score(metric, truth.labels, _answer(run, metric, len(truth.classes)))
         if not math.isfinite(value):
             return {**about, "state": "failed", "message": f"{metric} of these predictions is {value}"}
