@@ -123,6 +123,17 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     return process
 
 
+def test_ctrl_c_saves_what_runs_and_ends_with_130(trained: Path, tmp_path: Path) -> None:
+    process = start(tmp_path, "--fold", "0")
+    os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to all
+    assert "Traceback" not in process.communicate()[1]
+    assert process.returncode == 130
+    assert list(tmp_path.glob("runs/*/fold-0/checkpoint-*.npz"))
+    Project(tmp_path).train(fold=0)
+    logs = [next(folder.glob("runs/a-*/fold-0/log.jsonl")) for folder in (tmp_path, trained)]
+    assert [json.loads(log.read_text().splitlines()[-1])["resumed"] for log in logs] == [True, False]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes under /proc")
 def test_a_fold_that_the_system_kills_for_memory_is_named_and_the_others_finish(tmp_path: Path) -> None:
     process = start(tmp_path)
