@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -231,8 +231,16 @@ class Project:
         from kit.submit import Choice, submit
 
         paths = self.bundle()
+        self._forecast_if_possible()
         submit(self.layout, self.config, paths, self._emit, choice or Choice())
         return paths
+
+    def _forecast_if_possible(self) -> None:
+        """Say what score to expect before it is known; for other metrics, or without stress, CV has to do."""
+        from kit.forecast import forecast
+
+        with suppress(StageError):
+            forecast(self.layout, self.config, lambda event: self._emit(event) if event.kind == "number" else None)
 
     def leaderboard(self, *, width: int = 80, pictures: bool = False) -> dict[str, Any]:
         """The board and our submissions, as a report and, through ``emit``, as tables of this width."""
