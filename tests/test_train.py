@@ -115,7 +115,10 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     (folder / "kit.toml").write_text(LONG)
     write_data(folder)
     command = [sys.executable, "-m", "kit", "train", *arguments]
+    # Tests that run in the background are deaf to Ctrl-C, and what they start would be too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, cwd=folder, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 300
     while not list(folder.glob("runs/*/fold-0/checkpoint-*.npz")):
         assert time.monotonic() < deadline
