@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 
+from kit.files import read_log
 from kit.half import halved_bytes
 from kit.layout import FoldPaths
 
@@ -25,6 +25,5 @@ def seconds_per_1000(folds: Iterable[FoldPaths]) -> float | None:
 
 
 def _measured(fold: FoldPaths) -> float | None:
-    lines = fold.log.read_text(encoding="utf-8").splitlines() if fold.log.exists() else []
-    found = [json.loads(line).get("seconds_per_1000") for line in lines]
+    found = [line.get("seconds_per_1000") for line in read_log(fold.log)]
     return next((float(value) for value in reversed(found) if value is not None), None)

@@ -92,6 +92,23 @@ def read_json(path: Path) -> Any:
         raise StageError(f"{path} is not JSON: {error}", f"delete it and run the command again: rm {path}") from error
 
 
+def append_log(path: Path, value: object) -> None:
+    """Append one line of JSON; a line that a kill left unfinished stays a line of its own."""
+    with path.open("ab+") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+        whole = file.read(1) in (b"", b"\n")
+        file.write((b"" if whole else b"\n") + json.dumps(value).encode() + b"\n")
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """What `append_log` wrote, without unfinished lines; nothing where there is no file."""
+    found = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        with suppress(ValueError):
+            found.append(json.loads(line))
+    return found
+
+
 def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> Path:
     """Write a comma-separated table with one header line and Unix line ends."""
     text = io.StringIO()

@@ -228,10 +228,12 @@ class Project:
 
     def submit(self, choice: Choice | None = None) -> SubmissionPaths:
         """Send the current bundle once; see `kit.submit.Choice`."""
+        from kit.ledger import load_submission
         from kit.submit import Choice, submit
 
         paths = self.bundle()
-        self._forecast_if_possible()
+        if load_submission(paths).last("score") is None:
+            self._forecast_if_possible()
         submit(self.layout, self.config, paths, self._emit, choice or Choice())
         return paths
 

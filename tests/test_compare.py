@@ -317,6 +317,7 @@ def test_rows_under_stress_are_compared_where_all_runs_have_them_and_are_true(fo
             y = np.array([int(one) % 3 for one in valid.ids.tolist()])
             logits = (rng.normal(size=valid.logits.shape) + skill * np.eye(3)[y]).astype(np.float32)
             Predictions(valid.ids, valid.classes, valid.views, logits).save(spec.paths.stress)
+            spec.paths.stress_grid.touch()
             write_json(spec.paths.stress_spec, {"key": fold_key(spec, plan)})
     found = compare(layout, config, silent, ["a", "b"])["stressed"]
     assert found["rows"] == 120 and found["recipes"][1]["verdict"] == "better"

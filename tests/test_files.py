@@ -14,7 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.errors import KitError, StageError
-from kit.files import lock, read_csv, read_json, sha256_json, write_atomic, write_csv, write_json, write_zip
+from kit.files import (
+    append_log,
+    lock,
+    read_csv,
+    read_json,
+    read_log,
+    sha256_json,
+    write_atomic,
+    write_csv,
+    write_json,
+    write_zip,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -104,3 +115,14 @@ def test_tables_and_json_come_back_as_written(tmp_path: Path) -> None:
     (tmp_path / "t.json").write_text("{half")
     with pytest.raises(StageError, match="is not JSON"):
         read_json(tmp_path / "t.json")
+
+
+def test_a_line_that_a_kill_left_unfinished_costs_no_other_line(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    assert read_log(log) == []
+    append_log(log, {"n": 1})
+    with log.open("a") as file:
+        file.write('{"n": ')
+    append_log(log, {"n": 2})
+    append_log(log, {"n": 3})
+    assert read_log(log) == [{"n": 1}, {"n": 2}, {"n": 3}]

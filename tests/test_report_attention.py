@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from invented import invent
@@ -27,6 +27,7 @@ def test_a_spotlight_brightens_nothing_and_a_full_one_changes_nothing(heat: Any)
     assert np.array_equal(spotlight(image, np.ones((4, 4))), image)
 
 
+@example(np.float32([[0, 0, 0, 0], [0, 0, 0.46283853, 0], [0, 0, 0, 0], [0, 0, 0, 0]]))
 @given(MAPS)
 def test_the_inner_share_is_a_share(heat: Any) -> None:
     assert 0 <= inner_share(heat) <= 1

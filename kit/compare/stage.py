@@ -17,12 +17,12 @@ from kit.config import Config
 from kit.corrupt.plan import plan_of
 from kit.data import Index, load_index
 from kit.errors import StageError
-from kit.files import is_fresh, sha256_json
+from kit.files import sha256_json
 from kit.layout import Layout
 from kit.records import Emit, Event, load_predictions
 from kit.runs import FoldSpec, plan_runs
 from kit.runtime.forward import softmax
-from kit.shift.stressed import fold_key
+from kit.shift.stressed import is_fold_stressed
 from kit.sweep import ONE_VIEW, trained_by
 
 Done = Callable[[FoldSpec], Path | None]
@@ -84,10 +84,7 @@ def _stress(config: Config) -> Done:
     plan = plan_of(config.stress)
 
     def done(spec: FoldSpec) -> Path | None:
-        paths = spec.paths
-        if not (paths.valid.exists() and paths.stress_spec.exists()):
-            return None
-        return paths.stress if is_fresh(paths.stress_spec, fold_key(spec, plan), [paths.stress]) else None
+        return spec.paths.stress if is_fold_stressed(spec, plan) else None
 
     return done
 

@@ -171,7 +171,8 @@ def inner_share(heat: Any) -> float:
         return 0.5
     large = np.asarray(Image.fromarray(heat.astype(np.float32)).resize((64, 64), Image.Resampling.NEAREST))
     edge = round(64 * (1 - 0.5**0.5) / 2)
-    return float(large[edge : 64 - edge, edge : 64 - edge].sum() / large.sum())
+    # Two sums of the same numbers may differ in the last digit.
+    return min(1.0, float(large[edge : 64 - edge, edge : 64 - edge].sum() / large.sum()))
 
 
 def _inner(found: dict[int, Any], evidence: Evidence, places: IntArray) -> float | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from kit.config import Config
 from kit.corrupt.plan import Plan, plan_of
 from kit.errors import StageError
-from kit.files import read_json, sha256_file, sha256_json
+from kit.files import is_fresh, read_json, sha256_file, sha256_json
 from kit.records import Predictions, load_predictions
 from kit.runs import FoldSpec
 
@@ -38,6 +38,14 @@ def fold_key(spec: FoldSpec, plan: Plan) -> str:
     return sha256_json(
         {"version": VERSION, "run": spec.key, "valid": sha256_file(spec.paths.valid), "plan": plan.to_json()}
     )
+
+
+def is_fold_stressed(spec: FoldSpec, plan: Plan) -> bool:
+    """Whether a fold's files under stress are there and those of this plan and of its network."""
+    paths = spec.paths
+    if not (paths.valid.exists() and paths.stress_spec.exists()):
+        return False
+    return is_fresh(paths.stress_spec, fold_key(spec, plan), [paths.stress, paths.stress_grid])
 
 
 def run_key(folds: list[FoldSpec], plan: Plan, metric: str) -> str:

@@ -12,7 +12,7 @@ from kit.files import is_fresh, read_csv, read_json, sha256_file, write_atomic, 
 from kit.layout import Layout, RunPaths
 from kit.records import Emit, Event, load_predictions
 from kit.runs import FoldSpec, join_folds, plan_runs
-from kit.shift.stressed import fold_key, is_stressed, run_key
+from kit.shift.stressed import fold_key, is_fold_stressed, is_stressed, run_key
 from kit.stress.show import HEADER, cell_rows, heat_map, mixture_row, summary, tell, tell_scores
 from kit.units import Launch, Processes, Unit, locked, run_units, terminable, unit_name
 
@@ -42,7 +42,7 @@ def stress(
     every = [spec for folds in specs.values() for spec in folds]
     _check_trained(every)
     with terminable(), locked([folds[0].run_paths for folds in specs.values()]):
-        missing = [spec for spec in every if force or not _is_done(spec, plan)]
+        missing = [spec for spec in every if force or not is_fold_stressed(spec, plan)]
         if missing:
             for spec in missing:
                 spec.paths.stress.unlink(missing_ok=True)
@@ -90,11 +90,6 @@ def _check_trained(specs: Sequence[FoldSpec]) -> None:
             raise StageError(
                 f"{spec.paths.weights} is missing", f"kit train {spec.run} --fold {spec.fold} --force, or copy it here"
             )
-
-
-def _is_done(spec: FoldSpec, plan: Plan) -> bool:
-    paths = spec.paths
-    return is_fresh(paths.stress_spec, fold_key(spec, plan), [paths.stress, paths.stress_grid])
 
 
 def _join(layout: Layout, config: Config, name: str, folds: list[FoldSpec], plan: Plan, emit: Emit) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kit.data import load_images, load_index, load_test_ids, load_test_images
-from kit.files import write_atomic, write_csv
+from kit.files import append_log, write_atomic, write_csv
 from kit.partition import held_out, read_table
 from kit.records import IntArray, Predictions
 from kit.runs import FoldSpec
@@ -146,5 +145,4 @@ def probe_rows(n: int) -> IntArray:
 def _log(spec: FoldSpec, line: dict[str, Any]) -> None:
     """Append to the fold's log: wall times and versions live here, outside what is compared byte for byte."""
     versions = {name: version(name) for name in PACKAGES}
-    with spec.paths.log.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({**line, "time": time.time(), "versions": versions}) + "\n")
+    append_log(spec.paths.log, {**line, "time": time.time(), "versions": versions})

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any, NamedTuple
 
 from kit.data import load_images
+from kit.files import append_log
 from kit.runs import FoldSpec
 from kit.train.batches import Rows, batch_maker, epoch_order, prefetched, steps_per_epoch
 from kit.train.fold import MakeTrainer, Trainer, load_fold_data
@@ -37,8 +37,7 @@ def measure(spec: FoldSpec, make_trainer: MakeTrainer, report: Report) -> None:
     around = starting + building + sum(stage.first for stage in found) + judge * len(spec.settings.views)
     stages = {number: {"step": stage.step, "judge": judge} for number, stage in enumerate(found)}
     line = {"event": "measured", "stages": stages, "around": around, "time": time.time()}
-    with spec.run_paths.log.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    append_log(spec.run_paths.log, line)
     report({"event": "measured"})
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
+from kit.files import read_log
 from kit.records import Event
 from kit.runs import FoldSpec
 from kit.train.batches import epoch_order, steps_per_epoch
@@ -77,18 +75,9 @@ def timings(spec: FoldSpec) -> dict[int, dict[str, float]]:
     """By stage the newest seconds of a step, of judging and ``around`` the epochs, from the logs of the run."""
     found: dict[int, dict[str, float]] = {}
     for log in (spec.run_paths.log, *sorted(spec.run_paths.root.glob("fold-*/log.jsonl"))):
-        for entry in _lines(log):
+        for entry in read_log(log):
             for number, seconds in entry.get("stages", {}).items():
                 found[int(number)] = {"around": float(entry["around"]), **seconds}
-    return found
-
-
-def _lines(log: Path) -> list[dict[str, Any]]:
-    """What a log says, but for a last line that a killed process left unfinished."""
-    found = []
-    for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else ():
-        with suppress(ValueError):
-            found.append(json.loads(line))
     return found
 
 
