@@ -220,6 +220,27 @@ def test_effects_are_what_their_names_say() -> None:
 
 
 @pytest.mark.tf
+def test_degrade_is_its_parts_drawn_and_chained() -> None:
+    from kit.augment.pipeline import Pipeline
+
+    images, labels = batch()
+    parts = [
+        {"op": "blur", "sigma": 2.0},
+        {"op": "noise", "deviation": 25.0},
+        {"op": "brightness", "factor": 0.25},
+        {"op": "contrast", "factor": 0.5},
+        {"op": "saturation", "factor": 0.4},
+        {"op": "channel-shift", "factor": 0.25},
+        {"op": "hue", "factor": 0.05},
+    ]
+    same = entry("maybe", rate=0.8, ops=[{"op": "some-of", "k": 2, "ops": parts}])
+    found, expected = (Pipeline([one], 32, 4)(images, labels, seeds(3))[0] for one in (entry("degrade"), same))
+    assert np.array_equal(found, expected)
+    stronger = Pipeline([entry("degrade", magnitude=1.0, rate=1.0)], 32, 4)(images, labels, seeds(3))[0]
+    assert np.abs(stronger - images).mean() > np.abs(found - images).mean()
+
+
+@pytest.mark.tf
 @pytest.mark.parametrize("op", [op for op in OPS if op not in OWN])
 def test_the_entry_executes_code_of_keras_cv(op: str) -> None:
     from kit.augment.pipeline import Pipeline

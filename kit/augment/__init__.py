@@ -40,6 +40,7 @@ OPS: dict[str, str] = {
     "gridmask": "kit.augment.erasing:gridmask",
     "randaugment": "kit.augment.policy:randaugment",
     "augmix": "kit.augment.policy:augmix",
+    "degrade": "kit.augment.policy:degrade",
     "cutmix": "kit.augment.mixing:cutmix",
     "mixup": "kit.augment.mixing:mixup",
     "sequence": "kit.augment.choice:sequence",

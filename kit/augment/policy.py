@@ -1,4 +1,4 @@
-"""Augmentation policies that choose operations at random for each image; by keras-cv."""
+"""Augmentation policies that choose operations at random for each image; RandAugment and AugMix by keras-cv."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from kit.augment.ops import ImageOp, Share, layer_op
+from kit.augment.choice import maybe
+from kit.augment.ops import ImageOp, Op, Share, layer_op
+from kit.config import AugmentConfig
 
 
 def randaugment(
@@ -36,3 +38,28 @@ def augmix(severity: Share = 0.3, chains: Annotated[int, Field(ge=1, le=8)] = 3,
     import keras_cv
 
     return layer_op(keras_cv.layers.AugMix((0, 255), severity=severity, num_chains=chains, alpha=alpha))
+
+
+def degrade(
+    ops: Annotated[int, Field(ge=1, le=7)] = 2,
+    magnitude: Annotated[float, Field(gt=0, le=1)] = 0.5,
+    rate: Share = 0.8,
+) -> Op:
+    """With probability ``rate``, ``ops`` draws of what makes a picture worse: blur, noise, light, contrast and colour.
+
+    The kit's own policy against a test that was scanned or photographed worse than the training images; what it is
+    worth on clean and on corrupted images is measured in ``docs/experiments.md``. At ``magnitude`` 1 blur reaches
+    4 px, noise 50 levels, brightness .5, contrast 1, saturation .8, channels .5 and hue .1 as their entries define it.
+    """
+    m = magnitude
+    entries: list[dict[str, float | str]] = [
+        {"op": "blur", "sigma": 4 * m},
+        {"op": "noise", "deviation": 50 * m},
+        {"op": "brightness", "factor": 0.5 * m},
+        {"op": "contrast", "factor": m},
+        {"op": "saturation", "factor": 0.8 * m},
+        {"op": "channel-shift", "factor": 0.5 * m},
+        {"op": "hue", "factor": 0.1 * m},
+    ]
+    drawn = AugmentConfig.model_validate({"op": "some-of", "k": ops, "ops": entries})
+    return maybe((drawn,), rate)
