@@ -49,7 +49,7 @@ def degrade(
 
     The kit's own policy against a test that was scanned or photographed worse than the training images; what it is
     worth on clean and on corrupted images is measured in ``docs/experiments.md``. At ``magnitude`` 1 blur reaches
-    4 px, noise 50 levels, brightness .5, contrast 1, saturation .8, channels .5 and hue .1 as their entries define it.
+    4 px, noise 50 levels, brightness .5, contrast 1, saturation and channels .5, hue .1 as their entries define it.
     """
     m = magnitude
     entries: list[dict[str, float | str]] = [
@@ -57,7 +57,7 @@ def degrade(
         {"op": "noise", "deviation": 50 * m},
         {"op": "brightness", "factor": 0.5 * m},
         {"op": "contrast", "factor": m},
-        {"op": "saturation", "factor": 0.8 * m},
+        {"op": "saturation", "factor": min(0.5, 0.8 * m)},
         {"op": "channel-shift", "factor": 0.5 * m},
         {"op": "hue", "factor": 0.1 * m},
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,19 +23,23 @@ train = "large.npz"
 [folds]
 n = 2
 [runs.a]
-backbone = "plain-cnn"
+backbone = "feed-forward"
 stages = [{ train = "all", epochs = 1 }]
 views = ["identity"]
-batch_size = 1024
+batch_size = 4096
 """
 
-# The limit is set when TensorFlow is loaded: how much address space that takes differs from machine to machine.
+# The limit is set when TensorFlow and its threads are there: how much address space they take differs from machine to
+# machine. A batch is 200 MB as float32. Arenas of the allocator would reserve more than they use.
 WITHIN = """
 import resource, sys
-import tensorflow
+from kit.units.worker import prepare_tensorflow
+prepare_tensorflow()
+import tensorflow as tf
+tf.matmul(tf.ones((256, 256)), tf.ones((256, 256)))
 from kit.train.worker import main
 taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (taken + 400 * 2**20,) * 2)
+resource.setrlimit(resource.RLIMIT_AS, (taken + 150 * 2**20,) * 2)
 sys.exit(main("fold", sys.argv[1]))
 """
 
@@ -45,18 +50,22 @@ def test_a_batch_that_does_not_fit_is_named_and_the_fold_can_be_trained_later(
 ) -> None:
     folder = make_project(CONFIG)
     rng = np.random.default_rng(0)
-    np.savez(folder / "large.npz", images=rng.integers(0, 256, (2100, 64, 64, 3), np.uint8), labels=np.arange(2100) % 2)
+    np.savez(folder / "large.npz", images=rng.integers(0, 256, (8400, 64, 64, 3), np.uint8), labels=np.arange(8400) % 2)
     Project(folder).train(fold=1)
     (done,) = folder.glob("runs/a-*/fold-1/spec.json")
     spec = done.parent.parent / "fold-0" / "spec.json"
     spec.parent.mkdir()
     spec.write_text(json.dumps({**read_json(done), "fold": 0}))
-    said = subprocess.run([sys.executable, "-c", WITHIN, str(spec)], capture_output=True, text=True, cwd=folder)
+    environment = {**os.environ, "MALLOC_ARENA_MAX": "1"}
+    said = subprocess.run(
+        [sys.executable, "-c", WITHIN, str(spec)], capture_output=True, text=True, cwd=folder, env=environment
+    )
+    assert said.stdout, said.stderr
     error = json.loads(said.stdout.splitlines()[-1])
     assert said.returncode == 1, said.stderr
     assert error["event"] == "error"
     assert error["message"] == "run `a` fold 0 does not fit into memory"
-    assert error["hint"] == "[runs.a] batch_size = 512, or [train] workers = 1"
+    assert error["hint"] == "[runs.a] batch_size = 2048, or [train] workers = 1"
     assert not (spec.parent / "valid.npz").exists()
     Project(folder).train()
     assert (spec.parent / "valid.npz").exists()
