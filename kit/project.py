@@ -262,6 +262,12 @@ class Project:
         page = out or self.layout.named("report.html")
         return report(self.layout, self.config, self._emit, page, compute=attention)
 
+    def export(self, tracker: str = "mlflow", to: str = "") -> int:
+        """Log what is on the disk with a tracker of experiments; returns how many runs and candidates had news."""
+        from kit.export import export
+
+        return export(self.layout, self.config, self._emit, tracker, to)
+
     def add_score(self, score: float, of: str = "") -> SubmissionPaths:
         """Note a score that was read off a platform without an interface."""
         from kit.lb.manual import add_score

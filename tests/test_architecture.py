@@ -21,7 +21,7 @@ LAYERS = (
     },
     {
         "clean", "folds", "train", "stress", "ensemble", "bundle", "submit", "lb", "init", "console", "progress",
-        "notebook", "forecast", "doctor", "download", "table", "predict", "report", "compare",
+        "notebook", "forecast", "doctor", "download", "table", "predict", "report", "compare", "export",
     },
     {"cli", "project", "__main__", "__init__"},
 )  # fmt: skip

@@ -69,6 +69,17 @@ def report(
 
 
 @app.command()
+def export(
+    tracker: Annotated[str, typer.Argument(help="Where to: mlflow.")],
+    to: Annotated[str, typer.Option("--to", help="Its address; MLFLOW_TRACKING_URI or ./mlruns by default.")] = "",
+    config: Config = None,
+) -> None:
+    """Log runs, epochs, scores and small files with a tracker of experiments."""
+    with open_project(config) as project:
+        project.export(tracker, to)
+
+
+@app.command()
 def lb(
     config: Config = None,
     json: Json = False,

@@ -87,7 +87,7 @@ class RunConfig(Section):
     seed: int = Field(default=0, ge=0)
     """Seed of the weights, the order and the augmentation."""
     views: tuple[str, ...] = ("identity", "flip-lr", "flip-ud", "rot180")
-    """Turned or flipped copies that are predicted as well, for test-time augmentation."""
+    """Turned, flipped, brighter or darker copies that are predicted as well, for test-time augmentation."""
 
     @field_validator("stages")
     @classmethod

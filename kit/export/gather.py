@@ -1,0 +1,170 @@
+"""What a tracker of experiments is told: the files of runs and candidates, read into names, numbers and paths."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kit.data import Index, load_index
+from kit.errors import KitError
+from kit.files import read_csv, read_json, sha256_file
+from kit.layout import Layout, RunPaths
+from kit.ledger import Submission, attempts, load_submissions
+from kit.records import load_predictions
+from kit.runtime.forward import softmax
+from kit.score import METRICS
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """A run or a candidate.
+
+    Attributes
+    ----------
+    key : str
+        Name of its folder; the same for the same configuration, data and folds, whoever trained it.
+    name : str
+    kind : str
+        `run` or `ensemble`.
+    params : dict
+        What was chosen before training or blending.
+    scores : dict
+        The newest value of every number about the whole.
+    curves : dict
+        By fold: a dictionary of numbers for every epoch, counted through all stages.
+    tags : dict
+        Hashes and versions.
+    files : list of (Path, str)
+        Small files, and the folder that each belongs to.
+    """
+
+    key: str
+    name: str
+    kind: str
+    params: dict[str, str]
+    scores: dict[str, float]
+    curves: dict[int, list[dict[str, float]]] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    files: list[tuple[Path, str]] = field(default_factory=list)
+
+
+def gather(layout: Layout) -> list[Tracked]:
+    """Every run under ``runs/``, earlier versions too, and every candidate, oldest first; weights are left out."""
+    try:
+        index = load_index(layout)
+    except KitError:  # a clone without data still has its runs
+        index = None
+    runs = [RunPaths(path.parent) for path in sorted(layout.runs.glob("*/run.json"))]
+    return [*(_run(paths, index) for paths in runs), *map(_candidate, load_submissions(layout))]
+
+
+def _run(paths: RunPaths, index: Index | None) -> Tracked:
+    manifest = read_json(paths.manifest)
+    curves = dict(_curves(paths))
+    histories = [(paths.fold(fold).history, f"fold-{fold}") for fold in curves]
+    whole = [paths.manifest, paths.oof, paths.curves, paths.confusion, paths.stress_table, paths.stress_picture]
+    return Tracked(
+        key=paths.root.name,
+        name=paths.root.name.rpartition("-")[0],
+        kind="run",
+        params=dict(flat(manifest["config"])),
+        scores={**_oof(paths, index), **_stressed(paths), **_forecast(paths.forecast)},
+        curves=curves,
+        tags=dict(flat({key: manifest[key] for key in ("data", "folds", "oof", "versions") if key in manifest})),
+        files=[*((path, "") for path in whole if path.exists()), *histories],
+    )
+
+
+def flat(value: dict[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+    """Tables within tables as one, with dots in the names; lists as JSON.
+
+    >>> dict(flat({"head": {"units": [8]}, "seed": 0}))
+    {'head.units': '[8]', 'seed': '0'}
+    """
+    for key, inside in value.items():
+        if isinstance(inside, dict):
+            yield from flat(inside, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", inside if isinstance(inside, str) else json.dumps(inside)
+
+
+def _curves(paths: RunPaths) -> Iterator[tuple[int, list[dict[str, float]]]]:
+    folders = paths.root.glob("fold-*/history.csv")
+    for fold in sorted(int(path.parent.name.rpartition("-")[2]) for path in folders):
+        if paths.fold(fold).valid.exists():  # a fold at work may still be set back to its checkpoint
+            yield fold, [dict(_numbers(row)) for row in read_csv(paths.fold(fold).history)]
+
+
+def _numbers(row: dict[str, str]) -> Iterator[tuple[str, float]]:
+    """The measured columns of a line of a history."""
+    for name, cell in row.items():
+        if name == "lr" or name == "loss" or name.startswith("valid_"):
+            try:
+                value = float(cell)
+            except ValueError:  # not measured in this epoch
+                continue
+            if math.isfinite(value):
+                yield name, value
+
+
+def _oof(paths: RunPaths, index: Index | None) -> dict[str, float]:
+    """Every metric out of fold, where the labels of these rows are here."""
+    if index is None or not paths.oof.exists():
+        return {}
+    oof = load_predictions(paths.oof)
+    labels = dict(zip(index.ids, index.labels.tolist(), strict=True))
+    ids = oof.ids.tolist()
+    if oof.classes != index.classes or not set(ids) <= set(labels):
+        return {}
+    y, proba = np.array([labels[name] for name in ids], np.int64), softmax(oof.logits[0].astype(np.float64))
+    found = {}
+    for name, metric in METRICS.items():
+        try:
+            found[f"oof_{name}"] = float(metric.function(y, proba))
+        except KitError:  # a metric that these classes do not have
+            continue
+    return found
+
+
+def _stressed(paths: RunPaths) -> dict[str, float]:
+    if not paths.stress_manifest.exists():
+        return {}
+    manifest = read_json(paths.stress_manifest)
+    return {f"{name}_{manifest['metric']}": float(line["score"]) for name, line in manifest["scores"].items()}
+
+
+def _forecast(path: Path) -> dict[str, float]:
+    if not path.exists():
+        return {}
+    found = read_json(path)
+    return {f"forecast{end}": float(found[key]) for end, key in (("", "value"), ("_low", "low"), ("_high", "high"))}
+
+
+def _candidate(submission: Submission) -> Tracked:
+    record, paths = submission.record, submission.paths
+    blend = record["blend"]
+    params = {"metric": record["metric"], "method": blend["method"], "fit_on": record.get("fit_on", "clean")}
+    params |= {f"weight.{name}": f"{w:.4f}" for name, w in zip(blend["members"], blend["weights"], strict=True)}
+    lines = {"cv": record["cv"], "stressed": record.get("stressed") or {}}
+    scores = {
+        (name if key == "score" else f"{name}_{key}"): v for name, line in lines.items() for key, v in line.items()
+    }
+    known = [attempt.score for attempt in attempts([submission]) if attempt.score is not None]
+    scores |= {"score": known[-1]} if known else {}
+    files = [paths.ensemble, paths.card, paths.proof, *sorted(paths.root.glob("*.png"))]
+    tags = {"key": record["key"]} | ({"bundle": sha256_file(paths.bundle)} if paths.bundle.exists() else {})
+    return Tracked(
+        key=submission.name,
+        name=f"ensemble-{submission.name.rpartition('-')[2]}",
+        kind="ensemble",
+        params=params,
+        scores={**scores, **_forecast(paths.forecast)},
+        tags=tags,
+        files=[(path, "") for path in files if path.exists()],
+    )
