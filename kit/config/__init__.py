@@ -47,7 +47,7 @@ __all__ = [
 
 _TRANSFER = {
     "weights": "imagenet",
-    "augment": [{"op": "dihedral"}, {"op": "randaugment"}],
+    "augment": [{"op": "dihedral"}, {"op": "degrade"}],
     "stages": [
         {"train": "head", "epochs": 10, "lr": 1e-3},
         {"train": "last-block", "epochs": 8, "lr": 1e-4},
