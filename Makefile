@@ -59,4 +59,4 @@ docs: setup      ## write docs/reference.md and the snapshots of the terminal an
 	$(BIN)/python docs/reference.py
 	KIT_SNAPSHOTS=write $(BIN)/python -m pytest tests/test_terminal.py -k "help or say"
 lock:            ## pin the newest versions that fit pyproject.toml (needs uv)
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev pyproject.toml -o requirements.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev --extra ray pyproject.toml -o requirements.lock

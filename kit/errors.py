@@ -40,6 +40,10 @@ class TrainingError(KitError):
     """A fold could not be trained."""
 
 
+class OutOfMemoryError(TrainingError):
+    """A fold did not fit into the memory of its machine or of its graphics card."""
+
+
 class BundleError(KitError):
     """A bundle cannot be built, proven or trusted."""
 

@@ -150,18 +150,18 @@ def is_fresh(manifest: Path, key: str, outputs: Iterable[Path]) -> bool:
 
 
 @contextmanager
-def lock(path: Path, what: str) -> Iterator[None]:
+def lock(path: Path, what: str, *, wait: bool = False) -> Iterator[None]:
     """Hold an exclusive lock while the block runs; the system releases it however the process ends.
 
     Raises
     ------
     StageError
-        Where another process holds it.
+        Where another process holds it, unless to ``wait`` for it was asked.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise StageError(
                 f"another process is working on {what}", f"wait for it, or see who holds it: fuser {path}"

@@ -7,7 +7,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit.config import Config, load
+from kit.config import Config, load, on_engine
 from kit.errors import StageError
 from kit.layout import Layout, SubmissionPaths, find_project
 from kit.records import Emit, silent
@@ -27,11 +27,15 @@ class Project:
         Another configuration file.
     emit : callable, optional
         Hears what the stages say; by default a notebook shows it, and elsewhere nobody hears it.
+    engine : str, optional
+        Another engine than ``[engine] name``.
     """
 
-    def __init__(self, folder: Path | str = ".", *, config: Path | None = None, emit: Emit | None = None) -> None:
+    def __init__(
+        self, folder: Path | str = ".", *, config: Path | None = None, emit: Emit | None = None, engine: str = ""
+    ) -> None:
         self.layout: Layout = find_project(Path(folder), config)
-        self.config: Config = load(self.layout.config)
+        self.config: Config = on_engine(load(self.layout.config), engine)
         self._emit: Emit = emit or _listener()
 
     def __repr__(self) -> str:
@@ -88,11 +92,14 @@ class Project:
     def _train(
         self, config: Config, runs: Sequence[str], *, fold: int | None, force: bool, max_hours: float | None
     ) -> bool:
+        from kit.engine import opened
         from kit.train.limit import TimeLimit
         from kit.train.stage import train
-        from kit.units import Processes
 
-        with TimeLimit(max_hours, Processes()) if max_hours is not None else nullcontext(Processes()) as launch:
+        with (
+            opened(self.layout, config) as engine,
+            TimeLimit(max_hours, engine) if max_hours is not None else nullcontext(engine) as launch,
+        ):
             self.folds()
             train(self.layout, config, self._emit, runs=runs, fold=fold, force=force, launch=launch)
         if isinstance(launch, TimeLimit):

@@ -18,6 +18,7 @@ LAYERS = (
     {
         "sources", "augment", "corrupt", "shift", "blend", "platforms", "sandbox", "sandbox_runner", "archive",
         "described", "environments", "runs", "sweep", "half", "costs", "units",
+        "engine",
     },
     {
         "clean", "folds", "train", "stress", "ensemble", "bundle", "submit", "lb", "init", "console", "progress",

@@ -26,6 +26,8 @@ Config = Annotated[Path | None, typer.Option("--config", help="Another configura
 Force = Annotated[bool, typer.Option("--force", help="Redo it even where nothing changed.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
 
+Engine = Annotated[str, typer.Option("--engine", help="local or ray: where units run, instead of [engine] name.")]
+
 
 def spread(arguments: list[str]) -> list[str]:
     """Arguments with `--oof a b` written as `--oof a --oof b`, which is all that the parser knows."""
@@ -58,13 +60,13 @@ def kit(
 
 
 @contextmanager
-def open_project(config: Path | None, *, quiet: bool = False) -> Iterator[Project]:
+def open_project(config: Path | None, *, quiet: bool = False, engine: str = "") -> Iterator[Project]:
     """The project of the current folder, its events shown on the terminal."""
     from kit.console import Console
     from kit.project import Project
 
     with Console(quiet=quiet) as console:
-        yield Project(config=config, emit=console.emit)
+        yield Project(config=config, emit=console.emit, engine=engine)
 
 
 def print_result(make: Callable[[], Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kit.cli.app import Config, Force, Json, app, open_project, print_result
+from kit.cli.app import Config, Engine, Force, Json, app, open_project, print_result
 
 
 @app.command()
@@ -17,11 +17,12 @@ def train(
     max_hours: Annotated[
         float | None, typer.Option("--max-hours", min=0, help="Save and end after so long; the same command goes on.")
     ] = None,
+    engine: Engine = "",
     config: Config = None,
     force: Force = False,
 ) -> None:
     """Train every run on every fold that is missing."""
-    with open_project(config) as project:
+    with open_project(config, engine=engine) as project:
         project.train(runs or (), fold=fold, force=force, max_hours=max_hours)
 
 
@@ -40,11 +41,12 @@ def stress(
     runs: Annotated[list[str] | None, typer.Argument(help="Names of runs; all by default.")] = None,
     all: Annotated[bool, typer.Option("--all", help="Train first what is missing.")] = False,
     sheet: Annotated[bool, typer.Option("--sheet", help="Only draw the corruptions of some training images.")] = False,
+    engine: Engine = "",
     config: Config = None,
     force: Force = False,
 ) -> None:
     """Score runs on held-out images that are blurred, tinted, covered and so on."""
-    with open_project(config) as project:
+    with open_project(config, engine=engine) as project:
         if sheet:
             project.corruptions()
         else:
@@ -64,13 +66,14 @@ def ensemble(
         list[Path] | None, typer.Option("--test", help="Their predictions of the test images, in the same order.")
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for what --oof gives.")] = Path("blend"),
+    engine: Engine = "",
     config: Config = None,
     force: Force = False,
 ) -> None:
     """Blend the runs, or the files of --oof, from their out-of-fold predictions."""
     if max_hours is not None and not all:
         raise typer.BadParameter("is for what --all trains", param_hint="--max-hours")
-    with open_project(config) as project:
+    with open_project(config, engine=engine) as project:
         if oof:
             project.blend_foreign(oof, test or (), out)
         else:

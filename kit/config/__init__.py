@@ -18,6 +18,7 @@ from kit.config.bundle import BundleConfig
 from kit.config.clean import CleanConfig
 from kit.config.competition import CompetitionConfig
 from kit.config.data import DataConfig, PracticeConfig
+from kit.config.engine import EngineConfig
 from kit.config.runs import AugmentConfig, HeadConfig, RunConfig
 from kit.config.sections import EnsembleConfig, FoldsConfig, TrainConfig
 from kit.config.shift import StressConfig
@@ -32,6 +33,7 @@ __all__ = [
     "Config",
     "DataConfig",
     "EarlyStoppingConfig",
+    "EngineConfig",
     "EnsembleConfig",
     "FoldsConfig",
     "HeadConfig",
@@ -42,6 +44,7 @@ __all__ = [
     "StressConfig",
     "TrainConfig",
     "load",
+    "on_engine",
     "parse",
 ]
 
@@ -73,6 +76,8 @@ class Config(Section):
     """How rows are split."""
     train: TrainConfig = TrainConfig()
     """How the machine is used."""
+    engine: EngineConfig = EngineConfig()
+    """Which machines are used."""
     runs: dict[str, RunConfig] = Field(default_factory=lambda: _resolve_runs(DEFAULT_RUNS), min_length=1)
     """What is trained, by name; `extends` takes the keys of another run, one level."""
     stress: StressConfig = StressConfig()
@@ -124,6 +129,17 @@ def parse(text: str, name: str = "kit.toml") -> Config:
         raise _readable(error, name) from None
     _check_names(config, name)
     return config
+
+
+def on_engine(config: Config, name: str) -> Config:
+    """The configuration with another ``[engine] name``, or as it is where ``name`` is empty; raises `ConfigError`."""
+    if not name:
+        return config
+    try:
+        engine = EngineConfig.model_validate({**config.engine.model_dump(), "name": name})
+    except ValidationError:
+        raise ConfigError(f"no engine {name!r}", "known: local, ray") from None
+    return config.model_copy(update={"engine": engine})
 
 
 def _resolve_runs(runs: dict[str, dict[str, Any]]) -> dict[str, RunConfig]:

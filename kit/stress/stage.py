@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from kit.config import Config
 from kit.corrupt.plan import Plan, grid_ids, plan_of, sampled
 from kit.data import load_index
+from kit.engine import opened
 from kit.errors import StageError
 from kit.files import is_fresh, read_csv, read_json, sha256_file, write_atomic, write_csv, write_json
 from kit.layout import Layout, RunPaths
@@ -14,7 +16,7 @@ from kit.records import Emit, Event, load_predictions
 from kit.runs import FoldSpec, join_folds, plan_runs
 from kit.shift.stressed import fold_key, is_fold_stressed, is_stressed, run_key
 from kit.stress.show import HEADER, cell_rows, heat_map, mixture_row, summary, tell, tell_scores
-from kit.units import Launch, Processes, Unit, locked, run_units, terminable, unit_name
+from kit.units import Launch, Unit, locked, run_units, terminable, unit_name
 
 
 def stress(
@@ -49,7 +51,9 @@ def stress(
                 description = {"key": fold_key(spec, plan), "fold": spec.to_json(), "plan": plan.to_json()}
                 write_json(spec.paths.stress_spec, description)
             emit(Event("plan", "", {"epochs": {unit_name(spec): 1 for spec in missing}}))
-            run_units([Unit("stress", spec) for spec in missing], config, emit, launch or Processes())
+            units = [Unit("stress", spec) for spec in missing]
+            with opened(layout, config) if launch is None else nullcontext(launch) as engine:
+                run_units(units, config, emit, engine)
         for name, folds in specs.items():
             _join(layout, config, name, folds, plan, emit)
         if not missing:

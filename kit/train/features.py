@@ -26,6 +26,11 @@ def feature_files(spec: FoldSpec, number: int) -> list[Path]:
     return _files(spec, views_of(spec.settings)[number])
 
 
+def all_feature_files(spec: FoldSpec) -> list[Path]:
+    """The cached feature files of all stages."""
+    return _files(spec, max(views_of(spec.settings)))
+
+
 def views_of(settings: RunConfig) -> list[int]:
     """Cached views of every stage: those that train the head before any other one has trained the backbone."""
     frozen = takewhile(lambda stage: stage.train == "head", settings.stages)
@@ -66,7 +71,7 @@ def open_features(path: Path) -> Any:
 
 def write_features(spec: FoldSpec, report: Report) -> None:
     """Compute the missing feature files of all stages, for every row of the data."""
-    files = _files(spec, max(views_of(spec.settings)))
+    files = all_feature_files(spec)
     missing = [(view, path) for view, path in enumerate(files) if not path.exists()]
     if not missing:
         return

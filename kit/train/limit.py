@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from types import TracebackType
 
+from kit.config import Config
 from kit.errors import TrainingError
 from kit.records import Emit, Event
 from kit.units import Launch, Processes, Unit
@@ -52,6 +53,13 @@ class TimeLimit:
             if not self._over.is_set():
                 raise
             self.left.append(unit.name)
+
+    @property
+    def queues(self) -> bool:
+        return self._launch.queues
+
+    def places(self, config: Config) -> int:
+        return self._launch.places(config)
 
     def end(self) -> None:
         self._launch.end()

@@ -11,7 +11,7 @@ from kit.records import Event
 from kit.runs import FoldSpec
 from kit.train.batches import epoch_order, steps_per_epoch
 from kit.train.fold import load_fold_data
-from kit.units import unit_name
+from kit.units import Unit, unit_name
 
 # Below so many steps a measurement would take longer than it is worth: it builds the network once more.
 WORTH_MEASURING = 1000
@@ -53,6 +53,12 @@ class RunPlan:
         """(S,) seconds of an epoch of each stage, empty where they are not known."""
         return tuple(self.steps * step + judge for step, judge in zip(self.step, self.judge, strict=True))
 
+    @property
+    def fold_seconds(self) -> float:
+        """Seconds of one fold, where they are known."""
+        epochs = sum(n * seconds for n, seconds in zip(self.epochs, self.epoch_seconds, strict=True))
+        return self.around + epochs
+
 
 def plan_run(folds: Sequence[FoldSpec]) -> RunPlan:
     """Count the steps of a run's missing folds; folds are so alike in size that the first stands for all."""
@@ -81,6 +87,19 @@ def timings(spec: FoldSpec) -> dict[int, dict[str, float]]:
     return found
 
 
+def longest_first(units: Sequence[Unit], plans: Sequence[RunPlan]) -> list[Unit]:
+    """Folds by what they will take, the longest first: the last one to end then ends early.
+
+    In seconds where all plans were measured, else in steps. The rule is that of Graham (1969): at most 4/3 of the
+    shortest possible time.
+    """
+    measured = all(plan.step for plan in plans)
+    cost = {
+        plan.folds[0].run: plan.fold_seconds if measured else float(sum(plan.epochs) * plan.steps) for plan in plans
+    }
+    return sorted(units, key=lambda unit: -cost[unit.spec.run])
+
+
 def plan_event(plans: Sequence[RunPlan], workers: int) -> Event:
     """The `plan` event: by unit the epochs of its stages and what each takes, and a row a run where it was measured."""
     units: dict[str, Any] = {}
@@ -99,5 +118,5 @@ def row(plan: RunPlan) -> list[Any]:
     """Run, folds, epochs and steps of an epoch of a fold, seconds of a step, of a fold, of all folds."""
     n = sum(plan.epochs)
     step = sum(epochs * seconds for epochs, seconds in zip(plan.epochs, plan.step, strict=True)) / n
-    fold = plan.around + sum(e * seconds for e, seconds in zip(plan.epochs, plan.epoch_seconds, strict=True))
+    fold = plan.fold_seconds
     return [plan.folds[0].run, len(plan.folds), n, plan.steps, step, fold, fold * len(plan.folds)]

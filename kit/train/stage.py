@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from importlib.metadata import version
 from itertools import groupby
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from kit.config import Config
 from kit.data import load_index
+from kit.engine import opened
 from kit.errors import TrainingError
 from kit.files import read_json, sha256_file, write_atomic, write_json
 from kit.layout import Layout
@@ -21,12 +22,12 @@ from kit.records import Emit, Event, IntArray, Predictions, load_predictions
 from kit.runs import FoldSpec, join_folds, plan_runs
 from kit.runtime.forward import mean_of_folds
 from kit.train.checkpoint import delete
-from kit.train.features import feature_key, views_of
+from kit.train.features import all_feature_files, feature_key, views_of
 from kit.train.pictures import confusion_matrix, learning_curves, read_curves
-from kit.train.plan import plan_event, plan_run, with_timings
+from kit.train.plan import longest_first, plan_event, plan_run, with_timings
 from kit.train.tensorboard import Curves
 from kit.train.watch import watched_metrics
-from kit.units import Launch, Processes, Unit, locked, run_units, terminable, unit_name, workers
+from kit.units import Launch, Unit, locked, run_units, terminable, unit_name
 
 PACKAGES = ("tensorflow", "keras", "keras-cv", "numpy", "scikit-learn")
 
@@ -44,7 +45,7 @@ def train(
 ) -> None:
     """Train every missing fold of the named runs (all of them by default) and join their predictions.
 
-    ``launch`` runs one unit to its end; by default in a process of its own. ``pictures`` are drawn of runs that are
+    ``launch`` runs one unit to its end; by default as ``[engine]`` says. ``pictures`` are drawn of runs that are
     complete and have none yet.
 
     Raises
@@ -62,7 +63,8 @@ def train(
         missing = [spec for spec in wanted if force or not spec.paths.valid.exists()]
         if missing:
             _prepare(layout, config, missing, force)
-            _train_missing(config, missing, emit, launch or Processes())
+            with opened(layout, config) if launch is None else nullcontext(launch) as engine:
+                _train_missing(config, missing, emit, engine)
         for name, folds in specs.items():
             if all(spec.paths.valid.exists() for spec in folds):
                 for spec in folds:
@@ -99,23 +101,31 @@ def _prepare(layout: Layout, config: Config, specs: Sequence[FoldSpec], force: b
 
 
 def _units(specs: Sequence[FoldSpec]) -> list[list[Unit]]:
-    """Units in two waves: features, each set once, then the folds that read them."""
+    """Units in two waves: features that are missing, each set once, then the folds that read them."""
     cached = {  # of runs that share features the one with the most views, which comes last
         feature_key(spec): spec
         for spec in sorted(specs, key=lambda spec: max(views_of(spec.settings)))
         if max(views_of(spec.settings)) > 0
     }
-    return [[Unit("features", spec) for spec in cached.values()], [Unit("fold", spec) for spec in specs]]
+    missing = [spec for spec in cached.values() if not all(path.exists() for path in all_feature_files(spec))]
+    return [[Unit("features", spec) for spec in missing], [_unit("fold", spec) for spec in specs]]
+
+
+def _unit(kind: str, spec: FoldSpec) -> Unit:
+    return Unit(kind, spec, tuple(all_feature_files(spec)))
 
 
 def _train_missing(config: Config, specs: Sequence[FoldSpec], emit: Emit, launch: Launch) -> None:
     features, folds = _units(specs)
     run_units(features, config, emit, launch)
     plans = [plan_run(list(group)) for _, group in groupby(specs, lambda spec: spec.run)]
-    unknown = [Unit("measure", plan.folds[0]) for plan in plans if plan.worth_measuring]
+    unknown = [_unit("measure", plan.folds[0]) for plan in plans if plan.worth_measuring]
     with suppress(TrainingError):  # the folds will say the same
         run_units(unknown, config, emit, launch)
-    emit(plan_event([with_timings(plan) for plan in plans], min(workers(config), len(folds))))
+    plans, places = [with_timings(plan) for plan in plans], min(launch.places(config), len(folds))
+    emit(plan_event(plans, places))
+    if places > 1:  # one after the other, a run is better whole before the next one begins
+        folds = longest_first(folds, plans)
     named = {unit_name(spec): spec for spec in specs}
     run_units(folds, config, Curves(emit, named) if config.train.tensorboard else emit, launch)
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,22 +21,22 @@ from kit.layout import RunPaths
 from kit.records import Emit, Event
 from kit.runs import FoldSpec
 from kit.units.devices import Cards, visible_gpus
+from kit.units.process import WORKERS, failure, start
 
-# The module that is run for each kind of unit.
-WORKERS = {
-    "fold": "kit.train.worker",
-    "features": "kit.train.worker",
-    "measure": "kit.train.worker",
-    "stress": "kit.stress.worker",
-}
+# Threads that wait for units where the launch has a queue of its own.
+WAITING = 512
 
 
 @dataclass(frozen=True)
 class Unit:
-    """One process: what is done (a key of `WORKERS`), to which fold of which run."""
+    """One process: what is done (a key of `WORKERS`), to which fold of which run.
+
+    ``reads`` are files beside the cleaned data, the folds and its own that it needs, where they are there.
+    """
 
     kind: str
     spec: FoldSpec
+    reads: tuple[Path, ...] = ()
 
     @property
     def name(self) -> str:
@@ -51,6 +49,10 @@ class Unit:
         paths = self.spec.paths
         return paths.stress_spec if self.kind == "stress" else paths.spec
 
+    def event(self, report: Mapping[str, Any]) -> Event:
+        """What the unit reports, as an event."""
+        return Event("unit", self.name, {"kind": self.kind, "run": self.spec.run, "fold": self.spec.fold, **report})
+
 
 def unit_name(spec: FoldSpec) -> str:
     """What a fold of a run is called."""
@@ -58,44 +60,58 @@ def unit_name(spec: FoldSpec) -> str:
 
 
 class Launch(Protocol):
-    """Runs units, from several threads."""
+    """Runs units, from several threads.
+
+    Where it ``queues``, it takes all units at once, and starts them in that order as places get free.
+    """
+
+    @property
+    def queues(self) -> bool: ...
 
     def __call__(self, unit: Unit, emit: Emit) -> None:
         """Run one to its end and pass its reports on; raises `TrainingError` where it failed."""
+
+    def places(self, config: Config) -> int:
+        """How many units run side by side."""
 
     def end(self) -> None:
         """Ask those that run to save their state and end."""
 
 
 class Processes:
-    """`Launch` of a process for every unit."""
+    """`Launch` of a process for every unit.
 
-    def __init__(self) -> None:
-        self._started: list[subprocess.Popen[str]] = []
+    Parameters
+    ----------
+    modules : mapping, optional
+        The module to run by kind of unit.
+    """
+
+    queues: bool = False
+
+    def __init__(self, modules: Mapping[str, str] = WORKERS) -> None:
+        self._modules = modules
+        self._started: list[Any] = []
         self._cards = Cards(visible_gpus())
 
     def __call__(self, unit: Unit, emit: Emit) -> None:
         paths = unit.spec.paths
         paths.root.mkdir(parents=True, exist_ok=True)
-        about = {"kind": unit.kind, "run": unit.spec.run, "fold": unit.spec.fold}
-        with paths.errors.open("w") as errors, self._cards.environment() as environment:
-            process = subprocess.Popen(
-                [sys.executable, "-m", WORKERS[unit.kind], unit.kind, str(unit.description)],
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                env=environment,
-            )
+        said: dict[str, Any] = {}
+        with self._cards.environment() as environment:
+            process = start(self._modules[unit.kind], unit.kind, unit.description, paths.errors, environment)
             self._started.append(process)
-            said: dict[str, Any] = {}
             with process:
-                for line in process.stdout or ():
+                for line in process.stdout:
                     report = json.loads(line)
                     said = report if report["event"] == "error" else said
-                    emit(Event("unit", unit.name, {**about, **report}))
+                    emit(unit.event(report))
         if process.returncode != 0:
-            raise _failure(unit, process.returncode, said, paths.errors)
-        emit(Event("unit", unit.name, {**about, "event": "done"}))
+            raise failure(unit.name, unit.spec.run, process.returncode, said, paths.errors)
+        emit(unit.event({"event": "done"}))
+
+    def places(self, config: Config) -> int:
+        return workers(config)
 
     def end(self) -> None:
         for process in self._started:
@@ -103,20 +119,24 @@ class Processes:
 
 
 def workers(config: Config) -> int:
-    """How many units run side by side."""
+    """How many units run side by side on this machine."""
     return config.train.workers or len(visible_gpus()) or max(1, (os.cpu_count() or 1) // 2)
 
 
 def run_units(units: Sequence[Unit], config: Config, emit: Emit, launch: Launch) -> None:
-    """Run units side by side, as many as ``[train] workers`` says.
+    """Run units side by side, as many as the launch has places for, started in their order.
 
     Raises
     ------
     TrainingError
         The first failure, after the others have finished.
     """
+    if not units:
+        return
     failures: list[TrainingError] = []
-    with ThreadPoolExecutor(max_workers=workers(config)) as pool:
+    places = launch.places(config)  # asked in this thread, which is the one that may take signals
+    threads = min(len(units), WAITING) if launch.queues else places
+    with ThreadPoolExecutor(max_workers=threads) as pool:
         try:
             futures = [pool.submit(launch, unit, emit) for unit in units]
             for future in as_completed(futures):
@@ -160,16 +180,3 @@ def locked(runs: Sequence[RunPaths]) -> Iterator[None]:
         for unfinished in runs[0].root.rglob(".*.tmp"):
             unfinished.unlink()
         yield
-
-
-def _failure(unit: Unit, code: int, said: dict[str, Any], errors: Path) -> TrainingError:
-    if said:
-        return TrainingError(said["message"], said["hint"])
-    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
-        return TrainingError(f"{unit.name} was asked to end and has saved its state", f"kit train {unit.spec.run}")
-    if code == -signal.SIGKILL:
-        return TrainingError(f"{unit.name} was killed, most likely for want of memory", "[train] workers = 1")
-    lines = [line for line in errors.read_text(errors="replace").splitlines() if line.strip()]
-    last = lines[-1] if lines else "no message"
-    how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-    return TrainingError(f"{unit.name} {how}: {last}", f"cat {errors}")

@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from kit.errors import KitError, TrainingError
+from kit.errors import KitError, OutOfMemoryError
 from kit.runs import FoldSpec
 
 Report = Callable[[dict[str, Any]], None]
 
 THREADS = 2
 FREQUENT = ("step", "features", "pictures")
+# Set by the starter of a process that holds the other end of its standard input.
+PARENT = "KIT_PARENT"
 
 
 class Reporter:
@@ -40,6 +44,7 @@ class Reporter:
 
 def run(work: Callable[[], None], report: Report) -> int:
     """Do the work with TensorFlow ready; returns the exit code and reports a user's mistake."""
+    end_with_parent()
     try:
         prepare_tensorflow()
         work()
@@ -51,15 +56,27 @@ def run(work: Callable[[], None], report: Report) -> int:
     return 0
 
 
+def end_with_parent() -> None:
+    """Die when the process that started this one is gone: nobody would take up what is written from then on."""
+    if os.environ.pop(PARENT, ""):
+        threading.Thread(target=_watch_parent, daemon=True).start()
+
+
+def _watch_parent() -> None:
+    while os.read(0, 1):  # nothing is ever written: it returns when the other end is closed
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 @contextmanager
 def memory_errors(spec: FoldSpec) -> Iterator[None]:
-    """Turn a lack of memory into a `TrainingError` that says what to change."""
+    """Turn a lack of memory into an `OutOfMemoryError` that says what to change."""
     import tensorflow as tf
 
     try:
         yield
     except (MemoryError, tf.errors.ResourceExhaustedError) as error:
-        raise TrainingError(
+        raise OutOfMemoryError(
             f"run `{spec.run}` fold {spec.fold} does not fit into memory",
             f"[runs.{spec.run}] batch_size = {max(1, spec.settings.batch_size // 2)}, or [train] workers = 1",
         ) from error

@@ -15,7 +15,7 @@ from kit.project import Project
 from kit.records import Emit, Predictions
 from kit.runs import FoldSpec, join_folds, plan_runs
 from kit.stress.fold import stress_fold
-from kit.units import Unit
+from kit.units import Unit, workers
 
 CONFIG = """
 [data]
@@ -41,6 +41,8 @@ def predict_with(fold: int, images: Any, views: tuple[str, ...]) -> Any:
 class Stand:
     """A `kit.units.Launch` that stresses here with `predict_with`; counts, and dies before unit ``die_at``."""
 
+    queues = False
+
     def __init__(self, die_at: int = -1) -> None:
         self.done: list[str] = []
         self._die_at = die_at
@@ -53,6 +55,9 @@ class Stand:
         plan = Plan.from_json(description["plan"])
         stress_fold(spec, plan, lambda images, views: predict_with(spec.fold, images, views), lambda line: None)
         self.done.append(unit.name)
+
+    def places(self, config: Any) -> int:
+        return workers(config)
 
     def end(self) -> None:
         """Nothing runs on."""

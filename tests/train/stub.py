@@ -10,7 +10,7 @@ from kit.data import load_images
 from kit.runs import FoldSpec
 from kit.runtime.forward import softmax
 from kit.train.loop import FoldData, Stage
-from kit.units import Unit
+from kit.units import Unit, workers
 
 
 class StubLearner:
@@ -82,6 +82,8 @@ def mean_colours(images: Any) -> Any:
 class InProcess:
     """A `kit.units.Launch` that runs units here, with the stub."""
 
+    queues = False
+
     def __call__(self, unit: Unit, emit: Any) -> None:
         from kit.records import Event
         from kit.train.fold import train_fold
@@ -95,6 +97,9 @@ class InProcess:
             measure(unit.spec, StubTrainer, report)
         else:
             train_fold(unit.spec, StubTrainer, report, Interrupt())
+
+    def places(self, config: Any) -> int:
+        return workers(config)
 
     def end(self) -> None:
         """Nothing runs on."""

@@ -1,0 +1,226 @@
+"""A `Launch` on a Ray cluster: a task for every unit, started anew from its last checkpoint where it was lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from kit.config import Config
+from kit.config.engine import EngineConfig
+from kit.engine.cluster import connected, hang_bell, imported, machines, places, resources
+from kit.engine.order import Order, Warehouse, order_of, versions
+from kit.engine.receive import Message, Receiver
+from kit.engine.stores import Store, store_of
+from kit.engine.task import perform
+from kit.errors import OutOfMemoryError, TrainingError
+from kit.files import append_log
+from kit.records import Emit, Event
+from kit.units import Unit
+from kit.units.process import WORKERS, failure
+
+# The code of a process that SIGTERM has ended.
+ENDED = 143
+
+
+class Lost(Exception):
+    """A machine or a process was lost, through no fault of the unit."""
+
+
+@dataclass
+class Attempt:
+    """One start of a unit: its number from 1 on, nodes that lost it before, and where it runs."""
+
+    unit: Unit
+    number: int
+    avoided: set[str]
+    node: str = ""
+
+
+class RayTasks:
+    """`Launch` of a Ray task for every unit; a context that connects to the cluster when it is first needed.
+
+    Parameters
+    ----------
+    config : EngineConfig
+    root : path
+        The project's folder.
+    modules : mapping, optional
+        The module to run by kind of unit.
+    """
+
+    queues: bool = True
+
+    def __init__(self, config: EngineConfig, root: Path, modules: Mapping[str, str] = WORKERS) -> None:
+        imported()
+        self._config, self._modules = config, modules
+        self._store: Store = store_of(config.storage, root)
+        self._warehouse = Warehouse(self._store)
+        self._stack = ExitStack()
+        self._lock = threading.Lock()
+        self._wanted: dict[str, float] = {}
+        self._task: Any = None
+        self._bell: Any = None
+        self._ending = False
+        self._waiting: dict[int, Any] = {}
+        self._differing: set[str] = set()
+
+    def __enter__(self) -> RayTasks:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, _: TracebackType | None) -> None:
+        self._stack.close()
+
+    def places(self, config: Config) -> int:
+        self._connect()
+        return places(self._wanted, machines())
+
+    def end(self) -> None:
+        import ray
+
+        with self._lock:
+            first, self._ending = not self._ending, True
+            waiting = list(self._waiting.values())
+        if first and self._bell is not None:
+            self._bell.ring.remote()
+        for stream in waiting:  # what has not been started has nothing to save
+            ray.cancel(stream)
+
+    def __call__(self, unit: Unit, emit: Emit) -> None:
+        self._connect()
+        unit.spec.paths.root.mkdir(parents=True, exist_ok=True)
+        attempt = Attempt(unit, 0, set())
+        while True:
+            attempt = Attempt(unit, attempt.number + 1, attempt.avoided)
+            try:
+                self._attempt(attempt, emit)
+                emit(unit.event({"event": "done"}))
+                return
+            except Lost as lost:
+                self._give_up(attempt, lost)
+                emit(Event("warn", f"{unit.name} is started again from its last checkpoint: {lost}"))
+
+    def _give_up(self, attempt: Attempt, lost: Lost) -> None:
+        """Raise `TrainingError` where no other attempt is due."""
+        unit, number = attempt.unit, attempt.number
+        attempt.avoided.add(attempt.node)
+        self._note(unit, {"event": "lost", "attempt": number, "node": attempt.node, "why": str(lost)})
+        if self._ending:
+            raise failure(unit.name, unit.spec.run, ENDED, {}, unit.spec.paths.errors) from lost
+        if number == self._config.attempts:
+            hint = f"cat {unit.spec.paths.log}"
+            raise TrainingError(f"{unit.name} was lost {number} times, at last: {lost}", hint) from lost
+
+    def _connect(self) -> None:
+        with self._lock:
+            if self._bell is None:
+                self._stack.enter_context(connected(self._config))
+                self._wanted = resources(self._config)
+                self._task = imported().remote(max_retries=0)(on_node)
+                self._bell = hang_bell()
+
+    def _attempt(self, attempt: Attempt, emit: Emit) -> None:
+        unit = attempt.unit
+
+        def placed(message: Message) -> None:
+            with self._lock:
+                self._waiting.pop(id(attempt), None)
+            attempt.node = message["node"]
+            self._note(unit, {"event": "placed", "engine": "ray", "attempt": attempt.number, **message})
+            self._compare(message, emit)
+
+        receiver = Receiver(unit.spec.layout.root, self._store, lambda report: emit(unit.event(report)), placed)
+        module, cards = self._modules[unit.kind], self._wanted.get("GPU", 0)
+        stream = self._submit(attempt, order_of(unit, module, attempt.number, self._warehouse, cards))
+        try:
+            ended = receiver.take(values(stream))
+        finally:
+            with self._lock:
+                self._waiting.pop(id(attempt), None)
+        if not ended:
+            raise Lost("the task ended without a word")
+        _judge(unit, ended)
+
+    def _submit(self, attempt: Attempt, order: Order) -> Any:
+        options: dict[str, Any] = {"name": order.name, "scheduling_strategy": strategy(attempt.avoided, self._wanted)}
+        amounts = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
+        options |= {amounts[name]: amount for name, amount in self._wanted.items()}
+        with self._lock:
+            if self._ending:
+                raise TrainingError(f"{order.name} was not started", f"kit train {attempt.unit.spec.run}")
+            stream = self._task.options(**options).remote(order, self._store, self._bell)
+            self._waiting[id(attempt)] = stream
+        return stream
+
+    def _compare(self, message: Message, emit: Emit) -> None:
+        """Warn once a machine where it has other versions: what it trains is not what others would."""
+        ours, theirs = versions(), message["versions"]
+        other = [
+            f"{name} {theirs.get(name)} instead of {ours[name]}" for name in ours if theirs.get(name) != ours[name]
+        ]
+        with self._lock:
+            first = message["node"] not in self._differing
+            self._differing.add(message["node"])
+        if other and first:
+            emit(Event("warn", f"{message['host']} has {', '.join(other)}: other versions give other numbers"))
+
+    def _note(self, unit: Unit, line: Message) -> None:
+        line = {name: value for name, value in line.items() if name != "what"}
+        append_log(unit.spec.paths.log, {**line, "unit": unit.kind, "time": time.time()})
+
+
+def _judge(unit: Unit, ended: Message) -> None:
+    code, said = ended["code"], ended["said"]
+    if code == 0:
+        return
+    why = failure(unit.name, unit.spec.run, code, said, unit.spec.paths.errors)
+    if code < 0 or said.get("type") == OutOfMemoryError.__name__:
+        raise Lost(why.message)
+    raise why
+
+
+def values(stream: Any) -> Iterator[Any]:
+    """What a task gives, as it comes; raises `Lost` where it ends through no fault of its own."""
+    import ray
+    from ray.exceptions import RayError, RayTaskError
+
+    try:
+        for reference in stream:
+            yield ray.get(reference)
+    except RayTaskError as error:
+        if isinstance(error.cause, OSError | MemoryError | RayError):
+            raise Lost(f"{type(error.cause).__name__}: {_first_line(error.cause)}") from error
+        raise
+    except RayError as error:
+        raise Lost(f"{type(error).__name__}: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), "no message")
+
+
+def on_node(order: Order, store: Store, bell: Any) -> Iterator[Any]:
+    """The task as Ray runs it."""
+    import ray
+
+    # A future, because a task that waits in Ray gives its processor away meanwhile, and gets a neighbour for good.
+    rung = bell.wait.remote().future()
+    yield from perform(order, store, rung.done, ray.get_runtime_context().get_node_id())
+
+
+def strategy(avoided: set[str], wanted: Mapping[str, float]) -> Any:
+    """Where a task should run: anywhere, after a loss rather on a node that has not lost it."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    if not avoided:
+        return "SPREAD"
+    others = {name: node for name, node in machines().items() if name not in avoided and places(wanted, {name: node})}
+    if not others:
+        return "SPREAD"
+    largest = max(others, key=lambda name: places(wanted, {name: others[name]}))
+    return NodeAffinitySchedulingStrategy(largest, soft=True, _spill_on_unavailable=True)

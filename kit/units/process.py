@@ -1,0 +1,52 @@
+"""The process of one unit: how it is started, and what it means when it ends badly."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kit.errors import TrainingError
+from kit.units.worker import PARENT
+
+# The module that is run for each kind of unit.
+WORKERS = {
+    "fold": "kit.train.worker",
+    "features": "kit.train.worker",
+    "measure": "kit.train.worker",
+    "stress": "kit.stress.worker",
+}
+
+
+def start(module: str, kind: str, description: Path, errors: Path, environment: Mapping[str, str]) -> Any:
+    """Start ``python -m MODULE KIND DESCRIPTION``, a ``Popen`` whose standard output gives a report a line.
+
+    It holds the other end of our pipe and kills itself when we are gone, however that came.
+    """
+    with errors.open("w") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", module, kind, str(description)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=file,
+            text=True,
+            env={**environment, PARENT: "1"},
+        )
+
+
+def failure(name: str, run: str, code: int, said: Mapping[str, Any], errors: Path) -> TrainingError:
+    """Why a unit ended with ``code``: what it said itself, else what the code and its standard error tell."""
+    if said:
+        return TrainingError(said["message"], said["hint"])
+    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+        return TrainingError(f"{name} was asked to end and has saved its state", f"kit train {run}")
+    if code == -signal.SIGKILL:
+        return TrainingError(f"{name} was killed, most likely for want of memory", "[train] workers = 1")
+    text = errors.read_text(errors="replace") if errors.exists() else ""
+    lines = [line for line in text.splitlines() if line.strip()]
+    last = lines[-1] if lines else "no message"
+    how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+    return TrainingError(f"{name} {how}: {last}", f"cat {errors}")
