@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,9 @@ WORKERS = {
     "measure": "kit.train.worker",
     "stress": "kit.stress.worker",
 }
+
+CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS)
+TALK = re.compile(r"[IWE]\d{4} \d|WARNING: All log messages before absl")
 
 
 def start(module: str, kind: str, description: Path, errors: Path, environment: Mapping[str, str]) -> Any:
@@ -45,8 +49,14 @@ def failure(name: str, run: str, code: int, said: Mapping[str, Any], errors: Pat
         return TrainingError(f"{name} was asked to end and has saved its state", f"kit train {run}")
     if code == -signal.SIGKILL:
         return TrainingError(f"{name} was killed, most likely for want of memory", "[train] workers = 1")
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+    # Where a limit refuses memory some kernels of TensorFlow crash instead of raising an error.
+    advice = "[train] workers = 1, if memory ran out; " if -code in CRASHES else ""
+    return TrainingError(f"{name} {how}: {_last_words(errors)}", f"{advice}cat {errors}")
+
+
+def _last_words(errors: Path) -> str:
+    """The last line of standard error that is not TensorFlow's talk about the machine."""
     text = errors.read_text(errors="replace") if errors.exists() else ""
-    lines = [line for line in text.splitlines() if line.strip()]
-    last = lines[-1] if lines else "no message"
-    how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-    return TrainingError(f"{name} {how}: {last}", f"cat {errors}")
+    lines = [line for line in text.splitlines() if line.strip() and not TALK.match(line)]
+    return lines[-1] if lines else "no message"

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kit.files import read_json
+from kit.files import write_json
 from kit.project import Project
-
-pytestmark = pytest.mark.tf
+from kit.runs import plan_runs
+from kit.units.process import failure
 
 CONFIG = """
 [data]
@@ -44,6 +44,7 @@ sys.exit(main("fold", sys.argv[1]))
 """
 
 
+@pytest.mark.tf
 @pytest.mark.skipif(sys.platform != "linux", reason="limits address space as Linux does")
 def test_a_batch_that_does_not_fit_is_named_and_the_fold_can_be_trained_later(
     make_project: Callable[..., Path],
@@ -51,14 +52,17 @@ def test_a_batch_that_does_not_fit_is_named_and_the_fold_can_be_trained_later(
     folder = make_project(CONFIG)
     rng = np.random.default_rng(0)
     np.savez(folder / "large.npz", images=rng.integers(0, 256, (8400, 64, 64, 3), np.uint8), labels=np.arange(8400) % 2)
-    Project(folder).train(fold=1)
-    (done,) = folder.glob("runs/a-*/fold-1/spec.json")
-    spec = done.parent.parent / "fold-0" / "spec.json"
-    spec.parent.mkdir()
-    spec.write_text(json.dumps({**read_json(done), "fold": 0}))
+    project = Project(folder)
+    project.folds()
+    spec = plan_runs(project.layout, project.config, ["a"])["a"][0]
+    write_json(spec.paths.spec, spec.to_json())
     environment = {**os.environ, "MALLOC_ARENA_MAX": "1"}
     said = subprocess.run(
-        [sys.executable, "-c", WITHIN, str(spec)], capture_output=True, text=True, cwd=folder, env=environment
+        [sys.executable, "-c", WITHIN, str(spec.paths.spec)],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=environment,
     )
     assert said.stdout, said.stderr
     error = json.loads(said.stdout.splitlines()[-1])
@@ -66,6 +70,32 @@ def test_a_batch_that_does_not_fit_is_named_and_the_fold_can_be_trained_later(
     assert error["event"] == "error"
     assert error["message"] == "run `a` fold 0 does not fit into memory"
     assert error["hint"] == "[runs.a] batch_size = 2048, or [train] workers = 1"
-    assert not (spec.parent / "valid.npz").exists()
-    Project(folder).train()
-    assert (spec.parent / "valid.npz").exists()
+    assert not spec.paths.valid.exists()
+    project.train(fold=0)
+    assert spec.paths.valid.exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "hint"),
+    [
+        (-9, "a fold 0 was killed, most likely for want of memory", "[train] workers = 1"),
+        (-11, "a fold 0 was killed by SIGSEGV: no message", "[train] workers = 1, if memory ran out; cat "),
+        (-15, "a fold 0 was killed by SIGTERM: no message", "cat "),
+        (1, "a fold 0 ended with code 1: no message", "cat "),
+    ],
+)
+def test_a_process_that_crashed_is_told_without_the_talk_of_its_start(
+    tmp_path: Path, code: int, message: str, hint: str
+) -> None:
+    errors = tmp_path / "stderr.txt"
+    errors.write_text(
+        "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n"
+        "I0000 00:00:1795271930.973848   29235 cudart_stub.cc:31] Could not find cuda drivers.\n\n"
+    )
+    error = failure("a fold 0", "a", code, {}, errors)
+    assert error.message == message
+    assert error.hint.startswith(hint)
+    errors.write_text(
+        errors.read_text() + "ValueError: no\nE0000 00:00:1795271947.114294 cuda_platform.cc:52] failed\n"
+    )
+    assert code == -9 or failure("a fold 0", "a", code, {}, errors).message.endswith(": ValueError: no")
