@@ -11,6 +11,7 @@ from kit.records import Event
 from kit.runs import FoldSpec
 from kit.train.batches import epoch_order, steps_per_epoch
 from kit.train.fold import load_fold_data
+from kit.train.order import best_order
 from kit.units import Unit, unit_name
 
 # Below so many steps a measurement would take longer than it is worth: it builds the network once more.
@@ -87,17 +88,13 @@ def timings(spec: FoldSpec) -> dict[int, dict[str, float]]:
     return found
 
 
-def longest_first(units: Sequence[Unit], plans: Sequence[RunPlan]) -> list[Unit]:
-    """Folds by what they will take, the longest first: the last one to end then ends early.
-
-    In seconds where all plans were measured, else in steps. The rule is that of Graham (1969): at most 4/3 of the
-    shortest possible time.
-    """
+def ordered(units: Sequence[Unit], plans: Sequence[RunPlan], places: int) -> list[Unit]:
+    """Folds so that the last one ends early: by seconds where all plans were measured, else by steps."""
     measured = all(plan.step for plan in plans)
     cost = {
         plan.folds[0].run: plan.fold_seconds if measured else float(sum(plan.epochs) * plan.steps) for plan in plans
     }
-    return sorted(units, key=lambda unit: -cost[unit.spec.run])
+    return [units[position] for position in best_order([cost[unit.spec.run] for unit in units], places)]
 
 
 def plan_event(plans: Sequence[RunPlan], workers: int) -> Event:

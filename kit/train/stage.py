@@ -24,7 +24,7 @@ from kit.runtime.forward import mean_of_folds
 from kit.train.checkpoint import delete
 from kit.train.features import all_feature_files, feature_key, views_of
 from kit.train.pictures import confusion_matrix, learning_curves, read_curves
-from kit.train.plan import longest_first, plan_event, plan_run, with_timings
+from kit.train.plan import ordered, plan_event, plan_run, with_timings
 from kit.train.tensorboard import Curves
 from kit.train.watch import watched_metrics
 from kit.units import Launch, Unit, locked, run_units, terminable, unit_name
@@ -125,7 +125,7 @@ def _train_missing(config: Config, specs: Sequence[FoldSpec], emit: Emit, launch
     plans, places = [with_timings(plan) for plan in plans], min(launch.places(config), len(folds))
     emit(plan_event(plans, places))
     if places > 1:  # one after the other, a run is better whole before the next one begins
-        folds = longest_first(folds, plans)
+        folds = ordered(folds, plans, places)
     named = {unit_name(spec): spec for spec in specs}
     run_units(folds, config, Curves(emit, named) if config.train.tensorboard else emit, launch)
 

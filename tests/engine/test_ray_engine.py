@@ -114,3 +114,10 @@ def test_what_is_asked_to_end_brings_its_checkpoints_home(project: Any, drive: A
     drive(there).ended()  # on this machine, to the end
     assert fingerprint(there) == fingerprint(here)
     assert before >= 3 and len(ended.heard("epoch")) == epochs_of(here)
+
+
+def test_a_cluster_is_started_for_one_command_where_that_is_asked_for(project: Any, drive: Any) -> None:
+    here, there = project("here"), project("there")
+    drive(here).ended()
+    drive(there, SimpleNamespace(address="local")).ended()
+    assert fingerprint(there) == fingerprint(here)
