@@ -181,10 +181,7 @@ class Project:
     def ensemble(self, *, all: bool = False, force: bool = False, max_hours: float | None = None) -> SubmissionPaths:
         """Blend the runs; with ``all`` train first what is missing, for ``max_hours`` at most.
 
-        Raises
-        ------
-        StageError
-            Where the time was not enough: a blend of what happens to be done would be another one.
+        Raises `StageError` where the time was not enough: a blend of what happens to be done would be another one.
         """
         from kit.ensemble import ensemble
         from kit.stress import stress_if_possible
@@ -212,6 +209,12 @@ class Project:
 
         self.folds()
         blend_foreign(self.layout, self.config, self._emit, oof=oof, test=test, out=out)
+
+    def predict(self, bundle: Path, images: Path, out: Path) -> None:
+        """Predict images with any bundle and write a table; nothing of the bundle's code is run."""
+        from kit.predict import predict
+
+        predict(bundle, images, out, self._emit)
 
     def bundle(self, *, force: bool = False, against: str = "") -> SubmissionPaths:
         """Build and prove the zip of the current ensemble, then under the versions that ``against`` names."""
@@ -266,8 +269,7 @@ class Project:
         """
         from kit.report import report
 
-        page = out or self.layout.named("report.html")
-        return report(self.layout, self.config, self._emit, page, compute=attention)
+        return report(self.layout, self.config, self._emit, out or self.layout.named("report.html"), compute=attention)
 
     def export(self, tracker: str = "mlflow", to: str = "") -> int:
         """Log what is on the disk with a tracker of experiments; returns how many runs and candidates had news."""

@@ -14,6 +14,10 @@ from kit.config import parse
 
 REPOSITORY = Path(__file__).parent.parent
 PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md"), *REPOSITORY.glob("examples/*/*.md")])
+CODE = sorted((REPOSITORY / "kit").rglob("*.py"))
+# `[section] key` in a sentence, and commands that a message quotes or consists of.
+KEY = re.compile(r"(?<!\w)\[([a-z]+)\] ([a-z_0-9]+)(?=`| =|:)")
+TOLD = re.compile(r"(?:^|(?<=`))kit [a-z]+(?= |`|$)[^`;,]*")
 PRODUCTS = {"folds", "submissions", "data", "runs"}
 
 
@@ -58,6 +62,61 @@ def test_every_configuration_that_is_shown_is_valid(page: Path) -> None:
         parse(block if "[data]" in block else f'[data]\ntrain = "practice"\n{block}')
 
 
+def keys_of(section: str) -> set[str]:
+    """The keys of a section of kit.toml."""
+    from kit.config import Config
+    from kit.config.runs import RunConfig
+
+    found = RunConfig if section == "runs" else Config.model_fields[section].annotation
+    return set(found.model_fields)  # type: ignore[union-attr]
+
+
+def literals(path: Path) -> list[str]:
+    """The text that a module holds outside of its docstrings, f-strings with `{}` for what is put in."""
+    import ast
+
+    def text(node: ast.AST) -> str:
+        if isinstance(node, ast.JoinedStr):
+            return "".join(text(part) for part in node.values)
+        return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else "{}"
+
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    return [text(n) for n in ast.walk(tree) if isinstance(n, ast.Constant | ast.JoinedStr) and id(n) not in alone]
+
+
+def test_keys_that_are_named_in_a_sentence_exist() -> None:
+    named = [(page.name, pair) for page in PAGES for pair in KEY.findall(page.read_text(encoding="utf-8"))]
+    named += [(path.name, pair) for path in CODE for words in literals(path) for pair in KEY.findall(words)]
+    assert len(named) > 20
+    for where, (section, key) in named:
+        assert key in keys_of(section), f"{where}: [{section}] {key}"
+
+
+def test_commands_and_options_that_messages_tell_to_type_exist() -> None:
+    import typer
+
+    from kit.cli import app
+
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    told = {(path.name, words) for path in CODE for text in literals(path) for words in TOLD.findall(text)}
+    assert len(told) > 50
+    for where, words in told:
+        name = words.split()[1]
+        assert name in commands, f"{where}: {words}"
+        known = {option for parameter in commands[name].params for option in parameter.opts + parameter.secondary_opts}
+        assert set(re.findall(r"(?<![\w-])--[a-z-]+", words)) <= known, f"{where}: {words}"
+
+
+def test_the_readme_and_the_tutorial_name_the_same_figures() -> None:
+    readme, tutorial = ((REPOSITORY / name).read_text(encoding="utf-8") for name in ("README.md", "docs/tutorial.md"))
+    found = re.search(r"accuracy on local: (\S+), cross-validation said (\S+) \((\S+) - (\S+)\)", readme)
+    assert found is not None
+    score, cv, low, high = found.groups()
+    assert f"accuracy of {cv} ({low} to {high})" in " ".join(tutorial.split())
+    assert f"another microscope: {score}." in " ".join(tutorial.split())
+
+
 def shown(page: Path) -> list[tuple[str, str]]:
     """Commands of the ``console`` blocks of a page with the output shown below each."""
     found = []
@@ -85,6 +144,23 @@ def test_the_tutorial_shows_what_the_commands_print(tmp_path: Path) -> None:
         else:
             done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=True)
             assert done.stdout == output, command
+
+
+@pytest.mark.slow
+@pytest.mark.tf
+@pytest.mark.timeout(7200)
+def test_the_tutorial_ends_near_the_figures_that_it_names(tmp_path: Path) -> None:
+    """Near: networks are trained to the same bytes on one machine, and to other ones on another."""
+    from kit.project import Project
+
+    text = " ".join((REPOSITORY / "docs" / "tutorial.md").read_text(encoding="utf-8").split())
+    named = re.search(r"accuracy of (\S+) \(.*another microscope: (0\.\d+)", text)
+    assert named is not None
+    for command in ("init --train practice", "train", "ensemble", "submit"):
+        print(typed(tmp_path, *command.split()))
+    report = Project(tmp_path).leaderboard()
+    (line,) = report["submissions"]
+    assert (line["cv"], line["score"]) == pytest.approx((float(named[1]), float(named[2])), abs=0.03)
 
 
 def test_options_that_are_shown_exist() -> None:

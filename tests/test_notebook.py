@@ -54,6 +54,17 @@ def test_the_project_is_at_the_top_of_the_package_and_the_package_stays_light() 
         kit.__getattr__("Projekt")
 
 
+def test_a_project_does_what_the_commands_do() -> None:
+    import typer
+
+    from kit.cli import app
+
+    before = {"init", "recipes", "backbones", "doctor"}  # they begin a project or look at the machine
+    names = {"lb": "leaderboard"}
+    for command in set(typer.main.get_command(app).commands) - before:  # type: ignore[attr-defined]
+        assert callable(getattr(Project, names.get(command, command), None)), command
+
+
 def test_a_notebook_shows_what_a_terminal_shows() -> None:
     assert set(RENDERERS) == set(ON_A_TERMINAL)
     assert not in_notebook()

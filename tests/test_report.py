@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html.parser
+import json
 import re
 import shutil
 from pathlib import Path
@@ -11,11 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from invented import HOSTILE, invent, train
+from invented import HOSTILE, invent, submit_more, train
+from PIL import Image
 from test_cli import run
 
 from kit.project import Project
 from kit.report import svg
+from kit.report.cleaning import with_names
 from kit.report.section import count, listed, percent
 from kit.report.stage import SECTIONS, soft
 
@@ -88,6 +91,15 @@ def test_hostile_names_are_shown_as_they_are(page: Page) -> None:
     for name in HOSTILE:
         assert name in shown
     assert not [image for image in page.all("img") if "onerror" in image]
+
+
+def test_hostile_names_of_files_are_shown_as_they_are(tmp_path: Path) -> None:
+    file = '"><img src=x onerror="document.title=1"> {{ 7 * 7 }} &amp; <script>{}'
+    shown = Page(invent(tmp_path, file=file).report(attention=False).read_text(encoding="utf-8"))
+    words, start = "".join(shown.words), file.partition("{}")[0]
+    assert words.count(start) > 8  # dropped ones, confused ones
+    assert sum(start in str(image["alt"]) for image in shown.all("img")) > 8
+    assert not [tag for tag, attributes in shown.tags if tag == "script" or "onerror" in attributes]
 
 
 def test_the_figures_are_those_of_the_candidate(folder: Path, page: Page) -> None:
@@ -186,3 +198,47 @@ def test_a_run_that_is_in_no_ensemble_yet_has_its_curves(tmp_path: Path) -> None
     train(project, ("third",))
     words = Page(project.report(attention=False).read_text(encoding="utf-8")).words
     assert {"first ", "second ", "third "} <= set(words)
+
+
+def test_scores_against_cross_validation_and_the_rank_are_drawn_once_there_are_some(tmp_path: Path) -> None:
+    project = invent(tmp_path)
+    before = Page(project.report(attention=False).read_text(encoding="utf-8"))
+    submit_more(project, (0.66, 0.75, 0.8))
+    after = Page(project.report(attention=False).read_text(encoding="utf-8"))
+    named = [str(picture["aria-label"]) for picture in after.all("svg")]
+    assert len(after.all("svg")) == len(before.all("svg")) + 2
+    assert any(name.startswith("4 submissions, cross-validation against score") for name in named)
+    assert any(name.startswith("Rank over 4 snapshots, now 4 of 10") for name in named)
+    words = " ".join(after.words)
+    assert all(team in words for team in ("team 0", "team 4")) and "team 8" not in words
+
+
+def test_labels_in_the_reasons_are_names_of_classes() -> None:
+    rows = [{"detail": "label 0 x1, label 1 x3"}, {"detail": "label 7 x1"}, {"detail": "48 copies"}]
+    found = [row["detail"] for row in with_names(rows, ("cat", "dog"))]
+    assert found == ["cat, dog × 3", "label 7", "48 copies"]
+
+
+def test_versions_that_runs_were_trained_with_are_named_where_they_differ(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    for path in copy.glob("runs/*/run.json"):
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        versions = {"numpy": np.__version__, "tensorflow": "2.0.0"}
+        path.write_text(json.dumps({**manifest, "versions": versions}), encoding="utf-8")
+    words = Page(Project(copy).report(attention=False).read_text(encoding="utf-8")).words
+    assert "trained with tensorflow" in words and "2.0.0" in words
+    assert "trained with numpy" not in words
+
+
+def test_the_page_stays_small_whatever_the_pictures_are(tmp_path: Path) -> None:
+    project = invent(tmp_path)
+    config = tmp_path / "kit.toml"
+    more = "".join(f'[runs.more{n}]\nextends = "first"\nseed = {n}\n' for n in range(1, 5))
+    config.write_text(config.read_text(encoding="utf-8") + more, "utf-8")
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (1200, 1440, 3), dtype=np.uint8))
+    for n in range(1, 5):
+        noise.save(project.layout.augment_picture(f"more{n}"), compress_level=1)
+    text = Project(tmp_path).report(attention=False).read_text(encoding="utf-8")
+    assert text.count('class="sheet"') == 4
+    assert len(text) < 5_000_000

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from browser import Browser, find_browser
-from invented import HOSTILE, invent, stress
+from invented import HOSTILE, invent, stress, submit_more
 
 from kit.layout import find_project
 
@@ -21,13 +21,28 @@ OVER = """[...document.querySelectorAll('body *')].filter(e => {
 NAMELESS = """[...document.querySelectorAll('img, svg')].filter(e =>
   !(e.getAttribute('alt') || e.getAttribute('aria-label') || '').trim()).length"""
 EMPTY = "[...document.images].filter(e => !e.complete || !e.naturalWidth).length"
+# The words whose colour is closest to what lies behind them, by WCAG 2.2: [contrast, words]; see-through colours of
+# the elements above are mixed in.
 CONTRAST = """(() => {
-  const style = getComputedStyle(document.body);
-  const light = text => text.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255)
-    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+  const parse = text => {
+    const n = text.match(/[\\d.e-]+/g).map(Number);
+    const rgb = n.slice(0, 3).map(v => text.startsWith('color') ? v : v / 255);
+    return [rgb, n.length > 3 ? n[3] : 1];
+  };
+  const behind = e => {
+    if (!e) return [1, 1, 1];
+    const [rgb, alpha] = parse(getComputedStyle(e).backgroundColor);
+    return alpha === 1 ? rgb : behind(e.parentElement).map((v, n) => v * (1 - alpha) + rgb[n] * alpha);
+  };
+  const light = rgb => rgb.map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
     .reduce((sum, v, n) => sum + v * [0.2126, 0.7152, 0.0722][n], 0);
-  const [a, b] = [light(style.color), light(style.backgroundColor)];
-  return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  const words = e => [...e.childNodes].filter(n => n.nodeType === 3).map(n => n.textContent.trim()).join('');
+  const found = [...document.querySelectorAll('body *')].filter(e => words(e) && e.getClientRects().length).map(e => {
+    const style = getComputedStyle(e);
+    const [a, b] = [light(parse(e.namespaceURI.endsWith('svg') ? style.fill : style.color)[0]), light(behind(e))];
+    return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), e.className + ' ' + words(e)];
+  });
+  return [found.length, ...found.sort((a, b) => a[0] - b[0])[0]];
 })()"""
 
 
@@ -37,6 +52,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("browser")
     project = invent(folder, name=HOSTILE[1], classes=HOSTILE)
     stress(project)
+    submit_more(project, (0.66, 0.75))
     # A picture that a run drew stands in for the sheet of its augmentation.
     sheet = project.layout.augment_picture("first")
     sheet.write_bytes(project.layout.folds_picture("folds").read_bytes())
@@ -80,9 +96,19 @@ def test_text_can_be_read_in_both_schemes(page: Path, browser: Browser) -> None:
     grounds = []
     for dark in (False, True):
         browser.open(page, dark=dark)
-        assert browser.evaluate(CONTRAST) >= 7
+        texts, least, words = browser.evaluate(CONTRAST)
+        assert texts > 300
+        assert least >= 4.5, words
         grounds.append(browser.evaluate("getComputedStyle(document.body).backgroundColor"))
     assert grounds[0] != grounds[1]
+
+
+def test_what_lies_beyond_an_edge_can_be_reached_by_keyboard(page: Path, browser: Browser) -> None:
+    browser.open(page, 320, 640)
+    wide = "[...document.querySelectorAll('.wide')]"
+    hidden = f"{wide}.filter(e => e.scrollWidth > e.clientWidth + 1 && e.tabIndex < 0).length"
+    assert browser.evaluate("document.querySelectorAll('.wide').length") > 3
+    assert browser.evaluate(hidden) == 0
 
 
 def test_the_page_prints(page: Path, browser: Browser) -> None:
@@ -90,6 +116,16 @@ def test_the_page_prints(page: Path, browser: Browser) -> None:
     printed = browser.pdf()
     assert printed.startswith(b"%PDF")
     assert printed.count(b"/Type /Page\n") + printed.count(b"/Type /Page ") > 1
+
+
+def test_nothing_is_cut_on_paper(page: Path, browser: Browser) -> None:
+    browser.open(page, 680, 960)  # A4 without its margins
+    browser.ask("Emulation.setEmulatedMedia", media="print")
+    assert browser.evaluate("getComputedStyle(document.querySelector('.contents')).display") == "none"
+    assert browser.evaluate("document.documentElement.scrollWidth") <= 680
+    cut = "[...document.querySelectorAll('.wide')].filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.ariaLabel)"
+    assert browser.evaluate(cut) == []
+    browser.ask("Emulation.setEmulatedMedia", media="")
 
 
 def test_the_test_would_notice_a_request_and_an_error(tmp_path: Path, browser: Browser) -> None:

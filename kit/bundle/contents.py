@@ -10,6 +10,7 @@ from typing import Any
 
 from kit import runtime
 from kit.config import Config
+from kit.errors import BundleError
 from kit.files import sha256_file
 from kit.layout import FoldPaths, Layout, RunPaths
 
@@ -86,12 +87,21 @@ def weights_name(member: dict[str, Any], fold: int) -> str:
 
 
 def weights_of(layout: Layout, record: dict[str, Any]) -> dict[str, Path]:
-    """Name in the zip and file of the weights that the blend uses."""
-    return {
-        weights_name(member, fold): paths.weights
-        for member in used_members(record)
-        for fold, paths in enumerate(fold_paths(layout, member))
-    }
+    """Name in the zip and file of the weights that the blend uses.
+
+    Raises
+    ------
+    BundleError
+        Where some are not here, as in a clone of a team mate's project.
+    """
+    found = {}
+    for member in used_members(record):
+        for fold, paths in enumerate(fold_paths(layout, member)):
+            if not paths.weights.exists():
+                what = f"the weights of run `{member['run']}` fold {fold} are not here"
+                raise BundleError(what, f"kit train {member['run']} --fold {fold} --force")
+            found[weights_name(member, fold)] = paths.weights
+    return found
 
 
 def _description(config: Config, record: dict[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from kit.report.facts import Facts
-from kit.report.pictures import sheet
+from kit.report.pictures import SHEET, sheet
 from kit.report.section import Section, listed
+
+# Of the five megabytes that a page may have, and the widths that are tried until the sheets fit.
+ROOM = 1_500_000
+SMALLER = (1080, 720, 480, 320)
 
 
 def augmentation(facts: Facts) -> Section:
@@ -24,12 +28,21 @@ def augmentation(facts: Facts) -> Section:
         "What the networks saw instead of the images",
         "First the image, then what each epoch made of it. Where you could no longer name the class, the network was "
         "taught to guess: turn that step down.",
-        {"sheets": [_sheet(facts, names) for names in alike.values()]},
+        {"sheets": _sheets(facts, list(alike.values()))},
     )
 
 
-def _sheet(facts: Facts, names: list[str]) -> dict[str, Any]:
-    source, width, height = sheet(facts.layout.augment_picture(names[0]))
+def _sheets(facts: Facts, alike: list[list[str]]) -> list[dict[str, Any]]:
+    """The sheets, shrunk together until they leave room on the page for the rest."""
+    for width in (SHEET, *SMALLER):
+        found = [_sheet(facts, names, width) for names in alike]
+        if sum(len(one["source"]) for one in found) <= ROOM:
+            break
+    return found
+
+
+def _sheet(facts: Facts, names: list[str], widest: int) -> dict[str, Any]:
+    source, width, height = sheet(facts.layout.augment_picture(names[0]), widest)
     return {
         "name": listed(names),
         "source": source,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -13,6 +14,7 @@ from kit.report.section import Section, count, listed, percent
 from kit.sources import open_source
 
 SHOWN = 8
+LABEL = re.compile(r"\blabel (\d+) x(\d+)")
 PLURAL = {
     "contamination": "contamination",
     "exact-copy": "exact copies",
@@ -35,7 +37,9 @@ def cleaning(facts: Facts) -> Section:
     if facts.index is None:
         return Section("cleaning", "Data", run="kit clean")
     manifest = read_json(facts.layout.data_manifest)
-    dropped, noted = read_csv(facts.layout.dropped), read_csv(facts.layout.noted)
+    dropped, noted = (
+        with_names(read_csv(path), facts.index.classes) for path in (facts.layout.dropped, facts.layout.noted)
+    )
     pictures = Raw(facts)
     groups = [
         *_groups(dropped, "dropped", pictures),
@@ -51,6 +55,17 @@ def cleaning(facts: Facts) -> Section:
         "decision stands in data/dropped.csv and can be taken back.",
         {"groups": groups, "most": max((group["count"] for group in groups), default=1), "problem": pictures.problem},
     )
+
+
+def with_names(rows: list[dict[str, str]], classes: tuple[str, ...]) -> list[dict[str, str]]:
+    """Lines in which labels are the names of classes instead of their numbers."""
+
+    def name(found: re.Match[str]) -> str:
+        label, times = int(found[1]), int(found[2])
+        called = classes[label] if label < len(classes) else f"label {label}"
+        return called if times == 1 else f"{called} × {times}"
+
+    return [{**row, "detail": LABEL.sub(name, row["detail"])} for row in rows]
 
 
 def _title(raw: int, dropped: list[dict[str, str]]) -> str:

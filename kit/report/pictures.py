@@ -23,11 +23,11 @@ def thumbnail(image: Any, side: int = SIDE) -> str:
     return _address(picture, 84)
 
 
-def sheet(path: Path) -> tuple[str, int, int]:
+def sheet(path: Path, widest: int = SHEET) -> tuple[str, int, int]:
     """A picture file as a ``data:`` address, with its width and height in pixels."""
     with Image.open(path) as file:
         picture = file.convert("RGB")
-    picture.thumbnail((SHEET, 4 * SHEET), Image.Resampling.LANCZOS)
+    picture.thumbnail((widest, 4 * widest), Image.Resampling.LANCZOS)
     return _address(picture, 78), picture.width, picture.height
 
 

@@ -26,7 +26,7 @@ def provenance(facts: Facts) -> Section:
             "groups": [
                 {"name": "Inputs", "rows": _inputs(facts)},
                 {"name": "Candidate", "rows": _candidate(facts)},
-                {"name": "Versions", "rows": _versions()},
+                {"name": "Versions", "rows": _versions(facts)},
             ],
             "config": facts.layout.config.read_text(encoding="utf-8", errors="replace"),
             "config_name": facts.layout.config.name,
@@ -64,18 +64,21 @@ def _said(value: float) -> str:
     return ("yes" if value else "no") if isinstance(value, bool) else f"{value:.4g}"
 
 
-def _versions() -> list[tuple[str, str]]:
-    rows = [
-        ("kit", __version__),
-        ("Python", platform.python_version()),
-        ("system", f"{sys.platform}, {platform.machine()}"),
-    ]
+def _versions(facts: Facts) -> list[tuple[str, str]]:
+    """What is installed here; where runs were trained with something else, that too."""
+    here = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            rows.append((name, metadata.version(name)))
+            here[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return rows
+    there: dict[str, set[str]] = {}
+    for paths in facts.runs.values():
+        for name, version in ((read_object(paths.manifest) or {}).get("versions") or {}).items():
+            there.setdefault(name, set()).add(str(version))
+    rows = [("kit", __version__), ("system", f"{sys.platform}, {platform.machine()}"), *here.items()]
+    other = {name: ", ".join(sorted(found)) for name, found in there.items() if found != {here.get(name)}}
+    return [*rows, *((f"trained with {name}", found) for name, found in other.items())]
 
 
 def _cut(digest: Any) -> str:

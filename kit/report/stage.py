@@ -29,6 +29,8 @@ from kit.report.shift import forecast, stress
 from kit.report.standing import standing
 from kit.report.worth import worth
 
+# What a page may weigh and still be sent around.
+LARGEST = 5_000_000
 # In the order of the page. Adding a section is a function here and a template of the name of its key.
 SECTIONS: tuple[Callable[[Facts], Section], ...] = (
     headline,
@@ -52,7 +54,10 @@ def report(layout: Layout, config: Config, emit: Emit, out: Path, *, compute: bo
     """Write the page to ``out``; a section without files says which command makes them."""
     facts = Facts(layout, config, compute=compute)
     sections = [_made(make, facts, emit) for make in SECTIONS]
-    path = write_atomic(out, page(config.competition.name, sections))
+    text = page(config.competition.name, sections)
+    if len(text.encode()) > LARGEST:
+        emit(Event("warn", f"the page has {len(text.encode()) / 1e6:.1f} MB; some mail servers refuse it"))
+    path = write_atomic(out, text)
     missing = [section.run for section in sections if section.run]
     for command in dict.fromkeys(missing):
         emit(Event("say", f"not in the report yet: {command}"))

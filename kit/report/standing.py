@@ -82,7 +82,7 @@ def _scatter(scored: list[Line], metric: str) -> Markup:
         parts += [svg.text(LEFT - 6, y(tick) + 3.5, svg.plain(tick), "muted", "end")]
         parts += [svg.text(x(tick), SIDE - BOTTOM + 14, svg.plain(tick), "muted", "middle")]
     parts.append(svg.line([(x(low), y(low)), (x(high), y(high))], "rule"))
-    parts.append(svg.text(x(low) + 26, y(low) - 34, "as validated", "muted"))
+    parts.append(svg.text(x(low) + 46, y(low) - 26, "as validated", "muted"))
     for line in shown:
         parts += _point(line, x, y, newest=line is shown[-1])
     parts.append(svg.text(LEFT, SIDE - 2, f"cross-validated {metric}, 95 %", "muted"))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +40,32 @@ def augment_sheet(layout: Layout, config: Config, run: str, emit: Emit, *, rows:
         raise ConfigError(f"no run {run!r} in {layout.config.name}", f"known: {', '.join(config.runs)}")
     settings, index = config.runs[run], load_index(layout)
     check_run(run, settings, index)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what it says about graphics cards helps nobody here
     chosen = varied_rows(index.labels, max(BATCH, rows), settings.seed)
     images = np.asarray(load_images(layout)[chosen], np.float32)
     labels = soft_labels(index.labels[chosen], len(index.classes), settings.label_smoothing)
-    pipeline = Pipeline(settings.augment, index.shape[0], len(index.classes))
-    seen = [pipeline(images, labels, row_seeds(epoch_seed(settings.seed, 0, 0, e), chosen)) for e in range(copies)]
+    with _without_greeting():
+        pipeline = Pipeline(settings.augment, index.shape[0], len(index.classes))
+        seen = [pipeline(images, labels, row_seeds(epoch_seed(settings.seed, 0, 0, e), chosen)) for e in range(copies)]
     pictures = [(images, labels), *((np.asarray(image), np.asarray(label)) for image, label in seen)]
     path = write_atomic(layout.augment_picture(run), _draw(pictures, index, rows, run))
     emit(Event("wrote", "", {"paths": [path]}))
     return path
+
+
+@contextmanager
+def _without_greeting() -> Iterator[None]:
+    """TensorFlow speaks of graphics cards when it starts, before it reads its settings; that goes nowhere."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def varied_rows(labels: IntArray, n: int, seed: int) -> IntArray:
@@ -68,16 +87,27 @@ def caption(label: npt.NDArray[Any], classes: tuple[str, ...]) -> str:
 
 
 def _draw(pictures: list[tuple[Any, Any]], index: Index, rows: int, run: str) -> bytes:
+    mixed = any("\n" in caption(label, index.classes) for _, labels in pictures for label in labels[:rows])
+
     def draw(figure: Any) -> None:
         grid = figure.subplots(rows, len(pictures), squeeze=False)
-        for row in range(rows):
-            for column, (images, labels) in enumerate(pictures):
-                axes = grid[row][column]
-                axes.imshow(np.clip(images[row], 0, 255).astype(np.uint8))
-                axes.set_xlabel(caption(labels[row], index.classes), fontsize=7)
-                axes.set_xticks([])
-                axes.set_yticks([])
-        grid[0][0].set_title("as it is", fontsize=9)
-        figure.suptitle(f"{run}: augmented training images, epochs 1 to {len(pictures) - 1}", fontsize=11)
+        for column in range(len(pictures)):
+            grid[0][column].set_title(f"epoch {column}" if column else "as it is", fontsize=11)
+            for row in range(rows):
+                _tile(grid[row][column], row, pictures[column], pictures[0], index.classes)
+        figure.suptitle(f"{run}: training images as augmentation shows them", fontsize=13)
 
-    return to_png(draw, 1.5 * len(pictures), 1.85 * rows + 0.4)
+    return to_png(draw, 1.5 * len(pictures), (1.6 + 0.2 * mixed) * rows + 0.7)
+
+
+def _tile(axes: Any, row: int, picture: tuple[Any, Any], first: tuple[Any, Any], classes: tuple[str, ...]) -> None:
+    """One image; its classes stand below the first of a row, and below others where they differ."""
+    images, labels = picture
+    axes.imshow(np.clip(images[row], 0, 255).astype(np.uint8))
+    words, before = caption(labels[row], classes), caption(first[1][row], classes)
+    if picture is first or words != before:
+        axes.set_xlabel(words, fontsize=9)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for side in axes.spines.values():
+        side.set_visible(False)
