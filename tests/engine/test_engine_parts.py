@@ -101,7 +101,7 @@ def trained(folder: Path, launch: Any, hear: Any = lambda event: None) -> dict[s
     return fingerprint(folder)
 
 
-@pytest.mark.parametrize("kind", ["stream", "folder", "url"])
+@pytest.mark.parametrize("kind", ["stream", "folder", pytest.param("url", marks=pytest.mark.slow)])
 def test_a_body_leaves_what_a_process_leaves(project: Any, tmp_path: Path, kind: str, machine: Path) -> None:
     store = {
         "stream": InMemory(),
