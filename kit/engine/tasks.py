@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -208,9 +209,16 @@ def on_node(order: Order, store: Store, bell: Any) -> Iterator[Any]:
     """The task as Ray runs it."""
     import ray
 
-    # A future, because a task that waits in Ray gives its processor away meanwhile, and gets a neighbour for good.
-    rung = bell.wait.remote().future()
-    yield from perform(order, store, rung.done, ray.get_runtime_context().get_node_id())
+    yield from perform(order, store, rung(bell).done, ray.get_runtime_context().get_node_id())
+
+
+@cache
+def rung(bell: Any) -> Any:
+    """A future that is done when the bell was rung; one for all tasks that a worker of Ray runs one after the other.
+
+    A future, because a task that waits in Ray gives its processor away meanwhile, and gets a neighbour for good.
+    """
+    return bell.wait.remote().future()
 
 
 def strategy(avoided: set[str], wanted: Mapping[str, float]) -> Any:
