@@ -25,7 +25,7 @@ from kit.runtime.preprocess import PREPROCESSORS, side_after
 from kit.runtime.views import VIEWS
 
 # Raised whenever the same configuration would train to other weights: older runs keep their folders.
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True)

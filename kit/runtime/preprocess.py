@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 LEVELS = 256
 
@@ -226,11 +228,20 @@ def _erode(images: Any, radius: int) -> Any:
 
 
 def _blur(images: Any, sigma: float) -> Any:
+    """Gaussian blur of three deviations on a reflected border.
+
+    As two products with a matrix: a depthwise convolution with so wide a kernel never ends under TensorFlow 2.16.
+    """
     import tensorflow as tf
 
-    radius = min(max(1, round(3 * sigma)), int(images.shape[1]))
-    kernel = tf.exp(-(tf.range(-radius, radius + 1, dtype=tf.float32) ** 2) / (2 * sigma**2))
-    kernel = tf.tile((kernel / tf.reduce_sum(kernel))[:, None, None, None], [1, 1, images.shape[-1], 1])
-    padded = _padded(images, radius)
-    once = tf.nn.depthwise_conv2d(padded, kernel, [1, 1, 1, 1], "VALID")
-    return tf.nn.depthwise_conv2d(once, tf.transpose(kernel, [1, 0, 2, 3]), [1, 1, 1, 1], "VALID")
+    down, across = (_blur_matrix(int(side), sigma) for side in images.shape[1:3])
+    return tf.einsum("ij,bjwc,kw->bikc", down, images, across)
+
+
+def _blur_matrix(side: int, sigma: float) -> Any:
+    """(side, side) float32: what every place is given of all places."""
+    radius = min(max(1, round(3 * sigma)), side)
+    kernel = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma**2))
+    places = np.pad(np.eye(side), ((radius, radius), (0, 0)), mode="symmetric")
+    rows = [kernel / kernel.sum() @ places[place : place + 2 * radius + 1] for place in range(side)]
+    return np.array(rows, np.float32)
