@@ -15,7 +15,7 @@ import pytest
 from crashes import fingerprint
 
 pytest.importorskip("ray")
-pytestmark = [pytest.mark.tf, pytest.mark.slow]
+pytestmark = [pytest.mark.tf, pytest.mark.slow, pytest.mark.timeout(3600)]
 
 CONFIG = """
 [data]
