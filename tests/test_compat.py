@@ -73,7 +73,7 @@ def make_bundle(folder: Path, case: str) -> tuple[Path, int]:
     head = {"dropout": 0.0, "units": []}
     network: dict[str, Any] = {"backbone": backbone, "size": size, "classes": 3, "head": head}
     network |= {"preprocess": STEPS} if case == PREPROCESSED else {}
-    np.save(folder / "images.npy", coarse_images(32, size, seed=2))
+    np.save(folder / "images.npy", coarse_images(128, size, seed=2))
     files = [str(folder / name) for name in ("w.npz", "images.npy")]
     subprocess.run([sys.executable, "-c", FILL, json.dumps(network), *files], check=True)
     part = {"share": 1.0, "temperatures": [1.0], "weights": [1.0], "centre": 1.0, "slopes": [0.0], "bias": [0.0] * 3}
