@@ -102,7 +102,8 @@ def test_a_backbone_fulfils_its_contract(name: str, tmp_path: Path) -> None:
     logits = forward.logits(run, images, np.arange(3), ["identity", "flip-lr"], batch_size=2)
     assert logits.shape == (2, 3, 5)
     assert logits.dtype == np.float32
-    assert np.allclose(logits[1], run(images[:, :, ::-1]), atol=1e-4)
+    # In the same batches: weights of no meaning make much of how a sum was rounded.
+    assert np.allclose(logits[1], np.concatenate([run(images[:2, :, ::-1]), run(images[2:, :, ::-1])]), atol=1e-4)
 
     set_trainable(network, stage("head"), name, pretrained=True)
     assert {id(v) for v in network.model.trainable_variables} == {id(v) for v in network.head.trainable_variables}
