@@ -71,10 +71,9 @@ class Receiver:
                 append_log(path, json.loads(line))
 
     def _path(self, name: str) -> Path:
-        path = self._root / name
-        if ".." in path.parts:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
             raise ValueError(f"a task named a file outside the project: {name}")
-        return path
+        return self._root / name
 
 
 def _of_size(stream: Iterator[bytes], size: int) -> Iterator[bytes]:
