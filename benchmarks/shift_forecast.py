@@ -25,7 +25,7 @@ from kit.shift.forecast import calibrate, from_mixture, from_test, summarise
 from kit.shift.past import explain
 from kit.shift.signals import agreement, agreement_on_the_line, atc, difference_of_confidences, pairwise_agreement
 
-DRAWS = 5  # of three models whose scores are known
+DRAWS = 20  # of three models whose scores are known
 
 
 def evidence_of(zoo: Zoo, test: int | None, families: tuple[str, ...]) -> Evidence:

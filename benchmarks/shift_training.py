@@ -51,6 +51,15 @@ RECIPES: dict[str, tuple[str, str]] = {
     "degrade-bn": (LIGHT, 'batch_norm = "trained", '),
     "degrade-ema": (LIGHT, "ema = 0.99, "),
     "degrade-cutmix": (LIGHT + ', { op = "maybe", rate = 0.5, ops = [{ op = "cutmix" }] }', ""),
+    "degrade-last-block": (LIGHT, ""),
+    "degrade-all": (LIGHT, ""),
+}
+# Other depths of fine-tuning than `STAGES`, of networks that were trained before.
+DEPTHS = {
+    "degrade-last-block": 'stages = [{ train = "head", epochs = 10, lr = 1e-3 }, '
+    '{ train = "last-block", epochs = 8, lr = 1e-4 }]',
+    "degrade-all": 'stages = [{ train = "head", epochs = 3, lr = 1e-3 }, '
+    '{ train = "all", epochs = 5, lr = 3e-4, schedule = { kind = "cosine", warmup = 0.5 } }]',
 }
 LIKE = (
     "gaussian-blur",
@@ -70,11 +79,12 @@ def configuration(problem: str, seeds: list[int]) -> str:
     train = {"blood": "raw/subset.npz", "practice": "practice"}[problem]
     lines = [f'[competition]\nname = "{problem}"\n[data]\ntrain = "{train}"\n[folds]\nn = 3\n[train]\nworkers = 1\n']
     for name, (augment, last) in RECIPES.items():
-        if problem == "practice" and last.startswith("batch_norm"):
+        if problem == "practice" and (last.startswith("batch_norm") or name in DEPTHS):
             continue  # it is always trained from scratch
+        stages = DEPTHS.get(name, STAGES[problem])
         for seed in seeds:
             lines.append(f"[runs.{name}-{seed}]\nseed = {seed}\naugment = [{augment}]\n{NETWORK[problem]}")
-            lines.append(STAGES[problem].replace("LAST", last) + "\n")
+            lines.append(stages.replace("LAST", last) + "\n")
     return "\n".join(lines)
 
 

@@ -52,9 +52,11 @@ _TRANSFER = {
     "weights": "imagenet",
     "augment": [{"op": "dihedral"}, {"op": "degrade"}],
     "stages": [
-        {"train": "head", "epochs": 10, "lr": 1e-3},
-        {"train": "last-block", "epochs": 8, "lr": 1e-4},
+        {"train": "head", "epochs": 3, "lr": 1e-3},
+        {"train": "all", "epochs": 5, "lr": 3e-4, "schedule": {"kind": "cosine", "warmup": 0.5}},
     ],
+    "batch_size": 64,
+    "label_smoothing": 0.05,
     "class_weights": "balanced",
 }
 DEFAULT_RUNS: dict[str, dict[str, Any]] = {

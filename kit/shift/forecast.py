@@ -22,7 +22,7 @@ from kit.errors import DataError
 from kit.shift.consensus import SOFT, Consensus, learn
 from kit.shift.correctness import Calibrated, fit, row_features
 from kit.shift.evidence import Evidence
-from kit.shift.together import LEAST_SPREAD, covariance, disagreement, shared_luck
+from kit.shift.together import LEAST_SPREAD, alike, covariance, shared_luck
 
 Array = NDArray[np.float64]
 
@@ -179,8 +179,8 @@ class Calibration:
         `common_signs` of the clean rows.
     errors : (M, G)
         Forecast less accuracy for each family, fitted without its group.
-    apart : (G, M, M)
-        Share of the family's rows on which two models disagree.
+    together : (G, M, M)
+        How `alike` the models are on the family's rows.
     """
 
     consensus: Consensus
@@ -188,7 +188,7 @@ class Calibration:
     before: Array
     common: Array
     errors: Array
-    apart: Array
+    together: Array
 
 
 def calibrate(evidence: Evidence) -> Calibration:
@@ -207,8 +207,8 @@ def from_test(calibration: Calibration, test: NDArray[np.floating]) -> Belief:
     pairs = zip(calibration.models, features, calibration.before, strict=True)
     share = shifted(calibration.common, common_signs(posterior, test.argmax(2)))
     mean = [_without_doubt(model.rate(x), before, share) for model, x, before in pairs]
-    spread = covariance(calibration.errors, calibration.apart, disagreement(test))
-    return Belief(np.array(mean), spread, shared_luck(posterior, test.argmax(2)))
+    luck = shared_luck(posterior, test.argmax(2))
+    return Belief(np.array(mean), covariance(calibration.errors, calibration.together, alike(luck)), luck)
 
 
 def _features(proba: NDArray[np.floating], posterior: Array) -> list[Array]:
@@ -263,15 +263,15 @@ def _fitted(evidence: Evidence, rows: NDArray[np.bool_]) -> tuple[Consensus, lis
 def _left_out(evidence: Evidence) -> tuple[Array, Array]:
     families = sorted(set(evidence.family.tolist()) - {CLEAN})
     count = len(evidence.names)
-    errors, apart = np.zeros((count, len(families))), np.zeros((len(families), count, count))
+    errors, together = np.zeros((count, len(families))), np.zeros((len(families), count, count))
     for group in range(min(GROUPS, len(families))):
         held = families[group::GROUPS]
         consensus, _, models = _fitted(evidence, ~np.isin(evidence.family, held))
         for family in held:
             rows, place = evidence.family == family, families.index(family)
             hurt = evidence.stressed[:, rows]
-            features = _features(hurt, consensus.posterior(hurt))
-            right = evidence.stressed_right[:, rows]
+            posterior, right = consensus.posterior(hurt), evidence.stressed_right[:, rows]
+            features = _features(hurt, posterior)
             errors[:, place] = [model.rate(x).mean() for model, x in zip(models, features, strict=True)] - right.mean(1)
-            apart[place] = disagreement(hurt)
-    return errors, apart
+            together[place] = alike(shared_luck(posterior, hurt.argmax(2)))
+    return errors, together

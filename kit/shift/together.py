@@ -1,16 +1,14 @@
-"""How models err together: those that say the same of nearly every picture are wrong, and lucky, together."""
+"""How models err together: those that say the same of a picture are right or wrong on it together."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.shift.signals import pairwise_agreement
-
 Array = NDArray[np.float64]
 
 LEAST_SPREAD = 0.005  # standard deviation of a model on its own, so that no covariance is singular
-SHRINKAGES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the models' error covariance to one by their disagreement
+SHRINKAGES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the models' error covariance to one by what they say
 
 
 def shared_luck(posterior: Array, predicted: NDArray[np.integer]) -> Array:
@@ -24,46 +22,39 @@ def shared_luck(posterior: Array, predicted: NDArray[np.integer]) -> Array:
     return found
 
 
-def disagreement(proba: NDArray[np.floating]) -> Array:
-    """(M, M) share of rows on which two models predict different classes; ``proba`` (M, R, C)."""
-    return 1 - pairwise_agreement(proba.argmax(2))
+def alike(luck: Array) -> Array:
+    """(M, M) correlation of being right, of the covariance ``luck`` that `shared_luck` gives."""
+    deviation = np.sqrt(np.maximum(np.diag(luck), LEAST_SPREAD**2))
+    return np.asarray(luck / deviation / deviation[:, None], np.float64)
 
 
-def covariance(errors: Array, apart: Array, here: Array) -> Array:
-    """(M, M) covariance of the errors on a test on which the models disagree as ``here`` (M, M) says.
+def covariance(errors: Array, before: Array, here: Array) -> Array:
+    """(M, M) covariance of the errors on a test on which the models are `alike` as ``here`` (M, M) says.
 
-    Second moments of ``errors`` (M, G) over families, shrunk to equal variances with correlations that fall with the
-    disagreement as ``exp(-rate * disagreement)``, the rate that fits ``apart`` (G, M, M): models that say the same of
-    nearly every picture are wrong together. The shrinkage is the one under which families left out are likeliest.
+    Second moments of ``errors`` (M, G) over families, shrunk to equal variances with those correlations: what makes a
+    forecast wrong are labels other than it believes, and they make models right or wrong as luck does. The shrinkage is
+    the one under which families left out are likeliest, ``before`` (G, M, M) being how alike the models are on each.
     """
     seen = errors.shape[1]
     if seen < 2:
         return np.asarray(_moments(errors) + LEAST_SPREAD**2 * np.eye(len(errors)), np.float64)
-    rate = _rate(errors, apart)
     likelihoods = []
     for share in SHRINKAGES:
         total = 0.0
         for left in range(seen):
             rest = np.arange(seen) != left
-            total += _likelihood(errors[:, left], _shrunk(errors[:, rest], apart[left], rate, share))
+            total += _likelihood(errors[:, left], _shrunk(errors[:, rest], before[left], share))
         likelihoods.append(total)
-    return _shrunk(errors, here, rate, SHRINKAGES[int(np.argmax(likelihoods))])
+    return _shrunk(errors, here, SHRINKAGES[int(np.argmax(likelihoods))])
 
 
 def _moments(errors: Array) -> Array:
     return np.asarray(errors @ errors.T / max(errors.shape[1], 1), np.float64)
 
 
-def _rate(errors: Array, apart: Array) -> float:
-    variance = float((errors**2).mean())
-    squares = ((errors.T[:, :, None] - errors.T[:, None, :]) ** 2).mean()
-    share = np.clip(squares / max(2 * variance, 1e-12), 0.0, 0.95)
-    return float(-np.log(1 - share) / max(float(apart.mean()), 1e-6))
-
-
-def _shrunk(errors: Array, apart: Array, rate: float, share: float) -> Array:
+def _shrunk(errors: Array, correlation: Array, share: float) -> Array:
     moments = _moments(errors)
-    target = np.diag(moments).mean() * np.exp(-rate * apart)
+    target = np.diag(moments).mean() * correlation
     return np.asarray((1 - share) * moments + share * target + LEAST_SPREAD**2 * np.eye(len(errors)), np.float64)
 
 

@@ -18,7 +18,7 @@ from kit.shift.correctness import fit, row_features
 from kit.shift.evidence import Evidence
 from kit.shift.forecast import Belief, believe, calibrate, condition, forecast, from_mixture, from_test, shifted
 from kit.shift.past import explain
-from kit.shift.together import covariance, shared_luck
+from kit.shift.together import alike, covariance, shared_luck
 
 FAMILIES = ("noise", "jpeg", "defocus", "occlusion", "bubbles")
 MIXTURE = even(FAMILIES, clean=0.2)
@@ -129,16 +129,26 @@ def test_what_models_share_of_their_luck_is_the_covariance_of_drawn_labels() -> 
     np.testing.assert_allclose(shared_luck(posterior, predicted) / 40, np.cov(scores.T), atol=4e-4)
 
 
+def test_models_are_alike_as_their_luck_is_correlated() -> None:
+    rng = np.random.default_rng(1)
+    posterior, predicted = rng.dirichlet(np.ones(3), 200), rng.integers(0, 3, (3, 200))
+    predicted[1] = predicted[0]
+    found = alike(shared_luck(posterior, predicted))
+    assert found[0, 1] == pytest.approx(1) and found[0, 2] < 0.2
+    np.testing.assert_allclose(np.diag(found), 1)
+    assert np.all(np.isfinite(alike(np.zeros((2, 2)))))  # models that are sure of everything
+
+
 def test_models_that_agree_are_taken_to_be_wrong_together() -> None:
     rng = np.random.default_rng(0)
     base = rng.standard_normal((2, 12)) * 0.1
     errors = np.stack([base[0], base[0] + 0.01 * rng.standard_normal(12), base[1]])
-    apart = np.tile(np.array([[0, 0.02, 0.5], [0.02, 0, 0.5], [0.5, 0.5, 0]]), (12, 1, 1))
-    found = covariance(errors, apart, apart[0])
+    same = np.array([[1, 0.96, 0], [0.96, 1, 0], [0, 0, 1]])
+    found = covariance(errors, np.tile(same, (12, 1, 1)), same)
     correlation = found / np.sqrt(np.outer(np.diag(found), np.diag(found)))
     assert correlation[0, 1] > 0.8 and abs(correlation[0, 2]) < 0.6
     assert np.linalg.eigvalsh(found).min() > 0
-    strangers = covariance(errors, apart, np.full((3, 3), 0.5) - 0.5 * np.eye(3))
+    strangers = covariance(errors, np.tile(same, (12, 1, 1)), np.eye(3))
     assert strangers[0, 1] < found[0, 1]
 
 
