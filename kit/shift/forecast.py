@@ -239,13 +239,14 @@ def _firm(doubts: float) -> float:
 def _without_doubt(rates: Array, before: Array, share: float) -> float:
     """The mean rate, its distance from the clean score shrunk as far as sampling explains it (James-Stein).
 
-    ``share`` is how far the test is known to be shifted; a model's own move may be clearer than that.
+    ``share`` is how far the test is known to be shifted. A model's own move may be clearer than that, but of many
+    models some move by chance: alone it must be `DOUBT` standard errors clearer.
     """
     anchor = float(before.mean())
     move, error = float(rates.mean()) - anchor, float(np.sqrt(rates.var() / len(rates) + before.var() / len(before)))
     if not move:
         return anchor
-    certain = max(share, _firm(abs(move) / max(error, 1e-9)))
+    certain = max(share, _firm(abs(move) / max(error, 1e-9) - DOUBT))
     return anchor + certain * move * max(0.0, 1 - (DOUBT * error / move) ** 2)
 
 
