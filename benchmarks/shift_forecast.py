@@ -21,10 +21,12 @@ from shift_zoo import Zoo, load
 from kit.corrupt import FAMILIES
 from kit.corrupt.mixture import even
 from kit.shift.evidence import Evidence
-from kit.shift.forecast import calibrate, from_mixture, from_test, summarise
+from kit.shift.forecast import Belief, Calibration, calibrate, from_mixture, from_test, summarise
 from kit.shift.past import explain
 from kit.shift.signals import agreement, agreement_on_the_line, atc, difference_of_confidences, pairwise_agreement
+from kit.shift.together import alike, covariance
 
+KNOWN = "errors elsewhere known"
 DRAWS = 20  # of three models whose scores are known
 
 
@@ -81,6 +83,15 @@ def past_only(zoo: Zoo, cells: np.ndarray, shares: np.ndarray, truth: np.ndarray
     return [(value[i], truth[i], np.nan) for i in range(len(truth)) if i not in chosen]
 
 
+def knowing_others(calibration: Calibration, beliefs: list[Belief], scores: np.ndarray, test: int) -> Belief:
+    """What could be believed if the forecast's errors on the other shifted tests were known: a bound for 3 scores."""
+    others = [other for other in range(1, len(beliefs)) if other != test]
+    errors = np.column_stack([calibration.errors, *(beliefs[other].mean - scores[other] for other in others)])
+    together = np.stack([*calibration.together, *(alike(beliefs[other].rows) for other in others)])
+    own = beliefs[test]
+    return Belief(own.mean, covariance(errors, together, alike(own.rows)), own.rows)
+
+
 def report(zoo: Zoo, families: tuple[str, ...]) -> None:
     size, mixture = zoo.truth.shape[1], even(families)
     clean = (zoo.clean.argmax(2) == zoo.y).mean(1)
@@ -88,11 +99,11 @@ def report(zoo: Zoo, families: tuple[str, ...]) -> None:
     blind = evidence_of(zoo, None, families)
     cells, calibration = blind.cells(mixture), calibrate(blind)
     prior = from_mixture(cells, mixture.shares, np.cov(blind.stressed_right.astype(float)))
+    beliefs = [from_test(calibration, pictures) for pictures in zoo.tests]
     lines: dict[str, list] = {}
     still = None
-    for test in range(len(scores)):
+    for test, belief in enumerate(beliefs):
         evidence, truth = evidence_of(zoo, test, families), scores[test]
-        belief = from_test(calibration, zoo.tests[test])
         bare = summarise(evidence, belief, size, {}, 0.9)
         if test == 0:
             still = (bare, truth)
@@ -101,10 +112,12 @@ def report(zoo: Zoo, families: tuple[str, ...]) -> None:
             lines.setdefault(name, []).append([(v, t, np.nan) for v, t in zip(value, truth, strict=True)])
         lines.setdefault("forecast, mixture alone", []).append(rows_of(summarise(blind, prior, size, {}, 0.9), truth))
         lines.setdefault("forecast, test pictures", []).append(rows_of(bare, truth))
+        told = knowing_others(calibration, beliefs, scores, test)
         for draw in range(DRAWS):
             chosen = np.random.default_rng([test, draw]).permutation(len(truth))[:3]
             past = {evidence.names[i]: float(truth[i]) for i in chosen}
-            for name, e, b in (("mixture", blind, prior), ("test pictures", evidence, belief)):
+            kinds = (("mixture", blind, prior), ("test pictures", evidence, belief), (KNOWN, evidence, told))
+            for name, e, b in kinds:
                 found = rows_of(summarise(e, b, size, past, 0.9), truth, tuple(chosen))
                 lines.setdefault(f"forecast, {name} + 3 scores", []).append(found)
             lines.setdefault("mixture fitted to 3 scores (NNLS)", []).append(
