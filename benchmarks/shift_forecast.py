@@ -5,12 +5,13 @@
     python benchmarks/shift_forecast.py --cache cache --small --sets practice     (a quarter of a minute)
 
 ``--families`` keeps so many of `kit.corrupt`'s for the stressed rows, ``--company`` so many of the models beside one.
-The sets and their tests are those of `shift_zoo.py`.
+The sets and their tests are those of `shift_zoo.py`; real cells are one where ``KIT_SHARED`` names their folder.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 import numpy as np
@@ -148,8 +149,11 @@ def main() -> None:
     parser.add_argument("--families", type=int, default=len(FAMILIES))
     parser.add_argument("--company", type=int, default=0)
     parser.add_argument("--small", action="store_true")
-    parser.add_argument("--sets", nargs="+", default=["digits", "practice"])
+    given = ["blood"] if "KIT_SHARED" in os.environ else []
+    parser.add_argument("--sets", nargs="+", default=["digits", "practice", *given])
     options = parser.parse_args()
+    if "blood" in options.sets and not given:
+        parser.error("blood needs KIT_SHARED, the folder of the data")
     print(machine())
     families = tuple(np.random.default_rng(0).permutation(list(FAMILIES))[: options.families].tolist())
     for name in options.sets:
