@@ -113,3 +113,7 @@ def test_every_key_is_described() -> None:
                 walk(field.annotation)
 
     walk(Config)
+
+
+def test_the_runs_of_a_new_project_are_those_that_a_file_without_runs_gets() -> None:
+    assert parse(render("kit.toml.tmpl", "raw.npz")).runs == parse('[data]\ntrain = "raw.npz"').runs
