@@ -1,0 +1,79 @@
+"""Locks that keep those who write an artefact apart from those who read it.
+
+The system releases a lock however its holder ends. The lock's file lists the processes that took it, so that whoever
+is kept out learns by whom; a line of a process that is gone means nothing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from kit.errors import KitError, StageError
+
+LONGEST = 4096  # bytes of a list of holders before those that are gone are removed
+
+
+@contextmanager
+def lock(path: Path, what: str, *, shared: bool = False, wait: bool = False) -> Iterator[None]:
+    """Hold the lock at ``path`` while the block runs: alone, or with other ``shared`` holders.
+
+    Raises
+    ------
+    StageError
+        Where another process holds it in a way that excludes this one, unless to ``wait`` for it was asked.
+    KitError
+        Where the lock cannot be written. A reader of a project that nobody can write needs no lock.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        if shared:
+            yield
+            return
+        raise KitError(f"cannot write {path}: {error.strerror}", f"ls -ld {path.parent}") from error
+    with file:
+        mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        try:
+            fcntl.flock(file, mode | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise StageError(f"{_holders(file)} {what}", "wait for it to end, then run the same command") from None
+        _sign(file, alone=not shared)
+        yield
+
+
+def _sign(file: IO[str], *, alone: bool) -> None:
+    """Add this process to the list of holders; a disk without room for a line is no reason to stop."""
+    command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    with suppress(OSError):
+        if alone or os.fstat(file.fileno()).st_size > LONGEST:
+            file.truncate(0)
+        file.write(f"{os.getpid()} kit {command}\n")
+        file.flush()
+
+
+def _holders(file: IO[str]) -> str:
+    """The living holders, as the subject of a sentence."""
+    file.seek(0)
+    found = {}
+    for line in file.read().splitlines():
+        pid, _, command = line.partition(" ")
+        if pid.isdigit() and int(pid) != os.getpid() and _alive(int(pid)):
+            found[pid] = f"`{command.strip()}` (process {pid})"
+    return f"{' and '.join(found.values())} is working on" if found else "another process is working on"
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

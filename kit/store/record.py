@@ -1,0 +1,175 @@
+"""What a stage says of the files it wrote: one frozen class per kind of record, checked once when it is read.
+
+On the disk a record is JSON with its ``version`` and a ``digest`` of the rest, so that a record that was edited, cut
+off or written by another version of the kit is recognised as such. In the program it is never a dictionary.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kit.errors import StageError
+from kit.files import sha256_json, write_json
+from kit.store.digests import digest
+
+Digests = dict[str, str]
+
+
+class Part(BaseModel):
+    """A part of a record: frozen, with no unknown keys and no number that is not finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Record(Part):
+    """Base of all records.
+
+    Attributes
+    ----------
+    VERSION : int
+        Of the record's form; a record of another version is refused, or brought up by `upgraded`.
+    COMMAND : str
+        What writes the record again: the hint where it cannot be read.
+    """
+
+    VERSION: ClassVar[int] = 1
+    COMMAND: ClassVar[str] = ""
+
+    @classmethod
+    def load(cls, path: Path, command: str = "") -> Self:
+        """Read a record.
+
+        Parameters
+        ----------
+        path : Path
+        command : str, optional
+            The hint where it cannot be read, instead of `COMMAND`.
+
+        Raises
+        ------
+        StageError
+            Where the file is missing, is no such record, was changed after it was written, or is of another version.
+        """
+        hint = command or cls.COMMAND
+        content = _read(path, hint)
+        version, said = content.pop("version", None), content.pop("digest", None)
+        if version != cls.VERSION:
+            content = cls._of_version(path, version, content)
+        elif said != sha256_json(content):
+            raise StageError(f"{path} was changed after the kit wrote it", hint)
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise StageError(f"{path}: {first_problem(error)}", hint) from None
+
+    @classmethod
+    def _of_version(cls, path: Path, version: object, content: dict[str, Any]) -> dict[str, Any]:
+        older = isinstance(version, int) and version < cls.VERSION
+        upgraded = cls.upgraded(version, content) if isinstance(version, int) and older else None
+        if upgraded is None:
+            said = "an older" if older or version is None else "another"
+            raise StageError(
+                f"{path} is of version {version}, written by {said} version of the kit; this one reads {cls.VERSION}",
+                cls.COMMAND,
+            )
+        return upgraded
+
+    @classmethod
+    def upgraded(cls, version: int, content: dict[str, Any]) -> dict[str, Any] | None:
+        """The content of an older ``version`` in the present form; None where it cannot be read any more."""
+        return None
+
+    def save(self, path: Path) -> Path:
+        """Write the record in one step that a crash cannot halve."""
+        content = self.model_dump(mode="json")
+        return write_json(path, {**content, "version": self.VERSION, "digest": sha256_json(content)})
+
+
+class Made(Record):
+    """A record of files, with all that they were made from.
+
+    Attributes
+    ----------
+    made_from : mapping of str to str
+        By name the digest of the content of each input, of the part of the configuration that matters, and the
+        version of the stage. The files are fresh where this, computed anew, is the same.
+    files : mapping of str to str
+        Name, relative to the record's folder, and SHA-256 of each file.
+    """
+
+    made_from: Digests
+    files: Digests = Field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """One hash of all that the files were made from."""
+        return sha256_json(self.made_from)
+
+    def check(self, folder: Path, command: str = "", *names: str) -> None:
+        """Raise `StageError` where a file (one of ``names``, or any) is missing or is not the one that was written."""
+        for name in names or self.files:
+            path = folder / name
+            try:
+                same = digest(path) == self.files[name]
+            except FileNotFoundError:
+                raise StageError(f"{path} is missing", command or self.COMMAND) from None
+            except OSError as error:
+                raise StageError(f"{path} cannot be read: {error.strerror}", command or self.COMMAND) from None
+            if not same:
+                raise StageError(f"{path} was changed after the kit wrote it", command or self.COMMAND)
+
+    @classmethod
+    def fresh(cls, path: Path, made_from: Mapping[str, str], command: str = "") -> Self | None:
+        """The record at ``path`` if it was made from just this and its files are there; None where it has to be made.
+
+        Raises
+        ------
+        StageError
+            Where the record or one of its files was changed after it was written: nothing that a person may have
+            edited is overwritten unasked.
+        """
+        try:
+            version = _read(path, "").get("version")
+        except StageError:
+            if not path.exists():
+                return None
+            raise StageError(f"{path} is not a record that can be read", command or cls.COMMAND) from None
+        if isinstance(version, int) and version < cls.VERSION:
+            return None
+        record = cls.load(path, command)
+        if record.made_from != dict(made_from) or not all((path.parent / name).exists() for name in record.files):
+            return None
+        record.check(path.parent, command)
+        return record
+
+
+def digests_of(folder: Path, *paths: Path) -> Digests:
+    """By name relative to ``folder`` the SHA-256 of files."""
+    return {str(path.relative_to(folder)): digest(path) for path in paths}
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first thing that pydantic found, on one line."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message
+
+
+def _read(path: Path, hint: str) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes().decode("utf-8"))
+    except FileNotFoundError:
+        raise StageError(f"{path} is missing", hint) from None
+    except OSError as error:
+        raise StageError(f"{path} cannot be read: {error.strerror}", hint) from None
+    except (ValueError, RecursionError) as error:
+        raise StageError(f"{path} is damaged: {str(error)[:200]}", hint) from None
+    if not isinstance(content, dict):
+        raise StageError(f"{path} is damaged: it holds a {type(content).__name__}, not a record", hint)
+    return content
