@@ -44,7 +44,7 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
 def test_a_damaged_record_is_refused_with_its_file_and_a_command(tmp_path: Path, damage: bytes) -> None:
     path = written(tmp_path)
     path.write_bytes(damage)
-    with pytest.raises(StageError, match="toy.json") as caught:
+    with pytest.raises(StageError, match=r"toy\.json") as caught:
         Toy.load(path)
     assert caught.value.hint == "kit toy"
     with pytest.raises(StageError):
