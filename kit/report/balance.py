@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -44,7 +43,7 @@ def _row(name: str, counts: Any, away: Any) -> dict[str, Any]:
     return {"name": name, "all": int(counts.sum()), "cells": cells}
 
 
-def _title(classes: Sequence[str], table: Any, away: Any) -> str:
+def _title(classes: tuple[str, ...], table: Any, away: Any) -> str:
     if table.shape[1] < 2:
         return "One part of the images is held out"
     images = np.abs(table - table.mean(axis=1, keepdims=True))
