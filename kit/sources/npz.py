@@ -10,11 +10,12 @@ import numpy as np
 
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
-from kit.files import sha256_file, sha256_json
+from kit.files import sha256_json
 from kit.records import FloatArray, ImageArray, IntArray
 from kit.runtime import decode
 from kit.sources.classes import named_classes
 from kit.sources.raw import RawSet, check_weights, row_ids
+from kit.store.digests import digest
 
 IMAGES = ("images", "data", "x", "X")
 LABELS = ("labels", "y", "label")
@@ -42,7 +43,7 @@ def open_npz(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
         classes=class_names(data, root, labels),
         shape=(size, size) if size else images.shape[1:3],
         read=lambda start, stop: (_resized(images[start:stop], size, data.resize), {}),
-        fingerprint=sha256_json([sha256_file(path), decode.VERSION, size, data.resize, data.group, data.weight]),
+        fingerprint=sha256_json([digest(path), decode.VERSION, size, data.resize, data.group, data.weight]),
         groups=_groups(arrays, data, part, path),
         weights=_weights(arrays, data, part, path),
     )
