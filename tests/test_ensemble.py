@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from test_cli import run
 
-from kit.blend import Blend
+from kit.blend import StoredBlend
 from kit.cli import spread
 from kit.data import load_images, load_index
 from kit.partition import load_folds
@@ -53,7 +53,7 @@ def save(folder: Path, name: str, ids: tuple[str, ...], classes: tuple[str, ...]
 def test_files_of_other_tools_are_blended_whatever_their_order(project: Path) -> None:
     done = run(project, "ensemble", "--oof", "linear.npz", "near.csv", "--test", "linear_test.npz", "near_test.csv")
     assert done.returncode == 0, done.stderr
-    blend = Blend.from_json((project / "blend" / "blend.json").read_text())
+    blend = StoredBlend.from_json((project / "blend" / "blend.json").read_text())
     assert blend.members == ("linear", "near")
     assert sum(blend.weights) == pytest.approx(1)
     with (project / "blend" / "test.csv").open() as file:
