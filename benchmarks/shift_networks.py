@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from machine import machine
 
-from kit.blend import FIT_ON, StoredBlend
+from kit.blend import FIT_ON, Blend
 from kit.data import load_test_ids
 from kit.ensemble import ensemble
 from kit.files import read_json
@@ -105,7 +105,7 @@ def report(project: Project, records: list[dict], truth: np.ndarray) -> None:
             name, proba = record["name"], softmax(tests[record["name"]].logits[0].astype(float))
         else:
             found = read_json(project.layout.submission(record["name"]).ensemble)
-            blend = StoredBlend.from_json(json.dumps(found["blend"]))
+            blend = Blend.from_json(json.dumps(found["blend"]))
             members = [tests[one["run"]] for one in found["members"]]
             stack = np.stack([one.logits[[one.views.index(v) for v in found["views"]]] for one in members])
             name, proba = f"blend, {found['fit_on']}", blend.apply(softmax(stack.astype(float)))

@@ -10,7 +10,7 @@ from kit.blend.tables import Reliability
 from kit.blend.types import Array
 
 if TYPE_CHECKING:
-    from kit.blend.result import StoredBlend
+    from kit.blend.result import Blend
 
 
 def reliability_picture(before: Reliability, after: Reliability) -> Any:
@@ -32,7 +32,7 @@ def reliability_picture(before: Reliability, after: Reliability) -> Any:
     return figure
 
 
-def worth_picture(blend: StoredBlend) -> Any:
+def worth_picture(blend: Blend) -> Any:
     """Return a figure of what each member, and each view if there are several, is worth, with standard errors."""
     names, worth = list(blend.members), list(blend.member_worth)
     if len(blend.views) > 1:

@@ -86,4 +86,4 @@ class Procedure:
         """Return (L, n, C) probabilities of the candidates."""
         logs = self.logs(fit.views, rows)[fit.kept]
         proba = np.exp(logs)
-        return np.stack([apply_part(dict(candidate.part), proba, logs) for candidate in fit.candidates])
+        return np.stack([apply_part(candidate.part, proba, logs) for candidate in fit.candidates])

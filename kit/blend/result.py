@@ -1,17 +1,13 @@
-"""A fitted ensemble: as `kit.blend.fit` returns it, and as it is stored, JSON both ways."""
+"""What `kit.blend.fit` returns: a fitted ensemble, JSON both ways."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, ClassVar
-
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from kit.blend.types import Array
-from kit.errors import DataError
 from kit.runtime import pool
-from kit.store.record import first_problem
 
 Pairs = tuple[tuple[float, float], ...]
 
@@ -35,8 +31,8 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class StoredBlend:
-    """A fitted ensemble without the predictions that it was scored on; what is read from the disk.
+class Blend:
+    """A fitted ensemble. Written by `fit`, read from JSON by `from_json`.
 
     Attributes
     ----------
@@ -70,9 +66,9 @@ class StoredBlend:
         The rows that it was fitted on: clean, stressed, or mixture, which is both.
     stressed : Nested or None
         As `nested`, on the stressed rows.
+    oof, stressed_oof : (N, C) arrays or None
+        The nested predictions that `nested` and `stressed` score; not part of the JSON.
     """
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     members: tuple[str, ...]
     view_names: tuple[str, ...]
@@ -87,12 +83,14 @@ class StoredBlend:
     nested: Nested
     optimism: float
     candidates: dict[str, Candidate]
-    member_worth: Pairs
-    view_worth: Pairs
+    member_worth: tuple[tuple[float, float], ...]
+    view_worth: tuple[tuple[float, float], ...]
     notes: tuple[str, ...]
     params: dict[str, Any]
     fit_on: str = "clean"
     stressed: Nested | None = None
+    oof: Array | None = field(default=None, compare=False, repr=False)
+    stressed_oof: Array | None = field(default=None, compare=False, repr=False)
 
     def apply(self, proba: Array) -> Array:
         """Return (N, C) probabilities from (M, N, C) or (M, V, N, C), members and views in the fitted order."""
@@ -100,38 +98,20 @@ class StoredBlend:
         return result
 
     def to_json(self) -> str:
-        """Return the blend as JSON text."""
-        return json.dumps(asdict(self), indent=1, allow_nan=False)
-
-    @staticmethod
-    def from_json(text: str) -> StoredBlend:
-        """Return the blend that `to_json` wrote; raises `DataError` for any other text."""
-        try:
-            return TypeAdapter(StoredBlend).validate_json(text)
-        except ValidationError as error:
-            raise DataError(f"not a blend: {first_problem(error)}") from None
-
-
-@dataclass(frozen=True)
-class Blend(StoredBlend):
-    """What `fit` returns: the blend, and what it predicts for the rows that it was fitted on, out of fold.
-
-    Attributes
-    ----------
-    oof : (N, C) array
-        The nested predictions that `nested` scores.
-    stressed_oof : (N, C) array or None
-        The same of the stressed rows, which `stressed` scores.
-    """
-
-    oof: Array = field(kw_only=True, compare=False, repr=False)
-    stressed_oof: Array | None = field(default=None, kw_only=True, compare=False, repr=False)
-
-    @property
-    def stored(self) -> StoredBlend:
-        """The blend without its predictions."""
-        return StoredBlend(**{one.name: getattr(self, one.name) for one in fields(StoredBlend)})
-
-    def to_json(self) -> str:
         """Return the blend as JSON text, without `oof` and `stressed_oof`."""
-        return self.stored.to_json()
+        fields = asdict(self)
+        del fields["oof"], fields["stressed_oof"]
+        return json.dumps(fields, indent=1, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Blend:
+        """Return the blend that `to_json` wrote."""
+        fields = json.loads(text)
+        for name in ("members", "view_names", "classes", "weights", "views", "temperatures", "notes"):
+            fields[name] = tuple(fields[name])
+        for name in ("member_worth", "view_worth"):
+            fields[name] = tuple(tuple(pair) for pair in fields[name])
+        fields["nested"] = Nested(**fields["nested"])
+        fields["stressed"] = Nested(**fields["stressed"]) if fields.get("stressed") else None
+        fields["candidates"] = {name: Candidate(**c) for name, c in fields["candidates"].items()}
+        return cls(**fields)

@@ -130,6 +130,7 @@ def _write(
     library: Library,
     blend: Blend,
 ) -> None:
+    assert blend.oof is not None  # fresh from `fit`
     metric = config.competition.metric
     _save(paths.predictions, library, blend.oof)
     if blend.stressed_oof is not None:

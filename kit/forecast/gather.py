@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.blend import StoredBlend
+from kit.blend import Blend
 from kit.config import Config
 from kit.corrupt.plan import Plan, fates, plan_of, split
 from kit.data import load_index
@@ -210,7 +210,7 @@ def _ensemble(paths: SubmissionPaths, record: dict[str, Any], runs: dict[str, _R
     if any(by_folder.get(one["folder"]) is None or by_folder[one["folder"]].key != one["oof"] for one in members):
         return "its runs are not those of the present configuration"
     used = [by_folder[one["folder"]] for one in members]
-    blend, views = StoredBlend.from_json(json.dumps(record["blend"])), tuple(record["views"])
+    blend, views = Blend.from_json(json.dumps(record["blend"])), tuple(record["views"])
     clean = load_predictions(paths.predictions).take(np.array(ids))
     # Out of fold where the candidate has it: its blend never saw the row that it predicts.
     nested = load_predictions(paths.stressed_predictions) if paths.stressed_predictions.exists() else None

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.blend import StoredBlend
+from kit.blend import Blend
 from kit.config import Config
 from kit.data import Index, load_images, load_index
 from kit.errors import KitError
@@ -81,9 +81,9 @@ class Facts:
         return [submission.paths for submission in reversed(load_submissions(self.layout))]
 
     @cached_property
-    def blend(self) -> StoredBlend | None:
+    def blend(self) -> Blend | None:
         """The newest ensemble's blend."""
-        return StoredBlend.from_json(json.dumps(self.candidate.record["blend"])) if self.candidate else None
+        return Blend.from_json(json.dumps(self.candidate.record["blend"])) if self.candidate else None
 
     @cached_property
     def evidence(self) -> Evidence | None:

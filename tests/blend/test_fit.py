@@ -70,8 +70,8 @@ def test_two_fits_with_one_seed_are_equal_and_survive_json():
     proba, y, fold = library(5, members=4, rows=150, classes=3)
     one, other = blend.fit(proba, y, fold, seed=7), blend.fit(proba, y, fold, seed=7)
     assert one == other
-    read = blend.StoredBlend.from_json(one.to_json())
-    assert read == one.stored
+    read = blend.Blend.from_json(one.to_json())
+    assert read == one
     assert np.array_equal(read.apply(proba), one.apply(proba))
 
 

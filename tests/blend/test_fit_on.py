@@ -65,8 +65,8 @@ def test_each_fit_does_best_on_the_rows_that_it_was_made_for():
 def test_the_json_keeps_what_it_was_fitted_on():
     proba, stressed, y, fold = pair(5, rows=90)
     found = blend.fit(proba, y, fold, stressed=stressed, fit_on="mixture")
-    again = blend.StoredBlend.from_json(found.to_json())
-    assert again == found.stored
+    again = blend.Blend.from_json(found.to_json())
+    assert again == found
     assert again.fit_on == "mixture" and again.stressed == found.stressed
 
 
