@@ -1,16 +1,60 @@
-"""The cleaned data as every later stage reads them."""
+"""The cleaned data as every later stage reads them, and the records of the files that hold them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from kit.errors import StageError
-from kit.files import read_csv, read_json, sha256_file
+from kit.errors import DataError, StageError
+from kit.files import read_csv, sha256_json
 from kit.layout import Layout
 from kit.records import ImageArray, IntArray
+from kit.store.digests import DIGESTS
+from kit.store.record import Digests, Made
+
+
+class DataRecord(Made):
+    """``data/manifest.json``: the training images, their labels and groups.
+
+    Attributes
+    ----------
+    raw, kept : int
+        Images before and after cleaning.
+    classes : tuple of C str
+    shape : (H, W, 3)
+    parts : mapping
+        Digest of the content of ``images``, ``labels``, ``groups``, ``weights`` and ``classes``, so that a stage can
+        name what it depends on and nothing else; see `Index`.
+    """
+
+    VERSION: ClassVar[int] = 2
+    OLDER: ClassVar[tuple[int | None, ...]] = (1,)
+    COMMAND: ClassVar[str] = "kit clean --force"
+
+    raw: int
+    kept: int
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]
+    parts: Digests
+
+
+class UnlabelledRecord(Made):
+    """``data/test.json``: the images to predict."""
+
+    COMMAND: ClassVar[str] = "kit clean --force"
+
+    n: int
+
+    @property
+    def images(self) -> str:
+        """Digest of ids and images: what predictions of the test depend on."""
+        return sha256_json(self.files)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,61 +86,83 @@ class Index:
     labels : (N,) int64
     groups : tuple of N str
         Rows with the same group must share a fold.
-    classes : tuple of C str
-    shape : (H, W, 3)
-    sha256 : str
-        Hash of the index file, and through its column of image hashes of the images.
-    test : str
-        The same of the test images, empty where there are none.
     weights : (N,) float32
         Of each row in the loss.
     extra : Rows
         Rows N, N + 1 ... of the array: external images, trained on and never validated on.
+    classes : tuple of C str
+    shape : (H, W, 3)
+    parts : mapping
+        See `DataRecord`.
     """
 
     ids: tuple[str, ...]
     labels: IntArray
     groups: tuple[str, ...]
-    classes: tuple[str, ...]
-    shape: tuple[int, ...]
-    sha256: str
-    test: str
     weights: npt.NDArray[np.float32]
     extra: Rows
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]
+    parts: Digests
+
+    @property
+    def split(self) -> Digests:
+        """What a split depends on."""
+        return {name: self.parts[name] for name in ("labels", "groups")}
+
+    @property
+    def training(self) -> str:
+        """Digest of what training depends on: everything but the names of the classes."""
+        names = ("images", "labels", "groups", "weights")
+        return sha256_json([*(self.parts[name] for name in names), len(self.classes)])
+
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.ids)}
+
+    def rows_of(self, ids: Sequence[str] | npt.NDArray[np.str_]) -> IntArray:
+        """(n,) rows of ids; raises `DataError` where an id is not in the data."""
+        try:
+            return np.array([self._row_of[str(name)] for name in ids], np.int64)
+        except KeyError as error:
+            raise DataError(f"id {error.args[0]!r} is not in the cleaned data", "kit train") from None
 
 
-def load_index(layout: Layout, *, verify: bool = False) -> Index:
-    """Read ``data/index.csv``; with ``verify`` every file is hashed again.
+def load_record(layout: Layout) -> DataRecord:
+    """The record of the training data; raises `StageError` where there is none or it cannot be trusted."""
+    DIGESTS.attach(layout.digests)
+    return DataRecord.load(layout.data_manifest, "" if layout.data_manifest.exists() else "kit clean")
+
+
+def load_index(layout: Layout) -> Index:
+    """Read ``data/index.csv``.
 
     Raises
     ------
     StageError
-        Where the data are missing, half there, or not what the manifest says.
+        Where the data are missing, or a file is not the one that `kit clean` wrote.
     """
-    if not layout.data_manifest.exists():
-        raise StageError(f"{layout.data_manifest} is missing", "kit clean")
-    manifest = read_json(layout.data_manifest)
-    if verify:
-        _verify(layout, manifest["files"])
-    lines = read_csv(layout.index)
-    if len(lines) != manifest["kept"]:
-        raise StageError(
-            f"{layout.index} has {len(lines)} rows, its manifest says {manifest['kept']}", "kit clean --force"
-        )
+    record = load_record(layout)
+    record.check(layout.data, "", layout.index.name)
+    return _parsed(layout.index, record.model_dump_json())
+
+
+@lru_cache(maxsize=2)
+def _parsed(path: Path, text: str) -> Index:
+    """The index of a record's ``text``: a stage asks for it many times, and it may have a hundred thousand lines."""
+    record = DataRecord.model_validate_json(text)
+    lines = read_csv(path)
     n = sum(line["role"] == "train" for line in lines)
-    if any(line["role"] == "train" for line in lines[n:]):
-        raise StageError(f"{layout.index} has a train row after a train-only one", "kit clean --force")
     rows = _rows(lines[:n])
     return Index(
         ids=rows.ids,
         labels=rows.labels,
         groups=rows.groups,
-        classes=tuple(manifest["classes"]),
-        shape=tuple(manifest["shape"]),
-        sha256=manifest["files"][layout.index.name],
-        test=manifest["files"].get(layout.test_index.name, ""),
         weights=rows.weights,
         extra=_rows(lines[n:]),
+        classes=record.classes,
+        shape=record.shape,
+        parts=record.parts,
     )
 
 
@@ -109,31 +175,35 @@ def _rows(lines: list[dict[str, str]]) -> Rows:
     )
 
 
-def _verify(layout: Layout, files: dict[str, str]) -> None:
-    for name, digest in files.items():
-        path = layout.data / name
-        if not path.exists() or sha256_file(path) != digest:
-            raise StageError(f"{path} is not what `kit clean` wrote", "kit clean --force")
-
-
 def load_images(layout: Layout) -> ImageArray:
-    """The images, those of the index and then the extra ones, memory-mapped; raises `StageError` where missing."""
-    return _map(layout, "images.npy")
+    """The images, those of the index and then the extra ones, memory-mapped; raises `StageError` where damaged."""
+    load_record(layout).check(layout.data, "", layout.images.name)
+    return _map(layout.images)
+
+
+def load_test_record(layout: Layout) -> UnlabelledRecord | None:
+    """The record of the test images, or None where the competition gives none; raises `StageError` where damaged."""
+    DIGESTS.attach(layout.digests)
+    return UnlabelledRecord.load(layout.test_manifest) if layout.test_manifest.exists() else None
 
 
 def load_test_images(layout: Layout) -> ImageArray | None:
     """The test images, memory-mapped and read-only, or None where the competition gives none."""
-    return _map(layout, "test.npy") if layout.test_images.exists() else None
-
-
-def _map(layout: Layout, name: str) -> ImageArray:
-    try:
-        array: ImageArray = np.load(layout.data / name, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise StageError(f"{layout.data / name} cannot be read: {error}", "kit clean --force") from error
-    return array
+    record = load_test_record(layout)
+    if record is None:
+        return None
+    record.check(layout.data)
+    return _map(layout.test_images)
 
 
 def load_test_ids(layout: Layout) -> tuple[str, ...]:
     """Ids of the test images, in the order of the array."""
     return tuple(row["id"] for row in read_csv(layout.test_index))
+
+
+def _map(path: Path) -> ImageArray:
+    try:
+        array: ImageArray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise StageError(f"{path} cannot be read: {error}", DataRecord.COMMAND) from error
+    return array

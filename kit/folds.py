@@ -7,18 +7,23 @@ random groups before version 1.8 with ``shuffle=True``, and because ids must kee
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
 from kit.config import Config, FoldsConfig
 from kit.data import Index, load_index
 from kit.errors import StageError
-from kit.files import is_fresh, read_csv, read_json, sha256_file, sha256_json, write_atomic, write_csv, write_json
+from kit.files import read_csv, sha256_json, write_atomic, write_csv
 from kit.layout import Layout
-from kit.partition import NEVER, columns, load_folds, verify_folds
+from kit.partition import NEVER, FoldsRecord, columns, load_folds, verify_folds
 from kit.records import Emit, Event, IntArray
+from kit.store.locks import lock
+from kit.store.record import Digests, digests_of
 
+# Raised whenever the same rows would be split otherwise.
 VERSION = 2
 PINNED_KEYS = ("method", "n", "repeats", "seed")
 
@@ -129,33 +134,48 @@ def _deal_single_rows(counts: IntArray, keys: list[bytes], fold_of_group: IntArr
 
 
 def make_folds(layout: Layout, config: Config, emit: Emit, *, force: bool = False, reset: bool = False) -> None:
-    """Write ``folds/<name>.csv``, its manifest and a picture of the balance.
+    """Write ``folds/<name>.csv``, its record and a picture of the balance.
 
-    An existing file pins the fold of its ids, unless ``reset``.
+    An existing file pins the fold of its ids, unless ``reset``; ``force`` takes it as it is now, whoever changed it.
 
     Raises
     ------
     StageError
-        Where the number of folds changed, or groups pinned to two folds were joined.
+        Where the number of folds changed, groups pinned to two folds were joined, or the file was changed by something
+        else and neither ``force`` nor ``reset`` says what to do about it.
     """
-    index = load_index(layout)
     settings = config.folds
-    path, manifest = layout.folds_table(settings.name), layout.folds_manifest(settings.name)
-    key = sha256_json({"version": VERSION, "index": index.sha256, "folds": settings.model_dump(mode="json")})
-    if not force and not reset and is_fresh(manifest, key, [path]):
-        load_folds(layout, config, index)
-        emit(Event("fresh", "folds", {"stage": "folds"}))
-        return
-    pinned = [{}] * settings.repeats if reset else _pinned_ids(layout, config)
-    table = np.stack([_one_split(index, config, repeat, before) for repeat, before in enumerate(pinned)])
-    verify_folds(index, table, settings.held_out)
-    rows = zip(index.ids, index.labels.tolist(), index.groups, *table.tolist(), strict=True)
-    write_csv(path, ("id", "label", "group", *columns(settings.repeats)), rows)
-    balance = balance_table(index, table[0], settings.held_out)
-    picture = layout.folds_picture(settings.name)
-    write_atomic(picture, _balance_picture(index.classes, balance))
-    write_json(manifest, _manifest(config, key, index, balance, layout))
-    _tell(emit, index, balance, [path, manifest, picture], pinned[0])
+    path, record = layout.folds_table(settings.name), layout.folds_manifest(settings.name)
+    with lock(layout.data_lock, "data/", shared=True):
+        index = load_index(layout)
+        made_from = lineage(config, index)
+        if not force and not reset and FoldsRecord.fresh(record, made_from):
+            load_folds(layout, config, index)
+            emit(Event("fresh", "folds", {"stage": "folds"}))
+            return
+    with lock(layout.data_lock, "data/", shared=True), lock(layout.folds_lock, "folds/", wait=True):
+        pinned = [{}] * settings.repeats if reset else _pinned_ids(layout, config, force=force)
+        table = np.stack([_one_split(index, config, repeat, before) for repeat, before in enumerate(pinned)])
+        verify_folds(index, table, settings.held_out)
+        rows = zip(index.ids, index.labels.tolist(), index.groups, *table.tolist(), strict=True)
+        write_csv(path, ("id", "label", "group", *columns(settings.repeats)), rows)
+        balance = balance_table(index, table[0], settings.held_out)
+        picture = layout.folds_picture(settings.name)
+        write_atomic(picture, _balance_picture(index.classes, balance))
+        FoldsRecord(
+            made_from=made_from,
+            files=digests_of(layout.folds, path),
+            classes=index.classes,
+            balance=tuple(map(tuple, balance.tolist())),
+            **{name: getattr(settings, name) for name in PINNED_KEYS},
+        ).save(record)
+        _tell(emit, index, balance, [path, record, picture], pinned[0])
+
+
+def lineage(config: Config, index: Index) -> Digests:
+    """What a split is made from; the names of the classes stand in its record and its picture."""
+    settings = sha256_json(config.folds.model_dump(mode="json"))
+    return {"folds": str(VERSION), **index.split, "classes": index.parts["classes"], "settings": settings}
 
 
 def _one_split(index: Index, config: Config, repeat: int, pinned: Mapping[str, int]) -> IntArray:
@@ -166,23 +186,49 @@ def _one_split(index: Index, config: Config, repeat: int, pinned: Mapping[str, i
     return fold if settings.method == "k-fold" else np.where(fold == 0, 0, NEVER)
 
 
-def _pinned_ids(layout: Layout, config: Config) -> list[dict[str, int]]:
+def _pinned_ids(layout: Layout, config: Config, *, force: bool) -> list[dict[str, int]]:
     """The fold that each id of the existing file has, for every repeat."""
     settings = config.folds
-    path, manifest = layout.folds_table(settings.name), layout.folds_manifest(settings.name)
-    if not path.exists() or not manifest.exists():
+    path, record = layout.folds_table(settings.name), layout.folds_manifest(settings.name)
+    if not path.exists() or not record.exists():
         return [{}] * settings.repeats
-    written = read_json(manifest)
-    # Tables of the first version have neither a method nor repeats: they are what the defaults say.
-    before = {name: written.get(name, FoldsConfig.model_fields[name].default) for name in PINNED_KEYS}
+    before = _written_with(record, force=force)
     now = {name: getattr(settings, name) for name in PINNED_KEYS}
-    if before != now:
+    if before and before != now:
         raise StageError(
-            f"{path.name} was made with {_said(before)}, kit.toml asks for {_said(now)}; trained runs stand on it",
-            "kit folds --reset, or another [folds] name",
+            f"{path} was made with {_said(before)}, kit.toml asks for {_said(now)}; trained runs stand on it",
+            "kit folds --reset   # or another [folds] name",
         )
     lines = read_csv(path)
-    return [{line["id"]: _pin(line, column, settings.n) for line in lines} for column in columns(settings.repeats)]
+    try:
+        return [{line["id"]: _pin(line, column, settings.n) for line in lines} for column in columns(settings.repeats)]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StageError(f"{path} is not a table of folds: {error!r}", "kit folds --reset") from None
+
+
+def _written_with(record: Path, *, force: bool) -> dict[str, object]:
+    """The settings that the existing table was made with; empty where its record is damaged and does not matter."""
+    try:
+        found = FoldsRecord.load(record)
+        found.check(record.parent)
+    except StageError:
+        older = older_settings(record)
+        if older is None and not force:
+            raise
+        return older or {}
+    return {name: getattr(found, name) for name in PINNED_KEYS}
+
+
+def older_settings(record: Path) -> dict[str, object] | None:
+    """The settings in a record of an earlier version of the kit; None where it is none."""
+    try:
+        content = json.loads(record.read_text(encoding="utf-8"))
+        if "version" in content or "table" not in content:
+            return None
+        # The first tables had neither a method nor repeats: they are what the defaults say.
+        return {name: content.get(name, FoldsConfig.model_fields[name].default) for name in PINNED_KEYS}
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def _pin(line: Mapping[str, str], column: str, n: int) -> int:
@@ -208,17 +254,6 @@ def _balance_picture(classes: tuple[str, ...], balance: IntArray) -> bytes:
 
     rows = [f"fold {number}" for number in range(len(balance))]
     return draw(balance, rows, list(classes), "Images of each class in each fold")
-
-
-def _manifest(config: Config, key: str, index: Index, balance: IntArray, layout: Layout) -> dict[str, object]:
-    return {
-        "key": key,
-        **{name: getattr(config.folds, name) for name in PINNED_KEYS},
-        "index": index.sha256,
-        "table": sha256_file(layout.folds_table(config.folds.name)),
-        "classes": list(index.classes),
-        "balance": balance.tolist(),
-    }
 
 
 def _tell(emit: Emit, index: Index, balance: IntArray, paths: list[object], pinned: Mapping[str, int]) -> None:

@@ -53,8 +53,20 @@ class Layout:
         return self.data / "test_index.csv"
 
     @property
+    def test_manifest(self) -> Path:
+        return self.data / "test.json"
+
+    @property
     def data_manifest(self) -> Path:
         return self.data / "manifest.json"
+
+    @property
+    def data_lock(self) -> Path:
+        return self.data / ".lock"
+
+    @property
+    def digests(self) -> Path:
+        return self.data / ".digests.json"
 
     @property
     def sheets(self) -> Path:
@@ -113,6 +125,18 @@ class Layout:
     @property
     def boards(self) -> Path:
         return self.submissions / "leaderboard"
+
+    @property
+    def folds_lock(self) -> Path:
+        return self.data / ".folds.lock"
+
+    @property
+    def ensemble_lock(self) -> Path:
+        return self.data / ".ensemble.lock"
+
+    @property
+    def bundle_lock(self) -> Path:
+        return self.data / ".bundle.lock"
 
     @property
     def submit_lock(self) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +12,36 @@ import numpy.typing as npt
 from kit.config import Config
 from kit.data import Index
 from kit.errors import StageError
-from kit.files import read_csv, sha256_file
+from kit.files import read_csv, sha256_json
 from kit.layout import Layout
 from kit.records import IntArray
+from kit.store.record import Made
 
 NEVER = -1
+
+
+class FoldsRecord(Made):
+    """``folds/<name>.json``: how the table beside it was made.
+
+    Attributes
+    ----------
+    method, n, repeats, seed
+        As ``[folds]`` said; another value needs another table.
+    classes : tuple of C str
+    balance : (n, C) int
+        Images of each class in each fold of the first repeat.
+    """
+
+    VERSION: ClassVar[int] = 3
+    OLDER: ClassVar[tuple[int | None, ...]] = (None,)
+    COMMAND: ClassVar[str] = "kit folds --reset   # or, to keep the folds of the file as it is now: kit folds --force"
+
+    method: Literal["k-fold", "hold-out"]
+    n: int
+    repeats: int
+    seed: int
+    classes: tuple[str, ...]
+    balance: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,13 +54,13 @@ class Folds:
         Fold of each row in each repeat; -1 = never held out (a hold-out split).
     n : int
         Folds of one repeat that are held out.
-    sha256 : str
-        Of the file.
+    digest : str
+        Of the folds of all ids.
     """
 
     table: IntArray
     n: int
-    sha256: str
+    digest: str
 
     @property
     def units(self) -> int:
@@ -72,15 +98,23 @@ def read_table(path: Path, ids: tuple[str, ...]) -> IntArray:
     Raises
     ------
     StageError
-        Where the file is missing, or was made for other rows.
+        Where the file is missing or damaged, or was made for other rows.
     """
     if not path.exists():
         raise StageError(f"{path} is missing", "kit folds")
-    lines = {line["id"]: line for line in read_csv(path)}
+    lines = {line.get("id"): line for line in read_csv(path)}
     if set(lines) != set(ids):
-        raise StageError(f"{path.name} was made for other rows than the data have now", "kit folds")
+        raise StageError(f"{path} was made for other rows than the data have now", "kit folds")
     names = [name for name in next(iter(lines.values())) if name == "fold" or name.startswith("fold_")]
-    return np.array([[int(lines[name][column]) for name in ids] for column in names], np.int64)
+    try:
+        return np.array([[int(lines[name][column]) for name in ids] for column in names], np.int64)
+    except (TypeError, ValueError) as error:
+        raise StageError(f"{path}: a fold is not a whole number: {error}", FoldsRecord.COMMAND) from None
+
+
+def table_digest(ids: tuple[str, ...], table: IntArray) -> str:
+    """Digest of the folds of all ids, whatever else stands in the file."""
+    return sha256_json([ids, table.tolist()])
 
 
 def verify_folds(index: Index, table: IntArray, n: int) -> None:
@@ -110,10 +144,13 @@ def load_folds(layout: Layout, config: Config, index: Index) -> Folds:
     Raises
     ------
     StageError
-        Where there is none, it was made for other data, or it splits a group.
+        Where there is none, it was changed by something else, was made for other data, or splits a group.
     """
-    path = layout.folds_table(config.folds.name)
+    path, record = layout.folds_table(config.folds.name), layout.folds_manifest(config.folds.name)
+    if not path.exists() or not record.exists():
+        raise StageError(f"{path if record.exists() else record} is missing", "kit folds")
+    FoldsRecord.load(record).check(record.parent)
     table = read_table(path, index.ids)
     n = config.folds.held_out
     verify_folds(index, table, n)
-    return Folds(table, n, sha256_file(path))
+    return Folds(table, n, table_digest(index.ids, table))

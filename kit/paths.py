@@ -25,6 +25,10 @@ class RunPaths:
         return self.root / "test.npz"
 
     @property
+    def test_record(self) -> Path:
+        return self.root / "test.json"
+
+    @property
     def curves(self) -> Path:
         return self.root / "curves.png"
 
@@ -70,9 +74,13 @@ class RunPaths:
 
 @dataclass(frozen=True)
 class FoldPaths:
-    """The files of one fold of one run; ``valid`` is written last and means that the fold is done."""
+    """The files of one fold of one run; ``record`` is written last and means that the fold is done."""
 
     root: Path
+
+    @property
+    def record(self) -> Path:
+        return self.root / "fold.json"
 
     @property
     def spec(self) -> Path:
@@ -99,6 +107,14 @@ class FoldPaths:
         return self.root / "test.npz"
 
     @property
+    def test_spec(self) -> Path:
+        return self.root / "test-spec.json"
+
+    @property
+    def test_record(self) -> Path:
+        return self.root / "test.json"
+
+    @property
     def probe(self) -> Path:
         return self.root / "probe.npz"
 
@@ -112,6 +128,10 @@ class FoldPaths:
 
     @property
     def stress_spec(self) -> Path:
+        return self.root / "stress-spec.json"
+
+    @property
+    def stress_record(self) -> Path:
         return self.root / "stress.json"
 
     @property

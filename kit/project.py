@@ -13,6 +13,7 @@ from kit.layout import Layout, SubmissionPaths, find_project
 from kit.records import Emit, silent
 
 if TYPE_CHECKING:
+    from kit.store.candidate import ForecastRecord
     from kit.submit import Choice
 
 
@@ -164,6 +165,8 @@ class Project:
             Predict the held-out rows under corruptions too, of what is trained on every fold.
         """
         from kit.compare import compare
+        from kit.data import load_index
+        from kit.results import is_complete
         from kit.runs import plan_runs
         from kit.stress import stress
         from kit.sweep import plan_sweep, trained_by, with_variants
@@ -173,7 +176,8 @@ class Project:
         self._train(config, trained, fold=fold, force=False, max_hours=max_hours)
         if stressed:
             plans = plan_runs(self.layout, config, trained)
-            whole = [name for name, folds in plans.items() if folds[0].run_paths.oof.exists()]
+            index = load_index(self.layout)
+            whole = [name for name, folds in plans.items() if is_complete(folds, index)]
             if whole:
                 stress(self.layout, config, self._emit, runs=whole)
         return compare(self.layout, config, self._emit, names, partial=True)
@@ -194,7 +198,7 @@ class Project:
         stress_if_possible(self.layout, self.config, self._emit)
         return ensemble(self.layout, self.config, self._emit, force=force)
 
-    def forecast(self, *, force: bool = False) -> list[dict[str, Any]]:
+    def forecast(self, *, force: bool = False) -> list[ForecastRecord]:
         """Expected scores of all runs and ensembles, before they are submitted; see `kit.forecast`."""
         from kit.forecast import forecast
         from kit.stress import stress_if_possible

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from kit.errors import DataError
 from kit.files import write_atomic
+from kit.runtime.forward import mean_of_folds, softmax
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.floating[Any]]
@@ -82,14 +83,34 @@ class Predictions:
 
         return write_atomic(path, fill)
 
-    def take(self, ids: npt.NDArray[np.str_]) -> Predictions:
+    def take(self, ids: Sequence[str] | npt.NDArray[np.str_]) -> Predictions:
         """The predictions for ``ids`` in that order; raises `DataError` where one is missing."""
+        wanted = np.asarray(ids, dtype=np.str_)
         position = {name: row for row, name in enumerate(self.ids.tolist())}
-        missing = [name for name in ids.tolist() if name not in position]
+        missing = [name for name in wanted.tolist() if name not in position]
         if missing:
             raise DataError(f"{len(missing)} ids have no prediction, the first is {missing[0]!r}")
-        rows = [position[name] for name in ids.tolist()]
-        return Predictions(ids, self.classes, self.views, self.logits[:, rows])
+        rows = [position[name] for name in wanted.tolist()]
+        return replace(self, ids=wanted, logits=self.logits[:, rows])
+
+    def select(self, views: Sequence[str]) -> Predictions:
+        """The predictions under ``views`` in that order; raises `DataError` where one was not predicted."""
+        missing = [view for view in views if view not in self.views]
+        if missing:
+            raise DataError(f"the view {missing[0]!r} was not predicted, only {', '.join(self.views)}")
+        return replace(self, views=tuple(views), logits=self.logits[[self.views.index(view) for view in views]])
+
+    @property
+    def proba(self) -> npt.NDArray[np.float64]:
+        """(V, N, C) probabilities."""
+        found: npt.NDArray[np.float64] = softmax(self.logits.astype(np.float64))
+        return found
+
+    @property
+    def first(self) -> npt.NDArray[np.float64]:
+        """(N, C) probabilities under the first view."""
+        found: npt.NDArray[np.float64] = softmax(self.logits[0].astype(np.float64))
+        return found
 
 
 def load_predictions(path: Path) -> Predictions:
@@ -113,15 +134,19 @@ def load_predictions(path: Path) -> Predictions:
         raise DataError(f"{path} cannot be read as predictions: {error}") from error
 
 
-def concatenate(parts: Sequence[Predictions], order: npt.NDArray[np.str_]) -> Predictions:
-    """Join predictions of disjoint sets of images, in the order of ``order``; raises `DataError` on a gap."""
-    first = parts[0]
-    if any(part.classes != first.classes or part.views != first.views for part in parts):
-        raise DataError("predictions of different classes or views cannot be joined")
-    joined = Predictions(
-        ids=np.concatenate([part.ids for part in parts]),
-        classes=first.classes,
-        views=first.views,
-        logits=np.concatenate([part.logits for part in parts], axis=1),
-    )
-    return joined.take(order)
+def join(parts: Sequence[Predictions], n: int, ids: Sequence[str], classes: Sequence[str]) -> Predictions:
+    """One prediction per row of ``ids`` that any part has, in that order: the mean over repeats of ``n`` parts each.
+
+    Raises `DataError` where the parts of a repeat do not have the same rows as those of the first, or a row twice.
+    """
+    if any(part.views != parts[0].views for part in parts):
+        raise DataError("predictions of different views cannot be joined")
+    known = {name for part in parts for name in part.ids.tolist()}
+    order = [name for name in ids if name in known]
+    repeats = []
+    for start in range(0, len(parts), n):
+        held = parts[start : start + n]
+        together = np.concatenate([part.logits for part in held], axis=1)
+        whole = Predictions(np.concatenate([part.ids for part in held]), tuple(classes), parts[0].views, together)
+        repeats.append(whole.take(order).logits)
+    return Predictions(np.array(order, np.str_), tuple(classes), parts[0].views, mean_of_folds(np.stack(repeats)))

@@ -5,32 +5,30 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, ClassVar
 
 from kit import augment
 from kit.config import Config, RunConfig
 from kit.data import Index, load_index
 from kit.errors import ConfigError
-from kit.files import sha256_file, sha256_json
+from kit.files import sha256_json
 from kit.layout import FoldPaths, Layout, RunPaths
 from kit.partition import load_folds
-from kit.records import Predictions, concatenate
 from kit.runtime.backbones import BACKBONES, Backbone, resolve
-from kit.runtime.forward import mean_of_folds
 from kit.runtime.preprocess import PREPROCESSORS, side_after
 from kit.runtime.views import VIEWS
+from kit.store.digests import digest
+from kit.store.record import Digests, Record
 
+NetworkDescription = dict[str, Any]
 # Raised whenever the same configuration would train to other weights: older runs keep their folders.
-VERSION = 4
+VERSION = 5
 
 
-@dataclass(frozen=True)
-class FoldSpec:
-    """Everything that the training of one fold depends on; JSON both ways.
+class FoldSpec(Record):
+    """Everything that the training of one fold depends on; ``spec.json`` of the fold.
 
     Attributes
     ----------
@@ -39,28 +37,32 @@ class FoldSpec:
     run : str
         Name of the run.
     key : str
-        Hash of configuration, data and folds; names the run's folder.
-    fold : int
+        Hash of `lineage`; names the run's folder.
+    fold, n : int
+        Number of the unit, and folds of one repeat.
     folds : str
         Name of the table under ``folds/``.
-    config : dict
-        The run's resolved configuration.
-    classes : list of str
+    settings : RunConfig
+    classes : int
     size : int
         Side of the images in pixels.
-    data, weights : str
-        Hashes of the data's index and of the pretrained weights.
+    data, table, weights : str
+        Digests of `Index.training`, of the folds of all ids, and of the pretrained weights.
     """
+
+    COMMAND: ClassVar[str] = "kit train"
 
     root: str
     run: str
     key: str
     fold: int
+    n: int
     folds: str
-    config: dict[str, Any]
-    classes: tuple[str, ...]
+    settings: RunConfig
+    classes: int
     size: int
     data: str
+    table: str
     weights: str
 
     @property
@@ -76,28 +78,28 @@ class FoldSpec:
         return self.run_paths.fold(self.fold)
 
     @property
-    def settings(self) -> RunConfig:
-        return RunConfig.model_validate(self.config)
+    def again(self) -> str:
+        """The command that trains this fold once more."""
+        return f"kit train {self.run} --fold {self.fold} --force"
 
-    def network(self) -> dict[str, Any]:
+    @cached_property
+    def network(self) -> NetworkDescription:
         """The description that `kit.runtime.backbones.build` takes."""
         settings = self.settings
-        described = {
+        described: NetworkDescription = {
             "backbone": settings.backbone,
             "size": self.size,
-            "classes": len(self.classes),
+            "classes": self.classes,
             "head": settings.head.model_dump(mode="json"),
         }
         steps = [step.model_dump(mode="json") for step in settings.preprocess]
         wanted = {"options": settings.options, "preprocess": steps}
         return described | {key: value for key, value in wanted.items() if value}
 
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "classes": list(self.classes)}
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> FoldSpec:
-        return cls(**{**value, "classes": tuple(value["classes"])})
+    @property
+    def class_numbers(self) -> tuple[str, ...]:
+        """What the classes are called in the files of a fold: other names of the classes train nothing anew."""
+        return tuple(map(str, range(self.classes)))
 
 
 def weights_hash(settings: RunConfig, layout: Layout) -> str:
@@ -107,22 +109,19 @@ def weights_hash(settings: RunConfig, layout: Layout) -> str:
     path = layout.named(settings.weights)
     if not path.is_file():
         raise ConfigError(f"no weights file {path}", 'weights = "imagenet" downloads them')
-    return sha256_file(path)
+    return digest(path)
 
 
-def run_key(settings: RunConfig, weights: str, index: Index, folds: str) -> str:
-    """Hash of all that decides what a run's files hold; a change of any of it is another folder."""
-    return sha256_json(
-        {
-            "version": VERSION,
-            "run": settings.model_dump(mode="json"),
-            "weights": weights,
-            "data": index.sha256,
-            "test": index.test,
-            "folds": folds,
-            "backbone": repr(BACKBONES.get(settings.backbone)),
-        }
-    )
+def lineage(settings: RunConfig, weights: str, index: Index, table: str) -> Digests:
+    """What the folds of a run are made from; of pretrained weights the content counts and not where they lie."""
+    return {
+        "train": str(VERSION),
+        "settings": sha256_json(settings.model_dump(mode="json", exclude={"weights"})),
+        "weights": weights,
+        "data": index.training,
+        "folds": table,
+        "backbone": sha256_json(repr(BACKBONES.get(settings.backbone))),
+    }
 
 
 def seed_of(*parts: object) -> int:
@@ -150,32 +149,25 @@ def plan_runs(layout: Layout, config: Config, names: Sequence[str]) -> dict[str,
         settings = config.runs[name]
         check_run(name, settings, index)
         weights = weights_hash(settings, layout)
-        key = run_key(settings, weights, index, folds.sha256)
+        key = sha256_json(lineage(settings, weights, index, folds.digest))
         specs[name] = [
             FoldSpec(
                 root=str(layout.root),
                 run=name,
                 key=key,
                 fold=fold,
+                n=folds.n,
                 folds=config.folds.name,
-                config=settings.model_dump(mode="json"),
-                classes=index.classes,
+                settings=settings,
+                classes=len(index.classes),
                 size=index.shape[0],
-                data=index.sha256,
+                data=index.training,
+                table=folds.digest,
                 weights=weights,
             )
             for fold in range(folds.units)
         ]
     return specs
-
-
-def join_folds(parts: Sequence[Predictions], n: int, ids: Sequence[str]) -> Predictions:
-    """One prediction a held-out row, in the order of ``ids``: the mean of the repeats of ``n`` folds each."""
-    known = {name for part in parts for name in part.ids.tolist()}
-    order = np.array([name for name in ids if name in known])
-    repeats = [concatenate(parts[start : start + n], order) for start in range(0, len(parts), n)]
-    mean = mean_of_folds(np.stack([repeat.logits for repeat in repeats]))
-    return Predictions(order, repeats[0].classes, repeats[0].views, mean)
 
 
 def check_run(name: str, settings: RunConfig, index: Index) -> None:

@@ -7,20 +7,24 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from kit import score
 from kit.config import Config
+from kit.data import load_index, load_test_record
 from kit.errors import DataError, StageError
-from kit.files import read_json, write_atomic
-from kit.layout import Layout, RunPaths, SubmissionPaths
-from kit.records import Emit, Event, load_predictions
+from kit.files import write_atomic
+from kit.layout import Layout, SubmissionPaths
+from kit.records import Emit, Event
+from kit.results import load_test
+from kit.runs import plan_runs
 from kit.runtime import answer as cells
 from kit.runtime import pool
 from kit.sources.table import Table, read_table
+from kit.store.candidate import Ensemble
+from kit.store.locks import lock
 
 Proba = npt.NDArray[np.float64]
 
@@ -39,9 +43,10 @@ def table(layout: Layout, config: Config, paths: SubmissionPaths, emit: Emit) ->
     DataError
         Where the sample file asks for ids or classes that there are none of.
     """
-    record = read_json(paths.ensemble)
-    ids, proba = blend_of_test(layout, record)
-    classes = tuple(record["classes"])
+    with lock(layout.data_lock, "data/", shared=True):
+        record = Ensemble.load(paths.ensemble)
+        ids, proba = blend_of_test(layout, config, record)
+    classes = record.classes
     if config.data.sample_submission:
         sample = read_table(layout.named(config.data.sample_submission))
     else:
@@ -49,7 +54,7 @@ def table(layout: Layout, config: Config, paths: SubmissionPaths, emit: Emit) ->
     rows = match_ids(sample.column(sample.header[0]), ids, sample.path.name)
     text = _write(sample, answer(sample, proba[rows], classes, config.competition.metric))
     check_table(text, sample)
-    if paths.table.exists() and paths.table.read_text(encoding="utf-8") == text:
+    if paths.table.exists() and paths.table.read_bytes() == text.encode():
         emit(Event("fresh", "table", {"stage": "table", "submission": paths.root.name}))
         return paths.table
     write_atomic(paths.table, text)
@@ -58,28 +63,22 @@ def table(layout: Layout, config: Config, paths: SubmissionPaths, emit: Emit) ->
     return paths.table
 
 
-def blend_of_test(layout: Layout, record: dict[str, Any]) -> tuple[tuple[str, ...], Proba]:
-    """Ids and probabilities (N, C) of the test images under the blend of ``record``, the content of ensemble.json.
+def blend_of_test(layout: Layout, config: Config, record: Ensemble) -> tuple[tuple[str, ...], Proba]:
+    """Ids and probabilities (N, C) of the present test images under the blend of ``record``.
 
     Raises
     ------
     StageError
-        Where a member has no predictions of the test images.
+        Where there are no test images, or a member has not predicted the present ones.
     """
-    members = []
-    ids: list[str] = []
-    for member in record["members"]:
-        path = RunPaths(layout.runs / member["folder"]).test
-        if not path.exists():
-            raise StageError(
-                f"run `{member['run']}` has not predicted the test images",
-                '[data] test = "raw/test", then kit train' if not layout.test_images.exists() else "kit train",
-            )
-        found = load_predictions(path)
-        ids = ids or found.ids.tolist()
-        found = found.take(np.array(ids))
-        members.append(found.logits[[found.views.index(view) for view in record["views"]]])
-    return tuple(ids), pool.apply(record["blend"]["params"], pool.from_logits(np.stack(members)))
+    test, index = load_test_record(layout), load_index(layout)
+    if test is None:
+        raise StageError("there are no test images to predict", '[data] test = "raw/test", then kit train')
+    specs = plan_runs(layout, config, [member.run for member in record.members])
+    members = [load_test(specs[member.run], index, test) for member in record.members]
+    ids = members[0].ids
+    views = [member.take(ids).select(record.views).logits for member in members]
+    return tuple(ids.tolist()), record.blend.apply(pool.from_logits(np.stack(views)))
 
 
 def _plain_sample(ids: Sequence[str], classes: tuple[str, ...], config: Config) -> Table:

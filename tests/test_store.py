@@ -20,6 +20,7 @@ from kit.store.record import Made, digests_of
 
 class Toy(Made):
     VERSION = 2
+    OLDER = (1,)
     COMMAND = "kit toy"
     number: float = 0.0
 

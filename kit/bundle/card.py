@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
-
-import numpy as np
 
 from kit import __version__
 from kit.blend.tables import per_class
-from kit.bundle.contents import used_views
 from kit.config import Config
 from kit.data import load_index
-from kit.files import read_csv, read_json
+from kit.files import read_csv
 from kit.layout import Layout, RunPaths, SubmissionPaths
 from kit.ledger import attempts, load_submissions, target_of
 from kit.ledger.forecast import forecast, standard_error
 from kit.records import load_predictions
-from kit.runtime.forward import softmax
+from kit.results import RunRecord
+from kit.store.candidate import Ensemble, ForecastRecord, Member, Proof
 
 
-def card(layout: Layout, config: Config, paths: SubmissionPaths, record: dict[str, Any], proof: dict[str, Any]) -> str:
+def card(layout: Layout, config: Config, paths: SubmissionPaths, record: Ensemble, proof: Proof) -> str:
     """The text: score, members, classes, data and cleaning, forecast, proof, versions, licences."""
     sections = [
         _head(paths, record),
@@ -36,38 +33,33 @@ def card(layout: Layout, config: Config, paths: SubmissionPaths, record: dict[st
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
 
 
-def _head(paths: SubmissionPaths, record: dict[str, Any]) -> list[str]:
-    cv, hurt = record["cv"], record.get("stressed")
-    stressed = f" Under stress {hurt['score']:.4f} ({hurt['low']:.4f} - {hurt['high']:.4f})." if hurt else ""
+def _head(paths: SubmissionPaths, record: Ensemble) -> list[str]:
+    cv, hurt = record.cv, record.stressed
+    stressed = f" Under stress {hurt.score:.4f} ({hurt.low:.4f} - {hurt.high:.4f})." if hurt else ""
     return [
         f"# Submission {paths.root.name}",
         "",
-        f"Made by kit {__version__}. {record['metric']} out of fold: **{cv['score']:.4f}** "
-        f"(95 % interval {cv['low']:.4f} - {cv['high']:.4f}, {record['rows']} rows).{stressed}",
+        f"Made by kit {__version__}. {record.metric} out of fold: **{cv.score:.4f}** "
+        f"(95 % interval {cv.low:.4f} - {cv.high:.4f}, {record.rows} rows).{stressed}",
         "",
         "The interval is of the blend on out-of-fold rows. On new images every member is the mean of its fold models,",
         "which is a little better and less sharp than any single one of them.",
     ]
 
 
-def _members(record: dict[str, Any]) -> list[str]:
-    blend = record["blend"]
+def _members(record: Ensemble) -> list[str]:
+    blend = record.blend
+    columns = zip(record.members, blend.weights, blend.temperatures, strict=True)
     rows = [
-        (
-            member["run"],
-            member["network"]["backbone"],
-            member["folds"],
-            f"{blend['weights'][position]:.3f}",
-            f"{blend['temperatures'][position]:.2f}",
-        )
-        for position, member in enumerate(record["members"])
+        (member.run, member.network["backbone"], member.folds, f"{weight:.3f}", f"{temperature:.2f}")
+        for member, weight, temperature in columns
     ]
-    weights = dict(zip(record["views"], blend["views"], strict=True))
-    views = ", ".join(f"{name} {weights[name]:.2f}" for name in used_views(record))
-    notes = [f"- {note}" for note in blend["notes"]]
+    weights = dict(zip(record.views, blend.views, strict=True))
+    views = ", ".join(f"{name} {weights[name]:.2f}" for name in record.used_views)
+    notes = [f"- {note}" for note in blend.notes]
     header = ("member", "backbone", "folds", "weight", "temperature")
     return [
-        "## Members", "", *_table(header, rows), "", f"Blend: {blend['method']}. Views: {views}.",
+        "## Members", "", *_table(header, rows), "", f"Blend: {blend.method}. Views: {views}.",
         *(["", *notes] if notes else []),
     ]  # fmt: skip
 
@@ -75,9 +67,7 @@ def _members(record: dict[str, Any]) -> list[str]:
 def _classes(layout: Layout, paths: SubmissionPaths) -> list[str]:
     """How each class fares on rows that the blend was not fitted on."""
     predicted, index = load_predictions(paths.predictions), load_index(layout)
-    position = {name: row for row, name in enumerate(index.ids)}
-    y = index.labels[[position[name] for name in predicted.ids.tolist()]]
-    table = per_class(y, softmax(predicted.logits[0].astype(np.float64)), predicted.classes)
+    table = per_class(index.labels[index.rows_of(predicted.ids)], predicted.first, predicted.classes)
     rows = [[f"{cell:.3f}" if isinstance(cell, float) else cell for cell in row.values()] for row in table]
     return ["## Classes, out of fold", "", *_table(tuple(table[0]), rows)]
 
@@ -90,23 +80,23 @@ def _data(layout: Layout, config: Config) -> list[str]:
         "## Data",
         "",
         f"{len(index.ids)} images of {index.shape[0]} x {index.shape[1]} pixels kept, {dropped.total()} dropped; "
-        f"split by `{config.folds.method}`, n = {config.folds.n}, seed {config.folds.seed}. Index {index.sha256[:16]}.",
+        f"split by `{config.folds.method}`, n = {config.folds.n}, seed {config.folds.seed}. "
+        f"Data {index.training[:16]}.",
     ]
     rows = [(reason, count, "dropped") for reason, count in dropped.most_common()]
     rows += [(reason, count, "kept, noted") for reason, count in noted.most_common()]
     return [*lines, "", *_table(("cleaning found", "images", "fate"), rows)] if rows else lines
 
 
-def _forecast(layout: Layout, config: Config, paths: SubmissionPaths, record: dict[str, Any]) -> list[str]:
+def _forecast(layout: Layout, config: Config, paths: SubmissionPaths, record: Ensemble) -> list[str]:
     """What `kit forecast` wrote, else what earlier scores on the same board say; nothing before the first of them."""
     if paths.forecast.exists():
-        found = read_json(paths.forecast)
-        past = found["past"] if isinstance(found["past"], int) else len(found["past"])
+        found = ForecastRecord.load(paths.forecast)
         return [
             "## Forecast",
             "",
-            f"{found['metric']} {found['value']:.4f} ({found['low']:.4f} - {found['high']:.4f}, {found['level']:.0%}) "
-            f"from the {found['basis']} and {_count(past, 'earlier score')}.",
+            f"{found.metric} {found.value:.4f} ({found.low:.4f} - {found.high:.4f}, {found.level:.0%}) "
+            f"from the {found.basis} and {_count(found.past, 'earlier score')}.",
         ]
     target = target_of(config)
     scored = [
@@ -116,9 +106,8 @@ def _forecast(layout: Layout, config: Config, paths: SubmissionPaths, record: di
     ]
     if not scored:
         return []
-    cv = record["cv"]
-    error = standard_error(cv["low"], cv["high"])
-    expected = forecast(cv["score"], error, error, [found - said for found, said in scored if found is not None])
+    error = standard_error(record.cv.low, record.cv.high)
+    expected = forecast(record.cv.score, error, error, [found - said for found, said in scored if found is not None])
     return [
         "## Forecast",
         "",
@@ -131,21 +120,21 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _proof(proof: dict[str, Any]) -> list[str]:
-    network = "in a network of its own" if proof["network_removed"] else "with the network only patched away"
-    limits, half = proof["limits"], proof["float16"]
+def _proof(proof: Proof) -> list[str]:
+    network = "in a network of its own" if proof.network_removed else "with the network only patched away"
+    limits, half = proof.limits, proof.float16
     lines = [
         "## Proof",
         "",
-        f"Ran without the kit, {network}, from another working directory: at most {proof['difference']:.1e} from the "
-        f"kit's probabilities on {proof['probe_images']} images.",
-        f"{proof['zip_mb']:.1f} MB zip{_allowed(limits['max_mb'], 'MB')}; {proof['peak_mb']:.0f} MB of memory"
-        f"{_allowed(limits['max_memory_mb'], 'MB')}; {limits['images']} images in {limits['seconds']:.1f} s"
-        f"{_allowed(limits['max_seconds'], 's')}, starting included, on the machine that bundled.",
+        f"Ran without the kit, {network}, from another working directory: at most {proof.difference:.1e} from the "
+        f"kit's probabilities on {proof.probe_images} images.",
+        f"{proof.zip_mb:.1f} MB zip{_allowed(limits.max_mb, 'MB')}; {proof.peak_mb:.0f} MB of memory"
+        f"{_allowed(limits.max_memory_mb, 'MB')}; {limits.images} images in {limits.seconds:.1f} s"
+        f"{_allowed(limits.max_seconds, 's')}, starting included, on the machine that bundled.",
     ]
     if half is not None:
         lines.append(
-            f"float16 weights: {half['score']:.5f} out of fold, {half['score_float32']:.5f} in float32, the same blend."
+            f"float16 weights: {half.score:.5f} out of fold, {half.score_float32:.5f} in float32, the same blend."
         )
     return lines
 
@@ -154,34 +143,34 @@ def _allowed(limit: float | None, unit: str) -> str:
     return "" if limit is None else f" (allowed {limit:g} {unit})"
 
 
-def _versions(layout: Layout, record: dict[str, Any], proof: dict[str, Any]) -> list[str]:
+def _versions(layout: Layout, record: Ensemble, proof: Proof) -> list[str]:
     rows = [("kit", __version__, "")]
-    trained = [_run(layout, member).get("versions", {}) for member in record["members"]]
-    for name in dict.fromkeys([*proof["versions"], *(name for versions in trained for name in versions)]):
+    trained = [run.versions for member in record.members if (run := _run(layout, member))]
+    for name in dict.fromkeys([*proof.versions, *(name for versions in trained for name in versions)]):
         seen = sorted({versions[name] for versions in trained if name in versions})
-        rows.append((name, ", ".join(seen), proof["versions"].get(name, "")))
+        rows.append((name, ", ".join(seen), proof.versions.get(name, "")))
     return ["## Versions", "", *_table(("", "trained with", "proven with"), rows)]
 
 
-def _licences(layout: Layout, config: Config, record: dict[str, Any]) -> list[str]:
+def _licences(layout: Layout, config: Config, record: Ensemble) -> list[str]:
     rows = [
         ("code in the zip", "MIT, the kit's"),
         ("trained weights", config.bundle.model_license),
         ("training images", config.bundle.data_license),
     ]
-    for member in record["members"]:
-        source = _run(layout, member).get("config", {}).get("weights", "none")
+    for member in record.members:
+        run = _run(layout, member)
+        source = run.config.weights if run else "none"
         if source != "none":
             origin = "ImageNet weights of keras.applications" if source == "imagenet" else source
-            rows.append((f"{member['run']} started from", origin))
+            rows.append((f"{member.run} started from", origin))
     return ["## Licences", "", *_table(("what", "licence"), rows)]
 
 
-def _run(layout: Layout, member: dict[str, Any]) -> dict[str, Any]:
-    """The manifest of a member's run, empty where it is gone."""
-    manifest = RunPaths(layout.runs / member["folder"]).manifest
-    found: dict[str, Any] = read_json(manifest) if manifest.exists() else {}
-    return found
+def _run(layout: Layout, member: Member) -> RunRecord | None:
+    """The record of a member's run, None where it is gone."""
+    path = RunPaths(layout.runs / member.folder).manifest
+    return RunRecord.load(path, f"kit train {member.run}") if path.exists() else None
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:

@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from kit import score
-from kit.bundle.contents import fold_paths, used_members, used_params, used_views, weights_name
-from kit.data import load_images, load_index
+from kit.bundle.contents import fold_paths, fold_predictions, weights_name
+from kit.data import Index, load_images, load_index
 from kit.errors import BundleError
 from kit.layout import FoldPaths, Layout
-from kit.records import Emit, Event, IntArray, Predictions, load_predictions
+from kit.records import Emit, Event, Predictions, load_predictions
 from kit.runtime import pool
 from kit.runtime.forward import mean_of_folds
+from kit.store.candidate import Ensemble, HalfRecord
 
 # .05 points; a point is a hundredth of the metric.
 AGREE = 5e-4
@@ -46,18 +47,19 @@ class Halved:
     shift: float
     probe: Proba
 
-    def to_json(self) -> dict[str, Any]:
+    @property
+    def record(self) -> HalfRecord:
         """What a proof keeps."""
-        return {
-            "score": self.score,
-            "score_float32": self.score_float32,
-            "rows": self.rows,
-            "largest_change": self.shift,
-            "probe": np.round(self.probe, 9).tolist(),
-        }
+        return HalfRecord(
+            score=self.score,
+            score_float32=self.score_float32,
+            rows=self.rows,
+            largest_change=self.shift,
+            probe=tuple(map(tuple, np.round(self.probe, 9).tolist())),
+        )
 
 
-def measure(layout: Layout, record: dict[str, Any], halved: Mapping[str, Path], batch_size: int, emit: Emit) -> Halved:
+def measure(layout: Layout, record: Ensemble, halved: Mapping[str, Path], batch_size: int, emit: Emit) -> Halved:
     """Predict every held-out row again, with the ``halved`` weights of the fold that did not train on it.
 
     Parameters
@@ -73,22 +75,21 @@ def measure(layout: Layout, record: dict[str, Any], halved: Mapping[str, Path], 
     what differs is the weights alone.
     """
     index, images = load_index(layout), load_images(layout)
-    position = {name: row for row, name in enumerate(index.ids)}
-    views, members = used_views(record), used_members(record)
+    views, members = record.used_views, record.used_members
     before, after, probes = [], [], []
     for number, member in enumerate(members):
-        emit(Event("progress", f"bundle: {member['run']} in float16", {"done": number, "total": len(members)}))
+        emit(Event("progress", f"bundle: {member.run} in float16", {"done": number, "total": len(members)}))
         folds = fold_paths(layout, member)
         files = [halved[weights_name(member, fold)] for fold in range(len(folds))]
-        network = _Member(member["network"], images, position, views, batch_size)
-        valid = [load_predictions(fold.valid) for fold in folds]
-        ids, logits = joined([_only(part, views) for part in valid])
+        network = _Member(member.network, images, index, views, batch_size)
+        valid = [fold_predictions(member, n, fold, fold.valid.name) for n, fold in enumerate(folds)]
+        ids, logits = joined([part.select(views) for part in valid])
         before.append(logits)
         after.append(joined(network.again(files, folds, "valid"))[1])
         probes.append(mean_of_folds(np.stack([part.logits for part in network.again(files, folds, "probe")])))
-    y = index.labels[[position[name] for name in ids]]
+    y = index.labels[index.rows_of(ids)]
     first, second = (_blend(record, members) for members in (before, after))
-    metric = record["metric"]
+    metric = record.metric
     return Halved(
         score.score(metric, y, second),
         score.score(metric, y, first),
@@ -127,13 +128,13 @@ class _Member:
     """One network of a member, filled with the weights of one fold after the other."""
 
     def __init__(
-        self, description: dict[str, Any], images: Any, position: dict[str, int], views: list[str], batch_size: int
+        self, description: dict[str, Any], images: Any, index: Index, views: list[str], batch_size: int
     ) -> None:
         from kit.runtime import backbones, forward
 
         self._model = backbones.build(description).model
         self._forward = forward.compile_forward(self._model)
-        self._images, self._position = images, position
+        self._images, self._index = images, index
         self._views, self._batch_size = views, batch_size
 
     def again(self, files: Sequence[Path], folds: Sequence[FoldPaths], what: str) -> list[Predictions]:
@@ -144,7 +145,9 @@ class _Member:
         for file, fold in zip(files, folds, strict=True):
             old = load_predictions(getattr(fold, what))
             arrays.assign(self._model, str(file))
-            logits = forward.logits(self._forward, self._images, self._rows(old), self._views, self._batch_size)
+            logits = forward.logits(
+                self._forward, self._images, self._index.rows_of(old.ids), self._views, self._batch_size
+            )
             if not np.isfinite(logits).all():
                 raise BundleError(
                     f"with float16 weights {file.name} predicts what is not finite", "half_precision = false"
@@ -152,15 +155,7 @@ class _Member:
             parts.append(Predictions(old.ids, old.classes, tuple(self._views), logits))
         return parts
 
-    def _rows(self, old: Predictions) -> IntArray:
-        return np.array([self._position[name] for name in old.ids.tolist()], np.int64)
 
-
-def _only(part: Predictions, views: Sequence[str]) -> Predictions:
-    rows = [part.views.index(view) for view in views]
-    return Predictions(part.ids, part.classes, tuple(views), part.logits[rows])
-
-
-def _blend(record: dict[str, Any], members: Sequence[npt.NDArray[np.float32]]) -> Proba:
-    proba: Proba = pool.apply(used_params(record), pool.from_logits(np.stack(members)))
+def _blend(record: Ensemble, members: Sequence[npt.NDArray[np.float32]]) -> Proba:
+    proba: Proba = record.blend.params.narrowed().apply(pool.from_logits(np.stack(members)))
     return proba

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from kit.bundle.contents import fold_paths, used_members, used_views, weights_name
+from kit.bundle.contents import fold_paths, weights_name
 from kit.config import BundleConfig
 from kit.costs import seconds_per_1000
 from kit.errors import BundleError
 from kit.layout import Layout
 from kit.sandbox import BundleRun
+from kit.store.candidate import Ensemble
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class MemberCost:
         return f"{self.name} {self.mb:.3g} MB, {timed}"
 
 
-def member_costs(layout: Layout, record: dict[str, Any], weights: Mapping[str, Path]) -> list[MemberCost]:
+def member_costs(layout: Layout, record: Ensemble, weights: Mapping[str, Path]) -> list[MemberCost]:
     """What each member of the zip costs."""
-    views, found = len(used_views(record)), []
-    for member in used_members(record):
+    views, found = len(record.used_views), []
+    for member in record.used_members:
         folds = fold_paths(layout, member)
         size = sum(weights[weights_name(member, fold)].stat().st_size for fold in range(len(folds)))
         seconds = seconds_per_1000(folds)
-        found.append(MemberCost(member["run"], size / 1e6, None if seconds is None else seconds * views))
+        found.append(MemberCost(member.run, size / 1e6, None if seconds is None else seconds * views))
     return found
 
 

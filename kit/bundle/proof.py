@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from kit.bundle.contents import fold_paths
+from kit.bundle.contents import fold_paths, fold_predictions
 from kit.config import BundleConfig
 from kit.data import load_images, load_index
 from kit.errors import BundleError
-from kit.files import sha256_file
 from kit.layout import Layout, SubmissionPaths
-from kit.records import load_predictions
-from kit.runtime import pool
 from kit.runtime.forward import mean_of_folds, softmax
 from kit.sandbox import BundleRun, run_bundle
+from kit.store.candidate import Ensemble, HalfRecord, Limits, Proof
+from kit.store.digests import digest
+from kit.store.record import Digests, digests_of
 
 TOLERANCE = 1e-4
 
@@ -26,7 +25,7 @@ Proba = npt.NDArray[np.float64]
 
 def prove(
     layout: Layout,
-    record: dict[str, Any],
+    record: Ensemble,
     candidate: Path,
     expected: Proba | None = None,
     python: Path | None = None,
@@ -47,8 +46,7 @@ def prove(
     """
     trained, ids = expected_probe(layout, record)
     expected = trained if expected is None else expected
-    position = {name: row for row, name in enumerate(load_index(layout).ids)}
-    images = np.asarray(load_images(layout)[[position[name] for name in ids]])
+    images = np.asarray(load_images(layout)[load_index(layout).rows_of(ids)])
     run = run_bundle(candidate, images, inputs=True, python=python)
     difference = float(np.abs(run.proba - expected).max())
     if difference > TOLERANCE:
@@ -60,45 +58,54 @@ def prove(
     return run, difference
 
 
-def expected_probe(layout: Layout, record: dict[str, Any]) -> tuple[Proba, list[str]]:
+def expected_probe(layout: Layout, record: Ensemble) -> tuple[Proba, list[str]]:
     """Probabilities (P, C) that the blend gives on the probe images from the networks' logits, and their ids."""
     members, ids = [], []
-    for member in record["members"]:
-        folds = [load_predictions(paths.probe) for paths in fold_paths(layout, member)]
-        rows = [folds[0].views.index(view) for view in record["views"]]
-        logits = mean_of_folds(np.stack([fold.logits[rows] for fold in folds]))
+    for member in record.members:
+        folds = [
+            fold_predictions(member, fold, paths, paths.probe.name)
+            for fold, paths in enumerate(fold_paths(layout, member))
+        ]
+        logits = mean_of_folds(np.stack([fold.select(record.views).logits for fold in folds]))
         members.append(softmax(logits.astype(np.float64)))
         ids = folds[0].ids.tolist()
-    return pool.apply(record["blend"]["params"], np.stack(members)), ids
+    return record.blend.apply(np.stack(members)), ids
 
 
-def content(
-    paths: SubmissionPaths, settings: BundleConfig, run: BundleRun, difference: float, half: dict[str, Any] | None
-) -> dict[str, Any]:
-    """What `proof.json` says, but for its key."""
-    return {
-        "sha256": sha256_file(paths.bundle),
-        "kit_absent": run.kit_absent,
-        "network": run.network,
-        "network_removed": run.network == "namespace",
-        "other_working_directory": run.elsewhere,
-        "probe_images": len(run.labels),
-        "difference": difference,
-        "difference_allowed": TOLERANCE,
-        "accepted": list(run.accepted),
-        "refused": run.refused,
-        "load_seconds": run.starting_seconds,
-        "images": run.timed_images,
-        "predict_seconds": run.timed_seconds,
-        "peak_mb": run.peak_mb,
-        "zip_mb": paths.bundle.stat().st_size / 1e6,
-        "limits": {
-            "images": settings.images,
-            "seconds": run.seconds_for(settings.images),
-            "max_seconds": settings.max_seconds,
-            "max_memory_mb": settings.max_memory_mb,
-            "max_mb": settings.max_mb,
-        },
-        "float16": half,
-        "versions": run.versions,
-    }
+def proof_of(
+    made_from: Digests,
+    paths: SubmissionPaths,
+    settings: BundleConfig,
+    run: BundleRun,
+    difference: float,
+    half: HalfRecord | None,
+) -> Proof:
+    """The record of a zip that ran."""
+    return Proof(
+        made_from=made_from,
+        files=digests_of(paths.root, paths.bundle),
+        sha256=digest(paths.bundle),
+        kit_absent=run.kit_absent,
+        network=run.network,
+        network_removed=run.network == "namespace",
+        other_working_directory=run.elsewhere,
+        probe_images=len(run.labels),
+        difference=difference,
+        difference_allowed=TOLERANCE,
+        accepted=tuple(run.accepted),
+        refused=run.refused,
+        load_seconds=run.starting_seconds,
+        images=run.timed_images,
+        predict_seconds=run.timed_seconds,
+        peak_mb=run.peak_mb,
+        zip_mb=paths.bundle.stat().st_size / 1e6,
+        limits=Limits(
+            images=settings.images,
+            seconds=run.seconds_for(settings.images),
+            max_seconds=settings.max_seconds,
+            max_memory_mb=settings.max_memory_mb,
+            max_mb=settings.max_mb,
+        ),
+        float16=half,
+        versions=run.versions,
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 
@@ -15,11 +14,15 @@ from kit.bundle.halves import Halved, check, measure
 from kit.bundle.limits import check_run, check_size, member_costs
 from kit.config import Config
 from kit.environments import environment
-from kit.files import is_fresh, read_json, sha256_file, sha256_json, write_atomic, write_json, write_zip
+from kit.files import sha256_json, write_atomic, write_zip
 from kit.half import write_halved
 from kit.layout import Layout, SubmissionPaths
 from kit.records import Emit, Event
 from kit.sandbox import BundleRun
+from kit.store.candidate import Ensemble, Proof
+from kit.store.digests import digest
+from kit.store.locks import lock
+from kit.store.record import Digests
 
 Weights = dict[str, Path]
 
@@ -33,11 +36,18 @@ def bundle(layout: Layout, config: Config, paths: SubmissionPaths, emit: Emit, *
         Where the zip does not run, is over a limit of ``[bundle]``, or does not give the kit's own predictions; it is
         not kept then.
     """
-    record = read_json(paths.ensemble)
-    key = _key(layout, config, record)
-    if not force and is_fresh(paths.proof, key, [paths.bundle, paths.card]):
-        emit(Event("fresh", "bundle", {"stage": "bundle", "submission": paths.root.name}))
-        return
+    with lock(layout.data_lock, "data/", shared=True), lock(layout.bundle_lock, "the bundle", wait=True):
+        record = Ensemble.load(paths.ensemble)
+        made_from = lineage(layout, config, record)
+        if not force and paths.card.exists() and Proof.fresh(paths.proof, made_from, "kit bundle --force"):
+            emit(Event("fresh", "bundle", {"stage": "bundle", "submission": paths.root.name}))
+            return
+        _make(layout, config, paths, record, made_from, emit)
+
+
+def _make(
+    layout: Layout, config: Config, paths: SubmissionPaths, record: Ensemble, made_from: Digests, emit: Emit
+) -> None:
     paths.proof.unlink(missing_ok=True)
     candidate = paths.bundle.with_suffix(".unproven")
     try:
@@ -51,9 +61,9 @@ def bundle(layout: Layout, config: Config, paths: SubmissionPaths, emit: Emit, *
         candidate.replace(paths.bundle)
     finally:
         candidate.unlink(missing_ok=True)
-    proven = proof.content(paths, config.bundle, run, difference, half.to_json() if half else None)
+    proven = proof.proof_of(made_from, paths, config.bundle, run, difference, half.record if half else None)
     write_atomic(paths.card, card(layout, config, paths, record, proven))
-    write_json(paths.proof, {"key": key, **proven})
+    proven.save(paths.proof)
     _tell(emit, config, run, proven)
     emit(Event("wrote", "", {"paths": [paths.bundle, paths.proof, paths.card]}))
 
@@ -67,22 +77,26 @@ def against(layout: Layout, paths: SubmissionPaths, requirements: str, emit: Emi
         Where the versions cannot be installed, or the bundle fails or predicts something else with them.
     """
     emit(Event("say", f"an environment with {requirements} (made once, some minutes)"))
-    record, half = read_json(paths.ensemble), read_json(paths.proof)["float16"]
-    expected = None if half is None else np.array(half["probe"])
+    record, half = Ensemble.load(paths.ensemble), Proof.load(paths.proof).float16
+    expected = None if half is None else np.array(half.probe)
     run, difference = proof.prove(layout, record, paths.bundle, expected, environment(requirements))
     versions = ", ".join(f"{name} {number}" for name, number in run.versions.items())
     emit(Event("say", f"the same predictions to {difference:.1e} under {versions}"))
 
 
-def _key(layout: Layout, config: Config, record: dict[str, Any]) -> str:
-    weights = [sha256_file(path) for path in weights_of(layout, record).values()]
-    code = [sha256_file(path) for path in runtime_files()]
-    settings = config.bundle.model_dump(mode="json")
-    return sha256_json({"version": VERSION, "ensemble": record["key"], "weights": weights, "code": code, **settings})
+def lineage(layout: Layout, config: Config, record: Ensemble) -> Digests:
+    """What the zip is made from."""
+    return {
+        "bundle": str(VERSION),
+        "ensemble": sha256_json(record.model_dump(mode="json")),
+        "weights": sha256_json({name: digest(path) for name, path in weights_of(layout, record).items()}),
+        "runtime": sha256_json([digest(path) for path in runtime_files()]),
+        "settings": sha256_json([config.bundle.model_dump(mode="json"), config.data.resize]),
+    }
 
 
 def _weights(
-    layout: Layout, config: Config, record: dict[str, Any], folder: Path, emit: Emit
+    layout: Layout, config: Config, record: Ensemble, folder: Path, emit: Emit
 ) -> tuple[Weights, Halved | None]:
     """The weights that go into the zip, as float16 where that is wanted and costs nothing."""
     weights = weights_of(layout, record)
@@ -96,24 +110,24 @@ def _weights(
     emit(Event("say", "float16 weights: every held-out row is predicted again"))
     halved = {name: write_halved(path, folder / Path(name).name) for name, path in weights.items()}
     found = measure(layout, record, halved, settings.batch_size, emit)
-    check(found, record["metric"], f"and float32 weights have {size:.4g} MB")
+    check(found, record.metric, f"and float32 weights have {size:.4g} MB")
     emit(
         Event(
             "say",
-            f"float16 weights keep {record['metric']} out of fold: {found.score:.5f}, with float32 "
+            f"float16 weights keep {record.metric} out of fold: {found.score:.5f}, with float32 "
             f"{found.score_float32:.5f} ({found.rows} rows, no probability moves by more than {found.shift:.1e})",
         )
     )
     return halved, found
 
 
-def _tell(emit: Emit, config: Config, run: BundleRun, proven: dict[str, Any]) -> None:
-    isolation = "without network" if proven["network_removed"] else "network only patched away: no name spaces here"
+def _tell(emit: Emit, config: Config, run: BundleRun, proven: Proof) -> None:
+    isolation = "without network" if proven.network_removed else "network only patched away: no name spaces here"
     images = config.bundle.images
-    away = proven["difference"]
+    away = proven.difference
     text = (
         f"the bundle ran without the kit, {isolation}: {len(run.labels)} images, at most {away:.1e} from the kit's "
-        f"probabilities; {run.peak_mb:.0f} MB of memory, {proven['zip_mb']:.1f} MB zip; {images} images take "
+        f"probabilities; {run.peak_mb:.0f} MB of memory, {proven.zip_mb:.1f} MB zip; {images} images take "
         f"{run.seconds_for(images):.1f} s here"
     )
     emit(Event("say", text))

@@ -14,6 +14,7 @@ from kit.files import read_csv, write_atomic, write_csv
 from kit.layout import Layout
 from kit.ledger import latest
 from kit.records import Emit, Event, FloatArray, load_predictions
+from kit.store.candidate import Ensemble
 
 ALL = "all"
 
@@ -79,14 +80,13 @@ def propose_labels(layout: Layout, emit: Emit) -> None:
     """
     index = load_index(layout)
     newest = latest(layout)
-    if newest is None or not newest.predictions.exists():
+    if newest is None:
         raise StageError("label errors are proposed from out-of-fold predictions, and there are none", "kit ensemble")
+    Ensemble.load(newest.ensemble).check(newest.root, "", newest.predictions.name)
     try:
-        logits = load_predictions(newest.predictions).take(np.array(index.ids)).logits[0].astype(np.float64)
+        proba = load_predictions(newest.predictions).take(index.ids).first
     except DataError as error:
         raise StageError(f"{newest.root.name} was made from other rows: {error.message}", "kit ensemble") from error
-    proba = np.exp(logits - logits.max(axis=1, keepdims=True))
-    proba /= proba.sum(axis=1, keepdims=True)
     proposals = label_errors(proba, index.labels, n=2 * max(expected_errors(proba, index.labels), 1))
     _write_proposals(layout, proposals, index.ids, index.classes, proba)
     picture = _proposal_sheet(layout, proposals[: 8 * PER_LINE], index.ids, index.classes)

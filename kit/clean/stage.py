@@ -19,33 +19,75 @@ from kit.clean.plan import Finding, Plan, plan
 from kit.clean.quality import odd_sizes
 from kit.clean.sheets import png
 from kit.config import Config
+from kit.data import DataRecord, UnlabelledRecord
 from kit.errors import DataError
-from kit.files import is_fresh, read_csv, sha256_file, sha256_json, write_atomic, write_csv, write_json
+from kit.files import read_csv, sha256_file, sha256_json, write_atomic, write_csv
 from kit.layout import Layout
 from kit.records import Emit, Event, ImageArray, IntArray
 from kit.sources import RawSet, open_source
 from kit.sources.join import joined
 from kit.sources.npz import check_classes
+from kit.store.digests import DIGESTS, digest
+from kit.store.locks import lock
+from kit.store.record import Digests, digests_of
 
+# Raised whenever the same raw images would give other data.
 VERSION = 1
 
 
 def clean(layout: Layout, config: Config, emit: Emit, *, force: bool = False) -> None:
     """Read the raw images, drop what must not be trained on, and write ``data/``.
 
+    Test images are an artefact of their own: other ones change nothing that was made from the training images.
+
     Raises
     ------
     DataError
         Where the raw files cannot be used, or nothing is left of a class.
+    StageError
+        Where a file under ``data/`` was changed by something else, or another process uses the data.
     """
+    DIGESTS.attach(layout.digests)
     raw, train_rows = _open(layout, config)
     test = open_source(config.data, layout.root, "test") if config.data.test else None
-    key = _key(layout, config, raw, test)
-    outputs = [layout.images, layout.index, layout.dropped, layout.noted]
-    outputs += [layout.test_images, layout.test_index] if test else []
-    if not force and is_fresh(layout.data_manifest, key, outputs):
+    made_from = lineage(layout, config, raw)
+    with lock(layout.data_lock, "data/", shared=True):
+        stale = force or DataRecord.fresh(layout.data_manifest, made_from) is None
+        stale_test = force or not _is_test_fresh(layout, raw, test)
+    if not (stale or stale_test):
         emit(Event("fresh", "clean", {"stage": "clean"}))
         return
+    with lock(layout.data_lock, "data/"):
+        if stale:
+            _write_data(layout, config, raw, train_rows, made_from, emit)
+        if stale_test:
+            _write_test(layout, raw, test, emit)
+
+
+def lineage(layout: Layout, config: Config, raw: RawSet) -> Digests:
+    """What the cleaned data are made from."""
+    return {
+        "clean": str(VERSION),
+        "raw": raw.fingerprint,
+        "classes": sha256_json(raw.classes),
+        "settings": sha256_json(config.clean.model_dump(mode="json")),
+        "overrides": sha256_file(layout.overrides) if layout.overrides.exists() else "",
+    }
+
+
+def lineage_of_test(test: RawSet) -> Digests:
+    """What the test images are made from."""
+    return {"clean": str(VERSION), "raw": test.fingerprint, "ids": sha256_json(test.ids)}
+
+
+def _is_test_fresh(layout: Layout, raw: RawSet, test: RawSet | None) -> bool:
+    if test is None:
+        return not layout.test_manifest.exists()
+    _check_shape(test, raw.shape)
+    return UnlabelledRecord.fresh(layout.test_manifest, lineage_of_test(test)) is not None
+
+
+def _write_data(layout: Layout, config: Config, raw: RawSet, train_rows: int, made_from: Digests, emit: Emit) -> None:
     check_classes(raw.labels[:train_rows], raw.classes, f"data.train = {config.data.train!r}")
     layout.data_manifest.unlink(missing_ok=True)
     with Decoded(layout.data, raw) as decoded:
@@ -54,14 +96,19 @@ def clean(layout: Layout, config: Config, emit: Emit, *, force: bool = False) ->
         result = _plan(layout, config, raw, decoded, emit)
         kept = decoded.rows[result.keep]
         check_classes(raw.labels[kept[kept < train_rows]], raw.classes, "after cleaning, the data")
-        _write_kept(layout, raw, decoded, result, train_rows)
+        parts = _write_kept(layout, raw, decoded, result, train_rows)
         _draw_sheets(layout, raw, decoded, result)
-    unseen = _write_test(layout, test, raw.shape)
-    _write_findings(layout, raw, decoded, result, unseen)
-    _write_manifest(layout, raw, key, result, test)
+    _write_findings(layout, raw, decoded, result)
+    DataRecord(
+        made_from=made_from,
+        files=digests_of(layout.data, layout.images, layout.index, layout.dropped, layout.noted),
+        raw=len(raw.ids),
+        kept=len(result.keep),
+        classes=raw.classes,
+        shape=(*raw.shape, 3),
+        parts={**parts, "images": digest(layout.images), "classes": sha256_json(raw.classes)},
+    ).save(layout.data_manifest)
     _tell(emit, layout, raw, result, decoded.problems)
-    if unseen:
-        emit(Event("warn", f"{len(unseen)} test images cannot be read and are predicted as black ones: {layout.noted}"))
 
 
 def _open(layout: Layout, config: Config) -> tuple[RawSet, int]:
@@ -70,19 +117,6 @@ def _open(layout: Layout, config: Config) -> tuple[RawSet, int]:
     if not config.data.external:
         return raw, len(raw.ids)
     return joined(raw, open_source(config.data, layout.root, "external")), len(raw.ids)
-
-
-def _key(layout: Layout, config: Config, raw: RawSet, test: RawSet | None) -> str:
-    return sha256_json(
-        {
-            "version": VERSION,
-            "raw": raw.fingerprint,
-            "classes": raw.classes,
-            "test": test.fingerprint if test else None,
-            "clean": config.clean.model_dump(mode="json"),
-            "overrides": sha256_file(layout.overrides) if layout.overrides.exists() else None,
-        }
-    )
 
 
 class Decoded:
@@ -156,23 +190,29 @@ def _overrides(path: Path, raw: RawSet, rows: IntArray) -> dict[int, str]:
     return result
 
 
-def _write_kept(layout: Layout, raw: RawSet, decoded: Decoded, result: Plan, train_rows: int) -> None:
+def _write_kept(layout: Layout, raw: RawSet, decoded: Decoded, result: Plan, train_rows: int) -> Digests:
+    """Write images and index; returns the digests of what the index says, part by part."""
+
     def blocks() -> Iterator[ImageArray]:
         for start in range(0, len(result.keep), 1024):
             yield decoded.images[result.keep[start : start + 1024]]
 
     digests = _write_images(layout.images, len(result.keep), raw.shape, blocks())
     kept = decoded.rows[result.keep]
+    ids, roles = [raw.ids[row] for row in kept], ["train" if row < train_rows else "train-only" for row in kept]
+    labels, groups = raw.labels[kept].tolist(), _merged_groups(raw, kept, result.group)
     columns: dict[str, Iterable[object]] = {
-        "id": [raw.ids[row] for row in kept],
-        "label": raw.labels[kept].tolist(),
-        "group": _merged_groups(raw, kept, result.group),
-        "role": ["train" if row < train_rows else "train-only" for row in kept],
-        "sha256": digests,
-    }
-    if raw.weights is not None:
-        columns["weight"] = raw.weights[kept].tolist()
+        "id": ids, "label": labels, "group": groups, "role": roles, "sha256": digests
+    }  # fmt: skip
+    weights = None if raw.weights is None else raw.weights[kept].tolist()
+    if weights is not None:
+        columns["weight"] = weights
     write_csv(layout.index, columns, zip(*columns.values(), strict=True))
+    return {
+        "labels": sha256_json([ids, roles, labels]),
+        "groups": sha256_json([ids, groups]),
+        "weights": sha256_json(weights),
+    }
 
 
 def _write_images(path: Path, n: int, shape: tuple[int, int], blocks: Iterable[ImageArray]) -> list[str]:
@@ -221,7 +261,7 @@ def _draw_sheets(layout: Layout, raw: RawSet, decoded: Decoded, result: Plan) ->
         write_atomic(layout.sheets / f"{reason}.png", png(picture))
 
 
-def _write_findings(layout: Layout, raw: RawSet, decoded: Decoded, result: Plan, unseen: dict[str, str]) -> None:
+def _write_findings(layout: Layout, raw: RawSet, decoded: Decoded, result: Plan) -> None:
     def line(finding: Finding) -> tuple[str, str, str, str]:
         twin = raw.ids[decoded.rows[finding.twin]] if finding.twin >= 0 else ""
         return raw.ids[decoded.rows[finding.row]], finding.reason, twin, finding.detail
@@ -229,48 +269,40 @@ def _write_findings(layout: Layout, raw: RawSet, decoded: Decoded, result: Plan,
     header = ("id", "reason", "twin", "detail")
     unreadable = [(raw.ids[row], "unreadable", "", why) for row, why in sorted(decoded.problems.items())]
     write_csv(layout.dropped, header, [*unreadable, *map(line, result.dropped)])
-    unseen_lines = [(name, "unreadable-test", "", why) for name, why in unseen.items()]
-    write_csv(layout.noted, header, [*map(line, result.noted), *unseen_lines])
+    write_csv(layout.noted, header, map(line, result.noted))
 
 
-def _write_test(layout: Layout, test: RawSet | None, shape: tuple[int, int]) -> dict[str, str]:
-    """Write the test images; returns those that cannot be read, by id: they are black, for every id is predicted."""
-    if test is None:
-        layout.test_images.unlink(missing_ok=True)
-        layout.test_index.unlink(missing_ok=True)
-        return {}
+def _check_shape(test: RawSet, shape: tuple[int, int]) -> None:
     if test.shape != shape:
         raise DataError(
             f"test images are {test.shape[0]} x {test.shape[1]}, training images {shape[0]} x {shape[1]}",
             f"[data] image_size = {min(shape)}",
         )
-    problems: dict[str, str] = {}
+
+
+def _write_test(layout: Layout, raw: RawSet, test: RawSet | None, emit: Emit) -> None:
+    """Write the test images; one that cannot be read is black, because every id needs a prediction."""
+    layout.test_manifest.unlink(missing_ok=True)
+    if test is None:
+        layout.test_images.unlink(missing_ok=True)
+        layout.test_index.unlink(missing_ok=True)
+        return
+    _check_shape(test, raw.shape)
+    problems: dict[int, str] = {}
 
     def blocks() -> Iterator[ImageArray]:
         for _, images, found in test.blocks():
-            problems.update((test.ids[row], reason) for row, reason in found.items())
+            problems.update(found)
             yield images
 
-    digests = _write_images(layout.test_images, len(test.ids), shape, blocks())
-    write_csv(layout.test_index, ("id", "sha256"), zip(test.ids, digests, strict=True))
-    return problems
-
-
-def _write_manifest(layout: Layout, raw: RawSet, key: str, result: Plan, test: RawSet | None) -> None:
-    files = [layout.images, layout.index] + ([layout.test_images, layout.test_index] if test else [])
-    write_json(
-        layout.data_manifest,
-        {
-            "key": key,
-            "version": VERSION,
-            "raw": len(raw.ids),
-            "kept": len(result.keep),
-            "classes": list(raw.classes),
-            "shape": [*raw.shape, 3],
-            "test": len(test.ids) if test else 0,
-            "files": {path.name: sha256_file(path) for path in files},
-        },
-    )
+    digests = _write_images(layout.test_images, len(test.ids), test.shape, blocks())
+    reasons = [problems.get(row, "") for row in range(len(test.ids))]
+    write_csv(layout.test_index, ("id", "sha256", "problem"), zip(test.ids, digests, reasons, strict=True))
+    files = digests_of(layout.data, layout.test_images, layout.test_index)
+    UnlabelledRecord(made_from=lineage_of_test(test), files=files, n=len(test.ids)).save(layout.test_manifest)
+    if problems:
+        text = f"{len(problems)} test images cannot be read and are predicted as black ones: {layout.test_index}"
+        emit(Event("warn", text))
 
 
 def _tell(emit: Emit, layout: Layout, raw: RawSet, result: Plan, problems: dict[int, str]) -> None:

@@ -86,7 +86,7 @@ def forecast(config: Config = None, force: Force = False, json: Json = False) ->
     with open_project(config, quiet=json) as project:
         records = project.forecast(force=force)
         if json:
-            print_result(lambda: records)
+            print_result(lambda: [record.model_dump(mode="json", exclude={"made_from", "files"}) for record in records])
 
 
 @app.command()

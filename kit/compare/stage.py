@@ -20,9 +20,9 @@ from kit.errors import StageError
 from kit.files import sha256_json
 from kit.layout import Layout
 from kit.records import Emit, Event, load_predictions
+from kit.results import trained
 from kit.runs import FoldSpec, plan_runs
-from kit.runtime.forward import softmax
-from kit.shift.stressed import is_fold_stressed
+from kit.shift.stressed import stressed_fold
 from kit.sweep import ONE_VIEW, trained_by
 
 Done = Callable[[FoldSpec], Path | None]
@@ -66,10 +66,10 @@ def compare(
     index, report = load_index(layout), dict[str, Any]()
     clean = _kept(members, _valid, emit if partial else None)
     report["clean"] = _judged("clean", index, config, clean, _valid, (metric, emit))
-    stressed = {name: folds for name, folds in clean.items() if any(map(_stress(config), folds))}
+    stressed = {name: folds for name, folds in clean.items() if any(map(_stress(config, index), folds))}
     if len(_recipes(config, stressed)) > 1:
-        stressed = _kept(stressed, _stress(config), emit)
-        report["stressed"] = _judged("stressed", index, config, stressed, _stress(config), (metric, emit))
+        stressed = _kept(stressed, _stress(config, index), emit)
+        report["stressed"] = _judged("stressed", index, config, stressed, _stress(config, index), (metric, emit))
     if len(stressed) < len(clean):
         left = ", ".join(name for name in clean if name not in stressed)
         emit(Event("say", f"not under stress: {left}; `kit stress` or `kit sweep --stress` does it"))
@@ -77,14 +77,14 @@ def compare(
 
 
 def _valid(spec: FoldSpec) -> Path | None:
-    return spec.paths.valid if spec.paths.valid.exists() else None
+    return spec.paths.valid if trained(spec) else None
 
 
-def _stress(config: Config) -> Done:
+def _stress(config: Config, index: Index) -> Done:
     plan = plan_of(config.stress)
 
     def done(spec: FoldSpec) -> Path | None:
-        return spec.paths.stress if is_fold_stressed(spec, plan) else None
+        return spec.paths.stress if stressed_fold(spec, plan, index) else None
 
     return done
 
@@ -139,15 +139,13 @@ def _recipes(config: Config, members: dict[str, list[FoldSpec]]) -> dict[str, li
 
 def _proba(folds: Sequence[FoldSpec], index: Index, done: Done, *, one_view: bool) -> tuple[NDArray[np.int64], Proba]:
     """(R,) rows of the data and (R, C) probabilities: the mean over views, and over repeats of the split."""
-    place = {name: row for row, name in enumerate(index.ids)}
     total, times = np.zeros((len(index.ids), len(index.classes))), np.zeros(len(index.ids))
     for spec in folds:
         path = done(spec)
         assert path is not None
         found = load_predictions(path)
-        rows = np.array([place[name] for name in found.ids.tolist()])
-        views = found.logits[:1] if one_view else found.logits
-        total[rows] += softmax(views.astype(np.float64)).mean(axis=0)
+        rows = index.rows_of(found.ids)
+        total[rows] += found.first if one_view else found.proba.mean(axis=0)
         times[rows] += 1
     rows = np.flatnonzero(times)
     return rows, total[rows] / times[rows, None]

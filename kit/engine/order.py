@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from kit import __version__
 from kit.engine.stores import Blob, Store
-from kit.files import read_json, sha256_file
+from kit.files import sha256_file
 from kit.layout import Layout
+from kit.results import PredictionSpec
+from kit.runs import FoldSpec
 from kit.units import Unit
 
 PACKAGES = ("tensorflow", "keras", "numpy")
+# Kinds of units that are told by a `PredictionSpec`, and read the weights of their fold.
+PREDICTING = ("stress", "test")
 # Ray gives its workers a number of threads of its own; units get what they would get here.
 THREADS = "OMP_NUM_THREADS"
 
@@ -31,7 +34,7 @@ class Order:
     ----------
     kind, module, name
         Of the unit: its kind, what is run, what it is called.
-    description : dict
+    description : FoldSpec or PredictionSpec
         What the unit's process reads, its `root` still to be filled in.
     at : str
         Where that is written.
@@ -50,7 +53,7 @@ class Order:
     kind: str
     module: str
     name: str
-    description: dict[str, Any]
+    description: FoldSpec | PredictionSpec
     at: str
     folder: str
     inputs: Mapping[str, Blob]
@@ -87,17 +90,18 @@ def order_of(unit: Unit, module: str, attempt: int, warehouse: Warehouse, cards:
     """The order for a unit as its files are now: a checkpoint that came back from an earlier attempt goes along."""
     root = unit.spec.layout.root
     files = {str(path.relative_to(root)): path for path in reads(unit) if path.exists()}
-    description = read_json(unit.description)
-    spec = description.get("fold") if unit.kind == "stress" else description
-    if spec["config"]["weights"] not in ("none", "imagenet"):
-        own = unit.spec.layout.named(spec["config"]["weights"])
+    told = unit.spec if unit.kind not in PREDICTING else PredictionSpec.load(unit.description)
+    weights = unit.spec.settings.weights
+    if weights not in ("none", "imagenet"):
+        own = unit.spec.layout.named(weights)
         files[f"pretrained/{own.name}"] = own
-        spec["config"]["weights"] = f"pretrained/{own.name}"
+        settings = unit.spec.settings.model_copy(update={"weights": f"pretrained/{own.name}"})
+        told = changed(told, settings=settings)
     return Order(
         kind=unit.kind,
         module=module,
         name=unit.name,
-        description=description,
+        description=told,
         at=str(unit.description.relative_to(root)),
         folder=str(unit.spec.paths.root.relative_to(root)),
         inputs={
@@ -111,14 +115,23 @@ def order_of(unit: Unit, module: str, attempt: int, warehouse: Warehouse, cards:
     )
 
 
+def changed(told: FoldSpec | PredictionSpec, **fields: object) -> FoldSpec | PredictionSpec:
+    """A description with other ``fields`` of its fold."""
+    if isinstance(told, FoldSpec):
+        return told.model_copy(update=fields)
+    return told.model_copy(update={"fold": told.fold.model_copy(update=fields)})
+
+
 def reads(unit: Unit) -> Sequence[Path]:
     """Files below the project's folder that a unit reads where they are there."""
     layout: Layout = unit.spec.layout
     paths = unit.spec.paths
     found = [layout.data_manifest, layout.index, layout.images, layout.folds_table(unit.spec.folds), *unit.reads]
+    if unit.kind in ("fold", "test"):
+        found += [layout.test_manifest, layout.test_images, layout.test_index]
     if unit.kind == "fold":
-        found += [layout.test_images, layout.test_index, paths.checkpoint(0), paths.checkpoint(1)]
-    return [*found, paths.weights] if unit.kind == "stress" else found
+        found += [paths.checkpoint(0), paths.checkpoint(1)]
+    return [*found, paths.weights] if unit.kind in PREDICTING else found
 
 
 @cache

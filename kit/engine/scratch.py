@@ -10,17 +10,15 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
-from kit.engine.order import Order
+from kit.engine.order import Order, changed
 from kit.engine.stores import Blob, Store, write_pieces
 from kit.errors import KitError
-from kit.files import lock, write_json
+from kit.files import lock
 
 # Inputs that no task has asked for in so long are removed.
 KEPT_SECONDS = 7 * 86400.0
-LAST = ("valid.npz", "stress.npz")
-PRIVATE = ("spec.json", "stress.json", "log.jsonl", ".lock")
+PRIVATE = ("spec.json", "test-spec.json", "stress-spec.json", "log.jsonl", ".lock")
 
 
 def machine_folder() -> Path:
@@ -44,17 +42,10 @@ def scratch(order: Order, store: Store) -> Iterator[Path]:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.symlink_to(kept(blob, store))
         (folder / order.folder).mkdir(parents=True, exist_ok=True)
-        write_json(folder / order.at, rooted(order, folder))
+        changed(order.description, root=str(folder)).save(folder / order.at)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def rooted(order: Order, folder: Path) -> dict[str, Any]:
-    """The description of the unit for a project that lies in ``folder``."""
-    if order.kind == "stress":
-        return {**order.description, "fold": {**order.description["fold"], "root": str(folder)}}
-    return {**order.description, "root": str(folder)}
 
 
 def kept(blob: Blob, store: Store) -> Path:
@@ -89,9 +80,9 @@ class Written:
         self._seen: dict[str, tuple[int, int, int]] = {}
 
     def files(self, pattern: str = "*") -> list[str]:
-        """Names of files that are new or changed, the one that means that the unit is done last."""
+        """Names of files that are new or changed, the records of what is done last."""
         found = []
-        for path in sorted(self._folder.glob(f"runs/**/{pattern}"), key=lambda path: (path.name in LAST, path)):
+        for path in sorted(self._folder.glob(f"runs/**/{pattern}"), key=lambda path: (path.suffix == ".json", path)):
             if path.is_symlink() or not path.is_file() or path.name in PRIVATE or path.name.endswith(".tmp"):
                 continue
             name = str(path.relative_to(self._folder))

@@ -13,10 +13,10 @@ from kit.costs import megabytes, seconds_per_1000
 from kit.data import load_index
 from kit.layout import Layout
 from kit.partition import load_folds
-from kit.records import IntArray, Predictions, load_predictions
+from kit.records import IntArray, Predictions
+from kit.results import load_oof
 from kit.runs import FoldSpec
-from kit.runtime.forward import softmax
-from kit.shift.stressed import is_stressed, load_stressed
+from kit.shift.stressed import load_stressed, stressed_run
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,23 +52,24 @@ def load_library(layout: Layout, config: Config, specs: dict[str, list[FoldSpec]
     Raises
     ------
     StageError
-        Where ``ensemble.fit_on`` asks for stressed rows and a run has none.
+        Where a run is not trained on every fold, or ``ensemble.fit_on`` asks for stressed rows and a run has none.
     """
     index = load_index(layout)
     folds_of_rows = load_folds(layout, config, index)
     rows = folds_of_rows.validated
     ids = np.array(index.ids)[rows]
-    members = [load_predictions(folds[0].run_paths.oof).take(ids) for folds in specs.values()]
+    members = [load_oof(folds, index).take(ids) for folds in specs.values()]
     views = shared_views(members)
     hurt = None
-    stressed = all(is_stressed(folds, config) for folds in specs.values())
+    stressed = all(stressed_run(folds, config, index) for folds in specs.values())
     if stressed or fit_on(config, stressed) != "clean":
-        hurt = _stack([load_stressed(folds, config).mixture.take(ids) for folds in specs.values()], views)
+        mixtures = [load_stressed(folds, config, index).mixture.take(ids) for folds in specs.values()]
+        hurt = np.stack([mixture.select(views).proba for mixture in mixtures])
     return Library(
         ids=tuple(ids.tolist()),
         names=tuple(specs),
         views=views,
-        proba=_stack(members, views),
+        proba=np.stack([member.select(views).proba for member in members]),
         y=index.labels[rows],
         fold=folds_of_rows.fold[rows],
         classes=index.classes,
@@ -80,13 +81,6 @@ def fit_on(config: Config, stressed: bool) -> str:
     """The rows to fit on: as configured; clean ones where there are no others and nothing was asked for."""
     settings = config.ensemble
     return settings.fit_on if stressed or "fit_on" in settings.model_fields_set else "clean"
-
-
-def _stack(members: Sequence[Predictions], views: Sequence[str]) -> npt.NDArray[np.float64]:
-    """(M, V, N, C) probabilities."""
-    stack = np.stack([member.logits[[member.views.index(view) for view in views]] for member in members])
-    found: npt.NDArray[np.float64] = softmax(stack.astype(np.float64))
-    return found
 
 
 def shared_views(members: Sequence[Predictions]) -> tuple[str, ...]:

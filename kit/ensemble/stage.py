@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from kit import score
 from kit.blend import Blend, Options, fit
 from kit.config import Config
+from kit.data import Index, load_index
 from kit.ensemble.library import Library, costs, fit_on, load_library
 from kit.ensemble.show import draw, tell
 from kit.errors import StageError
-from kit.files import read_json, sha256_file, sha256_json, write_json
+from kit.files import sha256_json
 from kit.layout import Layout, SubmissionPaths
-from kit.records import Emit, Event, FloatArray, Predictions
+from kit.partition import load_folds
+from kit.records import Emit, Event, FloatArray, Predictions, silent
+from kit.results import require, require_joined, unless_damaged
 from kit.runs import FoldSpec, plan_runs
-from kit.shift.stressed import is_stressed
+from kit.shift.stressed import stressed_run
+from kit.store.candidate import Ensemble, Member, StoredBlend
+from kit.store.locks import lock
+from kit.store.record import Digests, Figure, digests_of
+from kit.units import reading
 
-VERSION = 1
+# Raised whenever the same predictions would be blended otherwise.
+VERSION = 2
 
 
 def ensemble(layout: Layout, config: Config, emit: Emit, *, force: bool = False) -> SubmissionPaths:
@@ -37,12 +44,30 @@ def ensemble(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
     StageError
         Where a run is not trained on every fold.
     """
-    specs = plan_runs(layout, config, config.ensemble_runs())
-    key = ensemble_key(config, specs)
-    found = find_submission(layout, key)
-    if found is not None and not force:
-        emit(Event("fresh", "ensemble", {"stage": "ensemble", "submission": found.root.name}))
-        return found
+    with lock(layout.data_lock, "data/", shared=True):
+        specs = plan_runs(layout, config, config.ensemble_runs())
+        with reading([folds[0].run_paths for folds in specs.values()]):
+            made_from = lineage(layout, config, specs)
+            found = find_submission(layout, made_from, emit)
+            if found is None or force:
+                with lock(layout.ensemble_lock, "the ensemble", wait=True):
+                    # Another process may have made it while this one waited.
+                    found = find_submission(layout, made_from, silent)
+                    if found is None or force:
+                        return _make(layout, config, specs, made_from, found, emit)
+    emit(Event("fresh", "ensemble", {"stage": "ensemble", "submission": found.root.name}))
+    return found
+
+
+def _make(
+    layout: Layout,
+    config: Config,
+    specs: dict[str, list[FoldSpec]],
+    made_from: Digests,
+    known: SubmissionPaths | None,
+    emit: Emit,
+) -> SubmissionPaths:
+    """Fit, show and write a blend; a candidate that says the same already is kept, and none is ever overwritten."""
     library = load_library(layout, config, specs)
     blend = fit(
         library.proba,
@@ -56,18 +81,29 @@ def ensemble(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
     )
     if blend.stressed is None:
         emit(Event("warn", "fitted on clean rows alone: not every run was stressed; kit stress"))
-    paths = found or layout.submission(f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{key[:8]}")
     tell(emit, config.competition.metric, config.ensemble.seed, library, blend)
+    stored = StoredBlend.model_validate_json(blend.to_json())
+    if known is not None and Ensemble.load(known.ensemble).blend == stored:
+        emit(Event("say", f"computed again, the blend is the one of {known.root.name}"))
+        return known
+    paths = _new_folder(layout, sha256_json(made_from))
     draw(paths, library, blend)
-    _write(paths, config, specs, key, library, blend)
+    _write(paths, config, specs, made_from, library, blend, stored)
     emit(Event("wrote", "", {"paths": [paths.ensemble]}))
+    return paths
+
+
+def _new_folder(layout: Layout, key: str) -> SubmissionPaths:
+    """A folder that nobody has: the time is part of its name, and two blends may be made within a second."""
+    now = datetime.now(UTC)
+    while (paths := layout.submission(f"{now:%Y%m%dT%H%M%SZ}-{key[:8]}")).root.exists():
+        now += timedelta(seconds=1)
     return paths
 
 
 def _options(config: Config, library: Library, specs: dict[str, list[FoldSpec]]) -> Options:
     settings, zipped = config.ensemble, config.bundle
-    halves = zipped.max_mb is not None and zipped.half_precision is not False
-    seconds, megabytes = costs(specs, half=halves)
+    seconds, megabytes = _costs(config, specs)
     longest = _least(settings.max_seconds_per_1000, zipped.seconds_per_1000)
     if longest is not None and seconds is None:
         raise StageError("the time to predict is limited, but not every fold was timed", "kit train --force")
@@ -85,39 +121,65 @@ def _options(config: Config, library: Library, specs: dict[str, list[FoldSpec]])
     )
 
 
+def _costs(config: Config, specs: dict[str, list[FoldSpec]]) -> tuple[list[float] | None, list[float]]:
+    zipped = config.bundle
+    return costs(specs, half=zipped.max_mb is not None and zipped.half_precision is not False)
+
+
 def _least(*limits: float | None) -> float | None:
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-def ensemble_key(config: Config, specs: dict[str, list[FoldSpec]]) -> str:
-    """Hash of what the blend depends on: the members' predictions and the configuration of the blend.
+def lineage(layout: Layout, config: Config, specs: dict[str, list[FoldSpec]]) -> Digests:
+    """What the blend is made from.
 
     Raises
     ------
     StageError
         Where a run has folds without predictions.
     """
+    index = load_index(layout)
+    found = {
+        "ensemble": str(VERSION),
+        "labels": index.parts["labels"],
+        "classes": index.parts["classes"],
+        "folds": load_folds(layout, config, index).digest,
+        "metric": config.competition.metric,
+        "settings": sha256_json([config.ensemble.model_dump(mode="json", exclude={"runs"}), config.bundle.limits()]),
+    }
     for name, folds in specs.items():
-        for spec in folds:
-            if not spec.paths.valid.exists():
-                raise StageError(
-                    f"fold {spec.fold} of run `{name}` has no predictions", f"kit train {name} --fold {spec.fold}"
-                )
-        if not folds[0].run_paths.oof.exists():
-            raise StageError(f"run `{name}` has no joined predictions", f"kit train {name}")
-    oof = {name: sha256_file(folds[0].run_paths.oof) for name, folds in specs.items()}
-    settings = config.ensemble.model_dump(mode="json") | config.bundle.limits()
-    inputs: dict[str, Any] = {"version": VERSION, "oof": oof, "ensemble": settings, "metric": config.competition.metric}
-    if all(is_stressed(folds, config) for folds in specs.values()):
-        inputs["stressed"] = {name: sha256_file(folds[0].run_paths.stress) for name, folds in specs.items()}
-    return sha256_json(inputs)
+        member = _member(name, folds, index)
+        found[f"run {name}"] = sha256_json([member.folder, member.oof, member.weights])
+    stressed = {name: stressed_run(folds, config, index) for name, folds in specs.items()}
+    if all(stressed.values()):
+        found |= {f"stressed {name}": run.files["stress.npz"] for name, run in stressed.items() if run is not None}
+    if _is_limited(config):
+        found["costs"] = sha256_json(_costs(config, specs))
+    return found
 
 
-def find_submission(layout: Layout, key: str) -> SubmissionPaths | None:
-    """The candidate that was made for ``key``, if there is one."""
-    for folder in sorted(layout.submissions.glob(f"*-{key[:8]}")):
+def _is_limited(config: Config) -> bool:
+    settings, zipped = config.ensemble, config.bundle
+    return any((settings.max_seconds_per_1000, settings.max_bundle_mb, zipped.max_mb, zipped.max_seconds))
+
+
+def _member(name: str, folds: list[FoldSpec], index: Index) -> Member:
+    paths = folds[0].run_paths
+    return Member(
+        run=name,
+        folder=paths.root.name,
+        folds=len(folds),
+        network=folds[0].network,
+        oof=require_joined(folds, index).files[paths.oof.name],
+        weights=tuple(require(spec).files[spec.paths.weights.name] for spec in folds),
+    )
+
+
+def find_submission(layout: Layout, made_from: Digests, emit: Emit) -> SubmissionPaths | None:
+    """The newest candidate that was made from just this; one that was changed by something else is none any more."""
+    for folder in sorted(layout.submissions.glob(f"*-{sha256_json(made_from)[:8]}"), reverse=True):
         paths = layout.submission(folder.name)
-        if paths.ensemble.exists() and read_json(paths.ensemble)["key"] == key:
+        if unless_damaged(partial(Ensemble.fresh, paths.ensemble, made_from), emit) is not None:
             return paths
     return None
 
@@ -126,47 +188,36 @@ def _write(
     paths: SubmissionPaths,
     config: Config,
     specs: dict[str, list[FoldSpec]],
-    key: str,
+    made_from: Digests,
     library: Library,
     blend: Blend,
+    stored: StoredBlend,
 ) -> None:
     assert blend.oof is not None  # fresh from `fit`
-    metric = config.competition.metric
-    _save(paths.predictions, library, blend.oof)
+    index = load_index(specs[library.names[0]][0].layout)
+    files = [_save(paths.predictions, library, blend.oof)]
     if blend.stressed_oof is not None:
-        _save(paths.stressed_predictions, library, blend.stressed_oof)
-    write_json(
-        paths.ensemble,
-        {
-            "key": key,
-            "version": VERSION,
-            "metric": metric,
-            "cv": _interval(config, library, blend.oof),
-            "stressed": None if blend.stressed_oof is None else _interval(config, library, blend.stressed_oof),
-            "fit_on": blend.fit_on,
-            "rows": len(library.y),
-            "classes": list(library.classes),
-            "views": list(library.views),
-            "members": [
-                {
-                    "run": name,
-                    "folder": folds[0].run_paths.root.name,
-                    "folds": len(folds),
-                    "network": folds[0].network(),
-                    "oof": sha256_file(folds[0].run_paths.oof),
-                }
-                for name, folds in specs.items()
-            ],
-            "blend": json.loads(blend.to_json()),
-        },
-    )
+        files.append(_save(paths.stressed_predictions, library, blend.stressed_oof))
+    Ensemble(
+        made_from=made_from,
+        files=digests_of(paths.root, *files),
+        metric=config.competition.metric,
+        cv=_interval(config, library, blend.oof),
+        stressed=None if blend.stressed_oof is None else _interval(config, library, blend.stressed_oof),
+        fit_on=blend.fit_on,
+        rows=len(library.y),
+        classes=library.classes,
+        views=library.views,
+        members=tuple(_member(name, folds, index) for name, folds in specs.items()),
+        blend=stored,
+    ).save(paths.ensemble)
 
 
-def _interval(config: Config, library: Library, proba: FloatArray) -> dict[str, float]:
+def _interval(config: Config, library: Library, proba: FloatArray) -> Figure:
     found = score.interval(config.competition.metric, library.y, proba, seed=config.ensemble.seed)
-    return {"score": found.score, "low": found.low, "high": found.high}
+    return Figure(score=found.score, low=found.low, high=found.high)
 
 
-def _save(path: Path, library: Library, proba: FloatArray) -> None:
+def _save(path: Path, library: Library, proba: FloatArray) -> Path:
     logits = np.log(np.maximum(proba, 1e-30)).astype(np.float32)[None]
-    Predictions(np.array(library.ids), library.classes, ("identity",), logits).save(path)
+    return Predictions(np.array(library.ids), library.classes, ("identity",), logits).save(path)

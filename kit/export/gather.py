@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from kit.data import Index, load_index
 from kit.errors import KitError
-from kit.files import read_csv, read_json, sha256_file
+from kit.files import read_csv, sha256_file
 from kit.layout import Layout, RunPaths
 from kit.ledger import Submission, attempts, load_submissions
 from kit.records import load_predictions
-from kit.runtime.forward import softmax
+from kit.results import RunRecord
 from kit.score import METRICS
+from kit.shift.stressed import StressedRun
+from kit.store.candidate import Ensemble, ForecastRecord
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def gather(layout: Layout) -> list[Tracked]:
 
 
 def _run(paths: RunPaths, index: Index | None) -> Tracked:
-    manifest = read_json(paths.manifest)
+    record = RunRecord.load(paths.manifest, f"kit train {paths.root.name.rpartition('-')[0]}")
     curves = dict(_curves(paths))
     histories = [(paths.fold(fold).history, f"fold-{fold}") for fold in curves]
     whole = [paths.manifest, paths.oof, paths.curves, paths.confusion, paths.stress_table, paths.stress_picture]
@@ -73,10 +73,10 @@ def _run(paths: RunPaths, index: Index | None) -> Tracked:
         key=paths.root.name,
         name=paths.root.name.rpartition("-")[0],
         kind="run",
-        params=dict(flat(manifest["config"])),
+        params=dict(flat(record.config.model_dump(mode="json"))),
         scores={**_oof(paths, index), **_stressed(paths), **_forecast(paths.forecast)},
         curves=curves,
-        tags=dict(flat({key: manifest[key] for key in ("data", "folds", "oof", "versions") if key in manifest})),
+        tags=dict(flat({**record.made_from, **record.files, "versions": record.versions})),
         files=[*((path, "") for path in whole if path.exists()), *histories],
     )
 
@@ -118,11 +118,9 @@ def _oof(paths: RunPaths, index: Index | None) -> dict[str, float]:
     if index is None or not paths.oof.exists():
         return {}
     oof = load_predictions(paths.oof)
-    labels = dict(zip(index.ids, index.labels.tolist(), strict=True))
-    ids = oof.ids.tolist()
-    if oof.classes != index.classes or not set(ids) <= set(labels):
+    if oof.classes != index.classes or not set(oof.ids.tolist()) <= set(index.ids):
         return {}
-    y, proba = np.array([labels[name] for name in ids], np.int64), softmax(oof.logits[0].astype(np.float64))
+    y, proba = index.labels[index.rows_of(oof.ids)], oof.first
     found = {}
     for name, metric in METRICS.items():
         try:
@@ -135,30 +133,30 @@ def _oof(paths: RunPaths, index: Index | None) -> dict[str, float]:
 def _stressed(paths: RunPaths) -> dict[str, float]:
     if not paths.stress_manifest.exists():
         return {}
-    manifest = read_json(paths.stress_manifest)
-    return {f"{name}_{manifest['metric']}": float(line["score"]) for name, line in manifest["scores"].items()}
+    record = StressedRun.load(paths.stress_manifest)
+    return {f"{name}_{record.metric}": line.score for name, line in record.scores}
 
 
 def _forecast(path: Path) -> dict[str, float]:
     if not path.exists():
         return {}
-    found = read_json(path)
-    return {f"forecast{end}": float(found[key]) for end, key in (("", "value"), ("_low", "low"), ("_high", "high"))}
+    found = ForecastRecord.load(path)
+    return {"forecast": found.value, "forecast_low": found.low, "forecast_high": found.high}
 
 
 def _candidate(submission: Submission) -> Tracked:
-    record, paths = submission.record, submission.paths
-    blend = record["blend"]
-    params = {"metric": record["metric"], "method": blend["method"], "fit_on": record.get("fit_on", "clean")}
-    params |= {f"weight.{name}": f"{w:.4f}" for name, w in zip(blend["members"], blend["weights"], strict=True)}
-    lines = {"cv": record["cv"], "stressed": record.get("stressed") or {}}
-    scores = {
-        (name if key == "score" else f"{name}_{key}"): v for name, line in lines.items() for key, v in line.items()
-    }
+    record, paths = Ensemble.load(submission.paths.ensemble), submission.paths
+    blend = record.blend
+    params = {"metric": record.metric, "method": blend.method, "fit_on": record.fit_on}
+    params |= {f"weight.{name}": f"{w:.4f}" for name, w in zip(blend.members, blend.weights, strict=True)}
+    scores: dict[str, float] = {}
+    for name, figure in (("cv", record.cv), ("stressed", record.stressed)):
+        if figure is not None:
+            scores |= {name: figure.score, f"{name}_low": figure.low, f"{name}_high": figure.high}
     known = [attempt.score for attempt in attempts([submission]) if attempt.score is not None]
     scores |= {"score": known[-1]} if known else {}
     files = [paths.ensemble, paths.card, paths.proof, *sorted(paths.root.glob("*.png"))]
-    tags = {"key": record["key"]} | ({"bundle": sha256_file(paths.bundle)} if paths.bundle.exists() else {})
+    tags = {"key": record.key} | ({"bundle": sha256_file(paths.bundle)} if paths.bundle.exists() else {})
     return Tracked(
         key=submission.name,
         name=f"ensemble-{submission.name.rpartition('-')[2]}",

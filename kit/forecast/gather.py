@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,19 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.blend import Blend
 from kit.config import Config
 from kit.corrupt.plan import Plan, fates, plan_of, split
-from kit.data import load_index
+from kit.data import Index, UnlabelledRecord, load_index, load_test_record
 from kit.errors import StageError
-from kit.files import sha256_file
+from kit.files import sha256_json
 from kit.layout import Layout, SubmissionPaths
 from kit.ledger import attempts, load_submissions, target_of
-from kit.records import IntArray, Predictions, load_predictions
+from kit.records import IntArray, load_predictions
+from kit.results import is_complete, load_oof, load_test, require_joined, run_lineage_of_test
 from kit.runs import FoldSpec, plan_runs
-from kit.runtime.forward import softmax
 from kit.shift.evidence import Evidence
-from kit.shift.stressed import Stressed, is_stressed, load_stressed
+from kit.shift.stressed import Stressed, load_stressed, stressed_run
+from kit.store.candidate import Ensemble
+from kit.store.digests import digest
+from kit.store.record import Digests
 
 Array = NDArray[Any]
 
@@ -75,8 +76,8 @@ class Gathered:
     y : (N,) int
     plan : Plan
     grid_ids : (G,) str
-    hashes : dict
-        Of every file that was read, for freshness.
+    made_from : mapping
+        Digests of everything that was read.
     left_out : tuple of str
         Runs and ensembles that cannot be forecast, and why.
     """
@@ -86,7 +87,7 @@ class Gathered:
     y: IntArray
     plan: Plan
     grid_ids: NDArray[np.str_]
-    hashes: dict[str, str]
+    made_from: Digests
     left_out: tuple[str, ...]
 
     @property
@@ -140,25 +141,31 @@ def gather(layout: Layout, config: Config) -> Gathered:
     """
     index = load_index(layout)
     specs = plan_runs(layout, config, ())
-    usable = {name: folds for name, folds in specs.items() if is_stressed(folds, config)}
+    usable = {name: folds for name, folds in specs.items() if _is_stressed(folds, config, index)}
     left_out = [f"run {name} is not trained or not stressed" for name in specs if name not in usable]
     if not usable:
         raise StageError("no run is trained and stressed: nothing to forecast from", "kit stress --all")
-    first = load_stressed(next(iter(usable.values())), config)
+    test = load_test_record(layout)
+    first = load_stressed(next(iter(usable.values())), config, index)
     ids = tuple(first.mixture.ids.tolist())
-    labels = dict(zip(index.ids, index.labels.tolist(), strict=True))
-    runs = {name: _Run(folds, config, ids) for name, folds in usable.items()}
+    runs = {name: _Run(folds, config, index, ids, test) for name, folds in usable.items()}
     entries = [run.entry(name) for name, run in runs.items()]
+    made_from = {f"run {name}": run.digest for name, run in runs.items()}
+    made_from |= {"labels": index.parts["labels"], "plan": sha256_json(plan_of(config.stress).to_json())}
     scores = scores_of(layout, config)
-    for submission in load_submissions(layout)[-RECENT:]:
-        found = _ensemble(submission.paths, submission.record, runs, ids)
+    for paths in [submission.paths for submission in load_submissions(layout)[-RECENT:]]:
+        found = _ensemble(paths, runs, ids, index)
         if isinstance(found, str):
-            left_out.append(f"{submission.name}: {found}")
+            left_out.append(f"{paths.root.name}: {found}")
         else:
-            entries.append(replace(found, score=scores.get(submission.name)))
-    hashes = {name: hash for run in runs.values() for name, hash in run.hashes.items()}
-    y = np.array([labels[name] for name in ids], np.int64)
-    return Gathered(tuple(entries), ids, y, plan_of(config.stress), first.grid.ids, hashes, tuple(left_out))
+            entries.append(replace(found, score=scores.get(paths.root.name)))
+            made_from[f"ensemble {paths.root.name}"] = digest(paths.ensemble)
+    y = index.labels[index.rows_of(ids)]
+    return Gathered(tuple(entries), ids, y, plan_of(config.stress), first.grid.ids, made_from, tuple(left_out))
+
+
+def _is_stressed(folds: list[FoldSpec], config: Config, index: Index) -> bool:
+    return is_complete(folds, index) and stressed_run(folds, config, index) is not None
 
 
 def scores_of(layout: Layout, config: Config) -> dict[str, float]:
@@ -171,69 +178,63 @@ def scores_of(layout: Layout, config: Config) -> dict[str, float]:
 class _Run:
     """The files of a run."""
 
-    def __init__(self, folds: list[FoldSpec], config: Config, ids: Sequence[str]) -> None:
+    def __init__(
+        self,
+        folds: list[FoldSpec],
+        config: Config,
+        index: Index,
+        ids: Sequence[str],
+        test: UnlabelledRecord | None,
+    ) -> None:
         self.paths = folds[0].run_paths
-        self.oof = load_predictions(self.paths.oof)
-        self.key = sha256_file(self.paths.oof)
-        self.stressed: Stressed = load_stressed(folds, config)
-        self.clean = self.oof.take(np.array(ids))
-        self.mixture = self.stressed.mixture.take(np.array(ids))
-        self.test = load_predictions(self.paths.test) if self.paths.test.exists() else None
-        tests = [spec.paths.test for spec in folds]
-        self.folds = [load_predictions(path) for path in tests] if all(path.exists() for path in tests) else []
-
-    @property
-    def hashes(self) -> dict[str, str]:
-        files = (self.paths.oof, self.paths.stress, self.paths.stress_grid, self.paths.test)
-        return {str(path.relative_to(self.paths.root.parent)): sha256_file(path) for path in files if path.exists()}
+        self.oof = require_joined(folds, index).files[self.paths.oof.name]
+        self.stressed: Stressed = load_stressed(folds, config, index)
+        self.clean = load_oof(folds, index).take(ids)
+        self.mixture = self.stressed.mixture.take(ids)
+        self.test, self.folds, tested = None, [], ""
+        if test is not None and run_lineage_of_test(folds, index, test) is not None:
+            self.test = load_test(folds, index, test)
+            self.folds = [load_predictions(spec.paths.test) for spec in folds]
+            tested = digest(self.paths.test)
+        self.digest = sha256_json([self.oof, self.stressed.record.files, tested])
 
     def entry(self, name: str) -> Entry:
-        folds = np.stack([_first(one) for one in self.folds]) if self.folds else None
         return Entry(
             name,
             "run",
             self.paths.forecast,
-            _first(self.clean),
-            _first(self.mixture),
-            _first(self.stressed.grid),
-            None if self.test is None else _first(self.test),
-            folds,
+            self.clean.first,
+            self.mixture.first,
+            self.stressed.grid.first,
+            None if self.test is None else self.test.first,
+            np.stack([one.first for one in self.folds]) if self.folds else None,
         )
 
 
-def _ensemble(paths: SubmissionPaths, record: dict[str, Any], runs: dict[str, _Run], ids: Sequence[str]) -> Entry | str:
+def _ensemble(paths: SubmissionPaths, runs: dict[str, _Run], ids: Sequence[str], index: Index) -> Entry | str:
     """The entry of a candidate, or why there is none."""
     by_folder = {run.paths.root.name: run for run in runs.values()}
-    members = record.get("members", ())
-    if not members or not paths.predictions.exists() or "blend" not in record:
-        return "it was not made by kit ensemble on this machine"
-    if any(by_folder.get(one["folder"]) is None or by_folder[one["folder"]].key != one["oof"] for one in members):
+    try:
+        record = Ensemble.load(paths.ensemble)
+        record.check(paths.root)
+    except StageError as error:
+        return error.message
+    used = [by_folder.get(one.folder) for one in record.members]
+    present = [run for run, one in zip(used, record.members, strict=True) if run is not None and run.oof == one.oof]
+    if len(present) < len(used) or not record.files or record.classes != index.classes:
         return "its runs are not those of the present configuration"
-    used = [by_folder[one["folder"]] for one in members]
-    blend, views = Blend.from_json(json.dumps(record["blend"])), tuple(record["views"])
-    clean = load_predictions(paths.predictions).take(np.array(ids))
+    blend, views = record.blend, record.views
+    clean = load_predictions(paths.predictions).take(ids)
     # Out of fold where the candidate has it: its blend never saw the row that it predicts.
-    nested = load_predictions(paths.stressed_predictions) if paths.stressed_predictions.exists() else None
-    mixture = _first(nested.take(np.array(ids))) if nested else blend.apply(_stack([r.mixture for r in used], views))
+    if paths.stressed_predictions.name in record.files:
+        mixture = load_predictions(paths.stressed_predictions).take(ids).first
+    else:
+        mixture = blend.apply(np.stack([run.mixture.select(views).proba for run in present]))
     # One view was predicted for the grid: it stands for all of them.
-    grid = np.stack([_first(run.stressed.grid) for run in used])[:, None].repeat(len(views), axis=1)
-    tests = [run.test for run in used if run.test is not None]
-    test = blend.apply(_stack(tests, views)) if len(tests) == len(used) else None
-    return Entry(paths.root.name, "ensemble", paths.forecast, _first(clean), mixture, blend.apply(grid), test)
-
-
-def _stack(members: Sequence[Predictions], views: Sequence[str]) -> Array:
-    """(M, V, N, C) probabilities."""
-    found: Array = softmax(
-        np.stack([one.logits[[one.views.index(view) for view in views]] for one in members]).astype(np.float64)
-    )
-    return found
-
-
-def _first(predictions: Predictions) -> Array:
-    """(N, C) probabilities under the first view."""
-    found: Array = softmax(predictions.logits[0].astype(np.float64))
-    return found
+    grid = np.stack([run.stressed.grid.first for run in present])[:, None].repeat(len(views), axis=1)
+    tests = [run.test.select(views).proba for run in present if run.test is not None]
+    test = blend.apply(np.stack(tests)) if len(tests) == len(present) else None
+    return Entry(paths.root.name, "ensemble", paths.forecast, clean.first, mixture, blend.apply(grid), test)
 
 
 def _given(value: Array | None) -> Array:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 import numpy as np
 
 from kit.config import Config
 from kit.data import load_test_images
 from kit.errors import StageError
-from kit.files import is_fresh, read_json, sha256_json, write_json
+from kit.files import sha256_json
 from kit.forecast.gather import Entry, Gathered, gather
 from kit.forecast.show import tell
 from kit.forecast.testset import look_at_test
 from kit.layout import Layout
 from kit.records import Emit, Event
+from kit.results import unless_damaged
 from kit.shift.forecast import Forecast, believe, summarise
 from kit.shift.past import Explanation, explain
 from kit.shift.signals import agreement, atc, difference_of_confidences
+from kit.store.candidate import ForecastRecord
+from kit.store.locks import lock
+from kit.store.record import Digests
 
 VERSION = 1
 LEVEL = 0.9
@@ -26,15 +30,15 @@ CONCENTRATION = 3.0  # of the mixture that past scores are explained by, as `kit
 SLACK = 0.005  # what a mixture cannot explain of a score, beside the noise of the test's size
 
 
-def forecast(layout: Layout, config: Config, emit: Emit, *, force: bool = False) -> list[dict[str, Any]]:
+def forecast(layout: Layout, config: Config, emit: Emit, *, force: bool = False) -> list[ForecastRecord]:
     """Forecast the accuracy of every run and ensemble, write it beside them, and show it.
 
     Returns
     -------
-    list of dict
-        One a run or ensemble, as in ``forecast.json``: ``value``, ``low``, ``high`` (90 %), ``clean``, ``stressed``,
-        ``basis``, ``past`` (scores it rests on, never its own), ``score`` and ``error`` where it has one, and
-        ``signals`` where it predicted the test.
+    list of ForecastRecord
+        One per run or ensemble: ``value``, ``low``, ``high`` (90 %), ``clean``, ``stressed``, ``basis``, ``past``
+        (scores it rests on, never its own), ``score`` and ``error`` where it has one, and ``signals`` where it
+        predicted the test.
 
     Raises
     ------
@@ -46,16 +50,19 @@ def forecast(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
             f"forecasts are of accuracy, this competition is scored by {config.competition.metric}",
             "kit stress shows the score under corruptions for any metric",
         )
-    gathered = gather(layout, config)
-    size = _test_size(layout, config, gathered)
-    key = _key(gathered, size)
-    files = [entry.file for entry in gathered.entries]
-    if force or not all(is_fresh(file, key, []) for file in files):
-        for entry, record in zip(gathered.entries, _records(gathered, size), strict=True):
-            write_json(entry.file, {"key": key, **record})
-        emit(Event("wrote", "", {"paths": files}))
-    records: list[dict[str, Any]] = [read_json(file) for file in files]
-    sentences = look_at_test(layout, gathered, config.stress.seed, emit)
+    with lock(layout.data_lock, "data/", shared=True):
+        gathered = gather(layout, config)
+        size = _test_size(layout, config, gathered)
+        made_from = _lineage(gathered, size)
+        known = [
+            unless_damaged(partial(ForecastRecord.fresh, entry.file, made_from), emit) for entry in gathered.entries
+        ]
+        records = [record for record in known if record is not None]
+        if force or len(records) < len(known):
+            records = _records(gathered, size, made_from)
+            files = [record.save(entry.file) for entry, record in zip(gathered.entries, records, strict=True)]
+            emit(Event("wrote", "", {"paths": files}))
+        sentences = look_at_test(layout, gathered, config.stress.seed, emit)
     tell(emit, records, gathered, _explained(gathered, size), sentences, size)
     return records
 
@@ -66,13 +73,13 @@ def _test_size(layout: Layout, config: Config, gathered: Gathered) -> int:
     return config.competition.test_size or (len(test) if test is not None else len(gathered.ids))
 
 
-def _key(gathered: Gathered, size: int) -> str:
+def _lineage(gathered: Gathered, size: int) -> Digests:
     named = [(entry.name, entry.kind) for entry in gathered.entries]
-    parts = {"version": VERSION, "files": gathered.hashes, "entries": named, "past": gathered.past, "size": size}
-    return sha256_json(parts)
+    about = {"forecast": str(VERSION), "entries": sha256_json([named, gathered.past]), "size": str(size)}
+    return {**about, **gathered.made_from}
 
 
-def _records(gathered: Gathered, size: int) -> list[dict[str, Any]]:
+def _records(gathered: Gathered, size: int, made_from: Digests) -> list[ForecastRecord]:
     evidence = gathered.evidence()
     belief, past = believe(evidence, gathered.plan.mixture), gathered.past
     known = summarise(evidence, belief, size, past, LEVEL)
@@ -82,21 +89,31 @@ def _records(gathered: Gathered, size: int) -> list[dict[str, Any]]:
         if entry.name in past:  # what would have been said without its own score
             others = {name: score for name, score in past.items() if name != entry.name}
             found = summarise(evidence, belief, size, others, LEVEL)[number]
-        records.append(_record(gathered, entry, found))
+        records.append(_record(gathered, entry, found, made_from))
     return records
 
 
-def _record(gathered: Gathered, entry: Entry, found: Forecast) -> dict[str, Any]:
-    record = {**found.to_json(), "kind": entry.kind, "level": LEVEL, "metric": METRIC}
+def _record(gathered: Gathered, entry: Entry, found: Forecast, made_from: Digests) -> ForecastRecord:
     # Over all rows: the forecast rests on a draw of them, on the mixture and on single corruptions.
     clean, stressed = (float((p.argmax(1) == gathered.y).mean()) for p in (entry.clean, entry.mixture))
-    moved = {key: float(np.clip(record[key] + clean - found.clean, 0, 1)) for key in ("value", "low", "high")}
-    record |= {"clean": clean, "stressed": stressed, **moved}
-    if entry.score is not None:
-        record |= {"score": entry.score, "error": entry.score - record["value"]}
-    if entry.test is not None:
-        record["signals"] = _signals(gathered, entry)
-    return record
+    value, low, high = (float(np.clip(x + clean - found.clean, 0, 1)) for x in (found.value, found.low, found.high))
+    return ForecastRecord(
+        made_from=made_from,
+        name=found.name,
+        kind=entry.kind,
+        metric=METRIC,
+        value=value,
+        low=low,
+        high=high,
+        level=LEVEL,
+        clean=clean,
+        stressed=stressed,
+        basis=found.basis,
+        past=found.past,
+        score=entry.score,
+        error=None if entry.score is None else entry.score - value,
+        signals=_signals(gathered, entry) if entry.test is not None else {},
+    )
 
 
 def _signals(gathered: Gathered, entry: Entry) -> dict[str, float]:

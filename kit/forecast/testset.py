@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.data import Index, load_images, load_index, load_test_images
-from kit.files import is_fresh, read_csv, read_json, sha256_json, write_atomic, write_json
+from kit.data import Index, load_images, load_index, load_test_ids, load_test_images, load_test_record
+from kit.files import read_csv, write_atomic
 from kit.forecast.gather import Entry, Gathered
 from kit.forecast.pictures import class_priors, likeness_picture, unlike_picture
 from kit.layout import Layout
 from kit.records import Emit, Event, ImageArray
+from kit.results import unless_damaged
 from kit.shift.adversarial import FOLDS, Adversarial, adversarial
 from kit.shift.bbsd import Detection, detect
 from kit.shift.priors import Prior, estimate
 from kit.shift.statistics import NAMES, image_statistics
 from kit.shift.twins import twins
+from kit.store.record import Digests, Made
 
 Array = NDArray[Any]
 
@@ -28,6 +30,23 @@ LEVEL = 0.01  # of a test, below which its answer is "they differ"
 CLEAR = 0.6  # area under the curve below which a difference, however sure, is small
 COMPARED = 6000  # training pictures that the statistics are computed of
 SHOWN = 24
+
+
+class ShiftReport(Made):
+    """``data/shift/shift.json``: how the test images differ from the training images, in numbers and sentences."""
+
+    OLDER: ClassVar[tuple[int | None, ...]] = (None,)
+    COMMAND: ClassVar[str] = "kit forecast"
+
+    sentences: tuple[str, ...]
+    auc: float
+    auc_error: float
+    telling: tuple[tuple[str, float], ...]
+    outputs_pvalue: float | None
+    prior: tuple[float, ...] | None
+    prior_pvalue: float | None
+    copies: tuple[tuple[str, str, float], ...]
+    unlike: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,15 +68,23 @@ def look_at_test(layout: Layout, gathered: Gathered, seed: int, emit: Emit) -> l
     test = load_test_images(layout)
     if test is None or len(test) < FOLDS:
         return []
-    index, entry = load_index(layout), _most_able(gathered)
-    parts = {"version": VERSION, "data": index.sha256, "test": index.test, "seed": seed, "model": gathered.hashes}
-    key = sha256_json(parts)
+    index, entry, record = load_index(layout), _most_able(gathered), load_test_record(layout)
+    assert record is not None
+    made_from = {
+        "shift": str(VERSION),
+        "images": index.parts["images"],
+        "labels": index.parts["labels"],
+        "classes": index.parts["classes"],
+        "test": record.images,
+        "seed": str(seed),
+        "entry": "" if entry is None else gathered.made_from[f"{entry.kind} {entry.name}"],
+    }
     pictures = [layout.shift_picture(name) for name in ("unlike", "likeness", *(["priors"] if entry else []))]
-    if not is_fresh(layout.shift_report, key, pictures):
-        _write(layout, index, test, entry, gathered, seed, key)
+    report = unless_damaged(lambda: ShiftReport.fresh(layout.shift_report, made_from), emit)
+    if report is None or not all(path.exists() for path in pictures):
+        report = _write(layout, index, test, entry, gathered, (seed, made_from))
         emit(Event("wrote", "", {"paths": [layout.shift_report, *pictures]}))
-    report = read_json(layout.shift_report)
-    return list(report["sentences"])
+    return list(report.sentences)
 
 
 def _most_able(gathered: Gathered) -> Entry | None:
@@ -67,10 +94,11 @@ def _most_able(gathered: Gathered) -> Entry | None:
 
 
 def _write(
-    layout: Layout, index: Index, test: ImageArray, entry: Entry | None, gathered: Gathered, seed: int, key: str
-) -> None:
+    layout: Layout, index: Index, test: ImageArray, entry: Entry | None, gathered: Gathered, how: tuple[int, Digests]
+) -> ShiftReport:
+    seed, made_from = how
     findings = find(layout, index, test, entry, gathered, seed)
-    names = [row["id"] for row in read_csv(layout.test_index)]
+    names = load_test_ids(layout)
     likeness = np.nan_to_num(findings.told_apart.test_likeness, nan=-1.0)
     order = np.argsort(-likeness, kind="stable")[:SHOWN]
     captions = [f"{names[row]}\n{likeness[row]:.2f}" for row in order.tolist()]
@@ -79,21 +107,20 @@ def _write(
     if findings.prior is not None:
         picture = class_priors(index.classes, findings.train_prior, findings.prior.prior)
         write_atomic(layout.shift_picture("priors"), picture)
-    write_json(
-        layout.shift_report,
-        {
-            "key": key,
-            "sentences": sentences(findings, index.classes),
-            "auc": findings.told_apart.auc,
-            "auc_error": findings.told_apart.error,
-            "telling": [list(pair) for pair in findings.told_apart.telling],
-            "outputs_pvalue": findings.outputs.pvalue if findings.outputs else None,
-            "prior": list(findings.prior.prior) if findings.prior else None,
-            "prior_pvalue": findings.prior.pvalue if findings.prior else None,
-            "copies": [list(pair) for pair in findings.copies],
-            "unlike": [names[row] for row in order.tolist()],
-        },
+    report = ShiftReport(
+        made_from=made_from,
+        sentences=tuple(sentences(findings, index.classes)),
+        auc=findings.told_apart.auc,
+        auc_error=findings.told_apart.error,
+        telling=findings.told_apart.telling,
+        outputs_pvalue=findings.outputs.pvalue if findings.outputs else None,
+        prior=findings.prior.prior if findings.prior else None,
+        prior_pvalue=findings.prior.pvalue if findings.prior else None,
+        copies=findings.copies,
+        unlike=tuple(names[row] for row in order.tolist()),
     )
+    report.save(layout.shift_report)
+    return report
 
 
 def find(

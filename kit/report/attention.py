@@ -21,6 +21,7 @@ from kit.records import IntArray
 from kit.report.facts import Evidence, Facts
 from kit.report.pictures import thumbnail
 from kit.report.section import Section, percent
+from kit.store.digests import digest
 
 SHOWN = 8
 RUN = "kit ensemble --all"
@@ -72,21 +73,24 @@ def examples(y: IntArray, proba: Any) -> tuple[IntArray, IntArray]:
 
 def _maps(facts: Facts, evidence: Evidence, member: int, places: IntArray, named: IntArray) -> dict[int, Any]:
     """Maps by row, from the cache beside the candidate or made now; empty where the weights are not here."""
-    assert facts.candidate is not None and facts.index is not None
-    record = facts.candidate.record["members"][member]
-    run = RunPaths(facts.layout.runs / record["folder"])
+    assert facts.candidate is not None and facts.index is not None and facts.ensemble is not None
+    record = facts.ensemble.members[member]
+    run = RunPaths(facts.layout.runs / record.folder)
     folds = load_folds(facts.layout, facts.config, facts.index).fold
     jobs: dict[int, dict[str, Any]] = {}
     for place in places.tolist():
         row = int(evidence.rows[place])
-        weights = run.fold(int(folds[row])).weights
-        if not weights.exists():
+        fold = int(folds[row])
+        weights = run.fold(fold).weights
+        if not weights.exists() or digest(weights) != record.weights[fold]:
             return {}
-        job = {"network": record["network"], "weights": str(weights), "rows": [], "classes": []}
-        job = jobs.setdefault(int(folds[row]), job)
+        job: dict[str, Any] = {"network": record.network, "weights": str(weights), "rows": [], "classes": []}
+        job = jobs.setdefault(fold, job)
         job["rows"].append(row)
         job["classes"].append(int(named[place]))
-    key = sha256_json([record["oof"], [[job["rows"], job["classes"]] for job in jobs.values()]])
+    key = sha256_json(
+        [record.weights, facts.index.parts["images"], [[job["rows"], job["classes"]] for job in jobs.values()]]
+    )
     cache = facts.candidate.paths.attention
     found = _cached(cache, key)
     if found is None and facts.compute:

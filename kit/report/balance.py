@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from kit.report.facts import Facts, read_object
+from kit.partition import FoldsRecord
+from kit.report.facts import Facts, read
 from kit.report.section import Section, count, percent
 
 MOST = 60
@@ -14,22 +16,22 @@ MOST = 60
 
 def balance(facts: Facts) -> Section:
     """A table of images by class and fold, tinted by the distance from an even share."""
-    manifest = read_object(facts.layout.folds_manifest(facts.config.folds.name))
-    if manifest is None:
+    record = read(FoldsRecord, facts.layout.folds_manifest(facts.config.folds.name))
+    if record is None:
         return Section("balance", "Folds", run="kit folds")
-    table = np.array(manifest["balance"], np.float64).T  # classes, folds
+    table = np.array(record.balance, np.float64).T  # classes, folds
     even = table.mean(axis=1, keepdims=True)
     away = (table - even) / np.maximum(even, 1e-9)
     order = np.argsort(-table.sum(axis=1), kind="stable")[:MOST]
-    rows = [_row(manifest["classes"][c], table[c], away[c]) for c in order.tolist()]
+    rows = [_row(record.classes[c], table[c], away[c]) for c in order.tolist()]
     folds, size = table.shape[1], int(table.sum())
     groups = len(set(facts.index.groups)) if facts.index else 0
     together = f" {size:,} images in {groups:,} groups: what belongs together is never in two folds." if groups else ""
     return Section(
         "balance",
         "Folds",
-        _title(manifest["classes"], table, away),
-        f"{count(folds, 'fold')}, seed {manifest.get('seed', 0)}.{together}",
+        _title(record.classes, table, away),
+        f"{count(folds, 'fold')}, seed {record.seed}.{together}",
         {"rows": rows, "folds": list(range(folds)), "totals": [int(n) for n in table.sum(axis=0)], "all": size},
     )
 
@@ -42,7 +44,7 @@ def _row(name: str, counts: Any, away: Any) -> dict[str, Any]:
     return {"name": name, "all": int(counts.sum()), "cells": cells}
 
 
-def _title(classes: list[str], table: Any, away: Any) -> str:
+def _title(classes: Sequence[str], table: Any, away: Any) -> str:
     if table.shape[1] < 2:
         return "One part of the images is held out"
     images = np.abs(table - table.mean(axis=1, keepdims=True))

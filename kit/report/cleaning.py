@@ -6,8 +6,9 @@ import re
 from collections import Counter
 from typing import Any
 
+from kit.data import load_record
 from kit.errors import KitError
-from kit.files import read_csv, read_json
+from kit.files import read_csv
 from kit.report.facts import Facts
 from kit.report.pictures import thumbnail
 from kit.report.section import Section, count, listed, percent
@@ -36,7 +37,7 @@ def cleaning(facts: Facts) -> Section:
     """Counts and pictures of every reason."""
     if facts.index is None:
         return Section("cleaning", "Data", run="kit clean")
-    manifest = read_json(facts.layout.data_manifest)
+    record = load_record(facts.layout)
     dropped, noted = (
         with_names(read_csv(path), facts.index.classes) for path in (facts.layout.dropped, facts.layout.noted)
     )
@@ -50,8 +51,8 @@ def cleaning(facts: Facts) -> Section:
     return Section(
         "cleaning",
         "Data",
-        _title(manifest["raw"], dropped),
-        f"{count(manifest['raw'], 'raw image')}, {manifest['kept']:,} kept; {shape}. Nothing is deleted: every "
+        _title(record.raw, dropped),
+        f"{count(record.raw, 'raw image')}, {record.kept:,} kept; {shape}. Nothing is deleted: every "
         "decision stands in data/dropped.csv and can be taken back.",
         {"groups": groups, "most": max((group["count"] for group in groups), default=1), "problem": pictures.problem},
     )

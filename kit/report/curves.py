@@ -11,8 +11,9 @@ from markupsafe import Markup
 from kit.files import read_csv
 from kit.layout import RunPaths
 from kit.report import svg
-from kit.report.facts import Facts, read_object
+from kit.report.facts import Facts, read
 from kit.report.section import Section, listed, number
+from kit.results import RunRecord
 
 WIDTH, HEIGHT = 340.0, 190.0
 LEFT, RIGHT, TOP, BOTTOM = 38.0, 62.0, 24.0, 20.0
@@ -35,7 +36,7 @@ def curves(facts: Facts) -> Section:
 
 
 def _run(name: str, paths: RunPaths) -> dict[str, Any] | None:
-    manifest = read_object(paths.manifest)
+    manifest = read(RunRecord, paths.manifest)
     if manifest is None:
         return None
     folds = {}
@@ -45,8 +46,8 @@ def _run(name: str, paths: RunPaths) -> dict[str, Any] | None:
             folds[int(folder.name.rpartition("-")[2])] = rows
     if not folds:
         return None
-    config = manifest["config"]
-    about = f"{config['backbone']}, {'from scratch' if config['weights'] == 'none' else config['weights']}"
+    config = manifest.config
+    about = f"{config.backbone}, {'from scratch' if config.weights == 'none' else config.weights}"
     return {"name": name.rpartition("-")[0], "folds": folds, "about": about}
 
 

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.blend import Blend
 from kit.config import Config
 from kit.data import Index, load_images, load_index
 from kit.errors import KitError
-from kit.files import read_json
 from kit.layout import Layout, RunPaths, SubmissionPaths
 from kit.ledger import Submission, latest, load_submission, load_submissions
 from kit.records import ImageArray, IntArray, Predictions, load_predictions
+from kit.results import RunRecord
 from kit.runs import plan_runs
-from kit.runtime.forward import softmax
+from kit.store.candidate import Ensemble, StoredBlend
+from kit.store.digests import digest
+from kit.store.record import Record
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,9 +84,14 @@ class Facts:
         return [submission.paths for submission in reversed(load_submissions(self.layout))]
 
     @cached_property
-    def blend(self) -> Blend | None:
+    def ensemble(self) -> Ensemble | None:
+        """The record of the newest ensemble; None where there is none that can be read."""
+        return read(Ensemble, self.candidate.paths.ensemble) if self.candidate else None
+
+    @property
+    def blend(self) -> StoredBlend | None:
         """The newest ensemble's blend."""
-        return Blend.from_json(json.dumps(self.candidate.record["blend"])) if self.candidate else None
+        return self.ensemble.blend if self.ensemble else None
 
     @cached_property
     def evidence(self) -> Evidence | None:
@@ -95,39 +103,38 @@ class Facts:
 
     def _beside_truth(self, found: Predictions) -> Evidence | None:
         assert self.index is not None
-        place = {name: row for row, name in enumerate(self.index.ids)}
-        if found.classes != self.index.classes or not set(found.ids.tolist()) <= set(place):
+        if found.classes != self.index.classes or not set(found.ids.tolist()) <= set(self.index.ids):
             return None  # made of other data than are here now
-        rows = np.array([place[name] for name in found.ids.tolist()], np.int64)
-        return Evidence(rows, self.index.labels[rows], softmax(found.logits[0].astype(np.float64)), found.classes)
+        rows = self.index.rows_of(found.ids)
+        return Evidence(rows, self.index.labels[rows], found.first, found.classes)
 
     @cached_property
     def members(self) -> dict[str, NDArray[np.float64]]:
         """Probabilities (N, C) of each member on the rows of `evidence`, where its files are here."""
-        if self.candidate is None or self.evidence is None or self.index is None:
+        if self.ensemble is None or self.evidence is None or self.index is None:
             return {}
         ids = np.array(self.index.ids)[self.evidence.rows]
         found = {}
-        for member in self.candidate.record["members"]:
-            predictions = read_predictions(RunPaths(self.layout.runs / member["folder"]).oof)
-            if predictions is not None and set(ids.tolist()) <= set(predictions.ids.tolist()):
-                found[member["run"]] = softmax(predictions.take(ids).logits[0].astype(np.float64))
+        for member in self.ensemble.members:
+            paths = RunPaths(self.layout.runs / member.folder)
+            if paths.oof.exists() and digest(paths.oof) == member.oof:
+                found[member.run] = load_predictions(paths.oof).take(ids).first
         return found
 
     @cached_property
     def runs(self) -> dict[str, RunPaths]:
         """Folders of the runs to show: those of the newest ensemble, then others that ``kit.toml`` names."""
-        folders = [member["folder"] for member in self.candidate.record["members"]] if self.candidate else []
+        folders = [member.folder for member in self.ensemble.members] if self.ensemble else []
         try:
             planned = plan_runs(self.layout, self.config, ())
         except KitError:  # no data or no folds yet, or weights that this clone does not have
             planned = {}
         folders += [specs[0].run_paths.root.name for specs in planned.values()]
         paths = {name: RunPaths(self.layout.runs / name) for name in dict.fromkeys(folders)}
-        return {name: found for name, found in paths.items() if found.manifest.exists()}
+        return {name: found for name, found in paths.items() if read(RunRecord, found.manifest)}
 
 
-def read_predictions(path: Any) -> Predictions | None:
+def read_predictions(path: Path) -> Predictions | None:
     """Predictions, or None where there are none."""
     try:
         return load_predictions(path)
@@ -135,10 +142,9 @@ def read_predictions(path: Any) -> Predictions | None:
         return None
 
 
-def read_object(path: Any) -> dict[str, Any] | None:
-    """A JSON object, or None where there is none."""
+def read(kind: type[AnyRecord], path: Path) -> AnyRecord | None:
+    """A record, or None where there is none that can be read: a report shows what is there."""
     try:
-        value = read_json(path)
+        return kind.load(path)
     except KitError:
         return None
-    return value if isinstance(value, dict) else None

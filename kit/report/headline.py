@@ -10,15 +10,16 @@ from kit.report.facts import Facts
 from kit.report.section import Section, count, number, percent, signed
 from kit.report.shift import expectations
 from kit.report.strips import Dot, strip
+from kit.store.record import Figure
 
 
 def headline(facts: Facts) -> Section:
     """Cross-validation with its interval, what a shifted test would make of it, the last score and the rank."""
-    if facts.candidate is None:
+    if facts.ensemble is None:
         return Section("headline", "Result", run="kit ensemble --all")
-    metric, cv = facts.config.competition.metric, facts.candidate.record["cv"]
+    metric, cv = facts.config.competition.metric, facts.ensemble.cv
     line = last_scored(facts)
-    dots = [Dot("cross-validation", cv["score"], cv["low"], cv["high"], kind="accent")]
+    dots = [Dot("cross-validation", cv.score, cv.low, cv.high, kind="accent")]
     dots += [Dot(*expected) for expected in expectations(facts)]
     if line is not None and line.attempt.score is not None:
         dots.append(Dot("last score", line.attempt.score, kind="warn"))
@@ -43,8 +44,8 @@ def last_scored(facts: Facts) -> Line | None:
     return next((line for line in reversed(lines(facts)) if line.attempt.score is not None), None)
 
 
-def _title(metric: str, cv: dict[str, float], line: Line | None) -> str:
-    said = f"{metric.capitalize()} {number(cv['score'])} out of fold"
+def _title(metric: str, cv: Figure, line: Line | None) -> str:
+    said = f"{metric.capitalize()} {number(cv.score)} out of fold"
     if line is None or line.gap is None:
         return f"{said}; nothing has been scored yet"
     if line.low <= (line.attempt.score or 0.0) <= line.high:
@@ -52,13 +53,13 @@ def _title(metric: str, cv: dict[str, float], line: Line | None) -> str:
     return f"{said}, but {number(line.attempt.score)} on the platform"
 
 
-def _lead(facts: Facts, cv: dict[str, float], line: Line | None) -> str:
-    assert facts.candidate is not None and facts.blend is not None
-    rows, members = int(facts.candidate.record["rows"]), len(facts.blend.members)
+def _lead(facts: Facts, cv: Figure, line: Line | None) -> str:
+    assert facts.ensemble is not None
+    rows, members = facts.ensemble.rows, len(facts.ensemble.members)
     text = (
         f"A blend of {count(members, 'network')}, judged on {count(rows, 'image')} that it was not fitted on. "
-        f"With other images of the same kind the figure would lie between {number(cv['low'])} and "
-        f"{number(cv['high'])} in 95 of 100 cases."
+        f"With other images of the same kind the figure would lie between {number(cv.low)} and "
+        f"{number(cv.high)} in 95 of 100 cases."
     )
     if line is not None and line.gap is not None and not line.low <= (line.attempt.score or 0.0) <= line.high:
         text += (
@@ -68,10 +69,9 @@ def _lead(facts: Facts, cv: dict[str, float], line: Line | None) -> str:
     return text
 
 
-def _figures(facts: Facts, cv: dict[str, float], line: Line | None) -> list[dict[str, Any]]:
-    assert facts.candidate is not None
-    interval = f"{number(cv['low'])} – {number(cv['high'])}"
-    found = [{"value": number(cv["score"]), "label": "cross-validation", "note": interval, "kind": "accent"}]
+def _figures(facts: Facts, cv: Figure, line: Line | None) -> list[dict[str, Any]]:
+    interval = f"{number(cv.low)} – {number(cv.high)}"
+    found = [{"value": number(cv.score), "label": "cross-validation", "note": interval, "kind": "accent"}]
     for name, value, low, high in expectations(facts):
         note = f"{number(low)} – {number(high)}" if low is not None else ""
         found.append({"value": number(value), "label": name, "note": note, "kind": ""})

@@ -8,9 +8,13 @@ from importlib import metadata
 from typing import Any
 
 from kit import __version__
+from kit.data import UnlabelledRecord
 from kit.files import sha256_file
-from kit.report.facts import Facts, read_object
+from kit.partition import FoldsRecord
+from kit.report.facts import Facts, read
 from kit.report.section import Section
+from kit.results import RunRecord
+from kit.store.candidate import Proof
 
 PACKAGES = ("tensorflow", "keras", "keras-cv", "numpy", "scipy", "scikit-learn", "pillow")
 
@@ -37,26 +41,27 @@ def provenance(facts: Facts) -> Section:
 def _inputs(facts: Facts) -> list[tuple[str, str]]:
     rows = [(facts.layout.config.name, _cut(sha256_file(facts.layout.config)))]
     if facts.index is not None:
-        rows += [("data", _cut(facts.index.sha256)), *([("test", _cut(facts.index.test))] if facts.index.test else [])]
-    manifest = read_object(facts.layout.folds_manifest(facts.config.folds.name))
-    if manifest is not None:
-        rows.append((f"folds/{facts.config.folds.name}.csv", _cut(manifest["table"])))
+        rows.append(("data", _cut(facts.index.training)))
+    test = read(UnlabelledRecord, facts.layout.test_manifest)
+    rows += [("test", _cut(test.images))] if test else []
+    folds = read(FoldsRecord, facts.layout.folds_manifest(facts.config.folds.name))
+    rows += [(f"folds/{name}", _cut(sha)) for name, sha in (folds.files.items() if folds else ())]
     for name, paths in facts.runs.items():
-        run = read_object(paths.manifest) or {}
-        rows.append((f"run {name.rpartition('-')[0]}", _cut(run.get("key", ""))))
+        run = read(RunRecord, paths.manifest)
+        rows.append((f"run {name.rpartition('-')[0]}", _cut(run.made_from["run"] if run else "")))
     return rows
 
 
 def _candidate(facts: Facts) -> list[tuple[str, str]]:
-    if facts.candidate is None:
+    if facts.candidate is None or facts.ensemble is None:
         return []
     paths = facts.candidate.paths
-    rows = [("name", facts.candidate.name), ("key", _cut(facts.candidate.record["key"]))]
+    rows = [("name", facts.candidate.name), ("key", _cut(facts.ensemble.key))]
     if paths.bundle.exists():
         rows.append(("bundle.zip", _cut(sha256_file(paths.bundle))))
         rows.append(("megabytes", f"{paths.bundle.stat().st_size / 1e6:.1f}"))
-    proof: dict[str, Any] = read_object(paths.proof) or {}
-    facts_of_proof = [(name, value) for name, value in proof.items() if isinstance(value, int | float)]
+    proof = read(Proof, paths.proof)
+    facts_of_proof = [(name, value) for name, value in proof or () if isinstance(value, int | float)]
     return rows + [(f"proof: {name.replace('_', ' ')}", _said(value)) for name, value in facts_of_proof]
 
 
@@ -74,8 +79,9 @@ def _versions(facts: Facts) -> list[tuple[str, str]]:
             continue
     there: dict[str, set[str]] = {}
     for paths in facts.runs.values():
-        for name, version in ((read_object(paths.manifest) or {}).get("versions") or {}).items():
-            there.setdefault(name, set()).add(str(version))
+        run = read(RunRecord, paths.manifest)
+        for name, version in run.versions.items() if run else ():
+            there.setdefault(name, set()).add(version)
     rows = [("kit", __version__), ("system", f"{sys.platform}, {platform.machine()}"), *here.items()]
     other = {name: ", ".join(sorted(found)) for name, found in there.items() if found != {here.get(name)}}
     return [*rows, *((f"trained with {name}", found) for name, found in other.items())]

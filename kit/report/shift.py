@@ -9,35 +9,36 @@ import numpy as np
 
 from kit.files import read_csv
 from kit.layout import RunPaths
-from kit.report.facts import Facts, read_object
+from kit.report.facts import Facts, read
 from kit.report.section import Section, count, number, percent
 from kit.report.strips import Dot, strip
+from kit.shift.stressed import StressedRun, StressScores
+from kit.store.candidate import ForecastRecord
 
 WHOLE = ("clean", "mixture")  # lines of a run's table that are no family of corruptions
 
 
 def expectations(facts: Facts) -> list[tuple[str, float, float | None, float | None]]:
     """Scores of the newest candidate to expect beside cross-validation: name, value, low, high."""
-    if facts.candidate is None:
+    if facts.candidate is None or facts.ensemble is None:
         return []
     found: list[tuple[str, float, float | None, float | None]] = []
-    stressed = facts.candidate.record.get("stressed")
+    stressed = facts.ensemble.stressed
     if stressed:
-        found.append(("under stress", stressed["score"], stressed["low"], stressed["high"]))
-    forecast_ = read_object(facts.candidate.paths.forecast)
+        found.append(("under stress", stressed.score, stressed.low, stressed.high))
+    forecast_ = read(ForecastRecord, facts.candidate.paths.forecast)
     if forecast_:
-        level = percent(forecast_.get("level", 0.9))
-        found.append((f"forecast, {level}", forecast_["value"], forecast_["low"], forecast_["high"]))
+        found.append((f"forecast, {percent(forecast_.level)}", forecast_.value, forecast_.low, forecast_.high))
     return found
 
 
 def stress(facts: Facts) -> Section:
     """Scores of every run clean and under the mixture, and what each family of corruptions costs."""
-    runs = {name: paths for name, paths in facts.runs.items() if paths.stress_manifest.exists()}
-    if not runs:
+    found = {name: read(StressedRun, paths.stress_manifest) for name, paths in facts.runs.items()}
+    scores = {name.rpartition("-")[0]: run.scores for name, run in found.items() if run is not None}
+    if not scores:
         return Section("stress", "Stress", run="kit stress")
-    scores = {name.rpartition("-")[0]: read_object(paths.stress_manifest) or {} for name, paths in runs.items()}
-    families, degrees, drops = _grid(runs.values())
+    families, degrees, drops = _grid([facts.runs[name] for name, run in found.items() if run is not None])
     metric = facts.config.competition.metric
     return Section(
         "stress",
@@ -72,20 +73,19 @@ def _ordered(families: list[str], drops: Any) -> list[tuple[int, str]]:
     return [(n, families[n]) for n in order]
 
 
-def _title(scores: dict[str, dict[str, Any]], families: list[str], drops: Any) -> str:
-    lost = float(np.mean([found["scores"]["drop"]["score"] for found in scores.values()]))
+def _title(scores: dict[str, StressScores], families: list[str], drops: Any) -> str:
+    lost = float(np.mean([found.drop.score for found in scores.values()]))
     if not families:
         return f"Damaged images cost {number(lost, 3)}"
     worst = _ordered(families, drops)[0][1].replace("-", " ")
     return f"Damaged images cost {number(lost, 3)}, {worst} the most"
 
 
-def _dots(facts: Facts, scores: dict[str, dict[str, Any]]) -> list[Dot]:
-    lines = {name: (found["scores"]["clean"], found["scores"]["stressed"], "") for name, found in scores.items()}
-    record = facts.candidate.record if facts.candidate else {}
-    if record.get("stressed"):
-        lines["blend"] = (record["cv"], record["stressed"], "accent")
-    return [Dot(name, a["score"], kind=kind, mate=b["score"]) for name, (a, b, kind) in lines.items()]
+def _dots(facts: Facts, scores: dict[str, StressScores]) -> list[Dot]:
+    lines = {name: (found.clean, found.stressed, "") for name, found in scores.items()}
+    if facts.ensemble is not None and facts.ensemble.stressed is not None:
+        lines["blend"] = (facts.ensemble.cv, facts.ensemble.stressed, "accent")
+    return [Dot(name, a.score, kind=kind, mate=b.score) for name, (a, b, kind) in lines.items()]
 
 
 def _row(name: str, drops: Any) -> dict[str, Any]:
@@ -102,13 +102,13 @@ def _row(name: str, drops: Any) -> dict[str, Any]:
 
 def forecast(facts: Facts) -> Section:
     """The expected score of every run and candidate with its interval, and the score where there is one."""
-    found = [read_object(paths.forecast) for paths in facts.runs.values()]
-    found += [read_object(paths.forecast) for paths in facts.candidates]
-    records = sorted((record for record in found if record), key=lambda record: -float(record["value"]))
+    found = [read(ForecastRecord, paths.forecast) for paths in facts.runs.values()]
+    found += [read(ForecastRecord, paths.forecast) for paths in facts.candidates]
+    records = sorted((record for record in found if record is not None), key=lambda record: -record.value)
     if not records:
         return Section("forecast", "Forecast", run="kit forecast")
-    scored = [record for record in records if record.get("score") is not None]
-    level = percent(records[0].get("level", 0.9))
+    scored = [record for record in records if record.score is not None]
+    level = percent(records[0].level)
     return Section(
         "forecast",
         "Forecast",
@@ -119,31 +119,30 @@ def forecast(facts: Facts) -> Section:
     )
 
 
-def _basis(record: dict[str, Any]) -> str:
-    if record.get("basis") == "mixture":
+def _basis(record: ForecastRecord) -> str:
+    if record.basis == "mixture":
         return "stressed predictions: the test is taken for some mixture of the corruptions"
     return "the predictions of the test images and how right such predictions are"
 
 
-def _forecast_title(records: list[dict[str, Any]], scored: list[dict[str, Any]]) -> str:
+def _forecast_title(records: list[ForecastRecord], scored: list[ForecastRecord]) -> str:
     best = records[0]
     if not scored:
-        return f"{number(best['value'], 3)} is to be expected of {_name(best)}"
-    inside = sum(record["low"] <= record["score"] <= record["high"] for record in scored)
+        return f"{number(best.value, 3)} is to be expected of {_name(best)}"
+    inside = sum(record.low <= (record.score or 0.0) <= record.high for record in scored)
     if inside == len(scored):
         return "Every score so far fell into the interval that was forecast"
     return f"{inside} of {count(len(scored), 'score')} fell into the interval that was forecast"
 
 
-def _name(record: dict[str, Any]) -> str:
-    name = str(record["name"])
-    return f"ensemble {name.rpartition('-')[2]}" if record.get("kind") == "ensemble" else name
+def _name(record: ForecastRecord) -> str:
+    return f"ensemble {record.name.rpartition('-')[2]}" if record.kind == "ensemble" else record.name
 
 
-def _forecast_dots(records: list[dict[str, Any]]) -> list[Dot]:
+def _forecast_dots(records: list[ForecastRecord]) -> list[Dot]:
     dots = []
     for record in records:
-        dots.append(Dot(_name(record), record["value"], record["low"], record["high"], kind="accent"))
-        if record.get("score") is not None:
-            dots.append(Dot(_name(record), record["score"], note="score", kind="warn"))
+        dots.append(Dot(_name(record), record.value, record.low, record.high, kind="accent"))
+        if record.score is not None:
+            dots.append(Dot(_name(record), record.score, note="score", kind="warn"))
     return dots

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from kit import score
-from kit.blend import Blend
 from kit.report.facts import Facts
 from kit.report.section import Section, count, listed
 from kit.report.strips import Dot, strip
+from kit.store.candidate import StoredBlend
 
 LEAD = (
     "Every figure is out of fold, the blend's too: no row is scored by weights that saw it. Worth is the log loss "
@@ -36,7 +36,7 @@ def worth(facts: Facts) -> Section:
     return Section("worth", "Ensemble", _title(blend), LEAD, data)
 
 
-def _title(blend: Blend) -> str:
+def _title(blend: StoredBlend) -> str:
     if len(blend.members) == 1:
         return f"One network, {blend.members[0]}: there is nothing to blend"
     idle = [name for name, (gain, error) in zip(blend.members, blend.member_worth, strict=True) if gain <= error]

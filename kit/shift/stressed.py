@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from kit.config import Config
 from kit.corrupt.plan import Plan, plan_of
+from kit.data import Index
 from kit.errors import StageError
-from kit.files import is_fresh, read_json, sha256_file, sha256_json
+from kit.files import sha256_json
 from kit.records import Predictions, load_predictions
+from kit.results import forward_lineage, require, require_joined, trained
 from kit.runs import FoldSpec
+from kit.store.record import Digests, Figure, Made, Part
 
 # Raised whenever the same plan would give other pictures or files.
-VERSION = 1
+VERSION = 2
+
+
+class StressedFold(Made):
+    """``stress.json`` of a fold, written last."""
+
+
+class StressScores(Part):
+    """Scores of a run; ``drop`` is how much worse the stressed one is, in pairs over the rows."""
+
+    clean: Figure
+    stressed: Figure
+    drop: Figure
+
+
+class StressedRun(Made):
+    """``stress.json`` of a run: its folds' predictions under stress, joined and scored."""
+
+    VERSION: ClassVar[int] = 2
+    OLDER: ClassVar[tuple[int | None, ...]] = (None,)
+    COMMAND: ClassVar[str] = "kit stress"
+
+    metric: str
+    plan: Plan
+    scores: StressScores
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,51 +55,66 @@ class Stressed:
         Every held-out row once, under the mixture, with the run's views.
     grid : Predictions
         A sample of the rows under every family and severity, one view; ids as `kit.corrupt.plan.grid_ids` has them.
+    record : StressedRun
     """
 
     plan: Plan
     mixture: Predictions
     grid: Predictions
+    record: StressedRun
 
 
-def fold_key(spec: FoldSpec, plan: Plan) -> str:
-    """Hash of what a fold's files under stress depend on: its network, by what it predicted, and the plan."""
-    return sha256_json(
-        {"version": VERSION, "run": spec.key, "valid": sha256_file(spec.paths.valid), "plan": plan.to_json()}
-    )
+def fold_lineage(spec: FoldSpec, plan: Plan, index: Index) -> Digests:
+    """What a fold's files under stress are made from; raises `StageError` where the fold is not trained."""
+    return {
+        "stress": str(VERSION),
+        **forward_lineage(spec, require(spec)),
+        "images": index.parts["images"],
+        "folds": spec.table,
+        "plan": sha256_json(plan.to_json()),
+    }
 
 
-def is_fold_stressed(spec: FoldSpec, plan: Plan) -> bool:
-    """Whether a fold's files under stress are there and those of this plan and of its network."""
-    paths = spec.paths
-    if not (paths.valid.exists() and paths.stress_spec.exists()):
-        return False
-    return is_fresh(paths.stress_spec, fold_key(spec, plan), [paths.stress, paths.stress_grid])
+def stressed_fold(spec: FoldSpec, plan: Plan, index: Index) -> StressedFold | None:
+    """The record of a fold's files under stress; None where they have to be made."""
+    if trained(spec) is None:
+        return None
+    return StressedFold.fresh(spec.paths.stress_record, fold_lineage(spec, plan, index), f"kit stress {spec.run}")
 
 
-def run_key(folds: list[FoldSpec], plan: Plan, metric: str) -> str:
-    """Hash of what a run's files under stress depend on."""
-    return sha256_json({"folds": [fold_key(spec, plan) for spec in folds], "metric": metric})
+def run_lineage(folds: Sequence[FoldSpec], plan: Plan, index: Index, metric: str) -> Digests | None:
+    """What a run's files under stress are made from; None where a fold lacks its own."""
+    found = [stressed_fold(spec, plan, index) for spec in folds]
+    files = [record.files for record in found if record is not None]
+    if len(files) < len(folds):
+        return None
+    return {
+        "stress": str(VERSION),
+        "folds": sha256_json(files),
+        "oof": sha256_json(require_joined(folds, index).files),
+        "labels": index.parts["labels"],
+        "metric": metric,
+    }
 
 
-def is_stressed(folds: list[FoldSpec], config: Config) -> bool:
-    """Whether the run's files under stress are there and those of the present configuration."""
-    paths = folds[0].run_paths
-    if not (paths.stress_manifest.exists() and all(spec.paths.valid.exists() for spec in folds)):
-        return False
-    key = run_key(folds, plan_of(config.stress), config.competition.metric)
-    return bool(read_json(paths.stress_manifest).get("key") == key) and paths.stress.exists()
+def stressed_run(folds: Sequence[FoldSpec], config: Config, index: Index) -> StressedRun | None:
+    """The record of a run's files under stress as ``[stress]`` has it now; None where they have to be made."""
+    made_from = run_lineage(folds, plan_of(config.stress), index, config.competition.metric)
+    if made_from is None:
+        return None
+    return StressedRun.fresh(folds[0].run_paths.stress_manifest, made_from, f"kit stress {folds[0].run}")
 
 
-def load_stressed(folds: list[FoldSpec], config: Config) -> Stressed:
+def load_stressed(folds: Sequence[FoldSpec], config: Config, index: Index) -> Stressed:
     """Read them.
 
     Raises
     ------
     StageError
-        Where the run was not stressed, or its networks or the configuration changed since.
+        Where the run has no predictions for the present ``[stress]`` settings and its present networks.
     """
-    paths = folds[0].run_paths
-    if not is_stressed(folds, config):
-        raise StageError(f"run `{folds[0].run}` was not stressed as [stress] says", f"kit stress {folds[0].run}")
-    return Stressed(plan_of(config.stress), load_predictions(paths.stress), load_predictions(paths.stress_grid))
+    record, paths = stressed_run(folds, config, index), folds[0].run_paths
+    if record is None:
+        what = f"run `{folds[0].run}` has no predictions for the current [stress] settings"
+        raise StageError(what, f"kit stress {folds[0].run}")
+    return Stressed(record.plan, load_predictions(paths.stress), load_predictions(paths.stress_grid), record)

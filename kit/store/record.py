@@ -7,7 +7,7 @@ off or written by another version of the kit is recognised as such. In the progr
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -26,6 +26,14 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class Figure(Part):
+    """A score with its 95 % interval."""
+
+    score: float
+    low: float
+    high: float
+
+
 class Record(Part):
     """Base of all records.
 
@@ -33,11 +41,14 @@ class Record(Part):
     ----------
     VERSION : int
         Of the record's form; a record of another version is refused, or brought up by `upgraded`.
+    OLDER : tuple of int or None
+        Versions that earlier kits wrote (None = without a version): made again, or read through `upgraded`.
     COMMAND : str
         What writes the record again: the hint where it cannot be read.
     """
 
     VERSION: ClassVar[int] = 1
+    OLDER: ClassVar[tuple[int | None, ...]] = ()
     COMMAND: ClassVar[str] = ""
 
     @classmethod
@@ -69,19 +80,20 @@ class Record(Part):
 
     @classmethod
     def _of_version(cls, path: Path, version: object, content: dict[str, Any]) -> dict[str, Any]:
-        older = isinstance(version, int) and version < cls.VERSION
-        upgraded = cls.upgraded(version, content) if isinstance(version, int) and older else None
+        older = cls._is_older(version)
+        upgraded = cls.upgraded(content) if older else None
         if upgraded is None:
-            said = "an older" if older or version is None else "another"
-            raise StageError(
-                f"{path} is of version {version}, written by {said} version of the kit; this one reads {cls.VERSION}",
-                cls.COMMAND,
-            )
+            said = "an older version of the kit" if older else "no version of the kit that this one knows"
+            raise StageError(f"{path} is of version {version}, written by {said}", cls.COMMAND)
         return upgraded
 
     @classmethod
-    def upgraded(cls, version: int, content: dict[str, Any]) -> dict[str, Any] | None:
-        """The content of an older ``version`` in the present form; None where it cannot be read any more."""
+    def _is_older(cls, version: object) -> bool:
+        return version in cls.OLDER and not isinstance(version, bool)
+
+    @classmethod
+    def upgraded(cls, content: dict[str, Any]) -> dict[str, Any] | None:
+        """The content of an older version in the present form; None where it cannot be read any more."""
         return None
 
     def save(self, path: Path) -> Path:
@@ -124,8 +136,20 @@ class Made(Record):
                 raise StageError(f"{path} was changed after the kit wrote it", command or self.COMMAND)
 
     @classmethod
-    def fresh(cls, path: Path, made_from: Mapping[str, str], command: str = "") -> Self | None:
+    def fresh(
+        cls, path: Path, made_from: Mapping[str, str], command: str = "", needed: Sequence[str] = ()
+    ) -> Self | None:
         """The record at ``path`` if it was made from just this and its files are there; None where it has to be made.
+
+        Parameters
+        ----------
+        path : Path
+        made_from : mapping
+            Computed anew.
+        command : str, optional
+            The hint where something is damaged, instead of `COMMAND`.
+        needed : sequence of str, optional
+            The only files that have to be there; by default all.
 
         Raises
         ------
@@ -133,18 +157,13 @@ class Made(Record):
             Where the record or one of its files was changed after it was written: nothing that a person may have
             edited is overwritten unasked.
         """
-        try:
-            version = _read(path, "").get("version")
-        except StageError:
-            if not path.exists():
-                return None
-            raise StageError(f"{path} is not a record that can be read", command or cls.COMMAND) from None
-        if isinstance(version, int) and version < cls.VERSION:
+        if not path.exists() or cls._is_older(_read(path, command or cls.COMMAND).get("version")):
             return None
         record = cls.load(path, command)
-        if record.made_from != dict(made_from) or not all((path.parent / name).exists() for name in record.files):
+        names = needed or tuple(record.files)
+        if record.made_from != dict(made_from) or not all((path.parent / name).exists() for name in names):
             return None
-        record.check(path.parent, command)
+        record.check(path.parent, command, *names)
         return record
 
 

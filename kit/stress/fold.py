@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from kit.corrupt.mixture import apply
 from kit.corrupt.plan import Plan, grid, grid_ids, sampled
 from kit.data import load_images, load_index
-from kit.partition import held_out, read_table
-from kit.records import ImageArray, Predictions
+from kit.errors import TrainingError
+from kit.partition import held_out, read_table, table_digest
+from kit.records import Predictions
 from kit.runs import FoldSpec
+from kit.shift.stressed import StressedFold
+from kit.store.record import Digests, digests_of
+from kit.units.network import Predict
 
 BLOCK = 512  # pictures that are hurt at a time; bounds the memory
 Report = Callable[[dict[str, Any]], None]
 
 
-class Predict(Protocol):
-    """Logits (V, N, C) of images under views, by the fold's trained network."""
-
-    def __call__(self, images: ImageArray, views: tuple[str, ...]) -> Any: ...
-
-
-def stress_fold(spec: FoldSpec, plan: Plan, predict: Predict, report: Report) -> None:
-    """Predict the held-out pictures under the mixture and a sample under every corruption; ``stress.npz`` last.
+def stress_fold(spec: FoldSpec, plan: Plan, made_from: Digests, predict: Predict, report: Report) -> None:
+    """Predict the held-out pictures under the mixture and a sample under every corruption; ``stress.json`` last.
 
     The mixture is predicted under all views of the run, the sample under the first.
+
+    Raises
+    ------
+    TrainingError
+        Where images or folds are no longer those that were planned with.
     """
     index = load_index(spec.layout)
     table = read_table(spec.layout.folds_table(spec.folds), index.ids)
+    if (index.parts["images"], table_digest(index.ids, table)) != (made_from["images"], made_from["folds"]):
+        what = f"the data or the folds are no longer those that {spec.run} fold {spec.fold} was to be stressed with"
+        raise TrainingError(what, f"kit stress {spec.run}")
     rows = np.flatnonzero(held_out(table, spec.fold))
     ids = [index.ids[row] for row in rows.tolist()]
     # Of all rows that are ever held out, so that the folds of a run share one sample.
@@ -45,12 +51,13 @@ def stress_fold(spec: FoldSpec, plan: Plan, predict: Predict, report: Report) ->
         done += len(mixed[-1][0])
         report({"event": "pictures", "done": done, "total": total})
     names = [index.ids[row] for row in tried]
-    single = [np.zeros((1, 0, len(spec.classes)), np.float32)]
+    single = [np.zeros((1, 0, spec.classes), np.float32)]
     for pictures in grid(plan, images[tried], names) if tried else ():
         single.append(predict(pictures, views[:1]))
         done += len(pictures)
         report({"event": "pictures", "done": done, "total": total})
-    Predictions(np.array(grid_ids(plan, names), np.str_), spec.classes, views[:1], np.concatenate(single, axis=1)).save(
-        spec.paths.stress_grid
-    )
-    Predictions(np.array(ids), spec.classes, views, np.concatenate(mixed, axis=1)).save(spec.paths.stress)
+    cells, paths = np.array(grid_ids(plan, names), np.str_), spec.paths
+    Predictions(cells, spec.class_numbers, views[:1], np.concatenate(single, axis=1)).save(paths.stress_grid)
+    Predictions(np.array(ids), spec.class_numbers, views, np.concatenate(mixed, axis=1)).save(paths.stress)
+    files = digests_of(paths.root, paths.stress, paths.stress_grid)
+    StressedFold(made_from=made_from, files=files).save(paths.stress_record)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from kit import score
 from kit.corrupt import SEVERITIES
@@ -14,16 +13,11 @@ from kit.corrupt.mixture import CLEAN
 from kit.corrupt.plan import Plan, fates, split
 from kit.plots import to_png
 from kit.records import Emit, Event, IntArray, Predictions
-from kit.runtime.forward import softmax
+from kit.shift.stressed import StressScores
+from kit.store.record import Figure
 
 MIXTURE = "mixture"
 HEADER = ("family", "severity", "rows", "score", "drop")
-
-
-def proba_of(predictions: Predictions) -> npt.NDArray[np.float64]:
-    """(N, C) probabilities under the first view."""
-    found: npt.NDArray[np.float64] = softmax(predictions.logits[0].astype(np.float64))
-    return found
 
 
 def labels_of(ids: Sequence[str], labels: dict[str, int]) -> IntArray:
@@ -34,10 +28,10 @@ def labels_of(ids: Sequence[str], labels: dict[str, int]) -> IntArray:
 def cell_rows(metric: str, labels: dict[str, int], clean: Predictions, found: Predictions) -> list[tuple[Any, ...]]:
     """(family, severity, rows, score, drop) of every cell of the grid; the drop is against the same rows clean."""
     ids, families, severities = split(found.ids)
-    proba, rows = proba_of(found), []
+    proba, rows = found.first, []
     sample = clean.take(np.array(list(dict.fromkeys(ids))))
     y = labels_of(sample.ids.tolist(), labels)
-    before = score.score(metric, y, proba_of(sample))
+    before = score.score(metric, y, sample.first)
     rows.append((CLEAN, 0, len(y), before, 0.0))
     for family in dict.fromkeys(families.tolist()):
         for degree in SEVERITIES:
@@ -53,8 +47,8 @@ def mixture_row(
 ) -> tuple[Any, ...]:
     """The line of all rows under the mixture; its severity is the mean of the severities drawn."""
     y = labels_of(found.ids.tolist(), labels)
-    before = score.score(metric, y, proba_of(clean.take(found.ids)))
-    after = score.score(metric, y, proba_of(found))
+    before = score.score(metric, y, clean.take(found.ids).first)
+    after = score.score(metric, y, found.first)
     severity = round(float(fates(plan, found.ids.tolist())[1].mean()), 2)
     return (MIXTURE, severity, len(y), after, _loss(metric, before, after))
 
@@ -63,28 +57,23 @@ def _loss(metric: str, before: float, after: float) -> float:
     return before - after if score.lookup(metric).greater_is_better else after - before
 
 
-def summary(
-    metric: str, labels: dict[str, int], clean: Predictions, found: Predictions, seed: int
-) -> dict[str, dict[str, float]]:
-    """Scores with 95 % intervals: ``clean`` and ``stressed``, and ``drop``, how much worse, paired over the rows."""
+def summary(metric: str, labels: dict[str, int], clean: Predictions, found: Predictions, seed: int) -> StressScores:
+    """Scores with 95 % intervals: clean, stressed, and how much worse that is, in pairs over the rows."""
     y = labels_of(found.ids.tolist(), labels)
-    before, after = proba_of(clean.take(found.ids)), proba_of(found)
-    lines = {
-        "clean": score.interval(metric, y, before, seed=seed),
-        "stressed": score.interval(metric, y, after, seed=seed),
-        "drop": score.difference(metric, y, before, after, seed=seed),
-    }
-    sign = 1.0 if score.lookup(metric).greater_is_better else -1.0
-    result = {name: {"score": line.score, "low": line.low, "high": line.high} for name, line in lines.items()}
-    if sign < 0:
-        drop = lines["drop"]
-        result["drop"] = {"score": -drop.score, "low": -drop.high, "high": -drop.low}
-    return result
+    before, after = clean.take(found.ids).first, found.first
+    first, second = (before, after) if score.lookup(metric).greater_is_better else (after, before)
+    return StressScores(
+        clean=_figure(score.interval(metric, y, before, seed=seed)),
+        stressed=_figure(score.interval(metric, y, after, seed=seed)),
+        drop=_figure(score.difference(metric, y, first, second, seed=seed)),
+    )
 
 
-def tell(
-    emit: Emit, metric: str, name: str, rows: Sequence[Sequence[Any]], scores: dict[str, dict[str, float]]
-) -> None:
+def _figure(found: score.Interval) -> Figure:
+    return Figure(score=found.score, low=found.low, high=found.high)
+
+
+def tell(emit: Emit, metric: str, name: str, rows: Sequence[Sequence[Any]], scores: StressScores) -> None:
     """The run's scores by family and severity, then clean and stressed over all held-out rows."""
     cells = {(row[0], int(row[1])): float(row[3]) for row in rows if row[0] != MIXTURE}
     families = list(dict.fromkeys(family for family, _ in cells if family != CLEAN))
@@ -94,12 +83,12 @@ def tell(
     tell_scores(emit, metric, name, scores)
 
 
-def tell_scores(emit: Emit, metric: str, name: str, scores: dict[str, dict[str, float]]) -> None:
+def tell_scores(emit: Emit, metric: str, name: str, scores: StressScores) -> None:
     """Clean, stressed and the drop, each with its interval."""
     for kind in ("clean", "stressed", "drop"):
-        found = scores[kind]
+        found: Figure = getattr(scores, kind)
         what = "drop from clean to stressed" if kind == "drop" else f"{metric} out of fold, {kind}"
-        data = {"value": found["score"], "low": found["low"], "high": found["high"], "run": name, "rows": kind}
+        data = {"value": found.score, "low": found.low, "high": found.high, "run": name, "rows": kind}
         emit(Event("number", f"{name}: {what}", data))
 
 

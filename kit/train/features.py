@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from itertools import takewhile
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import numpy as np
 
 from kit.augment.pipeline import Pipeline
 from kit.config import RunConfig
-from kit.data import load_images
+from kit.data import load_images, load_index
+from kit.errors import StageError
 from kit.files import sha256_json, write_atomic
-from kit.runs import FoldSpec, seed_of
+from kit.runs import VERSION, FoldSpec, seed_of
+from kit.runtime.backbones import BACKBONES
 from kit.runtime.forward import compile_forward
+from kit.store.record import Digests, Made, digests_of
 from kit.train.batches import row_seeds
 from kit.train.loop import Report
 from kit.train.networks import make_network
 
 BATCH = 64
+
+
+class FeatureRecord(Made):
+    """Beside a file of cached features: what they are of."""
+
+    COMMAND: ClassVar[str] = "kit train"
 
 
 def feature_files(spec: FoldSpec, number: int) -> list[Path]:
@@ -46,47 +55,61 @@ def _files(spec: FoldSpec, views: int) -> list[Path]:
     return [folder / f"{name}.npy" for name in names]
 
 
-def feature_key(spec: FoldSpec) -> str:
-    """Hash of what the features depend on: backbone, weights, images and augmentation, not the fold or the head."""
+def feature_lineage(spec: FoldSpec) -> Digests:
+    """What the features are made from: backbone, weights, images and augmentation, not the fold, labels or head."""
     settings = spec.settings
-    return sha256_json(
-        {
-            "backbone": settings.backbone,
-            "weights": spec.weights,
-            "images": spec.data,
-            "size": spec.size,
-            "options": settings.options,
-            "preprocess": [step.model_dump(mode="json") for step in settings.preprocess],
-            "pooling": settings.head.pooling,
-            "augment": [entry.model_dump(mode="json") for entry in settings.augment],
-            "seed": settings.seed,
-        }
-    )
+    described = settings.model_dump(mode="json", include={"backbone", "options", "preprocess", "augment", "seed"})
+    return {
+        "train": str(VERSION),
+        "weights": spec.weights,
+        "images": load_index(spec.layout).parts["images"],
+        "settings": sha256_json([described, spec.size, settings.head.pooling]),
+        "backbone": sha256_json(repr(BACKBONES[settings.backbone])),
+    }
+
+
+def feature_key(spec: FoldSpec) -> str:
+    """Hash of `feature_lineage`."""
+    return sha256_json(feature_lineage(spec))
+
+
+def features_complete(spec: FoldSpec) -> bool:
+    """Whether the cached features of all stages are here, whole and as they were written."""
+    return all(_record(spec, path) is not None for path in all_feature_files(spec))
+
+
+def _record(spec: FoldSpec, path: Path) -> FeatureRecord | None:
+    """The record of a file of features; a damaged file is a cache that has to be made again, and nothing more."""
+    try:
+        return FeatureRecord.fresh(path.with_suffix(".json"), feature_lineage(spec))
+    except StageError:
+        return None
 
 
 def open_features(path: Path) -> Any:
-    """Features (N, F) float32, memory-mapped."""
+    """Features (N, F) float32, memory-mapped; raises `StageError` where they are damaged."""
+    FeatureRecord.load(path.with_suffix(".json")).check(path.parent)
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def write_features(spec: FoldSpec, report: Report) -> None:
     """Compute the missing feature files of all stages, for every row of the data."""
     files = all_feature_files(spec)
-    missing = [(view, path) for view, path in enumerate(files) if not path.exists()]
+    missing = [(view, path) for view, path in enumerate(files) if _record(spec, path) is None]
     if not missing:
         return
     network = make_network(spec)
     forward = compile_forward(network.features)
     images = load_images(spec.layout)
     # Features are kept per image, so nothing is mixed here.
-    augment = Pipeline(spec.settings.augment, spec.size, len(spec.classes), mixing=False) if len(files) > 1 else None
+    augment = Pipeline(spec.settings.augment, spec.size, spec.classes, mixing=False) if len(files) > 1 else None
     for view, path in missing:
         _write_view(spec, view, path, (forward, images, augment), report)
 
 
 def _write_view(spec: FoldSpec, view: int, path: Path, tools: tuple[Any, Any, Any], report: Report) -> None:
     forward, images, augment = tools
-    labels = np.zeros((BATCH, len(spec.classes)), np.float32)
+    labels = np.zeros((BATCH, spec.classes), np.float32)
     seed = seed_of("features", spec.settings.seed, view)
 
     def fill(file: IO[bytes]) -> None:
@@ -102,4 +125,7 @@ def _write_view(spec: FoldSpec, view: int, path: Path, tools: tuple[Any, Any, An
             file.write(np.ascontiguousarray(block, dtype="<f4").tobytes())
             report({"event": "features", "view": view, "done": start + len(batch), "total": len(images)})
 
+    path.with_suffix(".json").unlink(missing_ok=True)
     write_atomic(path, fill)
+    record = FeatureRecord(made_from=feature_lineage(spec), files=digests_of(path.parent, path))
+    record.save(path.with_suffix(".json"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from statistics import median_low
 from typing import IO, Any, Protocol
@@ -11,11 +11,14 @@ from typing import IO, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from kit.data import load_images, load_index, load_test_ids, load_test_images
+from kit.data import load_images, load_index, load_test_ids, load_test_images, load_test_record
+from kit.errors import TrainingError
 from kit.files import append_log, write_atomic, write_csv
-from kit.partition import held_out, read_table
-from kit.records import IntArray, Predictions
+from kit.partition import held_out, read_table, table_digest
+from kit.records import ImageArray, IntArray, Predictions
+from kit.results import FoldRecord, PredictedRecord, fold_lineage, lineage_of_test
 from kit.runs import FoldSpec
+from kit.store.record import Digests, digests_of
 from kit.train.checkpoint import Checkpoint, delete
 from kit.train.interrupt import Interrupt
 from kit.train.loop import FoldData, FoldRun, Report, Stage, Timing, run_stage
@@ -47,7 +50,7 @@ class MakeTrainer(Protocol):
 
 
 def train_fold(spec: FoldSpec, make_trainer: MakeTrainer, report: Report, interrupt: Interrupt) -> None:
-    """Train, predict the held-out fold and the test images, and write the fold's files, ``valid.npz`` last.
+    """Train, predict the held-out fold, and write the fold's files, ``fold.json`` last; then predict the test images.
 
     Continues from the last checkpoint of an earlier process.
 
@@ -68,7 +71,12 @@ def train_fold(spec: FoldSpec, make_trainer: MakeTrainer, report: Report, interr
     run = FoldRun(spec, data, checkpoint, report, interrupt)
     for number in range(checkpoint.position.stage, len(spec.settings.stages)):
         run_stage(run, number, trainer.stage(number))
-    seconds = _write_results(spec, trainer, data, checkpoint)
+    record, seconds = _write_results(spec, trainer, data, checkpoint)
+    test = load_test_record(spec.layout)
+    if test is not None:
+        views = spec.settings.views
+        made_from = lineage_of_test(spec, record, test)
+        predict_test(spec, made_from, lambda images: trainer.predict(images, np.arange(len(images)), views))
     took = time.perf_counter() - started
     line = {"event": "done", "seconds": took, "resumed": resumed, "seconds_per_1000": seconds}
     _log(spec, {**line, **timed(run.timings, starting + took)})
@@ -95,6 +103,9 @@ def load_fold_data(spec: FoldSpec) -> FoldData:
     """
     index = load_index(spec.layout)
     table = read_table(spec.layout.folds_table(spec.folds), index.ids)
+    if index.training != spec.data or table_digest(index.ids, table) != spec.table:
+        what = f"the data or the folds are no longer those that {spec.run} fold {spec.fold} was planned with"
+        raise TrainingError(what, f"kit train {spec.run}")
     outside = np.r_[held_out(table, spec.fold), np.zeros(len(index.extra.ids), bool)]
     groups = np.array([*index.groups, *index.extra.groups])
     return FoldData(
@@ -106,35 +117,65 @@ def load_fold_data(spec: FoldSpec) -> FoldData:
     )
 
 
-def _write_results(spec: FoldSpec, trainer: Trainer, data: FoldData, checkpoint: Checkpoint) -> float:
-    """Write the fold's files; returns the seconds that 1,000 images took under one view."""
+def _write_results(
+    spec: FoldSpec, trainer: Trainer, data: FoldData, checkpoint: Checkpoint
+) -> tuple[FoldRecord, float]:
+    """Write the fold's files; returns their record and the seconds that 1,000 images took under one view."""
     paths, index, images = spec.paths, load_index(spec.layout), load_images(spec.layout)
 
-    def predict(ids: tuple[str, ...], source: Any, rows: IntArray) -> Predictions:
-        found = trainer.predict(source, rows, spec.settings.views)
-        return Predictions(np.array(ids), spec.classes, spec.settings.views, found)
+    def predict(rows: IntArray) -> Predictions:
+        ids = np.array(index.ids)[rows]
+        return Predictions(ids, spec.class_numbers, views, trainer.predict(images, rows, views))
 
     def fill(file: IO[bytes]) -> None:
         savez: Any = np.savez  # its stub takes no mapping
         savez(file, **trainer.weights())
 
+    views = spec.settings.views
     write_atomic(paths.weights, fill)
     header = list(checkpoint.history[0])
     write_csv(paths.history, header, ([line[name] for name in header] for line in checkpoint.history))
-    test = load_test_images(spec.layout)
-    if test is not None:
-        predict(load_test_ids(spec.layout), test, np.arange(len(test))).save(paths.test)
-    probe = probe_rows(len(index.ids))
-    predict(tuple(index.ids[row] for row in probe.tolist()), images, probe).save(paths.probe)
-    valid_ids = tuple(index.ids[row] for row in data.valid_rows.tolist())
+    predict(probe_rows(len(index.ids))).save(paths.probe)
+    files = [paths.weights, paths.history, paths.probe, paths.valid]
+    started = time.perf_counter()
+    valid = predict(data.valid_rows)
+    seconds = (time.perf_counter() - started) * 1000 / (len(valid.ids) * len(views))
+    valid.save(paths.valid)
     if spec.settings.validate_augment:
         found = trainer.predict_augmented(data.valid_rows)
-        Predictions(np.array(valid_ids), spec.classes, ("augmented",), found).save(paths.valid_augmented)
-    started = time.perf_counter()
-    valid = predict(valid_ids, images, data.valid_rows)
-    seconds = (time.perf_counter() - started) * 1000 / (len(valid_ids) * len(valid.views))
-    valid.save(paths.valid)
-    return seconds
+        files.append(Predictions(valid.ids, valid.classes, ("augmented",), found).save(paths.valid_augmented))
+    record = FoldRecord(made_from=fold_lineage(spec), files=digests_of(paths.root, *files), versions=_versions())
+    record.save(paths.record)
+    return record, seconds
+
+
+def predict_test(spec: FoldSpec, made_from: Digests, predict: Callable[[ImageArray], Any]) -> None:
+    """Write ``test.npz`` and its record.
+
+    Parameters
+    ----------
+    spec : FoldSpec
+    made_from : mapping
+        As planned, by `lineage_of_test`.
+    predict : callable
+        Logits (V, N, C) of images under the views of the run.
+
+    Raises
+    ------
+    TrainingError
+        Where the test images are no longer those that were planned with.
+    """
+    test, images = load_test_record(spec.layout), load_test_images(spec.layout)
+    if test is None or images is None or test.images != made_from["test"]:
+        what = f"the test images are no longer those that {spec.run} fold {spec.fold} was to predict"
+        raise TrainingError(what, f"kit train {spec.run}")
+    paths, ids = spec.paths, np.array(load_test_ids(spec.layout))
+    Predictions(ids, spec.class_numbers, spec.settings.views, predict(images)).save(paths.test)
+    PredictedRecord(made_from=made_from, files=digests_of(paths.root, paths.test)).save(paths.test_record)
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in PACKAGES}
 
 
 def probe_rows(n: int) -> IntArray:
@@ -144,5 +185,4 @@ def probe_rows(n: int) -> IntArray:
 
 def _log(spec: FoldSpec, line: dict[str, Any]) -> None:
     """Append to the fold's log: wall times and versions live here, outside what is compared byte for byte."""
-    versions = {name: version(name) for name in PACKAGES}
-    append_log(spec.paths.log, {**line, "time": time.time(), "versions": versions})
+    append_log(spec.paths.log, {**line, "time": time.time(), "versions": _versions()})

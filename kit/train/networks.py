@@ -21,7 +21,7 @@ def make_network(spec: FoldSpec) -> Network:
     TrainingError
         Where ImageNet weights cannot be downloaded or a file does not fit.
     """
-    network = build(spec.network())
+    network = build(spec.network)
     settings = spec.settings
     if settings.weights == "imagenet":
         _download_imagenet(network.backbone, settings.backbone)
@@ -40,7 +40,7 @@ def training_twin(spec: FoldSpec, network: Network) -> Network:
     if spec.settings.precision == "float32":
         return network
     with computing_in(spec.settings.precision):
-        twin = build(spec.network())
+        twin = build(spec.network)
     twin.model.set_weights(network.model.get_weights())
     if BACKBONES[spec.settings.backbone].learns_input_scale:
         reset_input_scale(twin.backbone)

@@ -5,31 +5,45 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
-from importlib.metadata import version
+from functools import partial
 from itertools import groupby
 
 import numpy as np
 
 from kit.config import Config
-from kit.data import load_index
+from kit.data import Index, load_index, load_test_record
 from kit.engine import opened
 from kit.errors import TrainingError
-from kit.files import read_json, sha256_file, write_atomic, write_json
+from kit.files import write_atomic
 from kit.layout import Layout
 from kit.metrics import confusion
-from kit.partition import load_folds
-from kit.records import Emit, Event, IntArray, Predictions, load_predictions
-from kit.runs import FoldSpec, join_folds, plan_runs
+from kit.records import Emit, Event, Predictions, join, load_predictions
+from kit.results import (
+    PredictedRecord,
+    PredictionSpec,
+    RunRecord,
+    joined,
+    lineage_of_test,
+    load_oof,
+    predicted,
+    require,
+    require_weights,
+    run_lineage,
+    run_lineage_of_test,
+    trained,
+    unless_damaged,
+)
+from kit.runs import FoldSpec, plan_runs
 from kit.runtime.forward import mean_of_folds
+from kit.store.locks import lock
+from kit.store.record import digests_of
 from kit.train.checkpoint import delete
-from kit.train.features import all_feature_files, feature_key, views_of
+from kit.train.features import all_feature_files, feature_key, features_complete, views_of
 from kit.train.pictures import confusion_matrix, learning_curves, read_curves
 from kit.train.plan import ordered, plan_event, plan_run, with_timings
 from kit.train.tensorboard import Curves
 from kit.train.watch import watched_metrics
 from kit.units import Launch, Unit, locked, run_units, terminable, unit_name
-
-PACKAGES = ("tensorflow", "keras", "keras-cv", "numpy", "scikit-learn")
 
 
 def train(
@@ -55,49 +69,45 @@ def train(
     StageError
         Where another process trains the same run.
     """
-    specs = plan_runs(layout, config, runs)
-    for folds in specs.values():
-        watched_metrics(folds[0].settings)
-    with terminable(), locked([folds[0].run_paths for folds in specs.values()]):
-        wanted = [spec for folds in specs.values() for spec in folds if fold is None or spec.fold == fold]
-        missing = [spec for spec in wanted if force or not spec.paths.valid.exists()]
-        if missing:
-            _prepare(layout, config, missing, force)
-            with opened(layout, config) if launch is None else nullcontext(launch) as engine:
-                _train_missing(config, missing, emit, engine)
-        for name, folds in specs.items():
-            if all(spec.paths.valid.exists() for spec in folds):
-                for spec in folds:
-                    delete(spec.paths)  # left where the process died right after its last file
-                joined = _join(layout, folds)
-                if pictures and (joined or not folds[0].run_paths.confusion.exists()):
-                    _draw(layout, name, folds, emit)
-                _tell(layout, name, folds, emit)
-        if not missing:
-            emit(Event("fresh", "train", {"stage": "train"}))
+    with terminable(), lock(layout.data_lock, "data/", shared=True):
+        specs = plan_runs(layout, config, runs)
+        for folds in specs.values():
+            watched_metrics(folds[0].settings)
+        with locked([folds[0].run_paths for folds in specs.values()]):
+            wanted = [spec for folds in specs.values() for spec in folds if fold is None or spec.fold == fold]
+            missing = [spec for spec in wanted if force or trained(spec) is None]
+            for spec in missing:
+                spec.paths.record.unlink(missing_ok=True)
+                spec.save(spec.paths.spec)
+            units = [*missing, *_unpredicted(layout, [spec for spec in wanted if spec not in missing], emit)]
+            if units:
+                with opened(layout, config) if launch is None else nullcontext(launch) as engine:
+                    if missing:
+                        _train_missing(config, missing, emit, engine)
+                    run_units([Unit("test", spec) for spec in units[len(missing) :]], config, emit, engine)
+            index = load_index(layout)
+            for folds in specs.values():
+                if all(trained(spec) for spec in folds):
+                    for spec in folds:
+                        delete(spec.paths)  # left where the process died right after its last file
+                    _finish(folds, index, emit, pictures=pictures)
+            if not units:
+                emit(Event("fresh", "train", {"stage": "train"}))
 
 
-def _prepare(layout: Layout, config: Config, specs: Sequence[FoldSpec], force: bool) -> None:
-    """Write the runs' manifests and the units' descriptions."""
-    folds = load_folds(layout, config, load_index(layout))
+def _unpredicted(layout: Layout, specs: Sequence[FoldSpec], emit: Emit) -> list[FoldSpec]:
+    """Trained folds that have not predicted the present test images, told what to do; weights that are away stay so."""
+    test, found = load_test_record(layout), []
+    if test is None:
+        return []
     for spec in specs:
-        if force:
-            spec.paths.valid.unlink(missing_ok=True)
-        write_json(spec.paths.spec, spec.to_json())
-        write_json(
-            spec.run_paths.manifest,
-            {
-                "key": spec.key,
-                "run": spec.run,
-                "config": spec.config,
-                "classes": list(spec.classes),
-                "data": spec.data,
-                "folds": folds.sha256,
-                "n_folds": folds.n,
-                "repeats": len(folds.table),
-                "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
-            },
-        )
+        if not spec.paths.weights.exists() or unless_damaged(partial(predicted, spec, test), emit) is not None:
+            continue
+        made_from = lineage_of_test(spec, require_weights(spec), test)
+        PredictionSpec(fold=spec, made_from=made_from).save(spec.paths.test_spec)
+        spec.paths.test_record.unlink(missing_ok=True)
+        found.append(spec)
+    return found
 
 
 def _units(specs: Sequence[FoldSpec]) -> list[list[Unit]]:
@@ -107,12 +117,13 @@ def _units(specs: Sequence[FoldSpec]) -> list[list[Unit]]:
         for spec in sorted(specs, key=lambda spec: max(views_of(spec.settings)))
         if max(views_of(spec.settings)) > 0
     }
-    missing = [spec for spec in cached.values() if not all(path.exists() for path in all_feature_files(spec))]
+    missing = [spec for spec in cached.values() if not features_complete(spec)]
     return [[Unit("features", spec) for spec in missing], [_unit("fold", spec) for spec in specs]]
 
 
 def _unit(kind: str, spec: FoldSpec) -> Unit:
-    return Unit(kind, spec, tuple(all_feature_files(spec)))
+    files = all_feature_files(spec)
+    return Unit(kind, spec, (*files, *(path.with_suffix(".json") for path in files)))
 
 
 def _train_missing(config: Config, specs: Sequence[FoldSpec], emit: Emit, launch: Launch) -> None:
@@ -130,48 +141,68 @@ def _train_missing(config: Config, specs: Sequence[FoldSpec], emit: Emit, launch
     run_units(folds, config, Curves(emit, named) if config.train.tensorboard else emit, launch)
 
 
-def _join(layout: Layout, folds: Sequence[FoldSpec]) -> bool:
-    """Write ``oof.npz`` and ``test.npz`` of a complete run; its manifest names the first when both are there.
-
-    Returns whether it had to be done.
-    """
+def _finish(folds: Sequence[FoldSpec], index: Index, emit: Emit, *, pictures: bool) -> None:
+    """Join a run whose folds are all trained, draw it and say how good it is."""
     paths = folds[0].run_paths
-    manifest = read_json(paths.manifest)
-    if "oof" in manifest and paths.oof.exists():
-        return False
+    stale = unless_damaged(lambda: joined(folds, index), emit) is None
+    if stale:
+        _join(folds, index)
+    if load_test_record(folds[0].layout) is not None:
+        _join_test(folds, index, emit)
+    if pictures and (stale or not paths.confusion.exists()):
+        _draw(folds, index, emit)
+    _tell(folds, index, emit)
+
+
+def _join(folds: Sequence[FoldSpec], index: Index) -> None:
+    """Write ``oof.npz`` and ``run.json``."""
+    first, paths = folds[0], folds[0].run_paths
     parts = [load_predictions(spec.paths.valid) for spec in folds]
-    join_folds(parts, int(manifest["n_folds"]), load_index(layout).ids).save(paths.oof)
-    if folds[0].paths.test.exists():
-        parts = [load_predictions(spec.paths.test) for spec in folds]
-        mean = mean_of_folds(np.stack([part.logits for part in parts]))
-        Predictions(parts[0].ids, parts[0].classes, parts[0].views, mean).save(paths.test)
-    write_json(paths.manifest, {**manifest, "oof": sha256_file(paths.oof)})
-    return True
+    join(parts, first.n, index.ids, index.classes).save(paths.oof)
+    RunRecord(
+        made_from=run_lineage(folds, index),
+        files=digests_of(paths.root, paths.oof),
+        run=first.run,
+        config=first.settings,
+        classes=index.classes,
+        n_folds=first.n,
+        repeats=len(folds) // first.n,
+        versions={**require(first).versions, "python": platform.python_version()},
+    ).save(paths.manifest)
 
 
-def _draw(layout: Layout, name: str, folds: Sequence[FoldSpec], emit: Emit) -> None:
-    paths, oof = folds[0].run_paths, load_predictions(folds[0].run_paths.oof)
+def _join_test(folds: Sequence[FoldSpec], index: Index, emit: Emit) -> None:
+    """Write ``test.npz`` and ``test.json`` of a run, the mean of its folds, where all have predicted the test."""
+    paths, test = folds[0].run_paths, load_test_record(folds[0].layout)
+    assert test is not None
+    made_from = run_lineage_of_test(folds, index, test)
+    if made_from is None:
+        return
+    if unless_damaged(lambda: PredictedRecord.fresh(paths.test_record, made_from), emit):
+        return
+    parts = [load_predictions(spec.paths.test) for spec in folds]
+    mean = mean_of_folds(np.stack([part.logits for part in parts]))
+    Predictions(parts[0].ids, index.classes, parts[0].views, mean).save(paths.test)
+    PredictedRecord(made_from=made_from, files=digests_of(paths.root, paths.test)).save(paths.test_record)
+
+
+def _draw(folds: Sequence[FoldSpec], index: Index, emit: Emit) -> None:
+    paths, oof = folds[0].run_paths, load_oof(folds, index)
     curves = read_curves([spec.paths.history for spec in folds])
-    write_atomic(paths.curves, learning_curves(curves, name, folds[0].settings))
-    counts = confusion(_labels(layout, oof), oof.logits[0])
-    write_atomic(paths.confusion, confusion_matrix(counts, oof.classes, name))
+    write_atomic(paths.curves, learning_curves(curves, folds[0].run, folds[0].settings))
+    counts = confusion(index.labels[index.rows_of(oof.ids)], oof.logits[0])
+    write_atomic(paths.confusion, confusion_matrix(counts, oof.classes, folds[0].run))
     emit(Event("wrote", "", {"paths": [paths.curves, paths.confusion]}))
 
 
-def _labels(layout: Layout, predictions: Predictions) -> IntArray:
-    index = load_index(layout)
-    known = dict(zip(index.ids, index.labels.tolist(), strict=True))
-    return np.array([known[name] for name in predictions.ids.tolist()], np.int64)
-
-
-def _tell(layout: Layout, name: str, folds: Sequence[FoldSpec], emit: Emit) -> None:
-    paths, index = folds[0].run_paths, load_index(layout)
-    found = {"": load_predictions(paths.oof)}
+def _tell(folds: Sequence[FoldSpec], index: Index, emit: Emit) -> None:
+    name = folds[0].run
+    found = {"": load_oof(folds, index)}
     if folds[0].settings.validate_augment:
         parts = [load_predictions(spec.paths.valid_augmented) for spec in folds]
-        found[", augmented rows"] = join_folds(parts, int(read_json(paths.manifest)["n_folds"]), index.ids)
+        found[", augmented rows"] = join(parts, folds[0].n, index.ids, index.classes)
     for what, oof in found.items():
-        right = oof.logits[0].argmax(axis=1) == _labels(layout, oof)
+        right = oof.logits[0].argmax(axis=1) == index.labels[index.rows_of(oof.ids)]
         accuracy = float(right.mean())
         error = float(np.sqrt(accuracy * (1 - accuracy) / len(right)))
         emit(Event("number", f"{name}: accuracy out of fold{what}", {"value": accuracy, "error": error, "run": name}))

@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -16,10 +16,10 @@ from typing import Any, Protocol
 
 from kit.config import Config
 from kit.errors import TrainingError
-from kit.files import lock
 from kit.layout import RunPaths
 from kit.records import Emit, Event
 from kit.runs import FoldSpec
+from kit.store.locks import lock
 from kit.units.devices import Cards, visible_gpus
 from kit.units.process import WORKERS, failure, start
 
@@ -47,7 +47,7 @@ class Unit:
     def description(self) -> Path:
         """The file that says what to do."""
         paths = self.spec.paths
-        return paths.stress_spec if self.kind == "stress" else paths.spec
+        return {"stress": paths.stress_spec, "test": paths.test_spec}.get(self.kind, paths.spec)
 
     def event(self, report: Mapping[str, Any]) -> Event:
         """What the unit reports, as an event."""
@@ -179,4 +179,14 @@ def locked(runs: Sequence[RunPaths]) -> Iterator[None]:
     with lock(runs[0].lock, f"run {runs[0].root.name}"), locked(runs[1:]):
         for unfinished in runs[0].root.rglob(".*.tmp"):
             unfinished.unlink()
+        yield
+
+
+@contextmanager
+def reading(runs: Sequence[RunPaths]) -> Iterator[None]:
+    """Hold the locks of runs together with others who read, so that nobody trains them meanwhile."""
+    with ExitStack() as stack:
+        for paths in runs:
+            if paths.root.exists():
+                stack.enter_context(lock(paths.lock, f"run {paths.root.name}", shared=True))
         yield

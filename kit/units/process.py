@@ -18,6 +18,7 @@ WORKERS = {
     "fold": "kit.train.worker",
     "features": "kit.train.worker",
     "measure": "kit.train.worker",
+    "test": "kit.train.worker",
     "stress": "kit.stress.worker",
 }
 
