@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from test_cli import run
 
-from kit.blend import Options, StoredBlend, fit
+from kit.blend import Options, fit
 from kit.cli import spread
 from kit.data import load_images, load_index
 from kit.errors import DataError
@@ -20,6 +20,7 @@ from kit.partition import load_folds
 from kit.project import Project
 from kit.records import Predictions, load_predictions
 from kit.runtime.forward import softmax
+from kit.store.candidate import StoredBlend
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ def save(folder: Path, name: str, ids: tuple[str, ...], classes: tuple[str, ...]
 def test_files_of_other_tools_are_blended_whatever_their_order(project: Path) -> None:
     done = run(project, "ensemble", "--oof", "linear.npz", "near.csv", "--test", "linear_test.npz", "near_test.csv")
     assert done.returncode == 0, done.stderr
-    blend = StoredBlend.from_json((project / "blend" / "blend.json").read_text())
+    blend = StoredBlend.model_validate_json((project / "blend" / "blend.json").read_text())
     assert blend.members == ("linear", "near")
     assert sum(blend.weights) == pytest.approx(1)
     with (project / "blend" / "test.csv").open() as file:
@@ -197,7 +198,7 @@ def test_views_as_the_kit_writes_them_are_blended_as_the_kit_blends_them(hold_ou
         files.append(Predictions(ids, classes, views, logits.astype(np.float32)).save(tmp_path / name / "oof.npz"))
         logits = logits[:, :, ::-1]
     hold_out.blend_foreign(files, files, tmp_path / "out")
-    blend = StoredBlend.from_json((tmp_path / "out" / "blend.json").read_text())
+    blend = StoredBlend.model_validate_json((tmp_path / "out" / "blend.json").read_text())
     assert blend.members == ("a/oof", "b/oof") and blend.view_names == views
     proba = softmax(np.stack([load_predictions(path).logits for path in files]).astype(np.float64))
     expected = fit(
@@ -208,7 +209,7 @@ def test_views_as_the_kit_writes_them_are_blended_as_the_kit_blends_them(hold_ou
         seed=hold_out.config.ensemble.seed,
         options=Options(members=blend.members, views=views, classes=classes, rows=ids.tolist()),
     )
-    assert blend == expected.stored
+    assert blend == StoredBlend.model_validate_json(expected.to_json())
     with (tmp_path / "out" / "test.csv").open() as file:
         shown = [[float(row[name]) for name in classes] for row in csv.DictReader(file)]
     assert np.allclose(shown, expected.apply(proba), atol=1e-12)
