@@ -186,7 +186,7 @@ def _read_table(path: Path, classes: Sequence[str]) -> Foreign:
     for number, row in enumerate(table.rows):
         for place, column in enumerate(columns):
             try:
-                scores[0, number, place] = float(row[column])
+                scores[0, number, place] = float(row[column].replace(",", "."))  # decimals of half of Europe
             except ValueError:
                 where = f"{path}, row {ids[number]!r}, class {table.header[column]!r}"
                 raise DataError(f"{where}: {row[column][:40]!r} is not a number") from None

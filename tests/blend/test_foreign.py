@@ -65,6 +65,11 @@ def test_tables_are_read_in_the_encodings_and_separators_that_spreadsheets_write
     assert np.allclose(read_foreign(tmp_path / "t.csv", CLASSES).take(ids).proba[0], PROBA)
 
 
+def test_decimal_commas_are_read(tmp_path):
+    (tmp_path / "t.csv").write_text(table(separator=";").replace(".", ","))
+    assert np.allclose(read_foreign(tmp_path / "t.csv", CLASSES).take(IDS).proba[0], PROBA)
+
+
 def test_columns_that_are_not_classes_are_passed_over(tmp_path):
     lines = [f"{k},{CLASSES[k % 3]},{name},{k % 5},{a!r},{b!r},{c!r}" for k, (name, (a, b, c)) in enumerate(
         zip(IDS, PROBA.tolist(), strict=True)
