@@ -9,9 +9,7 @@ from __future__ import annotations
 import json
 import math
 import stat
-import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -24,25 +22,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from kit.described import check_blend, check_network
 from kit.errors import BundleError
 from kit.runtime.views import VIEWS
+from kit.store.arrays import UNREADABLE
 
 MAX_MEMBERS = 2_000
 MAX_BYTES = 8 << 30
 MAX_JSON_BYTES = 4 << 20
 MAX_ARRAYS = 5_000
 MAX_BATCH_PIXELS = 1 << 27  # 128 images of 1,024 pixels a side
-# What the standard library raises on archives that are none, besides BadZipFile: names that are no text (ValueError),
-# unknown compression or encryption, damaged streams.
-UNREADABLE = (
-    zipfile.BadZipFile,
-    zipfile.LargeZipFile,
-    OSError,
-    EOFError,
-    ValueError,
-    NotImplementedError,
-    RuntimeError,
-    zlib.error,
-    struct.error,
-)
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 

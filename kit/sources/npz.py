@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from kit.records import FloatArray, ImageArray, IntArray
 from kit.runtime import decode
 from kit.sources.classes import named_classes
 from kit.sources.raw import RawSet, check_weights, row_ids
+from kit.store.arrays import read_arrays
 from kit.store.digests import digest
 
 IMAGES = ("images", "data", "x", "X")
@@ -33,7 +33,7 @@ def open_npz(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
         Where an array is missing, has another shape or type, or a label is not a class number.
     """
     path = root / Path(spec).expanduser()
-    arrays = _load(path)
+    arrays = read_arrays(path)
     images = _images(arrays, path)
     labels = np.full(len(images), -1, np.int64) if part == "test" else _labels(arrays, len(images), path)
     size = data.image_size
@@ -51,7 +51,7 @@ def open_npz(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
 
 def npz_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
     """Names of the classes, in label order; only the labels are read."""
-    arrays = _load(path, LABELS)
+    arrays = read_arrays(path, LABELS)
     labels = _pick(arrays, LABELS, path)
     return class_names(data, root, _labels(arrays, len(labels), path))
 
@@ -85,15 +85,6 @@ def _per_row(arrays: dict[str, Any], name: str, key: str, path: Path) -> Any:
     if arrays[name].shape not in ((n,), (n, 1)):
         raise DataError(f"{path}: {name} has shape {arrays[name].shape}, expected ({n},)")
     return arrays[name].reshape(-1)
-
-
-def _load(path: Path, names: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The arrays of a file, only those of ``names`` where any are given."""
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files if not names or name in names}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} cannot be read as npz: {error}") from error
 
 
 def _pick(arrays: dict[str, Any], names: tuple[str, ...], path: Path) -> Any:
