@@ -39,7 +39,7 @@ HEADERS = 2 << 20
 # it is built, and 3 x 3 may be 1.
 SLACK, FREE_NUMBERS = 10, 1 << 20
 # What the standard library raises on archives that are none, besides BadZipFile: names that are no text (ValueError),
-# unknown compression or encryption, damaged streams.
+# unknown compression or encryption, damaged streams, places beyond any file (OverflowError, MemoryError).
 UNREADABLE = (
     zipfile.BadZipFile,
     zipfile.LargeZipFile,
@@ -50,6 +50,8 @@ UNREADABLE = (
     RuntimeError,
     zlib.error,
     struct.error,
+    OverflowError,
+    MemoryError,
 )
 
 
@@ -109,6 +111,9 @@ def _checked_members(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.Z
             raise BundleError(f"{name} holds {info.filename!r}, which leaves its folder")
         if stat.S_ISLNK(info.external_attr >> 16):
             raise BundleError(f"{name} holds the link {info.filename!r}")
+        # A read of bzip2 or LZMA takes as much memory as there is to a megabyte of them: a million times as much.
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise BundleError(f"{name} holds {info.filename!r} in a compression that is not read")
         if info.filename in found:
             raise BundleError(f"{name} holds {info.filename!r} twice")
         found[info.filename] = info

@@ -20,8 +20,8 @@ from kit.sources import open_source
 if TYPE_CHECKING:
     from kit.runtime.predictor import Predictor
 
-# What the sum of many networks may need, whose parts were all checked: memory.
-FAILURES = (*UNREADABLE, KeyError, TypeError, ArithmeticError, MemoryError)
+# What NumPy and Keras raise on arrays that do not fit, or on a network for which there is no memory.
+FAILURES = (*UNREADABLE, KeyError, TypeError, ArithmeticError)
 
 
 def predict(bundle: Path, images: Path, out: Path, emit: Emit) -> None:
@@ -82,8 +82,8 @@ def _load(folder: Path, name: str) -> Predictor:
         weights = Path(error.filename).name
         raise BundleError(f"{name}: the weights {weights} are too large for their network or for the zip") from None
     except (*FAILURES, tf.errors.OpError) as error:
-        # The description was checked, but networks and arrays of others need not fit each other.
-        raise BundleError(f"{name} describes networks that its weights do not fit: {_line(error)}") from error
+        # Both were checked, but networks and arrays of others need not fit each other, nor the memory.
+        raise BundleError(f"{name} cannot be loaded: {_line(error)}") from error
 
 
 def _proba(predictor: Predictor, images: object, name: str) -> np.typing.NDArray[np.float64]:

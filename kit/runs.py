@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -19,8 +19,9 @@ from kit.files import sha256_file, sha256_json
 from kit.layout import FoldPaths, Layout, RunPaths
 from kit.partition import load_folds
 from kit.records import Predictions, concatenate
-from kit.runtime.backbones import BACKBONES, Backbone, resolve
+from kit.runtime.backbones import BACKBONES, Backbone, Description, resolve
 from kit.runtime.forward import mean_of_folds
+from kit.runtime.heads import Head
 from kit.runtime.preprocess import PREPROCESSORS, side_after
 from kit.runtime.views import VIEWS
 
@@ -79,18 +80,20 @@ class FoldSpec:
     def settings(self) -> RunConfig:
         return RunConfig.model_validate(self.config)
 
-    def network(self) -> dict[str, Any]:
+    def network(self) -> Description:
         """The description that `kit.runtime.backbones.build` takes."""
         settings = self.settings
-        described = {
+        described: Description = {
             "backbone": settings.backbone,
             "size": self.size,
             "classes": len(self.classes),
-            "head": settings.head.model_dump(mode="json"),
+            "head": cast("Head", settings.head.model_dump(mode="json")),
         }
-        steps = [step.model_dump(mode="json") for step in settings.preprocess]
-        wanted = {"options": settings.options, "preprocess": steps}
-        return described | {key: value for key, value in wanted.items() if value}
+        if settings.options:
+            described["options"] = settings.options
+        if settings.preprocess:
+            described["preprocess"] = [step.model_dump(mode="json") for step in settings.preprocess]
+        return described
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "classes": list(self.classes)}

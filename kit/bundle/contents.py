@@ -6,13 +6,14 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from kit import runtime
 from kit.config import Config
 from kit.errors import BundleError
 from kit.files import sha256_file
 from kit.layout import FoldPaths, Layout, RunPaths
+from kit.runtime.pool import Params
 
 VERSION = 1
 PACKAGE = "kit_runtime"
@@ -60,9 +61,9 @@ def used_views(record: dict[str, Any]) -> list[str]:
     return [record["views"][view] for view in used(record["blend"]["params"])[1]]
 
 
-def used_params(record: dict[str, Any]) -> dict[str, Any]:
+def used_params(record: dict[str, Any]) -> Params:
     """The blend for `used_members` and `used_views`."""
-    return narrowed(record["blend"]["params"], *used(record["blend"]["params"]))
+    return cast("Params", narrowed(record["blend"]["params"], *used(record["blend"]["params"])))
 
 
 def narrowed(params: dict[str, Any], members: Sequence[int], views: Sequence[int]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from kit.errors import BundleError
 from kit.layout import FoldPaths, Layout
 from kit.records import Emit, Event, IntArray, Predictions, load_predictions
 from kit.runtime import pool
+from kit.runtime.backbones import Description
 from kit.runtime.forward import mean_of_folds
 
 # .05 points; a point is a hundredth of the metric.
@@ -127,7 +128,7 @@ class _Member:
     """One network of a member, filled with the weights of one fold after the other."""
 
     def __init__(
-        self, description: dict[str, Any], images: Any, position: dict[str, int], views: list[str], batch_size: int
+        self, description: Description, images: Any, position: dict[str, int], views: list[str], batch_size: int
     ) -> None:
         from kit.runtime import backbones, forward
 

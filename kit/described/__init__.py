@@ -30,7 +30,7 @@ UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")  # Unicode: control characters, halves of
 
 
 def _printable(name: str) -> str:
-    if any(unicodedata.category(letter) in UNPRINTABLE for letter in name):
+    if not name.isprintable() and any(unicodedata.category(letter) in UNPRINTABLE for letter in name):
         raise ValueError(f"{name!r} holds a control character")
     return name
 
@@ -63,7 +63,7 @@ class BundleDescription(Part):
     def _known(cls, version: int) -> int:
         # The first field, whose error is the one that is told: another version may have other keys.
         if version != VERSION:
-            raise ValueError(f"it is {str(version)[:20]}, this kit reads version {VERSION}")
+            raise ValueError(f"{str(version)[:20]} is unknown, this kit reads version {VERSION}")
         return version
 
     @model_validator(mode="after")

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 
-def of(model: Any) -> dict[str, Any]:
+def of(model: Any) -> dict[str, NDArray[np.float32]]:
     """The weights of ``model`` as numbered arrays, ready for ``np.savez``."""
     return {f"{number:04d}": np.asarray(value) for number, value in enumerate(model.weights)}
 

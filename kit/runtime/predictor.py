@@ -107,8 +107,7 @@ class Predictor:
         return [forward.mean_of_folds(np.stack([np.stack(found) for found in stack])) for stack in stacks]
 
     def _predict_batch(self, images: Any) -> Any:
-        proba = [forward.softmax(member.astype(np.float64)) for member in self.logits(np.asarray(images))]
-        return pool.apply(self.bundle["blend"], np.stack(proba))
+        return pool.apply(self.bundle["blend"], pool.from_logits(np.stack(self.logits(np.asarray(images)))))
 
 
 def _digest(text: str, values: list[Any]) -> str:
