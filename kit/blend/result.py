@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from kit.blend.types import Array
 from kit.runtime import pool
@@ -88,7 +87,7 @@ class Blend:
     member_worth: tuple[tuple[float, float], ...]
     view_worth: tuple[tuple[float, float], ...]
     notes: tuple[str, ...]
-    params: dict[str, Any]
+    params: pool.Params
     fit_on: str = "clean"
     stressed: Nested | None = None
     oof: Array = field(kw_only=True, compare=False, repr=False)
