@@ -15,7 +15,8 @@ from typing import Any
 from kit.engine.order import Order
 from kit.engine.stores import Blob, Store, write_pieces
 from kit.errors import KitError
-from kit.files import lock, write_json
+from kit.files import write_json
+from kit.store.locks import lock
 
 # Inputs that no task has asked for in so long are removed.
 KEPT_SECONDS = 7 * 86400.0
