@@ -62,11 +62,12 @@ def refusal(error: OSError, what: str, path: Path, need: int = 0) -> KitError:
     return KitError(f"{what}: {said}", REFUSALS.get(error.errno or 0, "").format(folder=shlex.quote(str(path.parent))))
 
 
-def write_atomic(path: Path, content: Content) -> Path:
+def write_atomic(path: Path, content: Content, *, need: int = 0) -> Path:
     """Write ``content`` to ``path`` in one step that a crash cannot halve; the mode of the file is what umask leaves.
 
-    ``content`` is bytes, text (stored as UTF-8), or a function that writes to the open file given to it. A link is
-    followed; a device or a pipe is written to.
+    ``content`` is bytes, text (stored as UTF-8), or a function that writes to the open file given to it; ``need`` is
+    how many bytes that will be, for the message where they find no room. A link is followed; a device or a pipe is
+    written to.
 
     Raises
     ------
@@ -84,7 +85,8 @@ def write_atomic(path: Path, content: Content) -> Path:
         else:
             _pour(path, data)
     except OSError as error:
-        raise refusal(error, f"cannot write {path}", path, len(data) if isinstance(data, bytes) else 0) from error
+        size = len(data) if isinstance(data, bytes) else need
+        raise refusal(error, f"cannot write {path}", path, size) from error
     return path
 
 
