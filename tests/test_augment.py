@@ -48,7 +48,7 @@ def test_values_that_cannot_be_and_missing_keys_are_refused() -> None:
         check([AugmentConfig(op="zoom", factor=3)])
     with pytest.raises(ConfigError, match="'one-of' needs `ops`"):
         check([AugmentConfig(op="one-of")])
-    with pytest.raises(ConfigError, match="'blur' has no key `sigmaa`"):
+    with pytest.raises(ConfigError, match="'blur': unknown key `sigmaa`"):
         check([AugmentConfig(op="maybe", ops=[{"op": "blur", "sigmaa": 1}])])
 
 
