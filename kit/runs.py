@@ -93,7 +93,7 @@ class FoldSpec(Record):
             "head": cast("Head", settings.head.model_dump(mode="json")),
         }
         if settings.options:
-            described["options"] = settings.options
+            described["options"] = cast("dict[str, float | list[int]]", settings.options)
         if settings.preprocess:
             described["preprocess"] = [step.model_dump(mode="json") for step in settings.preprocess]
         return described

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from kit.errors import KitError, StageError, TrainingError
-from kit.files import lock, read_json
+from kit.files import read_json
 from kit.project import Project
 from kit.records import Event, load_predictions
+from kit.store.locks import lock
 
 pytestmark = pytest.mark.tf
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from kit.config import Config
 from kit.errors import PlatformError, StageError
-from kit.files import lock
 from kit.layout import Layout
 from kit.lb.pictures import draw
 from kit.lb.report import Facts, build
@@ -18,6 +17,7 @@ from kit.ledger import Attempt, Target, asked_at, attempts, history, load_for_ta
 from kit.platforms import Platform, Remaining, Unreachable, Waits, open_platform
 from kit.platforms.track import refresh, resolve, take_snapshot
 from kit.records import Emit
+from kit.store.locks import lock
 
 __all__ = ["leaderboard"]
 

@@ -11,6 +11,7 @@ from typing import Any
 from rich.cells import cell_len, set_cell_size
 
 from kit.records import Emit, Event
+from kit.text import guarded
 
 SHOWN = 20
 LONG = 40
@@ -205,5 +206,5 @@ def csv_lines(report: dict[str, Any]) -> list[str]:
     names = [name for name in (report["submissions"] or [{}])[0] if name != "message"]
     writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(report["submissions"])
+    writer.writerows({name: guarded(cell) for name, cell in line.items()} for line in report["submissions"])
     return text.getvalue().splitlines()

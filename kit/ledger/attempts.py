@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from kit.config import Config
 from kit.ledger.events import Submission
+from kit.text import redacted
 
 State = Literal["intended", "requested", "refused", "lost", "answered", "failed", "scored"]
 # From the strongest fact to the weakest.
@@ -27,12 +28,18 @@ STATES: tuple[tuple[str, State], ...] = (
 
 @dataclass(frozen=True)
 class Target:
-    """Where a file was sent: the same file to another phase is another submission."""
+    """Where a file was sent: the same file to another phase is another submission.
+
+    The address loses its password, for a target is stored with the submission and shared with the team.
+    """
 
     platform: str
     url: str
     competition: str
     phase: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "url", redacted(self.url))
 
 
 @dataclass(frozen=True)

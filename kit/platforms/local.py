@@ -13,12 +13,13 @@ import numpy.typing as npt
 from kit import score
 from kit.data import load_images, load_index
 from kit.errors import BundleError, ConfigError, PlatformError
-from kit.files import lock, read_json, write_json
+from kit.files import read_json, write_json
 from kit.layout import SubmissionPaths
 from kit.platforms.base import BoardRow, Journal, Remaining, Setting, Status
 from kit.records import ImageArray
 from kit.sandbox import BundleRun, run_bundle
 from kit.sources import RawSet, open_source
+from kit.store.locks import lock
 
 THUMBNAIL = 8
 

@@ -39,7 +39,8 @@ def cleaning(facts: Facts) -> Section:
         return Section("cleaning", "Data", run="kit clean")
     record = load_record(facts.layout)
     dropped, noted = (
-        with_names(read_csv(path), facts.index.classes) for path in (facts.layout.dropped, facts.layout.noted)
+        with_names(read_csv(path, for_people=True), facts.index.classes)
+        for path in (facts.layout.dropped, facts.layout.noted)
     )
     pictures = Raw(facts)
     groups = [

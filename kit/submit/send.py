@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import PlatformError, StageError
-from kit.files import lock
 from kit.layout import Layout, SubmissionPaths
 from kit.ledger import Attempt, Target, add_event, attempts, load_submissions
 from kit.platforms import Platform, Refused, Unsure, Waits
 from kit.platforms.track import age, resolve
 from kit.records import Emit, Event
+from kit.store.locks import lock
 
 
 class AlreadySubmitted(StageError):

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
 from kit.config import Config
@@ -151,23 +148,6 @@ def run_units(units: Sequence[Unit], config: Config, emit: Emit, launch: Launch)
             raise
     if failures:
         raise failures[0]
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """Let SIGTERM end the units as Ctrl-C does: each finishes its step and writes a checkpoint."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import TrainingError
+from kit.signals import ENDING
 from kit.units.worker import PARENT
 
 # The module that is run for each kind of unit.
@@ -46,7 +47,7 @@ def failure(name: str, run: str, code: int, said: Mapping[str, Any], errors: Pat
     """Why a unit ended with ``code``: what it said itself, else what the code and its standard error tell."""
     if said:
         return TrainingError(said["message"], said["hint"])
-    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+    if code in [128 + number for number in ENDING]:
         return TrainingError(f"{name} was asked to end and has saved its state", f"kit train {run}")
     if code == -signal.SIGKILL:
         return TrainingError(f"{name} was killed, most likely for want of memory", "[train] workers = 1")

@@ -26,10 +26,10 @@ from kit.engine.receive import Receiver
 from kit.engine.stores import Folder, Remote, store_of
 from kit.engine.task import perform
 from kit.errors import ConfigError, KitError, TrainingError
-from kit.files import lock
 from kit.layout import Layout
 from kit.records import Event
 from kit.runs import plan_runs
+from kit.store.locks import lock
 from kit.train.plan import RunPlan, ordered
 from kit.train.stage import train
 from kit.units import Processes, Unit
