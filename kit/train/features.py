@@ -15,8 +15,8 @@ from kit.files import sha256_json, write_atomic
 from kit.runs import FoldSpec, seed_of
 from kit.runtime.forward import compile_forward
 from kit.train.batches import row_seeds
-from kit.train.loop import Report
 from kit.train.networks import make_network
+from kit.units.worker import Report
 
 BATCH = 64
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from kit.config import RunConfig
 from kit.plots import to_png
 from kit.records import FloatArray, IntArray
+from kit.train.schedule import epochs_since_best
 from kit.train.watch import greater_is_better
 
 # Beyond so many classes numbers in the cells, and then names beside them, would run into each other.
@@ -82,8 +83,8 @@ def _kept(curve: Curve, number: int, settings: RunConfig) -> list[int]:
     stopping = settings.stages[number].early_stopping
     if stopping is None:
         return [int(places[-1])]
-    values = curve.columns[f"valid_{stopping.metric}"][places]
-    return [int(places[values.argmax() if greater_is_better(stopping.metric) else values.argmin()])]
+    values = curve.columns[f"inner_{stopping.metric}"][places].tolist()
+    return [int(places[-1 - epochs_since_best(values, greater_is_better(stopping.metric), stopping.min_delta)])]
 
 
 def _legend(axes: Any, names: Sequence[str], styles: Sequence[str]) -> None:
