@@ -85,6 +85,9 @@ class RunConfig(Section):
     """Numbers in which the steps compute; weights, logits and every prediction are float32 whatever it says."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of the label given to all classes evenly."""
+    inner_fraction: float = Field(default=0.1, gt=0, le=0.5)
+    """Share of the training rows that is held back where a stage has `early_stopping` or the schedule `plateau`: these
+    watch it, never the held-out fold."""
     seed: int = Field(default=0, ge=0)
     """Seed of the weights, the order and the augmentation."""
     views: tuple[str, ...] = ("identity", "flip-lr", "flip-ud", "rot180")

@@ -11,14 +11,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 from kit.errors import KitError, OutOfMemoryError
 from kit.runs import FoldSpec
 
-Report = Callable[[dict[str, Any]], None]
+Report = Callable[[Mapping[str, str | float]], None]
 
 THREADS = 2
 FREQUENT = ("step", "features", "pictures")
@@ -34,7 +33,7 @@ class Reporter:
         # Keras prints of its downloads to standard output: that goes with the other talk, reports keep the pipe.
         self._pipe, sys.stdout = sys.stdout, sys.stderr
 
-    def __call__(self, line: dict[str, Any]) -> None:
+    def __call__(self, line: Mapping[str, str | float]) -> None:
         now = time.monotonic()
         if line["event"] in FREQUENT and now - self._last < 0.2:
             return

@@ -31,8 +31,8 @@ class StubLearner:
         self._trainer.kernel = self._trainer.kernel - rate * self._momentum
         return float(-(labels * np.log(proba + 1e-9)).sum(axis=1).mean())
 
-    def judge(self) -> Any:
-        return self._trainer.predict(self._trainer.images, self._trainer.data.valid_rows, ("identity",))[0]
+    def judge(self, rows: Any) -> Any:
+        return self._trainer.predict(self._trainer.images, rows, ("identity",))[0]
 
     def kept(self) -> dict[str, Any]:
         return {"kernel": self._trainer.kernel.copy()}

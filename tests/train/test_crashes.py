@@ -235,7 +235,7 @@ def test_best_weights_are_kept_and_a_stage_that_does_not_gain_ends(folder: Path)
 
     def hear(line: dict[str, Any]) -> None:
         if line["event"] == "epoch":
-            judged.append((line["stage"], line["valid_accuracy"]))
+            judged.append((line["stage"], line["inner_accuracy"]))
 
     train_fold(spec, StubTrainer, hear, Interrupt())
     first = [accuracy for stage, accuracy in judged if stage == 0]
