@@ -14,6 +14,7 @@ from typing import Any
 from kit import score
 from kit.config import Config
 from kit.errors import PlatformError
+from kit.ledger import Kernel
 from kit.platforms.base import Journal, Setting, Waits
 from kit.records import Event
 
@@ -37,17 +38,17 @@ def prepare(site: Any, setting: Setting, bundle: Path, tag: str, journal: Journa
     """
     slug = slug_of(setting.config.competition.id)
     kernel = f"{site.username}/{slug}"
-    known = journal.recall("kernel")
-    if known is not None and known["version"]:
-        version = int(known["version"])
+    known = journal.recall(Kernel)
+    if known is not None and known.version:
+        version = known.version
     else:
         _put_dataset(site, kernel, bundle, tag, setting)
         version = _push_kernel(site, kernel, setting, tag)
-        journal.note("kernel", version=version)
+        journal.note(Kernel(version=version))
     try:
         _wait(lambda: _kernel_done(site, kernel), f"notebook {kernel}", setting)
     except NotebookFailed:
-        journal.note("kernel", version=0)
+        journal.note(Kernel(version=0))
         raise
     return kernel, version
 

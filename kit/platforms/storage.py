@@ -85,6 +85,14 @@ def put_file(url: str, path: Path, headers: dict[str, str], waits: Waits, tell: 
         pause = min(pause * waits.factor, waits.longest)
 
 
+def storage_headers(url: str) -> dict[str, str]:
+    """The type is part of the signature; Azure wants to know the kind of blob as well."""
+    headers = {"Content-Type": "application/zip"}
+    if ".blob.core." in url:
+        headers |= {"x-ms-blob-type": "BlockBlob", "x-ms-version": "2018-03-28"}
+    return headers
+
+
 def fetch_text(url: str, waits: Waits) -> str:
     """The end of the text behind a signed address; a failure is told in its place, for it only explains another one."""
     end = b""

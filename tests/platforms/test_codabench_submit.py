@@ -15,7 +15,7 @@ from servers.project import make_candidate, make_project
 from kit.config import Config
 from kit.errors import ConfigError, PlatformError, StageError
 from kit.layout import Layout
-from kit.ledger import attempts, load_submissions
+from kit.ledger import Score, attempts, load_submissions
 from kit.platforms import Refused, Waits, open_platform
 from kit.platforms.credentials import store_token
 from kit.records import Event, silent
@@ -233,7 +233,7 @@ def test_several_tasks_are_read_from_the_children(
     run(project, waits)
     (attempt,) = attempts(load_submissions(project[0]))
     assert attempt.score == pytest.approx(float(site.score))
-    assert set(attempt.facts["score"]["scores"]) == {"1.accuracy", "2.accuracy"}
+    assert set(attempt.last(Score).scores) == {"1.accuracy", "2.accuracy"}
     assert site.created() == 1
 
 
