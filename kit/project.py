@@ -239,7 +239,8 @@ class Project:
 
     def submit(self, choice: Choice | None = None) -> SubmissionPaths:
         """Send the current bundle once; see `kit.submit.Choice`."""
-        from kit.ledger import Score, load_submission
+        from kit.ledger import load_submission
+        from kit.ledger.facts import Score
         from kit.submit import Choice, submit
 
         paths = self.bundle()

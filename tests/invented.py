@@ -13,7 +13,8 @@ from kit.data import load_index
 from kit.ensemble import ensemble
 from kit.files import sha256_file, write_csv, write_json
 from kit.layout import SubmissionPaths
-from kit.ledger import Answer, BoardRow, Intent, Request, Score, add_event, target_of
+from kit.ledger import BoardRow, add_event, target_of
+from kit.ledger.facts import Answer, Intent, Request, Score
 from kit.partition import load_folds
 from kit.project import Project
 from kit.records import Predictions, silent

@@ -17,7 +17,8 @@ from kit.data import load_index
 from kit.errors import ConfigError, PlatformError
 from kit.export import TRACKERS, gather
 from kit.files import read_csv
-from kit.ledger import Score, add_event, latest
+from kit.ledger import add_event, latest
+from kit.ledger.facts import Score
 from kit.project import Project
 from kit.records import load_predictions
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 from kit.data import load_index, load_test_ids, load_test_images
 from kit.files import read_csv
-from kit.ledger import Score, load_submissions
+from kit.ledger import load_submissions
+from kit.ledger.facts import Score
 from kit.predict import predict
 from kit.project import Project
 from kit.records import load_predictions, silent

@@ -49,7 +49,8 @@ def submit(
     with open_project(config, quiet=json) as project:
         paths = project.submit(Choice(dry_run, again, wait, to_leaderboard, ask))
         if json:
-            from kit.ledger import Score, load_submission
+            from kit.ledger import load_submission
+            from kit.ledger.facts import Score
 
             scored = load_submission(paths).last(Score)
             print_result(lambda: {"submission": paths.root.name, "score": scored.score if scored else None})

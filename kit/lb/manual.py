@@ -9,7 +9,8 @@ from kit.config import Config
 from kit.errors import StageError
 from kit.files import sha256_file
 from kit.layout import Layout, SubmissionPaths
-from kit.ledger import Answer, Intent, Score, add_event, load_submissions, target_of
+from kit.ledger import add_event, load_submissions, target_of
+from kit.ledger.facts import Answer, Intent, Score
 
 
 def add_score(layout: Layout, config: Config, score: float, of: str = "") -> SubmissionPaths:

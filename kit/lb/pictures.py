@@ -11,8 +11,9 @@ from pydantic import TypeAdapter
 
 from kit.files import sha256_json, write_atomic
 from kit.layout import Layout
-from kit.lb.report import Rank, Report
+from kit.lb.report import Report
 from kit.lb.show import fitting, plain
+from kit.ledger import Snapshot
 from kit.ledger.reading import read_cache, write_cache
 from kit.ledger.standing import Line
 from kit.plots import to_png
@@ -36,11 +37,11 @@ def draw(layout: Layout, report: Report, emit: Emit) -> list[Path]:
     makers = {
         "cv-score.png": (len(scored) > 0, lambda: cv_against_score(scored, metric)),
         "forecast-score.png": (len(forecast) > 0, lambda: forecast_against_score(forecast, metric)),
-        "rank.png": (len(report.ranks) > 1, lambda: rank_over_time(report.ranks, name)),
+        "rank.png": (len(report.snapshots) > 1, lambda: rank_over_time(report.snapshots, name)),
     }
     paths = [layout.pictures / name for name, (wanted, _) in makers.items() if wanted]
     marks = [(line.attempt.tag, line.cv, line.attempt.score, line.forecast.value) for line in scored]
-    ranks = [(rank.time.isoformat(), rank.rank, rank.lines) for rank in report.ranks]
+    ranks = [(board.time.isoformat(), board.rank, board.lines) for board in report.snapshots]
     key = sha256_json({"version": VERSION, "marks": marks, "ranks": ranks, "metric": metric})
     manifest = layout.pictures / "manifest.json"
     if read_cache(manifest, KEY.validate_json) == {"key": key} and all(path.exists() for path in paths):
@@ -97,18 +98,18 @@ def _against_score(
     return to_png(fill, 5.0, 5.0)
 
 
-def rank_over_time(ranks: Sequence[Rank], name: str) -> bytes:
+def rank_over_time(boards: Sequence[Snapshot], name: str) -> bytes:
     """PNG: our best rank at every snapshot, first place at the top."""
 
     def fill(figure: Any) -> None:
         from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
         axes = figure.add_subplot()
-        times = [entry.time for entry in ranks]
-        places = [entry.rank for entry in ranks]
+        times = [board.time for board in boards]
+        places = [board.rank or 0 for board in boards]
         axes.step(times, places, where="post", color=OURS, linewidth=1.8)
         axes.plot(times[-1], places[-1], "o", color=OURS)
-        label = f"{places[-1]} of {ranks[-1].lines}"
+        label = f"{places[-1]} of {boards[-1].lines}"
         axes.annotate(label, (times[-1], places[-1]), xytext=(-6, 8), textcoords="offset points", ha="right")
         axes.set_ylim(max(places) + max(1.0, 0.08 * max(places)), min(0.5, min(places) - 1))
         axes.yaxis.get_major_locator().set_params(integer=True)

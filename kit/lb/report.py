@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from kit.config.competition import CompetitionConfig
 from kit.errors import StageError
 from kit.ledger import Attempt, BoardRow, Snapshot
 from kit.ledger.forecast import error_on_test, medal, medal_zones, noise_of_difference
-from kit.ledger.standing import Agreement, Line, agreement, mean_gap, moved, place, quality, standing, window
+from kit.ledger.standing import Agreement, Line, agreement, mean_gap, moved, quality, standing, window
 from kit.platforms import Remaining
 from kit.records import Emit, Event
 
@@ -33,80 +33,24 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Ahead(BoardRow):
-    """The next line with a better score than our best, and how far away it is."""
-
-    distance: float = 0.0
-
-
-@dataclass(frozen=True)
 class Standing:
-    """Where we are on the whole board; ``age`` is since the board was seen, ``time`` when it last changed."""
+    """Where we are on the whole board; ``age`` is since it was seen, ``ahead`` the next line with a better score."""
 
-    time: datetime
+    snapshot: Snapshot
     age: float
-    lines: int
-    rank: int | None
     moved: int | None
-    ahead: Ahead | None
+    ahead: BoardRow | None
+    distance: float
     medal: str
     zones: dict[str, int]
 
 
 @dataclass(frozen=True)
-class Noise:
-    """How far apart two equal submissions can come to lie."""
-
-    difference: float
-    test_size: int
-
-
-@dataclass(frozen=True)
-class Final:
-    """A submission to select in the end, with the best guess of its quality."""
-
-    name: str
-    remote: str
-    cv: float
-    score: float | None
-    estimate: float
-
-
-@dataclass(frozen=True)
-class Rank:
-    """Our best rank at a time."""
-
-    time: datetime
-    rank: int
-    lines: int
-
-
-@dataclass(frozen=True)
 class Report:
-    """Everything that is known.
+    """Everything that is known; the oldest submission and rank are first, ``board`` is a part of the whole one.
 
-    Attributes
-    ----------
-    competition : CompetitionConfig
-    problem : str
-        Why the platform could not be asked, or empty.
-    now : datetime
-    submissions : list of Line
-        Oldest first.
-    board : list of BoardRow
-        Its top, and our lines with their neighbours.
-    standing : Standing or None
-        None before the first snapshot.
-    place : str
-        The same in words, empty where we are not on the board.
-    remaining : Remaining
-    noise : Noise or None
-    agreement : Agreement or None
-    finals : list of Final
-    ranks : list of Rank
-        Oldest first.
-    pictures : list of Path or None
-        None where none were asked for.
+    ``problem`` is the reason why the platform could not be asked, or empty; ``noise`` how far apart two equal
+    submissions can come to lie; ``finals`` those to select in the end, with the best guess of their quality.
     """
 
     competition: CompetitionConfig
@@ -115,17 +59,16 @@ class Report:
     submissions: list[Line]
     board: list[BoardRow]
     standing: Standing | None
-    place: str
     remaining: Remaining
-    noise: Noise | None
+    noise: float | None
     agreement: Agreement | None
-    finals: list[Final]
-    ranks: list[Rank]
+    finals: list[tuple[Line, float]]
+    snapshots: list[Snapshot]
     pictures: list[Path] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """What ``kit lb --json`` prints; its keys are public."""
-        competition, resets = self.competition, self.remaining.resets
+        competition, resets, noise = self.competition, self.remaining.resets, self.noise
         content = {
             "competition": competition.name,
             "platform": competition.platform,
@@ -134,15 +77,36 @@ class Report:
             "greater_is_better": competition.greater_is_better,
             "problem": self.problem,
             "submissions": self.rows(),
-            "board": [asdict(row) for row in self.board],
-            "standing": self.standing and {**asdict(self.standing), "time": self.standing.time.isoformat()},
-            "remaining": {**asdict(self.remaining), "resets": resets and resets.isoformat()},
-            "noise": self.noise and asdict(self.noise),
-            "agreement": self.agreement and asdict(self.agreement),
-            "finals": [asdict(final) for final in self.finals],
-            "ranks": [{**asdict(rank), "time": rank.time.isoformat()} for rank in self.ranks],
+            "board": [vars(row) for row in self.board],
+            "standing": self.standing and self._standing(self.standing),
+            "remaining": {**vars(self.remaining), "resets": resets and resets.isoformat()},
+            "noise": None if noise is None else {"difference": noise, "test_size": competition.test_size},
+            "agreement": self.agreement and vars(self.agreement),
+            "finals": [
+                {
+                    "name": line.attempt.submission.name,
+                    "remote": line.attempt.remote,
+                    "cv": line.cv,
+                    "score": line.attempt.score,
+                    "estimate": estimate,
+                }
+                for line, estimate in self.finals
+            ],
+            "ranks": [{"time": one.time.isoformat(), "rank": one.rank, "lines": one.lines} for one in self.snapshots],
         }
         return content if self.pictures is None else {**content, "pictures": [str(path) for path in self.pictures]}
+
+    def _standing(self, found: Standing) -> dict[str, Any]:
+        return {
+            "time": found.snapshot.time.isoformat(),
+            "age": found.age,
+            "lines": found.snapshot.lines,
+            "rank": found.snapshot.rank,
+            "moved": found.moved,
+            "ahead": found.ahead and {**vars(found.ahead), "distance": found.distance},
+            "medal": found.medal,
+            "zones": found.zones,
+        }
 
     def rows(self) -> list[dict[str, Cell]]:
         """The submissions with all their numbers by name."""
@@ -168,10 +132,10 @@ class Report:
                 "gap": line.gap,
                 "rank": line.rank,
                 "moved": line.moved,
-                "time": line.time.isoformat(timespec="microseconds"),
-                "age": (self.now - line.time).total_seconds(),
-                "who": line.attempt.who,
-                "commit": line.attempt.commit,
+                "time": line.attempt.time.isoformat(timespec="microseconds"),
+                "age": (self.now - line.attempt.time).total_seconds(),
+                "who": line.attempt.begun.who,
+                "commit": line.attempt.begun.commit,
             }
             for line in self.submissions
         ]
@@ -194,12 +158,11 @@ def build(config: Config, facts: Facts, emit: Emit) -> Report:
         submissions=lines,
         board=window(rows),
         standing=_standing(config, facts, rows, now) if snapshots else None,
-        place=place(snapshots) if snapshots and snapshots[-1].rank is not None else "",
         remaining=facts.left,
         noise=_noise(lines, competition.test_size),
         agreement=agreement(lines),
         finals=_finals(lines, config),
-        ranks=[Rank(one.time, one.rank, one.lines) for one in snapshots if one.rank is not None],
+        snapshots=[snapshot for snapshot in snapshots if snapshot.rank is not None],
     )
 
 
@@ -207,40 +170,32 @@ def _standing(config: Config, facts: Facts, rows: Sequence[BoardRow], now: datet
     last = facts.snapshots[-1]
     seen = max(last.time, facts.asked) if facts.asked else last.time
     own = next((row for row in rows if row.mine), None)
+    better = [row for row in rows if own and row.rank < own.rank and row.score != own.score]
     kaggle = config.competition.platform == "kaggle"
     return Standing(
-        time=last.time,
+        snapshot=last,
         age=(now - seen).total_seconds(),
-        lines=last.lines,
-        rank=last.rank,
         moved=moved(facts.snapshots),
-        ahead=_ahead(rows, own) if own else None,
+        ahead=better[-1] if better else None,
+        distance=abs(better[-1].score - own.score) if own and better else 0.0,
         medal=medal(own.rank, last.lines) if own and kaggle else "",
         zones=dict(medal_zones(last.lines)) if kaggle else {},
     )
 
 
-def _ahead(rows: Sequence[BoardRow], own: BoardRow) -> Ahead | None:
-    better = [row for row in rows if row.rank < own.rank and row.score != own.score]
-    return Ahead(**vars(better[-1]), distance=abs(better[-1].score - own.score)) if better else None
-
-
-def _noise(lines: Sequence[Line], test_size: int) -> Noise | None:
+def _noise(lines: Sequence[Line], test_size: int) -> float | None:
     """From the newest one's interval."""
     if not lines or not test_size:
         return None
-    return Noise(noise_of_difference(error_on_test(lines[-1].cv_error, lines[-1].rows, test_size)), test_size)
+    return noise_of_difference(error_on_test(lines[-1].cv_error, lines[-1].rows, test_size))
 
 
-def _finals(lines: Sequence[Line], config: Config) -> list[Final]:
+def _finals(lines: Sequence[Line], config: Config) -> list[tuple[Line, float]]:
     """The two with the best guess of their quality, from CV and score together; different files only."""
     sign = -1 if config.competition.greater_is_better else 1
     gap, size = mean_gap(lines), config.competition.test_size
-    scored = [line for line in lines if line.attempt.score is not None]
-    chosen: dict[str, Line] = {}
-    for line in sorted(scored, key=lambda line: sign * quality(line, gap, size)):
-        chosen.setdefault(line.attempt.sha256, line)
-    return [
-        Final(one.attempt.submission.name, one.attempt.remote, one.cv, one.attempt.score, quality(one, gap, size))
-        for one in list(chosen.values())[:FINALS]
-    ]
+    scored = [(line, quality(line, gap, size)) for line in lines if line.attempt.score is not None]
+    chosen: dict[str, tuple[Line, float]] = {}
+    for line, estimate in sorted(scored, key=lambda found: sign * found[1]):
+        chosen.setdefault(line.attempt.begun.sha256, (line, estimate))
+    return list(chosen.values())[:FINALS]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from rich.cells import cell_len, set_cell_size
 
 from kit.lb.report import Report, Standing
-from kit.ledger.standing import Line
+from kit.ledger.standing import Line, place
 from kit.records import Emit, Event
 
 SHOWN = 20
@@ -80,11 +80,11 @@ def _columns(report: Report, lines: Sequence[Line]) -> list[Column]:
         ("forecast", [number(line.forecast.value) for line in lines]),
         ("error", [signed(line.surprise) for line in lines]),
         ("rank", [_rank(line) for line in lines]),
-        ("age", [ago((report.now - line.time).total_seconds()) for line in lines]),
+        ("age", [ago((report.now - line.attempt.time).total_seconds()) for line in lines]),
         ("CV 95 %", [f"{line.low:.4f}-{line.high:.4f}" for line in lines]),
         ("forecast interval", [f"{line.forecast.low:.4f}-{line.forecast.high:.4f}" for line in lines]),
-        ("who", [one.who[:12] for one in tried]),
-        ("commit", [one.commit for one in tried]),
+        ("who", [one.begun.who[:12] for one in tried]),
+        ("commit", [one.begun.commit for one in tried]),
     ]
 
 
@@ -98,16 +98,16 @@ def _show_board(report: Report, standing: Standing, emit: Emit, width: int) -> N
         before = row.rank
         rows.append((str(row.rank), fitting(f"{'>' if row.mine else ' '} {plain(row.name)}", room), number(row.score)))
     age = f"{ago(standing.age)} old" if report.problem or standing.age >= 60 else "now"
-    title = f"{report.competition.name}: {standing.lines} lines, {age}"
+    title = f"{report.competition.name}: {standing.snapshot.lines} lines, {age}"
     emit(Event("table", title, {"header": ("rank", "  name", report.competition.metric), "rows": rows}))
 
 
 def sentences(report: Report) -> list[str]:
     """What to make of the numbers."""
-    texts = _place(report, report.standing) if report.standing else ["no snapshot of the leaderboard yet"]
-    if report.noise:
+    texts = _place(report.standing) if report.standing else ["no snapshot of the leaderboard yet"]
+    if report.noise is not None:
         texts.append(
-            f"on {report.noise.test_size} images a difference below {report.noise.difference:.4f} is noise "
+            f"on {report.competition.test_size} images a difference below {report.noise:.4f} is noise "
             "(two equal submissions, 95 %, an upper bound)"
         )
     elif report.submissions:
@@ -116,7 +116,9 @@ def sentences(report: Report) -> list[str]:
         found = report.agreement
         texts.append(f"CV and score rank {found.alike} of {found.pairs} pairs of submissions alike")
     if report.finals:
-        names = ", ".join(f"{short(final.name)} ({number(final.estimate)})" for final in report.finals)
+        names = ", ".join(
+            f"{short(line.attempt.submission.name)} ({number(estimate)})" for line, estimate in report.finals
+        )
         texts.append(f"finals to select, by CV and score together: {names}")
     if report.submissions:
         texts.append(
@@ -128,13 +130,13 @@ def sentences(report: Report) -> list[str]:
     return texts
 
 
-def _place(report: Report, standing: Standing) -> list[str]:
-    if not report.place:
+def _place(standing: Standing) -> list[str]:
+    if standing.snapshot.rank is None:
         return ["we are not on the board"]
-    texts = [report.place]
+    texts = [place(standing.snapshot, standing.moved)]
     if standing.ahead:
-        ahead = standing.ahead
-        texts.append(f"{ahead.distance:.4f} behind rank {ahead.rank} ({fitting(plain(ahead.name), LONG)})")
+        ahead = fitting(plain(standing.ahead.name), LONG)
+        texts.append(f"{standing.distance:.4f} behind rank {standing.ahead.rank} ({ahead})")
     if standing.zones:
         zones = ", ".join(f"{name} to rank {last}" for name, last in standing.zones.items())
         texts.append(f"medal zone: {standing.medal or 'none'} ({zones})")

@@ -2,54 +2,16 @@
 
 from kit.ledger.attempts import Attempt, attempts, target_of
 from kit.ledger.cache import load_for_tables
-from kit.ledger.events import (
-    Answer,
-    Fact,
-    Failure,
-    Intent,
-    Kernel,
-    Lost,
-    Refusal,
-    Request,
-    Score,
-    Submission,
-    Target,
-    Upload,
-    Uploaded,
-    add_event,
-    latest,
-    load_submission,
-    load_submissions,
-    newest,
-    ready,
-)
-from kit.ledger.snapshots import (
-    BoardRow,
-    Snapshot,
-    add_snapshot,
-    asked_at,
-    history,
-    latest_snapshot,
-    note_asked,
-)
+from kit.ledger.events import Submission, add_event, latest, load_submission, load_submissions, ready
+from kit.ledger.facts import Target
+from kit.ledger.snapshots import BoardRow, Snapshot, add_snapshot, asked_at, history, latest_snapshot, note_asked
 
 __all__ = [
-    "Answer",
     "Attempt",
     "BoardRow",
-    "Fact",
-    "Failure",
-    "Intent",
-    "Kernel",
-    "Lost",
-    "Refusal",
-    "Request",
-    "Score",
     "Snapshot",
     "Submission",
     "Target",
-    "Upload",
-    "Uploaded",
     "add_event",
     "add_snapshot",
     "asked_at",
@@ -60,7 +22,6 @@ __all__ = [
     "load_for_tables",
     "load_submission",
     "load_submissions",
-    "newest",
     "note_asked",
     "ready",
     "target_of",

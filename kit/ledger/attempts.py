@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import Literal
 
 from kit.config import Config
-from kit.ledger.events import Answer, AnyFact, F, Failure, Intent, Score, Submission, Target, newest
+from kit.ledger.events import Submission
+from kit.ledger.facts import Answer, AnyFact, F, Failure, Intent, Score, Target, newest
 
 State = Literal["intended", "requested", "refused", "lost", "answered", "failed", "scored"]
 # From the strongest fact to the weakest.
@@ -52,24 +53,12 @@ class Attempt:
         return self.begun.target
 
     @property
-    def sha256(self) -> str:
-        return self.begun.sha256
-
-    @property
     def tag(self) -> str:
         return self.begun.tag
 
     @property
     def time(self) -> datetime:
         return self.begun.time
-
-    @property
-    def who(self) -> str:
-        return self.begun.who
-
-    @property
-    def commit(self) -> str:
-        return self.begun.commit
 
     @property
     def remote(self) -> str:

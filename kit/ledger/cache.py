@@ -11,7 +11,8 @@ import time
 from pydantic import TypeAdapter
 
 from kit.layout import Layout
-from kit.ledger.events import AnyFact, Submission, candidates, load_submission
+from kit.ledger.events import Submission, candidates, load_submission
+from kit.ledger.facts import AnyFact
 from kit.ledger.reading import read_cache, write_cache
 from kit.records import Emit, Event, silent
 

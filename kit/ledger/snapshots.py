@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import AwareDatetime, FiniteFloat, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, BeforeValidator, FiniteFloat, TypeAdapter, ValidationError
 
 from kit.errors import StageError
 from kit.files import read_csv, sha256_json, write_csv, write_json
 from kit.layout import Layout
-from kit.ledger.events import Target
+from kit.ledger.facts import Target
 from kit.ledger.reading import aside, read, read_cache, write_cache
 from kit.records import Emit, Event, silent
 from kit.store.record import Part, first_problem
@@ -37,28 +38,17 @@ TABLE = TypeAdapter(tuple[BoardRow, ...])
 ASKED = TypeAdapter(dict[str, AwareDatetime])
 
 
-class _Own(Part, extra="ignore"):
-    rank: int
-    name: str
-    score: float
-    remote: str = ""
+def _ours(rows: object) -> object:
+    return [{**row, "mine": True} for row in rows if isinstance(row, dict)] if isinstance(rows, list) else rows
 
 
-class _Summary(Part, extra="ignore"):
+class Snapshot(Part, extra="ignore"):
+    """The board at a time: how many lines, which are ours, and where the whole table is."""
+
     time: AwareDatetime
     target: Target
     lines: int
-    mine: tuple[_Own, ...]
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """The board at a time: how many lines, which are ours, and where the whole table is."""
-
-    time: datetime
-    target: Target
-    lines: int
-    mine: tuple[BoardRow, ...]
+    mine: Annotated[tuple[BoardRow, ...], BeforeValidator(_ours)]
     table: Path
 
     @property
@@ -137,6 +127,4 @@ def _newest_first(layout: Layout, target: Target, emit: Emit) -> Iterator[Snapsh
 
 
 def _load(path: Path) -> Snapshot:
-    found = read(path, _Summary.model_validate_json)
-    mine = tuple(BoardRow(row.rank, row.name, row.score, True, row.remote) for row in found.mine)
-    return Snapshot(found.time, found.target, found.lines, mine, path.with_suffix(".csv"))
+    return read(path, Snapshot.model_validate_json).model_copy(update={"table": path.with_suffix(".csv")})

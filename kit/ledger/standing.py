@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import combinations
 
 from kit.errors import StageError
@@ -47,10 +46,6 @@ class Line:
     @property
     def cv_error(self) -> float:
         return standard_error(self.low, self.high)
-
-    @property
-    def time(self) -> datetime:
-        return self.attempt.time
 
 
 @dataclass(frozen=True)
@@ -129,9 +124,8 @@ def moved(snapshots: Sequence[Snapshot]) -> int | None:
     return ranks[-2] - ranks[-1] if len(ranks) > 1 else None
 
 
-def place(snapshots: Sequence[Snapshot]) -> str:
-    """Our rank on the newest board, and how it moved."""
-    last, places = snapshots[-1], moved(snapshots)
+def place(last: Snapshot, places: int | None) -> str:
+    """Our rank on a board, and how many places it moved."""
     way = f", {'up' if places > 0 else 'down'} {abs(places)}" if places else ""
     return f"rank {last.rank} of {last.lines}{way}"
 

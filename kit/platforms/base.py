@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol
 
 from kit.config import Config
 from kit.errors import PlatformError
 from kit.layout import Layout, SubmissionPaths
-from kit.ledger import BoardRow, Fact
+from kit.ledger import BoardRow
+from kit.ledger.facts import F, Fact
 from kit.records import Emit, silent
 
-F = TypeVar("F", bound=Fact)
 State = Literal["waiting", "scored", "failed"]
 
 
@@ -69,6 +69,13 @@ class Waits:
     end: float = 12 * 3600.0
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.time
+
+    def pauses(self) -> Iterator[float]:
+        """The pauses between questions, without an end."""
+        pause = self.first
+        while True:
+            yield pause
+            pause = min(pause * self.factor, self.longest)
 
 
 @dataclass(frozen=True)

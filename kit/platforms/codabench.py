@@ -10,15 +10,14 @@ from pathlib import Path
 
 from kit.errors import ConfigError, PlatformError
 from kit.layout import SubmissionPaths
-from kit.ledger import BoardRow, Request, Upload, Uploaded
+from kit.ledger import BoardRow
+from kit.ledger.facts import Request, Upload, Uploaded
 from kit.platforms import codabench_board as boards
 from kit.platforms.base import Absent, Journal, Refused, Remaining, Setting, Status, midnight
 from kit.platforms.codabench_answers import (
     Board,
     Detail,
     Details,
-    Listed,
-    Page,
     Permission,
     Phase,
     Profile,
@@ -26,7 +25,6 @@ from kit.platforms.codabench_answers import (
     Row,
     Slot,
     Table,
-    Title,
     Token,
     pages,
 )
@@ -129,7 +127,7 @@ class Codabench:
 
     def find(self, digest: str) -> list[tuple[str, str]]:
         """Our own submissions of the phase by their file name; another account's are not listed to us."""
-        rows = pages(self._api(), "/api/submissions/", Page[Listed], phase=self._phase().id)
+        rows = pages(self._api(), "/api/submissions/", phase=self._phase().id)
         found = [row for row in rows if not row.parent and row.tag.endswith(f"-{digest}")]
         return [(str(row.id), row.tag) for row in sorted(found, key=lambda row: -row.id)]
 
@@ -234,7 +232,7 @@ class Codabench:
 
     def _entered(self) -> str:
         """A hint that names the competitions we take part in; benchmarks are competitions of another type."""
-        found = pages(self._api(), "/api/competitions/", Page[Title], participating_in="true", type="any")
+        found = pages(self._api(), "/api/competitions/", participating_in="true", type="any")
         named = ", ".join(f"{row.id} ({row.title})" for row in found[:NAMED])
         return f"[competition] id: one of {named}" if named else f"register first: {self._url}/competitions/public/"
 
@@ -269,7 +267,7 @@ class Codabench:
         size = {"file_size": file.stat().st_size, "competition": int(self._competition.id)}
         slot = self._api().send("POST", "/api/datasets/", body | size, Slot)
         tell = upload_teller(self._setting.emit)
-        put_file(slot.sassy_url, file, storage_headers(slot.sassy_url), self._setting.waits, tell)
+        put_file(slot.sassy_url, file, self._setting.waits, tell, storage_headers(slot.sassy_url))
         try:
             self._api().send("PUT", f"/api/datasets/completed/{slot.key}/", {}, Shape)
         except PlatformError as error:  # a courtesy: a submission is taken without it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
@@ -12,52 +12,44 @@ from kit.platforms.http import Api, Shape
 
 MOST_PAGES = 1000
 Id = int | str
-S = TypeVar("S", bound=Shape)
-
-
-class Task(Shape):
-    """A task of a phase."""
-
-    id: Id
-    name: str | None = None
 
 
 class Column(Shape):
-    """A column of a board."""
-
     key: str
     index: int | None = None
     sorting: str | None = "desc"
 
 
+class Task(Shape):
+    """A task of a phase, or the columns that it has on a board."""
+
+    id: Id
+    name: str | None = None
+    columns: tuple[Column, ...] = ()
+
+
 class Cell(Shape):
-    """A score in a column."""
+    """A score in a column; it is finite, for what an organiser's program divides by zero is left out."""
 
     column_key: str
-    score: float | None
+    score: float
     index: int | None = None
     is_primary: bool | None = None
 
-    @property
-    def value(self) -> float:
-        """The score, which is finite where it is in `Scores`."""
-        return self.score or 0.0
-
 
 def _finite(cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
-    return tuple(cell for cell in cells if cell.score is not None and math.isfinite(cell.score))
+    return tuple(cell for cell in cells if math.isfinite(cell.score))
 
 
 def _id(child: object) -> object:
     return child.get("id") if isinstance(child, dict) else child
 
 
-# What an organiser's program divides by zero is no score.
 Scores = Annotated[tuple[Cell, ...], AfterValidator(_finite)]
 
 
 class Phase(Shape):
-    """A phase, with what is left of its submissions."""
+    """A phase, with what we used of its submissions."""
 
     id: Id
     name: str
@@ -102,9 +94,10 @@ class Detail(Shape):
 
 
 class Listed(Shape):
-    """A line of the list of submissions."""
+    """A line of a list: of submissions, or of competitions, which have a title."""
 
     id: int
+    title: str = ""
     parent: Id | None = None
     filename: str | None = None
 
@@ -128,44 +121,30 @@ class Row(Shape):
 
 
 class Log(Shape):
-    """Where a log is, behind a signed address."""
-
     name: str
     data_file: str | None = None
 
 
 class Details(Shape):
-    """The logs of a submission."""
-
     logs: tuple[Log, ...] | None = None
 
 
 class BoardLine(Shape):
-    """A line of a board."""
-
     id: Id
     owner: str
     scores: Scores
     slug_url: str | None = None
 
 
-class BoardTask(Shape):
-    """The columns of a task."""
-
-    columns: tuple[Column, ...]
-
-
 class Table(Shape):
     """A board with its lines, in the order of their rank."""
 
     submissions: tuple[BoardLine, ...]
-    tasks: tuple[BoardTask, ...] | None = None
+    tasks: tuple[Task, ...] | None = None
     primary_index: int | None = 0
 
 
 class Permission(Shape):
-    """Whether a submission would be taken now."""
-
     can: bool
     reason: str | None = None
 
@@ -178,8 +157,6 @@ class Quota(Shape):
 
 
 class Profile(Shape):
-    """Who we are."""
-
     username: str | None = None
 
 
@@ -191,22 +168,13 @@ class Slot(Shape):
 
 
 class Token(Shape):
-    """What a password is exchanged for."""
-
     token: str
 
 
-class Title(Shape):
-    """A line of the list of competitions."""
-
-    id: Id
-    title: str
-
-
-class Page(Shape, Generic[S]):
+class Page(Shape):
     """A part of a list; older sites give all of it at once."""
 
-    results: tuple[S, ...]
+    results: tuple[Listed, ...]
     next: str | None = None
 
     @model_validator(mode="before")
@@ -215,12 +183,12 @@ class Page(Shape, Generic[S]):
         return {"results": value} if isinstance(value, list) else value
 
 
-def pages(api: Api, path: str, shape: type[Page[S]], **query: str | int) -> list[S]:
+def pages(api: Api, path: str, **query: str | int) -> list[Listed]:
     """All rows of a list, which newer sites cut into pages."""
-    found = api.get(path, shape, **query, page_size=100)
+    found = api.get(path, Page, **query, page_size=100)
     rows, page = list(found.results), 1
     while found.next and page < MOST_PAGES:
         page += 1
-        found = api.get(path, shape, **query, page_size=100, page=page)
+        found = api.get(path, Page, **query, page_size=100, page=page)
         rows += found.results
     return rows

@@ -13,7 +13,7 @@ def named_scores(rows: Sequence[Row]) -> dict[str, float]:
     """Every score of a submission or of its children, by column, and by task where there are several."""
     several = len(rows) > 1
     return {
-        (f"{_task(row)}.{cell.column_key}" if several else cell.column_key): cell.value
+        (f"{_task(row)}.{cell.column_key}" if several else cell.column_key): cell.score
         for row in rows
         for cell in row.scores
     }
@@ -29,7 +29,7 @@ def _primary(scores: Sequence[Cell], board: Board, metric: str) -> float:
     column = next((c.key for c in board.columns or () if c.index == (board.primary_index or 0)), metric)
     primary = [cell for cell in scores if cell.is_primary]
     named = [cell for cell in scores if cell.column_key == column]
-    return (primary or named or sorted(scores, key=lambda cell: cell.index or 0))[0].value
+    return (primary or named or sorted(scores, key=lambda cell: cell.index or 0))[0].score
 
 
 def board_rows(board: Table, username: str) -> list[BoardRow]:
@@ -57,7 +57,7 @@ def primary_column(board: Table) -> Column | None:
 
 def _line_score(line: BoardLine, board: Table) -> float | None:
     column = primary_column(board)
-    values = [cell.value for cell in line.scores if column is None or cell.column_key == column.key]
+    values = [cell.score for cell in line.scores if column is None or cell.column_key == column.key]
     return sum(values) / len(values) if values else None
 
 

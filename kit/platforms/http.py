@@ -115,8 +115,7 @@ class Api:
 
     def json(self, method: str, path: str, **options: Any) -> Any:
         """The JSON of an answer as it came; repeated while the site is busy or unreachable."""
-        pause = self._waits.first
-        for attempt in range(1, self._waits.tries + 1):
+        for attempt, pause in enumerate(self._waits.pauses(), 1):
             last = attempt == self._waits.tries
             try:
                 answer = self._request(method, path, **options)
@@ -128,7 +127,6 @@ class Api:
                 if answer.status_code not in BUSY or last:
                     return self._json(answer)
                 self._waits.sleep(max(pause, bearable(retry_after(answer, self._waits), self._base, self._waits)))
-            pause = min(pause * self._waits.factor, self._waits.longest)
         raise AssertionError("unreachable")
 
     def _request(self, method: str, path: str, **options: Any) -> requests.Response:

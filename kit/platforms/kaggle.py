@@ -17,7 +17,8 @@ from typing import Any
 
 from kit.errors import ConfigError, PlatformError
 from kit.layout import SubmissionPaths
-from kit.ledger import BoardRow, Request, Upload
+from kit.ledger import BoardRow
+from kit.ledger.facts import Request, Upload
 from kit.platforms.base import Journal, Refused, Remaining, Setting, Status, Unsure, midnight
 from kit.platforms.codabench_needs import inspect_zip
 from kit.platforms.credentials import require_kaggle

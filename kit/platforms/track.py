@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from kit.errors import PlatformError
 from kit.layout import Layout
-from kit.ledger import Answer, Attempt, Failure, Lost, Request, Score, Snapshot, Target, add_event, add_snapshot
+from kit.ledger import Attempt, Snapshot, Target, add_event, add_snapshot
+from kit.ledger.facts import Answer, Failure, Lost, Request, Score
 from kit.platforms.base import Platform, Status, Waits
 
 
@@ -21,7 +22,7 @@ def resolve(platform: Platform, attempt: Attempt, waits: Waits) -> str | None:
     PlatformError
         Where the platform cannot be asked.
     """
-    found = [remote for remote, tag in platform.find(attempt.sha256[:8]) if tag == attempt.tag]
+    found = [remote for remote, tag in platform.find(attempt.begun.sha256[:8]) if tag == attempt.tag]
     if found:
         add_event(attempt.submission.paths, attempt.intent, Answer(remote=found[-1], found=True))
         return found[-1]

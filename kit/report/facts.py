@@ -16,16 +16,7 @@ from kit.data import Index, load_images, load_index
 from kit.errors import KitError
 from kit.files import read_json
 from kit.layout import Layout, RunPaths, SubmissionPaths
-from kit.ledger import (
-    Snapshot,
-    Submission,
-    attempts,
-    history,
-    latest,
-    load_for_tables,
-    load_submission,
-    target_of,
-)
+from kit.ledger import Snapshot, Submission, attempts, history, latest, load_for_tables, load_submission, target_of
 from kit.ledger.standing import Line, standing
 from kit.records import Emit, ImageArray, IntArray, Predictions, load_predictions, silent
 from kit.runs import plan_runs

@@ -82,7 +82,7 @@ def _title(scored: list[Line]) -> str:
 def _row(line: Line) -> Shown:
     return Shown(
         name=line.attempt.submission.name.rpartition("-")[2],
-        time=f"{line.time:%Y-%m-%d %H:%M}",
+        time=f"{line.attempt.time:%Y-%m-%d %H:%M}",
         cv=number(line.cv),
         score=number(line.attempt.score) if line.attempt.score is not None else line.attempt.state,
         gap=signed(line.gap),

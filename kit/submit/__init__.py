@@ -105,7 +105,7 @@ def _is_fresh(known: AlreadySubmitted, paths: SubmissionPaths) -> bool:
 
 def describe(attempt: Attempt) -> str:
     """An attempt in a few words: id, candidate, time, who."""
-    who = f" by {attempt.who}" if attempt.who else ""
+    who = f" by {attempt.begun.who}" if attempt.begun.who else ""
     return f"submission {attempt.remote or '?'} ({attempt.submission.name}, {attempt.time:%Y-%m-%dT%H:%M} UTC{who})"
 
 
@@ -141,9 +141,11 @@ def _cost(left: Remaining) -> str:
 
 
 def _wait(platform: Platform, attempt: Attempt, waits: Waits, emit: Emit) -> None:
-    pause, missed, told = waits.first, 0, ""
+    missed, told = 0, ""
     begun = waits.clock()
-    while waits.clock() - begun < waits.end:
+    for pause in waits.pauses():
+        if waits.clock() - begun >= waits.end:
+            break
         try:
             status = refresh(platform, attempt)
         except PlatformError as error:
@@ -162,7 +164,6 @@ def _wait(platform: Platform, attempt: Attempt, waits: Waits, emit: Emit) -> Non
             emit(Event("progress", text, {"stage": "submit"}))
             told = text
         waits.sleep(pause)
-        pause = min(pause * waits.factor, waits.longest)
     raise PlatformError(
         f"submission {attempt.remote} has no score after {waits.end / 3600:.0f} hours: {told.removeprefix('submit: ')}",
         "kit lb   # asks again; the submission stays where it is",

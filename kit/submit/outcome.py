@@ -6,7 +6,7 @@ from kit.config import Config
 from kit.errors import PlatformError
 from kit.layout import Layout
 from kit.ledger import attempts, history, load_submissions, target_of
-from kit.ledger.standing import Line, place, standing
+from kit.ledger.standing import Line, moved, place, standing
 from kit.platforms import Platform, Remaining
 from kit.platforms.track import take_snapshot
 from kit.records import Emit, Event
@@ -25,7 +25,7 @@ def tell_outcome(layout: Layout, config: Config, platform: Platform, intent: str
         if line.attempt.intent == intent:
             _tell_score(config, line, emit)
     if snapshots and snapshots[-1].rank is not None:
-        emit(Event("say", place(snapshots)))
+        emit(Event("say", place(snapshots[-1], moved(snapshots))))
     try:
         emit(Event("say", tell_remaining(platform.remaining())))
     except PlatformError as error:

@@ -12,17 +12,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
 
 from kit.errors import PlatformError, StageError
 from kit.files import lock
 from kit.layout import Layout, SubmissionPaths
-from kit.ledger import Answer, Attempt, Fact, Intent, Refusal, Target, add_event, attempts, load_submissions, newest
+from kit.ledger import Attempt, Target, add_event, attempts, load_submissions
+from kit.ledger.facts import Answer, F, Fact, Intent, Refusal, newest
 from kit.platforms import Platform, Refused, Unsure, Waits
 from kit.platforms.track import age, resolve
 from kit.records import Emit, Event
-
-F = TypeVar("F", bound=Fact)
 
 
 class AlreadySubmitted(StageError):
@@ -47,7 +45,7 @@ class Order:
     def attempts(self) -> list[Attempt]:
         """Earlier attempts with the same content at the same place, oldest first."""
         every = attempts(load_submissions(self.layout))
-        return [attempt for attempt in every if attempt.sha256 == self.digest and attempt.target == self.target]
+        return [attempt for attempt in every if attempt.begun.sha256 == self.digest and attempt.target == self.target]
 
 
 class Notes:
@@ -169,8 +167,7 @@ def _git(root: Path, *arguments: str) -> str:
 
 def _ask(platform: Platform, intent: str, order: Order, waits: Waits) -> None:
     """Look for a submission that got no answer, a few times; it may still be on its way."""
-    pause = waits.first
-    for _ in range(waits.tries):
+    for _, pause in zip(range(waits.tries), waits.pauses(), strict=False):
         attempt = _reload(order, intent)
         if attempt.state == "lost":
             break
@@ -178,7 +175,6 @@ def _ask(platform: Platform, intent: str, order: Order, waits: Waits) -> None:
             if resolve(platform, attempt, waits) is not None:
                 return
         waits.sleep(pause)
-        pause = min(pause * waits.factor, waits.longest)
     _refuse_doubt(_reload(order, intent), waits)
     raise Refused("the submission did not arrive: the platform does not list it", "kit submit")
 
@@ -195,7 +191,7 @@ def _refuse_doubt(attempt: Attempt, waits: Waits) -> None:
 
 def _refusal(attempt: Attempt) -> AlreadySubmitted:
     what = "failed" if attempt.state == "failed" else f"scored {attempt.score}"
-    who = f" by {attempt.who}" if attempt.who else ""
+    who = f" by {attempt.begun.who}" if attempt.begun.who else ""
     return AlreadySubmitted(
         f"this file was submitted already: submission {attempt.remote} of {attempt.submission.name}, "
         f"{attempt.time:%Y-%m-%dT%H:%M} UTC{who}, {what}",

@@ -15,7 +15,8 @@ from kit.files import read_json
 from kit.forecast import forecast
 from kit.forecast.gather import gather
 from kit.layout import SubmissionPaths
-from kit.ledger import Answer, Intent, Score, add_event, target_of
+from kit.ledger import add_event, target_of
+from kit.ledger.facts import Answer, Intent, Score
 from kit.project import Project
 from kit.records import Event, Predictions
 from kit.runs import join_folds, plan_runs

@@ -15,7 +15,8 @@ from servers.project import make_candidate, make_project
 from kit.config import Config
 from kit.errors import ConfigError, PlatformError, StageError
 from kit.layout import Layout
-from kit.ledger import Score, attempts, load_submissions
+from kit.ledger import attempts, load_submissions
+from kit.ledger.facts import Score
 from kit.platforms import Refused, Waits, open_platform
 from kit.platforms.credentials import store_token
 from kit.records import Event, silent
@@ -83,7 +84,7 @@ def test_the_file_name_carries_the_content_hash_and_survives_the_cut(
     run(project, waits)
     (attempt,) = attempts(load_submissions(project[0]))
     assert site.submissions[0]["filename"] == f"{attempt.tag}.zip"
-    assert attempt.tag.endswith(attempt.sha256[:8])
+    assert attempt.tag.endswith(attempt.begun.sha256[:8])
 
 
 def test_the_same_candidate_again_spends_nothing_and_names_the_earlier_one(

@@ -19,7 +19,7 @@ from kit.config import Config, load
 from kit.errors import KitError, PlatformError
 from kit.files import write_zip
 from kit.layout import Layout
-from kit.ledger import Fact, Request, newest
+from kit.ledger.facts import Fact, Request, newest
 from kit.platforms import PLATFORMS, Platform, Waits, open_platform
 
 F = TypeVar("F", bound=Fact)

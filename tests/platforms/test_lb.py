@@ -27,13 +27,10 @@ from kit.layout import Layout
 from kit.lb import leaderboard
 from kit.lb.manual import add_score
 from kit.lb.pictures import cv_against_score, rank_over_time
-from kit.lb.report import Rank
 from kit.lb.show import csv_lines, pack
 from kit.ledger import (
-    Answer,
     BoardRow,
-    Intent,
-    Score,
+    Snapshot,
     add_event,
     add_snapshot,
     attempts,
@@ -42,6 +39,7 @@ from kit.ledger import (
     load_submissions,
     target_of,
 )
+from kit.ledger.facts import Answer, Intent, Score
 from kit.ledger.forecast import combined, error_on_test, forecast, medal, medal_zones, noise_of_difference
 from kit.ledger.standing import Agreement, standing
 from kit.platforms import Waits
@@ -156,7 +154,7 @@ def test_the_report_has_submissions_with_gap_forecast_and_rank_and_the_finals(
     assert second.forecast.value == pytest.approx(0.86 + 0.02)
     assert third.gap == pytest.approx(0.03)
     assert report.agreement == Agreement(pairs=3, alike=3)
-    assert report.finals[0].name == third.attempt.submission.name
+    assert report.finals[0][0] == third
     assert report.remaining.today == 2
     assert report.standing.ahead.name == "ada"
     text = "\n".join(event.text for event in said)
@@ -168,7 +166,7 @@ def test_a_rank_that_moves_is_told(site: Codabench, project: tuple[Layout, Confi
     send(site, project, 1, 0.85, 0.91)
     site.others += [("alan", "0.92"), ("kurt", "0.925")]
     report = leaderboard(*project, silent, waits=WAITS)
-    assert report.standing.rank == 4
+    assert report.standing.snapshot.rank == 4
     assert report.standing.moved == -2
     assert report.submissions[0].moved == -2
     drawn = leaderboard(*project, silent, waits=WAITS, pictures=True).pictures
@@ -209,7 +207,7 @@ def test_a_submission_that_is_gone_does_not_hide_the_others(site: Codabench, pro
     for _ in range(4):
         report = leaderboard(*project, silent, waits=WAITS)
     assert [line.attempt.state for line in report.submissions] == ["answered", "scored"]
-    assert "404" in report.problem and report.standing.rank is not None
+    assert "404" in report.problem and report.standing.snapshot.rank is not None
 
 
 def test_a_board_that_did_not_change_is_as_old_as_the_last_look(
@@ -364,7 +362,16 @@ def test_pictures_are_the_same_bytes_for_the_same_numbers(tmp_path: Path) -> Non
         add_score(layout, config, score)
     lines = standing(attempts(load_submissions(layout)), (), 0)
     start = datetime(2026, 11, 1, tzinfo=UTC)
-    ranks = [Rank(start + timedelta(days=day), rank, 90) for day, rank in enumerate((30, 12, 18))]
+    ranks = [
+        Snapshot(
+            time=start + timedelta(days=day),
+            target=target_of(config),
+            lines=90,
+            mine=[vars(BoardRow(rank, "we", 0.5, True))],
+            table=Path("board.csv"),
+        )
+        for day, rank in enumerate((30, 12, 18))
+    ]
     for make in (lambda: cv_against_score(lines, "accuracy"), lambda: rank_over_time(ranks, "cells")):
         picture = make()
         assert picture.startswith(b"\x89PNG") and picture == make()

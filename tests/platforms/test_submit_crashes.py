@@ -19,7 +19,8 @@ from servers.project import make_candidate, make_project
 
 from kit.layout import Layout
 from kit.lb import leaderboard
-from kit.ledger import Score, attempts, load_submissions
+from kit.ledger import attempts, load_submissions
+from kit.ledger.facts import Score
 from kit.records import silent
 from kit.submit import Choice, submit
 
@@ -189,5 +190,5 @@ def test_clones_that_merge_their_ledgers_have_no_conflict(
     shared, *_ = load_submissions(one)
     assert sum(isinstance(event, Score) for event in shared.events) == 2
     reports = [leaderboard(layout, config, silent) for layout in (one, two)]
-    assert reports[0].standing.rank == reports[1].standing.rank
+    assert reports[0].standing.snapshot.rank == reports[1].standing.snapshot.rank
     assert [len(report.submissions) for report in reports] == [3, 3]
