@@ -129,7 +129,7 @@ def codabench_files(config: Config, emit: Emit) -> Iterator[Remote]:
     """Starting kits and public data of every phase; most competitions hand them out to participants only."""
     base = checked_url(config.competition.url or PUBLIC_SITE)
     token = codabench_token(base, emit)
-    detail = Api(base, token, Waits()).get(f"/api/competitions/{config.competition.id}/")
+    detail = Api(base, token, Waits()).json("GET", f"/api/competitions/{config.competition.id}/")
     found: dict[str, Any] = {}
     for phase in detail.get("phases") or ():
         for kind in ("starting_kit", "public_data"):

@@ -13,6 +13,7 @@ from kit.layout import Layout, SubmissionPaths, find_project
 from kit.records import Emit, silent
 
 if TYPE_CHECKING:
+    from kit.lb.report import Report
     from kit.store.candidate import ForecastRecord
     from kit.submit import Choice
 
@@ -243,10 +244,11 @@ class Project:
     def submit(self, choice: Choice | None = None) -> SubmissionPaths:
         """Send the current bundle once; see `kit.submit.Choice`."""
         from kit.ledger import load_submission
+        from kit.ledger.facts import Score
         from kit.submit import Choice, submit
 
         paths = self.bundle()
-        if load_submission(paths).last("score") is None:
+        if load_submission(paths).last(Score) is None:
             self._forecast_if_possible()
         submit(self.layout, self.config, paths, self._emit, choice or Choice())
         return paths
@@ -258,7 +260,7 @@ class Project:
         with suppress(StageError):
             forecast(self.layout, self.config, lambda event: self._emit(event) if event.kind == "number" else None)
 
-    def leaderboard(self, *, width: int = 80, pictures: bool = False) -> dict[str, Any]:
+    def leaderboard(self, *, width: int = 80, pictures: bool = False) -> Report:
         """The board and our submissions, as a report and, through ``emit``, as tables of this width."""
         from kit.lb import leaderboard
 

@@ -18,6 +18,7 @@ from kit.errors import ConfigError, PlatformError
 from kit.export import TRACKERS, gather
 from kit.files import read_csv
 from kit.ledger import add_event, latest
+from kit.ledger.facts import Score
 from kit.project import Project
 from kit.records import load_predictions
 
@@ -142,7 +143,7 @@ def test_a_second_export_sends_nothing_and_a_new_score_sends_itself(tmp_path: Pa
     assert project.export("mlflow", store) == 0
     newest = latest(project.layout)
     assert newest is not None
-    add_event(newest, "score", intent="1", score=0.72)
+    add_event(newest, "1", Score(score=0.72))
     assert project.export("mlflow", store) == 1
     client, runs = logged(store)
     assert len(runs) == 3

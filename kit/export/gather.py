@@ -13,8 +13,8 @@ from kit.data import Index, load_index
 from kit.errors import KitError
 from kit.files import read_csv, sha256_file
 from kit.layout import Layout, RunPaths
-from kit.ledger import Submission, attempts, load_submissions
-from kit.records import load_predictions
+from kit.ledger import Submission, attempts, load_for_tables
+from kit.records import Emit, load_predictions, silent
 from kit.results import RunRecord
 from kit.score import METRICS
 from kit.shift.stressed import StressedRun
@@ -54,14 +54,14 @@ class Tracked:
     files: list[tuple[Path, str]] = field(default_factory=list)
 
 
-def gather(layout: Layout) -> list[Tracked]:
+def gather(layout: Layout, emit: Emit = silent) -> list[Tracked]:
     """Every run under ``runs/``, earlier versions too, and every candidate, oldest first; weights are left out."""
     try:
         index = load_index(layout)
     except KitError:  # a clone without data still has its runs
         index = None
     runs = [RunPaths(path.parent) for path in sorted(layout.runs.glob("*/run.json"))]
-    return [*(_run(paths, index) for paths in runs), *map(_candidate, load_submissions(layout))]
+    return [*(_run(paths, index) for paths in runs), *map(_candidate, load_for_tables(layout, emit))]
 
 
 def _run(paths: RunPaths, index: Index | None) -> Tracked:

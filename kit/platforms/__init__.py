@@ -11,8 +11,8 @@ import importlib
 from kit.config import Config
 from kit.errors import ConfigError
 from kit.layout import Layout
+from kit.ledger import BoardRow
 from kit.platforms.base import (
-    BoardRow,
     Journal,
     Platform,
     Refused,

@@ -52,7 +52,7 @@ SECTIONS: tuple[Callable[[Facts], Section], ...] = (
 
 def report(layout: Layout, config: Config, emit: Emit, out: Path, *, compute: bool = True) -> Path:
     """Write the page to ``out``; a section without files says which command makes them."""
-    facts = Facts(layout, config, compute=compute)
+    facts = Facts(layout, config, emit, compute=compute)
     sections = [_made(make, facts, emit) for make in SECTIONS]
     text = page(config.competition.name, sections)
     if len(text.encode()) > LARGEST:

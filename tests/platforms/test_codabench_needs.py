@@ -43,7 +43,9 @@ def test_an_old_or_unknown_image_is_a_warning(bundle: Path, image: str, words: l
 
 @pytest.mark.parametrize(("size", "warned"), [(100, False), (2000, True), (0, True)])
 def test_the_time_limit_is_compared_with_the_speed_of_the_proof(tmp_path: Path, size: int, warned: bool) -> None:
-    proof = write_json(tmp_path / "proof.json", {"images": 100, "predict_seconds": 10.0, "load_seconds": 5.0})
+    proof = write_json(
+        tmp_path / "proof.json", {"sha256": "", "images": 100, "predict_seconds": 10.0, "load_seconds": 5.0}
+    )
     assert bool(time_notes(300, proof, size)) == warned
     assert time_notes(None, proof, size) == []
 
