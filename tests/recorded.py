@@ -15,7 +15,8 @@ from kit.layout import Layout, SubmissionPaths
 from kit.records import Predictions, silent
 from kit.results import FoldRecord, fold_lineage
 from kit.runs import FoldSpec
-from kit.shift.stressed import StressedFold, fold_lineage as stressed_lineage
+from kit.shift.stressed import StressedFold
+from kit.shift.stressed import fold_lineage as stressed_lineage
 from kit.store.candidate import Ensemble, Member, Pool, PoolPart, StoredBlend
 from kit.store.record import Figure, digests_of
 from kit.train.stage import train
@@ -63,7 +64,8 @@ def write_candidate(
     m = max(len(members), 1)
     shares = (1 / m,) * m
     even = {"share": 1, "temperatures": (1,) * m, "weights": shares, "slopes": (0,) * m, "centre": 1}
-    pool = Pool(views=(1 / len(views),) * len(views), parts=(PoolPart(**{**even, "bias": (0,) * len(classes), **part}),))
+    only = PoolPart(**{**even, "bias": (0,) * len(classes), **part})
+    pool = Pool(views=(1 / len(views),) * len(views), parts=(only,))
     figure = Figure(score=cv, low=cv - 0.02, high=cv + 0.02)
     blend = StoredBlend(
         members=tuple(member.run for member in members),
