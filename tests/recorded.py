@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,14 @@ import numpy as np
 from kit.config import Config
 from kit.corrupt.plan import grid_ids, plan_of
 from kit.data import load_index
-from kit.files import write_csv
+from kit.files import sha256_file, write_csv
 from kit.layout import Layout, SubmissionPaths
 from kit.records import Predictions, silent
 from kit.results import FoldRecord, fold_lineage
 from kit.runs import FoldSpec
 from kit.shift.stressed import StressedFold
 from kit.shift.stressed import fold_lineage as stressed_lineage
-from kit.store.candidate import Ensemble, Member, Pool, PoolPart, StoredBlend
+from kit.store.candidate import Ensemble, Limits, Member, Pool, PoolPart, Proof, StoredBlend
 from kit.store.record import Figure, digests_of
 from kit.train.stage import train
 from kit.units import Launch
@@ -58,6 +59,7 @@ def write_candidate(
     classes: Sequence[str] = ("cat", "dog"),
     views: Sequence[str] = ("identity",),
     cv: float = 0.88,
+    files: Sequence[Path] = (),
     **part: Any,
 ) -> Ensemble:
     """``ensemble.json`` of a blend in equal parts, unless ``part`` says otherwise, scored on 1,000 rows."""
@@ -88,6 +90,7 @@ def write_candidate(
     )
     record = Ensemble(
         made_from={"name": paths.root.name},
+        files=digests_of(paths.root, *files),
         metric="accuracy",
         cv=figure,
         rows=1000,
@@ -98,3 +101,28 @@ def write_candidate(
     )
     record.save(paths.ensemble)
     return record
+
+
+def write_proof(paths: SubmissionPaths) -> None:
+    """``proof.json`` of the bundle that is there: 32 images took a tenth of a second."""
+    Proof(
+        made_from={},
+        sha256=sha256_file(paths.bundle),
+        kit_absent=True,
+        network="namespace",
+        network_removed=True,
+        other_working_directory=True,
+        probe_images=32,
+        difference=0,
+        difference_allowed=1e-4,
+        accepted=(),
+        refused={},
+        load_seconds=0.1,
+        images=32,
+        predict_seconds=0.1,
+        peak_mb=100,
+        zip_mb=0.01,
+        limits=Limits(images=1000, seconds=3.2, max_seconds=None, max_memory_mb=None, max_mb=None),
+        float16=None,
+        versions={},
+    ).save(paths.proof)
