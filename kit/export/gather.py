@@ -97,7 +97,7 @@ def flat(value: dict[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
 def _curves(paths: RunPaths) -> Iterator[tuple[int, list[dict[str, float]]]]:
     folders = paths.root.glob("fold-*/history.csv")
     for fold in sorted(int(path.parent.name.rpartition("-")[2]) for path in folders):
-        if paths.fold(fold).valid.exists():  # a fold at work may still be set back to its checkpoint
+        if paths.fold(fold).record.exists():  # a fold at work may still be set back to its checkpoint
             yield fold, [dict(_numbers(row)) for row in read_csv(paths.fold(fold).history)]
 
 

@@ -27,7 +27,7 @@ from kit.train.watch import steering_metrics
 from kit.units.worker import Report
 
 PROBE = 32
-PACKAGES = ("tensorflow", "keras", "numpy")
+PACKAGES = ("tensorflow", "keras", "keras-cv", "numpy")
 
 
 class Trainer(Protocol):

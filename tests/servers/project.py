@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from recorded import write_candidate, write_proof
+
 from kit.config import Config, load
-from kit.files import sha256_file, write_zip
+from kit.files import write_zip
 from kit.layout import Layout, SubmissionPaths
-from kit.store.candidate import Ensemble, Limits, Member, Pool, PoolPart, Proof, StoredBlend
-from kit.store.record import Figure
 
 MODEL = b"""
 import numpy as np
@@ -43,70 +43,7 @@ def make_candidate(
 ) -> SubmissionPaths:
     """Write a candidate with a bundle that runs on NumPy alone."""
     paths = layout.submission(name)
-    ensemble_record(cv).save(paths.ensemble)
+    write_candidate(paths, cv=cv)
     write_zip(paths.bundle, {"model.py": MODEL, "metadata": METADATA, "salt.txt": salt})
-    proof_record(sha256_file(paths.bundle)).save(paths.proof)
+    write_proof(paths)
     return paths
-
-
-def ensemble_record(cv: float, classes: tuple[str, ...] = ("0", "1")) -> Ensemble:
-    """The record of a blend of one network that nobody has trained."""
-    figure = Figure(score=cv, low=cv - 0.02, high=cv + 0.02)
-    one = (1.0,)
-    part = PoolPart(share=1.0, temperatures=one, weights=one, slopes=(0.0,), centre=1.0, bias=(0.0,) * len(classes))
-    blend = StoredBlend(
-        members=("a",),
-        view_names=("identity",),
-        classes=classes,
-        metric="nll",
-        method="temperature-mean",
-        weights=one,
-        views=one,
-        temperatures=one,
-        gap=0.0,
-        bound=0.0,
-        nested=figure,
-        optimism=0.0,
-        candidates={},
-        member_worth=((0.0, 0.0),),
-        view_worth=((0.0, 0.0),),
-        notes=(),
-        params=Pool(views=one, parts=(part,)),
-    )
-    member = Member(run="a", folder="a-00000000", folds=1, network={"backbone": "plain-cnn"}, oof="0" * 64)
-    return Ensemble(
-        made_from={},
-        metric="accuracy",
-        cv=figure,
-        rows=1000,
-        classes=classes,
-        views=("identity",),
-        members=(member,),
-        blend=blend,
-    )
-
-
-def proof_record(sha256: str, images: int = 32, predict_seconds: float = 0.1, load_seconds: float = 0.0) -> Proof:
-    """The proof of a zip that ran without trouble."""
-    limits = Limits(images=1000, seconds=1.0, max_seconds=None, max_memory_mb=None, max_mb=None)
-    return Proof(
-        made_from={},
-        sha256=sha256,
-        kit_absent=True,
-        network="namespace",
-        network_removed=True,
-        other_working_directory=True,
-        probe_images=32,
-        difference=0.0,
-        difference_allowed=1e-4,
-        accepted=(),
-        refused={},
-        load_seconds=load_seconds,
-        images=images,
-        predict_seconds=predict_seconds,
-        peak_mb=100.0,
-        zip_mb=0.1,
-        limits=limits,
-        float16=None,
-        versions={},
-    )
