@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from kit.errors import KitError, OutOfMemoryError
+from kit.errors import OutOfMemoryError
+from kit.files import mendable
 from kit.runs import FoldSpec
 
 Report = Callable[[dict[str, Any]], None]
@@ -43,16 +44,19 @@ class Reporter:
 
 
 def run(work: Callable[[], None], report: Report) -> int:
-    """Do the work with TensorFlow ready; returns the exit code and reports a user's mistake."""
+    """Do the work with TensorFlow ready; returns the exit code and reports what a user can mend."""
     end_with_parent()
     try:
         prepare_tensorflow()
         work()
-    except KitError as error:
-        report({"event": "error", "type": type(error).__name__, "message": error.message, "hint": error.hint})
-        return 1
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        known = mendable(error)
+        if known is None:
+            raise
+        report({"event": "error", "type": type(known).__name__, "message": known.message, "hint": known.hint})
+        return 1
     return 0
 
 
