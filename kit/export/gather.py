@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from pydantic import JsonValue
 
 from kit.data import Index, load_index
 from kit.errors import KitError
@@ -81,7 +81,7 @@ def _run(paths: RunPaths, index: Index | None) -> Tracked:
     )
 
 
-def flat(value: dict[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+def flat(value: Mapping[str, JsonValue], before: str = "") -> Iterator[tuple[str, str]]:
     """Tables within tables as one, with dots in the names; lists as JSON.
 
     >>> dict(flat({"head": {"units": [8]}, "seed": 0}))

@@ -13,13 +13,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+
+from pydantic import JsonValue
 
 from kit.errors import OutOfMemoryError
 from kit.files import mendable
 from kit.runs import FoldSpec
 
-Report = Callable[[dict[str, Any]], None]
+# What a unit says, as a line of JSON: the `event`, and what belongs to it.
+Line = dict[str, JsonValue]
+Report = Callable[[Line], None]
 
 THREADS = 2
 FREQUENT = ("step", "features", "pictures")
@@ -35,7 +38,7 @@ class Reporter:
         # Keras prints of its downloads to standard output: that goes with the other talk, reports keep the pipe.
         self._pipe, sys.stdout = sys.stdout, sys.stderr
 
-    def __call__(self, line: dict[str, Any]) -> None:
+    def __call__(self, line: Line) -> None:
         now = time.monotonic()
         if line["event"] in FREQUENT and now - self._last < 0.2:
             return
