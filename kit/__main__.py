@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import resource
 import shutil
 import sys
@@ -13,8 +12,6 @@ from kit.signals import terminable
 from kit.streams import secure
 
 LEAST_MEMORY = 400_000_000  # address space to import numpy, scipy and scikit-learn on two cores
-# What threads and shared libraries say where there is none, in errors of other classes.
-NO_MEMORY = ("can't start new thread", "failed to map segment", "Cannot allocate memory")
 
 
 def main() -> None:
@@ -29,7 +26,9 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        known = _known(error)
+        from kit.files import mendable
+
+        known = mendable(error)
         if known is None:
             raise
         from kit.console import print_error
@@ -51,20 +50,6 @@ def _command() -> None:
         raise KitError(f"{allowed} of memory are allowed here and {least} needed, more to train", "ulimit -v unlimited")
     # The parser would not go below 50 columns by itself.
     app(spread(sys.argv[1:]), prog_name="kit", terminal_width=min(shutil.get_terminal_size().columns, 80))
-
-
-def _known(error: BaseException) -> KitError | None:
-    """What the user can mend: a `KitError`, or a limit or a refusal of the system; None for mistakes of the kit."""
-    from kit.files import REFUSALS, refusal
-
-    if isinstance(error, KitError):
-        return error
-    if isinstance(error, MemoryError) or any(text in str(error) for text in NO_MEMORY):
-        return refusal(OSError(errno.ENOMEM, "not enough memory"), "the command cannot go on", Path())
-    if isinstance(error, OSError) and error.errno in REFUSALS:
-        path = Path(str(error.filename or "."))
-        return refusal(error, f"cannot use {path}" if error.filename else "the command cannot go on", path)
-    return None
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import IO, Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
+from pydantic import JsonValue
 
 from kit.config import Config
 from kit.errors import ConfigError, DataError, PlatformError
@@ -130,7 +131,7 @@ def codabench_files(config: Config, emit: Emit) -> Iterator[Remote]:
     base = checked_url(config.competition.url or PUBLIC_SITE)
     token = codabench_token(base, emit)
     detail = Api(base, token, Waits()).json("GET", f"/api/competitions/{config.competition.id}/")
-    found: dict[str, Any] = {}
+    found: dict[str, tuple[str, JsonValue]] = {}
     for phase in detail.get("phases") or ():
         for kind in ("starting_kit", "public_data"):
             data = phase.get(kind)

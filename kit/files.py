@@ -50,6 +50,20 @@ REFUSALS = {
     errno.EISDIR: "name a file in that folder",
     errno.EPIPE: "the program at the other end has ended",
 }
+# What threads and shared libraries say where there is no memory, in errors of other classes.
+NO_MEMORY = ("can't start new thread", "failed to map segment", "Cannot allocate memory")
+
+
+def mendable(error: Exception) -> KitError | None:
+    """What the user can mend: a `KitError`, or a refusal of the system on one line; None for a mistake of the kit."""
+    if isinstance(error, KitError):
+        return error
+    if isinstance(error, MemoryError) or any(text in str(error) for text in NO_MEMORY):
+        return refusal(OSError(errno.ENOMEM, "not enough memory"), "the command cannot go on", Path())
+    if isinstance(error, OSError) and error.errno in REFUSALS:
+        path = Path(str(error.filename or "."))
+        return refusal(error, f"cannot use {path}" if error.filename else "the command cannot go on", path)
+    return None
 
 
 def refusal(error: OSError, what: str, path: Path, need: int = 0) -> KitError:

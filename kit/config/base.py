@@ -68,7 +68,7 @@ def mistake(error: ValidationError, what: str, known: Callable[[Location], Itera
     """
     # A misspelt key is also a missing one: the spelling is what helps.
     first = min(error.errors(), key=lambda entry: entry["type"] != "extra_forbidden")
-    where = ".".join(str(part) for part in first["loc"])
+    where = ".".join(str(part)[:LONGEST_NAME] for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return ConfigError(f"{what}: unknown key `{where}`", nearest(str(first["loc"][-1]), known(first["loc"])))
     if first["type"] == "missing":

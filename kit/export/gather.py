@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from pydantic import JsonValue
 
 from kit.data import Index, load_index
 from kit.errors import KitError
@@ -76,12 +77,12 @@ def _run(paths: RunPaths, index: Index | None) -> Tracked:
         params=dict(flat(record.config.model_dump(mode="json"))),
         scores={**_oof(paths, index), **_stressed(paths), **_forecast(paths.forecast)},
         curves=curves,
-        tags=dict(flat({**record.made_from, **record.files, "versions": record.versions})),
+        tags={**record.made_from, **record.files, **{f"versions.{k}": v for k, v in record.versions.items()}},
         files=[*((path, "") for path in whole if path.exists()), *histories],
     )
 
 
-def flat(value: dict[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+def flat(value: Mapping[str, JsonValue], before: str = "") -> Iterator[tuple[str, str]]:
     """Tables within tables as one, with dots in the names; lists as JSON.
 
     >>> dict(flat({"head": {"units": [8]}, "seed": 0}))

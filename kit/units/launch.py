@@ -19,6 +19,7 @@ from kit.runs import FoldSpec
 from kit.store.locks import lock
 from kit.units.devices import Cards, visible_gpus
 from kit.units.process import WORKERS, failure, start
+from kit.units.worker import Line
 
 # Threads that wait for units where the launch has a queue of its own.
 WAITING = 512
@@ -46,7 +47,7 @@ class Unit:
         paths = self.spec.paths
         return {"stress": paths.stress_spec, "test": paths.test_spec}.get(self.kind, paths.spec)
 
-    def event(self, report: Mapping[str, Any]) -> Event:
+    def event(self, report: Line) -> Event:
         """What the unit reports, as an event."""
         return Event("unit", self.name, {"kind": self.kind, "run": self.spec.run, "fold": self.spec.fold, **report})
 
@@ -94,7 +95,7 @@ class Processes:
     def __call__(self, unit: Unit, emit: Emit) -> None:
         paths = unit.spec.paths
         paths.root.mkdir(parents=True, exist_ok=True)
-        said: dict[str, Any] = {}
+        said: Line = {}
         with self._cards.environment() as environment:
             process = start(self._modules[unit.kind], unit.kind, unit.description, paths.errors, environment)
             self._started.append(process)

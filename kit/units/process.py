@@ -12,7 +12,7 @@ from typing import Any
 
 from kit.errors import TrainingError
 from kit.signals import ENDING
-from kit.units.worker import PARENT
+from kit.units.worker import PARENT, Line
 
 # The module that is run for each kind of unit.
 WORKERS = {
@@ -43,10 +43,10 @@ def start(module: str, kind: str, description: Path, errors: Path, environment: 
         )
 
 
-def failure(name: str, run: str, code: int, said: Mapping[str, Any], errors: Path) -> TrainingError:
+def failure(name: str, run: str, code: int, said: Line, errors: Path) -> TrainingError:
     """Why a unit ended with ``code``: what it said itself, else what the code and its standard error tell."""
     if said:
-        return TrainingError(said["message"], said["hint"])
+        return TrainingError(str(said["message"]), str(said["hint"]))
     if code in [128 + number for number in ENDING]:
         return TrainingError(f"{name} was asked to end and has saved its state", f"kit train {run}")
     if code == -signal.SIGKILL:

@@ -14,9 +14,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from kit.errors import KitError, OutOfMemoryError
+from kit.errors import OutOfMemoryError
+from kit.files import mendable
 from kit.runs import FoldSpec
 
+# What a unit says, as a line of JSON: the `event`, and what belongs to it.
+Line = dict[str, JsonValue]
 Report = Callable[[Mapping[str, str | float]], None]
 
 THREADS = 2
@@ -42,16 +45,19 @@ class Reporter:
 
 
 def run(work: Callable[[], None], report: Report) -> int:
-    """Do the work with TensorFlow ready; returns the exit code and reports a user's mistake."""
+    """Do the work with TensorFlow ready; returns the exit code and reports what a user can mend."""
     end_with_parent()
     try:
         prepare_tensorflow()
         work()
-    except KitError as error:
-        report({"event": "error", "type": type(error).__name__, "message": error.message, "hint": error.hint})
-        return 1
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        known = mendable(error)
+        if known is None:
+            raise
+        report({"event": "error", "type": type(known).__name__, "message": known.message, "hint": known.hint})
+        return 1
     return 0
 
 
