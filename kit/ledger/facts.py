@@ -56,10 +56,14 @@ class Intent(Fact):
 
 
 class Upload(Fact):
+    """The upload begins; nothing is spent by it."""
+
     kind: Literal["upload"] = "upload"
 
 
 class Uploaded(Fact):
+    """The file is on the platform under this key."""
+
     kind: Literal["uploaded"] = "uploaded"
     key: Said
 
@@ -78,6 +82,8 @@ class Request(Fact):
 
 
 class Refusal(Fact):
+    """The platform took nothing, for certain."""
+
     kind: Literal["refused"] = "refused"
     message: Said = ""
 
@@ -97,6 +103,8 @@ class Answer(Fact):
 
 
 class Failure(Fact):
+    """The platform could not score it."""
+
     kind: Literal["failure"] = "failure"
     remote: Said = ""
     message: Said = ""
