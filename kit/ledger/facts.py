@@ -63,10 +63,14 @@ class Intent(Fact):
 
 
 class Upload(Fact):
+    """The upload begins; nothing is spent by it."""
+
     kind: Literal["upload"] = "upload"
 
 
 class Uploaded(Fact):
+    """The file is on the platform under this key."""
+
     kind: Literal["uploaded"] = "uploaded"
     key: Said
 
@@ -85,6 +89,8 @@ class Request(Fact):
 
 
 class Refusal(Fact):
+    """The platform took nothing, for certain."""
+
     kind: Literal["refused"] = "refused"
     message: Said = ""
 
@@ -104,6 +110,8 @@ class Answer(Fact):
 
 
 class Failure(Fact):
+    """The platform could not score it."""
+
     kind: Literal["failure"] = "failure"
     remote: Said = ""
     message: Said = ""

@@ -11,7 +11,6 @@ import importlib
 from kit.config import Config
 from kit.errors import ConfigError
 from kit.layout import Layout
-from kit.ledger import BoardRow
 from kit.platforms.base import (
     Journal,
     Platform,
@@ -27,7 +26,6 @@ from kit.records import Emit, silent
 
 __all__ = [
     "PLATFORMS",
-    "BoardRow",
     "Journal",
     "Platform",
     "Refused",

@@ -12,22 +12,9 @@ from kit.errors import ConfigError, PlatformError
 from kit.layout import SubmissionPaths
 from kit.ledger import BoardRow
 from kit.ledger.facts import Request, Upload, Uploaded
+from kit.platforms import codabench_answers as answers
 from kit.platforms import codabench_board as boards
 from kit.platforms.base import Absent, Journal, Refused, Remaining, Setting, Status, midnight
-from kit.platforms.codabench_answers import (
-    Board,
-    Detail,
-    Details,
-    Permission,
-    Phase,
-    Profile,
-    Quota,
-    Row,
-    Slot,
-    Table,
-    Token,
-    pages,
-)
 from kit.platforms.codabench_needs import (
     check_dates,
     check_fact_sheet,
@@ -75,7 +62,7 @@ class Codabench:
                 f"it is the number in the address: {self._url}/competitions/1234/",
             )
         self._connection: Api | None = None
-        self._detail: Detail | None = None
+        self._detail: answers.Detail | None = None
         self._without_scores: dict[str, int] = {}
 
     def file(self, paths: SubmissionPaths) -> Path:
@@ -90,7 +77,7 @@ class Codabench:
         phase = self._phase()
         check_dates(phase)
         check_fact_sheet(detail, self._competition.fact_sheet)
-        answer = self._api().get(f"/api/can_make_submission/{phase.id}/", Permission)
+        answer = self._api().get(f"/api/can_make_submission/{phase.id}/", answers.Permission)
         if not answer.can:
             raise Refused(f"no submission to phase `{phase.name}` now: {answer.reason}", resets(answer.reason or ""))
         self._check_space(file)
@@ -117,17 +104,14 @@ class Codabench:
         key = self._uploaded(file, tag, journal)
         phase = self._phase()
         body = {"phase": phase.id, "data": key, "tasks": [task.id for task in phase.tasks]}
-        answers = self._competition.fact_sheet
+        sheet = self._competition.fact_sheet
         journal.note(Request())
-        return (
-            self._api()
-            .send_once("/api/submissions/", body | ({"fact_sheet_answers": answers} if answers else {}), tag)
-            .id
-        )
+        taken = self._api().send_once("/api/submissions/", body | ({"fact_sheet_answers": sheet} if sheet else {}), tag)
+        return taken.id
 
     def find(self, digest: str) -> list[tuple[str, str]]:
         """Our own submissions of the phase by their file name; another account's are not listed to us."""
-        rows = pages(self._api(), "/api/submissions/", phase=self._phase().id)
+        rows = answers.pages(self._api(), "/api/submissions/", phase=self._phase().id)
         found = [row for row in rows if not row.parent and row.tag.endswith(f"-{digest}")]
         return [(str(row.id), row.tag) for row in sorted(found, key=lambda row: -row.id)]
 
@@ -155,7 +139,7 @@ class Codabench:
         children = [self._row(child) for child in self._row(remote).children or ()]
         failed = next((child.id for child in children if child.status in ENDED_BADLY), remote)
         try:
-            detail = self._api().get(f"/api/submissions/{failed}/get_details/", Details)
+            detail = self._api().get(f"/api/submissions/{failed}/get_details/", answers.Details)
         except PlatformError as error:
             return f"(the organisers hide the logs, or {error.message})"
         links = {log.name: log.data_file for log in detail.logs or ()}
@@ -168,8 +152,8 @@ class Codabench:
 
     def leaderboard(self) -> list[BoardRow]:
         """The phase's board in its own order, which is the rank."""
-        board = self._api().get(f"/api/phases/{self._phase().id}/get_leaderboard/", Table)
-        username = self._api().get("/api/my_profile/", Profile).username or ""
+        board = self._api().get(f"/api/phases/{self._phase().id}/get_leaderboard/", answers.Table)
+        username = self._api().get("/api/my_profile/", answers.Profile).username or ""
         if not boards.is_sorted(board):
             self._setting.emit(Event("warn", "the site lists the board in another order than its scores say"))
         return boards.board_rows(board, username)
@@ -193,14 +177,14 @@ class Codabench:
         """Whether a scored submission stays off the board until its owner puts it there."""
         return any(board.submission_rule in MANUAL for board in self._read_detail().leaderboards or ())
 
-    def _row(self, remote: int | str) -> Row:
-        return self._api().get(f"/api/submissions/{remote}/", Row)
+    def _row(self, remote: int | str) -> answers.Row:
+        return self._api().get(f"/api/submissions/{remote}/", answers.Row)
 
-    def _board(self, row: Row) -> Board:
+    def _board(self, row: answers.Row) -> answers.Board:
         """The board that a submission counts on, as the competition describes it; empty where it names none."""
         found = list(self._read_detail().leaderboards or ())
         named = [board for board in found if board.id == row.leaderboard]
-        return (named or found or [Board()])[0]
+        return (named or found or [answers.Board()])[0]
 
     def _api(self) -> Api:
         if self._connection is None:
@@ -213,7 +197,7 @@ class Codabench:
         anonymous = Api(self._url, "", self._setting.waits)
         body = {"username": login.username, "password": login.password}
         try:
-            token = anonymous.send("POST", "/api/api-token-auth/", body, Token).token
+            token = anonymous.send("POST", "/api/api-token-auth/", body, answers.Token).token
         except PlatformError as error:
             message = error.message.replace(login.password, "***")
             raise PlatformError(f"cannot log in as {login.username}: {message}", "see CODABENCH_PASSWORD") from None
@@ -221,10 +205,10 @@ class Codabench:
         self._setting.emit(Event("say", f"logged in as {login.username}; the token is in {token_file(self._url)}"))
         return token
 
-    def _read_detail(self, *, fresh: bool = False) -> Detail:
+    def _read_detail(self, *, fresh: bool = False) -> answers.Detail:
         if self._detail is None or fresh:
             try:
-                self._detail = self._api().get(f"/api/competitions/{self._competition.id}/", Detail)
+                self._detail = self._api().get(f"/api/competitions/{self._competition.id}/", answers.Detail)
             except Absent:
                 message = f"{self._url} shows us no competition {self._competition.id}"
                 raise Absent(message, self._entered()) from None
@@ -232,11 +216,11 @@ class Codabench:
 
     def _entered(self) -> str:
         """A hint that names the competitions we take part in; benchmarks are competitions of another type."""
-        found = pages(self._api(), "/api/competitions/", participating_in="true", type="any")
+        found = answers.pages(self._api(), "/api/competitions/", participating_in="true", type="any")
         named = ", ".join(f"{row.id} ({row.title})" for row in found[:NAMED])
         return f"[competition] id: one of {named}" if named else f"register first: {self._url}/competitions/public/"
 
-    def _phase(self, *, fresh: bool = False) -> Phase:
+    def _phase(self, *, fresh: bool = False) -> answers.Phase:
         phases = self._read_detail(fresh=fresh).phases
         wanted = self._competition.phase.strip().lower()
         for phase in phases:
@@ -247,7 +231,7 @@ class Codabench:
         raise ConfigError(f"competition {self._competition.id} has {what}", f"phases: {names}")
 
     def _check_space(self, file: Path) -> None:
-        quota = self._api().get("/api/user_quota/", Quota)
+        quota = self._api().get("/api/user_quota/", answers.Quota)
         free = quota.quota * GIGABYTE - quota.storage_used
         size = file.stat().st_size
         if size > free:
@@ -265,7 +249,7 @@ class Codabench:
         name = f"{tag}.zip"
         body = {"type": "submission", "request_sassy_file_name": name, "file_name": name}
         size = {"file_size": file.stat().st_size, "competition": int(self._competition.id)}
-        slot = self._api().send("POST", "/api/datasets/", body | size, Slot)
+        slot = self._api().send("POST", "/api/datasets/", body | size, answers.Slot)
         tell = upload_teller(self._setting.emit)
         put_file(slot.sassy_url, file, self._setting.waits, tell, storage_headers(slot.sassy_url))
         try:

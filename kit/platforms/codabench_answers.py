@@ -15,6 +15,8 @@ Id = int | str
 
 
 class Column(Shape):
+    """A column of a board."""
+
     key: str
     index: int | None = None
     sorting: str | None = "desc"
@@ -121,15 +123,21 @@ class Row(Shape):
 
 
 class Log(Shape):
+    """Where a log is, behind a signed address."""
+
     name: str
     data_file: str | None = None
 
 
 class Details(Shape):
+    """The logs of a submission."""
+
     logs: tuple[Log, ...] | None = None
 
 
 class BoardLine(Shape):
+    """A line of a board."""
+
     id: Id
     owner: str
     scores: Scores
@@ -145,6 +153,8 @@ class Table(Shape):
 
 
 class Permission(Shape):
+    """Whether a submission would be taken now."""
+
     can: bool
     reason: str | None = None
 
@@ -157,6 +167,8 @@ class Quota(Shape):
 
 
 class Profile(Shape):
+    """Who we are."""
+
     username: str | None = None
 
 
@@ -168,6 +180,8 @@ class Slot(Shape):
 
 
 class Token(Shape):
+    """What a password is exchanged for."""
+
     token: str
 
 

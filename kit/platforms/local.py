@@ -28,15 +28,13 @@ THUMBNAIL = 8
 
 
 class Verdict(Part, extra="ignore"):
-    """What became of a submission; ``rows`` and ``seconds`` say how many images were predicted in which time."""
+    """What became of a submission."""
 
     tag: str
     time: str
     state: Literal["scored", "failed"]
     score: float | None = None
     message: str = ""
-    rows: int = 0
-    seconds: float = 0.0
 
 
 class Baselines(Part):
@@ -150,9 +148,7 @@ class Local:
         value = score.score(metric, truth.labels, _answer(run, metric, len(truth.classes)))
         if not math.isfinite(value):
             return Verdict(tag=tag, time=time, state="failed", message=f"{metric} of these predictions is {value}")
-        return Verdict(
-            tag=tag, time=time, state="scored", score=value, rows=len(truth.ids), seconds=run.predict_seconds
-        )
+        return Verdict(tag=tag, time=time, state="scored", score=value)
 
     def _baselines(self) -> dict[str, float]:
         """What anybody reaches without a network; computed once for a state of the data."""

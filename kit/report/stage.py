@@ -24,7 +24,7 @@ from kit.report.curves import curves
 from kit.report.facts import Facts
 from kit.report.headline import headline
 from kit.report.provenance import provenance
-from kit.report.section import Section, count, number, percent
+from kit.report.section import Section, count, number, percent, signed
 from kit.report.shift import forecast, stress
 from kit.report.standing import standing
 from kit.report.worth import worth
@@ -85,7 +85,7 @@ def page(name: str, sections: list[Section]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "number": number, "count": count, "soft": soft}
+    environment.filters |= {"percent": percent, "number": number, "signed": signed, "count": count, "soft": soft}
     style = (folder / "style.css").read_text(encoding="utf-8")
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     return environment.get_template("page.html").render(name=name, sections=sections, style=style, now=now)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
@@ -18,31 +17,6 @@ SIDE = 340.0
 LEFT, RIGHT, TOP, BOTTOM = 48.0, 20.0, 14.0, 34.0
 LISTED = 30
 FEWEST = 3  # points below which a picture says less than the table
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A submission as the table shows it."""
-
-    name: str
-    time: str
-    cv: str
-    score: str
-    gap: str
-    forecast: str
-    rank: str
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A line of the board; ``width`` is its bar in hundredths, ``skipped`` whether lines before it are not shown."""
-
-    rank: int
-    name: str
-    score: str
-    mine: bool
-    width: int
-    skipped: bool
 
 
 def standing(facts: Facts) -> Section:
@@ -61,7 +35,7 @@ def standing(facts: Facts) -> Section:
         {
             "picture": _scatter(scored, metric) if len(scored) >= FEWEST else None,
             "ranks": _ranks([(snapshot.lines, snapshot.rank) for snapshot in snapshots]),
-            "rows": [_row(line) for line in reversed(found[-LISTED:])],
+            "rows": found[-LISTED:][::-1],
             "board": _board(snapshots[-1].rows()) if snapshots else [],
             "metric": metric,
         },
@@ -77,18 +51,6 @@ def _title(scored: list[Line]) -> str:
         return f"The score is {signed(gap)} away from cross-validation"
     order = f"{found.alike} of {found.pairs} pairs in the same order"
     return f"Cross-validation and score put {order}; mean gap {signed(gap)}"
-
-
-def _row(line: Line) -> Shown:
-    return Shown(
-        name=line.attempt.submission.name.rpartition("-")[2],
-        time=f"{line.attempt.time:%Y-%m-%d %H:%M}",
-        cv=number(line.cv),
-        score=number(line.attempt.score) if line.attempt.score is not None else line.attempt.state,
-        gap=signed(line.gap),
-        forecast=f"{number(line.forecast.value)} ({number(line.forecast.low)} – {number(line.forecast.high)})",
-        rank=str(line.rank or "–"),
-    )
 
 
 def _scatter(scored: list[Line], metric: str) -> Markup:
@@ -140,13 +102,13 @@ def _ranks(found: list[tuple[int, int | None]]) -> Markup | None:
     return svg.svg(SIDE, height, f"Rank over {len(ranks)} snapshots, now {ranks[-1][1]} of {ranks[-1][0]}", parts)
 
 
-def _board(rows: Sequence[BoardRow]) -> list[Measured]:
-    """The top of the board and our lines with their neighbours; a gap is marked."""
+def _board(rows: Sequence[BoardRow]) -> list[tuple[BoardRow, int, bool]]:
+    """The part of the board that is shown: each line with the width of its bar, and whether it follows a gap."""
     scores = np.array([row.score for row in rows] or [0.0])
     low, span = float(scores.min()), float(np.ptp(scores)) or 1.0
-    shown: list[Measured] = []
-    for row in window(rows):
-        skipped = bool(shown) and row.rank > shown[-1].rank + 1
-        width = round(8 + 92 * (row.score - low) / span)
-        shown.append(Measured(row.rank, row.name, number(row.score), row.mine, width, skipped))
-    return shown
+    shown = window(rows)
+    before = [0, *(row.rank for row in shown)]
+    return [
+        (row, round(8 + 92 * (row.score - low) / span), row.rank > last + 1 > 1)
+        for row, last in zip(shown, before, strict=False)
+    ]
