@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+from pydantic import JsonValue
+
 from kit.errors import OutOfMemoryError
 from kit.files import mendable
 from kit.runs import FoldSpec
