@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kit.config import Config
+from kit.config import Config, RunConfig
 from kit.corrupt.plan import grid_ids, plan_of
 from kit.data import load_index
 from kit.files import sha256_file, write_csv
@@ -24,6 +24,13 @@ from kit.train.stage import train
 from kit.units import Launch
 
 CURVE = ("stage", "train", "epoch", "lr", "loss", "valid_accuracy", "valid_nll")
+
+
+def spec_of(settings: dict[str, Any], **fields: Any) -> FoldSpec:
+    """The first fold of a run `a` with these settings, of a project that need not exist."""
+    told = {"root": "", "run": "a", "key": "k", "fold": 0, "n": 5, "folds": "folds", "classes": 2, "size": 32}
+    told |= {"data": "d", "table": "t", "weights": "none"}
+    return FoldSpec(settings=RunConfig.model_validate(settings), **{**told, **fields})
 
 
 def write_fold(spec: FoldSpec, ids: Any, logits: Any, curve: Sequence[Sequence[Any]] = ()) -> None:
