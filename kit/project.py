@@ -13,6 +13,7 @@ from kit.layout import Layout, SubmissionPaths, find_project
 from kit.records import Emit, silent
 
 if TYPE_CHECKING:
+    from kit.compare import Comparison
     from kit.store.candidate import ForecastRecord
     from kit.submit import Choice
 
@@ -131,7 +132,7 @@ class Project:
         self.clean()
         return corruption_sheet(self.layout, self.config, self._emit)
 
-    def compare(self, runs: Sequence[str] = (), *, metric: str = "") -> dict[str, Any]:
+    def compare(self, runs: Sequence[str] = (), *, metric: str = "") -> Comparison:
         """Hold runs against the first of them, or all against the first of the configuration; see `kit.compare`."""
         from kit.compare import compare
         from kit.sweep import with_variants
@@ -149,7 +150,7 @@ class Project:
         max_hours: float | None = None,
         seeds: int = 2,
         stressed: bool = False,
-    ) -> dict[str, Any]:
+    ) -> Comparison:
         """Train a run with one ingredient changed at a time, and compare; see `kit.sweep`.
 
         Parameters
