@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from recorded import write_stressed_fold
 
 from kit import score
 from kit.clean.stage import clean
@@ -17,16 +18,13 @@ from kit.compare import compare
 from kit.compare.effects import Line, Recipe, SeedNoise, compared, effect, holm, seed_noise
 from kit.compare.show import sentence, verdict
 from kit.config import Config, RunConfig, load, parse
-from kit.corrupt.plan import plan_of
 from kit.errors import ConfigError, DataError, StageError
-from kit.files import write_json
 from kit.folds import make_folds
 from kit.init import recipe_text, recipes
 from kit.layout import Layout
 from kit.project import Project
-from kit.records import Event, Predictions, load_predictions, silent
+from kit.records import Event, load_predictions, silent
 from kit.runs import plan_runs
-from kit.shift.stressed import fold_key
 from kit.sweep import ONE_VIEW, plan_sweep, variants, with_variants
 from kit.train.stage import train
 
@@ -310,16 +308,14 @@ def test_one_view_is_read_from_the_runs_own_files(folder: Path) -> None:
 
 def test_rows_under_stress_are_compared_where_all_runs_have_them_and_are_true(folder: Path) -> None:
     layout, config = project_of(folder)
-    plan, rng = plan_of(config.stress), np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     assert compare(layout, config, silent, ["a", "b"]).stressed is None
     for name, skill in (("a", 0.0), ("b", 5.0)):
         for spec in plan_runs(layout, config, [name])[name]:
             valid = load_predictions(spec.paths.valid)
             y = np.array([int(one) % 3 for one in valid.ids.tolist()])
-            logits = (rng.normal(size=valid.logits.shape) + skill * np.eye(3)[y]).astype(np.float32)
-            Predictions(valid.ids, valid.classes, valid.views, logits).save(spec.paths.stress)
-            spec.paths.stress_grid.touch()
-            write_json(spec.paths.stress_spec, {"key": fold_key(spec, plan)})
+            logits = rng.normal(size=valid.logits.shape) + skill * np.eye(3)[y]
+            write_stressed_fold(spec, config, valid.ids, logits)
     found = compare(layout, config, silent, ["a", "b"]).stressed
     assert found is not None and found.rows == 120 and found.recipes[1].verdict == "better"
     heard: list[Event] = []

@@ -64,8 +64,8 @@ def test_no_weights_and_no_images_are_among_the_files(project: Project) -> None:
 
 def test_a_fold_that_is_not_done_is_not_told_yet(tmp_path: Path) -> None:
     project = invent(tmp_path)
-    (valid,) = project.layout.runs.glob("first-*/fold-1/valid.npz")
-    valid.unlink()
+    (record,) = project.layout.runs.glob("first-*/fold-1/fold.json")
+    record.unlink()
     (first,) = [one for one in gather(project.layout) if one.name == "first"]
     assert sorted(first.curves) == [0, 2]
 

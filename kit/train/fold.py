@@ -24,7 +24,7 @@ from kit.train.interrupt import Interrupt
 from kit.train.loop import FoldData, FoldRun, Report, Stage, Timing, run_stage
 
 PROBE = 32
-PACKAGES = ("tensorflow", "keras", "numpy")
+PACKAGES = ("tensorflow", "keras", "keras-cv", "numpy")
 
 
 class Trainer(Protocol):
