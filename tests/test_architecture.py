@@ -18,7 +18,7 @@ LAYERS = (
     {
         "sources", "augment", "corrupt", "shift", "blend", "platforms", "sandbox", "sandbox_runner", "archive",
         "described", "environments", "runs", "sweep", "half", "costs", "units",
-        "engine",
+        "engine", "results", "history",
     },
     {
         "clean", "folds", "train", "stress", "ensemble", "bundle", "submit", "lb", "init", "console", "progress",

@@ -22,7 +22,7 @@ def compare(
     with open_project(config, quiet=json) as project:
         report = project.compare(names(runs), metric=metric)
     if json:
-        print_result(lambda: report)
+        print_result(lambda: report.model_dump(mode="json", exclude_unset=True))
 
 
 @app.command()

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from kit import score
 from kit.blend import Blend
 from kit.blend.pictures import correlation_picture, reliability_picture, worth_picture
-from kit.blend.tables import correlation, disagreement, per_class, reliability
+from kit.blend.tables import CLASS_HEADER, correlation, disagreement, per_class, reliability
 from kit.ensemble.library import Library
 from kit.files import write_atomic
 from kit.layout import SubmissionPaths
@@ -69,9 +69,8 @@ def _tell_worth(emit: Emit, library: Library, blend: Blend) -> None:
 
 
 def _tell_classes(emit: Emit, library: Library, blend: Blend) -> None:
-    table = per_class(library.y, blend.oof, library.classes)
-    header = tuple(table[0])
-    emit(Event("table", "classes", {"header": header, "rows": [tuple(row.values()) for row in table]}))
+    rows = per_class(library.y, blend.oof, library.classes)
+    emit(Event("table", "classes", {"header": CLASS_HEADER, "rows": rows}))
 
 
 def draw(paths: SubmissionPaths, library: Library, blend: Blend) -> None:

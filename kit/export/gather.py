@@ -12,7 +12,8 @@ from pydantic import JsonValue
 
 from kit.data import Index, load_index
 from kit.errors import KitError
-from kit.files import read_csv, sha256_file
+from kit.files import sha256_file
+from kit.history import Epoch, histories
 from kit.layout import Layout, RunPaths
 from kit.ledger import Submission, attempts, load_for_tables
 from kit.records import Emit, load_predictions, silent
@@ -67,8 +68,8 @@ def gather(layout: Layout, emit: Emit = silent) -> list[Tracked]:
 
 def _run(paths: RunPaths, index: Index | None) -> Tracked:
     record = RunRecord.load(paths.manifest, f"kit train {paths.root.name.rpartition('-')[0]}")
-    curves = dict(_curves(paths))
-    histories = [(paths.fold(fold).history, f"fold-{fold}") for fold in curves]
+    folds = histories(paths, record)
+    tables = [(paths.fold(fold).history, f"fold-{fold}") for fold in folds]
     whole = [paths.manifest, paths.oof, paths.curves, paths.confusion, paths.stress_table, paths.stress_picture]
     return Tracked(
         key=paths.root.name,
@@ -76,9 +77,9 @@ def _run(paths: RunPaths, index: Index | None) -> Tracked:
         kind="run",
         params=dict(flat(record.config.model_dump(mode="json"))),
         scores={**_oof(paths, index), **_stressed(paths), **_forecast(paths.forecast)},
-        curves=curves,
+        curves={fold: list(map(_numbers, epochs)) for fold, epochs in folds.items()},
         tags={**record.made_from, **record.files, **{f"versions.{k}": v for k, v in record.versions.items()}},
-        files=[*((path, "") for path in whole if path.exists()), *histories],
+        files=[*((path, "") for path in whole if path.exists()), *tables],
     )
 
 
@@ -95,23 +96,9 @@ def flat(value: Mapping[str, JsonValue], before: str = "") -> Iterator[tuple[str
             yield f"{before}{key}", inside if isinstance(inside, str) else json.dumps(inside)
 
 
-def _curves(paths: RunPaths) -> Iterator[tuple[int, list[dict[str, float]]]]:
-    folders = paths.root.glob("fold-*/history.csv")
-    for fold in sorted(int(path.parent.name.rpartition("-")[2]) for path in folders):
-        if paths.fold(fold).record.exists():  # a fold at work may still be set back to its checkpoint
-            yield fold, [dict(_numbers(row)) for row in read_csv(paths.fold(fold).history)]
-
-
-def _numbers(row: dict[str, str]) -> Iterator[tuple[str, float]]:
-    """The measured columns of a line of a history."""
-    for name, cell in row.items():
-        if name == "lr" or name == "loss" or name.startswith("valid_"):
-            try:
-                value = float(cell)
-            except ValueError:  # not measured in this epoch
-                continue
-            if math.isfinite(value):
-                yield name, value
+def _numbers(epoch: Epoch) -> dict[str, float]:
+    """What was measured and is finite."""
+    return {name: cell for name, cell in epoch.columns().items() if isinstance(cell, float) and math.isfinite(cell)}
 
 
 def _oof(paths: RunPaths, index: Index | None) -> dict[str, float]:

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 from kit.ledger.standing import Line
 from kit.report.facts import Facts
 from kit.report.section import Section, count, number, percent, signed
 from kit.report.shift import expectations
-from kit.report.strips import Dot, strip
+from kit.report.strips import Dot, Strip, strip
 from kit.store.record import Figure
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure in large type."""
+
+    value: str
+    label: str
+    note: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The figures, and those that are scores of the metric on one axis."""
+
+    figures: list[Shown]
+    strip: Strip
+    metric: str
 
 
 def headline(facts: Facts) -> Section:
@@ -27,7 +46,7 @@ def headline(facts: Facts) -> Section:
         "Result",
         _title(metric, cv, line),
         _lead(facts, cv, line),
-        {"figures": _figures(facts, cv, line), "strip": strip(dots), "metric": metric},
+        Headline(_figures(facts, cv, line), strip(dots), metric),
     )
 
 
@@ -61,18 +80,16 @@ def _lead(facts: Facts, cv: Figure, line: Line | None) -> str:
     return text
 
 
-def _figures(facts: Facts, cv: Figure, line: Line | None) -> list[dict[str, Any]]:
+def _figures(facts: Facts, cv: Figure, line: Line | None) -> list[Shown]:
     interval = f"{number(cv.low)} – {number(cv.high)}"
-    found = [{"value": number(cv.score), "label": "cross-validation", "note": interval, "kind": "accent"}]
+    found = [Shown(number(cv.score), "cross-validation", interval, "accent")]
     for name, value, low, high in expectations(facts):
-        note = f"{number(low)} – {number(high)}" if low is not None else ""
-        found.append({"value": number(value), "label": name, "note": note, "kind": ""})
+        found.append(Shown(number(value), name, f"{number(low)} – {number(high)}" if low is not None else ""))
     if line is not None:
-        note = f"{signed(line.gap)} against CV"
-        found.append({"value": number(line.attempt.score), "label": "last score", "note": note, "kind": "warn"})
+        found.append(Shown(number(line.attempt.score), "last score", f"{signed(line.gap)} against CV", "warn"))
     rank = facts.snapshots[-1].rank if facts.snapshots else None
     if rank is not None:
         of = facts.snapshots[-1].lines
         note = f"of {of:,}, the best {percent(rank / of)}" if of > 9 else f"of {of}"
-        found.append({"value": str(rank), "label": "rank", "note": note, "kind": ""})
+        found.append(Shown(str(rank), "rank", note))
     return found

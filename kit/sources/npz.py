@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
@@ -16,6 +17,8 @@ from kit.sources.classes import named_classes
 from kit.sources.raw import RawSet, check_weights, row_ids
 from kit.store.arrays import read_arrays
 from kit.store.digests import digest
+
+Arrays = dict[str, npt.NDArray[Any]]
 
 IMAGES = ("images", "data", "x", "X")
 LABELS = ("labels", "y", "label")
@@ -62,23 +65,23 @@ def _resized(images: ImageArray, size: int, policy: decode.Policy) -> ImageArray
     return np.stack([decode.resize(image, size, policy) for image in images])
 
 
-def _groups(arrays: dict[str, Any], data: DataConfig, part: str, path: Path) -> tuple[str, ...]:
+def _groups(arrays: Arrays, data: DataConfig, part: str, path: Path) -> tuple[str, ...]:
     if not data.group or part not in ("train", "external") or (part == "external" and data.group not in arrays):
         return ()
     return tuple(str(value) for value in _per_row(arrays, data.group, "group", path).tolist())
 
 
-def _weights(arrays: dict[str, Any], data: DataConfig, part: str, path: Path) -> FloatArray | None:
+def _weights(arrays: Arrays, data: DataConfig, part: str, path: Path) -> FloatArray | None:
     if not data.weight or part not in ("train", "external") or (part == "external" and data.weight not in arrays):
         return None
     weights = _per_row(arrays, data.weight, "weight", path)
     if weights.dtype.kind not in "iuf":
         raise DataError(f"{path}: weights are not numbers but {weights.dtype}")
     check_weights(weights.astype(np.float64), path.name)
-    return weights.astype(np.float64)  # type: ignore[no-any-return]
+    return weights.astype(np.float64)
 
 
-def _per_row(arrays: dict[str, Any], name: str, key: str, path: Path) -> Any:
+def _per_row(arrays: Arrays, name: str, key: str, path: Path) -> npt.NDArray[Any]:
     if name not in arrays:
         raise ConfigError(f"data.{key} = {name!r}: {path.name} has the arrays {', '.join(arrays)}")
     n = len(_pick(arrays, IMAGES, path))
@@ -87,7 +90,7 @@ def _per_row(arrays: dict[str, Any], name: str, key: str, path: Path) -> Any:
     return arrays[name].reshape(-1)
 
 
-def _pick(arrays: dict[str, Any], names: tuple[str, ...], path: Path) -> Any:
+def _pick(arrays: Arrays, names: tuple[str, ...], path: Path) -> npt.NDArray[Any]:
     for name in names:
         if name in arrays:
             return arrays[name]
@@ -97,30 +100,30 @@ def _pick(arrays: dict[str, Any], names: tuple[str, ...], path: Path) -> Any:
     )
 
 
-def _images(arrays: dict[str, Any], path: Path) -> ImageArray:
+def _images(arrays: Arrays, path: Path) -> ImageArray:
     images = _pick(arrays, IMAGES, path)
     if images.ndim == 3:
         images = np.repeat(images[..., None], 3, axis=-1)
     if images.ndim != 4 or images.shape[-1] != 3:
         raise DataError(f"{path}: images have shape {images.shape}, expected (N, H, W, 3)")
     if images.dtype == np.uint8:
-        return images  # type: ignore[no-any-return]
+        return images
     if not np.isfinite(images).all() or images.min(initial=0) < 0 or images.max(initial=0) > 255 or (images % 1).any():
         raise DataError(
             f"{path}: images have type {images.dtype} and values outside whole numbers from 0 to 255",
             "images = (images * 255).round().astype('uint8')",
         )
-    return images.astype(np.uint8)  # type: ignore[no-any-return]
+    return images.astype(np.uint8)
 
 
-def _labels(arrays: dict[str, Any], n: int, path: Path) -> IntArray:
+def _labels(arrays: Arrays, n: int, path: Path) -> IntArray:
     labels = _pick(arrays, LABELS, path)
     if labels.shape not in ((n,), (n, 1)):
         raise DataError(f"{path}: labels have shape {labels.shape}, expected ({n},) or ({n}, 1)")
     flat = labels.reshape(-1)
     if flat.dtype.kind not in "iu" and not (flat.dtype.kind == "f" and (flat % 1 == 0).all()):
         raise DataError(f"{path}: labels are not whole numbers but {flat.dtype}")
-    return flat.astype(np.int64)  # type: ignore[no-any-return]
+    return flat.astype(np.int64)
 
 
 def class_names(data: DataConfig, root: Path, labels: IntArray) -> tuple[str, ...]:

@@ -182,7 +182,6 @@ def test_names_of_the_grid_can_be_taken_apart_whatever_the_ids_hold() -> None:
     assert severities.tolist() == [degree for degree in (1, 2, 3, 4, 5) for _ in ids] * 2
     images = np.random.default_rng(0).integers(0, 255, (3, 12, 12, 3), dtype=np.uint8)
     assert sum(len(block) for block in grid(plan, images, ids)) == len(names)
-    assert Plan.from_json(plan.to_json()) == plan
 
 
 def test_the_sheet_is_drawn_from_the_users_own_images(by_hand: Project) -> None:
