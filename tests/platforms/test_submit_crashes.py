@@ -186,7 +186,7 @@ def test_clones_that_merge_their_ledgers_have_no_conflict(
         assert git(here.root, "status", "--porcelain") == ""
         found = attempts(load_submissions(here))
         assert [attempt.state for attempt in found] == ["scored"] * 3
-        assert all(attempt.commit for attempt in found[1:])
+        assert all(attempt.begun.commit for attempt in found[1:])
     shared, *_ = load_submissions(one)
     assert sum(isinstance(event, Score) for event in shared.events) == 2
     reports = [leaderboard(layout, config, silent) for layout in (one, two)]

@@ -111,7 +111,7 @@ class Signalled(StubTrainer):
         return Stage(Learner(trainer), lambda epoch: trainer.images, None)
 
 
-@pytest.mark.parametrize(("at", "number"), zip([1, 2, 5, 6], ENDING, strict=True))
+@pytest.mark.parametrize(("at", "number"), list(zip([1, 2, 5, 6], ENDING, strict=True)))
 def test_a_signal_ends_after_the_step_and_not_one_step_is_repeated(
     folder: Path, at: int, number: signal.Signals
 ) -> None:
