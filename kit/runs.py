@@ -116,9 +116,10 @@ def weights_hash(settings: RunConfig, layout: Layout) -> str:
 
 def lineage(settings: RunConfig, weights: str, index: Index, table: str) -> Digests:
     """What the folds of a run are made from; of pretrained weights the content counts and not where they lie."""
+    unused = {"weights"} if settings.is_steered else {"weights", "inner_fraction"}
     return {
         "train": str(VERSION),
-        "settings": sha256_json(settings.model_dump(mode="json", exclude={"weights"})),
+        "settings": sha256_json(settings.model_dump(mode="json", exclude=unused)),
         "weights": weights,
         "data": index.training,
         "folds": table,

@@ -93,6 +93,11 @@ class RunConfig(Section):
     views: tuple[str, ...] = ("identity", "flip-lr", "flip-ud", "rot180")
     """Turned, flipped, brighter or darker copies that are predicted as well, for test-time augmentation."""
 
+    @property
+    def is_steered(self) -> bool:
+        """Whether a stage watches a metric: it stops early, or its rate falls from plateaus."""
+        return any(stage.early_stopping or stage.schedule.kind == "plateau" for stage in self.stages)
+
     @field_validator("stages")
     @classmethod
     def _some_stage(cls, stages: tuple[StageConfig, ...]) -> tuple[StageConfig, ...]:
