@@ -177,7 +177,7 @@ def _chosen(entry: AugmentConfig, ops: Entries, left: Entries) -> AugmentConfig:
     """A choice among those ``ops`` that are ``left``, whose weights are those of what is left."""
     changed = entry.model_copy(update={"ops": [op.model_dump(mode="json") for op in left]})
     weights = entry.options.get("weights")
-    if not weights or len(left) == len(ops):
+    if not isinstance(weights, list) or len(left) == len(ops):
         return changed
     gone = next((n for n, op in enumerate(ops) if n >= len(left) or op != left[n]), len(ops))
     return changed.model_copy(update={"weights": [weight for n, weight in enumerate(weights) if n != gone]})

@@ -15,9 +15,9 @@ from kit.data import load_index
 from kit.ensemble import ensemble
 from kit.files import write_csv
 from kit.layout import SubmissionPaths
-from kit.ledger import add_event, target_of
+from kit.ledger import BoardRow, add_event, target_of
+from kit.ledger.facts import Answer, Intent, Request, Score
 from kit.partition import load_folds
-from kit.platforms import BoardRow
 from kit.project import Project
 from kit.records import silent
 from kit.runs import plan_runs
@@ -119,10 +119,13 @@ def submit_more(project: Project, scores: tuple[float, ...]) -> None:
         cv = Figure(**{name: value - 0.01 * n for name, value in record.cv})
         record.model_copy(update={"made_from": {"number": str(n)}, "cv": cv}).save(paths.ensemble)
         shutil.copy(first.predictions, paths.predictions)
-        add_event(paths, "intent", intent=str(n), target=vars(target), sha256=f"{n:064x}", tag=f"kit-{n}")
-        add_event(paths, "request", intent=str(n))
-        add_event(paths, "answer", intent=str(n), remote=str(n))
-        add_event(paths, "score", intent=str(n), score=score)
+        for fact in (
+            Intent(target=target, sha256=f"{n:064x}", tag=f"kit-{n}"),
+            Request(),
+            Answer(remote=str(n)),
+            Score(score=score),
+        ):
+            add_event(paths, str(n), fact)
         others = [0.9 - 0.04 * place for place in range(9)]
         rows = [BoardRow(0, f"team {place}", value, False, "") for place, value in enumerate(others)]
         ranked = sorted([*rows, BoardRow(0, "we", score, True, str(n))], key=lambda row: -row.score)
@@ -133,11 +136,9 @@ def _submit(project: Project, paths: SubmissionPaths) -> None:
     from kit.ledger import add_snapshot
 
     target = target_of(project.config)
-    about = {"intent": "1", "target": vars(target), "sha256": "0" * 64, "tag": "kit-1"}
-    add_event(paths, "intent", **about)
-    add_event(paths, "request", intent="1")
-    add_event(paths, "answer", intent="1", remote="11")
-    add_event(paths, "score", intent="1", score=0.71)
+    about = Intent(target=target, sha256="0" * 64, tag="kit-1")
+    for fact in (about, Request(), Answer(remote="11"), Score(score=0.71)):
+        add_event(paths, "1", fact)
     names = (HOSTILE[0], "we", "baseline")
     rows = [
         BoardRow(n + 1, who, 0.8 - 0.09 * n, who == "we", "11" if who == "we" else "") for n, who in enumerate(names)

@@ -12,7 +12,7 @@ import pytest
 KIT = Path(__file__).parent.parent / "kit"
 LAYERS = (
     {"runtime"},
-    {"errors"},
+    {"errors", "signals", "streams", "text"},
     {"config", "layout", "paths", "files", "store"},
     {"records", "metrics", "score", "ledger", "plots", "data", "partition"},
     {

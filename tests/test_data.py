@@ -30,6 +30,9 @@ exact = "keep"
 n = 3
 [runs.plain]
 backbone = "plain-cnn"
+[runs.stopped]
+extends = "plain"
+stages = [{ train = "all", epochs = 2, early_stopping = 1 }]
 """
 
 
@@ -67,6 +70,22 @@ def test_external_rows_are_trained_on_in_every_fold_but_that_of_their_patient(pr
         at_home.append(index.extra.groups[0] in {index.groups[row] for row in data.valid_rows})
         assert data.train_rows[data.train_rows >= 36].tolist() == ([37, 38] if at_home[-1] else [36, 37, 38])
     assert sum(at_home) == 1
+
+
+def test_patients_of_rows_that_early_stopping_watches_are_not_trained_on(project):
+    layout, config = project
+    index = load_index(layout)
+    groups = np.array([*index.groups, *index.extra.groups])
+    watched = set()
+    for seed in range(20):
+        stages = config.runs["stopped"].model_copy(update={"seed": seed})
+        specs = plan_runs(layout, config.model_copy(update={"runs": {"stopped": stages}}), [])["stopped"]
+        for data in map(load_fold_data, specs):
+            parts = [set(groups[rows]) for rows in (data.train_rows, data.inner_rows, data.valid_rows)]
+            assert sum(map(len, parts)) == len(set.union(*parts)) == len(set(groups))
+            assert all(parts) and data.inner_rows.max() < 36
+            watched |= parts[1]
+    assert index.extra.groups[0] in watched
 
 
 def test_an_image_that_was_changed_behind_the_back_is_never_read(project):

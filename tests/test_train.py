@@ -215,7 +215,8 @@ def test_a_head_on_cached_features_then_the_last_block(tmp_path: Path) -> None:
     (tmp_path / "kit.toml").write_text(
         '[data]\ntrain = "digits"\nimage_size = 32\n[folds]\nn = 2\n[runs.m]\nbackbone = "mobilenetv2"\n'
         'weights = "w.weights.h5"\naugment = [{ op = "flip" }, { op = "cutmix" }]\nviews = ["identity"]\n'
-        'stages = [{ train = "head", epochs = 2 }, { train = "head", epochs = 1, lr = 1e-4, cached_views = 2 }, '
+        'stages = [{ train = "head", epochs = 2, early_stopping = 2 }, '
+        '{ train = "head", epochs = 1, lr = 1e-4, cached_views = 2 }, '
         '{ train = "last-block", epochs = 1 }, { train = "head", epochs = 1, cached_views = 3 }]\n'
     )
     project = Project(tmp_path)

@@ -100,7 +100,7 @@ def _forecast(layout: Layout, config: Config, paths: SubmissionPaths, record: En
         ]
     target = target_of(config)
     scored = [
-        (attempt.score, attempt.submission.record["cv"]["score"])
+        (attempt.score, attempt.submission.ensemble.cv.score)
         for attempt in attempts(load_submissions(layout))
         if attempt.target == target and attempt.score is not None
     ]

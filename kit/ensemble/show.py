@@ -19,7 +19,6 @@ from kit.records import Emit, Event
 
 def tell(emit: Emit, metric: str, seed: int, library: Library, blend: Blend) -> None:
     """Members, plain mean and the choice, each scored out of fold, clean and stressed; classes; what to know."""
-    assert blend.oof is not None
     _tell_scores(emit, metric, seed, library, blend)
     _tell_worth(emit, library, blend)
     _tell_classes(emit, library, blend)
@@ -70,14 +69,12 @@ def _tell_worth(emit: Emit, library: Library, blend: Blend) -> None:
 
 
 def _tell_classes(emit: Emit, library: Library, blend: Blend) -> None:
-    assert blend.oof is not None
     rows = per_class(library.y, blend.oof, library.classes)
     emit(Event("table", "classes", {"header": CLASS_HEADER, "rows": rows}))
 
 
 def draw(paths: SubmissionPaths, library: Library, blend: Blend) -> None:
     """Write the pictures of a candidate beside it: reliability, worth, correlation and disagreement."""
-    assert blend.oof is not None
     one_view = library.proba[:, 0]
     before = reliability(library.y, one_view.mean(axis=0))
     figures = {

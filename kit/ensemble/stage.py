@@ -193,7 +193,6 @@ def _write(
     blend: Blend,
     stored: StoredBlend,
 ) -> None:
-    assert blend.oof is not None  # fresh from `fit`
     index = load_index(specs[library.names[0]][0].layout)
     files = [_save(paths.predictions, library, blend.oof)]
     if blend.stressed_oof is not None:

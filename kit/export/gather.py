@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from pydantic import JsonValue
 
 from kit.data import Index, load_index
 from kit.errors import KitError
 from kit.files import sha256_file
 from kit.history import Epoch, histories
 from kit.layout import Layout, RunPaths
-from kit.ledger import Submission, attempts, load_submissions
-from kit.records import load_predictions
+from kit.ledger import Submission, attempts, load_for_tables
+from kit.records import Emit, load_predictions, silent
 from kit.results import RunRecord
 from kit.score import METRICS
 from kit.shift.stressed import StressedRun
@@ -55,14 +56,14 @@ class Tracked:
     files: list[tuple[Path, str]] = field(default_factory=list)
 
 
-def gather(layout: Layout) -> list[Tracked]:
+def gather(layout: Layout, emit: Emit = silent) -> list[Tracked]:
     """Every run under ``runs/``, earlier versions too, and every candidate, oldest first; weights are left out."""
     try:
         index = load_index(layout)
     except KitError:  # a clone without data still has its runs
         index = None
     runs = [RunPaths(path.parent) for path in sorted(layout.runs.glob("*/run.json"))]
-    return [*(_run(paths, index) for paths in runs), *map(_candidate, load_submissions(layout))]
+    return [*(_run(paths, index) for paths in runs), *map(_candidate, load_for_tables(layout, emit))]
 
 
 def _run(paths: RunPaths, index: Index | None) -> Tracked:
@@ -77,12 +78,12 @@ def _run(paths: RunPaths, index: Index | None) -> Tracked:
         params=dict(flat(record.config.model_dump(mode="json"))),
         scores={**_oof(paths, index), **_stressed(paths), **_forecast(paths.forecast)},
         curves={fold: list(map(_numbers, epochs)) for fold, epochs in folds.items()},
-        tags=dict(flat({**record.made_from, **record.files, "versions": record.versions})),
+        tags={**record.made_from, **record.files, **{f"versions.{k}": v for k, v in record.versions.items()}},
         files=[*((path, "") for path in whole if path.exists()), *tables],
     )
 
 
-def flat(value: dict[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+def flat(value: Mapping[str, JsonValue], before: str = "") -> Iterator[tuple[str, str]]:
     """Tables within tables as one, with dots in the names; lists as JSON.
 
     >>> dict(flat({"head": {"units": [8]}, "seed": 0}))

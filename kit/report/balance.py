@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +53,7 @@ def _row(name: str, counts: Any, away: Any) -> Row:
     return Row(name, cells, int(counts.sum()))
 
 
-def _title(classes: Sequence[str], table: Any, away: Any) -> str:
+def _title(classes: tuple[str, ...], table: Any, away: Any) -> str:
     if table.shape[1] < 2:
         return "One part of the images is held out"
     images = np.abs(table - table.mean(axis=1, keepdims=True))

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 
 from kit.files import write_atomic
+from kit.store.candidate import Network
 from kit.store.record import Part, Record
 
 
 class Job(Part):
     """A fold's network and weights, and what to ask it: rows of the images, each with a class."""
 
-    network: dict[str, Any]
+    network: Network
     weights: str
     looks: tuple[tuple[int, int], ...]
 

@@ -62,7 +62,8 @@ def cleaning(facts: Facts) -> Section:
     record = load_record(facts.layout)
     record.check(facts.layout.data, "", facts.layout.dropped.name, facts.layout.noted.name)
     dropped, noted = (
-        with_names(read_csv(path), facts.index.classes) for path in (facts.layout.dropped, facts.layout.noted)
+        with_names(read_csv(path, for_people=True), facts.index.classes)
+        for path in (facts.layout.dropped, facts.layout.noted)
     )
     pictures = Raw(facts)
     groups = [*_groups(dropped, "dropped", pictures), *_groups(noted, "kept and noted", pictures)]

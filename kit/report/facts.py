@@ -15,8 +15,9 @@ from kit.config import Config
 from kit.data import Index, load_images, load_index
 from kit.errors import KitError
 from kit.layout import Layout, RunPaths, SubmissionPaths
-from kit.ledger import Submission, latest, load_submission, load_submissions
-from kit.records import ImageArray, IntArray, load_predictions
+from kit.ledger import Snapshot, Submission, attempts, history, latest, load_for_tables, load_submission, target_of
+from kit.ledger.standing import Line, standing
+from kit.records import Emit, ImageArray, IntArray, load_predictions, silent
 from kit.results import RunRecord
 from kit.runs import plan_runs
 from kit.store.candidate import Ensemble, StoredBlend
@@ -67,8 +68,8 @@ class Facts:
     read, each named once, when it is first asked for.
     """
 
-    def __init__(self, layout: Layout, config: Config, *, compute: bool = True) -> None:
-        self.layout, self.config, self.compute = layout, config, compute
+    def __init__(self, layout: Layout, config: Config, emit: Emit = silent, *, compute: bool = True) -> None:
+        self.layout, self.config, self.emit, self.compute = layout, config, emit, compute
         self.problems: list[KitError] = []
 
     def attempt(self, look: Callable[[], Found]) -> Found | None:
@@ -97,12 +98,29 @@ class Facts:
     def candidate(self) -> Submission | None:
         """The newest ensemble with its events."""
         paths = latest(self.layout)
-        return load_submission(paths) if paths else None
+        return load_submission(paths, []) if paths else None
 
     @cached_property
+    def submissions(self) -> list[Submission]:
+        """Every candidate, oldest first; what cannot be read is a warning."""
+        return load_for_tables(self.layout, self.emit)
+
+    @property
     def candidates(self) -> list[SubmissionPaths]:
         """Every candidate, the newest first."""
-        return [submission.paths for submission in reversed(load_submissions(self.layout))]
+        return [submission.paths for submission in reversed(self.submissions)]
+
+    @cached_property
+    def snapshots(self) -> list[Snapshot]:
+        """The boards of the project's target, oldest first."""
+        return history(self.layout, target_of(self.config), self.emit)
+
+    @cached_property
+    def lines(self) -> list[Line]:
+        """The submissions to the project's target, oldest first."""
+        target = target_of(self.config)
+        mine = [attempt for attempt in attempts(self.submissions) if attempt.target == target]
+        return standing(mine, self.snapshots, self.config.competition.test_size, self.emit)
 
     @cached_property
     def ensemble(self) -> Ensemble | None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kit.ledger import attempts, history, load_for_tables, target_of
-from kit.ledger.standing import Line, standing
+from kit.ledger.standing import Line
 from kit.report.facts import Facts
 from kit.report.section import Section, count, number, percent, signed
 from kit.report.shift import expectations
@@ -51,16 +50,9 @@ def headline(facts: Facts) -> Section:
     )
 
 
-def lines(facts: Facts) -> list[Line]:
-    """The submissions to the project's target, oldest first."""
-    target = target_of(facts.config)
-    mine = [attempt for attempt in attempts(load_for_tables(facts.layout)) if attempt.target == target]
-    return standing(mine, history(facts.layout, target), facts.config.competition.test_size)
-
-
 def last_scored(facts: Facts) -> Line | None:
     """The newest submission that has a score."""
-    return next((line for line in reversed(lines(facts)) if line.attempt.score is not None), None)
+    return next((line for line in reversed(facts.lines) if line.attempt.score is not None), None)
 
 
 def _title(metric: str, cv: Figure, line: Line | None) -> str:
@@ -95,10 +87,9 @@ def _figures(facts: Facts, cv: Figure, line: Line | None) -> list[Shown]:
         found.append(Shown(number(value), name, f"{number(low)} – {number(high)}" if low is not None else ""))
     if line is not None:
         found.append(Shown(number(line.attempt.score), "last score", f"{signed(line.gap)} against CV", "warn"))
-    snapshots = history(facts.layout, target_of(facts.config))
-    rank = snapshots[-1].rank if snapshots else None
+    rank = facts.snapshots[-1].rank if facts.snapshots else None
     if rank is not None:
-        of = snapshots[-1].lines
+        of = facts.snapshots[-1].lines
         note = f"of {of:,}, the best {percent(rank / of)}" if of > 9 else f"of {of}"
         found.append(Shown(str(rank), "rank", note))
     return found

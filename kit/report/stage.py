@@ -24,7 +24,7 @@ from kit.report.curves import curves
 from kit.report.facts import Facts
 from kit.report.headline import headline
 from kit.report.provenance import provenance
-from kit.report.section import Section, count, number, percent
+from kit.report.section import Section, count, number, percent, signed
 from kit.report.shift import forecast, stress
 from kit.report.standing import standing
 from kit.report.worth import worth
@@ -52,7 +52,7 @@ SECTIONS: tuple[Callable[[Facts], Section], ...] = (
 
 def report(layout: Layout, config: Config, emit: Emit, out: Path, *, compute: bool = True) -> Path:
     """Write the page to ``out``; a section without files says which command makes them."""
-    facts = Facts(layout, config, compute=compute)
+    facts = Facts(layout, config, emit, compute=compute)
     sections = [_made(make, facts, emit) for make in SECTIONS]
     text = page(config.competition.name, sections)
     if len(text.encode()) > LARGEST:
@@ -86,7 +86,7 @@ def page(name: str, sections: list[Section]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "number": number, "count": count, "soft": soft}
+    environment.filters |= {"percent": percent, "number": number, "signed": signed, "count": count, "soft": soft}
     style = (folder / "style.css").read_text(encoding="utf-8")
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     return environment.get_template("page.html").render(name=name, sections=sections, style=style, now=now)

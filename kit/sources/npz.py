@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,13 @@ import numpy.typing as npt
 
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
-from kit.files import sha256_file, sha256_json
+from kit.files import sha256_json
 from kit.records import FloatArray, ImageArray, IntArray
 from kit.runtime import decode
 from kit.sources.classes import named_classes
 from kit.sources.raw import RawSet, check_weights, row_ids
+from kit.store.arrays import read_arrays
+from kit.store.digests import digest
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -35,7 +36,7 @@ def open_npz(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
         Where an array is missing, has another shape or type, or a label is not a class number.
     """
     path = root / Path(spec).expanduser()
-    arrays = _load(path)
+    arrays = read_arrays(path)
     images = _images(arrays, path)
     labels = np.full(len(images), -1, np.int64) if part == "test" else _labels(arrays, len(images), path)
     size = data.image_size
@@ -45,7 +46,7 @@ def open_npz(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
         classes=class_names(data, root, labels),
         shape=(size, size) if size else images.shape[1:3],
         read=lambda start, stop: (_resized(images[start:stop], size, data.resize), {}),
-        fingerprint=sha256_json([sha256_file(path), decode.VERSION, size, data.resize, data.group, data.weight]),
+        fingerprint=sha256_json([digest(path), decode.VERSION, size, data.resize, data.group, data.weight]),
         groups=_groups(arrays, data, part, path),
         weights=_weights(arrays, data, part, path),
     )
@@ -53,7 +54,7 @@ def open_npz(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
 
 def npz_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
     """Names of the classes, in label order; only the labels are read."""
-    arrays = _load(path, LABELS)
+    arrays = read_arrays(path, LABELS)
     labels = _pick(arrays, LABELS, path)
     return class_names(data, root, _labels(arrays, len(labels), path))
 
@@ -87,15 +88,6 @@ def _per_row(arrays: Arrays, name: str, key: str, path: Path) -> npt.NDArray[Any
     if arrays[name].shape not in ((n,), (n, 1)):
         raise DataError(f"{path}: {name} has shape {arrays[name].shape}, expected ({n},)")
     return arrays[name].reshape(-1)
-
-
-def _load(path: Path, names: tuple[str, ...] = ()) -> Arrays:
-    """The arrays of a file, only those of ``names`` where any are given."""
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files if not names or name in names}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} cannot be read as npz: {error}") from error
 
 
 def _pick(arrays: Arrays, names: tuple[str, ...], path: Path) -> npt.NDArray[Any]:

@@ -14,6 +14,7 @@ from kit.forecast.gather import gather
 from kit.forecast.testset import ShiftReport
 from kit.layout import SubmissionPaths
 from kit.ledger import add_event, target_of
+from kit.ledger.facts import Answer, Intent, Score
 from kit.project import Project
 from kit.records import Event, join, load_predictions
 from kit.runs import plan_runs
@@ -57,10 +58,9 @@ def said(heard: list[Event]) -> str:
 
 
 def scored(project: Project, paths: SubmissionPaths, score: float) -> None:
-    target = vars(target_of(project.config))
-    add_event(paths, "intent", intent=paths.root.name, tag=paths.root.name, sha256="", target=target)
-    add_event(paths, "answer", intent=paths.root.name, remote="1")
-    add_event(paths, "score", intent=paths.root.name, score=score)
+    intent = Intent(tag=paths.root.name, sha256="", target=target_of(project.config))
+    for fact in (intent, Answer(remote="1"), Score(score=score)):
+        add_event(paths, paths.root.name, fact)
 
 
 def ensembles(project: Project, *, metrics: tuple[str, ...] = ("nll",)) -> list[SubmissionPaths]:
@@ -223,7 +223,7 @@ def test_the_board_shows_forecast_score_and_error_and_draws_them(make_project) -
     scored(project, paths, 0.5)
     heard: list[Event] = []
     report = leaderboard(project.layout, project.config, heard.append, width=200, pictures=True)
-    (line,) = report["submissions"]
+    (line,) = report.rows()
     expected = records[paths.root.name].value
     assert line["forecast"] == expected and line["forecast_basis"] == "mixture" and line["forecast_level"] == 0.9
     assert line["forecast_error"] == pytest.approx(0.5 - expected)
