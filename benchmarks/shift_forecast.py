@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from machine import machine
-from scipy.stats import spearmanr
+from scipy.stats import norm, spearmanr
 from shift_zoo import Zoo, load
 
 from kit.corrupt import FAMILIES
@@ -24,11 +24,39 @@ from kit.corrupt.mixture import even
 from kit.shift.evidence import Evidence
 from kit.shift.forecast import Belief, Calibration, calibrate, from_mixture, from_test, summarise
 from kit.shift.past import explain
-from kit.shift.signals import agreement, agreement_on_the_line, atc, difference_of_confidences, pairwise_agreement
+from kit.shift.signals import agreement, atc, difference_of_confidences
 from kit.shift.together import alike, covariance
 
 KNOWN = "errors elsewhere known"
 DRAWS = 20  # of three models whose scores are known
+
+
+def agreement_on_the_line(accuracy: np.ndarray, oof: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Test accuracy (M,) of M models from their pairwise agreements (Baek et al. 2022, ALine-S).
+
+    The line between the probits of agreement out of fold and on the test is taken for that of the accuracies.
+
+    Parameters
+    ----------
+    accuracy : (M,)
+        Out of fold.
+    oof, test : (M, M)
+        Pairwise agreement; the diagonal is not read.
+    """
+    upper = np.triu_indices(len(accuracy), 1)
+    x, z = _probit(oof[upper]), _probit(test[upper])
+    spread = x.var()
+    slope = float(((x - x.mean()) * (z - z.mean())).mean() / spread) if spread > 1e-12 else 1.0
+    return norm.cdf(z.mean() + slope * (_probit(accuracy) - x.mean()))
+
+
+def pairwise_agreement(predicted: np.ndarray) -> np.ndarray:
+    """(M, M) share of rows on which models agree; ``predicted`` (M, N)."""
+    return np.array([[(a == b).mean() for b in predicted] for a in predicted])
+
+
+def _probit(share: np.ndarray) -> np.ndarray:
+    return norm.ppf(np.clip(share, 1e-3, 1 - 1e-3))
 
 
 def evidence_of(zoo: Zoo, test: int | None, families: tuple[str, ...]) -> Evidence:

@@ -11,7 +11,7 @@ from kit.results import FoldRecord, RunRecord
 
 class Epoch(NamedTuple):
     """A finished epoch: its stage and what that trained, the last learning rate, the mean loss, and every metric of the
-    inner rows (none in a run that chooses nothing) and of the held-out ones.
+    inner rows (see `kit.train.inner`; none in a run that chooses nothing) and of the held-out ones.
     """
 
     stage: int

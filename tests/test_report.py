@@ -5,13 +5,14 @@ from __future__ import annotations
 import html.parser
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from invented import HOSTILE, invent, submit_more, train
+from invented import HOSTILE, invent, stress, submit_more, train
 from PIL import Image
 from test_cli import run
 
@@ -132,6 +133,55 @@ def test_a_section_without_files_says_what_to_run(folder: Path, gone: list[str],
     shown = Page(out.read_text(encoding="utf-8"))
     assert len(shown.all("section")) == len(SECTIONS)
     assert command in [words.strip() for words in shown.words]
+
+
+DAMAGED = {
+    "runs/first-*/run.json": "kit train first",
+    "runs/first-*/fold-0/fold.json": "kit train first --fold 0 --force",
+    "runs/first-*/fold-0/history.csv": "kit train first --fold 0 --force",
+    "runs/first-*/stress.json": "kit stress first",
+    "runs/first-*/stress.csv": "kit stress first",
+    "runs/first-*/forecast.json": "kit forecast",
+    "folds/folds.json": "kit folds",
+    "data/manifest.json": "kit clean --force",
+    "data/index.csv": "kit clean --force",
+    "data/images.npy": "kit clean --force",
+    "data/dropped.csv": "kit clean --force",
+    "submissions/*/ensemble.json": "kit ensemble",
+    "submissions/*/oof.npz": "kit ensemble",
+    "augment-first.png": "kit augment first",
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a file for every section but the maps of attention."""
+    folder = tmp_path_factory.mktemp("whole") / "project"
+    folder.mkdir()
+    project = invent(folder)
+    stress(project)
+    picture = project.layout.augment_picture("first")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 90, 3), dtype=np.uint8)).save(picture)
+    return folder
+
+
+@pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[: len(b) // 2], lambda b: b"\xff\xfe[]\n3\n"])
+@pytest.mark.parametrize(("name", "command"), DAMAGED.items())
+def test_a_damaged_file_is_named_with_what_makes_it_again_and_the_rest_is_shown(
+    whole: Path, name: str, command: str, damage: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(whole, copy)
+    (path,) = copy.glob(name) if "augment" not in name else (Project(copy).layout.augment_picture("first"),)
+    path.write_bytes(damage(path.read_bytes()))
+    said: list[str] = []
+    project = Project(copy)
+    project._emit = lambda event: said.append(event.text) if event.kind == "warn" else None
+    shown = Page(project.report(attention=False).read_text(encoding="utf-8"))
+    assert len(shown.all("section")) == len(SECTIONS) and not shown.open
+    words = "".join(shown.words)
+    assert path.name in words and any(path.name in line and command in line for line in said)
+    assert command in words and "Provenance" in words
 
 
 def test_a_clone_without_weights_and_runs_still_shows_the_ensemble(folder: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kit.errors import StageError
 from kit.report.facts import Facts
 from kit.report.pictures import SHEET, sheet
 from kit.report.section import Section, listed
@@ -54,7 +55,11 @@ def _sheets(facts: Facts, alike: list[list[str]]) -> list[Sheet]:
 
 
 def _sheet(facts: Facts, names: list[str], widest: int) -> Sheet:
-    source, width, height = sheet(facts.layout.augment_picture(names[0]), widest)
+    path = facts.layout.augment_picture(names[0])
+    try:
+        source, width, height = sheet(path, widest)
+    except (OSError, SyntaxError, ValueError):  # what Pillow raises on files that are damaged
+        raise StageError(f"{path} is no picture that can be read", f"kit augment {names[0]}") from None
     return Sheet(
         listed(names),
         source,

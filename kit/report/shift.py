@@ -64,7 +64,7 @@ def stress(facts: Facts) -> Section:
 
 def _stressed(run: Run) -> tuple[StressScores, list[dict[str, str]]] | None:
     """The scores of a run and the lines of its table, where it was stressed."""
-    paths, again = run.paths, f"kit stress {run.record.run} --force"
+    paths, again = run.paths, f"kit stress {run.record.run}"
     if not paths.stress_manifest.exists():
         return None
     record = StressedRun.load(paths.stress_manifest, again)

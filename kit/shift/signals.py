@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from kit.errors import DataError
 
@@ -49,33 +48,3 @@ def agreement(predicted: Labels) -> float:
     k = len(predicted)
     pairs = [(predicted[i] == predicted[j]).mean() for i in range(k) for j in range(i)]
     return float(np.mean(pairs))
-
-
-def agreement_on_the_line(accuracy: Array, oof: Array, test: Array) -> Array:
-    """Test accuracy (M,) of M models from their pairwise agreements (Baek et al. 2022, ALine-S).
-
-    The line between the probits of agreement out of fold and on the test is taken for that of the accuracies.
-
-    Parameters
-    ----------
-    accuracy : (M,)
-        Out of fold.
-    oof, test : (M, M)
-        Pairwise agreement; the diagonal is not read.
-    """
-    if len(accuracy) < 3:
-        raise DataError(f"agreement on the line needs three models, not {len(accuracy)}")
-    upper = np.triu_indices(len(accuracy), 1)
-    x, z = _probit(oof[upper]), _probit(test[upper])
-    spread = x.var()
-    slope = float(((x - x.mean()) * (z - z.mean())).mean() / spread) if spread > TINY else 1.0
-    return np.asarray(norm.cdf(z.mean() + slope * (_probit(accuracy) - x.mean())), np.float64)
-
-
-def pairwise_agreement(predicted: Labels) -> Array:
-    """(M, M) share of rows on which models agree; ``predicted`` (M, N)."""
-    return np.array([[(a == b).mean() for b in predicted] for a in predicted])
-
-
-def _probit(share: Array) -> Array:
-    return np.asarray(norm.ppf(np.clip(share, 1e-3, 1 - 1e-3)), np.float64)

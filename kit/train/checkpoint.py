@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kit.files import write_atomic
+from kit.history import Epoch
 from kit.layout import FoldPaths
 
 GENERATIONS = 2
@@ -29,26 +30,6 @@ class Position(NamedTuple):
     stage: int
     epoch: int
     step: int = 0
-
-
-class Epoch(NamedTuple):
-    """A finished epoch: its stage and what that trained, the last learning rate, the mean loss, and every metric of the
-    inner rows (see `kit.train.inner`; none in a run that chooses nothing) and of the held-out ones.
-    """
-
-    stage: int
-    train: str
-    epoch: int
-    lr: float
-    loss: float
-    inner: dict[str, float]
-    valid: dict[str, float]
-
-    def columns(self) -> dict[str, str | float]:
-        """As a line of ``history.csv``, metrics as ``inner_<metric>`` and ``valid_<metric>``."""
-        line: dict[str, str | float] = dict(zip(self._fields[:5], self[:5], strict=True))
-        line |= {f"inner_{name}": value for name, value in self.inner.items()}
-        return line | {f"valid_{name}": value for name, value in self.valid.items()}
 
 
 class Checkpoint:

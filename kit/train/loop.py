@@ -13,11 +13,12 @@ import numpy.typing as npt
 
 from kit.config import RunConfig, StageConfig
 from kit.errors import TrainingError
+from kit.history import Epoch
 from kit.records import IntArray
 from kit.runs import FoldSpec, seed_of
 from kit.train import batches
 from kit.train.batches import Rows
-from kit.train.checkpoint import Arrays, Checkpoint, Epoch, Position
+from kit.train.checkpoint import Arrays, Checkpoint, Position
 from kit.train.interrupt import Interrupt
 from kit.train.schedule import count_falls, epochs_since_best, learning_rate
 from kit.train.watch import greater_is_better, measure, watched_metrics

@@ -16,12 +16,10 @@ from kit.shift.bbsd import detect
 from kit.shift.priors import adjusted, estimate
 from kit.shift.signals import (
     agreement,
-    agreement_on_the_line,
     atc,
     atc_threshold,
     difference_of_confidences,
     negative_entropy,
-    pairwise_agreement,
 )
 from kit.shift.statistics import NAMES, image_statistics
 from kit.sources import practice
@@ -181,21 +179,3 @@ def test_agreement_of_two_draws_from_calibrated_probabilities_is_the_expected_ac
     assert agreement(drawn[:2]) == pytest.approx((drawn[0] == drawn[2]).mean(), abs=0.01)
     with pytest.raises(DataError, match="two predictors"):
         agreement(drawn[:1])
-
-
-def test_agreement_on_the_line_finds_the_accuracy_of_independent_mistakes() -> None:
-    rng = np.random.default_rng(0)
-
-    def votes(quality: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        y = rng.integers(0, 10, 20_000)
-        hard = rng.standard_normal(20_000)
-        right = np.array([hard + 0.3 * rng.standard_normal(20_000) < q for q in quality])
-        return np.where(right, y, 10 + rng.integers(0, 2, right.shape)), right.mean(1)
-
-    quality = np.linspace(0.3, 1.8, 8)
-    before, accuracy = votes(quality)
-    after, wanted = votes(quality - 0.5)
-    found = agreement_on_the_line(accuracy, pairwise_agreement(before), pairwise_agreement(after))
-    assert np.abs(found - wanted).mean() < 0.3 * np.abs(accuracy - wanted).mean()
-    with pytest.raises(DataError, match="three models"):
-        agreement_on_the_line(accuracy[:2], np.eye(2), np.eye(2))
