@@ -139,18 +139,20 @@ def lineage(layout: Layout, config: Config, specs: dict[str, list[FoldSpec]]) ->
         Where a run has folds without predictions.
     """
     index = load_index(layout)
+    stressed = {name: stressed_run(folds, config, index) for name, folds in specs.items()}
+    rows = fit_on(config, all(stressed.values()))
+    settings = config.ensemble.model_dump(mode="json", exclude={"runs", "fit_on"})
     found = {
         "ensemble": str(VERSION),
         "labels": index.parts["labels"],
         "classes": index.parts["classes"],
         "folds": load_folds(layout, config, index).digest,
         "metric": config.competition.metric,
-        "settings": sha256_json([config.ensemble.model_dump(mode="json", exclude={"runs"}), config.bundle.limits()]),
+        "settings": sha256_json([list(specs), rows, settings, config.bundle.limits()]),
     }
     for name, folds in specs.items():
         member = _member(name, folds, index)
         found[f"run {name}"] = sha256_json([member.folder, member.oof, member.weights])
-    stressed = {name: stressed_run(folds, config, index) for name, folds in specs.items()}
     if all(stressed.values()):
         found |= {f"stressed {name}": run.files["stress.npz"] for name, run in stressed.items() if run is not None}
     if _is_limited(config):
