@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 from train.stub import StubTrainer, mean_colours
 
 from kit.config import Config
+from kit.files import sha256_file, sha256_json
 from kit.records import Emit
 from kit.results import PredictionSpec
 from kit.runs import FoldSpec
@@ -96,3 +98,36 @@ def drawn(kind: str, path: Path, report: Report) -> None:
         predict_test(told.fold, told.made_from, lambda images: predict(images, told.fold.settings.views))
     else:
         stress_fold(told.fold, told.plan, told.made_from, predict, report)
+
+
+class Remembering:
+    """Work that is done once for the same bytes: of the description, the data, the split and the weights.
+
+    Its keys are not the kit's: they are the content of the files that a unit may read, whatever the kit makes of it.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._known: dict[str, dict[str, bytes]] = {}
+
+    def __call__(self, kind: str, path: Path, report: Report) -> None:
+        content = json.loads(path.read_text())
+        told = content.get("fold") if isinstance(content.get("fold"), dict) else content
+        spec = FoldSpec.model_validate({name: told[name] for name in FoldSpec.model_fields})
+        told["root"], content["digest"] = "", ""
+        read = [path for path in spec.layout.root.rglob("*") if path.suffix in (".npy", ".csv", ".h5")]
+        read = [path for path in read if "runs" not in path.parts and "submissions" not in path.parts]
+        if kind != "fold":
+            read.append(spec.paths.weights)
+        told_files = {str(file.relative_to(spec.layout.root)): sha256_file(file) for file in read}
+        key = sha256_json([kind, content, told_files])
+        if key not in self._known:
+            before = contents(spec.paths.root)
+            self._work(kind, path, report)
+            self._known[key] = dict(contents(spec.paths.root).items() - before.items())
+        for name, content in self._known[key].items():
+            (spec.paths.root / name).write_bytes(content)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ValidationError
 
 from kit.clean import stage as clean_stage
 from kit.config import Config, _first_model, load
-from kit.data import DataRecord, UnlabelledRecord
+from kit.data import DataRecord, Rows, UnlabelledRecord, load_index
 from kit.files import append_log
 from kit.folds import make_folds
 from kit.layout import Layout
@@ -175,14 +175,9 @@ def expected(key: str) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Layout, Config]:
-    return lineage.make(tmp_path_factory.mktemp("lineage"))
-
-
-@pytest.fixture(scope="module")
-def by_key(project: tuple[Layout, Config]) -> dict[str, tuple[Lineages, Lineages]]:
+def by_key(drawn_project: tuple[Layout, Config]) -> dict[str, tuple[Lineages, Lineages]]:
     """Before and after, for every key; the files on the disk are the same."""
-    layout, _ = project
+    layout, _ = drawn_project
     known: dict[str, Lineages] = {}
 
     def of(config: Config) -> Lineages:
@@ -206,17 +201,17 @@ def test_every_line_of_the_table_is_a_key() -> None:
     assert {*KEYS, *OTHERS} - {*TYPES, "runs"} == set()
 
 
-def test_a_run_does_not_depend_on_another(project: tuple[Layout, Config]) -> None:
-    layout, config = project
+def test_a_run_does_not_depend_on_another(drawn_project: tuple[Layout, Config]) -> None:
+    layout, config = drawn_project
     for key in TYPES:
         if key.startswith("runs."):
             assert plan_runs(layout, with_other(key)[1], ["other"]) == plan_runs(layout, config, ["other"])
 
 
 @pytest.fixture
-def copied(project: tuple[Layout, Config], tmp_path: Path) -> Layout:
+def copied(drawn_project: tuple[Layout, Config], tmp_path: Path) -> Layout:
     """The project in another folder, with its lineage as it was."""
-    shutil.copytree(project[0].root, tmp_path / "copy")
+    shutil.copytree(drawn_project[0].root, tmp_path / "copy")
     return Layout(tmp_path / "copy")
 
 
@@ -238,7 +233,7 @@ def one_label(layout: Layout) -> None:
 
 
 def one_group(layout: Layout) -> None:
-    edit_table(layout, "00,00.png,p0", "00,00.png,p1")
+    edit_table(layout, "00,00.png,p0", "00,00.png,p99")
 
 
 def one_weight(layout: Layout) -> None:
@@ -325,7 +320,7 @@ FROM_LABELS = {"data", "folds", *RUN}
 CHANGES: dict[Callable[[Layout], None], set[str]] = {
     nothing: set(),
     one_label: FROM_LABELS,
-    one_group: FROM_LABELS,
+    one_group: {"data", "folds"},
     one_weight: {"data", *RUN},
     one_pixel: {"data", "features", *RUN},
     one_override: {*FROM_LABELS, "features"},
@@ -345,10 +340,18 @@ CHANGES: dict[Callable[[Layout], None], set[str]] = {
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_an_input_redoes_exactly_the_stages_that_depend_on_it(
-    change: Callable[[Layout], None], copied: Layout, project: tuple[Layout, Config]
+    change: Callable[[Layout], None], copied: Layout, drawn_project: tuple[Layout, Config]
 ) -> None:
     change(copied)
-    assert changed(lineages(*project), lineages(copied, load(copied.config))) == CHANGES[change]
+    assert changed(lineages(*drawn_project), lineages(copied, load(copied.config))) == CHANGES[change]
+
+
+def test_groups_reach_training_where_rows_are_never_held_out(drawn_project: tuple[Layout, Config]) -> None:
+    index = load_index(drawn_project[0])
+    regrouped = {**index.parts, "groups": "others"}
+    assert replace(index, parts=regrouped).training == index.training
+    joined = replace(index, extra=Rows(("external/a",), np.array([0]), ("a",), np.ones(1, np.float32)))
+    assert replace(joined, parts=regrouped).training != joined.training
 
 
 # The versions of the code: where each constant is used, and what is redone when it is raised.
@@ -369,32 +372,32 @@ VERSIONS: dict[str, tuple[tuple[str, ...], set[str]]] = {
 
 @pytest.mark.parametrize("name", VERSIONS)
 def test_a_version_redoes_exactly_the_stages_of_its_code(
-    name: str, project: tuple[Layout, Config], monkeypatch: pytest.MonkeyPatch
+    name: str, drawn_project: tuple[Layout, Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = lineages(*project)
+    before = lineages(*drawn_project)
     for constant in VERSIONS[name][0]:
         monkeypatch.setattr(constant, 99)
-    assert changed(before, lineages(*project)) == VERSIONS[name][1]
+    assert changed(before, lineages(*drawn_project)) == VERSIONS[name][1]
 
 
 def test_what_travels_in_a_zip_reaches_the_zip_alone(
-    project: tuple[Layout, Config], monkeypatch: pytest.MonkeyPatch
+    drawn_project: tuple[Layout, Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = lineages(*project)
+    before = lineages(*drawn_project)
     monkeypatch.setattr("kit.bundle.stage.runtime_files", lambda: [DESIGN])
-    assert changed(before, lineages(*project)) == {"bundle"}
+    assert changed(before, lineages(*drawn_project)) == {"bundle"}
 
 
 def test_another_row_of_the_backbone_trains_its_runs_again(
-    project: tuple[Layout, Config], monkeypatch: pytest.MonkeyPatch
+    drawn_project: tuple[Layout, Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = lineages(*project)
+    before = lineages(*drawn_project)
     monkeypatch.setitem(BACKBONES, "plain-cnn", replace(BACKBONES["plain-cnn"], contract="raw"))
-    assert changed(before, lineages(*project)) == {"features", *RUN}
+    assert changed(before, lineages(*drawn_project)) == {"features", *RUN}
 
 
-def test_the_records_on_the_disk_say_what_is_computed_anew(project: tuple[Layout, Config]) -> None:
-    layout, config = project
+def test_the_records_on_the_disk_say_what_is_computed_anew(drawn_project: tuple[Layout, Config]) -> None:
+    layout, config = drawn_project
     fold = plan_runs(layout, config, ["net"])["net"][0]
     run, candidate = fold.run_paths, required(latest(layout))
     records: dict[str, tuple[type[Made], Path]] = {
@@ -427,9 +430,11 @@ EVERYTHING = (
 )
 
 
-def test_no_input_is_dead(project: tuple[Layout, Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_input_is_dead(
+    drawn_project: tuple[Layout, Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where everything is another, every value of every ``made_from`` is too."""
-    before = named(lineages(*project))
+    before = named(lineages(*drawn_project))
     for constants, _ in VERSIONS.values():
         for constant in constants:
             monkeypatch.setattr(constant, 99)
@@ -464,11 +469,11 @@ def named(found: Lineages) -> dict[str, dict[str, list[str]]]:
     return result
 
 
-def test_the_design_says_what_feeds_what(project: tuple[Layout, Config]) -> None:
+def test_the_design_says_what_feeds_what(drawn_project: tuple[Layout, Config]) -> None:
     text = DESIGN.read_text(encoding="utf-8").split("## What feeds what")[1].split("\n## ")[0]
     rows = [line.split("|") for line in text.splitlines() if line.startswith("| ")][1:]
-    said = {row[1].strip(): set(re.findall(r"`([^`]+)`", row[3])) for row in rows}
-    found = {stage: set(values) for stage, values in named(lineages(*project)).items()}
-    found["fold"] = set(fold_lineage(plan_runs(*project, ["net"])["net"][0]))
+    said = {row[1].strip(): set(re.findall(r"`([^`[]+)`", row[3])) for row in rows}
+    found = {stage: set(values) for stage, values in named(lineages(*drawn_project)).items()}
+    found["fold"] = set(fold_lineage(plan_runs(*drawn_project, ["net"])["net"][0]))
     del found["table"]  # is compared with what it would be, and has no record
     assert said == found
