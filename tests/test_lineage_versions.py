@@ -124,23 +124,20 @@ def of_ensemble(folder: Path, project: tuple[Layout, Config]) -> Any:
     blend = fit(members, y, np.arange(90) % 5, metric="nll", seed=0, options=options)
     nested = [blend.nested.score, blend.nested.low, blend.nested.high]
     applied = blend.apply(members)[:5].tolist()
-    return [blend.method, list(blend.weights), list(blend.temperatures), nested, applied]
+    return [list(blend.candidates), list(blend.weights), list(blend.temperatures), nested, applied]
 
 
 def of_bundle(folder: Path, project: tuple[Layout, Config]) -> Any:
-    """Names of the files beside runtime and weights, and the description but for its numbers."""
+    """The files beside runtime and weights; one member and one part of the blend, without their numbers."""
     layout, config = project
-    record = Ensemble.load(required_latest(layout))
-    files = zip_members(config, record, {})
-    texts = {name: content.decode() for name, content in files.items() if isinstance(content, bytes)}
-    del texts["SHA256SUMS"]
-    return {**texts, "bundle.json": without_numbers(json.loads(texts["bundle.json"]))}
-
-
-def required_latest(layout: Layout) -> Path:
     paths = latest(layout)
     assert paths is not None
-    return paths.ensemble
+    files = zip_members(config, Ensemble.load(paths.ensemble), {})
+    names = [name for name in files if "/" not in name]
+    description = json.loads(bytes(files["bundle.json"]))
+    first = {"members": description["members"][:1], "blend": {**description["blend"], "parts": []}}
+    part = description["blend"]["parts"][0]
+    return [names, files["model.py"].decode(), without_numbers({**description, **first}), sorted(part)]
 
 
 def without_numbers(value: Any) -> Any:
@@ -174,7 +171,7 @@ n = 2
 [runs.net]
 backbone = "plain-cnn"
 weights = "pretrained.weights.h5"
-augment = [{ op = "dihedral" }, { op = "cutmix" }]
+augment = [{ op = "dihedral" }]
 label_smoothing = 0.1
 class_weights = "balanced"
 batch_size = 8
