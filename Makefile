@@ -11,14 +11,15 @@ UV := $(shell command -v uv 2>/dev/null)
 help:            ## print this
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
+# A folder .venv that an interrupted setup left without Python or pip is made again.
 setup: .venv/installed  ## make .venv with the locked packages and the kit
 .venv/installed: requirements.lock pyproject.toml
 ifdef UV
-	@test -d .venv || uv venv -q --python $(PYTHON) .venv
+	@$(BIN)/python -c "" 2>/dev/null || { rm -rf .venv && uv venv -q --python $(PYTHON) .venv; }
 	uv pip sync -q --python $(BIN)/python requirements.lock
 	uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 else
-	@test -d .venv || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install -q --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
 endif

@@ -40,9 +40,6 @@ print('{{"event": "epoch", "stage": 0, "epoch": 0, "valid_accuracy": 0.5}}')
 
 def units(folder: Path, number: int) -> list[Any]:
     """That many units of a small project, their descriptions written."""
-    from dataclasses import replace
-
-    from kit.files import write_json
     from kit.project import Project
     from kit.runs import plan_runs
     from kit.units import Unit
@@ -51,9 +48,9 @@ def units(folder: Path, number: int) -> list[Any]:
     project = Project(folder)
     project.folds()
     spec = plan_runs(project.layout, project.config, ["stub"])["stub"][0]
-    made = [Unit("fold", replace(spec, fold=fold)) for fold in range(number)]
+    made = [Unit("fold", spec.model_copy(update={"fold": fold})) for fold in range(number)]
     for unit in made:
-        write_json(unit.description, unit.spec.to_json())
+        unit.spec.save(unit.description)
     return made
 
 

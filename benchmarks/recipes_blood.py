@@ -260,7 +260,8 @@ def look(work: Path, data: Path, found: dict[str, dict[str, Any]], lines: dict[s
 
 def dev_scores(work: Path, data: Path, found: dict[str, dict[str, Any]]) -> dict[str, float]:
     """By system the accuracy on the test pictures: mean over members and views."""
-    from kit.stress.worker import fold_predictor
+    from kit.results import require_weights
+    from kit.units.network import fold_predictor
 
     folder = work / "looked"
     subprocess.run([sys.executable, str(data / "blood" / "make_npz.py"), str(folder)], check=True)
@@ -269,7 +270,9 @@ def dev_scores(work: Path, data: Path, found: dict[str, dict[str, Any]]) -> dict
     scores = {}
     for name, one in found.items():
         views = one["specs"][0].settings.views
-        logits = [fold_predictor(spec)(images, views) for spec in one["specs"]]
+        weights = [require_weights(spec).files[spec.paths.weights.name] for spec in one["specs"]]
+        predictors = [fold_predictor(spec, digest) for spec, digest in zip(one["specs"], weights, strict=True)]
+        logits = [predict(images, views) for predict in predictors]
         mean = np.mean([softmax(member.astype(np.float64)).mean(axis=0) for member in logits], axis=0)
         scores[name] = float((mean.argmax(1) == labels).mean())
     return scores

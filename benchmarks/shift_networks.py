@@ -9,24 +9,22 @@ test images without labels; its labels are read in the last lines only.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 
 import numpy as np
 from machine import machine
 
-from kit.blend import FIT_ON, Blend
+from kit.blend import FIT_ON
 from kit.data import load_test_ids
 from kit.ensemble import ensemble
-from kit.files import read_json
 from kit.forecast import forecast
 from kit.project import Project
 from kit.records import load_predictions
 from kit.runs import plan_runs
-from kit.runtime.forward import softmax
 from kit.score import score
 from kit.sources import practice
+from kit.store.candidate import Ensemble, ForecastRecord
 
 CONFIG = """
 [data]
@@ -93,7 +91,7 @@ def say(event: object) -> None:
         print("  " + event.text)  # type: ignore[attr-defined]
 
 
-def report(project: Project, records: list[dict], truth: np.ndarray) -> None:
+def report(project: Project, records: list[ForecastRecord], truth: np.ndarray) -> None:
     """Clean, stressed, forecast and score of every run and ensemble."""
     assert len(load_test_ids(project.layout)) == len(truth)
     specs = plan_runs(project.layout, project.config, ())
@@ -101,16 +99,14 @@ def report(project: Project, records: list[dict], truth: np.ndarray) -> None:
     names = ("clean", "stress", "fcast", "score", "low", "high")
     print(" " * 26 + "".join(f" {name:>7s}" for name in names) + "  log loss on the test")
     for record in records:
-        if record["kind"] == "run":
-            name, proba = record["name"], softmax(tests[record["name"]].logits[0].astype(float))
+        if record.kind == "run":
+            name, proba = record.name, tests[record.name].first
         else:
-            found = read_json(project.layout.submission(record["name"]).ensemble)
-            blend = Blend.from_json(json.dumps(found["blend"]))
-            members = [tests[one["run"]] for one in found["members"]]
-            stack = np.stack([one.logits[[one.views.index(v) for v in found["views"]]] for one in members])
-            name, proba = f"blend, {found['fit_on']}", blend.apply(softmax(stack.astype(float)))
+            found = Ensemble.load(project.layout.submission(record.name).ensemble)
+            stack = np.stack([tests[one.run].select(found.views).proba for one in found.members])
+            name, proba = f"blend, {found.fit_on}", found.blend.apply(stack)
         right, loss = score("accuracy", truth, proba), score("nll", truth, proba)
-        cells = [record[key] for key in ("clean", "stressed", "value")] + [right, record["low"], record["high"]]
+        cells = (record.clean, record.stressed, record.value, right, record.low, record.high)
         print(f"{name:26s} " + " ".join(f"{cell:7.4f}" for cell in cells) + f"  {loss:.4f}")
 
 

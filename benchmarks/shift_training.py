@@ -138,7 +138,7 @@ def judged(folder: Path, run: str) -> dict[str, float]:
     index, images = load_index(layout), load_images(layout)
     rows = np.flatnonzero(held_out(read_table(layout.folds_table(spec.folds), index.ids), 0))
     ids = [index.ids[row] for row in rows.tolist()]
-    model = build(spec.network()).model
+    model = build(spec.network).model
     arrays.assign(model, str(spec.paths.weights))
     forward = compile_forward(model)
     clean, mixture = np.asarray(images[rows]), even()

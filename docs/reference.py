@@ -74,7 +74,7 @@ def _type(annotation: Any) -> str:
         return " or ".join(_type(argument) for argument in arguments if argument is not type(None))
     if origin is tuple:
         return f"list of {_type(arguments[0])}"
-    if _inner(annotation) is not None:
+    if _inner(annotation) is not None or origin is dict:
         return "table"
     return {int: "number", float: "number", str: "text", bool: "true or false"}.get(annotation, str(annotation))
 

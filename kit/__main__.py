@@ -2,26 +2,54 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 import sys
+from pathlib import Path
 
 from kit.errors import KitError
+from kit.signals import terminable
+from kit.streams import secure
+
+LEAST_MEMORY = 400_000_000  # address space to import numpy, scipy and scikit-learn on two cores
 
 
 def main() -> None:
-    """Run the command line and exit with 0, 1 for a `KitError`, 2 for wrong usage, 130 when interrupted."""
+    """Run the command line and exit with 0, 1 for a `KitError`, 2 for wrong usage, 128 + number for a signal."""
+    secure()
+    try:
+        try:
+            with terminable():
+                _command()
+        finally:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        from kit.files import mendable
+
+        known = mendable(error)
+        if known is None:
+            raise
+        from kit.console import print_error
+
+        print_error(known.message, known.hint)
+        sys.exit(1)
+
+
+def _command() -> None:
     from kit.cli import app, spread
 
     try:
-        # The parser would not go below 50 columns by itself.
-        app(spread(sys.argv[1:]), prog_name="kit", terminal_width=min(shutil.get_terminal_size().columns, 80))
-    except KitError as error:
-        from kit.console import print_error
-
-        print_error(error.message, error.hint)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        Path.cwd()
+    except FileNotFoundError:
+        raise KitError("the current folder was deleted", "cd ~") from None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if 0 <= limit < LEAST_MEMORY:  # numpy would wait for ever, or end the process by a signal
+        allowed, least = f"{limit / 1e6:.0f} MB", f"{LEAST_MEMORY / 1e6:.0f} MB"
+        raise KitError(f"{allowed} of memory are allowed here and {least} needed, more to train", "ulimit -v unlimited")
+    # The parser would not go below 50 columns by itself.
+    app(spread(sys.argv[1:]), prog_name="kit", terminal_width=min(shutil.get_terminal_size().columns, 80))
 
 
 if __name__ == "__main__":

@@ -6,102 +6,45 @@ runtime predicts with them.
 
 from __future__ import annotations
 
-import json
 import math
 import stat
-import struct
+import tokenize
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import IO, Annotated, Any, Literal
+from typing import IO
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
-from kit.described import check_blend, check_network
+from kit.described import BundleDescription, NetworkDescription
 from kit.errors import BundleError
-from kit.runtime.views import VIEWS
+from kit.store.arrays import UNREADABLE
+from kit.store.record import first_problem
 
 MAX_MEMBERS = 2_000
 MAX_BYTES = 8 << 30
 MAX_JSON_BYTES = 4 << 20
 MAX_ARRAYS = 5_000
-MAX_BATCH_PIXELS = 1 << 27  # 128 images of 1,024 pixels a side
-# What the standard library raises on archives that are none, besides BadZipFile: names that are no text (ValueError),
-# unknown compression or encryption, damaged streams.
-UNREADABLE = (
-    zipfile.BadZipFile,
-    zipfile.LargeZipFile,
-    OSError,
-    EOFError,
-    ValueError,
-    NotImplementedError,
-    RuntimeError,
-    zlib.error,
-    struct.error,
-)
-
-Name = Annotated[str, Field(min_length=1, max_length=200)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class MemberDescription(_Strict):
-    """One member of a bundle: its network and the files of its folds."""
-
-    name: Name
-    network: dict[str, Any]
-    weights: list[Name] = Field(min_length=1, max_length=1000)
-
-
-class BundleDescription(_Strict):
-    """``bundle.json`` of a bundle that may come from anybody."""
-
-    version: int
-    classes: list[Name] = Field(min_length=2, max_length=10_000)
-    size: int = Field(ge=1, le=4096)
-    views: list[Name] = Field(min_length=1, max_length=len(VIEWS))
-    members: list[MemberDescription] = Field(min_length=1, max_length=200)
-    blend: dict[str, Any]
-    batch_size: int = Field(ge=1, le=4096)
-    resize: Literal["fit", "crop", "stretch"] = "fit"
-
-    @model_validator(mode="after")
-    def _known(self) -> BundleDescription:
-        if self.batch_size * self.size**2 > MAX_BATCH_PIXELS:
-            raise ValueError(f"batches of {self.batch_size} images of {self.size} pixels are too large")
-        for view in self.views:
-            if view not in VIEWS:
-                raise ValueError(f"unknown view {view!r}")
-        for member in self.members:
-            self._check_network(member)
-        self._check_blend()
-        return self
-
-    def _check_network(self, member: MemberDescription) -> None:
-        network = member.network
-        try:
-            check_network(network)
-        except ValueError as error:
-            raise ValueError(f"member {member.name!r}: {error}") from None
-        if network.get("size") != self.size or network.get("classes") != len(self.classes):
-            raise ValueError(f"member {member.name!r} is of another size or number of classes than the bundle")
-
-    def _check_blend(self) -> None:
-        try:
-            check_blend(self.blend, len(self.members), len(self.views), len(self.classes))
-        except ValueError as error:
-            raise ValueError(f"blend: {error}") from None
+# Trained weights hardly compress (float32 to .93 of their size); zeros do, to a thousandth.
+MAX_RATIO = 20
+FREE_BYTES = 16 << 20  # are unpacked from a zip of any size
+# Of an array: 8 bytes a number in float64, 16 in a long double; the other is its headers, here of all together.
+MAX_ITEM = 16
+HEADERS = 2 << 20
+# By how much a network may be described larger than its weights are: a flattened map is known to the pixel only once
+# it is built, and 3 x 3 may be 1.
+SLACK, FREE_NUMBERS = 10, 1 << 20
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Path]:
     """A temporary folder with the checked description and weights of the bundle at ``path``.
+
+    Weights that are larger than their networks can be, or than trained weights can be in so small a zip, stay in the
+    zip: nothing is written of them, and nothing will predict without them.
 
     Raises
     ------
@@ -122,9 +65,21 @@ def _unpack(path: Path, folder: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         infos = _checked_members(archive, path.name)
         description = _description(archive, infos, path.name)
-        for weights in sorted({file for member in description.members for file in member.weights}):
-            _copy_weights(archive, infos, weights, folder, path.name)
-    (folder / "bundle.json").write_text(json.dumps(description.model_dump()), encoding="utf-8")
+        networks: dict[str, list[NetworkDescription]] = {}
+        for member in description.members:
+            for file in member.weights:
+                networks.setdefault(file, []).append(member.network)
+        left = max(FREE_BYTES, MAX_RATIO * path.stat().st_size)
+        for file, used_by in networks.items():
+            if file not in infos or not file.endswith(".npz"):
+                raise BundleError(f"{path.name} names the weights {file!r} and does not hold them")
+            size = infos[file].file_size
+            if size <= min(left, HEADERS + MAX_ITEM * min(network.parameters for network in used_by)):
+                _copy_weights(archive, infos[file], folder, path.name)
+                _check_weights(folder / file, used_by, f"{path.name}: {file}")
+                left -= size
+    # What was checked is what is used: the values of the schema, not the text that they were read from.
+    (folder / "bundle.json").write_text(description.bounded().to_json(), encoding="utf-8")
 
 
 def _checked_members(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:
@@ -140,6 +95,9 @@ def _checked_members(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.Z
             raise BundleError(f"{name} holds {info.filename!r}, which leaves its folder")
         if stat.S_ISLNK(info.external_attr >> 16):
             raise BundleError(f"{name} holds the link {info.filename!r}")
+        # A read of bzip2 or LZMA takes as much memory as there is to a megabyte of them: a million times as much.
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise BundleError(f"{name} holds {info.filename!r} in a compression that is not read")
         if info.filename in found:
             raise BundleError(f"{name} holds {info.filename!r} twice")
         found[info.filename] = info
@@ -160,59 +118,74 @@ def _description(archive: zipfile.ZipFile, infos: dict[str, zipfile.ZipInfo], na
         raise BundleError(f"{name} is no bundle: it holds no bundle.json")
     content = _read(archive, infos["bundle.json"], MAX_JSON_BYTES, name)
     try:
-        return BundleDescription.model_validate(json.loads(content))
+        return BundleDescription.model_validate_json(content, strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BundleError(
-            f"{name}: bundle.json: {where or 'it'}: {first['msg'].removeprefix('Value error, ')}"
-        ) from None
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{name}: bundle.json is not JSON: {error}") from None
+        # Keys of the file may stand in the message, and they may hold anything.
+        said = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in first_problem(error))
+        raise BundleError(f"{name}: bundle.json: {said[:300]}") from None
 
 
-def _copy_weights(
-    archive: zipfile.ZipFile, infos: dict[str, zipfile.ZipInfo], weights: str, folder: Path, name: str
-) -> None:
-    if weights not in infos or not weights.endswith(".npz"):
-        raise BundleError(f"{name} names the weights {weights!r} and does not hold them")
-    target = folder / PurePosixPath(weights)
+def _copy_weights(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path, name: str) -> None:
+    target = folder / PurePosixPath(info.filename)
     target.parent.mkdir(parents=True, exist_ok=True)
-    left = infos[weights].file_size
-    with archive.open(infos[weights]) as source, target.open("wb") as file:
+    left = info.file_size
+    with archive.open(info) as source, target.open("wb") as file:
         while chunk := source.read(min(left + 1, 1 << 20)):
             left -= len(chunk)
             if left < 0:
-                raise BundleError(f"{name}: {weights} is larger than the archive says")
+                raise BundleError(f"{name}: {info.filename} is larger than the archive says")
             file.write(chunk)
-    with target.open("rb") as file:
-        check_arrays(file, f"{name}: {weights}")
 
 
-def check_arrays(file: IO[bytes], name: str) -> None:
-    """Raise `BundleError` unless an ``.npz`` holds plain float arrays, each as large as its header says.
+def _check_weights(path: Path, networks: list[NetworkDescription], name: str) -> None:
+    """Refuse weights that are not of about as many numbers as each network, which is not built for others."""
+    with path.open("rb") as file:
+        held = check_arrays(file, name)
+    for network in networks:
+        if not held <= network.parameters <= SLACK * held + FREE_NUMBERS:
+            raise BundleError(
+                f"{name} holds {held} numbers, which do not fit a {network.backbone} of {network.parameters}"
+            )
+
+
+def check_arrays(file: IO[bytes], name: str) -> int:
+    """How many numbers an ``.npz`` of plain float arrays holds, each of which is as large as its header says.
 
     ``np.load`` believes the header: a file of a hundred bytes could ask for a terabyte.
+
+    Raises
+    ------
+    BundleError
+        Where there is anything else in the file. Whole numbers are not weights: one byte would become four.
     """
     with zipfile.ZipFile(file) as archive:
         infos = archive.infolist()
         if len(infos) > MAX_ARRAYS:
             raise BundleError(f"{name} holds {len(infos)} arrays, at most {MAX_ARRAYS} are read")
+        if len({info.filename for info in infos}) < len(infos):
+            raise BundleError(f"{name} holds an array twice")
         for info in infos:
-            if info.compress_type != zipfile.ZIP_STORED:
+            if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
                 raise BundleError(f"{name}: array {info.filename!r} is compressed")
+        # The directory may say of one byte that it is a million arrays.
+        if sum(info.file_size for info in infos) > file.seek(0, 2):
+            raise BundleError(f"{name}: its arrays are not as large as the archive says")
+        numbers = 0
+        for info in infos:
             with archive.open(info) as member:
-                _check_header(member, info, name)
+                numbers += _checked_header(member, info, name)
+    return numbers
 
 
-def _check_header(member: IO[bytes], info: zipfile.ZipInfo, name: str) -> None:
+def _checked_header(member: IO[bytes], info: zipfile.ZipInfo, name: str) -> int:
     try:
         version = np.lib.format.read_magic(member)
         readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         shape, _, dtype = readers[version](member)
-    except (ValueError, KeyError, SyntaxError, MemoryError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, SyntaxError, MemoryError, RecursionError, tokenize.TokenError) as error:
         raise BundleError(f"{name}: array {info.filename!r} has no readable header") from error
-    if dtype.hasobject or dtype.kind not in "fiu":
-        raise BundleError(f"{name}: array {info.filename!r} has type {dtype}, not numbers")
+    if dtype.kind != "f":
+        raise BundleError(f"{name}: array {info.filename!r} has type {dtype}, not floating-point numbers")
     if any(side < 0 for side in shape) or math.prod(shape) * dtype.itemsize != info.file_size - member.tell():
         raise BundleError(f"{name}: array {info.filename!r} is not as large as its shape {shape} says")
+    return math.prod(shape)

@@ -1,10 +1,14 @@
-"""How events look on a terminal: data on standard output, talk on standard error."""
+"""How events look on a terminal: data on standard output, talk on standard error.
+
+Whatever is shown passes `kit.text.plain`, so that no name or message of somebody else moves the cursor.
+"""
 
 from __future__ import annotations
 
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -15,6 +19,7 @@ from rich.text import Text
 
 from kit.progress import Progress
 from kit.records import Event
+from kit.text import plain
 
 GUTTER = 2  # between the columns of a table
 
@@ -45,7 +50,7 @@ class Console:
         """Show one event; safe to call from several threads."""
         with self._lock:
             if not self._quiet or event.kind == "warn":
-                RENDERERS[event.kind](self, event)
+                RENDERERS[event.kind](self, replace(event, text=plain(event.text)))
 
     def _say(self, event: Event) -> None:
         self._line(event.text)
@@ -80,7 +85,7 @@ class Console:
         self._progress.above(lambda: self._talk.print(line))
 
     def _table(self, event: Event) -> None:
-        header = [str(name) for name in event.data["header"]]
+        header = [_cell(name) for name in event.data["header"]]
         rows = [list(row) for row in event.data["rows"]]
         title = event.text
         for places in columns_that_fit([_width(n, header, rows) for n in range(len(header))], self._out.width):
@@ -117,7 +122,7 @@ def _width(place: int, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
 
 
 def _cell(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return f"{value:.4f}" if isinstance(value, float) else plain(str(value))
 
 
 def _side(value: Any) -> Any:
@@ -129,7 +134,7 @@ def _short(path: Any) -> str:
     from pathlib import Path
 
     here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+    return plain(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
 RENDERERS: dict[str, Callable[[Console, Event], None]] = {
@@ -146,7 +151,8 @@ RENDERERS: dict[str, Callable[[Console, Event], None]] = {
 
 
 def print_error(message: str, hint: str) -> None:
-    """A user's mistake: what, and below it the command or key that mends it."""
+    """A user's mistake: what, on one line, and below it the command or key that mends it."""
+    message, hint = (plain(" ".join(text.splitlines())) for text in (message, hint))
     console = RichConsole(stderr=True, highlight=False, soft_wrap=True)
     console.print(Text.assemble(("error: ", "bold red"), message))
     if hint:
@@ -164,4 +170,4 @@ def print_json(value: Any) -> None:
 def print_lines(lines: Iterable[str]) -> None:
     """Plain lines of data on standard output."""
     for line in lines:
-        sys.stdout.write(line + "\n")
+        sys.stdout.write(plain(line) + "\n")

@@ -14,6 +14,7 @@ from typing import IO, Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
+from pydantic import JsonValue
 
 from kit.config import Config
 from kit.errors import ConfigError, DataError, PlatformError
@@ -103,7 +104,7 @@ def unpack(path: Path, folder: Path) -> int:
                     raise DataError(f"{path.name} holds {member.filename!r}, which leaves its folder")
             need, free = sum(member.file_size for member in members), shutil.disk_usage(folder).free
             if need > free:
-                raise DataError(f"{path.name} unpacks to {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free", "df -h .")
+                raise DataError(f"{path.name} unpacks to {need / 1e6:.1f} MB, {free / 1e6:.1f} MB are free", "df -h .")
             archive.extractall(folder, [member.filename for member in members])
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
         raise DataError(f"{path.name} cannot be unpacked: {error}", "kit download --force") from error
@@ -129,8 +130,8 @@ def codabench_files(config: Config, emit: Emit) -> Iterator[Remote]:
     """Starting kits and public data of every phase; most competitions hand them out to participants only."""
     base = checked_url(config.competition.url or PUBLIC_SITE)
     token = codabench_token(base, emit)
-    detail = Api(base, token, Waits()).get(f"/api/competitions/{config.competition.id}/")
-    found: dict[str, Any] = {}
+    detail = Api(base, token, Waits()).json("GET", f"/api/competitions/{config.competition.id}/")
+    found: dict[str, tuple[str, JsonValue]] = {}
     for phase in detail.get("phases") or ():
         for kind in ("starting_kit", "public_data"):
             data = phase.get(kind)
@@ -169,7 +170,7 @@ def fetch(address: str, token: str, path: Path) -> None:
         with plain_session() as session, _followed(session, address, token) as answer:
             if not answer.ok or answer.is_redirect:
                 hint = "register for the competition on its page, then: kit download"
-                host = urlsplit(address).netloc
+                host = urlsplit(address).hostname
                 raise PlatformError(f"{host} answered {answer.status_code} for {path.name}", hint)
             write_atomic(path, lambda file: _stream(answer, file))
     except requests.RequestException as error:

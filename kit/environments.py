@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from kit.errors import BundleError
-from kit.files import lock
+from kit.store.locks import lock
 
 
 def environment(requirements: str) -> Path:

@@ -6,6 +6,8 @@ command line prints both and exits with 1; anything that is not a ``KitError`` i
 
 from __future__ import annotations
 
+from kit.text import redacted
+
 
 class KitError(Exception):
     """A mistake that the user can correct.
@@ -15,13 +17,12 @@ class KitError(Exception):
     message : str
         What is wrong, with names and values, on one line.
     hint : str
-        What to type or to change, empty where nothing helps.
+        What to type or to change, empty where nothing helps. Addresses lose their passwords in both.
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message, self.hint = redacted(message), redacted(hint)
+        super().__init__(self.message)
 
 
 class ConfigError(KitError):

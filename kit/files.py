@@ -1,4 +1,4 @@
-"""Writing, hashing and locking: the only place that opens a file for writing.
+"""Writing and hashing: the only place that opens a file for writing.
 
 A reader sees the old file or the new one, never a part of one: content goes to a temporary file in the same
 folder, is synced, and takes the place of the old file in one step.
@@ -7,68 +7,130 @@ folder, is synced, and takes the place of the old file in one step.
 from __future__ import annotations
 
 import csv
-import fcntl
+import errno
 import hashlib
 import io
 import json
 import os
-import tempfile
+import secrets
+import shlex
+import shutil
+import stat
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 from kit.errors import KitError, StageError
+from kit.text import guarded, unguarded
 
 CHUNK = 1 << 20
 # The oldest date a zip can hold: a rebuilt archive must not differ by the hour it was made in.
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)
+Content = bytes | str | Callable[[IO[bytes]], object]
+
+# What the system may refuse through no fault of the kit's, and what to type then; `{folder}` is the file's.
+REFUSALS = {
+    errno.ENOSPC: "free some space: df -h {folder}",
+    errno.EDQUOT: "free some space: quota -s",
+    errno.EFBIG: "ulimit -f unlimited",
+    errno.EACCES: "ls -ld {folder}",
+    errno.EPERM: "ls -ld {folder}",
+    errno.EROFS: "copy the project to a folder that can be written: cp -r . ~/project",
+    errno.EMFILE: "ulimit -n 1024",
+    errno.ENFILE: "sysctl fs.file-nr",
+    errno.ENOMEM: "ulimit -v unlimited, or in kit.toml: [train] workers = 1",
+    errno.EAGAIN: "ulimit -u unlimited, or in kit.toml: [train] workers = 1",
+    errno.EIO: "df -h {folder}",
+    errno.ESTALE: "df -h {folder}",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "ls -l {folder}",
+    errno.ENOTDIR: "ls -ld {folder}",
+    errno.EISDIR: "name a file in that folder",
+    errno.EPIPE: "the program at the other end has ended",
+}
+# What threads and shared libraries say where there is no memory, in errors of other classes.
+NO_MEMORY = ("can't start new thread", "failed to map segment", "Cannot allocate memory")
 
 
-def write_atomic(path: Path, content: bytes | str | Callable[[IO[bytes]], object]) -> Path:
-    """Write ``content`` to ``path`` in one step that a crash cannot halve.
+def mendable(error: Exception) -> KitError | None:
+    """What the user can mend: a `KitError`, or a refusal of the system on one line; None for a mistake of the kit."""
+    if isinstance(error, KitError):
+        return error
+    if isinstance(error, MemoryError) or any(text in str(error) for text in NO_MEMORY):
+        return refusal(OSError(errno.ENOMEM, "not enough memory"), "the command cannot go on", Path())
+    if isinstance(error, OSError) and error.errno in REFUSALS:
+        path = Path(str(error.filename or "."))
+        return refusal(error, f"cannot use {path}" if error.filename else "the command cannot go on", path)
+    return None
 
-    ``content`` is bytes, text (stored as UTF-8), or a function that writes to the open file given to it.
+
+def refusal(error: OSError, what: str, path: Path, need: int = 0) -> KitError:
+    """The error where the system refused ``what``, with the bytes that it would ``need`` where they are known."""
+    said = error.strerror or str(error)
+    if error.errno == errno.ENOSPC:
+        with suppress(OSError):
+            free = f"{shutil.disk_usage(path.parent).free / 1e6:.1f} MB are free"
+            said += f"; {need / 1e6:.1f} MB are needed, {free}" if need else f"; {free}"
+    return KitError(f"{what}: {said}", REFUSALS.get(error.errno or 0, "").format(folder=shlex.quote(str(path.parent))))
+
+
+def write_atomic(path: Path, content: Content, *, need: int = 0) -> Path:
+    """Write ``content`` to ``path`` in one step that a crash cannot halve; the mode of the file is what umask leaves.
+
+    ``content`` is bytes, text (stored as UTF-8), or a function that writes to the open file given to it; ``need`` is
+    how many bytes that will be, for the message where they find no room. A link is followed; a device or a pipe is
+    written to.
 
     Raises
     ------
     KitError
         Where the disk is full, or the folder cannot be written; what was at ``path`` is still there.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode() if isinstance(content, str) else content
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                _fill(file, content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            with suppress(FileNotFoundError):
-                Path(name).unlink()
-            raise
-        _sync_folder(path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mode = path.stat().st_mode if path.exists() else stat.S_IFREG
+        if stat.S_ISREG(mode):
+            _replace(Path(os.path.realpath(path)), data)
+        elif stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        else:
+            _pour(path, data)
     except OSError as error:
-        raise KitError(f"cannot write {path}: {error.strerror}", "free some space: df -h .") from error
+        size = len(data) if isinstance(data, bytes) else need
+        raise refusal(error, f"cannot write {path}", path, size) from error
     return path
 
 
-def _fill(file: IO[bytes], content: bytes | str | Callable[[IO[bytes]], object]) -> None:
-    if callable(content):
-        content(file)
-    else:
-        file.write(content.encode() if isinstance(content, str) else content)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _replace(path: Path, data: bytes | Callable[[IO[bytes]], object]) -> None:
+    # Not mkstemp, whose files are for their owner alone whatever umask says. With the whole of a long name before the
+    # suffix the temporary one would be too long.
+    temporary = path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            data(file) if callable(data) else file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    descriptor = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _pour(path: Path, data: bytes | Callable[[IO[bytes]], object]) -> None:
+    """Into a device or a pipe, which cannot be sought in: the content is made first."""
+    made = io.BytesIO(b"" if callable(data) else data)
+    if callable(data):
+        data(made)
+    with path.open("wb") as file:
+        file.write(made.getbuffer())
 
 
 def write_json(path: Path, value: object) -> Path:
@@ -109,20 +171,24 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> Path:
-    """Write a comma-separated table with one header line and Unix line ends."""
+def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]], *, for_people: bool = False) -> Path:
+    """Write a comma-separated table with one header line and Unix line ends.
+
+    Tables ``for_people`` are opened in spreadsheets: their cells are `guarded`, and `read_csv` takes that off again.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(list(header))
-    writer.writerows(rows)
+    writer.writerows([guarded(cell) for cell in row] if for_people else row for row in rows)
     return write_atomic(path, text.getvalue())
 
 
-def read_csv(path: Path) -> list[dict[str, str]]:
+def read_csv(path: Path, *, for_people: bool = False) -> list[dict[str, str]]:
     """Read a table written by `write_csv` as a list of rows; a missing file is a `StageError`."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
+            rows = list(csv.DictReader(file))
+            return [{name: unguarded(cell) for name, cell in row.items()} for row in rows] if for_people else rows
     except FileNotFoundError:
         raise StageError(f"{path} is missing") from None
 
@@ -147,26 +213,6 @@ def is_fresh(manifest: Path, key: str, outputs: Iterable[Path]) -> bool:
     if not manifest.exists() or not all(path.exists() for path in outputs):
         return False
     return bool(read_json(manifest).get("key") == key)
-
-
-@contextmanager
-def lock(path: Path, what: str, *, wait: bool = False) -> Iterator[None]:
-    """Hold an exclusive lock while the block runs; the system releases it however the process ends.
-
-    Raises
-    ------
-    StageError
-        Where another process holds it, unless to ``wait`` for it was asked.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise StageError(
-                f"another process is working on {what}", f"wait for it, or see who holds it: fuser {path}"
-            ) from None
-        yield
 
 
 def write_zip(path: Path, members: Mapping[str, Path | bytes]) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
+import json
 from importlib.resources import files
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from kit.errors import ConfigError
 from kit.files import write_atomic
 from kit.layout import CONFIG_NAME
 from kit.records import Emit, Event
+from kit.text import nearest
 
 FILES = {CONFIG_NAME: "kit.toml.tmpl", "Makefile": "Makefile.tmpl", ".gitignore": "gitignore.tmpl"}
 PRACTICE = "practice"
@@ -75,8 +76,7 @@ def render_recipe(name: str, train: str) -> str:
     """The text of a recipe for a training set; raises `ConfigError` where there is no recipe of that name."""
     known = recipes()
     if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        raise ConfigError(f"no recipe {name!r}", f"did you mean `{close[0]}`?" if close else "kit recipes")
+        raise ConfigError(f"no recipe {name!r}", nearest(name, known))
     built_in = train in (PRACTICE, "digits")
     line = f'train = "{_escaped(train)}"' + (f'\ntruth = "{train}"' if built_in else "")
     text = recipe_text(name).replace(RECIPE_TRAIN, line, 1)
@@ -85,4 +85,9 @@ def render_recipe(name: str, train: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')
+    """The inside of a TOML string; JSON's strings are TOML's, but for one letter."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"{text!r} is not UTF-8, so kit.toml cannot name it", "rename it") from None
+    return json.dumps(text, ensure_ascii=False)[1:-1].replace("\x7f", "\\u007f")

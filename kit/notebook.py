@@ -6,11 +6,13 @@ import importlib
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from kit.records import Event
+from kit.text import plain
 
 # A page within a notebook makes it as large again; a larger one is only named.
 LARGEST_PAGE = 2_000_000
@@ -46,7 +48,7 @@ class Notebook:
     def emit(self, event: Event) -> None:
         """Show one event; safe to call from several threads."""
         with self._lock:
-            RENDERERS[event.kind](self, event)
+            RENDERERS[event.kind](self, replace(event, text=plain(event.text)))
 
     def _say(self, event: Event) -> None:
         self._line(event.text)
@@ -110,7 +112,7 @@ def table(title: str, header: Any, rows: Any) -> str:
     def cell(tag: str, value: Any) -> str:
         text = f"{value:.4f}" if isinstance(value, float) else str(value)
         side = "right" if isinstance(value, int | float) else "left"
-        return f'<{tag} style="{CELL.format(side=side)}">{escape(text)}</{tag}>'
+        return f'<{tag} style="{CELL.format(side=side)}">{escape(plain(text))}</{tag}>'
 
     head = "".join(cell("th", name) for name in header)
     body = "".join(f"<tr>{''.join(cell('td', value) for value in row)}</tr>" for row in rows)

@@ -4,6 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
+
+
+class Rooted(Protocol):
+    """Whatever has a folder."""
+
+    @property
+    def root(self) -> Path: ...
+
+
+class Below:
+    """A path below the ``root`` of the object that it is an attribute of."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, rooted: Rooted, owner: type[object]) -> Path:
+        return rooted.root / self._name
 
 
 @dataclass(frozen=True)
@@ -12,61 +30,20 @@ class RunPaths:
 
     root: Path
 
-    @property
-    def manifest(self) -> Path:
-        return self.root / "run.json"
-
-    @property
-    def oof(self) -> Path:
-        return self.root / "oof.npz"
-
-    @property
-    def test(self) -> Path:
-        return self.root / "test.npz"
-
-    @property
-    def test_record(self) -> Path:
-        return self.root / "test.json"
-
-    @property
-    def curves(self) -> Path:
-        return self.root / "curves.png"
-
-    @property
-    def confusion(self) -> Path:
-        return self.root / "confusion.png"
-
-    @property
-    def forecast(self) -> Path:
-        return self.root / "forecast.json"
-
-    @property
-    def stress(self) -> Path:
-        return self.root / "stress.npz"
-
-    @property
-    def stress_grid(self) -> Path:
-        return self.root / "stress-grid.npz"
-
-    @property
-    def stress_table(self) -> Path:
-        return self.root / "stress.csv"
-
-    @property
-    def stress_picture(self) -> Path:
-        return self.root / "stress.png"
-
-    @property
-    def stress_manifest(self) -> Path:
-        return self.root / "stress.json"
-
-    @property
-    def lock(self) -> Path:
-        return self.root / ".lock"
-
-    @property
-    def log(self) -> Path:
-        return self.root / "log.jsonl"
+    manifest = Below("run.json")
+    oof = Below("oof.npz")
+    test = Below("test.npz")
+    test_record = Below("test.json")
+    curves = Below("curves.png")
+    confusion = Below("confusion.png")
+    forecast = Below("forecast.json")
+    stress = Below("stress.npz")
+    stress_grid = Below("stress-grid.npz")
+    stress_table = Below("stress.csv")
+    stress_picture = Below("stress.png")
+    stress_manifest = Below("stress.json")
+    lock = Below(".lock")
+    log = Below("log.jsonl")
 
     def fold(self, fold: int) -> FoldPaths:
         return FoldPaths(self.root / f"fold-{fold}")
@@ -78,73 +55,23 @@ class FoldPaths:
 
     root: Path
 
-    @property
-    def record(self) -> Path:
-        return self.root / "fold.json"
-
-    @property
-    def spec(self) -> Path:
-        return self.root / "spec.json"
-
-    @property
-    def weights(self) -> Path:
-        return self.root / "weights.npz"
-
-    @property
-    def history(self) -> Path:
-        return self.root / "history.csv"
-
-    @property
-    def valid(self) -> Path:
-        return self.root / "valid.npz"
-
-    @property
-    def valid_augmented(self) -> Path:
-        return self.root / "valid-augmented.npz"
-
-    @property
-    def test(self) -> Path:
-        return self.root / "test.npz"
-
-    @property
-    def test_spec(self) -> Path:
-        return self.root / "test-spec.json"
-
-    @property
-    def test_record(self) -> Path:
-        return self.root / "test.json"
-
-    @property
-    def probe(self) -> Path:
-        return self.root / "probe.npz"
-
-    @property
-    def log(self) -> Path:
-        return self.root / "log.jsonl"
-
-    @property
-    def errors(self) -> Path:
-        return self.root / "stderr.txt"
-
-    @property
-    def stress_spec(self) -> Path:
-        return self.root / "stress-spec.json"
-
-    @property
-    def stress_record(self) -> Path:
-        return self.root / "stress.json"
-
-    @property
-    def stress_grid(self) -> Path:
-        return self.root / "stress-grid.npz"
-
-    @property
-    def stress(self) -> Path:
-        return self.root / "stress.npz"
-
-    @property
-    def tensorboard(self) -> Path:
-        return self.root / "tensorboard"
+    record = Below("fold.json")
+    spec = Below("spec.json")
+    weights = Below("weights.npz")
+    history = Below("history.csv")
+    valid = Below("valid.npz")
+    valid_augmented = Below("valid-augmented.npz")
+    test = Below("test.npz")
+    test_spec = Below("test-spec.json")
+    test_record = Below("test.json")
+    probe = Below("probe.npz")
+    log = Below("log.jsonl")
+    errors = Below("stderr.txt")
+    stress_spec = Below("stress-spec.json")
+    stress_record = Below("stress.json")
+    stress_grid = Below("stress-grid.npz")
+    stress = Below("stress.npz")
+    tensorboard = Below("tensorboard")
 
     def checkpoint(self, generation: int) -> Path:
         return self.root / f"checkpoint-{generation}.npz"
@@ -156,45 +83,17 @@ class SubmissionPaths:
 
     root: Path
 
-    @property
-    def ensemble(self) -> Path:
-        return self.root / "ensemble.json"
-
-    @property
-    def predictions(self) -> Path:
-        return self.root / "oof.npz"
-
-    @property
-    def stressed_predictions(self) -> Path:
-        return self.root / "stressed.npz"
-
-    @property
-    def forecast(self) -> Path:
-        return self.root / "forecast.json"
-
-    @property
-    def attention(self) -> Path:
-        return self.root / "attention.npz"
+    ensemble = Below("ensemble.json")
+    predictions = Below("oof.npz")
+    stressed_predictions = Below("stressed.npz")
+    forecast = Below("forecast.json")
+    attention = Below("attention.npz")
 
     def picture(self, name: str) -> Path:
         return self.root / f"{name}.png"
 
-    @property
-    def bundle(self) -> Path:
-        return self.root / "bundle.zip"
-
-    @property
-    def table(self) -> Path:
-        return self.root / "submission.csv"
-
-    @property
-    def proof(self) -> Path:
-        return self.root / "proof.json"
-
-    @property
-    def card(self) -> Path:
-        return self.root / "card.md"
-
-    @property
-    def events(self) -> Path:
-        return self.root / "events"
+    bundle = Below("bundle.zip")
+    table = Below("submission.csv")
+    proof = Below("proof.json")
+    card = Below("card.md")
+    events = Below("events")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +16,13 @@ from kit.errors import BundleError, DataError
 from kit.files import write_csv
 from kit.records import Emit, Event
 from kit.sources import open_source
+from kit.store.arrays import UNREADABLE
 
 if TYPE_CHECKING:
     from kit.runtime.predictor import Predictor
 
 
-def predict(bundle: Path, images: Path, out: Path, emit: Emit, *, image_size: int = 0) -> None:
+def predict(bundle: Path, images: Path, out: Path, emit: Emit) -> None:
     """Predict images with a bundle's description and weights; none of its code is run.
 
     Parameters
@@ -26,50 +30,88 @@ def predict(bundle: Path, images: Path, out: Path, emit: Emit, *, image_size: in
     bundle : Path
         A zip that `kit bundle` made, here or elsewhere.
     images : Path
-        A ``.npz``, a folder, or a ``.csv``: whatever ``[data] test`` can name.
+        A ``.npz``, a folder, or a ``.csv``: whatever ``[data] test`` can name. They are resized to what the networks
+        take, as the bundle says.
     out : Path
         Table with ``id``, ``label`` and one column of probabilities for each class.
 
     Raises
     ------
     BundleError
-        Where the zip is not one that can be trusted.
+        Where the zip is not one that can be trusted, or its networks give no probabilities.
     DataError
-        Where the images cannot be read, or are of another size than the networks take.
+        Where the images cannot be read.
     """
     with opened(bundle) as folder:
         predictor = _load(folder, bundle.name)
-        size = int(predictor.bundle["size"])
         data = DataConfig(
             train="unused.npz",
             test=str(images.resolve()),
-            image_size=image_size or size,
-            resize=predictor.bundle.get("resize", "fit"),
+            image_size=predictor.size,
+            resize=predictor.resize,
         )
         source = open_source(data, Path.cwd(), "test")
-        if source.shape != (size, size):
-            raise DataError(f"the images are {source.shape}, the bundle takes {size} x {size}", f"--image-size {size}")
-        blocks = []
+        proba = np.empty((len(source.ids), len(predictor.classes)))
         for start, block, problems in source.blocks():
             for row, reason in problems.items():
                 raise DataError(f"image {source.ids[row]!r} cannot be read: {reason}")
-            blocks.append(predictor.predict_proba(block))
+            proba[start : start + len(block)] = _proba(predictor, block, bundle.name)
             emit(Event("progress", f"predict: {start + len(block)} of {len(source.ids)}", {"stage": "predict"}))
-        proba = np.concatenate(blocks)
-    names = predictor.classes
+    finite = np.isfinite(proba).all(axis=1)
+    if not finite.all():
+        raise BundleError(f"{bundle.name} gives NaN or infinity for image {source.ids[int(finite.argmin())]!r}")
+    names = [_text(name) for name in predictor.classes]
     rows = (
         (name, names[int(line.argmax())], *(f"{value:.6f}" for value in line))
         for name, line in zip(source.ids, proba, strict=True)
     )
-    write_csv(out, ("id", "label", *names), rows)
+    write_csv(out, ("id", "label", *_columns(names)), rows)
     emit(Event("wrote", "", {"paths": [out.resolve()]}))
 
 
 def _load(folder: Path, name: str) -> Predictor:
+    import tensorflow as tf
+
     from kit.runtime.predictor import Predictor
 
     try:
         return Predictor(str(folder))
-    except (ValueError, KeyError, TypeError) as error:
-        # The description was checked, but networks and arrays of others need not fit each other.
-        raise BundleError(f"{name} describes networks that its weights do not fit: {error}") from error
+    except FileNotFoundError as error:
+        weights = Path(error.filename).name
+        raise BundleError(f"{name}: the weights {weights} are too large for their network or for the zip") from None
+    except (*UNREADABLE, tf.errors.OpError) as error:
+        # Both were checked, but networks and arrays of others need not fit each other, nor the memory.
+        raise BundleError(f"{name} cannot be loaded: {_line(error)}") from error
+
+
+def _proba(predictor: Predictor, images: object, name: str) -> np.typing.NDArray[np.float64]:
+    import tensorflow as tf
+
+    try:
+        with np.errstate(all="ignore"):  # numbers that are none are looked for in the probabilities
+            proba: np.typing.NDArray[np.float64] = predictor.predict_proba(images)
+    except (*UNREADABLE, tf.errors.OpError) as error:
+        raise BundleError(f"{name} cannot predict: {_line(error)}") from error
+    return proba
+
+
+def _line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]
+
+
+def _text(name: str) -> str:
+    """A class name as a cell that no spreadsheet takes for a formula: behind an apostrophe where it looks like one.
+
+    Class names are the words of whoever made the zip. A negative number is none (``-1`` is a usual name of a class).
+    Ids stay as they are: they are the user's own, and have to match those of a competition letter by letter.
+    """
+    with suppress(ValueError):
+        if name.startswith("-") and math.isfinite(float(name)):
+            return name
+    return f"'{name}" if name.startswith(("=", "+", "-", "@")) else name
+
+
+def _columns(names: Sequence[str]) -> list[str]:
+    """The columns of the classes, told apart from ``id`` and ``label`` where a class is called so."""
+    ambiguous = {"id", "label"} & {name.casefold() for name in names}
+    return [f"class {name}" for name in names] if ambiguous else list(names)

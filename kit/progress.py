@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from rich.console import Console as RichConsole
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
 from kit.records import Event
@@ -68,7 +68,7 @@ class Progress:
         self._console = console
         self._clock = clock
         self._live: RichProgress | None = None
-        self._tasks: dict[str, Any] = {}
+        self._tasks: dict[str, TaskID] = {}
         self._work: dict[str, Work] = {}
         self._measured, self._workers = False, 1
         self._finished = 0

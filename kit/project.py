@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kit.config import Config, load, on_engine
 from kit.errors import StageError
@@ -13,6 +13,8 @@ from kit.layout import Layout, SubmissionPaths, find_project
 from kit.records import Emit, silent
 
 if TYPE_CHECKING:
+    from kit.compare import Comparison
+    from kit.lb.report import Report
     from kit.store.candidate import ForecastRecord
     from kit.submit import Choice
 
@@ -131,7 +133,7 @@ class Project:
         self.clean()
         return corruption_sheet(self.layout, self.config, self._emit)
 
-    def compare(self, runs: Sequence[str] = (), *, metric: str = "") -> dict[str, Any]:
+    def compare(self, runs: Sequence[str] = (), *, metric: str = "") -> Comparison:
         """Hold runs against the first of them, or all against the first of the configuration; see `kit.compare`."""
         from kit.compare import compare
         from kit.sweep import with_variants
@@ -149,7 +151,7 @@ class Project:
         max_hours: float | None = None,
         seeds: int = 2,
         stressed: bool = False,
-    ) -> dict[str, Any]:
+    ) -> Comparison:
         """Train a run with one ingredient changed at a time, and compare; see `kit.sweep`.
 
         Parameters
@@ -243,10 +245,11 @@ class Project:
     def submit(self, choice: Choice | None = None) -> SubmissionPaths:
         """Send the current bundle once; see `kit.submit.Choice`."""
         from kit.ledger import load_submission
+        from kit.ledger.facts import Score
         from kit.submit import Choice, submit
 
         paths = self.bundle()
-        if load_submission(paths).last("score") is None:
+        if load_submission(paths).last(Score) is None:
             self._forecast_if_possible()
         submit(self.layout, self.config, paths, self._emit, choice or Choice())
         return paths
@@ -258,7 +261,7 @@ class Project:
         with suppress(StageError):
             forecast(self.layout, self.config, lambda event: self._emit(event) if event.kind == "number" else None)
 
-    def leaderboard(self, *, width: int = 80, pictures: bool = False) -> dict[str, Any]:
+    def leaderboard(self, *, width: int = 80, pictures: bool = False) -> Report:
         """The board and our submissions, as a report and, through ``emit``, as tables of this width."""
         from kit.lb import leaderboard
 

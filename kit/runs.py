@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar, cast
 
 from kit import augment
 from kit.config import Config, RunConfig
@@ -16,13 +16,13 @@ from kit.errors import ConfigError
 from kit.files import sha256_json
 from kit.layout import FoldPaths, Layout, RunPaths
 from kit.partition import load_folds
-from kit.runtime.backbones import BACKBONES, Backbone, resolve
+from kit.runtime.backbones import BACKBONES, Backbone, Description, resolve
+from kit.runtime.heads import Head
 from kit.runtime.preprocess import PREPROCESSORS, side_after
 from kit.runtime.views import VIEWS
 from kit.store.digests import digest
 from kit.store.record import Digests, Record
 
-NetworkDescription = dict[str, Any]
 # Raised whenever the same configuration would train to other weights: older runs keep their folders.
 VERSION = 5
 
@@ -83,18 +83,20 @@ class FoldSpec(Record):
         return f"kit train {self.run} --fold {self.fold} --force"
 
     @cached_property
-    def network(self) -> NetworkDescription:
+    def network(self) -> Description:
         """The description that `kit.runtime.backbones.build` takes."""
         settings = self.settings
-        described: NetworkDescription = {
+        described: Description = {
             "backbone": settings.backbone,
             "size": self.size,
             "classes": self.classes,
-            "head": settings.head.model_dump(mode="json"),
+            "head": cast("Head", settings.head.model_dump(mode="json")),
         }
-        steps = [step.model_dump(mode="json") for step in settings.preprocess]
-        wanted = {"options": settings.options, "preprocess": steps}
-        return described | {key: value for key, value in wanted.items() if value}
+        if settings.options:
+            described["options"] = cast("dict[str, float | list[int]]", settings.options)
+        if settings.preprocess:
+            described["preprocess"] = [step.model_dump(mode="json") for step in settings.preprocess]
+        return described
 
     @property
     def class_numbers(self) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ import tempfile
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -120,7 +119,7 @@ def run_bundle(
         (folder / "elsewhere").mkdir()
         np.save(folder / "images.npy", images)
         flags = [*(["inputs"] if inputs else []), *([] if proba else ["labels"])]
-        report = _start(folder, python, flags)
+        report = json.loads(_start(folder, python, flags))
         with np.load(folder / "answer.npz", allow_pickle=False) as answer:
             labels, probabilities = answer["labels"], answer["proba"]
     if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
@@ -159,7 +158,8 @@ def _environment(folder: Path) -> dict[str, str]:
     return {**passed, "HOME": str(folder / "elsewhere")}
 
 
-def _start(folder: Path, python: Path | None, flags: list[str]) -> dict[str, Any]:
+def _start(folder: Path, python: Path | None, flags: list[str]) -> str:
+    """What the runner printed at last, which says in JSON how it went."""
     # Without -S another environment finds its own packages; with it this one finds the links alone.
     interpreter = [str(python), "-I"] if python else [sys.executable, "-I", "-S"]
     files = ("packages", "bundle", "images.npy", "answer.npz")
@@ -183,5 +183,4 @@ def _start(folder: Path, python: Path | None, flags: list[str]) -> dict[str, Any
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         raise BundleError(f"the bundle failed with code {done.returncode}: {lines[-1] if lines else 'no message'}")
-    report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return report
+    return done.stdout.splitlines()[-1]

@@ -6,38 +6,38 @@ A changed run is called ``<run>~<change>``. It stands in no file: its name says 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TypeVar
 
-from kit.config import Config, RunConfig
+from kit.config import AugmentConfig, Config, HeadConfig, RunConfig, ScheduleConfig, StageConfig
+from kit.config.base import Section
 from kit.errors import ConfigError
 
 MARK = "~"
 ONE_VIEW = f"{MARK}one-view"
 SEED = "seed-"
 
-Raw = dict[str, Any]
-
-# Key of a run, what it is without the ingredient, what that is called.
-OFF: tuple[tuple[str, Any, str], ...] = (
-    ("class_weights", "none", "no-class-weights"),
-    ("sampling", "none", "no-sampling"),
-    ("loss", "crossentropy", "no-focal-loss"),
-    ("label_smoothing", 0.0, "no-label-smoothing"),
+Part = TypeVar("Part", bound=Section)
+# Keys, their value without the ingredient, what that is called.
+Off = tuple[tuple[str, ...], object, str]
+OFF: tuple[Off, ...] = (
+    (("class_weights",), "none", "no-class-weights"),
+    (("sampling",), "none", "no-sampling"),
+    (("loss",), "crossentropy", "no-focal-loss"),
+    (("label_smoothing",), 0.0, "no-label-smoothing"),
 )
-HEAD_OFF: tuple[tuple[dict[str, Any], str], ...] = (
-    ({"units": []}, "no-dense-layers"),
-    ({"batch_norm": []}, "no-head-batch-norm"),
-    ({"dropout": 0.0}, "no-dropout"),
-    ({"l1": 0.0, "l2": 0.0}, "no-penalty"),
+HEAD_OFF: tuple[Off, ...] = (
+    (("units",), (), "no-dense-layers"),
+    (("batch_norm",), (), "no-head-batch-norm"),
+    (("dropout",), 0.0, "no-dropout"),
+    (("l1", "l2"), 0.0, "no-penalty"),
 )
-STAGE_OFF: tuple[tuple[dict[str, Any], str], ...] = (
-    ({"ema": 0.0}, "no-ema"),
-    ({"clip_norm": 0.0}, "no-clipping"),
-    ({"weight_decay": 0.0}, "no-weight-decay"),
-    ({"early_stopping": None}, "no-early-stopping"),
-    ({"schedule": {"kind": "constant"}}, "constant-rate"),
+STAGE_OFF: tuple[Off, ...] = (
+    (("ema",), 0.0, "no-ema"),
+    (("clip_norm",), 0.0, "no-clipping"),
+    (("weight_decay",), 0.0, "no-weight-decay"),
+    (("early_stopping",), None, "no-early-stopping"),
+    (("schedule",), ScheduleConfig(kind="constant"), "constant-rate"),
 )
 
 
@@ -58,10 +58,8 @@ def variants(settings: RunConfig) -> dict[str, RunConfig]:
     BatchNorm of a pretrained backbone the other way round; every stage left out; and ``one-view``, the run without
     test-time augmentation, which needs no training.
     """
-    raw = settings.model_dump(mode="json")
     found: dict[str, RunConfig] = {}
-    for name, changed in _changes(raw):
-        run = RunConfig.model_validate(changed)
+    for name, run in _changes(settings):
         if run != settings and run not in found.values():
             found[_free(name, found)] = run
     return found
@@ -113,65 +111,73 @@ def _free(name: str, taken: dict[str, RunConfig]) -> str:
     return free
 
 
-def _changes(raw: Raw) -> Iterator[tuple[str, Raw]]:
-    for name, entries in _without_one(raw["augment"]):
-        yield name, {**raw, "augment": entries}
-    for name, entries in _without_one([step for step in raw["preprocess"] if step["op"] != "resize"]):
-        kept = [step for step in raw["preprocess"] if step["op"] == "resize" or step in entries]
-        yield name, {**raw, "preprocess": kept}
-    for key, value, name in OFF:
-        yield name, {**raw, key: value}
-    for keys, name in HEAD_OFF:
-        if raw["head"]["units"] or name != "no-penalty":  # there is none on the logits
-            yield name, {**raw, "head": _head(raw["head"], keys)}
-    yield from _stage_changes(raw)
-    if len(raw["views"]) > 1:
-        yield ONE_VIEW.removeprefix(MARK), {**raw, "views": raw["views"][:1]}
+def _changes(run: RunConfig) -> Iterator[tuple[str, RunConfig]]:
+    for name, entries in _without_one(run.augment):
+        yield name, run.model_copy(update={"augment": entries})
+    for name, entries in _without_one(tuple(step for step in run.preprocess if step.op != "resize")):
+        kept = tuple(step for step in run.preprocess if step.op == "resize" or step in entries)
+        yield name, run.model_copy(update={"preprocess": kept})
+    for off in OFF:
+        yield off[2], _without(run, off)
+    for off in HEAD_OFF:
+        if run.head.units or off[2] != "no-penalty":  # there is none on the logits
+            yield off[2], run.model_copy(update={"head": _head(_without(run.head, off))})
+    for name, stages in _stage_changes(run):
+        yield name, run.model_copy(update={"stages": stages})
+    if len(run.views) > 1:
+        yield ONE_VIEW.removeprefix(MARK), run.model_copy(update={"views": run.views[:1]})
 
 
-def _head(head: Raw, keys: Raw) -> Raw:
-    rates = head["dropout"]
+def _without(section: Part, off: Off) -> Part:
+    return section.model_copy(update=dict.fromkeys(off[0], off[1]))
+
+
+def _head(head: HeadConfig) -> HeadConfig:
     # One rate a gap: without dense layers one gap is left.
-    fewer = {"dropout": rates[0]} if "units" in keys and isinstance(rates, list) else {}
-    return {**head, **fewer, **keys}
+    first = head.dropout[0] if isinstance(head.dropout, tuple) and not head.units else head.dropout
+    return head.model_copy(update={"dropout": first})
 
 
-def _stage_changes(raw: Raw) -> Iterator[tuple[str, Raw]]:
-    stages = raw["stages"]
-    for keys, name in STAGE_OFF:
+def _stage_changes(run: RunConfig) -> Iterator[tuple[str, tuple[StageConfig, ...]]]:
+    stages = run.stages
+    for off in STAGE_OFF:
         # Adam has no weight decay to take away.
-        met = [name != "no-weight-decay" or stage["optimizer"] != "adam" for stage in stages]
-        turned = [{**stage, **keys} if use else stage for stage, use in zip(stages, met, strict=True)]
-        yield name, {**raw, "stages": turned}
-    if raw["weights"] != "none":
-        tuned = [stage for stage in stages if stage["train"] != "head"]
-        other = "frozen" if any(stage["batch_norm"] == "trained" for stage in tuned) else "trained"
-        turned = [{**s, "batch_norm": other} if s["train"] != "head" else s for s in stages]
-        yield f"batch-norm-{other}", {**raw, "stages": turned}
+        met = [off[2] != "no-weight-decay" or stage.optimizer != "adam" for stage in stages]
+        yield off[2], tuple(_without(s, off) if use else s for s, use in zip(stages, met, strict=True))
+    if run.weights != "none":
+        tuned = [stage for stage in stages if stage.train != "head"]
+        other = "frozen" if any(stage.batch_norm == "trained" for stage in tuned) else "trained"
+        turned = [s.model_copy(update={"batch_norm": other}) if s.train != "head" else s for s in stages]
+        yield f"batch-norm-{other}", tuple(turned)
     for number in range(len(stages) if len(stages) > 1 else 0):
         left = stages[:number] + stages[number + 1 :]
-        if raw["weights"] != "none" or left[0]["train"] == "all":
-            yield f"no-stage-{number + 1}", {**raw, "stages": left}
+        if run.weights != "none" or left[0].train == "all":
+            yield f"no-stage-{number + 1}", left
 
 
-def _without_one(entries: list[Raw]) -> Iterator[tuple[str, list[Raw]]]:
+Entries = tuple[AugmentConfig, ...]
+
+
+def _without_one(entries: Entries) -> Iterator[tuple[str, Entries]]:
     """Each entry left out, then each of those inside of it; a choice that is left with nothing goes too."""
     for place, entry in enumerate(entries):
-        rest = entries[:place] + entries[place + 1 :]
-        inner = entry.get("ops")
-        if not isinstance(inner, list):
-            yield f"no-{entry['op']}", rest
+        before, after = entries[:place], entries[place + 1 :]
+        inner = entry.options.get("ops")
+        if not isinstance(inner, list | tuple):
+            yield f"no-{entry.op}", before + after
             continue
         if len(inner) > 1:
-            yield f"no-{entry['op']}", rest
-        for name, ops in _without_one(inner):
-            yield name, [*entries[:place], _chosen(entry, ops), *entries[place + 1 :]] if ops else rest
+            yield f"no-{entry.op}", before + after
+        ops = tuple(map(AugmentConfig.model_validate, inner))
+        for name, left in _without_one(ops):
+            yield name, (*before, _chosen(entry, ops, left), *after) if left else before + after
 
 
-def _chosen(entry: Raw, ops: list[Raw]) -> Raw:
-    """A choice among fewer ``ops``, whose weights are those of what is left."""
-    changed = {**copy.deepcopy(entry), "ops": ops}
-    if entry.get("weights") and len(ops) < len(entry["ops"]):
-        gone = next((n for n, op in enumerate(entry["ops"]) if n >= len(ops) or op != ops[n]), len(ops))
-        changed["weights"] = [w for n, w in enumerate(entry["weights"]) if n != gone]
-    return changed
+def _chosen(entry: AugmentConfig, ops: Entries, left: Entries) -> AugmentConfig:
+    """A choice among those ``ops`` that are ``left``, whose weights are those of what is left."""
+    changed = entry.model_copy(update={"ops": [op.model_dump(mode="json") for op in left]})
+    weights = entry.options.get("weights")
+    if not isinstance(weights, list) or len(left) == len(ops):
+        return changed
+    gone = next((n for n, op in enumerate(ops) if n >= len(left) or op != left[n]), len(ops))
+    return changed.model_copy(update={"weights": [weight for n, weight in enumerate(weights) if n != gone]})

@@ -8,17 +8,22 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from recorded import join_runs, write_fold
 
+from kit.corrupt.plan import plan_of
 from kit.data import load_index
 from kit.ensemble import ensemble
-from kit.files import sha256_file, write_csv, write_json
+from kit.files import write_csv
 from kit.layout import SubmissionPaths
-from kit.ledger import add_event, target_of
+from kit.ledger import BoardRow, add_event, target_of
+from kit.ledger.facts import Answer, Intent, Request, Score
 from kit.partition import load_folds
-from kit.platforms import BoardRow
 from kit.project import Project
-from kit.records import Predictions, silent
-from kit.runs import FoldSpec, plan_runs
+from kit.records import silent
+from kit.runs import plan_runs
+from kit.shift.stressed import StressedRun, StressScores
+from kit.store.candidate import Ensemble, ForecastRecord
+from kit.store.record import Figure, digests_of
 
 HOSTILE = (
     "<script>document.title='broken'</script>",
@@ -69,10 +74,14 @@ def train(project: Project, runs: tuple[str, ...] = ()) -> None:
     """What training leaves behind, for these runs or all."""
     index = load_index(project.layout)
     held_out = load_folds(project.layout, project.config, index).fold
+    curve = [(0, "all", e, 1e-3, 1.2 - 0.2 * e, 0.4 + 0.1 * e, 1.1 - 0.15 * e) for e in range(EPOCHS)]
     for number, specs in enumerate(plan_runs(project.layout, project.config, runs).values()):
+        logits = np.random.default_rng([7, number]).normal(size=(2, len(index.ids), len(index.classes)))
+        logits[:, np.arange(len(index.ids)), index.labels] += 1.6
         for spec in specs:
-            _fold(spec, index.ids, index.labels, held_out, number)
-        _run(specs, index.ids, index.labels, number)
+            rows = np.flatnonzero(held_out == spec.fold)
+            write_fold(spec, np.array(index.ids)[rows], logits[:, rows], curve)
+    join_runs(project.layout, project.config, runs)
 
 
 def raw(folder: Path, classes: tuple[str, ...]) -> None:
@@ -98,48 +107,25 @@ def as_files(folder: Path, classes: tuple[str, ...], file: str) -> None:
         Image.fromarray(image).save(path)
 
 
-def _draw(ids: tuple[str, ...], labels: np.ndarray, number: int, classes: tuple[str, ...], views: int) -> Predictions:
-    rng = np.random.default_rng([7, number])
-    logits = rng.normal(size=(views, len(ids), len(classes)))
-    logits[:, np.arange(len(ids)), labels] += 1.6
-    return Predictions(np.array(ids), classes, ("identity", "flip-lr")[:views], logits.astype(np.float32))
-
-
-def _fold(spec: FoldSpec, ids: tuple[str, ...], labels: np.ndarray, held_out: np.ndarray, number: int) -> None:
-    rows = np.flatnonzero(held_out == spec.fold)
-    whole = _draw(ids, labels, number, spec.classes, 2)
-    spec.paths.root.mkdir(parents=True)
-    np.savez(spec.paths.weights, kernel=np.zeros(3))
-    curve = [(0, "all", e, 1e-3, 1.2 - 0.2 * e, 0.4 + 0.1 * e, 1.1 - 0.15 * e) for e in range(EPOCHS)]
-    header = ("stage", "train", "epoch", "lr", "loss", "valid_accuracy", "valid_nll")
-    write_csv(spec.paths.history, header, curve)
-    whole.take(np.array(ids)[rows]).save(spec.paths.valid)
-
-
-def _run(specs: list[FoldSpec], ids: tuple[str, ...], labels: np.ndarray, number: int) -> None:
-    paths = specs[0].run_paths
-    _draw(ids, labels, number, specs[0].classes, 2).save(paths.oof)
-    manifest = {"key": specs[0].key, "config": specs[0].config, "n_folds": len(specs), "oof": sha256_file(paths.oof)}
-    write_json(paths.manifest, {**manifest, "classes": list(specs[0].classes), "data": specs[0].data})
-
-
 def submit_more(project: Project, scores: tuple[float, ...]) -> None:
     """Candidates after the first, each with another cross-validated figure and one of these scores."""
-    from kit.files import read_json
     from kit.ledger import add_snapshot, latest
 
     first, target = latest(project.layout), target_of(project.config)
     assert first is not None
-    record = read_json(first.ensemble)
+    record = Ensemble.load(first.ensemble)
     for n, score in enumerate(scores, 2):
         paths = project.layout.submission(f"21{n:02d}0101T000000Z-{n:08x}")
-        cv = {name: value - 0.01 * n for name, value in record["cv"].items()}
-        write_json(paths.ensemble, {**record, "key": f"{n:08x}" * 8, "cv": cv})
+        cv = Figure(**{name: value - 0.01 * n for name, value in record.cv})
+        record.model_copy(update={"made_from": {"number": str(n)}, "cv": cv}).save(paths.ensemble)
         shutil.copy(first.predictions, paths.predictions)
-        add_event(paths, "intent", intent=str(n), target=vars(target), sha256=f"{n:064x}", tag=f"kit-{n}")
-        add_event(paths, "request", intent=str(n))
-        add_event(paths, "answer", intent=str(n), remote=str(n))
-        add_event(paths, "score", intent=str(n), score=score)
+        for fact in (
+            Intent(target=target, sha256=f"{n:064x}", tag=f"kit-{n}"),
+            Request(),
+            Answer(remote=str(n)),
+            Score(score=score),
+        ):
+            add_event(paths, str(n), fact)
         others = [0.9 - 0.04 * place for place in range(9)]
         rows = [BoardRow(0, f"team {place}", value, False, "") for place, value in enumerate(others)]
         ranked = sorted([*rows, BoardRow(0, "we", score, True, str(n))], key=lambda row: -row.score)
@@ -150,11 +136,9 @@ def _submit(project: Project, paths: SubmissionPaths) -> None:
     from kit.ledger import add_snapshot
 
     target = target_of(project.config)
-    about = {"intent": "1", "target": vars(target), "sha256": "0" * 64, "tag": "kit-1"}
-    add_event(paths, "intent", **about)
-    add_event(paths, "request", intent="1")
-    add_event(paths, "answer", intent="1", remote="11")
-    add_event(paths, "score", intent="1", score=0.71)
+    about = Intent(target=target, sha256="0" * 64, tag="kit-1")
+    for fact in (about, Request(), Answer(remote="11"), Score(score=0.71)):
+        add_event(paths, "1", fact)
     names = (HOSTILE[0], "we", "baseline")
     rows = [
         BoardRow(n + 1, who, 0.8 - 0.09 * n, who == "we", "11" if who == "we" else "") for n, who in enumerate(names)
@@ -168,10 +152,20 @@ def stress(project: Project) -> None:
         paths = specs[0].run_paths
         drops = [(family, degree, 30, 0.8, 0.01 * degree) for family in ("noise", "jpeg") for degree in range(1, 6)]
         write_csv(paths.stress_table, ("family", "severity", "rows", "score", "drop"), drops)
-        lines = {name: {"score": value, "low": value - 0.1, "high": value + 0.1} for name, value in SCORES.items()}
-        write_json(paths.stress_manifest, {"key": "", "metric": "accuracy", "scores": lines})
-        write_json(paths.forecast, {"name": specs[0].run, "kind": "run", **FORECAST})
+        figures = {name: Figure(score=value, low=value - 0.1, high=value + 0.1) for name, value in SCORES.items()}
+        record = StressedRun(
+            made_from={},
+            files=digests_of(paths.root, paths.stress_table),
+            metric="accuracy",
+            plan=plan_of(project.config.stress),
+            scores=StressScores(**figures),
+        )
+        record.save(paths.stress_manifest)
+        ForecastRecord(made_from={}, name=specs[0].run, kind="run", metric="accuracy", **FORECAST).save(paths.forecast)
 
 
 SCORES = {"clean": 0.81, "stressed": 0.62, "drop": 0.19}
-FORECAST = {"value": 0.64, "low": 0.5, "high": 0.7, "score": 0.71, "level": 0.9, "basis": "mixture"}
+FORECAST = {
+    "value": 0.64, "low": 0.5, "high": 0.7, "level": 0.9, "clean": 0.81, "stressed": 0.62, "basis": "mixture",
+    "past": 0, "score": 0.71, "error": 0.07,
+}  # fmt: skip

@@ -12,13 +12,13 @@ import pytest
 KIT = Path(__file__).parent.parent / "kit"
 LAYERS = (
     {"runtime"},
-    {"errors"},
+    {"errors", "signals", "streams", "text"},
     {"config", "layout", "paths", "files", "store"},
     {"records", "metrics", "score", "ledger", "plots", "data", "partition"},
     {
         "sources", "augment", "corrupt", "shift", "blend", "platforms", "sandbox", "sandbox_runner", "archive",
         "described", "environments", "runs", "sweep", "half", "costs", "units",
-        "engine",
+        "engine", "results", "history",
     },
     {
         "clean", "folds", "train", "stress", "ensemble", "bundle", "submit", "lb", "init", "console", "progress",

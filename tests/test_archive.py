@@ -8,6 +8,7 @@ import random
 import stat
 import zipfile
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.archive import opened
+from kit.archive import FREE_BYTES, MAX_RATIO, opened
+from kit.described import BundleDescription
 from kit.errors import BundleError
 
 
@@ -80,10 +82,37 @@ def pickled() -> bytes:
     return buffer.getvalue()
 
 
+def directory(change: Callable[[zipfile.ZipFile], object]) -> bytes:
+    """An npz of one array whose directory was changed before it was written."""
+    buffer = io.BytesIO(weights())
+    with zipfile.ZipFile(buffer, "a") as archive:
+        change(archive)
+        archive.comment = b"changed"
+    return buffer.getvalue()
+
+
+def overlapping() -> bytes:
+    """An npz whose directory has one array a thousand times."""
+
+    def repeat(archive: zipfile.ZipFile) -> None:
+        (info,) = archive.filelist
+        for number in range(1, 1000):
+            again = copy(info)
+            again.filename = again.orig_filename = f"{number:04d}.npy"
+            archive.filelist.append(again)
+
+    return directory(repeat)
+
+
+def far_away() -> bytes:
+    """An npz whose array is said to lie beyond the last byte that any file can have."""
+    return directory(lambda archive: setattr(archive.filelist[0], "header_offset", 2**64 - 1))
+
+
 HOSTILE: dict[str, tuple[dict[str, bytes], str]] = {
     "no description": ({"model.py": b"import os"}, "is no bundle"),
-    "description is text": ({"bundle.json": b"hello"}, "is not JSON"),
-    "description is deep": ({"bundle.json": b"[" * 100_000}, "is not JSON"),
+    "description is text": ({"bundle.json": b"hello"}, "Invalid JSON"),
+    "description is deep": ({"bundle.json": b"[" * 100_000}, "Invalid JSON"),
     "description is a list": ({"bundle.json": b"[]"}, "bundle.json"),
     "unknown key": (changed(lambda d: d.update(evil=1)), "evil"),
     "unknown backbone": (
@@ -98,25 +127,25 @@ HOSTILE: dict[str, tuple[dict[str, bytes], str]] = {
     ),
     "wide builder": (
         changed(lambda d: d["members"][0]["network"].update(backbone="mobilenetv2", size=32, options={"alpha": 999})),
-        "no factor up to 4",
+        "options.alpha: Extra inputs",
     ),
     "weights for the builder": (
         changed(lambda d: d["members"][0]["network"].update(options={"weights": "imagenet"})),
         "options",
     ),
     "option of another network": (
-        changed(lambda d: d["members"][0]["network"].update(options={"units": [10**9]})),
-        "not one of its numbers",
+        changed(lambda d: d["members"][0]["network"].update(options={"units": [8]})),
+        "plain-cnn has no option `units`",
     ),
     "unknown key of a network": (changed(lambda d: d["members"][0]["network"].update(evil=1)), "evil"),
     "network without a head": (changed(lambda d: d["members"][0]["network"].pop("head")), "head"),
     "unknown preprocessor": (
         changed(lambda d: d["members"][0]["network"].update(preprocess=[{"op": "exec"}])),
-        "unknown preprocessor",
+        "does not match any of the expected tags",
     ),
     "endless preprocessor": (
         changed(lambda d: d["members"][0]["network"].update(preprocess=[{"op": "resize", "size": 10**6}])),
-        "not one of its numbers",
+        "resize.size: Input should be less than or equal to 2048",
     ),
     "flattened and wide": (
         changed(
@@ -141,13 +170,16 @@ HOSTILE: dict[str, tuple[dict[str, bytes], str]] = {
     "blend of other views": (changed(lambda d: d["blend"].update(views=[0.5, 0.5])), "views: a list of 2"),
     "blend is infinite": (changed(lambda d: d["blend"]["parts"][0].update(centre=float("inf"))), "finite number"),
     "blend without a key": (changed(lambda d: d["blend"]["parts"][0].pop("slopes")), "parts.0.slopes"),
-    "blend of no temperature": (changed(lambda d: d["blend"]["parts"][0].update(temperatures=[0])), "greater than 0"),
+    "blend of no temperature": (
+        changed(lambda d: d["blend"]["parts"][0].update(temperatures=[0])),
+        "greater than or equal to 0.02",
+    ),
     "blend of ragged ranks": (
         changed(lambda d: d["blend"]["parts"][0].update(ranks=[[[0.0, 1.0], [0.0]]])),
         "ranks: a list of 1, expected 2",
     ),
     "blend of text": (changed(lambda d: d["blend"]["parts"][0].update(share="all")), "valid number"),
-    "blend is nothing": (changed(lambda d: d.update(blend={})), "blend: views"),
+    "blend is nothing": (changed(lambda d: d.update(blend={})), "blend.views"),
     "weights elsewhere": (changed(lambda d: d["members"][0].update(weights=["../../etc/passwd"])), "does not hold"),
     "weights missing": (changed(lambda d: d["members"][0].update(weights=["weights/x.npz"])), "does not hold"),
     "weights are code": (changed(lambda d: d["members"][0].update(weights=["model.py"])), "does not hold"),
@@ -159,11 +191,78 @@ HOSTILE: dict[str, tuple[dict[str, bytes], str]] = {
     "array asks for a terabyte": ({**good(), "weights/m-0.npz": header("(274877906944,)")}, "not as large as"),
     "array is negative": ({**good(), "weights/m-0.npz": header("(-2,)")}, "not as large as"),
     "array is an object": ({**good(), "weights/m-0.npz": pickled()}, "type object"),
-    "array of strings": ({**good(), "weights/m-0.npz": weights(a=np.array(["x"]))}, "not numbers"),
+    "array of strings": ({**good(), "weights/m-0.npz": weights(a=np.array(["x"]))}, "not floating-point numbers"),
     "array is a bomb": ({**good(), "weights/m-0.npz": compressed()}, "is compressed"),
+    "array of bytes": ({**good(), "weights/m-0.npz": weights(a=np.zeros(9, np.int8))}, "type int8"),
+    "array of whole numbers": ({**good(), "weights/m-0.npz": weights(a=np.zeros(9, np.int64))}, "type int64"),
+    "array of truths": ({**good(), "weights/m-0.npz": weights(a=np.zeros(9, bool))}, "type bool"),
+    "array of complex numbers": ({**good(), "weights/m-0.npz": weights(a=np.zeros(9, np.complex64))}, "type complex64"),
+    "more numbers than the network has": (
+        {**good(), "weights/m-0.npz": weights(a=np.zeros(200_000, np.float16))},
+        "holds 200000 numbers",
+    ),
+    "a network far larger than its weights": (
+        changed(lambda d: d["members"][0]["network"]["head"].update(units=[8192, 512])),
+        "holds 9 numbers, which do not fit",
+    ),
+    "arrays share their bytes": ({**good(), "weights/m-0.npz": overlapping()}, "as large as the archive says"),
+    "array far away": ({**good(), "weights/m-0.npz": far_away()}, "cannot be read"),
     "array without header": ({**good(), "weights/m-0.npz": weights()[:60]}, "cannot be read"),
     "weights are no archive": ({**good(), "weights/m-0.npz": b"PK nothing"}, "cannot be read"),
 }
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_compression_that_cannot_be_read_in_bounded_memory_is_refused(method: int, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "b.zip", "w", method) as archive:
+        for name, content in good().items():
+            archive.writestr(name, content)
+    with pytest.raises(BundleError, match="compression that is not read"), opened(tmp_path / "b.zip"):
+        pass
+
+
+def zeros(network: dict[str, Any], count: int, dtype: type, folds: int) -> dict[str, bytes]:
+    """A bundle of folds whose weights are one array of zeros each."""
+    names = [f"weights/{fold}.npz" for fold in range(folds)]
+    content = weights(a=np.zeros(count, dtype))
+    described = changed(lambda d: d["members"][0].update(network=network, weights=names))
+    return {**described, **dict.fromkeys(names, content)}
+
+
+TINY = {"backbone": "plain-cnn", "size": 16, "classes": 2, "head": {}}
+LARGE = {"backbone": "plain-cnn", "size": 16, "classes": 2, "head": {"units": [4096, 4096]}}
+LARGE_NUMBERS = 164_264 + 129 * 4096 + 4097 * 4096 + 4097 * 2
+
+
+@pytest.mark.parametrize(
+    ("files", "kept"),
+    [
+        (zeros(TINY, 100_000_000, np.int8, 1), 0),
+        (zeros(TINY, 100_000_000, np.float16, 1), 0),
+        (zeros(TINY, 164_000, np.float32, 3), 3),
+        (zeros(LARGE, LARGE_NUMBERS, np.float32, 3), 0),
+    ],
+    ids=["bytes", "another network", "small", "fitting zeros"],
+)
+def test_a_small_zip_writes_little(files: dict[str, bytes], kept: int, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "b.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    packed = (tmp_path / "b.zip").stat().st_size
+    with opened(tmp_path / "b.zip") as folder:
+        written = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+        assert len(list(folder.rglob("*.npz"))) == kept
+    assert packed < 1 << 20
+    assert sum(written) <= max(FREE_BYTES, MAX_RATIO * packed)
+
+
+def test_the_values_that_were_checked_are_the_ones_that_are_handed_on(tmp_path: Path) -> None:
+    text = json.dumps({**description(), "batch_size": 4096})
+    twice = text.replace('"version": 1', '"version": 1, "classes": ["x", "y", "z"]')
+    with opened(pack(tmp_path / "b.zip", {**good(), "bundle.json": twice.encode()})) as folder:
+        handed = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+    assert handed["classes"] == ["a", "b"]
+    assert BundleDescription.model_validate_json(twice, strict=True).bounded() == BundleDescription(**handed)
 
 
 def test_a_good_bundle_opens_and_leaves_nothing_behind(tmp_path: Path) -> None:

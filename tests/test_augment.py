@@ -46,9 +46,9 @@ def test_the_defaults_of_an_entry_are_valid(op: str) -> None:
 def test_values_that_cannot_be_and_missing_keys_are_refused() -> None:
     with pytest.raises(ConfigError, match="'zoom': `factor` = 3"):
         check([AugmentConfig(op="zoom", factor=3)])
-    with pytest.raises(ConfigError, match="'one-of' needs `ops`"):
+    with pytest.raises(ConfigError, match="'one-of': `ops` is missing"):
         check([AugmentConfig(op="one-of")])
-    with pytest.raises(ConfigError, match="'blur' has no key `sigmaa`"):
+    with pytest.raises(ConfigError, match="'blur': unknown key `sigmaa`"):
         check([AugmentConfig(op="maybe", ops=[{"op": "blur", "sigmaa": 1}])])
 
 

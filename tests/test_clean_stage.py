@@ -9,11 +9,12 @@ from PIL import Image
 
 from kit.clean.stage import clean
 from kit.config import parse
-from kit.data import load_images, load_index, load_test_ids, load_test_images
-from kit.errors import ConfigError, DataError
+from kit.data import load_images, load_index, load_test_ids, load_test_images, load_test_record
+from kit.errors import ConfigError, DataError, StageError
 from kit.files import read_csv
 from kit.layout import Layout
 from kit.records import silent
+from kit.store.locks import lock
 
 
 def cleaned(root, text, **options):
@@ -102,9 +103,8 @@ def test_an_unreadable_test_image_keeps_its_row_and_is_listed(tmp_path):
     layout = Layout(tmp_path)
     clean(layout, parse('[data]\ntrain = "raw/train.csv"\ntest = "raw/test"\nimage_size = 32'), said.append)
     assert len(load_test_ids(layout)) == 9 and not load_test_images(layout)[3].any()
-    assert {"id": "test_03.png", "reason": "unreadable-test", "twin": "", "detail": "empty file"} in read_csv(
-        layout.noted
-    )
+    problems = {line["id"]: line["problem"] for line in read_csv(layout.test_index) if line["problem"]}
+    assert problems == {"test_03.png": "empty file"}
     assert any(event.kind == "warn" and "1 test images" in event.text for event in said)
 
 
@@ -136,6 +136,48 @@ def test_test_images_that_are_no_longer_configured_are_gone(tmp_path):
     assert layout.test_images.exists()
     layout = cleaned(tmp_path, '[data]\ntrain = "raw/train.csv"')
     assert load_test_images(layout) is None
+
+
+def test_training_and_test_images_are_cleaned_apart(tmp_path):
+    kaggle_competition(tmp_path)
+    text = '[data]\ntrain = "raw/train.csv"\ntest = "raw/test"'
+    layout = cleaned(tmp_path, text)
+    data, test = layout.data_manifest.read_bytes(), load_test_record(layout)
+    picture("hen", 4242).save(tmp_path / "raw/test/test_03.png")
+    cleaned(tmp_path, text)
+    assert layout.data_manifest.read_bytes() == data
+    other = load_test_record(layout)
+    assert other.images != test.images and other.n == test.n
+    picture("hen", 4243).save(tmp_path / "raw/train/img_002.png")
+    cleaned(tmp_path, text)
+    assert layout.data_manifest.read_bytes() != data
+    assert load_test_record(layout) == other
+
+
+@pytest.mark.parametrize("name", ["images.npy", "index.csv", "dropped.csv", "noted.csv", "test.npy", "test_index.csv"])
+def test_a_file_that_was_changed_by_hand_is_not_overwritten_unasked(tmp_path, name):
+    kaggle_competition(tmp_path)
+    text = '[data]\ntrain = "raw/train.csv"\ntest = "raw/test"'
+    path = cleaned(tmp_path, text).data / name
+    before = path.read_bytes()
+    path.write_bytes(before + b"\n")
+    with pytest.raises(StageError, match=f"{name} was changed after the kit wrote it") as caught:
+        cleaned(tmp_path, text)
+    assert caught.value.hint == "kit clean --force" and path.read_bytes() == before + b"\n"
+    cleaned(tmp_path, text, force=True)
+    assert path.read_bytes() == before
+
+
+def test_data_that_are_being_read_are_not_cleaned_anew(tmp_path):
+    folder_competition(tmp_path)
+    layout = cleaned(tmp_path, '[data]\ntrain = "raw"')
+    before = layout.data_manifest.read_bytes()
+    with lock(layout.data_lock, "data/", shared=True):
+        cleaned(tmp_path, '[data]\ntrain = "raw"')  # up to date: it reads too
+        with pytest.raises(StageError, match="is working on data/"):
+            cleaned(tmp_path, '[data]\ntrain = "raw"\nimage_size = 16')
+    assert layout.data_manifest.read_bytes() == before
+    assert load_images(cleaned(tmp_path, '[data]\ntrain = "raw"\nimage_size = 16')).shape[1:] == (16, 16, 3)
 
 
 def test_raw_files_are_not_touched(tmp_path):

@@ -111,7 +111,7 @@ MISTAKES = {
     "unknown augmentation key": (
         '[data]\ntrain = "good.npz"\n[runs.a]\nbackbone = "plain-cnn"\naugment = [{ op = "cutmix", alfa = 1 }]\n',
         ["train"],
-        "augmentation 'cutmix' has no key `alfa`",
+        "augmentation 'cutmix': unknown key `alfa`",
         "did you mean `alpha`?",
     ),
     "frozen from nothing": (

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from recorded import write_stressed_fold
 
 from kit import score
 from kit.clean.stage import clean
@@ -17,16 +18,13 @@ from kit.compare import compare
 from kit.compare.effects import Line, Recipe, SeedNoise, compared, effect, holm, seed_noise
 from kit.compare.show import sentence, verdict
 from kit.config import Config, RunConfig, load, parse
-from kit.corrupt.plan import plan_of
 from kit.errors import ConfigError, DataError, StageError
-from kit.files import write_json
 from kit.folds import make_folds
 from kit.init import recipe_text, recipes
 from kit.layout import Layout
 from kit.project import Project
-from kit.records import Event, Predictions, load_predictions, silent
+from kit.records import Event, load_predictions, silent
 from kit.runs import plan_runs
-from kit.shift.stressed import fold_key
 from kit.sweep import ONE_VIEW, plan_sweep, variants, with_variants
 from kit.train.stage import train
 
@@ -72,7 +70,7 @@ def test_with_one_seed_each_only_the_rows_speak() -> None:
     one, other = recipe("one", STRONG.probas[0]), recipe("other", WEAK.probas[0])
     found = effect("accuracy", LABELS, one, other, UNKNOWN)
     paired = score.difference("accuracy", LABELS, STRONG.probas[0], WEAK.probas[0], seed=0)
-    assert found.gain == paired.score and found.rows == paired.se and np.isnan(found.seeds)
+    assert found.gain == paired.score and found.rows == paired.se and found.seeds is None
     assert (found.low, found.high) == pytest.approx((paired.low, paired.high), abs=0.3 * paired.se)
 
 
@@ -265,20 +263,20 @@ def project_of(folder: Path) -> tuple[Layout, Config]:
 def test_runs_of_one_recipe_are_its_seeds_and_rows_are_paired(folder: Path) -> None:
     layout, config = project_of(folder)
     heard: list[Event] = []
-    report = compare(layout, config, heard.append, ["a", "b", "a-again"])["clean"]
-    first, second = report["recipes"]
-    assert first["runs"] == ["a", "a-again"] and second["runs"] == ["b"]
-    assert report["rows"] == 120 and report["seed_noise"] is not None
-    assert second["effect"]["gain"] == pytest.approx(second["score"] - first["score"])
-    assert second["effect"]["gain"] < 0
-    assert second["effect"]["high"] - second["effect"]["low"] > 4 * second["effect"]["rows"]  # both noises
+    report = compare(layout, config, heard.append, ["a", "b", "a-again"]).clean
+    first, second = report.recipes
+    assert first.runs == ("a", "a-again") and second.runs == ("b",)
+    assert report.rows == 120 and report.seed_noise is not None
+    assert second.effect is not None and second.effect.gain == pytest.approx(second.score - first.score)
+    assert second.effect.gain < 0
+    assert second.effect.high - second.effect.low > 4 * second.effect.rows  # both noises
     assert any("between seeds" in event.text for event in heard)
 
 
 def test_with_one_seed_the_other_noise_is_said_to_be_unknown(folder: Path) -> None:
     heard: list[Event] = []
-    report = compare(*project_of(folder), heard.append, ["a", "b"], metric="nll")["clean"]
-    assert report["seed_noise"] is None and report["metric"] == "nll"
+    report = compare(*project_of(folder), heard.append, ["a", "b"], metric="nll").clean
+    assert report.seed_noise is None and report.metric == "nll"
     assert next(event.text for event in heard if event.kind == "warn").startswith("every recipe has one seed")
 
 
@@ -286,11 +284,11 @@ def test_what_is_not_trained_is_refused_or_left_out_by_name(folder: Path) -> Non
     with pytest.raises(StageError, match="fold 0 of run `c` has no predictions"):
         compare(*project_of(folder), silent, ["a", "c"])
     heard: list[Event] = []
-    report = compare(*project_of(folder), heard.append, ["a", "c", "b"], partial=True)["clean"]
-    assert [line["recipe"] for line in report["recipes"]] == ["a", "b"]
+    report = compare(*project_of(folder), heard.append, ["a", "c", "b"], partial=True).clean
+    assert [line.recipe for line in report.recipes] == ["a", "b"]
     assert "c is left out: fold 0 is not done" in [event.text for event in heard]
-    report = compare(*project_of(folder), silent, ["c", "a"], partial=True)["clean"]
-    assert report["rows"] == 60  # the fold that both have
+    report = compare(*project_of(folder), silent, ["c", "a"], partial=True).clean
+    assert report.rows == 60  # the fold that both have
     with pytest.raises(StageError, match="one recipe cannot be compared"):
         compare(*project_of(folder), silent, ["a", "a-again"])
     with pytest.raises(DataError, match="unknown metric `acuracy`"):
@@ -300,32 +298,32 @@ def test_what_is_not_trained_is_refused_or_left_out_by_name(folder: Path) -> Non
 def test_one_view_is_read_from_the_runs_own_files(folder: Path) -> None:
     layout, config = project_of(folder)
     names = ["a", f"a{ONE_VIEW}"]
-    report = compare(layout, with_variants(config, names), silent, names)["clean"]
+    report = compare(layout, with_variants(config, names), silent, names).clean
     spec = plan_runs(layout, config, ["a"])["a"][0]
     assert load_predictions(spec.run_paths.oof).views == ("identity", "flip-lr")
-    assert report["recipes"][1]["effect"]["seeds"] in (None, 0)
+    effect = report.recipes[1].effect
+    assert effect is not None and effect.seeds in (None, 0)
     assert not list(folder.glob("runs/a~*"))
 
 
 def test_rows_under_stress_are_compared_where_all_runs_have_them_and_are_true(folder: Path) -> None:
     layout, config = project_of(folder)
-    plan, rng = plan_of(config.stress), np.random.default_rng(0)
-    assert "stressed" not in compare(layout, config, silent, ["a", "b"])
+    rng = np.random.default_rng(0)
+    assert compare(layout, config, silent, ["a", "b"]).stressed is None
     for name, skill in (("a", 0.0), ("b", 5.0)):
         for spec in plan_runs(layout, config, [name])[name]:
             valid = load_predictions(spec.paths.valid)
             y = np.array([int(one) % 3 for one in valid.ids.tolist()])
-            logits = (rng.normal(size=valid.logits.shape) + skill * np.eye(3)[y]).astype(np.float32)
-            Predictions(valid.ids, valid.classes, valid.views, logits).save(spec.paths.stress)
-            spec.paths.stress_grid.touch()
-            write_json(spec.paths.stress_spec, {"key": fold_key(spec, plan)})
-    found = compare(layout, config, silent, ["a", "b"])["stressed"]
-    assert found["rows"] == 120 and found["recipes"][1]["verdict"] == "better"
+            logits = rng.normal(size=valid.logits.shape) + skill * np.eye(3)[y]
+            write_stressed_fold(spec, config, valid.ids, logits)
+    found = compare(layout, config, silent, ["a", "b"]).stressed
+    assert found is not None and found.rows == 120 and found.recipes[1].verdict == "better"
     heard: list[Event] = []
-    assert len(compare(layout, config, heard.append, ["a", "b", "a-again"])["stressed"]["recipes"]) == 2
+    found = compare(layout, config, heard.append, ["a", "b", "a-again"]).stressed
+    assert found is not None and len(found.recipes) == 2
     assert any("not under stress: a-again" in event.text for event in heard)
     other = parse(SMALL + "[stress]\nclean = 0.5\n")
-    assert "stressed" not in compare(layout, other, silent, ["a", "b"])
+    assert compare(layout, other, silent, ["a", "b"]).stressed is None
 
 
 @pytest.mark.tf
@@ -336,7 +334,7 @@ def test_a_sweep_trains_what_is_missing_and_leaves_the_configuration_as_it_is(fo
     heard: list[Event] = []
     project = Project(tmp_path, emit=heard.append)
     report = project.sweep("a", ["no-dihedral", "one-view"], fold=0, seeds=1)["clean"]
-    assert [line["recipe"] for line in report["recipes"]] == ["a", "a~no-dihedral", "a~one-view"]
+    assert [line.recipe for line in report.recipes] == ["a", "a~no-dihedral", "a~one-view"]
     assert (tmp_path / "kit.toml").read_text() == text
     assert sorted(path.name[:-9] for path in tmp_path.glob("runs/a*")) == ["a", "a~no-dihedral"]
     heard.clear()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from competitions import kaggle_competition, picture
 
 from kit.clean.stage import clean
 from kit.config import parse
-from kit.data import load_index
-from kit.errors import StageError
+from kit.data import load_images, load_index
+from kit.errors import DataError, StageError
 from kit.folds import make_folds
 from kit.layout import Layout
 from kit.records import silent
@@ -28,6 +30,9 @@ exact = "keep"
 n = 3
 [runs.plain]
 backbone = "plain-cnn"
+[runs.stopped]
+extends = "plain"
+stages = [{ train = "all", epochs = 2, early_stopping = 1 }]
 """
 
 
@@ -67,18 +72,87 @@ def test_external_rows_are_trained_on_in_every_fold_but_that_of_their_patient(pr
     assert sum(at_home) == 1
 
 
-def test_an_image_that_was_changed_behind_the_back_is_found_when_asked(project):
+def test_patients_of_rows_that_early_stopping_watches_are_not_trained_on(project):
+    layout, config = project
+    index = load_index(layout)
+    groups = np.array([*index.groups, *index.extra.groups])
+    watched = set()
+    for seed in range(20):
+        stages = config.runs["stopped"].model_copy(update={"seed": seed})
+        specs = plan_runs(layout, config.model_copy(update={"runs": {"stopped": stages}}), [])["stopped"]
+        for data in map(load_fold_data, specs):
+            parts = [set(groups[rows]) for rows in (data.train_rows, data.inner_rows, data.valid_rows)]
+            assert sum(map(len, parts)) == len(set.union(*parts)) == len(set(groups))
+            assert all(parts) and data.inner_rows.max() < 36
+            watched |= parts[1]
+    assert index.extra.groups[0] in watched
+
+
+def test_an_image_that_was_changed_behind_the_back_is_never_read(project):
     layout, _ = project
     content = bytearray(layout.images.read_bytes())
     content[-1] ^= 1
     layout.images.write_bytes(bytes(content))
-    load_index(layout)
-    with pytest.raises(StageError, match=r"images\.npy is not what"):
-        load_index(layout, verify=True)
+    load_index(layout)  # whose own file is as it was
+    with pytest.raises(StageError, match=r"images\.npy was changed after the kit wrote it"):
+        load_images(layout)
 
 
 def test_an_index_with_a_row_less_is_found(project):
     layout, _ = project
     layout.index.write_text("".join(layout.index.read_text().splitlines(keepends=True)[:-1]))
-    with pytest.raises(StageError, match="has 38 rows, its manifest says 39"):
+    with pytest.raises(StageError, match=r"index\.csv was changed after the kit wrote it") as caught:
         load_index(layout)
+    assert caught.value.hint == "kit clean --force"
+
+
+def test_rows_of_ids_are_in_their_order_and_a_stranger_is_named(project):
+    index = load_index(project[0])
+    assert index.rows_of(np.array(index.ids)[[5, 0, 30]]).tolist() == [5, 0, 30]
+    assert index.rows_of([]).tolist() == []
+    with pytest.raises(DataError, match=f"id '{index.extra.ids[0]}' is not in the cleaned data"):
+        index.rows_of([index.ids[0], index.extra.ids[0]])
+
+
+def test_without_data_the_command_that_makes_them_is_named(tmp_path):
+    with pytest.raises(StageError, match="is missing") as caught:
+        load_index(Layout(tmp_path))
+    assert caught.value.hint == "kit clean"
+
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
+LABELS = np.arange(40) % 3
+RAW = {"images": PIXELS, "labels": LABELS, "groups": np.arange(40) // 2, "weights": np.ones(40)}
+CHANGES = {
+    "classes": ({"classes": ["a", "b", "other"]}, {"classes"}),
+    "labels": ({"labels": np.where(np.arange(40) == 7, 2, LABELS)}, {"labels"}),
+    "images": ({"images": np.where(np.arange(40)[:, None, None, None] == 7, 255 - PIXELS, PIXELS)}, {"images"}),
+    "groups": ({"groups": np.arange(40) // 4}, {"groups"}),
+    "weights": ({"weights": np.where(np.arange(40) == 7, 2.0, 1.0)}, {"weights"}),
+    "order": ({"images": PIXELS[::-1], "labels": LABELS[::-1]}, {"images", "labels"}),
+}
+
+
+def index_of(folder, **changes):
+    folder.mkdir()
+    raw = {**RAW, **changes}
+    (folder / "classes.txt").write_text("\n".join(raw.pop("classes", "abc")) + "\n")
+    np.savez(folder / "d.npz", **raw)
+    keys = 'train = "d.npz"\nclasses = "classes.txt"\ngroup = "groups"\nweight = "weights"\n'
+    layout = Layout(folder)
+    clean(layout, parse(f'[data]\n{keys}[clean]\nnear = "off"\nbackground = "keep"\n'), silent)
+    return load_index(layout)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_part_of_the_data_says_when_it_changed_and_only_then(tmp_path, change):
+    changes, moved = CHANGES[change]
+    before, after = index_of(tmp_path / "before"), index_of(tmp_path / "after", **changes)
+    assert {name for name in before.parts if before.parts[name] != after.parts[name]} == moved
+    assert (before.training == after.training) == (moved == {"classes"})
+    assert (before.split == after.split) == moved.isdisjoint({"labels", "groups"})
+
+
+def test_one_class_more_is_another_training(tmp_path):
+    index = index_of(tmp_path / "project")
+    assert replace(index, classes=(*index.classes, "d")).training != index.training

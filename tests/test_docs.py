@@ -159,8 +159,8 @@ def test_the_tutorial_ends_near_the_figures_that_it_names(tmp_path: Path) -> Non
     for command in ("init --train practice", "train", "ensemble", "submit"):
         print(typed(tmp_path, *command.split()))
     report = Project(tmp_path).leaderboard()
-    (line,) = report["submissions"]
-    assert (line["cv"], line["score"]) == pytest.approx((float(named[1]), float(named[2])), abs=0.03)
+    (line,) = report.submissions
+    assert (line.cv, line.attempt.score) == pytest.approx((float(named[1]), float(named[2])), abs=0.03)
 
 
 def test_options_that_are_shown_exist() -> None:

@@ -12,11 +12,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from test_cli import run
 
-from kit.blend import Blend
+from kit.blend import Options, fit
 from kit.cli import spread
 from kit.data import load_images, load_index
+from kit.errors import DataError
 from kit.partition import load_folds
 from kit.project import Project
+from kit.records import Predictions, load_predictions
+from kit.runtime.forward import softmax
+from kit.store.candidate import StoredBlend
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +57,7 @@ def save(folder: Path, name: str, ids: tuple[str, ...], classes: tuple[str, ...]
 def test_files_of_other_tools_are_blended_whatever_their_order(project: Path) -> None:
     done = run(project, "ensemble", "--oof", "linear.npz", "near.csv", "--test", "linear_test.npz", "near_test.csv")
     assert done.returncode == 0, done.stderr
-    blend = Blend.from_json((project / "blend" / "blend.json").read_text())
+    blend = StoredBlend.model_validate_json((project / "blend" / "blend.json").read_text())
     assert blend.members == ("linear", "near")
     assert sum(blend.weights) == pytest.approx(1)
     with (project / "blend" / "test.csv").open() as file:
@@ -86,7 +90,7 @@ def test_what_is_shown_is_out_of_fold_and_says_what_adds_nothing(project: Path) 
         (lambda p: p["proba"].__setitem__((3, 0), np.nan), "row"),
         (lambda p: p["proba"].__setitem__(3, 0.7), "row"),
         (lambda p: p.update(ids=p["ids"][:-1], proba=p["proba"][:-1]), "has no prediction of 1 rows"),
-        (lambda p: p.update(classes=np.array([*p["classes"][:-1], "ten"])), "class `"),
+        (lambda p: p.update(classes=np.array([*p["classes"][:-1], "ten"])), "class '9' of the data is not among"),
         (lambda p: p["ids"].__setitem__(1, p["ids"][0]), "twice"),
     ],
 )
@@ -113,3 +117,99 @@ def test_several_files_after_one_option_are_the_option_several_times() -> None:
         *["ensemble", "--oof", "a", "--oof", "b", "--test", "c", "--test", "d", "--force"]
     ]
     assert spread(["train", "a", "b", "--fold", "1"]) == ["train", "a", "b", "--fold", "1"]
+
+
+@pytest.fixture(scope="module")
+def hold_out(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Digits, of which one row in five is held out, once."""
+    folder = tmp_path_factory.mktemp("hold-out")
+    (folder / "kit.toml").write_text(
+        '[data]\ntrain = "digits"\nimage_size = 8\n[folds]\nmethod = "hold-out"\n', encoding="utf-8"
+    )
+    made = Project(folder)
+    made.folds()
+    return made
+
+
+def guesses(labels: np.ndarray, right: float, seed: int) -> np.ndarray:
+    """Probabilities (N, 10) whose largest is the label's in about a share ``right`` of the rows."""
+    random = np.random.default_rng(seed)
+    said = np.where(random.random(len(labels)) < right, labels, random.integers(0, 10, len(labels)))
+    return np.eye(10)[said] * 0.8 + random.dirichlet(np.full(10, 5.0), len(labels)) * 0.2
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".csv"])
+def test_in_a_hold_out_project_only_the_held_out_rows_are_blended_and_scored(
+    hold_out: Project, tmp_path: Path, suffix: str
+) -> None:
+    index = load_index(hold_out.layout)
+    held = load_folds(hold_out.layout, hold_out.config, index).validated
+    proba = guesses(index.labels, 0.7, 0)
+    name = "linear" if suffix == ".npz" else "near"
+    ids = np.array(index.ids)
+    (tmp_path / "all").mkdir()
+    save(tmp_path, name, tuple(ids[held].tolist()), index.classes, proba[held])
+    save(tmp_path / "all", name, index.ids, index.classes, proba)
+    blends = []
+    for file, out in ((f"{name}{suffix}", "one"), (f"all/{name}{suffix}", "two")):
+        hold_out.blend_foreign([tmp_path / file], (), tmp_path / out)
+        blends.append((tmp_path / out / "blend.json").read_text())
+        with (tmp_path / out / "oof.csv").open() as written:
+            assert [row["id"] for row in csv.DictReader(written)] == ids[held].tolist()
+    assert blends[0] == blends[1]
+
+
+def test_a_member_that_was_trained_on_rows_that_are_never_held_out_is_refused(
+    hold_out: Project, tmp_path: Path
+) -> None:
+    index = load_index(hold_out.layout)
+    held = load_folds(hold_out.layout, hold_out.config, index).validated
+    proba = np.where(held[:, None], guesses(index.labels, 0.6, 1), guesses(index.labels, 0.95, 2))
+    save(tmp_path, "linear", index.ids, index.classes, proba)
+    with pytest.raises(DataError, match=f"{(~held).sum()} rows that are never held out .* not out of fold") as caught:
+        hold_out.blend_foreign([tmp_path / "linear.npz"], (), tmp_path / "out")
+    assert "fold is -1" in caught.value.hint
+    assert not (tmp_path / "out").exists()
+    with hold_out.layout.folds_table("folds").open() as table:
+        kept = {row["id"] for row in csv.DictReader(table) if row["fold"] != "-1"}
+    mask = np.isin(index.ids, list(kept))
+    save(tmp_path, "linear", tuple(np.array(index.ids)[mask].tolist()), index.classes, proba[mask])
+    hold_out.blend_foreign([tmp_path / "linear.npz"], (), tmp_path / "out")
+
+
+def test_of_the_rows_that_are_held_out_none_may_be_missing(hold_out: Project, tmp_path: Path) -> None:
+    index = load_index(hold_out.layout)
+    held = load_folds(hold_out.layout, hold_out.config, index).validated
+    ids = np.array(index.ids)[held]
+    save(tmp_path, "linear", tuple(ids[1:].tolist()), index.classes, guesses(index.labels, 0.7, 0)[held][1:])
+    with pytest.raises(DataError, match=f"has no prediction of 1 rows, the first is row '{ids[0]}'"):
+        hold_out.blend_foreign([tmp_path / "linear.npz"], (), tmp_path / "out")
+
+
+def test_views_as_the_kit_writes_them_are_blended_as_the_kit_blends_them(hold_out: Project, tmp_path: Path) -> None:
+    index = load_index(hold_out.layout)
+    folds = load_folds(hold_out.layout, hold_out.config, index)
+    held, classes, views = folds.validated, index.classes, ("identity", "flip-lr")
+    logits = np.log([guesses(index.labels, right, seed)[held] for seed, right in enumerate((0.7, 0.75))])
+    ids = np.array(index.ids)[held]
+    files = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        files.append(Predictions(ids, classes, views, logits.astype(np.float32)).save(tmp_path / name / "oof.npz"))
+        logits = logits[:, :, ::-1]
+    hold_out.blend_foreign(files, files, tmp_path / "out")
+    blend = StoredBlend.model_validate_json((tmp_path / "out" / "blend.json").read_text())
+    assert blend.members == ("a/oof", "b/oof") and blend.view_names == views
+    proba = softmax(np.stack([load_predictions(path).logits for path in files]).astype(np.float64))
+    expected = fit(
+        proba,
+        index.labels[held],
+        folds.fold[held],
+        metric=hold_out.config.ensemble.metric,
+        seed=hold_out.config.ensemble.seed,
+        options=Options(members=blend.members, views=views, classes=classes, rows=ids.tolist()),
+    )
+    assert blend == StoredBlend.model_validate_json(expected.to_json())
+    with (tmp_path / "out" / "test.csv").open() as file:
+        shown = [[float(row[name]) for name in classes] for row in csv.DictReader(file)]
+    assert np.allclose(shown, expected.apply(proba), atol=1e-12)

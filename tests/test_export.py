@@ -18,6 +18,7 @@ from kit.errors import ConfigError, PlatformError
 from kit.export import TRACKERS, gather
 from kit.files import read_csv
 from kit.ledger import add_event, latest
+from kit.ledger.facts import Score
 from kit.project import Project
 from kit.records import load_predictions
 
@@ -64,8 +65,8 @@ def test_no_weights_and_no_images_are_among_the_files(project: Project) -> None:
 
 def test_a_fold_that_is_not_done_is_not_told_yet(tmp_path: Path) -> None:
     project = invent(tmp_path)
-    (valid,) = project.layout.runs.glob("first-*/fold-1/valid.npz")
-    valid.unlink()
+    (record,) = project.layout.runs.glob("first-*/fold-1/fold.json")
+    record.unlink()
     (first,) = [one for one in gather(project.layout) if one.name == "first"]
     assert sorted(first.curves) == [0, 2]
 
@@ -142,7 +143,7 @@ def test_a_second_export_sends_nothing_and_a_new_score_sends_itself(tmp_path: Pa
     assert project.export("mlflow", store) == 0
     newest = latest(project.layout)
     assert newest is not None
-    add_event(newest, "score", intent="1", score=0.72)
+    add_event(newest, "1", Score(score=0.72))
     assert project.export("mlflow", store) == 1
     client, runs = logged(store)
     assert len(runs) == 3

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from kit.errors import KitError, StageError
 from kit.files import (
     append_log,
-    lock,
     read_csv,
     read_json,
     read_log,
@@ -66,25 +65,6 @@ def test_a_process_killed_while_writing_leaves_the_old_file(tmp_path: Path) -> N
     done = subprocess.run([sys.executable, "-c", script, str(path)], check=False)
     assert done.returncode == -9
     assert path.read_text() == "old"
-
-
-def test_a_lock_is_held_by_one_process_and_freed_by_death(tmp_path: Path) -> None:
-    path = tmp_path / ".lock"
-    script = (
-        "import sys, time\n"
-        "from pathlib import Path\n"
-        "from kit.files import lock\n"
-        "with lock(Path(sys.argv[1]), 'it'):\n"
-        "    print('held', flush=True); time.sleep(60)\n"
-    )
-    with subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        with pytest.raises(StageError, match="another process is working on run a"), lock(path, "run a"):
-            pass
-        process.kill()
-    with lock(path, "run a"):
-        pass
 
 
 names = st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=1, max_size=8)

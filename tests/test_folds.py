@@ -125,18 +125,68 @@ def test_a_split_group_in_the_file_is_found_at_load(project: Project) -> None:
     fold = load_folds(project.layout, project.config, index).fold
     with pytest.raises(StageError, match="is in folds"):
         verify_folds(_with_one_group(index), fold[None], 5)
-    path = project.layout.folds_table("folds")
-    rows = read_csv(path)
-    rows[0]["fold"] = "99"
-    write_csv(path, rows[0], [row.values() for row in rows])
     with pytest.raises(StageError, match="not a partition"):
-        load_folds(project.layout, project.config, index)
+        verify_folds(index, np.where(fold == fold[0], 99, fold)[None], 5)
 
 
 def _with_one_group(index):  # type: ignore[no-untyped-def]
     from dataclasses import replace
 
     return replace(index, groups=("same",) * len(index.ids))
+
+
+def move_first_row(project: Project) -> tuple[list[str], list[str]]:
+    """Put the first row of the table into the next fold by hand; the folds of all rows before and after."""
+    path = project.layout.folds_table("folds")
+    rows = read_csv(path)
+    before = [row["fold"] for row in rows]
+    rows[0]["fold"] = str((int(before[0]) + 1) % 5)
+    write_csv(path, rows[0], [row.values() for row in rows])
+    return before, [row["fold"] for row in rows]
+
+
+def folds_of(project: Project) -> list[str]:
+    index = load_index(project.layout)
+    return [str(fold) for fold in load_folds(project.layout, project.config, index).fold.tolist()]
+
+
+def test_folds_that_were_edited_are_refused_until_a_person_says_what_to_do(project: Project) -> None:
+    before, edited = move_first_row(project)
+    for act in (folds_of, Project.folds):
+        with pytest.raises(StageError, match=r"folds\.csv was changed after the kit wrote it") as caught:
+            act(project)
+        assert "kit folds --reset" in caught.value.hint and "kit folds --force" in caught.value.hint
+    assert [row["fold"] for row in read_csv(project.layout.folds_table("folds"))] == edited
+    project.folds(force=True)
+    assert folds_of(project) == edited != before
+    move_first_row(project)
+    make_folds(project.layout, project.config, silent, reset=True)
+    assert folds_of(project) == before
+
+
+def test_edited_folds_that_split_a_group_or_name_no_fold_are_not_taken(project: Project) -> None:
+    path = project.layout.folds_table("folds")
+    rows = read_csv(path)
+    for wrong in ("99", "", "one"):
+        write_csv(path, rows[0], [{**row, "fold": wrong if row is rows[0] else row["fold"]}.values() for row in rows])
+        with pytest.raises(StageError):
+            project.folds(force=True)
+    make_folds(project.layout, project.config, silent, reset=True)
+    assert folds_of(project) == [row["fold"] for row in rows]
+
+
+def test_other_names_of_the_classes_and_other_pixels_move_no_row(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (60, 8, 8, 3), dtype=np.uint8), np.arange(60) % 3
+    (tmp_path / "kit.toml").write_text('[data]\ntrain = "d.npz"\nclasses = "names.txt"\n', encoding="utf-8")
+    found = []
+    for pixels, names in ((images, "a b c"), (images, "x y z"), (images // 2, "x y z")):
+        np.savez(tmp_path / "d.npz", images=pixels, labels=labels)
+        (tmp_path / "names.txt").write_text("\n".join(names.split()) + "\n", encoding="utf-8")
+        project = Project(tmp_path)
+        project.folds()
+        found.append(load_folds(project.layout, project.config, load_index(project.layout)).digest)
+    assert len(set(found)) == 1
 
 
 def test_folds_of_another_number_are_refused_until_reset(project: Project) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 from kit.data import load_index, load_test_ids, load_test_images
 from kit.files import read_csv
 from kit.ledger import load_submissions
+from kit.ledger.facts import Score
 from kit.predict import predict
 from kit.project import Project
 from kit.records import load_predictions, silent
@@ -77,7 +78,7 @@ def test_a_folder_competition_ends_in_a_scored_submission(tmp_path):
     project.train()
     paths = project.submit()
     submission = load_submissions(project.layout)[0]
-    score = submission.last("score")["score"]
+    score = submission.last(Score).score
     assert score * 12 == pytest.approx(round(score * 12))  # a share of the twelve hidden images
     predict(paths.bundle, tmp_path / "hidden", tmp_path / "predicted.csv", silent)
     predicted = pd.read_csv(tmp_path / "predicted.csv")

@@ -9,6 +9,7 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,15 @@ import pytest
 from test_cli import run
 
 from kit.config import BundleConfig, Config
-from kit.errors import BundleError
-from kit.files import read_json, write_zip
-from kit.layout import SubmissionPaths
+from kit.errors import BundleError, StageError
+from kit.files import write_zip
+from kit.layout import RunPaths, SubmissionPaths
 from kit.project import Project
-from kit.records import Event
+from kit.records import Event, load_predictions
+from kit.results import FoldRecord
 from kit.sandbox import run_bundle
+from kit.store.candidate import Ensemble, Proof
+from kit.store.record import digests_of
 
 CONFIG = """
 [competition]
@@ -92,29 +96,43 @@ def test_the_bundle_is_the_runtime_the_weights_and_three_lines(submitted: Path) 
 
 def test_the_bundle_is_proven_and_rebuilt_with_the_same_bytes(submitted: Path) -> None:
     paths = candidate(submitted)
-    proof = read_json(paths.proof)
-    assert proof["difference"] <= 1e-4
+    assert Proof.load(paths.proof).difference <= 1e-4
     before = paths.bundle.read_bytes()
     assert run(submitted, "bundle", "--force").returncode == 0
     assert paths.bundle.read_bytes() == before
 
 
 def test_a_bundle_that_predicts_something_else_is_not_kept(submitted: Path) -> None:
-    paths = candidate(submitted)
-    record = read_json(paths.ensemble)
-    broken = json.loads(json.dumps(record))
-    broken["members"][0]["folder"], broken["members"][1]["folder"] = (
-        record["members"][1]["folder"],
-        record["members"][0]["folder"],
-    )
     from kit.bundle import bundle
 
     project = Project(submitted)
-    with another(submitted, members=broken["members"]) as other:
-        with pytest.raises(BundleError):
+    first, second = Ensemble.load(candidate(submitted).ensemble).members
+    swapped = [one.model_copy(update={"folder": two.folder}) for one, two in ((first, second), (second, first))]
+    fold = RunPaths(project.layout.runs / first.folder).fold(0)
+    differ = pytest.raises(BundleError, match="the weights of run `plain` fold 0 differ from those")
+    with another(submitted, members=tuple(swapped)) as other, differ:
+        bundle(project.layout, project.config, other, lambda event: None)
+    with another(submitted) as other, kept(fold.probe), kept(fold.record):
+        probe = load_predictions(fold.probe)
+        replace(probe, logits=probe.logits[:, ::-1]).save(fold.probe)
+        with pytest.raises(StageError, match=r"probe\.npz was changed after the kit wrote it"):
             bundle(project.layout, project.config, other, lambda event: None)
-        assert not other.bundle.exists()
-        assert not other.proof.exists()
+        record = FoldRecord.load(fold.record)
+        files = {**record.files, **digests_of(fold.root, fold.probe)}
+        record.model_copy(update={"files": files}).save(fold.record)
+        with pytest.raises(BundleError, match="probabilities differ from the kit's by"):
+            bundle(project.layout, project.config, other, lambda event: None)
+        assert not list(other.root.glob("bundle.*")) and not other.proof.exists()
+
+
+@contextmanager
+def kept(path: Path) -> Iterator[None]:
+    """Give a file its content back at the end."""
+    before = path.read_bytes()
+    try:
+        yield
+    finally:
+        path.write_bytes(before)
 
 
 def test_the_checksums_are_those_of_the_files(submitted: Path) -> None:
@@ -131,9 +149,8 @@ def another(folder: Path, **changes: Any) -> Iterator[SubmissionPaths]:
     """A candidate like the submitted one but for ``changes`` of its record, gone afterwards."""
     paths = SubmissionPaths(folder / "submissions" / "20000101T000000Z-00000000")
     paths.root.mkdir()
-    record = read_json(candidate(folder).ensemble)
     shutil.copy(candidate(folder).predictions, paths.predictions)
-    paths.ensemble.write_text(json.dumps({**record, "key": "other", **changes}))
+    Ensemble.load(candidate(folder).ensemble).model_copy(update=changes).save(paths.ensemble)
     try:
         yield paths
     finally:
@@ -146,20 +163,20 @@ def with_bundle(project: Project, **keys: Any) -> Config:
 
 def test_the_proof_holds_what_was_asked_and_the_card_what_a_team_wants_to_know(submitted: Path) -> None:
     paths = candidate(submitted)
-    proof = read_json(paths.proof)
-    assert proof["kit_absent"] and proof["other_working_directory"]
-    assert proof["network"] in ("namespace", "patched")
-    assert {"uint8", "one image", "no image", "an odd count", "not contiguous"} <= set(proof["accepted"])
-    assert "NaN or infinity" in proof["refused"]["NaN"]
-    assert "scaled to [0, 1]" in proof["refused"]["scaled to [0, 1]"]
-    assert proof["refused"]["one channel"] == "expected images of shape (N, 32, 32, 3), got (32, 32, 32, 1)"
-    assert proof["float16"] is None
-    assert proof["versions"]["numpy"] == np.__version__
-    assert proof["peak_mb"] > 100 and proof["limits"]["seconds"] > 0
+    proof = Proof.load(paths.proof)
+    assert proof.kit_absent and proof.other_working_directory
+    assert proof.network in ("namespace", "patched")
+    assert {"uint8", "one image", "no image", "an odd count", "not contiguous"} <= set(proof.accepted)
+    assert "NaN or infinity" in proof.refused["NaN"]
+    assert "scaled to [0, 1]" in proof.refused["scaled to [0, 1]"]
+    assert proof.refused["one channel"] == "expected images of shape (N, 32, 32, 3), got (32, 32, 32, 1)"
+    assert proof.float16 is None
+    assert proof.versions["numpy"] == np.__version__
+    assert proof.peak_mb > 100 and proof.limits.seconds > 0
     card = paths.card.read_text()
     for said in ("## Members", "## Classes, out of fold", "## Data", "dropped", "## Versions", "## Licences", "plain"):
         assert said in card
-    classes = read_json(paths.ensemble)["classes"]
+    classes = Ensemble.load(paths.ensemble).classes
     assert [line for line in card.splitlines() if line.startswith(f"| {classes[0]} |")]
 
 
@@ -171,10 +188,10 @@ def test_float16_weights_are_shipped_where_the_score_out_of_fold_stays(submitted
     # The log loss of 400 rows moves smoothly; one row more or less would be a quarter of a point of the accuracy.
     with another(submitted, metric="nll") as paths:
         bundle(project.layout, with_bundle(project, half_precision=True), paths, lambda event: None)
-        half = read_json(paths.proof)["float16"]
-        assert half["rows"] == read_json(paths.ensemble)["rows"]
-        assert 0 < abs(half["score"] - half["score_float32"]) <= 5e-4
-        assert 0 < half["largest_change"] < 0.05
+        half = Proof.load(paths.proof).float16
+        assert half is not None and half.rows == Ensemble.load(paths.ensemble).rows
+        assert 0 < abs(half.score - half.score_float32) <= 5e-4
+        assert 0 < half.largest_change < 0.05
         assert paths.bundle.stat().st_size < 0.65 * full
         with pytest.raises(BundleError, match="cannot install"):
             against(project.layout, paths, "no-such-package-anywhere==0", lambda event: None)
@@ -203,9 +220,9 @@ def test_the_blend_leaves_out_what_the_zip_cannot_carry(submitted: Path) -> None
     paths = Project(submitted, config=submitted / "small.toml").ensemble()
     try:
         assert len(list((submitted / "submissions").glob("*/ensemble.json"))) == 2
-        weights = read_json(paths.ensemble)["blend"]["weights"]
-        assert sorted(weights) == [0.0, 1.0]
-        assert any("left out to keep the limits" in note for note in read_json(paths.ensemble)["blend"]["notes"])
+        blend = Ensemble.load(paths.ensemble).blend
+        assert sorted(blend.weights) == [0.0, 1.0]
+        assert any("left out to keep the limits" in note for note in blend.notes)
     finally:
         shutil.rmtree(paths.root)
         (submitted / "small.toml").unlink()
@@ -225,7 +242,7 @@ def test_a_bundle_predicts_an_array_without_its_code_being_run(submitted: Path, 
     with out.open() as file:
         rows = list(csv.DictReader(file))
     proven = run_bundle(paths.bundle, np.asarray(images))
-    classes = read_json(paths.ensemble)["classes"]
+    classes = Ensemble.load(paths.ensemble).classes
     assert [row["label"] for row in rows] == [classes[label] for label in proven.labels]
     assert np.allclose([float(rows[0][name]) for name in classes], proven.proba[0], atol=1e-5)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html.parser
-import json
 import re
 import shutil
 from pathlib import Path
@@ -21,6 +20,8 @@ from kit.report import svg
 from kit.report.cleaning import with_names
 from kit.report.section import count, listed, percent
 from kit.report.stage import SECTIONS, soft
+from kit.results import RunRecord
+from kit.store.candidate import Ensemble
 
 VOID = {"meta", "img", "br", "wbr", "link", "input", "hr"}
 
@@ -103,12 +104,10 @@ def test_hostile_names_of_files_are_shown_as_they_are(tmp_path: Path) -> None:
 
 
 def test_the_figures_are_those_of_the_candidate(folder: Path, page: Page) -> None:
-    from kit.files import read_json
-
     (path,) = folder.glob("submissions/*/ensemble.json")
-    cv = read_json(path)["cv"]
+    cv = Ensemble.load(path).cv
     shown = " ".join(page.words)
-    for value in (*cv.values(), 0.71):
+    for value in (cv.score, cv.low, cv.high, 0.71):
         assert f"{value:.4f}" in shown
 
 
@@ -223,9 +222,8 @@ def test_versions_that_runs_were_trained_with_are_named_where_they_differ(folder
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     for path in copy.glob("runs/*/run.json"):
-        manifest = json.loads(path.read_text(encoding="utf-8"))
         versions = {"numpy": np.__version__, "tensorflow": "2.0.0"}
-        path.write_text(json.dumps({**manifest, "versions": versions}), encoding="utf-8")
+        RunRecord.load(path).model_copy(update={"versions": versions}).save(path)
     words = Page(Project(copy).report(attention=False).read_text(encoding="utf-8")).words
     assert "trained with tensorflow" in words and "2.0.0" in words
     assert "trained with numpy" not in words

@@ -12,8 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from invented import invent
 
+from kit.ensemble import ensemble
+from kit.records import silent
 from kit.report.attention import SHOWN, examples, inner_share, spotlight
+from kit.results import FoldRecord
 from kit.runs import plan_runs
+from kit.store.record import digests_of
 
 MAPS = arrays(np.float32, (4, 4), elements=st.floats(0, 1, width=32))
 
@@ -79,9 +83,13 @@ def test_a_report_makes_the_maps_once(tmp_path: Path) -> None:
 
     project = invent(tmp_path)
     for specs in plan_runs(project.layout, project.config, ()).values():
-        found = weights.of(build(specs[0].network()).model)
+        found = weights.of(build(specs[0].network).model)
         for spec in specs:
             np.savez(spec.paths.weights, **found)
+            record = FoldRecord.load(spec.paths.record)
+            files = {**record.files, **digests_of(spec.paths.root, spec.paths.weights)}
+            record.model_copy(update={"files": files}).save(spec.paths.record)
+    ensemble(project.layout, project.config, silent)
     page = project.report().read_text(encoding="utf-8")
     (cache,) = tmp_path.glob("submissions/*/attention.npz")
     made = cache.stat().st_mtime_ns

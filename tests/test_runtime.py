@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.config import StageConfig
+from kit.described import NetworkDescription
 from kit.errors import TrainingError
 from kit.runtime import forward
 from kit.runtime.backbones import BACKBONES
@@ -97,6 +98,8 @@ def test_a_backbone_fulfils_its_contract(name: str, tmp_path: Path) -> None:
 
     network = build(describe(name))
     size = BACKBONES[name].smallest
+    held = sum(int(np.prod(weight.shape)) for weight in network.model.weights)
+    assert held <= NetworkDescription.model_validate(describe(name)).parameters <= 1.4 * held
     images = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), dtype=np.uint8)
     run = forward.compile_forward(network.model)
     logits = forward.logits(run, images, np.arange(3), ["identity", "flip-lr"], batch_size=2)

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from competitions import picture
 from hypothesis import given
 from hypothesis import strategies as st
+from recorded import join_runs, write_candidate, write_fold
 
+from kit.clean.stage import clean
 from kit.config import parse
+from kit.data import load_index, load_test_ids, load_test_record
 from kit.errors import DataError, StageError
-from kit.files import write_json
+from kit.folds import make_folds
 from kit.layout import Layout
-from kit.records import Predictions, silent
+from kit.partition import held_out, load_folds
+from kit.records import load_predictions, silent
+from kit.results import lineage_of_test, require
+from kit.runs import plan_runs
 from kit.runtime import pool
+from kit.runtime.forward import mean_of_folds
 from kit.sources.table import Table, read_table
+from kit.store.candidate import Ensemble, Member
 from kit.table import answer, blend_of_test, check_table, match_ids, table
+from kit.train.fold import predict_test
 
 CLASSES = ("cat", "dog", "hen")
+VIEWS = ("identity", "flip-lr", "rot90")
 
 
 def sample_of(text: str, tmp_path: Path) -> Table:
@@ -36,39 +46,47 @@ def proba_of(*rows: str) -> np.ndarray:
 
 @pytest.fixture
 def candidate(tmp_path):
-    """A candidate of two members with two views, and what its test predictions must be."""
-    layout = Layout(tmp_path)
-    rng = np.random.default_rng(0)
-    ids = np.array([f"t/{name}.png" for name in "abcdef"])
-    logits = rng.normal(size=(2, 2, 6, 3)).astype(np.float32)
-    for member, name in enumerate(("one-1", "two-2")):
-        # The second member lists its ids and views in another order.
-        order = np.arange(6) if member == 0 else np.arange(6)[::-1]
-        views = ("identity", "flip-lr") if member == 0 else ("flip-lr", "identity")
-        stored = logits[member][:, order] if member == 0 else logits[member][::-1][:, order]
-        (layout.runs / name).mkdir(parents=True)
-        Predictions(ids[order], CLASSES, views, stored).save(layout.runs / name / "test.npz")
-    part = {"share": 1.0, "temperatures": [2.0, 1.0], "weights": [0.25, 0.75], "centre": 1.0, "slopes": [0.0, 0.0],
-            "bias": [0.0, 0.0, 0.0]}  # fmt: skip
-    params = {"views": [0.5, 0.5], "parts": [part], "bias": [0.0, 0.0, 0.0]}
+    """A candidate of two members with three views, and what its test predictions must be."""
+    layout, rng = Layout(tmp_path), np.random.default_rng(0)
+    names = [f"t/{name}.png" for name in "abcdef"]
+    for folder, files in (("train", [f"{name}/{n}.png" for name in CLASSES for n in range(6)]), ("test", names)):
+        for row, file in enumerate(files):
+            path = tmp_path / folder / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            picture(CLASSES[row % 3], row, size=16).save(path)
+    config = config_of()
+    clean(layout, config, silent)
+    make_folds(layout, config, silent)
+    index, test = load_index(layout), load_test_record(layout)
+    ids, logits, members = load_test_ids(layout), rng.normal(size=(2, 3, 6, 3)), []
+    for name, said in zip(("one", "two"), logits, strict=True):
+        (spec, other) = plan_runs(layout, config, [name])[name]
+        # The second member has its views in another order.
+        ordered = said if name == "one" else said[[0, 2, 1]]
+        for one in (spec, other):
+            rows = np.flatnonzero(held_out(load_folds(layout, config, index).table, one.fold))
+            write_fold(one, np.array(index.ids)[rows], rng.normal(size=(3, len(rows), 3)))
+            predict_test(one, lineage_of_test(one, require(one), test), lambda images, said=ordered: said)
+        network = spec.network
+        members.append(Member(run=name, folder=spec.run_paths.root.name, folds=2, network=network, oof="", weights=()))
+    join_runs(layout, config)
     paths = layout.submission("20260101T000000Z-aaaaaaaa")
-    record = {
-        "classes": list(CLASSES),
-        "views": ["identity", "flip-lr"],
-        "members": [{"run": "one", "folder": "one-1"}, {"run": "two", "folder": "two-2"}],
-        "blend": {"params": params},
-    }
-    write_json(paths.ensemble, record)
-    return layout, paths, pool.apply(params, pool.from_logits(logits)), tuple(ids.tolist())
+    part = {"temperatures": (2, 1), "weights": (0.25, 0.75)}
+    record = write_candidate(paths, members, CLASSES, VIEWS, **part)
+    means = [mean_of_folds(np.stack([said, said])) for said in logits.astype(np.float32)]
+    return layout, paths, record.blend.apply(pool.from_logits(np.stack(means))), ids
 
 
 def config_of(extra: str = "", metric: str = "accuracy"):
-    return parse(f'[competition]\nmetric = "{metric}"\n[data]\ntrain = "raw"\n{extra}')
+    text = '[data]\ntrain = "train"\ntest = "test"\n[clean]\nexact = "keep"\n[folds]\nn = 2\n'
+    views = 'backbone = "plain-cnn"\nviews = ["identity", "flip-lr", "rot90"]\n'
+    runs = f'[runs.one]\n{views}[runs.two]\nextends = "one"\nviews = ["identity", "rot90", "flip-lr"]\n'
+    return parse(f'[competition]\nmetric = "{metric}"\n' + text.replace("[clean]", extra + "\n[clean]") + runs)
 
 
-def test_members_are_blended_whatever_the_order_of_their_ids_and_views(candidate):
+def test_members_are_blended_whatever_the_order_of_their_views(candidate):
     layout, paths, expected, ids = candidate
-    found_ids, proba = blend_of_test(layout, json.loads(paths.ensemble.read_text()))
+    found_ids, proba = blend_of_test(layout, config_of(), Ensemble.load(paths.ensemble))
     assert found_ids == ids
     np.testing.assert_array_equal(proba, expected)
 
@@ -108,8 +126,24 @@ def test_a_second_time_gives_the_same_bytes_and_says_so(candidate):
 
 def test_a_member_without_test_predictions_is_named(candidate):
     layout, paths, _, _ = candidate
-    (layout.runs / "two-2/test.npz").unlink()
-    with pytest.raises(StageError, match="run `two` has not predicted the test images"):
+    (run,) = layout.runs.glob("two-*/test.npz")
+    run.unlink()
+    with pytest.raises(StageError, match="run `two` has not predicted the present test images") as caught:
+        table(layout, config_of(), paths, silent)
+    assert caught.value.hint == "kit train two"
+
+
+def test_predictions_of_other_test_images_or_changed_ones_are_not_taken(candidate):
+    layout, paths, _, _ = candidate
+    (run,) = layout.runs.glob("two-*/test.npz")
+    before = run.read_bytes()
+    load_predictions(run).select(VIEWS).save(run)
+    with pytest.raises(StageError, match=r"test\.npz was changed after the kit wrote it"):
+        table(layout, config_of(), paths, silent)
+    run.write_bytes(before)
+    picture("hen", 99, size=16).save(layout.root / "test/t/a.png")
+    clean(layout, config_of(), silent)
+    with pytest.raises(StageError, match="run `one` has not predicted the present test images"):
         table(layout, config_of(), paths, silent)
 
 

@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 
 from kit.errors import KitError, StageError, TrainingError
-from kit.files import lock, read_json
 from kit.project import Project
 from kit.records import Event, load_predictions
+from kit.results import RunRecord
+from kit.store.candidate import Ensemble
+from kit.store.locks import lock
 
 pytestmark = pytest.mark.tf
 
@@ -179,9 +181,9 @@ def test_two_trainings_of_one_run_are_refused(trained: Path) -> None:
 
 
 def test_the_manifest_says_what_was_trained_with_what(trained: Path) -> None:
-    manifest = read_json(run_folder(trained) / "run.json")
-    assert manifest["config"]["backbone"] == "plain-cnn"
-    assert {"tensorflow", "keras", "keras-cv", "numpy", "python"} <= set(manifest["versions"])
+    record = RunRecord.load(run_folder(trained) / "run.json")
+    assert record.config.backbone == "plain-cnn"
+    assert {"tensorflow", "keras", "keras-cv", "numpy", "python"} <= set(record.versions)
     log = [json.loads(line) for line in (run_folder(trained) / "fold-0" / "log.jsonl").read_text().splitlines()]
     assert log[-1]["event"] == "done"
 
@@ -213,7 +215,8 @@ def test_a_head_on_cached_features_then_the_last_block(tmp_path: Path) -> None:
     (tmp_path / "kit.toml").write_text(
         '[data]\ntrain = "digits"\nimage_size = 32\n[folds]\nn = 2\n[runs.m]\nbackbone = "mobilenetv2"\n'
         'weights = "w.weights.h5"\naugment = [{ op = "flip" }, { op = "cutmix" }]\nviews = ["identity"]\n'
-        'stages = [{ train = "head", epochs = 2 }, { train = "head", epochs = 1, lr = 1e-4, cached_views = 2 }, '
+        'stages = [{ train = "head", epochs = 2, early_stopping = 2 }, '
+        '{ train = "head", epochs = 1, lr = 1e-4, cached_views = 2 }, '
         '{ train = "last-block", epochs = 1 }, { train = "head", epochs = 1, cached_views = 3 }]\n'
     )
     project = Project(tmp_path)
@@ -295,6 +298,6 @@ def test_repeats_and_a_hold_out_go_all_the_way_to_the_blend(
     project = Project(folder)
     paths = project.ensemble(all=True)
     assert len(list(folder.glob("runs/a-*/fold-*/valid.npz"))) == units
-    record = read_json(paths.ensemble)
-    assert record["members"][0]["folds"] == units
-    assert abs(record["rows"] - rows) <= 2
+    record = Ensemble.load(paths.ensemble)
+    assert record.members[0].folds == units
+    assert abs(record.rows - rows) <= 2

@@ -5,7 +5,6 @@ Applied to training rows only, after the split. Adding one is a function in a fi
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 from collections.abc import Sequence
@@ -14,7 +13,9 @@ from typing import Any, get_type_hints
 from pydantic import ConfigDict, ValidationError, create_model
 
 from kit.config import AugmentConfig
+from kit.config.base import mistake
 from kit.errors import ConfigError
+from kit.text import nearest
 
 OPS: dict[str, str] = {
     "flip": "kit.augment.geometry:flip",
@@ -53,9 +54,7 @@ OPS: dict[str, str] = {
 def factory(op: str) -> Any:
     """The factory of the entry ``op``; raises `ConfigError` where there is none."""
     if op not in OPS:
-        close = difflib.get_close_matches(op, OPS, n=1)
-        hint = f"did you mean `{close[0]}`?" if close else f"known: {', '.join(OPS)}"
-        raise ConfigError(f"unknown augmentation {op!r}", hint)
+        raise ConfigError(f"unknown augmentation {op!r}", nearest(op, OPS))
     module, name = OPS[op].split(":")
     return getattr(importlib.import_module(module), name)
 
@@ -75,9 +74,11 @@ def arguments(entry: AugmentConfig) -> dict[str, Any]:
         for name, parameter in inspect.signature(made).parameters.items()
     }
     try:
-        found = create_model(entry.op, __config__=ConfigDict(extra="forbid"), **fields).model_validate(entry.options)
+        form = create_model(entry.op, __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields)
+        found = form.model_validate(entry.options)
     except ValidationError as error:
-        raise _readable(entry.op, error, list(fields)) from None
+        example = '{ op = "one-of", ops = [{ op = "flip" }] }'
+        raise mistake(error, f"augmentation {entry.op!r}", lambda _: fields, example) from None
     return {name: getattr(found, name) for name in fields}
 
 
@@ -89,15 +90,3 @@ def check(entries: Sequence[AugmentConfig]) -> None:
     for entry in entries:
         inner = arguments(entry).get("ops")
         check(inner if isinstance(inner, tuple) else ())  # for RandAugment it is a number
-
-
-def _readable(op: str, error: ValidationError, known: list[str]) -> ConfigError:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(key, known, n=1)
-        hint = f"did you mean `{close[0]}`?" if close else f"known: {', '.join(known) or 'no keys'}"
-        return ConfigError(f"augmentation {op!r} has no key `{key}`", hint)
-    if first["type"] == "missing":
-        return ConfigError(f"augmentation {op!r} needs `{key}`", '{ op = "one-of", ops = [{ op = "flip" }] }')
-    return ConfigError(f"augmentation {op!r}: `{key}` = {first['input']!r}: {first['msg']}")

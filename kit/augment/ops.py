@@ -7,15 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, TypedDict
 
 from pydantic import Field
-
-Batch = dict[str, Any]  # images (B, S, S, 3) and labels (B, C)
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Fill = Annotated[str, Field(pattern="^(reflect|constant|nearest|wrap)$")]
+
+
+class Batch(TypedDict):
+    """Images (B, S, S, 3) and labels (B, C)."""
+
+    images: Any
+    labels: Any
 
 
 @dataclass(frozen=True)

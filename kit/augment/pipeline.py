@@ -53,7 +53,7 @@ class Pipeline:
         import tensorflow as tf
 
         def run(images: Any, labels: Any, seeds: Any) -> tuple[Any, Any]:
-            batch = {"images": images, "labels": labels}
+            batch: Batch = {"images": images, "labels": labels}
             with replaced(self._stream):
                 context = _Tracing(self._stream, seeds, self._mixing)
                 # Neighbours of one kind share one loop over the images.

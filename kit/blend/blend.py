@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from kit import metrics, score
@@ -17,10 +15,11 @@ from kit.blend.notes import notes
 from kit.blend.options import Options
 from kit.blend.procedure import Fit, Procedure
 from kit.blend.result import Blend, Candidate, Nested, Pairs
-from kit.blend.types import Array, Part
+from kit.blend.types import Array
 from kit.blend.worth import member_worth, view_worth
 from kit.errors import DataError
 from kit.runtime import pool
+from kit.runtime.pool import Params, Part
 
 FIT_ON = {"clean": (True, False), "stressed": (False, True), "mixture": (True, True)}
 
@@ -144,7 +143,7 @@ class _Fitting:
         found = score.interval(self.metric, self.data.y[rows], oof[rows], seed=self.seed)
         return Nested(found.score, found.low, found.high)
 
-    def _optimism(self, params: dict[str, Any], oof: Array) -> float:
+    def _optimism(self, params: Params, oof: Array) -> float:
         """By how much the score on the rows fitted on flatters."""
         y, again = self.data.y[self.used], pool.apply(params, self.data.proba[:, :, self.used])
         sign = 1.0 if score.lookup(self.metric).greater_is_better else -1.0
@@ -170,28 +169,36 @@ class _Fitting:
             out[inside] = np.tensordot(chosen, crossed.single[:, inside], 1)
         return out
 
-    def _params(self, fitted: Fit, chosen: Array) -> dict[str, Any]:
-        parts = [
-            {"name": self.names[k], "share": float(chosen[k])} | self._full_part(fitted, fitted.candidates[k].part)
+    def _params(self, fitted: Fit, chosen: Array) -> Params:
+        parts: list[Part] = [
+            {
+                **self._full_part(fitted, fitted.candidates[k].part),
+                "name": self.names[k],
+                "share": float(chosen[k]),
+            }
             for k in np.flatnonzero(chosen)
         ]
         return {"views": fitted.views.tolist(), "parts": parts}
 
     def _full_part(self, fitted: Fit, part: Part) -> Part:
         """Return the part over all members: those that were dropped have no weight."""
-        absent = {"temperatures": 1.0, "weights": 0.0, "slopes": 0.0}
-        full = {name: self._spread(fitted, np.array(part[name]), absent[name]).tolist() for name in absent}
+        full: Part = {
+            **part,
+            "temperatures": self._spread(fitted, np.array(part["temperatures"]), 1.0).tolist(),
+            "weights": self._spread(fitted, np.array(part["weights"]), 0.0).tolist(),
+            "slopes": self._spread(fitted, np.array(part["slopes"]), 0.0).tolist(),
+        }
         if "ranks" in part:
             placed = dict(zip(self.originals[fitted.kept].tolist(), part["ranks"], strict=True))
             full["ranks"] = [placed.get(m, part["ranks"][0]) for m in range(len(self.data.members))]
-        return part | full
+        return full
 
     def _spread(self, fitted: Fit, values: Array, absent: float) -> Array:
         full = np.full(len(self.data.members), absent)
         full[self.originals[fitted.kept]] = values
         return full
 
-    def _weights(self, params: dict[str, Any]) -> list[float]:
+    def _weights(self, params: Params) -> list[float]:
         total = np.zeros(len(self.data.members))
         for part in params["parts"]:
             carried = np.maximum(part["centre"] * np.array(part["weights"]) + np.array(part["slopes"]), 0.0)

@@ -13,8 +13,8 @@ from kit.blend.greedy import greedy_weights
 from kit.blend.logit import LogitPool, fit_logit_pool
 from kit.blend.rows import Rows
 from kit.blend.temperature import fit_temperature
-from kit.blend.types import Array, Part
-from kit.runtime.pool import FLOOR
+from kit.blend.types import Array
+from kit.runtime.pool import FLOOR, Part
 
 # A slope multiplies log probabilities, a few nats in size; a bias is added as it is.
 BIAS_SCALE = 3.0

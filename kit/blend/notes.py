@@ -58,8 +58,8 @@ def _views(blend: Blend) -> list[str]:
     return [f"view {name} does not help and is dropped" for name in dropped]
 
 
-def _few_errors(oof: Array | None, y: Array) -> list[str]:
-    errors = 0.0 if oof is None else len(y) - metrics.row_accuracy(y, oof).sum()
+def _few_errors(oof: Array, y: Array) -> list[str]:
+    errors = len(y) - metrics.row_accuracy(y, oof).sum()
     if errors >= FEW_ERRORS:
         return []
     return [f"only {errors:.0f} of {len(y)} rows are wrong: below {FEW_ERRORS} errors the interval is too narrow"]

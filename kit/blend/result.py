@@ -1,10 +1,9 @@
-"""What `kit.blend.fit` returns: a fitted ensemble, JSON both ways."""
+"""What `kit.blend.fit` returns: a fitted ensemble, and what it predicts out of fold."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from kit.blend.types import Array
 from kit.runtime import pool
@@ -32,7 +31,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Blend:
-    """A fitted ensemble. Written by `fit`, read from JSON by `from_json`.
+    """A fitted ensemble, as `fit` returns it; what is read from the disk is `kit.store.candidate.StoredBlend`.
 
     Attributes
     ----------
@@ -66,8 +65,10 @@ class Blend:
         The rows that it was fitted on: clean, stressed, or mixture, which is both.
     stressed : Nested or None
         As `nested`, on the stressed rows.
-    oof, stressed_oof : (N, C) arrays or None
-        The nested predictions that `nested` and `stressed` score; not part of the JSON.
+    oof : (N, C) array
+        The nested predictions that `nested` scores.
+    stressed_oof : (N, C) array or None
+        The same of the stressed rows, which `stressed` scores.
     """
 
     members: tuple[str, ...]
@@ -86,11 +87,11 @@ class Blend:
     member_worth: tuple[tuple[float, float], ...]
     view_worth: tuple[tuple[float, float], ...]
     notes: tuple[str, ...]
-    params: dict[str, Any]
+    params: pool.Params
     fit_on: str = "clean"
     stressed: Nested | None = None
-    oof: Array | None = field(default=None, compare=False, repr=False)
-    stressed_oof: Array | None = field(default=None, compare=False, repr=False)
+    oof: Array = field(kw_only=True, compare=False, repr=False)
+    stressed_oof: Array | None = field(default=None, kw_only=True, compare=False, repr=False)
 
     def apply(self, proba: Array) -> Array:
         """Return (N, C) probabilities from (M, N, C) or (M, V, N, C), members and views in the fitted order."""
@@ -98,20 +99,7 @@ class Blend:
         return result
 
     def to_json(self) -> str:
-        """Return the blend as JSON text, without `oof` and `stressed_oof`."""
+        """Return what is kept on the disk as JSON text: all but `oof` and `stressed_oof`."""
         fields = asdict(self)
         del fields["oof"], fields["stressed_oof"]
         return json.dumps(fields, indent=1, allow_nan=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> Blend:
-        """Return the blend that `to_json` wrote."""
-        fields = json.loads(text)
-        for name in ("members", "view_names", "classes", "weights", "views", "temperatures", "notes"):
-            fields[name] = tuple(fields[name])
-        for name in ("member_worth", "view_worth"):
-            fields[name] = tuple(tuple(pair) for pair in fields[name])
-        fields["nested"] = Nested(**fields["nested"])
-        fields["stressed"] = Nested(**fields["stressed"]) if fields.get("stressed") else None
-        fields["candidates"] = {name: Candidate(**c) for name, c in fields["candidates"].items()}
-        return cls(**fields)

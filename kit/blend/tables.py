@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from kit.blend.types import Array
 from kit.metrics import ECE_BINS, confusion, ece
 
-ClassRow = dict[str, str | int | float]
+
+class ClassRow(NamedTuple):
+    """A class: its rows, how it fares, and the class it is most often taken for, if any."""
+
+    name: str
+    rows: int
+    precision: float
+    recall: float
+    f1: float
+    taken_for: str
+
+
+CLASS_HEADER = ("class", "rows", "precision", "recall", "f1", "taken for")
 
 
 @dataclass(frozen=True)
@@ -30,7 +43,7 @@ class Reliability:
 
 
 def per_class(y: Array, proba: Array, names: Sequence[str]) -> list[ClassRow]:
-    """Return a row per class: rows, precision, recall, F1 and the class it is most often taken for.
+    """Return a row per class.
 
     Parameters
     ----------
@@ -39,19 +52,19 @@ def per_class(y: Array, proba: Array, names: Sequence[str]) -> list[ClassRow]:
     names : sequence of C str
     """
     table = confusion(y, proba)
-    rows: list[ClassRow] = []
+    rows = []
     for c, name in enumerate(names):
         hits, true, predicted = table[c, c], table[c].sum(), table[:, c].sum()
         wrong = np.where(np.arange(len(names)) == c, 0.0, table[c])
         rows.append(
-            {
-                "class": name,
-                "rows": int(true),
-                "precision": float(hits / max(predicted, 1.0)),
-                "recall": float(hits / max(true, 1.0)),
-                "f1": float(2 * hits / max(true + predicted, 1.0)),
-                "taken for": names[int(wrong.argmax())] if wrong.any() else "",
-            }
+            ClassRow(
+                name,
+                rows=int(true),
+                precision=float(hits / max(predicted, 1.0)),
+                recall=float(hits / max(true, 1.0)),
+                f1=float(2 * hits / max(true + predicted, 1.0)),
+                taken_for=names[int(wrong.argmax())] if wrong.any() else "",
+            )
         )
     return rows
 

@@ -8,7 +8,5 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-Part = dict[str, Any]
-"""One pool as plain JSON, see ``kit.runtime.pool``."""
 
 Generator = np.random.Generator

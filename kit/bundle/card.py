@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from kit import __version__
-from kit.blend.tables import per_class
+from kit.blend.tables import CLASS_HEADER, per_class
 from kit.config import Config
 from kit.data import load_index
 from kit.files import read_csv
@@ -68,8 +68,8 @@ def _classes(layout: Layout, paths: SubmissionPaths) -> list[str]:
     """How each class fares on rows that the blend was not fitted on."""
     predicted, index = load_predictions(paths.predictions), load_index(layout)
     table = per_class(index.labels[index.rows_of(predicted.ids)], predicted.first, predicted.classes)
-    rows = [[f"{cell:.3f}" if isinstance(cell, float) else cell for cell in row.values()] for row in table]
-    return ["## Classes, out of fold", "", *_table(tuple(table[0]), rows)]
+    rows = [[f"{cell:.3f}" if isinstance(cell, float) else cell for cell in row] for row in table]
+    return ["## Classes, out of fold", "", *_table(CLASS_HEADER, rows)]
 
 
 def _data(layout: Layout, config: Config) -> list[str]:
@@ -100,7 +100,7 @@ def _forecast(layout: Layout, config: Config, paths: SubmissionPaths, record: En
         ]
     target = target_of(config)
     scored = [
-        (attempt.score, attempt.submission.record["cv"]["score"])
+        (attempt.score, attempt.submission.ensemble.cv.score)
         for attempt in attempts(load_submissions(layout))
         if attempt.target == target and attempt.score is not None
     ]

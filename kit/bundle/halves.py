@@ -17,6 +17,7 @@ from kit.errors import BundleError
 from kit.layout import FoldPaths, Layout
 from kit.records import Emit, Event, Predictions, load_predictions
 from kit.runtime import pool
+from kit.runtime.backbones import Description
 from kit.runtime.forward import mean_of_folds
 from kit.store.candidate import Ensemble, HalfRecord
 
@@ -127,9 +128,7 @@ def joined(parts: Sequence[Predictions]) -> tuple[list[str], npt.NDArray[np.floa
 class _Member:
     """One network of a member, filled with the weights of one fold after the other."""
 
-    def __init__(
-        self, description: dict[str, Any], images: Any, index: Index, views: list[str], batch_size: int
-    ) -> None:
+    def __init__(self, description: Description, images: Any, index: Index, views: list[str], batch_size: int) -> None:
         from kit.runtime import backbones, forward
 
         self._model = backbones.build(description).model

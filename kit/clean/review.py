@@ -29,9 +29,9 @@ def override(layout: Layout, actions: Mapping[str, str], emit: Emit) -> None:
         A later word on the same id replaces the earlier one.
     emit : callable
     """
-    table = {line["id"]: line["action"] for line in read_csv(layout.overrides)} if layout.overrides.exists() else {}
-    table |= actions
-    write_csv(layout.overrides, ("id", "action"), sorted(table.items()))
+    lines = read_csv(layout.overrides, for_people=True) if layout.overrides.exists() else []
+    table = {line["id"]: line["action"] for line in lines} | dict(actions)
+    write_csv(layout.overrides, ("id", "action"), sorted(table.items()), for_people=True)
     emit(Event("say", f"{len(actions)} ids noted in {layout.overrides.name}"))
 
 
@@ -50,7 +50,7 @@ def restore(layout: Layout, ids: Sequence[str], emit: Emit) -> None:
     DataError
         Where an entry is neither a dropped id nor a reason, or names an image that cannot be read.
     """
-    lines = read_csv(layout.dropped)
+    lines = read_csv(layout.dropped, for_people=True)
     dropped = {line["id"]: line["reason"] for line in lines}
     reasons = set(dropped.values())
     chosen: set[str] = set()
@@ -114,7 +114,7 @@ def _write_proposals(
         )
         for rank, one in enumerate(proposals, start=1)
     )
-    write_csv(layout.proposals, ("rank", "id", "label", "proposed", "p_label", "p_proposed"), rows)
+    write_csv(layout.proposals, ("rank", "id", "label", "proposed", "p_label", "p_proposed"), rows, for_people=True)
 
 
 def _proposal_sheet(layout: Layout, proposals: Sequence[Proposal], ids: Sequence[str], classes: Sequence[str]) -> bytes:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kit.clean.decoded import Decoded, decode
 from kit.clean.gallery import contact_sheets
 from kit.clean.plan import Finding, Plan, plan
 from kit.clean.quality import odd_sizes
@@ -90,7 +88,7 @@ def _is_test_fresh(layout: Layout, raw: RawSet, test: RawSet | None) -> bool:
 def _write_data(layout: Layout, config: Config, raw: RawSet, train_rows: int, made_from: Digests, emit: Emit) -> None:
     check_classes(raw.labels[:train_rows], raw.classes, f"data.train = {config.data.train!r}")
     layout.data_manifest.unlink(missing_ok=True)
-    with Decoded(layout.data, raw) as decoded:
+    with decode(layout.data, raw) as decoded:
         if not len(decoded.rows):
             raise DataError(f"none of {len(raw.ids)} images can be read; {raw.ids[0]!r}: {decoded.problems[0]}")
         result = _plan(layout, config, raw, decoded, emit)
@@ -119,48 +117,6 @@ def open_labelled(layout: Layout, config: Config) -> tuple[RawSet, int]:
     return joined(raw, open_source(config.data, layout.root, "external")), len(raw.ids)
 
 
-class Decoded:
-    """All raw images that can be read, in a temporary memory-mapped file that is gone when the block ends.
-
-    A set of 100,000 images does not fit in memory, and a compressed source cannot be read twice at no cost.
-
-    Attributes
-    ----------
-    images : (U, H, W, 3) uint8
-    rows : (U,) int64
-        The raw row of each.
-    problems : dict of int to str
-        The other raw rows and why.
-    """
-
-    def __init__(self, folder: Path, raw: RawSet) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=".decoded.", suffix=".tmp", dir=folder)
-        os.close(descriptor)
-        self._path = Path(name)
-        self._raw = raw
-        self.problems: dict[int, str] = {}
-
-    def __enter__(self) -> Decoded:
-        shape = (len(self._raw.ids), *self._raw.shape, 3)
-        mapped: ImageArray = np.memmap(self._path, np.uint8, "w+", shape=shape)
-        rows: list[IntArray] = []
-        filled = 0
-        for start, images, problems in self._raw.blocks():
-            usable = np.array([row for row in range(len(images)) if start + row not in problems], np.int64)
-            mapped[filled : filled + len(usable)] = images[usable]
-            rows.append(start + usable)
-            filled += len(usable)
-            self.problems.update(problems)
-        self.images = mapped[:filled]
-        self.rows = np.concatenate(rows)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(FileNotFoundError):
-            self._path.unlink()
-
-
 def _plan(layout: Layout, config: Config, raw: RawSet, decoded: Decoded, emit: Emit) -> Plan:
     """Plan on the images that can be read; the plan's rows are theirs."""
     overrides = _overrides(layout.overrides, raw, decoded.rows)
@@ -182,7 +138,7 @@ def _overrides(path: Path, raw: RawSet, rows: IntArray) -> dict[int, str]:
     position = {raw.ids[row]: place for place, row in enumerate(rows.tolist())}
     known = set(raw.ids)
     result = {}
-    for line in read_csv(path):
+    for line in read_csv(path, for_people=True):
         if line.get("id") not in known or line.get("action") not in ("keep", "drop"):
             raise DataError(f"{path.name}: {line} names no image or no action", "id,action with action keep or drop")
         if line["id"] in position:
@@ -226,7 +182,7 @@ def _write_images(path: Path, n: int, shape: tuple[int, int], blocks: Iterable[I
             digests.extend(hashlib.sha256(image.tobytes()).hexdigest() for image in block)
             file.write(block.tobytes())
 
-    write_atomic(path, fill)
+    write_atomic(path, fill, need=n * shape[0] * shape[1] * 3)
     return digests
 
 
@@ -268,8 +224,8 @@ def _write_findings(layout: Layout, raw: RawSet, decoded: Decoded, result: Plan)
 
     header = ("id", "reason", "twin", "detail")
     unreadable = [(raw.ids[row], "unreadable", "", why) for row, why in sorted(decoded.problems.items())]
-    write_csv(layout.dropped, header, [*unreadable, *map(line, result.dropped)])
-    write_csv(layout.noted, header, map(line, result.noted))
+    write_csv(layout.dropped, header, [*unreadable, *map(line, result.dropped)], for_people=True)
+    write_csv(layout.noted, header, map(line, result.noted), for_people=True)
 
 
 def _check_shape(test: RawSet, shape: tuple[int, int]) -> None:

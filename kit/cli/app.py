@@ -26,6 +26,9 @@ Config = Annotated[Path | None, typer.Option("--config", help="Another configura
 Force = Annotated[bool, typer.Option("--force", help="Redo it even where nothing changed.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
 
+# For commands that take names of runs: whether `-x` is a run or a mistyped option, the configuration is asked first.
+RUNS = {"ignore_unknown_options": True}
+
 Engine = Annotated[str, typer.Option("--engine", help="local or ray: where units run, instead of [engine] name.")]
 
 
@@ -42,6 +45,14 @@ def spread(arguments: list[str]) -> list[str]:
         else:
             result.append(argument)
     return result
+
+
+def names(runs: list[str] | None) -> list[str]:
+    """The runs of a command line whose configuration was read: no run of it begins with a dash."""
+    for name in runs or ():
+        if name.startswith("-"):
+            raise typer.BadParameter(f"no such option: {name}")
+    return runs or []
 
 
 def _version(show: bool) -> None:

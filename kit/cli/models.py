@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from kit.cli.app import Config, Engine, Force, Json, app, open_project, print_result
+from kit.cli.app import RUNS, Config, Engine, Force, Json, app, names, open_project, print_result
 
 
-@app.command()
+@app.command(context_settings=RUNS)
 def train(
     runs: Annotated[list[str] | None, typer.Argument(help="Names of runs; all by default.")] = None,
     fold: Annotated[int | None, typer.Option("--fold", help="Only this fold.")] = None,
@@ -23,7 +23,7 @@ def train(
 ) -> None:
     """Train every run on every fold that is missing."""
     with open_project(config, engine=engine) as project:
-        project.train(runs or (), fold=fold, force=force, max_hours=max_hours)
+        project.train(names(runs), fold=fold, force=force, max_hours=max_hours)
 
 
 @app.command()
@@ -36,7 +36,7 @@ def augment(
         project.augment(run)
 
 
-@app.command()
+@app.command(context_settings=RUNS)
 def stress(
     runs: Annotated[list[str] | None, typer.Argument(help="Names of runs; all by default.")] = None,
     all: Annotated[bool, typer.Option("--all", help="Train first what is missing.")] = False,
@@ -50,7 +50,7 @@ def stress(
         if sheet:
             project.corruptions()
         else:
-            project.stress(runs or (), all=all, force=force)
+            project.stress(names(runs), all=all, force=force)
 
 
 @app.command()

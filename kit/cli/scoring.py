@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from kit.cli.app import Config, Json, app, open_project, print_result
+from kit.cli.app import RUNS, Config, Json, app, names, open_project, print_result
 
 
-@app.command()
+@app.command(context_settings=RUNS)
 def compare(
     runs: Annotated[
         list[str] | None, typer.Argument(help="Names of runs, also b0~no-cutmix; the others against the first.")
@@ -20,9 +20,9 @@ def compare(
 ) -> None:
     """Say whether runs differ: paired, out of fold, clean and under stress, with the noise of seeds."""
     with open_project(config, quiet=json) as project:
-        report = project.compare(runs or (), metric=metric)
+        report = project.compare(names(runs), metric=metric)
     if json:
-        print_result(lambda: report)
+        print_result(lambda: report.model_dump(mode="json", exclude_unset=True))
 
 
 @app.command()

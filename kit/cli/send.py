@@ -50,9 +50,10 @@ def submit(
         paths = project.submit(Choice(dry_run, again, wait, to_leaderboard, ask))
         if json:
             from kit.ledger import load_submission
+            from kit.ledger.facts import Score
 
-            scored = load_submission(paths).last("score")
-            print_result(lambda: {"submission": paths.root.name, "score": scored["score"] if scored else None})
+            scored = load_submission(paths).last(Score)
+            print_result(lambda: {"submission": paths.root.name, "score": scored.score if scored else None})
 
 
 @app.command()
@@ -94,7 +95,6 @@ def lb(
     """Show the leaderboard, and cross-validation beside it."""
     import shutil
     import time
-    from functools import partial
 
     from kit.console import print_lines
 
@@ -104,7 +104,7 @@ def lb(
         while True:
             report = project.leaderboard(width=shutil.get_terminal_size().columns, pictures=pictures)
             if json:
-                print_result(partial(dict, report))
+                print_result(report.to_json)
             if csv:
                 from kit.lb.show import csv_lines
 

@@ -3,6 +3,6 @@
 `effects` is the statistics, `stage` reads the runs' files, `show` puts both in tables and words.
 """
 
-from kit.compare.stage import compare
+from kit.compare.stage import Comparison, compare
 
-__all__ = ["compare"]
+__all__ = ["Comparison", "compare"]

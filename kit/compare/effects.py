@@ -62,7 +62,7 @@ class Effect:
     low, high : float
         95 % interval, of both noises where the second is known.
     rows, seeds : float
-        Standard errors of the two; the second is NaN where it is not known.
+        Standard errors of the two; the second is None where it is not known.
     p : float
         Of a gain as far from 0, were there none.
     """
@@ -71,7 +71,7 @@ class Effect:
     low: float
     high: float
     rows: float
-    seeds: float
+    seeds: float | None
     p: float
 
 
@@ -94,7 +94,7 @@ def effect(metric: str, y: NDArray[np.int64], recipe: Recipe, base: Recipe, nois
     gain = sign * found.score
     width = float(student.ppf((1 + LEVEL) / 2, freedom)) * error
     p = float(2 * student.sf(abs(gain) / error, freedom)) if error > 0 else float(gain == 0)
-    return Effect(gain, gain - width, gain + width, found.se, seeds if noise.known else float("nan"), p)
+    return Effect(gain, gain - width, gain + width, found.se, seeds if noise.known else None, p)
 
 
 def _together(rows: float, seeds: float, freedom: int) -> tuple[float, float]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kit import score
-from kit.compare.effects import Line, Proba, Recipe, compared
+from kit.compare.effects import Effect, Line, Proba, Recipe, compared
 from kit.compare.show import tell, tell_noise, verdict
 from kit.config import Config
 from kit.corrupt.plan import plan_of
@@ -23,14 +21,42 @@ from kit.records import Emit, Event, load_predictions
 from kit.results import trained
 from kit.runs import FoldSpec, plan_runs
 from kit.shift.stressed import stressed_fold
+from kit.store.record import Part
 from kit.sweep import ONE_VIEW, trained_by
 
 Done = Callable[[FoldSpec], Path | None]
 
 
+class Compared(Part):
+    """A recipe with its runs, one a seed, and what is said of it; what is not known is None."""
+
+    recipe: str
+    runs: tuple[str, ...]
+    score: float
+    between_seeds: float | None
+    effect: Effect | None
+    verdict: str
+
+
+class Judged(Part):
+    """A comparison on one kind of rows."""
+
+    metric: str
+    rows: int
+    seed_noise: float | None
+    recipes: tuple[Compared, ...]
+
+
+class Comparison(Part):
+    """The rows as they are and, where more than one recipe was stressed, under stress."""
+
+    clean: Judged
+    stressed: Judged | None = None
+
+
 def compare(
     layout: Layout, config: Config, emit: Emit, runs: Sequence[str], *, metric: str = "", partial: bool = False
-) -> dict[str, Any]:
+) -> Comparison:
     """Compare every run with the first, on the rows that all of them held out, clean and where all were stressed.
 
     Runs that differ in their seed alone are one recipe. A run's probabilities are the mean over its views.
@@ -45,11 +71,6 @@ def compare(
     partial : bool
         Leave out, and say so, what is not trained on the folds of the first run, instead of refusing.
 
-    Returns
-    -------
-    dict
-        JSON: for ``clean`` and, where all were stressed, ``stressed``: ``rows``, ``seed_noise`` and ``recipes``.
-
     Raises
     ------
     ConfigError
@@ -63,13 +84,14 @@ def compare(
     score.lookup(metric)
     specs = plan_runs(layout, config, sorted({trained_by(name) for name in runs}))
     members = {name: specs[trained_by(name)] for name in dict.fromkeys(runs)}
-    index, report = load_index(layout), dict[str, Any]()
+    index = load_index(layout)
     clean = _kept(members, _valid, emit if partial else None)
-    report["clean"] = _judged("clean", index, config, clean, _valid, (metric, emit))
+    report = Comparison(clean=_judged("clean", index, config, clean, _valid, (metric, emit)))
     stressed = {name: folds for name, folds in clean.items() if any(map(_stress(config, index), folds))}
     if len(_recipes(config, stressed)) > 1:
         stressed = _kept(stressed, _stress(config, index), emit)
-        report["stressed"] = _judged("stressed", index, config, stressed, _stress(config, index), (metric, emit))
+        found = _judged("stressed", index, config, stressed, _stress(config, index), (metric, emit))
+        report = Comparison(clean=report.clean, stressed=found)
     if len(stressed) < len(clean):
         left = ", ".join(name for name in clean if name not in stressed)
         emit(Event("say", f"not under stress: {left}; `kit stress` or `kit sweep --stress` does it"))
@@ -110,7 +132,7 @@ def _kept(members: dict[str, list[FoldSpec]], done: Done, skip: Emit | None) -> 
 
 def _judged(
     kind: str, index: Index, config: Config, members: dict[str, list[FoldSpec]], done: Done, how: tuple[str, Emit]
-) -> dict[str, Any]:
+) -> Judged:
     """Compare on one kind of rows, tell it, and return it."""
     metric, emit = how
     groups = _recipes(config, members)
@@ -125,7 +147,7 @@ def _judged(
     tell(emit, metric, kind, len(rows), lines)
     tell_noise(emit, noise, metric, recipes[0].name)
     deviation = noise.deviation if noise.known else None
-    return {"metric": metric, "rows": len(rows), "seed_noise": deviation, "recipes": list(map(_numbers, lines))}
+    return Judged(metric=metric, rows=len(rows), seed_noise=deviation, recipes=tuple(map(_told, lines)))
 
 
 def _recipes(config: Config, members: dict[str, list[FoldSpec]]) -> dict[str, list[str]]:
@@ -151,17 +173,12 @@ def _proba(folds: Sequence[FoldSpec], index: Index, done: Done, *, one_view: boo
     return rows, total[rows] / times[rows, None]
 
 
-def _numbers(line: Line) -> dict[str, Any]:
-    """A line of the comparison in JSON; what is not known is null."""
-    found = None
-    if line.effect:
-        found = asdict(line.effect)
-        found["seeds"] = line.effect.seeds if np.isfinite(line.effect.seeds) else None
-    return {
-        "recipe": line.recipe.name,
-        "runs": list(line.recipe.runs),
-        "score": line.score,
-        "between_seeds": line.between_seeds,
-        "effect": found,
-        "verdict": verdict(line),
-    }
+def _told(line: Line) -> Compared:
+    return Compared(
+        recipe=line.recipe.name,
+        runs=line.recipe.runs,
+        score=line.score,
+        between_seeds=line.between_seeds,
+        effect=line.effect,
+        verdict=verdict(line),
+    )

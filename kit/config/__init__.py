@@ -6,14 +6,16 @@ file; an unknown key is refused with the nearest known one.
 
 from __future__ import annotations
 
-import difflib
+import codecs
+import re
+import shlex
 import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, JsonValue, ValidationError
 
-from kit.config.base import Section
+from kit.config.base import Location, Name, Section, mistake
 from kit.config.bundle import BundleConfig
 from kit.config.clean import CleanConfig
 from kit.config.competition import CompetitionConfig
@@ -24,6 +26,7 @@ from kit.config.sections import EnsembleConfig, FoldsConfig, TrainConfig
 from kit.config.shift import StressConfig
 from kit.config.stages import EarlyStoppingConfig, ScheduleConfig, StageConfig
 from kit.errors import ConfigError
+from kit.text import nearest
 
 __all__ = [
     "AugmentConfig",
@@ -48,21 +51,25 @@ __all__ = [
     "parse",
 ]
 
-_TRANSFER = {
-    "weights": "imagenet",
-    "augment": [{"op": "dihedral"}, {"op": "degrade"}],
-    "stages": [
-        {"train": "head", "epochs": 3, "lr": 1e-3},
-        {"train": "all", "epochs": 5, "lr": 3e-4, "schedule": {"kind": "cosine", "warmup": 0.5}},
-    ],
-    "batch_size": 64,
-    "label_smoothing": 0.05,
-    "class_weights": "balanced",
-}
-DEFAULT_RUNS: dict[str, dict[str, Any]] = {
-    "mobilenetv2": {"backbone": "mobilenetv2", **_TRANSFER},
-    "efficientnetv2-b0": {"backbone": "efficientnetv2-b0", **_TRANSFER},
-}
+
+def _transfer(backbone: str) -> RunConfig:
+    """Transfer learning in two stages, which is what a project without ``[runs]`` trains."""
+    return RunConfig(
+        backbone=backbone,
+        weights="imagenet",
+        augment=(AugmentConfig(op="dihedral"), AugmentConfig(op="degrade")),
+        stages=(
+            StageConfig(train="head", epochs=3, lr=1e-3),
+            StageConfig(train="all", epochs=5, lr=3e-4, schedule=ScheduleConfig(kind="cosine", warmup=0.5)),
+        ),
+        batch_size=64,
+        label_smoothing=0.05,
+        class_weights="balanced",
+    )
+
+
+def _default_runs() -> dict[str, RunConfig]:
+    return {name: _transfer(name) for name in ("mobilenetv2", "efficientnetv2-b0")}
 
 
 class Config(Section):
@@ -80,7 +87,7 @@ class Config(Section):
     """How the machine is used."""
     engine: EngineConfig = EngineConfig()
     """Which machines are used."""
-    runs: dict[str, RunConfig] = Field(default_factory=lambda: _resolve_runs(DEFAULT_RUNS), min_length=1)
+    runs: dict[Name, RunConfig] = Field(default_factory=_default_runs, min_length=1)
     """What is trained, by name; `extends` takes the keys of another run, one level."""
     stress: StressConfig = StressConfig()
     """How held-out images are hurt for the score beside the clean one."""
@@ -88,14 +95,6 @@ class Config(Section):
     """What is blended."""
     bundle: BundleConfig = BundleConfig()
     """The shape of the zip and what it may cost."""
-
-    @field_validator("runs")
-    @classmethod
-    def _plain_names(cls, runs: dict[str, RunConfig]) -> dict[str, RunConfig]:
-        for name in runs:
-            if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii():
-                raise ValueError(f"a run's name is letters, digits, - and _, so that it can be a folder, not {name!r}")
-        return runs
 
     def ensemble_runs(self) -> tuple[str, ...]:
         """Names of the runs to blend, in the order of the configuration."""
@@ -111,24 +110,44 @@ def load(path: Path) -> Config:
         Where the file cannot be read, is not TOML, or says something that cannot be.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}", "kit init") from error
-    return parse(text, path.name)
+        hint = f"ls -ld {shlex.quote(str(path))}" if path.exists() else "kit init"
+        raise ConfigError(f"cannot read {path}: {error.strerror}", hint) from error
+    return parse(_decoded(content, path), path.name)
+
+
+def _decoded(content: bytes, path: Path) -> str:
+    """The text of a file, the mark that some editors put before it left out; other encodings are refused by name."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        source = "UTF-16" if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "WINDOWS-1252"
+        name = shlex.quote(str(path))
+        raise ConfigError(
+            f"{path.name} is not UTF-8: byte {error.start + 1} is 0x{content[error.start]:02x}",
+            f"iconv -f {source} -t UTF-8 {name} > utf8.toml && mv utf8.toml {name}",
+        ) from None
 
 
 def parse(text: str, name: str = "kit.toml") -> Config:
     """Check the text of a configuration file called ``name``; raises `ConfigError`."""
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{name} is not TOML: {error}") from error
+    except RecursionError:
+        raise ConfigError(f"{name} nests tables or lists too deeply", "docs/reference.md shows every key") from None
+    except ValueError as error:  # also of numbers that are too long
+        line = re.search(r"line (\d+)", str(error))
+        raise ConfigError(f"{name} is not TOML: {error}", f"sed -n {line[1]}p {name}" if line else "") from None
     if isinstance(raw.get("runs"), dict):
         raw["runs"] = _extend_runs(raw["runs"], name)
     try:
         config = Config.model_validate(raw)
-    except ValidationError as error:
-        raise _readable(error, name) from None
+    except (ValidationError, RecursionError) as error:
+        if isinstance(error, RecursionError):
+            raise ConfigError(f"{name} nests tables or lists too deeply", "docs/reference.md shows every key") from None
+        missing = error.errors()[0]["loc"] in (("data",), ("data", "train"))
+        raise mistake(error, name, _known_keys, '[data] train = "practice"' if missing else "") from None
     _check_names(config, name)
     return config
 
@@ -144,47 +163,31 @@ def on_engine(config: Config, name: str) -> Config:
     return config.model_copy(update={"engine": engine})
 
 
-def _resolve_runs(runs: dict[str, dict[str, Any]]) -> dict[str, RunConfig]:
-    return {name: RunConfig.model_validate(run) for name, run in runs.items()}
-
-
-def _extend_runs(runs: dict[str, Any], name: str) -> dict[str, Any]:
+def _extend_runs(runs: dict[str, JsonValue], name: str) -> dict[str, JsonValue]:
     """Fill each run that ``extends`` another from that one; one level, so that a run is read in two places at most."""
-    resolved = {}
+    resolved: dict[str, JsonValue] = {}
     for key, run in runs.items():
         parent = run.get("extends") if isinstance(run, dict) else None
-        if parent is None:
+        if parent is None or not isinstance(run, dict):
             resolved[key] = run
             continue
-        if parent not in runs:
-            raise ConfigError(f"{name}: runs.{key} extends {parent!r}, which is not a run", _nearest(parent, runs))
-        if "extends" in runs[parent]:
+        source = runs.get(parent) if isinstance(parent, str) else None
+        if not isinstance(source, dict):
+            hint = nearest(str(parent), runs)
+            raise ConfigError(f"{name}: runs.{key} extends {parent!r}, which is not a run", hint)
+        if "extends" in source:
             raise ConfigError(f"{name}: runs.{key} extends {parent!r}, which extends another run; one level only")
-        resolved[key] = {**runs[parent], **{k: v for k, v in run.items() if k != "extends"}}
+        resolved[key] = {**source, **{k: v for k, v in run.items() if k != "extends"}}
     return resolved
 
 
 def _check_names(config: Config, name: str) -> None:
     for run in config.ensemble.runs:
         if run not in config.runs:
-            raise ConfigError(f"{name}: ensemble.runs names {run!r}, which is not a run", _nearest(run, config.runs))
+            raise ConfigError(f"{name}: ensemble.runs names {run!r}, which is not a run", nearest(run, config.runs))
 
 
-def _readable(error: ValidationError, name: str) -> ConfigError:
-    # A misspelt key is also a missing one: the spelling is what helps.
-    first = min(error.errors(), key=lambda entry: entry["type"] != "extra_forbidden")
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        known = _known_keys(first["loc"])
-        return ConfigError(f"{name}: unknown key `{where}`", _nearest(str(first["loc"][-1]), known))
-    if first["type"] == "missing":
-        hint = '[data] train = "practice"' if where in ("data", "data.train") else ""
-        return ConfigError(f"{name}: `{where}` is missing", hint)
-    message = first["msg"].removeprefix("Value error, ")
-    return ConfigError(f"{name}: `{where}` = {first['input']!r}: {message}")
-
-
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+def _known_keys(location: Location) -> list[str]:
     """The keys of the table that a wrong key stands in, found by walking the models down its path."""
     model: Any = Config
     # The name of a run is the user's own and not a field.
@@ -200,9 +203,3 @@ def _first_model(annotation: Any) -> Any:
         return annotation
     found = (_first_model(argument) for argument in getattr(annotation, "__args__", ()))
     return next((model for model in found if model is not None), None)
-
-
-def _nearest(word: str, known: Any) -> str:
-    known = sorted(known)
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"did you mean `{close[0]}`?" if close else f"known: {', '.join(known)}"

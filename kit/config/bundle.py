@@ -46,7 +46,7 @@ class BundleConfig(Section):
         """Seconds that `max_seconds` leaves for predicting 1,000 images."""
         return None if self.max_seconds is None else PREDICTING * self.max_seconds * 1000 / self.images
 
-    def limits(self) -> dict[str, object]:
+    def limits(self) -> dict[str, float | str | None]:
         """What of this section the blend depends on; empty without limits."""
         if self.max_mb is None and self.max_seconds is None:
             return {}

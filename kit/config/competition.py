@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from kit.config.base import Section
 
@@ -35,6 +36,14 @@ class CompetitionConfig(Section):
     """Kaggle only: what is submitted is a notebook that runs without internet, not a table."""
     fact_sheet: dict[str, str] = Field(default_factory=dict)
     """Codabench only: answers to the questions that some competitions ask with every submission."""
+
+    @field_validator("url")
+    @classmethod
+    def _address(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url and not (parts.scheme and parts.hostname and (parts.port is None or parts.port)):
+            raise ValueError('is not a web address, as "https://www.codabench.org" is')
+        return url
 
     @property
     def greater_is_better(self) -> bool:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from kit.config.base import Section
+from kit.config.base import PathName, Section
 
 
 class PracticeConfig(Section):
@@ -23,17 +23,17 @@ class PracticeConfig(Section):
 class DataConfig(Section):
     """``[data]``: the images and labels. `train` alone is enough."""
 
-    train: str
+    train: PathName
     """A `.npz`, a folder with one folder a class, a `.csv` beside its images, or built in: `practice`, `digits`."""
-    test: str = ""
+    test: PathName = ""
     """Images to predict, where the competition gives them: a `.npz`, a folder of images, or a `.csv` with their ids."""
-    truth: str = ""
+    truth: PathName = ""
     """Hidden labelled images that only the local platform reads, to score."""
-    external: str = ""
+    external: PathName = ""
     """Further labelled images in any of the forms of `train`: trained on in every fold, never validated on."""
-    sample_submission: str = ""
+    sample_submission: PathName = ""
     """The competition's sample file: columns, ids and order of `submission.csv` are taken from it."""
-    classes: str = ""
+    classes: PathName = ""
     """A text file with one class name a line, in label order."""
     id: str = ""
     """Column of a `.csv` that names the image; found by its name where empty."""
@@ -43,9 +43,9 @@ class DataConfig(Section):
     """Column of a `.csv`, or array of a `.npz`, that says what must share a fold: the patient, the slide."""
     weight: str = ""
     """Column of a `.csv`, or array of a `.npz`, with the weight of each row in the loss."""
-    images: str = ""
+    images: PathName = ""
     """Folder with the image files of a `.csv`; found beside it where empty."""
-    test_images: str = ""
+    test_images: PathName = ""
     """The same for the test's `.csv`."""
     image_size: int = Field(default=0, ge=0, le=4096)
     """Pixels along each side that images are resized to; 0 = as they are (all the same size)."""

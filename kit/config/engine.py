@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from kit.config.base import Section
+from kit.config.base import PathName, Section
 
 
 class EngineConfig(Section):
@@ -22,7 +22,7 @@ class EngineConfig(Section):
     """Graphics cards of a task; empty = one where the cluster has any."""
     memory: float = Field(default=0, ge=0)
     """Gigabytes that a task needs free to be started; 0 = any."""
-    storage: str = ""
+    storage: PathName = ""
     """How files travel: empty = through Ray's object store; a folder that all machines see; or an fsspec URL."""
     attempts: int = Field(default=3, ge=1, le=20)
     """How often a unit is started whose machine or process was lost."""

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
-from kit.config.base import Section
+from kit.config.base import PathName, Section
 from kit.config.stages import StageConfig
 
 
 class AugmentConfig(BaseModel):
     """An augmentation or a preprocessor: `op` names it, the other keys are its own and checked against its table."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+    __pydantic_extra__: dict[str, JsonValue] = Field(init=False)
 
     op: str
 
     @property
-    def options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, JsonValue]:
         """The keys beside `op`."""
-        return dict(self.model_extra or {})
+        return dict(self.__pydantic_extra__)
 
 
 class HeadConfig(Section):
@@ -56,11 +57,11 @@ class RunConfig(Section):
 
     backbone: str
     """A name from `kit backbones`."""
-    weights: str = "none"
+    weights: PathName = "none"
     """`imagenet`, the path of a weights file, or `none` to start from scratch."""
     head: HeadConfig = HeadConfig()
     """Layers between features and logits."""
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, JsonValue] = Field(default_factory=dict)
     """Keys of the network itself, where it is one of the kit's own: `l2 = 1e-4`."""
     preprocess: tuple[AugmentConfig, ...] = ()
     """Steps before the network, in training and at test alike; part of the bundle."""
@@ -84,6 +85,9 @@ class RunConfig(Section):
     """Numbers in which the steps compute; weights, logits and every prediction are float32 whatever it says."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of the label given to all classes evenly."""
+    inner_fraction: float = Field(default=0.1, gt=0, le=0.5)
+    """Share of the training rows that is held back where a stage has `early_stopping` or the schedule `plateau`: these
+    watch it, never the held-out fold."""
     seed: int = Field(default=0, ge=0)
     """Seed of the weights, the order and the augmentation."""
     views: tuple[str, ...] = ("identity", "flip-lr", "flip-ud", "rot180")

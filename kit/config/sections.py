@@ -6,13 +6,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from kit.config.base import Section
+from kit.config.base import Name, Section
 
 
 class FoldsConfig(Section):
     """``[folds]``: how rows are split."""
 
-    name: str = Field(default="folds", pattern=r"^[A-Za-z0-9_-]+$")
+    name: Name = "folds"
     """The file under `folds/`."""
     method: Literal["k-fold", "hold-out"] = "k-fold"
     """`hold-out` holds out the first fold alone: one network a run, judged on 1/n of the rows."""

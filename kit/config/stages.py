@@ -28,7 +28,7 @@ class ScheduleConfig(Section):
     patience: int = Field(default=5, ge=1)
     """For `plateau`: epochs without improvement before the rate falls."""
     metric: str = "nll"
-    """For `plateau`: what is watched on the held-out rows."""
+    """For `plateau`: what is watched on the rows that `inner_fraction` holds back."""
 
     @model_validator(mode="before")
     @classmethod
@@ -40,7 +40,8 @@ class EarlyStoppingConfig(Section):
     """``early_stopping``: end a stage that no longer gains, with its best weights; a number is its `patience`."""
 
     metric: str = "nll"
-    """Watched on the held-out rows: a metric of the kit, or `calibrated_nll`, the loss after the best temperature."""
+    """Watched on the rows that `inner_fraction` holds back: a metric of the kit, or `calibrated_nll`, the loss after
+    the best temperature."""
     patience: int = Field(default=5, ge=1)
     """Epochs without improvement before the stage ends."""
     min_delta: float = Field(default=0.0, ge=0)

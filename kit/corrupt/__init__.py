@@ -8,7 +8,6 @@ shares of the side, so that 32 px and 224 px are hurt alike.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import zlib
 from collections.abc import Callable
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import DataError
+from kit.text import nearest
 
 Images = NDArray[np.uint8]
 Pixels = NDArray[np.float32]
@@ -85,9 +85,7 @@ def corrupt(images: Images, family: str, severity: int, seeds: NDArray[np.intege
 def lookup(family: str) -> Corruption:
     """The function of a family; raises `DataError` where there is none."""
     if family not in FAMILIES:
-        close = difflib.get_close_matches(family, FAMILIES, n=1)
-        hint = f"did you mean `{close[0]}`?" if close else f"known: {', '.join(FAMILIES)}"
-        raise DataError(f"unknown corruption {family!r}", hint)
+        raise DataError(f"unknown corruption {family!r}", nearest(family, FAMILIES))
     module, name = FAMILIES[family].split(":")
     return cast(Corruption, getattr(importlib.import_module(module), name))
 

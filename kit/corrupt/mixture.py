@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,17 +55,6 @@ class Mixture:
     def shares(self) -> NDArray[np.float64]:
         """(K,) float64, in the order of `cells`."""
         return np.array([self.clean, *(share for _, shares in self.parts for share in shares)])
-
-    def to_json(self) -> dict[str, Any]:
-        """``{"clean": 0.2, "families": {"noise": [0.1, ...]}}``."""
-        return {"clean": self.clean, "families": {family: list(shares) for family, shares in self.parts}}
-
-
-def from_json(data: Mapping[str, Any]) -> Mixture:
-    """The inverse of `Mixture.to_json`; raises `DataError` where a key is missing or unknown."""
-    if set(data) != {"clean", "families"}:
-        raise DataError(f"mixture: keys are {sorted(data)}", "write clean and families")
-    return Mixture(float(data["clean"]), tuple((name, tuple(map(float, s))) for name, s in data["families"].items()))
 
 
 def even(

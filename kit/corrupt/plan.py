@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +12,14 @@ from numpy.typing import NDArray
 from kit.config import StressConfig
 from kit.corrupt import FAMILIES, SEVERITIES, Images, corrupt
 from kit.corrupt.mixture import CLEAN, Mixture, assign, even
+from kit.files import sha256_json
 
 SEPARATOR = "|"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that decides which pictures come out; JSON both ways.
+    """Everything that decides which pictures come out.
 
     Parameters
     ----------
@@ -42,14 +42,10 @@ class Plan:
         """The mixture that every picture is drawn from; raises `DataError` for an unknown family."""
         return even(self.families, self.clean, self.severities)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain types only."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Plan:
-        """The inverse of `to_json`."""
-        return cls(**{**value, "families": tuple(value["families"]), "severities": tuple(value["severities"])})
+    @property
+    def key(self) -> str:
+        """A hash of all of it."""
+        return sha256_json(asdict(self))
 
 
 def plan_of(settings: StressConfig) -> Plan:

@@ -14,7 +14,7 @@ from pathlib import Path
 from kit.engine.order import Order, changed
 from kit.engine.stores import Blob, Store, write_pieces
 from kit.errors import KitError
-from kit.files import lock
+from kit.store.locks import lock
 
 # Inputs that no task has asked for in so long are removed.
 KEPT_SECONDS = 7 * 86400.0

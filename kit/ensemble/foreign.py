@@ -6,30 +6,36 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
+from kit import metrics
 from kit.blend import Blend, Options, fit
-from kit.blend.foreign import align, read_foreign
+from kit.blend.foreign import Foreign, match, member_names, read_foreign
 from kit.config import Config
-from kit.data import load_index
+from kit.data import Index, load_index
 from kit.ensemble.library import Library
 from kit.ensemble.show import tell
 from kit.errors import DataError
 from kit.files import write_atomic, write_csv
 from kit.layout import Layout
-from kit.partition import load_folds
+from kit.partition import Folds, load_folds
 from kit.records import Emit, Event, FloatArray
+
+# Standard errors by which rows that a member was trained on are predicted better than others. Of 1,000 honest files one
+# is refused, and it is accepted once it has the held-out rows alone.
+FITTED = 3.0
 
 
 def blend_foreign(
     layout: Layout, config: Config, emit: Emit, *, oof: Sequence[Path], test: Sequence[Path], out: Path
 ) -> Blend:
-    """Fit a blend on out-of-fold predictions from files, on the project's labels and folds.
+    """Fit a blend on out-of-fold predictions from files, on the project's labels and the rows that are held out.
 
     Parameters
     ----------
     layout, config, emit
     oof : sequence of paths
-        One file a member, ``.npz`` or ``.csv``; layouts in docs/ensemble.md.
+        One file a member; layouts in docs/ensemble.md.
     test : sequence of paths
         The same members' predictions of the test images, in the same order; may be empty.
     out : Path
@@ -38,38 +44,91 @@ def blend_foreign(
     Raises
     ------
     DataError
-        Where a member lacks a row, has other classes, or holds what are no probabilities.
+        Where a member lacks a held-out row or a class, holds what are no probabilities, or was fitted on what it
+        predicts.
     """
     if test and len(test) != len(oof):
         raise DataError(f"--oof names {len(oof)} files, --test {len(test)}", "one each, in the same order")
     index = load_index(layout)
-    members = [read_foreign(path) for path in oof]
+    folds = load_folds(layout, config, index)
+    names, held = member_names(oof), folds.validated
+    members = [out_of_fold(read_foreign(path, index.classes), index, folds) for path in oof]
+    if not held.all():
+        emit(Event("say", f"the split holds out {held.sum()} of {len(held)} rows: only these are blended and scored"))
+    views = _shared_views(members)
+    tests = [read_foreign(path, index.classes) for path in test]
+    tested = _stack([member.take(tests[0].ids) for member in tests], views) if tests else None
     library = Library(
-        ids=index.ids,
-        names=tuple(member.name for member in members),
-        views=("identity",),
-        proba=align(members, index.ids, index.classes)[:, None],
-        y=index.labels,
-        fold=load_folds(layout, config, index).fold,
+        ids=members[0].ids,
+        names=names,
+        views=views,
+        proba=_stack(members, views),
+        y=index.labels[held],
+        fold=folds.fold[held],
         classes=index.classes,
     )
     settings = config.ensemble
     options = Options(
-        members=library.names, classes=library.classes, rows=library.ids, max_members=settings.max_members
+        members=names,
+        views=views,
+        classes=library.classes,
+        rows=library.ids,
+        max_members=settings.max_members,
+        max_views=settings.max_views,
     )
-    blend = fit(
-        library.proba[:, 0], library.y, library.fold, metric=settings.metric, seed=settings.seed, options=options
-    )
-    assert blend.oof is not None
+    blend = fit(library.proba, library.y, library.fold, metric=settings.metric, seed=settings.seed, options=options)
     tell(emit, config.competition.metric, settings.seed, library, blend)
     wrote = [write_atomic(out / "blend.json", blend.to_json())]
     wrote.append(_write_table(out / "oof.csv", library.ids, index.classes, blend.oof))
-    if test:
-        found = [read_foreign(path) for path in test]
-        proba = blend.apply(align(found, found[0].ids, index.classes))
-        wrote.append(_write_table(out / "test.csv", found[0].ids, index.classes, proba))
+    if tested is not None:
+        wrote.append(_write_table(out / "test.csv", tests[0].ids, index.classes, blend.apply(tested)))
     emit(Event("wrote", "", {"paths": wrote}))
     return blend
+
+
+def out_of_fold(member: Foreign, index: Index, folds: Folds) -> Foreign:
+    """The predictions of the rows that the split holds out, in the order of the data.
+
+    A member may have predictions of other rows as well, unless they show that it was trained on them: then the file is
+    not one of out-of-fold predictions.
+
+    Raises
+    ------
+    DataError
+        Where a held-out row is missing, or rows that are never held out are predicted evidently better.
+    """
+    held, rows = folds.validated, match(member.ids, index.ids)
+    taken = member.take([name for name, is_held in zip(index.ids, held, strict=True) if is_held], rows[held])
+    never = ~held & (rows >= 0)
+    if never.any():
+        seen = metrics.row_nll(index.labels[never], member.proba[0, rows[never]])
+        unseen = metrics.row_nll(index.labels[held], taken.proba[0])
+        error = np.sqrt(seen.var() / len(seen) + unseen.var() / len(unseen))
+        if unseen.mean() - seen.mean() > FITTED * error:
+            raise DataError(
+                f"{member.path}: {len(seen)} rows that are never held out are predicted with a log loss of "
+                f"{seen.mean():.3f}, the held-out rows with {unseen.mean():.3f}: the member was trained on the former, "
+                "so their predictions are not out of fold",
+                "leave out the rows whose fold is -1 in the table of folds",
+            )
+    return taken
+
+
+def _shared_views(members: Sequence[Foreign]) -> tuple[str, ...]:
+    """The views that every member has, in the order of the first."""
+    views = tuple(view for view in members[0].views if all(view in member.views for member in members))
+    if not views:
+        raise DataError(f"{members[0].path} has the views {', '.join(members[0].views)}, another member none of them")
+    return views
+
+
+def _stack(members: Sequence[Foreign], views: Sequence[str]) -> npt.NDArray[np.float64]:
+    """(M, V, N, C) probabilities."""
+    for member in members:
+        missing = [view for view in views if view not in member.views]
+        if missing:
+            raise DataError(f"{member.path} has no predictions under the view {missing[0]!r}")
+    return np.stack([member.proba[[member.views.index(view) for view in views]] for member in members])
 
 
 def _write_table(path: Path, ids: Sequence[str], classes: Sequence[str], proba: FloatArray) -> Path:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from kit import score
 from kit.blend import Blend
 from kit.blend.pictures import correlation_picture, reliability_picture, worth_picture
-from kit.blend.tables import correlation, disagreement, per_class, reliability
+from kit.blend.tables import CLASS_HEADER, correlation, disagreement, per_class, reliability
 from kit.ensemble.library import Library
 from kit.files import write_atomic
 from kit.layout import SubmissionPaths
@@ -19,7 +19,6 @@ from kit.records import Emit, Event
 
 def tell(emit: Emit, metric: str, seed: int, library: Library, blend: Blend) -> None:
     """Members, plain mean and the choice, each scored out of fold, clean and stressed; classes; what to know."""
-    assert blend.oof is not None
     _tell_scores(emit, metric, seed, library, blend)
     _tell_worth(emit, library, blend)
     _tell_classes(emit, library, blend)
@@ -70,15 +69,12 @@ def _tell_worth(emit: Emit, library: Library, blend: Blend) -> None:
 
 
 def _tell_classes(emit: Emit, library: Library, blend: Blend) -> None:
-    assert blend.oof is not None
-    table = per_class(library.y, blend.oof, library.classes)
-    header = tuple(table[0])
-    emit(Event("table", "classes", {"header": header, "rows": [tuple(row.values()) for row in table]}))
+    rows = per_class(library.y, blend.oof, library.classes)
+    emit(Event("table", "classes", {"header": CLASS_HEADER, "rows": rows}))
 
 
 def draw(paths: SubmissionPaths, library: Library, blend: Blend) -> None:
     """Write the pictures of a candidate beside it: reliability, worth, correlation and disagreement."""
-    assert blend.oof is not None
     one_view = library.proba[:, 0]
     before = reliability(library.y, one_view.mean(axis=0))
     figures = {

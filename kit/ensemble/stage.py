@@ -19,7 +19,7 @@ from kit.files import sha256_json
 from kit.layout import Layout, SubmissionPaths
 from kit.partition import load_folds
 from kit.records import Emit, Event, FloatArray, Predictions, silent
-from kit.results import require, require_joined, unless_damaged
+from kit.results import require, require_joined, require_weights, unless_damaged
 from kit.runs import FoldSpec, plan_runs
 from kit.shift.stressed import stressed_run
 from kit.store.candidate import Ensemble, Member, StoredBlend
@@ -103,7 +103,8 @@ def _new_folder(layout: Layout, key: str) -> SubmissionPaths:
 
 def _options(config: Config, library: Library, specs: dict[str, list[FoldSpec]]) -> Options:
     settings, zipped = config.ensemble, config.bundle
-    seconds, megabytes = _costs(config, specs)
+    # Without limits the blend does not ask what members cost, and their weights need not be here.
+    seconds, megabytes = _costs(config, specs) if _is_limited(config) else (None, None)
     longest = _least(settings.max_seconds_per_1000, zipped.seconds_per_1000)
     if longest is not None and seconds is None:
         raise StageError("the time to predict is limited, but not every fold was timed", "kit train --force")
@@ -123,6 +124,9 @@ def _options(config: Config, library: Library, specs: dict[str, list[FoldSpec]])
 
 def _costs(config: Config, specs: dict[str, list[FoldSpec]]) -> tuple[list[float] | None, list[float]]:
     zipped = config.bundle
+    for folds in specs.values():
+        for spec in folds:
+            require_weights(spec)
     return costs(specs, half=zipped.max_mb is not None and zipped.half_precision is not False)
 
 
@@ -195,7 +199,6 @@ def _write(
     blend: Blend,
     stored: StoredBlend,
 ) -> None:
-    assert blend.oof is not None  # fresh from `fit`
     index = load_index(specs[library.names[0]][0].layout)
     files = [_save(paths.predictions, library, blend.oof)]
     if blend.stressed_oof is not None:

@@ -50,7 +50,7 @@ def export(layout: Layout, config: Config, emit: Emit, tracker: str, to: str = "
     module, _, name = TRACKERS[tracker].partition(":")
     send: Callable[[Sequence[Tracked], str, str, Path], tuple[str, list[bool]]]
     send = getattr(importlib.import_module(module), name)
-    found = gather(layout)
+    found = gather(layout, emit)
     where, news = send(found, config.competition.name, to, layout.root)
     emit(
         Event(

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from pydantic import JsonValue
 
 from kit.data import Index, load_index
 from kit.errors import KitError
-from kit.files import read_csv, sha256_file
+from kit.files import sha256_file
+from kit.history import Epoch, histories
 from kit.layout import Layout, RunPaths
-from kit.ledger import Submission, attempts, load_submissions
-from kit.records import load_predictions
+from kit.ledger import Submission, attempts, load_for_tables
+from kit.records import Emit, load_predictions, silent
 from kit.results import RunRecord
 from kit.score import METRICS
 from kit.shift.stressed import StressedRun
@@ -54,20 +56,20 @@ class Tracked:
     files: list[tuple[Path, str]] = field(default_factory=list)
 
 
-def gather(layout: Layout) -> list[Tracked]:
+def gather(layout: Layout, emit: Emit = silent) -> list[Tracked]:
     """Every run under ``runs/``, earlier versions too, and every candidate, oldest first; weights are left out."""
     try:
         index = load_index(layout)
     except KitError:  # a clone without data still has its runs
         index = None
     runs = [RunPaths(path.parent) for path in sorted(layout.runs.glob("*/run.json"))]
-    return [*(_run(paths, index) for paths in runs), *map(_candidate, load_submissions(layout))]
+    return [*(_run(paths, index) for paths in runs), *map(_candidate, load_for_tables(layout, emit))]
 
 
 def _run(paths: RunPaths, index: Index | None) -> Tracked:
     record = RunRecord.load(paths.manifest, f"kit train {paths.root.name.rpartition('-')[0]}")
-    curves = dict(_curves(paths))
-    histories = [(paths.fold(fold).history, f"fold-{fold}") for fold in curves]
+    folds = histories(paths, record)
+    tables = [(paths.fold(fold).history, f"fold-{fold}") for fold in folds]
     whole = [paths.manifest, paths.oof, paths.curves, paths.confusion, paths.stress_table, paths.stress_picture]
     return Tracked(
         key=paths.root.name,
@@ -75,13 +77,13 @@ def _run(paths: RunPaths, index: Index | None) -> Tracked:
         kind="run",
         params=dict(flat(record.config.model_dump(mode="json"))),
         scores={**_oof(paths, index), **_stressed(paths), **_forecast(paths.forecast)},
-        curves=curves,
-        tags=dict(flat({**record.made_from, **record.files, "versions": record.versions})),
-        files=[*((path, "") for path in whole if path.exists()), *histories],
+        curves={fold: list(map(_numbers, epochs)) for fold, epochs in folds.items()},
+        tags={**record.made_from, **record.files, **{f"versions.{k}": v for k, v in record.versions.items()}},
+        files=[*((path, "") for path in whole if path.exists()), *tables],
     )
 
 
-def flat(value: dict[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+def flat(value: Mapping[str, JsonValue], before: str = "") -> Iterator[tuple[str, str]]:
     """Tables within tables as one, with dots in the names; lists as JSON.
 
     >>> dict(flat({"head": {"units": [8]}, "seed": 0}))
@@ -94,23 +96,9 @@ def flat(value: dict[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
             yield f"{before}{key}", inside if isinstance(inside, str) else json.dumps(inside)
 
 
-def _curves(paths: RunPaths) -> Iterator[tuple[int, list[dict[str, float]]]]:
-    folders = paths.root.glob("fold-*/history.csv")
-    for fold in sorted(int(path.parent.name.rpartition("-")[2]) for path in folders):
-        if paths.fold(fold).valid.exists():  # a fold at work may still be set back to its checkpoint
-            yield fold, [dict(_numbers(row)) for row in read_csv(paths.fold(fold).history)]
-
-
-def _numbers(row: dict[str, str]) -> Iterator[tuple[str, float]]:
-    """The measured columns of a line of a history."""
-    for name, cell in row.items():
-        if name == "lr" or name == "loss" or name.startswith("valid_"):
-            try:
-                value = float(cell)
-            except ValueError:  # not measured in this epoch
-                continue
-            if math.isfinite(value):
-                yield name, value
+def _numbers(epoch: Epoch) -> dict[str, float]:
+    """What was measured and is finite."""
+    return {name: cell for name, cell in epoch.columns().items() if isinstance(cell, float) and math.isfinite(cell)}
 
 
 def _oof(paths: RunPaths, index: Index | None) -> dict[str, float]:

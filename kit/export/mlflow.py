@@ -64,6 +64,8 @@ def _package() -> Any:
     try:
         # Its file store works and is what a folder needs; newer versions would rather have a database.
         os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+        # It would print the address of every run, password included.
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         return importlib.import_module("mlflow")
     except ImportError as error:
         raise ConfigError(f"MLflow is not installed: {error}", "pip install mlflow-skinny") from error

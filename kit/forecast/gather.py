@@ -151,7 +151,7 @@ def gather(layout: Layout, config: Config) -> Gathered:
     runs = {name: _Run(folds, config, index, ids, test) for name, folds in usable.items()}
     entries = [run.entry(name) for name, run in runs.items()]
     made_from = {f"run {name}": run.digest for name, run in runs.items()}
-    made_from |= {"labels": index.parts["labels"], "plan": sha256_json(plan_of(config.stress).to_json())}
+    made_from |= {"labels": index.parts["labels"], "plan": plan_of(config.stress).key}
     scores = scores_of(layout, config)
     for paths in [submission.paths for submission in load_submissions(layout)[-RECENT:]]:
         found = _ensemble(paths, runs, ids, index)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 from kit.config import Config
 from kit.errors import PlatformError, StageError
-from kit.files import lock
 from kit.layout import Layout
 from kit.lb.pictures import draw
-from kit.lb.report import Facts, build
+from kit.lb.report import Facts, Report, build
 from kit.lb.show import show
 from kit.ledger import Attempt, Target, asked_at, attempts, history, load_for_tables, note_asked, target_of
 from kit.platforms import Platform, Remaining, Unreachable, Waits, open_platform
 from kit.platforms.track import refresh, resolve, take_snapshot
-from kit.records import Emit
+from kit.records import Emit, silent
+from kit.store.locks import lock
 
 __all__ = ["leaderboard"]
 
@@ -33,7 +32,7 @@ def leaderboard(
     width: int = 80,
     waits: Waits = WAITS,
     pictures: bool = False,
-) -> dict[str, Any]:
+) -> Report:
     """Ask the platform, keep a snapshot, and say where we stand; without a connection from the last snapshot.
 
     Parameters
@@ -47,17 +46,15 @@ def leaderboard(
 
     Returns
     -------
-    dict
-        What ``--json`` prints; see `kit.lb.report.build`.
+    Report
+        Its `to_json` is what ``--json`` prints.
     """
     target = target_of(config)
     asked = _ask(layout, config, target, waits, emit)
-    facts = Facts(asked.mine, history(layout, target), asked.left, asked.problem, asked_at(layout, target))
-    report = build(config, facts)
+    facts = Facts(asked.mine, history(layout, target, emit), asked.left, asked.problem, asked_at(layout, target))
+    report = build(config, facts, emit)
     show(report, emit, width)
-    if pictures:
-        report["pictures"] = [str(path) for path in draw(layout, config, report, emit)]
-    return report
+    return replace(report, pictures=draw(layout, report, emit)) if pictures else report
 
 
 @dataclass
@@ -71,14 +68,14 @@ class _Asked:
 
 def _ask(layout: Layout, config: Config, target: Target, waits: Waits, emit: Emit) -> _Asked:
     """Submissions, board and what is left, each for itself: a hidden board takes nothing from the others."""
-    said = _Asked(_mine(layout, target))
+    said = _Asked(_mine(layout, target, emit))
 
     def update() -> None:
         if any(_incomplete(platform, attempt) for attempt in said.mine):
             try:
                 _update(layout, platform, said.mine, waits)
             finally:
-                said.mine = _mine(layout, target)
+                said.mine = _mine(layout, target, silent)
 
     def snapshot() -> None:
         take_snapshot(platform, layout, target, {attempt.remote for attempt in said.mine if attempt.remote})
@@ -109,8 +106,8 @@ def gather(steps: Iterable[Callable[[], object]]) -> list[str]:
     return list(problems)
 
 
-def _mine(layout: Layout, target: Target) -> list[Attempt]:
-    return [attempt for attempt in attempts(load_for_tables(layout)) if attempt.target == target]
+def _mine(layout: Layout, target: Target, emit: Emit) -> list[Attempt]:
+    return [attempt for attempt in attempts(load_for_tables(layout, emit)) if attempt.target == target]
 
 
 def _incomplete(platform: Platform, attempt: Attempt) -> bool:

@@ -10,6 +10,7 @@ from kit.errors import StageError
 from kit.files import sha256_file
 from kit.layout import Layout, SubmissionPaths
 from kit.ledger import add_event, load_submissions, target_of
+from kit.ledger.facts import Answer, Intent, Score
 
 
 def add_score(layout: Layout, config: Config, score: float, of: str = "") -> SubmissionPaths:
@@ -25,10 +26,9 @@ def add_score(layout: Layout, config: Config, score: float, of: str = "") -> Sub
     paths = _meant(layout, of)
     intent = secrets.token_hex(8)
     digest = sha256_file(paths.bundle) if paths.bundle.exists() else ""
-    facts = {"tag": paths.root.name, "sha256": digest, "target": vars(target_of(config)), "by_hand": True}
-    add_event(paths, "intent", intent=intent, **facts)
-    add_event(paths, "answer", intent=intent, remote="")
-    add_event(paths, "score", intent=intent, score=score)
+    add_event(paths, intent, Intent(tag=paths.root.name, sha256=digest, target=target_of(config), by_hand=True))
+    add_event(paths, intent, Answer(remote=""))
+    add_event(paths, intent, Score(score=score))
     return paths
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from kit.config import Config
-from kit.files import is_fresh, sha256_json, write_atomic, write_json
+from pydantic import TypeAdapter
+
+from kit.files import sha256_json, write_atomic
 from kit.layout import Layout
+from kit.lb.report import Report
 from kit.lb.show import fitting, plain
+from kit.ledger import Snapshot
+from kit.ledger.reading import read_cache, write_cache
+from kit.ledger.standing import Line
 from kit.plots import to_png
 from kit.records import Emit, Event
 
@@ -19,49 +25,56 @@ LABEL = {"textcoords": "offset points", "fontsize": 8, "ha": "center"}
 SHORTEST = timedelta(hours=1)
 LONGEST_NAME = 50
 OURS, GREY = "#1f5fa8", "#8a8f98"
+KEY = TypeAdapter(dict[str, str])
+Estimated = tuple[float, float, float]
 
 
-def draw(layout: Layout, config: Config, report: dict[str, Any], emit: Emit) -> list[Path]:
+def draw(layout: Layout, report: Report, emit: Emit) -> list[Path]:
     """Write the pictures that there are numbers for, unless they are drawn already; returns their paths."""
-    scored = [line for line in report["submissions"] if line["score"] is not None]
-    ranks = report["ranks"]
-    makers = {"cv-score.png": (len(scored) > 0, lambda: cv_against_score(scored, report["metric"]))}
-    forecast = [line for line in scored if line["forecast_basis"] != "gaps"]
-    makers["forecast-score.png"] = (len(forecast) > 0, lambda: forecast_against_score(forecast, report["metric"]))
-    makers["rank.png"] = (len(ranks) > 1, lambda: rank_over_time(ranks, config.competition.name))
+    metric, name = report.competition.metric, report.competition.name
+    scored = [line for line in report.submissions if line.attempt.score is not None]
+    forecast = [line for line in scored if line.forecast.basis != "gaps"]
+    makers = {
+        "cv-score.png": (len(scored) > 0, lambda: cv_against_score(scored, metric)),
+        "forecast-score.png": (len(forecast) > 0, lambda: forecast_against_score(forecast, metric)),
+        "rank.png": (len(report.snapshots) > 1, lambda: rank_over_time(report.snapshots, name)),
+    }
     paths = [layout.pictures / name for name, (wanted, _) in makers.items() if wanted]
-    marks = [(line["tag"], line["cv"], line["score"], line["forecast"]) for line in scored]
-    key = sha256_json({"version": VERSION, "marks": marks, "ranks": ranks, "metric": report["metric"]})
+    marks = [(line.attempt.tag, line.cv, line.attempt.score, line.forecast.value) for line in scored]
+    ranks = [(board.time.isoformat(), board.rank, board.lines) for board in report.snapshots]
+    key = sha256_json({"version": VERSION, "marks": marks, "ranks": ranks, "metric": metric})
     manifest = layout.pictures / "manifest.json"
-    if not paths or is_fresh(manifest, key, paths):
+    if read_cache(manifest, KEY.validate_json) == {"key": key} and all(path.exists() for path in paths):
         return paths
     for path in paths:
         write_atomic(path, makers[path.name][1]())
-    write_json(manifest, {"key": key})
-    emit(Event("wrote", "", {"paths": paths}))
+    if paths:
+        write_cache(manifest, KEY.dump_json({"key": key}))
+        emit(Event("wrote", "", {"paths": paths}))
     return paths
 
 
-def cv_against_score(lines: list[dict[str, Any]], metric: str) -> bytes:
+def cv_against_score(lines: Sequence[Line], metric: str) -> bytes:
     """PNG: a point per submission with its CV interval, and the line on which both numbers agree."""
     about = ("score = CV", f"{metric}, cross-validation (95 % interval)", "Cross-validation against score")
-    return _against_score(lines, ("cv", "low", "high"), metric, about)
+    return _against_score(lines, [(line.cv, line.low, line.high) for line in lines], metric, about)
 
 
-def forecast_against_score(lines: list[dict[str, Any]], metric: str) -> bytes:
+def forecast_against_score(lines: Sequence[Line], metric: str) -> bytes:
     """PNG: a point per submission with the interval of its forecast, which did not know its score."""
-    level = lines[-1]["forecast_level"]
+    level = lines[-1].forecast.level
     about = ("score = forecast", f"{metric}, forecast ({level:.0%} interval)", "Forecast against score")
-    return _against_score(lines, ("forecast", "forecast_low", "forecast_high"), metric, about)
+    marks = [(line.forecast.value, line.forecast.low, line.forecast.high) for line in lines]
+    return _against_score(lines, marks, metric, about)
 
 
 def _against_score(
-    lines: list[dict[str, Any]], keys: tuple[str, str, str], metric: str, about: tuple[str, str, str]
+    lines: Sequence[Line], marks: Sequence[Estimated], metric: str, about: tuple[str, str, str]
 ) -> bytes:
     def fill(figure: Any) -> None:
         axes = figure.add_subplot()
-        found, lows, highs = ([line[key] for line in lines] for key in keys)
-        score = [line["score"] for line in lines]
+        found, lows, highs = zip(*marks, strict=True)
+        score = [line.attempt.score or 0.0 for line in lines]
         low, high = min(*score, *lows, *found), max(*score, *highs, *found)
         margin = 0.08 * (high - low) or 0.01
         ends = (low - margin, high + margin)
@@ -85,18 +98,18 @@ def _against_score(
     return to_png(fill, 5.0, 5.0)
 
 
-def rank_over_time(ranks: list[dict[str, Any]], name: str) -> bytes:
+def rank_over_time(boards: Sequence[Snapshot], name: str) -> bytes:
     """PNG: our best rank at every snapshot, first place at the top."""
 
     def fill(figure: Any) -> None:
         from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
         axes = figure.add_subplot()
-        times = [datetime.fromisoformat(entry["time"]) for entry in ranks]
-        places = [entry["rank"] for entry in ranks]
+        times = [board.time for board in boards]
+        places = [board.rank or 0 for board in boards]
         axes.step(times, places, where="post", color=OURS, linewidth=1.8)
         axes.plot(times[-1], places[-1], "o", color=OURS)
-        label = f"{places[-1]} of {ranks[-1]['lines']}"
+        label = f"{places[-1]} of {boards[-1].lines}"
         axes.annotate(label, (times[-1], places[-1]), xytext=(-6, 8), textcoords="offset points", ha="right")
         axes.set_ylim(max(places) + max(1.0, 0.08 * max(places)), min(0.5, min(places) - 1))
         axes.yaxis.get_major_locator().set_params(integer=True)

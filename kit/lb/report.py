@@ -1,22 +1,24 @@
-"""The facts of `kit lb` as one dictionary of plain values: what ``--json`` prints and the tables show."""
+"""The facts of `kit lb` as one record: what the tables show, and ``--json`` prints."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 from kit.config import Config
-from kit.ledger import Attempt, Snapshot
+from kit.config.competition import CompetitionConfig
+from kit.errors import StageError
+from kit.ledger import Attempt, BoardRow, Snapshot
 from kit.ledger.forecast import error_on_test, medal, medal_zones, noise_of_difference
-from kit.ledger.standing import Line, mean_gap, moved, quality, standing
+from kit.ledger.standing import Agreement, Line, agreement, mean_gap, moved, quality, standing, window
 from kit.platforms import Remaining
+from kit.records import Emit, Event
 
-TOP, AROUND = 5, 2
 FINALS = 2
-COMPARED = 50
+Cell = str | float | None
 
 
 @dataclass(frozen=True)
@@ -30,155 +32,170 @@ class Facts:
     asked: datetime | None = None
 
 
-def build(config: Config, facts: Facts) -> dict[str, Any]:
-    """Everything that is known.
+@dataclass(frozen=True)
+class Standing:
+    """Where we are on the whole board; ``age`` is since it was seen, ``ahead`` the next line with a better score."""
 
-    Returns
-    -------
-    dict
-        ``submissions`` (oldest first), ``board`` (its top, and our lines with their neighbours), ``standing`` (of the
-        whole board; None before the first snapshot), ``remaining``, ``noise``, ``agreement`` (pairs of submissions
-        that CV and score rank alike), ``finals``, ``ranks`` over time, and ``problem``, the reason why the platform
-        could not be asked, or empty.
+    snapshot: Snapshot
+    age: float
+    moved: int | None
+    ahead: BoardRow | None
+    distance: float
+    medal: str
+    zones: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that is known; the oldest submission and rank are first, ``board`` is a part of the whole one.
+
+    ``problem`` is the reason why the platform could not be asked, or empty; ``noise`` how far apart two equal
+    submissions can come to lie; ``finals`` those to select in the end, with the best guess of their quality.
     """
+
+    competition: CompetitionConfig
+    problem: str
+    now: datetime
+    submissions: list[Line]
+    board: list[BoardRow]
+    standing: Standing | None
+    remaining: Remaining
+    noise: float | None
+    agreement: Agreement | None
+    finals: list[tuple[Line, float]]
+    snapshots: list[Snapshot]
+    pictures: list[Path] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``kit lb --json`` prints; its keys are public."""
+        competition, resets, noise = self.competition, self.remaining.resets, self.noise
+        content = {
+            "competition": competition.name,
+            "platform": competition.platform,
+            "phase": competition.phase,
+            "metric": competition.metric,
+            "greater_is_better": competition.greater_is_better,
+            "problem": self.problem,
+            "submissions": self.rows(),
+            "board": [vars(row) for row in self.board],
+            "standing": self.standing and self._standing(self.standing),
+            "remaining": {**vars(self.remaining), "resets": resets and resets.isoformat()},
+            "noise": None if noise is None else {"difference": noise, "test_size": competition.test_size},
+            "agreement": self.agreement and vars(self.agreement),
+            "finals": [
+                {
+                    "name": line.attempt.submission.name,
+                    "remote": line.attempt.remote,
+                    "cv": line.cv,
+                    "score": line.attempt.score,
+                    "estimate": estimate,
+                }
+                for line, estimate in self.finals
+            ],
+            "ranks": [{"time": one.time.isoformat(), "rank": one.rank, "lines": one.lines} for one in self.snapshots],
+        }
+        return content if self.pictures is None else {**content, "pictures": [str(path) for path in self.pictures]}
+
+    def _standing(self, found: Standing) -> dict[str, Any]:
+        return {
+            "time": found.snapshot.time.isoformat(),
+            "age": found.age,
+            "lines": found.snapshot.lines,
+            "rank": found.snapshot.rank,
+            "moved": found.moved,
+            "ahead": found.ahead and {**vars(found.ahead), "distance": found.distance},
+            "medal": found.medal,
+            "zones": found.zones,
+        }
+
+    def rows(self) -> list[dict[str, Cell]]:
+        """The submissions with all their numbers by name."""
+        return [
+            {
+                "name": line.attempt.submission.name,
+                "tag": line.attempt.tag,
+                "remote": line.attempt.remote,
+                "state": line.attempt.state,
+                "message": line.attempt.message,
+                "cv": line.cv,
+                "low": line.low,
+                "high": line.high,
+                "stressed": line.stressed,
+                "forecast": line.forecast.value,
+                "forecast_low": line.forecast.low,
+                "forecast_high": line.forecast.high,
+                "forecast_level": line.forecast.level,
+                "forecast_basis": line.forecast.basis,
+                "forecast_error": line.surprise,
+                "score": line.attempt.score,
+                "private": line.attempt.private,
+                "gap": line.gap,
+                "rank": line.rank,
+                "moved": line.moved,
+                "time": line.attempt.time.isoformat(timespec="microseconds"),
+                "age": (self.now - line.attempt.time).total_seconds(),
+                "who": line.attempt.begun.who,
+                "commit": line.attempt.begun.commit,
+            }
+            for line in self.submissions
+        ]
+
+
+def build(config: Config, facts: Facts, emit: Emit) -> Report:
+    """Bring the facts together; what cannot be read is a warning."""
     competition, snapshots = config.competition, facts.snapshots
-    lines = standing(facts.mine, snapshots, competition.test_size)
+    lines = standing(facts.mine, snapshots, competition.test_size, emit)
+    rows: Sequence[BoardRow] = ()
+    try:
+        rows = snapshots[-1].rows() if snapshots else ()
+    except StageError as error:
+        emit(Event("warn", f"{error.message}; the board is not shown"))
     now = datetime.now(UTC)
-    rows = snapshots[-1].rows() if snapshots else []
-    return {
-        "competition": competition.name,
-        "platform": competition.platform,
-        "phase": competition.phase,
-        "metric": competition.metric,
-        "greater_is_better": competition.greater_is_better,
-        "problem": facts.problem,
-        "submissions": [_row(line, now) for line in lines],
-        "board": _window(rows),
-        "standing": _standing(config, facts, rows, now) if snapshots else None,
-        "remaining": _remaining(facts.left),
-        "noise": _noise(lines, competition.test_size),
-        "agreement": _agreement(lines),
-        "finals": _finals(lines, config),
-        "ranks": [
-            {"time": snapshot.time.isoformat(), "rank": snapshot.rank, "lines": snapshot.lines}
-            for snapshot in snapshots
-            if snapshot.rank is not None
-        ],
-    }
+    return Report(
+        competition=competition,
+        problem=facts.problem,
+        now=now,
+        submissions=lines,
+        board=window(rows),
+        standing=_standing(config, facts, rows, now) if snapshots else None,
+        remaining=facts.left,
+        noise=_noise(lines, competition.test_size),
+        agreement=agreement(lines),
+        finals=_finals(lines, config),
+        snapshots=[snapshot for snapshot in snapshots if snapshot.rank is not None],
+    )
 
 
-def _row(line: Line, now: datetime) -> dict[str, Any]:
-    attempt = line.attempt
-    return {
-        "name": attempt.submission.name,
-        "tag": attempt.tag,
-        "remote": attempt.remote,
-        "state": attempt.state,
-        "message": str(attempt.facts.get("failure", {}).get("message", "")),
-        "cv": line.cv,
-        "low": line.low,
-        "high": line.high,
-        "stressed": (attempt.submission.record.get("stressed") or {}).get("score"),
-        "forecast": line.forecast.value,
-        "forecast_low": line.forecast.low,
-        "forecast_high": line.forecast.high,
-        "forecast_level": line.forecast.level,
-        "forecast_basis": line.forecast.basis,
-        "forecast_error": line.surprise,
-        "score": attempt.score,
-        "private": attempt.private,
-        "gap": line.gap,
-        "rank": line.rank,
-        "moved": line.moved,
-        "time": attempt.time,
-        "age": (now - line.time).total_seconds(),
-        "who": attempt.who,
-        "commit": attempt.commit,
-    }
-
-
-def _standing(config: Config, facts: Facts, rows: list[dict[str, Any]], now: datetime) -> dict[str, Any]:
-    """Where we are; ``age`` is since the board was seen, ``time`` when it last changed."""
+def _standing(config: Config, facts: Facts, rows: Sequence[BoardRow], now: datetime) -> Standing:
     last = facts.snapshots[-1]
     seen = max(last.time, facts.asked) if facts.asked else last.time
-    own = next((row for row in rows if row["mine"]), None)
+    own = next((row for row in rows if row.mine), None)
+    better = [row for row in rows if own and row.rank < own.rank and row.score != own.score]
     kaggle = config.competition.platform == "kaggle"
-    return {
-        "time": last.time.isoformat(),
-        "age": (now - seen).total_seconds(),
-        "lines": last.lines,
-        "rank": last.rank,
-        "moved": moved(facts.snapshots),
-        "ahead": _ahead(rows, own),
-        "medal": medal(own["rank"], last.lines) if own and kaggle else "",
-        "zones": dict(medal_zones(last.lines)) if kaggle else {},
-    }
+    return Standing(
+        snapshot=last,
+        age=(now - seen).total_seconds(),
+        moved=moved(facts.snapshots),
+        ahead=better[-1] if better else None,
+        distance=abs(better[-1].score - own.score) if own and better else 0.0,
+        medal=medal(own.rank, last.lines) if own and kaggle else "",
+        zones=dict(medal_zones(last.lines)) if kaggle else {},
+    )
 
 
-def _window(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The top, and our lines with their neighbours."""
-    places = set(range(min(TOP, len(rows))))
-    for place in [place for place, row in enumerate(rows) if row["mine"]][:FINALS]:
-        places |= set(range(max(place - AROUND, 0), min(place + AROUND + 1, len(rows))))
-    return [rows[place] for place in sorted(places)]
-
-
-def _ahead(rows: list[dict[str, Any]], own: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The next line with a better score than our best, and how far away it is."""
-    if own is None:
-        return None
-    better = [row for row in rows if row["rank"] < own["rank"] and row["score"] != own["score"]]
-    if not better:
-        return None
-    return {**better[-1], "distance": abs(better[-1]["score"] - own["score"])}
-
-
-def _noise(lines: Sequence[Line], test_size: int) -> dict[str, Any] | None:
-    """How far apart two equal submissions can come to lie; from the newest one's interval."""
+def _noise(lines: Sequence[Line], test_size: int) -> float | None:
+    """From the newest one's interval."""
     if not lines or not test_size:
         return None
-    newest = lines[-1]
-    error = error_on_test(newest.cv_error, newest.rows, test_size)
-    return {"difference": noise_of_difference(error), "test_size": test_size}
+    return noise_of_difference(error_on_test(lines[-1].cv_error, lines[-1].rows, test_size))
 
 
-def _agreement(lines: Sequence[Line]) -> dict[str, int] | None:
-    """Pairs of the newest scored submissions, and those that CV puts in the same order as the score."""
-    scored = [(line.cv, line.attempt.score) for line in lines if line.attempt.score is not None][-COMPARED:]
-    pairs = [(a, b) for a, b in combinations(scored, 2) if a[0] != b[0] and a[1] != b[1]]
-    if not pairs:
-        return None
-    alike = sum((a[0] < b[0]) == (a[1] < b[1]) for a, b in pairs)
-    return {"pairs": len(pairs), "alike": alike}
-
-
-def _finals(lines: Sequence[Line], config: Config) -> list[dict[str, Any]]:
+def _finals(lines: Sequence[Line], config: Config) -> list[tuple[Line, float]]:
     """The two with the best guess of their quality, from CV and score together; different files only."""
     sign = -1 if config.competition.greater_is_better else 1
-    gap = mean_gap(lines)
-    scored = [line for line in lines if line.attempt.score is not None]
-    ordered = sorted(scored, key=lambda line: sign * quality(line, gap, config.competition.test_size))
-    chosen: dict[str, Line] = {}
-    for line in ordered:
-        chosen.setdefault(line.attempt.sha256, line)
-    return [
-        {
-            "name": line.attempt.submission.name,
-            "remote": line.attempt.remote,
-            "cv": line.cv,
-            "score": line.attempt.score,
-            "estimate": quality(line, gap, config.competition.test_size),
-        }
-        for line in list(chosen.values())[:FINALS]
-    ]
-
-
-def _remaining(left: Remaining) -> dict[str, Any]:
-    resets = left.resets.isoformat() if left.resets else None
-    return {
-        "today": left.today,
-        "per_day": left.per_day,
-        "total": left.total,
-        "per_person": left.per_person,
-        "resets": resets,
-    }
+    gap, size = mean_gap(lines), config.competition.test_size
+    scored = [(line, quality(line, gap, size)) for line in lines if line.attempt.score is not None]
+    chosen: dict[str, tuple[Line, float]] = {}
+    for line, estimate in sorted(scored, key=lambda found: sign * found[1]):
+        chosen.setdefault(line.attempt.begun.sha256, (line, estimate))
+    return list(chosen.values())[:FINALS]

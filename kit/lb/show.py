@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
 
 from rich.cells import cell_len, set_cell_size
 
+from kit.lb.report import Report, Standing
+from kit.ledger.standing import Line, place
 from kit.records import Emit, Event
+from kit.text import guarded
 
 SHOWN = 20
 LONG = 40
@@ -21,22 +22,22 @@ GUTTER = 2
 Column = tuple[str, list[str]]
 
 
-def show(report: dict[str, Any], emit: Emit, width: int = 80) -> None:
+def show(report: Report, emit: Emit, width: int = 80) -> None:
     """Board, submissions, and what to make of them; numbers are text here, so that columns can be measured."""
-    if report["problem"]:
-        emit(Event("warn", report["problem"]))
-    if report["board"]:
-        _show_board(report, emit, width)
-    lines = report["submissions"][-SHOWN:]
+    if report.problem:
+        emit(Event("warn", report.problem))
+    if report.board and report.standing:
+        _show_board(report, report.standing, emit, width)
+    lines = report.submissions[-SHOWN:]
     if lines:
-        hidden = len(report["submissions"]) - len(lines)
+        hidden = len(report.submissions) - len(lines)
         title = f"submissions ({hidden} older ones: --json)" if hidden else "submissions"
-        for header, rows in pack(_columns(lines), width):
+        for header, rows in pack(_columns(report, lines), width):
             emit(Event("table", title, {"header": header, "rows": rows}))
             title = ""
-    for line in report["submissions"][-1:]:
-        if line["state"] == "failed":
-            emit(Event("warn", f"{short(line['name'])} failed: {line['message']}"))
+        newest = lines[-1].attempt
+        if newest.state == "failed":
+            emit(Event("warn", f"{short(newest.submission.name)} failed: {newest.message}"))
     for text in sentences(report):
         emit(Event("say", text))
 
@@ -68,102 +69,85 @@ def _width(column: Column) -> int:
     return max(cell_len(column[0]), *(cell_len(cell) for cell in column[1]))
 
 
-def _columns(lines: Sequence[dict[str, Any]]) -> list[Column]:
+def _columns(report: Report, lines: Sequence[Line]) -> list[Column]:
+    tried = [line.attempt for line in lines]
     return [
-        ("submission", [short(line["name"]) for line in lines]),
-        ("CV", [number(line["cv"]) for line in lines]),
-        ("stressed", [number(line["stressed"]) for line in lines]),
-        ("public", [number(line["score"]) or WAITING.get(line["state"], line["state"]) for line in lines]),
-        ("gap", [signed(line["gap"]) for line in lines]),
-        ("private", [number(line["private"]) for line in lines]),
-        ("forecast", [number(line["forecast"]) for line in lines]),
-        ("error", [signed(line["forecast_error"]) for line in lines]),
+        ("submission", [short(one.submission.name) for one in tried]),
+        ("CV", [number(line.cv) for line in lines]),
+        ("stressed", [number(line.stressed) for line in lines]),
+        ("public", [number(one.score) or WAITING.get(one.state, one.state) for one in tried]),
+        ("gap", [signed(line.gap) for line in lines]),
+        ("private", [number(one.private) for one in tried]),
+        ("forecast", [number(line.forecast.value) for line in lines]),
+        ("error", [signed(line.surprise) for line in lines]),
         ("rank", [_rank(line) for line in lines]),
-        ("age", [ago(line["age"]) for line in lines]),
-        ("CV 95 %", [f"{line['low']:.4f}-{line['high']:.4f}" for line in lines]),
-        ("forecast interval", [f"{line['forecast_low']:.4f}-{line['forecast_high']:.4f}" for line in lines]),
-        ("who", [line["who"][:12] for line in lines]),
-        ("commit", [line["commit"] for line in lines]),
+        ("age", [ago((report.now - line.attempt.time).total_seconds()) for line in lines]),
+        ("CV 95 %", [f"{line.low:.4f}-{line.high:.4f}" for line in lines]),
+        ("forecast interval", [f"{line.forecast.low:.4f}-{line.forecast.high:.4f}" for line in lines]),
+        ("who", [one.begun.who[:12] for one in tried]),
+        ("commit", [one.begun.commit for one in tried]),
     ]
 
 
-def _show_board(report: dict[str, Any], emit: Emit, width: int) -> None:
-    standing = report["standing"]
+def _show_board(report: Report, standing: Standing, emit: Emit, width: int) -> None:
     room = max(width - 20, 12)
     rows: list[tuple[str, str, str]] = []
     before = 0
-    for row in report["board"]:
-        if row["rank"] > before + 1:
+    for row in report.board:
+        if row.rank > before + 1:
             rows.append(("...", "", ""))
-        before = row["rank"]
-        name = f"{'>' if row['mine'] else ' '} {plain(row['name'])}"
-        rows.append((str(row["rank"]), fitting(name, room), number(row["score"])))
-    age = f"{ago(standing['age'])} old" if report["problem"] or standing["age"] >= 60 else "now"
-    title = f"{report['competition']}: {standing['lines']} lines, {age}"
-    emit(Event("table", title, {"header": ("rank", "  name", report["metric"]), "rows": rows}))
+        before = row.rank
+        rows.append((str(row.rank), fitting(f"{'>' if row.mine else ' '} {plain(row.name)}", room), number(row.score)))
+    age = f"{ago(standing.age)} old" if report.problem or standing.age >= 60 else "now"
+    title = f"{report.competition.name}: {standing.snapshot.lines} lines, {age}"
+    emit(Event("table", title, {"header": ("rank", "  name", report.competition.metric), "rows": rows}))
 
 
-def sentences(report: dict[str, Any]) -> list[str]:
+def sentences(report: Report) -> list[str]:
     """What to make of the numbers."""
-    texts = _place(report["standing"]) if report["standing"] else ["no snapshot of the leaderboard yet"]
-    if report["noise"]:
-        noise = report["noise"]
+    texts = _place(report.standing) if report.standing else ["no snapshot of the leaderboard yet"]
+    if report.noise is not None:
         texts.append(
-            f"on {noise['test_size']} images a difference below {noise['difference']:.4f} is noise "
+            f"on {report.competition.test_size} images a difference below {report.noise:.4f} is noise "
             "(two equal submissions, 95 %, an upper bound)"
         )
-    elif report["submissions"]:
+    elif report.submissions:
         texts.append("how much of a difference is noise: set competition.test_size")
-    if report["agreement"]:
-        agreement = report["agreement"]
-        texts.append(f"CV and score rank {agreement['alike']} of {agreement['pairs']} pairs of submissions alike")
-    if report["finals"]:
-        names = ", ".join(f"{short(final['name'])} ({number(final['estimate'])})" for final in report["finals"])
+    if report.agreement:
+        found = report.agreement
+        texts.append(f"CV and score rank {found.alike} of {found.pairs} pairs of submissions alike")
+    if report.finals:
+        names = ", ".join(
+            f"{short(line.attempt.submission.name)} ({number(estimate)})" for line, estimate in report.finals
+        )
         texts.append(f"finals to select, by CV and score together: {names}")
-    if report["submissions"]:
+    if report.submissions:
         texts.append(
             "CV and its interval are of the blend on out-of-fold rows; test predictions are means of fold models, "
             "a little better and less sharp"
         )
-    texts.append(_left(report["remaining"]))
-    return [text for text in texts if text]
-
-
-def _place(standing: dict[str, Any]) -> list[str]:
-    if standing["rank"] is None:
-        return ["we are not on the board"]
-    texts = [f"rank {standing['rank']} of {standing['lines']}{_movement(standing['moved'])}"]
-    if standing["ahead"]:
-        ahead = standing["ahead"]
-        texts.append(f"{ahead['distance']:.4f} behind rank {ahead['rank']} ({fitting(plain(ahead['name']), LONG)})")
-    if standing["zones"]:
-        zones = ", ".join(f"{name} to rank {last}" for name, last in standing["zones"].items())
-        texts.append(f"medal zone: {standing['medal'] or 'none'} ({zones})")
+    if report.remaining.counts:
+        texts.append(f"submissions left: {report.remaining.counts}{report.remaining.until}")
     return texts
 
 
-def _left(remaining: dict[str, Any]) -> str:
-    if remaining["today"] is None and remaining["total"] is None:
+def _place(standing: Standing) -> list[str]:
+    if standing.snapshot.rank is None:
+        return ["we are not on the board"]
+    texts = [place(standing.snapshot, standing.moved)]
+    if standing.ahead:
+        ahead = fitting(plain(standing.ahead.name), LONG)
+        texts.append(f"{standing.distance:.4f} behind rank {standing.ahead.rank} ({ahead})")
+    if standing.zones:
+        zones = ", ".join(f"{name} to rank {last}" for name, last in standing.zones.items())
+        texts.append(f"medal zone: {standing.medal or 'none'} ({zones})")
+    return texts
+
+
+def _rank(line: Line) -> str:
+    if line.rank is None:
         return ""
-    parts = []
-    if remaining["today"] is not None:
-        parts.append(f"{remaining['today']} of {remaining['per_day']} today")
-    if remaining["total"] is not None:
-        parts.append(f"{remaining['total']} of {remaining['per_person']} in all")
-    text = f"submissions left: {', '.join(parts)}"
-    if remaining["resets"]:
-        text += f"; the day ends at midnight UTC, {datetime.fromisoformat(remaining['resets']).astimezone():%H:%M} here"
-    return text
-
-
-def _movement(places: int | None) -> str:
-    return f", {'up' if places > 0 else 'down'} {abs(places)}" if places else ""
-
-
-def _rank(line: dict[str, Any]) -> str:
-    if line["rank"] is None:
-        return ""
-    return f"{line['rank']} ({line['moved']:+d})" if line["moved"] else str(line["rank"])
+    return f"{line.rank} ({line.moved:+d})" if line.moved else str(line.rank)
 
 
 def plain(name: str) -> str:
@@ -199,11 +183,11 @@ def ago(seconds: float) -> str:
     return f"{max(int(seconds), 0)} s"
 
 
-def csv_lines(report: dict[str, Any]) -> list[str]:
+def csv_lines(report: Report) -> list[str]:
     """The submissions as comma-separated lines, a header first."""
-    text = io.StringIO()
-    names = [name for name in (report["submissions"] or [{}])[0] if name != "message"]
+    text, rows = io.StringIO(), report.rows()
+    names = [name for name in rows[0] if name != "message"] if rows else []
     writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(report["submissions"])
+    writer.writerows({name: guarded(cell) for name, cell in line.items()} for line in rows)
     return text.getvalue().splitlines()

@@ -1,12 +1,14 @@
 """What was submitted and what came of it: one small immutable file per fact, so that clones merge without conflict."""
 
-from kit.ledger.attempts import Attempt, Target, attempts, target_of
+from kit.ledger.attempts import Attempt, attempts, target_of
 from kit.ledger.cache import load_for_tables
 from kit.ledger.events import Submission, add_event, latest, load_submission, load_submissions, ready
-from kit.ledger.snapshots import Snapshot, add_snapshot, asked_at, history, latest_snapshot, note_asked
+from kit.ledger.facts import Target
+from kit.ledger.snapshots import BoardRow, Snapshot, add_snapshot, asked_at, history, latest_snapshot, note_asked
 
 __all__ = [
     "Attempt",
+    "BoardRow",
     "Snapshot",
     "Submission",
     "Target",

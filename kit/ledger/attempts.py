@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from datetime import datetime
+from typing import Literal
 
 from kit.config import Config
 from kit.ledger.events import Submission
+from kit.ledger.facts import Answer, AnyFact, F, Failure, Intent, Score, Target, newest
 
 State = Literal["intended", "requested", "refused", "lost", "answered", "failed", "scored"]
 # From the strongest fact to the weakest.
@@ -26,16 +28,6 @@ STATES: tuple[tuple[str, State], ...] = (
 
 
 @dataclass(frozen=True)
-class Target:
-    """Where a file was sent: the same file to another phase is another submission."""
-
-    platform: str
-    url: str
-    competition: str
-    phase: str
-
-
-@dataclass(frozen=True)
 class Attempt:
     """One intent and what became of it.
 
@@ -43,51 +35,54 @@ class Attempt:
     spent, for certain), `answered` (the platform has it), `failed` or `scored`.
     """
 
-    intent: str
+    begun: Intent
     submission: Submission
     state: State
-    facts: dict[str, dict[str, Any]]
+    facts: tuple[AnyFact, ...]
+
+    def last(self, kind: type[F]) -> F | None:
+        """The newest fact of a kind, if there is one."""
+        return newest(self.facts, kind)
+
+    @property
+    def intent(self) -> str:
+        return self.begun.intent
 
     @property
     def target(self) -> Target:
-        return Target(**self.facts["intent"]["target"])
-
-    @property
-    def sha256(self) -> str:
-        return str(self.facts["intent"]["sha256"])
+        return self.begun.target
 
     @property
     def tag(self) -> str:
-        return str(self.facts["intent"]["tag"])
+        return self.begun.tag
 
     @property
-    def time(self) -> str:
-        return str(self.facts["intent"]["time"])
-
-    @property
-    def who(self) -> str:
-        return str(self.facts["intent"].get("who", ""))
-
-    @property
-    def commit(self) -> str:
-        return str(self.facts["intent"].get("commit", ""))
+    def time(self) -> datetime:
+        return self.begun.time
 
     @property
     def remote(self) -> str:
         """The platform's id, empty before it answered."""
-        return str(self.facts.get("answer", {}).get("remote", ""))
+        answer = self.last(Answer)
+        return answer.remote if answer else ""
 
     @property
     def score(self) -> float | None:
         """The public score."""
-        value = self.facts.get("score", {}).get("score")
-        return None if value is None else float(value)
+        scored = self.last(Score)
+        return scored.score if scored else None
 
     @property
     def private(self) -> float | None:
         """The private score, once the platform shows it."""
-        value = self.facts.get("score", {}).get("private")
-        return None if value is None else float(value)
+        scored = self.last(Score)
+        return scored.private if scored else None
+
+    @property
+    def message(self) -> str:
+        """Why it failed, where it did."""
+        failure = self.last(Failure)
+        return failure.message if failure else ""
 
 
 def attempts(submissions: Iterable[Submission]) -> list[Attempt]:
@@ -97,15 +92,16 @@ def attempts(submissions: Iterable[Submission]) -> list[Attempt]:
 
 
 def _of(submission: Submission) -> list[Attempt]:
-    grouped: dict[str, dict[str, dict[str, Any]]] = {}
-    for event in submission.events:
-        if "intent" in event:
-            grouped.setdefault(event["intent"], {})[event["kind"]] = event
-    return [Attempt(intent, submission, _state(facts), facts) for intent, facts in grouped.items() if "intent" in facts]
+    grouped: dict[str, list[AnyFact]] = {}
+    for fact in submission.events:
+        grouped.setdefault(fact.intent, []).append(fact)
+    begun = [(newest(facts, Intent), tuple(facts)) for facts in grouped.values()]
+    return [Attempt(intent, submission, _state(facts), facts) for intent, facts in begun if intent is not None]
 
 
-def _state(facts: dict[str, dict[str, Any]]) -> State:
-    return next((state for kind, state in STATES if kind in facts), "intended")
+def _state(facts: Iterable[AnyFact]) -> State:
+    kinds = {fact.kind for fact in facts}
+    return next((state for kind, state in STATES if kind in kinds), "intended")
 
 
 def target_of(config: Config) -> Target:

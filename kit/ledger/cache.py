@@ -1,48 +1,50 @@
 """The ledger read fast: events of folders that did not change come from one file instead of ten thousand.
 
-For tables only. What decides whether something is sent reads every event itself.
+For tables only, which also do without events that cannot be read. What decides whether something is sent reads every
+event itself.
 """
 
 from __future__ import annotations
 
-import json
 import time
-from typing import Any
 
-from kit.files import write_atomic
+from pydantic import TypeAdapter
+
 from kit.layout import Layout
 from kit.ledger.events import Submission, candidates, load_submission
+from kit.ledger.facts import AnyFact
+from kit.ledger.reading import read_cache, write_cache
+from kit.records import Emit, Event, silent
 
 # A folder that changed a moment ago may change again within the same tick of the file system's clock.
 SETTLED = 10.0
 WORTH_IT = 200
+# By candidate: the time of its folder of events, and the events.
+CACHE: TypeAdapter[dict[str, tuple[int, tuple[AnyFact, ...]]]] = TypeAdapter(dict[str, tuple[int, tuple[AnyFact, ...]]])
 
 
-def load_for_tables(layout: Layout) -> list[Submission]:
-    """What `load_submissions` returns, from the cache where the folder of events has the same time as then."""
-    cached = _read(layout)
+def load_for_tables(layout: Layout, emit: Emit = silent) -> list[Submission]:
+    """What `load_submissions` returns, from the cache where the folder of events has the same time as then.
+
+    An event that cannot be read is a warning, and left out.
+    """
+    cached = read_cache(layout.ledger_cache, CACHE.validate_json) or {}
     found, fresh = [], 0
-    kept: dict[str, list[Any]] = {}
+    kept: dict[str, tuple[int, tuple[AnyFact, ...]]] = {}
     for name in candidates(layout):
         paths = layout.submission(name)
         stamp = paths.events.stat().st_mtime_ns if paths.events.is_dir() else 0
-        entry = cached.get(name)
-        if entry and entry[0] == stamp:
-            submission = Submission(name, tuple(entry[1]), paths)
+        damaged: list[str] = []
+        if name in cached and cached[name][0] == stamp:
+            submission = Submission(name, cached[name][1], paths)
         else:
-            submission = load_submission(paths)
+            submission = load_submission(paths, damaged)
             fresh += len(submission.events)
         found.append(submission)
-        if stamp < (time.time() - SETTLED) * 1e9:
-            kept[name] = [stamp, submission.events]
+        for message in damaged:
+            emit(Event("warn", f"{message}; it is left out here"))
+        if stamp < (time.time() - SETTLED) * 1e9 and not damaged:
+            kept[name] = (stamp, submission.events)
     if fresh >= WORTH_IT:
-        write_atomic(layout.ledger_cache, json.dumps(kept, separators=(",", ":")))
+        write_cache(layout.ledger_cache, CACHE.dump_json(kept))
     return found
-
-
-def _read(layout: Layout) -> dict[str, list[Any]]:
-    try:
-        content: dict[str, list[Any]] = json.loads(layout.ledger_cache.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return content

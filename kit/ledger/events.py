@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from kit.errors import StageError
-from kit.files import read_json, write_json
+from kit.files import write_json
 from kit.layout import Layout, SubmissionPaths
+from kit.ledger.facts import FACT, AnyFact, F, encodable, newest
+from kit.ledger.reading import aside, read
+from kit.store.candidate import Ensemble
 
 
 @dataclass(frozen=True)
@@ -22,49 +23,82 @@ class Submission:
     """A candidate with everything that is known about it; ``events`` are in the order of their time."""
 
     name: str
-    events: tuple[dict[str, Any], ...]
+    events: tuple[AnyFact, ...]
     paths: SubmissionPaths
 
     @cached_property
-    def record(self) -> dict[str, Any]:
-        """The content of ``ensemble.json``, read when it is first asked for."""
-        record: dict[str, Any] = read_json(self.paths.ensemble)
-        return record
+    def ensemble(self) -> Ensemble:
+        """The record of the candidate, read when it is first asked for."""
+        return Ensemble.load(self.paths.ensemble)
 
-    def last(self, kind: str) -> dict[str, Any] | None:
-        """The newest event of a kind, if there is one."""
-        return next((event for event in reversed(self.events) if event["kind"] == kind), None)
+    def last(self, kind: type[F]) -> F | None:
+        """The newest fact of a kind, if there is one."""
+        return newest(self.events, kind)
 
 
-def add_event(paths: SubmissionPaths, kind: str, **facts: Any) -> dict[str, Any]:
-    """Write one fact about a candidate, synced to disk before this returns."""
+def add_event(paths: SubmissionPaths, intent: str, fact: F) -> F:
+    """Write one fact about an intent of a candidate, synced to disk before this returns."""
     now = datetime.now(UTC)
-    event = {"kind": kind, "time": now.isoformat(timespec="microseconds"), "who": _user(), **facts}
-    write_json(paths.events / f"{now:%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(4)}.json", event)
-    return event
+    fact = fact.model_copy(update={"intent": intent, "time": now, "who": _user()})
+    content = {"kind": fact.kind, **fact.model_dump(mode="json", exclude_defaults=True)}
+    name = f"{now:%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(4)}.json"
+    write_json(paths.events / name, {**content, "time": now.isoformat(timespec="microseconds")})
+    return fact
 
 
 def _user() -> str:
     try:
-        return getpass.getuser()
+        return str(encodable(getpass.getuser()))
     except (KeyError, OSError):  # a container's user without a name
         return ""
 
 
 def load_submissions(layout: Layout) -> list[Submission]:
-    """Every candidate of the project, oldest first."""
+    """Every candidate of the project, oldest first; raises `StageError` where an event cannot be read."""
     return [load_submission(layout.submission(name)) for name in candidates(layout)]
 
 
-def load_submission(paths: SubmissionPaths) -> Submission:
-    """One candidate and its events."""
-    folder = str(paths.events)
+def load_submission(paths: SubmissionPaths, damaged: list[str] | None = None) -> Submission:
+    """One candidate and its events.
+
+    Parameters
+    ----------
+    paths : SubmissionPaths
+    damaged : list of str, optional
+        Takes what is wrong with events that cannot be read, which are left out then.
+
+    Raises
+    ------
+    StageError
+        Where there is no such list.
+    """
+    events: list[AnyFact] = []
+    for path in _files(paths.events):
+        try:
+            events.append(_load(path))
+        except StageError as error:
+            if damaged is None:
+                raise
+            damaged.append(error.message)
+    return Submission(paths.root.name, tuple(events), paths)
+
+
+def _files(folder: Path) -> list[Path]:
     try:
         with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries if entry.name.endswith(".json"))
+            return [folder / name for name in sorted(entry.name for entry in entries) if name.endswith(".json")]
     except FileNotFoundError:
-        names = []
-    return Submission(paths.root.name, tuple(_read(f"{folder}/{name}") for name in names), paths)
+        return []
+    except OSError:
+        return [folder]  # reading it says what is wrong with it
+
+
+def _load(path: Path) -> AnyFact:
+    fact = read(path, FACT.validate_json)
+    missing = {"intent", "time"} - fact.model_fields_set
+    if missing:
+        raise StageError(f"{path} is damaged: it has no {' and no '.join(sorted(missing))}", aside(path))
+    return fact
 
 
 def latest(layout: Layout) -> SubmissionPaths | None:
@@ -86,17 +120,3 @@ def candidates(layout: Layout) -> list[str]:
     with os.scandir(layout.submissions) as entries:
         # A folder is a candidate by the file that names its members; events alone are a clone's without it.
         return sorted(entry.name for entry in entries if entry.is_dir() and Path(entry.path, "ensemble.json").exists())
-
-
-def _read(path: str) -> dict[str, Any]:
-    """One event. Leaner than `read_json`: a season has ten thousand."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        content = os.read(descriptor, 1 << 20)
-    finally:
-        os.close(descriptor)
-    try:
-        event: dict[str, Any] = json.loads(content)
-    except ValueError as error:
-        raise StageError(f"{Path(path)} is not JSON: {error}", f"git checkout -- {path}") from error
-    return event

@@ -27,7 +27,7 @@ class Estimate:
     value: float
     low: float
     high: float
-    seen: int
+    seen: int = 0
     basis: str = "gaps"
     level: float = 0.95
 

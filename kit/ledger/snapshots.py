@@ -2,66 +2,80 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated
 
-from kit.files import read_csv, read_json, sha256_json, write_csv, write_json
+from pydantic import AwareDatetime, BeforeValidator, FiniteFloat, TypeAdapter, ValidationError
+
+from kit.errors import StageError
+from kit.files import read_csv, sha256_json, write_csv, write_json
 from kit.layout import Layout
-from kit.ledger.attempts import Target
+from kit.ledger.facts import Target
+from kit.ledger.reading import aside, read, read_cache, write_cache
+from kit.records import Emit, Event, silent
+from kit.store.record import Part, first_problem
 
 HEADER = ("rank", "name", "score", "mine", "remote")
 
 
-class Row(Protocol):
-    """A line of a board."""
-
-    @property
-    def rank(self) -> int: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def score(self) -> float: ...
-    @property
-    def mine(self) -> bool: ...
-    @property
-    def remote(self) -> str: ...
-
-
 @dataclass(frozen=True)
-class Snapshot:
+class BoardRow:
+    """One line of a leaderboard, best first; ``remote`` is the submission's id where the platform tells it."""
+
+    rank: int
+    name: str
+    score: FiniteFloat
+    mine: bool
+    remote: str = ""
+
+
+TABLE = TypeAdapter(tuple[BoardRow, ...])
+ASKED = TypeAdapter(dict[str, AwareDatetime])
+
+
+def _ours(rows: object) -> object:
+    return [{**row, "mine": True} for row in rows if isinstance(row, dict)] if isinstance(rows, list) else rows
+
+
+class Snapshot(Part, extra="ignore"):
     """The board at a time: how many lines, which are ours, and where the whole table is."""
 
-    time: datetime
+    time: AwareDatetime
     target: Target
     lines: int
-    best: float | None
-    mine: tuple[dict[str, Any], ...]
+    mine: Annotated[tuple[BoardRow, ...], BeforeValidator(_ours)]
     table: Path
 
     @property
     def rank(self) -> int | None:
         """Our best rank."""
-        return min((int(row["rank"]) for row in self.mine), default=None)
+        return min((row.rank for row in self.mine), default=None)
 
-    def rows(self) -> list[dict[str, Any]]:
-        """The whole table: rank, name, score, mine, remote."""
-        return [
-            {
-                "rank": int(row["rank"]),
-                "name": row["name"],
-                "score": float(row["score"]),
-                "mine": row["mine"] == "1",
-                "remote": row["remote"],
-            }
-            for row in read_csv(self.table)
-        ]
+    def rows(self) -> tuple[BoardRow, ...]:
+        """The whole table.
+
+        Raises
+        ------
+        StageError
+            Where the file is missing or damaged.
+        """
+        try:
+            rows = TABLE.validate_python(read_csv(self.table))
+        except ValidationError as error:
+            raise StageError(f"{self.table} is damaged: line {first_problem(error)}", aside(self.table)) from None
+        except (OSError, ValueError, csv.Error) as error:
+            raise StageError(f"{self.table} cannot be read: {error}", aside(self.table)) from None
+        if len(rows) != self.lines:
+            raise StageError(f"{self.table} has {len(rows)} lines, not {self.lines}", aside(self.table))
+        return rows
 
 
-def add_snapshot(layout: Layout, target: Target, rows: Sequence[Row]) -> Snapshot:
+def add_snapshot(layout: Layout, target: Target, rows: Sequence[BoardRow]) -> Snapshot:
     """Keep the board, unless it is what the last snapshot of this target holds; returns the one that holds it."""
     table = [(row.rank, row.name, row.score, int(row.mine), row.remote) for row in rows]
     digest = hashlib.sha256(repr((target, table)).encode()).hexdigest()
@@ -78,41 +92,39 @@ def add_snapshot(layout: Layout, target: Target, rows: Sequence[Row]) -> Snapsho
     return _load(summary)
 
 
-def history(layout: Layout, target: Target) -> list[Snapshot]:
-    """Every snapshot of a target, oldest first."""
-    found = [_load(path) for path in sorted(layout.boards.glob("*.json"))]
-    return [snapshot for snapshot in found if snapshot.target == target]
+def history(layout: Layout, target: Target, emit: Emit = silent) -> list[Snapshot]:
+    """Every snapshot of a target, oldest first; one that cannot be read is a warning."""
+    return list(_newest_first(layout, target, emit))[::-1]
 
 
 def latest_snapshot(layout: Layout, target: Target) -> Snapshot | None:
     """The newest snapshot of a target, if there is one."""
-    for path in sorted(layout.boards.glob("*.json"), reverse=True):
-        snapshot = _load(path)
-        if snapshot.target == target:
-            return snapshot
-    return None
+    return next(_newest_first(layout, target, silent), None)
 
 
 def note_asked(layout: Layout, target: Target) -> None:
     """Note that the board of a target was seen now; outside of what a team shares, for it changes at every look."""
-    known = read_json(layout.asked) if layout.asked.exists() else {}
-    write_json(layout.asked, {**known, sha256_json(vars(target)): datetime.now(UTC).isoformat(timespec="seconds")})
+    known = read_cache(layout.asked, ASKED.validate_json) or {}
+    now = datetime.now(UTC).replace(microsecond=0)
+    write_cache(layout.asked, ASKED.dump_json({**known, sha256_json(vars(target)): now}))
 
 
 def asked_at(layout: Layout, target: Target) -> datetime | None:
     """When the board of a target was last seen by this clone."""
-    known = read_json(layout.asked) if layout.asked.exists() else {}
-    time = known.get(sha256_json(vars(target)))
-    return datetime.fromisoformat(time) if time else None
+    known = read_cache(layout.asked, ASKED.validate_json) or {}
+    return known.get(sha256_json(vars(target)))
+
+
+def _newest_first(layout: Layout, target: Target, emit: Emit) -> Iterator[Snapshot]:
+    for path in sorted(layout.boards.glob("*.json"), reverse=True):
+        try:
+            snapshot = _load(path)
+        except StageError as error:
+            emit(Event("warn", f"{error.message}; this snapshot is left out here"))
+            continue
+        if snapshot.target == target:
+            yield snapshot
 
 
 def _load(path: Path) -> Snapshot:
-    record = read_json(path)
-    return Snapshot(
-        datetime.fromisoformat(record["time"]),
-        Target(**record["target"]),
-        record["lines"],
-        record["best"],
-        tuple(record["mine"]),
-        path.with_name(record["table"]),
-    )
+    return read(path, Snapshot.model_validate_json).model_copy(update={"table": path.with_suffix(".csv")})

@@ -12,7 +12,6 @@ from kit.config import Config
 from kit.errors import ConfigError
 from kit.layout import Layout
 from kit.platforms.base import (
-    BoardRow,
     Journal,
     Platform,
     Refused,
@@ -27,7 +26,6 @@ from kit.records import Emit, silent
 
 __all__ = [
     "PLATFORMS",
-    "BoardRow",
     "Journal",
     "Platform",
     "Refused",

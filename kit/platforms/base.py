@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from kit.config import Config
 from kit.errors import PlatformError
 from kit.layout import Layout, SubmissionPaths
+from kit.ledger import BoardRow
+from kit.ledger.facts import F, Fact
 from kit.records import Emit, silent
 
 State = Literal["waiting", "scored", "failed"]
@@ -68,6 +70,13 @@ class Waits:
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.time
 
+    def pauses(self) -> Iterator[float]:
+        """The pauses between questions, without an end."""
+        pause = self.first
+        while True:
+            yield pause
+            pause = min(pause * self.factor, self.longest)
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -95,8 +104,26 @@ class Remaining:
     @property
     def now(self) -> int | None:
         """How many can be sent at this moment."""
-        known = [value for value in (self.today, self.total) if value is not None]
-        return min(known) if known else None
+        return min((value for value in (self.today, self.total) if value is not None), default=None)
+
+    @property
+    def until(self) -> str:
+        """When the day's count starts again, as the end of a sentence; empty where there is none."""
+        if self.resets is None or self.today is None:
+            return ""
+        return f"; the day ends at midnight UTC, {self.resets.astimezone():%H:%M} here"
+
+    @property
+    def counts(self) -> str:
+        """Every known count in words, with its limit."""
+        found = ((self.today, self.per_day, "today"), (self.total, self.per_person, "in all"))
+        known = [(left, f" of {limit}" if limit is not None else "", span) for left, limit, span in found]
+        return ", ".join(f"{left}{limit} {span}" for left, limit, span in known if left is not None)
+
+
+def midnight() -> datetime:
+    """The end of the day that the sites count by, which is UTC's."""
+    return (datetime.now(UTC) + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 @dataclass(frozen=True)
@@ -113,25 +140,14 @@ class Status:
     scores: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class BoardRow:
-    """One line of a leaderboard, best first; ``remote`` is the submission's id where the platform tells it."""
-
-    rank: int
-    name: str
-    score: float
-    mine: bool
-    remote: str = ""
-
-
 class Journal(Protocol):
     """Where a platform notes what it is about to do; a note is on the disk before the next request leaves."""
 
-    def note(self, step: str, **facts: Any) -> None:
+    def note(self, step: Fact) -> None:
         """Write down a step of the submission under way."""
 
-    def recall(self, step: str) -> dict[str, Any] | None:
-        """What an earlier attempt at the same submission noted for a step."""
+    def recall(self, kind: type[F]) -> F | None:
+        """The newest step of a kind, of this run or of an earlier one at the same submission."""
 
 
 class Platform(Protocol):

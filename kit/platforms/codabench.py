@@ -7,25 +7,27 @@ the name of its file, so the tag is that name.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from kit.errors import ConfigError, PlatformError
 from kit.layout import SubmissionPaths
+from kit.ledger import BoardRow
+from kit.ledger.facts import Request, Upload, Uploaded
+from kit.platforms import codabench_answers as answers
 from kit.platforms import codabench_board as boards
-from kit.platforms.base import Absent, BoardRow, Journal, Refused, Remaining, Setting, Status
-from kit.platforms.codabench_calls import left, midnight, pages, resets, stem, storage_headers, understood
+from kit.platforms.base import Absent, Journal, Refused, Remaining, Setting, Status, midnight
 from kit.platforms.codabench_needs import (
     check_dates,
     check_fact_sheet,
     check_participation,
     image_notes,
     inspect_zip,
+    resets,
     time_limit,
     time_notes,
 )
 from kit.platforms.credentials import codabench_hint, codabench_login, codabench_token, store_token, token_file
-from kit.platforms.http import Api, checked_url
-from kit.platforms.storage import fetch_text, put_file, upload_teller
+from kit.platforms.http import Api, Shape, checked_url
+from kit.platforms.storage import fetch_text, put_file, storage_headers, upload_teller
 from kit.records import Event
 
 PUBLIC_SITE = "https://www.codabench.org"
@@ -60,14 +62,13 @@ class Codabench:
                 f"it is the number in the address: {self._url}/competitions/1234/",
             )
         self._connection: Api | None = None
-        self._detail: dict[str, Any] | None = None
+        self._detail: answers.Detail | None = None
         self._without_scores: dict[str, int] = {}
 
     def file(self, paths: SubmissionPaths) -> Path:
         """The bundle."""
         return paths.bundle
 
-    @understood
     def check(self, file: Path) -> list[str]:
         """Zip, participation, phase, quota, space, image and time limit, in this order; asks, sends nothing."""
         inspect_zip(file)
@@ -76,129 +77,114 @@ class Codabench:
         phase = self._phase()
         check_dates(phase)
         check_fact_sheet(detail, self._competition.fact_sheet)
-        answer = self._api().get(f"/api/can_make_submission/{phase['id']}/")
-        if not answer["can"]:
-            raise Refused(
-                f"no submission to phase `{phase['name']}` now: {answer['reason']}", resets(str(answer["reason"]))
-            )
+        answer = self._api().get(f"/api/can_make_submission/{phase.id}/", answers.Permission)
+        if not answer.can:
+            raise Refused(f"no submission to phase `{phase.name}` now: {answer.reason}", resets(answer.reason or ""))
         self._check_space(file)
         proof = file.with_name("proof.json")
-        notes = image_notes(str(detail.get("docker_image") or ""), file)
-        limit = time_limit(phase.get("execution_time_limit"), detail.get("queue"))
+        notes = image_notes(detail.docker_image or "", file)
+        limit = time_limit(phase.execution_time_limit, detail.queue)
         notes += time_notes(limit, proof, self._competition.test_size)
-        if detail.get("auto_run_submissions") is False:
+        if detail.auto_run_submissions is False:
             notes.append("submissions of this competition wait until an organiser starts them")
         return notes
 
-    @understood
     def remaining(self) -> Remaining:
         """Counts of the phase; failed submissions are free, cancelled and running ones are not; the day is UTC's."""
         phase = self._phase(fresh=True)
-        if not phase.get("has_max_submissions"):
+        if not phase.has_max_submissions:
             return Remaining()
-        per_day, per_person = phase.get("max_submissions_per_day"), phase.get("max_submissions_per_person")
-        return Remaining(
-            left(per_day, phase.get("used_submissions_per_day")),
-            per_day,
-            left(per_person, phase.get("used_submissions_per_person")),
-            per_person,
-            midnight(),
-        )
+        per_day, per_person = phase.max_submissions_per_day, phase.max_submissions_per_person
+        today = None if per_day is None else max(0, per_day - (phase.used_submissions_per_day or 0))
+        total = None if per_person is None else max(0, per_person - (phase.used_submissions_per_person or 0))
+        return Remaining(today, per_day, total, per_person, midnight())
 
-    @understood
     def submit(self, file: Path, tag: str, journal: Journal) -> str:
         """Upload unless it is there already, then create the submission with one POST."""
         key = self._uploaded(file, tag, journal)
         phase = self._phase()
-        body: dict[str, Any] = {"phase": phase["id"], "data": key, "tasks": [task["id"] for task in phase["tasks"]]}
-        if self._competition.fact_sheet:
-            body["fact_sheet_answers"] = self._competition.fact_sheet
-        journal.note("request")
-        answer = self._api().send_once("/api/submissions/", body, tag)
-        return str(answer["id"])
+        body = {"phase": phase.id, "data": key, "tasks": [task.id for task in phase.tasks]}
+        sheet = self._competition.fact_sheet
+        journal.note(Request())
+        taken = self._api().send_once("/api/submissions/", body | ({"fact_sheet_answers": sheet} if sheet else {}), tag)
+        return taken.id
 
-    @understood
     def find(self, digest: str) -> list[tuple[str, str]]:
         """Our own submissions of the phase by their file name; another account's are not listed to us."""
-        rows = pages(self._api(), "/api/submissions/", phase=self._phase()["id"])
-        found = [(str(row["id"]), stem(row)) for row in rows if not row.get("parent")]
-        return sorted((row for row in found if row[1].endswith(f"-{digest}")), key=lambda row: -int(row[0]))
+        rows = answers.pages(self._api(), "/api/submissions/", phase=self._phase().id)
+        found = [row for row in rows if not row.parent and row.tag.endswith(f"-{digest}")]
+        return [(str(row.id), row.tag) for row in sorted(found, key=lambda row: -row.id)]
 
-    @understood
     def status(self, remote: str) -> Status:
         """Codabench's nine states as three; several tasks are their children's scores."""
-        row = self._api().get(f"/api/submissions/{remote}/")
-        state = row["status"]
-        if state in ENDED_BADLY:
-            return Status("failed", message=row.get("status_details") or state)
-        if state != "Finished":
-            return Status("waiting", message=state)
-        rows = [self._child(child) for child in row.get("children") or ()] or [row]
-        failed = [child for child in rows if child["status"] in ENDED_BADLY]
+        row = self._row(remote)
+        if row.status in ENDED_BADLY:
+            return Status("failed", message=row.status_details or row.status)
+        if row.status != "Finished":
+            return Status("waiting", message=row.status)
+        rows = [self._row(child) for child in row.children or ()] or [row]
+        failed = [child for child in rows if child.status in ENDED_BADLY]
         if failed:
-            return Status("failed", message=failed[0].get("status_details") or f"a task: {failed[0]['status']}")
-        if any(not child["scores"] for child in rows):
+            return Status("failed", message=failed[0].status_details or f"a task: {failed[0].status}")
+        if any(not child.scores for child in rows):
             return self._unscored(remote)
-        board = self._board(row)
-        value = boards.main_score(rows, board, self._competition.metric)
+        value = boards.main_score(rows, self._board(row), self._competition.metric)
         return Status("scored", value, scores=boards.named_scores(rows))
 
-    @understood
     def logs(self, remote: str) -> str:
         """The end of the first log that says why: a crash of ours is in the ingestion's standard error.
 
         Of several tasks it is the log of the first that failed, for the submission itself has none then.
         """
-        row = self._api().get(f"/api/submissions/{remote}/")
-        children = [self._child(child) for child in row.get("children") or ()]
-        failed = next((str(child["id"]) for child in children if child["status"] in ENDED_BADLY), remote)
+        children = [self._row(child) for child in self._row(remote).children or ()]
+        failed = next((child.id for child in children if child.status in ENDED_BADLY), remote)
         try:
-            detail = self._api().get(f"/api/submissions/{failed}/get_details/")
+            detail = self._api().get(f"/api/submissions/{failed}/get_details/", answers.Details)
         except PlatformError as error:
             return f"(the organisers hide the logs, or {error.message})"
-        links = {log["name"]: log["data_file"] for log in detail.get("logs") or ()}
+        links = {log.name: log.data_file for log in detail.logs or ()}
         for name in FAILURES:
-            text = fetch_text(links[name], self._setting.waits).strip() if links.get(name) else ""
+            link = links.get(name)
+            text = fetch_text(link, self._setting.waits).strip() if link else ""
             if text:
                 return "\n".join([f"{name}:", *text.splitlines()[-TAIL_LINES:]])
         return ""
 
-    @understood
     def leaderboard(self) -> list[BoardRow]:
         """The phase's board in its own order, which is the rank."""
-        board = self._api().get(f"/api/phases/{self._phase()['id']}/get_leaderboard/")
-        username = self._api().get("/api/my_profile/").get("username") or ""
-        rows = boards.board_rows(board, username)
+        board = self._api().get(f"/api/phases/{self._phase().id}/get_leaderboard/", answers.Table)
+        username = self._api().get("/api/my_profile/", answers.Profile).username or ""
         if not boards.is_sorted(board):
             self._setting.emit(Event("warn", "the site lists the board in another order than its scores say"))
-        return rows
+        return boards.board_rows(board, username)
 
-    @understood
     def publish(self, remote: str) -> str:
         """Put a submission on a board that its owner fills; nothing to do where the site does."""
-        row = self._api().get(f"/api/submissions/{remote}/")
-        if self._board(row).get("submission_rule") not in MANUAL:
+        row = self._row(remote)
+        if self._board(row).submission_rule not in MANUAL:
             return "this board fills itself"
-        if row.get("on_leaderboard"):
+        if row.on_leaderboard:
             return "it is on the board already"
         try:
-            self._api().send("POST", f"/api/submissions/{remote}/submission_leaderboard_connection/", {})
+            self._api().send("POST", f"/api/submissions/{remote}/submission_leaderboard_connection/", {}, Shape)
         except PlatformError:
             # The first try may have done it without an answer, and a second one is refused.
-            if not self._api().get(f"/api/submissions/{remote}/").get("on_leaderboard"):
+            if not self._row(remote).on_leaderboard:
                 raise
         return "put on the board"
 
-    @understood
     def manual(self) -> bool:
         """Whether a scored submission stays off the board until its owner puts it there."""
-        return any(board.get("submission_rule") in MANUAL for board in self._read_detail().get("leaderboards") or ())
+        return any(board.submission_rule in MANUAL for board in self._read_detail().leaderboards or ())
 
-    def _board(self, row: dict[str, Any]) -> dict[str, Any]:
+    def _row(self, remote: int | str) -> answers.Row:
+        return self._api().get(f"/api/submissions/{remote}/", answers.Row)
+
+    def _board(self, row: answers.Row) -> answers.Board:
         """The board that a submission counts on, as the competition describes it; empty where it names none."""
-        found = list(self._read_detail().get("leaderboards") or ())
-        named = [board for board in found if board.get("id") == row.get("leaderboard")]
-        return dict((named or found or [{}])[0])
+        found = list(self._read_detail().leaderboards or ())
+        named = [board for board in found if board.id == row.leaderboard]
+        return (named or found or [answers.Board()])[0]
 
     def _api(self) -> Api:
         if self._connection is None:
@@ -209,21 +195,20 @@ class Codabench:
     def _log_in(self) -> str:
         login = codabench_login()
         anonymous = Api(self._url, "", self._setting.waits)
+        body = {"username": login.username, "password": login.password}
         try:
-            answer = anonymous.send(
-                "POST", "/api/api-token-auth/", {"username": login.username, "password": login.password}
-            )
+            token = anonymous.send("POST", "/api/api-token-auth/", body, answers.Token).token
         except PlatformError as error:
             message = error.message.replace(login.password, "***")
             raise PlatformError(f"cannot log in as {login.username}: {message}", "see CODABENCH_PASSWORD") from None
-        store_token(self._url, answer["token"], login.username)
+        store_token(self._url, token, login.username)
         self._setting.emit(Event("say", f"logged in as {login.username}; the token is in {token_file(self._url)}"))
-        return str(answer["token"])
+        return token
 
-    def _read_detail(self, *, fresh: bool = False) -> dict[str, Any]:
+    def _read_detail(self, *, fresh: bool = False) -> answers.Detail:
         if self._detail is None or fresh:
             try:
-                self._detail = dict(self._api().get(f"/api/competitions/{self._competition.id}/"))
+                self._detail = self._api().get(f"/api/competitions/{self._competition.id}/", answers.Detail)
             except Absent:
                 message = f"{self._url} shows us no competition {self._competition.id}"
                 raise Absent(message, self._entered()) from None
@@ -231,25 +216,23 @@ class Codabench:
 
     def _entered(self) -> str:
         """A hint that names the competitions we take part in; benchmarks are competitions of another type."""
-        found = pages(self._api(), "/api/competitions/", participating_in="true", type="any")
-        named = ", ".join(f"{row['id']} ({row['title']})" for row in found[:NAMED])
+        found = answers.pages(self._api(), "/api/competitions/", participating_in="true", type="any")
+        named = ", ".join(f"{row.id} ({row.title})" for row in found[:NAMED])
         return f"[competition] id: one of {named}" if named else f"register first: {self._url}/competitions/public/"
 
-    def _phase(self, *, fresh: bool = False) -> dict[str, Any]:
-        phases = self._read_detail(fresh=fresh)["phases"]
+    def _phase(self, *, fresh: bool = False) -> answers.Phase:
+        phases = self._read_detail(fresh=fresh).phases
         wanted = self._competition.phase.strip().lower()
-        names = ", ".join(f"{phase['name']} ({phase['status']})" for phase in phases)
         for phase in phases:
-            if wanted in (str(phase["name"]).lower(), str(phase["id"])) or (
-                not wanted and phase["status"] == "Current"
-            ):
-                return dict(phase)
+            if wanted in (phase.name.lower(), str(phase.id)) or (not wanted and phase.status == "Current"):
+                return phase
+        names = ", ".join(f"{phase.name} ({phase.status})" for phase in phases)
         what = f"no phase {self._competition.phase!r}" if wanted else "no current phase"
         raise ConfigError(f"competition {self._competition.id} has {what}", f"phases: {names}")
 
     def _check_space(self, file: Path) -> None:
-        quota = self._api().get("/api/user_quota/")
-        free = float(quota["quota"]) * GIGABYTE - float(quota["storage_used"])
+        quota = self._api().get("/api/user_quota/", answers.Quota)
+        free = quota.quota * GIGABYTE - quota.storage_used
         size = file.stat().st_size
         if size > free:
             raise Refused(
@@ -259,26 +242,22 @@ class Codabench:
 
     def _uploaded(self, file: Path, tag: str, journal: Journal) -> str:
         """The key of the uploaded file, of this attempt or of an earlier one that got so far."""
-        known = journal.recall("uploaded")
+        known = journal.recall(Uploaded)
         if known is not None:
-            return str(known["key"])
-        journal.note("upload")
+            return known.key
+        journal.note(Upload())
         name = f"{tag}.zip"
         body = {"type": "submission", "request_sassy_file_name": name, "file_name": name}
         size = {"file_size": file.stat().st_size, "competition": int(self._competition.id)}
-        slot = self._api().send("POST", "/api/datasets/", body | size)
+        slot = self._api().send("POST", "/api/datasets/", body | size, answers.Slot)
         tell = upload_teller(self._setting.emit)
-        put_file(slot["sassy_url"], file, storage_headers(slot["sassy_url"]), self._setting.waits, tell)
+        put_file(slot.sassy_url, file, self._setting.waits, tell, storage_headers(slot.sassy_url))
         try:
-            self._api().send("PUT", f"/api/datasets/completed/{slot['key']}/", {})
+            self._api().send("PUT", f"/api/datasets/completed/{slot.key}/", {}, Shape)
         except PlatformError as error:  # a courtesy: a submission is taken without it
             self._setting.emit(Event("warn", f"{error.message}, when told that the upload is complete; going on"))
-        journal.note("uploaded", key=slot["key"])
-        return str(slot["key"])
-
-    def _child(self, child: Any) -> dict[str, Any]:
-        remote = child["id"] if isinstance(child, dict) else child
-        return dict(self._api().get(f"/api/submissions/{remote}/"))
+        journal.note(Uploaded(key=slot.key))
+        return slot.key
 
     def _unscored(self, remote: str) -> Status:
         self._without_scores[remote] = self._without_scores.get(remote, 0) + 1

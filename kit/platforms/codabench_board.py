@@ -4,69 +4,66 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
-from kit.platforms.base import BoardRow
+from kit.ledger import BoardRow
+from kit.platforms.codabench_answers import Board, BoardLine, Cell, Column, Row, Table, Task
 
 
-def named_scores(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+def named_scores(rows: Sequence[Row]) -> dict[str, float]:
     """Every score of a submission or of its children, by column, and by task where there are several."""
     several = len(rows) > 1
     return {
-        (f"{_task(row)}.{score['column_key']}" if several else score["column_key"]): float(score["score"])
+        (f"{_task(row)}.{cell.column_key}" if several else cell.column_key): cell.score
         for row in rows
-        for score in row["scores"]
+        for cell in row.scores
     }
 
 
-def main_score(rows: Sequence[dict[str, Any]], board: dict[str, Any], metric: str) -> float:
+def main_score(rows: Sequence[Row], board: Board, metric: str) -> float:
     """The score that ranks: of the primary column of ``board``, the mean over tasks."""
-    values = [_primary(row["scores"], board, metric) for row in rows]
+    values = [_primary(row.scores, board, metric) for row in rows]
     return sum(values) / len(values)
 
 
-def _primary(scores: Sequence[dict[str, Any]], board: dict[str, Any], metric: str) -> float:
-    for score in scores:
-        if score.get("is_primary"):
-            return float(score["score"])
-    index = board.get("primary_index", 0)
-    column = next((c["key"] for c in board.get("columns") or () if c.get("index") == index), metric)
-    named = [score for score in scores if score["column_key"] == column]
-    return float((named or sorted(scores, key=lambda score: score.get("index", 0)))[0]["score"])
+def _primary(scores: Sequence[Cell], board: Board, metric: str) -> float:
+    column = next((c.key for c in board.columns or () if c.index == (board.primary_index or 0)), metric)
+    primary = [cell for cell in scores if cell.is_primary]
+    named = [cell for cell in scores if cell.column_key == column]
+    return (primary or named or sorted(scores, key=lambda cell: cell.index or 0))[0].score
 
 
-def board_rows(board: dict[str, Any], username: str) -> list[BoardRow]:
+def board_rows(board: Table, username: str) -> list[BoardRow]:
     """The lines that have a score in the primary column; ours by the link to the profile, for names can be anything."""
-    lines = [(line, _line_score(line, board)) for line in board["submissions"]]
+    lines = [(line, value) for line in board.submissions if (value := _line_score(line, board)) is not None]
     return [
-        BoardRow(rank, str(line["owner"]), value, _is_mine(line, username), str(line["id"]))
-        for rank, (line, value) in enumerate(((li, v) for li, v in lines if v is not None), start=1)
+        BoardRow(rank, line.owner, value, _is_mine(line, username), str(line.id))
+        for rank, (line, value) in enumerate(lines, start=1)
     ]
 
 
-def is_sorted(board: dict[str, Any]) -> bool:
+def is_sorted(board: Table) -> bool:
     """Whether the lines stand in the order of their primary scores."""
-    values = [value for line in board["submissions"] if (value := _line_score(line, board)) is not None]
-    descending = primary_column(board).get("sorting", "desc") == "desc"
-    return values == sorted(values, reverse=descending)
+    values = [value for line in board.submissions if (value := _line_score(line, board)) is not None]
+    column = primary_column(board)
+    return values == sorted(values, reverse=column is None or column.sorting == "desc")
 
 
-def primary_column(board: dict[str, Any]) -> dict[str, Any]:
-    """The column that ranks, as the first task shows it; empty on a board without columns."""
-    columns = [column for task in (board.get("tasks") or ())[:1] for column in task["columns"]]
-    index = board.get("primary_index", 0)
-    return next((column for column in columns if column.get("index") == index), columns[0] if columns else {})
+def primary_column(board: Table) -> Column | None:
+    """The column that ranks, as the first task shows it; None on a board without columns."""
+    columns = [column for task in (board.tasks or ())[:1] for column in task.columns]
+    ranking = [column for column in columns if column.index == (board.primary_index or 0)]
+    return next(iter(ranking or columns), None)
 
 
-def _line_score(line: dict[str, Any], board: dict[str, Any]) -> float | None:
-    key = primary_column(board).get("key")
-    values = [float(score["score"]) for score in line["scores"] if key in (None, score["column_key"])]
+def _line_score(line: BoardLine, board: Table) -> float | None:
+    column = primary_column(board)
+    values = [cell.score for cell in line.scores if column is None or cell.column_key == column.key]
     return sum(values) / len(values) if values else None
 
 
-def _is_mine(line: dict[str, Any], username: str) -> bool:
+def _is_mine(line: BoardLine, username: str) -> bool:
     """By the address of the profile, in which the site may have made a plain word of the user's name."""
-    slug = str(line.get("slug_url") or "").rstrip("/").rpartition("/")[2].lower()
+    slug = (line.slug_url or "").rstrip("/").rpartition("/")[2].lower()
     return bool(username) and slug in (username.lower(), _plain(username))
 
 
@@ -74,6 +71,6 @@ def _plain(username: str) -> str:
     return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", username).strip().lower())
 
 
-def _task(row: dict[str, Any]) -> str:
-    task = row.get("task")
-    return str(task.get("name") or task.get("id")) if isinstance(task, dict) else str(task or row["id"])
+def _task(row: Row) -> str:
+    task = row.task
+    return str(task.name or task.id) if isinstance(task, Task) else str(task or row.id)

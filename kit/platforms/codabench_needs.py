@@ -5,11 +5,11 @@ from __future__ import annotations
 import zipfile
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from kit.errors import ConfigError, PlatformError
-from kit.files import read_json
-from kit.platforms.base import Refused
+from kit.platforms.base import Refused, midnight
+from kit.platforms.codabench_answers import Detail, Phase
+from kit.store.candidate import Proof
 
 # The newest TensorFlow that the usual images can have (tags of codalab/codalab-legacy and its successors): None = there
 # is none. py37, the default, does not pin it, and 2.11 is the last one for Python 3.7; `gpu` has h5py 2, so no 2.5.
@@ -37,30 +37,28 @@ def inspect_zip(file: Path) -> None:
         raise PlatformError(f"{file} has no model.py at its root", "kit bundle --force")
 
 
-def check_participation(detail: dict[str, Any], url: str) -> None:
+def check_participation(detail: Detail, url: str) -> None:
     """Raise `Refused` unless the organisers let us in."""
-    status = detail.get("participant_status")
-    if status != "approved":
+    if detail.participant_status != "approved":
         raise Refused(
-            f"your part in competition {detail['id']} is: {status or 'not registered'}",
-            f"register at {url}/competitions/{detail['id']}/",
+            f"your part in competition {detail.id} is: {detail.participant_status or 'not registered'}",
+            f"register at {url}/competitions/{detail.id}/",
         )
 
 
-def check_dates(phase: dict[str, Any]) -> None:
+def check_dates(phase: Phase) -> None:
     """Raise `Refused` outside the phase's dates: an older site takes and scores what is sent then, for nothing."""
-    if phase["status"] != "Current":
+    if phase.status != "Current":
         raise Refused(
-            f"phase `{phase['name']}` is not open: it runs from {_local(phase.get('start'))} "
-            f"to {_local(phase.get('end'))}",
+            f"phase `{phase.name}` is not open: it runs from {_local(phase.start)} to {_local(phase.end)}",
             "set competition.phase, or leave it empty for the current one",
         )
 
 
-def check_fact_sheet(detail: dict[str, Any], answers: dict[str, str]) -> None:
+def check_fact_sheet(detail: Detail, answers: dict[str, str]) -> None:
     """Raise `ConfigError` where the competition asks what the configuration does not answer."""
-    sheet = detail.get("fact_sheet") or {}
-    required = [key for key, question in sheet.items() if str(question.get("is_required")).lower() == "true"]
+    sheet = detail.fact_sheet or {}
+    required = [key for key, question in sheet.items() if str(question.is_required).lower() == "true"]
     missing = [key for key in required if key not in answers]
     if missing:
         raise ConfigError(
@@ -69,8 +67,13 @@ def check_fact_sheet(detail: dict[str, Any], answers: dict[str, str]) -> None:
         )
 
 
-def _local(date: str | None) -> str:
-    return f"{datetime.fromisoformat(date).astimezone():%d %B %Y %H:%M}" if date else "an open end"
+def resets(reason: str) -> str:
+    """When another submission may go, where the day's count is what stops it."""
+    return f"the day ends at midnight UTC, {midnight().astimezone():%H:%M on %d %B} here" if "today" in reason else ""
+
+
+def _local(date: datetime | None) -> str:
+    return f"{date.astimezone():%d %B %Y %H:%M}" if date else "an open end"
 
 
 def image_notes(image: str, file: Path) -> list[str]:
@@ -88,7 +91,7 @@ def image_notes(image: str, file: Path) -> list[str]:
     return []
 
 
-def time_limit(phase: int | None, queue: Any) -> int | None:
+def time_limit(phase: int | None, queue: object) -> int | None:
     """Seconds that a submission may run: the phase's, cut on the public queue; a queue of their own has no other."""
     return phase if queue or not phase else min(phase, PUBLIC_QUEUE_SECONDS)
 
@@ -97,14 +100,14 @@ def time_notes(limit: int | None, proof: Path, test_size: int) -> list[str]:
     """A warning where the time that the proof took says that the limit is near."""
     if not limit or not proof.exists():
         return []
-    record = read_json(proof)
-    if not record.get("images") or "predict_seconds" not in record:
+    timed = Proof.load(proof, "kit bundle --force")
+    if not timed.images:
         return []
-    rate = record["predict_seconds"] / record["images"]
+    rate = timed.predict_seconds / timed.images
     if not test_size:
-        fits = int((limit - record.get("load_seconds", 0)) / max(rate, 1e-9))
+        fits = int((limit - timed.load_seconds) / max(rate, 1e-9))
         return [f"the time limit is {limit} s: at this machine's speed enough for {fits} images"]
-    expected = record.get("load_seconds", 0) + rate * test_size
+    expected = timed.load_seconds + rate * test_size
     if expected < limit / 2:
         return []
     return [f"the time limit is {limit} s; {test_size} images take {expected:.0f} s on this machine"]

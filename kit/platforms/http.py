@@ -10,18 +10,33 @@ import email.utils
 import re
 from datetime import datetime
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import requests
+from pydantic import ValidationError
 from requests.exceptions import ChunkedEncodingError, ConnectionError, ConnectTimeout, RequestException
 
 from kit.errors import ConfigError, PlatformError
 from kit.platforms.base import Absent, Refused, Unreachable, Unsure, Waits
+from kit.store.record import Part, first_problem
 
 BUSY = {408, 429, 500, 502, 503, 504}
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 TEXT_LENGTH = 300
+
+
+class Shape(Part, extra="ignore", coerce_numbers_to_str=True, allow_inf_nan=True):
+    """What the kit reads of an answer; whatever else is in it is ignored."""
+
+
+class Created(Shape):
+    """A submission that was taken."""
+
+    id: str
+
+
+S = TypeVar("S", bound=Shape)
 
 
 def checked_url(url: str) -> str:
@@ -63,16 +78,25 @@ class Api:
         self._unwelcome = unwelcome
         self._session = plain_session()
 
-    def get(self, path: str, **query: Any) -> Any:
-        """JSON of a page; repeated while the site is busy or unreachable."""
-        return self._patient("GET", path, params=query)
+    def get(self, path: str, shape: type[S], **query: str | int) -> S:
+        """A page; repeated while the site is busy or unreachable."""
+        return self._understood(path, shape, self.json("GET", path, params=query))
 
-    def send(self, method: str, path: str, body: Any) -> Any:
+    def send(self, method: str, path: str, body: object, shape: type[S]) -> S:
         """A request whose repetition does no harm."""
-        return self._patient(method, path, json=body)
+        return self._understood(path, shape, self.json(method, path, json=body))
 
-    def send_once(self, path: str, body: Any, key: str) -> dict[str, Any]:
-        """POST what must not arrive twice; an object with an ``id``. Raises `Refused` or `Unsure`."""
+    def _understood(self, path: str, shape: type[S], answer: object) -> S:
+        try:
+            return shape.model_validate(answer)
+        except ValidationError as error:
+            raise PlatformError(
+                f"{self._base}{path} answered what the kit does not understand: {first_problem(error)}",
+                "see that competition.url is a Codabench site; the site itself shows what was sent",
+            ) from None
+
+    def send_once(self, path: str, body: object, key: str) -> Created:
+        """POST what must not arrive twice. Raises `Refused` or `Unsure`."""
         try:
             answer = self._request("POST", path, json=body, headers={"Idempotency-Key": key})
         except RequestException as error:
@@ -85,16 +109,13 @@ class Api:
         if not answer.ok or answer.is_redirect:
             raise Refused(f"{self._base} refused the submission: {self._describe(answer)}", self._hint(answer))
         try:
-            found = answer.json()
+            return Created.model_validate(answer.json())
         except ValueError:
-            found = None
-        if not isinstance(found, dict) or "id" not in found:
-            raise Unsure(f"{self._base} answered the submission with {self._describe(answer)}")
-        return found
+            raise Unsure(f"{self._base} answered the submission with {self._describe(answer)}") from None
 
-    def _patient(self, method: str, path: str, **options: Any) -> Any:
-        pause = self._waits.first
-        for attempt in range(1, self._waits.tries + 1):
+    def json(self, method: str, path: str, **options: Any) -> Any:
+        """The JSON of an answer as it came; repeated while the site is busy or unreachable."""
+        for attempt, pause in enumerate(self._waits.pauses(), 1):
             last = attempt == self._waits.tries
             try:
                 answer = self._request(method, path, **options)
@@ -106,7 +127,6 @@ class Api:
                 if answer.status_code not in BUSY or last:
                     return self._json(answer)
                 self._waits.sleep(max(pause, bearable(retry_after(answer, self._waits), self._base, self._waits)))
-            pause = min(pause * self._waits.factor, self._waits.longest)
         raise AssertionError("unreachable")
 
     def _request(self, method: str, path: str, **options: Any) -> requests.Response:

@@ -8,15 +8,18 @@ from __future__ import annotations
 import csv
 import importlib
 import io
+import math
 import zipfile
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from kit.errors import ConfigError, PlatformError
 from kit.layout import SubmissionPaths
-from kit.platforms.base import BoardRow, Journal, Refused, Remaining, Setting, Status, Unsure
+from kit.ledger import BoardRow
+from kit.ledger.facts import Request, Upload
+from kit.platforms.base import Journal, Refused, Remaining, Setting, Status, Unsure, midnight
 from kit.platforms.codabench_needs import inspect_zip
 from kit.platforms.credentials import require_kaggle
 from kit.platforms.storage import upload_teller
@@ -72,11 +75,10 @@ class Kaggle:
         """What Kaggle allows the team now; its day is UTC's."""
         limits = self._site.ask(lambda: self._site.api.competition_get_submission_limits(self._competition.id))
         per_day = self._about().max_daily_submissions or None
-        midnight = (datetime.now(UTC) + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
         allowed = limits.num_allowed_now
         if limits.limited_by_total:  # rare: the competition's whole allowance ends, and no midnight renews it
             return Remaining(allowed, per_day, allowed, allowed + limits.num_total)
-        return Remaining(allowed, per_day, None, None, midnight)
+        return Remaining(allowed, per_day, None, None, midnight())
 
     def submit(self, file: Path, tag: str, journal: Journal) -> str:
         """Send the table, or put up data set and notebook and submit that."""
@@ -85,8 +87,8 @@ class Kaggle:
 
             kernel, version = prepare(self._site, self._setting, file, tag, journal)
             return self._create(lambda: self._submit_code(kernel, version, tag, journal), journal)
-        journal.note("upload")
-        self._site.api.uploaded = lambda: journal.note("request")
+        journal.note(Upload())
+        self._site.api.uploaded = lambda: journal.note(Request())
         self._site.api.tell = upload_teller(self._setting.emit)
         call = self._site.api.competition_submit
         return self._create(lambda: call(str(file), tag, self._competition.id, quiet=True), journal)
@@ -110,11 +112,10 @@ class Kaggle:
             return Status("failed", message=row.error_description or "Kaggle gives no reason")
         if state != "COMPLETE":
             return Status("waiting", message="pending")
-        if not row.public_score and not row.private_score:
+        public, private = number(row.public_score), number(row.private_score)
+        if public is None and private is None:
             return self._unscored(remote)
-        private = float(row.private_score) if row.private_score else None
-        public = float(row.public_score) if row.public_score else private
-        return Status("scored", public, private=private)
+        return Status("scored", private if public is None else public, private=private)
 
     def logs(self, remote: str) -> str:
         """The reason of an error, which Kaggle's own command does not show."""
@@ -145,13 +146,13 @@ class Kaggle:
         return Site(self._competition.url, self._setting.waits)
 
     def _create(self, call: Any, journal: Journal) -> str:
-        answer = self._site.ask_once(call, lambda: journal.recall("request") is not None)
+        answer = self._site.ask_once(call, lambda: journal.recall(Request) is not None)
         if not answer.ref:
             raise Unsure(f"Kaggle answered the submission with {answer.message!r} and no number")
         return str(answer.ref)
 
     def _submit_code(self, kernel: str, version: int, tag: str, journal: Journal) -> Any:
-        journal.note("request")
+        journal.note(Request())
         return self._site.api.competition_submit_code(
             "submission.csv", tag, self._competition.id, kernel, version, quiet=True
         )
@@ -192,6 +193,15 @@ class Kaggle:
         return Status("failed", message="complete without a score")
 
 
+def number(text: str | None) -> float | None:
+    """A score that Kaggle gives as text; None where it gives none, or no finite one."""
+    try:
+        value = float(text or "nan")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
 def check_csv(file: Path) -> None:
     """Raise `PlatformError` where a table is empty, ragged, or names an id twice."""
     with file.open(newline="", encoding="utf-8") as text:
@@ -215,9 +225,11 @@ def board_rows(content: bytes, names: set[str], rank: int, username: str = "") -
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             text = archive.read(archive.namelist()[0]).decode("utf-8-sig")
-    except (zipfile.BadZipFile, IndexError):
+    except (zipfile.BadZipFile, IndexError, UnicodeDecodeError):
         raise PlatformError("Kaggle's leaderboard is not a zip with a table") from None
-    rows = [row for row in csv.DictReader(io.StringIO(text)) if row.get("Score")]
+    rows = [row for row in csv.DictReader(io.StringIO(text)) if number(row.get("Score")) is not None]
+    if any(row.get("TeamName") is None for row in rows):
+        raise PlatformError("Kaggle's leaderboard has lines without a TeamName")
     by_member = [username.lower() in _members(row) for row in rows]
     by_name = [row["TeamName"] in names for row in rows]
     by_rank = [place == rank for place in range(1, len(rows) + 1)]

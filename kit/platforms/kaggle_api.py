@@ -31,7 +31,7 @@ from kit.errors import ConfigError, PlatformError
 from kit.platforms.base import Refused, Unreachable, Unsure, Waits
 from kit.platforms.credentials import kaggle_folder, kaggle_secrets
 from kit.platforms.http import BUSY, LOOPBACK, bearable, error_text, never_left, plain_session, reason, retry_after
-from kit.platforms.storage import Reader, unsigned
+from kit.platforms.storage import put_file, unsigned
 
 T = TypeVar("T")
 # Its own checks, and what it raises over an answer that it did not expect.
@@ -73,8 +73,7 @@ class Site:
 
     def ask(self, call: Callable[[], T]) -> T:
         """A harmless call: repeated while Kaggle is busy or unreachable."""
-        pause = self._waits.first
-        for attempt in range(1, self._waits.tries + 1):
+        for attempt, pause in enumerate(self._waits.pauses(), 1):
             try:
                 with self._clear():
                     return call()
@@ -82,7 +81,6 @@ class Site:
                 if attempt == self._waits.tries:
                     raise (PlatformError if busy.answered else Unreachable)(busy.message, busy.hint) from None
                 self._waits.sleep(max(pause, bearable(busy.pause, "Kaggle", self._waits)))
-            pause = min(pause * self._waits.factor, self._waits.longest)
         raise AssertionError("unreachable")
 
     def ask_once(self, call: Callable[[], T], noted: Callable[[], bool]) -> T:
@@ -209,48 +207,12 @@ def client_class() -> Any:
             return func
 
         def upload_complete(self, path: str, url: str, quiet: bool, resume: bool = False) -> Any:
-            upload(Path(path), url, self._waits, self.tell)
+            file = Path(path)
+            put_file(url, file, self._waits, self.tell, arrived=lambda: _arrived(url, file.stat().st_size, self._waits))
             self.uploaded()
             return _import().ResumableUploadResult.COMPLETE
 
     return Client
-
-
-def upload(path: Path, url: str, waits: Waits, tell: Callable[[int, int], None]) -> None:
-    """PUT a file to a resumable address, without credentials; goes on where a broken connection left off.
-
-    Raises
-    ------
-    PlatformError
-        Where the storage host refuses, or fails as often as ``waits`` allows.
-    """
-    size, start, pause = path.stat().st_size, 0, waits.first
-    for attempt in range(1, waits.tries + 1):
-        try:
-            answer = _put(path, url, start, waits, tell)
-            if answer.status_code in (200, 201):
-                return
-            problem = f"{answer.status_code}: {error_text(answer)}"
-            if answer.status_code not in BUSY and answer.status_code != 308:
-                raise PlatformError(f"the storage host did not take {path.name}: {problem}", "kit submit")
-        except RequestException as error:
-            problem = reason(error)
-        if attempt == waits.tries:
-            raise PlatformError(f"the storage host did not take {path.name}: {problem}", "kit submit")
-        waits.sleep(pause)
-        pause = min(pause * waits.factor, waits.longest)
-        start = _arrived(url, size, waits)
-        if start == size:
-            return
-
-
-def _put(path: Path, url: str, start: int, waits: Waits, tell: Callable[[int, int], None]) -> requests.Response:
-    size, body = path.stat().st_size, Reader(path, tell, start)
-    headers = {"Content-Range": f"bytes {start}-{size - 1}/{size}"} if start else {}
-    try:
-        return plain_session().put(url, data=body, headers=headers, timeout=(waits.connect, waits.read), auth=unsigned)
-    finally:
-        body.close()
 
 
 def _arrived(url: str, size: int, waits: Waits) -> int:

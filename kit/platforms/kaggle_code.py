@@ -14,7 +14,8 @@ from typing import Any
 from kit import score
 from kit.config import Config
 from kit.errors import PlatformError
-from kit.platforms.base import Journal, Setting, Waits
+from kit.ledger.facts import Kernel
+from kit.platforms.base import Journal, Setting
 from kit.records import Event
 
 SLUG = 50
@@ -37,17 +38,17 @@ def prepare(site: Any, setting: Setting, bundle: Path, tag: str, journal: Journa
     """
     slug = slug_of(setting.config.competition.id)
     kernel = f"{site.username}/{slug}"
-    known = journal.recall("kernel")
-    if known is not None and known["version"]:
-        version = int(known["version"])
+    known = journal.recall(Kernel)
+    if known is not None and known.version:
+        version = known.version
     else:
         _put_dataset(site, kernel, bundle, tag, setting)
         version = _push_kernel(site, kernel, setting, tag)
-        journal.note("kernel", version=version)
+        journal.note(Kernel(version=version))
     try:
         _wait(lambda: _kernel_done(site, kernel), f"notebook {kernel}", setting)
     except NotebookFailed:
-        journal.note("kernel", version=0)
+        journal.note(Kernel(version=0))
         raise
     return kernel, version
 
@@ -141,12 +142,12 @@ def _kernel_done(site: Any, ref: str) -> bool:
 
 
 def _wait(done: Callable[[], bool], what: str, setting: Setting) -> None:
-    waits: Waits = setting.waits
-    pause, waited = waits.first, 0.0
-    while not done():
+    waits, waited = setting.waits, 0.0
+    for pause in waits.pauses():
+        if done():
+            return
         if waited > waits.end:
             raise PlatformError(f"{what} is not ready after {waits.end / 3600:.0f} hours", "kit submit")
         setting.emit(Event("progress", f"submit: waiting for {what}", {"stage": "submit"}))
         waits.sleep(pause)
         waited += pause
-        pause = min(pause * waits.factor, waits.longest)

@@ -5,22 +5,43 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from kit import score
 from kit.data import load_images, load_index
-from kit.errors import BundleError, ConfigError, PlatformError
-from kit.files import lock, read_json, write_json
+from kit.errors import BundleError, ConfigError, PlatformError, StageError
+from kit.files import write_json
 from kit.layout import SubmissionPaths
-from kit.platforms.base import BoardRow, Journal, Remaining, Setting, Status
+from kit.ledger import BoardRow
+from kit.ledger.reading import read, read_cache, write_cache
+from kit.platforms.base import Journal, Remaining, Setting, Status
 from kit.records import ImageArray
 from kit.sandbox import BundleRun, run_bundle
 from kit.sources import RawSet, open_source
+from kit.store.locks import lock
+from kit.store.record import Part
 
 THUMBNAIL = 8
+
+
+class Verdict(Part, extra="ignore"):
+    """What became of a submission."""
+
+    tag: str
+    time: str
+    state: Literal["scored", "failed"]
+    score: float | None = None
+    message: str = ""
+
+
+class Baselines(Part):
+    """Scores by name, and the state of the data that they are of."""
+
+    key: list[str]
+    scores: dict[str, float]
 
 
 class Local:
@@ -65,7 +86,7 @@ class Local:
         self.check(file)
         with lock(self._folder / ".lock", "the local platform"):
             if not self._record(tag).exists():
-                write_json(self._record(tag), self._score(file, tag))
+                write_json(self._record(tag), self._score(file, tag).model_dump(exclude_defaults=True))
         return tag
 
     def manual(self) -> bool:
@@ -78,19 +99,19 @@ class Local:
 
     def status(self, remote: str) -> Status:
         """Scored or failed; nothing waits here."""
-        record = self._read(remote)
-        return Status(record["state"], record.get("score"), record.get("message", ""))
+        found = self._read(remote)
+        return Status(found.state, found.score, found.message)
 
     def logs(self, remote: str) -> str:
         """What the bundle said when it failed."""
-        return str(self._read(remote).get("message", ""))
+        return self._read(remote).message
 
     def leaderboard(self) -> list[BoardRow]:
         """Our submissions among baselines that need no network; empty where there is nothing to score on."""
         if not self._config.data.truth or not self._layout.data_manifest.exists():
             return []
-        mine = [read_json(path) for path in self._records()]
-        lines = [(record["score"], record["tag"], True) for record in mine if record["state"] == "scored"]
+        mine = [self._read(path.stem) for path in self._records()]
+        lines = [(found.score, found.tag, True) for found in mine if found.score is not None]
         lines += [(value, name, False) for name, value in self._baselines().items()]
         sign = -1 if score.lookup(self._config.competition.metric).greater_is_better else 1
         lines.sort(key=lambda line: (sign * line[0], line[1]))
@@ -105,41 +126,44 @@ class Local:
     def _record(self, tag: str) -> Path:
         return self._folder / "submissions" / f"{tag}.json"
 
-    def _read(self, remote: str) -> dict[str, Any]:
+    def _read(self, remote: str) -> Verdict:
         if not self._record(remote).exists():
             raise PlatformError(f"the local platform knows no submission {remote!r}", "kit lb")
-        record: dict[str, Any] = read_json(self._record(remote))
-        return record
+        try:
+            return read(self._record(remote), Verdict.model_validate_json)
+        except StageError as error:
+            raise PlatformError(error.message, error.hint) from None
 
     def _truth(self) -> RawSet:
         return open_source(self._config.data, self._layout.root, "truth")
 
-    def _score(self, bundle: Path, tag: str) -> dict[str, Any]:
+    def _score(self, bundle: Path, tag: str) -> Verdict:
         """Run and score a bundle as a host would: its failure is an answer, not an error."""
-        about = {"tag": tag, "time": datetime.now(UTC).isoformat(timespec="seconds")}
+        time = datetime.now(UTC).isoformat(timespec="seconds")
         truth, metric = self._truth(), self._config.competition.metric
         try:
             run = run_bundle(bundle, truth.all_images(), proba=score.lookup(metric).needs_proba)
         except BundleError as error:
-            return {**about, "state": "failed", "message": error.message}
+            return Verdict(tag=tag, time=time, state="failed", message=error.message)
         value = score.score(metric, truth.labels, _answer(run, metric, len(truth.classes)))
         if not math.isfinite(value):
-            return {**about, "state": "failed", "message": f"{metric} of these predictions is {value}"}
-        return {**about, "state": "scored", "score": value, "rows": len(truth.ids), "seconds": run.predict_seconds}
+            return Verdict(tag=tag, time=time, state="failed", message=f"{metric} of these predictions is {value}")
+        return Verdict(tag=tag, time=time, state="scored", score=value)
 
     def _baselines(self) -> dict[str, float]:
         """What anybody reaches without a network; computed once for a state of the data."""
         path = self._folder / "baselines.json"
         index, truth = load_index(self._layout), self._truth()
         key = [index.training, truth.fingerprint, self._config.competition.metric]
-        if path.exists() and read_json(path)["key"] == key:
-            return dict(read_json(path)["scores"])
+        known = read_cache(path, Baselines.model_validate_json)
+        if known is not None and known.key == key:
+            return known.scores
         images, ours = truth.all_images(), np.asarray(load_images(self._layout)[: len(index.ids)])
         scores = {
             name: score.score(self._config.competition.metric, truth.labels, proba)
             for name, proba in _baseline_predictions(ours, index.labels, images)
         }
-        write_json(path, {"key": key, "scores": scores})
+        write_cache(path, Baselines(key=key, scores=scores).model_dump_json().encode())
         return scores
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import requests
 from requests.exceptions import RequestException
@@ -56,33 +57,57 @@ def upload_teller(emit: Emit) -> Callable[[int, int], None]:
     return tell
 
 
-def put_file(url: str, path: Path, headers: dict[str, str], waits: Waits, tell: Callable[[int, int], None]) -> None:
+def put_file(
+    url: str,
+    path: Path,
+    waits: Waits,
+    tell: Callable[[int, int], None],
+    headers: Mapping[str, str] = MappingProxyType({}),
+    arrived: Callable[[], int] = lambda: 0,
+) -> None:
     """PUT a file to a storage host, without any credentials; the same address can be written again.
+
+    Parameters
+    ----------
+    arrived : callable, optional
+        Where the address is resumable: how many bytes the host has after a try that failed.
 
     Raises
     ------
     PlatformError
         Where the host refuses, or fails as often as ``waits`` allows.
     """
-    pause = waits.first
-    for attempt in range(1, waits.tries + 1):
-        body = Reader(path, tell)
+    size, start = path.stat().st_size, 0
+    for attempt, pause in enumerate(waits.pauses(), 1):
+        part = {"Content-Range": f"bytes {start}-{size - 1}/{size}"} if start else {}
+        body = Reader(path, tell, start)
         try:
             answer = plain_session().put(
-                url, data=body, headers=headers, timeout=(waits.connect, waits.read), auth=unsigned
+                url, data=body, headers={**headers, **part}, timeout=(waits.connect, waits.read), auth=unsigned
             )
         except RequestException as error:
             problem, busy = reason(error), True
         else:
-            if answer.ok:
+            if answer.status_code < 300:
                 return
-            problem, busy = f"{answer.status_code}: {error_text(answer)}", answer.status_code in BUSY
+            # 308: a part has arrived.
+            problem, busy = f"{answer.status_code}: {error_text(answer)}", answer.status_code in (*BUSY, 308)
         finally:
             body.close()
         if not busy or attempt == waits.tries:
             raise PlatformError(f"the storage host did not take {path.name}: {problem}", "kit submit")
         waits.sleep(pause)
-        pause = min(pause * waits.factor, waits.longest)
+        start = arrived()
+        if start == size:
+            return
+
+
+def storage_headers(url: str) -> dict[str, str]:
+    """The type is part of the signature; Azure wants to know the kind of blob as well."""
+    headers = {"Content-Type": "application/zip"}
+    if ".blob.core." in url:
+        headers |= {"x-ms-blob-type": "BlockBlob", "x-ms-version": "2018-03-28"}
+    return headers
 
 
 def fetch_text(url: str, waits: Waits) -> str:

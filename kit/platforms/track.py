@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 
 from kit.errors import PlatformError
 from kit.layout import Layout
 from kit.ledger import Attempt, Snapshot, Target, add_event, add_snapshot
+from kit.ledger.facts import Answer, Failure, Lost, Request, Score
 from kit.platforms.base import Platform, Status, Waits
 
 
@@ -22,34 +22,33 @@ def resolve(platform: Platform, attempt: Attempt, waits: Waits) -> str | None:
     PlatformError
         Where the platform cannot be asked.
     """
-    found = [remote for remote, tag in platform.find(attempt.sha256[:8]) if tag == attempt.tag]
+    found = [remote for remote, tag in platform.find(attempt.begun.sha256[:8]) if tag == attempt.tag]
     if found:
-        add_event(attempt.submission.paths, "answer", intent=attempt.intent, remote=found[-1], found=True)
+        add_event(attempt.submission.paths, attempt.intent, Answer(remote=found[-1], found=True))
         return found[-1]
     if age(attempt, waits) >= waits.settle:
-        add_event(attempt.submission.paths, "lost", intent=attempt.intent)
+        add_event(attempt.submission.paths, attempt.intent, Lost())
     return None
 
 
 def age(attempt: Attempt, waits: Waits) -> float:
     """Seconds since the request of an attempt left."""
-    sent = attempt.facts.get("request", attempt.facts["intent"])["time"]
-    return waits.clock() - datetime.fromisoformat(sent).timestamp()
+    sent = attempt.last(Request) or attempt.begun
+    return waits.clock() - sent.time.timestamp()
 
 
 def refresh(platform: Platform, attempt: Attempt) -> Status:
     """Ask for the state of a submission; a score or a failure that is news goes to the ledger."""
     status = platform.status(attempt.remote)
-    facts = {"intent": attempt.intent, "remote": attempt.remote}
+    paths, intent = attempt.submission.paths, attempt.intent
     if status.state == "failed" and attempt.state != "failed":
         message = "\n".join(part for part in (status.message, _logs(platform, attempt.remote)) if part)
-        add_event(attempt.submission.paths, "failure", **facts, message=message)
+        add_event(paths, intent, Failure(remote=attempt.remote, message=message))
         return Status("failed", message=message)
-    if status.state == "scored" and (status.score, status.private) != (attempt.score, attempt.private):
-        more = {"private": status.private, "scores": status.scores}
-        add_event(
-            attempt.submission.paths, "score", **facts, score=status.score, **{k: v for k, v in more.items() if v}
-        )
+    known = (attempt.score, attempt.private)
+    if status.state == "scored" and status.score is not None and (status.score, status.private) != known:
+        score = Score(remote=attempt.remote, score=status.score, private=status.private, scores=status.scores)
+        add_event(paths, intent, score)
     return status
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ from kit.files import sha256_json
 from kit.layout import RunPaths
 from kit.partition import load_folds
 from kit.records import IntArray
+from kit.report.cam import Job, Jobs
 from kit.report.facts import Evidence, Facts
+from kit.report.parts import Group, Tile
 from kit.report.pictures import thumbnail
 from kit.report.section import Section, percent
 from kit.store.digests import digest
@@ -44,8 +46,8 @@ def attention(facts: Facts) -> Section:
     if not found:
         return missing
     groups = [
-        {"title": f"called wrongly by {name}", "tiles": _tiles(facts, evidence, proba, wrong, found)},
-        {"title": f"called rightly by {name}", "tiles": _tiles(facts, evidence, proba, right, found)},
+        Group(f"called wrongly by {name}", _tiles(facts, evidence, proba, wrong, found)),
+        Group(f"called rightly by {name}", _tiles(facts, evidence, proba, right, found)),
     ]
     shares = [_inner(found, evidence, places) for places in (wrong, right)]
     return Section(
@@ -54,7 +56,7 @@ def attention(facts: Facts) -> Section:
         _title(shares),
         f"What {name} looked at to name the class that it named, each image seen by a network that did not train on "
         "it: bright is what spoke for the class (Grad-CAM). Light on the background is a warning.",
-        {"groups": [group for group in groups if group["tiles"]]},
+        [group for group in groups if group.tiles],
     )
 
 
@@ -77,24 +79,21 @@ def _maps(facts: Facts, evidence: Evidence, member: int, places: IntArray, named
     record = facts.ensemble.members[member]
     run = RunPaths(facts.layout.runs / record.folder)
     folds = load_folds(facts.layout, facts.config, facts.index).fold
-    jobs: dict[int, dict[str, Any]] = {}
+    by_fold: dict[int, list[tuple[int, int]]] = {}
     for place in places.tolist():
         row = int(evidence.rows[place])
-        fold = int(folds[row])
+        by_fold.setdefault(int(folds[row]), []).append((row, int(named[place])))
+    jobs = []
+    for fold, looks in by_fold.items():
         weights = run.fold(fold).weights
         if not weights.exists() or digest(weights) != record.weights[fold]:
             return {}
-        job: dict[str, Any] = {"network": record.network, "weights": str(weights), "rows": [], "classes": []}
-        job = jobs.setdefault(fold, job)
-        job["rows"].append(row)
-        job["classes"].append(int(named[place]))
-    key = sha256_json(
-        [record.weights, facts.index.parts["images"], [[job["rows"], job["classes"]] for job in jobs.values()]]
-    )
+        jobs.append(Job(network=record.network, weights=str(weights), looks=tuple(looks)))
+    key = sha256_json([record.weights, facts.index.parts["images"], [job.looks for job in jobs]])
     cache = facts.candidate.paths.attention
     found = _cached(cache, key)
     if found is None and facts.compute:
-        _compute({"key": key, "images": str(facts.layout.images), "jobs": list(jobs.values())}, cache)
+        _compute(Jobs(key=key, images=str(facts.layout.images), jobs=tuple(jobs)), cache)
         found = _cached(cache, key)
     return found or {}
 
@@ -105,16 +104,15 @@ def _cached(path: Path, key: str) -> dict[int, Any] | None:
             if str(arrays["key"]) != key:
                 return None
             return dict(zip(arrays["rows"].tolist(), arrays["maps"], strict=True))
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
 
 
-def _compute(description: dict[str, Any], out: Path) -> None:
+def _compute(jobs: Jobs, out: Path) -> None:
     """Run `kit.report.cam`; raises `KitError` with the last thing that it said."""
     with tempfile.TemporaryDirectory() as folder:
-        jobs = Path(folder) / "jobs.json"
-        jobs.write_text(json.dumps(description), encoding="utf-8")
-        command = [sys.executable, "-m", "kit.report.cam", str(jobs), str(out)]
+        path = jobs.save(Path(folder) / "jobs.json")
+        command = [sys.executable, "-m", "kit.report.cam", str(path), str(out)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)
         except subprocess.TimeoutExpired:
@@ -139,7 +137,7 @@ def spotlight(image: Any, heat: Any) -> Any:
 
 def _tiles(
     facts: Facts, evidence: Evidence, proba: Any, places: Sequence[int] | IntArray, found: dict[int, Any]
-) -> list[dict[str, str]]:
+) -> list[Tile]:
     assert facts.index is not None
     tiles = []
     for place in np.asarray(places).tolist():
@@ -152,20 +150,17 @@ def _tiles(
         )
         image = np.asarray(facts.images[row])
         tiles.append(
-            {
-                "source": thumbnail(image),
-                "seen": thumbnail(spotlight(image, found[row])),
-                "name": name,
-                "note": f"{note}, {sure} sure",
-                "alternative": f"Image {name}: {note}",
-                "alternative_seen": f"The same image, bright where the network looked; {_where(found[row])}",
-            }
+            Tile(
+                thumbnail(image),
+                name,
+                f"{note}, {sure} sure",
+                f"Image {name}: {note}",
+                thumbnail(spotlight(image, found[row])),
+                "The same image, bright where the network looked; "
+                f"{percent(inner_share(found[row]))} of it on the inner half",
+            )
         )
     return tiles
-
-
-def _where(heat: Any) -> str:
-    return f"{percent(inner_share(heat))} of it on the inner half"
 
 
 def inner_share(heat: Any) -> float:

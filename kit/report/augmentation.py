@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 from kit.report.facts import Facts
 from kit.report.pictures import SHEET, sheet
@@ -11,6 +11,18 @@ from kit.report.section import Section, listed
 # Of the five megabytes that a page may have, and the widths that are tried until the sheets fit.
 ROOM = 1_500_000
 SMALLER = (1080, 720, 480, 320)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A drawn sheet, of which runs it is, and their steps."""
+
+    name: str
+    source: str
+    width: int
+    height: int
+    steps: str
+    alternative: str
 
 
 def augmentation(facts: Facts) -> Section:
@@ -28,26 +40,26 @@ def augmentation(facts: Facts) -> Section:
         "What the networks saw instead of the images",
         "First the image, then what each epoch made of it. Where you could no longer name the class, the network was "
         "taught to guess: turn that step down.",
-        {"sheets": _sheets(facts, list(alike.values()))},
+        _sheets(facts, list(alike.values())),
     )
 
 
-def _sheets(facts: Facts, alike: list[list[str]]) -> list[dict[str, Any]]:
+def _sheets(facts: Facts, alike: list[list[str]]) -> list[Sheet]:
     """The sheets, shrunk together until they leave room on the page for the rest."""
     for width in (SHEET, *SMALLER):
         found = [_sheet(facts, names, width) for names in alike]
-        if sum(len(one["source"]) for one in found) <= ROOM:
+        if sum(len(one.source) for one in found) <= ROOM:
             break
     return found
 
 
-def _sheet(facts: Facts, names: list[str], widest: int) -> dict[str, Any]:
+def _sheet(facts: Facts, names: list[str], widest: int) -> Sheet:
     source, width, height = sheet(facts.layout.augment_picture(names[0]), widest)
-    return {
-        "name": listed(names),
-        "source": source,
-        "width": width,
-        "height": height,
-        "steps": ", ".join(step.op for step in facts.config.runs[names[0]].augment) or "none",
-        "alternative": f"Training images of {listed(names)}, a row each: as they are, then as several epochs see them",
-    }
+    return Sheet(
+        listed(names),
+        source,
+        width,
+        height,
+        steps=", ".join(step.op for step in facts.config.runs[names[0]].augment) or "none",
+        alternative=f"Training images of {listed(names)}, a row each: as they are, then as several epochs see them",
+    )

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from kit.partition import FoldsRecord
-from kit.report.facts import Facts, read
+from kit.report.facts import Facts
+from kit.report.parts import Cell, Row
 from kit.report.section import Section, count, percent
 
 MOST = 60
 
 
+@dataclass(frozen=True)
+class Counts:
+    """Images of each class in each fold, and of all classes."""
+
+    rows: list[Row]
+    total: Row
+
+
 def balance(facts: Facts) -> Section:
     """A table of images by class and fold, tinted by the distance from an even share."""
-    record = read(FoldsRecord, facts.layout.folds_manifest(facts.config.folds.name))
+    record = facts.read(FoldsRecord, facts.layout.folds_manifest(facts.config.folds.name))
     if record is None:
         return Section("balance", "Folds", run="kit folds")
     table = np.array(record.balance, np.float64).T  # classes, folds
@@ -32,19 +41,19 @@ def balance(facts: Facts) -> Section:
         "Folds",
         _title(record.classes, table, away),
         f"{count(folds, 'fold')}, seed {record.seed}.{together}",
-        {"rows": rows, "folds": list(range(folds)), "totals": [int(n) for n in table.sum(axis=0)], "all": size},
+        Counts(rows, Row("all", [Cell(f"{n:.0f}") for n in table.sum(axis=0)], size)),
     )
 
 
-def _row(name: str, counts: Any, away: Any) -> dict[str, Any]:
+def _row(name: str, counts: Any, away: Any) -> Row:
     cells = [
-        {"count": int(n), "tint": min(round(abs(float(share)) * 200), 60), "kind": "more" if share > 0 else "less"}
+        Cell(str(int(n)), "more" if share > 0 else "less", min(round(abs(float(share)) * 200), 60))
         for n, share in zip(counts, away, strict=True)
     ]
-    return {"name": name, "all": int(counts.sum()), "cells": cells}
+    return Row(name, cells, int(counts.sum()))
 
 
-def _title(classes: Sequence[str], table: Any, away: Any) -> str:
+def _title(classes: tuple[str, ...], table: Any, away: Any) -> str:
     if table.shape[1] < 2:
         return "One part of the images is held out"
     images = np.abs(table - table.mean(axis=1, keepdims=True))
@@ -52,4 +61,4 @@ def _title(classes: Sequence[str], table: Any, away: Any) -> str:
         return "Every fold holds the same share of every class, to within one image"
     c, fold = np.unravel_index(int(np.abs(away).argmax()), away.shape)
     more = "more" if away[c, fold] > 0 else "fewer"
-    return f"Fold {fold} has {percent(abs(float(away[c, fold])))} {more} images of {classes[c]} than an even share"
+    return f"Fold {fold} has {percent(abs(float(away[c, fold])))} {more} images of {classes[int(c)]} than an even share"

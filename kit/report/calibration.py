@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from markupsafe import Markup
 
 from kit.blend.tables import Reliability, reliability
 from kit.report import svg
 from kit.report.facts import Facts
+from kit.report.parts import Panels
 from kit.report.section import Section
 
 SIDE = 300.0
@@ -20,7 +19,7 @@ BARS = 20.0
 def calibration(facts: Facts) -> Section:
     """Reliability of the members' plain mean and of the blend, in bins of equal mass."""
     evidence = facts.evidence
-    if evidence is None:
+    if evidence is None or facts.blend is None:
         return Section("calibration", "Calibration", run="kit ensemble")
     after = reliability(evidence.y, evidence.proba)
     before = None
@@ -29,7 +28,9 @@ def calibration(facts: Facts) -> Section:
     shown = [("plain mean", before), ("blend", after)] if before else [("blend", after)]
     lowest = min(float(min(found.confidence.min(), found.accuracy.min())) for _, found in shown if found)
     panels = [_panel(name, found, min(lowest, 0.9)) for name, found in shown if found]
-    data = {"panels": panels, **_heat(facts)}
+    pairs = zip(facts.blend.members, facts.blend.temperatures, strict=True)
+    temperatures = ", ".join(f"{name} {value:.2f}" for name, value in pairs)
+    data = Panels(panels, note=f"{temperatures}.")
     return Section("calibration", "Calibration", _title(before, after), _lead(after), data)
 
 
@@ -52,13 +53,7 @@ def _lead(after: Reliability) -> str:
     )
 
 
-def _heat(facts: Facts) -> dict[str, Any]:
-    assert facts.blend is not None
-    pairs = zip(facts.blend.members, facts.blend.temperatures, strict=True)
-    return {"temperatures": [{"name": name, "value": f"{value:.2f}"} for name, value in pairs]}
-
-
-def _panel(name: str, found: Reliability, low: float) -> dict[str, Any]:
+def _panel(name: str, found: Reliability, low: float) -> tuple[Markup, str, str]:
     low = max(0.0, np.floor(low * 20) / 20 - 0.05)
     floor = SIDE - BOTTOM
     x, y = svg.Scale(low, 1.0, LEFT, SIDE - RIGHT), svg.Scale(low, 1.0, floor, TOP)
@@ -78,11 +73,7 @@ def _panel(name: str, found: Reliability, low: float) -> dict[str, Any]:
     parts.append(svg.text(LEFT, TOP - 7, "accuracy", "muted"))
     parts.append(svg.text(SIDE - RIGHT, SIDE - 2, "confidence, and where the images lie", "muted", "end"))
     about = f"Reliability of the {name}: expected calibration error {found.ece:.3f} over {len(points)} groups of images"
-    return {"picture": _picture(about, parts), "name": name, "note": f"calibration error {found.ece:.3f}"}
-
-
-def _picture(about: str, parts: list[str]) -> Markup:
-    return svg.svg(SIDE, SIDE, about, parts)
+    return svg.svg(SIDE, SIDE, about, parts), name, f"calibration error {found.ece:.3f}"
 
 
 def _density(found: Reliability, x: svg.Scale) -> list[str]:

@@ -13,7 +13,25 @@ from typing import Any
 
 import numpy as np
 
-from kit.files import read_json, write_atomic
+from kit.files import write_atomic
+from kit.store.candidate import Network
+from kit.store.record import Part, Record
+
+
+class Job(Part):
+    """A fold's network and weights, and what to ask it: rows of the images, each with a class."""
+
+    network: Network
+    weights: str
+    looks: tuple[tuple[int, int], ...]
+
+
+class Jobs(Record):
+    """All that a process works off; ``key`` names it in what is written."""
+
+    key: str
+    images: str
+    jobs: tuple[Job, ...]
 
 
 def attention_maps(network: Any, images: Any, classes: Any) -> Any:
@@ -42,19 +60,20 @@ def main() -> None:
     from kit.runtime import arrays
     from kit.runtime.backbones import build
 
-    description, out = read_json(Path(sys.argv[1])), Path(sys.argv[2])
-    images = np.load(description["images"], mmap_mode="r", allow_pickle=False)
+    asked, out = Jobs.load(Path(sys.argv[1])), Path(sys.argv[2])
+    images = np.load(asked.images, mmap_mode="r", allow_pickle=False)
     rows: list[int] = []
     found: list[Any] = []
-    for job in description["jobs"]:
-        network = build(job["network"])
-        arrays.assign(network.model, job["weights"])
-        maps = attention_maps(network, np.asarray(images[job["rows"]]), job["classes"])
+    for job in asked.jobs:
+        network = build(job.network)
+        arrays.assign(network.model, job.weights)
+        here = [row for row, _ in job.looks]
+        maps = attention_maps(network, np.asarray(images[here]), [named for _, named in job.looks])
         if maps is not None:
-            rows += job["rows"]
+            rows += here
             found += list(maps)
     stack = np.stack(found).astype(np.float32) if found else np.zeros((0, 1, 1), np.float32)
-    write_atomic(out, lambda file: np.savez(file, key=description["key"], rows=np.array(rows, np.int64), maps=stack))
+    write_atomic(out, lambda file: np.savez(file, key=asked.key, rows=np.array(rows, np.int64), maps=stack))
 
 
 if __name__ == "__main__":

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import Any
+from dataclasses import dataclass
 
 from kit.data import load_record
 from kit.errors import KitError
 from kit.files import read_csv
 from kit.report.facts import Facts
+from kit.report.parts import Tile
 from kit.report.pictures import thumbnail
 from kit.report.section import Section, count, listed, percent
-from kit.sources import open_source
+from kit.sources import RawSet, open_source
 
 SHOWN = 8
 LABEL = re.compile(r"\blabel (\d+) x(\d+)")
@@ -33,19 +34,39 @@ MEANING = {
 }
 
 
+@dataclass(frozen=True)
+class Group:
+    """What was found for one reason: how many images, what became of them, and some of them."""
+
+    reason: str
+    count: int
+    fate: str
+    meaning: str
+    tiles: list[Tile]
+    lines: list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The reasons, the count of the commonest, and why pictures are lacking, if any are."""
+
+    groups: list[Group]
+    most: int
+    problem: str
+
+
 def cleaning(facts: Facts) -> Section:
     """Counts and pictures of every reason."""
     if facts.index is None:
         return Section("cleaning", "Data", run="kit clean")
     record = load_record(facts.layout)
+    record.check(facts.layout.data, "", facts.layout.dropped.name, facts.layout.noted.name)
     dropped, noted = (
-        with_names(read_csv(path), facts.index.classes) for path in (facts.layout.dropped, facts.layout.noted)
+        with_names(read_csv(path, for_people=True), facts.index.classes)
+        for path in (facts.layout.dropped, facts.layout.noted)
     )
     pictures = Raw(facts)
-    groups = [
-        *_groups(dropped, "dropped", pictures),
-        *_groups(noted, "kept and noted", pictures),
-    ]
+    groups = [*_groups(dropped, "dropped", pictures), *_groups(noted, "kept and noted", pictures)]
     height, width = facts.index.shape[:2]
     shape = f"{count(len(facts.index.classes), 'class', 'classes')}, {height} × {width} pixels"
     return Section(
@@ -54,7 +75,7 @@ def cleaning(facts: Facts) -> Section:
         _title(record.raw, dropped),
         f"{count(record.raw, 'raw image')}, {record.kept:,} kept; {shape}. Nothing is deleted: every "
         "decision stands in data/dropped.csv and can be taken back.",
-        {"groups": groups, "most": max((group["count"] for group in groups), default=1), "problem": pictures.problem},
+        Groups(groups, max((group.count for group in groups), default=1), pictures.problem),
     )
 
 
@@ -86,7 +107,7 @@ class Raw:
         self._kept = {name: row for row, name in enumerate(kept)}
         self._facts = facts
         self.problem = ""
-        self._raw: Any = None
+        self._raw: RawSet | None = None
         self._rows: dict[str, int] = {}
 
     def __call__(self, name: str) -> str:
@@ -95,7 +116,7 @@ class Raw:
             return thumbnail(self._facts.images[self._kept[name]])
         try:
             self._open()
-            if name not in self._rows:
+            if self._raw is None or name not in self._rows:
                 return ""
             images, problems = self._raw.read(self._rows[name], self._rows[name] + 1)
             return "" if problems else thumbnail(images[0])
@@ -109,7 +130,7 @@ class Raw:
             self._rows = {name: row for row, name in enumerate(self._raw.ids)}
 
 
-def _groups(rows: list[dict[str, str]], fate: str, pictures: Raw) -> list[dict[str, Any]]:
+def _groups(rows: list[dict[str, str]], fate: str, pictures: Raw) -> list[Group]:
     by_reason: dict[str, list[dict[str, str]]] = {}
     for row in rows:
         by_reason.setdefault(row["reason"], []).append(row)
@@ -117,17 +138,17 @@ def _groups(rows: list[dict[str, str]], fate: str, pictures: Raw) -> list[dict[s
     return [_group(reason, found, fate, pictures) for reason, found in ordered]
 
 
-def _group(reason: str, found: list[dict[str, str]], fate: str, pictures: Raw) -> dict[str, Any]:
+def _group(reason: str, found: list[dict[str, str]], fate: str, pictures: Raw) -> Group:
     shown = (_different(found) if reason == "contamination" else found)[:SHOWN]
     same = len({row["detail"] for row in shown}) == 1  # said once, not under every picture
-    return {
-        "reason": reason.replace("-", " "),
-        "count": len(found),
-        "fate": fate,
-        "meaning": "; ".join(filter(None, [MEANING.get(reason, ""), shown[0]["detail"] if same else ""])),
-        "tiles": [tile for row in shown if (tile := _tile(row, pictures, fate, said=not same))["source"]],
-        "lines": shown if reason.startswith("unreadable") else [],
-    }
+    return Group(
+        reason.replace("-", " "),
+        count=len(found),
+        fate=fate,
+        meaning="; ".join(filter(None, [MEANING.get(reason, ""), shown[0]["detail"] if same else ""])),
+        tiles=[tile for row in shown if (tile := _tile(row, pictures, fate, said=not same)).source],
+        lines=shown if reason.startswith("unreadable") else [],
+    )
 
 
 def _different(found: list[dict[str, str]]) -> list[dict[str, str]]:
@@ -141,8 +162,8 @@ def _different(found: list[dict[str, str]]) -> list[dict[str, str]]:
     return list(sets.values())
 
 
-def _tile(row: dict[str, str], pictures: Raw, fate: str, *, said: bool) -> dict[str, str]:
+def _tile(row: dict[str, str], pictures: Raw, fate: str, *, said: bool) -> Tile:
     twin = f", twin {row['twin']}" if row["twin"] else ""
     alternative = f"Image {row['id']}: {row['reason']}, {fate}{twin}. {row['detail']}"
     note = row["detail"] if said else ""
-    return {"source": pictures(row["id"]), "name": row["id"], "note": note, "alternative": alternative}
+    return Tile(pictures(row["id"]), row["id"], note, alternative)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 
-from kit.files import read_csv
-from kit.layout import RunPaths
+from kit.history import Epoch, histories
 from kit.report import svg
-from kit.report.facts import Facts, read
+from kit.report.facts import Facts, Run
+from kit.report.parts import Panels
 from kit.report.section import Section, listed, number
-from kit.results import RunRecord
 
 WIDTH, HEIGHT = 340.0, 190.0
 LEFT, RIGHT, TOP, BOTTOM = 38.0, 62.0, 24.0, 20.0
@@ -22,7 +21,7 @@ Curve = list[tuple[float, float]]
 
 def curves(facts: Facts) -> Section:
     """Accuracy and log loss on held-out rows after every epoch, a line a fold."""
-    runs = [found for name, paths in facts.runs.items() if (found := _run(name, paths))]
+    runs = [found for run in facts.runs if (found := _trained(facts, run))]
     if not runs:
         return Section("curves", "Training", run="kit train")
     return Section(
@@ -31,77 +30,71 @@ def curves(facts: Facts) -> Section:
         _title(runs),
         "One line a fold, on the images that it did not train on. Fine lines are folds, the strong one is their mean; "
         "the dashed one is the loss on training images, which augmentation makes harder.",
-        {"runs": [{"name": run["name"], "about": run["about"], "panels": _panels(run)} for run in runs]},
+        [Panels(_panels(run), run.name, run.about) for run in runs],
     )
 
 
-def _run(name: str, paths: RunPaths) -> dict[str, Any] | None:
-    manifest = read(RunRecord, paths.manifest)
-    if manifest is None:
-        return None
-    folds = {}
-    for folder in sorted(paths.root.glob("fold-*"), key=lambda path: int(path.name.rpartition("-")[2])):
-        history = folder / "history.csv"
-        if history.exists() and (rows := read_csv(history)):
-            folds[int(folder.name.rpartition("-")[2])] = rows
-    if not folds:
-        return None
-    config = manifest.config
+@dataclass(frozen=True)
+class Trained:
+    """A run with the epochs of each of its folds."""
+
+    name: str
+    about: str
+    folds: dict[int, list[Epoch]]
+
+
+def _trained(facts: Facts, run: Run) -> Trained | None:
+    config = run.record.config
     about = f"{config.backbone}, {'from scratch' if config.weights == 'none' else config.weights}"
-    return {"name": name.rpartition("-")[0], "folds": folds, "about": about}
+    found = facts.attempt(lambda: histories(run.paths, run.record))
+    return Trained(run.record.run, about, found) if found else None
 
 
-def values(rows: list[dict[str, str]], column: str) -> Curve:
-    """A column of a history over epochs counted from 1 through all stages; cells that are no numbers are left out."""
-    found = []
-    for epoch, row in enumerate(rows, 1):
-        try:
-            value = float(row[column])
-        except (KeyError, ValueError):
-            continue
-        if np.isfinite(value):
-            found.append((float(epoch), value))
-    return found
+def values(epochs: list[Epoch], column: str) -> Curve:
+    """A column of a history over epochs counted from 1 through all stages; what is not finite is left out."""
+    cells = [(float(n), float(epoch.columns().get(column, "nan"))) for n, epoch in enumerate(epochs, 1)]
+    return [(n, value) for n, value in cells if np.isfinite(value)]
 
 
-def _title(runs: list[dict[str, Any]]) -> str:
-    rising = [run["name"] for run in runs if _rises(run)]
+def _title(runs: list[Trained]) -> str:
+    rising = [run.name for run in runs if _rises(run)]
     if rising:
         return f"Fewer epochs, or stronger augmentation: held-out loss rises again in {listed(rising)}"
-    open_end = [run["name"] for run in runs if _still_falling(run)]
+    open_end = [run.name for run in runs if _still_falling(run)]
     if open_end:
         return f"More epochs may pay: loss was still falling in the last one of {listed(open_end)}"
     return "Training had settled when it ended"
 
 
-def _mean(run: dict[str, Any], column: str) -> Curve:
+def _mean(run: Trained, column: str) -> Curve:
     by_epoch: dict[float, list[float]] = {}
-    for rows in run["folds"].values():
-        for epoch, value in values(rows, column):
+    for epochs in run.folds.values():
+        for epoch, value in values(epochs, column):
             by_epoch.setdefault(epoch, []).append(value)
     # Where early stopping ended some folds, a mean of the others would jump.
-    return [(epoch, float(np.mean(found))) for epoch, found in by_epoch.items() if len(found) == len(run["folds"])]
+    return [(epoch, float(np.mean(found))) for epoch, found in by_epoch.items() if len(found) == len(run.folds)]
 
 
-def _rises(run: dict[str, Any]) -> bool:
+def _rises(run: Trained) -> bool:
     mean = [value for _, value in _mean(run, "valid_nll")]
     return len(mean) > 2 and int(np.argmin(mean)) < len(mean) - 2 and mean[-1] > 1.05 * min(mean)
 
 
-def _still_falling(run: dict[str, Any]) -> bool:
+def _still_falling(run: Trained) -> bool:
     mean = [value for _, value in _mean(run, "valid_nll")]
     return len(mean) > 2 and int(np.argmin(mean)) == len(mean) - 1 and mean[-1] < 0.97 * mean[-2]
 
 
-def _panels(run: dict[str, Any]) -> list[dict[str, Any]]:
-    accuracy = {fold: values(rows, "valid_accuracy") for fold, rows in run["folds"].items()}
+def _panels(run: Trained) -> list[tuple[Markup, str, str]]:
+    accuracy = {fold: values(epochs, "valid_accuracy") for fold, epochs in run.folds.items()}
     last = {fold: curve[-1][1] for fold, curve in accuracy.items() if curve}
-    panels = [{"picture": _panel(run, "valid_accuracy", "accuracy"), "caption": _spread(last)}]
     mean = _mean(run, "valid_nll")
     best = min(mean, key=lambda point: point[1]) if mean else None
     caption = f"Mean log loss is lowest, {best[1]:.3f}, after epoch {best[0]:.0f} of {len(mean)}." if best else ""
-    panels.append({"picture": _panel(run, "valid_nll", "log loss", "loss"), "caption": caption})
-    return panels
+    return [
+        (_panel(run, "valid_accuracy", "accuracy"), "", _spread(last)),
+        (_panel(run, "valid_nll", "log loss", "loss"), "", caption),
+    ]
 
 
 def _spread(last: dict[int, float]) -> str:
@@ -111,8 +104,8 @@ def _spread(last: dict[int, float]) -> str:
     return f"Fold {worst} ends lowest at {number(last[worst], 3)}, fold {best} highest at {number(last[best], 3)}."
 
 
-def _panel(run: dict[str, Any], column: str, label: str, other: str = "") -> Markup:
-    lines = {fold: values(rows, column) for fold, rows in run["folds"].items()}
+def _panel(run: Trained, column: str, label: str, other: str = "") -> Markup:
+    lines = {fold: values(epochs, column) for fold, epochs in run.folds.items()}
     mean, train = _mean(run, column), _mean(run, other) if other else []
     ys = [value for curve in (*lines.values(), train) for _, value in curve] or [0.0, 1.0]
     top = float(np.quantile(ys, 0.98)) if column == "valid_nll" else max(ys)  # one bad first epoch must not rule
@@ -126,7 +119,7 @@ def _panel(run: dict[str, Any], column: str, label: str, other: str = "") -> Mar
         parts.append(svg.line(_clipped(train, x, y, top), "dashed", "training loss"))
     parts.append(svg.line(_clipped(mean, x, y, top), "strong", "mean of the folds"))
     parts += _ends([(mean, "held out", "accent"), (train, "training", "muted")], y, top, named=bool(train))
-    about = f"{run['name']}: {label} after each of {epochs} epochs in {len(lines)} folds"
+    about = f"{run.name}: {label} after each of {epochs} epochs in {len(lines)} folds"
     about += f", the mean ends at {mean[-1][1]:.3f}" if mean else ""
     return svg.svg(WIDTH, HEIGHT, about, [*parts, svg.text(LEFT, 10, label, "muted")])
 
@@ -146,15 +139,15 @@ def _frame(x: svg.Scale, y: svg.Scale, low: float, high: float, epochs: int) -> 
     return parts
 
 
-def _stages(run: dict[str, Any], x: svg.Scale) -> list[str]:
+def _stages(run: Trained, x: svg.Scale) -> list[str]:
     """A rule where a new stage begins, and what it trains."""
-    rows = max(run["folds"].values(), key=len)
+    longest: list[Epoch] = max(run.folds.values(), key=len)
     parts = []
-    for epoch, (before, row) in enumerate(pairwise(rows), 2):
-        if before["stage"] != row["stage"]:
-            place = x(epoch - 0.5)
+    for n, (before, epoch) in enumerate(pairwise(longest), 2):
+        if before.stage != epoch.stage:
+            place = x(n - 0.5)
             parts.append(svg.line([(place, TOP), (place, HEIGHT - BOTTOM)], "rule"))
-            parts.append(svg.text(place + 4, TOP + 8, row["train"], "muted"))
+            parts.append(svg.text(place + 4, TOP + 8, epoch.train, "muted"))
     return parts
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +15,9 @@ from kit.config import Config
 from kit.data import Index, load_images, load_index
 from kit.errors import KitError
 from kit.layout import Layout, RunPaths, SubmissionPaths
-from kit.ledger import Submission, latest, load_submission, load_submissions
-from kit.records import ImageArray, IntArray, Predictions, load_predictions
+from kit.ledger import Snapshot, Submission, attempts, history, latest, load_for_tables, load_submission, target_of
+from kit.ledger.standing import Line, standing
+from kit.records import Emit, ImageArray, IntArray, load_predictions, silent
 from kit.results import RunRecord
 from kit.runs import plan_runs
 from kit.store.candidate import Ensemble, StoredBlend
@@ -23,6 +25,7 @@ from kit.store.digests import digest
 from kit.store.record import Record
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,22 +53,41 @@ class Evidence:
         return found
 
 
-class Facts:
-    """The files of a project that a report is made of; what is missing is None or empty.
+@dataclass(frozen=True)
+class Run:
+    """The files of a run, and its record."""
 
-    ``compute`` allows what takes more than reading: the maps of attention.
+    paths: RunPaths
+    record: RunRecord
+
+
+class Facts:
+    """The files of a project that a report is made of; what is missing, or cannot be read, is None or empty.
+
+    ``compute`` allows what takes more than reading: the maps of attention. ``problems`` are of files that cannot be
+    read, each named once, when it is first asked for.
     """
 
-    def __init__(self, layout: Layout, config: Config, *, compute: bool = True) -> None:
-        self.layout, self.config, self.compute = layout, config, compute
+    def __init__(self, layout: Layout, config: Config, emit: Emit = silent, *, compute: bool = True) -> None:
+        self.layout, self.config, self.emit, self.compute = layout, config, emit, compute
+        self.problems: list[KitError] = []
+
+    def attempt(self, look: Callable[[], Found]) -> Found | None:
+        """What ``look`` finds; its error becomes one of the `problems`, for a report shows what is there."""
+        try:
+            return look()
+        except KitError as error:
+            self.problems.append(error)
+            return None
+
+    def read(self, kind: type[AnyRecord], path: Path, again: str = "") -> AnyRecord | None:
+        """A record, if it is there; ``again`` writes it once more, instead of its own command."""
+        return self.attempt(lambda: kind.load(path, again)) if path.exists() else None
 
     @cached_property
     def index(self) -> Index | None:
         """The cleaned data."""
-        try:
-            return load_index(self.layout)
-        except KitError:
-            return None
+        return self.attempt(lambda: load_index(self.layout)) if self.layout.data_manifest.exists() else None
 
     @cached_property
     def images(self) -> ImageArray:
@@ -76,17 +98,34 @@ class Facts:
     def candidate(self) -> Submission | None:
         """The newest ensemble with its events."""
         paths = latest(self.layout)
-        return load_submission(paths) if paths else None
+        return load_submission(paths, []) if paths else None
 
     @cached_property
+    def submissions(self) -> list[Submission]:
+        """Every candidate, oldest first; what cannot be read is a warning."""
+        return load_for_tables(self.layout, self.emit)
+
+    @property
     def candidates(self) -> list[SubmissionPaths]:
         """Every candidate, the newest first."""
-        return [submission.paths for submission in reversed(load_submissions(self.layout))]
+        return [submission.paths for submission in reversed(self.submissions)]
+
+    @cached_property
+    def snapshots(self) -> list[Snapshot]:
+        """The boards of the project's target, oldest first."""
+        return history(self.layout, target_of(self.config), self.emit)
+
+    @cached_property
+    def lines(self) -> list[Line]:
+        """The submissions to the project's target, oldest first."""
+        target = target_of(self.config)
+        mine = [attempt for attempt in attempts(self.submissions) if attempt.target == target]
+        return standing(mine, self.snapshots, self.config.competition.test_size, self.emit)
 
     @cached_property
     def ensemble(self) -> Ensemble | None:
-        """The record of the newest ensemble; None where there is none that can be read."""
-        return read(Ensemble, self.candidate.paths.ensemble) if self.candidate else None
+        """The record of the newest ensemble."""
+        return self.read(Ensemble, self.candidate.paths.ensemble) if self.candidate else None
 
     @property
     def blend(self) -> StoredBlend | None:
@@ -96,13 +135,15 @@ class Facts:
     @cached_property
     def evidence(self) -> Evidence | None:
         """What the newest ensemble says about rows it did not fit."""
-        if self.candidate is None or self.index is None:
-            return None
-        found = read_predictions(self.candidate.paths.predictions)
-        return self._beside_truth(found) if found else None
+        return self.attempt(self._beside_truth)
 
-    def _beside_truth(self, found: Predictions) -> Evidence | None:
-        assert self.index is not None
+    def _beside_truth(self) -> Evidence | None:
+        if self.candidate is None or self.ensemble is None or self.index is None:
+            return None
+        path = self.candidate.paths.predictions
+        if self.ensemble.files:  # earlier kits did not say which they wrote
+            self.ensemble.check(path.parent, "", path.name)
+        found = load_predictions(path)
         if found.classes != self.index.classes or not set(found.ids.tolist()) <= set(self.index.ids):
             return None  # made of other data than are here now
         rows = self.index.rows_of(found.ids)
@@ -122,29 +163,16 @@ class Facts:
         return found
 
     @cached_property
-    def runs(self) -> dict[str, RunPaths]:
-        """Folders of the runs to show: those of the newest ensemble, then others that ``kit.toml`` names."""
+    def runs(self) -> list[Run]:
+        """The runs to show: those of the newest ensemble, then others that ``kit.toml`` names."""
         folders = [member.folder for member in self.ensemble.members] if self.ensemble else []
         try:
             planned = plan_runs(self.layout, self.config, ())
         except KitError:  # no data or no folds yet, or weights that this clone does not have
             planned = {}
         folders += [specs[0].run_paths.root.name for specs in planned.values()]
-        paths = {name: RunPaths(self.layout.runs / name) for name in dict.fromkeys(folders)}
-        return {name: found for name, found in paths.items() if read(RunRecord, found.manifest)}
-
-
-def read_predictions(path: Path) -> Predictions | None:
-    """Predictions, or None where there are none."""
-    try:
-        return load_predictions(path)
-    except KitError:
-        return None
-
-
-def read(kind: type[AnyRecord], path: Path) -> AnyRecord | None:
-    """A record, or None where there is none that can be read: a report shows what is there."""
-    try:
-        return kind.load(path)
-    except KitError:
-        return None
+        found = []
+        for paths in (RunPaths(self.layout.runs / name) for name in dict.fromkeys(folders)):
+            record = self.read(RunRecord, paths.manifest, f"kit train {paths.root.name.rpartition('-')[0]}")
+            found += [Run(paths, record)] if record else []
+        return found

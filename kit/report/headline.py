@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
-from kit.ledger import attempts, history, load_for_tables, target_of
-from kit.ledger.standing import Line, standing
+from kit.ledger.standing import Line
 from kit.report.facts import Facts
 from kit.report.section import Section, count, number, percent, signed
 from kit.report.shift import expectations
-from kit.report.strips import Dot, strip
+from kit.report.strips import Dot, Strip, strip
 from kit.store.record import Figure
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure in large type."""
+
+    value: str
+    label: str
+    note: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The figures, and those that are scores of the metric on one axis."""
+
+    figures: list[Shown]
+    strip: Strip
+    metric: str
 
 
 def headline(facts: Facts) -> Section:
@@ -28,20 +46,13 @@ def headline(facts: Facts) -> Section:
         "Result",
         _title(metric, cv, line),
         _lead(facts, cv, line),
-        {"figures": _figures(facts, cv, line), "strip": strip(dots), "metric": metric},
+        Headline(_figures(facts, cv, line), strip(dots), metric),
     )
-
-
-def lines(facts: Facts) -> list[Line]:
-    """The submissions to the project's target, oldest first."""
-    target = target_of(facts.config)
-    mine = [attempt for attempt in attempts(load_for_tables(facts.layout)) if attempt.target == target]
-    return standing(mine, history(facts.layout, target), facts.config.competition.test_size)
 
 
 def last_scored(facts: Facts) -> Line | None:
     """The newest submission that has a score."""
-    return next((line for line in reversed(lines(facts)) if line.attempt.score is not None), None)
+    return next((line for line in reversed(facts.lines) if line.attempt.score is not None), None)
 
 
 def _title(metric: str, cv: Figure, line: Line | None) -> str:
@@ -69,19 +80,16 @@ def _lead(facts: Facts, cv: Figure, line: Line | None) -> str:
     return text
 
 
-def _figures(facts: Facts, cv: Figure, line: Line | None) -> list[dict[str, Any]]:
+def _figures(facts: Facts, cv: Figure, line: Line | None) -> list[Shown]:
     interval = f"{number(cv.low)} – {number(cv.high)}"
-    found = [{"value": number(cv.score), "label": "cross-validation", "note": interval, "kind": "accent"}]
+    found = [Shown(number(cv.score), "cross-validation", interval, "accent")]
     for name, value, low, high in expectations(facts):
-        note = f"{number(low)} – {number(high)}" if low is not None else ""
-        found.append({"value": number(value), "label": name, "note": note, "kind": ""})
+        found.append(Shown(number(value), name, f"{number(low)} – {number(high)}" if low is not None else ""))
     if line is not None:
-        note = f"{signed(line.gap)} against CV"
-        found.append({"value": number(line.attempt.score), "label": "last score", "note": note, "kind": "warn"})
-    snapshots = history(facts.layout, target_of(facts.config))
-    rank = snapshots[-1].rank if snapshots else None
+        found.append(Shown(number(line.attempt.score), "last score", f"{signed(line.gap)} against CV", "warn"))
+    rank = facts.snapshots[-1].rank if facts.snapshots else None
     if rank is not None:
-        of = snapshots[-1].lines
+        of = facts.snapshots[-1].lines
         note = f"of {of:,}, the best {percent(rank / of)}" if of > 9 else f"of {of}"
-        found.append({"value": str(rank), "label": "rank", "note": note, "kind": ""})
+        found.append(Shown(str(rank), "rank", note))
     return found

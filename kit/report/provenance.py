@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import platform
 import sys
+from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
 
 from kit import __version__
 from kit.data import UnlabelledRecord
 from kit.files import sha256_file
 from kit.partition import FoldsRecord
-from kit.report.facts import Facts, read
+from kit.report.facts import Facts
 from kit.report.section import Section
-from kit.results import RunRecord
 from kit.store.candidate import Proof
 
 PACKAGES = ("tensorflow", "keras", "keras-cv", "numpy", "scipy", "scikit-learn", "pillow")
+
+
+Lines = list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Groups of names and values, and the text of the configuration."""
+
+    groups: list[tuple[str, Lines]]
+    config: str
+    config_name: str
 
 
 def provenance(facts: Facts) -> Section:
@@ -26,33 +37,26 @@ def provenance(facts: Facts) -> Section:
         "Provenance",
         "The same inputs give the same files",
         "Hashes are SHA-256, cut to their first sixteen digits; whole ones stand in the manifests of the stages.",
-        {
-            "groups": [
-                {"name": "Inputs", "rows": _inputs(facts)},
-                {"name": "Candidate", "rows": _candidate(facts)},
-                {"name": "Versions", "rows": _versions(facts)},
-            ],
-            "config": facts.layout.config.read_text(encoding="utf-8", errors="replace"),
-            "config_name": facts.layout.config.name,
-        },
+        Provenance(
+            [("Inputs", _inputs(facts)), ("Candidate", _candidate(facts)), ("Versions", _versions(facts))],
+            config=facts.layout.config.read_text(encoding="utf-8", errors="replace"),
+            config_name=facts.layout.config.name,
+        ),
     )
 
 
-def _inputs(facts: Facts) -> list[tuple[str, str]]:
+def _inputs(facts: Facts) -> Lines:
     rows = [(facts.layout.config.name, _cut(sha256_file(facts.layout.config)))]
     if facts.index is not None:
         rows.append(("data", _cut(facts.index.training)))
-    test = read(UnlabelledRecord, facts.layout.test_manifest)
+    test = facts.read(UnlabelledRecord, facts.layout.test_manifest)
     rows += [("test", _cut(test.images))] if test else []
-    folds = read(FoldsRecord, facts.layout.folds_manifest(facts.config.folds.name))
+    folds = facts.read(FoldsRecord, facts.layout.folds_manifest(facts.config.folds.name))
     rows += [(f"folds/{name}", _cut(sha)) for name, sha in (folds.files.items() if folds else ())]
-    for name, paths in facts.runs.items():
-        run = read(RunRecord, paths.manifest)
-        rows.append((f"run {name.rpartition('-')[0]}", _cut(run.made_from["run"] if run else "")))
-    return rows
+    return rows + [(f"run {run.record.run}", _cut(run.record.made_from["run"])) for run in facts.runs]
 
 
-def _candidate(facts: Facts) -> list[tuple[str, str]]:
+def _candidate(facts: Facts) -> Lines:
     if facts.candidate is None or facts.ensemble is None:
         return []
     paths = facts.candidate.paths
@@ -60,7 +64,7 @@ def _candidate(facts: Facts) -> list[tuple[str, str]]:
     if paths.bundle.exists():
         rows.append(("bundle.zip", _cut(sha256_file(paths.bundle))))
         rows.append(("megabytes", f"{paths.bundle.stat().st_size / 1e6:.1f}"))
-    proof = read(Proof, paths.proof)
+    proof = facts.read(Proof, paths.proof)
     facts_of_proof = [(name, value) for name, value in proof or () if isinstance(value, int | float)]
     return rows + [(f"proof: {name.replace('_', ' ')}", _said(value)) for name, value in facts_of_proof]
 
@@ -69,7 +73,7 @@ def _said(value: float) -> str:
     return ("yes" if value else "no") if isinstance(value, bool) else f"{value:.4g}"
 
 
-def _versions(facts: Facts) -> list[tuple[str, str]]:
+def _versions(facts: Facts) -> Lines:
     """What is installed here; where runs were trained with something else, that too."""
     here = {"python": platform.python_version()}
     for name in PACKAGES:
@@ -78,14 +82,13 @@ def _versions(facts: Facts) -> list[tuple[str, str]]:
         except metadata.PackageNotFoundError:
             continue
     there: dict[str, set[str]] = {}
-    for paths in facts.runs.values():
-        run = read(RunRecord, paths.manifest)
-        for name, version in run.versions.items() if run else ():
+    for run in facts.runs:
+        for name, version in run.record.versions.items():
             there.setdefault(name, set()).add(version)
     rows = [("kit", __version__), ("system", f"{sys.platform}, {platform.machine()}"), *here.items()]
     other = {name: ", ".join(sorted(found)) for name, found in there.items() if found != {here.get(name)}}
     return [*rows, *((f"trained with {name}", found) for name, found in other.items())]
 
 
-def _cut(digest: Any) -> str:
-    return str(digest)[:16]
+def _cut(digest: str) -> str:
+    return digest[:16]

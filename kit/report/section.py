@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+
+from kit.errors import KitError
 
 
 @dataclass(frozen=True)
@@ -20,18 +21,21 @@ class Section:
         What to conclude, as a sentence.
     lead : str
         What is shown and how to read it.
-    data : dict
-        What its template draws.
+    data : object
+        What its template draws; None where there is nothing to show yet.
     run : str
-        Where its files do not exist: the command that writes them; nothing else is shown then.
+        Then the command that writes its files.
+    problems : tuple of KitError
+        Of files that are there and cannot be read.
     """
 
     key: str
     label: str
     title: str = ""
     lead: str = ""
-    data: dict[str, Any] = field(default_factory=dict)
+    data: object = None
     run: str = ""
+    problems: tuple[KitError, ...] = ()
 
 
 def number(value: float | None, digits: int = 4) -> str:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from kit.files import read_csv
-from kit.layout import RunPaths
-from kit.report.facts import Facts, read
+from kit.report.facts import Facts, Run
+from kit.report.parts import Cell, Row
 from kit.report.section import Section, count, number, percent
-from kit.report.strips import Dot, strip
+from kit.report.strips import Dot, Strip, strip
 from kit.shift.stressed import StressedRun, StressScores
 from kit.store.candidate import ForecastRecord
 
@@ -26,19 +27,30 @@ def expectations(facts: Facts) -> list[tuple[str, float, float | None, float | N
     stressed = facts.ensemble.stressed
     if stressed:
         found.append(("under stress", stressed.score, stressed.low, stressed.high))
-    forecast_ = read(ForecastRecord, facts.candidate.paths.forecast)
+    forecast_ = facts.read(ForecastRecord, facts.candidate.paths.forecast)
     if forecast_:
         found.append((f"forecast, {percent(forecast_.level)}", forecast_.value, forecast_.low, forecast_.high))
     return found
 
 
+@dataclass(frozen=True)
+class Losses:
+    """What the section draws: scores of the runs, and a row of losses by severity for each kind of damage."""
+
+    scores: Strip
+    metric: str
+    degrees: list[int]
+    rows: list[Row]
+
+
 def stress(facts: Facts) -> Section:
     """Scores of every run clean and under the mixture, and what each family of corruptions costs."""
-    found = {name: read(StressedRun, paths.stress_manifest) for name, paths in facts.runs.items()}
-    scores = {name.rpartition("-")[0]: run.scores for name, run in found.items() if run is not None}
+    found = {run.record.run: facts.attempt(partial(_stressed, run)) for run in facts.runs}
+    scores = {name: pair[0] for name, pair in found.items() if pair}
     if not scores:
         return Section("stress", "Stress", run="kit stress")
-    families, degrees, drops = _grid([facts.runs[name] for name, run in found.items() if run is not None])
+    families, degrees, drops = _grid([line for pair in found.values() if pair for line in pair[1]])
+    rows = [_row(name, drops[n]) for n, name in _ordered(families, drops)]
     metric = facts.config.competition.metric
     return Section(
         "stress",
@@ -46,22 +58,26 @@ def stress(facts: Facts) -> Section:
         _title(scores, families, drops),
         "The same held-out images as a worse microscope would give them, networks unchanged. The table has the mean "
         f"loss of {metric} in hundredths, by kind of damage and its severity.",
-        {
-            "scores": strip(_dots(facts, scores)),
-            "metric": metric,
-            "degrees": degrees,
-            "rows": [_row(name, drops[n]) for n, name in _ordered(families, drops)],
-        },
+        Losses(strip(_dots(facts, scores)), metric, degrees, rows),
     )
 
 
-def _grid(runs: Iterable[RunPaths]) -> tuple[list[str], list[int], Any]:
+def _stressed(run: Run) -> tuple[StressScores, list[dict[str, str]]] | None:
+    """The scores of a run and the lines of its table, where it was stressed."""
+    paths, again = run.paths, f"kit stress {run.record.run} --force"
+    if not paths.stress_manifest.exists():
+        return None
+    record = StressedRun.load(paths.stress_manifest, again)
+    record.check(paths.root, again, paths.stress_table.name)
+    return record.scores, read_csv(paths.stress_table)
+
+
+def _grid(lines: list[dict[str, str]]) -> tuple[list[str], list[int], Any]:
     """Families, severities, and the mean drop over the runs, (F, S)."""
     found: dict[tuple[str, int], list[float]] = {}
-    for paths in runs:
-        for line in read_csv(paths.stress_table):
-            if line["family"] not in WHOLE:
-                found.setdefault((line["family"], int(float(line["severity"]))), []).append(float(line["drop"]))
+    for line in lines:
+        if line["family"] not in WHOLE:
+            found.setdefault((line["family"], int(float(line["severity"]))), []).append(float(line["drop"]))
     families = list(dict.fromkeys(family for family, _ in found))
     degrees = sorted({degree for _, degree in found})
     drops = np.array([[np.mean(found.get((family, degree), [0.0])) for degree in degrees] for family in families])
@@ -88,22 +104,18 @@ def _dots(facts: Facts, scores: dict[str, StressScores]) -> list[Dot]:
     return [Dot(name, a.score, kind=kind, mate=b.score) for name, (a, b, kind) in lines.items()]
 
 
-def _row(name: str, drops: Any) -> dict[str, Any]:
-    cells = [
-        {
-            "text": f"{100 * drop:.0f}".replace("-", "−") if abs(drop) >= 0.005 else "·",
-            "kind": "less" if drop > 0 else "more",
-            "tint": round(min(abs(float(drop)) * 130, 60)),
-        }
-        for drop in drops
-    ]
-    return {"name": name.replace("-", " "), "cells": cells}
+def _row(name: str, drops: Any) -> Row:
+    def cell(drop: float) -> Cell:
+        text = f"{100 * drop:.0f}".replace("-", "−") if abs(drop) >= 0.005 else "·"
+        return Cell(text, "less" if drop > 0 else "more", round(min(abs(drop) * 130, 60)))
+
+    return Row(name.replace("-", " "), list(map(cell, drops.tolist())))
 
 
 def forecast(facts: Facts) -> Section:
     """The expected score of every run and candidate with its interval, and the score where there is one."""
-    found = [read(ForecastRecord, paths.forecast) for paths in facts.runs.values()]
-    found += [read(ForecastRecord, paths.forecast) for paths in facts.candidates]
+    paths = [*(run.paths.forecast for run in facts.runs), *(one.forecast for one in facts.candidates)]
+    found = [facts.read(ForecastRecord, path) for path in paths]
     records = sorted((record for record in found if record is not None), key=lambda record: -record.value)
     if not records:
         return Section("forecast", "Forecast", run="kit forecast")
@@ -115,7 +127,7 @@ def forecast(facts: Facts) -> Section:
         _forecast_title(records, scored),
         f"What the platform is expected to say, from {_basis(records[0])}. Lines are {level} intervals; orange is the "
         "score, where there is one. A forecast never rests on its own score.",
-        {"strip": strip(_forecast_dots(records))},
+        strip(_forecast_dots(records)),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +11,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from kit.config import Config
-from kit.errors import KitError
 from kit.files import write_atomic
 from kit.layout import Layout
 from kit.records import Emit, Event
@@ -24,7 +24,7 @@ from kit.report.curves import curves
 from kit.report.facts import Facts
 from kit.report.headline import headline
 from kit.report.provenance import provenance
-from kit.report.section import Section, count, number, percent
+from kit.report.section import Section, count, number, percent, signed
 from kit.report.shift import forecast, stress
 from kit.report.standing import standing
 from kit.report.worth import worth
@@ -52,27 +52,28 @@ SECTIONS: tuple[Callable[[Facts], Section], ...] = (
 
 def report(layout: Layout, config: Config, emit: Emit, out: Path, *, compute: bool = True) -> Path:
     """Write the page to ``out``; a section without files says which command makes them."""
-    facts = Facts(layout, config, compute=compute)
+    facts = Facts(layout, config, emit, compute=compute)
     sections = [_made(make, facts, emit) for make in SECTIONS]
     text = page(config.competition.name, sections)
     if len(text.encode()) > LARGEST:
         emit(Event("warn", f"the page has {len(text.encode()) / 1e6:.1f} MB; some mail servers refuse it"))
     path = write_atomic(out, text)
-    missing = [section.run for section in sections if section.run not in ("", "kit report")]  # the maps were not wanted
+    missing = [section.run for section in sections if section.data is None and not section.problems]
     for command in dict.fromkeys(missing):
-        emit(Event("say", f"not in the report yet: {command}"))
+        if command != "kit report":  # the maps were not wanted
+            emit(Event("say", f"not in the report yet: {command}"))
     emit(Event("wrote", "", {"paths": [path]}))
     return path
 
 
 def _made(make: Callable[[Facts], Section], facts: Facts, emit: Emit) -> Section:
     """A section; one that cannot be made does not take the page with it."""
-    try:
-        return make(facts)
-    except KitError as error:
-        name = make.__name__
-        emit(Event("warn", f"the section `{name}` is left out: {error.message}"))
-        return Section(name, name.capitalize(), run=error.hint or "kit doctor")
+    facts.problems.clear()
+    section = facts.attempt(lambda: make(facts)) or Section(make.__name__, make.__name__.capitalize())
+    for problem in facts.problems:
+        said = "is left out" if section.data is None else "is not whole"
+        emit(Event("warn", f"the section `{section.key}` {said}: {problem.message}: {problem.hint}".rstrip(": ")))
+    return replace(section, problems=tuple(facts.problems))
 
 
 def page(name: str, sections: list[Section]) -> str:
@@ -85,7 +86,7 @@ def page(name: str, sections: list[Section]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "number": number, "count": count, "soft": soft}
+    environment.filters |= {"percent": percent, "number": number, "signed": signed, "count": count, "soft": soft}
     style = (folder / "style.css").read_text(encoding="utf-8")
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     return environment.get_template("page.html").render(name=name, sections=sections, style=style, now=now)

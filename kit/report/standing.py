@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from markupsafe import Markup
 
-from kit.ledger import history, target_of
-from kit.ledger.standing import Line, mean_gap
+from kit.ledger import BoardRow
+from kit.ledger.standing import Line, agreement, mean_gap, window
 from kit.report import svg
 from kit.report.facts import Facts
-from kit.report.headline import lines
 from kit.report.section import Section, count, number, signed
 
 SIDE = 340.0
 LEFT, RIGHT, TOP, BOTTOM = 48.0, 20.0, 14.0, 34.0
-AROUND, TOP_LINES, LISTED = 2, 5, 30
+LISTED = 30
 FEWEST = 3  # points below which a picture says less than the table
 
 
 def standing(facts: Facts) -> Section:
     """A point a submission, and what their order says about cross-validation."""
-    found = lines(facts)
+    found, snapshots = facts.lines, facts.snapshots
     scored = [line for line in found if line.attempt.score is not None]
     if not found:
         return Section("standing", "Leaderboard", run="kit submit")
     metric = facts.config.competition.metric
-    snapshots = history(facts.layout, target_of(facts.config))
     return Section(
         "standing",
         "Leaderboard",
@@ -38,7 +35,7 @@ def standing(facts: Facts) -> Section:
         {
             "picture": _scatter(scored, metric) if len(scored) >= FEWEST else None,
             "ranks": _ranks([(snapshot.lines, snapshot.rank) for snapshot in snapshots]),
-            "rows": [_row(line) for line in reversed(found[-LISTED:])],
+            "rows": found[-LISTED:][::-1],
             "board": _board(snapshots[-1].rows()) if snapshots else [],
             "metric": metric,
         },
@@ -49,24 +46,11 @@ def _title(scored: list[Line]) -> str:
     if not scored:
         return "Nothing has been scored yet"
     gap = mean_gap(scored)
-    points = [(line.cv, line.attempt.score or 0.0) for line in scored]
-    pairs = [(a, b) for a, b in combinations(points, 2) if a[0] != b[0] and a[1] != b[1]]
-    if not pairs:
+    found = agreement(scored)
+    if found is None:
         return f"The score is {signed(gap)} away from cross-validation"
-    alike = sum((a[0] < b[0]) == (a[1] < b[1]) for a, b in pairs)
-    return f"Cross-validation and score put {alike} of {len(pairs)} pairs in the same order; mean gap {signed(gap)}"
-
-
-def _row(line: Line) -> dict[str, Any]:
-    return {
-        "name": line.attempt.submission.name.rpartition("-")[2],
-        "time": f"{line.time:%Y-%m-%d %H:%M}",
-        "cv": number(line.cv),
-        "score": number(line.attempt.score) if line.attempt.score is not None else line.attempt.state,
-        "gap": signed(line.gap),
-        "forecast": f"{number(line.forecast.value)} ({number(line.forecast.low)} – {number(line.forecast.high)})",
-        "rank": line.rank or "–",
-    }
+    order = f"{found.alike} of {found.pairs} pairs in the same order"
+    return f"Cross-validation and score put {order}; mean gap {signed(gap)}"
 
 
 def _scatter(scored: list[Line], metric: str) -> Markup:
@@ -118,17 +102,13 @@ def _ranks(found: list[tuple[int, int | None]]) -> Markup | None:
     return svg.svg(SIDE, height, f"Rank over {len(ranks)} snapshots, now {ranks[-1][1]} of {ranks[-1][0]}", parts)
 
 
-def _board(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The top of the board and our lines with their neighbours; a gap is marked."""
-    places = set(range(min(TOP_LINES, len(rows))))
-    for place in [place for place, row in enumerate(rows) if row["mine"]][:2]:
-        places |= set(range(max(place - AROUND, 0), min(place + AROUND + 1, len(rows))))
-    scores = np.array([row["score"] for row in rows] or [0.0])
+def _board(rows: Sequence[BoardRow]) -> list[tuple[BoardRow, int, bool]]:
+    """The part of the board that is shown: each line with the width of its bar, and whether it follows a gap."""
+    scores = np.array([row.score for row in rows] or [0.0])
     low, span = float(scores.min()), float(np.ptp(scores)) or 1.0
-    shown: list[dict[str, Any]] = []
-    for place in sorted(places):
-        row = rows[place]
-        skipped = bool(shown) and row["rank"] > shown[-1]["rank"] + 1
-        width = round(8 + 92 * (row["score"] - low) / span)
-        shown.append({**row, "score": number(row["score"]), "width": width, "skipped": skipped})
-    return shown
+    shown = window(rows)
+    before = [0, *(row.rank for row in shown)]
+    return [
+        (row, round(8 + 92 * (row.score - low) / span), row.rank > last + 1 > 1)
+        for row, last in zip(shown, before, strict=False)
+    ]

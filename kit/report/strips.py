@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from kit.report.svg import plain, ticks
 
@@ -22,7 +21,29 @@ class Dot:
     mate: float | None = None
 
 
-def strip(dots: Sequence[Dot], *, zero: bool = False, digits: int = 4) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Bar:
+    """A `Dot` with its place, that of its mate and of its interval, all in per cent of the axis, and in words."""
+
+    dot: Dot
+    at: float
+    mate: float | None
+    start: float | None
+    width: float
+    value: str
+    interval: str
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Bars, the places and texts of the ticks of their axis, and the place of 0 where it is marked."""
+
+    rows: list[Bar]
+    axis: list[tuple[float, str]]
+    zero: float | None
+
+
+def strip(dots: Sequence[Dot], *, zero: bool = False, digits: int = 4) -> Strip:
     """The rows with their places in per cent of a common axis, and the axis; ``zero`` puts 0 on it."""
     ends = [end for dot in dots for end in (dot.value, dot.low, dot.high, dot.mate) if end is not None]
     low, high = min(ends + [0.0] * zero), max(ends + [0.0] * zero)
@@ -35,23 +56,20 @@ def strip(dots: Sequence[Dot], *, zero: bool = False, digits: int = 4) -> dict[s
     def written(value: float) -> str:
         return f"{value:.{digits}f}".replace("-", "−")
 
-    def row(dot: Dot) -> dict[str, Any]:
+    def bar(dot: Dot) -> Bar:
         ends = sorted(end for end in (dot.low, dot.high) if end is not None)
         if dot.mate is not None:
             ends = sorted((dot.value, dot.mate))
         interval = " – ".join(map(written, ends))
-        return {
-            "name": dot.name,
-            "at": place(dot.value),
-            "mate": None if dot.mate is None else place(dot.mate),
-            "from": place(ends[0]) if ends else None,
-            "width": round(place(ends[-1]) - place(ends[0]), 2) if ends else 0,
-            "value": written(dot.value),
-            "interval": interval if dot.mate is None else f"under stress {written(dot.mate)}",
-            "note": dot.note,
-            "kind": dot.kind,
-        }
+        return Bar(
+            dot,
+            at=place(dot.value),
+            mate=None if dot.mate is None else place(dot.mate),
+            start=place(ends[0]) if ends else None,
+            width=round(place(ends[-1]) - place(ends[0]), 2) if ends else 0,
+            value=written(dot.value),
+            interval=interval if dot.mate is None else f"under stress {written(dot.mate)}",
+        )
 
-    rows = [row(dot) for dot in dots]
-    axis = [{"at": place(tick), "text": plain(tick).replace("-", "−")} for tick in ticks(low, high)]
-    return {"rows": rows, "axis": axis, "zero": place(0.0) if zero else None}
+    axis = [(place(tick), plain(tick).replace("-", "−")) for tick in ticks(low, high)]
+    return Strip(list(map(bar, dots)), axis, place(0.0) if zero else None)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from kit import score
 from kit.report.facts import Facts
 from kit.report.section import Section, count, listed
-from kit.report.strips import Dot, strip
+from kit.report.strips import Dot, Strip, strip
 from kit.store.candidate import StoredBlend
 
 LEAD = (
@@ -18,21 +19,30 @@ LEAD = (
 )
 
 
+@dataclass(frozen=True)
+class Worth:
+    """Scores of members and blend where the members are here, worth of members and of views where there are several."""
+
+    scores: Strip | None
+    members: Strip
+    views: Strip | None
+    metric: str
+    notes: tuple[str, ...]
+
+
 def worth(facts: Facts) -> Section:
     """Scores of members, plain mean and blend; gains of members and views with their standard errors."""
     blend = facts.blend
     if blend is None:
         return Section("worth", "Ensemble", run="kit ensemble")
-    data: dict[str, Any] = {
-        "scores": strip(_scores(facts)) if facts.members else None,
-        "members": strip(_dots(blend.members, blend.weights, blend.member_worth), zero=True),
-        "views": strip(_dots(blend.view_names, blend.views, blend.view_worth), zero=True)
-        if sum(weight > 0 for weight in blend.views) > 1
-        else None,
-        "metric": facts.config.competition.metric,
-        "method": blend.method,
-        "notes": (f"made of {blend.method}", *blend.notes),
-    }
+    several = sum(weight > 0 for weight in blend.views) > 1
+    data = Worth(
+        scores=strip(_scores(facts)) if facts.members else None,
+        members=strip(_dots(blend.members, blend.weights, blend.member_worth), zero=True),
+        views=strip(_dots(blend.view_names, blend.views, blend.view_worth), zero=True) if several else None,
+        metric=facts.config.competition.metric,
+        notes=(f"made of {blend.method}", *blend.notes),
+    )
     return Section("worth", "Ensemble", _title(blend), LEAD, data)
 
 
@@ -62,7 +72,7 @@ def _scores(facts: Facts) -> list[Dot]:
     return dots
 
 
-def _dots(names: Any, weights: Any, gains: Any) -> list[Dot]:
+def _dots(names: Sequence[str], weights: Sequence[float], gains: Sequence[tuple[float, float]]) -> list[Dot]:
     return [
         Dot(
             name,

@@ -6,12 +6,14 @@ plain arrays does, and an ``.npz`` without pickles can be read from anybody with
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 
-def of(model: Any) -> dict[str, Any]:
+def of(model: Any) -> dict[str, NDArray[np.float32]]:
     """The weights of ``model`` as numbered arrays, ready for ``np.savez``."""
     return {f"{number:04d}": np.asarray(value) for number, value in enumerate(model.weights)}
 
@@ -22,13 +24,17 @@ def load(model: Any, path: str) -> list[Any]:
     Raises
     ------
     ValueError
-        Where the file has other arrays than the network has weights.
+        Where the file has other arrays than the network has weights, or one holds what is no number in float32.
     """
-    with np.load(path, allow_pickle=False) as file:
-        arrays = [np.asarray(file[name], dtype=np.float32) for name in sorted(file.files)]
-    expected = [tuple(weight.shape) for weight in model.weights]
+    what, expected = Path(path).name, [tuple(weight.shape) for weight in model.weights]
+    with np.load(path, allow_pickle=False) as file, np.errstate(over="ignore"):
+        names = sorted(file.files)
+        arrays = [np.asarray(file[name], dtype=np.float32) for name in names]
     if [array.shape for array in arrays] != expected:
-        raise ValueError(f"{path} holds {len(arrays)} arrays that do not fit the network's {len(expected)} weights")
+        raise ValueError(f"{what} holds {len(arrays)} arrays that do not fit the network's {len(expected)} weights")
+    for name, array in zip(names, arrays, strict=True):
+        if not np.isfinite(array).all():
+            raise ValueError(f"{what}: array {name} holds NaN, infinity or a number too large for float32")
     return arrays
 
 

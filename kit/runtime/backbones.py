@@ -9,11 +9,32 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
 from . import heads, preprocess
+
+# Keyword arguments of a builder: JSON.
+Options = dict[str, float | list[int]]
+
+
+class _Described(TypedDict):
+    backbone: str
+    size: int
+    classes: int
+    head: heads.Head
+
+
+class Description(_Described, total=False):
+    """A network as JSON; it travels in the bundle.
+
+    ``backbone`` (key of `BACKBONES`), ``size`` (pixels), ``classes`` (number), ``head``, and where they are set
+    ``options`` of the builder and ``preprocess``, the steps before it.
+    """
+
+    options: Options
+    preprocess: list[preprocess.Keys]
 
 
 @dataclass(frozen=True)
@@ -29,6 +50,13 @@ class Backbone:
     frozen_through : str
         Name of the last layer before the last block, which is what works at the smallest resolution: the layers
         after it learn in the stage ``last-block``.
+    width : int
+        Features of a place of its map; 0 where there is no map but a row, as wide as ``options`` say.
+    parameters : int
+        Numbers in its weights, at most (the most that its options can make of it), so that the size of a network is
+        known before it is built.
+    stride : int
+        Its map is at most ``side // stride + 1`` places wide.
     smallest : int
         Smallest legal side of an image, in pixels.
     pretrained : bool
@@ -42,66 +70,73 @@ class Backbone:
     builder: str
     contract: str
     frozen_through: str
+    # Not in the representation, which names the folder of a run: they say nothing that is not in the builder.
+    width: int = field(repr=False)
+    parameters: int = field(repr=False)
+    stride: int = field(default=32, repr=False)
     smallest: int = 32
     pretrained: bool = True
     learns_input_scale: bool = False
-    options: dict[str, Any] = field(default_factory=dict)
+    options: Options = field(default_factory=dict)
 
 
-def _scratch(name: str, frozen_through: str, smallest: int = 16, **options: Any) -> Backbone:
-    return Backbone(f".scratch:{name}", "unit", frozen_through, smallest, pretrained=False, options=options)
+def _scratch(
+    name: str, frozen_through: str, width: int, parameters: int, stride: int, **options: float | list[int]
+) -> Backbone:
+    sizes = (width, parameters, stride, 16)
+    return Backbone(f".scratch:{name}", "unit", frozen_through, *sizes, pretrained=False, options=options)
 
 
-def _keras(name: str, contract: str, frozen_through: str, smallest: int = 32) -> Backbone:
-    return Backbone(f"keras.applications:{name}", contract, frozen_through, smallest)
+def _keras(name: str, contract: str, frozen_through: str, width: int, parameters: int, smallest: int = 32) -> Backbone:
+    return Backbone(f"keras.applications:{name}", contract, frozen_through, width, parameters, smallest=smallest)
 
 
-def _efficientnet(number: int, last: str) -> Backbone:
+def _efficientnet(number: int, last: str, width: int, parameters: int) -> Backbone:
     name = f"keras.applications:EfficientNetB{number}"
-    return Backbone(name, "scaled", f"block5{last}_add", learns_input_scale=True)
+    return Backbone(name, "scaled", f"block5{last}_add", width, parameters, learns_input_scale=True)
 
 
 BACKBONES: dict[str, Backbone] = {
-    "two-conv-cnn": _scratch("two_conv_cnn", "block1_pool"),
-    "plain-cnn": _scratch("plain_cnn", "block3_pool"),
-    "regularized-cnn": _scratch("plain_cnn", "block3_dropout", dropout=0.2, l1=1e-6, l2=1e-4),
-    "squeeze-excitation-cnn": _scratch("squeeze_excitation_cnn", "block3_pool"),
-    "inception-cnn": _scratch("inception_cnn", "block3_pool"),
-    "residual-cnn": _scratch("residual_cnn", "block2_relu2"),
-    "five-block-cnn": _scratch("five_block_cnn", "block4_pool"),
-    "feed-forward": _scratch("feed_forward", "block1_dropout"),
-    "mobilenet": _keras("MobileNet", "symmetric", "conv_pw_11_relu"),
-    "mobilenetv2": _keras("MobileNetV2", "symmetric", "block_12_add"),
-    "mobilenetv3-small": _keras("MobileNetV3Small", "raw", "expanded_conv_7_add"),
-    "mobilenetv3-large": _keras("MobileNetV3Large", "raw", "expanded_conv_11_add"),
-    "efficientnet-b0": _efficientnet(0, "c"),
-    "efficientnet-b1": _efficientnet(1, "d"),
-    "efficientnet-b2": _efficientnet(2, "d"),
-    "efficientnet-b3": _efficientnet(3, "e"),
-    "efficientnet-b4": _efficientnet(4, "f"),
-    "efficientnet-b5": _efficientnet(5, "g"),
-    "efficientnet-b6": _efficientnet(6, "h"),
-    "efficientnet-b7": _efficientnet(7, "j"),
-    "efficientnetv2-b0": _keras("EfficientNetV2B0", "raw", "block5e_add"),
-    "efficientnetv2-b1": _keras("EfficientNetV2B1", "raw", "block5f_add"),
-    "efficientnetv2-b2": _keras("EfficientNetV2B2", "raw", "block5f_add"),
-    "efficientnetv2-b3": _keras("EfficientNetV2B3", "raw", "block5g_add"),
-    "efficientnetv2-s": _keras("EfficientNetV2S", "raw", "block5i_add"),
-    "efficientnetv2-m": _keras("EfficientNetV2M", "raw", "block5n_add"),
-    "efficientnetv2-l": _keras("EfficientNetV2L", "raw", "block5s_add"),
-    "resnet50": _keras("ResNet50", "caffe", "conv4_block6_out"),
-    "resnet101": _keras("ResNet101", "caffe", "conv4_block23_out"),
-    "resnet50v2": _keras("ResNet50V2", "symmetric", "conv4_block6_out"),
-    "inceptionv3": _keras("InceptionV3", "symmetric", "mixed7", 75),
-    "inceptionresnetv2": _keras("InceptionResNetV2", "symmetric", "block17_20_ac", 75),
-    "xception": _keras("Xception", "symmetric", "block12_sepconv3_bn", 71),
-    "vgg16": _keras("VGG16", "caffe", "block4_pool"),
-    "vgg19": _keras("VGG19", "caffe", "block4_pool"),
-    "densenet121": _keras("DenseNet121", "torch", "conv4_block24_concat"),
-    "convnext-tiny": _keras("ConvNeXtTiny", "raw", "convnext_tiny_stage_2_block_8_identity"),
-    "convnext-small": _keras("ConvNeXtSmall", "raw", "convnext_small_stage_2_block_26_identity"),
-    "convnext-base": _keras("ConvNeXtBase", "raw", "convnext_base_stage_2_block_26_identity"),
-    "nasnetmobile": _keras("NASNetMobile", "symmetric", "normal_concat_8"),
+    "two-conv-cnn": _scratch("two_conv_cnn", "block1_pool", 64, 19_392, 4),
+    "plain-cnn": _scratch("plain_cnn", "block3_pool", 128, 164_264, 16),
+    "regularized-cnn": _scratch("plain_cnn", "block3_dropout", 128, 164_264, 16, dropout=0.2, l1=1e-6, l2=1e-4),
+    "squeeze-excitation-cnn": _scratch("squeeze_excitation_cnn", "block3_pool", 128, 221_816, 16),
+    "inception-cnn": _scratch("inception_cnn", "block3_pool", 144, 53_272, 16),
+    "residual-cnn": _scratch("residual_cnn", "block2_relu2", 128, 306_152, 16),
+    "five-block-cnn": _scratch("five_block_cnn", "block4_pool", 128, 189_696, 32),
+    "feed-forward": _scratch("feed_forward", "block1_dropout", 0, 0, 16),
+    "mobilenet": _keras("MobileNet", "symmetric", "conv_pw_11_relu", 1024, 3_228_864),
+    "mobilenetv2": _keras("MobileNetV2", "symmetric", "block_12_add", 1280, 2_257_984),
+    "mobilenetv3-small": _keras("MobileNetV3Small", "raw", "expanded_conv_7_add", 576, 939_120),
+    "mobilenetv3-large": _keras("MobileNetV3Large", "raw", "expanded_conv_11_add", 960, 2_996_352),
+    "efficientnet-b0": _efficientnet(0, "c", 1280, 4_049_571),
+    "efficientnet-b1": _efficientnet(1, "d", 1280, 6_575_239),
+    "efficientnet-b2": _efficientnet(2, "d", 1408, 7_768_569),
+    "efficientnet-b3": _efficientnet(3, "e", 1536, 10_783_535),
+    "efficientnet-b4": _efficientnet(4, "f", 1792, 17_673_823),
+    "efficientnet-b5": _efficientnet(5, "g", 2048, 28_513_527),
+    "efficientnet-b6": _efficientnet(6, "h", 2304, 40_960_143),
+    "efficientnet-b7": _efficientnet(7, "j", 2560, 64_097_687),
+    "efficientnetv2-b0": _keras("EfficientNetV2B0", "raw", "block5e_add", 1280, 5_919_312),
+    "efficientnetv2-b1": _keras("EfficientNetV2B1", "raw", "block5f_add", 1280, 6_931_124),
+    "efficientnetv2-b2": _keras("EfficientNetV2B2", "raw", "block5f_add", 1408, 8_769_374),
+    "efficientnetv2-b3": _keras("EfficientNetV2B3", "raw", "block5g_add", 1536, 12_930_622),
+    "efficientnetv2-s": _keras("EfficientNetV2S", "raw", "block5i_add", 1280, 20_331_360),
+    "efficientnetv2-m": _keras("EfficientNetV2M", "raw", "block5n_add", 1280, 53_150_388),
+    "efficientnetv2-l": _keras("EfficientNetV2L", "raw", "block5s_add", 1280, 117_746_848),
+    "resnet50": _keras("ResNet50", "caffe", "conv4_block6_out", 2048, 23_587_712),
+    "resnet101": _keras("ResNet101", "caffe", "conv4_block23_out", 2048, 42_658_176),
+    "resnet50v2": _keras("ResNet50V2", "symmetric", "conv4_block6_out", 2048, 23_564_800),
+    "inceptionv3": _keras("InceptionV3", "symmetric", "mixed7", 2048, 21_802_784, 75),
+    "inceptionresnetv2": _keras("InceptionResNetV2", "symmetric", "block17_20_ac", 1536, 54_336_736, 75),
+    "xception": _keras("Xception", "symmetric", "block12_sepconv3_bn", 2048, 20_861_480, 71),
+    "vgg16": _keras("VGG16", "caffe", "block4_pool", 512, 14_714_688),
+    "vgg19": _keras("VGG19", "caffe", "block4_pool", 512, 20_024_384),
+    "densenet121": _keras("DenseNet121", "torch", "conv4_block24_concat", 1024, 7_037_504),
+    "convnext-tiny": _keras("ConvNeXtTiny", "raw", "convnext_tiny_stage_2_block_8_identity", 768, 27_820_128),
+    "convnext-small": _keras("ConvNeXtSmall", "raw", "convnext_small_stage_2_block_26_identity", 768, 49_454_688),
+    "convnext-base": _keras("ConvNeXtBase", "raw", "convnext_base_stage_2_block_26_identity", 1024, 87_566_464),
+    "nasnetmobile": _keras("NASNetMobile", "symmetric", "normal_concat_8", 1056, 4_269_716),
 }
 
 
@@ -160,16 +195,8 @@ class Network(NamedTuple):
     backbone: Any
 
 
-def build(description: dict[str, Any]) -> Network:
-    """Build the network that ``description`` describes, with fresh weights.
-
-    Parameters
-    ----------
-    description : dict
-        ``backbone`` (key of `BACKBONES`), ``size`` (pixels), ``classes`` (number), ``head`` (see `heads.head`) and,
-        where they are set, ``options`` of the builder and ``preprocess`` (see `preprocess.apply`). JSON; it travels
-        in the bundle.
-    """
+def build(description: Description) -> Network:
+    """Build the network that ``description`` describes, with fresh weights."""
     import keras
 
     entry = BACKBONES[description["backbone"]]
@@ -177,7 +204,7 @@ def build(description: dict[str, Any]) -> Network:
     steps, size = description.get("preprocess", []), int(description["size"])
     side = preprocess.side_after(steps, size)
     backbone = resolve(entry.builder)(input_shape=(side, side, 3), include_top=False, weights=None, **options)
-    head_options = {**heads.DEFAULTS, **description["head"]}
+    head_options: heads.Head = {**heads.DEFAULTS, **description["head"]}
     images = keras.Input((size, size, 3), name="images")
     wanted = CONTRACTS[entry.contract](preprocess.apply(steps, images))
     pooled = heads.pool(backbone(wanted), head_options["pooling"])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import views as view_table
+from .pool import softmax as softmax
 
 
 def compile_forward(model: Any) -> Callable[[Any], Any]:
@@ -30,12 +31,6 @@ def logits(forward: Callable[[Any], Any], images: Any, rows: Any, views: Sequenc
         batch = np.asarray(images[rows[start : start + batch_size]])
         blocks.append(np.stack([forward(view_table.apply(view, batch)) for view in views]))
     return np.concatenate(blocks, axis=1).astype(np.float32)
-
-
-def softmax(values: Any) -> Any:
-    """Softmax over the last axis, in the type of ``values``."""
-    shifted = np.exp(values - values.max(axis=-1, keepdims=True))
-    return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
 def mean_of_folds(stack: Any) -> Any:

@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypedDict
 
 from .scratch import MOMENTUM, regularizer
 
-DEFAULTS: dict[str, Any] = {
+
+class Head(TypedDict, total=False):
+    """A head as it is described.
+
+    ``batch_norm``: any of ``features`` (on the pooled features) and ``units`` (after every dense layer, before its
+    activation: Ioffe & Szegedy 2015); ``dropout``: one rate for every gap, or a rate for the features and one after
+    each dense layer; ``units``, ``activation``, ``l1``, ``l2`` of the dense layers. Missing keys are those of
+    `DEFAULTS`.
+    """
+
+    pooling: str
+    batch_norm: list[str]
+    dropout: float | list[float]
+    units: list[int]
+    activation: str
+    l1: float
+    l2: float
+
+
+DEFAULTS: Head = {
     "pooling": "avg",
     "batch_norm": [],
     "dropout": 0.0,
@@ -44,21 +63,11 @@ def pool(features: Any, pooling: str) -> Any:
     return POOLING[pooling](features) if len(features.shape) == 4 else features
 
 
-def head(width: int, classes: int, options: dict[str, Any]) -> Any:
-    """The network from pooled features (B, ``width``) to logits (B, ``classes``).
-
-    Parameters
-    ----------
-    width, classes : int
-    options : dict
-        ``batch_norm``: any of ``features`` (on the pooled features) and ``units`` (after every dense layer, before its
-        activation: Ioffe & Szegedy 2015); ``dropout``: one rate for every gap, or a rate for the features and one
-        after each dense layer; ``units``, ``activation``, ``l1``, ``l2`` of the dense layers. Missing keys are those
-        of `DEFAULTS`.
-    """
+def head(width: int, classes: int, described: Head) -> Any:
+    """The network from pooled features (B, ``width``) to logits (B, ``classes``)."""
     import keras
 
-    options = {**DEFAULTS, **options}
+    options: Head = {**DEFAULTS, **described}
     rates = dropout_rates(options["dropout"], len(options["units"]))
     inputs = x = keras.Input((width,), name="pooled")
     if "features" in options["batch_norm"]:
@@ -95,7 +104,7 @@ def _dropout(x: Any, rate: float, name: str) -> Any:
     return keras.layers.Dropout(rate, name=name)(x) if rate else x
 
 
-def _dense(x: Any, units: int, number: int, options: dict[str, Any]) -> Any:
+def _dense(x: Any, units: int, number: int, options: Head) -> Any:
     import keras
 
     penalty = regularizer(options["l1"], options["l2"])

@@ -7,12 +7,12 @@ members share and a frozen backbone that folds or members share are evaluated on
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from . import preprocess
-from .backbones import Network
+from .backbones import Description, Network
 
 
 class Half(NamedTuple):
@@ -34,14 +34,15 @@ def halves(network: Network) -> tuple[Half, Half]:
     )
 
 
-def split(description: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+def split(description: Description) -> tuple[list[preprocess.Keys], Description]:
     """The steps before a network, and the description of the network without them."""
-    steps = description.get("preprocess", [])
-    rest = {key: value for key, value in description.items() if key != "preprocess"}
-    return steps, {**rest, "size": preprocess.side_after(steps, int(description["size"]))}
+    rest = cast("Description", {**description})
+    steps = rest.pop("preprocess", [])
+    rest["size"] = preprocess.side_after(steps, rest["size"])
+    return steps, rest
 
 
-def preparation(steps: list[Any], size: int) -> Callable[[Any], Any]:
+def preparation(steps: list[preprocess.Keys], size: int) -> Callable[[Any], Any]:
     """The steps as one compiled function of images (B, ``size``, ``size``, 3); they have no weights."""
     import tensorflow as tf
 

@@ -14,11 +14,33 @@ with ``p_m`` the member after its own temperature: the plain mean has ``w = 1/M,
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
 Array = Any  # an array, or what NumPy takes for one
+
+
+class Part(TypedDict, total=False):
+    """One pool; ``ranks`` only where it is of ranks (M members, C classes, Q quantiles)."""
+
+    name: str
+    share: float
+    temperatures: list[float]
+    weights: list[float]
+    slopes: list[float]
+    centre: float
+    bias: list[float]
+    ranks: list[list[list[float]]]
+
+
+class Params(TypedDict, total=False):
+    """A fitted blend: weights of the views, its parts, and a bias of the classes where there is one."""
+
+    views: list[float] | None
+    parts: list[Part]
+    bias: list[float]
+
 
 FLOOR = 1e-7  # probabilities below it are taken for it: at 1e-4 a confident, right member would lose information
 
@@ -88,12 +110,12 @@ def ranks(tables: Array, proba: Array) -> Array:
     return np.clip(out, FLOOR, 1.0)
 
 
-def apply_part(part: dict[str, Any], proba: Array, logs: Array = None) -> Array:
+def apply_part(part: Part, proba: Array, logs: Array = None) -> Array:
     """Return the (N, C) probabilities of one part of a blend.
 
     Parameters
     ----------
-    part : dict as in the module's docstring
+    part : Part
     proba : (M, N, C) probabilities
     logs : (M, N, C) array, optional
         ``log_proba(proba)``, where the caller has it already.
@@ -121,12 +143,12 @@ def tempered(logs: Array, temperature: float) -> Array:
     return proba
 
 
-def apply(params: dict[str, Any], proba: Array) -> Array:
+def apply(params: Params, proba: Array) -> Array:
     """Return the blend's probabilities, (N, C) float64 whose rows sum to one.
 
     Parameters
     ----------
-    params : dict
+    params : Params
         What ``kit.blend.Blend.params`` holds, possibly after a round trip through JSON.
     proba : (M, N, C) or (M, V, N, C) array
         Probabilities of the members in the order they were fitted in; N may be anything, rows are independent.

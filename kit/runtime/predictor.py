@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from . import arrays, backbones, forward, passes, pool, views
+
+if TYPE_CHECKING:
+    from .decode import Policy
+
+Images = Any  # tensor (B, ...) of images, or of what networks make of them
 
 
 class Fold(NamedTuple):
@@ -37,20 +43,22 @@ class Predictor:
 
     def __init__(self, folder: str) -> None:
         self.bundle = json.loads(Path(folder, "bundle.json").read_text(encoding="utf-8"))
-        self.classes = self.bundle["classes"]
-        self._networks: dict[str, Any] = {}
+        self.classes: list[str] = self.bundle["classes"]
+        self.size: int = self.bundle["size"]
+        self.resize: Policy = self.bundle.get("resize", "fit")
+        self._networks: dict[str, tuple[Any, passes.Half, passes.Half]] = {}
         self._tensors: dict[str, list[Any]] = {}
-        self._steps: dict[str, Any] = {}
+        self._steps: dict[str, Callable[[Any], Any]] = {}
         self._members = [
             [self._load(member["network"], Path(folder, name)) for name in member["weights"]]
             for member in self.bundle["members"]
         ]
 
-    def _load(self, description: Any, path: Path) -> Fold:
+    def _load(self, description: backbones.Description, path: Path) -> Fold:
         before, described = passes.split(description)
         steps, text = json.dumps(before, sort_keys=True), json.dumps(described, sort_keys=True)
         if steps not in self._steps:
-            self._steps[steps] = passes.preparation(before, self.bundle["size"])
+            self._steps[steps] = passes.preparation(before, self.size)
         if text not in self._networks:
             network = backbones.build(described)
             self._networks[text] = (network.model, *passes.halves(network))
@@ -72,7 +80,7 @@ class Predictor:
             Where the shape is another, or values are not finite, or look scaled to [0, 1].
         """
         batch = self.bundle["batch_size"]
-        images = check_images(images, self.bundle["size"], batch)
+        images = check_images(images, self.size, batch)
         proba = np.empty((len(images), len(self.classes)))
         for start in range(0, len(images), batch):
             proba[start : start + batch] = self._predict_batch(images[start : start + batch])
@@ -87,8 +95,8 @@ class Predictor:
         stacks: list[list[list[Any]]] = [[[] for _ in folds] for folds in self._members]
         for view in self.bundle["views"]:
             (turned,) = passes.tensors([views.apply(view, images)])
-            prepared: dict[str, Any] = {}
-            features: dict[str, Any] = {}
+            prepared: dict[str, Images] = {}
+            features: dict[str, Images] = {}
             for stack, folds in zip(stacks, self._members, strict=True):
                 for found, fold in zip(stack, folds, strict=True):
                     if fold.steps not in prepared:
@@ -99,8 +107,7 @@ class Predictor:
         return [forward.mean_of_folds(np.stack([np.stack(found) for found in stack])) for stack in stacks]
 
     def _predict_batch(self, images: Any) -> Any:
-        proba = [forward.softmax(member.astype(np.float64)) for member in self.logits(np.asarray(images))]
-        return pool.apply(self.bundle["blend"], np.stack(proba))
+        return pool.apply(self.bundle["blend"], pool.from_logits(np.stack(self.logits(np.asarray(images)))))
 
 
 def _digest(text: str, values: list[Any]) -> str:

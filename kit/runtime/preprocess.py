@@ -15,6 +15,8 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 LEVELS = 256
 
 Step = Callable[[Any], Any]
+Keys = dict[str, str | int | float]
+"""A step as it is described: ``op`` names it, the others are its own."""
 
 
 def illumination(radius: int = 12, sigma: float = 8.0) -> Step:
@@ -130,13 +132,13 @@ PREPROCESSORS: dict[str, Callable[..., Step]] = {
 }
 
 
-def apply(steps: Sequence[dict[str, Any]], images: Any) -> Any:
-    """A batch, or its symbol in a network, after all ``steps``: ``{"op": name, key: value, ...}`` each."""
+def apply(steps: Sequence[Keys], images: Any) -> Any:
+    """A batch, or its symbol in a network, after all ``steps``."""
     import keras
 
     for number, keys in enumerate(steps):
         options = {key: value for key, value in keys.items() if key != "op"}
-        step = PREPROCESSORS[keys["op"]](**options)
+        step = PREPROCESSORS[str(keys["op"])](**options)
         side = side_after([keys], int(images.shape[1]))
         name = f"preprocess_{number}_{keys['op']}"
         # float32 whatever the network computes in: levels are told apart here.
@@ -144,7 +146,7 @@ def apply(steps: Sequence[dict[str, Any]], images: Any) -> Any:
     return images
 
 
-def side_after(steps: Sequence[dict[str, Any]], side: int) -> int:
+def side_after(steps: Sequence[Keys], side: int) -> int:
     """The side of images of ``side`` pixels after all ``steps``."""
     for keys in steps:
         side = int(keys.get("size", 96)) if keys["op"] == "resize" else side

@@ -29,7 +29,7 @@ def two_conv_cnn(
 
     inputs = x = keras.Input(input_shape)
     for block, width in enumerate((32, 64), start=1):
-        x = _convolution(x, width, f"block{block}", {"batch_norm": False, "l1": l1, "l2": l2})
+        x = _convolution(x, width, f"block{block}", batch_norm=False, penalty=regularizer(l1, l2))
         x = keras.layers.MaxPooling2D(name=f"block{block}_pool")(x)
     return keras.Model(inputs, x, name="two_conv_cnn")
 
@@ -49,7 +49,7 @@ def plain_cnn(
 
     inputs = x = keras.Input(input_shape)
     for block, width in enumerate((24, 48, 96, 128), start=1):
-        x = _convolution(x, width, f"block{block}", {"batch_norm": batch_norm, "l1": l1, "l2": l2})
+        x = _convolution(x, width, f"block{block}", batch_norm=batch_norm, penalty=regularizer(l1, l2))
         x = keras.layers.MaxPooling2D(name=f"block{block}_pool")(x)
         x = keras.layers.SpatialDropout2D(dropout, name=f"block{block}_dropout")(x) if dropout else x
     return keras.Model(inputs, x, name="plain_cnn")
@@ -63,7 +63,7 @@ def squeeze_excitation_cnn(
 
     inputs = x = keras.Input(input_shape)
     for block, width in enumerate((24, 48, 96, 128), start=1):
-        x = _convolution(x, width, f"block{block}", {})
+        x = _convolution(x, width, f"block{block}")
         y = keras.layers.GlobalAveragePooling2D(keepdims=True, name=f"block{block}_squeeze")(x)
         y = keras.layers.Dense(max(width // ratio, 1), activation="relu", name=f"block{block}_reduce")(y)
         y = keras.layers.Dense(width, activation="sigmoid", name=f"block{block}_excite")(y)
@@ -77,7 +77,7 @@ def inception_cnn(input_shape: Shape, include_top: bool = False, weights: None =
     import keras
 
     inputs = keras.Input(input_shape)
-    x = _convolution(inputs, 24, "stem", {})
+    x = _convolution(inputs, 24, "stem")
     x = keras.layers.MaxPooling2D(name="stem_pool")(x)
     for block, width in enumerate((16, 24, 32, 48), start=1):
         x = _inception_block(x, width, f"block{block}")
@@ -90,12 +90,10 @@ def _inception_block(x: Any, width: int, name: str) -> Any:
 
     pooled = keras.layers.MaxPooling2D(3, strides=1, padding="same", name=f"{name}_maximum")(x)
     branches = [
-        _convolution(x, width, f"{name}_one", {"kernel": 1}),
-        _convolution(_convolution(x, width // 2, f"{name}_reduce3", {"kernel": 1}), width, f"{name}_three", {}),
-        _convolution(
-            _convolution(x, width // 4, f"{name}_reduce5", {"kernel": 1}), width // 2, f"{name}_five", {"kernel": 5}
-        ),
-        _convolution(pooled, width // 2, f"{name}_pooled", {"kernel": 1}),
+        _convolution(x, width, f"{name}_one", kernel=1),
+        _convolution(_convolution(x, width // 2, f"{name}_reduce3", kernel=1), width, f"{name}_three"),
+        _convolution(_convolution(x, width // 4, f"{name}_reduce5", kernel=1), width // 2, f"{name}_five", kernel=5),
+        _convolution(pooled, width // 2, f"{name}_pooled", kernel=1),
     ]
     return keras.layers.Concatenate(name=f"{name}_concat")(branches)
 
@@ -105,7 +103,7 @@ def residual_cnn(input_shape: Shape, include_top: bool = False, weights: None = 
     import keras
 
     inputs = keras.Input(input_shape)
-    x = _convolution(inputs, 24, "stem", {"strides": 2})
+    x = _convolution(inputs, 24, "stem", strides=2)
     for block, width in enumerate((32, 64, 128), start=1):
         x = _residual_block(x, width, f"block{block}")
     return keras.Model(inputs, x, name="residual_cnn")
@@ -131,8 +129,8 @@ def five_block_cnn(
 
     inputs = x = keras.Input(input_shape)
     for block, width in enumerate((16, 32, 64, 96, 128), start=1):
-        options = {"batch_norm": False, "l1": l1, "l2": l2, "initializer": "glorot_normal"}
-        x = _convolution(x, width, f"block{block}", options)
+        penalty = regularizer(l1, l2)
+        x = _convolution(x, width, f"block{block}", batch_norm=False, penalty=penalty, initializer="glorot_normal")
         x = keras.layers.MaxPooling2D(padding="same", name=f"block{block}_pool")(x)
     return keras.Model(inputs, x, name="five_block_cnn")
 
@@ -157,21 +155,30 @@ def feed_forward(
     return keras.Model(inputs, x, name="feed_forward")
 
 
-def _convolution(x: Any, width: int, name: str, options: dict[str, Any]) -> Any:
-    """Convolution, BatchNorm unless ``batch_norm`` is False, relu."""
+def _convolution(
+    x: Any,
+    width: int,
+    name: str,
+    *,
+    kernel: int = 3,
+    strides: int = 1,
+    batch_norm: bool = True,
+    penalty: Any = None,
+    initializer: str = "glorot_uniform",
+) -> Any:
+    """Convolution, BatchNorm where it is wanted, relu."""
     import keras
 
-    normed = options.get("batch_norm", True)
     x = keras.layers.Conv2D(
         width,
-        options.get("kernel", 3),
-        strides=options.get("strides", 1),
+        kernel,
+        strides=strides,
         padding="same",
-        use_bias=not normed,
-        kernel_initializer=options.get("initializer", "glorot_uniform"),
-        kernel_regularizer=regularizer(options.get("l1", 0.0), options.get("l2", 0.0)),
+        use_bias=not batch_norm,
+        kernel_initializer=initializer,
+        kernel_regularizer=penalty,
         name=f"{name}_conv",
     )(x)
-    if normed:
+    if batch_norm:
         x = keras.layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_bn")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)

@@ -10,8 +10,7 @@ the mean is `kit.shift.correctness`, and the covariance is how wrong that was fo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,10 +57,6 @@ class Forecast:
     stressed: float
     basis: str
     past: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain types only."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,10 +36,6 @@ class Explanation:
     fitted: tuple[float, ...]
     left_out: tuple[float, ...]
     warning: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain types only."""
-        return asdict(self)
 
 
 def explain(cells: Array, scores: Array, errors: Array, prior: Array, concentration: float) -> Explanation:

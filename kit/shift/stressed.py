@@ -71,7 +71,7 @@ def fold_lineage(spec: FoldSpec, plan: Plan, index: Index) -> Digests:
         **forward_lineage(spec, require(spec)),
         "images": index.parts["images"],
         "folds": spec.table,
-        "plan": sha256_json(plan.to_json()),
+        "plan": plan.key,
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from kit.files import sha256_json
 from kit.records import FloatArray, ImageArray, IntArray
 from kit.runtime import decode
 from kit.sources.raw import RawSet
+from kit.store.digests import DIGESTS
 
 # Pillow, hashlib and reading release the interpreter lock; more threads than this wait for the disk alone.
 THREADS = min(8, os.cpu_count() or 1)
@@ -136,14 +136,16 @@ def scan(paths: Sequence[Path | None]) -> list[tuple[str, tuple[int, int] | None
 
     def one(path: Path | None) -> tuple[str, tuple[int, int] | None]:
         try:
-            content = _bytes(path)
-        except decode.Unreadable as error:
-            return str(error), None
-        digest = hashlib.sha256(content).hexdigest()
+            digest, size = (MISSING, ()) if path is None else DIGESTS.of_image(path, measure)
+        except OSError as error:
+            return f"cannot be read: {error.strerror}", None
+        return digest, (size[0], size[1]) if size else None
+
+    def measure(content: bytes) -> tuple[int, ...]:
         try:
-            return digest, decode.header_size(content)
+            return decode.header_size(content)
         except decode.Unreadable:
-            return digest, None
+            return ()
 
     return _in_threads(one, paths)
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
-from kit.files import sha256_file, sha256_json
+from kit.files import sha256_json
 from kit.records import FloatArray, ImageArray, IntArray
 from kit.runtime import decode
 from kit.sources.classes import named_classes
 from kit.sources.raw import RawSet, check_weights, row_ids
+from kit.store.arrays import read_arrays
+from kit.store.digests import digest
+
+Arrays = dict[str, npt.NDArray[Any]]
 
 IMAGES = ("images", "data", "x", "X")
 LABELS = ("labels", "y", "label")
@@ -32,7 +36,7 @@ def open_npz(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
         Where an array is missing, has another shape or type, or a label is not a class number.
     """
     path = root / Path(spec).expanduser()
-    arrays = _load(path)
+    arrays = read_arrays(path)
     images = _images(arrays, path)
     labels = np.full(len(images), -1, np.int64) if part == "test" else _labels(arrays, len(images), path)
     size, policy = data.image_size, data.resize if data.image_size else ""
@@ -42,7 +46,7 @@ def open_npz(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
         classes=class_names(data, root, labels),
         shape=(size, size) if size else images.shape[1:3],
         read=lambda start, stop: (_resized(images[start:stop], size, data.resize), {}),
-        fingerprint=sha256_json([sha256_file(path), decode.VERSION, size, policy, data.group, data.weight]),
+        fingerprint=sha256_json([digest(path), decode.VERSION, size, policy, data.group, data.weight]),
         groups=_groups(arrays, data, part, path),
         weights=_weights(arrays, data, part, path),
     )
@@ -50,7 +54,7 @@ def open_npz(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
 
 def npz_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
     """Names of the classes, in label order; only the labels are read."""
-    arrays = _load(path, LABELS)
+    arrays = read_arrays(path, LABELS)
     labels = _pick(arrays, LABELS, path)
     return class_names(data, root, _labels(arrays, len(labels), path))
 
@@ -61,23 +65,23 @@ def _resized(images: ImageArray, size: int, policy: decode.Policy) -> ImageArray
     return np.stack([decode.resize(image, size, policy) for image in images])
 
 
-def _groups(arrays: dict[str, Any], data: DataConfig, part: str, path: Path) -> tuple[str, ...]:
+def _groups(arrays: Arrays, data: DataConfig, part: str, path: Path) -> tuple[str, ...]:
     if not data.group or part not in ("train", "external") or (part == "external" and data.group not in arrays):
         return ()
     return tuple(str(value) for value in _per_row(arrays, data.group, "group", path).tolist())
 
 
-def _weights(arrays: dict[str, Any], data: DataConfig, part: str, path: Path) -> FloatArray | None:
+def _weights(arrays: Arrays, data: DataConfig, part: str, path: Path) -> FloatArray | None:
     if not data.weight or part not in ("train", "external") or (part == "external" and data.weight not in arrays):
         return None
     weights = _per_row(arrays, data.weight, "weight", path)
     if weights.dtype.kind not in "iuf":
         raise DataError(f"{path}: weights are not numbers but {weights.dtype}")
     check_weights(weights.astype(np.float64), path.name)
-    return weights.astype(np.float64)  # type: ignore[no-any-return]
+    return weights.astype(np.float64)
 
 
-def _per_row(arrays: dict[str, Any], name: str, key: str, path: Path) -> Any:
+def _per_row(arrays: Arrays, name: str, key: str, path: Path) -> npt.NDArray[Any]:
     if name not in arrays:
         raise ConfigError(f"data.{key} = {name!r}: {path.name} has the arrays {', '.join(arrays)}")
     n = len(_pick(arrays, IMAGES, path))
@@ -86,16 +90,7 @@ def _per_row(arrays: dict[str, Any], name: str, key: str, path: Path) -> Any:
     return arrays[name].reshape(-1)
 
 
-def _load(path: Path, names: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The arrays of a file, only those of ``names`` where any are given."""
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files if not names or name in names}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} cannot be read as npz: {error}") from error
-
-
-def _pick(arrays: dict[str, Any], names: tuple[str, ...], path: Path) -> Any:
+def _pick(arrays: Arrays, names: tuple[str, ...], path: Path) -> npt.NDArray[Any]:
     for name in names:
         if name in arrays:
             return arrays[name]
@@ -105,30 +100,30 @@ def _pick(arrays: dict[str, Any], names: tuple[str, ...], path: Path) -> Any:
     )
 
 
-def _images(arrays: dict[str, Any], path: Path) -> ImageArray:
+def _images(arrays: Arrays, path: Path) -> ImageArray:
     images = _pick(arrays, IMAGES, path)
     if images.ndim == 3:
         images = np.repeat(images[..., None], 3, axis=-1)
     if images.ndim != 4 or images.shape[-1] != 3:
         raise DataError(f"{path}: images have shape {images.shape}, expected (N, H, W, 3)")
     if images.dtype == np.uint8:
-        return images  # type: ignore[no-any-return]
+        return images
     if not np.isfinite(images).all() or images.min(initial=0) < 0 or images.max(initial=0) > 255 or (images % 1).any():
         raise DataError(
             f"{path}: images have type {images.dtype} and values outside whole numbers from 0 to 255",
             "images = (images * 255).round().astype('uint8')",
         )
-    return images.astype(np.uint8)  # type: ignore[no-any-return]
+    return images.astype(np.uint8)
 
 
-def _labels(arrays: dict[str, Any], n: int, path: Path) -> IntArray:
+def _labels(arrays: Arrays, n: int, path: Path) -> IntArray:
     labels = _pick(arrays, LABELS, path)
     if labels.shape not in ((n,), (n, 1)):
         raise DataError(f"{path}: labels have shape {labels.shape}, expected ({n},) or ({n}, 1)")
     flat = labels.reshape(-1)
     if flat.dtype.kind not in "iu" and not (flat.dtype.kind == "f" and (flat % 1 == 0).all()):
         raise DataError(f"{path}: labels are not whole numbers but {flat.dtype}")
-    return flat.astype(np.int64)  # type: ignore[no-any-return]
+    return flat.astype(np.int64)
 
 
 def class_names(data: DataConfig, root: Path, labels: IntArray) -> tuple[str, ...]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,26 +48,48 @@ class Table:
         return f"{self.path.name} line {row + 2}"
 
 
-def read_table(path: Path) -> Table:
-    """Read a table with a header line; commas, semicolons or tabs.
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8, or in UTF-16 with a byte order mark, as Excel saves "Unicode text".
 
     Raises
     ------
     DataError
-        Where it is missing, not UTF-8, empty, has a column twice or a row of another length.
+        Where it is missing or in another encoding.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 (byte {error.start})", f"iconv -f latin1 -t utf-8 {path}") from error
-    first = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=first.count)
+    encoding = "UTF-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "UTF-8"
     try:
-        lines = [tuple(cell.strip() for cell in line) for line in csv.reader(io.StringIO(text), delimiter=delimiter)]
+        text = content.decode("utf-8-sig" if encoding == "UTF-8" else encoding)
+    except UnicodeDecodeError as error:
+        source, copy = shlex.quote(str(path)), shlex.quote(f"{path}.utf8")
+        raise DataError(
+            f"{path} is not {encoding} (byte {error.start})",
+            f"iconv -f latin1 -t utf-8 {source} > {copy} && mv {copy} {source}" if encoding == "UTF-8" else "",
+        ) from error
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise DataError(f"{path} is not a text file: line {line} holds a zero byte")
+    return text
+
+
+def read_table(path: Path) -> Table:
+    """Read a table with a header line, in an encoding of `read_text`; commas, semicolons or tabs.
+
+    Raises
+    ------
+    DataError
+        Where it is missing, not text, empty, has a column twice or a row of another length.
+    """
+    text = read_text(path)
+    first = text.split("\n", 1)[0]
+    reader = csv.reader(io.StringIO(text, newline=None), delimiter=max(",;\t", key=first.count))
+    try:
+        lines = [tuple(cell.strip() for cell in line) for line in reader]
     except csv.Error as error:
-        raise DataError(f"{path} cannot be read as a table: {error}") from error
+        raise DataError(f"{path} line {reader.line_num} cannot be read as a table: {error}") from error
     return _checked(path, [line for line in lines if any(line)])
 
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
 from pydantic import Field
 
 from kit.runtime import pool
+from kit.runtime.backbones import Description
 from kit.store.record import Figure, Made, Part
+
+# Typed for those who read it; pydantic checks `typing.TypedDict` from Python 3.12 on only.
+if TYPE_CHECKING:
+    Network: TypeAlias = Description
+else:
+    Network = dict
 
 
 class PoolPart(Part):
@@ -41,9 +48,9 @@ class Pool(Part):
     parts: tuple[PoolPart, ...] = Field(min_length=1)
     bias: tuple[float, ...] = ()
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> pool.Params:
         """Lists and numbers, as they travel in a bundle."""
-        return self.model_dump(mode="json", exclude_none=True)
+        return cast("pool.Params", self.model_dump(mode="json", exclude_none=True))
 
     def apply(self, proba: Any) -> Any:
         """(N, C) probabilities from those of the members, (M, N, C) or (M, V, N, C)."""
@@ -106,7 +113,7 @@ class Member(Part):
     run: str
     folder: str
     folds: int
-    network: dict[str, Any]
+    network: Network
     oof: str
     weights: tuple[str, ...] = ()
 

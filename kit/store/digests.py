@@ -8,8 +8,10 @@ system's clock would leave no trace (git calls such an entry racy).
 from __future__ import annotations
 
 import atexit
+import hashlib
 import json
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,13 +20,14 @@ from kit.files import sha256_file, write_atomic
 
 SETTLED_NS = 2_000_000_000
 State = tuple[int, int, int, int]
+Size = tuple[int, ...]
 
 
 class Digests:
     """Digests of this process, and those of earlier processes from the file it is attached to."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[State, str]] = {}
+        self._known: dict[str, tuple[State, str, Size]] = {}
         self._file: Path | None = None
         self._new = False
 
@@ -36,28 +39,38 @@ class Digests:
         self._file = file
         # A cache: whatever cannot be read is computed again.
         with suppress(OSError, ValueError, TypeError, AttributeError):
-            for path, (*state, sha) in json.loads(file.read_text(encoding="utf-8")).items():
-                size, mtime, ctime, inode = (int(part) for part in state)
-                self._known.setdefault(path, ((size, mtime, ctime, inode), str(sha)))
+            for path, (length, mtime, ctime, inode, sha, *size) in json.loads(file.read_bytes()).items():
+                state = int(length), int(mtime), int(ctime), int(inode)
+                self._known.setdefault(path, (state, str(sha), tuple(map(int, size))))
 
     def of(self, path: Path) -> str:
         """Hexadecimal SHA-256 of the bytes of ``path``; raises `OSError` where it cannot be read."""
-        name = str(path.absolute())
-        state = _state(path)
+        return self._looked_up(path, lambda: (sha256_file(path), ()))[0]
+
+    def of_image(self, path: Path, measure: Callable[[bytes], Size]) -> tuple[str, Size]:
+        """The digest of an image file, and what ``measure`` says of its content, both without reading it twice."""
+
+        def look() -> tuple[str, Size]:
+            content = path.read_bytes()
+            return hashlib.sha256(content).hexdigest(), measure(content)
+
+        return self._looked_up(path, look)
+
+    def _looked_up(self, path: Path, look: Callable[[], tuple[str, Size]]) -> tuple[str, Size]:
+        name, state = str(path.absolute()), _state(path)
         known = self._known.get(name)
         if known is not None and known[0] == state:
-            return known[1]
-        sha = sha256_file(path)
-        after = _state(path)
-        if after == state and time.time_ns() - max(state[1], state[2]) > SETTLED_NS:
-            self._known[name], self._new = (state, sha), True
-        return sha
+            return known[1:]
+        sha, size = look()
+        if _state(path) == state and time.time_ns() - max(state[1], state[2]) > SETTLED_NS:
+            self._known[name], self._new = (state, sha, size), True
+        return sha, size
 
     def save(self) -> None:
         """Write what was learnt; a project that cannot be written does without."""
         if self._file is None or not self._new or not self._file.parent.is_dir():
             return
-        kept = {path: [*state, sha] for path, (state, sha) in self._known.items() if Path(path).exists()}
+        kept = {path: [*state, sha, *size] for path, (state, sha, size) in self._known.items() if Path(path).exists()}
         with suppress(KitError, OSError):
             write_atomic(self._file, json.dumps(kept, separators=(",", ":")))
         self._new = False

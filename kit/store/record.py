@@ -126,6 +126,8 @@ class Made(Record):
         """Raise `StageError` where a file (one of ``names``, or any) is missing or is not the one that was written."""
         for name in names or self.files:
             path = folder / name
+            if name not in self.files:
+                raise StageError(f"{path} is not in the record of what the kit wrote", command or self.COMMAND)
             try:
                 same = digest(path) == self.files[name]
             except FileNotFoundError:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from kit.config import Config
 from kit.errors import PlatformError, StageError
-from kit.files import read_json, sha256_file
+from kit.files import sha256_file
 from kit.layout import Layout, SubmissionPaths
 from kit.ledger import Attempt, target_of
 from kit.platforms import Platform, Remaining, Waits, open_platform
 from kit.platforms.track import refresh
 from kit.records import Emit, Event
+from kit.store.candidate import Proof
 from kit.submit.outcome import tell_outcome
 from kit.submit.send import AlreadySubmitted, Order, deliver, look
 
@@ -103,14 +104,15 @@ def _is_fresh(known: AlreadySubmitted, paths: SubmissionPaths) -> bool:
 
 def describe(attempt: Attempt) -> str:
     """An attempt in a few words: id, candidate, time, who."""
-    who = f" by {attempt.who}" if attempt.who else ""
-    return f"submission {attempt.remote or '?'} ({attempt.submission.name}, {attempt.time[:16]} UTC{who})"
+    who = f" by {attempt.begun.who}" if attempt.begun.who else ""
+    return f"submission {attempt.remote or '?'} ({attempt.submission.name}, {attempt.time:%Y-%m-%dT%H:%M} UTC{who})"
 
 
 def _check_proven(paths: SubmissionPaths) -> None:
     if not paths.proof.exists():
         raise StageError(f"{paths.root.name} has no proven bundle", "kit bundle")
-    if sha256_file(paths.bundle) != read_json(paths.proof)["sha256"]:
+    proof = Proof.load(paths.proof, "kit bundle --force")
+    if not paths.bundle.is_file() or sha256_file(paths.bundle) != proof.sha256:
         raise StageError(f"{paths.bundle} is not the file that was proven", "kit bundle --force")
 
 
@@ -133,25 +135,16 @@ def _cost(left: Remaining) -> str:
     if left.now is None:
         return ""
     if left.now == 0:
-        raise PlatformError(f"no submissions are left{_reset(left)}", "kit lb")
-    parts = [f"{value} of {limit} {what}" for value, limit, what in _counts(left) if value is not None]
-    return f": spends 1 of the submissions left ({', '.join(parts)}){_reset(left)}"
-
-
-def _counts(left: Remaining) -> list[tuple[int | None, int | None, str]]:
-    return [(left.today, left.per_day, "today"), (left.total, left.per_person, "in all")]
-
-
-def _reset(left: Remaining) -> str:
-    if left.resets is None or left.today is None:
-        return ""
-    return f"; the day ends at midnight UTC, {left.resets.astimezone():%H:%M} here"
+        raise PlatformError(f"no submissions are left{left.until}", "kit lb")
+    return f": spends 1 of the submissions left ({left.counts}){left.until}"
 
 
 def _wait(platform: Platform, attempt: Attempt, waits: Waits, emit: Emit) -> None:
-    pause, missed, told = waits.first, 0, ""
+    missed, told = 0, ""
     begun = waits.clock()
-    while waits.clock() - begun < waits.end:
+    for pause in waits.pauses():
+        if waits.clock() - begun >= waits.end:
+            break
         try:
             status = refresh(platform, attempt)
         except PlatformError as error:
@@ -170,7 +163,6 @@ def _wait(platform: Platform, attempt: Attempt, waits: Waits, emit: Emit) -> Non
             emit(Event("progress", text, {"stage": "submit"}))
             told = text
         waits.sleep(pause)
-        pause = min(pause * waits.factor, waits.longest)
     raise PlatformError(
         f"submission {attempt.remote} has no score after {waits.end / 3600:.0f} hours: {told.removeprefix('submit: ')}",
         "kit lb   # asks again; the submission stays where it is",

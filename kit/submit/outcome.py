@@ -6,7 +6,7 @@ from kit.config import Config
 from kit.errors import PlatformError
 from kit.layout import Layout
 from kit.ledger import attempts, history, load_submissions, target_of
-from kit.ledger.standing import Line, moved, standing
+from kit.ledger.standing import Line, moved, place, standing
 from kit.platforms import Platform, Remaining
 from kit.platforms.track import take_snapshot
 from kit.records import Emit, Event
@@ -20,12 +20,12 @@ def tell_outcome(layout: Layout, config: Config, platform: Platform, intent: str
         take_snapshot(platform, layout, target, {attempt.remote for attempt in mine if attempt.remote})
     except PlatformError as error:
         emit(Event("warn", f"no leaderboard: {error.message}"))
-    snapshots = history(layout, target)
-    lines = standing(mine, snapshots, config.competition.test_size)
-    line = next(line for line in lines if line.attempt.intent == intent)
-    _tell_score(config, line, emit)
+    snapshots = history(layout, target, emit)
+    for line in standing(mine, snapshots, config.competition.test_size, emit):
+        if line.attempt.intent == intent:
+            _tell_score(config, line, emit)
     if snapshots and snapshots[-1].rank is not None:
-        emit(Event("say", f"rank {snapshots[-1].rank} of {snapshots[-1].lines}{_movement(moved(snapshots))}"))
+        emit(Event("say", place(snapshots[-1], moved(snapshots))))
     try:
         emit(Event("say", tell_remaining(platform.remaining())))
     except PlatformError as error:
@@ -36,13 +36,7 @@ def tell_remaining(left: Remaining) -> str:
     """Submissions left, in one line."""
     if left.now is None:
         return "submissions left: no limit known"
-    text = f"submissions left: {left.now}"
-    if left.per_day is not None:
-        text += f" ({left.today} of {left.per_day} today"
-        text += f", {left.total} of {left.per_person} in all)" if left.per_person is not None else ")"
-    if left.resets is not None:
-        text += f"; the day ends at midnight UTC, {left.resets.astimezone():%H:%M} here"
-    return text
+    return f"submissions left: {left.now} ({left.counts}){left.until}"
 
 
 def _tell_score(config: Config, line: Line, emit: Emit) -> None:
@@ -59,9 +53,3 @@ def _tell_score(config: Config, line: Line, emit: Emit) -> None:
             f"{'as expected' if inside else 'a surprise, look at how the test differs from the training images'}",
         )
     )
-
-
-def _movement(places: int | None) -> str:
-    if not places:
-        return ""
-    return f", {'up' if places > 0 else 'down'} {abs(places)}"

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import secrets
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from kit.errors import PlatformError, StageError
-from kit.files import lock
 from kit.layout import Layout, SubmissionPaths
 from kit.ledger import Attempt, Target, add_event, attempts, load_submissions
+from kit.ledger.facts import Answer, F, Fact, Intent, Refusal, newest
 from kit.platforms import Platform, Refused, Unsure, Waits
 from kit.platforms.track import age, resolve
 from kit.records import Emit, Event
+from kit.store.locks import lock
 
 
 class AlreadySubmitted(StageError):
@@ -44,24 +45,23 @@ class Order:
     def attempts(self) -> list[Attempt]:
         """Earlier attempts with the same content at the same place, oldest first."""
         every = attempts(load_submissions(self.layout))
-        return [attempt for attempt in every if attempt.sha256 == self.digest and attempt.target == self.target]
+        return [attempt for attempt in every if attempt.begun.sha256 == self.digest and attempt.target == self.target]
 
 
 class Notes:
     """The journal of one intent."""
 
-    def __init__(self, paths: SubmissionPaths, intent: str, facts: dict[str, dict[str, Any]]) -> None:
-        self._paths = paths
-        self._intent = intent
-        self._facts = dict(facts)
+    def __init__(self, attempt: Attempt) -> None:
+        self._paths, self._intent = attempt.submission.paths, attempt.intent
+        self._facts: list[Fact] = list(attempt.facts)
 
-    def note(self, step: str, **facts: Any) -> None:
+    def note(self, step: Fact) -> None:
         """Write an event; it is on the disk when this returns."""
-        self._facts[step] = add_event(self._paths, step, intent=self._intent, **facts)
+        self._facts.append(add_event(self._paths, self._intent, step))
 
-    def recall(self, step: str) -> dict[str, Any] | None:
-        """The event of this run or an earlier one of the same intent."""
-        return self._facts.get(step)
+    def recall(self, kind: type[F]) -> F | None:
+        """The newest event of a kind, of this run or an earlier one of the same intent."""
+        return newest(self._facts, kind)
 
 
 def earlier(platform: Platform, order: Order, waits: Waits) -> Attempt | None:
@@ -86,8 +86,7 @@ def earlier(platform: Platform, order: Order, waits: Waits) -> Attempt | None:
         return arrived[-1]
     if arrived:
         raise _refusal(arrived[-1])
-    _refuse_foreign(platform, order, {attempt.tag for attempt in known})
-    return None
+    return _listed(platform, order, known)
 
 
 def look(platform: Platform, order: Order, waits: Waits) -> Attempt | None:
@@ -108,19 +107,19 @@ def deliver(platform: Platform, order: Order, waits: Waits, emit: Emit) -> Attem
         meanwhile = earlier(platform, order, waits)
         if meanwhile is not None:
             return meanwhile
-        intent = _begin(order)
-        notes = Notes(order.paths, intent.intent, intent.facts)
+        attempt = _begin(order)
+        notes = Notes(attempt)
         try:
-            remote = platform.submit(order.file, intent.tag, notes)
+            remote = platform.submit(order.file, attempt.tag, notes)
         except Refused as error:
-            notes.note("refused", message=error.message)
+            notes.note(Refusal(message=error.message))
             raise
         except Unsure as error:
             emit(Event("warn", f"{error.message}; asking whether it arrived"))
-            remote = _ask(platform, intent.intent, order, waits)
+            _ask(platform, attempt.intent, order, waits)
         else:
-            notes.note("answer", remote=remote)
-        return _reload(order, intent.intent)
+            notes.note(Answer(remote=remote))
+        return _reload(order, attempt.intent)
 
 
 def _begin(order: Order) -> Attempt:
@@ -132,14 +131,11 @@ def _begin(order: Order) -> Attempt:
     if unsent:
         return unsent[-1]
     intent = secrets.token_hex(8)
-    facts = {
-        "tag": _tag(order.digest, {attempt.tag for attempt in known}),
-        "sha256": order.digest,
-        "target": vars(order.target),
-        "file": order.file.name,
-        "commit": _commit(order.layout.root),
-    }
-    add_event(order.paths, "intent", intent=intent, **facts)
+    tag = _tag(order.digest, {attempt.tag for attempt in known})
+    begun = Intent(
+        tag=tag, sha256=order.digest, target=order.target, file=order.file.name, commit=_commit(order.layout.root)
+    )
+    add_event(order.paths, intent, begun)
     return _reload(order, intent)
 
 
@@ -169,21 +165,16 @@ def _git(root: Path, *arguments: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _ask(platform: Platform, intent: str, order: Order, waits: Waits) -> str:
+def _ask(platform: Platform, intent: str, order: Order, waits: Waits) -> None:
     """Look for a submission that got no answer, a few times; it may still be on its way."""
-    pause = waits.first
-    for _ in range(waits.tries):
+    for _, pause in zip(range(waits.tries), waits.pauses(), strict=False):
         attempt = _reload(order, intent)
         if attempt.state == "lost":
             break
-        try:
-            remote = resolve(platform, attempt, waits)
-        except PlatformError:
-            remote = None
-        if remote is not None:
-            return remote
+        with suppress(PlatformError):
+            if resolve(platform, attempt, waits) is not None:
+                return
         waits.sleep(pause)
-        pause = min(pause * waits.factor, waits.longest)
     _refuse_doubt(_reload(order, intent), waits)
     raise Refused("the submission did not arrive: the platform does not list it", "kit submit")
 
@@ -200,20 +191,31 @@ def _refuse_doubt(attempt: Attempt, waits: Waits) -> None:
 
 def _refusal(attempt: Attempt) -> AlreadySubmitted:
     what = "failed" if attempt.state == "failed" else f"scored {attempt.score}"
-    who = f" by {attempt.who}" if attempt.who else ""
+    who = f" by {attempt.begun.who}" if attempt.begun.who else ""
     return AlreadySubmitted(
         f"this file was submitted already: submission {attempt.remote} of {attempt.submission.name}, "
-        f"{attempt.time[:16]} UTC{who}, {what}",
+        f"{attempt.time:%Y-%m-%dT%H:%M} UTC{who}, {what}",
         "kit submit --again   # spends another submission",
         attempt,
     )
 
 
-def _refuse_foreign(platform: Platform, order: Order, ours: set[str]) -> None:
-    """The same account may have sent this content from another clone, whose ledger has not come here yet."""
+def _listed(platform: Platform, order: Order, known: list[Attempt]) -> Attempt | None:
+    """An attempt that was not sent, as far as the ledger knows, though the platform lists it: a fact was lost.
+
+    Raises
+    ------
+    AlreadySubmitted
+        Where the platform has this content under a tag of another clone, whose ledger has not come here yet.
+    """
     for remote, tag in platform.find(order.digest[:8]):
-        if tag not in ours:
+        ours = next((attempt for attempt in known if attempt.tag == tag), None)
+        if ours is None:
             raise AlreadySubmitted(
                 f"the platform has this file already: submission {remote}, {tag}; this ledger does not know it",
                 "git pull   # or spend another one: kit submit --again",
             )
+        if ours.state == "intended":
+            add_event(ours.submission.paths, ours.intent, Answer(remote=remote, found=True))
+            return _reload(order, ours.intent)
+    return None

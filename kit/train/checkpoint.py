@@ -13,11 +13,14 @@ from collections.abc import Sequence
 from typing import IO, Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from kit.files import write_atomic
 from kit.layout import FoldPaths
 
 GENERATIONS = 2
+
+Arrays = dict[str, npt.NDArray[Any]]
 
 
 class Position(NamedTuple):
@@ -28,16 +31,36 @@ class Position(NamedTuple):
     step: int = 0
 
 
+class Epoch(NamedTuple):
+    """A finished epoch: its stage and what that trained, the last learning rate, the mean loss, and every metric of the
+    inner rows (see `kit.train.inner`; none in a run that chooses nothing) and of the held-out ones.
+    """
+
+    stage: int
+    train: str
+    epoch: int
+    lr: float
+    loss: float
+    inner: dict[str, float]
+    valid: dict[str, float]
+
+    def columns(self) -> dict[str, str | float]:
+        """As a line of ``history.csv``, metrics as ``inner_<metric>`` and ``valid_<metric>``."""
+        line: dict[str, str | float] = dict(zip(self._fields[:5], self[:5], strict=True))
+        line |= {f"inner_{name}": value for name, value in self.inner.items()}
+        return line | {f"valid_{name}": value for name, value in self.valid.items()}
+
+
 class Checkpoint:
     """Where a fold stands; loaded on creation, written after each epoch and when the process is asked to end."""
 
     def __init__(self, paths: FoldPaths, key: str) -> None:
         self._paths = paths
         self._key = key
-        self._arrays: dict[str, Any] = {}
+        self._arrays: Arrays = {}
         self._count = 0
         self.position = Position(0, 0)
-        self.history: list[dict[str, Any]] = []
+        self.history: list[Epoch] = []
         self.losses: list[float] = []
         for generation in range(GENERATIONS):
             self._take_newer(generation)
@@ -56,7 +79,7 @@ class Checkpoint:
         self._arrays = arrays
         self._count = state["count"]
         self.position = Position(*state["position"])
-        self.history = state["history"]
+        self.history = [Epoch(*values) for values in state["epochs"]]
         self.losses = state["losses"]
 
     @property
@@ -76,18 +99,18 @@ class Checkpoint:
         """Steps done of an epoch that is not finished."""
         return self.position.step if self.position[:2] == (stage, epoch) else 0
 
-    def part(self, name: str) -> dict[str, Any]:
+    def part(self, name: str) -> Arrays:
         """The arrays that were saved as one part, empty where it was not saved."""
         prefix = f"{name}/"
         return {key.removeprefix(prefix): value for key, value in self._arrays.items() if key.startswith(prefix)}
 
-    def save(self, position: Position, parts: dict[str, dict[str, Any]], losses: Sequence[float] = ()) -> None:
+    def save(self, position: Position, parts: dict[str, Arrays], losses: Sequence[float] = ()) -> None:
         """Write the state at ``position``: named parts of arrays, and the losses of an epoch that is not finished."""
         self._count += 1
         self.position, self.losses = position, list(losses)
         self._arrays = {f"{part}/{name}": value for part, arrays in parts.items() for name, value in arrays.items()}
         state = {
-            "key": self._key, "count": self._count, "position": position, "history": self.history, "losses": self.losses
+            "key": self._key, "count": self._count, "position": position, "epochs": self.history, "losses": self.losses
         }  # fmt: skip
 
         def fill(file: IO[bytes]) -> None:

@@ -18,8 +18,8 @@ from kit.runtime.backbones import BACKBONES
 from kit.runtime.forward import compile_forward
 from kit.store.record import Digests, Made, digests_of
 from kit.train.batches import row_seeds
-from kit.train.loop import Report
 from kit.train.networks import make_network
+from kit.units.worker import Report
 
 BATCH = 64
 

@@ -17,14 +17,17 @@ from kit.files import append_log, write_atomic, write_csv
 from kit.partition import held_out, read_table, table_digest
 from kit.records import ImageArray, IntArray, Predictions
 from kit.results import FoldRecord, PredictedRecord, fold_lineage, lineage_of_test
-from kit.runs import FoldSpec
+from kit.runs import FoldSpec, seed_of
 from kit.store.record import Digests, digests_of
-from kit.train.checkpoint import Checkpoint, delete
+from kit.train.checkpoint import Arrays, Checkpoint, delete
+from kit.train.inner import hold_back
 from kit.train.interrupt import Interrupt
-from kit.train.loop import FoldData, FoldRun, Report, Stage, Timing, run_stage
+from kit.train.loop import FoldData, FoldRun, Stage, Timing, run_stage
+from kit.train.watch import steering_metrics
+from kit.units.worker import Report
 
 PROBE = 32
-PACKAGES = ("tensorflow", "keras", "numpy")
+PACKAGES = ("tensorflow", "keras", "keras-cv", "numpy")
 
 
 class Trainer(Protocol):
@@ -39,7 +42,7 @@ class Trainer(Protocol):
     def predict_augmented(self, rows: IntArray) -> npt.NDArray[np.float32]:
         """Logits (1, N, C) of rows of the data after the run's ``validate_augment``."""
 
-    def weights(self) -> dict[str, Any]:
+    def weights(self) -> Arrays:
         """The fold's weights as named arrays."""
 
 
@@ -99,8 +102,15 @@ def timed(timings: Sequence[Timing], seconds: float) -> dict[str, Any]:
 def load_fold_data(spec: FoldSpec) -> FoldData:
     """Labels and rows of the fold that ``spec`` names, from the files of the earlier stages.
 
-    Train-only rows are trained on in every fold, unless they share a group with a held-out row.
+    Train-only rows are trained on in every fold, unless they share a group with a held-out row. Where a stage stops
+    early or falls from plateaus, inner rows are held back, and nothing of their groups is trained on.
+
+    Raises
+    ------
+    TrainingError
+        Where no row can be held back.
     """
+    settings = spec.settings
     index = load_index(spec.layout)
     table = read_table(spec.layout.folds_table(spec.folds), index.ids)
     if index.training != spec.data or table_digest(index.ids, table) != spec.table:
@@ -108,9 +118,22 @@ def load_fold_data(spec: FoldSpec) -> FoldData:
         raise TrainingError(what, f"kit train {spec.run}")
     outside = np.r_[held_out(table, spec.fold), np.zeros(len(index.extra.ids), bool)]
     groups = np.array([*index.groups, *index.extra.groups])
+    labels = np.concatenate([index.labels, index.extra.labels])
+    rows = np.flatnonzero(~np.isin(groups, groups[outside]))
+    inner = rows[:0]
+    if steering_metrics(settings):
+        rng = np.random.default_rng(seed_of("inner", settings.seed, spec.fold))
+        inner = hold_back(labels, groups, rows[rows < len(index.ids)], settings.inner_fraction, rng)
+        if len(inner) == 0:
+            raise TrainingError(
+                f"run `{spec.run}` fold {spec.fold} has too few training rows, or groups, to hold some of two classes "
+                "back for `early_stopping` or `plateau`",
+                f"remove `early_stopping` and the schedule `plateau` from runs.{spec.run}",
+            )
     return FoldData(
-        labels=np.concatenate([index.labels, index.extra.labels]),
-        train_rows=np.flatnonzero(~np.isin(groups, groups[outside])),
+        labels=labels,
+        train_rows=rows[~np.isin(groups[rows], groups[inner])],
+        inner_rows=inner,
         valid_rows=np.flatnonzero(outside),
         classes=len(index.classes),
         weights=np.concatenate([index.weights, index.extra.weights]),
@@ -133,8 +156,8 @@ def _write_results(
 
     views = spec.settings.views
     write_atomic(paths.weights, fill)
-    header = list(checkpoint.history[0])
-    write_csv(paths.history, header, ([line[name] for name in header] for line in checkpoint.history))
+    lines = [epoch.columns() for epoch in checkpoint.history]
+    write_csv(paths.history, list(lines[0]), (line.values() for line in lines))
     predict(probe_rows(len(index.ids))).save(paths.probe)
     files = [paths.weights, paths.history, paths.probe, paths.valid]
     started = time.perf_counter()

@@ -1,9 +1,11 @@
-"""Ctrl-C and SIGTERM: finish the step, write a checkpoint, then end."""
+"""Ctrl-C, SIGTERM, SIGHUP: finish the step, write a checkpoint, then end."""
 
 from __future__ import annotations
 
 import signal
 from types import FrameType
+
+from kit.signals import ENDING, take
 
 
 class Interrupted(BaseException):
@@ -21,9 +23,8 @@ class Interrupt:
         self.came = 0
 
     def listen(self) -> Interrupt:
-        """Take SIGINT and SIGTERM from now on; further ones change nothing."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._take)
+        """Take the signals that end a process from now on; further ones change nothing."""
+        take(ENDING, self._take)
         return self
 
     def check(self) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kit.records import IntArray
+from kit.train.checkpoint import Arrays
 from kit.train.losses import Loss
 from kit.train.networks import layers_inside
-
-Arrays = dict[str, Any]
 
 
 class NetworkLearner:
@@ -28,11 +28,11 @@ class NetworkLearner:
         Built for the trainable variables of ``half``.
     loss : callable
     judge : callable
-        Logits of the held-out rows.
+        Logits of rows of the data.
     """
 
     def __init__(
-        self, model: Any, half: Any, optimizer: Any, loss: Loss, judge: Callable[[], npt.NDArray[np.float32]]
+        self, model: Any, half: Any, optimizer: Any, loss: Loss, judge: Callable[[IntArray], npt.NDArray[np.float32]]
     ) -> None:
         self._model = model
         self._half = half
@@ -48,9 +48,9 @@ class NetworkLearner:
     def step(self, inputs: Any, labels: Any, rate: float) -> Any:
         return self._step(inputs, labels, np.float32(rate))
 
-    def judge(self) -> npt.NDArray[np.float32]:
+    def judge(self, rows: IntArray) -> npt.NDArray[np.float32]:
         with self._averaged():
-            return self._judge()
+            return self._judge(rows)
 
     def kept(self) -> Arrays:
         with self._averaged():

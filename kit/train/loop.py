@@ -17,13 +17,11 @@ from kit.records import IntArray
 from kit.runs import FoldSpec, seed_of
 from kit.train import batches
 from kit.train.batches import Rows
-from kit.train.checkpoint import Checkpoint, Position
+from kit.train.checkpoint import Arrays, Checkpoint, Epoch, Position
 from kit.train.interrupt import Interrupt
 from kit.train.schedule import count_falls, epochs_since_best, learning_rate
 from kit.train.watch import greater_is_better, measure, watched_metrics
-
-Report = Callable[[dict[str, Any]], None]
-Arrays = dict[str, Any]
+from kit.units.worker import Report
 
 
 class Learner(Protocol):
@@ -35,8 +33,8 @@ class Learner(Protocol):
     def step(self, inputs: Any, labels: Any, rate: float) -> Any:
         """One step of the optimiser; returns the loss, convertible to float."""
 
-    def judge(self) -> npt.NDArray[np.float32]:
-        """Logits (N, C) of the held-out rows with the weights that would be kept now."""
+    def judge(self, rows: IntArray) -> npt.NDArray[np.float32]:
+        """Logits (n, C) of ``rows`` of the data with the weights that would be kept now."""
 
     def kept(self) -> Arrays:
         """The weights that would be kept now."""
@@ -53,10 +51,11 @@ class Learner(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class FoldData:
-    """Labels and weights of all rows, and which of them one fold trains and validates on."""
+    """Labels and weights of all rows, and which of them one fold trains on, chooses by and holds out."""
 
     labels: IntArray
     train_rows: IntArray
+    inner_rows: IntArray
     valid_rows: IntArray
     classes: int
     weights: npt.NDArray[np.float32]
@@ -91,9 +90,8 @@ class FoldRun:
     timings: list[Timing] = field(default_factory=list)
 
     def values(self, number: int, metric: str) -> list[float]:
-        """A metric after every finished epoch of a stage."""
-        history = self.checkpoint.history
-        return [float(line[f"valid_{metric}"]) for line in history if line["stage"] == number]
+        """A metric of the inner rows after every finished epoch of a stage."""
+        return [epoch.inner[metric] for epoch in self.checkpoint.history if epoch.stage == number]
 
 
 def run_stage(run: FoldRun, number: int, stage: Stage) -> None:
@@ -138,16 +136,19 @@ def _run_epoch(run: FoldRun, number: int, epoch: int, stage: Stage, labels: npt.
     settings, started = run.spec.settings, time.perf_counter()
     loss, rate = _train_epoch(run, number, epoch, stage, labels)
     trained = time.perf_counter()
-    found = measure(watched_metrics(settings), stage.learner.judge(), run.data.labels[run.data.valid_rows])
+    inner, valid = (
+        measure(watched_metrics(settings), stage.learner.judge(rows), run.data.labels[rows]) if len(rows) else {}
+        for rows in (run.data.inner_rows, run.data.valid_rows)
+    )
     run.timings[-1] = run.timings[-1]._replace(judging=time.perf_counter() - trained)
-    line = {"stage": number, "train": settings.stages[number].train, "epoch": epoch, "lr": rate, "loss": loss, **found}
-    run.checkpoint.history.append(line)
+    finished = Epoch(number, settings.stages[number].train, epoch, rate, loss, inner, valid)
+    run.checkpoint.history.append(finished)
     parts = {"learner": stage.learner.state()}
     if settings.stages[number].early_stopping:
         best = _waited(run, number, settings.stages[number]) == 0
         parts["best"] = stage.learner.kept() if best else run.checkpoint.part("best")
     run.checkpoint.save(Position(number, epoch + 1), parts)
-    run.report({"event": "epoch", "seconds": time.perf_counter() - started, **line})
+    run.report({"event": "epoch", "seconds": time.perf_counter() - started, **finished.columns()})
     run.interrupt.check()
 
 

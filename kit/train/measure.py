@@ -10,7 +10,8 @@ from kit.files import append_log
 from kit.runs import FoldSpec
 from kit.train.batches import Rows, batch_maker, epoch_order, prefetched, steps_per_epoch
 from kit.train.fold import MakeTrainer, Trainer, load_fold_data
-from kit.train.loop import FoldData, Report, Stage, weighted_labels
+from kit.train.loop import FoldData, Stage, weighted_labels
+from kit.units.worker import Report
 
 # Steps of a stage that are timed: so many, or as many as fit into the seconds.
 STEPS, SECONDS = 20, 3.0
@@ -59,10 +60,10 @@ def time_steps(spec: FoldSpec, data: FoldData, stage: Stage) -> Seconds:
 
 
 def _judge_seconds(spec: FoldSpec, data: FoldData, trainer: Trainer) -> float:
-    """Seconds to predict the held-out rows under one view, from a few of them."""
+    """Seconds to predict the inner and held-out rows under one view, from a few of them."""
     images: Any = load_images(spec.layout)
     rows = data.valid_rows[:JUDGED]
     trainer.predict(images, rows, ("identity",))  # compiles
     before = time.perf_counter()
     trainer.predict(images, rows, ("identity",))
-    return (time.perf_counter() - before) / len(rows) * len(data.valid_rows)
+    return (time.perf_counter() - before) / len(rows) * (len(data.inner_rows) + len(data.valid_rows))

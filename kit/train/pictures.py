@@ -13,6 +13,7 @@ import numpy.typing as npt
 from kit.config import RunConfig
 from kit.plots import to_png
 from kit.records import FloatArray, IntArray
+from kit.train.schedule import epochs_since_best
 from kit.train.watch import greater_is_better
 
 # Beyond so many classes numbers in the cells, and then names beside them, would run into each other.
@@ -54,12 +55,12 @@ def learning_curves(curves: Sequence[Curve], name: str, settings: RunConfig) -> 
         losses, accuracy = figure.subplots(1, 2)
         colours = _colours(len(curves))
         for colour, curve in zip(colours, curves, strict=True):
-            kept = [place for number in np.unique(curve.stage) for place in _kept(curve, int(number), settings)]
+            marked = [place for number in np.unique(curve.stage) for place in kept(curve, int(number), settings)]
             _lines(losses, curve, "loss", color=colour, linestyle=":", linewidth=1.2)
             _lines(losses, curve, "valid_nll", color=colour, linewidth=1.4)
             _lines(accuracy, curve, "valid_accuracy", color=colour, linewidth=1.4)
             for axes, column in ((losses, "valid_nll"), (accuracy, "valid_accuracy")):
-                axes.plot(curve.x[kept], curve.columns[column][kept], "o", color=colour, markersize=4)
+                axes.plot(curve.x[marked], curve.columns[column][marked], "o", color=colour, markersize=4)
         _legend(losses, ["training, as it was augmented", "held-out rows"], [":", "-"])
         for axes, title in ((losses, "loss"), (accuracy, "accuracy on held-out rows")):
             _finish(axes, curves, title, settings)
@@ -76,14 +77,14 @@ def _lines(axes: Any, curve: Curve, column: str, **style: Any) -> None:
         axes.plot(curve.x[here], curve.columns[column][here], marker=marker, **style)
 
 
-def _kept(curve: Curve, number: int, settings: RunConfig) -> list[int]:
+def kept(curve: Curve, number: int, settings: RunConfig) -> list[int]:
     """The place of the epoch whose weights stage ``number`` ended with."""
     places = np.flatnonzero(curve.stage == number)
     stopping = settings.stages[number].early_stopping
     if stopping is None:
         return [int(places[-1])]
-    values = curve.columns[f"valid_{stopping.metric}"][places]
-    return [int(places[values.argmax() if greater_is_better(stopping.metric) else values.argmin()])]
+    values = curve.columns[f"inner_{stopping.metric}"][places].tolist()
+    return [int(places[-1 - epochs_since_best(values, greater_is_better(stopping.metric), stopping.min_delta)])]
 
 
 def _legend(axes: Any, names: Sequence[str], styles: Sequence[str]) -> None:

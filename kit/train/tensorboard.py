@@ -38,7 +38,9 @@ class Curves:
             self._files[name] = folder / f"events.out.tfevents.{time.time_ns()}.kit"
             self._append(name, event_bytes(time.time(), version=VERSION))
         before = sum(stage.epochs for stage in spec.settings.stages[: line["stage"]])
-        values = {key: float(line[key]) for key in line if key in ("lr", "loss") or key.startswith("valid_")}
+        values = {
+            key: float(line[key]) for key in line if key in ("lr", "loss") or key.startswith(("inner_", "valid_"))
+        }
         self._append(name, event_bytes(time.time(), step=before + line["epoch"] + 1, values=values))
 
     def _append(self, name: str, event: bytes) -> None:

@@ -14,6 +14,7 @@ from kit.runs import FoldSpec, seed_of
 from kit.runtime import arrays
 from kit.runtime.forward import compile_forward, logits
 from kit.train.batches import row_seeds
+from kit.train.checkpoint import Arrays
 from kit.train.features import feature_files, open_features
 from kit.train.learner import NetworkLearner
 from kit.train.loop import FoldData, Stage
@@ -49,11 +50,10 @@ class NetworkTrainer:
         files = [open_features(path) for path in feature_files(self._spec, number)]
         if not files:
             return Stage(self._learner(number, self._twin.model, self._judge_images), self._epoch_images, self._augment)
-        clean = np.asarray(files[0][self._data.valid_rows], dtype=np.float32)
 
-        def judge() -> npt.NDArray[np.float32]:
+        def judge(rows: IntArray) -> npt.NDArray[np.float32]:
             self._follow()
-            return np.asarray(self._network.head(clean, training=False))
+            return np.asarray(self._network.head(np.asarray(files[0][rows], dtype=np.float32), training=False))
 
         learner = self._learner(number, self._twin.head, judge)
         return Stage(learner, lambda epoch: files[epoch % len(files)], None)
@@ -79,7 +79,7 @@ class NetworkTrainer:
         found: npt.NDArray[np.float32] = np.concatenate(blocks)[None]
         return found
 
-    def weights(self) -> dict[str, Any]:
+    def weights(self) -> Arrays:
         """Weights in the order of the network, as the bundle takes them."""
         return arrays.of(self._twin.model)
 
@@ -99,6 +99,6 @@ class NetworkTrainer:
     def _epoch_images(self, epoch: int) -> Any:
         return self._images
 
-    def _judge_images(self) -> npt.NDArray[np.float32]:
-        found: npt.NDArray[np.float32] = self.predict(self._images, self._data.valid_rows, ("identity",))[0]
+    def _judge_images(self, rows: IntArray) -> npt.NDArray[np.float32]:
+        found: npt.NDArray[np.float32] = self.predict(self._images, rows, ("identity",))[0]
         return found

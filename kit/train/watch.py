@@ -1,4 +1,4 @@
-"""What is watched on held-out rows after every epoch."""
+"""What is measured on inner and held-out rows after every epoch, and which of it steers the training."""
 
 from __future__ import annotations
 
@@ -40,19 +40,24 @@ def greater_is_better(metric: str) -> bool:
     return metric in METRICS and METRICS[metric].greater_is_better
 
 
-def watched_metrics(settings: RunConfig) -> list[str]:
-    """Accuracy, log loss, and whatever a stage of the run is steered by; raises `ConfigError` for an unknown one."""
-    names = list(ALWAYS)
+def steering_metrics(settings: RunConfig) -> list[str]:
+    """The metrics by which early stopping and plateaus choose; raises `ConfigError` for an unknown one."""
+    names = []
     for stage in settings.stages:
         names += [stage.early_stopping.metric] if stage.early_stopping else []
         names += [stage.schedule.metric] if stage.schedule.kind == "plateau" else []
     unknown = [name for name in names if name not in known()]
     if unknown:
         raise ConfigError(f"unknown metric {unknown[0]!r}", f"known: {', '.join(known())}")
-    return list(dict.fromkeys(names))
+    return names
+
+
+def watched_metrics(settings: RunConfig) -> list[str]:
+    """Accuracy, log loss, and whatever steers a stage of the run."""
+    return list(dict.fromkeys([*ALWAYS, *steering_metrics(settings)]))
 
 
 def measure(metrics: Sequence[str], logits: Logits, y: IntArray) -> dict[str, float]:
-    """Each metric of logits (N, C) under the key ``valid_<metric>``."""
+    """Each metric of logits (N, C)."""
     proba = softmax(logits.astype(np.float64))
-    return {f"valid_{name}": EXTRA[name](logits, y) if name in EXTRA else score(name, y, proba) for name in metrics}
+    return {name: EXTRA[name](logits, y) if name in EXTRA else score(name, y, proba) for name in metrics}

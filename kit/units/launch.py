@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
 from kit.config import Config
@@ -22,6 +19,7 @@ from kit.runs import FoldSpec
 from kit.store.locks import lock
 from kit.units.devices import Cards, visible_gpus
 from kit.units.process import WORKERS, failure, start
+from kit.units.worker import Line
 
 # Threads that wait for units where the launch has a queue of its own.
 WAITING = 512
@@ -49,7 +47,7 @@ class Unit:
         paths = self.spec.paths
         return {"stress": paths.stress_spec, "test": paths.test_spec}.get(self.kind, paths.spec)
 
-    def event(self, report: Mapping[str, Any]) -> Event:
+    def event(self, report: Line) -> Event:
         """What the unit reports, as an event."""
         return Event("unit", self.name, {"kind": self.kind, "run": self.spec.run, "fold": self.spec.fold, **report})
 
@@ -97,7 +95,7 @@ class Processes:
     def __call__(self, unit: Unit, emit: Emit) -> None:
         paths = unit.spec.paths
         paths.root.mkdir(parents=True, exist_ok=True)
-        said: dict[str, Any] = {}
+        said: Line = {}
         with self._cards.environment() as environment:
             process = start(self._modules[unit.kind], unit.kind, unit.description, paths.errors, environment)
             self._started.append(process)
@@ -151,23 +149,6 @@ def run_units(units: Sequence[Unit], config: Config, emit: Emit, launch: Launch)
             raise
     if failures:
         raise failures[0]
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """Let SIGTERM end the units as Ctrl-C does: each finishes its step and writes a checkpoint."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import TrainingError
-from kit.units.worker import PARENT
+from kit.signals import ENDING
+from kit.units.worker import PARENT, Line
 
 # The module that is run for each kind of unit.
 WORKERS = {
@@ -42,11 +43,11 @@ def start(module: str, kind: str, description: Path, errors: Path, environment: 
         )
 
 
-def failure(name: str, run: str, code: int, said: Mapping[str, Any], errors: Path) -> TrainingError:
+def failure(name: str, run: str, code: int, said: Line, errors: Path) -> TrainingError:
     """Why a unit ended with ``code``: what it said itself, else what the code and its standard error tell."""
     if said:
-        return TrainingError(said["message"], said["hint"])
-    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+        return TrainingError(str(said["message"]), str(said["hint"]))
+    if code in [128 + number for number in ENDING]:
         return TrainingError(f"{name} was asked to end and has saved its state", f"kit train {run}")
     if code == -signal.SIGKILL:
         return TrainingError(f"{name} was killed, most likely for want of memory", "[train] workers = 1")

@@ -11,14 +11,18 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
-from kit.errors import KitError, OutOfMemoryError
+from pydantic import JsonValue
+
+from kit.errors import OutOfMemoryError
+from kit.files import mendable
 from kit.runs import FoldSpec
 
-Report = Callable[[dict[str, Any]], None]
+# What a unit says, as a line of JSON: the `event`, and what belongs to it.
+Line = dict[str, JsonValue]
+Report = Callable[[Mapping[str, str | float]], None]
 
 THREADS = 2
 FREQUENT = ("step", "features", "pictures")
@@ -34,7 +38,7 @@ class Reporter:
         # Keras prints of its downloads to standard output: that goes with the other talk, reports keep the pipe.
         self._pipe, sys.stdout = sys.stdout, sys.stderr
 
-    def __call__(self, line: dict[str, Any]) -> None:
+    def __call__(self, line: Mapping[str, str | float]) -> None:
         now = time.monotonic()
         if line["event"] in FREQUENT and now - self._last < 0.2:
             return
@@ -43,16 +47,19 @@ class Reporter:
 
 
 def run(work: Callable[[], None], report: Report) -> int:
-    """Do the work with TensorFlow ready; returns the exit code and reports a user's mistake."""
+    """Do the work with TensorFlow ready; returns the exit code and reports what a user can mend."""
     end_with_parent()
     try:
         prepare_tensorflow()
         work()
-    except KitError as error:
-        report({"event": "error", "type": type(error).__name__, "message": error.message, "hint": error.hint})
-        return 1
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        known = mendable(error)
+        if known is None:
+            raise
+        report({"event": "error", "type": type(known).__name__, "message": known.message, "hint": known.hint})
+        return 1
     return 0
 
 

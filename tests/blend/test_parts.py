@@ -183,9 +183,9 @@ def test_tables_by_hand():
     y = np.array([0, 0, 1, 1, 2])
     proba = np.eye(3)[[0, 1, 1, 1, 1]]
     rows = per_class(y, proba, ["a", "b", "c"])
-    assert [row["recall"] for row in rows] == [0.5, 1.0, 0.0]
-    assert rows[1]["precision"] == 0.5
-    assert [row["taken for"] for row in rows] == ["b", "", "b"]
+    assert [row.recall for row in rows] == [0.5, 1.0, 0.0]
+    assert rows[1].precision == 0.5
+    assert [row.taken_for for row in rows] == ["b", "", "b"]
     members = np.stack([proba, proba, np.full((5, 3), 1 / 3)])
     assert disagreement(members)[0, 1] == 0 and disagreement(members)[0, 2] == 0.8
     assert np.allclose(correlation(members, y)[:2, :2], 1) and correlation(members, y)[0, 2] == 0

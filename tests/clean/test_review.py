@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from recorded import write_candidate
 
 from kit.clean.review import propose_labels, restore
 from kit.data import load_images, load_index
 from kit.errors import DataError, StageError
-from kit.files import read_csv, write_json
+from kit.files import read_csv
 from kit.project import Project
 from kit.records import Predictions, silent
 from kit.sources.practice import make
@@ -89,7 +90,7 @@ def test_label_errors_are_listed_from_the_newest_blend_and_nothing_is_changed(pr
     logits = (4 * np.eye(8)[predicted] + rng.normal(0, 0.5, (len(truth), 8))).astype(np.float32)
     paths = project.layout.submission("20260101T000000Z-00000000")
     Predictions(np.array(index.ids), index.classes, ("identity",), logits[None]).save(paths.predictions)
-    write_json(paths.ensemble, {"key": ""})
+    write_candidate(paths, classes=index.classes, files=[paths.predictions])
     before = project.layout.index.read_bytes()
     propose_labels(project.layout, silent)
     with project.layout.proposals.open() as file:
@@ -97,6 +98,13 @@ def test_label_errors_are_listed_from_the_newest_blend_and_nothing_is_changed(pr
     assert {index.ids[row] for row in wrong} <= set(listed)
     assert project.layout.index.read_bytes() == before
     assert project.layout.proposals_sheet.exists()
+    Predictions(np.array(index.ids), index.classes, ("identity",), -logits[None]).save(paths.predictions)
+    with pytest.raises(StageError, match=r"oof\.npz was changed after the kit wrote it"):
+        propose_labels(project.layout, silent)
+    write_candidate(paths, classes=index.classes)
+    with pytest.raises(StageError, match=r"oof\.npz is not in the record of what the kit wrote") as caught:
+        propose_labels(project.layout, silent)
+    assert caught.value.hint == "kit ensemble"
 
 
 def test_files_of_an_odd_size_are_listed(tmp_path: Path) -> None:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.ndimage import convolve, gaussian_filter
 from scipy.stats import chisquare
 
 from kit.corrupt import FAMILIES, corrupt
-from kit.corrupt.mixture import Mixture, apply, assign, even, from_json
+from kit.corrupt.mixture import Mixture, apply, assign, even
 from kit.corrupt.optics import _convolved, _disk, _path
 from kit.corrupt.sheet import contact_sheet
 from kit.errors import DataError
@@ -109,17 +105,6 @@ def test_mistakes_are_named(images: np.ndarray) -> None:
         corrupt(images.astype(float), "noise", 1, np.arange(32))
 
 
-shares = st.lists(st.floats(0, 1), min_size=15, max_size=15).filter(lambda values: sum(values) > 0.1)
-
-
-@given(shares, st.floats(0, 1))
-def test_a_mixture_survives_json(values: list[float], clean: float) -> None:
-    scaled = np.array(values) / sum(values) * (1 - clean)
-    names = ("noise", "jpeg", "bubbles")
-    mixture = Mixture(clean, tuple((n, tuple(map(float, s))) for n, s in zip(names, scaled.reshape(3, 5), strict=True)))
-    assert from_json(json.loads(json.dumps(mixture.to_json()))) == mixture
-
-
 def test_a_mixture_that_cannot_be_is_refused() -> None:
     with pytest.raises(DataError, match="sum to"):
         Mixture(0.5, (("noise", (0.2,) * 5),))
@@ -129,8 +114,6 @@ def test_a_mixture_that_cannot_be_is_refused() -> None:
         Mixture(0.5, (("rain", (0.1,) * 5),))
     with pytest.raises(DataError, match="twice"):
         Mixture(0.0, (("noise", (0.1,) * 5), ("noise", (0.1,) * 5)))
-    with pytest.raises(DataError, match="keys"):
-        from_json({"clean": 1.0})
 
 
 def test_the_shares_come_out() -> None:

@@ -12,7 +12,6 @@ from typing import Any
 from stub import StubLearner, StubTrainer
 
 from kit.errors import KitError, OutOfMemoryError
-from kit.files import read_json
 from kit.runs import FoldSpec
 from kit.train.fold import train_fold
 from kit.train.interrupt import Interrupt, Interrupted
@@ -49,7 +48,7 @@ class Fragile(Reporter):
 
 def main(kind: str, path: str) -> int:
     end_with_parent()
-    spec = FoldSpec.from_json(read_json(Path(path)))
+    spec = FoldSpec.load(Path(path))
     report = Fragile() if spec.run == "fragile" else Reporter()
     try:
         if spec.run == "doomed":

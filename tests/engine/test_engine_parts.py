@@ -26,10 +26,10 @@ from kit.engine.receive import Receiver
 from kit.engine.stores import Folder, Remote, store_of
 from kit.engine.task import perform
 from kit.errors import ConfigError, KitError, TrainingError
-from kit.files import lock
 from kit.layout import Layout
 from kit.records import Event
-from kit.runs import plan_runs
+from kit.runs import FoldSpec, plan_runs
+from kit.store.locks import lock
 from kit.train.plan import RunPlan, ordered
 from kit.train.stage import train
 from kit.units import Processes, Unit
@@ -154,15 +154,14 @@ def test_a_weights_file_from_anywhere_travels_under_a_name_of_its_own(project: A
     (folder / "kit.toml").write_text(text)
     layout = Layout(folder)
     spec = plan_runs(layout, load(layout.config), ["a"])["a"][0]
-    from kit.files import write_json
-
-    write_json(spec.paths.spec, spec.to_json())
+    spec.save(spec.paths.spec)
     order = order_of(Unit("fold", spec), "stub_worker", 1, Warehouse(InMemory()), 0.0)
-    assert order.description["config"]["weights"] == "pretrained/backbone.weights.h5"
+    assert order.description.settings.weights == "pretrained/backbone.weights.h5"
     assert order.inputs["pretrained/backbone.weights.h5"].size == len(b"weights")
     with scratch.scratch(order, InMemory()) as place:
         assert (place / "pretrained" / "backbone.weights.h5").read_bytes() == b"weights"
-        assert scratch.rooted(order, place)["root"] == str(place)
+        told = FoldSpec.load(place / order.at)
+        assert told.root == str(place) and told.settings.weights == "pretrained/backbone.weights.h5"
 
 
 @given(content=st.binary(max_size=200), piece=st.integers(1, 64))

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from by_hand import CONFIG, Stand, predict_with, train_by_hand
+from by_hand import CONFIG, Stand, train_by_hand
 
-from kit.data import load_test_ids, load_test_images
 from kit.errors import StageError
-from kit.files import read_json
 from kit.forecast import forecast
 from kit.forecast.gather import gather
+from kit.forecast.testset import ShiftReport
 from kit.layout import SubmissionPaths
 from kit.ledger import add_event, target_of
+from kit.ledger.facts import Answer, Intent, Score
 from kit.project import Project
-from kit.records import Event, Predictions
-from kit.runs import join_folds, plan_runs
-from kit.runtime.forward import mean_of_folds
+from kit.records import Event, join, load_predictions
+from kit.runs import plan_runs
+from kit.shift.stressed import StressedRun
+from kit.store.candidate import Ensemble, ForecastRecord
 from kit.stress import stress
 
 MORE = CONFIG + '[runs.b]\nextends = "a"\nviews = ["identity"]\n'
@@ -43,26 +43,14 @@ def made(make_project, text: str = MORE, test: np.ndarray | None = None) -> Proj
     if test is not None:
         np.savez(folder / "test.npz", images=test)
     project = train_by_hand(folder)
-    if test is not None:
-        predict_test(project)
     stress(project.layout, project.config, lambda event: None, launch=Stand())
     return project
 
 
-def predict_test(project: Project) -> None:
-    ids, images = np.array(load_test_ids(project.layout)), load_test_images(project.layout)
-    for specs in plan_runs(project.layout, project.config, ()).values():
-        views = specs[0].settings.views
-        parts = [predict_with(spec.fold, images, views) for spec in specs]
-        for spec, logits in zip(specs, parts, strict=True):
-            Predictions(ids, spec.classes, views, logits).save(spec.paths.test)
-        Predictions(ids, specs[0].classes, views, mean_of_folds(np.stack(parts))).save(specs[0].run_paths.test)
-
-
-def run(project: Project) -> tuple[dict[str, dict], list[Event]]:
+def run(project: Project) -> tuple[dict[str, ForecastRecord], list[Event]]:
     heard: list[Event] = []
     records = forecast(project.layout, project.config, heard.append)
-    return {record["name"]: record for record in records}, heard
+    return {record.name: record for record in records}, heard
 
 
 def said(heard: list[Event]) -> str:
@@ -70,10 +58,9 @@ def said(heard: list[Event]) -> str:
 
 
 def scored(project: Project, paths: SubmissionPaths, score: float) -> None:
-    target = vars(target_of(project.config))
-    add_event(paths, "intent", intent=paths.root.name, tag=paths.root.name, sha256="", target=target)
-    add_event(paths, "answer", intent=paths.root.name, remote="1")
-    add_event(paths, "score", intent=paths.root.name, score=score)
+    intent = Intent(tag=paths.root.name, sha256="", target=target_of(project.config))
+    for fact in (intent, Answer(remote="1"), Score(score=score)):
+        add_event(paths, paths.root.name, fact)
 
 
 def ensembles(project: Project, *, metrics: tuple[str, ...] = ("nll",)) -> list[SubmissionPaths]:
@@ -93,10 +80,10 @@ def test_every_run_and_ensemble_has_its_file_and_nothing_is_known_of_the_test(ma
     records, heard = run(project)
     assert set(records) == {"a", "b", paths.root.name}
     for record in records.values():
-        assert record["basis"] == "mixture" and record["past"] == 0
-        assert record["low"] <= record["value"] <= record["high"]
-        assert record["stressed"] <= record["clean"] + 0.05
-    assert read_json(paths.forecast)["value"] == records[paths.root.name]["value"]
+        assert record.basis == "mixture" and record.past == 0
+        assert record.low <= record.value <= record.high
+        assert record.stressed <= record.clean + 0.05
+    assert ForecastRecord.load(paths.forecast) == records[paths.root.name]
     assert "no predictions of test images" in said(heard) and "no scores yet" in said(heard)
 
 
@@ -110,19 +97,19 @@ def test_a_second_time_the_files_are_not_written_again_and_a_score_makes_them_st
     assert not [event for event in heard if event.kind == "wrote"]
     scored(project, paths, 0.5)
     records, _ = run(project)
-    assert records[paths.root.name]["score"] == 0.5
+    assert records[paths.root.name].score == 0.5
 
 
 def test_a_score_moves_the_others_but_not_the_forecast_it_is_held_against(make_project) -> None:
     project = made(make_project)
     first, second = ensembles(project, metrics=("nll", "accuracy"))
     before, _ = run(project)
-    scored(project, first, before[first.root.name]["value"] - 0.2)
+    scored(project, first, before[first.root.name].value - 0.2)
     after, heard = run(project)
     own, other = after[first.root.name], after[second.root.name]
-    assert own["past"] == 0 and own["value"] == pytest.approx(before[first.root.name]["value"])
-    assert own["error"] == pytest.approx(-0.2)
-    assert other["past"] == 1 and other["value"] < before[second.root.name]["value"] - 0.05
+    assert own.past == 0 and own.value == pytest.approx(before[first.root.name].value)
+    assert own.error == pytest.approx(-0.2)
+    assert other.past == 1 and other.value < before[second.root.name].value - 0.05
     assert "too few" in said(heard) and "the scores look most like" in said(heard)
 
 
@@ -152,10 +139,10 @@ def test_test_images_like_the_training_set_are_said_to_be_so(make_project) -> No
     text = said(heard)
     assert "images: the test can hardly be told" in text and "no test image is a training image" in text
     for record in records.values():
-        assert record["basis"] == "test pictures"
-        assert abs(record["value"] - record["clean"]) < 0.1
-        assert 0 <= record["signals"]["thresholded confidence"] <= 1
-    assert "agreement of folds" in records["a"]["signals"]
+        assert record.basis == "test pictures"
+        assert abs(record.value - record.clean) < 0.1
+        assert 0 <= record.signals["thresholded confidence"] <= 1
+    assert "agreement of folds" in records["a"].signals
 
 
 def test_brighter_test_images_are_found_out_and_drawn(make_project) -> None:
@@ -163,8 +150,8 @@ def test_brighter_test_images_are_found_out_and_drawn(make_project) -> None:
     _, heard = run(project)
     assert "the test is not like the training set" in said(heard)
     layout = project.layout
-    report = read_json(layout.shift_report)
-    assert report["auc"] > 0.9 and len(report["unlike"]) == 24
+    report = ShiftReport.load(layout.shift_report)
+    assert report.auc > 0.9 and len(report.unlike) == 24
     kept = {name: layout.shift_picture(name).read_bytes() for name in ("unlike", "likeness", "priors")}
     layout.shift_report.unlink()
     run(project)
@@ -175,9 +162,9 @@ def test_other_shares_of_the_classes_are_estimated(make_project) -> None:
     images, labels = pictures(9, n=400)
     project = made(make_project, test=images[np.r_[np.flatnonzero(labels == 0), np.flatnonzero(labels)[:40]]])
     run(project)
-    report = read_json(project.layout.shift_report)
-    assert report["prior"][0] > 0.7 and report["prior_pvalue"] < 0.01
-    assert any("other shares" in sentence for sentence in report["sentences"])
+    report = ShiftReport.load(project.layout.shift_report)
+    assert report.prior is not None and report.prior[0] > 0.7 and report.prior_pvalue < 0.01
+    assert any("other shares" in sentence for sentence in report.sentences)
 
 
 def test_training_images_in_the_test_are_named(make_project) -> None:
@@ -186,7 +173,7 @@ def test_training_images_in_the_test_are_named(make_project) -> None:
     images[3], images[4] = train[5], np.rot90(train[6])
     project = made(make_project, test=images)
     run(project)
-    copies = read_json(project.layout.shift_report)["copies"]
+    copies = ShiftReport.load(project.layout.shift_report).copies
     assert [(name, other) for name, other, _ in copies] == [("00003", "00005"), ("00004", "00006")] or [
         (int(name), int(other)) for name, other, _ in copies
     ] == [(3, 5), (4, 6)]
@@ -195,9 +182,9 @@ def test_training_images_in_the_test_are_named(make_project) -> None:
 def test_what_cannot_be_forecast_is_named(make_project) -> None:
     project = made(make_project)
     (paths,) = ensembles(project)
-    record = read_json(paths.ensemble)
-    record["members"][0]["oof"] = "0" * 64
-    paths.ensemble.write_text(json.dumps(record))
+    record = Ensemble.load(paths.ensemble)
+    others = tuple(member.model_copy(update={"oof": "0" * 64}) for member in record.members)
+    record.model_copy(update={"members": others}).save(paths.ensemble)
     _, heard = run(project)
     assert f"{paths.root.name}: its runs are not those of the present configuration" in said(heard)
 
@@ -220,11 +207,10 @@ def test_another_metric_is_refused(make_project) -> None:
 def test_folds_are_joined_as_training_joins_them(make_project, tmp_path: Path) -> None:
     project = made(make_project)
     (specs, _) = plan_runs(project.layout, project.config, ()).values()
-    from kit.records import load_predictions
-
     found = gather(project.layout, project.config).entries[0]
     parts = [load_predictions(spec.paths.stress) for spec in specs]
-    joined = join_folds(parts, 3, [str(name) for name in load_predictions(specs[0].run_paths.oof).ids])
+    oof = load_predictions(specs[0].run_paths.oof)
+    joined = join(parts, 3, oof.ids.tolist(), oof.classes)
     assert np.allclose(np.log(found.mixture) - np.log(found.mixture)[:, :1], joined.logits[0] - joined.logits[0][:, :1])
 
 
@@ -237,11 +223,11 @@ def test_the_board_shows_forecast_score_and_error_and_draws_them(make_project) -
     scored(project, paths, 0.5)
     heard: list[Event] = []
     report = leaderboard(project.layout, project.config, heard.append, width=200, pictures=True)
-    (line,) = report["submissions"]
-    expected = records[paths.root.name]["value"]
+    (line,) = report.rows()
+    expected = records[paths.root.name].value
     assert line["forecast"] == expected and line["forecast_basis"] == "mixture" and line["forecast_level"] == 0.9
     assert line["forecast_error"] == pytest.approx(0.5 - expected)
-    assert line["stressed"] == read_json(paths.ensemble)["stressed"]["score"]
+    assert line["stressed"] == Ensemble.load(paths.ensemble).stressed.score
     (table,) = [event for event in heard if event.kind == "table" and event.text == "submissions"]
     shown = dict(zip(table.data["header"], table.data["rows"][0], strict=True))
     assert shown["forecast"] == f"{expected:.4f}" and shown["error"] == f"{0.5 - expected:+.4f}"
@@ -256,7 +242,7 @@ def test_training_ends_with_the_score_under_stress_or_with_how_to_get_it(make_pr
     tell_known(project.layout, project.config, heard.append, ("a",))
     (specs, others) = plan_runs(project.layout, project.config, ()).values()
     numbers = {event.data["rows"]: event.data["value"] for event in heard}
-    assert numbers["stressed"] == read_json(specs[0].run_paths.stress_manifest)["scores"]["stressed"]["score"]
+    assert numbers["stressed"] == StressedRun.load(specs[0].run_paths.stress_manifest).scores.stressed.score
     others[0].run_paths.stress_manifest.unlink()
     heard.clear()
     tell_known(project.layout, project.config, heard.append, ())
@@ -272,6 +258,6 @@ def test_of_many_rows_a_draw_is_enough_and_the_clean_score_stays_exact(make_proj
     assert (len(evidence.y), len(evidence.rows)) == (60, 150)
     records = forecast(project.layout, project.config, lambda event: None, force=True)
     for record in records:
-        before = whole[record["name"]]
-        assert (record["clean"], record["stressed"]) == (before["clean"], before["stressed"])
-        assert record["value"] == pytest.approx(before["value"], abs=0.1)
+        before = whole[record.name]
+        assert (record.clean, record.stressed) == (before.clean, before.stressed)
+        assert record.value == pytest.approx(before.value, abs=0.1)

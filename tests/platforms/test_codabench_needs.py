@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from recorded import write_proof
 from servers.project import MODEL
 
 from kit.errors import PlatformError
-from kit.files import write_json, write_zip
+from kit.files import write_zip
+from kit.layout import SubmissionPaths
 from kit.platforms import Refused
 from kit.platforms.codabench_needs import image_notes, inspect_zip, time_limit, time_notes
 
@@ -43,9 +45,11 @@ def test_an_old_or_unknown_image_is_a_warning(bundle: Path, image: str, words: l
 
 @pytest.mark.parametrize(("size", "warned"), [(100, False), (2000, True), (0, True)])
 def test_the_time_limit_is_compared_with_the_speed_of_the_proof(tmp_path: Path, size: int, warned: bool) -> None:
-    proof = write_json(tmp_path / "proof.json", {"images": 100, "predict_seconds": 10.0, "load_seconds": 5.0})
-    assert bool(time_notes(300, proof, size)) == warned
-    assert time_notes(None, proof, size) == []
+    paths = SubmissionPaths(tmp_path)
+    write_zip(paths.bundle, {"model.py": MODEL})
+    write_proof(paths, images=100, predict_seconds=10, load_seconds=5)
+    assert bool(time_notes(300, paths.proof, size)) == warned
+    assert time_notes(None, paths.proof, size) == []
 
 
 def test_the_public_queue_cuts_the_time_limit_and_a_private_one_does_not() -> None:

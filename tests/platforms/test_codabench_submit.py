@@ -16,6 +16,7 @@ from kit.config import Config
 from kit.errors import ConfigError, PlatformError, StageError
 from kit.layout import Layout
 from kit.ledger import attempts, load_submissions
+from kit.ledger.facts import Score
 from kit.platforms import Refused, Waits, open_platform
 from kit.platforms.credentials import store_token
 from kit.records import Event, silent
@@ -83,7 +84,7 @@ def test_the_file_name_carries_the_content_hash_and_survives_the_cut(
     run(project, waits)
     (attempt,) = attempts(load_submissions(project[0]))
     assert site.submissions[0]["filename"] == f"{attempt.tag}.zip"
-    assert attempt.tag.endswith(attempt.sha256[:8])
+    assert attempt.tag.endswith(attempt.begun.sha256[:8])
 
 
 def test_the_same_candidate_again_spends_nothing_and_names_the_earlier_one(
@@ -233,7 +234,7 @@ def test_several_tasks_are_read_from_the_children(
     run(project, waits)
     (attempt,) = attempts(load_submissions(project[0]))
     assert attempt.score == pytest.approx(float(site.score))
-    assert set(attempt.facts["score"]["scores"]) == {"1.accuracy", "2.accuracy"}
+    assert set(attempt.last(Score).scores) == {"1.accuracy", "2.accuracy"}
     assert site.created() == 1
 
 

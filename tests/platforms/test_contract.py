@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -19,8 +19,10 @@ from kit.config import Config, load
 from kit.errors import KitError, PlatformError
 from kit.files import write_zip
 from kit.layout import Layout
+from kit.ledger.facts import Fact, Request, newest
 from kit.platforms import PLATFORMS, Platform, Waits, open_platform
 
+F = TypeVar("F", bound=Fact)
 TAG = "kit-20261121T054000Z-3f9c2ab1"
 SITES: dict[str, tuple[type[Any] | None, dict[str, Any], dict[str, Any]]] = {
     "local": (None, {}, {}),
@@ -35,13 +37,13 @@ class Notes:
     """A journal in memory."""
 
     def __init__(self) -> None:
-        self.facts: dict[str, dict[str, Any]] = {}
+        self.facts: list[Fact] = []
 
-    def note(self, step: str, **facts: Any) -> None:
-        self.facts[step] = facts
+    def note(self, step: Fact) -> None:
+        self.facts.append(step)
 
-    def recall(self, step: str) -> dict[str, Any] | None:
-        return self.facts.get(step)
+    def recall(self, kind: type[F]) -> F | None:
+        return newest(self.facts, kind)
 
 
 @pytest.fixture(params=SITES)
@@ -180,7 +182,7 @@ def test_the_request_is_noted_before_it_leaves_wherever_it_spends(opened: tuple[
     platform, file = opened
     notes = Notes()
     platform.submit(file, TAG, notes)
-    assert ("request" in notes.facts) == (platform.remaining().now is not None)
+    assert (notes.recall(Request) is not None) == (platform.remaining().now is not None)
 
 
 def test_publishing_says_what_happened_and_does_no_harm(opened: tuple[Platform, Path]) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from kit.errors import PlatformError
 from kit.platforms import Refused, Unsure, Waits
-from kit.platforms.http import Api, bearable, error_text, retry_after
+from kit.platforms.http import Api, Created, bearable, error_text, retry_after
 from kit.platforms.storage import END, fetch_text, put_file
 
 NOW = 1.8e9
@@ -123,7 +123,7 @@ def test_the_request_that_spends_is_sent_once_and_only_a_clear_no_is_a_no(
     site = served(status, body)
     api = Api(site.url, "token", WAITS)
     if expected is None:
-        assert api.send_once("/", {}, "key") == {"id": 5}
+        assert api.send_once("/", {}, "key") == Created(id="5")
     else:
         with pytest.raises(expected):
             api.send_once("/", {}, "key")
@@ -144,5 +144,5 @@ def test_a_file_goes_up_again_only_where_the_host_is_busy(served: Callable[[int,
     for status, times in ((503, WAITS.tries), (403, 1)):
         site = served(status, b"<Error><Code>No</Code></Error>")
         with pytest.raises(PlatformError, match=rf"did not take a\.zip: {status}: No"):
-            put_file(site.url, path, {}, WAITS, lambda done, total: None)
+            put_file(site.url, path, WAITS, lambda done, total: None)
         assert site.seen == ["PUT"] * times

@@ -114,12 +114,12 @@ def test_the_private_score_is_picked_up_when_it_appears(
     site: Kaggle, project: tuple[Layout, Config], waits: Waits
 ) -> None:
     run(project, waits)
-    assert leaderboard(*project, silent, waits=waits)["submissions"][0]["private"] is None
+    assert leaderboard(*project, silent, waits=waits).submissions[0].attempt.private is None
     site.private = "0.86001"
     report = leaderboard(*project, silent, waits=waits)
-    assert report["submissions"][0]["private"] == 0.86001
-    assert report["standing"]["medal"] == ""
-    assert report["standing"]["zones"] == {"gold": 10, "silver": 30, "bronze": 60}
+    assert report.submissions[0].attempt.private == 0.86001
+    assert report.standing.medal == ""
+    assert report.standing.zones == {"gold": 10, "silver": 30, "bronze": 60}
 
 
 def test_the_end_of_the_whole_allowance_is_told_without_a_midnight(
@@ -177,8 +177,8 @@ def test_private_scores_are_asked_for_one_by_one_only_once_they_are_there(
     leaderboard(*project, silent, waits=waits)
     assert site.count("status") == before + 1
     site.private = "0.86001"
-    lines = leaderboard(*project, silent, waits=waits)["submissions"]
-    assert [line["private"] for line in lines] == [0.86001] * 3
+    lines = leaderboard(*project, silent, waits=waits).submissions
+    assert [line.attempt.private for line in lines] == [0.86001] * 3
 
 
 @pytest.mark.parametrize(

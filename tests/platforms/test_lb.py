@@ -9,9 +9,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -28,9 +28,21 @@ from kit.lb import leaderboard
 from kit.lb.manual import add_score
 from kit.lb.pictures import cv_against_score, rank_over_time
 from kit.lb.show import csv_lines, pack
-from kit.ledger import add_event, add_snapshot, attempts, history, load_for_tables, load_submissions, target_of
+from kit.ledger import (
+    BoardRow,
+    Snapshot,
+    add_event,
+    add_snapshot,
+    attempts,
+    history,
+    load_for_tables,
+    load_submissions,
+    target_of,
+)
+from kit.ledger.facts import Answer, Intent, Score
 from kit.ledger.forecast import combined, error_on_test, forecast, medal, medal_zones, noise_of_difference
-from kit.platforms import BoardRow, Waits
+from kit.ledger.standing import Agreement, standing
+from kit.platforms import Waits
 from kit.records import Event, silent
 from kit.submit import Choice, submit
 
@@ -137,14 +149,14 @@ def test_the_report_has_submissions_with_gap_forecast_and_rank_and_the_finals(
         send(site, project, number, cv, score)
     said: list[Event] = []
     report = leaderboard(*project, said.append, waits=WAITS)
-    first, second, third = report["submissions"]
-    assert first["forecast"] == pytest.approx(0.84)
-    assert second["forecast"] == pytest.approx(0.86 + 0.02)
-    assert third["gap"] == pytest.approx(0.03)
-    assert report["agreement"] == {"pairs": 3, "alike": 3}
-    assert report["finals"][0]["name"] == third["name"]
-    assert report["remaining"]["today"] == 2
-    assert report["standing"]["ahead"]["name"] == "ada"
+    first, second, third = report.submissions
+    assert first.forecast.value == pytest.approx(0.84)
+    assert second.forecast.value == pytest.approx(0.86 + 0.02)
+    assert third.gap == pytest.approx(0.03)
+    assert report.agreement == Agreement(pairs=3, alike=3)
+    assert report.finals[0][0] == third
+    assert report.remaining.today == 2
+    assert report.standing.ahead.name == "ada"
     text = "\n".join(event.text for event in said)
     assert "on 1000 images a difference below" in text
     assert "behind rank 1 (ada)" in text
@@ -154,12 +166,12 @@ def test_a_rank_that_moves_is_told(site: Codabench, project: tuple[Layout, Confi
     send(site, project, 1, 0.85, 0.91)
     site.others += [("alan", "0.92"), ("kurt", "0.925")]
     report = leaderboard(*project, silent, waits=WAITS)
-    assert report["standing"]["rank"] == 4
-    assert report["standing"]["moved"] == -2
-    assert report["submissions"][0]["moved"] == -2
-    drawn = leaderboard(*project, silent, waits=WAITS, pictures=True)["pictures"]
-    assert [Path(path).name for path in drawn] == ["cv-score.png", "rank.png"]
-    assert all(Path(path).read_bytes().startswith(b"\x89PNG") for path in drawn)
+    assert report.standing.snapshot.rank == 4
+    assert report.standing.moved == -2
+    assert report.submissions[0].moved == -2
+    drawn = leaderboard(*project, silent, waits=WAITS, pictures=True).pictures
+    assert [path.name for path in drawn] == ["cv-score.png", "rank.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
     assert len(history(project[0], target_of(project[1]))) == 2
 
 
@@ -171,8 +183,8 @@ def test_without_a_connection_the_last_snapshot_is_shown_with_its_age(
     site.faults = {"competition": ("reset-before", -1), "board": ("reset-before", -1)}
     said: list[Event] = []
     after = leaderboard(*project, said.append, waits=WAITS)
-    assert after["board"] == before["board"]
-    assert after["standing"]["age"] >= 0
+    assert after.board == before.board
+    assert after.standing.age >= 0
     assert "was not asked" in said[0].text and said[0].kind == "warn"
 
 
@@ -182,9 +194,9 @@ def test_a_hidden_board_takes_nothing_from_the_rest(site: Codabench, project: tu
     site.faults["board"] = ("403", -1)
     for _ in range(2):
         report = leaderboard(*project, silent, waits=WAITS)
-    assert "403" in report["problem"] and "did not tell all" in report["problem"]
-    assert report["remaining"]["today"] == 4
-    assert report["submissions"][0]["state"] == "scored"
+    assert "403" in report.problem and "did not tell all" in report.problem
+    assert report.remaining.today == 4
+    assert report.submissions[0].attempt.state == "scored"
 
 
 def test_a_submission_that_is_gone_does_not_hide_the_others(site: Codabench, project: tuple[Layout, Config]) -> None:
@@ -194,8 +206,8 @@ def test_a_submission_that_is_gone_does_not_hide_the_others(site: Codabench, pro
     site.submissions[0]["id"] = 999
     for _ in range(4):
         report = leaderboard(*project, silent, waits=WAITS)
-    assert [line["state"] for line in report["submissions"]] == ["answered", "scored"]
-    assert "404" in report["problem"] and report["standing"]["rank"] is not None
+    assert [line.attempt.state for line in report.submissions] == ["answered", "scored"]
+    assert "404" in report.problem and report.standing.snapshot.rank is not None
 
 
 def test_a_board_that_did_not_change_is_as_old_as_the_last_look(
@@ -205,22 +217,22 @@ def test_a_board_that_did_not_change_is_as_old_as_the_last_look(
     (summary,) = project[0].boards.glob("*.json")
     week_ago = (datetime.now(UTC) - timedelta(days=7)).isoformat(timespec="seconds")
     summary.write_text(json.dumps({**json.loads(summary.read_text()), "time": week_ago}))
-    assert leaderboard(*project, silent, waits=WAITS)["standing"]["age"] < 60
+    assert leaderboard(*project, silent, waits=WAITS).standing.age < 60
     project[0].asked.unlink()
     site.faults["competition"] = ("reset-before", -1)
     said: list[Event] = []
     report = leaderboard(*project, said.append, waits=WAITS)
-    assert report["standing"]["age"] > 6.9 * 86400
+    assert report.standing.age > 6.9 * 86400
     assert any("7 d old" in event.text for event in said if event.kind == "table")
 
 
 def test_a_submission_whose_wait_was_cut_short_is_picked_up(site: Codabench, project: tuple[Layout, Config]) -> None:
     paths = make_candidate(project[0])
     submit(*project, paths, silent, Choice(wait=False), WAITS)
-    assert leaderboard(*project, silent, waits=WAITS)["submissions"][0]["state"] == "answered"
+    assert leaderboard(*project, silent, waits=WAITS).submissions[0].attempt.state == "answered"
     for _ in range(3):
         report = leaderboard(*project, silent, waits=WAITS)
-    assert report["submissions"][0]["score"] == pytest.approx(0.8712345678)
+    assert report.submissions[0].attempt.score == pytest.approx(0.8712345678)
 
 
 def test_a_request_without_an_answer_is_found_by_the_leaderboard(
@@ -239,7 +251,7 @@ def test_a_request_without_an_answer_is_found_by_the_leaderboard(
 
     with pytest.raises(Cut):
         submit(*project, paths, cut, Choice(), WAITS)
-    assert leaderboard(*project, silent, waits=WAITS)["submissions"][0]["remote"] == "1"
+    assert leaderboard(*project, silent, waits=WAITS).submissions[0].attempt.remote == "1"
     assert site.created() == 1
 
 
@@ -252,7 +264,7 @@ def test_a_score_by_hand_belongs_to_the_candidate_that_is_named(tmp_path: Path) 
     add_score(layout, config, 0.87)
     add_score(layout, config, 0.79, of="aaaa")
     report = leaderboard(layout, config, silent)
-    assert {line["name"][-8:]: line["score"] for line in report["submissions"]} == {"aaaaaaaa": 0.79, "bbbbbbbb": 0.87}
+    assert {line["name"][-8:]: line["score"] for line in report.rows()} == {"aaaaaaaa": 0.79, "bbbbbbbb": 0.87}
     with pytest.raises(StageError, match="nan is no score"):
         add_score(layout, config, math.nan)
     with pytest.raises(StageError, match="2 candidates"):
@@ -263,8 +275,8 @@ def test_csv_and_json_hold_the_same_numbers(site: Codabench, project: tuple[Layo
     send(site, project, 1, 0.85, 0.91)
     report = leaderboard(*project, silent, waits=WAITS)
     (row,) = csv.DictReader(csv_lines(report))
-    assert float(row["score"]) == json.loads(json.dumps(report))["submissions"][0]["score"] == 0.91
-    assert csv_lines({"submissions": []}) == [""]
+    assert float(row["score"]) == json.loads(json.dumps(report.to_json()))["submissions"][0]["score"] == 0.91
+    assert csv_lines(replace(report, submissions=[])) == [""]
 
 
 cells = st.text("abc 0123", max_size=9)
@@ -312,7 +324,7 @@ def test_snapshots_are_kept_once_a_change_and_for_each_target(tmp_path: Path) ->
     rows = [BoardRow(1, "ada", 0.9, False), BoardRow(2, "we", 0.8, True)]
     first = add_snapshot(layout, target, rows)
     assert add_snapshot(layout, target, rows) == first
-    assert first.rank == 2 and [row["name"] for row in first.rows()] == ["ada", "we"]
+    assert first.rank == 2 and [row.name for row in first.rows()] == ["ada", "we"]
     add_snapshot(layout, target, rows[:1])
     assert [snapshot.rank for snapshot in history(layout, target)] == [2, None]
 
@@ -320,10 +332,8 @@ def test_snapshots_are_kept_once_a_change_and_for_each_target(tmp_path: Path) ->
 def test_states_do_not_depend_on_the_order_of_the_clocks(tmp_path: Path) -> None:
     layout, config = make_project(tmp_path / "clocks")
     paths = make_candidate(layout)
-    facts: dict[str, Any] = {"intent": "i"}
-    add_event(paths, "score", **facts, score=0.5)
-    add_event(paths, "answer", **facts, remote="1")
-    add_event(paths, "intent", **facts, tag="t", sha256="s", target=vars(target_of(config)))
+    for fact in (Score(score=0.5), Answer(remote="1"), Intent(tag="t", sha256="s", target=target_of(config))):
+        add_event(paths, "i", fact)
     (attempt,) = attempts(load_submissions(layout))
     assert (attempt.state, attempt.remote, attempt.score) == ("scored", "1", 0.5)
 
@@ -333,26 +343,34 @@ def test_the_cache_of_the_ledger_never_says_anything_else_than_the_ledger(tmp_pa
     for number in range(12):
         paths = make_candidate(layout, f"202611{number + 10}T000000Z-{number:08x}")
         for place in range(20):
-            add_event(paths, "score", intent=str(place), score=number / 100)
+            add_event(paths, str(place), Score(score=number / 100))
     for paths in (layout.submission(name.name) for name in layout.submissions.iterdir()):
         os.utime(paths.events, (1e9, 1e9))
     assert load_for_tables(layout) == load_submissions(layout)
     assert layout.ledger_cache.is_file()
     assert load_for_tables(layout) == load_submissions(layout)
-    add_event(paths, "score", intent="new", score=0.5)
+    add_event(paths, "new", Score(score=0.5))
     assert load_for_tables(layout) == load_submissions(layout)
     layout.ledger_cache.write_text("{")
     assert load_for_tables(layout) == load_submissions(layout)
 
 
-def test_pictures_are_the_same_bytes_for_the_same_numbers() -> None:
-    lines = [
-        {"cv": 0.8, "low": 0.78, "high": 0.82, "score": 0.81},
-        {"cv": 0.85, "low": 0.83, "high": 0.87, "score": 0.9},
-    ]
+def test_pictures_are_the_same_bytes_for_the_same_numbers(tmp_path: Path) -> None:
+    layout, config = make_project(tmp_path / "pictures")
+    for number, (cv, score) in enumerate([(0.8, 0.81), (0.85, 0.9)]):
+        make_candidate(layout, f"2026112{number}T000000Z-{number:08x}", cv=cv)
+        add_score(layout, config, score)
+    lines = standing(attempts(load_submissions(layout)), (), 0)
     start = datetime(2026, 11, 1, tzinfo=UTC)
     ranks = [
-        {"time": (start + timedelta(days=d)).isoformat(), "rank": r, "lines": 90} for d, r in enumerate((30, 12, 18))
+        Snapshot(
+            time=start + timedelta(days=day),
+            target=target_of(config),
+            lines=90,
+            mine=[vars(BoardRow(rank, "we", 0.5, True))],
+            table=Path("board.csv"),
+        )
+        for day, rank in enumerate((30, 12, 18))
     ]
     for make in (lambda: cv_against_score(lines, "accuracy"), lambda: rank_over_time(ranks, "cells")):
         picture = make()

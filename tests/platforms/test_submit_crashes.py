@@ -20,6 +20,7 @@ from servers.project import make_candidate, make_project
 from kit.layout import Layout
 from kit.lb import leaderboard
 from kit.ledger import attempts, load_submissions
+from kit.ledger.facts import Score
 from kit.records import silent
 from kit.submit import Choice, submit
 
@@ -185,9 +186,9 @@ def test_clones_that_merge_their_ledgers_have_no_conflict(
         assert git(here.root, "status", "--porcelain") == ""
         found = attempts(load_submissions(here))
         assert [attempt.state for attempt in found] == ["scored"] * 3
-        assert all(attempt.commit for attempt in found[1:])
+        assert all(attempt.begun.commit for attempt in found[1:])
     shared, *_ = load_submissions(one)
-    assert sum(event["kind"] == "score" for event in shared.events) == 2
+    assert sum(isinstance(event, Score) for event in shared.events) == 2
     reports = [leaderboard(layout, config, silent) for layout in (one, two)]
-    assert reports[0]["standing"]["rank"] == reports[1]["standing"]["rank"]
-    assert [len(report["submissions"]) for report in reports] == [3, 3]
+    assert reports[0].standing.snapshot.rank == reports[1].standing.snapshot.rank
+    assert [len(report.submissions) for report in reports] == [3, 3]

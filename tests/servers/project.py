@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from recorded import write_candidate, write_proof
+
 from kit.config import Config, load
-from kit.files import sha256_file, write_json, write_zip
+from kit.files import write_zip
 from kit.layout import Layout, SubmissionPaths
 
 MODEL = b"""
@@ -41,8 +43,7 @@ def make_candidate(
 ) -> SubmissionPaths:
     """Write a candidate with a bundle that runs on NumPy alone."""
     paths = layout.submission(name)
-    interval = {"score": cv, "low": cv - 0.02, "high": cv + 0.02}
-    write_json(paths.ensemble, {"key": name, "metric": "accuracy", "cv": interval, "rows": 1000})
+    write_candidate(paths, cv=cv)
     write_zip(paths.bundle, {"model.py": MODEL, "metadata": METADATA, "salt.txt": salt})
-    write_json(paths.proof, {"sha256": sha256_file(paths.bundle), "images": 32, "predict_seconds": 0.1})
+    write_proof(paths)
     return paths

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from recorded import join_runs, write_fold
 
-from kit.corrupt.plan import Plan
 from kit.data import load_images, load_index
-from kit.files import read_json, sha256_file, write_json
 from kit.partition import held_out, load_folds
 from kit.project import Project
-from kit.records import Emit, Predictions
-from kit.runs import FoldSpec, join_folds, plan_runs
+from kit.records import Emit
+from kit.results import PredictionSpec
+from kit.runs import plan_runs
 from kit.stress.fold import stress_fold
+from kit.train.fold import predict_test
 from kit.units import Unit, workers
 
 CONFIG = """
@@ -39,7 +41,7 @@ def predict_with(fold: int, images: Any, views: tuple[str, ...]) -> Any:
 
 
 class Stand:
-    """A `kit.units.Launch` that stresses here with `predict_with`; counts, and dies before unit ``die_at``."""
+    """A `kit.units.Launch` that predicts here with `predict_with`; counts, and dies before unit ``die_at``."""
 
     queues = False
 
@@ -50,10 +52,13 @@ class Stand:
     def __call__(self, unit: Unit, emit: Emit) -> None:
         if len(self.done) == self._die_at:
             raise KeyboardInterrupt
-        description = read_json(unit.description)
-        spec = FoldSpec.from_json(description["fold"])
-        plan = Plan.from_json(description["plan"])
-        stress_fold(spec, plan, lambda images, views: predict_with(spec.fold, images, views), lambda line: None)
+        told = PredictionSpec.load(unit.description)
+        spec = told.fold
+        predict = partial(predict_with, spec.fold)
+        if told.plan is None:
+            predict_test(spec, told.made_from, lambda images: predict(images, spec.settings.views))
+        else:
+            stress_fold(spec, told.plan, told.made_from, predict, lambda line: None)
         self.done.append(unit.name)
 
     def places(self, config: Any) -> int:
@@ -71,14 +76,9 @@ def train_by_hand(folder: Path) -> Project:
     index, images = load_index(layout), load_images(layout)
     folds = load_folds(layout, config, index)
     for specs in plan_runs(layout, config, ()).values():
-        views, parts = specs[0].settings.views, []
         for spec in specs:
             rows = np.flatnonzero(held_out(folds.table, spec.fold))
-            ids = np.array(index.ids)[rows]
-            parts.append(Predictions(ids, index.classes, views, predict_with(spec.fold, images[rows], views)))
-            parts[-1].save(spec.paths.valid)
-            np.savez(spec.paths.weights, kernel=np.ones(1))
-        paths = specs[0].run_paths
-        join_folds(parts, folds.n, index.ids).save(paths.oof)
-        write_json(paths.manifest, {"n_folds": folds.n, "oof": sha256_file(paths.oof)})
+            logits = predict_with(spec.fold, images[rows], spec.settings.views)
+            write_fold(spec, np.array(index.ids)[rows], logits)
+    join_runs(layout, config, launch=Stand())
     return project

@@ -10,9 +10,9 @@ from by_hand import Stand
 from kit.config import Config
 from kit.ensemble import ensemble
 from kit.errors import StageError
-from kit.files import read_json
 from kit.project import Project
 from kit.records import Event, load_predictions
+from kit.store.candidate import Ensemble
 from kit.stress import stress
 
 
@@ -25,14 +25,14 @@ def fitted_on(project: Project, fit_on: str) -> Config:
 def test_without_stress_the_default_is_clean_rows_and_it_says_so(by_hand: Project) -> None:
     heard: list[Event] = []
     paths = ensemble(by_hand.layout, by_hand.config, heard.append)
-    record = read_json(paths.ensemble)
-    assert (record["fit_on"], record["stressed"]) == ("clean", None)
+    record = Ensemble.load(paths.ensemble)
+    assert (record.fit_on, record.stressed) == ("clean", None)
     assert not paths.stressed_predictions.exists()
     assert any(event.kind == "warn" and "clean rows alone" in event.text for event in heard)
 
 
 def test_without_stress_what_was_asked_for_is_not_replaced(by_hand: Project) -> None:
-    with pytest.raises(StageError, match="was not stressed") as caught:
+    with pytest.raises(StageError, match="no predictions for the current") as caught:
         ensemble(by_hand.layout, fitted_on(by_hand, "mixture"), lambda event: None)
     assert caught.value.hint == "kit stress a"
 
@@ -42,13 +42,13 @@ def test_with_stress_both_scores_are_of_the_nested_predictions(by_hand: Project,
     stress(by_hand.layout, by_hand.config, lambda event: None, launch=Stand())
     config = fitted_on(by_hand, fit_on) if fit_on else by_hand.config
     paths = ensemble(by_hand.layout, config, lambda event: None)
-    record = read_json(paths.ensemble)
-    assert record["fit_on"] == record["blend"]["fit_on"] == (fit_on or "mixture")
+    record = Ensemble.load(paths.ensemble)
+    assert record.fit_on == record.blend.fit_on == (fit_on or "mixture")
     labels = [int(line.split(",")[1]) for line in by_hand.layout.index.read_text().splitlines()[1:]]
     for name, path in (("cv", paths.predictions), ("stressed", paths.stressed_predictions)):
         right = load_predictions(path).logits[0].argmax(1) == labels
-        assert record[name]["score"] == pytest.approx(right.mean())
-    assert record["stressed"]["score"] <= record["cv"]["score"]
+        assert getattr(record, name).score == pytest.approx(right.mean())
+    assert record.stressed is not None and record.stressed.score <= record.cv.score
 
 
 def test_another_kind_of_rows_is_another_candidate(by_hand: Project) -> None:

@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 from by_hand import CONFIG, Stand, predict_with, train_by_hand
 from PIL import Image
+from recorded import join_runs, write_fold
 
 from kit.corrupt.mixture import CLEAN, apply
 from kit.corrupt.plan import Plan, fates, grid, grid_ids, plan_of, sampled, split
 from kit.data import load_images, load_index
 from kit.errors import ConfigError, DataError, StageError
-from kit.files import read_csv, read_json
+from kit.files import read_csv
 from kit.project import Project
 from kit.records import Event, load_predictions
 from kit.runs import plan_runs
-from kit.shift.stressed import is_stressed, load_stressed
+from kit.shift.stressed import StressedRun, load_stressed, stressed_run
 from kit.stress import corruption_sheet, stress
 from kit.stress.stage import stress_if_possible
 
@@ -66,14 +67,15 @@ def test_the_scores_of_the_manifest_are_those_of_the_files(by_hand: Project) -> 
     heard = stressed(by_hand)
     (specs,) = plan_runs(by_hand.layout, by_hand.config, ()).values()
     paths, index = specs[0].run_paths, load_index(by_hand.layout)
-    scores = read_json(paths.stress_manifest)["scores"]
+    scores = StressedRun.load(paths.stress_manifest).scores
     for name, path in (("clean", paths.oof), ("stressed", paths.stress)):
         right = load_predictions(path).logits[0].argmax(1) == index.labels
-        assert scores[name]["score"] == pytest.approx(right.mean())
-        assert scores[name]["low"] <= scores[name]["score"] <= scores[name]["high"]
-    assert scores["drop"]["score"] == pytest.approx(scores["clean"]["score"] - scores["stressed"]["score"])
+        found = getattr(scores, name)
+        assert found.score == pytest.approx(right.mean())
+        assert found.low <= found.score <= found.high
+    assert scores.drop.score == pytest.approx(scores.clean.score - scores.stressed.score)
     said = {event.data["rows"]: event.data["value"] for event in heard if event.kind == "number"}
-    assert said == {name: line["score"] for name, line in scores.items()}
+    assert said == {name: figure.score for name, figure in scores}
 
 
 def test_a_second_time_nothing_is_done_and_forced_the_bytes_are_the_same(by_hand: Project) -> None:
@@ -91,7 +93,7 @@ def test_interrupted_it_goes_on_with_the_folds_that_are_missing(by_hand: Project
     with pytest.raises(KeyboardInterrupt):
         stressed(by_hand, Stand(die_at=dies))
     (specs,) = plan_runs(by_hand.layout, by_hand.config, ()).values()
-    assert not is_stressed(specs, by_hand.config)
+    assert stressed_run(specs, by_hand.config, load_index(by_hand.layout)) is None
     stand = Stand()
     stressed(by_hand, stand)
     assert len(stand.done) == 3 - dies
@@ -103,16 +105,32 @@ def test_interrupted_it_goes_on_with_the_folds_that_are_missing(by_hand: Project
 def test_another_plan_or_another_network_makes_it_stale(by_hand: Project) -> None:
     stressed(by_hand)
     (specs,) = plan_runs(by_hand.layout, by_hand.config, ()).values()
+    index = load_index(by_hand.layout)
     other = by_hand.config.model_copy(update={"stress": by_hand.config.stress.model_copy(update={"seed": 1})})
-    assert is_stressed(specs, by_hand.config) and not is_stressed(specs, other)
-    with pytest.raises(StageError, match="was not stressed"):
-        load_stressed(specs, other)
+    assert stressed_run(specs, by_hand.config, index) and not stressed_run(specs, other, index)
+    with pytest.raises(StageError, match=r"no predictions for the current \[stress\] settings"):
+        load_stressed(specs, other, index)
     found = load_predictions(specs[0].paths.valid)
-    type(found)(found.ids, found.classes, found.views, found.logits + 1).save(specs[0].paths.valid)
+    write_fold(specs[0], found.ids, found.logits + 1)
+    join_runs(by_hand.layout, by_hand.config)
     stand = Stand()
-    assert not is_stressed(specs, by_hand.config)
+    assert stressed_run(specs, by_hand.config, index) is None
     stressed(by_hand, stand)
     assert stand.done == ["a fold 0"]
+
+
+def test_predictions_that_were_changed_by_hand_are_refused_and_made_again(by_hand: Project) -> None:
+    stressed(by_hand)
+    (specs,) = plan_runs(by_hand.layout, by_hand.config, ()).values()
+    before, index = files_of(by_hand), load_index(by_hand.layout)
+    load_predictions(specs[2].paths.stress).select(["flip-lr"]).save(specs[2].paths.stress)
+    with pytest.raises(StageError, match=r"fold-2/stress\.npz was changed after the kit wrote it") as caught:
+        load_stressed(specs, by_hand.config, index)
+    assert caught.value.hint == "kit stress a"
+    stand = Stand()
+    heard = stressed(by_hand, stand)
+    assert stand.done == ["a fold 2"] and files_of(by_hand) == before
+    assert "it is made again" in next(event.text for event in heard if event.kind == "warn")
 
 
 def test_an_untrained_run_is_named(make_project, by_hand: Project) -> None:
@@ -164,7 +182,6 @@ def test_names_of_the_grid_can_be_taken_apart_whatever_the_ids_hold() -> None:
     assert severities.tolist() == [degree for degree in (1, 2, 3, 4, 5) for _ in ids] * 2
     images = np.random.default_rng(0).integers(0, 255, (3, 12, 12, 3), dtype=np.uint8)
     assert sum(len(block) for block in grid(plan, images, ids)) == len(names)
-    assert Plan.from_json(plan.to_json()) == plan
 
 
 def test_the_sheet_is_drawn_from_the_users_own_images(by_hand: Project) -> None:

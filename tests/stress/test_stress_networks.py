@@ -12,9 +12,9 @@ from kit.corrupt.mixture import CLEAN
 from kit.corrupt.plan import fates, plan_of
 from kit.data import load_index
 from kit.errors import TrainingError
-from kit.files import read_json
 from kit.project import Project
 from kit.records import Event, load_predictions
+from kit.store.candidate import Ensemble
 
 pytestmark = pytest.mark.tf
 
@@ -53,10 +53,10 @@ def test_forced_the_bytes_are_the_same_and_the_ensemble_needs_nothing_more(proje
     listening = Project(project.layout.root, emit=heard.append)
     paths = listening.ensemble()
     assert not [event for event in heard if event.kind == "unit"]
-    record = read_json(paths.ensemble)
+    stressed = Ensemble.load(paths.ensemble).stressed
     nested = load_predictions(paths.stressed_predictions)
     labels = load_index(listening.layout).labels
-    assert record["stressed"]["score"] == pytest.approx((nested.logits[0].argmax(1) == labels).mean())
+    assert stressed is not None and stressed.score == pytest.approx((nested.logits[0].argmax(1) == labels).mean())
     (table,) = [event for event in heard if event.text == "ensemble"]
     assert "stressed" in table.data["header"]
 

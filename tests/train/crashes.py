@@ -27,7 +27,7 @@ CODE = 77
 def fingerprint(folder: Path) -> dict[str, str]:
     """Hashes of all that a training leaves, but for times."""
     files = [path for path in sorted((folder / "runs").rglob("*")) if path.is_file()]
-    kept = [path for path in files if path.name not in ("log.jsonl", ".lock", "stderr.txt")]
+    kept = [path for path in files if path.name not in ("log.jsonl", ".lock", "stderr.txt", "test-spec.json")]
     return {str(path.relative_to(folder)): digest(path) for path in kept}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,8 +32,8 @@ class StubLearner:
         self._trainer.kernel = self._trainer.kernel - rate * self._momentum
         return float(-(labels * np.log(proba + 1e-9)).sum(axis=1).mean())
 
-    def judge(self) -> Any:
-        return self._trainer.predict(self._trainer.images, self._trainer.data.valid_rows, ("identity",))[0]
+    def judge(self, rows: Any) -> Any:
+        return self._trainer.predict(self._trainer.images, rows, ("identity",))[0]
 
     def kept(self) -> dict[str, Any]:
         return {"kernel": self._trainer.kernel.copy()}
@@ -64,14 +65,19 @@ class StubTrainer:
         return Stage(StubLearner(self), lambda epoch: self.images, None)
 
     def predict(self, images: Any, rows: Any, views: tuple[str, ...]) -> Any:
-        logits = mean_colours(np.asarray(images[rows], np.float32)) @ self.kernel
-        return np.stack([logits] * len(views)).astype(np.float32)
+        return said(self.kernel, views, images[rows])
 
     def predict_augmented(self, rows: Any) -> Any:
         return self.predict(self.images, rows, ("augmented",))
 
     def weights(self) -> dict[str, Any]:
         return {"kernel": self.kernel}
+
+
+def said(kernel: Any, views: tuple[str, ...], images: Any) -> Any:
+    """Logits (V, N, C), alike in all views."""
+    logits = mean_colours(np.asarray(images, np.float32)) @ kernel
+    return np.stack([logits] * len(views)).astype(np.float32)
 
 
 def mean_colours(images: Any) -> Any:
@@ -86,7 +92,8 @@ class InProcess:
 
     def __call__(self, unit: Unit, emit: Any) -> None:
         from kit.records import Event
-        from kit.train.fold import train_fold
+        from kit.results import PredictionSpec
+        from kit.train.fold import predict_test, train_fold
         from kit.train.interrupt import Interrupt
         from kit.train.measure import measure
 
@@ -95,6 +102,10 @@ class InProcess:
 
         if unit.kind == "measure":
             measure(unit.spec, StubTrainer, report)
+        elif unit.kind == "test":
+            told = PredictionSpec.load(unit.description)
+            with np.load(told.fold.paths.weights) as weights:
+                predict_test(told.fold, told.made_from, partial(said, weights["kernel"], told.fold.settings.views))
         else:
             train_fold(unit.spec, StubTrainer, report, Interrupt())
 

@@ -23,6 +23,7 @@ from kit.layout import Layout
 from kit.project import Project
 from kit.records import Event
 from kit.runs import plan_runs
+from kit.signals import ENDING
 from kit.train.checkpoint import Checkpoint
 from kit.train.fold import train_fold
 from kit.train.interrupt import Interrupt, Interrupted
@@ -95,6 +96,7 @@ class Signalled(StubTrainer):
 
     at = 0
     steps = 0
+    number = signal.SIGTERM
 
     def stage(self, number: int) -> Stage:
         trainer = self
@@ -103,17 +105,19 @@ class Signalled(StubTrainer):
             def step(self, inputs: Any, labels: Any, rate: float) -> float:
                 Signalled.steps += 1
                 if Signalled.steps == Signalled.at:
-                    os.kill(os.getpid(), signal.SIGTERM)
+                    os.kill(os.getpid(), Signalled.number)
                 return super().step(inputs, labels, rate)
 
         return Stage(Learner(trainer), lambda epoch: trainer.images, None)
 
 
-@pytest.mark.parametrize("at", [1, 2, 5, 6])
-def test_a_signal_ends_after_the_step_and_not_one_step_is_repeated(folder: Path, at: int) -> None:
+@pytest.mark.parametrize(("at", "number"), list(zip([1, 2, 5, 6], ENDING, strict=True)))
+def test_a_signal_ends_after_the_step_and_not_one_step_is_repeated(
+    folder: Path, at: int, number: signal.Signals
+) -> None:
     spec = specification(folder)
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    Signalled.at, Signalled.steps = 0, 0
+    before = {one: signal.getsignal(one) for one in ENDING}
+    Signalled.at, Signalled.steps, Signalled.number = 0, 0, number
     try:
         train_fold(spec, Signalled, silent, Interrupt())
         expected, total = spec.paths.valid.read_bytes(), Signalled.steps
@@ -123,12 +127,12 @@ def test_a_signal_ends_after_the_step_and_not_one_step_is_repeated(folder: Path,
         Signalled.at, Signalled.steps = at, 0
         with pytest.raises(Interrupted) as caught:
             train_fold(spec, Signalled, silent, Interrupt().listen())
-        assert caught.value.code == 143
+        assert caught.value.code == 128 + number
         assert Signalled.steps == at
         train_fold(spec, Signalled, silent, Interrupt())
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for one, handler in before.items():
+            signal.signal(one, handler)
     assert Signalled.steps == total
     assert spec.paths.valid.read_bytes() == expected
     assert spec.paths.history.read_bytes() == history
@@ -235,7 +239,7 @@ def test_best_weights_are_kept_and_a_stage_that_does_not_gain_ends(folder: Path)
 
     def hear(line: dict[str, Any]) -> None:
         if line["event"] == "epoch":
-            judged.append((line["stage"], line["valid_accuracy"]))
+            judged.append((line["stage"], line["inner_accuracy"]))
 
     train_fold(spec, StubTrainer, hear, Interrupt())
     first = [accuracy for stage, accuracy in judged if stage == 0]

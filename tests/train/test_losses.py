@@ -82,7 +82,7 @@ def weighted_gradient(name: str, rows: Any, weights: Any) -> Any:
 
     y, inputs = draws(3, 8)
     config = RunConfig(backbone="plain-cnn", label_smoothing=0.1)
-    data = FoldData(y[rows], np.arange(len(rows)), np.arange(0), 4, np.asarray(weights, np.float32))
+    data = FoldData(y[rows], np.arange(len(rows)), np.arange(0), np.arange(0), 4, np.asarray(weights, np.float32))
     labels = weighted_labels(config, data)
     kernel = tf.constant(np.random.default_rng(1).normal(size=(4, 4)).astype(np.float32))
     with tf.GradientTape() as tape:

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kit.files import write_json
 from kit.project import Project
 from kit.runs import plan_runs
 from kit.units.process import failure
@@ -55,7 +54,7 @@ def test_a_batch_that_does_not_fit_is_named_and_the_fold_can_be_trained_later(
     project = Project(folder)
     project.folds()
     spec = plan_runs(project.layout, project.config, ["a"])["a"][0]
-    write_json(spec.paths.spec, spec.to_json())
+    spec.save(spec.paths.spec)
     environment = {**os.environ, "MALLOC_ARENA_MAX": "1"}
     said = subprocess.run(
         [sys.executable, "-c", WITHIN, str(spec.paths.spec)],

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from recorded import spec_of
 
 from kit.config import StageConfig
 from kit.errors import TrainingError
-from kit.files import read_json
 from kit.records import load_predictions
 from kit.runs import FoldSpec
 
@@ -126,8 +126,7 @@ def test_a_kernel_that_is_missing_is_an_error_with_a_hint() -> None:
 
 
 def specification(precision: str) -> FoldSpec:
-    config = {"backbone": "plain-cnn", "precision": precision}
-    return FoldSpec("", "a", "k", 0, "folds", config, ("x", "y"), 32, "d", "none")
+    return spec_of({"backbone": "plain-cnn", "precision": precision})
 
 
 CONFIG = """
@@ -154,13 +153,12 @@ def test_what_a_run_in_half_precision_predicts_is_what_its_weights_predict_in_fl
     folder = make_project(CONFIG)
     Project(folder).train(fold=0)
     (path,) = folder.glob("runs/a-*/fold-0/spec.json")
-    spec = FoldSpec.from_json(read_json(path))
-    assert "precision" not in spec.network()
-    network = build(spec.network())
+    spec = FoldSpec.load(path)
+    assert "precision" not in spec.network
+    network = build(spec.network)
     arrays.assign(network.model, str(spec.paths.weights))
     probe = load_predictions(spec.paths.probe)
-    place = {name: row for row, name in enumerate(load_index(spec.layout).ids)}
-    rows = np.array([place[name] for name in probe.ids.tolist()])
+    rows = load_index(spec.layout).rows_of(probe.ids)
     found = forward.logits(forward.compile_forward(network.model), load_images(spec.layout), rows, probe.views)
     assert np.allclose(found, probe.logits, atol=1e-5)
 

@@ -11,13 +11,19 @@ import numpy as np
 import pytest
 from stub import InProcess
 
+from kit.clean.stage import clean
 from kit.config import load
+from kit.data import load_index, load_test_record
+from kit.errors import StageError
+from kit.folds import make_folds
 from kit.layout import Layout
 from kit.project import Project
-from kit.records import Event
+from kit.records import Event, load_predictions, silent
+from kit.results import load_oof, load_test
 from kit.runs import plan_runs
 from kit.train.plan import WORTH_MEASURING, plan_run, timings
 from kit.train.stage import train
+from kit.units import Unit
 
 CONFIG = """
 [data]
@@ -64,7 +70,7 @@ def the_plan(heard: list[Event]) -> dict[str, Any]:
 def test_only_a_long_run_is_measured_and_a_plan_needs_all_of_its_runs_measured(layout: Layout) -> None:
     folds = plan_runs(layout, load(layout.config), ["long", "short"])
     long, short = (plan_run(folds[name]) for name in ("long", "short"))
-    assert long.steps == short.steps == ROWS // 2 // 4
+    assert (long.steps, short.steps) == (10, 11)  # of 45 rows the long one holds 4 back, for early stopping
     assert 2 * 50 * long.steps >= WORTH_MEASURING > 2 * 2 * short.steps
     assert (long.worth_measuring, short.worth_measuring) == (True, False)
     heard = trained(layout)
@@ -82,11 +88,11 @@ def test_the_plan_comes_before_the_first_step_and_adds_up(layout: Layout) -> Non
     plan = the_plan(heard)
     assert plan["measured"]
     ((run, folds, epochs, steps, step, fold, whole),) = plan["rows"]
-    assert (run, folds, epochs, steps) == ("long", 2, 50, 11)
+    assert (run, folds, epochs, steps) == ("long", 2, 50, 10)
     unit = plan["units"]["long fold 0"]
     assert fold == pytest.approx(unit["around"] + np.dot(unit["epochs"], unit["seconds"]))
     assert whole == pytest.approx(2 * fold)
-    assert 0 < 50 * 11 * step < fold
+    assert 0 < 50 * 10 * step < fold
 
 
 def test_a_fold_that_is_missing_later_is_planned_from_those_that_are_done(layout: Layout) -> None:
@@ -102,6 +108,56 @@ def test_a_fold_that_is_missing_later_is_planned_from_those_that_are_done(layout
         file.write('{"event": "done", "stages": {"0": {"st')  # killed while it wrote
     again = [json.loads(line) for line in folds[1].paths.log.read_text().splitlines()[:-1]]
     assert timings(folds[0])[0] == {"around": again[-1]["around"], **again[-1]["stages"]["0"]}
+
+
+def test_while_folds_train_the_data_stay_and_afterwards_they_can_be_cleaned_anew(layout: Layout) -> None:
+    config, refused = load(layout.config), []
+
+    class Launch(InProcess):
+        def __call__(self, unit: Unit, emit: Any) -> None:
+            with pytest.raises(StageError, match="is working on data/") as caught:
+                clean(layout, config, silent, force=True)
+            refused.append(caught.value.hint)
+            super().__call__(unit, emit)
+
+    before = layout.data_manifest.read_bytes()
+    train(layout, config, silent, runs=["short"], launch=Launch(), pictures=False)
+    assert refused == ["wait for it to end, then run the same command"] * 2
+    clean(layout, config, silent, force=True)
+    assert layout.data_manifest.read_bytes() == before
+
+
+def test_other_names_of_the_classes_train_nothing_and_are_in_the_joined_predictions(layout: Layout) -> None:
+    trained(layout, runs=["short"])
+    specs = plan_runs(layout, load(layout.config), ["short"])["short"]
+    (layout.root / "names.txt").write_text("round\nlong\n")
+    layout.config.write_text(CONFIG.replace("[folds]", 'classes = "names.txt"\n[folds]'))
+    config = load(layout.config)
+    clean(layout, config, silent)
+    make_folds(layout, config, silent)
+    before = load_predictions(specs[0].run_paths.oof)
+    assert not [event for event in trained(layout, runs=["short"]) if event.kind == "unit"]
+    after = load_oof(plan_runs(layout, config, ["short"])["short"], load_index(layout))
+    assert (before.classes, after.classes) == (("0", "1"), ("round", "long"))
+    assert (after.logits == before.logits).all()
+
+
+def test_test_images_that_come_later_are_predicted_by_the_folds_that_are_there(layout: Layout) -> None:
+    trained(layout, runs=["short"])
+    folds = plan_runs(layout, load(layout.config), ["short"])["short"]
+    kept = folds[0].paths.record.read_bytes()
+    layout.config.write_text(CONFIG.replace("[folds]", 'test = "test.npz"\n[folds]'))
+    config, rng = load(layout.config), np.random.default_rng(1)
+    for n in (7, 9):
+        np.savez(layout.root / "test.npz", images=rng.integers(0, 256, (n, 16, 16, 3), dtype=np.uint8))
+        clean(layout, config, silent)
+        heard = trained(layout, runs=["short"])
+        assert {event.data["kind"] for event in heard if event.kind == "unit"} <= {"test"}
+        found = load_test(folds, load_index(layout), load_test_record(layout))
+        assert len(found.ids) == n and found.classes == ("0", "1")
+        mean = np.mean([load_predictions(spec.paths.test).first for spec in folds], axis=0)
+        np.testing.assert_allclose(found.first, mean, atol=1e-6)
+    assert folds[0].paths.record.read_bytes() == kept
 
 
 def test_curves_of_all_folds_and_the_confusion_stand_beside_the_run(layout: Layout) -> None:

@@ -1,0 +1,208 @@
+"""What the kit reads of Codabench's answers; facts about the interface are in docs/platforms.md."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, model_validator
+
+from kit.platforms.http import Api, Shape
+
+MOST_PAGES = 1000
+Id = int | str
+
+
+class Column(Shape):
+    """A column of a board."""
+
+    key: str
+    index: int | None = None
+    sorting: str | None = "desc"
+
+
+class Task(Shape):
+    """A task of a phase, or the columns that it has on a board."""
+
+    id: Id
+    name: str | None = None
+    columns: tuple[Column, ...] = ()
+
+
+class Cell(Shape):
+    """A score in a column; it is finite, for what an organiser's program divides by zero is left out."""
+
+    column_key: str
+    score: float
+    index: int | None = None
+    is_primary: bool | None = None
+
+
+def _finite(cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
+    return tuple(cell for cell in cells if math.isfinite(cell.score))
+
+
+def _id(child: object) -> object:
+    return child.get("id") if isinstance(child, dict) else child
+
+
+Scores = Annotated[tuple[Cell, ...], AfterValidator(_finite)]
+
+
+class Phase(Shape):
+    """A phase, with what we used of its submissions."""
+
+    id: Id
+    name: str
+    status: str
+    tasks: tuple[Task, ...]
+    start: datetime | None = None
+    end: datetime | None = None
+    execution_time_limit: int | None = None
+    has_max_submissions: bool | None = None
+    max_submissions_per_day: int | None = None
+    used_submissions_per_day: int | None = None
+    max_submissions_per_person: int | None = None
+    used_submissions_per_person: int | None = None
+
+
+class Board(Shape):
+    """A board as the competition describes it."""
+
+    id: Id | None = None
+    primary_index: int | None = 0
+    columns: tuple[Column, ...] | None = None
+    submission_rule: str | None = None
+
+
+class Question(Shape):
+    """A question of the fact sheet; ``is_required`` is a boolean or its name."""
+
+    is_required: object = None
+
+
+class Detail(Shape):
+    """A competition as a participant sees it."""
+
+    id: Id
+    phases: tuple[Phase, ...]
+    participant_status: str | None = None
+    docker_image: str | None = None
+    auto_run_submissions: bool | None = None
+    fact_sheet: dict[str, Question] | None = None
+    queue: object = None
+    leaderboards: tuple[Board, ...] | None = None
+
+
+class Listed(Shape):
+    """A line of a list: of submissions, or of competitions, which have a title."""
+
+    id: int
+    title: str = ""
+    parent: Id | None = None
+    filename: str | None = None
+
+    @property
+    def tag(self) -> str:
+        """The name of its file without its ending."""
+        return (self.filename or "").removesuffix(".zip")
+
+
+class Row(Shape):
+    """A submission, or one of its tasks."""
+
+    id: Id
+    status: str
+    scores: Scores
+    status_details: str | None = None
+    children: tuple[Annotated[Id, BeforeValidator(_id)], ...] | None = None
+    task: Task | Id | None = None
+    leaderboard: Id | None = None
+    on_leaderboard: bool | None = None
+
+
+class Log(Shape):
+    """Where a log is, behind a signed address."""
+
+    name: str
+    data_file: str | None = None
+
+
+class Details(Shape):
+    """The logs of a submission."""
+
+    logs: tuple[Log, ...] | None = None
+
+
+class BoardLine(Shape):
+    """A line of a board."""
+
+    id: Id
+    owner: str
+    scores: Scores
+    slug_url: str | None = None
+
+
+class Table(Shape):
+    """A board with its lines, in the order of their rank."""
+
+    submissions: tuple[BoardLine, ...]
+    tasks: tuple[Task, ...] | None = None
+    primary_index: int | None = 0
+
+
+class Permission(Shape):
+    """Whether a submission would be taken now."""
+
+    can: bool
+    reason: str | None = None
+
+
+class Quota(Shape):
+    """Space of the account: gigabytes in all, bytes in use."""
+
+    quota: float
+    storage_used: float
+
+
+class Profile(Shape):
+    """Who we are."""
+
+    username: str | None = None
+
+
+class Slot(Shape):
+    """Where a file goes, by a signed address."""
+
+    key: str
+    sassy_url: str
+
+
+class Token(Shape):
+    """What a password is exchanged for."""
+
+    token: str
+
+
+class Page(Shape):
+    """A part of a list; older sites give all of it at once."""
+
+    results: tuple[Listed, ...]
+    next: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole(cls, value: object) -> object:
+        return {"results": value} if isinstance(value, list) else value
+
+
+def pages(api: Api, path: str, **query: str | int) -> list[Listed]:
+    """All rows of a list, which newer sites cut into pages."""
+    found = api.get(path, Page, **query, page_size=100)
+    rows, page = list(found.results), 1
+    while found.next and page < MOST_PAGES:
+        page += 1
+        found = api.get(path, Page, **query, page_size=100, page=page)
+        rows += found.results
+    return rows

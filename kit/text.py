@@ -1,0 +1,73 @@
+"""Text that other people chose (names, ids, addresses, messages of platforms) before it is shown or stored.
+
+The content of files is left alone: a `submission.csv` must hold exactly the names and ids that its host knows.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+# Controls of C0 and C1 but tab and newline; separators and marks that turn the direction of writing, so that a line
+# reads as another one; halves of surrogate pairs, which stand for bytes of file names and cannot be encoded.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# User and password in front of a host; also a password with an unescaped `/`, `?` or `#`, which is no port.
+_LOGIN = re.compile(r"(?<=://)(?:[^\s/?#@:]*:(?!\d*(?:[/?#\s]|$))\S*|[^\s/?#]*)@")
+_PARAMETER = re.compile(r"(?i)([?&][^=&\s]*(?:token|secret|passw|sig|key|auth|cred)[^=&\s]*=)[^&\s'\"#]+")
+# What a spreadsheet takes for a formula, also behind the apostrophes that guard it.
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_GUARDED = re.compile(r"'+[=+\-@\t\r]")
+
+
+def plain(text: str) -> str:
+    r"""``text`` as a terminal may get it: control characters written out, no secrets in addresses.
+
+    >>> plain("red\x1b[2J")
+    'red\\x1b[2J'
+    """
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), redacted(text))
+
+
+def redacted(text: str) -> str:
+    """``text`` without user names and passwords in addresses, and without the values of parameters that are secrets.
+
+    >>> redacted("MLflow at https://me:secret@host:5000/?token=abc failed")
+    'MLflow at https://host:5000/?token=*** failed'
+    """
+    return _PARAMETER.sub(r"\1***", _LOGIN.sub("", text)) if "://" in text else text
+
+
+def guarded(cell: object) -> object:
+    """A cell of a table for people: text that a spreadsheet would run as a formula gets an apostrophe before it.
+
+    Not for what other programs look up by name: `submission.csv`, `index.csv`, the folds.
+
+    >>> guarded("=1+1"), guarded("-0.5"), guarded(-0.5)
+    ("'=1+1", '-0.5', -0.5)
+    """
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) and not _number(cell) else cell
+
+
+def unguarded(cell: str) -> str:
+    """The text that `guarded` was given."""
+    return cell[1:] if _GUARDED.match(cell) else cell
+
+
+def _number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The hint where ``word`` is none of the ``known`` ones.
+
+    >>> nearest("trian", ["test", "train"])
+    'did you mean `train`?'
+    """
+    names = list(known)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    return f"did you mean `{close[0]}`?" if close else f"known: {', '.join(names) or 'none'}"

@@ -1,0 +1,165 @@
+"""`kit predict` with bundles of others: probabilities or one sentence, whatever was done to a good bundle."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from bundles import images
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_archive import pack, weights
+
+from kit.errors import KitError
+from kit.predict import predict
+from kit.records import silent
+
+pytestmark = pytest.mark.tf
+
+NETWORK = {"backbone": "two-conv-cnn", "size": 16, "classes": 3, "head": {"dropout": 0.1, "units": []}}
+PART = {"share": 1.0, "temperatures": [1.0], "weights": [1.0], "centre": 1.0, "slopes": [0.0], "bias": [0.0] * 3}
+GOOD: dict[str, Any] = {
+    "version": 1,
+    "classes": ["a", "b", "c"],
+    "size": 16,
+    "views": ["identity"],
+    "members": [{"name": "m", "network": {**NETWORK, "options": {"l2": 0.1}, "preprocess": []}, "weights": ["m.npz"]}],
+    "blend": {"views": [1.0], "parts": [PART], "bias": []},
+    "batch_size": 2,
+    "resize": "fit",
+}
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+@pytest.fixture(scope="module")
+def arrays() -> Arrays:
+    import keras
+
+    from kit.runtime.arrays import of
+    from kit.runtime.backbones import build
+
+    keras.utils.set_random_seed(0)
+    return of(build(NETWORK).model)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("predict")
+    np.savez(folder / "images.npz", images=images(3))
+    return folder
+
+
+def table(work: Path, content: dict[str, Any], found: Arrays) -> list[list[str]]:
+    """The table that `kit predict` writes for a bundle, header first."""
+    files = {"bundle.json": json.dumps(content).encode(), "m.npz": weights(**found)}
+    out = work / "out.csv"
+    predict(pack(work / "b.zip", files), work / "images.npz", out, silent)
+    with out.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+def proba(rows: list[list[str]]) -> np.ndarray[Any, Any]:
+    return np.array([row[2:] for row in rows[1:]], float)
+
+
+CHANGES: dict[str, Callable[[Arrays], Arrays]] = {
+    "column order": lambda a: {name: np.asfortranarray(array) for name, array in a.items()},
+    "big endian": lambda a: {name: array.astype(">f4") for name, array in a.items()},
+    "float64": lambda a: {name: array.astype(np.float64) for name, array in a.items()},
+    "long double": lambda a: {name: array.astype(np.longdouble) for name, array in a.items()},
+    "float16": lambda a: {name: array.astype(np.float16) for name, array in a.items()},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_form_of_the_arrays_changes_nothing(change: str, work: Path, arrays: Arrays) -> None:
+    expected = proba(table(work, GOOD, arrays))
+    assert np.allclose(expected.sum(axis=1), 1, atol=1e-5)
+    assert np.allclose(proba(table(work, GOOD, CHANGES[change](arrays))), expected, atol=2e-3)
+
+
+def filled(value: float, dtype: type, *names: str) -> Callable[[Arrays], Arrays]:
+    return lambda a: {**a, **{name: np.full(a[name].shape, value, dtype) for name in names or a}}
+
+
+DAMAGED: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
+    "NaN": (filled(np.nan, np.float32, "0001"), "m.npz: array 0001 holds NaN, infinity"),
+    "infinity in float16": (filled(np.inf, np.float16, "0002"), "array 0002 holds NaN, infinity"),
+    "too large for float32": (filled(1e300, np.float64, "0000"), "array 0000 .* too large for float32"),
+    "so large that sums overflow": (filled(1e38, np.float32), "gives NaN or infinity for image '0'"),
+    "an array more": (lambda a: {**a, "9999": np.zeros(3, np.float32)}, "holds 7 arrays"),
+    "an array less": (lambda a: {name: a[name] for name in list(a)[1:]}, "holds 5 arrays"),
+    "another shape": (lambda a: {**a, "0000": a["0000"].reshape(-1)}, "do not fit the network's 6 weights"),
+    "no array": (lambda a: {"0000": np.zeros(0, np.float32)}, "holds 1 arrays"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_weights_that_are_none_are_refused_by_name(case: str, work: Path, arrays: Arrays) -> None:
+    change, said = DAMAGED[case]
+    with pytest.raises(KitError, match=said):
+        table(work, GOOD, change(arrays))
+
+
+def test_no_cell_is_a_formula_and_names_stay_what_they_are(work: Path, arrays: Arrays) -> None:
+    header, *rows = table(work, {**GOOD, "classes": ["=cmd|' /C calc'!A0", "-1", "b-2"]}, arrays)
+    assert header == ["id", "label", "'=cmd|' /C calc'!A0", "-1", "b-2"]
+    assert {row[1] for row in rows} <= set(header[2:])
+    header, *_ = table(work, {**GOOD, "classes": ["+1", "@x", "-1+2"]}, arrays)
+    assert header[2:] == ["'+1", "'@x", "'-1+2"]
+
+
+def test_classes_called_like_the_first_columns_are_told_apart(work: Path, arrays: Arrays) -> None:
+    header, *_ = table(work, {**GOOD, "classes": ["id", "Label", "c"]}, arrays)
+    assert header == ["id", "label", "class id", "class Label", "class c"]
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The paths to every value in a tree of JSON."""
+    keys = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    for key in keys:
+        yield (*path, key)
+        yield from places(value[key], (*path, key))
+
+
+ODD: list[Any] = [None, True, "", "1", "a\0", "=1", "clahe", "plain-cnn", "flatten", [], {}, [[]], [0.5], ["rot90"]]
+ODD += [-1, 0, 1, 3, 17, 2.5, 1e-320, 1e38, 1e308, 10**30, float("nan"), float("inf")]
+ODD += [[{"op": "clahe"}, {"op": "bilateral"}]]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(list(places(GOOD))), st.sampled_from(ODD), st.sampled_from(["set", "drop", "twice"])),
+        max_size=2,
+    )
+)
+def test_a_changed_description_predicts_or_is_refused_but_never_surprises(
+    work: Path, arrays: Arrays, changes: list[tuple[tuple[Any, ...], Any, str]]
+) -> None:
+    content = copy.deepcopy(GOOD)
+    for (*path, last), value, how in changes:
+        place: Any = content
+        try:
+            for key in path:
+                place = place[key]
+            if how == "set":
+                place[last] = value
+            elif how == "drop":
+                del place[last]
+            else:
+                place.append(place[last])
+        except (KeyError, IndexError, TypeError, AttributeError):
+            continue  # the change before took this place away
+    try:
+        found = proba(table(work, content, arrays))
+    except KitError as error:
+        assert error.message.isprintable()
+    else:
+        assert np.isfinite(found).all() and np.allclose(found.sum(axis=1), 1, atol=1e-4)
