@@ -25,6 +25,7 @@ from kit.forecast import testset
 from kit.forecast.gather import Gathered, gather
 from kit.layout import Layout, SubmissionPaths
 from kit.ledger import add_event, target_of
+from kit.ledger.facts import Answer, Intent, Request, Score
 from kit.partition import load_folds
 from kit.records import silent
 from kit.runs import FoldSpec, plan_runs, weights_hash
@@ -124,10 +125,9 @@ def make(root: Path, text: str = CONFIG, prepare: Callable[[Path], None] = lambd
 
 def scored(paths: SubmissionPaths, config: Config, score: float) -> None:
     """The platform gives a candidate a score."""
-    about = {"intent": f"{score}", "remote": f"{score}", "sha256": "0" * 64, "tag": f"kit-{score}"}
-    add_event(paths, "intent", **about, target=vars(target_of(config)))
-    add_event(paths, "answer", **about)
-    add_event(paths, "score", **about, score=score)
+    sent = Intent(target=target_of(config), sha256="0" * 64, tag=f"kit-{score}")
+    for fact in (sent, Request(), Answer(remote="1"), Score(score=score)):
+        add_event(paths, f"{score}", fact)
 
 
 def lineages(layout: Layout, config: Config) -> dict[str, Digests | None]:

@@ -24,6 +24,8 @@ from pydantic import BaseModel, ValidationError
 from kit.clean import stage as clean_stage
 from kit.config import Config, _first_model, load
 from kit.data import DataRecord, Rows, UnlabelledRecord, load_index
+from kit.ensemble import ensemble
+from kit.errors import StageError
 from kit.files import append_log
 from kit.folds import make_folds
 from kit.layout import Layout
@@ -76,6 +78,7 @@ REACHES: tuple[tuple[set[str], str], ...] = (
 KEYS = {key: stages for stages, words in REACHES for key in words.split()}
 # Other values of the keys whose type does not tell one.
 OTHERS: dict[str, object] = {
+    "competition.url": "https://other.example",
     "competition.metric": "nll",
     "competition.fact_sheet": {"question": "answer"},
     "data.train": "raw/fewer.csv",
@@ -346,6 +349,34 @@ def test_an_input_redoes_exactly_the_stages_that_depend_on_it(
     assert changed(lineages(*drawn_project), lineages(copied, load(copied.config))) == CHANGES[change]
 
 
+def configured(layout: Layout, ensemble: str) -> Config:
+    """The project's configuration with this section ``[ensemble]``."""
+    layout.config.write_text(lineage.CONFIG.split("[ensemble]")[0] + "[ensemble]\n" + ensemble)
+    return load(layout.config)
+
+
+def test_a_blend_asks_for_weights_only_where_their_size_is_limited(copied: Layout) -> None:
+    for weights in copied.runs.rglob("weights.npz"):
+        weights.unlink()
+    blended = ensemble(copied, configured(copied, ""), silent)
+    assert Ensemble.load(blended.ensemble).rows == lineage.ROWS
+    with pytest.raises(StageError, match=r"weights.npz is missing"):
+        ensemble(copied, configured(copied, "max_bundle_mb = 50"), silent)
+
+
+def test_a_blend_of_clean_rows_is_not_the_one_of_stressed_rows_that_was_asked_for(copied: Layout) -> None:
+    for record in copied.runs.glob("*/stress.json"):
+        record.unlink()
+    by_itself, asked = (lineages(copied, configured(copied, text)) for text in ("", 'fit_on = "mixture"'))
+    assert changed(by_itself, asked) >= {"ensemble"}
+
+
+def test_the_order_of_the_runs_is_an_input_of_the_blend(copied: Layout) -> None:
+    orders = ('runs = ["net", "other"]', 'runs = ["other", "net"]')
+    one, other = (lineages(copied, configured(copied, text))["ensemble"] for text in orders)
+    assert one != other
+
+
 def test_groups_reach_training_where_rows_are_never_held_out(drawn_project: tuple[Layout, Config]) -> None:
     index = load_index(drawn_project[0])
     regrouped = {**index.parts, "groups": "others"}
@@ -472,7 +503,8 @@ def named(found: Lineages) -> dict[str, dict[str, list[str]]]:
 def test_the_design_says_what_feeds_what(drawn_project: tuple[Layout, Config]) -> None:
     text = DESIGN.read_text(encoding="utf-8").split("## What feeds what")[1].split("\n## ")[0]
     rows = [line.split("|") for line in text.splitlines() if line.startswith("| ")][1:]
-    said = {row[1].strip(): set(re.findall(r"`([^`[]+)`", row[3])) for row in rows}
+    quoted = {row[1].strip(): re.findall(r"`([^`]+)`", row[3]) for row in rows}
+    said = {stage: {name for name in names if not name.startswith("[")} for stage, names in quoted.items()}
     found = {stage: set(values) for stage, values in named(lineages(*drawn_project)).items()}
     found["fold"] = set(fold_lineage(plan_runs(*drawn_project, ["net"])["net"][0]))
     del found["table"]  # is compared with what it would be, and has no record

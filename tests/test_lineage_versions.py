@@ -1,6 +1,6 @@
 """The version of a stage is raised when its output changes, and only then.
 
-What each stage makes of a fixed small input is recorded in ``recorded/lineage.json`` with the stage's version. Where
+What each stage makes of a fixed small input is recorded in ``snapshots/lineage.json`` with the stage's version. Where
 the output has changed and was meant to: raise the version that the message names, so that files of earlier versions are
 made again, and record anew with
 
@@ -47,7 +47,7 @@ from kit.store.candidate import Ensemble, ForecastRecord
 from kit.train.features import all_feature_files
 from kit.train.stage import train
 
-RECORDED = Path(__file__).parent / "recorded" / "lineage.json"
+RECORDED = Path(__file__).parent / "snapshots" / "lineage.json"
 TOLERANCE = {"decode": 3.0, "stress": 1.0, "train": 0.02, "predict": 2e-3, "ensemble": 0.01, "forecast": 0.01}
 ANEW = 'KIT_RECORD=1 python -m pytest tests/test_lineage_versions.py -m "tf or not tf"'
 
@@ -270,7 +270,6 @@ def test_a_version_is_raised_when_the_output_changes(
         known = json.loads(RECORDED.read_text()) if RECORDED.exists() else {}
         known[name] = {"version": version, "output": found}
         lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in sorted(known.items())]
-        RECORDED.parent.mkdir(exist_ok=True)
         RECORDED.write_text("{\n" + ",\n".join(lines) + "\n}\n")
     recorded = json.loads(RECORDED.read_text())[name]
     same = is_same(found, recorded["output"], TOLERANCE.get(name, 1e-4))
