@@ -70,7 +70,7 @@ class Record(Part):
         content = _read(path, hint)
         version, said = content.pop("version", None), content.pop("digest", None)
         if version != cls.VERSION:
-            content = cls._of_version(path, version, content)
+            content = cls._of_version(path, version, content, hint)
         elif said != sha256_json(content):
             raise StageError(f"{path} was changed after the kit wrote it", hint)
         try:
@@ -79,12 +79,12 @@ class Record(Part):
             raise StageError(f"{path}: {first_problem(error)}", hint) from None
 
     @classmethod
-    def _of_version(cls, path: Path, version: object, content: dict[str, Any]) -> dict[str, Any]:
+    def _of_version(cls, path: Path, version: object, content: dict[str, Any], hint: str) -> dict[str, Any]:
         older = cls._is_older(version)
         upgraded = cls.upgraded(content) if older else None
         if upgraded is None:
             said = "an older version of the kit" if older else "no version of the kit that this one knows"
-            raise StageError(f"{path} is of version {version}, written by {said}", cls.COMMAND)
+            raise StageError(f"{path} is of version {version}, written by {said}", hint)
         return upgraded
 
     @classmethod
