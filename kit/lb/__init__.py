@@ -13,7 +13,8 @@ from kit.lb.pictures import draw
 from kit.lb.report import Facts, Report, build
 from kit.lb.show import show
 from kit.ledger import Attempt, Target, asked_at, attempts, history, load_for_tables, note_asked, target_of
-from kit.platforms import Platform, Remaining, Unreachable, Waits, open_platform
+from kit.platforms import Platform, Waits, open_platform
+from kit.platforms.base import Remaining, Unreachable
 from kit.platforms.track import refresh, resolve, take_snapshot
 from kit.records import Emit, silent
 from kit.store.locks import lock
@@ -120,10 +121,7 @@ def _incomplete(platform: Platform, attempt: Attempt) -> bool:
 def _update(layout: Layout, platform: Platform, mine: Sequence[Attempt], waits: Waits) -> None:
     """Ask for what is not known yet.
 
-    Raises
-    ------
-    PlatformError
-        Where the platform does not tell it of one of them; the others were asked for all the same.
+    Raises `PlatformError` where the platform does not tell it of one of them; the others were asked for all the same.
     """
     doubtful = [attempt for attempt in mine if attempt.state == "requested"]
     if doubtful:

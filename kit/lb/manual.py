@@ -16,10 +16,7 @@ from kit.ledger.facts import Answer, Intent, Score
 def add_score(layout: Layout, config: Config, score: float, of: str = "") -> SubmissionPaths:
     """Write a score to the ledger, for the newest candidate or the one whose name contains ``of``.
 
-    Raises
-    ------
-    StageError
-        Where no candidate, or more than one, is meant, or the score is no finite number.
+    Raises `StageError` where no candidate, or more than one, is meant, or the score is no finite number.
     """
     if not math.isfinite(score):
         raise StageError(f"{score} is no score", "kit lb --add-score 0.87")

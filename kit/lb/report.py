@@ -14,7 +14,7 @@ from kit.errors import StageError
 from kit.ledger import Attempt, BoardRow, Snapshot
 from kit.ledger.forecast import error_on_test, medal, medal_zones, noise_of_difference
 from kit.ledger.standing import Agreement, Line, agreement, mean_gap, moved, quality, standing, window
-from kit.platforms import Remaining
+from kit.platforms.base import Remaining
 from kit.records import Emit, Event
 
 FINALS = 2

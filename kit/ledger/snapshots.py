@@ -57,13 +57,7 @@ class Snapshot(Part, extra="ignore"):
         return min((row.rank for row in self.mine), default=None)
 
     def rows(self) -> tuple[BoardRow, ...]:
-        """The whole table.
-
-        Raises
-        ------
-        StageError
-            Where the file is missing or damaged.
-        """
+        """The whole table; raises `StageError` where the file is missing or damaged."""
         try:
             rows = TABLE.validate_python(read_csv(self.table))
         except ValidationError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kit.errors import ConfigError, PlatformError
 from kit.platforms.base import Refused, midnight
-from kit.platforms.codabench_answers import Detail, Phase
+from kit.platforms.codabench_answers import Detail, Phase, Quota
 from kit.store.candidate import Proof
 
 # The newest TensorFlow that the usual images can have (tags of codalab/codalab-legacy and its successors): None = there
@@ -17,6 +17,7 @@ IMAGES: dict[str, str | None] = {"gpu310": "2.16", "py39": "2.9", "py37": "2.11"
 # The bundle's own networks are built with Keras 3.
 NEEDED = "2.16"
 PUBLIC_QUEUE_SECONDS = 600
+GIGABYTE = 1e9
 
 
 def inspect_zip(file: Path) -> None:
@@ -58,12 +59,21 @@ def check_dates(phase: Phase) -> None:
 def check_fact_sheet(detail: Detail, answers: dict[str, str]) -> None:
     """Raise `ConfigError` where the competition asks what the configuration does not answer."""
     sheet = detail.fact_sheet or {}
-    required = [key for key, question in sheet.items() if str(question.is_required).lower() == "true"]
-    missing = [key for key in required if key not in answers]
+    missing = [key for key, q in sheet.items() if str(q.is_required).lower() == "true" and key not in answers]
     if missing:
         raise ConfigError(
             f"the competition asks for {', '.join(missing)} with every submission",
             f'[competition] fact_sheet = {{ {missing[0]} = "..." }}',
+        )
+
+
+def check_space(quota: Quota, file: Path, url: str) -> None:
+    """Raise `Refused` where the account has no room for the file."""
+    free, size = quota.quota * GIGABYTE - quota.storage_used, file.stat().st_size
+    if size > free:
+        raise Refused(
+            f"{file.name} has {size / GIGABYTE:.2f} GB, your account has {free / GIGABYTE:.2f} GB left",
+            f"delete old submissions at {url}/datasets/",
         )
 
 
@@ -78,9 +88,10 @@ def _local(date: datetime | None) -> str:
 
 def image_notes(image: str, file: Path) -> list[str]:
     """Warnings about the competition's container image; `Refused` where the bundle cannot run in it."""
+    with zipfile.ZipFile(file) as archive:
+        if "bundle.json" not in archive.namelist():  # it needs no TensorFlow
+            return []
     tag = image.rpartition(":")[2]
-    if not _needs_tensorflow(file):
-        return []
     if tag not in IMAGES:
         return [f"the competition runs `{image}`: the kit does not know its TensorFlow"] if image else []
     offered = IMAGES[tag]
@@ -111,8 +122,3 @@ def time_notes(limit: int | None, proof: Path, test_size: int) -> list[str]:
     if expected < limit / 2:
         return []
     return [f"the time limit is {limit} s; {test_size} images take {expected:.0f} s on this machine"]
-
-
-def _needs_tensorflow(file: Path) -> bool:
-    with zipfile.ZipFile(file) as archive:
-        return "bundle.json" in archive.namelist()

@@ -29,12 +29,7 @@ def prepare(site: Any, setting: Setting, bundle: Path, tag: str, journal: Journa
     """Put up data set and notebook and wait until it has run; returns the notebook and its version.
 
     Nothing of this spends a submission, so after a crash it is done again, except a notebook that was pushed already
-    and did not fail.
-
-    Raises
-    ------
-    PlatformError
-        Where Kaggle refuses the data set or the notebook, or the notebook fails.
+    and did not fail. Raises `PlatformError` where Kaggle refuses the data set or the notebook, or the notebook fails.
     """
     slug = slug_of(setting.config.competition.id)
     kernel = f"{site.username}/{slug}"

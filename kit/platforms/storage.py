@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-import requests
 from requests.exceptions import RequestException
 
 from kit.errors import PlatformError
 from kit.platforms.base import Waits
-from kit.platforms.http import BUSY, error_text, plain_session, reason
+from kit.platforms.http import BUSY, error_text, plain_session, reason, signed
 from kit.records import Emit, Event
 
 LARGE = 1 << 22
@@ -67,15 +66,8 @@ def put_file(
 ) -> None:
     """PUT a file to a storage host, without any credentials; the same address can be written again.
 
-    Parameters
-    ----------
-    arrived : callable, optional
-        Where the address is resumable: how many bytes the host has after a try that failed.
-
-    Raises
-    ------
-    PlatformError
-        Where the host refuses, or fails as often as ``waits`` allows.
+    ``arrived`` tells, where the address is resumable, how many bytes the host has after a try that failed. Raises
+    `PlatformError` where the host refuses, or fails as often as ``waits`` allows.
     """
     size, start = path.stat().st_size, 0
     for attempt, pause in enumerate(waits.pauses(), 1):
@@ -83,7 +75,7 @@ def put_file(
         body = Reader(path, tell, start)
         try:
             answer = plain_session().put(
-                url, data=body, headers={**headers, **part}, timeout=(waits.connect, waits.read), auth=unsigned
+                url, data=body, headers={**headers, **part}, timeout=(waits.connect, waits.read), auth=signed("")
             )
         except RequestException as error:
             problem, busy = reason(error), True
@@ -114,7 +106,7 @@ def fetch_text(url: str, waits: Waits) -> str:
     """The end of the text behind a signed address; a failure is told in its place, for it only explains another one."""
     end = b""
     try:
-        with plain_session().get(url, timeout=(waits.connect, waits.read), auth=unsigned, stream=True) as answer:
+        with plain_session().get(url, timeout=(waits.connect, waits.read), auth=signed(""), stream=True) as answer:
             if not answer.ok:
                 return f"(not readable: {answer.status_code})"
             for piece in answer.iter_content(END):
@@ -122,8 +114,3 @@ def fetch_text(url: str, waits: Waits) -> str:
     except RequestException as error:
         return f"(not readable: {reason(error)})"
     return end.decode("utf-8", errors="replace")
-
-
-def unsigned(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """No credentials, not even those of ~/.netrc."""
-    return request

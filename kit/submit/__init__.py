@@ -10,7 +10,8 @@ from kit.errors import PlatformError, StageError
 from kit.files import sha256_file
 from kit.layout import Layout, SubmissionPaths
 from kit.ledger import Attempt, target_of
-from kit.platforms import Platform, Remaining, Waits, open_platform
+from kit.platforms import Platform, Waits, open_platform
+from kit.platforms.base import Remaining
 from kit.platforms.track import refresh
 from kit.records import Emit, Event
 from kit.store.candidate import Proof
@@ -58,12 +59,8 @@ def submit(
 ) -> None:
     """Send a proven candidate to the platform, once, and wait for its score.
 
-    Raises
-    ------
-    StageError
-        Where the bundle has no proof, is not the file that was proven, or was submitted before.
-    PlatformError
-        Where the platform refuses, fails or does not answer.
+    Raises `StageError` where the bundle has no proof, is not the file that was proven, or was submitted before, and
+    `PlatformError` where the platform refuses, fails or does not answer.
     """
     patience = waits or Waits()
     platform = open_platform(layout, config, patience, emit)

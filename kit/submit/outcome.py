@@ -7,7 +7,7 @@ from kit.errors import PlatformError
 from kit.layout import Layout
 from kit.ledger import attempts, history, load_submissions, target_of
 from kit.ledger.standing import Line, moved, place, standing
-from kit.platforms import Platform, Remaining
+from kit.platforms.base import Platform, Remaining
 from kit.platforms.track import take_snapshot
 from kit.records import Emit, Event
 

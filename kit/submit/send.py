@@ -17,7 +17,7 @@ from kit.errors import PlatformError, StageError
 from kit.layout import Layout, SubmissionPaths
 from kit.ledger import Attempt, Target, add_event, attempts, load_submissions
 from kit.ledger.facts import Answer, F, Fact, Intent, Refusal, newest
-from kit.platforms import Platform, Refused, Unsure, Waits
+from kit.platforms.base import Platform, Refused, Unsure, Waits
 from kit.platforms.track import age, resolve
 from kit.records import Emit, Event
 from kit.store.locks import lock
@@ -67,12 +67,8 @@ class Notes:
 def earlier(platform: Platform, order: Order, waits: Waits) -> Attempt | None:
     """The attempt whose score is still to come, if this file is under way already.
 
-    Raises
-    ------
-    StageError
-        Where the file was submitted before, and ``again`` does not ask for another time.
-    PlatformError
-        Where it was sent a moment ago, without an answer, and the platform does not list it yet.
+    Raises `StageError` where the file was submitted before, and ``again`` does not ask for another time, and
+    `PlatformError` where it was sent a moment ago, without an answer, and the platform does not list it yet.
     """
     known = order.attempts()
     for attempt in known:
@@ -98,10 +94,7 @@ def look(platform: Platform, order: Order, waits: Waits) -> Attempt | None:
 def deliver(platform: Platform, order: Order, waits: Waits, emit: Emit) -> Attempt:
     """Send the file unless another process did meanwhile; returns the attempt, which the platform has answered.
 
-    Raises
-    ------
-    StageError, PlatformError
-        As `earlier`; `Refused` where the platform took nothing.
+    Raises `StageError` or `PlatformError` as `earlier`; `Refused` where the platform took nothing.
     """
     with lock(order.layout.submit_lock, "a submission of this project"):
         meanwhile = earlier(platform, order, waits)
@@ -203,10 +196,8 @@ def _refusal(attempt: Attempt) -> AlreadySubmitted:
 def _listed(platform: Platform, order: Order, known: list[Attempt]) -> Attempt | None:
     """An attempt that was not sent, as far as the ledger knows, though the platform lists it: a fact was lost.
 
-    Raises
-    ------
-    AlreadySubmitted
-        Where the platform has this content under a tag of another clone, whose ledger has not come here yet.
+    Raises `AlreadySubmitted` where the platform has this content under a tag of another clone, whose ledger has not
+    come here yet.
     """
     for remote, tag in platform.find(order.digest[:8]):
         ours = next((attempt for attempt in known if attempt.tag == tag), None)
