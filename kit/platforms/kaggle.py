@@ -126,9 +126,8 @@ class Kaggle(Platform):
 
     def leaderboard(self) -> list[BoardRow]:
         """The whole public board; ours by the team's name, or by the rank that Kaggle tells us."""
-        answer = self._call(
-            "download_leaderboard", "ApiDownloadLeaderboardRequest", competition_name=self._competition.id
-        )
+        slug = self._competition.id
+        answer = self._call("download_leaderboard", "ApiDownloadLeaderboardRequest", competition_name=slug)
         content = self._site.ask(lambda: answer.content)
         names = {row.team_name for row in self._list(pages=1) if row.team_name}
         return board_rows(content, names, self._about().user_rank or 0, self._site.username)

@@ -37,7 +37,11 @@ def refresh(platform: Platform, attempt: Attempt) -> Status:
     status = platform.status(attempt.remote)
     paths, intent = attempt.submission.paths, attempt.intent
     if status.state == "failed" and attempt.state != "failed":
-        message = "\n".join(part for part in (status.message, _logs(platform, attempt.remote)) if part)
+        try:
+            logs = platform.logs(attempt.remote)
+        except PlatformError as error:  # a failure stands without its logs too
+            logs = f"(no logs: {error.message})"
+        message = "\n".join(part for part in (status.message, logs) if part)
         add_event(paths, intent, Failure(remote=attempt.remote, message=message))
         return Status("failed", message=message)
     known = (attempt.score, attempt.private)
@@ -45,14 +49,6 @@ def refresh(platform: Platform, attempt: Attempt) -> Status:
         score = Score(remote=attempt.remote, score=status.score, private=status.private, scores=status.scores)
         add_event(paths, intent, score)
     return status
-
-
-def _logs(platform: Platform, remote: str) -> str:
-    """A failure stands without its logs too."""
-    try:
-        return platform.logs(remote)
-    except PlatformError as error:
-        return f"(no logs: {error.message})"
 
 
 def take_snapshot(platform: Platform, layout: Layout, target: Target, remotes: set[str]) -> Snapshot:

@@ -70,8 +70,7 @@ def earlier(platform: Platform, order: Order, waits: Waits) -> Attempt | None:
     Raises `StageError` where the file was submitted before, and ``again`` does not ask for another time, and
     `PlatformError` where it was sent a moment ago, without an answer, and the platform does not list it yet.
     """
-    known = order.attempts()
-    for attempt in known:
+    for attempt in order.attempts():
         if attempt.state == "requested" and resolve(platform, attempt, waits) is None:
             _refuse_doubt(attempt, waits)
     known = order.attempts()
@@ -81,7 +80,15 @@ def earlier(platform: Platform, order: Order, waits: Waits) -> Attempt | None:
     if arrived and arrived[-1].state == "answered":
         return arrived[-1]
     if arrived:
-        raise _refusal(arrived[-1])
+        last = arrived[-1]
+        what = "failed" if last.state == "failed" else f"scored {last.score}"
+        who = f" by {last.begun.who}" if last.begun.who else ""
+        raise AlreadySubmitted(
+            f"this file was submitted already: submission {last.remote} of {last.submission.name}, "
+            f"{last.time:%Y-%m-%dT%H:%M} UTC{who}, {what}",
+            "kit submit --again   # spends another submission",
+            last,
+        )
     return _listed(platform, order, known)
 
 
@@ -117,17 +124,16 @@ def deliver(platform: Platform, order: Order, waits: Waits, emit: Emit) -> Attem
 
 def _begin(order: Order) -> Attempt:
     """The intent that an interrupted run left before it sent anything, or a new one."""
-    known = order.attempts()
-    unsent = [
-        attempt for attempt in known if attempt.state == "intended" and attempt.submission.name == order.paths.root.name
-    ]
+    known, name = order.attempts(), order.paths.root.name
+    unsent = [attempt for attempt in known if attempt.state == "intended" and attempt.submission.name == name]
     if unsent:
         return unsent[-1]
-    intent = secrets.token_hex(8)
-    tag = _tag(order.digest, {attempt.tag for attempt in known})
-    begun = Intent(
-        tag=tag, sha256=order.digest, target=order.target, file=order.file.name, commit=_commit(order.layout.root)
-    )
+    # A file name of at most 35 characters, which is what Codabench keeps: the time, and the hash of the content.
+    now, used = datetime.now(UTC), {attempt.tag for attempt in known}
+    while (tag := f"kit-{now:%Y%m%dT%H%M%SZ}-{order.digest[:8]}") in used:
+        now += timedelta(seconds=1)
+    intent, commit = secrets.token_hex(8), _commit(order.layout.root)
+    begun = Intent(tag=tag, sha256=order.digest, target=order.target, file=order.file.name, commit=commit)
     add_event(order.paths, intent, begun)
     return _reload(order, intent)
 
@@ -136,25 +142,13 @@ def _reload(order: Order, intent: str) -> Attempt:
     return next(attempt for attempt in order.attempts() if attempt.intent == intent)
 
 
-def _tag(digest: str, used: set[str]) -> str:
-    """A file name of at most 35 characters, which is what Codabench keeps: the time, and the hash of the content."""
-    now = datetime.now(UTC)
-    while (tag := f"kit-{now:%Y%m%dT%H%M%SZ}-{digest[:8]}") in used:
-        now += timedelta(seconds=1)
-    return tag
-
-
 def _commit(root: Path) -> str:
     """The commit that the project stands at, empty outside of git; `+` where tracked files were changed."""
+    command = ("git", "describe", "--always", "--exclude=*", "--abbrev=10", "--dirty=+")
     try:
-        head = _git(root, "rev-parse", "--short=10", "HEAD")
-        return head + ("+" if head and _git(root, "status", "--porcelain", "--untracked-files=no") else "")
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-
-
-def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=10, check=False)
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
@@ -180,17 +174,6 @@ def _refuse_doubt(attempt: Attempt, waits: Waits) -> None:
             f"{attempt.tag} was sent without an answer, and the platform does not list it yet; it may still arrive",
             f"kit submit   # asks again; sends again only when it is not listed after {left / 60:.0f} minutes",
         )
-
-
-def _refusal(attempt: Attempt) -> AlreadySubmitted:
-    what = "failed" if attempt.state == "failed" else f"scored {attempt.score}"
-    who = f" by {attempt.begun.who}" if attempt.begun.who else ""
-    return AlreadySubmitted(
-        f"this file was submitted already: submission {attempt.remote} of {attempt.submission.name}, "
-        f"{attempt.time:%Y-%m-%dT%H:%M} UTC{who}, {what}",
-        "kit submit --again   # spends another submission",
-        attempt,
-    )
 
 
 def _listed(platform: Platform, order: Order, known: list[Attempt]) -> Attempt | None:
