@@ -25,35 +25,17 @@ from kit.store.candidate import Ensemble, ForecastRecord
 
 @dataclass(frozen=True)
 class Tracked:
-    """A run or a candidate.
+    """A run or a candidate."""
 
-    Attributes
-    ----------
-    key : str
-        Name of its folder; the same for the same configuration, data and folds, whoever trained it.
-    name : str
-    kind : str
-        `run` or `ensemble`.
-    params : dict
-        What was chosen before training or blending.
-    scores : dict
-        The newest value of every number about the whole.
-    curves : dict
-        By fold: a dictionary of numbers for every epoch, counted through all stages.
-    tags : dict
-        Hashes and versions.
-    files : list of (Path, str)
-        Small files, and the folder that each belongs to.
-    """
-
-    key: str
+    key: str  # name of its folder; the same for the same configuration, data and folds, whoever trained it
     name: str
-    kind: str
-    params: dict[str, str]
-    scores: dict[str, float]
+    kind: str  # `run` or `ensemble`
+    params: dict[str, str]  # what was chosen before training or blending
+    scores: dict[str, float]  # the newest value of every number about the whole
+    # By fold: the numbers of every epoch, counted through all stages.
     curves: dict[int, list[dict[str, float]]] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
-    files: list[tuple[Path, str]] = field(default_factory=list)
+    tags: dict[str, str] = field(default_factory=dict)  # hashes and versions
+    files: list[tuple[Path, str]] = field(default_factory=list)  # small files, and the folder that each belongs to
 
 
 def gather(layout: Layout, emit: Emit = silent) -> list[Tracked]:

@@ -58,9 +58,8 @@ def pack(columns: Sequence[Column], width: int) -> list[tuple[tuple[str, ...], l
         current.append(column)
         used += GUTTER + _width(column)
     tables.append(current)
-    return [
-        (tuple(name for name, _ in table), list(zip(*(cells for _, cells in table), strict=True))) for table in tables
-    ]
+    dealt = [tuple(zip(*table, strict=True)) for table in tables]
+    return [(names, list(zip(*cells, strict=True))) for names, cells in dealt]
 
 
 def _width(column: Column) -> int:
