@@ -25,7 +25,6 @@ from kit.platforms.credentials import PUBLIC_SITE, codabench_token, require_kagg
 from kit.platforms.http import Api, checked_url, plain_session, reason, signed
 from kit.records import Emit, Event
 
-FOLDER = "raw"
 RECORD = ".download.json"
 PIECE = 1 << 20
 REDIRECTS = 5
@@ -56,29 +55,25 @@ def download(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
         )
     if not competition.id:
         raise ConfigError("competition.id is not set", '[competition] id = "1234", or the name in the address')
-    folder = layout.root / FOLDER
+    folder = layout.root / "raw"
     record: dict[str, str] = read_json(folder / RECORD) if (folder / RECORD).exists() else {}
     for remote in SOURCES[competition.platform](config, emit):
         if record.get(remote.name) == remote.key and not force:
             emit(Event("say", f"{remote.name}: here already"))
             continue
-        _get(remote, folder, emit)
+        path = folder / remote.name
+        folder.mkdir(parents=True, exist_ok=True)
+        emit(Event("progress", f"download: {remote.name}", {"stage": "download"}))
+        remote.fetch(path)
+        emit(Event("say", f"{remote.name}: {path.stat().st_size / 1e6:.1f} MB, sha256 {sha256_file(path)[:16]}"))
+        if zipfile.is_zipfile(path) and path.suffix == ".zip":
+            files = unpack(path, folder)
+            path.unlink()
+            emit(Event("say", f"unpacked {files} files into {folder.name}/"))
         record[remote.name] = remote.key
         write_json(folder / RECORD, record)
     for line in suggest(layout.root, folder):
         emit(Event("say", line))
-
-
-def _get(remote: Remote, folder: Path, emit: Emit) -> None:
-    path = folder / remote.name
-    folder.mkdir(parents=True, exist_ok=True)
-    emit(Event("progress", f"download: {remote.name}", {"stage": "download"}))
-    remote.fetch(path)
-    emit(Event("say", f"{remote.name}: {path.stat().st_size / 1e6:.1f} MB, sha256 {sha256_file(path)[:16]}"))
-    if zipfile.is_zipfile(path) and path.suffix == ".zip":
-        files = unpack(path, folder)
-        path.unlink()
-        emit(Event("say", f"unpacked {files} files into {folder.name}/"))
 
 
 def unpack(path: Path, folder: Path) -> int:

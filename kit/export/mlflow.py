@@ -71,7 +71,10 @@ class _Sender:
 
     def send(self) -> bool:
         """Log what is new; the tag that says so follows what it speaks of."""
-        news = [self._params(), self._scores(), *map(self._curve, self._one.curves), self._artefacts()]
+        have = self._run.data.metrics
+        # A number that changed, as a score or a forecast may, is another point of the same curve.
+        scores = [(name, value, 0) for name, value in self._one.scores.items() if have.get(name) != value]
+        news = [self._params(), self._log(scores), *map(self._curve, self._one.curves), self._artefacts()]
         if any(news) or self._run.info.status == "RUNNING":
             self._client.set_terminated(self._id)
         return self._known is None or any(news)
@@ -86,11 +89,6 @@ class _Sender:
         for name in stale:
             self._client.set_tag(self._id, name, tags[name])
         return bool(new or stale)
-
-    def _scores(self) -> bool:
-        """A number that changed, as a score or a forecast may, is another point of the same curve."""
-        have = self._run.data.metrics
-        return self._log([(k, v, 0) for k, v in self._one.scores.items() if have.get(k) != v])
 
     def _curve(self, fold: int) -> bool:
         epochs = self._one.curves[fold]

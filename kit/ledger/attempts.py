@@ -61,6 +61,12 @@ class Attempt:
         return self.begun.time
 
     @property
+    def sent(self) -> str:
+        """In a few words from which candidate, when and by whom."""
+        who = f" by {self.begun.who}" if self.begun.who else ""
+        return f"{self.submission.name}, {self.time:%Y-%m-%dT%H:%M} UTC{who}"
+
+    @property
     def remote(self) -> str:
         """The platform's id, empty before it answered."""
         answer = self.last(Answer)

@@ -18,11 +18,9 @@ from kit.platforms.base import Absent, Journal, Platform, Refused, Remaining, Se
 from kit.platforms.codabench_needs import (
     check_dates,
     check_fact_sheet,
-    check_participation,
     check_space,
     image_notes,
     inspect_zip,
-    resets,
     time_limit,
     time_notes,
 )
@@ -69,13 +67,19 @@ class Codabench(Platform):
         """Zip, participation, phase, quota, space, image and time limit, in this order; asks, sends nothing."""
         inspect_zip(file)
         detail = self._read_detail()
-        check_participation(detail, self._url)
+        if detail.participant_status != "approved":
+            raise Refused(
+                f"your part in competition {detail.id} is: {detail.participant_status or 'not registered'}",
+                f"register at {self._url}/competitions/{detail.id}/",
+            )
         phase = self._phase()
         check_dates(phase)
         check_fact_sheet(detail, self._competition.fact_sheet)
         answer = self._api().get(f"/api/can_make_submission/{phase.id}/", answers.Permission)
         if not answer.can:
-            raise Refused(f"no submission to phase `{phase.name}` now: {answer.reason}", resets(answer.reason or ""))
+            ends = f"the day ends at midnight UTC, {midnight().astimezone():%H:%M on %d %B} here"
+            hint = ends if "today" in (answer.reason or "") else ""
+            raise Refused(f"no submission to phase `{phase.name}` now: {answer.reason}", hint)
         check_space(self._api().get("/api/user_quota/", answers.Quota), file, self._url)
         notes = image_notes(detail.docker_image or "", file)
         limit = time_limit(phase.execution_time_limit, detail.queue)

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from kit.errors import ConfigError, PlatformError
-from kit.platforms.base import Refused, midnight
+from kit.platforms.base import Refused
 from kit.platforms.codabench_answers import Detail, Phase, Quota
 from kit.store.candidate import Proof
 
@@ -38,15 +38,6 @@ def inspect_zip(file: Path) -> None:
         raise PlatformError(f"{file} has no model.py at its root", "kit bundle --force")
 
 
-def check_participation(detail: Detail, url: str) -> None:
-    """Raise `Refused` unless the organisers let us in."""
-    if detail.participant_status != "approved":
-        raise Refused(
-            f"your part in competition {detail.id} is: {detail.participant_status or 'not registered'}",
-            f"register at {url}/competitions/{detail.id}/",
-        )
-
-
 def check_dates(phase: Phase) -> None:
     """Raise `Refused` outside the phase's dates: an older site takes and scores what is sent then, for nothing."""
     if phase.status != "Current":
@@ -75,11 +66,6 @@ def check_space(quota: Quota, file: Path, url: str) -> None:
             f"{file.name} has {size / GIGABYTE:.2f} GB, your account has {free / GIGABYTE:.2f} GB left",
             f"delete old submissions at {url}/datasets/",
         )
-
-
-def resets(reason: str) -> str:
-    """When another submission may go, where the day's count is what stops it."""
-    return f"the day ends at midnight UTC, {midnight().astimezone():%H:%M on %d %B} here" if "today" in reason else ""
 
 
 def _local(date: datetime | None) -> str:

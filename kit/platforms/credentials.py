@@ -9,6 +9,7 @@ import json
 import os
 import stat
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -114,7 +115,9 @@ def kaggle_secrets() -> list[str]:
             secrets.append(path.read_text(encoding="utf-8").strip())
     for path in (kaggle_folder() / "kaggle.json", home / "credentials.json"):
         if path.is_file():
-            secrets += _values(path)
+            with suppress(ValueError):
+                content = json.loads(path.read_text(encoding="utf-8")).items()
+                secrets += [value for name, value in content if name != "username" and isinstance(value, str)]
     return [secret for secret in secrets if len(secret) >= 8]
 
 
@@ -123,14 +126,6 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):  # a token that is too long for a name, or none
         return False
-
-
-def _values(path: Path) -> list[str]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        return []
-    return [str(value) for key, value in content.items() if key != "username" and isinstance(value, str)]
 
 
 def _config_home() -> Path:

@@ -167,14 +167,9 @@ def never_left(error: RequestException) -> bool:
     """Whether a request failed before a connection was made, so that nobody can have read it."""
     from urllib3.exceptions import MaxRetryError, NewConnectionError
 
-    if isinstance(error, ConnectTimeout):
-        return True
     cause = error.args[0] if error.args else None
-    return (
-        isinstance(error, ConnectionError)
-        and isinstance(cause, MaxRetryError)
-        and isinstance(cause.reason, NewConnectionError)
-    )
+    not_made = isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
+    return isinstance(error, ConnectTimeout) or (isinstance(error, ConnectionError) and not_made)
 
 
 def reason(error: Exception) -> str:

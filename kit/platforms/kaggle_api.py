@@ -98,8 +98,8 @@ class Site:
                     return call()
             except _Busy as busy:
                 if attempt == self._waits.tries:
-                    raise (PlatformError if busy.answered else Unreachable)(busy.message, busy.hint) from None
-                self._waits.sleep(max(pause, bearable(busy.pause, "Kaggle", self._waits)))
+                    raise (Unreachable if busy.pause is None else PlatformError)(busy.message, busy.hint) from None
+                self._waits.sleep(max(pause, bearable(busy.pause or 0.0, "Kaggle", self._waits)))
         raise AssertionError("unreachable")
 
     def ask_once(self, call: Callable[[], T], noted: Callable[[], bool]) -> T:
@@ -158,8 +158,7 @@ class _Busy(PlatformError):
 
     def __init__(self, message: str, hint: str, pause: float | None = None) -> None:
         super().__init__(message, hint)
-        self.answered = pause is not None
-        self.pause = pause or 0.0
+        self.pause = pause
 
 
 class _Timed(HTTPAdapter):

@@ -146,30 +146,22 @@ class Local(Platform):
         known = read_cache(path, Baselines.model_validate_json)
         if known is not None and known.key == key:
             return known.scores
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
         images, ours = truth.all_images(), np.asarray(load_images(self._layout)[: len(index.ids)])
-        scores = {
-            name: score.score(self._config.competition.metric, truth.labels, proba)
-            for name, proba in _baseline_predictions(ours, index.labels, images)
+        prior = np.bincount(index.labels, minlength=int(index.labels.max()) + 1) / len(index.labels)
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300))
+        model.fit(_thumbnails(ours), index.labels)
+        baselines = {
+            "baseline: largest class": np.tile(prior, (len(images), 1)),
+            "baseline: logistic regression on thumbnails": model.predict_proba(_thumbnails(images)),
         }
+        metric = self._config.competition.metric
+        scores = {name: score.score(metric, truth.labels, proba) for name, proba in baselines.items()}
         write_cache(path, Baselines(key=key, scores=scores).model_dump_json().encode())
         return scores
-
-
-def _baseline_predictions(
-    images: ImageArray, labels: npt.NDArray[np.int64], test: ImageArray
-) -> list[tuple[str, npt.NDArray[np.float64]]]:
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    classes = int(labels.max()) + 1
-    prior = np.bincount(labels, minlength=classes) / len(labels)
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300))
-    model.fit(_thumbnails(images), labels)
-    return [
-        ("baseline: largest class", np.tile(prior, (len(test), 1))),
-        ("baseline: logistic regression on thumbnails", model.predict_proba(_thumbnails(test))),
-    ]
 
 
 def _thumbnails(images: ImageArray) -> npt.NDArray[np.float64]:

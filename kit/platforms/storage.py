@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -17,29 +18,18 @@ LARGE = 1 << 22
 END = 1 << 16
 
 
-class Reader:
-    """An open file from ``start`` on that tells how much of it has been read: a body of known length for requests."""
+class Reader(io.FileIO):
+    """An open file that says to ``said`` how many of its bytes have been read, and how many there are."""
 
-    def __init__(self, path: Path, tell: Callable[[int, int], None], start: int = 0) -> None:
-        self._file = path.open("rb")
-        self._file.seek(start)
-        self._total = path.stat().st_size
-        self._start = self._done = start
-        self._tell = tell
+    def __init__(self, path: Path, said: Callable[[int, int], None]) -> None:
+        super().__init__(path)
+        self._said, self._total = said, path.stat().st_size
 
-    def __len__(self) -> int:
-        return self._total - self._start
-
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int | None = -1) -> bytes:
         """The next bytes."""
-        piece = self._file.read(size)
-        self._done += len(piece)
-        self._tell(self._done, self._total)
+        piece = super().read(size)
+        self._said(self.tell(), self._total)
         return piece
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
 
 def upload_teller(emit: Emit) -> Callable[[int, int], None]:
@@ -72,11 +62,13 @@ def put_file(
     size, start = path.stat().st_size, 0
     for attempt, pause in enumerate(waits.pauses(), 1):
         part = {"Content-Range": f"bytes {start}-{size - 1}/{size}"} if start else {}
-        body = Reader(path, tell, start)
         try:
-            answer = plain_session().put(
-                url, data=body, headers={**headers, **part}, timeout=(waits.connect, waits.read), auth=signed("")
-            )
+            with Reader(path, tell) as body:
+                body.seek(start)
+                timeout = (waits.connect, waits.read)
+                answer = plain_session().put(
+                    url, data=body, headers={**headers, **part}, timeout=timeout, auth=signed("")
+                )
         except RequestException as error:
             problem, busy = reason(error), True
         else:
@@ -84,8 +76,6 @@ def put_file(
                 return
             # 308: a part has arrived.
             problem, busy = f"{answer.status_code}: {error_text(answer)}", answer.status_code in (*BUSY, 308)
-        finally:
-            body.close()
         if not busy or attempt == waits.tries:
             raise PlatformError(f"the storage host did not take {path.name}: {problem}", "kit submit")
         waits.sleep(pause)

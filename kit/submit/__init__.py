@@ -68,9 +68,8 @@ def submit(
             return
         attempt = deliver(platform, order, patience, emit)
     else:
-        who = f" by {attempt.begun.who}" if attempt.begun.who else ""
-        sent = f"{attempt.submission.name}, {attempt.time:%Y-%m-%dT%H:%M} UTC{who}"
-        emit(Event("warn", f"sent already as submission {attempt.remote or '?'} ({sent}); nothing more is spent"))
+        told = f"submission {attempt.remote or '?'} ({attempt.sent})"
+        emit(Event("warn", f"sent already as {told}; nothing more is spent"))
     if choice.dry_run:
         return
     if not choice.wait:

@@ -82,10 +82,8 @@ def earlier(platform: Platform, order: Order, waits: Waits) -> Attempt | None:
     if arrived:
         last = arrived[-1]
         what = "failed" if last.state == "failed" else f"scored {last.score}"
-        who = f" by {last.begun.who}" if last.begun.who else ""
         raise AlreadySubmitted(
-            f"this file was submitted already: submission {last.remote} of {last.submission.name}, "
-            f"{last.time:%Y-%m-%dT%H:%M} UTC{who}, {what}",
+            f"this file was submitted already: submission {last.remote} of {last.sent}, {what}",
             "kit submit --again   # spends another submission",
             last,
         )
