@@ -100,7 +100,8 @@ class Codabench(Platform):
 
     def submit(self, file: Path, tag: str, journal: Journal) -> str:
         """Upload unless it is there already, then create the submission with one POST."""
-        key = self._uploaded(file, tag, journal)
+        known = journal.recall(Uploaded)  # by this attempt, or by an earlier one that got so far
+        key = known.key if known else self._upload(file, tag, journal)
         phase = self._phase()
         body = {"phase": phase.id, "data": key, "tasks": [task.id for task in phase.tasks]}
         sheet = self._competition.fact_sheet
@@ -229,11 +230,8 @@ class Codabench(Platform):
         what = f"no phase {self._competition.phase!r}" if wanted else "no current phase"
         raise ConfigError(f"competition {self._competition.id} has {what}", f"phases: {names}")
 
-    def _uploaded(self, file: Path, tag: str, journal: Journal) -> str:
-        """The key of the uploaded file, of this attempt or of an earlier one that got so far."""
-        known = journal.recall(Uploaded)
-        if known is not None:
-            return known.key
+    def _upload(self, file: Path, tag: str, journal: Journal) -> str:
+        """Upload the file and return its key."""
         journal.note(Upload())
         name = f"{tag}.zip"
         body = {"type": "submission", "request_sassy_file_name": name, "file_name": name}
