@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Literal
 from kit.config import Config, load
 from kit.errors import KitError, PlatformError
 from kit.layout import Layout, find_project
-from kit.platforms.credentials import codabench_token, require_kaggle
+from kit.platforms.credentials import PUBLIC_SITE, codabench_token, require_kaggle
 from kit.records import Emit, Event, silent
 from kit.sources import BUILT_IN, training_classes
 from kit.sources.folder import image_files
@@ -25,7 +26,6 @@ from kit.sources.folder import image_files
 PARTS = ("train", "test", "truth", "external", "sample_submission", "classes", "images", "test_images")
 SIDE = 224  # of images whose size is not known before they are read
 RUN_BYTES = 150e6  # weights, checkpoints and predictions of one fold of a middle-sized backbone
-PUBLIC_SITE = "https://www.codabench.org"
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,7 @@ class Check:
 def doctor(folder: Path, emit: Emit, *, config: Path | None = None) -> list[Check]:
     """Look at the machine, the packages, the project, its data, the disk and the credentials.
 
-    Returns
-    -------
-    list of Check
-        `wrong` is what will stop a command, `missing` what some command may want.
+    Of the returned checks a `wrong` one will stop a command, a `missing` one is what some command may want.
     """
     checks = [*_machine(), *_packages()]
     try:
@@ -69,16 +66,16 @@ def _machine() -> Iterator[Check]:
     detail = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     hint = "" if supported else "use WSL: the kit locks files and sends signals as Unix does"
     yield Check("python", "ok" if supported and sys.version_info >= (3, 11) else "wrong", detail, hint)
-    yield Check("processor", "ok", f"{os.cpu_count()} cores, {_memory() / 1e9:.0f} GB memory")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    yield Check("processor", "ok", f"{os.cpu_count()} cores, {memory / 1e9:.0f} GB memory")
     gpus = _gpus()
     yield Check("GPU", "ok" if gpus else "missing", ", ".join(gpus) or "none; training runs on the processor")
-    place = _notebook()
-    if place:
-        yield Check("notebook", "ok", place)
-
-
-def _memory() -> float:
-    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    # Where a hosted notebook keeps its files.
+    if Path("/kaggle/working").is_dir():
+        yield Check("notebook", "ok", "Kaggle: inputs in /kaggle/input are read-only, work in /kaggle/working")
+    elif "COLAB_RELEASE_TAG" in os.environ:
+        lost = "Colab: /content is lost with the session, keep the project on /content/drive"
+        yield Check("notebook", "ok", lost)
 
 
 def _gpus() -> list[str]:
@@ -87,15 +84,6 @@ def _gpus() -> list[str]:
     query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
     done = subprocess.run(query, capture_output=True, text=True, check=False, timeout=20)
     return done.stdout.strip().splitlines() if done.returncode == 0 else []
-
-
-def _notebook() -> str:
-    """Where a hosted notebook keeps its files, if this is one."""
-    if Path("/kaggle/working").is_dir():
-        return "Kaggle: inputs in /kaggle/input are read-only, work in /kaggle/working"
-    if "COLAB_RELEASE_TAG" in os.environ:
-        return "Colab: /content is lost with the session, keep the project on /content/drive"
-    return ""
 
 
 def _packages() -> Iterator[Check]:
@@ -126,12 +114,13 @@ def _data(layout: Layout, config: Config) -> Iterator[Check]:
             yield Check(f"data.{part}", "ok", f"{spec}, built in")
         elif spec:
             path = layout.named(spec)
-            hint = f"kit download, or another path: [data] {part}"
-            yield (
-                Check(f"data.{part}", "ok", _found(path))
-                if path.exists()
-                else Check(f"data.{part}", "wrong", f"no such file or folder: {path}", hint)
-            )
+            if path.is_dir():
+                yield Check(f"data.{part}", "ok", f"{path}: {sum(1 for _ in image_files(path))} image files")
+            elif path.exists():
+                yield Check(f"data.{part}", "ok", f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+            else:
+                hint = f"kit download, or another path: [data] {part}"
+                yield Check(f"data.{part}", "wrong", f"no such file or folder: {path}", hint)
 
 
 def _classes(layout: Layout, config: Config) -> Iterator[Check]:
@@ -144,12 +133,6 @@ def _classes(layout: Layout, config: Config) -> Iterator[Check]:
         yield Check("classes", "wrong", error.message, error.hint)
         return
     yield Check("classes", "ok", f"{len(names)}: {', '.join(names[:6])}{' ...' if len(names) > 6 else ''}")
-
-
-def _found(path: Path) -> str:
-    if path.is_dir():
-        return f"{path}: {sum(1 for _ in image_files(path))} image files"
-    return f"{path}: {path.stat().st_size / 1e6:.1f} MB"
 
 
 def _weights(layout: Layout, config: Config) -> Iterator[Check]:
@@ -176,20 +159,15 @@ def _decoded_bytes(layout: Layout, config: Config, part: str) -> float:
     if not spec or spec in BUILT_IN:
         return 0.0
     path = layout.named(spec)
-    side = config.data.image_size or SIDE
-    counters: dict[str, Callable[[], float]] = {
-        ".npz": lambda: _unpacked_bytes(path),
-        ".csv": lambda: 3.0 * side * side * path.read_bytes().count(b"\n"),
-        "": lambda: 3.0 * side * side * sum(1 for _ in image_files(path)),
-    }
-    return counters.get("" if path.is_dir() else path.suffix.lower(), lambda: 0.0)() if path.exists() else 0.0
-
-
-def _unpacked_bytes(path: Path) -> float:
-    if not zipfile.is_zipfile(path):
-        return 0.0
-    with zipfile.ZipFile(path) as archive:
-        return float(sum(member.file_size for member in archive.infolist()))
+    image = 3.0 * (config.data.image_size or SIDE) ** 2
+    if path.is_dir():
+        return image * sum(1 for _ in image_files(path))
+    if path.suffix.lower() == ".csv" and path.exists():
+        return image * path.read_bytes().count(b"\n")
+    if path.suffix.lower() == ".npz" and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return float(sum(member.file_size for member in archive.infolist()))
+    return 0.0
 
 
 def _credentials(config: Config) -> Iterator[Check]:
@@ -197,19 +175,13 @@ def _credentials(config: Config) -> Iterator[Check]:
     competition = config.competition
     site = competition.url or PUBLIC_SITE
     login = bool(os.environ.get("CODABENCH_USERNAME") and os.environ.get("CODABENCH_PASSWORD"))
-    found = {"codabench": bool(codabench_token(site, silent)) or login, "kaggle": _has_kaggle()}
-    hints = {
-        "codabench": "export CODABENCH_USERNAME=... CODABENCH_PASSWORD=...",
-        "kaggle": "export KAGGLE_API_TOKEN=...",
-    }
-    for name, present in found.items():
-        state: Literal["missing", "wrong"] = "wrong" if competition.platform == name else "missing"
-        yield Check(f"credentials {name}", "ok" if present else state, "present" if present else "none", hints[name])
-
-
-def _has_kaggle() -> bool:
-    try:
+    codabench, kaggle = bool(codabench_token(site, silent)) or login, False
+    with suppress(PlatformError):
         require_kaggle(silent)
-    except PlatformError:
-        return False
-    return True
+        kaggle = True
+    for name, present, hint in (
+        ("codabench", codabench, "export CODABENCH_USERNAME=... CODABENCH_PASSWORD=..."),
+        ("kaggle", kaggle, "export KAGGLE_API_TOKEN=..."),
+    ):
+        state: Literal["missing", "wrong"] = "wrong" if competition.platform == name else "missing"
+        yield Check(f"credentials {name}", "ok" if present else state, "present" if present else "none", hint)

@@ -21,13 +21,11 @@ from kit.errors import ConfigError, DataError, PlatformError
 from kit.files import read_json, sha256_file, write_atomic, write_json
 from kit.layout import Layout
 from kit.platforms.base import Waits
-from kit.platforms.credentials import codabench_token, require_kaggle
-from kit.platforms.http import Api, checked_url, plain_session, reason
+from kit.platforms.credentials import PUBLIC_SITE, codabench_token, require_kaggle
+from kit.platforms.http import Api, checked_url, plain_session, reason, signed
 from kit.records import Emit, Event
 
-FOLDER = "raw"
 RECORD = ".download.json"
-PUBLIC_SITE = "https://www.codabench.org"
 PIECE = 1 << 20
 REDIRECTS = 5
 
@@ -44,16 +42,10 @@ class Remote:
 def download(layout: Layout, config: Config, emit: Emit, *, force: bool = False) -> None:
     """Fetch what the competition hands out, unpack its zips, and say what ``[data]`` could name.
 
-    Files that were fetched before are kept, unless ``force``; a zip is unpacked and then removed.
-
-    Raises
-    ------
-    ConfigError
-        Where the platform hands out no files, or `competition.id` is not set.
-    PlatformError
-        Where the platform refuses or cannot be reached.
-    DataError
-        Where a zip is damaged, leaves its folder, or needs more space than there is.
+    Files that were fetched before are kept, unless ``force``; a zip is unpacked and then removed. Raises `ConfigError`
+    where the platform hands out no files, or `competition.id` is not set, and `PlatformError` where the platform
+    refuses or cannot be reached, and `DataError` where a zip is damaged, leaves its folder, or needs more space than
+    there is.
     """
     competition = config.competition
     if competition.platform not in SOURCES:
@@ -63,38 +55,31 @@ def download(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
         )
     if not competition.id:
         raise ConfigError("competition.id is not set", '[competition] id = "1234", or the name in the address')
-    folder = layout.root / FOLDER
+    folder = layout.root / "raw"
     record: dict[str, str] = read_json(folder / RECORD) if (folder / RECORD).exists() else {}
     for remote in SOURCES[competition.platform](config, emit):
         if record.get(remote.name) == remote.key and not force:
             emit(Event("say", f"{remote.name}: here already"))
             continue
-        _get(remote, folder, emit)
+        path = folder / remote.name
+        folder.mkdir(parents=True, exist_ok=True)
+        emit(Event("progress", f"download: {remote.name}", {"stage": "download"}))
+        remote.fetch(path)
+        emit(Event("say", f"{remote.name}: {path.stat().st_size / 1e6:.1f} MB, sha256 {sha256_file(path)[:16]}"))
+        if zipfile.is_zipfile(path) and path.suffix == ".zip":
+            files = unpack(path, folder)
+            path.unlink()
+            emit(Event("say", f"unpacked {files} files into {folder.name}/"))
         record[remote.name] = remote.key
         write_json(folder / RECORD, record)
     for line in suggest(layout.root, folder):
         emit(Event("say", line))
 
 
-def _get(remote: Remote, folder: Path, emit: Emit) -> None:
-    path = folder / remote.name
-    folder.mkdir(parents=True, exist_ok=True)
-    emit(Event("progress", f"download: {remote.name}", {"stage": "download"}))
-    remote.fetch(path)
-    emit(Event("say", f"{remote.name}: {path.stat().st_size / 1e6:.1f} MB, sha256 {sha256_file(path)[:16]}"))
-    if zipfile.is_zipfile(path) and path.suffix == ".zip":
-        files = unpack(path, folder)
-        path.unlink()
-        emit(Event("say", f"unpacked {files} files into {folder.name}/"))
-
-
 def unpack(path: Path, folder: Path) -> int:
     """Unpack a zip into ``folder`` and return how many files it had.
 
-    Raises
-    ------
-    DataError
-        Where a name leaves the folder, the zip is damaged or encrypted, or the disk is too small.
+    Raises `DataError` where a name leaves the folder, the zip is damaged or encrypted, or the disk is too small.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -136,19 +121,14 @@ def codabench_files(config: Config, emit: Emit) -> Iterator[Remote]:
         for kind in ("starting_kit", "public_data"):
             data = phase.get(kind)
             if data:
-                found.setdefault(_key(data), (kind, data))
+                found.setdefault(str(data["key"] if isinstance(data, dict) else data), (kind, data))
     if not found:
         raise PlatformError(
             f"competition {config.competition.id} hands out no public data and no starting kit",
             f"see the tab Get Started: {base}/competitions/{config.competition.id}/",
         )
     for key, (kind, data) in found.items():
-        address = f"{base}/datasets/download/{key}/"
-        yield Remote(_name(data, kind, key), key, partial(fetch, address, token))
-
-
-def _key(data: Any) -> str:
-    return str(data["key"] if isinstance(data, dict) else data)
+        yield Remote(_name(data, kind, key), key, partial(fetch, f"{base}/datasets/download/{key}/", token))
 
 
 def _name(data: Any, kind: str, key: str) -> str:
@@ -161,17 +141,15 @@ def _name(data: Any, kind: str, key: str) -> str:
 def fetch(address: str, token: str, path: Path) -> None:
     """Stream a file to ``path``, in one step; the token goes to the first host only, not to where it sends us.
 
-    Raises
-    ------
-    PlatformError
-        Where the host refuses, sends us round in circles, or breaks off.
+    Raises `PlatformError` where the host refuses, sends us round in circles, or breaks off.
     """
     try:
         with plain_session() as session, _followed(session, address, token) as answer:
             if not answer.ok or answer.is_redirect:
-                hint = "register for the competition on its page, then: kit download"
-                host = urlsplit(address).hostname
-                raise PlatformError(f"{host} answered {answer.status_code} for {path.name}", hint)
+                raise PlatformError(
+                    f"{urlsplit(address).hostname} answered {answer.status_code} for {path.name}",
+                    "register for the competition on its page, then: kit download",
+                )
             write_atomic(path, lambda file: _stream(answer, file))
     except requests.RequestException as error:
         raise PlatformError(f"{path.name} could not be fetched: {reason(error)}", "kit download") from None
@@ -182,24 +160,12 @@ def _followed(session: requests.Session, address: str, token: str) -> requests.R
     host = urlsplit(address).netloc
     for _ in range(REDIRECTS):
         own = token if urlsplit(address).netloc == host else ""
-        answer = session.get(address, stream=True, timeout=(10, 60), allow_redirects=False, auth=_Token(own))
+        answer = session.get(address, stream=True, timeout=(10, 60), allow_redirects=False, auth=signed(own))
         if not answer.is_redirect:
             break
         address = urljoin(address, answer.headers["Location"])
         answer.close()
     return answer
-
-
-class _Token(requests.auth.AuthBase):
-    """The token, or nothing at all: without this, requests would look into ~/.netrc."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._token:
-            request.headers["Authorization"] = f"Token {self._token}"
-        return request
 
 
 def _stream(answer: requests.Response, file: IO[bytes]) -> None:
@@ -216,20 +182,19 @@ def kaggle_files(config: Config, emit: Emit) -> Iterator[Remote]:
     """The competition's one zip, through the official package."""
     slug = config.competition.id.rstrip("/").rsplit("/", 1)[-1]
     require_kaggle(emit)
-    yield Remote(f"{slug}.zip", slug, partial(fetch_kaggle, config.competition.url, slug))
 
+    def fetch_zip(path: Path) -> None:
+        from kit.platforms.kaggle_api import Site
 
-def fetch_kaggle(url: str, slug: str, path: Path) -> None:
-    """Download all files of a competition to ``path``; raises `PlatformError` with what Kaggle said."""
-    from kit.platforms.kaggle_api import Site
+        site = Site(config.competition.url, Waits())
+        with tempfile.TemporaryDirectory(prefix=".download-", dir=path.parent) as folder:
+            site.ask(lambda: site.api.competition_download_files(slug, path=folder, force=True, quiet=True))
+            files = [found for found in Path(folder).iterdir() if found.name.startswith(slug)]
+            if not files:
+                raise PlatformError(f"Kaggle sent no files for {slug!r}", "kit download")
+            max(files, key=lambda file: file.stat().st_size).replace(path)
 
-    site = Site(url, Waits())
-    with tempfile.TemporaryDirectory(prefix=".download-", dir=path.parent) as folder:
-        site.ask(lambda: site.api.competition_download_files(slug, path=folder, force=True, quiet=True))
-        files = [found for found in Path(folder).iterdir() if found.name.startswith(slug)]
-        if not files:
-            raise PlatformError(f"Kaggle sent no files for {slug!r}", "kit download")
-        max(files, key=lambda file: file.stat().st_size).replace(path)
+    yield Remote(f"{slug}.zip", slug, fetch_zip)
 
 
 SOURCES: dict[str, Callable[[Config, Emit], Iterator[Remote]]] = {

@@ -25,35 +25,17 @@ from kit.store.candidate import Ensemble, ForecastRecord
 
 @dataclass(frozen=True)
 class Tracked:
-    """A run or a candidate.
+    """A run or a candidate."""
 
-    Attributes
-    ----------
-    key : str
-        Name of its folder; the same for the same configuration, data and folds, whoever trained it.
-    name : str
-    kind : str
-        `run` or `ensemble`.
-    params : dict
-        What was chosen before training or blending.
-    scores : dict
-        The newest value of every number about the whole.
-    curves : dict
-        By fold: a dictionary of numbers for every epoch, counted through all stages.
-    tags : dict
-        Hashes and versions.
-    files : list of (Path, str)
-        Small files, and the folder that each belongs to.
-    """
-
-    key: str
+    key: str  # name of its folder; the same for the same configuration, data and folds, whoever trained it
     name: str
-    kind: str
-    params: dict[str, str]
-    scores: dict[str, float]
+    kind: str  # `run` or `ensemble`
+    params: dict[str, str]  # what was chosen before training or blending
+    scores: dict[str, float]  # the newest value of every number about the whole
+    # By fold: the numbers of every epoch, counted through all stages.
     curves: dict[int, list[dict[str, float]]] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
-    files: list[tuple[Path, str]] = field(default_factory=list)
+    tags: dict[str, str] = field(default_factory=dict)  # hashes and versions
+    files: list[tuple[Path, str]] = field(default_factory=list)  # small files, and the folder that each belongs to
 
 
 def gather(layout: Layout, emit: Emit = silent) -> list[Tracked]:
@@ -69,6 +51,10 @@ def gather(layout: Layout, emit: Emit = silent) -> list[Tracked]:
 def _run(paths: RunPaths, index: Index | None) -> Tracked:
     record = RunRecord.load(paths.manifest, f"kit train {paths.root.name.rpartition('-')[0]}")
     folds = histories(paths, record)
+    stressed: dict[str, float] = {}
+    if paths.stress_manifest.exists():
+        found = StressedRun.load(paths.stress_manifest)
+        stressed = {f"{name}_{found.metric}": line.score for name, line in found.scores}
     tables = [(paths.fold(fold).history, f"fold-{fold}") for fold in folds]
     whole = [paths.manifest, paths.oof, paths.curves, paths.confusion, paths.stress_table, paths.stress_picture]
     return Tracked(
@@ -76,7 +62,7 @@ def _run(paths: RunPaths, index: Index | None) -> Tracked:
         name=paths.root.name.rpartition("-")[0],
         kind="run",
         params=dict(flat(record.config.model_dump(mode="json"))),
-        scores={**_oof(paths, index), **_stressed(paths), **_forecast(paths.forecast)},
+        scores={**_oof(paths, index), **stressed, **_forecast(paths.forecast)},
         curves={fold: list(map(_numbers, epochs)) for fold, epochs in folds.items()},
         tags={**record.made_from, **record.files, **{f"versions.{k}": v for k, v in record.versions.items()}},
         files=[*((path, "") for path in whole if path.exists()), *tables],
@@ -116,13 +102,6 @@ def _oof(paths: RunPaths, index: Index | None) -> dict[str, float]:
         except KitError:  # a metric that these classes do not have
             continue
     return found
-
-
-def _stressed(paths: RunPaths) -> dict[str, float]:
-    if not paths.stress_manifest.exists():
-        return {}
-    record = StressedRun.load(paths.stress_manifest)
-    return {f"{name}_{record.metric}": line.score for name, line in record.scores}
 
 
 def _forecast(path: Path) -> dict[str, float]:

@@ -6,7 +6,6 @@ import importlib
 import os
 import time
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,28 +23,10 @@ METRICS_AT_ONCE, PARAMS_AT_ONCE, LONGEST = 1000, 100, 500
 def send(found: Sequence[Tracked], experiment: str, to: str, home: Path) -> tuple[str, list[bool]]:
     """Log what MLflow does not have yet; nothing of it is deleted, and a second time logs nothing.
 
-    Parameters
-    ----------
-    found : sequence of Tracked
-    experiment : str
-        Made where there is none of that name.
-    to : str
-        A tracking URI; empty = ``MLFLOW_TRACKING_URI``, else ``mlruns/`` in ``home``.
-    home : Path
-
-    Returns
-    -------
-    where : str
-        The tracking URI.
-    news : list of bool
-        Of each whether there was something to log.
-
-    Raises
-    ------
-    ConfigError
-        Where the package is missing.
-    PlatformError
-        Where MLflow refused; its own words are given.
+    An ``experiment`` is made where there is none of that name; ``to`` is a tracking URI, empty =
+    ``MLFLOW_TRACKING_URI``, else ``mlruns/`` in ``home``. Returns the tracking URI, and of each whether there was
+    something to log. Raises `ConfigError` where the package is missing, and `PlatformError` with MLflow's own words
+    where it refused.
     """
     package = _package()
     where = to or os.environ.get("MLFLOW_TRACKING_URI", "") or (home / "mlruns").as_uri()
@@ -90,7 +71,10 @@ class _Sender:
 
     def send(self) -> bool:
         """Log what is new; the tag that says so follows what it speaks of."""
-        news = [self._params(), self._scores(), *map(self._curve, self._one.curves), self._artefacts()]
+        have = self._run.data.metrics
+        # A number that changed, as a score or a forecast may, is another point of the same curve.
+        scores = [(name, value, 0) for name, value in self._one.scores.items() if have.get(name) != value]
+        news = [self._params(), self._log(scores), *map(self._curve, self._one.curves), self._artefacts()]
         if any(news) or self._run.info.status == "RUNNING":
             self._client.set_terminated(self._id)
         return self._known is None or any(news)
@@ -106,18 +90,12 @@ class _Sender:
             self._client.set_tag(self._id, name, tags[name])
         return bool(new or stale)
 
-    def _scores(self) -> bool:
-        """A number that changed, as a score or a forecast may, is another point of the same curve."""
-        have = self._run.data.metrics
-        return self._log([(k, v, 0) for k, v in self._one.scores.items() if have.get(k) != v])
-
     def _curve(self, fold: int) -> bool:
         epochs = self._one.curves[fold]
         state = sha256_json(epochs)
         if self._run.data.tags.get(f"{FOLD}{fold}") == state:
             return False
-        lines = ([(f"fold-{fold}/{k}", v, n) for k, v in epoch.items()] for n, epoch in enumerate(epochs, 1))
-        self._log(list(chain.from_iterable(lines)))
+        self._log([(f"fold-{fold}/{k}", v, n) for n, epoch in enumerate(epochs, 1) for k, v in epoch.items()])
         self._client.set_tag(self._id, f"{FOLD}{fold}", state)
         return True
 
@@ -129,14 +107,10 @@ class _Sender:
         return bool(points)
 
     def _artefacts(self) -> bool:
-        state = sha256_json(list(self._hashes()))
+        state = sha256_json([(path.name, folder, sha256_file(path)) for path, folder in self._one.files])
         if self._run.data.tags.get(FILES) == state:
             return False
         for path, folder in self._one.files:
             self._client.log_artifact(self._id, str(path), folder or None)
         self._client.set_tag(self._id, FILES, state)
         return True
-
-    def _hashes(self) -> Iterator[tuple[str, str, str]]:
-        for path, folder in self._one.files:
-            yield path.name, folder, sha256_file(path)

@@ -26,7 +26,6 @@ SHORTEST = timedelta(hours=1)
 LONGEST_NAME = 50
 OURS, GREY = "#1f5fa8", "#8a8f98"
 KEY = TypeAdapter(dict[str, str])
-Estimated = tuple[float, float, float]
 
 
 def draw(layout: Layout, report: Report, emit: Emit) -> list[Path]:
@@ -69,7 +68,7 @@ def forecast_against_score(lines: Sequence[Line], metric: str) -> bytes:
 
 
 def _against_score(
-    lines: Sequence[Line], marks: Sequence[Estimated], metric: str, about: tuple[str, str, str]
+    lines: Sequence[Line], marks: Sequence[tuple[float, float, float]], metric: str, about: tuple[str, str, str]
 ) -> bytes:
     def fill(figure: Any) -> None:
         axes = figure.add_subplot()
@@ -80,10 +79,7 @@ def _against_score(
         ends = (low - margin, high + margin)
         axes.plot(ends, ends, color=GREY, linewidth=1, linestyle="--", zorder=1)
         axes.text(ends[1], ends[1], f"{about[0]} ", color=GREY, fontsize=8, ha="right", va="bottom", rotation=0)
-        errors = [
-            [value - least for value, least in zip(found, lows, strict=True)],
-            [most - value for value, most in zip(found, highs, strict=True)],
-        ]
+        errors = [[value - least for value, least, _ in marks], [most - value for value, _, most in marks]]
         axes.errorbar(found, score, xerr=errors, fmt="o", color=OURS, ecolor="#a9c4e4", elinewidth=1.5, zorder=2)
         label = axes.annotate(f"newest {score[-1]:.4f}", (found[-1], score[-1]), xytext=(0, 9), **LABEL)
         label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,22 +14,24 @@ from kit.errors import StageError
 from kit.ledger import Attempt, BoardRow, Snapshot
 from kit.ledger.forecast import error_on_test, medal, medal_zones, noise_of_difference
 from kit.ledger.standing import Agreement, Line, agreement, mean_gap, moved, quality, standing, window
-from kit.platforms import Remaining
+from kit.platforms.base import Remaining
 from kit.records import Emit, Event
 
 FINALS = 2
-Cell = str | float | None
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a report is made of: ledger, boards, what the platform said just now, and when it last showed its board."""
+    """What a report is made of: ledger, boards, what the platform said just now, and when it last showed its board.
+
+    ``problem`` is why it did not say all, or empty.
+    """
 
     mine: Sequence[Attempt]
     snapshots: Sequence[Snapshot]
-    left: Remaining = field(default_factory=Remaining)
-    problem: str = ""
-    asked: datetime | None = None
+    left: Remaining
+    problem: str
+    asked: datetime | None
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class Report:
             "zones": found.zones,
         }
 
-    def rows(self) -> list[dict[str, Cell]]:
+    def rows(self) -> list[dict[str, str | float | None]]:
         """The submissions with all their numbers by name."""
         return [
             {
@@ -150,6 +152,9 @@ def build(config: Config, facts: Facts, emit: Emit) -> Report:
         rows = snapshots[-1].rows() if snapshots else ()
     except StageError as error:
         emit(Event("warn", f"{error.message}; the board is not shown"))
+    noise, size = None, competition.test_size
+    if lines and size:  # from the interval of the newest
+        noise = noise_of_difference(error_on_test(lines[-1].cv_error, lines[-1].rows, size))
     now = datetime.now(UTC)
     return Report(
         competition=competition,
@@ -159,7 +164,7 @@ def build(config: Config, facts: Facts, emit: Emit) -> Report:
         board=window(rows),
         standing=_standing(config, facts, rows, now) if snapshots else None,
         remaining=facts.left,
-        noise=_noise(lines, competition.test_size),
+        noise=noise,
         agreement=agreement(lines),
         finals=_finals(lines, config),
         snapshots=[snapshot for snapshot in snapshots if snapshot.rank is not None],
@@ -181,13 +186,6 @@ def _standing(config: Config, facts: Facts, rows: Sequence[BoardRow], now: datet
         medal=medal(own.rank, last.lines) if own and kaggle else "",
         zones=dict(medal_zones(last.lines)) if kaggle else {},
     )
-
-
-def _noise(lines: Sequence[Line], test_size: int) -> float | None:
-    """From the newest one's interval."""
-    if not lines or not test_size:
-        return None
-    return noise_of_difference(error_on_test(lines[-1].cv_error, lines[-1].rows, test_size))
 
 
 def _finals(lines: Sequence[Line], config: Config) -> list[tuple[Line, float]]:

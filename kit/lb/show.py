@@ -58,11 +58,8 @@ def pack(columns: Sequence[Column], width: int) -> list[tuple[tuple[str, ...], l
         current.append(column)
         used += GUTTER + _width(column)
     tables.append(current)
-    return [_table(table) for table in tables]
-
-
-def _table(columns: Sequence[Column]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    return tuple(name for name, _ in columns), list(zip(*(cells for _, cells in columns), strict=True))
+    dealt = [tuple(zip(*table, strict=True)) for table in tables]
+    return [(names, list(zip(*cells, strict=True))) for names, cells in dealt]
 
 
 def _width(column: Column) -> int:
@@ -113,14 +110,11 @@ def sentences(report: Report) -> list[str]:
         )
     elif report.submissions:
         texts.append("how much of a difference is noise: set competition.test_size")
-    if report.agreement:
-        found = report.agreement
+    if found := report.agreement:
         texts.append(f"CV and score rank {found.alike} of {found.pairs} pairs of submissions alike")
     if report.finals:
-        names = ", ".join(
-            f"{short(line.attempt.submission.name)} ({number(estimate)})" for line, estimate in report.finals
-        )
-        texts.append(f"finals to select, by CV and score together: {names}")
+        finals = [f"{short(line.attempt.submission.name)} ({number(estimate)})" for line, estimate in report.finals]
+        texts.append(f"finals to select, by CV and score together: {', '.join(finals)}")
     if report.submissions:
         texts.append(
             "CV and its interval are of the blend on out-of-fold rows; test predictions are means of fold models, "

@@ -2,9 +2,9 @@
 
 from kit.ledger.attempts import Attempt, attempts, target_of
 from kit.ledger.cache import load_for_tables
-from kit.ledger.events import Submission, add_event, latest, load_submission, load_submissions, ready
+from kit.ledger.events import Submission, add_event, latest, load_submission, load_submissions
 from kit.ledger.facts import Target
-from kit.ledger.snapshots import BoardRow, Snapshot, add_snapshot, asked_at, history, latest_snapshot, note_asked
+from kit.ledger.snapshots import BoardRow, Snapshot, add_snapshot, asked_at, history, note_asked
 
 __all__ = [
     "Attempt",
@@ -18,11 +18,9 @@ __all__ = [
     "attempts",
     "history",
     "latest",
-    "latest_snapshot",
     "load_for_tables",
     "load_submission",
     "load_submissions",
     "note_asked",
-    "ready",
     "target_of",
 ]

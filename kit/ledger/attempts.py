@@ -17,14 +17,14 @@ from kit.ledger.facts import Answer, AnyFact, F, Failure, Intent, Score, Target,
 
 State = Literal["intended", "requested", "refused", "lost", "answered", "failed", "scored"]
 # From the strongest fact to the weakest.
-STATES: tuple[tuple[str, State], ...] = (
-    ("score", "scored"),
-    ("failure", "failed"),
-    ("answer", "answered"),
-    ("lost", "lost"),
-    ("refused", "refused"),
-    ("request", "requested"),
-)
+STATES: dict[str, State] = {
+    "score": "scored",
+    "failure": "failed",
+    "answer": "answered",
+    "lost": "lost",
+    "refused": "refused",
+    "request": "requested",
+}
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,12 @@ class Attempt:
         return self.begun.time
 
     @property
+    def sent(self) -> str:
+        """In a few words from which candidate, when and by whom."""
+        who = f" by {self.begun.who}" if self.begun.who else ""
+        return f"{self.submission.name}, {self.time:%Y-%m-%dT%H:%M} UTC{who}"
+
+    @property
     def remote(self) -> str:
         """The platform's id, empty before it answered."""
         answer = self.last(Answer)
@@ -87,21 +93,16 @@ class Attempt:
 
 def attempts(submissions: Iterable[Submission]) -> list[Attempt]:
     """Every intent of the candidates, oldest first."""
-    found = [attempt for submission in submissions for attempt in _of(submission)]
+    found = []
+    for submission in submissions:
+        grouped: dict[str, list[AnyFact]] = {}
+        for fact in submission.events:
+            grouped.setdefault(fact.intent, []).append(fact)
+        for facts in grouped.values():
+            begun, kinds = newest(facts, Intent), {fact.kind for fact in facts}
+            state: State = next((state for kind, state in STATES.items() if kind in kinds), "intended")
+            found += [Attempt(begun, submission, state, tuple(facts))] if begun else []
     return sorted(found, key=lambda attempt: (attempt.time, attempt.intent))
-
-
-def _of(submission: Submission) -> list[Attempt]:
-    grouped: dict[str, list[AnyFact]] = {}
-    for fact in submission.events:
-        grouped.setdefault(fact.intent, []).append(fact)
-    begun = [(newest(facts, Intent), tuple(facts)) for facts in grouped.values()]
-    return [Attempt(intent, submission, _state(facts), facts) for intent, facts in begun if intent is not None]
-
-
-def _state(facts: Iterable[AnyFact]) -> State:
-    kinds = {fact.kind for fact in facts}
-    return next((state for kind, state in STATES if kind in kinds), "intended")
 
 
 def target_of(config: Config) -> Target:

@@ -6,6 +6,7 @@ import getpass
 import os
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -43,19 +44,14 @@ class Submission:
 
 def add_event(paths: SubmissionPaths, intent: str, fact: F) -> F:
     """Write one fact about an intent of a candidate, synced to disk before this returns."""
-    now = datetime.now(UTC)
-    fact = fact.model_copy(update={"intent": intent, "time": now, "who": _user()})
+    now, who = datetime.now(UTC), ""
+    with suppress(KeyError, OSError):  # a container's user without a name
+        who = str(encodable(getpass.getuser()))
+    fact = fact.model_copy(update={"intent": intent, "time": now, "who": who})
     content = {"kind": fact.kind, **fact.model_dump(mode="json", exclude_defaults=True)}
     name = f"{now:%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(4)}.json"
     write_json(paths.events / name, {**content, "time": now.isoformat(timespec="microseconds")})
     return fact
-
-
-def _user() -> str:
-    try:
-        return str(encodable(getpass.getuser()))
-    except (KeyError, OSError):  # a container's user without a name
-        return ""
 
 
 def load_submissions(layout: Layout) -> list[Submission]:
@@ -66,16 +62,8 @@ def load_submissions(layout: Layout) -> list[Submission]:
 def load_submission(paths: SubmissionPaths, damaged: list[str] | None = None) -> Submission:
     """One candidate and its events.
 
-    Parameters
-    ----------
-    paths : SubmissionPaths
-    damaged : list of str, optional
-        Takes what is wrong with events that cannot be read, which are left out then.
-
-    Raises
-    ------
-    StageError
-        Where there is no such list.
+    ``damaged`` takes what is wrong with events that cannot be read, which are left out then; without such a list they
+    raise `StageError`.
     """
     events: list[AnyFact] = []
     for path in _files(paths.events):
@@ -110,12 +98,6 @@ def latest(layout: Layout) -> SubmissionPaths | None:
     """The newest candidate, if there is one."""
     names = candidates(layout)
     return layout.submission(names[-1]) if names else None
-
-
-def ready(layout: Layout) -> SubmissionPaths | None:
-    """The newest candidate that is proven and may go out, if there is one."""
-    found = [layout.submission(name) for name in candidates(layout)]
-    return next((paths for paths in reversed(found) if paths.proof.exists()), None)
 
 
 def candidates(layout: Layout) -> list[str]:

@@ -79,10 +79,7 @@ def combined(cv: float, cv_error: float, mean_gap: float, score: float | None, s
 
 def medal(rank: int, teams: int) -> str:
     """Kaggle's medal for a rank among ``teams`` teams, by the rule of its progression system; empty = none."""
-    for name, last in medal_zones(teams):
-        if rank <= last:
-            return name
-    return ""
+    return next((name for name, last in medal_zones(teams) if rank <= last), "")
 
 
 def medal_zones(teams: int) -> list[tuple[str, int]]:

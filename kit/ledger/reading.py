@@ -23,12 +23,8 @@ T = TypeVar("T")
 def read(path: Path, parse: Callable[[bytes], T], hint: str = "") -> T:
     """The content of ``path`` as ``parse`` understands it, usually `pydantic.BaseModel.model_validate_json`.
 
-    ``hint`` is the command that makes the file again, where there is one.
-
-    Raises
-    ------
-    StageError
-        Where the file is missing, cannot be read, or is of another shape.
+    ``hint`` is the command that makes the file again, where there is one. Raises `StageError` where the file is
+    missing, cannot be read, or is of another shape.
     """
     try:
         return parse(path.read_bytes())

@@ -57,13 +57,7 @@ class Snapshot(Part, extra="ignore"):
         return min((row.rank for row in self.mine), default=None)
 
     def rows(self) -> tuple[BoardRow, ...]:
-        """The whole table.
-
-        Raises
-        ------
-        StageError
-            Where the file is missing or damaged.
-        """
+        """The whole table; raises `StageError` where the file is missing or damaged."""
         try:
             rows = TABLE.validate_python(read_csv(self.table))
         except ValidationError as error:
@@ -79,7 +73,7 @@ def add_snapshot(layout: Layout, target: Target, rows: Sequence[BoardRow]) -> Sn
     """Keep the board, unless it is what the last snapshot of this target holds; returns the one that holds it."""
     table = [(row.rank, row.name, row.score, int(row.mine), row.remote) for row in rows]
     digest = hashlib.sha256(repr((target, table)).encode()).hexdigest()
-    last = latest_snapshot(layout, target)
+    last = next(_newest_first(layout, target, silent), None)
     if last is not None and last.table.stem.endswith(digest[:8]):
         return last
     now = datetime.now(UTC)
@@ -95,11 +89,6 @@ def add_snapshot(layout: Layout, target: Target, rows: Sequence[BoardRow]) -> Sn
 def history(layout: Layout, target: Target, emit: Emit = silent) -> list[Snapshot]:
     """Every snapshot of a target, oldest first; one that cannot be read is a warning."""
     return list(_newest_first(layout, target, emit))[::-1]
-
-
-def latest_snapshot(layout: Layout, target: Target) -> Snapshot | None:
-    """The newest snapshot of a target, if there is one."""
-    return next(_newest_first(layout, target, silent), None)
 
 
 def note_asked(layout: Layout, target: Target) -> None:

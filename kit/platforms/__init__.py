@@ -11,32 +11,10 @@ import importlib
 from kit.config import Config
 from kit.errors import ConfigError
 from kit.layout import Layout
-from kit.platforms.base import (
-    Journal,
-    Platform,
-    Refused,
-    Remaining,
-    Setting,
-    Status,
-    Unreachable,
-    Unsure,
-    Waits,
-)
+from kit.platforms.base import Platform, Setting, Waits
 from kit.records import Emit, silent
 
-__all__ = [
-    "PLATFORMS",
-    "Journal",
-    "Platform",
-    "Refused",
-    "Remaining",
-    "Setting",
-    "Status",
-    "Unreachable",
-    "Unsure",
-    "Waits",
-    "open_platform",
-]
+__all__ = ["PLATFORMS", "Platform", "Waits", "open_platform"]
 
 PLATFORMS: dict[str, str] = {
     "local": "kit.platforms.local:Local",
@@ -46,17 +24,11 @@ PLATFORMS: dict[str, str] = {
 
 
 def open_platform(layout: Layout, config: Config, waits: Waits | None = None, emit: Emit = silent) -> Platform:
-    """The configured platform; nothing is sent yet.
-
-    Raises
-    ------
-    ConfigError
-        Where the kit has no such platform.
-    """
+    """The configured platform; nothing is sent yet; raises `ConfigError` where the kit has no such platform."""
     name = config.competition.platform
     if name not in PLATFORMS:
         raise ConfigError(f"competition.platform = {name!r} is not supported", f"known: {', '.join(PLATFORMS)}")
     module, attribute = PLATFORMS[name].split(":")
-    setting = Setting(layout, config, waits or Waits(), emit)
-    platform: Platform = getattr(importlib.import_module(module), attribute)(setting)
+    kind = getattr(importlib.import_module(module), attribute)
+    platform: Platform = kind(Setting(layout, config, waits or Waits(), emit))
     return platform

@@ -16,8 +16,6 @@ from kit.ledger import BoardRow
 from kit.ledger.facts import F, Fact
 from kit.records import Emit, silent
 
-State = Literal["waiting", "scored", "failed"]
-
 
 class Refused(PlatformError):
     """The platform did not take the submission, for certain: nothing was spent."""
@@ -37,35 +35,19 @@ class Unsure(PlatformError):
 
 @dataclass(frozen=True)
 class Waits:
-    """How patient the kit is; all in seconds.
+    """How patient the kit is; all in seconds. A test puts other functions in the place of ``sleep`` and ``clock``."""
 
-    Attributes
-    ----------
-    first, longest, factor : float
-        The pause between two questions starts at ``first`` and grows to ``longest``.
-    connect, read : float
-        Time-outs of one request.
-    tries : int
-        How often a harmless request is sent before the platform counts as unreachable.
-    settle : float
-        An unanswered submission that the platform still does not list after this time did not arrive.
-    obey : float
-        The longest pause that a busy platform may ask for while somebody waits.
-    end : float
-        How long to wait for a notebook, or for a score, which `kit lb` picks up afterwards; 12 hours is what Kaggle
-        lets a notebook run.
-    sleep, clock : callable
-        `time.sleep` and `time.time`, or what a test puts in their place.
-    """
-
+    # The pause between two questions starts at `first` and grows to `longest`.
     first: float = 5.0
     longest: float = 60.0
     factor: float = 1.5
+    # Time-outs of one request.
     connect: float = 10.0
     read: float = 60.0
-    tries: int = 4
-    settle: float = 900.0
-    obey: float = 600.0
+    tries: int = 4  # of a harmless request, before the platform counts as unreachable
+    settle: float = 900.0  # an unanswered submission that the platform does not list after this time did not arrive
+    obey: float = 600.0  # the longest pause that a busy platform may ask for while somebody waits
+    # For a notebook, or for a score, which `kit lb` picks up afterwards: Kaggle lets a notebook run for 12 hours.
     end: float = 12 * 3600.0
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.time
@@ -133,7 +115,7 @@ class Status:
     ``scores`` holds every column by name, where the platform gives more than one.
     """
 
-    state: State
+    state: Literal["waiting", "scored", "failed"]
     score: float | None = None
     message: str = ""
     private: float | None = None
@@ -153,11 +135,12 @@ class Journal(Protocol):
 class Platform(Protocol):
     """What `kit submit` and `kit lb` need of a platform; failures are `PlatformError`."""
 
-    private_scores: bool
+    private_scores: bool = False
     """Whether a private score appears some time after the public one."""
 
     def file(self, paths: SubmissionPaths) -> Path:
         """The file of a candidate that goes to this platform."""
+        return paths.bundle
 
     def check(self, file: Path) -> list[str]:
         """Raise where the platform would refuse the file; nothing is spent. Returns what is worth a warning."""
@@ -186,6 +169,8 @@ class Platform(Protocol):
 
     def manual(self) -> bool:
         """Whether a scored submission stays off the board until its owner puts it there."""
+        return False
 
     def publish(self, remote: str) -> str:
         """Put a scored submission on a board that is filled by hand; returns what happened."""
+        return "this board fills itself"

@@ -6,32 +6,35 @@ the name of its file, so the tag is that name.
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from kit.errors import ConfigError, PlatformError
-from kit.layout import SubmissionPaths
 from kit.ledger import BoardRow
 from kit.ledger.facts import Request, Upload, Uploaded
 from kit.platforms import codabench_answers as answers
 from kit.platforms import codabench_board as boards
-from kit.platforms.base import Absent, Journal, Refused, Remaining, Setting, Status, midnight
+from kit.platforms.base import Absent, Journal, Platform, Refused, Remaining, Setting, Status, midnight
 from kit.platforms.codabench_needs import (
     check_dates,
     check_fact_sheet,
-    check_participation,
+    check_space,
     image_notes,
     inspect_zip,
-    resets,
     time_limit,
     time_notes,
 )
-from kit.platforms.credentials import codabench_hint, codabench_login, codabench_token, store_token, token_file
+from kit.platforms.credentials import (
+    PUBLIC_SITE,
+    codabench_hint,
+    codabench_login,
+    codabench_token,
+    store_token,
+)
 from kit.platforms.http import Api, Shape, checked_url
 from kit.platforms.storage import fetch_text, put_file, storage_headers, upload_teller
 from kit.records import Event
 
-PUBLIC_SITE = "https://www.codabench.org"
-GIGABYTE = 1e9
 # Scores are posted a moment after the status says Finished.
 PATIENCE = 6
 TAIL_LINES = 20
@@ -41,16 +44,11 @@ ENDED_BADLY = ("Failed", "Cancelled")
 MANUAL = ("Add", "Add_And_Delete", "Add_And_Delete_Multiple")
 
 
-class Codabench:
+class Codabench(Platform):
     """A competition on a Codabench site.
 
-    Raises
-    ------
-    ConfigError
-        Where ``competition.id`` is not a number or the address is not one.
+    Raises `ConfigError` where ``competition.id`` is not a number or the address is not one.
     """
-
-    private_scores = False
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
@@ -63,28 +61,29 @@ class Codabench:
             )
         self._connection: Api | None = None
         self._detail: answers.Detail | None = None
-        self._without_scores: dict[str, int] = {}
-
-    def file(self, paths: SubmissionPaths) -> Path:
-        """The bundle."""
-        return paths.bundle
+        self._without_scores = Counter[str]()
 
     def check(self, file: Path) -> list[str]:
         """Zip, participation, phase, quota, space, image and time limit, in this order; asks, sends nothing."""
         inspect_zip(file)
         detail = self._read_detail()
-        check_participation(detail, self._url)
+        if detail.participant_status != "approved":
+            raise Refused(
+                f"your part in competition {detail.id} is: {detail.participant_status or 'not registered'}",
+                f"register at {self._url}/competitions/{detail.id}/",
+            )
         phase = self._phase()
         check_dates(phase)
         check_fact_sheet(detail, self._competition.fact_sheet)
         answer = self._api().get(f"/api/can_make_submission/{phase.id}/", answers.Permission)
         if not answer.can:
-            raise Refused(f"no submission to phase `{phase.name}` now: {answer.reason}", resets(answer.reason or ""))
-        self._check_space(file)
-        proof = file.with_name("proof.json")
+            ends = f"the day ends at midnight UTC, {midnight().astimezone():%H:%M on %d %B} here"
+            hint = ends if "today" in (answer.reason or "") else ""
+            raise Refused(f"no submission to phase `{phase.name}` now: {answer.reason}", hint)
+        check_space(self._api().get("/api/user_quota/", answers.Quota), file, self._url)
         notes = image_notes(detail.docker_image or "", file)
         limit = time_limit(phase.execution_time_limit, detail.queue)
-        notes += time_notes(limit, proof, self._competition.test_size)
+        notes += time_notes(limit, file.with_name("proof.json"), self._competition.test_size)
         if detail.auto_run_submissions is False:
             notes.append("submissions of this competition wait until an organiser starts them")
         return notes
@@ -101,7 +100,8 @@ class Codabench:
 
     def submit(self, file: Path, tag: str, journal: Journal) -> str:
         """Upload unless it is there already, then create the submission with one POST."""
-        key = self._uploaded(file, tag, journal)
+        known = journal.recall(Uploaded)  # by this attempt, or by an earlier one that got so far
+        key = known.key if known else self._upload(file, tag, journal)
         phase = self._phase()
         body = {"phase": phase.id, "data": key, "tasks": [task.id for task in phase.tasks]}
         sheet = self._competition.fact_sheet
@@ -127,7 +127,10 @@ class Codabench:
         if failed:
             return Status("failed", message=failed[0].status_details or f"a task: {failed[0].status}")
         if any(not child.scores for child in rows):
-            return self._unscored(remote)
+            self._without_scores[remote] += 1
+            if self._without_scores[remote] < PATIENCE:
+                return Status("waiting", message="Finished, scores to come")
+            return Status("failed", message="finished without a score")
         value = boards.main_score(rows, self._board(row), self._competition.metric)
         return Status("scored", value, scores=boards.named_scores(rows))
 
@@ -145,8 +148,7 @@ class Codabench:
         links = {log.name: log.data_file for log in detail.logs or ()}
         for name in FAILURES:
             link = links.get(name)
-            text = fetch_text(link, self._setting.waits).strip() if link else ""
-            if text:
+            if link and (text := fetch_text(link, self._setting.waits).strip()):
                 return "\n".join([f"{name}:", *text.splitlines()[-TAIL_LINES:]])
         return ""
 
@@ -174,7 +176,6 @@ class Codabench:
         return "put on the board"
 
     def manual(self) -> bool:
-        """Whether a scored submission stays off the board until its owner puts it there."""
         return any(board.submission_rule in MANUAL for board in self._read_detail().leaderboards or ())
 
     def _row(self, remote: int | str) -> answers.Row:
@@ -182,9 +183,8 @@ class Codabench:
 
     def _board(self, row: answers.Row) -> answers.Board:
         """The board that a submission counts on, as the competition describes it; empty where it names none."""
-        found = list(self._read_detail().leaderboards or ())
-        named = [board for board in found if board.id == row.leaderboard]
-        return (named or found or [answers.Board()])[0]
+        found = self._read_detail().leaderboards or (answers.Board(),)
+        return next((board for board in found if board.id == row.leaderboard), found[0])
 
     def _api(self) -> Api:
         if self._connection is None:
@@ -193,16 +193,15 @@ class Codabench:
         return self._connection
 
     def _log_in(self) -> str:
-        login = codabench_login()
-        anonymous = Api(self._url, "", self._setting.waits)
-        body = {"username": login.username, "password": login.password}
+        username, password = codabench_login()
+        anonymous, body = Api(self._url, "", self._setting.waits), {"username": username, "password": password}
         try:
             token = anonymous.send("POST", "/api/api-token-auth/", body, answers.Token).token
         except PlatformError as error:
-            message = error.message.replace(login.password, "***")
-            raise PlatformError(f"cannot log in as {login.username}: {message}", "see CODABENCH_PASSWORD") from None
-        store_token(self._url, token, login.username)
-        self._setting.emit(Event("say", f"logged in as {login.username}; the token is in {token_file(self._url)}"))
+            message = error.message.replace(password, "***")
+            raise PlatformError(f"cannot log in as {username}: {message}", "see CODABENCH_PASSWORD") from None
+        path = store_token(self._url, token, username)
+        self._setting.emit(Event("say", f"logged in as {username}; the token is in {path}"))
         return token
 
     def _read_detail(self, *, fresh: bool = False) -> answers.Detail:
@@ -210,15 +209,16 @@ class Codabench:
             try:
                 self._detail = self._api().get(f"/api/competitions/{self._competition.id}/", answers.Detail)
             except Absent:
-                message = f"{self._url} shows us no competition {self._competition.id}"
-                raise Absent(message, self._entered()) from None
+                # Benchmarks are competitions of another type.
+                entered = answers.pages(self._api(), "/api/competitions/", participating_in="true", type="any")
+                named = ", ".join(f"{row.id} ({row.title})" for row in entered[:NAMED])
+                raise Absent(
+                    f"{self._url} shows us no competition {self._competition.id}",
+                    f"[competition] id: one of {named}"
+                    if named
+                    else f"register first: {self._url}/competitions/public/",
+                ) from None
         return self._detail
-
-    def _entered(self) -> str:
-        """A hint that names the competitions we take part in; benchmarks are competitions of another type."""
-        found = answers.pages(self._api(), "/api/competitions/", participating_in="true", type="any")
-        named = ", ".join(f"{row.id} ({row.title})" for row in found[:NAMED])
-        return f"[competition] id: one of {named}" if named else f"register first: {self._url}/competitions/public/"
 
     def _phase(self, *, fresh: bool = False) -> answers.Phase:
         phases = self._read_detail(fresh=fresh).phases
@@ -230,21 +230,8 @@ class Codabench:
         what = f"no phase {self._competition.phase!r}" if wanted else "no current phase"
         raise ConfigError(f"competition {self._competition.id} has {what}", f"phases: {names}")
 
-    def _check_space(self, file: Path) -> None:
-        quota = self._api().get("/api/user_quota/", answers.Quota)
-        free = quota.quota * GIGABYTE - quota.storage_used
-        size = file.stat().st_size
-        if size > free:
-            raise Refused(
-                f"{file.name} has {size / GIGABYTE:.2f} GB, your account has {free / GIGABYTE:.2f} GB left",
-                f"delete old submissions at {self._url}/datasets/",
-            )
-
-    def _uploaded(self, file: Path, tag: str, journal: Journal) -> str:
-        """The key of the uploaded file, of this attempt or of an earlier one that got so far."""
-        known = journal.recall(Uploaded)
-        if known is not None:
-            return known.key
+    def _upload(self, file: Path, tag: str, journal: Journal) -> str:
+        """Upload the file and return its key."""
         journal.note(Upload())
         name = f"{tag}.zip"
         body = {"type": "submission", "request_sassy_file_name": name, "file_name": name}
@@ -258,9 +245,3 @@ class Codabench:
             self._setting.emit(Event("warn", f"{error.message}, when told that the upload is complete; going on"))
         journal.note(Uploaded(key=slot.key))
         return slot.key
-
-    def _unscored(self, remote: str) -> Status:
-        self._without_scores[remote] = self._without_scores.get(remote, 0) + 1
-        if self._without_scores[remote] < PATIENCE:
-            return Status("waiting", message="Finished, scores to come")
-        return Status("failed", message="finished without a score")

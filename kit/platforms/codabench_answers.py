@@ -39,15 +39,10 @@ class Cell(Shape):
     is_primary: bool | None = None
 
 
-def _finite(cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
-    return tuple(cell for cell in cells if math.isfinite(cell.score))
-
-
-def _id(child: object) -> object:
-    return child.get("id") if isinstance(child, dict) else child
-
-
-Scores = Annotated[tuple[Cell, ...], AfterValidator(_finite)]
+Scores = Annotated[
+    tuple[Cell, ...], AfterValidator(lambda cells: tuple(cell for cell in cells if math.isfinite(cell.score)))
+]
+Child = Annotated[Id, BeforeValidator(lambda child: child.get("id") if isinstance(child, dict) else child)]
 
 
 class Phase(Shape):
@@ -116,7 +111,7 @@ class Row(Shape):
     status: str
     scores: Scores
     status_details: str | None = None
-    children: tuple[Annotated[Id, BeforeValidator(_id)], ...] | None = None
+    children: tuple[Child, ...] | None = None
     task: Task | Id | None = None
     leaderboard: Id | None = None
     on_leaderboard: bool | None = None

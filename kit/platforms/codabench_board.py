@@ -6,30 +6,29 @@ import re
 from collections.abc import Sequence
 
 from kit.ledger import BoardRow
-from kit.platforms.codabench_answers import Board, BoardLine, Cell, Column, Row, Table, Task
+from kit.platforms.codabench_answers import Board, BoardLine, Column, Row, Table, Task
 
 
 def named_scores(rows: Sequence[Row]) -> dict[str, float]:
     """Every score of a submission or of its children, by column, and by task where there are several."""
-    several = len(rows) > 1
-    return {
-        (f"{_task(row)}.{cell.column_key}" if several else cell.column_key): cell.score
-        for row in rows
-        for cell in row.scores
-    }
+    found: dict[str, float] = {}
+    for row in rows:
+        task = row.task
+        name = str(task.name or task.id) if isinstance(task, Task) else str(task or row.id)
+        before = f"{name}." if len(rows) > 1 else ""
+        found |= {f"{before}{cell.column_key}": cell.score for cell in row.scores}
+    return found
 
 
 def main_score(rows: Sequence[Row], board: Board, metric: str) -> float:
     """The score that ranks: of the primary column of ``board``, the mean over tasks."""
-    values = [_primary(row.scores, board, metric) for row in rows]
-    return sum(values) / len(values)
-
-
-def _primary(scores: Sequence[Cell], board: Board, metric: str) -> float:
     column = next((c.key for c in board.columns or () if c.index == (board.primary_index or 0)), metric)
-    primary = [cell for cell in scores if cell.is_primary]
-    named = [cell for cell in scores if cell.column_key == column]
-    return (primary or named or sorted(scores, key=lambda cell: cell.index or 0))[0].score
+    values = []
+    for row in rows:
+        primary = [cell for cell in row.scores if cell.is_primary]
+        named = [cell for cell in row.scores if cell.column_key == column]
+        values.append((primary or named or sorted(row.scores, key=lambda cell: cell.index or 0))[0].score)
+    return sum(values) / len(values)
 
 
 def board_rows(board: Table, username: str) -> list[BoardRow]:
@@ -64,13 +63,5 @@ def _line_score(line: BoardLine, board: Table) -> float | None:
 def _is_mine(line: BoardLine, username: str) -> bool:
     """By the address of the profile, in which the site may have made a plain word of the user's name."""
     slug = (line.slug_url or "").rstrip("/").rpartition("/")[2].lower()
-    return bool(username) and slug in (username.lower(), _plain(username))
-
-
-def _plain(username: str) -> str:
-    return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", username).strip().lower())
-
-
-def _task(row: Row) -> str:
-    task = row.task
-    return str(task.name or task.id) if isinstance(task, Task) else str(task or row.id)
+    plain = re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", username).strip().lower())
+    return bool(username) and slug in (username.lower(), plain)

@@ -7,8 +7,8 @@ from datetime import datetime
 from pathlib import Path
 
 from kit.errors import ConfigError, PlatformError
-from kit.platforms.base import Refused, midnight
-from kit.platforms.codabench_answers import Detail, Phase
+from kit.platforms.base import Refused
+from kit.platforms.codabench_answers import Detail, Phase, Quota
 from kit.store.candidate import Proof
 
 # The newest TensorFlow that the usual images can have (tags of codalab/codalab-legacy and its successors): None = there
@@ -17,6 +17,7 @@ IMAGES: dict[str, str | None] = {"gpu310": "2.16", "py39": "2.9", "py37": "2.11"
 # The bundle's own networks are built with Keras 3.
 NEEDED = "2.16"
 PUBLIC_QUEUE_SECONDS = 600
+GIGABYTE = 1e9
 
 
 def inspect_zip(file: Path) -> None:
@@ -37,15 +38,6 @@ def inspect_zip(file: Path) -> None:
         raise PlatformError(f"{file} has no model.py at its root", "kit bundle --force")
 
 
-def check_participation(detail: Detail, url: str) -> None:
-    """Raise `Refused` unless the organisers let us in."""
-    if detail.participant_status != "approved":
-        raise Refused(
-            f"your part in competition {detail.id} is: {detail.participant_status or 'not registered'}",
-            f"register at {url}/competitions/{detail.id}/",
-        )
-
-
 def check_dates(phase: Phase) -> None:
     """Raise `Refused` outside the phase's dates: an older site takes and scores what is sent then, for nothing."""
     if phase.status != "Current":
@@ -58,8 +50,7 @@ def check_dates(phase: Phase) -> None:
 def check_fact_sheet(detail: Detail, answers: dict[str, str]) -> None:
     """Raise `ConfigError` where the competition asks what the configuration does not answer."""
     sheet = detail.fact_sheet or {}
-    required = [key for key, question in sheet.items() if str(question.is_required).lower() == "true"]
-    missing = [key for key in required if key not in answers]
+    missing = [key for key, q in sheet.items() if str(q.is_required).lower() == "true" and key not in answers]
     if missing:
         raise ConfigError(
             f"the competition asks for {', '.join(missing)} with every submission",
@@ -67,9 +58,14 @@ def check_fact_sheet(detail: Detail, answers: dict[str, str]) -> None:
         )
 
 
-def resets(reason: str) -> str:
-    """When another submission may go, where the day's count is what stops it."""
-    return f"the day ends at midnight UTC, {midnight().astimezone():%H:%M on %d %B} here" if "today" in reason else ""
+def check_space(quota: Quota, file: Path, url: str) -> None:
+    """Raise `Refused` where the account has no room for the file."""
+    free, size = quota.quota * GIGABYTE - quota.storage_used, file.stat().st_size
+    if size > free:
+        raise Refused(
+            f"{file.name} has {size / GIGABYTE:.2f} GB, your account has {free / GIGABYTE:.2f} GB left",
+            f"delete old submissions at {url}/datasets/",
+        )
 
 
 def _local(date: datetime | None) -> str:
@@ -78,9 +74,10 @@ def _local(date: datetime | None) -> str:
 
 def image_notes(image: str, file: Path) -> list[str]:
     """Warnings about the competition's container image; `Refused` where the bundle cannot run in it."""
+    with zipfile.ZipFile(file) as archive:
+        if "bundle.json" not in archive.namelist():  # it needs no TensorFlow
+            return []
     tag = image.rpartition(":")[2]
-    if not _needs_tensorflow(file):
-        return []
     if tag not in IMAGES:
         return [f"the competition runs `{image}`: the kit does not know its TensorFlow"] if image else []
     offered = IMAGES[tag]
@@ -111,8 +108,3 @@ def time_notes(limit: int | None, proof: Path, test_size: int) -> list[str]:
     if expected < limit / 2:
         return []
     return [f"the time limit is {limit} s; {test_size} images take {expected:.0f} s on this machine"]
-
-
-def _needs_tensorflow(file: Path) -> bool:
-    with zipfile.ZipFile(file) as archive:
-        return "bundle.json" in archive.namelist()

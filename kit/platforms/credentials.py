@@ -9,7 +9,7 @@ import json
 import os
 import stat
 import tempfile
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,17 +17,7 @@ from kit.platforms.base import Unreachable
 from kit.records import Emit, Event
 
 KAGGLE_NOTEBOOK_TOKEN = "KAGGLE_API_V1_TOKEN"
-
-
-@dataclass(frozen=True)
-class Login:
-    """User name and password, only ever used to obtain a token."""
-
-    username: str
-    password: str
-
-    def __repr__(self) -> str:
-        return f"Login({self.username!r}, ***)"
+PUBLIC_SITE = "https://www.codabench.org"  # the Codabench site where `competition.url` names no other
 
 
 def codabench_token(url: str, emit: Emit) -> str:
@@ -38,7 +28,11 @@ def codabench_token(url: str, emit: Emit) -> str:
     from_environment = os.environ.get("CODABENCH_TOKEN", "").strip()
     if from_environment:
         return from_environment
-    token, _, username = _read_secret(token_file(url), emit).partition("\n")
+    path = token_file(url)
+    if not path.is_file():
+        return ""
+    _warn_if_open(path, emit)
+    token, _, username = path.read_text(encoding="utf-8").strip().partition("\n")
     wanted = os.environ.get("CODABENCH_USERNAME", "").strip()
     return token.strip() if not wanted or username.strip() in ("", wanted) else ""
 
@@ -50,21 +44,15 @@ def codabench_hint(url: str) -> str:
     return f"rm {token_file(url)}   # then log in: export CODABENCH_USERNAME=... CODABENCH_PASSWORD=..."
 
 
-def codabench_login() -> Login:
-    """``CODABENCH_USERNAME`` and ``CODABENCH_PASSWORD``.
-
-    Raises
-    ------
-    Unreachable
-        Where one of them is not set.
-    """
+def codabench_login() -> tuple[str, str]:
+    """``CODABENCH_USERNAME`` and ``CODABENCH_PASSWORD``; raises `Unreachable` where one of them is not set."""
     username, password = os.environ.get("CODABENCH_USERNAME", ""), os.environ.get("CODABENCH_PASSWORD", "")
     if not username or not password:
         raise Unreachable(
             "no credentials for Codabench: neither CODABENCH_TOKEN nor a stored token",
             "export CODABENCH_USERNAME=... CODABENCH_PASSWORD=...   # once; the token is kept, the password is not",
         )
-    return Login(username, password)
+    return username, password
 
 
 def token_file(url: str) -> Path:
@@ -98,13 +86,7 @@ def kaggle_folder() -> Path:
 
 
 def require_kaggle(emit: Emit) -> None:
-    """Look for Kaggle's credentials in its usual places, without a request.
-
-    Raises
-    ------
-    Unreachable
-        Where there are none.
-    """
+    """Look for Kaggle's credentials in its usual places, without a request; raises `Unreachable` without any."""
     named = ("KAGGLE_API_TOKEN", KAGGLE_NOTEBOOK_TOKEN)
     in_environment = any(os.environ.get(name) for name in named) or (
         os.environ.get("KAGGLE_USERNAME") and os.environ.get("KAGGLE_KEY")
@@ -133,7 +115,9 @@ def kaggle_secrets() -> list[str]:
             secrets.append(path.read_text(encoding="utf-8").strip())
     for path in (kaggle_folder() / "kaggle.json", home / "credentials.json"):
         if path.is_file():
-            secrets += _values(path)
+            with suppress(ValueError):
+                content = json.loads(path.read_text(encoding="utf-8")).items()
+                secrets += [value for name, value in content if name != "username" and isinstance(value, str)]
     return [secret for secret in secrets if len(secret) >= 8]
 
 
@@ -144,23 +128,8 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _values(path: Path) -> list[str]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        return []
-    return [str(value) for key, value in content.items() if key != "username" and isinstance(value, str)]
-
-
 def _config_home() -> Path:
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-
-
-def _read_secret(path: Path, emit: Emit) -> str:
-    if not path.is_file():
-        return ""
-    _warn_if_open(path, emit)
-    return path.read_text(encoding="utf-8").strip()
 
 
 def _warn_if_open(path: Path, emit: Emit) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import email.utils
 import re
+from collections.abc import Callable
 from datetime import datetime
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -57,18 +58,21 @@ def plain_session() -> requests.Session:
     return session
 
 
-class Api:
-    """The JSON interface of one site.
+def signed(token: str) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
+    """Signs a request with the token, or with nothing: without it requests would look for a password in ~/.netrc."""
 
-    Parameters
-    ----------
-    base : str
-        Address without a last slash.
-    token : str
-        Empty = none is sent.
-    waits : Waits
-    unwelcome : str
-        The hint where the site does not accept the token.
+    def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if token:
+            request.headers["Authorization"] = f"Token {token}"
+        return request
+
+    return sign
+
+
+class Api:
+    """The JSON interface of the site at ``base``, an address without a last slash.
+
+    An empty ``token`` is not sent; ``unwelcome`` is the hint where the site does not accept it.
     """
 
     def __init__(self, base: str, token: str, waits: Waits, unwelcome: str = "") -> None:
@@ -131,27 +135,19 @@ class Api:
 
     def _request(self, method: str, path: str, **options: Any) -> requests.Response:
         timeout = (self._waits.connect, self._waits.read)
-        # A callable: with none given, requests puts a password from ~/.netrc in the token's place.
+        auth = signed(self._token)
         return self._session.request(
-            method, self._base + path, auth=self._sign, timeout=timeout, allow_redirects=False, **options
+            method, self._base + path, auth=auth, timeout=timeout, allow_redirects=False, **options
         )
-
-    def _sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._token:
-            request.headers["Authorization"] = f"Token {self._token}"
-        return request
 
     def _json(self, answer: requests.Response) -> Any:
         if not answer.ok or answer.is_redirect:
-            self._fail(answer)
+            kind = Absent if answer.status_code == 404 else PlatformError
+            raise kind(f"{self._base} answered {self._describe(answer)}", self._hint(answer))
         try:
             return answer.json()
         except ValueError:
             raise PlatformError(f"{self._base} answered with {self._describe(answer)}, not JSON") from None
-
-    def _fail(self, answer: requests.Response) -> NoReturn:
-        kind = Absent if answer.status_code == 404 else PlatformError
-        raise kind(f"{self._base} answered {self._describe(answer)}", self._hint(answer))
 
     def _hint(self, answer: requests.Response) -> str:
         if answer.status_code == 429:
@@ -171,14 +167,9 @@ def never_left(error: RequestException) -> bool:
     """Whether a request failed before a connection was made, so that nobody can have read it."""
     from urllib3.exceptions import MaxRetryError, NewConnectionError
 
-    if isinstance(error, ConnectTimeout):
-        return True
     cause = error.args[0] if error.args else None
-    return (
-        isinstance(error, ConnectionError)
-        and isinstance(cause, MaxRetryError)
-        and isinstance(cause.reason, NewConnectionError)
-    )
+    not_made = isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
+    return isinstance(error, ConnectTimeout) or (isinstance(error, ConnectionError) and not_made)
 
 
 def reason(error: Exception) -> str:

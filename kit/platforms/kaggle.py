@@ -10,8 +10,9 @@ import importlib
 import io
 import math
 import zipfile
+from collections import Counter
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from kit.errors import ConfigError, PlatformError
 from kit.layout import SubmissionPaths
 from kit.ledger import BoardRow
 from kit.ledger.facts import Request, Upload
-from kit.platforms.base import Journal, Refused, Remaining, Setting, Status, Unsure, midnight
+from kit.platforms.base import Journal, Platform, Refused, Remaining, Setting, Status, Unsure, midnight
 from kit.platforms.codabench_needs import inspect_zip
 from kit.platforms.credentials import require_kaggle
 from kit.platforms.storage import upload_teller
@@ -28,14 +29,8 @@ PAGE = 100
 PATIENCE = 6
 
 
-class Kaggle:
-    """A competition on Kaggle.
-
-    Raises
-    ------
-    ConfigError
-        Where ``competition.id`` is empty.
-    """
+class Kaggle(Platform):
+    """A competition on Kaggle; raises `ConfigError` where ``competition.id`` is empty."""
 
     private_scores = True
 
@@ -44,8 +39,8 @@ class Kaggle:
         self._competition = setting.config.competition
         if not self._competition.id:
             raise ConfigError("competition.id is empty", 'id = "digit-recognizer"   # the end of its address')
-        self._without_scores: dict[str, int] = {}
-        self._unlisted: dict[str, int] = {}
+        self._without_scores = Counter[str]()
+        self._unlisted = Counter[str]()
 
     def file(self, paths: SubmissionPaths) -> Path:
         """The table, or the bundle that a notebook will run."""
@@ -86,7 +81,13 @@ class Kaggle:
             from kit.platforms.kaggle_code import prepare
 
             kernel, version = prepare(self._site, self._setting, file, tag, journal)
-            return self._create(lambda: self._submit_code(kernel, version, tag, journal), journal)
+
+            def send() -> Any:
+                journal.note(Request())
+                call = self._site.api.competition_submit_code
+                return call("submission.csv", tag, self._competition.id, kernel, version, quiet=True)
+
+            return self._create(send, journal)
         journal.note(Upload())
         self._site.api.uploaded = lambda: journal.note(Request())
         self._site.api.tell = upload_teller(self._setting.emit)
@@ -95,15 +96,14 @@ class Kaggle:
 
     def find(self, digest: str) -> list[tuple[str, str]]:
         """Our team's submissions by their message."""
-        found = [(str(row.ref), row.description) for row in self._list()]
-        return [row for row in found if row[1].endswith(f"-{digest}")]
+        return [(str(row.ref), row.description) for row in self._list() if row.description.endswith(f"-{digest}")]
 
     def status(self, remote: str) -> Status:
         """Pending, complete or error; unknown for a moment after it was sent."""
         try:
             row = self._submission(remote)
         except PlatformError as error:
-            self._unlisted[remote] = self._unlisted.get(remote, 0) + 1
+            self._unlisted[remote] += 1
             if "404" in error.message and self._unlisted[remote] < PATIENCE:
                 return Status("waiting", message="not listed yet")
             raise
@@ -114,7 +114,10 @@ class Kaggle:
             return Status("waiting", message="pending")
         public, private = number(row.public_score), number(row.private_score)
         if public is None and private is None:
-            return self._unscored(remote)
+            self._without_scores[remote] += 1
+            if self._without_scores[remote] < PATIENCE:
+                return Status("waiting", message="complete, the score to come")
+            return Status("failed", message="complete without a score")
         return Status("scored", private if public is None else public, private=private)
 
     def logs(self, remote: str) -> str:
@@ -123,20 +126,11 @@ class Kaggle:
 
     def leaderboard(self) -> list[BoardRow]:
         """The whole public board; ours by the team's name, or by the rank that Kaggle tells us."""
-        request = self._request("ApiDownloadLeaderboardRequest")
-        request.competition_name = self._competition.id
-        answer = self._site.call("competition_api_client", "download_leaderboard", request)
+        slug = self._competition.id
+        answer = self._call("download_leaderboard", "ApiDownloadLeaderboardRequest", competition_name=slug)
         content = self._site.ask(lambda: answer.content)
         names = {row.team_name for row in self._list(pages=1) if row.team_name}
         return board_rows(content, names, self._about().user_rank or 0, self._site.username)
-
-    def manual(self) -> bool:
-        """The board fills itself."""
-        return False
-
-    def publish(self, remote: str) -> str:
-        """Nothing to do."""
-        return "this board fills itself"
 
     @cached_property
     def _site(self) -> Any:
@@ -151,46 +145,30 @@ class Kaggle:
             raise Unsure(f"Kaggle answered the submission with {answer.message!r} and no number")
         return str(answer.ref)
 
-    def _submit_code(self, kernel: str, version: int, tag: str, journal: Journal) -> Any:
-        journal.note(Request())
-        return self._site.api.competition_submit_code(
-            "submission.csv", tag, self._competition.id, kernel, version, quiet=True
-        )
-
-    def _request(self, name: str) -> Any:
-        """An empty request; only once there are credentials, for the types take a while to load."""
-        assert self._site
-        return getattr(importlib.import_module("kagglesdk.competitions.types.competition_api_service"), name)()
+    def _call(self, method: str, kind: str, **fields: str | int) -> Any:
+        """One call that the package's own methods leave out, with a request of this kind."""
+        site = self._site  # before the import, for without credentials the types need not be loaded
+        request = getattr(importlib.import_module("kagglesdk.competitions.types.competition_api_service"), kind)()
+        for name, value in fields.items():
+            setattr(request, name, value)
+        return site.call(method, request)
 
     def _about(self) -> Any:
-        request = self._request("ApiGetCompetitionRequest")
-        request.competition_name = self._competition.id
-        return self._site.call("competition_api_client", "get_competition", request)
+        return self._call("get_competition", "ApiGetCompetitionRequest", competition_name=self._competition.id)
 
     def _submission(self, remote: str) -> Any:
-        request = self._request("ApiGetSubmissionRequest")
-        request.ref = int(remote)
-        return self._site.call("competition_api_client", "get_submission", request)
+        return self._call("get_submission", "ApiGetSubmissionRequest", ref=int(remote))
 
     def _list(self, pages: int = 50) -> list[Any]:
         """Our team's submissions, newest first."""
         rows: list[Any] = []
+        call = partial(self._site.api.competition_submissions, self._competition.id, page_size=PAGE)
         for page in range(1, pages + 1):
-            part = self._site.ask(lambda page=page: self._page(page))
+            part = self._site.ask(partial(call, page_number=page)) or []
             rows += part
             if len(part) < PAGE:
                 break
         return rows
-
-    def _page(self, number: int) -> list[Any]:
-        found = self._site.api.competition_submissions(self._competition.id, page_number=number, page_size=PAGE)
-        return list(found or [])
-
-    def _unscored(self, remote: str) -> Status:
-        self._without_scores[remote] = self._without_scores.get(remote, 0) + 1
-        if self._without_scores[remote] < PATIENCE:
-            return Status("waiting", message="complete, the score to come")
-        return Status("failed", message="complete without a score")
 
 
 def number(text: str | None) -> float | None:
@@ -230,7 +208,8 @@ def board_rows(content: bytes, names: set[str], rank: int, username: str = "") -
     rows = [row for row in csv.DictReader(io.StringIO(text)) if number(row.get("Score")) is not None]
     if any(row.get("TeamName") is None for row in rows):
         raise PlatformError("Kaggle's leaderboard has lines without a TeamName")
-    by_member = [username.lower() in _members(row) for row in rows]
+    members = [(row.get("TeamMemberUserNames") or "").lower().split(",") for row in rows]
+    by_member = [bool(username) and username.lower() in map(str.strip, names) for names in members]
     by_name = [row["TeamName"] in names for row in rows]
     by_rank = [place == rank for place in range(1, len(rows) + 1)]
     mine = next((found for found in (by_member, by_name) if any(found)), by_rank)
@@ -238,7 +217,3 @@ def board_rows(content: bytes, names: set[str], rank: int, username: str = "") -
         BoardRow(place, row["TeamName"], float(row["Score"]), own)
         for place, (row, own) in enumerate(zip(rows, mine, strict=True), start=1)
     ]
-
-
-def _members(row: dict[str, str]) -> set[str]:
-    return {name.strip().lower() for name in (row.get("TeamMemberUserNames") or "").split(",")} - {""}

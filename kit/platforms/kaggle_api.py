@@ -30,22 +30,41 @@ from requests.exceptions import RequestException
 from kit.errors import ConfigError, PlatformError
 from kit.platforms.base import Refused, Unreachable, Unsure, Waits
 from kit.platforms.credentials import kaggle_folder, kaggle_secrets
-from kit.platforms.http import BUSY, LOOPBACK, bearable, error_text, never_left, plain_session, reason, retry_after
-from kit.platforms.storage import put_file, unsigned
+from kit.platforms.http import (
+    BUSY,
+    LOOPBACK,
+    bearable,
+    error_text,
+    never_left,
+    plain_session,
+    reason,
+    retry_after,
+    signed,
+)
+from kit.platforms.storage import put_file
 
 T = TypeVar("T")
+# What usually mends an answer.
+HINTS = {
+    401: "make a new token on kaggle.com under Settings > API",
+    403: "accept the rules on the competition's page, and see that competition.id is its slug",
+    404: "see that competition.id is the competition's slug",
+}
 # Its own checks, and what it raises over an answer that it did not expect.
 SHAPES = (ValueError, TypeError, KeyError, AttributeError, IndexError)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 class Site:
     """A logged-in client; every method of the package is called through `ask` or `ask_once`.
 
-    Parameters
-    ----------
-    url : str
-        Another address than Kaggle's, which only a stand-in on this machine can have; empty = Kaggle's.
-    waits : Waits
+    ``url`` is another address than Kaggle's, which only a stand-in on this machine can have; empty = Kaggle's.
     """
 
     def __init__(self, url: str, waits: Waits) -> None:
@@ -62,12 +81,12 @@ class Site:
         """Whose credentials these are."""
         return str(self.api.config_values.get("username", ""))
 
-    def call(self, service: str, method: str, request: Any) -> Any:
+    def call(self, method: str, request: Any) -> Any:
         """One call of the package's own client, for what its methods leave out; repeated while Kaggle is busy."""
 
         def send() -> Any:
             with self.api.build_kaggle_client() as client:
-                return getattr(getattr(client.competitions, service), method)(request)
+                return getattr(client.competitions.competition_api_client, method)(request)
 
         return self.ask(send)
 
@@ -79,19 +98,19 @@ class Site:
                     return call()
             except _Busy as busy:
                 if attempt == self._waits.tries:
-                    raise (PlatformError if busy.answered else Unreachable)(busy.message, busy.hint) from None
-                self._waits.sleep(max(pause, bearable(busy.pause, "Kaggle", self._waits)))
+                    raise (Unreachable if busy.pause is None else PlatformError)(busy.message, busy.hint) from None
+                self._waits.sleep(max(pause, bearable(busy.pause or 0.0, "Kaggle", self._waits)))
         raise AssertionError("unreachable")
 
     def ask_once(self, call: Callable[[], T], noted: Callable[[], bool]) -> T:
         """A call that spends a submission; ``noted`` tells whether the request that spends had its turn."""
         try:
-            with self._quiet():
+            with _quiet():
                 return call()
         except requests.HTTPError as error:
             status, text = self._explain(error)
             if status < 500 and status != 408:
-                raise Refused(f"Kaggle refused the submission: {text}", hint_of(status)) from None
+                raise Refused(f"Kaggle refused the submission: {text}", HINTS.get(status, "")) from None
             problem = f"Kaggle answered the submission with {status}: {text}"
         except RequestException as error:
             if never_left(error):
@@ -105,29 +124,21 @@ class Site:
     def _clear(self) -> Iterator[None]:
         """Turn what the package raises into `PlatformError`, or `_Busy` where another try may help."""
         try:
-            with self._quiet():
+            with _quiet():
                 yield
         except requests.HTTPError as error:
             status, text = self._explain(error)
             message = f"Kaggle answered {status}: {text}"
             if status in BUSY:
                 pause = retry_after(error.response, self._waits) if error.response is not None else 0.0
-                raise _Busy(message, hint_of(status), pause) from None
-            raise PlatformError(message, hint_of(status)) from None
+                raise _Busy(message, HINTS.get(status, ""), pause) from None
+            raise PlatformError(message, HINTS.get(status, "")) from None
         except RequestException as error:
             raise _Busy(f"cannot reach Kaggle: {reason(error)}", "kit lb") from None
         except SHAPES as error:
             raise PlatformError(f"the kaggle package: {self._redact(str(error) or repr(error))}") from None
         except SystemExit:
-            raise PlatformError(
-                "Kaggle does not accept the credentials", "make a new token on kaggle.com under Settings > API"
-            ) from None
-
-    @contextmanager
-    def _quiet(self) -> Iterator[None]:
-        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+            raise PlatformError("Kaggle does not accept the credentials", HINTS[401]) from None
 
     def _explain(self, error: requests.HTTPError) -> tuple[int, str]:
         """Status and text of an error; Kaggle's own message below 500, the title of the page above."""
@@ -147,18 +158,7 @@ class _Busy(PlatformError):
 
     def __init__(self, message: str, hint: str, pause: float | None = None) -> None:
         super().__init__(message, hint)
-        self.answered = pause is not None
-        self.pause = pause or 0.0
-
-
-def hint_of(status: int) -> str:
-    """What usually mends an answer."""
-    hints = {
-        401: "make a new token on kaggle.com under Settings > API",
-        403: "accept the rules on the competition's page, and see that competition.id is its slug",
-        404: "see that competition.id is the competition's slug",
-    }
-    return hints.get(status, "")
+        self.pause = pause
 
 
 class _Timed(HTTPAdapter):
@@ -222,7 +222,7 @@ def _arrived(url: str, size: int, waits: Waits) -> int:
             url,
             headers={"Content-Range": f"bytes */{size}", "Content-Length": "0"},
             timeout=(waits.connect, waits.read),
-            auth=unsigned,
+            auth=signed(""),
         )
     except RequestException:
         return 0
@@ -247,8 +247,7 @@ def _import() -> Any:
     # A folder that exists: the package would make one in the home folder.
     os.environ["KAGGLE_CONFIG_DIR"] = tempfile.gettempdir()
     try:
-        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _quiet():
             return importlib.import_module("kaggle.api.kaggle_api_extended")
     finally:
         del os.environ["KAGGLE_CONFIG_DIR"]

@@ -18,8 +18,6 @@ from kit.ledger.facts import Kernel
 from kit.platforms.base import Journal, Setting
 from kit.records import Event
 
-SLUG = 50
-
 
 class NotebookFailed(PlatformError):
     """The notebook ended without an output: the next try needs another one."""
@@ -29,15 +27,11 @@ def prepare(site: Any, setting: Setting, bundle: Path, tag: str, journal: Journa
     """Put up data set and notebook and wait until it has run; returns the notebook and its version.
 
     Nothing of this spends a submission, so after a crash it is done again, except a notebook that was pushed already
-    and did not fail.
-
-    Raises
-    ------
-    PlatformError
-        Where Kaggle refuses the data set or the notebook, or the notebook fails.
+    and did not fail. Raises `PlatformError` where Kaggle refuses the data set or the notebook, or the notebook fails.
     """
-    slug = slug_of(setting.config.competition.id)
-    kernel = f"{site.username}/{slug}"
+    # A name for data set and notebook: 6 to 50 letters, digits and dashes, its own title's slug.
+    name = re.sub(r"[^a-z0-9]+", "-", f"kit {setting.config.competition.id}".lower()).strip("-")
+    kernel = f"{site.username}/{name[:50].rstrip('-').ljust(6, '0')}"
     known = journal.recall(Kernel)
     if known is not None and known.version:
         version = known.version
@@ -51,12 +45,6 @@ def prepare(site: Any, setting: Setting, bundle: Path, tag: str, journal: Journa
         journal.note(Kernel(version=0))
         raise
     return kernel, version
-
-
-def slug_of(competition: str) -> str:
-    """A name for data set and notebook: 6 to 50 letters, digits and dashes, its own title's slug."""
-    name = re.sub(r"[^a-z0-9]+", "-", f"kit {competition}".lower()).strip("-")
-    return name[:SLUG].rstrip("-").ljust(6, "0")
 
 
 def _put_dataset(site: Any, ref: str, bundle: Path, tag: str, setting: Setting) -> None:

@@ -14,12 +14,11 @@ from kit import score
 from kit.data import load_images, load_index
 from kit.errors import BundleError, ConfigError, PlatformError, StageError
 from kit.files import write_json
-from kit.layout import SubmissionPaths
 from kit.ledger import BoardRow
 from kit.ledger.reading import read, read_cache, write_cache
-from kit.platforms.base import Journal, Remaining, Setting, Status
+from kit.platforms.base import Journal, Platform, Remaining, Setting, Status
 from kit.records import ImageArray
-from kit.sandbox import BundleRun, run_bundle
+from kit.sandbox import run_bundle
 from kit.sources import RawSet, open_source
 from kit.store.locks import lock
 from kit.store.record import Part
@@ -44,19 +43,13 @@ class Baselines(Part):
     scores: dict[str, float]
 
 
-class Local:
+class Local(Platform):
     """A platform on this machine; ``data/local-platform`` is what another host would keep for itself."""
-
-    private_scores = False
 
     def __init__(self, setting: Setting) -> None:
         self._layout = setting.layout
         self._config = setting.config
         self._folder = setting.layout.local_platform
-
-    def file(self, paths: SubmissionPaths) -> Path:
-        """The bundle."""
-        return paths.bundle
 
     def check(self, file: Path) -> list[str]:
         """Raise where there is nothing to score on, or no bundle."""
@@ -75,8 +68,7 @@ class Local:
 
     def find(self, digest: str) -> list[tuple[str, str]]:
         """Submissions by the end of their tag, newest first."""
-        tags = sorted((path.stem for path in self._records() if path.stem.endswith(f"-{digest}")), reverse=True)
-        return [(tag, tag) for tag in tags]
+        return [(tag, tag) for tag in reversed(self._tags()) if tag.endswith(f"-{digest}")]
 
     def submit(self, file: Path, tag: str, journal: Journal) -> str:
         """Run and score the bundle at once; the record is the submission.
@@ -88,14 +80,6 @@ class Local:
             if not self._record(tag).exists():
                 write_json(self._record(tag), self._score(file, tag).model_dump(exclude_defaults=True))
         return tag
-
-    def manual(self) -> bool:
-        """The board fills itself."""
-        return False
-
-    def publish(self, remote: str) -> str:
-        """Nothing to do."""
-        return "this board fills itself"
 
     def status(self, remote: str) -> Status:
         """Scored or failed; nothing waits here."""
@@ -110,7 +94,7 @@ class Local:
         """Our submissions among baselines that need no network; empty where there is nothing to score on."""
         if not self._config.data.truth or not self._layout.data_manifest.exists():
             return []
-        mine = [self._read(path.stem) for path in self._records()]
+        mine = map(self._read, self._tags())
         lines = [(found.score, found.tag, True) for found in mine if found.score is not None]
         lines += [(value, name, False) for name, value in self._baselines().items()]
         sign = -1 if score.lookup(self._config.competition.metric).greater_is_better else 1
@@ -120,8 +104,8 @@ class Local:
             for rank, (value, name, own) in enumerate(lines, start=1)
         ]
 
-    def _records(self) -> list[Path]:
-        return sorted((self._folder / "submissions").glob("*.json"))
+    def _tags(self) -> list[str]:
+        return sorted(path.stem for path in (self._folder / "submissions").glob("*.json"))
 
     def _record(self, tag: str) -> Path:
         return self._folder / "submissions" / f"{tag}.json"
@@ -141,11 +125,15 @@ class Local:
         """Run and score a bundle as a host would: its failure is an answer, not an error."""
         time = datetime.now(UTC).isoformat(timespec="seconds")
         truth, metric = self._truth(), self._config.competition.metric
+        proba = score.lookup(metric).needs_proba
         try:
-            run = run_bundle(bundle, truth.all_images(), proba=score.lookup(metric).needs_proba)
+            run = run_bundle(bundle, truth.all_images(), proba=proba)
         except BundleError as error:
             return Verdict(tag=tag, time=time, state="failed", message=error.message)
-        value = score.score(metric, truth.labels, _answer(run, metric, len(truth.classes)))
+        # Class indices as the contract gives them; probabilities only where the metric needs them.
+        classes = len(truth.classes)
+        answer = run.proba if proba else np.eye(classes)[np.clip(run.labels, 0, classes - 1)]
+        value = score.score(metric, truth.labels, answer)
         if not math.isfinite(value):
             return Verdict(tag=tag, time=time, state="failed", message=f"{metric} of these predictions is {value}")
         return Verdict(tag=tag, time=time, state="scored", score=value)
@@ -158,37 +146,22 @@ class Local:
         known = read_cache(path, Baselines.model_validate_json)
         if known is not None and known.key == key:
             return known.scores
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
         images, ours = truth.all_images(), np.asarray(load_images(self._layout)[: len(index.ids)])
-        scores = {
-            name: score.score(self._config.competition.metric, truth.labels, proba)
-            for name, proba in _baseline_predictions(ours, index.labels, images)
+        prior = np.bincount(index.labels, minlength=int(index.labels.max()) + 1) / len(index.labels)
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300))
+        model.fit(_thumbnails(ours), index.labels)
+        baselines = {
+            "baseline: largest class": np.tile(prior, (len(images), 1)),
+            "baseline: logistic regression on thumbnails": model.predict_proba(_thumbnails(images)),
         }
+        metric = self._config.competition.metric
+        scores = {name: score.score(metric, truth.labels, proba) for name, proba in baselines.items()}
         write_cache(path, Baselines(key=key, scores=scores).model_dump_json().encode())
         return scores
-
-
-def _answer(run: BundleRun, metric: str, classes: int) -> npt.NDArray[np.float64]:
-    """What is scored: class indices as the contract gives them, probabilities only where the metric needs them."""
-    if score.lookup(metric).needs_proba:
-        return run.proba
-    return np.eye(classes)[np.clip(run.labels, 0, classes - 1)]
-
-
-def _baseline_predictions(
-    images: ImageArray, labels: npt.NDArray[np.int64], test: ImageArray
-) -> list[tuple[str, npt.NDArray[np.float64]]]:
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    classes = int(labels.max()) + 1
-    prior = np.bincount(labels, minlength=classes) / len(labels)
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300))
-    model.fit(_thumbnails(images), labels)
-    return [
-        ("baseline: largest class", np.tile(prior, (len(test), 1))),
-        ("baseline: logistic regression on thumbnails", model.predict_proba(_thumbnails(test))),
-    ]
 
 
 def _thumbnails(images: ImageArray) -> npt.NDArray[np.float64]:

@@ -2,45 +2,34 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-import requests
 from requests.exceptions import RequestException
 
 from kit.errors import PlatformError
 from kit.platforms.base import Waits
-from kit.platforms.http import BUSY, error_text, plain_session, reason
+from kit.platforms.http import BUSY, error_text, plain_session, reason, signed
 from kit.records import Emit, Event
 
 LARGE = 1 << 22
 END = 1 << 16
 
 
-class Reader:
-    """An open file from ``start`` on that tells how much of it has been read: a body of known length for requests."""
+class Reader(io.FileIO):
+    """An open file that says to ``said`` how many of its bytes have been read, and how many there are."""
 
-    def __init__(self, path: Path, tell: Callable[[int, int], None], start: int = 0) -> None:
-        self._file = path.open("rb")
-        self._file.seek(start)
-        self._total = path.stat().st_size
-        self._start = self._done = start
-        self._tell = tell
+    def __init__(self, path: Path, said: Callable[[int, int], None]) -> None:
+        super().__init__(path)
+        self._said, self._total = said, path.stat().st_size
 
-    def __len__(self) -> int:
-        return self._total - self._start
-
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int | None = -1) -> bytes:
         """The next bytes."""
-        piece = self._file.read(size)
-        self._done += len(piece)
-        self._tell(self._done, self._total)
+        piece = super().read(size)
+        self._said(self.tell(), self._total)
         return piece
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
 
 def upload_teller(emit: Emit) -> Callable[[int, int], None]:
@@ -67,24 +56,19 @@ def put_file(
 ) -> None:
     """PUT a file to a storage host, without any credentials; the same address can be written again.
 
-    Parameters
-    ----------
-    arrived : callable, optional
-        Where the address is resumable: how many bytes the host has after a try that failed.
-
-    Raises
-    ------
-    PlatformError
-        Where the host refuses, or fails as often as ``waits`` allows.
+    ``arrived`` tells, where the address is resumable, how many bytes the host has after a try that failed. Raises
+    `PlatformError` where the host refuses, or fails as often as ``waits`` allows.
     """
     size, start = path.stat().st_size, 0
     for attempt, pause in enumerate(waits.pauses(), 1):
         part = {"Content-Range": f"bytes {start}-{size - 1}/{size}"} if start else {}
-        body = Reader(path, tell, start)
         try:
-            answer = plain_session().put(
-                url, data=body, headers={**headers, **part}, timeout=(waits.connect, waits.read), auth=unsigned
-            )
+            with Reader(path, tell) as body:
+                body.seek(start)
+                timeout = (waits.connect, waits.read)
+                answer = plain_session().put(
+                    url, data=body, headers={**headers, **part}, timeout=timeout, auth=signed("")
+                )
         except RequestException as error:
             problem, busy = reason(error), True
         else:
@@ -92,8 +76,6 @@ def put_file(
                 return
             # 308: a part has arrived.
             problem, busy = f"{answer.status_code}: {error_text(answer)}", answer.status_code in (*BUSY, 308)
-        finally:
-            body.close()
         if not busy or attempt == waits.tries:
             raise PlatformError(f"the storage host did not take {path.name}: {problem}", "kit submit")
         waits.sleep(pause)
@@ -114,7 +96,7 @@ def fetch_text(url: str, waits: Waits) -> str:
     """The end of the text behind a signed address; a failure is told in its place, for it only explains another one."""
     end = b""
     try:
-        with plain_session().get(url, timeout=(waits.connect, waits.read), auth=unsigned, stream=True) as answer:
+        with plain_session().get(url, timeout=(waits.connect, waits.read), auth=signed(""), stream=True) as answer:
             if not answer.ok:
                 return f"(not readable: {answer.status_code})"
             for piece in answer.iter_content(END):
@@ -122,8 +104,3 @@ def fetch_text(url: str, waits: Waits) -> str:
     except RequestException as error:
         return f"(not readable: {reason(error)})"
     return end.decode("utf-8", errors="replace")
-
-
-def unsigned(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """No credentials, not even those of ~/.netrc."""
-    return request

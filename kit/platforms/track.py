@@ -14,13 +14,8 @@ from kit.platforms.base import Platform, Status, Waits
 def resolve(platform: Platform, attempt: Attempt, waits: Waits) -> str | None:
     """The platform's id of a submission that was sent without an answer, if it arrived.
 
-    Not listed is believed only after ``waits.settle``: until then the request may still be on its way. Then the
-    attempt is noted as lost.
-
-    Raises
-    ------
-    PlatformError
-        Where the platform cannot be asked.
+    Not listed is believed only after ``waits.settle``: until then the request may still be on its way. Then the attempt
+    is noted as lost. Raises `PlatformError` where the platform cannot be asked.
     """
     found = [remote for remote, tag in platform.find(attempt.begun.sha256[:8]) if tag == attempt.tag]
     if found:
@@ -42,7 +37,11 @@ def refresh(platform: Platform, attempt: Attempt) -> Status:
     status = platform.status(attempt.remote)
     paths, intent = attempt.submission.paths, attempt.intent
     if status.state == "failed" and attempt.state != "failed":
-        message = "\n".join(part for part in (status.message, _logs(platform, attempt.remote)) if part)
+        try:
+            logs = platform.logs(attempt.remote)
+        except PlatformError as error:  # a failure stands without its logs too
+            logs = f"(no logs: {error.message})"
+        message = "\n".join(part for part in (status.message, logs) if part)
         add_event(paths, intent, Failure(remote=attempt.remote, message=message))
         return Status("failed", message=message)
     known = (attempt.score, attempt.private)
@@ -52,21 +51,10 @@ def refresh(platform: Platform, attempt: Attempt) -> Status:
     return status
 
 
-def _logs(platform: Platform, remote: str) -> str:
-    """A failure stands without its logs too."""
-    try:
-        return platform.logs(remote)
-    except PlatformError as error:
-        return f"(no logs: {error.message})"
-
-
 def take_snapshot(platform: Platform, layout: Layout, target: Target, remotes: set[str]) -> Snapshot:
     """Fetch the board and keep it; a line is ours by what the platform says or by the id of one of our submissions.
 
-    Raises
-    ------
-    PlatformError
-        Where the platform cannot be asked, or shows no board to us.
+    Raises `PlatformError` where the platform cannot be asked, or shows no board to us.
     """
     rows = [replace(row, mine=row.mine or row.remote in remotes) for row in platform.leaderboard()]
     return add_snapshot(layout, target, rows)

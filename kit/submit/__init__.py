@@ -10,7 +10,8 @@ from kit.errors import PlatformError, StageError
 from kit.files import sha256_file
 from kit.layout import Layout, SubmissionPaths
 from kit.ledger import Attempt, target_of
-from kit.platforms import Platform, Remaining, Waits, open_platform
+from kit.platforms import Platform, Waits, open_platform
+from kit.platforms.base import Status
 from kit.platforms.track import refresh
 from kit.records import Emit, Event
 from kit.store.candidate import Proof
@@ -20,32 +21,16 @@ from kit.submit.send import AlreadySubmitted, Order, deliver, look
 # Questions in a row that may fail before waiting is given up; the submission is safe and `kit lb` picks it up.
 MISSED = 5
 
-Confirm = Callable[[str], bool]
-
 
 @dataclass(frozen=True)
 class Choice:
-    """How to submit.
+    """How to submit; ``confirm`` is asked with what will be spent, and where it says False nothing is sent."""
 
-    Attributes
-    ----------
-    dry_run : bool
-        Check everything, send nothing.
-    again : bool
-        Send a file that was sent before; it counts again.
-    wait : bool
-        Stay until there is a score; `kit lb` picks it up otherwise.
-    publish : bool
-        Put the scored submission on a board that is filled by hand.
-    confirm : callable, optional
-        Asked with what will be spent; False sends nothing.
-    """
-
-    dry_run: bool = False
-    again: bool = False
-    wait: bool = True
-    publish: bool = False
-    confirm: Confirm | None = None
+    dry_run: bool = False  # check everything, send nothing
+    again: bool = False  # send a file that was sent before; it counts again
+    wait: bool = True  # stay until there is a score; `kit lb` picks it up otherwise
+    publish: bool = False  # put the scored submission on a board that is filled by hand
+    confirm: Callable[[str], bool] | None = None
 
 
 def submit(
@@ -58,12 +43,8 @@ def submit(
 ) -> None:
     """Send a proven candidate to the platform, once, and wait for its score.
 
-    Raises
-    ------
-    StageError
-        Where the bundle has no proof, is not the file that was proven, or was submitted before.
-    PlatformError
-        Where the platform refuses, fails or does not answer.
+    Raises `StageError` where the bundle has no proof, is not the file that was proven, or was submitted before, and
+    `PlatformError` where the platform refuses, fails or does not answer.
     """
     patience = waits or Waits()
     platform = open_platform(layout, config, patience, emit)
@@ -73,19 +54,22 @@ def submit(
     try:
         attempt = look(platform, order, patience)
     except AlreadySubmitted as known:
-        if choice.again or not _is_fresh(known, paths):
+        ours = known.by_us
+        # Nothing is left to do where this very candidate has its score. Anything else is refused by name.
+        if choice.again or ours is None or ours.state != "scored" or ours.submission.name != paths.root.name:
             raise
         emit(Event("fresh", "submit", {"stage": "submit", "submission": paths.root.name}))
         emit(Event("say", f"{known.message}; to spend another: kit submit --again"))
-        if choice.publish and known.by_us is not None and not choice.dry_run:
-            _finish(platform, known.by_us, True, emit)
+        if choice.publish and not choice.dry_run:
+            _finish(platform, ours, True, emit)
         return
     if attempt is None:
         if not _agreed(platform, order, config, emit, choice):
             return
         attempt = deliver(platform, order, patience, emit)
     else:
-        emit(Event("warn", f"sent already as {describe(attempt)}; nothing more is spent"))
+        told = f"submission {attempt.remote or '?'} ({attempt.sent})"
+        emit(Event("warn", f"sent already as {told}; nothing more is spent"))
     if choice.dry_run:
         return
     if not choice.wait:
@@ -94,18 +78,6 @@ def submit(
     _wait(platform, attempt, patience, emit)
     _finish(platform, attempt, choice.publish, emit)
     tell_outcome(layout, config, platform, attempt.intent, emit)
-
-
-def _is_fresh(known: AlreadySubmitted, paths: SubmissionPaths) -> bool:
-    """Whether there is nothing left to do: this very candidate has its score. Anything else is refused by name."""
-    attempt = known.by_us
-    return attempt is not None and attempt.state == "scored" and attempt.submission.name == paths.root.name
-
-
-def describe(attempt: Attempt) -> str:
-    """An attempt in a few words: id, candidate, time, who."""
-    who = f" by {attempt.begun.who}" if attempt.begun.who else ""
-    return f"submission {attempt.remote or '?'} ({attempt.submission.name}, {attempt.time:%Y-%m-%dT%H:%M} UTC{who})"
 
 
 def _check_proven(paths: SubmissionPaths) -> None:
@@ -120,7 +92,11 @@ def _agreed(platform: Platform, order: Order, config: Config, emit: Emit, choice
     """Check, say what will be spent, and ask."""
     for note in platform.check(order.file):
         emit(Event("warn", note))
-    plan = f"{order.file.name} ({order.digest[:8]}) to {config.competition.platform}{_cost(platform.remaining())}"
+    left = platform.remaining()
+    if left.now == 0:
+        raise PlatformError(f"no submissions are left{left.until}", "kit lb")
+    cost = "" if left.now is None else f": spends 1 of the submissions left ({left.counts}){left.until}"
+    plan = f"{order.file.name} ({order.digest[:8]}) to {config.competition.platform}{cost}"
     if choice.dry_run:
         emit(Event("say", f"would send {plan}"))
         return False
@@ -131,14 +107,6 @@ def _agreed(platform: Platform, order: Order, config: Config, emit: Emit, choice
     return True
 
 
-def _cost(left: Remaining) -> str:
-    if left.now is None:
-        return ""
-    if left.now == 0:
-        raise PlatformError(f"no submissions are left{left.until}", "kit lb")
-    return f": spends 1 of the submissions left ({left.counts}){left.until}"
-
-
 def _wait(platform: Platform, attempt: Attempt, waits: Waits, emit: Emit) -> None:
     missed, told = 0, ""
     begun = waits.clock()
@@ -146,19 +114,16 @@ def _wait(platform: Platform, attempt: Attempt, waits: Waits, emit: Emit) -> Non
         if waits.clock() - begun >= waits.end:
             break
         try:
-            status = refresh(platform, attempt)
+            status, missed = refresh(platform, attempt), 0
         except PlatformError as error:
-            missed += 1
+            status, missed = Status("waiting"), missed + 1
             if missed > MISSED:
                 raise PlatformError(f"submission {attempt.remote} is sent, but {error.message}", "kit lb") from None
-            status = None
-        else:
-            missed = 0
-        if status is not None and status.state == "failed":
+        if status.state == "failed":
             raise StageError(f"the platform failed submission {attempt.remote}: {status.message}", "kit lb")
-        if status is not None and status.state == "scored":
+        if status.state == "scored":
             return
-        text = f"submit: {(status and status.message) or 'waiting for the score'}"
+        text = f"submit: {status.message or 'waiting for the score'}"
         if text != told:
             emit(Event("progress", text, {"stage": "submit"}))
             told = text

@@ -6,8 +6,8 @@ from kit.config import Config
 from kit.errors import PlatformError
 from kit.layout import Layout
 from kit.ledger import attempts, history, load_submissions, target_of
-from kit.ledger.standing import Line, moved, place, standing
-from kit.platforms import Platform, Remaining
+from kit.ledger.standing import moved, place, standing
+from kit.platforms.base import Platform, Remaining
 from kit.platforms.track import take_snapshot
 from kit.records import Emit, Event
 
@@ -22,8 +22,14 @@ def tell_outcome(layout: Layout, config: Config, platform: Platform, intent: str
         emit(Event("warn", f"no leaderboard: {error.message}"))
     snapshots = history(layout, target, emit)
     for line in standing(mine, snapshots, config.competition.test_size, emit):
-        if line.attempt.intent == intent:
-            _tell_score(config, line, emit)
+        score, expected = line.attempt.score, line.forecast
+        if line.attempt.intent == intent and score is not None:
+            where = f"{config.competition.metric} on {config.competition.platform}"
+            emit(Event("number", where, {"value": score, "cv": line.cv, "low": line.low, "high": line.high}))
+            surprise = "a surprise, look at how the test differs from the training images"
+            said = "as expected" if expected.low <= score <= expected.high else surprise
+            was = f"{expected.value:.4f} ({expected.low:.4f} - {expected.high:.4f})"
+            emit(Event("say", f"gap to CV {line.gap:+.4f}; the forecast was {was}: {said}"))
     if snapshots and snapshots[-1].rank is not None:
         emit(Event("say", place(snapshots[-1], moved(snapshots))))
     try:
@@ -37,19 +43,3 @@ def tell_remaining(left: Remaining) -> str:
     if left.now is None:
         return "submissions left: no limit known"
     return f"submissions left: {left.now} ({left.counts}){left.until}"
-
-
-def _tell_score(config: Config, line: Line, emit: Emit) -> None:
-    where = f"{config.competition.metric} on {config.competition.platform}"
-    data = {"value": line.attempt.score, "cv": line.cv, "low": line.low, "high": line.high}
-    emit(Event("number", where, data))
-    expected, gap = line.forecast, line.gap
-    assert gap is not None and line.attempt.score is not None
-    inside = expected.low <= line.attempt.score <= expected.high
-    emit(
-        Event(
-            "say",
-            f"gap to CV {gap:+.4f}; the forecast was {expected.value:.4f} ({expected.low:.4f} - {expected.high:.4f}): "
-            f"{'as expected' if inside else 'a surprise, look at how the test differs from the training images'}",
-        )
-    )

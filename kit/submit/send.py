@@ -17,7 +17,7 @@ from kit.errors import PlatformError, StageError
 from kit.layout import Layout, SubmissionPaths
 from kit.ledger import Attempt, Target, add_event, attempts, load_submissions
 from kit.ledger.facts import Answer, F, Fact, Intent, Refusal, newest
-from kit.platforms import Platform, Refused, Unsure, Waits
+from kit.platforms.base import Platform, Refused, Unsure, Waits
 from kit.platforms.track import age, resolve
 from kit.records import Emit, Event
 from kit.store.locks import lock
@@ -67,15 +67,10 @@ class Notes:
 def earlier(platform: Platform, order: Order, waits: Waits) -> Attempt | None:
     """The attempt whose score is still to come, if this file is under way already.
 
-    Raises
-    ------
-    StageError
-        Where the file was submitted before, and ``again`` does not ask for another time.
-    PlatformError
-        Where it was sent a moment ago, without an answer, and the platform does not list it yet.
+    Raises `StageError` where the file was submitted before, and ``again`` does not ask for another time, and
+    `PlatformError` where it was sent a moment ago, without an answer, and the platform does not list it yet.
     """
-    known = order.attempts()
-    for attempt in known:
+    for attempt in order.attempts():
         if attempt.state == "requested" and resolve(platform, attempt, waits) is None:
             _refuse_doubt(attempt, waits)
     known = order.attempts()
@@ -85,7 +80,13 @@ def earlier(platform: Platform, order: Order, waits: Waits) -> Attempt | None:
     if arrived and arrived[-1].state == "answered":
         return arrived[-1]
     if arrived:
-        raise _refusal(arrived[-1])
+        last = arrived[-1]
+        what = "failed" if last.state == "failed" else f"scored {last.score}"
+        raise AlreadySubmitted(
+            f"this file was submitted already: submission {last.remote} of {last.sent}, {what}",
+            "kit submit --again   # spends another submission",
+            last,
+        )
     return _listed(platform, order, known)
 
 
@@ -98,10 +99,7 @@ def look(platform: Platform, order: Order, waits: Waits) -> Attempt | None:
 def deliver(platform: Platform, order: Order, waits: Waits, emit: Emit) -> Attempt:
     """Send the file unless another process did meanwhile; returns the attempt, which the platform has answered.
 
-    Raises
-    ------
-    StageError, PlatformError
-        As `earlier`; `Refused` where the platform took nothing.
+    Raises `StageError` or `PlatformError` as `earlier`; `Refused` where the platform took nothing.
     """
     with lock(order.layout.submit_lock, "a submission of this project"):
         meanwhile = earlier(platform, order, waits)
@@ -124,17 +122,16 @@ def deliver(platform: Platform, order: Order, waits: Waits, emit: Emit) -> Attem
 
 def _begin(order: Order) -> Attempt:
     """The intent that an interrupted run left before it sent anything, or a new one."""
-    known = order.attempts()
-    unsent = [
-        attempt for attempt in known if attempt.state == "intended" and attempt.submission.name == order.paths.root.name
-    ]
+    known, name = order.attempts(), order.paths.root.name
+    unsent = [attempt for attempt in known if attempt.state == "intended" and attempt.submission.name == name]
     if unsent:
         return unsent[-1]
-    intent = secrets.token_hex(8)
-    tag = _tag(order.digest, {attempt.tag for attempt in known})
-    begun = Intent(
-        tag=tag, sha256=order.digest, target=order.target, file=order.file.name, commit=_commit(order.layout.root)
-    )
+    # A file name of at most 35 characters, which is what Codabench keeps: the time, and the hash of the content.
+    now, used = datetime.now(UTC), {attempt.tag for attempt in known}
+    while (tag := f"kit-{now:%Y%m%dT%H%M%SZ}-{order.digest[:8]}") in used:
+        now += timedelta(seconds=1)
+    intent, commit = secrets.token_hex(8), _commit(order.layout.root)
+    begun = Intent(tag=tag, sha256=order.digest, target=order.target, file=order.file.name, commit=commit)
     add_event(order.paths, intent, begun)
     return _reload(order, intent)
 
@@ -143,25 +140,13 @@ def _reload(order: Order, intent: str) -> Attempt:
     return next(attempt for attempt in order.attempts() if attempt.intent == intent)
 
 
-def _tag(digest: str, used: set[str]) -> str:
-    """A file name of at most 35 characters, which is what Codabench keeps: the time, and the hash of the content."""
-    now = datetime.now(UTC)
-    while (tag := f"kit-{now:%Y%m%dT%H%M%SZ}-{digest[:8]}") in used:
-        now += timedelta(seconds=1)
-    return tag
-
-
 def _commit(root: Path) -> str:
     """The commit that the project stands at, empty outside of git; `+` where tracked files were changed."""
+    command = ("git", "describe", "--always", "--exclude=*", "--abbrev=10", "--dirty=+")
     try:
-        head = _git(root, "rev-parse", "--short=10", "HEAD")
-        return head + ("+" if head and _git(root, "status", "--porcelain", "--untracked-files=no") else "")
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-
-
-def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=10, check=False)
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
@@ -189,24 +174,11 @@ def _refuse_doubt(attempt: Attempt, waits: Waits) -> None:
         )
 
 
-def _refusal(attempt: Attempt) -> AlreadySubmitted:
-    what = "failed" if attempt.state == "failed" else f"scored {attempt.score}"
-    who = f" by {attempt.begun.who}" if attempt.begun.who else ""
-    return AlreadySubmitted(
-        f"this file was submitted already: submission {attempt.remote} of {attempt.submission.name}, "
-        f"{attempt.time:%Y-%m-%dT%H:%M} UTC{who}, {what}",
-        "kit submit --again   # spends another submission",
-        attempt,
-    )
-
-
 def _listed(platform: Platform, order: Order, known: list[Attempt]) -> Attempt | None:
     """An attempt that was not sent, as far as the ledger knows, though the platform lists it: a fact was lost.
 
-    Raises
-    ------
-    AlreadySubmitted
-        Where the platform has this content under a tag of another clone, whose ledger has not come here yet.
+    Raises `AlreadySubmitted` where the platform has this content under a tag of another clone, whose ledger has not
+    come here yet.
     """
     for remote, tag in platform.find(order.digest[:8]):
         ours = next((attempt for attempt in known if attempt.tag == tag), None)

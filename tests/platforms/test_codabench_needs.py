@@ -11,7 +11,7 @@ from servers.project import MODEL
 from kit.errors import PlatformError
 from kit.files import write_zip
 from kit.layout import SubmissionPaths
-from kit.platforms import Refused
+from kit.platforms.base import Refused
 from kit.platforms.codabench_needs import image_notes, inspect_zip, time_limit, time_notes
 
 

@@ -17,7 +17,8 @@ from kit.errors import ConfigError, PlatformError, StageError
 from kit.layout import Layout
 from kit.ledger import attempts, load_submissions
 from kit.ledger.facts import Score
-from kit.platforms import Refused, Waits, open_platform
+from kit.platforms import Waits, open_platform
+from kit.platforms.base import Refused
 from kit.platforms.credentials import store_token
 from kit.records import Event, silent
 from kit.submit import Choice, submit

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.errors import PlatformError
-from kit.platforms import Refused, Unsure, Waits
+from kit.platforms.base import Refused, Unsure, Waits
 from kit.platforms.http import Api, Created, bearable, error_text, retry_after
 from kit.platforms.storage import END, fetch_text, put_file
 

@@ -18,7 +18,8 @@ from kit.errors import ConfigError, PlatformError, StageError
 from kit.layout import Layout
 from kit.lb import leaderboard
 from kit.ledger import attempts, load_submissions
-from kit.platforms import Refused, Waits, open_platform
+from kit.platforms import Waits, open_platform
+from kit.platforms.base import Refused
 from kit.platforms.credentials import kaggle_secrets
 from kit.platforms.kaggle import board_rows
 from kit.records import Event, silent
