@@ -22,12 +22,9 @@ def randaugment(
     ``keras.layers.RandAugment`` is not the same: it picks one list of operations for the whole batch and computes
     every one of them, at a tenth of the speed.
     """
-    import keras_cv
-
-    layer = keras_cv.layers.RandAugment(
-        (0, 255), augmentations_per_image=ops, magnitude=magnitude, rate=rate, geometric=geometric
+    return layer_op(
+        "RandAugment", (0, 255), augmentations_per_image=ops, magnitude=magnitude, rate=rate, geometric=geometric
     )
-    return layer_op(layer)
 
 
 def augmix(severity: Share = 0.3, chains: Annotated[int, Field(ge=1, le=8)] = 3, alpha: float = 1.0) -> ImageOp:
@@ -35,9 +32,7 @@ def augmix(severity: Share = 0.3, chains: Annotated[int, Field(ge=1, le=8)] = 3,
 
     ``keras.layers.AugMix`` freezes its choice of operations when it is traced, and ignores its seed.
     """
-    import keras_cv
-
-    return layer_op(keras_cv.layers.AugMix((0, 255), severity=severity, num_chains=chains, alpha=alpha))
+    return layer_op("AugMix", (0, 255), severity=severity, num_chains=chains, alpha=alpha)
 
 
 def degrade(

@@ -22,27 +22,18 @@ from kit.text import nearest
 
 Images = NDArray[np.uint8]
 Pixels = NDArray[np.float32]
-Corruption = Callable[[Pixels, int, np.random.Generator], Pixels]
+Rng = np.random.Generator
+Corruption = Callable[[Pixels, int, Rng], Pixels]
 
 SEVERITIES = (1, 2, 3, 4, 5)
 
-FAMILIES: dict[str, str] = {
-    "gaussian-blur": "kit.corrupt.optics:gaussian_blur",
-    "defocus": "kit.corrupt.optics:defocus",
-    "motion-blur": "kit.corrupt.optics:motion_blur",
-    "pixelate": "kit.corrupt.optics:pixelate",
-    "jpeg": "kit.corrupt.optics:jpeg",
-    "brightness-up": "kit.corrupt.colour:brightness_up",
-    "brightness-down": "kit.corrupt.colour:brightness_down",
-    "contrast-up": "kit.corrupt.colour:contrast_up",
-    "contrast-down": "kit.corrupt.colour:contrast_down",
-    "saturation": "kit.corrupt.colour:saturation",
-    "colour-cast": "kit.corrupt.colour:colour_cast",
-    "noise": "kit.corrupt.colour:noise",
-    "stain-spots": "kit.corrupt.objects:stain_spots",
-    "bubbles": "kit.corrupt.objects:bubbles",
-    "occlusion": "kit.corrupt.objects:occlusion",
+MODULES = {
+    "optics": "gaussian-blur defocus motion-blur pixelate jpeg",
+    "colour": "brightness-up brightness-down contrast-up contrast-down saturation colour-cast noise",
+    "objects": "stain-spots bubbles occlusion",
 }
+# The module of every family; its function there has the family's name.
+FAMILIES = {family: module for module, families in MODULES.items() for family in families.split()}
 
 
 def corrupt(images: Images, family: str, severity: int, seeds: NDArray[np.integer]) -> Images:
@@ -86,8 +77,8 @@ def lookup(family: str) -> Corruption:
     """The function of a family; raises `DataError` where there is none."""
     if family not in FAMILIES:
         raise DataError(f"unknown corruption {family!r}", nearest(family, FAMILIES))
-    module, name = FAMILIES[family].split(":")
-    return cast(Corruption, getattr(importlib.import_module(module), name))
+    module = importlib.import_module(f"kit.corrupt.{FAMILIES[family]}")
+    return cast(Corruption, getattr(module, family.replace("-", "_")))
 
 
 def _check(images: Images, severity: int, seeds: NDArray[np.integer]) -> None:
