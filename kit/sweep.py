@@ -7,9 +7,10 @@ A changed run is called ``<run>~<change>``. It stands in no file: its name says 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain, count
 from typing import TypeVar
 
-from kit.config import AugmentConfig, Config, HeadConfig, RunConfig, ScheduleConfig, StageConfig
+from kit.config import AugmentConfig, Config, RunConfig, ScheduleConfig, StageConfig
 from kit.config.base import Section
 from kit.errors import ConfigError
 
@@ -61,7 +62,8 @@ def variants(settings: RunConfig) -> dict[str, RunConfig]:
     found: dict[str, RunConfig] = {}
     for name, run in _changes(settings):
         if run != settings and run not in found.values():
-            found[_free(name, found)] = run
+            names = chain([name], (f"{name}-{number}" for number in count(2)))
+            found[next(free for free in names if free not in found)] = run
     return found
 
 
@@ -104,13 +106,6 @@ def _changed(base: str, settings: RunConfig, change: str) -> RunConfig:
     return known[change]
 
 
-def _free(name: str, taken: dict[str, RunConfig]) -> str:
-    free, number = name, 2
-    while free in taken:
-        free, number = f"{name}-{number}", number + 1
-    return free
-
-
 def _changes(run: RunConfig) -> Iterator[tuple[str, RunConfig]]:
     for name, entries in _without_one(run.augment):
         yield name, run.model_copy(update={"augment": entries})
@@ -121,7 +116,10 @@ def _changes(run: RunConfig) -> Iterator[tuple[str, RunConfig]]:
         yield off[2], _without(run, off)
     for off in HEAD_OFF:
         if run.head.units or off[2] != "no-penalty":  # there is none on the logits
-            yield off[2], run.model_copy(update={"head": _head(_without(run.head, off))})
+            head = _without(run.head, off)
+            if isinstance(head.dropout, tuple) and not head.units:  # one rate a gap, and one gap is left
+                head = head.model_copy(update={"dropout": head.dropout[0]})
+            yield off[2], run.model_copy(update={"head": head})
     for name, stages in _stage_changes(run):
         yield name, run.model_copy(update={"stages": stages})
     if len(run.views) > 1:
@@ -130,12 +128,6 @@ def _changes(run: RunConfig) -> Iterator[tuple[str, RunConfig]]:
 
 def _without(section: Part, off: Off) -> Part:
     return section.model_copy(update=dict.fromkeys(off[0], off[1]))
-
-
-def _head(head: HeadConfig) -> HeadConfig:
-    # One rate a gap: without dense layers one gap is left.
-    first = head.dropout[0] if isinstance(head.dropout, tuple) and not head.units else head.dropout
-    return head.model_copy(update={"dropout": first})
 
 
 def _stage_changes(run: RunConfig) -> Iterator[tuple[str, tuple[StageConfig, ...]]]:
@@ -163,12 +155,9 @@ def _without_one(entries: Entries) -> Iterator[tuple[str, Entries]]:
     for place, entry in enumerate(entries):
         before, after = entries[:place], entries[place + 1 :]
         inner = entry.options.get("ops")
-        if not isinstance(inner, list | tuple):
+        ops = tuple(map(AugmentConfig.model_validate, inner)) if isinstance(inner, list | tuple) else ()
+        if len(ops) != 1:
             yield f"no-{entry.op}", before + after
-            continue
-        if len(inner) > 1:
-            yield f"no-{entry.op}", before + after
-        ops = tuple(map(AugmentConfig.model_validate, inner))
         for name, left in _without_one(ops):
             yield name, (*before, _chosen(entry, ops, left), *after) if left else before + after
 
