@@ -40,10 +40,8 @@ def factory(op: str) -> Any:
 def arguments(entry: AugmentConfig) -> dict[str, Any]:
     """The keyword arguments of the entry's factory, checked against its annotations.
 
-    Raises
-    ------
-    ConfigError
-        Where the entry has a key that the factory does not know, lacks one, or gives a value that cannot be.
+    Raises `ConfigError` where the entry has a key that the factory does not know, lacks one, or gives a value that
+    cannot be.
     """
     made = factory(entry.op)
     hints = get_type_hints(made, include_extras=True)

@@ -12,10 +12,7 @@ from kit.config import AugmentConfig
 
 
 def randaugment(
-    ops: Annotated[int, Field(ge=1, le=10)] = 3,
-    magnitude: Share = 0.5,
-    rate: Share = 10 / 11,
-    geometric: bool = True,
+    ops: Annotated[int, Field(ge=1, le=10)] = 3, magnitude: Share = 0.5, rate: Share = 10 / 11, geometric: bool = True
 ) -> ImageOp:
     """RandAugment (Cubuk et al. 2020): ``ops`` operations an image, each with probability ``rate``.
 
@@ -36,9 +33,7 @@ def augmix(severity: Share = 0.3, chains: Annotated[int, Field(ge=1, le=8)] = 3,
 
 
 def degrade(
-    ops: Annotated[int, Field(ge=1, le=7)] = 2,
-    magnitude: Annotated[float, Field(gt=0, le=1)] = 0.5,
-    rate: Share = 0.8,
+    ops: Annotated[int, Field(ge=1, le=7)] = 2, magnitude: Annotated[float, Field(gt=0, le=1)] = 0.5, rate: Share = 0.8
 ) -> Op:
     """With probability ``rate``, ``ops`` draws of what makes a picture worse: blur, noise, light, contrast and colour.
 

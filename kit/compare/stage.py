@@ -61,24 +61,12 @@ def compare(
 
     Runs that differ in their seed alone are one recipe. A run's probabilities are the mean over its views.
 
-    Parameters
-    ----------
-    layout, config, emit
-    runs : sequence of str
-        Names, also such as ``b0~no-cutmix`` where ``config`` has them; see `kit.sweep`.
-    metric : str, optional
-        Another metric than the competition's.
-    partial : bool
-        Leave out, and say so, what is not trained on the folds of the first run, instead of refusing.
+    ``runs`` are names, also such as ``b0~no-cutmix`` where ``config`` has them; see `kit.sweep`. ``metric`` may be
+    another than the competition's. With ``partial``, what is not trained on the folds of the first run is left out,
+    and said to be, instead of refused.
 
-    Raises
-    ------
-    ConfigError
-        Where a run does not exist.
-    StageError
-        Where fewer than two recipes are left, or a run is not trained on a fold that another one is.
-    DataError
-        Where the metric does not exist.
+    Raises `ConfigError` where a run does not exist, `StageError` where fewer than two recipes are left or a run is not
+    trained on a fold that another one is, and `DataError` where the metric does not exist.
     """
     metric = metric or config.competition.metric
     score.lookup(metric)

@@ -37,28 +37,13 @@ FAMILIES = {family: module for module, families in MODULES.items() for family in
 
 
 def corrupt(images: Images, family: str, severity: int, seeds: NDArray[np.integer]) -> Images:
-    """Corrupt every picture in one way.
+    """Corrupt every picture (N, H, W, 3) uint8 in one way, at a severity from 0 (nothing happens) to 5.
 
-    Parameters
-    ----------
-    images : (N, H, W, 3) uint8
-    family : str
-        A name of `FAMILIES`.
-    severity : int
-        0 (nothing happens) to 5.
-    seeds : (N,) int
-        One a picture, not negative.
+    ``seeds`` (N,) are integers, one a picture, not negative. The result is a new array, of which row i depends on
+    (image i, family, severity, seed i) alone, not on the batch or its order. Where something lies, its colour and
+    direction depend on (family, seed) alone, so that severities are comparable.
 
-    Returns
-    -------
-    (N, H, W, 3) uint8
-        A new array. Row i depends on (image i, family, severity, seed i) alone, not on the batch or its order. Where
-        something lies, its colour and direction depend on (family, seed) alone, so that severities are comparable.
-
-    Raises
-    ------
-    DataError
-        If the family or severity is unknown, or an array has another shape or type.
+    Raises `DataError` if the family or severity is unknown, or an array has another shape or type.
     """
     operation = lookup(family)
     _check(images, severity, seeds)

@@ -18,19 +18,9 @@ BLOCK = 256
 
 @dataclass(frozen=True)
 class Mixture:
-    """Shares that sum to one.
+    """Shares that sum to one: of pictures that nothing happens to, and of every severity (5,) of every family.
 
-    Parameters
-    ----------
-    clean : float
-        Share of the pictures that nothing happens to.
-    parts : tuple of (family, (5,) shares)
-        The share of every severity from 1 to 5.
-
-    Raises
-    ------
-    DataError
-        If a family is unknown or named twice, a share is negative, or the shares do not sum to one.
+    Raises `DataError` if a family is unknown or named twice, a share is negative, or the shares do not sum to one.
     """
 
     clean: float
@@ -90,21 +80,10 @@ def assign(mixture: Mixture, ids: Sequence[str] | NDArray[np.str_], seed: int) -
 def apply(
     mixture: Mixture, images: Images, ids: Sequence[str] | NDArray[np.str_], seed: int, out: Images | None = None
 ) -> Images:
-    """Corrupt every picture as `assign` says.
+    """Corrupt every picture (N, H, W, 3) uint8 as `assign` says; its fate depends on (seed, id), not on its row.
 
-    Parameters
-    ----------
-    images : (N, H, W, 3) uint8
-        May be a memory map; it is read in blocks.
-    ids : (N,) str
-        A picture's fate depends on (seed, id), not on its row.
-    out : (N, H, W, 3) uint8, optional
-        Written to where given, a memory map for instance.
-
-    Returns
-    -------
-    (N, H, W, 3) uint8
-        ``out``, or a new array.
+    The images may be a memory map, and are read in blocks. They are written to ``out`` where it is given, a memory map
+    for instance, else to a new array; that is what is returned.
     """
     if len(ids) != len(images):
         raise DataError(f"{len(ids)} ids for {len(images)} images")

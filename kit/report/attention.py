@@ -76,17 +76,15 @@ def _maps(facts: Facts, evidence: Evidence, member: int, places: IntArray, named
     assert facts.candidate is not None and facts.index is not None and facts.ensemble is not None
     record = facts.ensemble.members[member]
     run = RunPaths(facts.layout.runs / record.folder)
-    folds = load_folds(facts.layout, facts.config, facts.index).fold
-    by_fold: dict[int, list[tuple[int, int]]] = {}
-    for place in places.tolist():
-        row = int(evidence.rows[place])
-        by_fold.setdefault(int(folds[row]), []).append((row, int(named[place])))
+    rows = evidence.rows[places]
+    folds = load_folds(facts.layout, facts.config, facts.index).fold[rows]
     jobs = []
-    for fold, looks in by_fold.items():
+    for fold in dict.fromkeys(folds.tolist()):
         weights = run.fold(fold).weights
         if not weights.exists() or digest(weights) != record.weights[fold]:
             return {}
-        jobs.append(Job(network=record.network, weights=str(weights), looks=tuple(looks)))
+        looks = tuple(zip(rows[folds == fold].tolist(), named[places][folds == fold].tolist(), strict=True))
+        jobs.append(Job(network=record.network, weights=str(weights), looks=looks))
     key = sha256_json([record.weights, facts.index.parts["images"], [job.looks for job in jobs]])
     cache = facts.candidate.paths.attention
     found = _cached(cache, key)

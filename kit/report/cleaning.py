@@ -66,12 +66,10 @@ def cleaning(facts: Facts) -> Section:
         for path in (facts.layout.dropped, facts.layout.noted)
     )
     pictures = Raw(facts)
-    groups = [
-        _group(reason, found, fate, pictures)
-        for rows, fate in ((dropped, "dropped"), (noted, "kept and noted"))
-        for reason, _ in Counter(row["reason"] for row in rows).most_common()
-        if (found := [row for row in rows if row["reason"] == reason])
-    ]
+    groups = []
+    for rows, fate in ((dropped, "dropped"), (noted, "kept and noted")):
+        for reason, _ in Counter(row["reason"] for row in rows).most_common():
+            groups.append(_group(reason, [row for row in rows if row["reason"] == reason], fate, pictures))
     height, width = facts.index.shape[:2]
     reasons = Counter(row["reason"] for row in dropped).most_common(2)
     named = listed([f"{n} as {PLURAL.get(reason, reason.replace('-', ' '))}" for reason, n in reasons])

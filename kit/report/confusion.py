@@ -38,9 +38,7 @@ def confusion(facts: Facts) -> Section:
     worst = np.argsort(-errors.sum(axis=0) - errors.sum(axis=1), kind="stable")
     shown = sorted(worst[:CLASSES].tolist())
     frequent = np.argsort(-errors, axis=None, kind="stable")[:PAIRS]
-    pairs = [
-        (true, given) for true, given in (divmod(n, len(table)) for n in frequent.tolist()) if errors[true, given] > 0
-    ]
+    pairs = [divmod(n, len(table)) for n in frequent.tolist() if errors.flat[n] > 0]
     title = "No image is given a wrong class out of fold"
     if pairs:
         true, given = pairs[0]
