@@ -38,7 +38,11 @@ def quarter_turn() -> BatchOp:
 
 def dihedral() -> BatchOp:
     """One of the eight flips and quarter turns, evenly: right where up and left mean nothing, as under a microscope."""
-    return _evenly([*QUARTERS, *(lambda grid, k=k: np.fliplr(np.rot90(grid, k)) for k in range(4))])
+    return _evenly([*QUARTERS, *(partial(_mirrored, turn=turn) for turn in QUARTERS)])
+
+
+def _mirrored(grid: Any, turn: Turn) -> Any:
+    return np.fliplr(turn(grid))
 
 
 def _evenly(turns: Sequence[Turn]) -> BatchOp:
