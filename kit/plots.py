@@ -14,15 +14,7 @@ import numpy.typing as npt
 
 
 def to_png(draw: Callable[[Any], None], width: float = 7.0, height: float = 4.0) -> bytes:
-    """PNG of the figure that ``draw`` fills; the same figure gives the same bytes.
-
-    Parameters
-    ----------
-    draw : callable
-        Called with an empty matplotlib ``Figure``.
-    width, height : float
-        Inches, at 120 dots each.
-    """
+    """PNG of the empty ``Figure`` that ``draw`` fills, in inches of 120 dots; the same figure gives the same bytes."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -34,13 +26,7 @@ def to_png(draw: Callable[[Any], None], width: float = 7.0, height: float = 4.0)
 
 
 def balance(values: npt.NDArray[Any], rows: Sequence[str], columns: Sequence[str], title: str) -> bytes:
-    """PNG of a table of counts, each cell coloured by how far it is from the mean of its column.
-
-    Parameters
-    ----------
-    values : (R, K) counts
-    rows, columns : R and K names
-    """
+    """PNG of a table of counts (R, K), each cell coloured by how far it is from the mean of its column."""
 
     def draw(figure: Any) -> None:
         axes = figure.add_subplot()

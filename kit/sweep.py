@@ -7,17 +7,15 @@ A changed run is called ``<run>~<change>``. It stands in no file: its name says 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from itertools import chain, count
 
-from kit.config import AugmentConfig, Config, HeadConfig, RunConfig, ScheduleConfig, StageConfig
-from kit.config.base import Section
+from kit.config import AugmentConfig, Config, RunConfig, ScheduleConfig, StageConfig
 from kit.errors import ConfigError
 
 MARK = "~"
 ONE_VIEW = f"{MARK}one-view"
 SEED = "seed-"
 
-Part = TypeVar("Part", bound=Section)
 # Keys, their value without the ingredient, what that is called.
 Off = tuple[tuple[str, ...], object, str]
 OFF: tuple[Off, ...] = (
@@ -41,14 +39,9 @@ STAGE_OFF: tuple[Off, ...] = (
 )
 
 
-def base_of(name: str) -> str:
-    """The run that a changed one comes from."""
-    return name.split(MARK)[0]
-
-
 def trained_by(name: str) -> str:
     """The run whose files hold what ``name`` says: one view of a run needs no training."""
-    return base_of(name) if name.endswith(ONE_VIEW) else name
+    return name.split(MARK)[0] if name.endswith(ONE_VIEW) else name
 
 
 def variants(settings: RunConfig) -> dict[str, RunConfig]:
@@ -61,7 +54,8 @@ def variants(settings: RunConfig) -> dict[str, RunConfig]:
     found: dict[str, RunConfig] = {}
     for name, run in _changes(settings):
         if run != settings and run not in found.values():
-            found[_free(name, found)] = run
+            names = chain([name], (f"{name}-{number}" for number in count(2)))
+            found[next(free for free in names if free not in found)] = run
     return found
 
 
@@ -81,10 +75,7 @@ def with_variants(config: Config, names: Sequence[str]) -> Config:
 def plan_sweep(config: Config, run: str, changes: Sequence[str], seeds: int) -> list[str]:
     """Names of the runs of a sweep: the run, itself under other seeds, and its variants or those of ``changes``.
 
-    Raises
-    ------
-    ConfigError
-        Where the run or a change does not exist.
+    Raises `ConfigError` where the run or a change does not exist.
     """
     if run not in config.runs:
         raise ConfigError(f"no run {run!r}", f"known: {', '.join(config.runs)}")
@@ -104,46 +95,33 @@ def _changed(base: str, settings: RunConfig, change: str) -> RunConfig:
     return known[change]
 
 
-def _free(name: str, taken: dict[str, RunConfig]) -> str:
-    free, number = name, 2
-    while free in taken:
-        free, number = f"{name}-{number}", number + 1
-    return free
-
-
 def _changes(run: RunConfig) -> Iterator[tuple[str, RunConfig]]:
     for name, entries in _without_one(run.augment):
         yield name, run.model_copy(update={"augment": entries})
     for name, entries in _without_one(tuple(step for step in run.preprocess if step.op != "resize")):
         kept = tuple(step for step in run.preprocess if step.op == "resize" or step in entries)
         yield name, run.model_copy(update={"preprocess": kept})
-    for off in OFF:
-        yield off[2], _without(run, off)
-    for off in HEAD_OFF:
-        if run.head.units or off[2] != "no-penalty":  # there is none on the logits
-            yield off[2], run.model_copy(update={"head": _head(_without(run.head, off))})
+    for keys, value, name in OFF:
+        yield name, run.model_copy(update=dict.fromkeys(keys, value))
+    for keys, value, name in HEAD_OFF:
+        if run.head.units or name != "no-penalty":  # there is none on the logits
+            head = run.head.model_copy(update=dict.fromkeys(keys, value))
+            if isinstance(head.dropout, tuple) and not head.units:  # one rate a gap, and one gap is left
+                head = head.model_copy(update={"dropout": head.dropout[0]})
+            yield name, run.model_copy(update={"head": head})
     for name, stages in _stage_changes(run):
         yield name, run.model_copy(update={"stages": stages})
     if len(run.views) > 1:
         yield ONE_VIEW.removeprefix(MARK), run.model_copy(update={"views": run.views[:1]})
 
 
-def _without(section: Part, off: Off) -> Part:
-    return section.model_copy(update=dict.fromkeys(off[0], off[1]))
-
-
-def _head(head: HeadConfig) -> HeadConfig:
-    # One rate a gap: without dense layers one gap is left.
-    first = head.dropout[0] if isinstance(head.dropout, tuple) and not head.units else head.dropout
-    return head.model_copy(update={"dropout": first})
-
-
 def _stage_changes(run: RunConfig) -> Iterator[tuple[str, tuple[StageConfig, ...]]]:
     stages = run.stages
-    for off in STAGE_OFF:
-        # Adam has no weight decay to take away.
-        met = [off[2] != "no-weight-decay" or stage.optimizer != "adam" for stage in stages]
-        yield off[2], tuple(_without(s, off) if use else s for s, use in zip(stages, met, strict=True))
+    for keys, value, name in STAGE_OFF:
+        changed = [stage.model_copy(update=dict.fromkeys(keys, value)) for stage in stages]
+        if name == "no-weight-decay":  # Adam has none to take away
+            changed = [old if old.optimizer == "adam" else new for old, new in zip(stages, changed, strict=True)]
+        yield name, tuple(changed)
     if run.weights != "none":
         tuned = [stage for stage in stages if stage.train != "head"]
         other = "frozen" if any(stage.batch_norm == "trained" for stage in tuned) else "trained"
@@ -163,12 +141,9 @@ def _without_one(entries: Entries) -> Iterator[tuple[str, Entries]]:
     for place, entry in enumerate(entries):
         before, after = entries[:place], entries[place + 1 :]
         inner = entry.options.get("ops")
-        if not isinstance(inner, list | tuple):
+        ops = tuple(map(AugmentConfig.model_validate, inner)) if isinstance(inner, list | tuple) else ()
+        if len(ops) != 1:
             yield f"no-{entry.op}", before + after
-            continue
-        if len(inner) > 1:
-            yield f"no-{entry.op}", before + after
-        ops = tuple(map(AugmentConfig.model_validate, inner))
         for name, left in _without_one(ops):
             yield name, (*before, _chosen(entry, ops, left), *after) if left else before + after
 

@@ -1,6 +1,6 @@
 """Augmentations: one table, each entry a factory whose keyword arguments are its keys in ``kit.toml``.
 
-Applied to training rows only, after the split. Adding one is a function in a file here and a line in `OPS`.
+Applied to training rows only, after the split. Adding one is a function in a file here and its name in `MODULES`.
 """
 
 from __future__ import annotations
@@ -17,55 +17,31 @@ from kit.config.base import mistake
 from kit.errors import ConfigError
 from kit.text import nearest
 
-OPS: dict[str, str] = {
-    "flip": "kit.augment.geometry:flip",
-    "quarter-turn": "kit.augment.geometry:quarter_turn",
-    "dihedral": "kit.augment.geometry:dihedral",
-    "rotation": "kit.augment.geometry:rotation",
-    "zoom": "kit.augment.geometry:zoom",
-    "translation": "kit.augment.geometry:translation",
-    "shear": "kit.augment.geometry:shear",
-    "brightness": "kit.augment.colour:brightness",
-    "contrast": "kit.augment.colour:contrast",
-    "hue": "kit.augment.colour:hue",
-    "saturation": "kit.augment.colour:saturation",
-    "color-degeneration": "kit.augment.colour:color_degeneration",
-    "channel-shift": "kit.augment.colour:channel_shift",
-    "solarize": "kit.augment.colour:solarize",
-    "posterize": "kit.augment.colour:posterize",
-    "sharpness": "kit.augment.quality:sharpness",
-    "blur": "kit.augment.quality:blur",
-    "noise": "kit.augment.quality:noise",
-    "jpeg": "kit.augment.quality:jpeg",
-    "cutout": "kit.augment.erasing:cutout",
-    "gridmask": "kit.augment.erasing:gridmask",
-    "randaugment": "kit.augment.policy:randaugment",
-    "augmix": "kit.augment.policy:augmix",
-    "degrade": "kit.augment.policy:degrade",
-    "cutmix": "kit.augment.mixing:cutmix",
-    "mixup": "kit.augment.mixing:mixup",
-    "sequence": "kit.augment.choice:sequence",
-    "maybe": "kit.augment.choice:maybe",
-    "one-of": "kit.augment.choice:one_of",
-    "some-of": "kit.augment.choice:some_of",
+MODULES = {
+    "geometry": "flip quarter-turn dihedral rotation zoom translation shear",
+    "colour": "brightness contrast hue saturation color-degeneration channel-shift solarize posterize",
+    "quality": "sharpness blur noise jpeg",
+    "erasing": "cutout gridmask",
+    "policy": "randaugment augmix degrade",
+    "mixing": "cutmix mixup",
+    "choice": "sequence maybe one-of some-of",
 }
+# The module of every entry; its factory there has the entry's name.
+OPS = {op: module for module, ops in MODULES.items() for op in ops.split()}
 
 
 def factory(op: str) -> Any:
     """The factory of the entry ``op``; raises `ConfigError` where there is none."""
     if op not in OPS:
         raise ConfigError(f"unknown augmentation {op!r}", nearest(op, OPS))
-    module, name = OPS[op].split(":")
-    return getattr(importlib.import_module(module), name)
+    return getattr(importlib.import_module(f"kit.augment.{OPS[op]}"), op.replace("-", "_"))
 
 
 def arguments(entry: AugmentConfig) -> dict[str, Any]:
     """The keyword arguments of the entry's factory, checked against its annotations.
 
-    Raises
-    ------
-    ConfigError
-        Where the entry has a key that the factory does not know, lacks one, or gives a value that cannot be.
+    Raises `ConfigError` where the entry has a key that the factory does not know, lacks one, or gives a value that
+    cannot be.
     """
     made = factory(entry.op)
     hints = get_type_hints(made, include_extras=True)

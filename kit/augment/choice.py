@@ -9,40 +9,34 @@ import numpy as np
 from pydantic import Field
 
 from kit.augment.ops import Batch, BatchOp, Context, ImageOp, Op, Share
+from kit.augment.pipeline import build_ops
 from kit.config import AugmentConfig
+from kit.errors import ConfigError
 
 Ops = Annotated[tuple[AugmentConfig, ...], Field(min_length=1)]
 
 
 def sequence(ops: Ops) -> Op:
     """All of ``ops``, in order."""
-    return _chained(_built(ops))
+    return _chained(build_ops(ops))
 
 
 def maybe(ops: Ops, rate: Share = 0.5) -> Op:
     """All of ``ops`` with probability ``rate``, or none."""
-    return _chosen([_chained(_built(ops)), ImageOp(lambda image: image)], [rate, 1 - rate])
+    return _chosen([_chained(build_ops(ops)), ImageOp(lambda image: image)], [rate, 1 - rate])
 
 
 def one_of(ops: Ops, weights: tuple[Annotated[float, Field(ge=0)], ...] = ()) -> Op:
     """One of ``ops``, with probabilities in proportion to ``weights``, evenly where there are none."""
     if weights and (len(weights) != len(ops) or not sum(weights)):
-        from kit.errors import ConfigError
-
         raise ConfigError(f"augmentation 'one-of' has {len(ops)} ops and weights {list(weights)}")
-    return _chosen(_built(ops), weights or [1.0] * len(ops))
+    return _chosen(build_ops(ops), weights or [1.0] * len(ops))
 
 
 def some_of(ops: Ops, k: Annotated[int, Field(ge=1, le=16)] = 2) -> Op:
     """``k`` draws from ``ops`` one after the other, the same one perhaps twice (as RandAugment draws)."""
     one = one_of(ops)
     return _chained([one] * k)
-
-
-def _built(entries: Sequence[AugmentConfig]) -> list[Op]:
-    from kit.augment.pipeline import build_ops
-
-    return build_ops(entries)
 
 
 def _chained(ops: Sequence[Op]) -> Op:

@@ -7,13 +7,9 @@ from kit.augment.ops import ImageOp, Share, layer_op
 
 def cutout(factor: Share = 0.4) -> ImageOp:
     """A black rectangle of up to the share ``factor`` of each side (DeVries & Taylor 2017; ``RandomCutout``)."""
-    import keras_cv
-
-    return layer_op(keras_cv.layers.RandomCutout((0.0, factor), (0.0, factor)))
+    return layer_op("RandomCutout", (0.0, factor), (0.0, factor))
 
 
 def gridmask(ratio: Share = 0.5, rotation: Share = 0.15) -> ImageOp:
     """A turned grid of black squares, up to ``ratio`` of a cell's side (Chen et al. 2020; ``GridMask``)."""
-    import keras_cv
-
-    return layer_op(keras_cv.layers.GridMask(ratio_factor=(0.0, ratio), rotation_factor=rotation))
+    return layer_op("GridMask", ratio_factor=(0.0, ratio), rotation_factor=rotation)

@@ -68,27 +68,19 @@ def _moved(batch: Batch, turns: Sequence[Turn], chosen: Any) -> Batch:
 
 def rotation(degrees: Annotated[float, Field(gt=0, le=180)] = 15.0, fill: Fill = "reflect") -> ImageOp:
     """Turn by an angle from -``degrees`` to ``degrees`` (keras-cv's ``RandomRotation``)."""
-    import keras_cv
-
-    return layer_op(keras_cv.layers.RandomRotation(degrees / 360, fill_mode=fill))
+    return layer_op("RandomRotation", degrees / 360, fill_mode=fill)
 
 
 def zoom(factor: Share = 0.15, fill: Fill = "reflect") -> ImageOp:
     """Zoom in or out by up to ``factor``, both axes alike (keras-cv's ``RandomZoom``)."""
-    import keras_cv
-
-    return layer_op(keras_cv.layers.RandomZoom((-factor, factor), fill_mode=fill))
+    return layer_op("RandomZoom", (-factor, factor), fill_mode=fill)
 
 
 def translation(factor: Share = 0.1, fill: Fill = "reflect") -> ImageOp:
     """Shift each axis by up to the share ``factor`` of the side (keras-cv's ``RandomTranslation``)."""
-    import keras_cv
-
-    return layer_op(keras_cv.layers.RandomTranslation(factor, factor, fill_mode=fill))
+    return layer_op("RandomTranslation", factor, factor, fill_mode=fill)
 
 
 def shear(factor: Share = 0.15, fill: Fill = "reflect") -> ImageOp:
     """Shear each axis by up to ``factor`` (keras-cv's ``RandomShear``)."""
-    import keras_cv
-
-    return layer_op(keras_cv.layers.RandomShear(factor, factor, fill_mode=fill))
+    return layer_op("RandomShear", factor, factor, fill_mode=fill)

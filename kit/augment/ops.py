@@ -54,6 +54,9 @@ class Context(Protocol):
         """The batch after another augmentation."""
 
 
-def layer_op(layer: Any) -> ImageOp:
-    """A keras-cv layer as an augmentation of one image."""
+def layer_op(name: str, *values: Any, **options: Any) -> ImageOp:
+    """The keras-cv layer ``name`` as an augmentation of one image."""
+    import keras_cv
+
+    layer = getattr(keras_cv.layers, name)(*values, **options)
     return ImageOp(lambda image: layer({"images": image})["images"])

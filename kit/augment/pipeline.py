@@ -20,32 +20,18 @@ def build_ops(entries: Sequence[AugmentConfig]) -> list[Op]:
 class Pipeline:
     """Augment batches as a pure function of images, labels and seeds.
 
-    Parameters
-    ----------
-    entries : sequence of AugmentConfig
-    size : int
-        Side of the images in pixels.
-    classes : int
-        Number of classes C.
-    mixing : bool
-        Whether images may be mixed; where they may not, such augmentations let everything pass.
+    Images have a side of ``size`` pixels. Without ``mixing``, augmentations that mix images let everything pass.
     """
 
     def __init__(self, entries: Sequence[AugmentConfig], size: int, classes: int, *, mixing: bool = True) -> None:
-        self._stream = Stream()
-        self._mixing = mixing
+        self._stream, self._mixing = Stream(), mixing
         self._ops: list[Op] = build_with(self._stream, lambda: build_ops(entries))
         self._compiled = self._compile(size, classes)
 
     def __call__(self, images: Any, labels: Any, seeds: Any) -> tuple[Any, Any]:
-        """Augmented images float32 (B, S, S, 3) and labels float32 (B, C), both tensors.
+        """Augmented images float32 (B, S, S, 3) and labels float32 (B, C), both tensors, from such.
 
-        Parameters
-        ----------
-        images : (B, S, S, 3) float32
-        labels : (B, C) float32
-        seeds : (B, 2) int32
-            One key for each image; the batch's own draws (partners of a mix) use the first.
+        ``seeds`` (B, 2) int32 are one key for each image; the batch's own draws (partners of a mix) use the first.
         """
         return self._compiled(images, labels, seeds)  # type: ignore[no-any-return]
 
@@ -74,9 +60,7 @@ class _Tracing:
     """`kit.augment.ops.Context` while one pipeline is traced."""
 
     def __init__(self, stream: Stream, seeds: Any, mixing: bool) -> None:
-        self._stream = stream
-        self._seeds = seeds
-        self._mixing = mixing
+        self._stream, self._seeds, self._mixing = stream, seeds, mixing
 
     def draw(self, shape: list[int]) -> Any:
         return self._stream.uniform_each(self._seeds, shape)

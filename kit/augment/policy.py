@@ -12,22 +12,16 @@ from kit.config import AugmentConfig
 
 
 def randaugment(
-    ops: Annotated[int, Field(ge=1, le=10)] = 3,
-    magnitude: Share = 0.5,
-    rate: Share = 10 / 11,
-    geometric: bool = True,
+    ops: Annotated[int, Field(ge=1, le=10)] = 3, magnitude: Share = 0.5, rate: Share = 10 / 11, geometric: bool = True
 ) -> ImageOp:
     """RandAugment (Cubuk et al. 2020): ``ops`` operations an image, each with probability ``rate``.
 
     ``keras.layers.RandAugment`` is not the same: it picks one list of operations for the whole batch and computes
     every one of them, at a tenth of the speed.
     """
-    import keras_cv
-
-    layer = keras_cv.layers.RandAugment(
-        (0, 255), augmentations_per_image=ops, magnitude=magnitude, rate=rate, geometric=geometric
+    return layer_op(
+        "RandAugment", (0, 255), augmentations_per_image=ops, magnitude=magnitude, rate=rate, geometric=geometric
     )
-    return layer_op(layer)
 
 
 def augmix(severity: Share = 0.3, chains: Annotated[int, Field(ge=1, le=8)] = 3, alpha: float = 1.0) -> ImageOp:
@@ -35,15 +29,11 @@ def augmix(severity: Share = 0.3, chains: Annotated[int, Field(ge=1, le=8)] = 3,
 
     ``keras.layers.AugMix`` freezes its choice of operations when it is traced, and ignores its seed.
     """
-    import keras_cv
-
-    return layer_op(keras_cv.layers.AugMix((0, 255), severity=severity, num_chains=chains, alpha=alpha))
+    return layer_op("AugMix", (0, 255), severity=severity, num_chains=chains, alpha=alpha)
 
 
 def degrade(
-    ops: Annotated[int, Field(ge=1, le=7)] = 2,
-    magnitude: Annotated[float, Field(gt=0, le=1)] = 0.5,
-    rate: Share = 0.8,
+    ops: Annotated[int, Field(ge=1, le=7)] = 2, magnitude: Annotated[float, Field(gt=0, le=1)] = 0.5, rate: Share = 0.8
 ) -> Op:
     """With probability ``rate``, ``ops`` draws of what makes a picture worse: blur, noise, light, contrast and colour.
 

@@ -11,18 +11,15 @@ from kit.augment.ops import ImageOp, Positive, Share, layer_op
 
 def sharpness(factor: Share = 0.5) -> ImageOp:
     """Sharpen by up to ``factor`` (keras-cv's ``RandomSharpness``)."""
-    import keras_cv
-
-    return layer_op(keras_cv.layers.RandomSharpness((0.0, factor), value_range=(0, 255)))
+    return layer_op("RandomSharpness", (0.0, factor), value_range=(0, 255))
 
 
 def blur(sigma: Positive = 1.5) -> ImageOp:
     """Gaussian blur of up to ``sigma`` pixels by keras-cv, on a reflected border: by itself it darkens the edge."""
-    import keras_cv
     import tensorflow as tf
 
     radius = max(1, round(3 * sigma))
-    layer = layer_op(keras_cv.layers.RandomGaussianBlur(2 * radius + 1, (0.0, sigma)))
+    layer = layer_op("RandomGaussianBlur", 2 * radius + 1, (0.0, sigma))
 
     def call(image: Any) -> Any:
         padded = tf.pad(image, [[radius, radius], [radius, radius], [0, 0]], "SYMMETRIC")
@@ -48,7 +45,5 @@ def jpeg(quality: Annotated[int, Field(ge=1, le=99)] = 40) -> ImageOp:
 
     That layer passes pixels on to ``tf.image``, which takes floats for shares of 1: fed with 0 to 255 it returns white.
     """
-    import keras_cv
-
-    layer = layer_op(keras_cv.layers.RandomJpegQuality((quality, 100)))
+    layer = layer_op("RandomJpegQuality", (quality, 100))
     return ImageOp(lambda image: layer.call(image / 255.0) * 255.0)

@@ -24,14 +24,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """A recipe and what its runs, one a seed, say of the same N rows.
-
-    Parameters
-    ----------
-    name : str
-    runs : tuple of str
-    probas : tuple of (N, C) arrays
-    """
+    """A recipe and what its runs, one a seed, say of the same N rows: an (N, C) array each."""
 
     name: str
     runs: tuple[str, ...]
@@ -55,16 +48,9 @@ class SeedNoise:
 class Effect:
     """What a recipe gains over another one.
 
-    Parameters
-    ----------
-    gain : float
-        In the metric's units, positive where it is better, whatever the metric's direction.
-    low, high : float
-        95 % interval, of both noises where the second is known.
-    rows, seeds : float
-        Standard errors of the two; the second is None where it is not known.
-    p : float
-        Of a gain as far from 0, were there none.
+    ``gain`` is in the metric's units, positive where it is better, whatever the metric's direction; ``low`` and
+    ``high`` are the 95 % interval, of both noises where the second is known. ``rows`` and ``seeds`` are the standard
+    errors of the two; the second is None where it is not known. ``p`` is of a gain as far from 0, were there none.
     """
 
     gain: float
@@ -90,43 +76,28 @@ def effect(metric: str, y: NDArray[np.int64], recipe: Recipe, base: Recipe, nois
         others, share = tuple(base.probas[base.runs.index(run)] for run in recipe.runs), 0.0
     found = score.contrast(metric, y, recipe.probas, others, seed=seed)
     seeds = noise.deviation * share**0.5 if noise.known else 0.0
-    error, freedom = _together(found.se, seeds, noise.freedom)
+    variance = found.se**2 + seeds**2
+    # Rows are many, so their degrees of freedom are unlimited.
+    error, freedom = variance**0.5, min(1e9, noise.freedom * variance**2 / seeds**4) if seeds else 1e9
     gain = sign * found.score
     width = float(student.ppf((1 + LEVEL) / 2, freedom)) * error
     p = float(2 * student.sf(abs(gain) / error, freedom)) if error > 0 else float(gain == 0)
     return Effect(gain, gain - width, gain + width, found.se, seeds if noise.known else None, p)
 
 
-def _together(rows: float, seeds: float, freedom: int) -> tuple[float, float]:
-    """Standard error of the sum of both and its degrees of freedom; rows are many, so theirs are unlimited."""
-    variance = rows**2 + seeds**2
-    if not seeds:
-        return variance**0.5, 1e9
-    return variance**0.5, min(1e9, freedom * variance**2 / seeds**4)
-
-
 def holm(p: Sequence[float]) -> list[float]:
     """p values that allow for how many differences were looked at (Holm 1979)."""
-    order, adjusted, worst = np.argsort(p, kind="stable").tolist(), [0.0] * len(p), 0.0
-    for rank, place in enumerate(order):
-        worst = max(worst, min(1.0, (len(p) - rank) * p[place]))
-        adjusted[place] = worst
-    return adjusted
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.maximum.accumulate(np.minimum(1.0, np.arange(len(p), 0, -1) * np.asarray(p)[order]))
+    return adjusted.tolist()
 
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """One recipe of a comparison.
+    """One recipe of a comparison: its scores, one a seed, and its effect against the first recipe, which has none.
 
-    Parameters
-    ----------
-    recipe : Recipe
-    scores : tuple of float
-        One a seed.
-    effect : Effect, optional
-        Against the first recipe, which has none.
-    p : float
-        That of the effect, allowing for how many the comparison has.
+    ``p`` is that of the effect, allowing for how many the comparison has.
     """
 
     recipe: Recipe

@@ -10,7 +10,6 @@ from kit.records import Emit, Event
 
 SURE = 0.05
 NOTHING = "no difference to be seen"
-PERCENT = 100.0
 
 
 def verdict(line: Line) -> str:
@@ -28,8 +27,7 @@ def verdict(line: Line) -> str:
 
 def amount(metric: str, value: float) -> str:
     """A signed difference: in points of a hundred where the metric is a share, else as it is."""
-    bounded = score.lookup(metric).greater_is_better
-    return f"{PERCENT * value:+.2f}" if bounded else f"{value:+.4f}"
+    return f"{100 * value:+.2f}" if score.lookup(metric).greater_is_better else f"{value:+.4f}"
 
 
 def unit(metric: str) -> str:
@@ -53,19 +51,17 @@ def tell(emit: Emit, metric: str, kind: str, rows: int, lines: Sequence[Line]) -
     """The table of one kind of rows, every recipe against the first, and the same in words."""
     base = lines[0].recipe.name
     header = ("recipe", "seeds", metric, "between seeds", f"gain ({unit(metric)})", "95 % interval", "")
-    cells = [_cells(metric, line) for line in lines]
+    cells = []
+    for line in lines:
+        spread = "" if line.between_seeds is None else f"{line.between_seeds:.4f}"
+        told = ("", "", "")
+        if (found := line.effect) is not None:
+            span = f"{amount(metric, found.low)} to {amount(metric, found.high)}"
+            told = (amount(metric, found.gain), span, verdict(line))
+        cells.append((line.recipe.name, len(line.scores), line.score, spread, *told))
     emit(Event("table", f"{rows} {kind} held-out rows, against {base}", {"header": header, "rows": cells}))
     for line in lines[1:]:
         emit(Event("say", f"{kind}: {sentence(metric, line, base)}"))
-
-
-def _cells(metric: str, line: Line) -> tuple[object, ...]:
-    spread = "" if line.between_seeds is None else f"{line.between_seeds:.4f}"
-    start = (line.recipe.name, len(line.scores), line.score, spread)
-    if line.effect is None:
-        return (*start, "", "", "")
-    span = f"{amount(metric, line.effect.low)} to {amount(metric, line.effect.high)}"
-    return (*start, amount(metric, line.effect.gain), span, verdict(line))
 
 
 def tell_noise(emit: Emit, noise: SeedNoise, metric: str, base: str) -> None:

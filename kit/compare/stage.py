@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit import score
-from kit.compare.effects import Effect, Line, Proba, Recipe, compared
+from kit.compare.effects import Effect, Proba, Recipe, compared
 from kit.compare.show import tell, tell_noise, verdict
 from kit.config import Config
 from kit.corrupt.plan import plan_of
@@ -61,36 +61,24 @@ def compare(
 
     Runs that differ in their seed alone are one recipe. A run's probabilities are the mean over its views.
 
-    Parameters
-    ----------
-    layout, config, emit
-    runs : sequence of str
-        Names, also such as ``b0~no-cutmix`` where ``config`` has them; see `kit.sweep`.
-    metric : str, optional
-        Another metric than the competition's.
-    partial : bool
-        Leave out, and say so, what is not trained on the folds of the first run, instead of refusing.
+    ``runs`` are names, also such as ``b0~no-cutmix`` where ``config`` has them; see `kit.sweep`. ``metric`` may be
+    another than the competition's. With ``partial``, what is not trained on the folds of the first run is left out,
+    and said to be, instead of refused.
 
-    Raises
-    ------
-    ConfigError
-        Where a run does not exist.
-    StageError
-        Where fewer than two recipes are left, or a run is not trained on a fold that another one is.
-    DataError
-        Where the metric does not exist.
+    Raises `ConfigError` where a run does not exist, `StageError` where fewer than two recipes are left or a run is not
+    trained on a fold that another one is, and `DataError` where the metric does not exist.
     """
     metric = metric or config.competition.metric
     score.lookup(metric)
     specs = plan_runs(layout, config, sorted({trained_by(name) for name in runs}))
     members = {name: specs[trained_by(name)] for name in dict.fromkeys(runs)}
     index = load_index(layout)
-    clean = _kept(members, _valid, emit if partial else None)
+    clean, under_stress = _kept(members, _valid, emit if partial else None), _stress(config, index)
     report = Comparison(clean=_judged("clean", index, config, clean, _valid, (metric, emit)))
-    stressed = {name: folds for name, folds in clean.items() if any(map(_stress(config, index), folds))}
+    stressed = {name: folds for name, folds in clean.items() if any(map(under_stress, folds))}
     if len(_recipes(config, stressed)) > 1:
-        stressed = _kept(stressed, _stress(config, index), emit)
-        found = _judged("stressed", index, config, stressed, _stress(config, index), (metric, emit))
+        stressed = _kept(stressed, under_stress, emit)
+        found = _judged("stressed", index, config, stressed, under_stress, (metric, emit))
         report = Comparison(clean=report.clean, stressed=found)
     if len(stressed) < len(clean):
         left = ", ".join(name for name in clean if name not in stressed)
@@ -104,29 +92,24 @@ def _valid(spec: FoldSpec) -> Path | None:
 
 def _stress(config: Config, index: Index) -> Done:
     plan = plan_of(config.stress)
-
-    def done(spec: FoldSpec) -> Path | None:
-        return spec.paths.stress if stressed_fold(spec, plan, index) else None
-
-    return done
+    return lambda spec: spec.paths.stress if stressed_fold(spec, plan, index) else None
 
 
 def _kept(members: dict[str, list[FoldSpec]], done: Done, skip: Emit | None) -> dict[str, list[FoldSpec]]:
     """The folds of each run on which all are compared: those of the first, or where nothing is skipped of any."""
     first = next(iter(members.values()))
-    wanted = [spec.fold for folds in ([first] if skip else members.values()) for spec in folds if done(spec)]
-    units = sorted(set(wanted))
+    units = sorted({spec.fold for folds in ([first] if skip else members.values()) for spec in folds if done(spec)})
     if not units:
         raise StageError(f"run `{first[0].run}` has no predictions of held-out rows", f"kit train {first[0].run}")
     kept = {}
     for name, folds in members.items():
         missing = [unit for unit in units if not done(folds[unit])]
-        if missing and skip is None:
+        if not missing:
+            kept[name] = [folds[unit] for unit in units]
+        elif skip is None:
             raise StageError(f"fold {missing[0]} of run `{name}` has no predictions", f"kit train {name}")
-        if missing and skip is not None:
+        else:
             skip(Event("warn", f"{name} is left out: fold {missing[0]} is not done"))
-            continue
-        kept[name] = [folds[unit] for unit in units]
     return kept
 
 
@@ -147,7 +130,18 @@ def _judged(
     tell(emit, metric, kind, len(rows), lines)
     tell_noise(emit, noise, metric, recipes[0].name)
     deviation = noise.deviation if noise.known else None
-    return Judged(metric=metric, rows=len(rows), seed_noise=deviation, recipes=tuple(map(_told, lines)))
+    told = tuple(
+        Compared(
+            recipe=line.recipe.name,
+            runs=line.recipe.runs,
+            score=line.score,
+            between_seeds=line.between_seeds,
+            effect=line.effect,
+            verdict=verdict(line),
+        )
+        for line in lines
+    )
+    return Judged(metric=metric, rows=len(rows), seed_noise=deviation, recipes=told)
 
 
 def _recipes(config: Config, members: dict[str, list[FoldSpec]]) -> dict[str, list[str]]:
@@ -171,14 +165,3 @@ def _proba(folds: Sequence[FoldSpec], index: Index, done: Done, *, one_view: boo
         times[rows] += 1
     rows = np.flatnonzero(times)
     return rows, total[rows] / times[rows, None]
-
-
-def _told(line: Line) -> Compared:
-    return Compared(
-        recipe=line.recipe.name,
-        runs=line.recipe.runs,
-        score=line.score,
-        between_seeds=line.between_seeds,
-        effect=line.effect,
-        verdict=verdict(line),
-    )

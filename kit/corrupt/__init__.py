@@ -22,52 +22,28 @@ from kit.text import nearest
 
 Images = NDArray[np.uint8]
 Pixels = NDArray[np.float32]
-Corruption = Callable[[Pixels, int, np.random.Generator], Pixels]
+Rng = np.random.Generator
+Corruption = Callable[[Pixels, int, Rng], Pixels]
 
 SEVERITIES = (1, 2, 3, 4, 5)
 
-FAMILIES: dict[str, str] = {
-    "gaussian-blur": "kit.corrupt.optics:gaussian_blur",
-    "defocus": "kit.corrupt.optics:defocus",
-    "motion-blur": "kit.corrupt.optics:motion_blur",
-    "pixelate": "kit.corrupt.optics:pixelate",
-    "jpeg": "kit.corrupt.optics:jpeg",
-    "brightness-up": "kit.corrupt.colour:brightness_up",
-    "brightness-down": "kit.corrupt.colour:brightness_down",
-    "contrast-up": "kit.corrupt.colour:contrast_up",
-    "contrast-down": "kit.corrupt.colour:contrast_down",
-    "saturation": "kit.corrupt.colour:saturation",
-    "colour-cast": "kit.corrupt.colour:colour_cast",
-    "noise": "kit.corrupt.colour:noise",
-    "stain-spots": "kit.corrupt.objects:stain_spots",
-    "bubbles": "kit.corrupt.objects:bubbles",
-    "occlusion": "kit.corrupt.objects:occlusion",
+MODULES = {
+    "optics": "gaussian-blur defocus motion-blur pixelate jpeg",
+    "colour": "brightness-up brightness-down contrast-up contrast-down saturation colour-cast noise",
+    "objects": "stain-spots bubbles occlusion",
 }
+# The module of every family; its function there has the family's name.
+FAMILIES = {family: module for module, families in MODULES.items() for family in families.split()}
 
 
 def corrupt(images: Images, family: str, severity: int, seeds: NDArray[np.integer]) -> Images:
-    """Corrupt every picture in one way.
+    """Corrupt every picture (N, H, W, 3) uint8 in one way, at a severity from 0 (nothing happens) to 5.
 
-    Parameters
-    ----------
-    images : (N, H, W, 3) uint8
-    family : str
-        A name of `FAMILIES`.
-    severity : int
-        0 (nothing happens) to 5.
-    seeds : (N,) int
-        One a picture, not negative.
+    ``seeds`` (N,) are integers, one a picture, not negative. The result is a new array, of which row i depends on
+    (image i, family, severity, seed i) alone, not on the batch or its order. Where something lies, its colour and
+    direction depend on (family, seed) alone, so that severities are comparable.
 
-    Returns
-    -------
-    (N, H, W, 3) uint8
-        A new array. Row i depends on (image i, family, severity, seed i) alone, not on the batch or its order. Where
-        something lies, its colour and direction depend on (family, seed) alone, so that severities are comparable.
-
-    Raises
-    ------
-    DataError
-        If the family or severity is unknown, or an array has another shape or type.
+    Raises `DataError` if the family or severity is unknown, or an array has another shape or type.
     """
     operation = lookup(family)
     _check(images, severity, seeds)
@@ -86,8 +62,8 @@ def lookup(family: str) -> Corruption:
     """The function of a family; raises `DataError` where there is none."""
     if family not in FAMILIES:
         raise DataError(f"unknown corruption {family!r}", nearest(family, FAMILIES))
-    module, name = FAMILIES[family].split(":")
-    return cast(Corruption, getattr(importlib.import_module(module), name))
+    module = importlib.import_module(f"kit.corrupt.{FAMILIES[family]}")
+    return cast(Corruption, getattr(module, family.replace("-", "_")))
 
 
 def _check(images: Images, severity: int, seeds: NDArray[np.integer]) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Pixels = NDArray[np.float32]
-Rng = np.random.Generator
+from kit.corrupt import Pixels, Rng
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # Added, in grey levels of 255: ImageNet-C's .1 to .5 of the range, less the last step, which leaves little to see.

@@ -18,19 +18,9 @@ BLOCK = 256
 
 @dataclass(frozen=True)
 class Mixture:
-    """Shares that sum to one.
+    """Shares that sum to one: of pictures that nothing happens to, and of every severity (5,) of every family.
 
-    Parameters
-    ----------
-    clean : float
-        Share of the pictures that nothing happens to.
-    parts : tuple of (family, (5,) shares)
-        The share of every severity from 1 to 5.
-
-    Raises
-    ------
-    DataError
-        If a family is unknown or named twice, a share is negative, or the shares do not sum to one.
+    Raises `DataError` if a family is unknown or named twice, a share is negative, or the shares do not sum to one.
     """
 
     clean: float
@@ -77,7 +67,8 @@ class Assignment:
 
 def assign(mixture: Mixture, ids: Sequence[str] | NDArray[np.str_], seed: int) -> Assignment:
     """Draw a cell of the mixture for every picture, from (seed, id) alone."""
-    drawn = np.array([_draws(seed, str(name)) for name in ids], np.uint64).reshape(-1, 2)
+    hashed = [hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=16).digest() for name in ids]
+    drawn = np.frombuffer(b"".join(hashed), "<u8").astype(np.uint64).reshape(-1, 2)
     limits = np.cumsum(mixture.shares) / mixture.shares.sum()
     # 53 bits, as many as a float holds: the largest draw stays below 1.
     found = np.searchsorted(limits, (drawn[:, 0] >> np.uint64(11)) / 2.0**53, side="right")
@@ -87,48 +78,23 @@ def assign(mixture: Mixture, ids: Sequence[str] | NDArray[np.str_], seed: int) -
 
 
 def apply(
-    mixture: Mixture,
-    images: Images,
-    ids: Sequence[str] | NDArray[np.str_],
-    seed: int,
-    out: Images | None = None,
+    mixture: Mixture, images: Images, ids: Sequence[str] | NDArray[np.str_], seed: int, out: Images | None = None
 ) -> Images:
-    """Corrupt every picture as `assign` says.
+    """Corrupt every picture (N, H, W, 3) uint8 as `assign` says; its fate depends on (seed, id), not on its row.
 
-    Parameters
-    ----------
-    images : (N, H, W, 3) uint8
-        May be a memory map; it is read in blocks.
-    ids : (N,) str
-        A picture's fate depends on (seed, id), not on its row.
-    out : (N, H, W, 3) uint8, optional
-        Written to where given, a memory map for instance.
-
-    Returns
-    -------
-    (N, H, W, 3) uint8
-        ``out``, or a new array.
+    The images may be a memory map, and are read in blocks. They are written to ``out`` where it is given, a memory map
+    for instance, else to a new array; that is what is returned.
     """
     if len(ids) != len(images):
         raise DataError(f"{len(ids)} ids for {len(images)} images")
     fate = assign(mixture, ids, seed)
     made = np.empty(images.shape, np.uint8) if out is None else out
     for start in range(0, len(images), BLOCK):
-        rows = slice(start, start + BLOCK)
-        made[rows] = _corrupted(np.asarray(images[rows]), fate.family[rows], fate.severity[rows], fate.seeds[rows])
+        block = slice(start, start + BLOCK)
+        family, severity, seeds = fate.family[block], fate.severity[block], fate.seeds[block]
+        pixels = np.array(images[block])
+        for name, degree in sorted({*zip(family.tolist(), severity.tolist(), strict=True)} - {(CLEAN, 0)}):
+            rows = np.flatnonzero((family == name) & (severity == degree))
+            pixels[rows] = corrupt(pixels[rows], name, degree, seeds[rows])
+        made[block] = pixels
     return made
-
-
-def _corrupted(
-    images: Images, family: NDArray[np.str_], severity: NDArray[np.int8], seeds: NDArray[np.uint64]
-) -> Images:
-    made = images.copy()
-    for name, degree in sorted({(str(f), int(s)) for f, s in zip(family, severity, strict=True)} - {(CLEAN, 0)}):
-        rows = np.flatnonzero((family == name) & (severity == degree))
-        made[rows] = corrupt(images[rows], name, degree, seeds[rows])
-    return made
-
-
-def _draws(seed: int, name: str) -> tuple[int, int]:
-    digest = hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=16).digest()
-    return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")

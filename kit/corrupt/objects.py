@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Pixels = NDArray[np.float32]
-Rng = np.random.Generator
+from kit.corrupt import Pixels, Rng
 
 # Number of spots, and their largest radius as a share of the side.
 SPOTS = (4, 8, 12, 18, 26)

@@ -7,13 +7,11 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from scipy.fft import irfft2, next_fast_len, rfft2
 from scipy.ndimage import gaussian_filter
 
-Pixels = NDArray[np.float32]
-Rng = np.random.Generator
+from kit.corrupt import Pixels, Rng
 
 # Standard deviation of the Gaussian, share of the side: ImageNet-C's 1, 2, 3, 4, 6 px of 224.
 BLUR_SIGMA = (0.0045, 0.009, 0.0135, 0.018, 0.027)

@@ -19,17 +19,7 @@ SEPARATOR = "|"
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that decides which pictures come out.
-
-    Parameters
-    ----------
-    families : tuple of str
-    severities : (5,) tuple of float
-    clean : float
-    rows : int
-        Pictures in the sample that every family and severity is tried on.
-    seed : int
-    """
+    """Everything that decides which pictures come out; every family and severity is tried on a sample of ``rows``."""
 
     families: tuple[str, ...]
     severities: tuple[float, ...]

@@ -12,15 +12,7 @@ GAP = 4
 
 
 def contact_sheet(images: Images, seed: int = 0, tile: int = 96) -> Image.Image:
-    """A row for every family, a column for severities 0 to 5.
-
-    Parameters
-    ----------
-    images : (N, H, W, 3) uint8
-        Rows take them in turn.
-    tile : int
-        Side of a tile in px.
-    """
+    """A row for every family, a column for severities 0 to 5, tiles of ``tile`` px; rows take the images in turn."""
     step = tile + GAP
     sheet = Image.new("RGB", (LABEL + step * (len(SEVERITIES) + 1), 20 + step * len(FAMILIES)), "white")
     draw = ImageDraw.Draw(sheet)

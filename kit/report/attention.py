@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +25,12 @@ from kit.report.section import Section, percent
 from kit.store.digests import digest
 
 SHOWN = 8
-RUN = "kit ensemble --all"
 SECONDS = 600
 
 
 def attention(facts: Facts) -> Section:
     """Grad-CAM of the member with most weight, each image by the network that did not train on it."""
-    missing = Section("attention", "Attention", run=RUN if facts.compute else "kit report")
+    missing = Section("attention", "Attention", run="kit ensemble --all" if facts.compute else "kit report")
     evidence = facts.evidence
     if evidence is None or facts.blend is None or facts.candidate is None or not facts.members:
         return missing
@@ -45,15 +43,15 @@ def attention(facts: Facts) -> Section:
     found = _maps(facts, evidence, member, np.concatenate([wrong, right]), proba.argmax(axis=1))
     if not found:
         return missing
+    wrong, right = (places[np.isin(evidence.rows[places], list(found))] for places in (wrong, right))
     groups = [
         Group(f"called wrongly by {name}", _tiles(facts, evidence, proba, wrong, found)),
         Group(f"called rightly by {name}", _tiles(facts, evidence, proba, right, found)),
     ]
-    shares = [_inner(found, evidence, places) for places in (wrong, right)]
     return Section(
         "attention",
         "Attention",
-        _title(shares),
+        _title(*([inner_share(found[row]) for row in evidence.rows[places].tolist()] for places in (wrong, right))),
         f"What {name} looked at to name the class that it named, each image seen by a network that did not train on "
         "it: bright is what spoke for the class (Grad-CAM). Light on the background is a warning.",
         [group for group in groups if group.tiles],
@@ -78,17 +76,15 @@ def _maps(facts: Facts, evidence: Evidence, member: int, places: IntArray, named
     assert facts.candidate is not None and facts.index is not None and facts.ensemble is not None
     record = facts.ensemble.members[member]
     run = RunPaths(facts.layout.runs / record.folder)
-    folds = load_folds(facts.layout, facts.config, facts.index).fold
-    by_fold: dict[int, list[tuple[int, int]]] = {}
-    for place in places.tolist():
-        row = int(evidence.rows[place])
-        by_fold.setdefault(int(folds[row]), []).append((row, int(named[place])))
+    rows = evidence.rows[places]
+    folds = load_folds(facts.layout, facts.config, facts.index).fold[rows]
     jobs = []
-    for fold, looks in by_fold.items():
+    for fold in dict.fromkeys(folds.tolist()):
         weights = run.fold(fold).weights
         if not weights.exists() or digest(weights) != record.weights[fold]:
             return {}
-        jobs.append(Job(network=record.network, weights=str(weights), looks=tuple(looks)))
+        looks = tuple(zip(rows[folds == fold].tolist(), named[places][folds == fold].tolist(), strict=True))
+        jobs.append(Job(network=record.network, weights=str(weights), looks=looks))
     key = sha256_json([record.weights, facts.index.parts["images"], [job.looks for job in jobs]])
     cache = facts.candidate.paths.attention
     found = _cached(cache, key)
@@ -118,48 +114,33 @@ def _compute(jobs: Jobs, out: Path) -> None:
         except subprocess.TimeoutExpired:
             raise KitError(f"the maps of attention took more than {SECONDS} s", "kit report --no-attention") from None
     if done.returncode != 0:
-        said = [line for line in done.stderr.splitlines() if line.strip()]
-        reason = said[-1] if said else f"exit code {done.returncode}"
+        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise KitError(f"the maps of attention could not be made: {reason}", "kit report --no-attention")
 
 
 def spotlight(image: Any, heat: Any) -> Any:
     """The image (H, W, 3) as bright as the map (h, w) says; what did not count is dark and grey, never gone."""
     height, width = image.shape[:2]
-    smooth = Image.fromarray((np.clip(heat, 0, 1) * 255).astype(np.uint8)).resize(
-        (width, height), Image.Resampling.BICUBIC
-    )
+    shades = Image.fromarray((np.clip(heat, 0, 1) * 255).astype(np.uint8))
+    smooth = shades.resize((width, height), Image.Resampling.BICUBIC)
     light = np.asarray(smooth, np.float32)[..., None] / 255
     pixels = np.asarray(image, np.float32)
     grey = pixels.mean(axis=2, keepdims=True)
     return np.clip(light * pixels + (1 - light) * 0.32 * grey, 0, 255).astype(np.uint8)
 
 
-def _tiles(
-    facts: Facts, evidence: Evidence, proba: Any, places: Sequence[int] | IntArray, found: dict[int, Any]
-) -> list[Tile]:
-    assert facts.index is not None
+def _tiles(facts: Facts, evidence: Evidence, proba: Any, places: IntArray, found: dict[int, Any]) -> list[Tile]:
     tiles = []
-    for place in np.asarray(places).tolist():
+    for place in places.tolist():
         row, true, named = int(evidence.rows[place]), int(evidence.y[place]), int(proba[place].argmax())
-        if row not in found:
-            continue
-        name, sure = facts.index.ids[row], percent(float(proba[place, named]))
-        note = (
-            evidence.classes[true] if true == named else f"{evidence.classes[true]}, called {evidence.classes[named]}"
-        )
-        image = np.asarray(facts.images[row])
-        tiles.append(
-            Tile(
-                thumbnail(image),
-                name,
-                f"{note}, {sure} sure",
-                f"Image {name}: {note}",
-                thumbnail(spotlight(image, found[row])),
-                "The same image, bright where the network looked; "
-                f"{percent(inner_share(found[row]))} of it on the inner half",
-            )
-        )
+        name, note = str(evidence.ids[place]), evidence.classes[true]
+        if true != named:
+            note += f", called {evidence.classes[named]}"
+        image, heat = np.asarray(facts.images[row]), found[row]
+        words = f"The same image, bright where the network looked; {percent(inner_share(heat))} of it on the inner half"
+        sure = f"{note}, {percent(float(proba[place, named]))} sure"
+        seen = thumbnail(spotlight(image, heat))
+        tiles.append(Tile(thumbnail(image), name, sure, f"Image {name}: {note}", seen, words))
     return tiles
 
 
@@ -174,14 +155,9 @@ def inner_share(heat: Any) -> float:
     return min(1.0, float(large[edge : 64 - edge, edge : 64 - edge].sum() / large.sum()))
 
 
-def _inner(found: dict[int, Any], evidence: Evidence, places: IntArray) -> float | None:
-    maps = [found[row] for place in places.tolist() if (row := int(evidence.rows[place])) in found]
-    return float(np.mean([inner_share(heat) for heat in maps])) if maps else None
-
-
-def _title(shares: list[float | None]) -> str:
-    wrong, right = shares
-    if right is None:
+def _title(wrong: list[float], right: list[float]) -> str:
+    """What the shares say that lie on the inner half of images called wrongly and rightly."""
+    if not right:
         return "Where the strongest network looked"
-    said = f"{percent(right)} of the attention lies on the inner half of the image where it is right"
-    return said if wrong is None else f"{said}, {percent(wrong)} where it is wrong"
+    said = f"{percent(float(np.mean(right)))} of the attention lies on the inner half of the image where it is right"
+    return f"{said}, {percent(float(np.mean(wrong)))} where it is wrong" if wrong else said

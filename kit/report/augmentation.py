@@ -35,23 +35,18 @@ def augmentation(facts: Facts) -> Section:
     alike: dict[str, list[str]] = {}
     for name in drawn:
         alike.setdefault(repr((facts.config.runs[name].augment, facts.config.runs[name].seed)), []).append(name)
+    for width in (SHEET, *SMALLER):  # all shrink together until they leave room on the page for the rest
+        sheets = [_sheet(facts, names, width) for names in alike.values()]
+        if sum(len(one.source) for one in sheets) <= ROOM:
+            break
     return Section(
         "augmentation",
         "Augmentation",
         "What the networks saw instead of the images",
         "First the image, then what each epoch made of it. Where you could no longer name the class, the network was "
         "taught to guess: turn that step down.",
-        _sheets(facts, list(alike.values())),
+        sheets,
     )
-
-
-def _sheets(facts: Facts, alike: list[list[str]]) -> list[Sheet]:
-    """The sheets, shrunk together until they leave room on the page for the rest."""
-    for width in (SHEET, *SMALLER):
-        found = [_sheet(facts, names, width) for names in alike]
-        if sum(len(one.source) for one in found) <= ROOM:
-            break
-    return found
 
 
 def _sheet(facts: Facts, names: list[str], widest: int) -> Sheet:

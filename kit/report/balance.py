@@ -32,7 +32,7 @@ def balance(facts: Facts) -> Section:
     even = table.mean(axis=1, keepdims=True)
     away = (table - even) / np.maximum(even, 1e-9)
     order = np.argsort(-table.sum(axis=1), kind="stable")[:MOST]
-    rows = [_row(record.classes[c], table[c], away[c]) for c in order.tolist()]
+    rows = [Row(record.classes[c], list(map(_cell, table[c], away[c])), int(table[c].sum())) for c in order.tolist()]
     folds, size = table.shape[1], int(table.sum())
     groups = len(set(facts.index.groups)) if facts.index else 0
     together = f" {size:,} images in {groups:,} groups: what belongs together is never in two folds." if groups else ""
@@ -45,12 +45,8 @@ def balance(facts: Facts) -> Section:
     )
 
 
-def _row(name: str, counts: Any, away: Any) -> Row:
-    cells = [
-        Cell(str(int(n)), "more" if share > 0 else "less", min(round(abs(float(share)) * 200), 60))
-        for n, share in zip(counts, away, strict=True)
-    ]
-    return Row(name, cells, int(counts.sum()))
+def _cell(images: float, away: float) -> Cell:
+    return Cell(str(int(images)), "more" if away > 0 else "less", min(round(abs(float(away)) * 200), 60))
 
 
 def _title(classes: tuple[str, ...], table: Any, away: Any) -> str:

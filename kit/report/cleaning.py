@@ -66,13 +66,19 @@ def cleaning(facts: Facts) -> Section:
         for path in (facts.layout.dropped, facts.layout.noted)
     )
     pictures = Raw(facts)
-    groups = [*_groups(dropped, "dropped", pictures), *_groups(noted, "kept and noted", pictures)]
+    groups = []
+    for rows, fate in ((dropped, "dropped"), (noted, "kept and noted")):
+        for reason, _ in Counter(row["reason"] for row in rows).most_common():
+            groups.append(_group(reason, [row for row in rows if row["reason"] == reason], fate, pictures))
     height, width = facts.index.shape[:2]
+    reasons = Counter(row["reason"] for row in dropped).most_common(2)
+    named = listed([f"{n} as {PLURAL.get(reason, reason.replace('-', ' '))}" for reason, n in reasons])
+    title = f"{percent(len(dropped) / record.raw)} of the images were dropped: {named}"
     shape = f"{count(len(facts.index.classes), 'class', 'classes')}, {height} × {width} pixels"
     return Section(
         "cleaning",
         "Data",
-        _title(record.raw, dropped),
+        title if dropped else "No image had to be dropped",
         f"{count(record.raw, 'raw image')}, {record.kept:,} kept; {shape}. Nothing is deleted: every "
         "decision stands in data/dropped.csv and can be taken back.",
         Groups(groups, max((group.count for group in groups), default=1), pictures.problem),
@@ -90,21 +96,12 @@ def with_names(rows: list[dict[str, str]], classes: tuple[str, ...]) -> list[dic
     return [{**row, "detail": LABEL.sub(name, row["detail"])} for row in rows]
 
 
-def _title(raw: int, dropped: list[dict[str, str]]) -> str:
-    if not dropped:
-        return "No image had to be dropped"
-    reasons = Counter(row["reason"] for row in dropped).most_common(2)
-    named = listed([f"{n} as {PLURAL.get(reason, reason.replace('-', ' '))}" for reason, n in reasons])
-    return f"{percent(len(dropped) / raw)} of the images were dropped: {named}"
-
-
 class Raw:
     """Pictures by id: of kept images from the array, of dropped ones from the source, where it is still there."""
 
     def __init__(self, facts: Facts) -> None:
         assert facts.index is not None
-        kept = (*facts.index.ids, *facts.index.extra.ids)
-        self._kept = {name: row for row, name in enumerate(kept)}
+        self._kept = {name: row for row, name in enumerate((*facts.index.ids, *facts.index.extra.ids))}
         self._facts = facts
         self.problem = ""
         self._raw: RawSet | None = None
@@ -115,7 +112,9 @@ class Raw:
         if name in self._kept:
             return thumbnail(self._facts.images[self._kept[name]])
         try:
-            self._open()
+            if self._raw is None and not self.problem:
+                self._raw = open_source(self._facts.config.data, self._facts.layout.root, "train")
+                self._rows = {name: row for row, name in enumerate(self._raw.ids)}
             if self._raw is None or name not in self._rows:
                 return ""
             images, problems = self._raw.read(self._rows[name], self._rows[name] + 1)
@@ -123,19 +122,6 @@ class Raw:
         except KitError as error:
             self.problem = error.message
             return ""
-
-    def _open(self) -> None:
-        if self._raw is None and not self.problem:
-            self._raw = open_source(self._facts.config.data, self._facts.layout.root, "train")
-            self._rows = {name: row for row, name in enumerate(self._raw.ids)}
-
-
-def _groups(rows: list[dict[str, str]], fate: str, pictures: Raw) -> list[Group]:
-    by_reason: dict[str, list[dict[str, str]]] = {}
-    for row in rows:
-        by_reason.setdefault(row["reason"], []).append(row)
-    ordered = sorted(by_reason.items(), key=lambda pair: -len(pair[1]))
-    return [_group(reason, found, fate, pictures) for reason, found in ordered]
 
 
 def _group(reason: str, found: list[dict[str, str]], fate: str, pictures: Raw) -> Group:
@@ -146,7 +132,7 @@ def _group(reason: str, found: list[dict[str, str]], fate: str, pictures: Raw) -
         count=len(found),
         fate=fate,
         meaning="; ".join(filter(None, [MEANING.get(reason, ""), shown[0]["detail"] if same else ""])),
-        tiles=[tile for row in shown if (tile := _tile(row, pictures, fate, said=not same)).source],
+        tiles=[_tile(row, source, fate, said=not same) for row in shown if (source := pictures(row["id"]))],
         lines=shown if reason.startswith("unreadable") else [],
     )
 
@@ -162,8 +148,7 @@ def _different(found: list[dict[str, str]]) -> list[dict[str, str]]:
     return list(sets.values())
 
 
-def _tile(row: dict[str, str], pictures: Raw, fate: str, *, said: bool) -> Tile:
+def _tile(row: dict[str, str], source: str, fate: str, *, said: bool) -> Tile:
     twin = f", twin {row['twin']}" if row["twin"] else ""
     alternative = f"Image {row['id']}: {row['reason']}, {fate}{twin}. {row['detail']}"
-    note = row["detail"] if said else ""
-    return Tile(pictures(row["id"]), row["id"], note, alternative)
+    return Tile(source, row["id"], row["detail"] if said else "", alternative)

@@ -33,44 +33,27 @@ def confusion(facts: Facts) -> Section:
     if evidence is None:
         return Section("confusion", "Confusion", run="kit ensemble")
     table = count_confusion(evidence.y, evidence.proba)
-    shown = _worst_classes(table)
-    pairs = _pairs(table)
-    wrong = int(table.sum() - np.trace(table))
+    errors = table - np.diag(np.diag(table))
+    # All classes, or of many those with most errors, in their own order.
+    worst = np.argsort(-errors.sum(axis=0) - errors.sum(axis=1), kind="stable")
+    shown = sorted(worst[:CLASSES].tolist())
+    frequent = np.argsort(-errors, axis=None, kind="stable")[:PAIRS]
+    pairs = [divmod(n, len(table)) for n in frequent.tolist() if errors.flat[n] > 0]
+    title = "No image is given a wrong class out of fold"
+    if pairs:
+        true, given = pairs[0]
+        share = percent(errors[true, given] / table[true].sum())
+        title = f"{share} of {evidence.classes[true]} are called {evidence.classes[given]}"
+    wrong = int(errors.sum())
     cut = f" Of {len(table)} classes the {len(shown)} with most errors are shown." if len(shown) < len(table) else ""
     return Section(
         "confusion",
         "Confusion",
-        _title(evidence, table, pairs),
+        title,
         f"{count(wrong, 'error')} in {int(table.sum()):,} images out of fold. A row is a true class, a cell the share "
         f"of its images that were given the column's name.{cut}",
-        Matrix(
-            [_row(evidence, table, c, shown) for c in shown], [_pair(facts, evidence, table, *pair) for pair in pairs]
-        ),
+        Matrix([_row(evidence, table, c, shown) for c in shown], [_pair(facts, evidence, *pair) for pair in pairs]),
     )
-
-
-def _worst_classes(table: Any) -> list[int]:
-    """All classes, or of many those with most errors, in their own order."""
-    if len(table) <= CLASSES:
-        return list(range(len(table)))
-    errors = table.sum(axis=0) + table.sum(axis=1) - 2 * np.diag(table)
-    return sorted(np.argsort(-errors, kind="stable")[:CLASSES].tolist())
-
-
-def _pairs(table: Any) -> list[tuple[int, int]]:
-    """True and given class of the most frequent confusions."""
-    wrong = table - np.diag(np.diag(table))
-    flat = np.argsort(-wrong, axis=None, kind="stable")[:PAIRS]
-    places = [divmod(int(place), len(table)) for place in flat]
-    return [(true, given) for true, given in places if wrong[true, given] > 0]
-
-
-def _title(evidence: Evidence, table: Any, pairs: list[tuple[int, int]]) -> str:
-    if not pairs:
-        return "No image is given a wrong class out of fold"
-    true, given = pairs[0]
-    share = table[true, given] / table[true].sum()
-    return f"{percent(share)} of {evidence.classes[true]} are called {evidence.classes[given]}"
 
 
 def _row(evidence: Evidence, table: Any, c: int, shown: list[int]) -> Row:
@@ -87,22 +70,17 @@ def _row(evidence: Evidence, table: Any, c: int, shown: list[int]) -> Row:
     return Row(evidence.classes[c], cells, int(table[c].sum()))
 
 
-def _pair(facts: Facts, evidence: Evidence, table: Any, true: int, given: int) -> Group:
+def _pair(facts: Facts, evidence: Evidence, true: int, given: int) -> Group:
     """Images of ``true`` that were called ``given``, the surest first."""
-    share = percent(table[true, given] / table[true].sum())
     found = np.flatnonzero((evidence.y == true) & (evidence.named == given))
-    surest = found[np.argsort(-evidence.proba[found, given], kind="stable")][:SHOWN]
+    tiles = []
+    for place in found[np.argsort(-evidence.proba[found, given], kind="stable")][:SHOWN]:
+        name, sure = str(evidence.ids[place]), percent(float(evidence.proba[place, given]))
+        said = f"Image {name}, {evidence.classes[true]}, called {evidence.classes[given]} with {sure}"
+        tiles.append(Tile(thumbnail(facts.images[evidence.rows[place]]), name, f"{sure} sure", said))
+    of = int((evidence.y == true).sum())
     title = f"{evidence.classes[true]} called {evidence.classes[given]}"
-    tiles = [_tile(facts, evidence, int(place)) for place in surest]
-    return Group(title, tiles, f"{int(table[true, given])} of {int(table[true].sum())}, {share}")
-
-
-def _tile(facts: Facts, evidence: Evidence, place: int) -> Tile:
-    row, true, given = int(evidence.rows[place]), int(evidence.y[place]), int(evidence.named[place])
-    assert facts.index is not None
-    name, sure = facts.index.ids[row], percent(float(evidence.proba[place, given]))
-    said = f"Image {name}, {evidence.classes[true]}, called {evidence.classes[given]} with {sure}"
-    return Tile(thumbnail(facts.images[row]), name, f"{sure} sure", said)
+    return Group(title, tiles, f"{len(found)} of {of}, {percent(len(found) / of)}")
 
 
 @dataclass(frozen=True)

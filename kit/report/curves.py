@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -10,7 +11,7 @@ from markupsafe import Markup
 
 from kit.history import Epoch, histories
 from kit.report import svg
-from kit.report.facts import Facts, Run
+from kit.report.facts import Facts
 from kit.report.parts import Panels
 from kit.report.section import Section, listed, number
 
@@ -21,7 +22,11 @@ Curve = list[tuple[float, float]]
 
 def curves(facts: Facts) -> Section:
     """Accuracy and log loss on held-out rows after every epoch, a line a fold."""
-    runs = [found for run in facts.runs if (found := _trained(facts, run))]
+    runs = []
+    for run in facts.runs:
+        config, folds = run.record.config, facts.attempt(partial(histories, run.paths, run.record))
+        about = f"{config.backbone}, {'from scratch' if config.weights == 'none' else config.weights}"
+        runs += [Trained(run.record.run, about, folds)] if folds else []
     if not runs:
         return Section("curves", "Training", run="kit train")
     return Section(
@@ -43,13 +48,6 @@ class Trained:
     folds: dict[int, list[Epoch]]
 
 
-def _trained(facts: Facts, run: Run) -> Trained | None:
-    config = run.record.config
-    about = f"{config.backbone}, {'from scratch' if config.weights == 'none' else config.weights}"
-    found = facts.attempt(lambda: histories(run.paths, run.record))
-    return Trained(run.record.run, about, found) if found else None
-
-
 def values(epochs: list[Epoch], column: str) -> Curve:
     """A column of a history over epochs counted from 1 through all stages; what is not finite is left out."""
     cells = [(float(n), float(epoch.columns().get(column, "nan"))) for n, epoch in enumerate(epochs, 1)]
@@ -57,12 +55,14 @@ def values(epochs: list[Epoch], column: str) -> Curve:
 
 
 def _title(runs: list[Trained]) -> str:
-    rising = [run.name for run in runs if _rises(run)]
+    losses = [(run.name, [value for _, value in _mean(run, "valid_nll")]) for run in runs]
+    lowest = [(name, mean, int(np.argmin(mean))) for name, mean in losses if len(mean) > 2]
+    rising = [name for name, mean, at in lowest if at < len(mean) - 2 and mean[-1] > 1.05 * mean[at]]
     if rising:
         return f"Fewer epochs, or stronger augmentation: held-out loss rises again in {listed(rising)}"
-    open_end = [run.name for run in runs if _still_falling(run)]
-    if open_end:
-        return f"More epochs may pay: loss was still falling in the last one of {listed(open_end)}"
+    falling = [name for name, mean, at in lowest if at == len(mean) - 1 and mean[-1] < 0.97 * mean[-2]]
+    if falling:
+        return f"More epochs may pay: loss was still falling in the last one of {listed(falling)}"
     return "Training had settled when it ended"
 
 
@@ -75,33 +75,20 @@ def _mean(run: Trained, column: str) -> Curve:
     return [(epoch, float(np.mean(found))) for epoch, found in by_epoch.items() if len(found) == len(run.folds)]
 
 
-def _rises(run: Trained) -> bool:
-    mean = [value for _, value in _mean(run, "valid_nll")]
-    return len(mean) > 2 and int(np.argmin(mean)) < len(mean) - 2 and mean[-1] > 1.05 * min(mean)
-
-
-def _still_falling(run: Trained) -> bool:
-    mean = [value for _, value in _mean(run, "valid_nll")]
-    return len(mean) > 2 and int(np.argmin(mean)) == len(mean) - 1 and mean[-1] < 0.97 * mean[-2]
-
-
 def _panels(run: Trained) -> list[tuple[Markup, str, str]]:
     accuracy = {fold: values(epochs, "valid_accuracy") for fold, epochs in run.folds.items()}
     last = {fold: curve[-1][1] for fold, curve in accuracy.items() if curve}
+    spread = ""
+    if len(last) > 1:
+        low, high = min(last, key=lambda fold: last[fold]), max(last, key=lambda fold: last[fold])
+        spread = f"Fold {low} ends lowest at {number(last[low], 3)}, fold {high} highest at {number(last[high], 3)}."
     mean = _mean(run, "valid_nll")
     best = min(mean, key=lambda point: point[1]) if mean else None
     caption = f"Mean log loss is lowest, {best[1]:.3f}, after epoch {best[0]:.0f} of {len(mean)}." if best else ""
     return [
-        (_panel(run, "valid_accuracy", "accuracy"), "", _spread(last)),
+        (_panel(run, "valid_accuracy", "accuracy"), "", spread),
         (_panel(run, "valid_nll", "log loss", "loss"), "", caption),
     ]
-
-
-def _spread(last: dict[int, float]) -> str:
-    if len(last) < 2:
-        return ""
-    worst, best = min(last, key=lambda fold: last[fold]), max(last, key=lambda fold: last[fold])
-    return f"Fold {worst} ends lowest at {number(last[worst], 3)}, fold {best} highest at {number(last[best], 3)}."
 
 
 def _panel(run: Trained, column: str, label: str, other: str = "") -> Markup:
@@ -112,9 +99,12 @@ def _panel(run: Trained, column: str, label: str, other: str = "") -> Markup:
     epochs = max((len(curve) for curve in lines.values()), default=1)
     x = svg.Scale(1, max(epochs, 2), LEFT, WIDTH - RIGHT)
     y = svg.Scale(min(ys), top, HEIGHT - BOTTOM, TOP)
-    parts = [*_frame(x, y, min(ys), top, epochs), *_stages(run, x)]
-    for fold, curve in lines.items():
-        parts.append(svg.line(_clipped(curve, x, y, top), "fine", f"fold {fold}"))
+    parts = svg.grid(x, y)
+    for tick in {1, epochs}:
+        words, side = ("epoch 1", "start") if tick == 1 else (str(tick), "middle")
+        parts.append(svg.text(x(tick), HEIGHT - BOTTOM + 14, words, "muted", side))
+    parts += _stages(run, x)
+    parts += [svg.line(_clipped(curve, x, y, top), "fine", f"fold {fold}") for fold, curve in lines.items()]
     if train:
         parts.append(svg.line(_clipped(train, x, y, top), "dashed", "training loss"))
     parts.append(svg.line(_clipped(mean, x, y, top), "strong", "mean of the folds"))
@@ -126,17 +116,6 @@ def _panel(run: Trained, column: str, label: str, other: str = "") -> Markup:
 
 def _clipped(curve: Curve, x: svg.Scale, y: svg.Scale, top: float) -> Curve:
     return [(x(epoch), y(min(value, top))) for epoch, value in curve]
-
-
-def _frame(x: svg.Scale, y: svg.Scale, low: float, high: float, epochs: int) -> list[str]:
-    parts = []
-    for tick in svg.ticks(low, high):
-        parts.append(svg.line([(x.start, y(tick)), (x.end, y(tick))], "grid"))
-        parts.append(svg.text(x.start - 6, y(tick) + 3.5, svg.plain(tick), "muted", "end"))
-    for tick in {1, epochs}:
-        words, side = ("epoch 1", "start") if tick == 1 else (str(tick), "middle")
-        parts.append(svg.text(x(tick), HEIGHT - BOTTOM + 14, words, "muted", side))
-    return parts
 
 
 def _stages(run: Trained, x: svg.Scale) -> list[str]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from kit.config import Config
 from kit.data import Index, load_images, load_index
 from kit.errors import KitError
-from kit.layout import Layout, RunPaths, SubmissionPaths
+from kit.layout import Layout, RunPaths
 from kit.ledger import Snapshot, Submission, attempts, history, latest, load_for_tables, load_submission, target_of
 from kit.ledger.standing import Line, standing
 from kit.records import Emit, ImageArray, IntArray, load_predictions, silent
@@ -30,18 +30,13 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Out-of-fold probabilities of the newest candidate beside the truth.
+    """Out-of-fold probabilities (N, C) of the newest candidate beside the truth (N,).
 
-    Attributes
-    ----------
-    rows : (N,) int64
-        Rows of ``data/images.npy``.
-    y : (N,) int64
-    proba : (N, C) float64
-    classes : tuple of C str
+    ``rows`` (N,) are those of ``data/images.npy``, ``ids`` (N,) what their images are called.
     """
 
     rows: IntArray
+    ids: NDArray[np.str_]
     y: IntArray
     proba: NDArray[np.float64]
     classes: tuple[str, ...]
@@ -105,11 +100,6 @@ class Facts:
         """Every candidate, oldest first; what cannot be read is a warning."""
         return load_for_tables(self.layout, self.emit)
 
-    @property
-    def candidates(self) -> list[SubmissionPaths]:
-        """Every candidate, the newest first."""
-        return [submission.paths for submission in reversed(self.submissions)]
-
     @cached_property
     def snapshots(self) -> list[Snapshot]:
         """The boards of the project's target, oldest first."""
@@ -147,19 +137,18 @@ class Facts:
         if found.classes != self.index.classes or not set(found.ids.tolist()) <= set(self.index.ids):
             return None  # made of other data than are here now
         rows = self.index.rows_of(found.ids)
-        return Evidence(rows, self.index.labels[rows], found.first, found.classes)
+        return Evidence(rows, found.ids, self.index.labels[rows], found.first, found.classes)
 
     @cached_property
     def members(self) -> dict[str, NDArray[np.float64]]:
         """Probabilities (N, C) of each member on the rows of `evidence`, where its files are here."""
-        if self.ensemble is None or self.evidence is None or self.index is None:
+        if self.ensemble is None or self.evidence is None:
             return {}
-        ids = np.array(self.index.ids)[self.evidence.rows]
         found = {}
         for member in self.ensemble.members:
             paths = RunPaths(self.layout.runs / member.folder)
             if paths.oof.exists() and digest(paths.oof) == member.oof:
-                found[member.run] = load_predictions(paths.oof).take(ids).first
+                found[member.run] = load_predictions(paths.oof).take(self.evidence.ids).first
         return found
 
     @cached_property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -16,7 +17,6 @@ from kit.report.section import Section
 from kit.store.candidate import Proof
 
 PACKAGES = ("tensorflow", "keras", "keras-cv", "numpy", "scipy", "scikit-learn", "pillow")
-
 
 Lines = list[tuple[str, str]]
 
@@ -65,22 +65,19 @@ def _candidate(facts: Facts) -> Lines:
         rows.append(("bundle.zip", _cut(sha256_file(paths.bundle))))
         rows.append(("megabytes", f"{paths.bundle.stat().st_size / 1e6:.1f}"))
     proof = facts.read(Proof, paths.proof)
-    facts_of_proof = [(name, value) for name, value in proof or () if isinstance(value, int | float)]
-    return rows + [(f"proof: {name.replace('_', ' ')}", _said(value)) for name, value in facts_of_proof]
-
-
-def _said(value: float) -> str:
-    return ("yes" if value else "no") if isinstance(value, bool) else f"{value:.4g}"
+    for name, value in proof or ():
+        if isinstance(value, int | float):
+            said = ("no", "yes")[value] if isinstance(value, bool) else f"{value:.4g}"
+            rows.append((f"proof: {name.replace('_', ' ')}", said))
+    return rows
 
 
 def _versions(facts: Facts) -> Lines:
     """What is installed here; where runs were trained with something else, that too."""
     here = {"python": platform.python_version()}
     for name in PACKAGES:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             here[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     there: dict[str, set[str]] = {}
     for run in facts.runs:
         for name, version in run.record.versions.items():

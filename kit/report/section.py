@@ -9,24 +9,10 @@ from kit.errors import KitError
 
 @dataclass(frozen=True)
 class Section:
-    """One section.
+    """One section: ``key`` is its anchor and the name of its template, ``label`` its name in the table of contents.
 
-    Attributes
-    ----------
-    key : str
-        Anchor and name of its template, ``<key>.html``.
-    label : str
-        What the table of contents calls it.
-    title : str
-        What to conclude, as a sentence.
-    lead : str
-        What is shown and how to read it.
-    data : object
-        What its template draws; None where there is nothing to show yet.
-    run : str
-        Then the command that writes its files.
-    problems : tuple of KitError
-        Of files that are there and cannot be read.
+    ``title`` says what to conclude, ``lead`` what is shown and how to read it, and ``data`` is what the template draws.
+    Where that is None, ``run`` is the command that writes its files. ``problems`` are of files that cannot be read.
     """
 
     key: str

@@ -78,16 +78,16 @@ def _made(make: Callable[[Facts], Section], facts: Facts, emit: Emit) -> Section
 
 def page(name: str, sections: list[Section]) -> str:
     """The HTML of the sections; every name is escaped where it is put in."""
-    folder = Path(__file__).parent / "templates"
+    files = Path(__file__).parent / "templates"
     environment = Environment(
-        loader=FileSystemLoader(folder),
+        loader=FileSystemLoader(files),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": percent, "number": number, "signed": signed, "count": count, "soft": soft}
-    style = (folder / "style.css").read_text(encoding="utf-8")
+    style = (files / "style.css").read_text(encoding="utf-8")
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     return environment.get_template("page.html").render(name=name, sections=sections, style=style, now=now)
 

@@ -25,32 +25,27 @@ def standing(facts: Facts) -> Section:
     scored = [line for line in found if line.attempt.score is not None]
     if not found:
         return Section("standing", "Leaderboard", run="kit submit")
-    metric = facts.config.competition.metric
+    metric, title = facts.config.competition.metric, "Nothing has been scored yet"
+    if scored:
+        gap, alike = signed(mean_gap(scored)), agreement(scored)
+        title = f"The score is {gap} away from cross-validation"
+        if alike is not None:
+            order = f"{alike.alike} of {alike.pairs} pairs in the same order"
+            title = f"Cross-validation and score put {order}; mean gap {gap}"
     return Section(
         "standing",
         "Leaderboard",
-        _title(scored),
+        title,
         f"{count(len(found), 'submission')} to {facts.config.competition.name} on {facts.config.competition.platform}. "
         "The forecast, with its interval, is what was to be expected before the score was known.",
         {
             "picture": _scatter(scored, metric) if len(scored) >= FEWEST else None,
-            "ranks": _ranks([(snapshot.lines, snapshot.rank) for snapshot in snapshots]),
+            "ranks": _ranks([(snapshot.lines, snapshot.rank) for snapshot in snapshots if snapshot.rank is not None]),
             "rows": found[-LISTED:][::-1],
             "board": _board(snapshots[-1].rows()) if snapshots else [],
             "metric": metric,
         },
     )
-
-
-def _title(scored: list[Line]) -> str:
-    if not scored:
-        return "Nothing has been scored yet"
-    gap = mean_gap(scored)
-    found = agreement(scored)
-    if found is None:
-        return f"The score is {signed(gap)} away from cross-validation"
-    order = f"{found.alike} of {found.pairs} pairs in the same order"
-    return f"Cross-validation and score put {order}; mean gap {signed(gap)}"
 
 
 def _scatter(scored: list[Line], metric: str) -> Markup:
@@ -60,35 +55,24 @@ def _scatter(scored: list[Line], metric: str) -> Markup:
     margin = 0.05 * ((high - low) or 1.0)
     low, high = low - margin, high + margin
     x, y = svg.Scale(low, high, LEFT, SIDE - RIGHT), svg.Scale(low, high, SIDE - BOTTOM, TOP)
-    parts = []
-    for tick in svg.ticks(low, high):
-        parts += [svg.line([(LEFT, y(tick)), (SIDE - RIGHT, y(tick))], "grid")]
-        parts += [svg.text(LEFT - 6, y(tick) + 3.5, svg.plain(tick), "muted", "end")]
-        parts += [svg.text(x(tick), SIDE - BOTTOM + 14, svg.plain(tick), "muted", "middle")]
-    parts.append(svg.line([(x(low), y(low)), (x(high), y(high))], "rule"))
+    parts = [*svg.grid(x, y, both=True), svg.line([(x(low), y(low)), (x(high), y(high))], "rule")]
     parts.append(svg.text(x(low) + 46, y(low) - 26, "as validated", "muted"))
     for line in shown:
-        parts += _point(line, x, y, newest=line is shown[-1])
+        height, kind = y(line.attempt.score or 0.0), "accent" if line is shown[-1] else "other"
+        said = f"{line.attempt.submission.name}: {number(line.cv)} against {number(line.attempt.score)}"
+        parts.append(svg.line([(x(line.low), height), (x(line.high), height)], f"whisker {kind}"))
+        parts.append(svg.dot(x(line.cv), height, kind, said, 4.5))
+    newest = shown[-1]
+    above = y(newest.attempt.score or 0.0) - 9
+    parts.append(svg.text(x(newest.cv), above, number(newest.attempt.score), "accent", "middle"))
     parts.append(svg.text(LEFT, SIDE - 2, f"cross-validated {metric}, 95 %", "muted"))
     parts.append(svg.text(LEFT, TOP - 3, "score", "muted"))
-    about = f"{len(shown)} submissions, cross-validation against score; the newest {number(shown[-1].cv)} against "
-    return svg.svg(SIDE, SIDE, about + number(shown[-1].attempt.score), parts)
+    about = f"{len(shown)} submissions, cross-validation against score; the newest {number(newest.cv)} against "
+    return svg.svg(SIDE, SIDE, about + number(newest.attempt.score), parts)
 
 
-def _point(line: Line, x: svg.Scale, y: svg.Scale, *, newest: bool) -> list[str]:
-    height = y(line.attempt.score or 0.0)
-    kind = "accent" if newest else "other"
-    said = f"{line.attempt.submission.name}: {number(line.cv)} against {number(line.attempt.score)}"
-    return [
-        svg.line([(x(line.low), height), (x(line.high), height)], f"whisker {kind}"),
-        svg.dot(x(line.cv), height, kind, said, 4.5),
-        *([svg.text(x(line.cv), height - 9, f"{number(line.attempt.score)}", "accent", "middle")] if newest else []),
-    ]
-
-
-def _ranks(found: list[tuple[int, int | None]]) -> Markup | None:
-    """Our rank in every snapshot, best at the top; nothing before there are two."""
-    ranks = [(lines_, rank) for lines_, rank in found if rank is not None]
+def _ranks(ranks: list[tuple[int, int]]) -> Markup | None:
+    """Our rank in every snapshot, best at the top, each with the lines of the board; nothing before there are two."""
     if len(ranks) < 2:
         return None
     worst = max(rank for _, rank in ranks)

@@ -43,7 +43,7 @@ class Strip:
     zero: float | None
 
 
-def strip(dots: Sequence[Dot], *, zero: bool = False, digits: int = 4) -> Strip:
+def strip(dots: Sequence[Dot], *, zero: bool = False) -> Strip:
     """The rows with their places in per cent of a common axis, and the axis; ``zero`` puts 0 on it."""
     ends = [end for dot in dots for end in (dot.value, dot.low, dot.high, dot.mate) if end is not None]
     low, high = min(ends + [0.0] * zero), max(ends + [0.0] * zero)
@@ -54,13 +54,12 @@ def strip(dots: Sequence[Dot], *, zero: bool = False, digits: int = 4) -> Strip:
         return round(100 * (value - low) / (high - low), 2)
 
     def written(value: float) -> str:
-        return f"{value:.{digits}f}".replace("-", "−")
+        return f"{value:.4f}".replace("-", "−")
 
     def bar(dot: Dot) -> Bar:
         ends = sorted(end for end in (dot.low, dot.high) if end is not None)
         if dot.mate is not None:
             ends = sorted((dot.value, dot.mate))
-        interval = " – ".join(map(written, ends))
         return Bar(
             dot,
             at=place(dot.value),
@@ -68,7 +67,7 @@ def strip(dots: Sequence[Dot], *, zero: bool = False, digits: int = 4) -> Strip:
             start=place(ends[0]) if ends else None,
             width=round(place(ends[-1]) - place(ends[0]), 2) if ends else 0,
             value=written(dot.value),
-            interval=interval if dot.mate is None else f"under stress {written(dot.mate)}",
+            interval=" – ".join(map(written, ends)) if dot.mate is None else f"under stress {written(dot.mate)}",
         )
 
     axis = [(place(tick), plain(tick).replace("-", "−")) for tick in ticks(low, high)]

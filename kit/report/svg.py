@@ -9,8 +9,6 @@ from html import escape
 
 from markupsafe import Markup
 
-Points = Sequence[tuple[float, float]]
-
 
 @dataclass(frozen=True)
 class Scale:
@@ -61,7 +59,7 @@ def text(x: float, y: float, words: str, kind: str = "", anchor: str = "start") 
     return f'<text x="{x:g}" y="{y:g}" class="{kind}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
-def line(points: Points, kind: str, title: str = "") -> str:
+def line(points: Sequence[tuple[float, float]], kind: str, title: str = "") -> str:
     """A line through points, with what a pointer over it says."""
     path = " ".join(f"{x:g},{y:g}" for x, y in points)
     about = f"<title>{escape(title)}</title>" if title else ""
@@ -72,6 +70,17 @@ def dot(x: float, y: float, kind: str, title: str = "", radius: float = 3.5) -> 
     """A point."""
     about = f"<title>{escape(title)}</title>" if title else ""
     return f'<circle cx="{x:g}" cy="{y:g}" r="{radius:g}" class="{kind}">{about}</circle>'
+
+
+def grid(x: Scale, y: Scale, *, both: bool = False) -> list[str]:
+    """Lines at the ticks of ``y`` with their numbers; ``both`` writes them below ``x``, whose ticks are the same."""
+    parts = []
+    for tick in ticks(y.low, y.high):
+        parts.append(line([(x.start, y(tick)), (x.end, y(tick))], "grid"))
+        parts.append(text(x.start - 6, y(tick) + 3.5, plain(tick), "muted", "end"))
+        if both:
+            parts.append(text(x(tick), y.start + 14, plain(tick), "muted", "middle"))
+    return parts
 
 
 def spread(places: Sequence[float], least: float, low: float, high: float) -> list[float]:

@@ -59,28 +59,19 @@ def _title(blend: StoredBlend) -> str:
 
 
 def _scores(facts: Facts) -> list[Dot]:
-    assert facts.evidence is not None and facts.blend is not None
+    assert facts.evidence is not None
     metric, seed = facts.config.competition.metric, facts.config.ensemble.seed
     mean = np.mean(list(facts.members.values()), axis=0)
-    listed_up = [*facts.members.items(), ("plain mean", mean), ("blend", facts.evidence.proba)]
     dots = []
-    for name, proba in listed_up:
+    for name, proba in [*facts.members.items(), ("plain mean", mean), ("blend", facts.evidence.proba)]:
         found = score.interval(metric, facts.evidence.y, proba, seed=seed)
-        dots.append(
-            Dot(name, found.score, found.low, found.high, kind="accent" if proba is facts.evidence.proba else "")
-        )
+        kind = "accent" if proba is facts.evidence.proba else ""
+        dots.append(Dot(name, found.score, found.low, found.high, kind=kind))
     return dots
 
 
 def _dots(names: Sequence[str], weights: Sequence[float], gains: Sequence[tuple[float, float]]) -> list[Dot]:
     return [
-        Dot(
-            name,
-            gain,
-            gain - error,
-            gain + error,
-            note=f"weight {weight:.2f}",
-            kind="accent" if gain > error else "muted",
-        )
+        Dot(name, gain, gain - error, gain + error, f"weight {weight:.2f}", "accent" if gain > error else "muted")
         for name, weight, (gain, error) in zip(names, weights, gains, strict=False)
     ]
