@@ -19,7 +19,6 @@ from kit.ledger.facts import FACT, AnyFact, F, encodable, newest
 from kit.ledger.reading import aside, read
 from kit.store.candidate import Ensemble
 
-
 # Of a candidate's folder: when it was made, and the start of the hash of what it was made from.
 NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8,}")
 
