@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,40 +26,7 @@ AGREE = 5e-4
 Proba = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class Halved:
-    """What the blend says with float16 weights.
-
-    Attributes
-    ----------
-    score, score_float32 : float
-        Of the same blend on the same held-out rows.
-    rows : int
-    shift : float
-        Largest change of a probability on those rows.
-    probe : (P, C) float64
-        What the bundle has to say about the probe images.
-    """
-
-    score: float
-    score_float32: float
-    rows: int
-    shift: float
-    probe: Proba
-
-    @property
-    def record(self) -> HalfRecord:
-        """What a proof keeps."""
-        return HalfRecord(
-            score=self.score,
-            score_float32=self.score_float32,
-            rows=self.rows,
-            largest_change=self.shift,
-            probe=tuple(map(tuple, np.round(self.probe, 9).tolist())),
-        )
-
-
-def measure(layout: Layout, record: Ensemble, halved: Mapping[str, Path], batch_size: int, emit: Emit) -> Halved:
+def measure(layout: Layout, record: Ensemble, halved: Mapping[str, Path], batch_size: int, emit: Emit) -> HalfRecord:
     """Predict every held-out row again, with the ``halved`` weights of the fold that did not train on it.
 
     Parameters
@@ -90,17 +56,16 @@ def measure(layout: Layout, record: Ensemble, halved: Mapping[str, Path], batch_
         probes.append(mean_of_folds(np.stack([part.logits for part in network.again(files, folds, "probe")])))
     y = index.labels[index.rows_of(ids)]
     first, second = (_blend(record, members) for members in (before, after))
-    metric = record.metric
-    return Halved(
-        score.score(metric, y, second),
-        score.score(metric, y, first),
-        len(y),
-        float(np.abs(first - second).max()),
-        _blend(record, probes),
+    return HalfRecord(
+        score=score.score(record.metric, y, second),
+        score_float32=score.score(record.metric, y, first),
+        rows=len(y),
+        largest_change=float(np.abs(first - second).max()),
+        probe=tuple(map(tuple, np.round(_blend(record, probes), 9).tolist())),
     )
 
 
-def check(found: Halved, metric: str, refused: str) -> None:
+def check(found: HalfRecord, metric: str, refused: str) -> None:
     """Raise `BundleError` where the scores differ by more than `AGREE`; ``refused`` says what cannot be then."""
     if abs(found.score - found.score_float32) > AGREE:
         raise BundleError(

@@ -12,7 +12,8 @@ from kit.config import BundleConfig
 from kit.data import load_images, load_index
 from kit.errors import BundleError
 from kit.layout import Layout, SubmissionPaths
-from kit.runtime.forward import mean_of_folds, softmax
+from kit.runtime.forward import mean_of_folds
+from kit.runtime.pool import softmax
 from kit.sandbox import BundleRun, run_bundle
 from kit.store.candidate import Ensemble, HalfRecord, Limits, Proof
 from kit.store.digests import digest
@@ -24,18 +25,14 @@ Proba = npt.NDArray[np.float64]
 
 
 def prove(
-    layout: Layout,
-    record: Ensemble,
-    candidate: Path,
-    expected: Proba | None = None,
-    python: Path | None = None,
+    layout: Layout, record: Ensemble, candidate: Path, half: HalfRecord | None = None, python: Path | None = None
 ) -> tuple[BundleRun, float]:
     """Run the zip; returns what it answered and the largest difference of a probability.
 
     Parameters
     ----------
-    expected : (P, C) array, optional
-        What it has to say; by default what the networks said where they were trained.
+    half : HalfRecord, optional
+        What it has to say with float16 weights; by default what the networks said where they were trained.
     python : Path, optional
         The interpreter of an environment without the kit; see `kit.sandbox.run_bundle`.
 
@@ -45,7 +42,7 @@ def prove(
         Where it fails, or says something else.
     """
     trained, ids = expected_probe(layout, record)
-    expected = trained if expected is None else expected
+    expected = trained if half is None else np.array(half.probe)
     images = np.asarray(load_images(layout)[load_index(layout).rows_of(ids)])
     run = run_bundle(candidate, images, inputs=True, python=python)
     difference = float(np.abs(run.proba - expected).max())

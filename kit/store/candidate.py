@@ -181,7 +181,10 @@ class ForecastRecord(Made):
 
 
 class HalfRecord(Part):
-    """What the blend says with float16 weights; ``probe`` (P, C) is what the bundle has to say of the probe images."""
+    """What the blend says with float16 weights; ``probe`` (P, C) is what the bundle has to say of the probe images.
+
+    Both scores are of the same blend on the same held-out rows; ``largest_change`` is of a probability on those rows.
+    """
 
     score: float
     score_float32: float
