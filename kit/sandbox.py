@@ -91,8 +91,6 @@ def run_bundle(
 
     Parameters
     ----------
-    bundle : Path
-    images : (N, H, W, 3) array
     inputs : bool
         The bundle must also take the images in every form that a platform may choose, and refuse what cannot be meant.
     proba : bool
@@ -107,7 +105,13 @@ def run_bundle(
     """
     with tempfile.TemporaryDirectory(prefix="kit-sandbox-") as name:
         folder = Path(name)
-        _unzip(bundle, folder / "bundle")
+        unzipped = folder / "bundle"
+        unzipped.mkdir()
+        with zipfile.ZipFile(bundle) as archive:
+            for member in archive.namelist():  # we wrote them; those that leave the folder are refused all the same
+                if not (unzipped / member).resolve().is_relative_to(unzipped.resolve()):
+                    raise BundleError(f"{bundle.name} holds {member!r}, which leaves its folder")
+            archive.extractall(unzipped)
         (folder / "packages").mkdir()
         if python is None:  # all installed packages but the kit itself
             for site in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
@@ -124,16 +128,6 @@ def run_bundle(
     if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
         raise BundleError(f"predict gave {labels.dtype} {labels.shape}, expected class indices ({len(images)},)")
     return BundleRun(labels.astype(np.int64), probabilities.astype(np.float64), **report)
-
-
-def _unzip(bundle: Path, folder: Path) -> None:
-    """Unpack a zip that we wrote; names that leave the folder are refused all the same."""
-    folder.mkdir()
-    with zipfile.ZipFile(bundle) as archive:
-        for member in archive.namelist():
-            if not (folder / member).resolve().is_relative_to(folder.resolve()):
-                raise BundleError(f"{bundle.name} holds {member!r}, which leaves its folder")
-        archive.extractall(folder)
 
 
 def _start(folder: Path, python: Path | None, flags: list[str]) -> str:

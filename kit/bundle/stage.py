@@ -16,7 +16,6 @@ from kit.files import sha256_json, write_atomic, write_zip
 from kit.half import write_halved
 from kit.layout import Layout, SubmissionPaths
 from kit.records import Emit, Event
-from kit.sandbox import BundleRun
 from kit.store.candidate import Ensemble, HalfRecord, Proof
 from kit.store.digests import digest
 from kit.store.locks import lock
@@ -60,7 +59,14 @@ def _make(
     proven = proof.proof_of(made_from, paths, config.bundle, run, difference, half)
     write_atomic(paths.card, card(layout, config, paths, record, proven))
     proven.save(paths.proof)
-    _tell(emit, config, run, proven)
+    isolation = "without network" if proven.network_removed else "network only patched away: no name spaces here"
+    images = config.bundle.images
+    text = (
+        f"the bundle ran without the kit, {isolation}: {len(run.labels)} images, at most {difference:.1e} from the "
+        f"kit's probabilities; {run.peak_mb:.0f} MB of memory, {proven.zip_mb:.1f} MB zip; {images} images take "
+        f"{run.seconds_for(images):.1f} s here"
+    )
+    emit(Event("say", text))
     emit(Event("wrote", "", {"paths": [paths.bundle, paths.proof, paths.card]}))
 
 
@@ -112,15 +118,3 @@ def _weights(
     )
     emit(Event("say", text))
     return halved, found
-
-
-def _tell(emit: Emit, config: Config, run: BundleRun, proven: Proof) -> None:
-    isolation = "without network" if proven.network_removed else "network only patched away: no name spaces here"
-    images = config.bundle.images
-    away = proven.difference
-    text = (
-        f"the bundle ran without the kit, {isolation}: {len(run.labels)} images, at most {away:.1e} from the kit's "
-        f"probabilities; {run.peak_mb:.0f} MB of memory, {proven.zip_mb:.1f} MB zip; {images} images take "
-        f"{run.seconds_for(images):.1f} s here"
-    )
-    emit(Event("say", text))

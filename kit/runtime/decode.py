@@ -137,7 +137,7 @@ def _what_else(data: bytes) -> str:
     try:
         text = head.decode("utf-8", errors="strict" if len(data) <= 512 else "ignore")
     except UnicodeDecodeError:
-        return "not an image of a known format"
+        text = "\0"
     if any(not (char.isprintable() or char.isspace()) for char in text):
         return "not an image of a known format"
     return f"text, not an image: {' '.join(text.split())[:40]!r}"
@@ -164,8 +164,7 @@ def _from_whole(values: Any) -> Array:
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 65535:
         raise Unreadable(f"whole numbers from {low} to {high}: no known scale, expected 0 to 65535")
-    scaled: Array = np.rint(values / 257.0).astype(np.uint8)
-    return scaled
+    return np.rint(values / 257.0).astype(np.uint8)
 
 
 def _from_float(values: Any) -> Array:
@@ -175,8 +174,7 @@ def _from_float(values: Any) -> Array:
     low, high = float(values.min()), float(values.max())
     if low < 0 or high > 255:
         raise Unreadable(f"floating-point pixels from {low:g} to {high:g}: no known scale, expected 0 to 1 or 0 to 255")
-    scaled: Array = np.rint(values * 255.0 if high <= 1 else values).astype(np.uint8)
-    return scaled
+    return np.rint(values * 255.0 if high <= 1 else values).astype(np.uint8)
 
 
 def resize(pixels: Array, size: int, policy: Policy = "fit") -> Array:

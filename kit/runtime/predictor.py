@@ -33,13 +33,7 @@ class Fold(NamedTuple):
 
 
 class Predictor:
-    """All members, folds and views of a bundle, loaded once.
-
-    Parameters
-    ----------
-    folder : str
-        The folder with ``bundle.json`` and the weights that it names.
-    """
+    """All members, folds and views of the bundle in ``folder``, loaded once."""
 
     def __init__(self, folder: str) -> None:
         self.bundle = json.loads(Path(folder, "bundle.json").read_text(encoding="utf-8"))

@@ -22,12 +22,7 @@ Keys = dict[str, str | int | float]
 def illumination(images: Any, *, radius: int = 12, sigma: float = 8.0) -> Any:
     """Divide by the background: a grey closing, which removes what is darker and smaller than it, then a Gaussian blur.
 
-    Parameters
-    ----------
-    radius : int
-        Of the square of the closing, in pixels: larger than the objects.
-    sigma : float
-        Of the blur, in pixels.
+    ``radius`` of the square of the closing, larger than the objects, and ``sigma`` of the blur are in pixels.
     """
     import tensorflow as tf
 
@@ -39,12 +34,8 @@ def illumination(images: Any, *, radius: int = 12, sigma: float = 8.0) -> Any:
 def clahe(images: Any, *, clip: float = 2.0, tiles: int = 4) -> Any:
     """Contrast-limited adaptive histogram equalisation of the brightness (Zuiderveld 1994).
 
-    Parameters
-    ----------
-    clip : float
-        Highest bar of a tile's histogram, in means; what stands over is spread evenly.
-    tiles : int
-        Tiles along each side, between whose mappings pixels are interpolated.
+    ``clip`` is the highest bar of a tile's histogram, in means; what stands over is spread evenly. Pixels are
+    interpolated between the mappings of the ``tiles`` along each side.
     """
     import tensorflow as tf
 
@@ -56,12 +47,7 @@ def clahe(images: Any, *, clip: float = 2.0, tiles: int = 4) -> Any:
 def bilateral(images: Any, *, radius: int = 2, sigma_space: float = 2.0, sigma_color: float = 25.0) -> Any:
     """Mean of the neighbours that look alike: smooth areas, sharp edges (Tomasi & Manduchi 1998).
 
-    Parameters
-    ----------
-    radius : int
-        Of the square window, in pixels.
-    sigma_space, sigma_color : float
-        Of the weights' fall with distance in pixels and in levels.
+    ``radius`` of the square window is in pixels; weights fall with distance in pixels and in levels.
     """
     import tensorflow as tf
 
@@ -80,12 +66,7 @@ def bilateral(images: Any, *, radius: int = 2, sigma_space: float = 2.0, sigma_c
 def segmentation(images: Any, *, radius: int = 2, background: float = 255.0) -> Any:
     """Paint over what is not an object: darker than Otsu's threshold (1979), after an opening and a closing.
 
-    Parameters
-    ----------
-    radius : int
-        Of the square of both, in pixels: specks and holes up to it vanish.
-    background : float
-        Level that is painted.
+    ``radius`` of the square of both is in pixels: specks and holes up to it vanish. ``background`` is a level.
     """
     import tensorflow as tf
 

@@ -69,45 +69,37 @@ def inception_cnn(input_shape: Shape) -> Any:
     x = _convolution(inputs, 24, "stem")
     x = keras.layers.MaxPooling2D(name="stem_pool")(x)
     for block, width in enumerate((16, 24, 32, 48), start=1):
-        x = _inception_block(x, width, f"block{block}")
+        name = f"block{block}"
+        pooled = keras.layers.MaxPooling2D(3, strides=1, padding="same", name=f"{name}_maximum")(x)
+        branches = [
+            _convolution(x, width, f"{name}_one", kernel=1),
+            _convolution(_convolution(x, width // 2, f"{name}_reduce3", kernel=1), width, f"{name}_three"),
+            _convolution(
+                _convolution(x, width // 4, f"{name}_reduce5", kernel=1), width // 2, f"{name}_five", kernel=5
+            ),
+            _convolution(pooled, width // 2, f"{name}_pooled", kernel=1),
+        ]
+        x = keras.layers.Concatenate(name=f"{name}_concat")(branches)
         x = keras.layers.MaxPooling2D(name=f"block{block}_pool")(x) if block < 4 else x
     return keras.Model(inputs, x, name="inception_cnn")
-
-
-def _inception_block(x: Any, width: int, name: str) -> Any:
-    import keras
-
-    pooled = keras.layers.MaxPooling2D(3, strides=1, padding="same", name=f"{name}_maximum")(x)
-    branches = [
-        _convolution(x, width, f"{name}_one", kernel=1),
-        _convolution(_convolution(x, width // 2, f"{name}_reduce3", kernel=1), width, f"{name}_three"),
-        _convolution(_convolution(x, width // 4, f"{name}_reduce5", kernel=1), width // 2, f"{name}_five", kernel=5),
-        _convolution(pooled, width // 2, f"{name}_pooled", kernel=1),
-    ]
-    return keras.layers.Concatenate(name=f"{name}_concat")(branches)
 
 
 def residual_cnn(input_shape: Shape) -> Any:
     """A strided stem and three residual blocks of 32, 64 and 128 filters (He et al. 2016)."""
     import keras
+    from keras import layers
 
     inputs = keras.Input(input_shape)
     x = _convolution(inputs, 24, "stem", strides=2)
     for block, width in enumerate((32, 64, 128), start=1):
-        x = _residual_block(x, width, f"block{block}")
+        name = f"block{block}"
+        shortcut = layers.Conv2D(width, 1, strides=2, use_bias=False, name=f"{name}_shortcut")(x)
+        y = layers.Conv2D(width, 3, strides=2, padding="same", use_bias=False, name=f"{name}_conv1")(x)
+        y = layers.ReLU(name=f"{name}_relu1")(layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_bn1")(y))
+        y = layers.Conv2D(width, 3, padding="same", use_bias=False, name=f"{name}_conv2")(y)
+        y = layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_bn2")(y)
+        x = layers.ReLU(name=f"{name}_relu2")(layers.Add(name=f"{name}_add")([y, shortcut]))
     return keras.Model(inputs, x, name="residual_cnn")
-
-
-def _residual_block(x: Any, width: int, name: str) -> Any:
-    import keras
-
-    layers = keras.layers
-    shortcut = layers.Conv2D(width, 1, strides=2, use_bias=False, name=f"{name}_shortcut")(x)
-    y = layers.Conv2D(width, 3, strides=2, padding="same", use_bias=False, name=f"{name}_conv1")(x)
-    y = layers.ReLU(name=f"{name}_relu1")(layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_bn1")(y))
-    y = layers.Conv2D(width, 3, padding="same", use_bias=False, name=f"{name}_conv2")(y)
-    y = layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_bn2")(y)
-    return layers.ReLU(name=f"{name}_relu2")(layers.Add(name=f"{name}_add")([y, shortcut]))
 
 
 def five_block_cnn(input_shape: Shape, *, l1: float = 0.0, l2: float = 1e-4) -> Any:
