@@ -112,8 +112,11 @@ class Index:
 
     @property
     def training(self) -> str:
-        """Digest of what training depends on: everything but the names of the classes."""
-        names = ("images", "labels", "groups", "weights")
+        """Digest of what training depends on beside the folds: not the names of the classes.
+
+        Groups count where there are train-only rows: one that shares a group with a held-out row is left out.
+        """
+        names = ("images", "labels", "weights", *(("groups",) if self.extra.ids else ()))
         return sha256_json([*(self.parts[name] for name in names), len(self.classes)])
 
     @cached_property

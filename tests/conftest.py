@@ -6,8 +6,13 @@ import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from kit.config import Config
+    from kit.layout import Layout
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -70,3 +75,11 @@ def make_project(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def drawn_project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Layout, Config]:
+    """A project with everything up to its forecast, made without TensorFlow; not to be changed."""
+    import lineage
+
+    return lineage.make(tmp_path_factory.mktemp("drawn") / "project")

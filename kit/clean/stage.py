@@ -46,7 +46,7 @@ def clean(layout: Layout, config: Config, emit: Emit, *, force: bool = False) ->
         Where a file under ``data/`` was changed by something else, or another process uses the data.
     """
     DIGESTS.attach(layout.digests)
-    raw, train_rows = _open(layout, config)
+    raw, train_rows = open_labelled(layout, config)
     test = open_source(config.data, layout.root, "test") if config.data.test else None
     made_from = lineage(layout, config, raw)
     with lock(layout.data_lock, "data/", shared=True):
@@ -109,7 +109,7 @@ def _write_data(layout: Layout, config: Config, raw: RawSet, train_rows: int, ma
     _tell(emit, layout, raw, result, decoded.problems)
 
 
-def _open(layout: Layout, config: Config) -> tuple[RawSet, int]:
+def open_labelled(layout: Layout, config: Config) -> tuple[RawSet, int]:
     """The labelled images, external ones last, and how many are not external."""
     raw = open_source(config.data, layout.root, "train")
     if not config.data.external:

@@ -19,7 +19,7 @@ from kit.files import sha256_json
 from kit.layout import Layout, SubmissionPaths
 from kit.partition import load_folds
 from kit.records import Emit, Event, FloatArray, Predictions, silent
-from kit.results import require, require_joined, unless_damaged
+from kit.results import require, require_joined, require_weights, unless_damaged
 from kit.runs import FoldSpec, plan_runs
 from kit.shift.stressed import stressed_run
 from kit.store.candidate import Ensemble, Member, StoredBlend
@@ -103,7 +103,8 @@ def _new_folder(layout: Layout, key: str) -> SubmissionPaths:
 
 def _options(config: Config, library: Library, specs: dict[str, list[FoldSpec]]) -> Options:
     settings, zipped = config.ensemble, config.bundle
-    seconds, megabytes = _costs(config, specs)
+    # Without limits the blend does not ask what members cost, and their weights need not be here.
+    seconds, megabytes = _costs(config, specs) if _is_limited(config) else (None, None)
     longest = _least(settings.max_seconds_per_1000, zipped.seconds_per_1000)
     if longest is not None and seconds is None:
         raise StageError("the time to predict is limited, but not every fold was timed", "kit train --force")
@@ -123,6 +124,9 @@ def _options(config: Config, library: Library, specs: dict[str, list[FoldSpec]])
 
 def _costs(config: Config, specs: dict[str, list[FoldSpec]]) -> tuple[list[float] | None, list[float]]:
     zipped = config.bundle
+    for folds in specs.values():
+        for spec in folds:
+            require_weights(spec)
     return costs(specs, half=zipped.max_mb is not None and zipped.half_precision is not False)
 
 
@@ -139,18 +143,20 @@ def lineage(layout: Layout, config: Config, specs: dict[str, list[FoldSpec]]) ->
         Where a run has folds without predictions.
     """
     index = load_index(layout)
+    stressed = {name: stressed_run(folds, config, index) for name, folds in specs.items()}
+    rows = fit_on(config, all(stressed.values()))
+    settings = config.ensemble.model_dump(mode="json", exclude={"runs", "fit_on"})
     found = {
         "ensemble": str(VERSION),
         "labels": index.parts["labels"],
         "classes": index.parts["classes"],
         "folds": load_folds(layout, config, index).digest,
         "metric": config.competition.metric,
-        "settings": sha256_json([config.ensemble.model_dump(mode="json", exclude={"runs"}), config.bundle.limits()]),
+        "settings": sha256_json([list(specs), rows, settings, config.bundle.limits()]),
     }
     for name, folds in specs.items():
         member = _member(name, folds, index)
         found[f"run {name}"] = sha256_json([member.folder, member.oof, member.weights])
-    stressed = {name: stressed_run(folds, config, index) for name, folds in specs.items()}
     if all(stressed.values()):
         found |= {f"stressed {name}": run.files["stress.npz"] for name, run in stressed.items() if run is not None}
     if _is_limited(config):

@@ -52,8 +52,8 @@ def forecast(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
         )
     with lock(layout.data_lock, "data/", shared=True):
         gathered = gather(layout, config)
-        size = _test_size(layout, config, gathered)
-        made_from = _lineage(gathered, size)
+        size = test_size(layout, config, gathered)
+        made_from = lineage(gathered, size)
         known = [
             unless_damaged(partial(ForecastRecord.fresh, entry.file, made_from), emit) for entry in gathered.entries
         ]
@@ -67,13 +67,14 @@ def forecast(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
     return records
 
 
-def _test_size(layout: Layout, config: Config, gathered: Gathered) -> int:
+def test_size(layout: Layout, config: Config, gathered: Gathered) -> int:
     """Images of the test: as configured, as given, or as many as there are rows."""
     test = load_test_images(layout)
     return config.competition.test_size or (len(test) if test is not None else len(gathered.ids))
 
 
-def _lineage(gathered: Gathered, size: int) -> Digests:
+def lineage(gathered: Gathered, size: int) -> Digests:
+    """What every forecast is made from."""
     named = [(entry.name, entry.kind) for entry in gathered.entries]
     about = {"forecast": str(VERSION), "entries": sha256_json([named, gathered.past]), "size": str(size)}
     return {**about, **gathered.made_from}

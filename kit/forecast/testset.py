@@ -68,23 +68,26 @@ def look_at_test(layout: Layout, gathered: Gathered, seed: int, emit: Emit) -> l
     test = load_test_images(layout)
     if test is None or len(test) < FOLDS:
         return []
-    index, entry, record = load_index(layout), _most_able(gathered), load_test_record(layout)
-    assert record is not None
-    made_from = {
-        "shift": str(VERSION),
-        "images": index.parts["images"],
-        "labels": index.parts["labels"],
-        "classes": index.parts["classes"],
-        "test": record.images,
-        "seed": str(seed),
-        "entry": "" if entry is None else gathered.made_from[f"{entry.kind} {entry.name}"],
-    }
+    index, entry = load_index(layout), _most_able(gathered)
+    made_from = lineage(layout, gathered, seed)
     pictures = [layout.shift_picture(name) for name in ("unlike", "likeness", *(["priors"] if entry else []))]
     report = unless_damaged(lambda: ShiftReport.fresh(layout.shift_report, made_from), emit)
     if report is None or not all(path.exists() for path in pictures):
         report = _write(layout, index, test, entry, gathered, (seed, made_from))
         emit(Event("wrote", "", {"paths": [layout.shift_report, *pictures]}))
     return list(report.sentences)
+
+
+def lineage(layout: Layout, gathered: Gathered, seed: int) -> Digests:
+    """What the comparison is made from."""
+    parts, entry, record = load_index(layout).parts, _most_able(gathered), load_test_record(layout)
+    return {
+        "shift": str(VERSION),
+        **{name: parts[name] for name in ("images", "labels", "classes")},
+        "test": record.images if record is not None else "",
+        "seed": str(seed),
+        "entry": "" if entry is None else gathered.made_from[f"{entry.kind} {entry.name}"],
+    }
 
 
 def _most_able(gathered: Gathered) -> Entry | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +17,10 @@ from kit.layout import Layout, SubmissionPaths
 from kit.ledger.facts import FACT, AnyFact, F, encodable, newest
 from kit.ledger.reading import aside, read
 from kit.store.candidate import Ensemble
+
+
+# Of a candidate's folder: when it was made, and the start of the hash of what it was made from.
+NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8,}")
 
 
 @dataclass(frozen=True)
@@ -118,5 +123,9 @@ def candidates(layout: Layout) -> list[str]:
     if not layout.submissions.is_dir():
         return []
     with os.scandir(layout.submissions) as entries:
-        # A folder is a candidate by the file that names its members; events alone are a clone's without it.
-        return sorted(entry.name for entry in entries if entry.is_dir() and Path(entry.path, "ensemble.json").exists())
+        # By its name, and by the file that names its members: events alone are a clone's without it.
+        return sorted(
+            entry.name
+            for entry in entries
+            if NAME.fullmatch(entry.name) and entry.is_dir() and Path(entry.path, "ensemble.json").exists()
+        )

@@ -39,14 +39,14 @@ def open_npz(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     arrays = read_arrays(path)
     images = _images(arrays, path)
     labels = np.full(len(images), -1, np.int64) if part == "test" else _labels(arrays, len(images), path)
-    size = data.image_size
+    size, policy = data.image_size, data.resize if data.image_size else ""
     return RawSet(
         ids=row_ids(len(images)),
         labels=labels,
         classes=class_names(data, root, labels),
         shape=(size, size) if size else images.shape[1:3],
         read=lambda start, stop: (_resized(images[start:stop], size, data.resize), {}),
-        fingerprint=sha256_json([digest(path), decode.VERSION, size, data.resize, data.group, data.weight]),
+        fingerprint=sha256_json([digest(path), decode.VERSION, size, policy, data.group, data.weight]),
         groups=_groups(arrays, data, part, path),
         weights=_weights(arrays, data, part, path),
     )

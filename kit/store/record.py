@@ -68,7 +68,7 @@ class Record(Part):
             upgraded = cls.upgraded(content) if older else None
             if upgraded is None:
                 known = "an older version of the kit" if older else "no version of the kit that this one knows"
-                raise StageError(f"{path} is of version {version}, written by {known}", cls.COMMAND)
+                raise StageError(f"{path} is of version {version}, written by {known}", hint)
             content = upgraded
         elif said != sha256_json(content):
             raise StageError(f"{path} was changed after the kit wrote it", hint)

@@ -69,7 +69,7 @@ def stress(
                 emit(Event("fresh", "stress", {"stage": "stress"}))
 
 
-def stress_if_possible(layout: Layout, config: Config, emit: Emit) -> None:
+def stress_if_possible(layout: Layout, config: Config, emit: Emit, launch: Launch | None = None) -> None:
     """Stress those runs of the ensemble that are trained and lack it; where weights are not at hand, say so."""
     index = load_index(layout)
     specs = plan_runs(layout, config, config.ensemble_runs())
@@ -80,7 +80,7 @@ def stress_if_possible(layout: Layout, config: Config, emit: Emit) -> None:
     if away:
         emit(Event("warn", f"no score under stress: the weights of {', '.join(away)} are not here"))
     elif wanted:
-        stress(layout, config, emit, runs=tuple(wanted))
+        stress(layout, config, emit, runs=tuple(wanted), launch=launch)
 
 
 def tell_known(layout: Layout, config: Config, emit: Emit, runs: Sequence[str]) -> None:

@@ -14,10 +14,12 @@ from kit.units.worker import Report, Reporter, memory_errors, run
 def main(kind: str, path: str) -> int:
     """Run the unit; returns the exit code."""
     report = Reporter()
-    return run(lambda: _stress(PredictionSpec.load(Path(path)), report), report)
+    return run(lambda: stress_unit(Path(path), report), report)
 
 
-def _stress(told: PredictionSpec, report: Report) -> None:
+def stress_unit(path: Path, report: Report) -> None:
+    """Do what the description at ``path`` says."""
+    told = PredictionSpec.load(path)
     assert told.plan is not None
     with memory_errors(told.fold):
         predict = fold_predictor(told.fold, told.made_from["weights"])

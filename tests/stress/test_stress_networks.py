@@ -11,10 +11,13 @@ from by_hand import CONFIG
 from kit.corrupt.mixture import CLEAN
 from kit.corrupt.plan import fates, plan_of
 from kit.data import load_index
-from kit.errors import TrainingError
+from kit.errors import StageError, TrainingError
 from kit.project import Project
 from kit.records import Event, load_predictions
+from kit.runs import plan_runs
 from kit.store.candidate import Ensemble
+from kit.store.digests import digest
+from kit.units.network import fold_predictor
 
 pytestmark = pytest.mark.tf
 
@@ -66,7 +69,12 @@ def test_weights_that_cannot_be_read_are_named(project: Project) -> None:
     path = Path(run / "fold-0" / "weights.npz")
     kept = path.read_bytes()
     path.write_bytes(b"broken")
-    with pytest.raises(TrainingError, match="weights of run `a` fold 0 cannot be read"):
+    with pytest.raises(StageError, match=r"fold-0/weights\.npz was changed after the kit wrote it") as caught:
         project.stress(force=True)
+    assert caught.value.hint == "kit train a --fold 0 --force"
+    spec = plan_runs(project.layout, project.config, ["a"])["a"][0]
+    for expected in (digest(path), "0" * 64):
+        with pytest.raises(TrainingError, match="weights of run `a` fold 0 cannot be used"):
+            fold_predictor(spec, expected)
     path.write_bytes(kept)
     project.stress()

@@ -1,0 +1,133 @@
+"""Units of training and stress run in the process of the test: TensorFlow is loaded once, or not at all.
+
+`InProcess(networks)` does what the worker processes do, with the real networks; a fold of a toy takes a second.
+`InProcess(drawn)` writes the same files by the same code without TensorFlow, from a softmax regression on mean colours.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from train.stub import StubTrainer, mean_colours
+
+from kit.config import Config
+from kit.files import sha256_file, sha256_json
+from kit.records import Emit
+from kit.results import PredictionSpec
+from kit.runs import FoldSpec
+from kit.train.interrupt import Interrupt
+from kit.units import Unit
+
+Report = Callable[[dict[str, Any]], None]
+Work = Callable[[str, Path, Report], None]
+
+
+class InProcess:
+    """`kit.units.Launch` of units in this process, one after the other; ``done`` names them in order."""
+
+    queues = False
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self.done: list[str] = []
+
+    def __call__(self, unit: Unit, emit: Emit) -> None:
+        unit.spec.paths.root.mkdir(parents=True, exist_ok=True)
+        self.done.append(f"{unit.kind} {unit.spec.run} {unit.spec.fold}")
+        self._work(unit.kind, unit.description, lambda line: emit(unit.event(line)))
+        emit(unit.event({"event": "done"}))
+
+    def places(self, config: Config) -> int:
+        return 1
+
+    def end(self) -> None:
+        """Nothing runs on."""
+
+
+def networks(kind: str, path: Path, report: Report) -> None:
+    """What the worker processes do."""
+    import keras
+
+    from kit.stress.worker import stress_unit
+    from kit.train.worker import UNITS
+
+    prepare()
+    keras.backend.clear_session()
+    if kind == "stress":
+        stress_unit(path, report)
+    else:
+        UNITS[kind](path, report, Interrupt())
+
+
+@cache
+def prepare() -> None:
+    """As `kit.units.worker.prepare_tensorflow`; another test may have started TensorFlow with its own threads."""
+    import tensorflow as tf
+
+    from kit.units.worker import prepare_tensorflow
+
+    try:
+        prepare_tensorflow()
+    except RuntimeError:
+        tf.config.experimental.enable_op_determinism()
+
+
+def drawn(kind: str, path: Path, report: Report) -> None:
+    """The same units with `StubTrainer` instead of a network."""
+    from kit.stress.fold import stress_fold
+    from kit.train.fold import predict_test, train_fold
+
+    if kind == "fold":
+        train_fold(FoldSpec.load(path), StubTrainer, report, Interrupt())
+    if kind not in ("stress", "test"):
+        return
+    told = PredictionSpec.load(path)
+    with np.load(told.fold.paths.weights) as weights:
+        kernel = weights["kernel"]
+
+    def predict(images: Any, views: tuple[str, ...]) -> Any:
+        logits = mean_colours(np.asarray(images, np.float32)) @ kernel
+        return np.stack([logits] * len(views)).astype(np.float32)
+
+    if told.plan is None:
+        predict_test(told.fold, told.made_from, lambda images: predict(images, told.fold.settings.views))
+    else:
+        stress_fold(told.fold, told.plan, told.made_from, predict, report)
+
+
+class Remembering:
+    """Work that is done once for the same bytes: of the description, the data, the split and the weights.
+
+    Its keys are not the kit's: they are the content of the files that a unit may read, whatever the kit makes of it.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._known: dict[str, dict[str, bytes]] = {}
+
+    def __call__(self, kind: str, path: Path, report: Report) -> None:
+        content = json.loads(path.read_text())
+        told = content.get("fold") if isinstance(content.get("fold"), dict) else content
+        spec = FoldSpec.model_validate({name: told[name] for name in FoldSpec.model_fields})
+        told["root"], content["digest"] = "", ""
+        read = [path for path in spec.layout.root.rglob("*") if path.suffix in (".npy", ".csv", ".h5")]
+        read = [path for path in read if "runs" not in path.parts and "submissions" not in path.parts]
+        if kind != "fold":
+            read.append(spec.paths.weights)
+        told_files = {str(file.relative_to(spec.layout.root)): sha256_file(file) for file in read}
+        key = sha256_json([kind, content, told_files])
+        if key not in self._known:
+            before = contents(spec.paths.root)
+            self._work(kind, path, report)
+            self._known[key] = dict(contents(spec.paths.root).items() - before.items())
+        for name, content in self._known[key].items():
+            (spec.paths.root / name).write_bytes(content)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
