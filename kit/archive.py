@@ -76,7 +76,15 @@ def _unpack(path: Path, folder: Path) -> None:
             size = infos[file].file_size
             if size <= min(left, HEADERS + MAX_ITEM * min(network.parameters for network in used_by)):
                 _copy_weights(archive, infos[file], folder, path.name)
-                _check_weights(folder / file, used_by, f"{path.name}: {file}")
+                with (folder / file).open("rb") as weights:
+                    held = check_arrays(weights, f"{path.name}: {file}")
+                # Of about as many numbers as each network, which is not built for others.
+                for network in used_by:
+                    if not held <= network.parameters <= SLACK * held + FREE_NUMBERS:
+                        raise BundleError(
+                            f"{path.name}: {file} holds {held} numbers, which do not fit a {network.backbone} of "
+                            f"{network.parameters}"
+                        )
                 left -= size
     # What was checked is what is used: the values of the schema, not the text that they were read from.
     (folder / "bundle.json").write_text(description.bounded().to_json(), encoding="utf-8")
@@ -104,19 +112,14 @@ def _checked_members(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.Z
     return found
 
 
-def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int, name: str) -> bytes:
-    """A member's content; its size is what it unpacks to, not what the archive says."""
-    with archive.open(info) as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise BundleError(f"{name}: {info.filename} is larger than {most} bytes")
-    return content
-
-
 def _description(archive: zipfile.ZipFile, infos: dict[str, zipfile.ZipInfo], name: str) -> BundleDescription:
     if "bundle.json" not in infos:
         raise BundleError(f"{name} is no bundle: it holds no bundle.json")
-    content = _read(archive, infos["bundle.json"], MAX_JSON_BYTES, name)
+    # Its size is what it unpacks to, not what the archive says.
+    with archive.open(infos["bundle.json"]) as file:
+        content = file.read(MAX_JSON_BYTES + 1)
+    if len(content) > MAX_JSON_BYTES:
+        raise BundleError(f"{name}: bundle.json is larger than {MAX_JSON_BYTES} bytes")
     try:
         return BundleDescription.model_validate_json(content, strict=True)
     except ValidationError as error:
@@ -135,17 +138,6 @@ def _copy_weights(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path,
             if left < 0:
                 raise BundleError(f"{name}: {info.filename} is larger than the archive says")
             file.write(chunk)
-
-
-def _check_weights(path: Path, networks: list[NetworkDescription], name: str) -> None:
-    """Refuse weights that are not of about as many numbers as each network, which is not built for others."""
-    with path.open("rb") as file:
-        held = check_arrays(file, name)
-    for network in networks:
-        if not held <= network.parameters <= SLACK * held + FREE_NUMBERS:
-            raise BundleError(
-                f"{name} holds {held} numbers, which do not fit a {network.backbone} of {network.parameters}"
-            )
 
 
 def check_arrays(file: IO[bytes], name: str) -> int:

@@ -31,25 +31,16 @@ def environment(requirements: str) -> Path:
     with lock(cache / f"{name}.lock", f"the environment of {wanted}"):
         if not (folder / "complete").exists():
             shutil.rmtree(folder, ignore_errors=True)
-            _install(folder, python, wanted)
+            if uv := shutil.which("uv"):
+                create = [uv, "venv", "-q", "--python", sys.executable, str(folder)]
+                install = [uv, "pip", "install", "-q", "--python", str(python)]
+            else:
+                create = [sys.executable, "-m", "venv", str(folder)]
+                install = [str(python), "-m", "pip", "install", "-q"]
+            for command in (create, [*install, *wanted.split()]):
+                done = subprocess.run(command, capture_output=True, text=True, check=False)
+                if done.returncode != 0:
+                    lines = [line for line in done.stderr.splitlines() if line.strip()]
+                    raise BundleError(f"cannot install {wanted}: {lines[-1] if lines else 'no message'}")
             (folder / "complete").touch()
     return python
-
-
-def _install(folder: Path, python: Path, wanted: str) -> None:
-    uv = shutil.which("uv")
-    if uv is not None:
-        commands = [
-            [uv, "venv", "-q", "--python", sys.executable, str(folder)],
-            [uv, "pip", "install", "-q", "--python", str(python), *wanted.split()],
-        ]
-    else:
-        commands = [
-            [sys.executable, "-m", "venv", str(folder)],
-            [str(python), "-m", "pip", "install", "-q", *wanted.split()],
-        ]
-    for command in commands:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            lines = [line for line in done.stderr.splitlines() if line.strip()]
-            raise BundleError(f"cannot install {wanted}: {lines[-1] if lines else 'no message'}")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,9 +16,6 @@ from kit.files import write_csv
 from kit.records import Emit, Event
 from kit.sources import open_source
 from kit.store.arrays import UNREADABLE
-
-if TYPE_CHECKING:
-    from kit.runtime.predictor import Predictor
 
 
 def predict(bundle: Path, images: Path, out: Path, emit: Emit) -> None:
@@ -42,20 +38,28 @@ def predict(bundle: Path, images: Path, out: Path, emit: Emit) -> None:
     DataError
         Where the images cannot be read.
     """
+    from kit.runtime.predictor import Predictor
+
     with opened(bundle) as folder:
-        predictor = _load(folder, bundle.name)
+        with _told(f"{bundle.name} cannot be loaded"):
+            try:
+                predictor = Predictor(str(folder))
+            except FileNotFoundError as error:
+                weights = Path(error.filename).name
+                raise BundleError(
+                    f"{bundle.name}: the weights {weights} are too large for their network or for the zip"
+                ) from None
         data = DataConfig(
-            train="unused.npz",
-            test=str(images.resolve()),
-            image_size=predictor.size,
-            resize=predictor.resize,
+            train="unused.npz", test=str(images.resolve()), image_size=predictor.size, resize=predictor.resize
         )
         source = open_source(data, Path.cwd(), "test")
         proba = np.empty((len(source.ids), len(predictor.classes)))
         for start, block, problems in source.blocks():
             for row, reason in problems.items():
                 raise DataError(f"image {source.ids[row]!r} cannot be read: {reason}")
-            proba[start : start + len(block)] = _proba(predictor, block, bundle.name)
+            # Numbers that are none are looked for in the probabilities.
+            with _told(f"{bundle.name} cannot predict"), np.errstate(all="ignore"):
+                proba[start : start + len(block)] = predictor.predict_proba(block)
             emit(Event("progress", f"predict: {start + len(block)} of {len(source.ids)}", {"stage": "predict"}))
     finite = np.isfinite(proba).all(axis=1)
     if not finite.all():
@@ -65,38 +69,22 @@ def predict(bundle: Path, images: Path, out: Path, emit: Emit) -> None:
         (name, names[int(line.argmax())], *(f"{value:.6f}" for value in line))
         for name, line in zip(source.ids, proba, strict=True)
     )
-    write_csv(out, ("id", "label", *_columns(names)), rows)
+    # Told apart from the first columns where a class is called so.
+    ambiguous = {"id", "label"} & {name.casefold() for name in names}
+    write_csv(out, ("id", "label", *(f"class {name}" if ambiguous else name for name in names)), rows)
     emit(Event("wrote", "", {"paths": [out.resolve()]}))
 
 
-def _load(folder: Path, name: str) -> Predictor:
-    import tensorflow as tf
-
-    from kit.runtime.predictor import Predictor
-
-    try:
-        return Predictor(str(folder))
-    except FileNotFoundError as error:
-        weights = Path(error.filename).name
-        raise BundleError(f"{name}: the weights {weights} are too large for their network or for the zip") from None
-    except (*UNREADABLE, tf.errors.OpError) as error:
-        # Both were checked, but networks and arrays of others need not fit each other, nor the memory.
-        raise BundleError(f"{name} cannot be loaded: {_line(error)}") from error
-
-
-def _proba(predictor: Predictor, images: object, name: str) -> np.typing.NDArray[np.float64]:
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Networks and arrays of others were checked, but they need not fit each other, nor the memory."""
     import tensorflow as tf
 
     try:
-        with np.errstate(all="ignore"):  # numbers that are none are looked for in the probabilities
-            proba: np.typing.NDArray[np.float64] = predictor.predict_proba(images)
+        yield
     except (*UNREADABLE, tf.errors.OpError) as error:
-        raise BundleError(f"{name} cannot predict: {_line(error)}") from error
-    return proba
-
-
-def _line(error: Exception) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]
+        said = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise BundleError(f"{what}: {said[:300]}") from error
 
 
 def _text(name: str) -> str:
@@ -109,9 +97,3 @@ def _text(name: str) -> str:
         if name.startswith("-") and math.isfinite(float(name)):
             return name
     return f"'{name}" if name.startswith(("=", "+", "-", "@")) else name
-
-
-def _columns(names: Sequence[str]) -> list[str]:
-    """The columns of the classes, told apart from ``id`` and ``label`` where a class is called so."""
-    ambiguous = {"id", "label"} & {name.casefold() for name in names}
-    return [f"class {name}" for name in names] if ambiguous else list(names)

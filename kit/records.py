@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from kit.errors import DataError
 from kit.files import write_atomic
-from kit.runtime.forward import mean_of_folds, softmax
+from kit.runtime.forward import mean_of_folds
+from kit.runtime.pool import softmax
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.floating[Any]]

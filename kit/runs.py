@@ -205,7 +205,7 @@ def check_run(name: str, settings: RunConfig, index: Index) -> None:
 def _check_options(name: str, settings: RunConfig, entry: Backbone) -> None:
     """Raise `ConfigError` where ``options`` names something that the network does not have."""
     # Looked at only where it is ours: the signature of another one would load TensorFlow.
-    known = list(inspect.signature(resolve(entry.builder)).parameters)[3:] if entry.builder[0] == "." else []
+    known = list(inspect.signature(resolve(entry.builder)).parameters)[1:] if entry.builder[0] == "." else []
     for key in settings.options:
         if key not in known:
             hint = f"known: {', '.join(known)}" if known else f"remove `options` from runs.{name}"
@@ -217,7 +217,7 @@ def _check_preprocess(name: str, settings: RunConfig) -> None:
     for step in settings.preprocess:
         if step.op not in PREPROCESSORS:
             raise ConfigError(f"runs.{name}: unknown preprocessor {step.op!r}", f"known: {', '.join(PREPROCESSORS)}")
-        known = inspect.signature(PREPROCESSORS[step.op]).parameters
+        known = list(inspect.signature(PREPROCESSORS[step.op]).parameters)[1:]
         for key, value in step.options.items():
             if key not in known:
                 raise ConfigError(

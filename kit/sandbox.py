@@ -21,15 +21,10 @@ from kit.records import ImageArray, IntArray
 
 RUNNER = Path(__file__).with_name("sandbox_runner.py")
 TIMEOUT_SECONDS = 3600
-PASSED = (
-    "PATH",
-    "LANG",
-    "LC_ALL",
-    "LD_LIBRARY_PATH",
-    "CUDA_VISIBLE_DEVICES",
-    "OMP_NUM_THREADS",
-    "TF_CPP_MIN_LOG_LEVEL",
-)
+# What a bundle may see of the environment: enough to find libraries and cards, none of the user's tokens or home.
+PASSED = {
+    "PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "TF_CPP_MIN_LOG_LEVEL",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +91,6 @@ def run_bundle(
 
     Parameters
     ----------
-    bundle : Path
-    images : (N, H, W, 3) array
     inputs : bool
         The bundle must also take the images in every form that a platform may choose, and refuse what cannot be meant.
     proba : bool
@@ -112,10 +105,20 @@ def run_bundle(
     """
     with tempfile.TemporaryDirectory(prefix="kit-sandbox-") as name:
         folder = Path(name)
-        _unzip(bundle, folder / "bundle")
+        unzipped = folder / "bundle"
+        unzipped.mkdir()
+        with zipfile.ZipFile(bundle) as archive:
+            for member in archive.namelist():  # we wrote them; those that leave the folder are refused all the same
+                if not (unzipped / member).resolve().is_relative_to(unzipped.resolve()):
+                    raise BundleError(f"{bundle.name} holds {member!r}, which leaves its folder")
+            archive.extractall(unzipped)
         (folder / "packages").mkdir()
-        if python is None:
-            _link_packages(folder / "packages")
+        if python is None:  # all installed packages but the kit itself
+            for site in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
+                for entry in Path(site).iterdir():
+                    link = folder / "packages" / entry.name
+                    if entry.suffix != ".pth" and entry.name != "kit" and not link.exists():
+                        link.symlink_to(entry)
         (folder / "elsewhere").mkdir()
         np.save(folder / "images.npy", images)
         flags = [*(["inputs"] if inputs else []), *([] if proba else ["labels"])]
@@ -127,52 +130,24 @@ def run_bundle(
     return BundleRun(labels.astype(np.int64), probabilities.astype(np.float64), **report)
 
 
-def _unzip(bundle: Path, folder: Path) -> None:
-    """Unpack a zip that we wrote; names that leave the folder are refused all the same."""
-    folder.mkdir()
-    with zipfile.ZipFile(bundle) as archive:
-        for member in archive.namelist():
-            if not (folder / member).resolve().is_relative_to(folder.resolve()):
-                raise BundleError(f"{bundle.name} holds {member!r}, which leaves its folder")
-        archive.extractall(folder)
-
-
-def _link_packages(folder: Path) -> None:
-    """Fill a folder with links to the installed packages, all but the kit itself."""
-    for site in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
-        for entry in Path(site).iterdir():
-            if entry.suffix != ".pth" and entry.name != "kit" and not (folder / entry.name).exists():
-                (folder / entry.name).symlink_to(entry)
-
-
-def _can_unshare() -> bool:
-    """Whether this system lets us start a process in a network of its own."""
-    if shutil.which("unshare") is None:
-        return False
-    return subprocess.run(["unshare", "-rn", "true"], capture_output=True, check=False).returncode == 0
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    """Variables that a bundle may see: enough to find libraries and cards, none of the user's tokens or home."""
-    passed = {name: os.environ[name] for name in PASSED if name in os.environ}
-    return {**passed, "HOME": str(folder / "elsewhere")}
-
-
 def _start(folder: Path, python: Path | None, flags: list[str]) -> str:
     """What the runner printed at last, which says in JSON how it went."""
     # Without -S another environment finds its own packages; with it this one finds the links alone.
     interpreter = [str(python), "-I"] if python else [sys.executable, "-I", "-S"]
-    files = ("packages", "bundle", "images.npy", "answer.npz")
-    alone = _can_unshare()
+    elsewhere, files = folder / "elsewhere", ("packages", "bundle", "images.npy", "answer.npz")
+    # Whether this system lets us start a process in a network of its own.
+    unshare = ["unshare", "-rn"]
+    alone = (
+        shutil.which("unshare") is not None
+        and subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode == 0
+    )
     paths = (str(folder / file) for file in files)
     command = [*interpreter, str(RUNNER), *paths, *flags, "namespace" if alone else "patched"]
-    if alone:
-        command = ["unshare", "-rn", *command]
     try:
         done = subprocess.run(
-            command,
-            cwd=folder / "elsewhere",
-            env=_environment(folder),
+            [*unshare, *command] if alone else command,
+            cwd=elsewhere,
+            env={name: value for name, value in os.environ.items() if name in PASSED} | {"HOME": str(elsewhere)},
             capture_output=True,
             text=True,
             timeout=TIMEOUT_SECONDS,

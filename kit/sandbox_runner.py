@@ -19,6 +19,7 @@ from pathlib import Path
 # Of a later call: long enough to be timed, short enough to be waited for.
 TIMED_SECONDS = 5.0
 TIMED_IMAGES = 512
+LIBRARIES = ("numpy", "tensorflow", "keras")
 
 
 def main(packages, bundle, images, answer, *flags):
@@ -47,8 +48,11 @@ def main(packages, bundle, images, answer, *flags):
         report["timed_images"], report["timed_seconds"] = timed(predictor, x)
         report["accepted"] = check_accepted(predictor, x, labels)
         report["refused"] = check_refused(predictor, x)
-    report["peak_mb"] = peak_megabytes()
-    report["versions"] = versions()
+    # The system counts kilobytes on Linux and bytes on macOS.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    report["peak_mb"] = peak / (1 << (20 if sys.platform == "darwin" else 10))
+    libraries = {name: sys.modules[name].__version__ for name in LIBRARIES if name in sys.modules}
+    report["versions"] = {"python": sys.version.split()[0], **libraries}
     report["network"] = "patched" if "patched" in flags else "namespace"
     report["kit_absent"] = importlib.util.find_spec("kit") is None and "kit" not in sys.modules
     report["elsewhere"] = elsewhere
@@ -72,18 +76,6 @@ def without_network(patched):
         except OSError:
             return
     raise AssertionError("there is a way to the network: this would prove nothing")
-
-
-def versions():
-    """Of Python and of the libraries that the bundle loaded."""
-    names = ("numpy", "tensorflow", "keras")
-    found = {name: sys.modules[name].__version__ for name in names if name in sys.modules}
-    return {"python": sys.version.split()[0], **found}
-
-
-def peak_megabytes():
-    """Largest resident memory so far; the system counts kilobytes on Linux and bytes on macOS."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << (20 if sys.platform == "darwin" else 10))
 
 
 def timed(predictor, x):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.bundle.halves import AGREE, Halved, check, joined
+from kit.bundle.halves import AGREE, check, joined
 from kit.bundle.limits import MemberCost, check_run, check_size
 from kit.config import parse
 from kit.config.bundle import BundleConfig
@@ -19,6 +19,7 @@ from kit.files import write_zip
 from kit.half import LARGEST, halved, halved_bytes, write_halved
 from kit.records import Predictions
 from kit.sandbox import BundleRun, run_bundle
+from kit.store.candidate import HalfRecord
 
 COSTS = [MemberCost("small", 4.0, 2.0), MemberCost("large", 60.0, None)]
 
@@ -107,15 +108,19 @@ def test_halved_files_are_the_same_bytes_and_about_as_large_as_foretold(tmp_path
     assert halved_bytes(tmp_path / "w.npz") == pytest.approx(len(first), rel=0.01)
 
 
+def measured(score: float) -> HalfRecord:
+    return HalfRecord(score=score, score_float32=0.9, rows=5000, largest_change=0.01, probe=((0.0, 0.0),))
+
+
 @pytest.mark.parametrize("off", [-0.9, 0.9])
 def test_scores_within_a_twentieth_of_a_point_agree(off: float) -> None:
-    check(Halved(0.9 + off * AGREE, 0.9, 5000, 0.01, np.zeros((1, 2))), "accuracy", "")
+    check(measured(0.9 + off * AGREE), "accuracy", "")
 
 
 @pytest.mark.parametrize("off", [-1.1, 1.1])
 def test_scores_further_apart_forbid_float16_weights(off: float) -> None:
     with pytest.raises(BundleError, match=r"accuracy out of fold is .*float32 0.90000 \(5000 rows\).*60 MB") as raised:
-        check(Halved(0.9 + off * AGREE, 0.9, 5000, 0.01, np.zeros((1, 2))), "accuracy", "the zip has 60 MB")
+        check(measured(0.9 + off * AGREE), "accuracy", "the zip has 60 MB")
     assert raised.value.hint == "[bundle] half_precision = false"
 
 

@@ -52,13 +52,15 @@ def test_nothing_is_lost_or_added_between_reading_and_writing() -> None:
 
 @pytest.mark.parametrize("op", PREPROCESSORS)
 def test_a_step_has_the_keys_and_defaults_of_its_function(op: str) -> None:
-    known = {key: value.default for key, value in inspect.signature(PREPROCESSORS[op]).parameters.items()}
-    assert {key: field.default for key, field in STEPS[op].model_fields.items() if key != "op"} == known
+    _, *known = inspect.signature(PREPROCESSORS[op]).parameters.values()
+    assert {key: field.default for key, field in STEPS[op].model_fields.items() if key != "op"} == {
+        key.name: key.default for key in known
+    }
 
 
 @pytest.mark.parametrize("builder", OWN)
 def test_the_options_of_the_kits_own_networks_are_known(builder: str) -> None:
-    keys = list(inspect.signature(resolve(builder)).parameters.values())[3:]
+    keys = list(inspect.signature(resolve(builder)).parameters.values())[1:]
     assert {key.name for key in keys} <= set(Options.model_fields)
     defaults = {key.name: key.default for key in keys if key.name in ("units", "ratio")}
     assert all(Options.model_fields[name].default == value for name, value in defaults.items())

@@ -19,7 +19,7 @@ from kit.errors import DataError
 from kit.partition import load_folds
 from kit.project import Project
 from kit.records import Predictions, load_predictions
-from kit.runtime.forward import softmax
+from kit.runtime.pool import softmax
 from kit.store.candidate import StoredBlend
 
 

@@ -26,7 +26,7 @@ def pictures(n: int = 2, side: int = 24) -> Any:
 
 
 def run(op: str, images: Any, **keys: Any) -> Any:
-    return np.asarray(PREPROCESSORS[op](**keys)(images))
+    return np.asarray(PREPROCESSORS[op](images, **keys))
 
 
 @pytest.mark.parametrize("op", PREPROCESSORS)

@@ -17,6 +17,7 @@ from kit.errors import TrainingError
 from kit.runtime import forward
 from kit.runtime.backbones import BACKBONES
 from kit.runtime.heads import dropout_rates
+from kit.runtime.pool import softmax
 from kit.runtime.predictor import check_images
 from kit.runtime.views import TURNS, VIEWS, apply
 
@@ -46,8 +47,8 @@ def test_the_lit_views_stay_in_the_range_and_brighten_as_they_say() -> None:
 @given(st.integers(1, 5), st.integers(1, 4), st.integers(0, 1000))
 def test_the_mean_of_folds_is_the_log_of_the_mean_probability(folds: int, rows: int, seed: int) -> None:
     logits = np.random.default_rng(seed).normal(0, 3, (folds, rows, 4))
-    expected = forward.softmax(logits).mean(axis=0)
-    assert np.allclose(forward.softmax(forward.mean_of_folds(logits).astype(np.float64)), expected, atol=1e-6)
+    expected = softmax(logits).mean(axis=0)
+    assert np.allclose(softmax(forward.mean_of_folds(logits).astype(np.float64)), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(

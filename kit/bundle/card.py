@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from kit import __version__
 from kit.blend.tables import CLASS_HEADER, per_class
@@ -15,11 +15,13 @@ from kit.ledger import attempts, load_submissions, target_of
 from kit.ledger.forecast import forecast, standard_error
 from kit.records import load_predictions
 from kit.results import RunRecord
-from kit.store.candidate import Ensemble, ForecastRecord, Member, Proof
+from kit.store.candidate import Ensemble, ForecastRecord, Proof
 
 
 def card(layout: Layout, config: Config, paths: SubmissionPaths, record: Ensemble, proof: Proof) -> str:
     """The text: score, members, classes, data and cleaning, forecast, proof, versions, licences."""
+    paths_of = {member.run: RunPaths(layout.runs / member.folder).manifest for member in record.members}
+    runs = {run: RunRecord.load(path, f"kit train {run}") for run, path in paths_of.items() if path.exists()}
     sections = [
         _head(paths, record),
         _members(record),
@@ -27,8 +29,8 @@ def card(layout: Layout, config: Config, paths: SubmissionPaths, record: Ensembl
         _data(layout, config),
         _forecast(layout, config, paths, record),
         _proof(proof),
-        _versions(layout, record, proof),
-        _licences(layout, config, record),
+        _versions(runs, proof),
+        _licences(config, runs),
     ]
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
 
@@ -74,17 +76,19 @@ def _classes(layout: Layout, paths: SubmissionPaths) -> list[str]:
 
 def _data(layout: Layout, config: Config) -> list[str]:
     index = load_index(layout)
-    dropped = Counter(line["reason"] for line in read_csv(layout.dropped))
-    noted = Counter(line["reason"] for line in read_csv(layout.noted))
+    rows = [
+        (reason, count, fate)
+        for path, fate in ((layout.dropped, "dropped"), (layout.noted, "kept, noted"))
+        for reason, count in Counter(line["reason"] for line in read_csv(path)).most_common()
+    ]
+    dropped = sum(count for _, count, fate in rows if fate == "dropped")
     lines = [
         "## Data",
         "",
-        f"{len(index.ids)} images of {index.shape[0]} x {index.shape[1]} pixels kept, {dropped.total()} dropped; "
+        f"{len(index.ids)} images of {index.shape[0]} x {index.shape[1]} pixels kept, {dropped} dropped; "
         f"split by `{config.folds.method}`, n = {config.folds.n}, seed {config.folds.seed}. "
         f"Data {index.training[:16]}.",
     ]
-    rows = [(reason, count, "dropped") for reason, count in dropped.most_common()]
-    rows += [(reason, count, "kept, noted") for reason, count in noted.most_common()]
     return [*lines, "", *_table(("cleaning found", "images", "fate"), rows)] if rows else lines
 
 
@@ -143,34 +147,26 @@ def _allowed(limit: float | None, unit: str) -> str:
     return "" if limit is None else f" (allowed {limit:g} {unit})"
 
 
-def _versions(layout: Layout, record: Ensemble, proof: Proof) -> list[str]:
+def _versions(runs: Mapping[str, RunRecord], proof: Proof) -> list[str]:
     rows = [("kit", __version__, "")]
-    trained = [run.versions for member in record.members if (run := _run(layout, member))]
+    trained = [run.versions for run in runs.values()]
     for name in dict.fromkeys([*proof.versions, *(name for versions in trained for name in versions)]):
         seen = sorted({versions[name] for versions in trained if name in versions})
         rows.append((name, ", ".join(seen), proof.versions.get(name, "")))
     return ["## Versions", "", *_table(("", "trained with", "proven with"), rows)]
 
 
-def _licences(layout: Layout, config: Config, record: Ensemble) -> list[str]:
+def _licences(config: Config, runs: Mapping[str, RunRecord]) -> list[str]:
     rows = [
         ("code in the zip", "MIT, the kit's"),
         ("trained weights", config.bundle.model_license),
         ("training images", config.bundle.data_license),
     ]
-    for member in record.members:
-        run = _run(layout, member)
-        source = run.config.weights if run else "none"
-        if source != "none":
+    for name, run in runs.items():
+        if (source := run.config.weights) != "none":
             origin = "ImageNet weights of keras.applications" if source == "imagenet" else source
-            rows.append((f"{member.run} started from", origin))
+            rows.append((f"{name} started from", origin))
     return ["## Licences", "", *_table(("what", "licence"), rows)]
-
-
-def _run(layout: Layout, member: Member) -> RunRecord | None:
-    """The record of a member's run, None where it is gone."""
-    path = RunPaths(layout.runs / member.folder).manifest
-    return RunRecord.load(path, f"kit train {member.run}") if path.exists() else None
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:

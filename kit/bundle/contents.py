@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from kit import runtime
 from kit.config import Config
@@ -35,7 +34,24 @@ def zip_members(config: Config, record: Ensemble, weights: Mapping[str, Path]) -
     files["model.py"] = MODEL[config.bundle.contract].encode()
     files["metadata"] = METADATA
     files |= weights
-    files["bundle.json"] = (json.dumps(_description(config, record), indent=1, sort_keys=True) + "\n").encode()
+    description = {
+        "version": VERSION,
+        "classes": record.classes,
+        "size": record.members[0].network["size"],
+        "views": record.used_views,
+        "members": [
+            {
+                "name": member.run,
+                "network": member.network,
+                "weights": [weights_name(member, fold) for fold in range(member.folds)],
+            }
+            for member in record.used_members
+        ],
+        "blend": record.blend.params.narrowed().plain(),
+        "resize": config.data.resize,
+        "batch_size": config.bundle.batch_size,
+    }
+    files["bundle.json"] = (json.dumps(description, indent=1, sort_keys=True) + "\n").encode()
     files["SHA256SUMS"] = _checksums(files)
     return files
 
@@ -82,27 +98,6 @@ def weights_of(layout: Layout, record: Ensemble) -> dict[str, Path]:
                 raise BundleError(f"{what} differ from those that the ensemble was made with", again)
             found[weights_name(member, fold)] = paths.weights
     return found
-
-
-def _description(config: Config, record: Ensemble) -> dict[str, Any]:
-    members = [
-        {
-            "name": member.run,
-            "network": member.network,
-            "weights": [weights_name(member, fold) for fold in range(member.folds)],
-        }
-        for member in record.used_members
-    ]
-    return {
-        "version": VERSION,
-        "classes": record.classes,
-        "size": record.members[0].network["size"],
-        "views": record.used_views,
-        "members": members,
-        "blend": record.blend.params.narrowed().plain(),
-        "resize": config.data.resize,
-        "batch_size": config.bundle.batch_size,
-    }
 
 
 def _checksums(files: dict[str, Path | bytes]) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,11 @@ from kit import score
 from kit.bundle.contents import fold_paths, fold_predictions, weights_name
 from kit.data import Index, load_images, load_index
 from kit.errors import BundleError
-from kit.layout import FoldPaths, Layout
+from kit.layout import Layout
 from kit.records import Emit, Event, Predictions, load_predictions
-from kit.runtime import pool
-from kit.runtime.backbones import Description
+from kit.runtime import arrays, backbones, forward, pool
 from kit.runtime.forward import mean_of_folds
-from kit.store.candidate import Ensemble, HalfRecord
+from kit.store.candidate import Ensemble, HalfRecord, Member
 
 # .05 points; a point is a hundredth of the metric.
 AGREE = 5e-4
@@ -27,47 +25,10 @@ AGREE = 5e-4
 Proba = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class Halved:
-    """What the blend says with float16 weights.
+def measure(layout: Layout, record: Ensemble, halved: Mapping[str, Path], batch_size: int, emit: Emit) -> HalfRecord:
+    """Predict every held-out row again, with the weights of the fold that did not train on it.
 
-    Attributes
-    ----------
-    score, score_float32 : float
-        Of the same blend on the same held-out rows.
-    rows : int
-    shift : float
-        Largest change of a probability on those rows.
-    probe : (P, C) float64
-        What the bundle has to say about the probe images.
-    """
-
-    score: float
-    score_float32: float
-    rows: int
-    shift: float
-    probe: Proba
-
-    @property
-    def record(self) -> HalfRecord:
-        """What a proof keeps."""
-        return HalfRecord(
-            score=self.score,
-            score_float32=self.score_float32,
-            rows=self.rows,
-            largest_change=self.shift,
-            probe=tuple(map(tuple, np.round(self.probe, 9).tolist())),
-        )
-
-
-def measure(layout: Layout, record: Ensemble, halved: Mapping[str, Path], batch_size: int, emit: Emit) -> Halved:
-    """Predict every held-out row again, with the ``halved`` weights of the fold that did not train on it.
-
-    Parameters
-    ----------
-    halved : mapping
-        Name in the zip and file of the weights.
-    batch_size : int
+    ``halved`` has the name in the zip and the file of the weights.
 
     Notes
     -----
@@ -80,27 +41,31 @@ def measure(layout: Layout, record: Ensemble, halved: Mapping[str, Path], batch_
     before, after, probes = [], [], []
     for number, member in enumerate(members):
         emit(Event("progress", f"bundle: {member.run} in float16", {"done": number, "total": len(members)}))
-        folds = fold_paths(layout, member)
-        files = [halved[weights_name(member, fold)] for fold in range(len(folds))]
-        network = _Member(member.network, images, index, views, batch_size)
-        valid = [fold_predictions(member, n, fold, fold.valid.name) for n, fold in enumerate(folds)]
-        ids, logits = joined([part.select(views) for part in valid])
+        stored = [
+            (
+                fold_predictions(member, fold, paths, paths.valid.name).select(views),
+                load_predictions(paths.probe).select(views),
+            )
+            for fold, paths in enumerate(fold_paths(layout, member))
+        ]
+        files = [halved[weights_name(member, fold)] for fold in range(len(stored))]
+        valid, probe = zip(*_again(member, files, stored, index, images, batch_size), strict=True)
+        ids, logits = joined([held_out for held_out, _ in stored])
         before.append(logits)
-        after.append(joined(network.again(files, folds, "valid"))[1])
-        probes.append(mean_of_folds(np.stack([part.logits for part in network.again(files, folds, "probe")])))
+        after.append(joined(valid)[1])
+        probes.append(mean_of_folds(np.stack([part.logits for part in probe])))
     y = index.labels[index.rows_of(ids)]
     first, second = (_blend(record, members) for members in (before, after))
-    metric = record.metric
-    return Halved(
-        score.score(metric, y, second),
-        score.score(metric, y, first),
-        len(y),
-        float(np.abs(first - second).max()),
-        _blend(record, probes),
+    return HalfRecord(
+        score=score.score(record.metric, y, second),
+        score_float32=score.score(record.metric, y, first),
+        rows=len(y),
+        largest_change=float(np.abs(first - second).max()),
+        probe=tuple(map(tuple, np.round(_blend(record, probes), 9).tolist())),
     )
 
 
-def check(found: Halved, metric: str, refused: str) -> None:
+def check(found: HalfRecord, metric: str, refused: str) -> None:
     """Raise `BundleError` where the scores differ by more than `AGREE`; ``refused`` says what cannot be then."""
     if abs(found.score - found.score_float32) > AGREE:
         raise BundleError(
@@ -125,34 +90,24 @@ def joined(parts: Sequence[Predictions]) -> tuple[list[str], npt.NDArray[np.floa
     return ids.tolist(), out
 
 
-class _Member:
-    """One network of a member, filled with the weights of one fold after the other."""
-
-    def __init__(self, description: Description, images: Any, index: Index, views: list[str], batch_size: int) -> None:
-        from kit.runtime import backbones, forward
-
-        self._model = backbones.build(description).model
-        self._forward = forward.compile_forward(self._model)
-        self._images, self._index = images, index
-        self._views, self._batch_size = views, batch_size
-
-    def again(self, files: Sequence[Path], folds: Sequence[FoldPaths], what: str) -> list[Predictions]:
-        """The predictions in the ``what`` of each fold made again with the weights in ``files``."""
-        from kit.runtime import arrays, forward
-
-        parts = []
-        for file, fold in zip(files, folds, strict=True):
-            old = load_predictions(getattr(fold, what))
-            arrays.assign(self._model, str(file))
-            logits = forward.logits(
-                self._forward, self._images, self._index.rows_of(old.ids), self._views, self._batch_size
-            )
+def _again(
+    member: Member, files: Sequence[Path], stored: Sequence[Sequence[Predictions]], index: Index, images: Any, size: int
+) -> list[list[Predictions]]:
+    """What is ``stored`` of each fold, predicted again with the weights in ``files``, ``size`` images at once."""
+    model = backbones.build(member.network).model
+    passed = forward.compile_forward(model)
+    made: list[list[Predictions]] = []
+    for file, olds in zip(files, stored, strict=True):
+        arrays.assign(model, str(file))
+        made.append([])
+        for old in olds:
+            logits = forward.logits(passed, images, index.rows_of(old.ids), old.views, size)
             if not np.isfinite(logits).all():
                 raise BundleError(
                     f"with float16 weights {file.name} predicts what is not finite", "half_precision = false"
                 )
-            parts.append(Predictions(old.ids, old.classes, tuple(self._views), logits))
-        return parts
+            made[-1].append(Predictions(old.ids, old.classes, old.views, logits))
+    return made
 
 
 def _blend(record: Ensemble, members: Sequence[npt.NDArray[np.float32]]) -> Proba:

@@ -12,7 +12,8 @@ from kit.config import BundleConfig
 from kit.data import load_images, load_index
 from kit.errors import BundleError
 from kit.layout import Layout, SubmissionPaths
-from kit.runtime.forward import mean_of_folds, softmax
+from kit.runtime.forward import mean_of_folds
+from kit.runtime.pool import softmax
 from kit.sandbox import BundleRun, run_bundle
 from kit.store.candidate import Ensemble, HalfRecord, Limits, Proof
 from kit.store.digests import digest
@@ -24,28 +25,28 @@ Proba = npt.NDArray[np.float64]
 
 
 def prove(
-    layout: Layout,
-    record: Ensemble,
-    candidate: Path,
-    expected: Proba | None = None,
-    python: Path | None = None,
+    layout: Layout, record: Ensemble, candidate: Path, half: HalfRecord | None = None, python: Path | None = None
 ) -> tuple[BundleRun, float]:
     """Run the zip; returns what it answered and the largest difference of a probability.
 
-    Parameters
-    ----------
-    expected : (P, C) array, optional
-        What it has to say; by default what the networks said where they were trained.
-    python : Path, optional
-        The interpreter of an environment without the kit; see `kit.sandbox.run_bundle`.
+    With ``half`` that is from what the blend says with float16 weights, else from what the networks said where they
+    were trained; ``python`` is the interpreter of an environment without the kit, see `kit.sandbox.run_bundle`.
 
     Raises
     ------
     BundleError
         Where it fails, or says something else.
     """
-    trained, ids = expected_probe(layout, record)
-    expected = trained if expected is None else expected
+    members, ids = [], []
+    for member in record.members:
+        folds = [
+            fold_predictions(member, fold, paths, paths.probe.name)
+            for fold, paths in enumerate(fold_paths(layout, member))
+        ]
+        logits = mean_of_folds(np.stack([fold.select(record.views).logits for fold in folds]))
+        members.append(softmax(logits.astype(np.float64)))
+        ids = folds[0].ids.tolist()
+    expected = record.blend.apply(np.stack(members)) if half is None else np.array(half.probe)
     images = np.asarray(load_images(layout)[load_index(layout).rows_of(ids)])
     run = run_bundle(candidate, images, inputs=True, python=python)
     difference = float(np.abs(run.proba - expected).max())
@@ -56,20 +57,6 @@ def prove(
     if (run.labels != run.proba.argmax(axis=1)).any():
         raise BundleError("the bundle's class indices are not the largest of its own probabilities")
     return run, difference
-
-
-def expected_probe(layout: Layout, record: Ensemble) -> tuple[Proba, list[str]]:
-    """Probabilities (P, C) that the blend gives on the probe images from the networks' logits, and their ids."""
-    members, ids = [], []
-    for member in record.members:
-        folds = [
-            fold_predictions(member, fold, paths, paths.probe.name)
-            for fold, paths in enumerate(fold_paths(layout, member))
-        ]
-        logits = mean_of_folds(np.stack([fold.select(record.views).logits for fold in folds]))
-        members.append(softmax(logits.astype(np.float64)))
-        ids = folds[0].ids.tolist()
-    return record.blend.apply(np.stack(members)), ids
 
 
 def proof_of(

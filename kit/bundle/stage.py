@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-
 from kit.bundle import proof
 from kit.bundle.card import card
 from kit.bundle.contents import VERSION, runtime_files, weights_of, zip_members
-from kit.bundle.halves import Halved, check, measure
+from kit.bundle.halves import check, measure
 from kit.bundle.limits import check_run, check_size, member_costs
 from kit.config import Config
 from kit.environments import environment
@@ -18,13 +16,10 @@ from kit.files import sha256_json, write_atomic, write_zip
 from kit.half import write_halved
 from kit.layout import Layout, SubmissionPaths
 from kit.records import Emit, Event
-from kit.sandbox import BundleRun
-from kit.store.candidate import Ensemble, Proof
+from kit.store.candidate import Ensemble, HalfRecord, Proof
 from kit.store.digests import digest
 from kit.store.locks import lock
 from kit.store.record import Digests
-
-Weights = dict[str, Path]
 
 
 def bundle(layout: Layout, config: Config, paths: SubmissionPaths, emit: Emit, *, force: bool = False) -> None:
@@ -56,15 +51,22 @@ def _make(
             write_zip(candidate, zip_members(config, record, weights))
             costs = member_costs(layout, record, weights)
         check_size(config.bundle, candidate.stat().st_size / 1e6, costs)
-        run, difference = proof.prove(layout, record, candidate, None if half is None else half.probe)
+        run, difference = proof.prove(layout, record, candidate, half)
         check_run(config.bundle, run, costs)
         candidate.replace(paths.bundle)
     finally:
         candidate.unlink(missing_ok=True)
-    proven = proof.proof_of(made_from, paths, config.bundle, run, difference, half.record if half else None)
+    proven = proof.proof_of(made_from, paths, config.bundle, run, difference, half)
     write_atomic(paths.card, card(layout, config, paths, record, proven))
     proven.save(paths.proof)
-    _tell(emit, config, run, proven)
+    isolation = "without network" if proven.network_removed else "network only patched away: no name spaces here"
+    images = config.bundle.images
+    text = (
+        f"the bundle ran without the kit, {isolation}: {len(run.labels)} images, at most {difference:.1e} from the "
+        f"kit's probabilities; {run.peak_mb:.0f} MB of memory, {proven.zip_mb:.1f} MB zip; {images} images take "
+        f"{run.seconds_for(images):.1f} s here"
+    )
+    emit(Event("say", text))
     emit(Event("wrote", "", {"paths": [paths.bundle, paths.proof, paths.card]}))
 
 
@@ -78,8 +80,7 @@ def against(layout: Layout, paths: SubmissionPaths, requirements: str, emit: Emi
     """
     emit(Event("say", f"an environment with {requirements} (made once, some minutes)"))
     record, half = Ensemble.load(paths.ensemble), Proof.load(paths.proof).float16
-    expected = None if half is None else np.array(half.probe)
-    run, difference = proof.prove(layout, record, paths.bundle, expected, environment(requirements))
+    run, difference = proof.prove(layout, record, paths.bundle, half, environment(requirements))
     versions = ", ".join(f"{name} {number}" for name, number in run.versions.items())
     emit(Event("say", f"the same predictions to {difference:.1e} under {versions}"))
 
@@ -97,7 +98,7 @@ def lineage(layout: Layout, config: Config, record: Ensemble) -> Digests:
 
 def _weights(
     layout: Layout, config: Config, record: Ensemble, folder: Path, emit: Emit
-) -> tuple[Weights, Halved | None]:
+) -> tuple[dict[str, Path], HalfRecord | None]:
     """The weights that go into the zip, as float16 where that is wanted and costs nothing."""
     weights = weights_of(layout, record)
     size = sum(path.stat().st_size for path in weights.values()) / 1e6
@@ -111,23 +112,9 @@ def _weights(
     halved = {name: write_halved(path, folder / Path(name).name) for name, path in weights.items()}
     found = measure(layout, record, halved, settings.batch_size, emit)
     check(found, record.metric, f"and float32 weights have {size:.4g} MB")
-    emit(
-        Event(
-            "say",
-            f"float16 weights keep {record.metric} out of fold: {found.score:.5f}, with float32 "
-            f"{found.score_float32:.5f} ({found.rows} rows, no probability moves by more than {found.shift:.1e})",
-        )
-    )
-    return halved, found
-
-
-def _tell(emit: Emit, config: Config, run: BundleRun, proven: Proof) -> None:
-    isolation = "without network" if proven.network_removed else "network only patched away: no name spaces here"
-    images = config.bundle.images
-    away = proven.difference
     text = (
-        f"the bundle ran without the kit, {isolation}: {len(run.labels)} images, at most {away:.1e} from the kit's "
-        f"probabilities; {run.peak_mb:.0f} MB of memory, {proven.zip_mb:.1f} MB zip; {images} images take "
-        f"{run.seconds_for(images):.1f} s here"
+        f"float16 weights keep {record.metric} out of fold: {found.score:.5f}, with float32 {found.score_float32:.5f} "
+        f"({found.rows} rows, no probability moves by more than {found.largest_change:.1e})"
     )
     emit(Event("say", text))
+    return halved, found

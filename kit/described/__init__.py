@@ -83,10 +83,6 @@ class BundleDescription(Part):
             self.blend.check(len(self.members), len(self.views), len(self.classes))
         except ValueError as error:
             raise ValueError(f"blend: {error}") from None
-        self._check_totals()
-        return self
-
-    def _check_totals(self) -> None:
         pixels = sum(max(member.network.sides) ** 2 * len(member.weights) for member in self.members)
         totals = (
             ("passes for each image", self.passes, MAX_PASSES),
@@ -100,6 +96,7 @@ class BundleDescription(Part):
         for what, found, most in totals:
             if found > most:
                 raise ValueError(f"{found} {what}, at most {most} are read")
+        return self
 
     @property
     def side(self) -> int:

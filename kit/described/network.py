@@ -114,7 +114,7 @@ class NetworkDescription(Part):
         if self.backbone not in BACKBONES:
             raise ValueError(f"unknown backbone {self.backbone!r}")
         entry = BACKBONES[self.backbone]
-        known = list(inspect.signature(resolve(entry.builder)).parameters)[3:] if entry.builder[0] == "." else []
+        known = list(inspect.signature(resolve(entry.builder)).parameters)[1:] if entry.builder[0] == "." else []
         for key in sorted(self.options.model_fields_set - set(known)):
             raise ValueError(f"{self.backbone} has no option `{key}`")
         for step, side in zip(self.preprocess, self.sides, strict=False):

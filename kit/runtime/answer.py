@@ -87,7 +87,8 @@ def answers(
         order = class_columns(columns, classes, what)
         return [[number(value) for value in row] for row in proba[:, order]]
     if not metric:
-        labels = label_texts(seen, classes)
+        numbers = [str(place) for place in range(len(classes))]
+        labels = numbers if seen <= set(numbers) and not seen <= set(classes) else classes
         return [[labels[label]] for label in proba.argmax(axis=1).tolist()]
     if len(classes) != 2:
         raise Mismatch(
@@ -110,12 +111,6 @@ def class_columns(columns: Sequence[str], classes: Sequence[str], what: str) -> 
             '[data] classes = "classes.txt" with the names of the columns, in label order',
         )
     return [position[name.casefold()] for name in columns]
-
-
-def label_texts(seen: set[str], classes: Sequence[str]) -> list[str]:
-    """How each class is written, judged by the values in the sample file."""
-    numbers = [str(place) for place in range(len(classes))]
-    return numbers if seen <= set(numbers) and not seen <= set(classes) else list(classes)
 
 
 def number(value: float) -> str:

@@ -146,39 +146,15 @@ DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
 CAFFE_MEAN = np.array([103.939, 116.779, 123.68], np.float32)
 
 
-def _raw(x: Any) -> Any:
-    return x
-
-
-def _unit(x: Any) -> Any:
-    return x / 255.0
-
-
-def _symmetric(x: Any) -> Any:
-    return x / 127.5 - 1.0
-
-
-def _torch(x: Any) -> Any:
-    return (x / 255.0 - MEAN) / DEVIATION
-
-
-def _caffe(x: Any) -> Any:
-    return x[..., ::-1] - CAFFE_MEAN
-
-
-def _scaled(x: Any) -> Any:
-    return (x - 255.0 * MEAN) / DEVIATION
-
-
 # Names follow what the numbers become: as they are, [0, 1], [-1, 1], 255 times a standard score; the last two follow
 # who trained that way first.
 CONTRACTS: dict[str, Callable[[Any], Any]] = {
-    "raw": _raw,
-    "unit": _unit,
-    "symmetric": _symmetric,
-    "scaled": _scaled,
-    "torch": _torch,
-    "caffe": _caffe,
+    "raw": lambda x: x,
+    "unit": lambda x: x / 255.0,
+    "symmetric": lambda x: x / 127.5 - 1.0,
+    "scaled": lambda x: (x - 255.0 * MEAN) / DEVIATION,
+    "torch": lambda x: (x / 255.0 - MEAN) / DEVIATION,
+    "caffe": lambda x: x[..., ::-1] - CAFFE_MEAN,
 }
 
 
@@ -203,7 +179,8 @@ def build(description: Description) -> Network:
     options = {**entry.options, **description.get("options", {})}
     steps, size = description.get("preprocess", []), int(description["size"])
     side = preprocess.side_after(steps, size)
-    backbone = resolve(entry.builder)(input_shape=(side, side, 3), include_top=False, weights=None, **options)
+    bare = {} if entry.builder[0] == "." else {"include_top": False, "weights": None}
+    backbone = resolve(entry.builder)(input_shape=(side, side, 3), **bare, **options)
     head_options: heads.Head = {**heads.DEFAULTS, **description["head"]}
     images = keras.Input((size, size, 3), name="images")
     wanted = CONTRACTS[entry.contract](preprocess.apply(steps, images))

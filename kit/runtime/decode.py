@@ -13,7 +13,7 @@ import io
 import struct
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -89,8 +89,7 @@ def decode(data: bytes, size: int = 0, policy: Policy = "fit") -> Array:
     image = _open(data)
     try:
         image.load()
-        upright = ImageOps.exif_transpose(image)
-        pixels = _to_rgb(upright)
+        pixels = _to_rgb(ImageOps.exif_transpose(image))
     except _DAMAGE as error:
         raise Unreadable(f"damaged {image.format}: {_first_line(error)}") from error
     return resize(pixels, size, policy)
@@ -138,7 +137,7 @@ def _what_else(data: bytes) -> str:
     try:
         text = head.decode("utf-8", errors="strict" if len(data) <= 512 else "ignore")
     except UnicodeDecodeError:
-        return "not an image of a known format"
+        text = "\0"
     if any(not (char.isprintable() or char.isspace()) for char in text):
         return "not an image of a known format"
     return f"text, not an image: {' '.join(text.split())[:40]!r}"
@@ -149,31 +148,23 @@ def _first_line(error: BaseException) -> str:
 
 
 def _to_rgb(image: Image.Image) -> Array:
-    convert = _CONVERTERS.get(image.mode)
-    if convert is not None:
-        return _grey(convert(np.asarray(image)))
+    if image.mode == "F" or image.mode.startswith("I"):  # with I;16 in any order of bytes
+        values = np.asarray(image)
+        grey = _from_float(values) if image.mode == "F" else _from_whole(values)
+        return np.repeat(grey[..., None], 3, axis=-1)
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, _plain_alpha(image).convert("RGBA"))
+        # Not every mode with alpha has a direct way to RGBA.
+        image = Image.alpha_composite(white, (image.convert("LA") if image.mode == "La" else image).convert("RGBA"))
     return np.asarray(image.convert("RGB"))
 
 
-def _plain_alpha(image: Image.Image) -> Image.Image:
-    """The same image in a mode that Pillow converts to RGBA: not every mode with alpha has a direct way."""
-    return image.convert("LA") if image.mode == "La" else image
-
-
-def _grey(values: Array) -> Array:
-    return np.repeat(values[..., None], 3, axis=-1)
-
-
-def _from_16_bit(values: Any) -> Array:
+def _from_whole(values: Any) -> Array:
     """0..65535 to 0..255; 32-bit integers are taken where they stay in that range, as Pillow widens 16-bit greys."""
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 65535:
         raise Unreadable(f"whole numbers from {low} to {high}: no known scale, expected 0 to 65535")
-    scaled: Array = np.rint(values / 257.0).astype(np.uint8)
-    return scaled
+    return np.rint(values / 257.0).astype(np.uint8)
 
 
 def _from_float(values: Any) -> Array:
@@ -183,18 +174,7 @@ def _from_float(values: Any) -> Array:
     low, high = float(values.min()), float(values.max())
     if low < 0 or high > 255:
         raise Unreadable(f"floating-point pixels from {low:g} to {high:g}: no known scale, expected 0 to 1 or 0 to 255")
-    scaled: Array = np.rint(values * 255.0 if high <= 1 else values).astype(np.uint8)
-    return scaled
-
-
-_CONVERTERS: dict[str, Callable[[Any], Array]] = {
-    "I;16": _from_16_bit,
-    "I;16L": _from_16_bit,
-    "I;16B": _from_16_bit,
-    "I;16N": _from_16_bit,
-    "I": _from_16_bit,
-    "F": _from_float,
-}
+    return np.rint(values * 255.0 if high <= 1 else values).astype(np.uint8)
 
 
 def resize(pixels: Array, size: int, policy: Policy = "fit") -> Array:
@@ -206,29 +186,14 @@ def resize(pixels: Array, size: int, policy: Policy = "fit") -> Array:
     height, width = pixels.shape[:2]
     if size == 0 or (height, width) == (size, size):
         return pixels
-    image = Image.fromarray(pixels)
-    return np.asarray(_POLICIES[policy](image, (size, size)))
-
-
-def _stretch(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    return image.resize(size, Image.Resampling.BICUBIC)
-
-
-def _crop(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    return ImageOps.fit(image, size, Image.Resampling.BICUBIC)
-
-
-def _fit(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    image, bicubic = Image.fromarray(pixels), Image.Resampling.BICUBIC
+    if policy == "crop":
+        return np.asarray(ImageOps.fit(image, (size, size), bicubic))
+    if policy == "stretch":
+        return np.asarray(image.resize((size, size), bicubic))
     # ImageOps.pad makes an image nothing high whose sides are as 1 to 200.
-    scale = min(size[0] / image.width, size[1] / image.height)
-    width, height = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    canvas = Image.new("RGB", size, PADDING)
-    canvas.paste(_stretch(image, (width, height)), ((size[0] - width) // 2, (size[1] - height) // 2))
-    return canvas
-
-
-_POLICIES: dict[Policy, Callable[[Image.Image, tuple[int, int]], Image.Image]] = {
-    "fit": _fit,
-    "crop": _crop,
-    "stretch": _stretch,
-}
+    scale = size / max(width, height)
+    inner = max(1, round(width * scale)), max(1, round(height * scale))
+    canvas = Image.new("RGB", (size, size), PADDING)
+    canvas.paste(image.resize(inner, bicubic), ((size - inner[0]) // 2, (size - inner[1]) // 2))
+    return np.asarray(canvas)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import views as view_table
-from .pool import softmax as softmax
+from .pool import softmax
 
 
 def compile_forward(model: Any) -> Callable[[Any], Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, TypedDict
 
 from .scratch import MOMENTUM, regularizer
@@ -37,30 +36,14 @@ DEFAULTS: Head = {
 }
 
 
-def _average(x: Any) -> Any:
-    import keras
-
-    return keras.layers.GlobalAveragePooling2D(name="pool")(x)
-
-
-def _maximum(x: Any) -> Any:
-    import keras
-
-    return keras.layers.GlobalMaxPooling2D(name="pool")(x)
-
-
-def _flatten(x: Any) -> Any:
-    import keras
-
-    return keras.layers.Flatten(name="pool")(x)
-
-
-POOLING: dict[str, Callable[[Any], Any]] = {"avg": _average, "max": _maximum, "flatten": _flatten}
+POOLING = {"avg": "GlobalAveragePooling2D", "max": "GlobalMaxPooling2D", "flatten": "Flatten"}
 
 
 def pool(features: Any, pooling: str) -> Any:
     """Features (B, F) of a backbone's map (B, H, W, F); what has no map (a feed-forward net) passes unchanged."""
-    return POOLING[pooling](features) if len(features.shape) == 4 else features
+    import keras
+
+    return getattr(keras.layers, POOLING[pooling])(name="pool")(features) if len(features.shape) == 4 else features
 
 
 def head(width: int, classes: int, described: Head) -> Any:
@@ -74,16 +57,14 @@ def head(width: int, classes: int, described: Head) -> Any:
         x = keras.layers.BatchNormalization(momentum=MOMENTUM, name="head_bn")(x)
     x = _dropout(x, rates[0], "head_dropout")
     for number, units in enumerate(options["units"]):
-        x = _dense(x, units, number, options)
+        penalty = regularizer(options["l1"], options["l2"])
+        x = keras.layers.Dense(units, kernel_regularizer=penalty, name=f"head_dense_{number}")(x)
+        if "units" in options["batch_norm"]:
+            x = keras.layers.BatchNormalization(momentum=MOMENTUM, name=f"head_bn_{number}")(x)
+        x = keras.layers.Activation(options["activation"], name=f"head_{options['activation']}_{number}")(x)
         x = _dropout(x, rates[number + 1], f"head_dropout_{number}")
-    return keras.Model(inputs, _logits(x, classes), name="head")
-
-
-def _logits(x: Any, classes: int) -> Any:
-    import keras
-
     # Whatever the layers before it compute in: a loss of half-precision logits is too coarse to learn from.
-    return keras.layers.Dense(classes, dtype="float32", name="logits")(x)
+    return keras.Model(inputs, keras.layers.Dense(classes, dtype="float32", name="logits")(x), name="head")
 
 
 def dropout_rates(dropout: Any, layers: int) -> list[float]:
@@ -102,13 +83,3 @@ def _dropout(x: Any, rate: float, name: str) -> Any:
     import keras
 
     return keras.layers.Dropout(rate, name=name)(x) if rate else x
-
-
-def _dense(x: Any, units: int, number: int, options: Head) -> Any:
-    import keras
-
-    penalty = regularizer(options["l1"], options["l2"])
-    x = keras.layers.Dense(units, kernel_regularizer=penalty, name=f"head_dense_{number}")(x)
-    if "units" in options["batch_norm"]:
-        x = keras.layers.BatchNormalization(momentum=MOMENTUM, name=f"head_bn_{number}")(x)
-    return keras.layers.Activation(options["activation"], name=f"head_{options['activation']}_{number}")(x)

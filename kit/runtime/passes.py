@@ -61,8 +61,10 @@ def _compile(model: Any) -> Callable[[Any, list[Any]], Any]:
         tf.TensorSpec((None, *model.input_shape[1:]), tf.float32),
         [tf.TensorSpec(weight.shape, tf.float32) for weight in model.weights],
     ]
-    trainable = _places(model.trainable_variables, model.weights)
-    others = _places(model.non_trainable_variables, model.weights)
+    position = {id(weight): number for number, weight in enumerate(model.weights)}
+    trainable = [position[id(variable)] for variable in model.trainable_variables]
+    fixed = model.non_trainable_variables
+    others = [position.get(id(variable)) for variable in fixed]
 
     @tf.function(input_signature=signature, autograph=False)
     def call(inputs: Any, weights: list[Any]) -> Any:
@@ -75,14 +77,7 @@ def _compile(model: Any) -> Callable[[Any, list[Any]], Any]:
         )
         return outputs
 
-    fixed = model.non_trainable_variables
     return call  # type: ignore[no-any-return]
-
-
-def _places(variables: Any, weights: Any) -> list[Any]:
-    """Where each variable stands among the weights, None for one that is not."""
-    position = {id(weight): number for number, weight in enumerate(weights)}
-    return [position.get(id(variable)) for variable in variables]
 
 
 def tensors(arrays: list[Any]) -> list[Any]:

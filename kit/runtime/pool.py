@@ -46,39 +46,19 @@ FLOOR = 1e-7  # probabilities below it are taken for it: at 1e-4 a confident, ri
 
 
 def softmax(logits: Array) -> Array:
-    """Return probabilities along the last axis.
-
-    Parameters
-    ----------
-    logits : (..., C) array
-
-    Returns
-    -------
-    (..., C) array of the same floating type
-    """
+    """Return probabilities along the last axis of (..., C) logits, of the same floating type."""
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
 def log_proba(proba: Array) -> Array:
-    """Return float64 log probabilities, floored at ``FLOOR`` and normalised again.
-
-    Parameters
-    ----------
-    proba : (..., C) array of probabilities
-    """
+    """Return float64 logs of (..., C) probabilities, floored at ``FLOOR`` and normalised again."""
     floored = np.maximum(np.asarray(proba, dtype=np.float64), FLOOR)
     return np.log(floored / floored.sum(axis=-1, keepdims=True))
 
 
 def mix_views(views: Array, proba: Array) -> Array:
-    """Return members of shape (M, N, C): the weighted mean over the view axis, if there is one.
-
-    Parameters
-    ----------
-    views : (V,) weights that sum to one, or None
-    proba : (M, N, C) or (M, V, N, C) probabilities
-    """
+    """Return the mean (M, N, C) of (M, V, N, C) probabilities, weighted by (V,) ``views``; (M, N, C) have no views."""
     proba = np.asarray(proba)
     fitted = 1 if views is None else len(views)
     given = 1 if proba.ndim == 3 else proba.shape[1]
@@ -86,9 +66,8 @@ def mix_views(views: Array, proba: Array) -> Array:
         raise ValueError(f"{given} views given, the blend has {fitted}")
     if proba.ndim == 3:
         return proba
-    views = [1.0] if views is None else views
-    used = [k for k, weight in enumerate(views) if weight > 0]
-    return sum(float(views[k]) * proba[:, k].astype(np.float64) for k in used)
+    weights = [1.0] if views is None else views
+    return sum(float(weight) * proba[:, k].astype(np.float64) for k, weight in enumerate(weights) if weight > 0)
 
 
 def ranks(tables: Array, proba: Array) -> Array:
@@ -111,14 +90,9 @@ def ranks(tables: Array, proba: Array) -> Array:
 
 
 def apply_part(part: Part, proba: Array, logs: Array = None) -> Array:
-    """Return the (N, C) probabilities of one part of a blend.
+    """Return the (N, C) probabilities of one part of a blend of (M, N, C) ``proba``.
 
-    Parameters
-    ----------
-    part : Part
-    proba : (M, N, C) probabilities
-    logs : (M, N, C) array, optional
-        ``log_proba(proba)``, where the caller has it already.
+    ``logs`` is ``log_proba(proba)``, where the caller has it already.
     """
     if "ranks" in part:
         logs = np.log(ranks(part["ranks"], proba))
@@ -159,9 +133,9 @@ def apply(params: Params, proba: Array) -> Array:
         The number of members, views or classes is not the fitted one.
     """
     members = mix_views(params.get("views"), proba)
-    expected = (len(params["parts"][0]["weights"]), len(params["parts"][0]["bias"]))
-    if (members.shape[0], members.shape[2]) != expected:
-        raise ValueError(f"(members, classes) is {(members.shape[0], members.shape[2])}, fitted were {expected}")
+    given, expected = members.shape[::2], (len(params["parts"][0]["weights"]), len(params["parts"][0]["bias"]))
+    if given != expected:
+        raise ValueError(f"(members, classes) is {given}, fitted were {expected}")
     logs = log_proba(members)
     out = sum(part["share"] * apply_part(part, members, logs) for part in params["parts"])
     if any(params.get("bias", ())):

@@ -33,13 +33,7 @@ class Fold(NamedTuple):
 
 
 class Predictor:
-    """All members, folds and views of a bundle, loaded once.
-
-    Parameters
-    ----------
-    folder : str
-        The folder with ``bundle.json`` and the weights that it names.
-    """
+    """All members, folds and views of the bundle in ``folder``, loaded once."""
 
     def __init__(self, folder: str) -> None:
         self.bundle = json.loads(Path(folder, "bundle.json").read_text(encoding="utf-8"))
@@ -65,7 +59,10 @@ class Predictor:
         model, features, head = self._networks[text]
         loaded = arrays.load(model, str(path))
         feature_arrays = [loaded[place] for place in features.positions]
-        key = _digest(steps + text, feature_arrays)
+        digest = hashlib.sha256((steps + text).encode())
+        for array in feature_arrays:
+            digest.update(np.ascontiguousarray(array).tobytes())
+        key = digest.hexdigest()
         if key not in self._tensors:
             self._tensors[key] = passes.tensors(feature_arrays)
         head_weights = passes.tensors([loaded[place] for place in head.positions])
@@ -83,7 +80,8 @@ class Predictor:
         images = check_images(images, self.size, batch)
         proba = np.empty((len(images), len(self.classes)))
         for start in range(0, len(images), batch):
-            proba[start : start + batch] = self._predict_batch(images[start : start + batch])
+            logits = np.stack(self.logits(np.asarray(images[start : start + batch])))
+            proba[start : start + batch] = pool.apply(self.bundle["blend"], pool.from_logits(logits))
         return proba
 
     def predict(self, images: Any) -> Any:
@@ -106,16 +104,6 @@ class Predictor:
                     found.append(fold.head.call(features[fold.key], fold.head_weights).numpy())
         return [forward.mean_of_folds(np.stack([np.stack(found) for found in stack])) for stack in stacks]
 
-    def _predict_batch(self, images: Any) -> Any:
-        return pool.apply(self.bundle["blend"], pool.from_logits(np.stack(self.logits(np.asarray(images)))))
-
-
-def _digest(text: str, values: list[Any]) -> str:
-    digest = hashlib.sha256(text.encode())
-    for value in values:
-        digest.update(np.ascontiguousarray(value).tobytes())
-    return digest.hexdigest()
-
 
 def check_images(images: Any, size: int, batch: int = 128) -> Any:
     """``images`` as an array (N, size, size, 3), looked at batch by batch.
@@ -125,7 +113,12 @@ def check_images(images: Any, size: int, batch: int = 128) -> Any:
     ValueError
         Where the shape is another, a value is not a finite number, or all are at most 1 and some are fractional.
     """
-    images = _as_array(images)
+    try:
+        images = np.asarray(images)
+    except (ValueError, TypeError, RuntimeError, AttributeError, OverflowError, MemoryError) as error:
+        # NumPy's own words about what is no array would not say what was expected.
+        kind = type(images).__name__
+        raise ValueError(f"expected an array of images, got a {kind} that is none: {error}") from error
     if images.ndim != 4 or images.shape[1:] != (size, size, 3):
         raise ValueError(f"expected images of shape (N, {size}, {size}, 3), got {images.shape}")
     if images.dtype.kind not in "uif":
@@ -141,12 +134,3 @@ def check_images(images: Any, size: int, batch: int = 128) -> Any:
     if largest <= 1 and fractional:
         raise ValueError("the images look scaled to [0, 1]; expected 0 to 255")
     return images
-
-
-def _as_array(images: Any) -> Any:
-    """What NumPy makes of ``images``; its own words about what is no array would not say what was expected."""
-    try:
-        return np.asarray(images)
-    except (ValueError, TypeError, RuntimeError, AttributeError, OverflowError, MemoryError) as error:
-        kind = type(images).__name__
-        raise ValueError(f"expected an array of images, got a {kind} that is none: {error}") from error

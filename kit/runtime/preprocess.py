@@ -1,12 +1,13 @@
 """What every image goes through before the network, in training and at test alike; part of the network's graph.
 
 TensorFlow alone, because it travels in the bundle. Images are (B, S, S, 3) float32, 0 to 255, in and out. Each entry
-of `PREPROCESSORS` maps its keys to a function on such a batch.
+of `PREPROCESSORS` is a function of such a batch and of its own keys.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,116 +15,76 @@ import numpy as np
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 LEVELS = 256
 
-Step = Callable[[Any], Any]
 Keys = dict[str, str | int | float]
 """A step as it is described: ``op`` names it, the others are its own."""
 
 
-def illumination(radius: int = 12, sigma: float = 8.0) -> Step:
+def illumination(images: Any, *, radius: int = 12, sigma: float = 8.0) -> Any:
     """Divide by the background: a grey closing, which removes what is darker and smaller than it, then a Gaussian blur.
 
-    Parameters
-    ----------
-    radius : int
-        Of the square of the closing, in pixels: larger than the objects.
-    sigma : float
-        Of the blur, in pixels.
+    ``radius`` of the square of the closing, larger than the objects, and ``sigma`` of the blur are in pixels.
     """
+    import tensorflow as tf
 
-    def step(images: Any) -> Any:
-        import tensorflow as tf
-
-        background = tf.maximum(_blur(_erode(_dilate(images, radius), radius), sigma), 1.0)
-        level = tf.reduce_mean(background, axis=[1, 2], keepdims=True)
-        return tf.clip_by_value(images / background * level, 0.0, 255.0)
-
-    return step
+    background = tf.maximum(_blur(_erode(_dilate(images, radius), radius), sigma), 1.0)
+    level = tf.reduce_mean(background, axis=[1, 2], keepdims=True)
+    return tf.clip_by_value(images / background * level, 0.0, 255.0)
 
 
-def clahe(clip: float = 2.0, tiles: int = 4) -> Step:
+def clahe(images: Any, *, clip: float = 2.0, tiles: int = 4) -> Any:
     """Contrast-limited adaptive histogram equalisation of the brightness (Zuiderveld 1994).
 
-    Parameters
-    ----------
-    clip : float
-        Highest bar of a tile's histogram, in means; what stands over is spread evenly.
-    tiles : int
-        Tiles along each side, between whose mappings pixels are interpolated.
+    ``clip`` is the highest bar of a tile's histogram, in means; what stands over is spread evenly. Pixels are
+    interpolated between the mappings of the ``tiles`` along each side.
     """
+    import tensorflow as tf
 
-    def step(images: Any) -> Any:
-        import tensorflow as tf
-
-        luma = tf.tensordot(images, tf.constant(LUMA), 1)
-        mapped = _interpolated(luma, _tile_maps(luma, clip, tiles), tiles)
-        return tf.clip_by_value(images + (mapped - luma)[..., None], 0.0, 255.0)
-
-    return step
+    luma = tf.tensordot(images, tf.constant(LUMA), 1)
+    mapped = _interpolated(luma, _tile_maps(luma, clip, tiles), tiles)
+    return tf.clip_by_value(images + (mapped - luma)[..., None], 0.0, 255.0)
 
 
-def bilateral(radius: int = 2, sigma_space: float = 2.0, sigma_color: float = 25.0) -> Step:
+def bilateral(images: Any, *, radius: int = 2, sigma_space: float = 2.0, sigma_color: float = 25.0) -> Any:
     """Mean of the neighbours that look alike: smooth areas, sharp edges (Tomasi & Manduchi 1998).
 
-    Parameters
-    ----------
-    radius : int
-        Of the square window, in pixels.
-    sigma_space, sigma_color : float
-        Of the weights' fall with distance in pixels and in levels.
+    ``radius`` of the square window is in pixels; weights fall with distance in pixels and in levels.
     """
+    import tensorflow as tf
 
-    def step(images: Any) -> Any:
-        import tensorflow as tf
-
-        side, padded = images.shape[1], _padded(images, radius)
-        total, weights = tf.zeros_like(images), tf.zeros_like(images[..., :1])
-        for y in range(2 * radius + 1):
-            for x in range(2 * radius + 1):
-                there = padded[:, y : y + side, x : x + side]
-                far = ((y - radius) ** 2 + (x - radius) ** 2) / (2 * sigma_space**2)
-                unlike = tf.reduce_sum((there - images) ** 2, axis=-1, keepdims=True) / (2 * sigma_color**2)
-                weight = tf.exp(-far - unlike)
-                total, weights = total + weight * there, weights + weight
-        return total / weights
-
-    return step
+    side, padded = images.shape[1], tf.pad(images, [[0, 0], [radius, radius], [radius, radius], [0, 0]], "SYMMETRIC")
+    total, weights = tf.zeros_like(images), tf.zeros_like(images[..., :1])
+    for y in range(2 * radius + 1):
+        for x in range(2 * radius + 1):
+            there = padded[:, y : y + side, x : x + side]
+            far = ((y - radius) ** 2 + (x - radius) ** 2) / (2 * sigma_space**2)
+            unlike = tf.reduce_sum((there - images) ** 2, axis=-1, keepdims=True) / (2 * sigma_color**2)
+            weight = tf.exp(-far - unlike)
+            total, weights = total + weight * there, weights + weight
+    return total / weights
 
 
-def segmentation(radius: int = 2, background: float = 255.0) -> Step:
+def segmentation(images: Any, *, radius: int = 2, background: float = 255.0) -> Any:
     """Paint over what is not an object: darker than Otsu's threshold (1979), after an opening and a closing.
 
-    Parameters
-    ----------
-    radius : int
-        Of the square of both, in pixels: specks and holes up to it vanish.
-    background : float
-        Level that is painted.
+    ``radius`` of the square of both is in pixels: specks and holes up to it vanish. ``background`` is a level.
     """
+    import tensorflow as tf
 
-    def step(images: Any) -> Any:
-        import tensorflow as tf
-
-        luma = tf.tensordot(images, tf.constant(LUMA), 1)[..., None]
-        mask = tf.cast(luma <= otsu(luma)[:, None, None, None], tf.float32)
-        opened = _dilate(_erode(mask, radius), radius)
-        closed = _erode(_dilate(opened, radius), radius)
-        return closed * images + (1.0 - closed) * background
-
-    return step
+    luma = tf.tensordot(images, tf.constant(LUMA), 1)[..., None]
+    mask = tf.cast(luma <= otsu(luma)[:, None, None, None], tf.float32)
+    opened = _dilate(_erode(mask, radius), radius)
+    closed = _erode(_dilate(opened, radius), radius)
+    return closed * images + (1.0 - closed) * background
 
 
-def resize(size: int = 96) -> Step:
+def resize(images: Any, *, size: int = 96) -> Any:
     """Bilinear resize to ``size`` pixels a side, smoothed before it is made smaller."""
+    import tensorflow as tf
 
-    def step(images: Any) -> Any:
-        import tensorflow as tf
-
-        return tf.image.resize(images, (size, size), antialias=True)
-
-    return step
+    return tf.image.resize(images, (size, size), antialias=True)
 
 
-PREPROCESSORS: dict[str, Callable[..., Step]] = {
+PREPROCESSORS: dict[str, Callable[..., Any]] = {
     "illumination": illumination,
     "clahe": clahe,
     "bilateral": bilateral,
@@ -138,7 +99,7 @@ def apply(steps: Sequence[Keys], images: Any) -> Any:
 
     for number, keys in enumerate(steps):
         options = {key: value for key, value in keys.items() if key != "op"}
-        step = PREPROCESSORS[str(keys["op"])](**options)
+        step = partial(PREPROCESSORS[str(keys["op"])], **options)
         side = side_after([keys], int(images.shape[1]))
         name = f"preprocess_{number}_{keys['op']}"
         # float32 whatever the network computes in: levels are told apart here.
@@ -213,12 +174,6 @@ def _interpolated(luma: Any, maps: Any, tiles: int) -> Any:
     return out
 
 
-def _padded(images: Any, radius: int) -> Any:
-    import tensorflow as tf
-
-    return tf.pad(images, [[0, 0], [radius, radius], [radius, radius], [0, 0]], "SYMMETRIC")
-
-
 def _dilate(images: Any, radius: int) -> Any:
     import tensorflow as tf
 
@@ -236,14 +191,10 @@ def _blur(images: Any, sigma: float) -> Any:
     """
     import tensorflow as tf
 
-    down, across = (_blur_matrix(int(side), sigma) for side in images.shape[1:3])
-    return tf.einsum("ij,bjwc,kw->bikc", down, images, across)
-
-
-def _blur_matrix(side: int, sigma: float) -> Any:
-    """(side, side) float32: what every place is given of all places."""
+    side = int(images.shape[1])
     radius = min(max(1, round(3 * sigma)), side)
     kernel = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma**2))
     places = np.pad(np.eye(side), ((radius, radius), (0, 0)), mode="symmetric")
     rows = [kernel / kernel.sum() @ places[place : place + 2 * radius + 1] for place in range(side)]
-    return np.array(rows, np.float32)
+    given = np.array(rows, np.float32)  # what every place is given of all places
+    return tf.einsum("ij,bjwc,kw->bikc", given, images, given)

@@ -1,7 +1,7 @@
 """Networks trained from scratch; small enough for a laptop, named layers so that their blocks can be frozen.
 
-Every builder has the signature of ``keras.applications`` as far as it is used; the keyword arguments after it are the
-keys that ``options`` of a run may set. All return a map (B, H, W, F), but for `feed_forward`, which returns (B, F).
+Keyword arguments of a builder are the keys that ``options`` of a run may set. All return a map (B, H, W, F), but for
+`feed_forward`, which returns (B, F).
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ def regularizer(l1: float, l2: float) -> Any:
     return keras.regularizers.L1L2(l1, l2) if l1 or l2 else None
 
 
-def two_conv_cnn(
-    input_shape: Shape, include_top: bool = False, weights: None = None, *, l1: float = 0.0, l2: float = 0.0
-) -> Any:
+def two_conv_cnn(input_shape: Shape, *, l1: float = 0.0, l2: float = 0.0) -> Any:
     """Two times convolution, relu, pooling: the network of a first lesson (LeCun et al. 1998 with relu)."""
     import keras
 
@@ -35,14 +33,7 @@ def two_conv_cnn(
 
 
 def plain_cnn(
-    input_shape: Shape,
-    include_top: bool = False,
-    weights: None = None,
-    *,
-    batch_norm: bool = True,
-    dropout: float = 0.0,
-    l1: float = 0.0,
-    l2: float = 0.0,
+    input_shape: Shape, *, batch_norm: bool = True, dropout: float = 0.0, l1: float = 0.0, l2: float = 0.0
 ) -> Any:
     """Four times convolution, BatchNorm, relu, pooling (Fukushima's and LeCun's line, with BatchNorm of 2015)."""
     import keras
@@ -55,9 +46,7 @@ def plain_cnn(
     return keras.Model(inputs, x, name="plain_cnn")
 
 
-def squeeze_excitation_cnn(
-    input_shape: Shape, include_top: bool = False, weights: None = None, *, ratio: int = 8
-) -> Any:
+def squeeze_excitation_cnn(input_shape: Shape, *, ratio: int = 8) -> Any:
     """The plain network with channels weighed by squeeze and excitation after each block (Hu et al. 2018)."""
     import keras
 
@@ -72,7 +61,7 @@ def squeeze_excitation_cnn(
     return keras.Model(inputs, x, name="squeeze_excitation_cnn")
 
 
-def inception_cnn(input_shape: Shape, include_top: bool = False, weights: None = None) -> Any:
+def inception_cnn(input_shape: Shape) -> Any:
     """A stem and four blocks of parallel 1, 3 and 5 px convolutions and a pooling (Szegedy et al. 2015)."""
     import keras
 
@@ -80,50 +69,40 @@ def inception_cnn(input_shape: Shape, include_top: bool = False, weights: None =
     x = _convolution(inputs, 24, "stem")
     x = keras.layers.MaxPooling2D(name="stem_pool")(x)
     for block, width in enumerate((16, 24, 32, 48), start=1):
-        x = _inception_block(x, width, f"block{block}")
+        name = f"block{block}"
+        pooled = keras.layers.MaxPooling2D(3, strides=1, padding="same", name=f"{name}_maximum")(x)
+        branches = [
+            _convolution(x, width, f"{name}_one", kernel=1),
+            _convolution(_convolution(x, width // 2, f"{name}_reduce3", kernel=1), width, f"{name}_three"),
+            _convolution(
+                _convolution(x, width // 4, f"{name}_reduce5", kernel=1), width // 2, f"{name}_five", kernel=5
+            ),
+            _convolution(pooled, width // 2, f"{name}_pooled", kernel=1),
+        ]
+        x = keras.layers.Concatenate(name=f"{name}_concat")(branches)
         x = keras.layers.MaxPooling2D(name=f"block{block}_pool")(x) if block < 4 else x
     return keras.Model(inputs, x, name="inception_cnn")
 
 
-def _inception_block(x: Any, width: int, name: str) -> Any:
-    import keras
-
-    pooled = keras.layers.MaxPooling2D(3, strides=1, padding="same", name=f"{name}_maximum")(x)
-    branches = [
-        _convolution(x, width, f"{name}_one", kernel=1),
-        _convolution(_convolution(x, width // 2, f"{name}_reduce3", kernel=1), width, f"{name}_three"),
-        _convolution(_convolution(x, width // 4, f"{name}_reduce5", kernel=1), width // 2, f"{name}_five", kernel=5),
-        _convolution(pooled, width // 2, f"{name}_pooled", kernel=1),
-    ]
-    return keras.layers.Concatenate(name=f"{name}_concat")(branches)
-
-
-def residual_cnn(input_shape: Shape, include_top: bool = False, weights: None = None) -> Any:
+def residual_cnn(input_shape: Shape) -> Any:
     """A strided stem and three residual blocks of 32, 64 and 128 filters (He et al. 2016)."""
     import keras
+    from keras import layers
 
     inputs = keras.Input(input_shape)
     x = _convolution(inputs, 24, "stem", strides=2)
     for block, width in enumerate((32, 64, 128), start=1):
-        x = _residual_block(x, width, f"block{block}")
+        name = f"block{block}"
+        shortcut = layers.Conv2D(width, 1, strides=2, use_bias=False, name=f"{name}_shortcut")(x)
+        y = layers.Conv2D(width, 3, strides=2, padding="same", use_bias=False, name=f"{name}_conv1")(x)
+        y = layers.ReLU(name=f"{name}_relu1")(layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_bn1")(y))
+        y = layers.Conv2D(width, 3, padding="same", use_bias=False, name=f"{name}_conv2")(y)
+        y = layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_bn2")(y)
+        x = layers.ReLU(name=f"{name}_relu2")(layers.Add(name=f"{name}_add")([y, shortcut]))
     return keras.Model(inputs, x, name="residual_cnn")
 
 
-def _residual_block(x: Any, width: int, name: str) -> Any:
-    import keras
-
-    layers = keras.layers
-    shortcut = layers.Conv2D(width, 1, strides=2, use_bias=False, name=f"{name}_shortcut")(x)
-    y = layers.Conv2D(width, 3, strides=2, padding="same", use_bias=False, name=f"{name}_conv1")(x)
-    y = layers.ReLU(name=f"{name}_relu1")(layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_bn1")(y))
-    y = layers.Conv2D(width, 3, padding="same", use_bias=False, name=f"{name}_conv2")(y)
-    y = layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_bn2")(y)
-    return layers.ReLU(name=f"{name}_relu2")(layers.Add(name=f"{name}_add")([y, shortcut]))
-
-
-def five_block_cnn(
-    input_shape: Shape, include_top: bool = False, weights: None = None, *, l1: float = 0.0, l2: float = 1e-4
-) -> Any:
+def five_block_cnn(input_shape: Shape, *, l1: float = 0.0, l2: float = 1e-4) -> Any:
     """Five times convolution, relu, pooling, normal Glorot weights; meant for a deep head on the flattened map."""
     import keras
 
@@ -135,14 +114,7 @@ def five_block_cnn(
     return keras.Model(inputs, x, name="five_block_cnn")
 
 
-def feed_forward(
-    input_shape: Shape,
-    include_top: bool = False,
-    weights: None = None,
-    *,
-    units: tuple[int, ...] = (256, 128),
-    dropout: float = 0.2,
-) -> Any:
+def feed_forward(input_shape: Shape, *, units: tuple[int, ...] = (256, 128), dropout: float = 0.2) -> Any:
     """Dense layers on the image pooled to about 16 px a side: what can be had without convolutions."""
     import keras
 

@@ -20,22 +20,9 @@ from kit.errors import DataError
 # (ValueError), unknown compression or encryption (RuntimeError), streams cut off, headers that are not Python literals
 # or ask for more memory than there is. Found by flipping every byte of an archive (tests/test_store.py).
 UNREADABLE = (
-    zipfile.BadZipFile,
-    zipfile.LargeZipFile,
-    OSError,
-    EOFError,
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    MemoryError,
-    RuntimeError,
-    SyntaxError,
-    tokenize.TokenError,
-    zlib.error,
-    lzma.LZMAError,
-    struct.error,
-)
+    zipfile.BadZipFile, zipfile.LargeZipFile, OSError, EOFError, ValueError, TypeError, LookupError, ArithmeticError,
+    MemoryError, RuntimeError, SyntaxError, tokenize.TokenError, zlib.error, lzma.LZMAError, struct.error,
+)  # fmt: skip
 
 
 def read_arrays(path: Path, names: Collection[str] = ()) -> dict[str, npt.NDArray[Any]]:

@@ -30,10 +30,6 @@ class PoolPart(Part):
     bias: tuple[float, ...]
     ranks: tuple[tuple[tuple[float, ...], ...], ...] | None = None
 
-    def uses(self, member: int) -> bool:
-        """Whether a member counts at all."""
-        return bool(self.weights[member] or self.slopes[member])
-
     def narrowed(self, members: Sequence[int]) -> PoolPart:
         """The part for a selection of members."""
         names = ("temperatures", "weights", "slopes", "ranks")
@@ -58,7 +54,8 @@ class Pool(Part):
 
     def used_members(self) -> list[int]:
         """Positions of the members that count at all."""
-        return [m for m in range(len(self.parts[0].weights)) if any(part.uses(m) for part in self.parts)]
+        members = range(len(self.parts[0].weights))
+        return [m for m in members if any(part.weights[m] or part.slopes[m] for part in self.parts)]
 
     def used_views(self) -> list[int]:
         """Positions of the views that count at all."""
@@ -181,7 +178,10 @@ class ForecastRecord(Made):
 
 
 class HalfRecord(Part):
-    """What the blend says with float16 weights; ``probe`` (P, C) is what the bundle has to say of the probe images."""
+    """What the blend says with float16 weights; ``probe`` (P, C) is what the bundle has to say of the probe images.
+
+    Both scores are of the same blend on the same held-out rows; ``largest_change`` is of a probability on those rows.
+    """
 
     score: float
     score_float32: float

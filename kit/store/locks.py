@@ -44,18 +44,13 @@ def lock(path: Path, what: str, *, shared: bool = False, wait: bool = False) -> 
             fcntl.flock(file, mode | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise StageError(f"{_holders(file)} {what}", "wait for it to end, then run the same command") from None
-        _sign(file, alone=not shared)
+        command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+        with suppress(OSError):  # a disk without room for a line is no reason to stop
+            if not shared or os.fstat(file.fileno()).st_size > LONGEST:
+                file.truncate(0)
+            file.write(f"{os.getpid()} kit {command}\n")
+            file.flush()
         yield
-
-
-def _sign(file: IO[str], *, alone: bool) -> None:
-    """Add this process to the list of holders; a disk without room for a line is no reason to stop."""
-    command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
-    with suppress(OSError):
-        if alone or os.fstat(file.fileno()).st_size > LONGEST:
-            file.truncate(0)
-        file.write(f"{os.getpid()} kit {command}\n")
-        file.flush()
 
 
 def _holders(file: IO[str]) -> str:
@@ -72,8 +67,6 @@ def _holders(file: IO[str]) -> str:
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+    except OSError as error:
+        return isinstance(error, PermissionError)
     return True

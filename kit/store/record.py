@@ -53,13 +53,7 @@ class Record(Part):
 
     @classmethod
     def load(cls, path: Path, command: str = "") -> Self:
-        """Read a record.
-
-        Parameters
-        ----------
-        path : Path
-        command : str, optional
-            The hint where it cannot be read, instead of `COMMAND`.
+        """Read a record; ``command`` is the hint where it cannot be read, instead of `COMMAND`.
 
         Raises
         ------
@@ -70,22 +64,18 @@ class Record(Part):
         content = _read(path, hint)
         version, said = content.pop("version", None), content.pop("digest", None)
         if version != cls.VERSION:
-            content = cls._of_version(path, version, content, hint)
+            older = cls._is_older(version)
+            upgraded = cls.upgraded(content) if older else None
+            if upgraded is None:
+                known = "an older version of the kit" if older else "no version of the kit that this one knows"
+                raise StageError(f"{path} is of version {version}, written by {known}", hint)
+            content = upgraded
         elif said != sha256_json(content):
             raise StageError(f"{path} was changed after the kit wrote it", hint)
         try:
             return cls.model_validate(content)
         except ValidationError as error:
             raise StageError(f"{path}: {first_problem(error)}", hint) from None
-
-    @classmethod
-    def _of_version(cls, path: Path, version: object, content: dict[str, Any], hint: str) -> dict[str, Any]:
-        older = cls._is_older(version)
-        upgraded = cls.upgraded(content) if older else None
-        if upgraded is None:
-            said = "an older version of the kit" if older else "no version of the kit that this one knows"
-            raise StageError(f"{path} is of version {version}, written by {said}", hint)
-        return upgraded
 
     @classmethod
     def _is_older(cls, version: object) -> bool:
@@ -143,15 +133,8 @@ class Made(Record):
     ) -> Self | None:
         """The record at ``path`` if it was made from just this and its files are there; None where it has to be made.
 
-        Parameters
-        ----------
-        path : Path
-        made_from : mapping
-            Computed anew.
-        command : str, optional
-            The hint where something is damaged, instead of `COMMAND`.
-        needed : sequence of str, optional
-            The only files that have to be there; by default all.
+        ``made_from`` is computed anew; ``command`` is the hint where something is damaged, instead of `COMMAND`;
+        ``needed`` are the only files that have to be there, by default all.
 
         Raises
         ------

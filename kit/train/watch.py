@@ -12,7 +12,7 @@ from kit.config import RunConfig
 from kit.errors import ConfigError
 from kit.metrics import row_nll
 from kit.records import IntArray
-from kit.runtime.forward import softmax
+from kit.runtime.pool import softmax
 from kit.score import METRICS, score
 
 Logits = npt.NDArray[np.floating]
