@@ -66,6 +66,7 @@ class Rows:
     ids : tuple of N str
     labels : (N,) int64
     groups : tuple of N str
+        Rows with the same group must share a fold.
     weights : (N,) float32
         Of each row in the loss.
     """
@@ -77,17 +78,11 @@ class Rows:
 
 
 @dataclass(frozen=True, eq=False)
-class Index:
+class Index(Rows):
     """One entry a row of ``data/images.npy`` but for its last ones, the train-only rows, which stand in ``extra``.
 
     Attributes
     ----------
-    ids : tuple of N str
-    labels : (N,) int64
-    groups : tuple of N str
-        Rows with the same group must share a fold.
-    weights : (N,) float32
-        Of each row in the loss.
     extra : Rows
         Rows N, N + 1 ... of the array: external images, trained on and never validated on.
     classes : tuple of C str
@@ -96,10 +91,6 @@ class Index:
         See `DataRecord`.
     """
 
-    ids: tuple[str, ...]
-    labels: IntArray
-    groups: tuple[str, ...]
-    weights: npt.NDArray[np.float32]
     extra: Rows
     classes: tuple[str, ...]
     shape: tuple[int, int, int]
@@ -153,16 +144,8 @@ def _parsed(path: Path, text: str) -> Index:
     record = DataRecord.model_validate_json(text)
     lines = read_csv(path)
     n = sum(line["role"] == "train" for line in lines)
-    rows = _rows(lines[:n])
     return Index(
-        ids=rows.ids,
-        labels=rows.labels,
-        groups=rows.groups,
-        weights=rows.weights,
-        extra=_rows(lines[n:]),
-        classes=record.classes,
-        shape=record.shape,
-        parts=record.parts,
+        **vars(_rows(lines[:n])), extra=_rows(lines[n:]), classes=record.classes, shape=record.shape, parts=record.parts
     )
 
 

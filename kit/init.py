@@ -14,7 +14,7 @@ from kit.records import Emit, Event
 from kit.text import nearest
 
 FILES = {CONFIG_NAME: "kit.toml.tmpl", "Makefile": "Makefile.tmpl", ".gitignore": "gitignore.tmpl"}
-PRACTICE = "practice"
+BUILT_IN = ("practice", "digits")
 # The line of a recipe that says where its images are.
 RECIPE_TRAIN = 'train = "raw/training_set.npz"'
 
@@ -43,21 +43,20 @@ def init(folder: Path, train: str, emit: Emit, recipe: str = "") -> None:
         if path.exists():
             emit(Event("say", f"kept {path}"))
             continue
-        text = render_recipe(recipe, train) if recipe and name == CONFIG_NAME else render(template, train)
+        if recipe and name == CONFIG_NAME:
+            if recipe not in (known := recipes()):
+                raise ConfigError(f"no recipe {recipe!r}", nearest(recipe, known))
+            line = f'train = "{_escaped(train)}"' + (f'\ntruth = "{train}"' if train in BUILT_IN else "")
+            text = recipe_text(recipe).replace(RECIPE_TRAIN, line, 1)
+        else:
+            own = name == CONFIG_NAME and train not in BUILT_IN
+            text = (files("kit") / "templates" / ("kit-own.toml.tmpl" if own else template)).read_text(encoding="utf-8")
+            text = text.replace("@TRAIN@", _escaped(train))
+        if name == CONFIG_NAME:
+            parse(text)
         wrote.append(write_atomic(path, text))
     emit(Event("wrote", "", {"paths": wrote}))
     emit(Event("say", "next: make folds train-all ensemble submit"))
-
-
-def render(template: str, train: str) -> str:
-    """The text of a template for a training set; a configuration is checked before it is written."""
-    built_in = train in (PRACTICE, "digits")
-    name = template if built_in or template != "kit.toml.tmpl" else "kit-own.toml.tmpl"
-    text = (files("kit") / "templates" / name).read_text(encoding="utf-8")
-    text = text.replace("@TRAIN@", _escaped(train))
-    if template == "kit.toml.tmpl":
-        parse(text)
-    return text
 
 
 def recipes() -> dict[str, str]:
@@ -70,18 +69,6 @@ def recipes() -> dict[str, str]:
 def recipe_text(name: str) -> str:
     """The text of a recipe: a whole ``kit.toml`` whose training set is ``raw/training_set.npz``."""
     return (files("kit") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
-
-
-def render_recipe(name: str, train: str) -> str:
-    """The text of a recipe for a training set; raises `ConfigError` where there is no recipe of that name."""
-    known = recipes()
-    if name not in known:
-        raise ConfigError(f"no recipe {name!r}", nearest(name, known))
-    built_in = train in (PRACTICE, "digits")
-    line = f'train = "{_escaped(train)}"' + (f'\ntruth = "{train}"' if built_in else "")
-    text = recipe_text(name).replace(RECIPE_TRAIN, line, 1)
-    parse(text)
-    return text
 
 
 def _escaped(text: str) -> str:

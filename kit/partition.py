@@ -70,21 +70,18 @@ class Folds:
     @property
     def fold(self) -> IntArray:
         """(N,) the first repeat, over which the blend is cross-validated."""
-        first: IntArray = self.table[0]
-        return first
+        return np.asarray(self.table[0])
 
     @property
     def validated(self) -> npt.NDArray[np.bool_]:
         """(N,) which rows have an out-of-fold prediction."""
-        mask: npt.NDArray[np.bool_] = self.fold != NEVER
-        return mask
+        return np.asarray(self.fold != NEVER)
 
 
 def held_out(table: IntArray, unit: int) -> npt.NDArray[np.bool_]:
     """(N,) which rows the unit ``unit`` does not train on: fold ``unit mod n`` of repeat ``unit div n``."""
     n = int(table.max()) + 1
-    mask: npt.NDArray[np.bool_] = table[unit // n] == unit % n
-    return mask
+    return np.asarray(table[unit // n] == unit % n)
 
 
 def columns(repeats: int) -> list[str]:
@@ -120,22 +117,17 @@ def table_digest(ids: tuple[str, ...], table: IntArray) -> str:
 def verify_folds(index: Index, table: IntArray, n: int) -> None:
     """Raise `StageError` unless each repeat is a partition with no group in two folds and no fold empty."""
     for fold in table:
-        _verify_one(index, fold, n)
-
-
-def _verify_one(index: Index, fold: IntArray, n: int) -> None:
-    if fold.shape != index.labels.shape or fold.min() < NEVER or fold.max() >= n:
-        raise StageError(f"the folds are not a partition of the {len(index.ids)} rows", "kit folds --reset")
-    owner: dict[str, int] = {}
-    for name, group, number in zip(index.ids, index.groups, fold.tolist(), strict=True):
-        if owner.setdefault(group, number) != number:
-            raise StageError(
-                f"group {group!r} is in folds {owner[group]} and {number} (id {name!r})", "kit folds --reset"
-            )
-    empty = sorted(set(range(n)) - set(fold.tolist()))
-    if empty:
-        groups = len(set(index.groups))
-        raise StageError(f"fold {empty[0]} of {n} is empty: {groups} groups are too few", "[folds] n = 2")
+        if fold.shape != index.labels.shape or fold.min() < NEVER or fold.max() >= n:
+            raise StageError(f"the folds are not a partition of the {len(index.ids)} rows", "kit folds --reset")
+        owner: dict[str, int] = {}
+        for name, group, number in zip(index.ids, index.groups, fold.tolist(), strict=True):
+            if owner.setdefault(group, number) != number:
+                two = f"{owner[group]} and {number}"
+                raise StageError(f"group {group!r} is in folds {two} (id {name!r})", "kit folds --reset")
+        empty = sorted(set(range(n)) - set(fold.tolist()))
+        if empty:
+            groups = len(set(index.groups))
+            raise StageError(f"fold {empty[0]} of {n} is empty: {groups} groups are too few", "[folds] n = 2")
 
 
 def load_folds(layout: Layout, config: Config, index: Index) -> Folds:
