@@ -29,7 +29,7 @@ SAMPLE, MOST_PAIRS = 1024, 2e6
 LIKE_THE_MEAN = 0.75
 
 
-def shared_backgrounds(images: NDArray[np.uint8], rows: NDArray[np.int64], seed: int = 0) -> list[NDArray[np.int64]]:
+def shared_backgrounds(images: NDArray[np.uint8], rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     """Find the sets of pictures whose outer frame shows the same fine detail.
 
     Parameters
@@ -38,8 +38,6 @@ def shared_backgrounds(images: NDArray[np.uint8], rows: NDArray[np.int64], seed:
         An array or a memmap, read in blocks.
     rows : (K,) int64
         The rows to compare: no identical pictures.
-    seed : int
-        Of the random directions of the hash.
 
     Returns
     -------
@@ -58,9 +56,13 @@ def shared_backgrounds(images: NDArray[np.uint8], rows: NDArray[np.int64], seed:
     if len(firm) < FEWEST:
         return []
     frames = frames[firm]
-    directions = np.random.default_rng(seed).standard_normal((frames.shape[1], 64)).astype(np.float32)
+    directions = np.random.default_rng(0).standard_normal((frames.shape[1], 64)).astype(np.float32)
     words = np.packbits(frames @ directions > 0, axis=1).view(">u8")[:, 0].astype(np.uint64)
-    searched = _searched(frames, words)
+    # All frames, or a sample where most of them are alike: a common scene is found in a sample too.
+    searched = content_sample(words, SAMPLE)
+    alike = int((frames[searched] @ frames[searched].T >= ALIKE).sum()) - len(searched)
+    if alike * (len(words) / len(searched)) ** 2 <= MOST_PAIRS:
+        searched = np.arange(len(words))
     sets = _sets(frames[searched], words[searched])
     large = np.flatnonzero(np.bincount(sets) >= FEWEST)
     if not len(large):
@@ -70,14 +72,6 @@ def shared_backgrounds(images: NDArray[np.uint8], rows: NDArray[np.int64], seed:
     nearest = np.where(likeness.max(axis=1) >= LIKE_THE_MEAN, likeness.argmax(axis=1), -1)
     found = [rows[firm[nearest == place]] for place in range(len(large))]
     return sorted((part for part in found if len(part) >= FEWEST), key=lambda part: int(part[0]))
-
-
-def _searched(frames: NDArray[np.float32], words: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """All frames, or a sample where most of them are alike: a common scene is found in a sample too."""
-    sample = content_sample(words, SAMPLE)
-    alike = int((frames[sample] @ frames[sample].T >= ALIKE).sum()) - len(sample)
-    expected = alike * (len(words) / len(sample)) ** 2
-    return sample if expected > MOST_PAIRS else np.arange(len(words))
 
 
 def _sets(frames: NDArray[np.float32], words: NDArray[np.uint64]) -> NDArray[np.int64]:

@@ -64,17 +64,13 @@ def within(
     """
     few = len(queries) * len(words) <= LIMIT
     found = [np.empty(0, np.int64)]
-    for one, other in _everything(queries, words, radius) if few else _by_bands(queries, words, radius):
+    # Each query with each word is quicker than tables for a few thousand.
+    blocks = [np.nonzero(popcount(queries[:, None] ^ words) <= radius)] if few else _by_bands(queries, words, radius)
+    for one, other in blocks:
         good = slice(None) if wanted is None else wanted(one, other)
         found.append(one[good] * len(words) + other[good])
     pairs = np.unique(np.concatenate(found))
     return pairs // max(len(words), 1), pairs % max(len(words), 1)
-
-
-def _everything(queries: Words, words: Words, radius: int) -> Iterator[Pairs]:
-    """Each query with each word: quicker than tables for a few thousand."""
-    one, other = np.nonzero(popcount(queries[:, None] ^ words) <= radius)
-    yield one, other
 
 
 def _by_bands(queries: Words, words: Words, radius: int) -> Iterator[Pairs]:
@@ -84,7 +80,8 @@ def _by_bands(queries: Words, words: Words, radius: int) -> Iterator[Pairs]:
         order, asked = (np.argsort(_band(side, band), kind="stable") for side in (words, queries))
         listed, asking = words[order], queries[asked]
         starts = np.searchsorted(_band(listed, band), np.arange((1 << BITS) + 1))
-        for mask in _masks(reach):
+        flips = (places for count in range(reach + 1) for places in combinations(range(BITS), count))
+        for mask in (np.uint16(sum(1 << place for place in places)) for places in flips):
             probes = (_band(asking, band) ^ mask).astype(np.int64)
             for query, place in _expanded(starts[probes], starts[probes + 1]):
                 near = popcount(asking[query] ^ listed[place]) <= radius
@@ -93,12 +90,6 @@ def _by_bands(queries: Words, words: Words, radius: int) -> Iterator[Pairs]:
 
 def _band(words: NDArray[np.uint64], band: int) -> NDArray[np.uint16]:
     return (words >> np.uint64(BITS * band)).astype(np.uint16)
-
-
-def _masks(reach: int) -> Iterator[np.uint16]:
-    for flips in range(reach + 1):
-        for places in combinations(range(BITS), flips):
-            yield np.uint16(sum(1 << place for place in places))
 
 
 def _expanded(starts: NDArray[np.int64], stops: NDArray[np.int64]) -> Iterator[Pairs]:

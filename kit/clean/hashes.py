@@ -86,12 +86,7 @@ def dct_hash(low: NDArray[np.float32]) -> NDArray[np.uint64]:
     return np.packbits(np.ascontiguousarray(bits), axis=1).view(">u8")[:, 0].astype(np.uint64)
 
 
-def _bit_order() -> NDArray[np.int64]:
-    down, across = np.divmod(np.arange(LOW * LOW), LOW)
-    zigzag = np.lexsort((down, down + across))
-    return np.concatenate([zigzag[band::4] for band in range(4)])
-
-
-BIT_ORDER = _bit_order()
+_DOWN, _ACROSS = np.divmod(np.arange(LOW * LOW), LOW)
+BIT_ORDER = np.concatenate([np.lexsort((_DOWN, _DOWN + _ACROSS))[band::4] for band in range(4)])
 """Coefficients from low to high frequency, dealt to four words of 16 bits: neighbours depend on each other, and the
 search by bands looks at a third fewer pairs when no band holds them all."""

@@ -60,7 +60,7 @@ class NearCopies:
         return f"{form}, {self.overall[place]:.3f} overall, {self.detail[place]:.3f} in the detail"
 
 
-def near_copies(images: NDArray[np.uint8], rows: NDArray[np.int64], radius: int = RADIUS) -> NearCopies:
+def near_copies(images: NDArray[np.uint8], rows: NDArray[np.int64]) -> NearCopies:
     """Find the pairs of near copies among ``rows`` of ``images``.
 
     Parameters
@@ -69,8 +69,6 @@ def near_copies(images: NDArray[np.uint8], rows: NDArray[np.int64], radius: int 
         An array or a memmap, read in blocks.
     rows : (K,) int64
         The rows to compare; no two should have identical pixels.
-    radius : int
-        Bits in which the perceptual hashes of two copies may differ.
 
     Raises
     ------
@@ -79,18 +77,22 @@ def near_copies(images: NDArray[np.uint8], rows: NDArray[np.int64], radius: int 
 
     Notes
     -----
-    A pair is a candidate if the hash of one of the eight symmetries of the one lies within ``radius`` of the hash
+    A pair is a candidate if the hash of one of the eight symmetries of the one lies within `RADIUS` of the hash
     of the other; the search is exact. A candidate is a copy if, aligned for shift and zoom and up to brightness
     and contrast, both the whole picture and its fine detail agree. Grey values only: a colour cast hides no copy.
     """
     low = low_frequencies(images, rows)
     _refuse_the_alike(low)
-    left, right, form = _candidates(low, radius)
-    scores = _scores(images, (rows[left], rows[right], form))
+    left, right, form = _candidates(low)
+    scores = _scores(images, rows[left], rows[right], form)
     least = OVERALL if min(images.shape[1:3]) >= SMALLEST_SIDE else SMALL_OVERALL
     good = np.flatnonzero((scores[:, 0] >= least) & (scores[:, 1] >= DETAIL))
     pairs = np.sort(np.stack([rows[left[good]], rows[right[good]]], axis=1), axis=1)
-    return _unique(NearCopies(pairs, form[good], scores[good, 0], scores[good, 1]))
+    form, overall, fine = form[good], scores[good, 0], scores[good, 1]
+    # One entry per pair, the one with the best overall agreement.
+    order = np.lexsort((form, -overall, pairs[:, 1], pairs[:, 0]))
+    best = order[np.unique(pairs[order], axis=0, return_index=True)[1]]
+    return NearCopies(pairs[best], form[best], overall[best], fine[best])
 
 
 def _refuse_the_alike(low: NDArray[np.float32]) -> None:
@@ -107,9 +109,7 @@ def content_sample(words: NDArray[np.uint64], n: int) -> NDArray[np.int64]:
     return np.argsort(words * np.uint64(0x9E3779B97F4A7C15), kind="stable")[:n]
 
 
-def _candidates(
-    low: NDArray[np.float32], radius: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def _candidates(low: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Left and right numbers and forms of the pairs worth looking at, each symmetry on its own."""
     words, units = dct_hash(low), _units(low)
 
@@ -121,7 +121,7 @@ def _candidates(
             alike = np.einsum("pk,pk->p", units_of_form[query], units[word]) >= ROUGH
             return np.asarray(alike & (query != word))
 
-        left, right = within(dct_hash(other), words, radius, wanted)
+        left, right = within(dct_hash(other), words, RADIUS, wanted)
         return left, right, np.full(len(left), form)
 
     # NumPy lets go of the interpreter in the large operations: two threads take 0.6 of the time of one.
@@ -138,10 +138,9 @@ def _units(low: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _scores(
-    images: NDArray[np.uint8], candidates: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+    images: NDArray[np.uint8], left: NDArray[np.int64], right: NDArray[np.int64], form: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Overall agreement and agreement of the detail of every candidate, (P, 2) float64."""
-    left, right, form = candidates
     side = int(np.clip(3 * min(images.shape[1:3]) // 4, SMALLEST_SIDE, LARGEST_SIDE))
     found = np.empty((len(left), 2))
     for start in range(0, len(left), BATCH):
@@ -152,13 +151,3 @@ def _scores(
             if len(same):
                 found[start + same] = agreement(dihedral(ones[same], number), others[same])
     return found
-
-
-def _unique(copies: NearCopies) -> NearCopies:
-    """One entry per pair, the one with the best overall agreement."""
-    order = np.lexsort((copies.form, -copies.overall, copies.pairs[:, 1], copies.pairs[:, 0]))
-    pairs = copies.pairs[order]
-    first = np.ones(len(order), bool)
-    first[1:] = (pairs[1:] != pairs[:-1]).any(axis=1)
-    best = order[first]
-    return NearCopies(copies.pairs[best], copies.form[best], copies.overall[best], copies.detail[best])

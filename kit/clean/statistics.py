@@ -61,7 +61,8 @@ def _block(images: NDArray[np.uint8]) -> tuple[NDArray[np.floating], ...]:
     count, height, width = images.shape[:3]
     planes = images.reshape(count, height * width, 3).transpose(0, 2, 1).astype(np.float32, order="C")
     brightness = (LUMA @ planes).reshape(count, height, width)
-    histogram = _histogram(brightness)
+    levels = np.rint(brightness).astype(np.int32) + 256 * np.arange(count, dtype=np.int32)[:, None, None]
+    histogram = np.bincount(levels.ravel(), minlength=256 * count).reshape(count, 256)
     reached = np.cumsum(histogram, axis=1)
     percentiles = [(reached >= share * height * width).argmax(axis=1) for share in (0.05, 0.50, 0.99)]
     shares = histogram / (height * width)
@@ -71,13 +72,6 @@ def _block(images: NDArray[np.uint8]) -> tuple[NDArray[np.floating], ...]:
     middle = brightness[:, height // 4 : height - height // 4, width // 4 : width - width // 4]
     contrast = middle.mean(axis=(1, 2)) - brightness.mean(axis=(1, 2))
     return (*percentiles, entropy, _sharpness(brightness), chroma, colour, contrast)
-
-
-def _histogram(brightness: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Counts of the brightness rounded to whole numbers, (K, 256)."""
-    count = len(brightness)
-    levels = np.rint(brightness).astype(np.int32) + 256 * np.arange(count, dtype=np.int32)[:, None, None]
-    return np.bincount(levels.ravel(), minlength=256 * count).reshape(count, 256)
 
 
 def _sharpness(brightness: NDArray[np.float32]) -> NDArray[np.float32]:

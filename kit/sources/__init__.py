@@ -61,10 +61,8 @@ def training_classes(data: DataConfig, root: Path) -> tuple[str, ...]:
     """The classes of the training set, in label order, without reading its images where that is possible."""
     if data.train in BUILT_IN:
         return open_source(data, root, "train").classes
-    names: tuple[str, ...] = _function(BY_SUFFIX[_kind(data.train, root, "train")][1])(
-        root / Path(data.train).expanduser(), data, root
-    )
-    return names
+    reader = _function(BY_SUFFIX[_kind(data.train, root, "train")][1])
+    return tuple(reader(root / Path(data.train).expanduser(), data, root))
 
 
 def _renumbered(raw: RawSet, classes: tuple[str, ...], what: str) -> IntArray:

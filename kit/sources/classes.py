@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +69,11 @@ def to_labels(values: Sequence[str], classes: tuple[str, ...], where: Sequence[s
 
 def _is_number(value: str) -> bool:
     return value.isascii() and value.isdigit()
+
+
+def has_column(named: str, part: str, columns: Container[str]) -> bool:
+    """Whether a column that is configured as ``named`` is read: the training set must have it, external images may."""
+    return bool(named) and (part == "train" or (part == "external" and named in columns))
 
 
 def check_no_columns(data: DataConfig, what: str) -> None:

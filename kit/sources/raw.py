@@ -71,10 +71,11 @@ def row_ids(n: int) -> tuple[str, ...]:
     return tuple(f"{row:0{width}d}" for row in range(n))
 
 
-def check_weights(weights: FloatArray, what: str) -> None:
-    """Raise `DataError` unless all weights are finite and at least 0, and one of them more."""
+def checked_weights(weights: FloatArray, what: str) -> FloatArray:
+    """The weights; raises `DataError` unless all of them are finite and at least 0, and one of them more."""
     bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
     if len(bad):
         raise DataError(f"{what}: the weight of row {int(bad[0]) + 1} is {weights[bad[0]]}; weights are 0 or more")
     if not weights.any():
         raise DataError(f"{what}: every weight is 0")
+    return weights

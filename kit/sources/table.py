@@ -8,7 +8,6 @@ import io
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from kit.errors import ConfigError, DataError
@@ -31,16 +30,12 @@ class Table:
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
-    @cached_property
-    def _positions(self) -> dict[str, int]:
-        return {name: position for position, name in enumerate(self.header)}
-
     def column(self, name: str, key: str = "") -> list[str]:
         """The cells of a column; raises `ConfigError` where there is none, naming the key it was asked for by."""
-        if name not in self._positions:
+        if name not in self.header:
             asked = f"data.{key} = {name!r}" if key else f"column {name!r}"
             raise ConfigError(f"{asked}: {self.path.name} has the columns {', '.join(self.header)}")
-        position = self._positions[name]
+        position = self.header.index(name)
         return [row[position] for row in self.rows]
 
     def line(self, row: int) -> str:
@@ -84,26 +79,23 @@ def read_table(path: Path) -> Table:
         Where it is missing, not text, empty, has a column twice or a row of another length.
     """
     text = read_text(path)
-    first = text.split("\n", 1)[0]
+    first = text.partition("\n")[0]
     reader = csv.reader(io.StringIO(text, newline=None), delimiter=max(",;\t", key=first.count))
     try:
         lines = [tuple(cell.strip() for cell in line) for line in reader]
     except csv.Error as error:
         raise DataError(f"{path} line {reader.line_num} cannot be read as a table: {error}") from error
-    return _checked(path, [line for line in lines if any(line)])
-
-
-def _checked(path: Path, lines: Sequence[tuple[str, ...]]) -> Table:
+    lines = [line for line in lines if any(line)]
     if len(lines) < 2:
         raise DataError(f"{path} has no rows")
-    header = lines[0]
+    header, *rows = lines
     for name in header:
         if header.count(name) > 1:
             raise DataError(f"{path} has the column {name!r} twice")
-    for number, line in enumerate(lines[1:]):
-        if len(line) != len(header):
-            raise DataError(f"{path.name} row {number + 1} has {len(line)} cells, its header {len(header)}")
-    return Table(path, header, tuple(lines[1:]))
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(header):
+            raise DataError(f"{path.name} row {number} has {len(row)} cells, its header {len(header)}")
+    return Table(path, header, tuple(rows))
 
 
 def find_id(table: Table, named: str, sample: Table | None = None) -> str:
