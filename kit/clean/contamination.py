@@ -38,14 +38,14 @@ def contaminated(
         new = {
             k: evidence
             for place, k in enumerate(rest)
-            if (evidence := _evidence(sizes, place) or _spread(labels[clusters[k]]))
+            if (evidence := _too_many(sizes, place) or _spread(labels[clusters[k]]))
         }
         if not new:
             return [(clusters[k], found[k]) for k in sorted(found)]
         found |= new
 
 
-def _evidence(sizes: NDArray[np.int64], place: int) -> str:
+def _too_many(sizes: NDArray[np.int64], place: int) -> str:
     size, others = int(sizes[place]), np.delete(sizes, place)
     typical = float(np.median(others)) if len(others) else 1.0
     if size < max(FEWEST_COPIES, TIMES_THE_REST * typical):

@@ -17,13 +17,8 @@ from kit.config.clean import CleanConfig
 class Draft:
     """The plan while it is being made: which rows are still in, what was found, which rows belong together.
 
-    Parameters
-    ----------
-    images : (N, H, W, 3) uint8
-    labels : (N,) int64
-    config : CleanConfig
-    overrides : mapping of int to str
-        Row to ``"keep"`` or ``"drop"``: a person's word, which goes before every rule.
+    Made of images (N, H, W, 3) uint8, labels (N,) int64, and ``overrides``, a person's word by row, ``"keep"`` or
+    ``"drop"``, which goes before every rule.
     """
 
     def __init__(

@@ -53,7 +53,12 @@ def label_errors(proba: NDArray[np.floating], y: NDArray[np.int64], n: int | Non
     Confident learning (Northcutt, Jiang and Chuang 2021): the number from the confident joint, the order by the
     probability of the given label against what its class has on average. Nothing is ever applied.
     """
-    _check(proba, y)
+    if proba.ndim != 2 or y.shape != (len(proba),) or proba.shape[1] < 2:
+        raise DataError(f"probabilities of shape {proba.shape} and labels of shape {y.shape} do not fit")
+    if not np.isfinite(proba).all():
+        raise DataError(f"probabilities of row {int(np.argwhere(~np.isfinite(proba))[0, 0])} are not finite")
+    if len(y) and (y.min() < 0 or y.max() >= proba.shape[1]):
+        raise DataError(f"labels from {y.min()} to {y.max()}, but {proba.shape[1]} classes")
     own = proba[np.arange(len(y)), y] - _thresholds(proba, y)[y]
     others = proba.astype(np.float64)
     others[np.arange(len(y)), y] = -np.inf
@@ -93,12 +98,3 @@ def _thresholds(proba: NDArray[np.floating], y: NDArray[np.int64]) -> NDArray[np
     counts = np.bincount(y, minlength=proba.shape[1])
     sums = np.bincount(y, own, minlength=proba.shape[1])
     return np.where(counts > 0, sums / np.maximum(counts, 1), 1.0)
-
-
-def _check(proba: NDArray[np.floating], y: NDArray[np.int64]) -> None:
-    if proba.ndim != 2 or y.shape != (len(proba),) or proba.shape[1] < 2:
-        raise DataError(f"probabilities of shape {proba.shape} and labels of shape {y.shape} do not fit")
-    if not np.isfinite(proba).all():
-        raise DataError(f"probabilities of row {int(np.argwhere(~np.isfinite(proba))[0, 0])} are not finite")
-    if len(y) and (y.min() < 0 or y.max() >= proba.shape[1]):
-        raise DataError(f"labels from {y.min()} to {y.max()}, but {proba.shape[1]} classes")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,6 @@ from kit.config.clean import CleanConfig
 from kit.errors import DataError
 
 __all__ = ["Finding", "Plan", "plan"]
-
-OnStep = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ def plan(
     config: CleanConfig,
     *,
     overrides: Mapping[int, str] | None = None,
-    on_step: OnStep | None = None,
+    on_step: Callable[[str], None] | None = None,
 ) -> Plan:
     """Plan the cleaning of a data set.
 
@@ -57,8 +56,6 @@ def plan(
         Decoded pixels, an array or a memmap; read in blocks, never written.
     labels : (N,) int64
         Class of every image, -1 = unlabeled.
-    config : CleanConfig
-        The ``[clean]`` section.
     overrides : mapping of int to str, optional
         Row to ``"keep"`` or ``"drop"``, a person's word. A row to keep is never dropped (it may be grouped),
         a row to drop is out before anything else is looked at.
@@ -73,8 +70,8 @@ def plan(
     Notes
     -----
     Kept and dropped rows partition the raw ones. Planning again on what was kept drops nothing, unless
-    ``drop_outliers`` takes its share anew. The order of
-    the rows changes neither which pictures are kept under which labels nor which belong together.
+    ``drop_outliers`` takes its share anew. The order of the rows changes neither which pictures are kept under which
+    labels nor which belong together.
     """
     _check(images, labels, overrides or {})
     draft = Draft(images, labels, config, overrides or {})
@@ -82,12 +79,9 @@ def plan(
         if on_step is not None:
             on_step(name)
         step(draft)
-    dropped = tuple(sorted(draft.dropped, key=_by_row))
-    return Plan(draft.rows, draft.groups(), dropped, tuple(sorted(draft.noted, key=_by_row)))
-
-
-def _by_row(finding: Finding) -> tuple[int, str, int]:
-    return finding.row, finding.reason, finding.twin
+    by_row = attrgetter("row", "reason", "twin")
+    dropped, noted = (tuple(sorted(findings, key=by_row)) for findings in (draft.dropped, draft.noted))
+    return Plan(draft.rows, draft.groups(), dropped, noted)
 
 
 def _check(images: NDArray[np.uint8], labels: NDArray[np.int64], overrides: Mapping[int, str]) -> None:
