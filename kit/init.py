@@ -48,15 +48,22 @@ def init(folder: Path, train: str, emit: Emit, recipe: str = "") -> None:
                 raise ConfigError(f"no recipe {recipe!r}", nearest(recipe, known))
             line = f'train = "{_escaped(train)}"' + (f'\ntruth = "{train}"' if train in BUILT_IN else "")
             text = recipe_text(recipe).replace(RECIPE_TRAIN, line, 1)
-        else:
-            own = name == CONFIG_NAME and train not in BUILT_IN
-            text = (files("kit") / "templates" / ("kit-own.toml.tmpl" if own else template)).read_text(encoding="utf-8")
-            text = text.replace("@TRAIN@", _escaped(train))
-        if name == CONFIG_NAME:
             parse(text)
+        else:
+            text = render(template, train)
         wrote.append(write_atomic(path, text))
     emit(Event("wrote", "", {"paths": wrote}))
     emit(Event("say", "next: make folds train-all ensemble submit"))
+
+
+def render(template: str, train: str) -> str:
+    """The text of a template for a training set; a configuration is checked before it is written."""
+    own = template == FILES[CONFIG_NAME] and train not in BUILT_IN
+    text = (files("kit") / "templates" / ("kit-own.toml.tmpl" if own else template)).read_text(encoding="utf-8")
+    text = text.replace("@TRAIN@", _escaped(train))
+    if template == FILES[CONFIG_NAME]:
+        parse(text)
+    return text
 
 
 def recipes() -> dict[str, str]:

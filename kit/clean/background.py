@@ -10,6 +10,7 @@ from kit.clean.draft import components
 from kit.clean.hamming import within
 from kit.clean.hashes import grey
 from kit.clean.near import content_sample
+from kit.records import ImageArray, IntArray
 
 SIDE = 32
 FRAME = 4
@@ -29,7 +30,7 @@ SAMPLE, MOST_PAIRS = 1024, 2e6
 LIKE_THE_MEAN = 0.75
 
 
-def shared_backgrounds(images: NDArray[np.uint8], rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+def shared_backgrounds(images: ImageArray, rows: IntArray) -> list[IntArray]:
     """Find the sets of pictures whose outer frame shows the same fine detail.
 
     Parameters
@@ -74,10 +75,10 @@ def shared_backgrounds(images: NDArray[np.uint8], rows: NDArray[np.int64]) -> li
     return sorted((part for part in found if len(part) >= FEWEST), key=lambda part: int(part[0]))
 
 
-def _sets(frames: NDArray[np.float32], words: NDArray[np.uint64]) -> NDArray[np.int64]:
+def _sets(frames: NDArray[np.float32], words: NDArray[np.uint64]) -> IntArray:
     """Number the connected components of frames that are alike, (K,) int64."""
 
-    def wanted(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def wanted(one: IntArray, other: IntArray) -> NDArray[np.bool_]:
         alike = one < other
         alike[alike] = np.einsum("pk,pk->p", frames[one[alike]], frames[other[alike]]) >= ALIKE
         return alike
@@ -86,7 +87,7 @@ def _sets(frames: NDArray[np.float32], words: NDArray[np.uint64]) -> NDArray[np.
     return components(pairs, len(words))
 
 
-def _frames(images: NDArray[np.uint8], rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _frames(images: ImageArray, rows: IntArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Detail of the outer frame, centred and scaled to length one (K, P), and how much of it there is as a rule
     along the emptiest of the four sides: the median of its absolute value (K,)."""
     outer = np.ones((SIDE, SIDE), bool)

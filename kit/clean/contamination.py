@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+
+from kit.records import IntArray
 
 # A handful of copies is a mishap of whoever collected the data; ten copies, five times what the other
 # duplicated pictures have, is not. Relative to the rest: a class over-sampled twenty times is left alone.
@@ -13,9 +14,7 @@ FEWEST_COPIES = 10
 TIMES_THE_REST = 5
 
 
-def contaminated(
-    clusters: Sequence[NDArray[np.int64]], labels: NDArray[np.int64]
-) -> list[tuple[NDArray[np.int64], str]]:
+def contaminated(clusters: Sequence[IntArray], labels: IntArray) -> list[tuple[IntArray, str]]:
     """Find the clusters to be dropped whole.
 
     Parameters
@@ -45,7 +44,7 @@ def contaminated(
         found |= new
 
 
-def _too_many(sizes: NDArray[np.int64], place: int) -> str:
+def _too_many(sizes: IntArray, place: int) -> str:
     size, others = int(sizes[place]), np.delete(sizes, place)
     typical = float(np.median(others)) if len(others) else 1.0
     if size < max(FEWEST_COPIES, TIMES_THE_REST * typical):
@@ -53,7 +52,7 @@ def _too_many(sizes: NDArray[np.int64], place: int) -> str:
     return f"{size} copies, other duplicated pictures have {typical:g}"
 
 
-def _spread(labels: NDArray[np.int64]) -> str:
+def _spread(labels: IntArray) -> str:
     """Three labels or more and none with a majority: no label can be right for such a picture."""
     _, counts = np.unique(labels[labels >= 0], return_counts=True)
     if len(counts) < 3 or 2 * counts.max() > counts.sum():

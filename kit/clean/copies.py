@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kit.config.clean import CleanConfig
+from kit.records import IntArray
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,7 @@ class Verdict:
 
 
 def judge(
-    rows: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    config: CleanConfig,
-    pinned: frozenset[int],
-    class_sizes: NDArray[np.int64],
+    rows: IntArray, labels: IntArray, config: CleanConfig, pinned: frozenset[int], class_sizes: IntArray
 ) -> Verdict:
     """Decide about the rows of one cluster of identical pictures.
 
@@ -61,11 +57,7 @@ def judge(
 
 
 def _winners(
-    values: NDArray[np.int64],
-    counts: NDArray[np.int64],
-    config: CleanConfig,
-    pinned: NDArray[np.int64],
-    class_sizes: NDArray[np.int64],
+    values: IntArray, counts: IntArray, config: CleanConfig, pinned: IntArray, class_sizes: IntArray
 ) -> set[int]:
     if len(values) < 2 or config.conflicting == "keep":
         return {int(v) for v in values}
@@ -76,7 +68,7 @@ def _winners(
     return {max(zip(values, counts, strict=True), key=lambda vc: (vc[1], class_sizes[vc[0]], -vc[0]))[0].item()}
 
 
-def spare(pairs: NDArray[np.int64], rank: Callable[[int], tuple[bool, bytes]]) -> dict[int, int]:
+def spare(pairs: IntArray, rank: Callable[[int], tuple[bool, bytes]]) -> dict[int, int]:
     """Choose pictures that can go because a direct copy of each stays.
 
     Parameters

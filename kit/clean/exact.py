@@ -5,10 +5,11 @@ from __future__ import annotations
 from hashlib import blake2b
 
 import numpy as np
-from numpy.typing import NDArray
+
+from kit.records import ImageArray, IntArray
 
 
-def picture_numbers(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+def picture_numbers(images: ImageArray) -> IntArray:
     """Number the distinct pictures of an array.
 
     Parameters
@@ -26,7 +27,7 @@ def picture_numbers(images: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.fromiter((seen.setdefault(digest, len(seen)) for digest in digests), np.int64, len(images))
 
 
-def clusters(numbers: NDArray[np.int64], rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+def clusters(numbers: IntArray, rows: IntArray) -> list[IntArray]:
     """Rows that share a number: one ascending array per number borne by two rows or more, by first row."""
     order = np.argsort(numbers[rows], kind="stable")
     parts = np.split(rows[order], np.flatnonzero(np.diff(numbers[rows][order])) + 1)

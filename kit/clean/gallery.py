@@ -5,23 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from kit.clean.draft import components
 from kit.clean.finding import Finding
 from kit.clean.plan import Plan
 from kit.clean.sheets import PER_LINE, Tile, sheet
+from kit.records import ImageArray, IntArray
 
 MOST = 30
 
 
-def contact_sheets(
-    images: NDArray[np.uint8],
-    labels: NDArray[np.int64],
-    result: Plan,
-    names: Sequence[str],
-) -> dict[str, Image.Image]:
+def contact_sheets(images: ImageArray, labels: IntArray, result: Plan, names: Sequence[str]) -> dict[str, Image.Image]:
     """Draw what a plan found, a sheet a reason, pictures that belong together on one line.
 
     Parameters

@@ -8,13 +8,15 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.records import IntArray
+
 BANDS = 4
 BITS = 16
 # Words looked at in one go: about 100 MB of temporary arrays, whatever the data.
 LIMIT = 2_000_000
 
 Words = NDArray[np.uint64]
-Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
+Pairs = tuple[IntArray, IntArray]
 
 _ONES = np.array([bin(value).count("1") for value in range(1 << BITS)], np.uint8)
 
@@ -33,10 +35,7 @@ def table_popcount(words: NDArray[np.uint64]) -> NDArray[np.uint8]:
 
 
 def within(
-    queries: Words,
-    words: Words,
-    radius: int,
-    wanted: Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.bool_]] | None = None,
+    queries: Words, words: Words, radius: int, wanted: Callable[[IntArray, IntArray], NDArray[np.bool_]] | None = None
 ) -> Pairs:
     """Find every (query, word) pair at most ``radius`` bits apart.
 
@@ -92,7 +91,7 @@ def _band(words: NDArray[np.uint64], band: int) -> NDArray[np.uint16]:
     return (words >> np.uint64(BITS * band)).astype(np.uint16)
 
 
-def _expanded(starts: NDArray[np.int64], stops: NDArray[np.int64]) -> Iterator[Pairs]:
+def _expanded(starts: IntArray, stops: IntArray) -> Iterator[Pairs]:
     """Write out the ranges of each query, ``LIMIT`` items at a time (more only where one query has more)."""
     asked = np.flatnonzero(stops > starts)
     ends = np.cumsum((stops - starts)[asked])

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import DataError
+from kit.records import IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Proposal:
     score: float
 
 
-def label_errors(proba: NDArray[np.floating], y: NDArray[np.int64], n: int | None = None) -> tuple[Proposal, ...]:
+def label_errors(proba: NDArray[np.floating], y: IntArray, n: int | None = None) -> tuple[Proposal, ...]:
     """Propose labels to look at, the likeliest errors first.
 
     Parameters
@@ -67,14 +68,14 @@ def label_errors(proba: NDArray[np.floating], y: NDArray[np.int64], n: int | Non
     return tuple(Proposal(int(row), int(y[row]), int(proposed[row]), float(own[row])) for row in order)
 
 
-def expected_errors(proba: NDArray[np.floating], y: NDArray[np.int64]) -> int:
+def expected_errors(proba: NDArray[np.floating], y: IntArray) -> int:
     """Estimate how many of the labels are wrong: the off-diagonal of the calibrated confident joint."""
     joint = confident_joint(proba, y)
     # Rounded twice: sums in another order of the rows differ in the last bit, and x.5 must not tip over by it.
     return round(round(float(joint.sum() - np.trace(joint)), 6))
 
 
-def confident_joint(proba: NDArray[np.floating], y: NDArray[np.int64]) -> NDArray[np.float64]:
+def confident_joint(proba: NDArray[np.floating], y: IntArray) -> NDArray[np.float64]:
     """Estimate how many rows bear label i and are of class j, (C, C) float64.
 
     A row counts for the likeliest of the classes it reaches the average confidence of; the counts of each label
@@ -92,7 +93,7 @@ def confident_joint(proba: NDArray[np.floating], y: NDArray[np.int64]) -> NDArra
     return np.asarray(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1) * given[:, None])
 
 
-def _thresholds(proba: NDArray[np.floating], y: NDArray[np.int64]) -> NDArray[np.float64]:
+def _thresholds(proba: NDArray[np.floating], y: IntArray) -> NDArray[np.float64]:
     """Average probability of each class among the rows labeled so; 1 for a class nobody has."""
     own = proba[np.arange(len(y)), y]
     counts = np.bincount(y, minlength=proba.shape[1])

@@ -13,6 +13,7 @@ from kit.clean.align import agreement
 from kit.clean.hamming import within
 from kit.clean.hashes import FORMS, LOW, dct_hash, dihedral, grey, low_frequencies, turned
 from kit.errors import DataError
+from kit.records import ImageArray, IntArray
 
 # The thresholds stand in the gaps measured on 12,000 blood cells with 160 planted near copies
 # (`benchmarks/clean_blood.py --gaps`): 2 px crops of 96 px are up to 10 bits away; the worst planted copy reaches
@@ -49,8 +50,8 @@ class NearCopies:
         Correlation of the fine detail after alignment.
     """
 
-    pairs: NDArray[np.int64]
-    form: NDArray[np.int64]
+    pairs: IntArray
+    form: IntArray
     overall: NDArray[np.float64]
     detail: NDArray[np.float64]
 
@@ -60,7 +61,7 @@ class NearCopies:
         return f"{form}, {self.overall[place]:.3f} overall, {self.detail[place]:.3f} in the detail"
 
 
-def near_copies(images: NDArray[np.uint8], rows: NDArray[np.int64]) -> NearCopies:
+def near_copies(images: ImageArray, rows: IntArray) -> NearCopies:
     """Find the pairs of near copies among ``rows`` of ``images``.
 
     Parameters
@@ -104,20 +105,20 @@ def _refuse_the_alike(low: NDArray[np.float32]) -> None:
         raise DataError(what, '[clean] near = "off", and [data] group = the column of the camera or the film')
 
 
-def content_sample(words: NDArray[np.uint64], n: int) -> NDArray[np.int64]:
+def content_sample(words: NDArray[np.uint64], n: int) -> IntArray:
     """At most ``n`` numbers chosen by the hashes alone, whatever the order of the rows."""
     return np.argsort(words * np.uint64(0x9E3779B97F4A7C15), kind="stable")[:n]
 
 
-def _candidates(low: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def _candidates(low: NDArray[np.float32]) -> tuple[IntArray, IntArray, IntArray]:
     """Left and right numbers and forms of the pairs worth looking at, each symmetry on its own."""
     words, units = dct_hash(low), _units(low)
 
-    def search(form: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    def search(form: int) -> tuple[IntArray, IntArray, IntArray]:
         other = turned(low, form)
         units_of_form = _units(other)
 
-        def wanted(query: NDArray[np.int64], word: NDArray[np.int64]) -> NDArray[np.bool_]:
+        def wanted(query: IntArray, word: IntArray) -> NDArray[np.bool_]:
             alike = np.einsum("pk,pk->p", units_of_form[query], units[word]) >= ROUGH
             return np.asarray(alike & (query != word))
 
@@ -137,9 +138,7 @@ def _units(low: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6))
 
 
-def _scores(
-    images: NDArray[np.uint8], left: NDArray[np.int64], right: NDArray[np.int64], form: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def _scores(images: ImageArray, left: IntArray, right: IntArray, form: IntArray) -> NDArray[np.float64]:
     """Overall agreement and agreement of the detail of every candidate, (P, 2) float64."""
     side = int(np.clip(3 * min(images.shape[1:3]) // 4, SMALLEST_SIDE, LARGEST_SIDE))
     found = np.empty((len(left), 2))

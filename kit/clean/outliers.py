@@ -7,13 +7,15 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.records import IntArray
+
 NEIGHBOURS = 5
 FEWEST = 20
 
 Features = NDArray[np.floating]
 
 
-def outlier_scores(features: Features, labels: NDArray[np.int64], method: str, *, seed: int = 0) -> NDArray[np.float64]:
+def outlier_scores(features: Features, labels: IntArray, method: str, *, seed: int = 0) -> NDArray[np.float64]:
     """Score how unlike its class every picture is.
 
     Parameters
@@ -43,7 +45,7 @@ def outlier_scores(features: Features, labels: NDArray[np.int64], method: str, *
     return scores
 
 
-def strangest(scores: NDArray[np.float64], labels: NDArray[np.int64], share: float) -> NDArray[np.int64]:
+def strangest(scores: NDArray[np.float64], labels: IntArray, share: float) -> IntArray:
     """The ``share`` of each class with the highest scores, (M,) int64, strangest first."""
     chosen = [
         rows[np.argsort(-scores[rows], kind="stable")][: int(share * len(rows))]

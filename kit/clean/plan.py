@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kit.clean.draft import Draft
 from kit.clean.finding import Finding
 from kit.clean.steps import STEPS
 from kit.config.clean import CleanConfig
 from kit.errors import DataError
+from kit.records import ImageArray, IntArray
 
 __all__ = ["Finding", "Plan", "plan"]
 
@@ -34,15 +34,15 @@ class Plan:
         Everything else worth a look, ascending by row; a row may appear more than once.
     """
 
-    keep: NDArray[np.int64]
-    group: NDArray[np.int64]
+    keep: IntArray
+    group: IntArray
     dropped: tuple[Finding, ...]
     noted: tuple[Finding, ...]
 
 
 def plan(
-    images: NDArray[np.uint8],
-    labels: NDArray[np.int64],
+    images: ImageArray,
+    labels: IntArray,
     config: CleanConfig,
     *,
     overrides: Mapping[int, str] | None = None,
@@ -84,7 +84,7 @@ def plan(
     return Plan(draft.rows, draft.groups(), dropped, noted)
 
 
-def _check(images: NDArray[np.uint8], labels: NDArray[np.int64], overrides: Mapping[int, str]) -> None:
+def _check(images: ImageArray, labels: IntArray, overrides: Mapping[int, str]) -> None:
     if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
         raise DataError(f"images have shape {images.shape} and type {images.dtype}, not (N, H, W, 3) uint8")
     if labels.shape != (len(images),):

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from kit.clean.finding import Finding
 from kit.clean.statistics import Statistics
+from kit.records import IntArray
 
 # What a fifth of the pictures show is the nature of the data: night shots, X-rays, grey scans.
 COMMON = 0.2
@@ -18,7 +19,7 @@ GREY = 1.0
 ODD = 3.0
 
 
-def quality(found: Statistics, rows: NDArray[np.int64]) -> list[Finding]:
+def quality(found: Statistics, rows: IntArray) -> list[Finding]:
     """List the pictures with a problem.
 
     Parameters
@@ -50,7 +51,7 @@ def quality(found: Statistics, rows: NDArray[np.int64]) -> list[Finding]:
     ]
 
 
-def odd_sizes(sizes: NDArray[np.int64], rows: NDArray[np.int64]) -> list[Finding]:
+def odd_sizes(sizes: IntArray, rows: IntArray) -> list[Finding]:
     """List the pictures whose area or aspect is far from the others'.
 
     Parameters

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.clean.hashes import LUMA
+from kit.records import ImageArray, IntArray
 
 BLOCK_PIXELS = 1 << 18
 
@@ -49,7 +50,7 @@ class Statistics:
         return np.column_stack([*columns, self.chroma, self.colour, self.contrast]).astype(np.float32)
 
 
-def statistics(images: NDArray[np.uint8], rows: NDArray[np.int64]) -> Statistics:
+def statistics(images: ImageArray, rows: IntArray) -> Statistics:
     """Measure ``rows`` of ``images`` (N, H, W, 3) uint8, read in blocks that fit a processor's cache."""
     size = max(1, BLOCK_PIXELS // int(np.prod(images.shape[1:3])))
     parts = [_block(images[rows[start : start + size]]) for start in range(0, len(rows), size)]
@@ -57,7 +58,7 @@ def statistics(images: NDArray[np.uint8], rows: NDArray[np.int64]) -> Statistics
     return Statistics(*(np.concatenate(column).astype(np.float32) for column in zip(*parts, strict=True)))
 
 
-def _block(images: NDArray[np.uint8]) -> tuple[NDArray[np.floating], ...]:
+def _block(images: ImageArray) -> tuple[NDArray[np.floating], ...]:
     count, height, width = images.shape[:3]
     planes = images.reshape(count, height * width, 3).transpose(0, 2, 1).astype(np.float32, order="C")
     brightness = (LUMA @ planes).reshape(count, height, width)

@@ -19,12 +19,12 @@ from kit.config.base import Location, Name, Section, mistake
 from kit.config.bundle import BundleConfig
 from kit.config.clean import CleanConfig
 from kit.config.competition import CompetitionConfig
-from kit.config.data import DataConfig, PracticeConfig
+from kit.config.data import DataConfig
 from kit.config.engine import EngineConfig
 from kit.config.runs import AugmentConfig, HeadConfig, RunConfig
 from kit.config.sections import EnsembleConfig, FoldsConfig, TrainConfig
 from kit.config.shift import StressConfig
-from kit.config.stages import EarlyStoppingConfig, ScheduleConfig, StageConfig
+from kit.config.stages import ScheduleConfig, StageConfig
 from kit.errors import ConfigError
 from kit.text import nearest
 
@@ -32,20 +32,14 @@ __all__ = [
     "AugmentConfig",
     "BundleConfig",
     "CleanConfig",
-    "CompetitionConfig",
     "Config",
     "DataConfig",
-    "EarlyStoppingConfig",
-    "EngineConfig",
-    "EnsembleConfig",
     "FoldsConfig",
     "HeadConfig",
-    "PracticeConfig",
     "RunConfig",
     "ScheduleConfig",
     "StageConfig",
     "StressConfig",
-    "TrainConfig",
     "load",
     "on_engine",
     "parse",

@@ -90,8 +90,7 @@ def _pick(arrays: Arrays, names: tuple[str, ...], path: Path) -> npt.NDArray[Any
         if name in arrays:
             return arrays[name]
     raise DataError(
-        f"{path} has no array `{names[0]}`, only {', '.join(arrays) or 'none'}",
-        f"np.savez(path, {names[0]}=...)",
+        f"{path} has no array `{names[0]}`, only {', '.join(arrays) or 'none'}", f"np.savez(path, {names[0]}=...)"
     )
 
 
