@@ -22,25 +22,18 @@ from kit.store.record import Digests, Made
 class DataRecord(Made):
     """``data/manifest.json``: the training images, their labels and groups.
 
-    Attributes
-    ----------
-    raw, kept : int
-        Images before and after cleaning.
-    classes : tuple of C str
-    shape : (H, W, 3)
-    parts : mapping
-        Digest of the content of ``images``, ``labels``, ``groups``, ``weights`` and ``classes``, so that a stage can
-        name what it depends on and nothing else; see `Index`.
+    ``parts`` are digests of the content of ``images``, ``labels``, ``groups``, ``weights`` and ``classes``, so that a
+    stage can name what it depends on and nothing else; see `Index`.
     """
 
     VERSION: ClassVar[int] = 2
     OLDER: ClassVar[tuple[int | None, ...]] = (1,)
     COMMAND: ClassVar[str] = "kit clean --force"
 
-    raw: int
-    kept: int
+    raw: int  # images before cleaning
+    kept: int  # and after it
     classes: tuple[str, ...]
-    shape: tuple[int, int, int]
+    shape: tuple[int, int, int]  # (H, W, 3)
     parts: Digests
 
 
@@ -59,42 +52,22 @@ class UnlabelledRecord(Made):
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Images in the order of ``data/images.npy``.
-
-    Attributes
-    ----------
-    ids : tuple of N str
-    labels : (N,) int64
-    groups : tuple of N str
-        Rows with the same group must share a fold.
-    weights : (N,) float32
-        Of each row in the loss.
-    """
+    """Images in the order of ``data/images.npy``."""
 
     ids: tuple[str, ...]
-    labels: IntArray
-    groups: tuple[str, ...]
-    weights: npt.NDArray[np.float32]
+    labels: IntArray  # (N,)
+    groups: tuple[str, ...]  # rows with the same group must share a fold
+    weights: npt.NDArray[np.float32]  # (N,) of each row in the loss
 
 
 @dataclass(frozen=True, eq=False)
 class Index(Rows):
-    """One entry a row of ``data/images.npy`` but for its last ones, the train-only rows, which stand in ``extra``.
+    """One entry a row of ``data/images.npy`` but for its last ones, the train-only rows, which stand in ``extra``."""
 
-    Attributes
-    ----------
-    extra : Rows
-        Rows N, N + 1 ... of the array: external images, trained on and never validated on.
-    classes : tuple of C str
-    shape : (H, W, 3)
-    parts : mapping
-        See `DataRecord`.
-    """
-
-    extra: Rows
+    extra: Rows  # rows N, N + 1 ... of the array: external images, trained on and never validated on
     classes: tuple[str, ...]
-    shape: tuple[int, int, int]
-    parts: Digests
+    shape: tuple[int, int, int]  # (H, W, 3)
+    parts: Digests  # see `DataRecord`
 
     @property
     def split(self) -> Digests:

@@ -21,16 +21,7 @@ NEVER = -1
 
 
 class FoldsRecord(Made):
-    """``folds/<name>.json``: how the table beside it was made.
-
-    Attributes
-    ----------
-    method, n, repeats, seed
-        As ``[folds]`` said; another value needs another table.
-    classes : tuple of C str
-    balance : (n, C) int
-        Images of each class in each fold of the first repeat.
-    """
+    """``folds/<name>.json``: how the table beside it was made; another value of ``[folds]`` needs another table."""
 
     VERSION: ClassVar[int] = 3
     OLDER: ClassVar[tuple[int | None, ...]] = (None,)
@@ -41,26 +32,16 @@ class FoldsRecord(Made):
     repeats: int
     seed: int
     classes: tuple[str, ...]
-    balance: tuple[tuple[int, ...], ...]
+    balance: tuple[tuple[int, ...], ...]  # (n, C) images of each class in each fold of the first repeat
 
 
 @dataclass(frozen=True, eq=False)
 class Folds:
-    """A verified split.
+    """A verified split."""
 
-    Attributes
-    ----------
-    table : (R, N) int64
-        Fold of each row in each repeat; -1 = never held out (a hold-out split).
-    n : int
-        Folds of one repeat that are held out.
-    digest : str
-        Of the folds of all ids.
-    """
-
-    table: IntArray
-    n: int
-    digest: str
+    table: IntArray  # (R, N) fold of each row in each repeat; -1 = never held out (a hold-out split)
+    n: int  # folds of one repeat that are held out
+    digest: str  # of the folds of all ids
 
     @property
     def units(self) -> int:

@@ -13,23 +13,12 @@ from kit.records import IntArray
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A label that a person should look at.
+    """A label that a person should look at."""
 
-    Parameters
-    ----------
-    row : int
-        Row of ``proba``.
-    given, proposed : int
-        The label it has, and the class that the predictions favour.
-    score : float
-        Probability of the given label less its average over the rows labeled so; the lowest is the likeliest
-        error.
-    """
-
-    row: int
-    given: int
-    proposed: int
-    score: float
+    row: int  # of `proba`
+    given: int  # the label it has
+    proposed: int  # the class that the predictions favour
+    score: float  # probability of the given label less its average over the rows labeled so: the lowest is the worst
 
 
 def label_errors(proba: NDArray[np.floating], y: IntArray, n: int | None = None) -> tuple[Proposal, ...]:

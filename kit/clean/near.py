@@ -36,24 +36,12 @@ THREADS = min(4, os.cpu_count() or 1)
 
 @dataclass(frozen=True)
 class NearCopies:
-    """Verified pairs.
+    """Verified pairs."""
 
-    Parameters
-    ----------
-    pairs : (P, 2) int64
-        Rows, the smaller first, sorted, without repetition.
-    form : (P,) int64
-        The symmetry of ``hashes.FORMS`` that takes one to the other.
-    overall : (P,) float64
-        Share of the variance of one picture explained by the other after alignment, at 32 px.
-    detail : (P,) float64
-        Correlation of the fine detail after alignment.
-    """
-
-    pairs: IntArray
-    form: IntArray
-    overall: NDArray[np.float64]
-    detail: NDArray[np.float64]
+    pairs: IntArray  # (P, 2) rows, the smaller first, sorted, without repetition
+    form: IntArray  # (P,) the symmetry of `hashes.FORMS` that takes one to the other
+    overall: NDArray[np.float64]  # (P,) share of the variance of one explained by the other after alignment
+    detail: NDArray[np.float64]  # (P,) correlation of the fine detail after alignment
 
     def told(self, place: int) -> str:
         """The evidence for one pair in words."""

@@ -20,24 +20,12 @@ __all__ = ["Finding", "Plan", "plan"]
 
 @dataclass(frozen=True)
 class Plan:
-    """The outcome of cleaning.
+    """The outcome of cleaning."""
 
-    Parameters
-    ----------
-    keep : (K,) int64
-        Raw rows that stay, ascending.
-    group : (K,) int64
-        Group of each kept row: rows with one number must share a fold. Numbered by first row.
-    dropped : tuple of Finding
-        One per row that goes, ascending; with ``keep`` a partition of the raw rows.
-    noted : tuple of Finding
-        Everything else worth a look, ascending by row; a row may appear more than once.
-    """
-
-    keep: IntArray
-    group: IntArray
-    dropped: tuple[Finding, ...]
-    noted: tuple[Finding, ...]
+    keep: IntArray  # (K,) raw rows that stay, ascending
+    group: IntArray  # (K,) group of each kept row, numbered by first row: one number must share a fold
+    dropped: tuple[Finding, ...]  # one per row that goes, ascending; with `keep` a partition of the raw rows
+    noted: tuple[Finding, ...]  # everything else worth a look, ascending by row; a row may appear more than once
 
 
 def plan(

@@ -17,32 +17,16 @@ Column = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """One number per picture, each (K,) float32; brightness is luma from 0 to 255.
+    """One number per picture, each (K,) float32; brightness is luma from 0 to 255."""
 
-    Parameters
-    ----------
-    darkest, middle, brightest : (K,) float32
-        5th, 50th and 99th percentile of the brightness.
-    entropy : (K,) float32
-        Of the brightness' histogram, 0 to 8 bits.
-    sharpness : (K,) float32
-        Variance of the Laplacian of the brightness.
-    chroma : (K,) float32
-        Mean over the pixels of the largest less the smallest channel; 0 is grey.
-    colour : (K, 6) float32
-        Mean and standard deviation of red, green and blue.
-    contrast : (K,) float32
-        Mean brightness of the middle quarter of the picture less that of the whole.
-    """
-
-    darkest: Column
-    middle: Column
-    brightest: Column
-    entropy: Column
-    sharpness: Column
-    chroma: Column
-    colour: NDArray[np.float32]
-    contrast: Column
+    darkest: Column  # 5th percentile of the brightness
+    middle: Column  # 50th
+    brightest: Column  # 99th
+    entropy: Column  # of the brightness' histogram, 0 to 8 bits
+    sharpness: Column  # variance of the Laplacian of the brightness
+    chroma: Column  # mean over the pixels of the largest less the smallest channel; 0 is grey
+    colour: NDArray[np.float32]  # (K, 6): mean and standard deviation of red, green and blue
+    contrast: Column  # mean brightness of the middle quarter of the picture less that of the whole
 
     def features(self) -> NDArray[np.float32]:
         """All of them as the columns of a matrix, (K, 13); the sharpness as its logarithm."""

@@ -16,24 +16,13 @@ TEST_ROWS = 297
 
 @dataclass(frozen=True, eq=False)
 class Digits:
-    """The digits, split in two.
+    """The digits, split in two."""
 
-    Attributes
-    ----------
-    images : (1500, S, S, 3) uint8
-    labels : (1500,) int64
-    classes : tuple of str
-        "0" to "9", in label order.
-    test_images : (297, S, S, 3) uint8
-    test_labels : (297,) int64
-        Hidden: only the local platform reads them.
-    """
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-    classes: tuple[str, ...]
-    test_images: NDArray[np.uint8]
-    test_labels: NDArray[np.int64]
+    images: NDArray[np.uint8]  # (1500, S, S, 3)
+    labels: NDArray[np.int64]  # (1500,)
+    classes: tuple[str, ...]  # "0" to "9", in label order
+    test_images: NDArray[np.uint8]  # (297, S, S, 3)
+    test_labels: NDArray[np.int64]  # (297,), hidden: only the local platform reads them
 
 
 def load(*, size: int = 32) -> Digits:

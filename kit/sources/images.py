@@ -30,26 +30,14 @@ MISSING = "no such file"
 
 @dataclass(frozen=True, eq=False)
 class ImageRows:
-    """What a table or a folder says of its images.
-
-    Attributes
-    ----------
-    ids : tuple of N str
-    paths : tuple of N (Path or None)
-        None where the table names a file that is not there.
-    labels : (N,) int64
-        -1 = no label.
-    classes : tuple of C str
-    groups : tuple of N str, or empty
-    weights : (N,) float64, optional
-    """
+    """What a table or a folder says of its images."""
 
     ids: tuple[str, ...]
-    paths: tuple[Path | None, ...]
-    labels: IntArray
+    paths: tuple[Path | None, ...]  # None where the table names a file that is not there
+    labels: IntArray  # (N,), -1 = no label
     classes: tuple[str, ...]
     groups: tuple[str, ...] = ()
-    weights: FloatArray | None = None
+    weights: FloatArray | None = None  # (N,) float64
 
 
 def open_images(rows: ImageRows, data: DataConfig, what: str) -> RawSet:

@@ -29,28 +29,14 @@ TRAIN_SLIDES, TEST_SLIDES = range(12), range(4, 16)
 
 @dataclass(frozen=True, eq=False)
 class Practice:
-    """The practice competition.
+    """The practice competition."""
 
-    Attributes
-    ----------
-    images : (N, S, S, 3) uint8
-    labels : (N,) int64
-        As handed out, wrong ones included.
-    classes : tuple of str
-        Eight names, in label order.
-    test_images : (M, S, S, 3) uint8
-    test_labels : (M,) int64
-        Hidden: only the local platform reads them.
-    planted : tuple of Planted
-        What was done to which row; for measuring the cleaning, no stage reads it.
-    """
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-    classes: tuple[str, ...]
-    test_images: NDArray[np.uint8]
-    test_labels: NDArray[np.int64]
-    planted: tuple[Planted, ...]
+    images: NDArray[np.uint8]  # (N, S, S, 3)
+    labels: NDArray[np.int64]  # (N,) as handed out, wrong ones included
+    classes: tuple[str, ...]  # eight names, in label order
+    test_images: NDArray[np.uint8]  # (M, S, S, 3)
+    test_labels: NDArray[np.int64]  # (M,), hidden: only the local platform reads them
+    planted: tuple[Planted, ...]  # what was done to which row, to measure the cleaning; no stage reads it
 
 
 def make(*, n: int = 1600, size: int = 64, seed: int = 0) -> Practice:
