@@ -29,10 +29,7 @@ GUTTER = 2  # between the columns of a table
 class Console:
     """Renders the events of a command; use it as a context, so that the live display ends with it.
 
-    Parameters
-    ----------
-    quiet : bool
-        Print nothing but warnings: the caller prints JSON.
+    A ``quiet`` one prints nothing but warnings: the caller prints JSON.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:

@@ -37,23 +37,10 @@ def split(
     seed: int,
     pinned: Mapping[str, int] | None = None,
 ) -> IntArray:
-    """Deal groups out to ``n`` folds with class shares as even as the groups allow.
+    """Deal groups out to ``n`` folds, 0 to n - 1, with class shares as even as the groups allow.
 
-    Parameters
-    ----------
-    ids, groups : tuple of N str
-        Rows with the same group share a fold.
-    labels : (N,) int64
-    n : int
-        Number of folds.
-    seed : int
-        Shuffles the groups.
-    pinned : mapping of id to fold, optional
-        Ids that keep their fold; a group with a pinned id follows it.
-
-    Returns
-    -------
-    (N,) int64, values 0 to n - 1
+    Rows (N,) with the same group share a fold; ``seed`` shuffles the groups; ids in ``pinned`` keep their fold, and
+    their group follows them.
 
     Raises
     ------

@@ -22,18 +22,8 @@ RECIPE_TRAIN = 'train = "raw/training_set.npz"'
 def init(folder: Path, train: str, emit: Emit, recipe: str = "") -> None:
     """Write ``kit.toml``, a Makefile and a ``.gitignore``; nothing that exists is touched.
 
-    Parameters
-    ----------
-    folder : Path
-    train : str
-        What ``[data] train`` is set to.
-    recipe : str
-        A key of `recipes`, whose text becomes ``kit.toml``; empty = the template.
-
-    Raises
-    ------
-    ConfigError
-        Where the folder is a project already, or there is no such recipe.
+    ``train`` is what ``[data] train`` is set to; ``recipe`` is a key of `recipes`, whose text becomes ``kit.toml``, or
+    empty for the template. Raises `ConfigError` where the folder is a project already, or there is no such recipe.
     """
     if (folder / CONFIG_NAME).exists():
         raise ConfigError(f"{folder / CONFIG_NAME} exists already", "kit folds")

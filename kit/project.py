@@ -22,16 +22,9 @@ if TYPE_CHECKING:
 class Project:
     """The competition in a folder.
 
-    Parameters
-    ----------
-    folder : path, optional
-        Where to look for ``kit.toml``, upwards; the current folder by default.
-    config : path, optional
-        Another configuration file.
-    emit : callable, optional
-        Hears what the stages say; by default a notebook shows it, and elsewhere nobody hears it.
-    engine : str, optional
-        Another engine than ``[engine] name``.
+    ``kit.toml`` is looked for in ``folder`` and upwards; ``config`` is another configuration file. ``emit`` hears what
+    the stages say; by default a notebook shows it, and elsewhere nobody hears it. ``engine`` is another one than
+    ``[engine] name``.
     """
 
     def __init__(
@@ -156,17 +149,9 @@ class Project:
     ) -> Comparison:
         """Train a run with one ingredient changed at a time, and compare; see `kit.sweep`.
 
-        Parameters
-        ----------
-        run : str
-        changes : sequence of str
-            Names of changes; all of `kit.sweep.variants` by default.
-        fold, max_hours
-            As for `train`.
-        seeds : int
-            With how many seeds the run itself is trained: two show how far scores move by themselves.
-        stressed : bool
-            Predict the held-out rows under corruptions too, of what is trained on every fold.
+        ``changes`` are names of `kit.sweep.variants`, by default all; ``fold`` and ``max_hours`` as for `train`. The
+        run itself is trained with as many ``seeds``: two show how far scores move by themselves. With ``stressed`` the
+        held-out rows are predicted under corruptions too, of what is trained on every fold.
         """
         from kit.compare import compare
         from kit.data import load_index

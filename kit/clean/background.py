@@ -33,20 +33,9 @@ LIKE_THE_MEAN = 0.75
 def shared_backgrounds(images: ImageArray, rows: IntArray) -> list[IntArray]:
     """Find the sets of pictures whose outer frame shows the same fine detail.
 
-    Parameters
-    ----------
-    images : (N, H, W, 3) uint8
-        An array or a memmap, read in blocks.
-    rows : (K,) int64
-        The rows to compare: no identical pictures.
+    ``images`` (N, H, W, 3) are read in blocks, of them ``rows`` (K,), no two identical. Returns the ascending rows of
+    each set of at least five, by first row.
 
-    Returns
-    -------
-    list of (M,) int64
-        Ascending rows of each set of at least five, by first row.
-
-    Notes
-    -----
     Pairs are found by the signs of 64 random projections (Charikar 2002) and verified by correlation. Connected
     components of at least five give a mean frame, and each picture joins the mean frame most like its own.
     """

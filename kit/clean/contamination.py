@@ -15,20 +15,10 @@ TIMES_THE_REST = 5
 
 
 def contaminated(clusters: Sequence[IntArray], labels: IntArray) -> list[tuple[IntArray, str]]:
-    """Find the clusters to be dropped whole.
+    """Find the clusters to be dropped whole, with the evidence, in the order given.
 
-    Parameters
-    ----------
-    clusters : sequence of (M,) int64
-        Rows of identical pictures, at least two each.
-    labels : (N,) int64
-        Class of every row, -1 = unlabeled.
-
-    Returns
-    -------
-    list of ((M,) int64, str)
-        The clusters with the evidence, in the order given. Repeated until the rest shows none, so that a
-        second call on what is left finds nothing.
+    A cluster is the rows of identical pictures, at least two; ``labels`` are of all rows, -1 = unlabeled. Repeated
+    until the rest shows none, so that a second call on what is left finds nothing.
     """
     found: dict[int, str] = {}
     while True:

@@ -23,18 +23,11 @@ class Verdict:
 def judge(
     rows: IntArray, labels: IntArray, config: CleanConfig, pinned: frozenset[int], class_sizes: IntArray
 ) -> Verdict:
-    """Decide about the rows of one cluster of identical pictures.
+    """Decide about the ascending ``rows`` of one cluster of identical pictures.
 
-    Parameters
-    ----------
-    rows : (M,) int64
-        Ascending rows of the cluster.
-    labels : (N,) int64
-        Class of every row, -1 = unlabeled; an unlabeled copy conflicts with nobody.
-    pinned : frozenset of int
-        Rows a person wants to keep: they stay, and their labels win.
-    class_sizes : (C,) int64
-        Images per class, to break a tie between labels without looking at the order of the rows.
+    ``labels`` are of all rows, -1 = unlabeled: an unlabeled copy conflicts with nobody. Rows in ``pinned`` stay,
+    because a person wants it, and their labels win. ``class_sizes``, images per class, break a tie between labels
+    without looking at the order of the rows.
     """
     values, counts = np.unique(labels[rows][labels[rows] >= 0], return_counts=True)
     conflict = len(values) > 1
@@ -71,18 +64,10 @@ def _winners(
 def spare(pairs: IntArray, rank: Callable[[int], tuple[bool, bytes]]) -> dict[int, int]:
     """Choose pictures that can go because a direct copy of each stays.
 
-    Parameters
-    ----------
-    pairs : (P, 2) int64
-        Rows that are near copies of each other; that is not transitive.
-    rank : callable
-        Whether a row may go at all, and its content, to break ties without looking at the order of the rows.
-
-    Returns
-    -------
-    dict of int to int
-        Row that goes to the pair with one that stays. No two that stay are a pair (a greedy maximal independent
-        set, those with most copies first), so that a second call finds nothing.
+    ``pairs`` (P, 2) are rows that are near copies of each other, which is not transitive; ``rank`` tells whether a row
+    may go at all, and its content, to break ties without looking at the order of the rows. Returns by row that goes the
+    pair with one that stays. No two that stay are a pair (a greedy maximal independent set, those with most copies
+    first), so that a second call finds nothing.
     """
     partners: dict[int, dict[int, int]] = {}
     for place, (one, other) in enumerate(pairs.tolist()):

@@ -10,17 +10,9 @@ from kit.records import ImageArray, IntArray
 
 
 def picture_numbers(images: ImageArray) -> IntArray:
-    """Number the distinct pictures of an array.
+    """Number the distinct pictures of (N, H, W, 3) uint8, by first row; a memmap is read one image at a time.
 
-    Parameters
-    ----------
-    images : (N, H, W, 3) uint8
-        Decoded pixels; a memmap is read one image at a time.
-
-    Returns
-    -------
-    (N,) int64
-        Equal numbers exactly where all pixels are equal (128-bit BLAKE2b), counted from 0 by first row.
+    Numbers (N,) are equal exactly where all pixels are equal (128-bit BLAKE2b).
     """
     seen: dict[bytes, int] = {}
     digests = (blake2b(image.tobytes(), digest_size=16).digest() for image in images)

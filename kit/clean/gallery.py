@@ -17,21 +17,10 @@ MOST = 30
 
 
 def contact_sheets(images: ImageArray, labels: IntArray, result: Plan, names: Sequence[str]) -> dict[str, Image.Image]:
-    """Draw what a plan found, a sheet a reason, pictures that belong together on one line.
+    """Draw what a plan found, a sheet a reason in alphabetical order, pictures that belong together on one line.
 
-    Parameters
-    ----------
-    images : (N, H, W, 3) uint8
-    labels : (N,) int64
-    result : Plan
-    names : sequence of N str
-        What to call the rows.
-
-    Returns
-    -------
-    dict of str to PIL.Image.Image
-        By reason, in alphabetical order. Findings without a twin stand eight to a line; a line shows at most eight
-        pictures, a sheet at most `MOST` lines, and its title says how many there are.
+    ``names`` says what to call the rows. A line shows at most eight pictures, a sheet at most `MOST` lines, and its
+    title says how many there are. Findings without a twin stand eight to a line.
     """
     kept = set(result.keep.tolist())
 

@@ -37,25 +37,11 @@ def table_popcount(words: NDArray[np.uint64]) -> NDArray[np.uint8]:
 def within(
     queries: Words, words: Words, radius: int, wanted: Callable[[IntArray, IntArray], NDArray[np.bool_]] | None = None
 ) -> Pairs:
-    """Find every (query, word) pair at most ``radius`` bits apart.
+    """Find every (query, word) pair at most ``radius`` bits apart, 0 to 64; fast up to about 10.
 
-    Parameters
-    ----------
-    queries : (M,) uint64
-    words : (N,) uint64
-    radius : int
-        0 to 64; fast up to about 10.
-    wanted : callable, optional
-        Given query and word numbers (P,), says which pairs to return: so that pairs nobody needs are forgotten
-        block by block.
+    Returns the numbers of the queries and of the words, (P,) each, sorted by query, then word, without repetition.
+    ``wanted`` says of such numbers which pairs to return: so pairs nobody needs are forgotten block by block.
 
-    Returns
-    -------
-    (P,) int64, (P,) int64
-        Numbers of the queries and of the words, sorted by query, then word, without repetition.
-
-    Notes
-    -----
     Multi-index hashing (Norouzi, Punjani and Fleet 2012) with the general pigeonhole principle (Qin et al. 2018):
     the words are cut into four bands with radii t such that the sum of t + 1 is radius + 1; two words within the
     radius agree within t in at least one band. Each band is a table of its 65,536 values, asked for all values

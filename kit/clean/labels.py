@@ -22,26 +22,16 @@ class Proposal:
 
 
 def label_errors(proba: NDArray[np.floating], y: IntArray, n: int | None = None) -> tuple[Proposal, ...]:
-    """Propose labels to look at, the likeliest errors first.
+    """Propose ``n`` labels to look at, the likeliest errors first; by default as many as `expected_errors` says.
 
-    Parameters
-    ----------
-    proba : (N, C) float
-        Calibrated probabilities; every row predicted by a model that was not fitted on it.
-    y : (N,) int64
-        Labels as given, 0 to C - 1.
-    n : int, optional
-        How many; by default as many as `expected_errors` says there are.
+    ``proba`` (N, C) are calibrated, every row predicted by a model that was not fitted on it; labels ``y`` are 0 to C -
+    1. Confident learning (Northcutt, Jiang and Chuang 2021): the number from the confident joint, the order by the
+    probability of the given label against what its class has on average. Nothing is ever applied.
 
     Raises
     ------
     DataError
         If the arrays do not fit, or a probability is not finite.
-
-    Notes
-    -----
-    Confident learning (Northcutt, Jiang and Chuang 2021): the number from the confident joint, the order by the
-    probability of the given label against what its class has on average. Nothing is ever applied.
     """
     if proba.ndim != 2 or y.shape != (len(proba),) or proba.shape[1] < 2:
         raise DataError(f"probabilities of shape {proba.shape} and labels of shape {y.shape} do not fit")

@@ -50,25 +50,16 @@ class NearCopies:
 
 
 def near_copies(images: ImageArray, rows: IntArray) -> NearCopies:
-    """Find the pairs of near copies among ``rows`` of ``images``.
+    """Find the pairs of near copies among ``rows`` (K,), no two identical, of ``images`` (N, H, W, 3), read in blocks.
 
-    Parameters
-    ----------
-    images : (N, H, W, 3) uint8
-        An array or a memmap, read in blocks.
-    rows : (K,) int64
-        The rows to compare; no two should have identical pixels.
+    A pair is a candidate if the hash of one of the eight symmetries of the one lies within `RADIUS` of the hash
+    of the other; the search is exact. A candidate is a copy if, aligned for shift and zoom and up to brightness
+    and contrast, both the whole picture and its fine detail agree. Grey values only: a colour cast hides no copy.
 
     Raises
     ------
     DataError
         If the pictures are so alike (a fixed camera, a film) that millions of pairs pass for copies.
-
-    Notes
-    -----
-    A pair is a candidate if the hash of one of the eight symmetries of the one lies within `RADIUS` of the hash
-    of the other; the search is exact. A candidate is a copy if, aligned for shift and zoom and up to brightness
-    and contrast, both the whole picture and its fine detail agree. Grey values only: a colour cast hides no copy.
     """
     low = low_frequencies(images, rows)
     _refuse_the_alike(low)

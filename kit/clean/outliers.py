@@ -16,24 +16,20 @@ Features = NDArray[np.floating]
 
 
 def outlier_scores(features: Features, labels: IntArray, method: str, *, seed: int = 0) -> NDArray[np.float64]:
-    """Score how unlike its class every picture is.
+    """Score how unlike its class every picture is, (N,); higher is stranger.
 
     Parameters
     ----------
     features : (N, D) float
         Colour and texture statistics, or an embedding.
     labels : (N,) int64
-        Each class is judged on its own; -1, unlabeled, is one too.
+        Each class is judged on its own; -1, unlabeled, is one too. One of fewer than twenty scores 0: nothing can be
+        said.
     method : str
         A key of ``METHODS``: ``isolation-forest`` (Liu, Ting and Zhou 2008; 0 to 1, 0.5 is ordinary) or ``knn``
         (mean distance to the five nearest of the class in standard deviations, divided by its median).
     seed : int
         Of the forest.
-
-    Returns
-    -------
-    (N,) float64
-        Higher is stranger; 0 in classes of fewer than twenty, where nothing can be said.
     """
     scores = np.zeros(len(features))
     for label in np.unique(labels):

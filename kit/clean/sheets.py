@@ -31,19 +31,10 @@ class Tile:
 
 
 def sheet(rows: Sequence[Sequence[Tile]], title: str) -> Image.Image:
-    """Draw a contact sheet.
+    """Draw a contact sheet under a title.
 
-    Parameters
-    ----------
-    rows : sequence of sequences of Tile
-        What belongs together, each on a line of its own; more than eight tiles go on to the next line.
-    title : str
-        Written above.
-
-    Returns
-    -------
-    PIL.Image.Image
-        RGB. Pictures up to half a cell are enlarged by whole factors, pixel by pixel, others fitted to it.
+    What belongs together begins on a line of its own; more than eight tiles go on to the next line. Pictures up to half
+    a cell are enlarged by whole factors, pixel by pixel, others fitted to it.
     """
     lines = [list(row[start : start + PER_LINE]) for row in rows for start in range(0, len(row), PER_LINE)]
     first_of_row = [not start for row in rows for start in range(0, len(row), PER_LINE)]

@@ -15,10 +15,7 @@ from kit.records import IntArray
 def named_classes(data: DataConfig, root: Path) -> tuple[str, ...]:
     """The names in the file that ``data.classes`` names, one a line; empty where it names none.
 
-    Raises
-    ------
-    DataError
-        Where the file is missing or has a name twice.
+    Raises `DataError` where the file is missing or has a name twice.
     """
     if not data.classes:
         return ()
@@ -41,19 +38,9 @@ def sorted_names(values: Sequence[str]) -> tuple[str, ...]:
 
 
 def to_labels(values: Sequence[str], classes: tuple[str, ...], where: Sequence[str]) -> IntArray:
-    """Labels (N,) int64 of class names, or of class numbers where the names have a file of their own.
+    """Labels (N,) of class names, or of class numbers where the names have a file of their own.
 
-    Parameters
-    ----------
-    values : sequence of N str
-    classes : tuple of C str
-    where : sequence of N str
-        Where each value stands, for an error.
-
-    Raises
-    ------
-    DataError
-        Where a value is empty or no class.
+    ``where`` says where each of the N values stands, for an error: `DataError` where a value is empty or no class.
     """
     position = {name: number for number, name in enumerate(classes)}
     if not set(values) <= set(position) and all(_is_number(value) for value in values):

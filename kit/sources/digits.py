@@ -28,20 +28,9 @@ class Digits:
 def load(*, size: int = 32) -> Digits:
     """Load scikit-learn's digits (Alpaydin and Kaynak 1998, test part), grey as three equal channels.
 
-    Parameters
-    ----------
-    size : int
-        Side in pixels, a multiple of 8; pixels are repeated.
-
-    Raises
-    ------
-    DataError
-        If ``size`` is not a positive multiple of 8.
-
-    Notes
-    -----
-    The last 297 rows are the hidden test. The rows are not shuffled, and these are harder than a random 297: three
-    nearest neighbours get .960 of them right, and .987 to .993 of three random draws.
+    ``size`` is the side in pixels, `DataError` if it is no positive multiple of 8; pixels are repeated. The last 297
+    rows are the hidden test. The rows are not shuffled, and these are harder than a random 297: three nearest
+    neighbours get .960 of them right, and .987 to .993 of three random draws.
     """
     if size < SIDE or size % SIDE:
         raise DataError(f"digits: size = {size} is not a multiple of {SIDE}", "try 32")

@@ -42,22 +42,9 @@ class Practice:
 def make(*, n: int = 1600, size: int = 64, seed: int = 0) -> Practice:
     """Generate the practice competition.
 
-    Parameters
-    ----------
-    n : int
-        Training pictures, 120 to 100,000; the hidden test has a third as many, at most 2,000.
-    size : int
-        Side of a picture in pixels, 16 to 256.
-    seed : int
-        Not negative.
+    ``n`` training pictures, 120 to 100,000, and a third as many, at most 2,000, for the hidden test; ``size`` is the
+    side of a picture in pixels, 16 to 256; ``seed`` is not negative. Another number is a `DataError`.
 
-    Raises
-    ------
-    DataError
-        If a number is out of its range.
-
-    Notes
-    -----
     The same bytes on every call on one platform. A row's picture and label depend on ``seed`` and the row alone,
     but for the rows in ``planted``, which also depend on ``n``. Memory is that of the result and some 20 MB at
     64 px.
