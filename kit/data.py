@@ -101,10 +101,7 @@ def load_record(layout: Layout) -> DataRecord:
 def load_index(layout: Layout) -> Index:
     """Read ``data/index.csv``.
 
-    Raises
-    ------
-    StageError
-        Where the data are missing, or a file is not the one that `kit clean` wrote.
+    Raises `StageError` where the data are missing, or a file is not the one that `kit clean` wrote.
     """
     record = load_record(layout)
     record.check(layout.data, "", layout.index.name)

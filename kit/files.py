@@ -83,10 +83,7 @@ def write_atomic(path: Path, content: Content, *, need: int = 0) -> Path:
     how many bytes that will be, for the message where they find no room. A link is followed; a device or a pipe is
     written to.
 
-    Raises
-    ------
-    KitError
-        Where the disk is full, or the folder cannot be written; what was at ``path`` is still there.
+    Raises `KitError` where the disk is full, or the folder cannot be written; what was at ``path`` is still there.
     """
     data = content.encode() if isinstance(content, str) else content
     try:
@@ -136,10 +133,7 @@ def write_json(path: Path, value: object) -> Path:
 def read_json(path: Path) -> Any:
     """Read a JSON file that the kit wrote.
 
-    Raises
-    ------
-    StageError
-        Where the file is missing or is not JSON.
+    Raises `StageError` where the file is missing or is not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))

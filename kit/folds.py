@@ -42,10 +42,7 @@ def split(
     Rows (N,) with the same group share a fold; ``seed`` shuffles the groups; ids in ``pinned`` keep their fold, and
     their group follows them.
 
-    Raises
-    ------
-    StageError
-        Where a group holds ids pinned to two folds.
+    Raises `StageError` where a group holds ids pinned to two folds.
 
     Notes
     -----
@@ -118,11 +115,8 @@ def make_folds(layout: Layout, config: Config, emit: Emit, *, force: bool = Fals
 
     An existing file pins the fold of its ids, unless ``reset``; ``force`` takes it as it is now, whoever changed it.
 
-    Raises
-    ------
-    StageError
-        Where the number of folds changed, groups pinned to two folds were joined, or the file was changed by something
-        else and neither ``force`` nor ``reset`` says what to do about it.
+    Raises `StageError` where the number of folds changed, groups pinned to two folds were joined, or the file was
+    changed by something else and neither ``force`` nor ``reset`` says what to do about it.
     """
     from kit.plots import balance as draw
 

@@ -173,10 +173,7 @@ class Layout:
 def find_project(start: Path, config: Path | None = None) -> Layout:
     """The project that ``start`` lies in: the nearest folder at or above it with a ``kit.toml``.
 
-    Raises
-    ------
-    ConfigError
-        Where there is none, or the file named by ``config`` is missing.
+    Raises `ConfigError` where there is none, or the file named by ``config`` is missing.
     """
     if config is not None:
         if not config.is_file():

@@ -73,10 +73,7 @@ def columns(repeats: int) -> list[str]:
 def read_table(path: Path, ids: tuple[str, ...]) -> IntArray:
     """The table (R, N) in the order of ``ids``.
 
-    Raises
-    ------
-    StageError
-        Where the file is missing or damaged, or was made for other rows.
+    Raises `StageError` where the file is missing or damaged, or was made for other rows.
     """
     if not path.exists():
         raise StageError(f"{path} is missing", "kit folds")
@@ -114,10 +111,8 @@ def verify_folds(index: Index, table: IntArray, n: int) -> None:
 def load_folds(layout: Layout, config: Config, index: Index) -> Folds:
     """The current split, verified against the data.
 
-    Raises
-    ------
-    StageError
-        Where there is none, it was changed by something else, was made for other data, or splits a group.
+    Raises `StageError` where there is none, it was changed by something else, was made for other data, or splits a
+    group.
     """
     path, record = layout.folds_table(config.folds.name), layout.folds_manifest(config.folds.name)
     if not path.exists() or not record.exists():

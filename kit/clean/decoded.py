@@ -36,10 +36,7 @@ def decode(folder: Path, raw: RawSet) -> Iterator[Decoded]:
     has no name, so that a process that is killed leaves nothing, and all its bytes are reserved at the start: a page
     of a mapped file that finds no room later kills the process with SIGBUS.
 
-    Raises
-    ------
-    KitError
-        Where the disk has too little room.
+    Raises `KitError` where the disk has too little room.
     """
     shape = (len(raw.ids), *raw.shape, 3)
     size = int(np.prod(shape, dtype=np.int64))

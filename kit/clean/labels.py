@@ -28,10 +28,7 @@ def label_errors(proba: NDArray[np.floating], y: IntArray, n: int | None = None)
     1. Confident learning (Northcutt, Jiang and Chuang 2021): the number from the confident joint, the order by the
     probability of the given label against what its class has on average. Nothing is ever applied.
 
-    Raises
-    ------
-    DataError
-        If the arrays do not fit, or a probability is not finite.
+    Raises `DataError` if the arrays do not fit, or a probability is not finite.
     """
     if proba.ndim != 2 or y.shape != (len(proba),) or proba.shape[1] < 2:
         raise DataError(f"probabilities of shape {proba.shape} and labels of shape {y.shape} do not fit")

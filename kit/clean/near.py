@@ -56,10 +56,7 @@ def near_copies(images: ImageArray, rows: IntArray) -> NearCopies:
     of the other; the search is exact. A candidate is a copy if, aligned for shift and zoom and up to brightness
     and contrast, both the whole picture and its fine detail agree. Grey values only: a colour cast hides no copy.
 
-    Raises
-    ------
-    DataError
-        If the pictures are so alike (a fixed camera, a film) that millions of pairs pass for copies.
+    Raises `DataError` if the pictures are so alike (a fixed camera, a film) that millions of pairs pass for copies.
     """
     low = low_frequencies(images, rows)
     _refuse_the_alike(low)

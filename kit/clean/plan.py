@@ -50,10 +50,7 @@ def plan(
     on_step : callable, optional
         Called with the name of each step as it begins.
 
-    Raises
-    ------
-    DataError
-        If the arrays do not belong together or an override names no row or no action.
+    Raises `DataError` if the arrays do not belong together or an override names no row or no action.
 
     Notes
     -----

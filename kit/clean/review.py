@@ -34,10 +34,7 @@ def override(layout: Layout, actions: Mapping[str, str], emit: Emit) -> None:
 def restore(layout: Layout, ids: Sequence[str], emit: Emit) -> None:
     """Mark dropped images to be kept at the next cleaning: ``ids``, reasons (all dropped for one), or `all`.
 
-    Raises
-    ------
-    DataError
-        Where an entry is neither a dropped id nor a reason, or names an image that cannot be read.
+    Raises `DataError` where an entry is neither a dropped id nor a reason, or names an image that cannot be read.
     """
     lines = read_csv(layout.dropped, for_people=True)
     dropped = {line["id"]: line["reason"] for line in lines}
@@ -60,10 +57,7 @@ def restore(layout: Layout, ids: Sequence[str], emit: Emit) -> None:
 def propose_labels(layout: Layout, emit: Emit) -> None:
     """Write ``data/label_proposals.csv`` and a sheet from the newest blend's out-of-fold probabilities; apply nothing.
 
-    Raises
-    ------
-    StageError
-        Where there is no blend of the current rows yet.
+    Raises `StageError` where there is no blend of the current rows yet.
     """
     index = load_index(layout)
     newest = latest(layout)

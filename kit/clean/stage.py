@@ -39,12 +39,8 @@ def clean(layout: Layout, config: Config, emit: Emit, *, force: bool = False) ->
 
     Test images are an artefact of their own: other ones change nothing that was made from the training images.
 
-    Raises
-    ------
-    DataError
-        Where the raw files cannot be used, or nothing is left of a class.
-    StageError
-        Where a file under ``data/`` was changed by something else, or another process uses the data.
+    Raises `DataError` where the raw files cannot be used, or nothing is left of a class, and `StageError` where a file
+    under ``data/`` was changed by something else, or another process uses the data.
     """
     DIGESTS.attach(layout.digests)
     raw = open_source(config.data, layout.root, "train")

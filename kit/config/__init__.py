@@ -95,10 +95,7 @@ class Config(Section):
 def load(path: Path) -> Config:
     """Read and check a configuration file.
 
-    Raises
-    ------
-    ConfigError
-        Where the file cannot be read, is not TOML, or says something that cannot be.
+    Raises `ConfigError` where the file cannot be read, is not TOML, or says something that cannot be.
     """
     try:
         content = path.read_bytes()

@@ -39,12 +39,8 @@ def open_source(data: DataConfig, root: Path, part: Part) -> RawSet:
 
     Labels of other parts are numbered by the classes of the training set, whichever of them they have.
 
-    Raises
-    ------
-    DataError
-        Where the files are missing or are not what they should be.
-    ConfigError
-        Where nothing reads such a file.
+    Raises `DataError` where the files are missing or are not what they should be, and `ConfigError` where nothing reads
+    such a file.
     """
     spec = str(getattr(data, part))
     reader = BUILT_IN[spec] if spec in BUILT_IN else BY_SUFFIX[_kind(spec, root, part)][0]

@@ -43,10 +43,7 @@ class ImageRows:
 def open_images(rows: ImageRows, data: DataConfig, what: str) -> RawSet:
     """Hash every file and give a reader of them; ``what`` names the images in an error.
 
-    Raises
-    ------
-    DataError
-        Where `image_size` is not set and the files have several sizes, or none of them can be read.
+    Raises `DataError` where `image_size` is not set and the files have several sizes, or none of them can be read.
     """
     scanned = _scan(rows.paths)
     shape = (data.image_size, data.image_size) if data.image_size else _common_shape([s for _, s in scanned], what)

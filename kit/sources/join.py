@@ -13,10 +13,7 @@ from kit.sources.raw import RawSet
 def joined(train: RawSet, external: RawSet) -> RawSet:
     """Both sets as one, the external rows last and their ids under ``external/``.
 
-    Raises
-    ------
-    DataError
-        Where their images have different sizes.
+    Raises `DataError` where their images have different sizes.
     """
     if external.shape != train.shape:
         sizes = "external images are {} x {}, training images {} x {}".format(*external.shape, *train.shape)

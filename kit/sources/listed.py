@@ -26,12 +26,8 @@ def open_csv(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     a folder beside the table: ``train/`` for ``train.csv``, ``train_images/``, ``images/``, or anywhere below it.
     A row whose file is not there is listed like an unreadable image.
 
-    Raises
-    ------
-    DataError
-        Where an id stands twice, a label is missing, or no row's file is found.
-    ConfigError
-        Where a column cannot be told.
+    Raises `DataError` where an id stands twice, a label is missing, or no row's file is found, and `ConfigError` where
+    a column cannot be told.
     """
     table = read_table(root / Path(spec).expanduser())
     ids = _ids(table, data, root)

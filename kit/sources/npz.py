@@ -30,10 +30,7 @@ def open_npz(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     ``images`` may be called ``data``, ``x`` or ``X`` as well, ``labels`` also ``y``; the test part needs none.
     `data.group` and `data.weight` name arrays with one value a row.
 
-    Raises
-    ------
-    DataError
-        Where an array is missing, has another shape or type, or a label is not a class number.
+    Raises `DataError` where an array is missing, has another shape or type, or a label is not a class number.
     """
     path = root / Path(spec).expanduser()
     arrays = read_arrays(path)

@@ -46,10 +46,7 @@ class Table:
 def read_text(path: Path) -> str:
     """The text of a file in UTF-8, or in UTF-16 with a byte order mark, as Excel saves "Unicode text".
 
-    Raises
-    ------
-    DataError
-        Where it is missing or in another encoding.
+    Raises `DataError` where it is missing or in another encoding.
     """
     try:
         content = path.read_bytes()
@@ -73,10 +70,7 @@ def read_text(path: Path) -> str:
 def read_table(path: Path) -> Table:
     """Read a table with a header line, in an encoding of `read_text`; commas, semicolons or tabs.
 
-    Raises
-    ------
-    DataError
-        Where it is missing, not text, empty, has a column twice or a row of another length.
+    Raises `DataError` where it is missing, not text, empty, has a column twice or a row of another length.
     """
     text = read_text(path)
     first = text.partition("\n")[0]
@@ -101,10 +95,7 @@ def read_table(path: Path) -> Table:
 def find_id(table: Table, named: str, sample: Table | None = None) -> str:
     """The column with the images' ids: as configured, as in the sample file, or by its name.
 
-    Raises
-    ------
-    ConfigError
-        Where it cannot be told; the columns are listed.
+    Raises `ConfigError` where it cannot be told; the columns are listed.
     """
     if named:
         table.column(named, "id")
@@ -117,10 +108,7 @@ def find_id(table: Table, named: str, sample: Table | None = None) -> str:
 def find_label(table: Table, named: str, id_column: str, sample: Table | None = None) -> str | tuple[str, ...]:
     """The column with the classes, or the columns, one a class, whose cells are 0 but for a single 1.
 
-    Raises
-    ------
-    ConfigError
-        Where it cannot be told; the columns are listed.
+    Raises `ConfigError` where it cannot be told; the columns are listed.
     """
     if named:
         table.column(named, "label")
