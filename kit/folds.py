@@ -44,8 +44,6 @@ def split(
 
     Raises `StageError` where a group holds ids pinned to two folds.
 
-    Notes
-    -----
     Independent of the order of the rows and of the names of the labels: groups are ordered by a hash of the seed
     and their smallest id, classes by their size.
     """
