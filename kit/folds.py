@@ -129,12 +129,11 @@ def make_folds(layout: Layout, config: Config, emit: Emit, *, force: bool = Fals
             return
     with lock(layout.data_lock, "data/", shared=True), lock(layout.folds_lock, "folds/", wait=True):
         pinned = [{}] * settings.repeats if reset else _pinned_ids(layout, config, force=force)
-        table = np.stack(
-            [
-                split(index.ids, index.labels, index.groups, n=settings.n, seed=settings.seed + repeat, pinned=before)
-                for repeat, before in enumerate(pinned)
-            ]
+        repeats = (
+            split(index.ids, index.labels, index.groups, n=settings.n, seed=settings.seed + repeat, pinned=before)
+            for repeat, before in enumerate(pinned)
         )
+        table = np.stack(list(repeats))
         if settings.method == "hold-out":
             table = np.where(table == 0, 0, NEVER)
         verify_folds(index, table, settings.held_out)
@@ -178,8 +177,10 @@ def _pinned_ids(layout: Layout, config: Config, *, force: bool) -> list[dict[str
 
     def pin(line: Mapping[str, str], column: str) -> int:
         # A row that a hold-out split never holds out stays in any fold but the first.
-        fold, word = int(line[column]), line["group"].encode()
-        return fold if fold != NEVER else 1 + int(hashlib.sha256(word).hexdigest(), 16) % (settings.n - 1)
+        fold = int(line[column])
+        if fold == NEVER:
+            return 1 + int(hashlib.sha256(line["group"].encode()).hexdigest(), 16) % (settings.n - 1)
+        return fold
 
     lines = read_csv(path)
     try:
