@@ -5,10 +5,12 @@ Whatever is shown passes `kit.text.plain`, so that no name or message of somebod
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -27,10 +29,7 @@ GUTTER = 2  # between the columns of a table
 class Console:
     """Renders the events of a command; use it as a context, so that the live display ends with it.
 
-    Parameters
-    ----------
-    quiet : bool
-        Print nothing but warnings: the caller prints JSON.
+    A ``quiet`` one prints nothing but warnings: the caller prints JSON.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
@@ -52,25 +51,15 @@ class Console:
             if not self._quiet or event.kind == "warn":
                 RENDERERS[event.kind](self, replace(event, text=plain(event.text)))
 
-    def _say(self, event: Event) -> None:
-        self._line(event.text)
-
-    def _warn(self, event: Event) -> None:
-        self._line(f"warning: {event.text}", "yellow")
-
     def _fresh(self, event: Event) -> None:
         about = f" ({event.data['submission']})" if "submission" in event.data else ""
         self._line(f"{event.data['stage']}: fresh{about}", "dim")
 
     def _wrote(self, event: Event) -> None:
+        here = Path.cwd()
         for path in event.data["paths"]:
-            self._line(f"wrote {_short(path)}", "dim")
-
-    def _step(self, event: Event) -> None:
-        self._line(event.text, "dim")
-
-    def _unit(self, event: Event) -> None:
-        self._progress.update(event)
+            shown = path.relative_to(here) if path.is_relative_to(here) else path
+            self._line(f"wrote {plain(str(shown))}", "dim")
 
     def _number(self, event: Event) -> None:
         data = event.data
@@ -93,7 +82,10 @@ class Console:
             for place in places:
                 table.add_column(Text(header[place]), header_style="dim", overflow="fold")
             for row in rows:
-                table.add_row(*(Text(_cell(row[place]), justify=_side(row[place])) for place in places))
+                cells = [row[place] for place in places]
+                table.add_row(
+                    *(Text(_cell(cell), justify="right" if isinstance(cell, int | float) else "left") for cell in cells)
+                )
             self._out.print(table)
             title = ""
 
@@ -125,26 +117,14 @@ def _cell(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else plain(str(value))
 
 
-def _side(value: Any) -> Any:
-    return "right" if isinstance(value, int | float) else "left"
-
-
-def _short(path: Any) -> str:
-    """A path as seen from the current folder, where it lies below it."""
-    from pathlib import Path
-
-    here = Path.cwd()
-    return plain(str(path.relative_to(here) if path.is_relative_to(here) else path))
-
-
 RENDERERS: dict[str, Callable[[Console, Event], None]] = {
-    "say": Console._say,
-    "warn": Console._warn,
+    "say": lambda console, event: console._line(event.text),
+    "warn": lambda console, event: console._line(f"warning: {event.text}", "yellow"),
     "fresh": Console._fresh,
     "wrote": Console._wrote,
-    "progress": Console._step,
-    "plan": Console._unit,
-    "unit": Console._unit,
+    "progress": lambda console, event: console._line(event.text, "dim"),
+    "plan": lambda console, event: console._progress.update(event),
+    "unit": lambda console, event: console._progress.update(event),
     "number": Console._number,
     "table": Console._table,
 }
@@ -162,12 +142,9 @@ def print_error(message: str, hint: str) -> None:
 
 def print_json(value: Any) -> None:
     """Data for programs, on standard output."""
-    import json
-
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
 def print_lines(lines: Iterable[str]) -> None:
     """Plain lines of data on standard output."""
-    for line in lines:
-        sys.stdout.write(plain(line) + "\n")
+    sys.stdout.writelines(f"{plain(line)}\n" for line in lines)

@@ -22,25 +22,18 @@ from kit.store.record import Digests, Made
 class DataRecord(Made):
     """``data/manifest.json``: the training images, their labels and groups.
 
-    Attributes
-    ----------
-    raw, kept : int
-        Images before and after cleaning.
-    classes : tuple of C str
-    shape : (H, W, 3)
-    parts : mapping
-        Digest of the content of ``images``, ``labels``, ``groups``, ``weights`` and ``classes``, so that a stage can
-        name what it depends on and nothing else; see `Index`.
+    ``parts`` are digests of the content of ``images``, ``labels``, ``groups``, ``weights`` and ``classes``, so that a
+    stage can name what it depends on and nothing else; see `Index`.
     """
 
     VERSION: ClassVar[int] = 2
     OLDER: ClassVar[tuple[int | None, ...]] = (1,)
     COMMAND: ClassVar[str] = "kit clean --force"
 
-    raw: int
-    kept: int
+    raw: int  # images before cleaning
+    kept: int  # and after it
     classes: tuple[str, ...]
-    shape: tuple[int, int, int]
+    shape: tuple[int, int, int]  # (H, W, 3)
     parts: Digests
 
 
@@ -59,51 +52,22 @@ class UnlabelledRecord(Made):
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Images in the order of ``data/images.npy``.
-
-    Attributes
-    ----------
-    ids : tuple of N str
-    labels : (N,) int64
-    groups : tuple of N str
-    weights : (N,) float32
-        Of each row in the loss.
-    """
+    """Images in the order of ``data/images.npy``."""
 
     ids: tuple[str, ...]
-    labels: IntArray
-    groups: tuple[str, ...]
-    weights: npt.NDArray[np.float32]
+    labels: IntArray  # (N,)
+    groups: tuple[str, ...]  # rows with the same group must share a fold
+    weights: npt.NDArray[np.float32]  # (N,) of each row in the loss
 
 
 @dataclass(frozen=True, eq=False)
-class Index:
-    """One entry a row of ``data/images.npy`` but for its last ones, the train-only rows, which stand in ``extra``.
+class Index(Rows):
+    """One entry a row of ``data/images.npy`` but for its last ones, the train-only rows, which stand in ``extra``."""
 
-    Attributes
-    ----------
-    ids : tuple of N str
-    labels : (N,) int64
-    groups : tuple of N str
-        Rows with the same group must share a fold.
-    weights : (N,) float32
-        Of each row in the loss.
-    extra : Rows
-        Rows N, N + 1 ... of the array: external images, trained on and never validated on.
-    classes : tuple of C str
-    shape : (H, W, 3)
-    parts : mapping
-        See `DataRecord`.
-    """
-
-    ids: tuple[str, ...]
-    labels: IntArray
-    groups: tuple[str, ...]
-    weights: npt.NDArray[np.float32]
-    extra: Rows
+    extra: Rows  # rows N, N + 1 ... of the array: external images, trained on and never validated on
     classes: tuple[str, ...]
-    shape: tuple[int, int, int]
-    parts: Digests
+    shape: tuple[int, int, int]  # (H, W, 3)
+    parts: Digests  # see `DataRecord`
 
     @property
     def split(self) -> Digests:
@@ -140,10 +104,7 @@ def load_record(layout: Layout) -> DataRecord:
 def load_index(layout: Layout) -> Index:
     """Read ``data/index.csv``.
 
-    Raises
-    ------
-    StageError
-        Where the data are missing, or a file is not the one that `kit clean` wrote.
+    Raises `StageError` where the data are missing, or a file is not the one that `kit clean` wrote.
     """
     record = load_record(layout)
     record.check(layout.data, "", layout.index.name)
@@ -156,16 +117,8 @@ def _parsed(path: Path, text: str) -> Index:
     record = DataRecord.model_validate_json(text)
     lines = read_csv(path)
     n = sum(line["role"] == "train" for line in lines)
-    rows = _rows(lines[:n])
     return Index(
-        ids=rows.ids,
-        labels=rows.labels,
-        groups=rows.groups,
-        weights=rows.weights,
-        extra=_rows(lines[n:]),
-        classes=record.classes,
-        shape=record.shape,
-        parts=record.parts,
+        **vars(_rows(lines[:n])), extra=_rows(lines[n:]), classes=record.classes, shape=record.shape, parts=record.parts
     )
 
 

@@ -83,10 +83,7 @@ def write_atomic(path: Path, content: Content, *, need: int = 0) -> Path:
     how many bytes that will be, for the message where they find no room. A link is followed; a device or a pipe is
     written to.
 
-    Raises
-    ------
-    KitError
-        Where the disk is full, or the folder cannot be written; what was at ``path`` is still there.
+    Raises `KitError` where the disk is full, or the folder cannot be written; what was at ``path`` is still there.
     """
     data = content.encode() if isinstance(content, str) else content
     try:
@@ -97,7 +94,11 @@ def write_atomic(path: Path, content: Content, *, need: int = 0) -> Path:
         elif stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
         else:
-            _pour(path, data)
+            # A device or a pipe cannot be sought in: the content is made first.
+            made = io.BytesIO(b"" if callable(data) else data)
+            if callable(data):
+                data(made)
+            path.write_bytes(made.getbuffer())
     except OSError as error:
         size = len(data) if isinstance(data, bytes) else need
         raise refusal(error, f"cannot write {path}", path, size) from error
@@ -124,15 +125,6 @@ def _replace(path: Path, data: bytes | Callable[[IO[bytes]], object]) -> None:
         os.close(descriptor)
 
 
-def _pour(path: Path, data: bytes | Callable[[IO[bytes]], object]) -> None:
-    """Into a device or a pipe, which cannot be sought in: the content is made first."""
-    made = io.BytesIO(b"" if callable(data) else data)
-    if callable(data):
-        data(made)
-    with path.open("wb") as file:
-        file.write(made.getbuffer())
-
-
 def write_json(path: Path, value: object) -> Path:
     """Write ``value`` as indented JSON with sorted keys, so that versions of the file can be compared."""
     return write_atomic(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
@@ -141,10 +133,7 @@ def write_json(path: Path, value: object) -> Path:
 def read_json(path: Path) -> Any:
     """Read a JSON file that the kit wrote.
 
-    Raises
-    ------
-    StageError
-        Where the file is missing or is not JSON.
+    Raises `StageError` where the file is missing or is not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -195,24 +184,14 @@ def read_csv(path: Path, *, for_people: bool = False) -> list[dict[str, str]]:
 
 def sha256_file(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes, read in pieces."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sha256_json(value: object) -> str:
     """Hexadecimal SHA-256 of a JSON-able value, independent of the order of its keys."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def is_fresh(manifest: Path, key: str, outputs: Iterable[Path]) -> bool:
-    """Whether ``manifest`` was written for the inputs that ``key`` hashes and all its ``outputs`` are still there."""
-    if not manifest.exists() or not all(path.exists() for path in outputs):
-        return False
-    return bool(read_json(manifest).get("key") == key)
 
 
 def write_zip(path: Path, members: Mapping[str, Path | bytes]) -> Path:
@@ -224,18 +203,10 @@ def write_zip(path: Path, members: Mapping[str, Path | bytes]) -> Path:
     def fill(file: IO[bytes]) -> None:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
             for name in sorted(members):
-                _add_member(archive, name, members[name])
+                info, content = zipfile.ZipInfo(name, ZIP_DATE), members[name]
+                info.external_attr = 0o644 << 16
+                source = io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")
+                with source, archive.open(info, "w", force_zip64=True) as target:
+                    shutil.copyfileobj(source, target, CHUNK)
 
     return write_atomic(path, fill)
-
-
-def _add_member(archive: zipfile.ZipFile, name: str, content: Path | bytes) -> None:
-    info = zipfile.ZipInfo(name, ZIP_DATE)
-    info.external_attr = 0o644 << 16
-    with archive.open(info, "w", force_zip64=True) as target:
-        if isinstance(content, bytes):
-            target.write(content)
-            return
-        with content.open("rb") as source:
-            while chunk := source.read(CHUNK):
-                target.write(chunk)

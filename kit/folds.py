@@ -37,31 +37,13 @@ def split(
     seed: int,
     pinned: Mapping[str, int] | None = None,
 ) -> IntArray:
-    """Deal groups out to ``n`` folds with class shares as even as the groups allow.
+    """Deal groups out to ``n`` folds, 0 to n - 1, with class shares as even as the groups allow.
 
-    Parameters
-    ----------
-    ids, groups : tuple of N str
-        Rows with the same group share a fold.
-    labels : (N,) int64
-    n : int
-        Number of folds.
-    seed : int
-        Shuffles the groups.
-    pinned : mapping of id to fold, optional
-        Ids that keep their fold; a group with a pinned id follows it.
+    Rows (N,) with the same group share a fold; ``seed`` shuffles the groups; ids in ``pinned`` keep their fold, and
+    their group follows them.
 
-    Returns
-    -------
-    (N,) int64, values 0 to n - 1
+    Raises `StageError` where a group holds ids pinned to two folds.
 
-    Raises
-    ------
-    StageError
-        Where a group holds ids pinned to two folds.
-
-    Notes
-    -----
     Independent of the order of the rows and of the names of the labels: groups are ordered by a hash of the seed
     and their smallest id, classes by their size.
     """
@@ -69,22 +51,15 @@ def split(
     _, label = np.unique(labels, return_inverse=True)
     counts = np.zeros((group.max() + 1, label.max() + 1), np.int64)
     np.add.at(counts, (group, label), 1)
-    keys = _group_keys(ids, group, seed)
+    smallest: dict[int, str] = {}
+    for name, number in zip(ids, group.tolist(), strict=True):
+        smallest[number] = min(name, smallest.get(number, name))
+    keys = [hashlib.sha256(f"{seed}/{smallest[number]}".encode()).digest() for number in range(len(smallest))]
     fold_of_group = _pinned_groups(ids, group, pinned or {})
-    totals = np.zeros((n, counts.shape[1]), np.int64)
-    for fold in range(n):
-        totals[fold] = counts[fold_of_group == fold].sum(axis=0)
+    totals = np.stack([counts[fold_of_group == fold].sum(axis=0) for fold in range(n)])
     _deal_large_groups(counts, keys, fold_of_group, totals)
     _deal_single_rows(counts, keys, fold_of_group, totals)
     return fold_of_group[group]
-
-
-def _group_keys(ids: tuple[str, ...], group: IntArray, seed: int) -> list[bytes]:
-    smallest: dict[int, str] = {}
-    for name, number in zip(ids, group.tolist(), strict=True):
-        if number not in smallest or name < smallest[number]:
-            smallest[number] = name
-    return [hashlib.sha256(f"{seed}/{smallest[number]}".encode()).digest() for number in range(len(smallest))]
 
 
 def _pinned_groups(ids: tuple[str, ...], group: IntArray, pinned: Mapping[str, int]) -> IntArray:
@@ -138,12 +113,11 @@ def make_folds(layout: Layout, config: Config, emit: Emit, *, force: bool = Fals
 
     An existing file pins the fold of its ids, unless ``reset``; ``force`` takes it as it is now, whoever changed it.
 
-    Raises
-    ------
-    StageError
-        Where the number of folds changed, groups pinned to two folds were joined, or the file was changed by something
-        else and neither ``force`` nor ``reset`` says what to do about it.
+    Raises `StageError` where the number of folds changed, groups pinned to two folds were joined, or the file was
+    changed by something else and neither ``force`` nor ``reset`` says what to do about it.
     """
+    from kit.plots import balance as draw
+
     settings = config.folds
     path, record = layout.folds_table(settings.name), layout.folds_manifest(settings.name)
     with lock(layout.data_lock, "data/", shared=True):
@@ -155,13 +129,22 @@ def make_folds(layout: Layout, config: Config, emit: Emit, *, force: bool = Fals
             return
     with lock(layout.data_lock, "data/", shared=True), lock(layout.folds_lock, "folds/", wait=True):
         pinned = [{}] * settings.repeats if reset else _pinned_ids(layout, config, force=force)
-        table = np.stack([_one_split(index, config, repeat, before) for repeat, before in enumerate(pinned)])
+        repeats = (
+            split(index.ids, index.labels, index.groups, n=settings.n, seed=settings.seed + repeat, pinned=before)
+            for repeat, before in enumerate(pinned)
+        )
+        table = np.stack(list(repeats))
+        if settings.method == "hold-out":
+            table = np.where(table == 0, 0, NEVER)
         verify_folds(index, table, settings.held_out)
         rows = zip(index.ids, index.labels.tolist(), index.groups, *table.tolist(), strict=True)
         write_csv(path, ("id", "label", "group", *columns(settings.repeats)), rows)
-        balance = balance_table(index, table[0], settings.held_out)
+        balance = np.zeros((settings.held_out, len(index.classes)), np.int64)  # rows never held out do not count
+        counted = table[0] != NEVER
+        np.add.at(balance, (table[0][counted], index.labels[counted]), 1)
         picture = layout.folds_picture(settings.name)
-        write_atomic(picture, _balance_picture(index.classes, balance))
+        names = [f"fold {number}" for number in range(len(balance))]
+        write_atomic(picture, draw(balance, names, list(index.classes), "Images of each class in each fold"))
         FoldsRecord(
             made_from=made_from,
             files=digests_of(layout.folds, path),
@@ -178,30 +161,30 @@ def lineage(config: Config, index: Index) -> Digests:
     return {"folds": str(VERSION), **index.split, "classes": index.parts["classes"], "settings": settings}
 
 
-def _one_split(index: Index, config: Config, repeat: int, pinned: Mapping[str, int]) -> IntArray:
-    """The folds of one repeat; of a hold-out split all but the first fold are never held out."""
-    settings = config.folds
-    seed = settings.seed + repeat
-    fold = split(index.ids, index.labels, index.groups, n=settings.n, seed=seed, pinned=pinned)
-    return fold if settings.method == "k-fold" else np.where(fold == 0, 0, NEVER)
-
-
 def _pinned_ids(layout: Layout, config: Config, *, force: bool) -> list[dict[str, int]]:
     """The fold that each id of the existing file has, for every repeat."""
     settings = config.folds
     path, record = layout.folds_table(settings.name), layout.folds_manifest(settings.name)
     if not path.exists() or not record.exists():
         return [{}] * settings.repeats
-    before = _written_with(record, force=force)
-    now = {name: getattr(settings, name) for name in PINNED_KEYS}
+    before, now = _written_with(record, force=force), {name: getattr(settings, name) for name in PINNED_KEYS}
     if before and before != now:
+        was, asked = (", ".join(f"{name} = {value}" for name, value in said.items()) for said in (before, now))
         raise StageError(
-            f"{path} was made with {_said(before)}, kit.toml asks for {_said(now)}; trained runs stand on it",
+            f"{path} was made with {was}, kit.toml asks for {asked}; trained runs stand on it",
             "kit folds --reset   # or another [folds] name",
         )
+
+    def pin(line: Mapping[str, str], column: str) -> int:
+        # A row that a hold-out split never holds out stays in any fold but the first.
+        fold = int(line[column])
+        if fold == NEVER:
+            return 1 + int(hashlib.sha256(line["group"].encode()).hexdigest(), 16) % (settings.n - 1)
+        return fold
+
     lines = read_csv(path)
     try:
-        return [{line["id"]: _pin(line, column, settings.n) for line in lines} for column in columns(settings.repeats)]
+        return [{line["id"]: pin(line, column) for line in lines} for column in columns(settings.repeats)]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StageError(f"{path} is not a table of folds: {error!r}", "kit folds --reset") from None
 
@@ -212,14 +195,14 @@ def _written_with(record: Path, *, force: bool) -> dict[str, object]:
         found = FoldsRecord.load(record)
         found.check(record.parent)
     except StageError:
-        older = older_settings(record)
+        older = _older_settings(record)
         if older is None and not force:
             raise
         return older or {}
     return {name: getattr(found, name) for name in PINNED_KEYS}
 
 
-def older_settings(record: Path) -> dict[str, object] | None:
+def _older_settings(record: Path) -> dict[str, object] | None:
     """The settings in a record of an earlier version of the kit; None where it is none."""
     try:
         content = json.loads(record.read_text(encoding="utf-8"))
@@ -229,31 +212,6 @@ def older_settings(record: Path) -> dict[str, object] | None:
         return {name: content.get(name, FoldsConfig.model_fields[name].default) for name in PINNED_KEYS}
     except (OSError, ValueError, TypeError):
         return None
-
-
-def _pin(line: Mapping[str, str], column: str, n: int) -> int:
-    """The fold that a row stays in; one that a hold-out split never holds out stays in any fold but the first."""
-    fold = int(line[column])
-    return fold if fold != NEVER else 1 + int(hashlib.sha256(line["group"].encode()).hexdigest(), 16) % (n - 1)
-
-
-def _said(values: Mapping[str, object]) -> str:
-    return ", ".join(f"{name} = {value}" for name, value in values.items())
-
-
-def balance_table(index: Index, fold: IntArray, n: int) -> IntArray:
-    """Images of each class in each fold, (n, C) int64; rows that are never held out are not counted."""
-    table = np.zeros((n, len(index.classes)), np.int64)
-    counted = fold != NEVER
-    np.add.at(table, (fold[counted], index.labels[counted]), 1)
-    return table
-
-
-def _balance_picture(classes: tuple[str, ...], balance: IntArray) -> bytes:
-    from kit.plots import balance as draw
-
-    rows = [f"fold {number}" for number in range(len(balance))]
-    return draw(balance, rows, list(classes), "Images of each class in each fold")
 
 
 def _tell(emit: Emit, index: Index, balance: IntArray, paths: list[object], pinned: Mapping[str, int]) -> None:

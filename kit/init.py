@@ -14,7 +14,7 @@ from kit.records import Emit, Event
 from kit.text import nearest
 
 FILES = {CONFIG_NAME: "kit.toml.tmpl", "Makefile": "Makefile.tmpl", ".gitignore": "gitignore.tmpl"}
-PRACTICE = "practice"
+BUILT_IN = ("practice", "digits")
 # The line of a recipe that says where its images are.
 RECIPE_TRAIN = 'train = "raw/training_set.npz"'
 
@@ -22,18 +22,8 @@ RECIPE_TRAIN = 'train = "raw/training_set.npz"'
 def init(folder: Path, train: str, emit: Emit, recipe: str = "") -> None:
     """Write ``kit.toml``, a Makefile and a ``.gitignore``; nothing that exists is touched.
 
-    Parameters
-    ----------
-    folder : Path
-    train : str
-        What ``[data] train`` is set to.
-    recipe : str
-        A key of `recipes`, whose text becomes ``kit.toml``; empty = the template.
-
-    Raises
-    ------
-    ConfigError
-        Where the folder is a project already, or there is no such recipe.
+    ``train`` is what ``[data] train`` is set to; ``recipe`` is a key of `recipes`, whose text becomes ``kit.toml``, or
+    empty for the template. Raises `ConfigError` where the folder is a project already, or there is no such recipe.
     """
     if (folder / CONFIG_NAME).exists():
         raise ConfigError(f"{folder / CONFIG_NAME} exists already", "kit folds")
@@ -43,7 +33,14 @@ def init(folder: Path, train: str, emit: Emit, recipe: str = "") -> None:
         if path.exists():
             emit(Event("say", f"kept {path}"))
             continue
-        text = render_recipe(recipe, train) if recipe and name == CONFIG_NAME else render(template, train)
+        if recipe and name == CONFIG_NAME:
+            if recipe not in (known := recipes()):
+                raise ConfigError(f"no recipe {recipe!r}", nearest(recipe, known))
+            line = f'train = "{_escaped(train)}"' + (f'\ntruth = "{train}"' if train in BUILT_IN else "")
+            text = recipe_text(recipe).replace(RECIPE_TRAIN, line, 1)
+            parse(text)
+        else:
+            text = render(template, train)
         wrote.append(write_atomic(path, text))
     emit(Event("wrote", "", {"paths": wrote}))
     emit(Event("say", "next: make folds train-all ensemble submit"))
@@ -51,11 +48,10 @@ def init(folder: Path, train: str, emit: Emit, recipe: str = "") -> None:
 
 def render(template: str, train: str) -> str:
     """The text of a template for a training set; a configuration is checked before it is written."""
-    built_in = train in (PRACTICE, "digits")
-    name = template if built_in or template != "kit.toml.tmpl" else "kit-own.toml.tmpl"
-    text = (files("kit") / "templates" / name).read_text(encoding="utf-8")
+    own = template == FILES[CONFIG_NAME] and train not in BUILT_IN
+    text = (files("kit") / "templates" / ("kit-own.toml.tmpl" if own else template)).read_text(encoding="utf-8")
     text = text.replace("@TRAIN@", _escaped(train))
-    if template == "kit.toml.tmpl":
+    if template == FILES[CONFIG_NAME]:
         parse(text)
     return text
 
@@ -70,18 +66,6 @@ def recipes() -> dict[str, str]:
 def recipe_text(name: str) -> str:
     """The text of a recipe: a whole ``kit.toml`` whose training set is ``raw/training_set.npz``."""
     return (files("kit") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
-
-
-def render_recipe(name: str, train: str) -> str:
-    """The text of a recipe for a training set; raises `ConfigError` where there is no recipe of that name."""
-    known = recipes()
-    if name not in known:
-        raise ConfigError(f"no recipe {name!r}", nearest(name, known))
-    built_in = train in (PRACTICE, "digits")
-    line = f'train = "{_escaped(train)}"' + (f'\ntruth = "{train}"' if built_in else "")
-    text = recipe_text(name).replace(RECIPE_TRAIN, line, 1)
-    parse(text)
-    return text
 
 
 def _escaped(text: str) -> str:

@@ -21,16 +21,7 @@ NEVER = -1
 
 
 class FoldsRecord(Made):
-    """``folds/<name>.json``: how the table beside it was made.
-
-    Attributes
-    ----------
-    method, n, repeats, seed
-        As ``[folds]`` said; another value needs another table.
-    classes : tuple of C str
-    balance : (n, C) int
-        Images of each class in each fold of the first repeat.
-    """
+    """``folds/<name>.json``: how the table beside it was made; another value of ``[folds]`` needs another table."""
 
     VERSION: ClassVar[int] = 3
     OLDER: ClassVar[tuple[int | None, ...]] = (None,)
@@ -41,26 +32,16 @@ class FoldsRecord(Made):
     repeats: int
     seed: int
     classes: tuple[str, ...]
-    balance: tuple[tuple[int, ...], ...]
+    balance: tuple[tuple[int, ...], ...]  # (n, C) images of each class in each fold of the first repeat
 
 
 @dataclass(frozen=True, eq=False)
 class Folds:
-    """A verified split.
+    """A verified split."""
 
-    Attributes
-    ----------
-    table : (R, N) int64
-        Fold of each row in each repeat; -1 = never held out (a hold-out split).
-    n : int
-        Folds of one repeat that are held out.
-    digest : str
-        Of the folds of all ids.
-    """
-
-    table: IntArray
-    n: int
-    digest: str
+    table: IntArray  # (R, N) fold of each row in each repeat; -1 = never held out (a hold-out split)
+    n: int  # folds of one repeat that are held out
+    digest: str  # of the folds of all ids
 
     @property
     def units(self) -> int:
@@ -70,21 +51,18 @@ class Folds:
     @property
     def fold(self) -> IntArray:
         """(N,) the first repeat, over which the blend is cross-validated."""
-        first: IntArray = self.table[0]
-        return first
+        return np.asarray(self.table[0])
 
     @property
     def validated(self) -> npt.NDArray[np.bool_]:
         """(N,) which rows have an out-of-fold prediction."""
-        mask: npt.NDArray[np.bool_] = self.fold != NEVER
-        return mask
+        return np.asarray(self.fold != NEVER)
 
 
 def held_out(table: IntArray, unit: int) -> npt.NDArray[np.bool_]:
     """(N,) which rows the unit ``unit`` does not train on: fold ``unit mod n`` of repeat ``unit div n``."""
     n = int(table.max()) + 1
-    mask: npt.NDArray[np.bool_] = table[unit // n] == unit % n
-    return mask
+    return np.asarray(table[unit // n] == unit % n)
 
 
 def columns(repeats: int) -> list[str]:
@@ -95,10 +73,7 @@ def columns(repeats: int) -> list[str]:
 def read_table(path: Path, ids: tuple[str, ...]) -> IntArray:
     """The table (R, N) in the order of ``ids``.
 
-    Raises
-    ------
-    StageError
-        Where the file is missing or damaged, or was made for other rows.
+    Raises `StageError` where the file is missing or damaged, or was made for other rows.
     """
     if not path.exists():
         raise StageError(f"{path} is missing", "kit folds")
@@ -120,31 +95,24 @@ def table_digest(ids: tuple[str, ...], table: IntArray) -> str:
 def verify_folds(index: Index, table: IntArray, n: int) -> None:
     """Raise `StageError` unless each repeat is a partition with no group in two folds and no fold empty."""
     for fold in table:
-        _verify_one(index, fold, n)
-
-
-def _verify_one(index: Index, fold: IntArray, n: int) -> None:
-    if fold.shape != index.labels.shape or fold.min() < NEVER or fold.max() >= n:
-        raise StageError(f"the folds are not a partition of the {len(index.ids)} rows", "kit folds --reset")
-    owner: dict[str, int] = {}
-    for name, group, number in zip(index.ids, index.groups, fold.tolist(), strict=True):
-        if owner.setdefault(group, number) != number:
-            raise StageError(
-                f"group {group!r} is in folds {owner[group]} and {number} (id {name!r})", "kit folds --reset"
-            )
-    empty = sorted(set(range(n)) - set(fold.tolist()))
-    if empty:
-        groups = len(set(index.groups))
-        raise StageError(f"fold {empty[0]} of {n} is empty: {groups} groups are too few", "[folds] n = 2")
+        if fold.shape != index.labels.shape or fold.min() < NEVER or fold.max() >= n:
+            raise StageError(f"the folds are not a partition of the {len(index.ids)} rows", "kit folds --reset")
+        owner: dict[str, int] = {}
+        for name, group, number in zip(index.ids, index.groups, fold.tolist(), strict=True):
+            if owner.setdefault(group, number) != number:
+                two = f"{owner[group]} and {number}"
+                raise StageError(f"group {group!r} is in folds {two} (id {name!r})", "kit folds --reset")
+        empty = sorted(set(range(n)) - set(fold.tolist()))
+        if empty:
+            groups = len(set(index.groups))
+            raise StageError(f"fold {empty[0]} of {n} is empty: {groups} groups are too few", "[folds] n = 2")
 
 
 def load_folds(layout: Layout, config: Config, index: Index) -> Folds:
     """The current split, verified against the data.
 
-    Raises
-    ------
-    StageError
-        Where there is none, it was changed by something else, was made for other data, or splits a group.
+    Raises `StageError` where there is none, it was changed by something else, was made for other data, or splits a
+    group.
     """
     path, record = layout.folds_table(config.folds.name), layout.folds_manifest(config.folds.name)
     if not path.exists() or not record.exists():

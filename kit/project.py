@@ -22,24 +22,19 @@ if TYPE_CHECKING:
 class Project:
     """The competition in a folder.
 
-    Parameters
-    ----------
-    folder : path, optional
-        Where to look for ``kit.toml``, upwards; the current folder by default.
-    config : path, optional
-        Another configuration file.
-    emit : callable, optional
-        Hears what the stages say; by default a notebook shows it, and elsewhere nobody hears it.
-    engine : str, optional
-        Another engine than ``[engine] name``.
+    ``kit.toml`` is looked for in ``folder`` and upwards; ``config`` is another configuration file. ``emit`` hears what
+    the stages say; by default a notebook shows it, and elsewhere nobody hears it. ``engine`` is another one than
+    ``[engine] name``.
     """
 
     def __init__(
         self, folder: Path | str = ".", *, config: Path | None = None, emit: Emit | None = None, engine: str = ""
     ) -> None:
+        from kit.notebook import Notebook, in_notebook
+
         self.layout: Layout = find_project(Path(folder), config)
         self.config: Config = on_engine(load(self.layout.config), engine)
-        self._emit: Emit = emit or _listener()
+        self._emit: Emit = emit or (Notebook().emit if in_notebook() else silent)
 
     def __repr__(self) -> str:
         runs = ", ".join(self.config.runs) or "no runs"
@@ -154,17 +149,9 @@ class Project:
     ) -> Comparison:
         """Train a run with one ingredient changed at a time, and compare; see `kit.sweep`.
 
-        Parameters
-        ----------
-        run : str
-        changes : sequence of str
-            Names of changes; all of `kit.sweep.variants` by default.
-        fold, max_hours
-            As for `train`.
-        seeds : int
-            With how many seeds the run itself is trained: two show how far scores move by themselves.
-        stressed : bool
-            Predict the held-out rows under corruptions too, of what is trained on every fold.
+        ``changes`` are names of `kit.sweep.variants`, by default all; ``fold`` and ``max_hours`` as for `train`. The
+        run itself is trained with as many ``seeds``: two show how far scores move by themselves. With ``stressed`` the
+        held-out rows are predicted under corruptions too, of what is trained on every fold.
         """
         from kit.compare import compare
         from kit.data import load_index
@@ -177,10 +164,8 @@ class Project:
         config, trained = with_variants(self.config, names), list(dict.fromkeys(map(trained_by, names)))
         self._train(config, trained, fold=fold, force=False, max_hours=max_hours)
         if stressed:
-            plans = plan_runs(self.layout, config, trained)
-            index = load_index(self.layout)
-            whole = [name for name, folds in plans.items() if is_complete(folds, index)]
-            if whole:
+            plans, index = plan_runs(self.layout, config, trained), load_index(self.layout)
+            if whole := [name for name, folds in plans.items() if is_complete(folds, index)]:
                 stress(self.layout, config, self._emit, runs=whole)
         return compare(self.layout, config, self._emit, names, partial=True)
 
@@ -244,22 +229,18 @@ class Project:
 
     def submit(self, choice: Choice | None = None) -> SubmissionPaths:
         """Send the current bundle once; see `kit.submit.Choice`."""
+        from kit.forecast import forecast
         from kit.ledger import load_submission
         from kit.ledger.facts import Score
         from kit.submit import Choice, submit
 
         paths = self.bundle()
         if load_submission(paths).last(Score) is None:
-            self._forecast_if_possible()
+            # Say what score to expect before it is known; for other metrics, or without stress, CV has to do.
+            with suppress(StageError):
+                forecast(self.layout, self.config, lambda event: self._emit(event) if event.kind == "number" else None)
         submit(self.layout, self.config, paths, self._emit, choice or Choice())
         return paths
-
-    def _forecast_if_possible(self) -> None:
-        """Say what score to expect before it is known; for other metrics, or without stress, CV has to do."""
-        from kit.forecast import forecast
-
-        with suppress(StageError):
-            forecast(self.layout, self.config, lambda event: self._emit(event) if event.kind == "number" else None)
 
     def leaderboard(self, *, width: int = 80, pictures: bool = False) -> Report:
         """The board and our submissions, as a report and, through ``emit``, as tables of this width."""
@@ -289,10 +270,3 @@ class Project:
         from kit.lb.manual import add_score
 
         return add_score(self.layout, self.config, score, of)
-
-
-def _listener() -> Emit:
-    """Who hears the stages where nobody was named."""
-    from kit.notebook import Notebook, in_notebook
-
-    return Notebook().emit if in_notebook() else silent

@@ -13,7 +13,7 @@ KIT = Path(__file__).parent.parent / "kit"
 LAYERS = (
     {"runtime"},
     {"errors", "signals", "streams", "text"},
-    {"config", "layout", "paths", "files", "store"},
+    {"config", "layout", "files", "store"},
     {"records", "metrics", "score", "ledger", "plots", "data", "partition"},
     {
         "sources", "augment", "corrupt", "shift", "blend", "platforms", "sandbox", "sandbox_runner", "archive",

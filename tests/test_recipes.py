@@ -42,7 +42,8 @@ SLOW = [(name, run) for name in NAMES for run in recipe(name).runs if FAST.get(n
 def index(side: int) -> Index:
     nothing = Rows((), np.zeros(0, np.int64), (), np.zeros(0, np.float32))
     labels, weights = np.arange(2), np.ones(2, np.float32)
-    return Index(("a", "b"), labels, ("a", "b"), weights, nothing, ("x", "y"), (side, side, 3), {})
+    parts = dict.fromkeys(("images", "labels", "groups", "weights", "classes"), "")
+    return Index(("a", "b"), labels, ("a", "b"), weights, nothing, ("x", "y"), (side, side, 3), parts)
 
 
 def test_they_are_five_and_each_says_what_it_is() -> None:

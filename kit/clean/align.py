@@ -14,21 +14,11 @@ RIDGE = 1e-3
 
 
 def agreement(ones: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Compare pairs of pictures after alignment.
+    """Compare pairs of pictures (P, S, S) after each first one was moved onto the second.
 
-    Parameters
-    ----------
-    ones, others : (P, S, S) float32
-        Grey values; the first is moved onto the second.
+    Returns (P, 2): the share of the variance of the second explained (R squared), and the correlation of the fine
+    detail inside a margin. A flat picture explains nothing and has no detail: 0.
 
-    Returns
-    -------
-    (P, 2) float64
-        Share of the variance of the second explained (R squared), and the correlation of the fine detail inside
-        a margin. A flat picture explains nothing and has no detail: 0.
-
-    Notes
-    -----
     Gauss-Newton on the tangent plane of the picture (Simard, LeCun and Denker 1993): the second is regressed on a
     constant, the first and the derivatives of the first with respect to two shifts and two zooms; then the first
     is moved by what was found, and once more.

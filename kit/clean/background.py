@@ -10,6 +10,7 @@ from kit.clean.draft import components
 from kit.clean.hamming import within
 from kit.clean.hashes import grey
 from kit.clean.near import content_sample
+from kit.records import ImageArray, IntArray
 
 SIDE = 32
 FRAME = 4
@@ -29,25 +30,12 @@ SAMPLE, MOST_PAIRS = 1024, 2e6
 LIKE_THE_MEAN = 0.75
 
 
-def shared_backgrounds(images: NDArray[np.uint8], rows: NDArray[np.int64], seed: int = 0) -> list[NDArray[np.int64]]:
+def shared_backgrounds(images: ImageArray, rows: IntArray) -> list[IntArray]:
     """Find the sets of pictures whose outer frame shows the same fine detail.
 
-    Parameters
-    ----------
-    images : (N, H, W, 3) uint8
-        An array or a memmap, read in blocks.
-    rows : (K,) int64
-        The rows to compare: no identical pictures.
-    seed : int
-        Of the random directions of the hash.
+    ``images`` (N, H, W, 3) are read in blocks, of them ``rows`` (K,), no two identical. Returns the ascending rows of
+    each set of at least five, by first row.
 
-    Returns
-    -------
-    list of (M,) int64
-        Ascending rows of each set of at least five, by first row.
-
-    Notes
-    -----
     Pairs are found by the signs of 64 random projections (Charikar 2002) and verified by correlation. Connected
     components of at least five give a mean frame, and each picture joins the mean frame most like its own.
     """
@@ -58,9 +46,13 @@ def shared_backgrounds(images: NDArray[np.uint8], rows: NDArray[np.int64], seed:
     if len(firm) < FEWEST:
         return []
     frames = frames[firm]
-    directions = np.random.default_rng(seed).standard_normal((frames.shape[1], 64)).astype(np.float32)
+    directions = np.random.default_rng(0).standard_normal((frames.shape[1], 64)).astype(np.float32)
     words = np.packbits(frames @ directions > 0, axis=1).view(">u8")[:, 0].astype(np.uint64)
-    searched = _searched(frames, words)
+    # All frames, or a sample where most of them are alike: a common scene is found in a sample too.
+    searched = content_sample(words, SAMPLE)
+    alike = int((frames[searched] @ frames[searched].T >= ALIKE).sum()) - len(searched)
+    if alike * (len(words) / len(searched)) ** 2 <= MOST_PAIRS:
+        searched = np.arange(len(words))
     sets = _sets(frames[searched], words[searched])
     large = np.flatnonzero(np.bincount(sets) >= FEWEST)
     if not len(large):
@@ -72,18 +64,10 @@ def shared_backgrounds(images: NDArray[np.uint8], rows: NDArray[np.int64], seed:
     return sorted((part for part in found if len(part) >= FEWEST), key=lambda part: int(part[0]))
 
 
-def _searched(frames: NDArray[np.float32], words: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """All frames, or a sample where most of them are alike: a common scene is found in a sample too."""
-    sample = content_sample(words, SAMPLE)
-    alike = int((frames[sample] @ frames[sample].T >= ALIKE).sum()) - len(sample)
-    expected = alike * (len(words) / len(sample)) ** 2
-    return sample if expected > MOST_PAIRS else np.arange(len(words))
-
-
-def _sets(frames: NDArray[np.float32], words: NDArray[np.uint64]) -> NDArray[np.int64]:
+def _sets(frames: NDArray[np.float32], words: NDArray[np.uint64]) -> IntArray:
     """Number the connected components of frames that are alike, (K,) int64."""
 
-    def wanted(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def wanted(one: IntArray, other: IntArray) -> NDArray[np.bool_]:
         alike = one < other
         alike[alike] = np.einsum("pk,pk->p", frames[one[alike]], frames[other[alike]]) >= ALIKE
         return alike
@@ -92,7 +76,7 @@ def _sets(frames: NDArray[np.float32], words: NDArray[np.uint64]) -> NDArray[np.
     return components(pairs, len(words))
 
 
-def _frames(images: NDArray[np.uint8], rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _frames(images: ImageArray, rows: IntArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Detail of the outer frame, centred and scaled to length one (K, P), and how much of it there is as a rule
     along the emptiest of the four sides: the median of its absolute value (K,)."""
     outer = np.ones((SIDE, SIDE), bool)

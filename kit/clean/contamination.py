@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+
+from kit.records import IntArray
 
 # A handful of copies is a mishap of whoever collected the data; ten copies, five times what the other
 # duplicated pictures have, is not. Relative to the rest: a class over-sampled twenty times is left alone.
@@ -13,23 +14,11 @@ FEWEST_COPIES = 10
 TIMES_THE_REST = 5
 
 
-def contaminated(
-    clusters: Sequence[NDArray[np.int64]], labels: NDArray[np.int64]
-) -> list[tuple[NDArray[np.int64], str]]:
-    """Find the clusters to be dropped whole.
+def contaminated(clusters: Sequence[IntArray], labels: IntArray) -> list[tuple[IntArray, str]]:
+    """Find the clusters to be dropped whole, with the evidence, in the order given.
 
-    Parameters
-    ----------
-    clusters : sequence of (M,) int64
-        Rows of identical pictures, at least two each.
-    labels : (N,) int64
-        Class of every row, -1 = unlabeled.
-
-    Returns
-    -------
-    list of ((M,) int64, str)
-        The clusters with the evidence, in the order given. Repeated until the rest shows none, so that a
-        second call on what is left finds nothing.
+    A cluster is the rows of identical pictures, at least two; ``labels`` are of all rows, -1 = unlabeled. Repeated
+    until the rest shows none, so that a second call on what is left finds nothing.
     """
     found: dict[int, str] = {}
     while True:
@@ -38,14 +27,14 @@ def contaminated(
         new = {
             k: evidence
             for place, k in enumerate(rest)
-            if (evidence := _evidence(sizes, place) or _spread(labels[clusters[k]]))
+            if (evidence := _too_many(sizes, place) or _spread(labels[clusters[k]]))
         }
         if not new:
             return [(clusters[k], found[k]) for k in sorted(found)]
         found |= new
 
 
-def _evidence(sizes: NDArray[np.int64], place: int) -> str:
+def _too_many(sizes: IntArray, place: int) -> str:
     size, others = int(sizes[place]), np.delete(sizes, place)
     typical = float(np.median(others)) if len(others) else 1.0
     if size < max(FEWEST_COPIES, TIMES_THE_REST * typical):
@@ -53,7 +42,7 @@ def _evidence(sizes: NDArray[np.int64], place: int) -> str:
     return f"{size} copies, other duplicated pictures have {typical:g}"
 
 
-def _spread(labels: NDArray[np.int64]) -> str:
+def _spread(labels: IntArray) -> str:
     """Three labels or more and none with a majority: no label can be right for such a picture."""
     _, counts = np.unique(labels[labels >= 0], return_counts=True)
     if len(counts) < 3 or 2 * counts.max() > counts.sum():

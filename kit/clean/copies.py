@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kit.config.clean import CleanConfig
+from kit.records import IntArray
 
 
 @dataclass(frozen=True)
@@ -21,24 +21,13 @@ class Verdict:
 
 
 def judge(
-    rows: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    config: CleanConfig,
-    pinned: frozenset[int],
-    class_sizes: NDArray[np.int64],
+    rows: IntArray, labels: IntArray, config: CleanConfig, pinned: frozenset[int], class_sizes: IntArray
 ) -> Verdict:
-    """Decide about the rows of one cluster of identical pictures.
+    """Decide about the ascending ``rows`` of one cluster of identical pictures.
 
-    Parameters
-    ----------
-    rows : (M,) int64
-        Ascending rows of the cluster.
-    labels : (N,) int64
-        Class of every row, -1 = unlabeled; an unlabeled copy conflicts with nobody.
-    pinned : frozenset of int
-        Rows a person wants to keep: they stay, and their labels win.
-    class_sizes : (C,) int64
-        Images per class, to break a tie between labels without looking at the order of the rows.
+    ``labels`` are of all rows, -1 = unlabeled: an unlabeled copy conflicts with nobody. Rows in ``pinned`` stay,
+    because a person wants it, and their labels win. ``class_sizes``, images per class, break a tie between labels
+    without looking at the order of the rows.
     """
     values, counts = np.unique(labels[rows][labels[rows] >= 0], return_counts=True)
     conflict = len(values) > 1
@@ -61,11 +50,7 @@ def judge(
 
 
 def _winners(
-    values: NDArray[np.int64],
-    counts: NDArray[np.int64],
-    config: CleanConfig,
-    pinned: NDArray[np.int64],
-    class_sizes: NDArray[np.int64],
+    values: IntArray, counts: IntArray, config: CleanConfig, pinned: IntArray, class_sizes: IntArray
 ) -> set[int]:
     if len(values) < 2 or config.conflicting == "keep":
         return {int(v) for v in values}
@@ -76,21 +61,13 @@ def _winners(
     return {max(zip(values, counts, strict=True), key=lambda vc: (vc[1], class_sizes[vc[0]], -vc[0]))[0].item()}
 
 
-def spare(pairs: NDArray[np.int64], rank: Callable[[int], tuple[bool, bytes]]) -> dict[int, int]:
+def spare(pairs: IntArray, rank: Callable[[int], tuple[bool, bytes]]) -> dict[int, int]:
     """Choose pictures that can go because a direct copy of each stays.
 
-    Parameters
-    ----------
-    pairs : (P, 2) int64
-        Rows that are near copies of each other; that is not transitive.
-    rank : callable
-        Whether a row may go at all, and its content, to break ties without looking at the order of the rows.
-
-    Returns
-    -------
-    dict of int to int
-        Row that goes to the pair with one that stays. No two that stay are a pair (a greedy maximal independent
-        set, those with most copies first), so that a second call finds nothing.
+    ``pairs`` (P, 2) are rows that are near copies of each other, which is not transitive; ``rank`` tells whether a row
+    may go at all, and its content, to break ties without looking at the order of the rows. Returns by row that goes the
+    pair with one that stays. No two that stay are a pair (a greedy maximal independent set, those with most copies
+    first), so that a second call finds nothing.
     """
     partners: dict[int, dict[int, int]] = {}
     for place, (one, other) in enumerate(pairs.tolist()):

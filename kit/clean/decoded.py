@@ -21,20 +21,11 @@ from kit.sources import RawSet
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """All raw images that can be read.
+    """All raw images that can be read."""
 
-    Attributes
-    ----------
-    images : (U, H, W, 3) uint8
-    rows : (U,) int64
-        The raw row of each.
-    problems : dict of int to str
-        The other raw rows and why.
-    """
-
-    images: ImageArray
-    rows: IntArray
-    problems: dict[int, str]
+    images: ImageArray  # (U, H, W, 3)
+    rows: IntArray  # (U,) the raw row of each
+    problems: dict[int, str]  # the other raw rows and why
 
 
 @contextmanager
@@ -45,10 +36,7 @@ def decode(folder: Path, raw: RawSet) -> Iterator[Decoded]:
     has no name, so that a process that is killed leaves nothing, and all its bytes are reserved at the start: a page
     of a mapped file that finds no room later kills the process with SIGBUS.
 
-    Raises
-    ------
-    KitError
-        Where the disk has too little room.
+    Raises `KitError` where the disk has too little room.
     """
     shape = (len(raw.ids), *raw.shape, 3)
     size = int(np.prod(shape, dtype=np.int64))

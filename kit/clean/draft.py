@@ -5,34 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from kit.clean.exact import picture_numbers
 from kit.clean.finding import Finding
 from kit.config.clean import CleanConfig
+from kit.records import ImageArray, IntArray
 
 
 class Draft:
     """The plan while it is being made: which rows are still in, what was found, which rows belong together.
 
-    Parameters
-    ----------
-    images : (N, H, W, 3) uint8
-    labels : (N,) int64
-    config : CleanConfig
-    overrides : mapping of int to str
-        Row to ``"keep"`` or ``"drop"``: a person's word, which goes before every rule.
+    Made of images (N, H, W, 3) uint8, labels (N,) int64, and ``overrides``, a person's word by row, ``"keep"`` or
+    ``"drop"``, which goes before every rule.
     """
 
-    def __init__(
-        self,
-        images: NDArray[np.uint8],
-        labels: NDArray[np.int64],
-        config: CleanConfig,
-        overrides: Mapping[int, str],
-    ) -> None:
+    def __init__(self, images: ImageArray, labels: IntArray, config: CleanConfig, overrides: Mapping[int, str]) -> None:
         self.images, self.labels, self.config = images, labels, config
         self.numbers = picture_numbers(images)
         self.alive = np.ones(len(images), bool)
@@ -44,12 +33,12 @@ class Draft:
             self.drop(Finding(row, "user"))
 
     @property
-    def rows(self) -> NDArray[np.int64]:
+    def rows(self) -> IntArray:
         """The rows still in, ascending."""
         return np.flatnonzero(self.alive)
 
     @property
-    def pictures(self) -> NDArray[np.int64]:
+    def pictures(self) -> IntArray:
         """The first row still in of every distinct picture, ascending."""
         rows = self.rows
         return np.sort(rows[np.unique(self.numbers[rows], return_index=True)[1]])
@@ -80,7 +69,7 @@ class Draft:
         same = rows[np.isin(self.numbers[rows], list(met))].tolist()
         self.link((first[self.numbers[row]], row) for row in same)
 
-    def groups(self) -> NDArray[np.int64]:
+    def groups(self) -> IntArray:
         """Number the connected components of the rows still in, (K,) int64, by first row."""
         rows = self.rows
         place = np.full(len(self.alive), -1)
@@ -89,7 +78,7 @@ class Draft:
         return components(links[(links >= 0).all(1)], len(rows))
 
 
-def components(links: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+def components(links: IntArray, n: int) -> IntArray:
     """Number the connected components of ``n`` points under ``links`` (L, 2), by first point."""
     graph = coo_array((np.ones(len(links), bool), (links[:, 0], links[:, 1])), shape=(n, n))
     _, found = connected_components(graph, directed=False)

@@ -5,28 +5,21 @@ from __future__ import annotations
 from hashlib import blake2b
 
 import numpy as np
-from numpy.typing import NDArray
+
+from kit.records import ImageArray, IntArray
 
 
-def picture_numbers(images: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Number the distinct pictures of an array.
+def picture_numbers(images: ImageArray) -> IntArray:
+    """Number the distinct pictures of (N, H, W, 3) uint8, by first row; a memmap is read one image at a time.
 
-    Parameters
-    ----------
-    images : (N, H, W, 3) uint8
-        Decoded pixels; a memmap is read one image at a time.
-
-    Returns
-    -------
-    (N,) int64
-        Equal numbers exactly where all pixels are equal (128-bit BLAKE2b), counted from 0 by first row.
+    Numbers (N,) are equal exactly where all pixels are equal (128-bit BLAKE2b).
     """
     seen: dict[bytes, int] = {}
     digests = (blake2b(image.tobytes(), digest_size=16).digest() for image in images)
     return np.fromiter((seen.setdefault(digest, len(seen)) for digest in digests), np.int64, len(images))
 
 
-def clusters(numbers: NDArray[np.int64], rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+def clusters(numbers: IntArray, rows: IntArray) -> list[IntArray]:
     """Rows that share a number: one ascending array per number borne by two rows or more, by first row."""
     order = np.argsort(numbers[rows], kind="stable")
     parts = np.split(rows[order], np.flatnonzero(np.diff(numbers[rows][order])) + 1)

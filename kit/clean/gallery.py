@@ -5,47 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from kit.clean.draft import components
 from kit.clean.finding import Finding
 from kit.clean.plan import Plan
 from kit.clean.sheets import PER_LINE, Tile, sheet
+from kit.records import ImageArray, IntArray
 
 MOST = 30
 
 
-def contact_sheets(
-    images: NDArray[np.uint8],
-    labels: NDArray[np.int64],
-    result: Plan,
-    names: Sequence[str] | None = None,
-    most: int = MOST,
-) -> dict[str, Image.Image]:
-    """Draw what a plan found, a sheet a reason, pictures that belong together on one line.
+def contact_sheets(images: ImageArray, labels: IntArray, result: Plan, names: Sequence[str]) -> dict[str, Image.Image]:
+    """Draw what a plan found, a sheet a reason in alphabetical order, pictures that belong together on one line.
 
-    Parameters
-    ----------
-    images : (N, H, W, 3) uint8
-    labels : (N,) int64
-    result : Plan
-    names : sequence of N str, optional
-        What to call the rows; by default their numbers.
-    most : int
-        Lines per sheet; the title says how many there are. A line shows at most eight pictures.
-
-    Returns
-    -------
-    dict of str to PIL.Image.Image
-        By reason, in alphabetical order. Findings without a twin stand eight to a line.
+    ``names`` says what to call the rows. A line shows at most eight pictures, a sheet at most `MOST` lines, and its
+    title says how many there are. Findings without a twin stand eight to a line.
     """
     kept = set(result.keep.tolist())
 
     def tile(row: int, detail: str) -> Tile:
-        name = str(row) if names is None else names[row]
         fate = "" if row in kept else ", dropped"
-        return Tile(images[row], f"{name}\nclass {labels[row]}{fate}\n{detail}")
+        return Tile(images[row], f"{names[row]}\nclass {labels[row]}{fate}\n{detail}")
 
     by_reason: dict[str, list[Finding]] = {}
     for finding in (*result.dropped, *result.noted):
@@ -54,15 +35,11 @@ def contact_sheets(
     for reason in sorted(by_reason):
         details = {finding.row: finding.detail for finding in by_reason[reason]}
         sets = _sets(by_reason[reason])
-        lines = [[tile(row, details.get(row, "")) for row in rows[:PER_LINE]] for rows in sets[:most]]
-        sheets[reason] = sheet(lines, _title(reason, by_reason[reason], sets, most))
+        lines = [[tile(row, details.get(row, "")) for row in rows[:PER_LINE]] for rows in sets[:MOST]]
+        shown, total = sum(map(len, lines)), sum(map(len, sets))
+        some = f" ({shown} of {total} pictures shown)" if shown < total else ""
+        sheets[reason] = sheet(lines, f"{reason}: {len(by_reason[reason])}{some}")
     return sheets
-
-
-def _title(reason: str, findings: Sequence[Finding], sets: Sequence[Sequence[int]], most: int) -> str:
-    shown = sum(len(rows[:PER_LINE]) for rows in sets[:most])
-    total = sum(len(rows) for rows in sets)
-    return f"{reason}: {len(findings)}" + (f" ({shown} of {total} pictures shown)" if shown < total else "")
 
 
 def _sets(findings: Sequence[Finding]) -> list[list[int]]:

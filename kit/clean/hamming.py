@@ -8,13 +8,15 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.records import IntArray
+
 BANDS = 4
 BITS = 16
 # Words looked at in one go: about 100 MB of temporary arrays, whatever the data.
 LIMIT = 2_000_000
 
 Words = NDArray[np.uint64]
-Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
+Pairs = tuple[IntArray, IntArray]
 
 _ONES = np.array([bin(value).count("1") for value in range(1 << BITS)], np.uint8)
 
@@ -33,30 +35,13 @@ def table_popcount(words: NDArray[np.uint64]) -> NDArray[np.uint8]:
 
 
 def within(
-    queries: Words,
-    words: Words,
-    radius: int,
-    wanted: Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.bool_]] | None = None,
+    queries: Words, words: Words, radius: int, wanted: Callable[[IntArray, IntArray], NDArray[np.bool_]] | None = None
 ) -> Pairs:
-    """Find every (query, word) pair at most ``radius`` bits apart.
+    """Find every (query, word) pair at most ``radius`` bits apart, 0 to 64; fast up to about 10.
 
-    Parameters
-    ----------
-    queries : (M,) uint64
-    words : (N,) uint64
-    radius : int
-        0 to 64; fast up to about 10.
-    wanted : callable, optional
-        Given query and word numbers (P,), says which pairs to return: so that pairs nobody needs are forgotten
-        block by block.
+    Returns the numbers of the queries and of the words, (P,) each, sorted by query, then word, without repetition.
+    ``wanted`` says of such numbers which pairs to return: so pairs nobody needs are forgotten block by block.
 
-    Returns
-    -------
-    (P,) int64, (P,) int64
-        Numbers of the queries and of the words, sorted by query, then word, without repetition.
-
-    Notes
-    -----
     Multi-index hashing (Norouzi, Punjani and Fleet 2012) with the general pigeonhole principle (Qin et al. 2018):
     the words are cut into four bands with radii t such that the sum of t + 1 is radius + 1; two words within the
     radius agree within t in at least one band. Each band is a table of its 65,536 values, asked for all values
@@ -64,17 +49,13 @@ def within(
     """
     few = len(queries) * len(words) <= LIMIT
     found = [np.empty(0, np.int64)]
-    for one, other in _everything(queries, words, radius) if few else _by_bands(queries, words, radius):
+    # Each query with each word is quicker than tables for a few thousand.
+    blocks = [np.nonzero(popcount(queries[:, None] ^ words) <= radius)] if few else _by_bands(queries, words, radius)
+    for one, other in blocks:
         good = slice(None) if wanted is None else wanted(one, other)
         found.append(one[good] * len(words) + other[good])
     pairs = np.unique(np.concatenate(found))
     return pairs // max(len(words), 1), pairs % max(len(words), 1)
-
-
-def _everything(queries: Words, words: Words, radius: int) -> Iterator[Pairs]:
-    """Each query with each word: quicker than tables for a few thousand."""
-    one, other = np.nonzero(popcount(queries[:, None] ^ words) <= radius)
-    yield one, other
 
 
 def _by_bands(queries: Words, words: Words, radius: int) -> Iterator[Pairs]:
@@ -84,7 +65,8 @@ def _by_bands(queries: Words, words: Words, radius: int) -> Iterator[Pairs]:
         order, asked = (np.argsort(_band(side, band), kind="stable") for side in (words, queries))
         listed, asking = words[order], queries[asked]
         starts = np.searchsorted(_band(listed, band), np.arange((1 << BITS) + 1))
-        for mask in _masks(reach):
+        flips = (places for count in range(reach + 1) for places in combinations(range(BITS), count))
+        for mask in (np.uint16(sum(1 << place for place in places)) for places in flips):
             probes = (_band(asking, band) ^ mask).astype(np.int64)
             for query, place in _expanded(starts[probes], starts[probes + 1]):
                 near = popcount(asking[query] ^ listed[place]) <= radius
@@ -95,13 +77,7 @@ def _band(words: NDArray[np.uint64], band: int) -> NDArray[np.uint16]:
     return (words >> np.uint64(BITS * band)).astype(np.uint16)
 
 
-def _masks(reach: int) -> Iterator[np.uint16]:
-    for flips in range(reach + 1):
-        for places in combinations(range(BITS), flips):
-            yield np.uint16(sum(1 << place for place in places))
-
-
-def _expanded(starts: NDArray[np.int64], stops: NDArray[np.int64]) -> Iterator[Pairs]:
+def _expanded(starts: IntArray, stops: IntArray) -> Iterator[Pairs]:
     """Write out the ranges of each query, ``LIMIT`` items at a time (more only where one query has more)."""
     asked = np.flatnonzero(stops > starts)
     ends = np.cumsum((stops - starts)[asked])

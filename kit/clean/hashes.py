@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.fft import dct
 
+from kit.records import ImageArray, IntArray
+
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 SIDE = 32
 LOW = 8
@@ -42,13 +44,13 @@ def resizing(size: int, to: int) -> NDArray[np.float32]:
     return np.asarray(identity.resize((size, to), Image.Resampling.LANCZOS))
 
 
-def grey(images: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.float32]:
+def grey(images: ImageArray, side: int = SIDE) -> NDArray[np.float32]:
     """Luma (ITU-R 601) resized to a square: (N, H, W, 3) uint8 to (N, side, side) float32 in 0 to 255."""
     rows, columns = resizing(images.shape[1], side), resizing(images.shape[2], side)
     return np.asarray(rows @ (images @ LUMA) @ columns.T)
 
 
-def low_frequencies(images: NDArray[np.uint8], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+def low_frequencies(images: ImageArray, rows: IntArray) -> NDArray[np.float32]:
     """The 8 x 8 lowest coefficients of the type-II DCT of the 32 x 32 luma, (len(rows), 8, 8) float32.
 
     ``images`` is read in blocks; resize and transform are one (8, H) matrix from either side.
@@ -86,12 +88,7 @@ def dct_hash(low: NDArray[np.float32]) -> NDArray[np.uint64]:
     return np.packbits(np.ascontiguousarray(bits), axis=1).view(">u8")[:, 0].astype(np.uint64)
 
 
-def _bit_order() -> NDArray[np.int64]:
-    down, across = np.divmod(np.arange(LOW * LOW), LOW)
-    zigzag = np.lexsort((down, down + across))
-    return np.concatenate([zigzag[band::4] for band in range(4)])
-
-
-BIT_ORDER = _bit_order()
+_DOWN, _ACROSS = np.divmod(np.arange(LOW * LOW), LOW)
+BIT_ORDER = np.concatenate([np.lexsort((_DOWN, _DOWN + _ACROSS))[band::4] for band in range(4)])
 """Coefficients from low to high frequency, dealt to four words of 16 bits: neighbours depend on each other, and the
 search by bands looks at a third fewer pairs when no band holds them all."""

@@ -8,52 +8,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import DataError
+from kit.records import IntArray
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A label that a person should look at.
+    """A label that a person should look at."""
 
-    Parameters
-    ----------
-    row : int
-        Row of ``proba``.
-    given, proposed : int
-        The label it has, and the class that the predictions favour.
-    score : float
-        Probability of the given label less its average over the rows labeled so; the lowest is the likeliest
-        error.
-    """
-
-    row: int
-    given: int
-    proposed: int
-    score: float
+    row: int  # of `proba`
+    given: int  # the label it has
+    proposed: int  # the class that the predictions favour
+    score: float  # probability of the given label less its average over the rows labeled so: the lowest is the worst
 
 
-def label_errors(proba: NDArray[np.floating], y: NDArray[np.int64], n: int | None = None) -> tuple[Proposal, ...]:
-    """Propose labels to look at, the likeliest errors first.
+def label_errors(proba: NDArray[np.floating], y: IntArray, n: int | None = None) -> tuple[Proposal, ...]:
+    """Propose ``n`` labels to look at, the likeliest errors first; by default as many as `expected_errors` says.
 
-    Parameters
-    ----------
-    proba : (N, C) float
-        Calibrated probabilities; every row predicted by a model that was not fitted on it.
-    y : (N,) int64
-        Labels as given, 0 to C - 1.
-    n : int, optional
-        How many; by default as many as `expected_errors` says there are.
-
-    Raises
-    ------
-    DataError
-        If the arrays do not fit, or a probability is not finite.
-
-    Notes
-    -----
-    Confident learning (Northcutt, Jiang and Chuang 2021): the number from the confident joint, the order by the
+    ``proba`` (N, C) are calibrated, every row predicted by a model that was not fitted on it; labels ``y`` are 0 to C -
+    1. Confident learning (Northcutt, Jiang and Chuang 2021): the number from the confident joint, the order by the
     probability of the given label against what its class has on average. Nothing is ever applied.
+
+    Raises `DataError` if the arrays do not fit, or a probability is not finite.
     """
-    _check(proba, y)
+    if proba.ndim != 2 or y.shape != (len(proba),) or proba.shape[1] < 2:
+        raise DataError(f"probabilities of shape {proba.shape} and labels of shape {y.shape} do not fit")
+    if not np.isfinite(proba).all():
+        raise DataError(f"probabilities of row {int(np.argwhere(~np.isfinite(proba))[0, 0])} are not finite")
+    if len(y) and (y.min() < 0 or y.max() >= proba.shape[1]):
+        raise DataError(f"labels from {y.min()} to {y.max()}, but {proba.shape[1]} classes")
     own = proba[np.arange(len(y)), y] - _thresholds(proba, y)[y]
     others = proba.astype(np.float64)
     others[np.arange(len(y)), y] = -np.inf
@@ -62,14 +44,14 @@ def label_errors(proba: NDArray[np.floating], y: NDArray[np.int64], n: int | Non
     return tuple(Proposal(int(row), int(y[row]), int(proposed[row]), float(own[row])) for row in order)
 
 
-def expected_errors(proba: NDArray[np.floating], y: NDArray[np.int64]) -> int:
+def expected_errors(proba: NDArray[np.floating], y: IntArray) -> int:
     """Estimate how many of the labels are wrong: the off-diagonal of the calibrated confident joint."""
     joint = confident_joint(proba, y)
     # Rounded twice: sums in another order of the rows differ in the last bit, and x.5 must not tip over by it.
     return round(round(float(joint.sum() - np.trace(joint)), 6))
 
 
-def confident_joint(proba: NDArray[np.floating], y: NDArray[np.int64]) -> NDArray[np.float64]:
+def confident_joint(proba: NDArray[np.floating], y: IntArray) -> NDArray[np.float64]:
     """Estimate how many rows bear label i and are of class j, (C, C) float64.
 
     A row counts for the likeliest of the classes it reaches the average confidence of; the counts of each label
@@ -87,18 +69,9 @@ def confident_joint(proba: NDArray[np.floating], y: NDArray[np.int64]) -> NDArra
     return np.asarray(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1) * given[:, None])
 
 
-def _thresholds(proba: NDArray[np.floating], y: NDArray[np.int64]) -> NDArray[np.float64]:
+def _thresholds(proba: NDArray[np.floating], y: IntArray) -> NDArray[np.float64]:
     """Average probability of each class among the rows labeled so; 1 for a class nobody has."""
     own = proba[np.arange(len(y)), y]
     counts = np.bincount(y, minlength=proba.shape[1])
     sums = np.bincount(y, own, minlength=proba.shape[1])
     return np.where(counts > 0, sums / np.maximum(counts, 1), 1.0)
-
-
-def _check(proba: NDArray[np.floating], y: NDArray[np.int64]) -> None:
-    if proba.ndim != 2 or y.shape != (len(proba),) or proba.shape[1] < 2:
-        raise DataError(f"probabilities of shape {proba.shape} and labels of shape {y.shape} do not fit")
-    if not np.isfinite(proba).all():
-        raise DataError(f"probabilities of row {int(np.argwhere(~np.isfinite(proba))[0, 0])} are not finite")
-    if len(y) and (y.min() < 0 or y.max() >= proba.shape[1]):
-        raise DataError(f"labels from {y.min()} to {y.max()}, but {proba.shape[1]} classes")

@@ -13,6 +13,7 @@ from kit.clean.align import agreement
 from kit.clean.hamming import within
 from kit.clean.hashes import FORMS, LOW, dct_hash, dihedral, grey, low_frequencies, turned
 from kit.errors import DataError
+from kit.records import ImageArray, IntArray
 
 # The thresholds stand in the gaps measured on 12,000 blood cells with 160 planted near copies
 # (`benchmarks/clean_blood.py --gaps`): 2 px crops of 96 px are up to 10 bits away; the worst planted copy reaches
@@ -35,24 +36,12 @@ THREADS = min(4, os.cpu_count() or 1)
 
 @dataclass(frozen=True)
 class NearCopies:
-    """Verified pairs.
+    """Verified pairs."""
 
-    Parameters
-    ----------
-    pairs : (P, 2) int64
-        Rows, the smaller first, sorted, without repetition.
-    form : (P,) int64
-        The symmetry of ``hashes.FORMS`` that takes one to the other.
-    overall : (P,) float64
-        Share of the variance of one picture explained by the other after alignment, at 32 px.
-    detail : (P,) float64
-        Correlation of the fine detail after alignment.
-    """
-
-    pairs: NDArray[np.int64]
-    form: NDArray[np.int64]
-    overall: NDArray[np.float64]
-    detail: NDArray[np.float64]
+    pairs: IntArray  # (P, 2) rows, the smaller first, sorted, without repetition
+    form: IntArray  # (P,) the symmetry of `hashes.FORMS` that takes one to the other
+    overall: NDArray[np.float64]  # (P,) share of the variance of one explained by the other after alignment
+    detail: NDArray[np.float64]  # (P,) correlation of the fine detail after alignment
 
     def told(self, place: int) -> str:
         """The evidence for one pair in words."""
@@ -60,37 +49,27 @@ class NearCopies:
         return f"{form}, {self.overall[place]:.3f} overall, {self.detail[place]:.3f} in the detail"
 
 
-def near_copies(images: NDArray[np.uint8], rows: NDArray[np.int64], radius: int = RADIUS) -> NearCopies:
-    """Find the pairs of near copies among ``rows`` of ``images``.
+def near_copies(images: ImageArray, rows: IntArray) -> NearCopies:
+    """Find the pairs of near copies among ``rows`` (K,), no two identical, of ``images`` (N, H, W, 3), read in blocks.
 
-    Parameters
-    ----------
-    images : (N, H, W, 3) uint8
-        An array or a memmap, read in blocks.
-    rows : (K,) int64
-        The rows to compare; no two should have identical pixels.
-    radius : int
-        Bits in which the perceptual hashes of two copies may differ.
-
-    Raises
-    ------
-    DataError
-        If the pictures are so alike (a fixed camera, a film) that millions of pairs pass for copies.
-
-    Notes
-    -----
-    A pair is a candidate if the hash of one of the eight symmetries of the one lies within ``radius`` of the hash
+    A pair is a candidate if the hash of one of the eight symmetries of the one lies within `RADIUS` of the hash
     of the other; the search is exact. A candidate is a copy if, aligned for shift and zoom and up to brightness
     and contrast, both the whole picture and its fine detail agree. Grey values only: a colour cast hides no copy.
+
+    Raises `DataError` if the pictures are so alike (a fixed camera, a film) that millions of pairs pass for copies.
     """
     low = low_frequencies(images, rows)
     _refuse_the_alike(low)
-    left, right, form = _candidates(low, radius)
-    scores = _scores(images, (rows[left], rows[right], form))
+    left, right, form = _candidates(low)
+    scores = _scores(images, rows[left], rows[right], form)
     least = OVERALL if min(images.shape[1:3]) >= SMALLEST_SIDE else SMALL_OVERALL
     good = np.flatnonzero((scores[:, 0] >= least) & (scores[:, 1] >= DETAIL))
     pairs = np.sort(np.stack([rows[left[good]], rows[right[good]]], axis=1), axis=1)
-    return _unique(NearCopies(pairs, form[good], scores[good, 0], scores[good, 1]))
+    form, overall, fine = form[good], scores[good, 0], scores[good, 1]
+    # One entry per pair, the one with the best overall agreement.
+    order = np.lexsort((form, -overall, pairs[:, 1], pairs[:, 0]))
+    best = order[np.unique(pairs[order], axis=0, return_index=True)[1]]
+    return NearCopies(pairs[best], form[best], overall[best], fine[best])
 
 
 def _refuse_the_alike(low: NDArray[np.float32]) -> None:
@@ -102,26 +81,24 @@ def _refuse_the_alike(low: NDArray[np.float32]) -> None:
         raise DataError(what, '[clean] near = "off", and [data] group = the column of the camera or the film')
 
 
-def content_sample(words: NDArray[np.uint64], n: int) -> NDArray[np.int64]:
+def content_sample(words: NDArray[np.uint64], n: int) -> IntArray:
     """At most ``n`` numbers chosen by the hashes alone, whatever the order of the rows."""
     return np.argsort(words * np.uint64(0x9E3779B97F4A7C15), kind="stable")[:n]
 
 
-def _candidates(
-    low: NDArray[np.float32], radius: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def _candidates(low: NDArray[np.float32]) -> tuple[IntArray, IntArray, IntArray]:
     """Left and right numbers and forms of the pairs worth looking at, each symmetry on its own."""
     words, units = dct_hash(low), _units(low)
 
-    def search(form: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    def search(form: int) -> tuple[IntArray, IntArray, IntArray]:
         other = turned(low, form)
         units_of_form = _units(other)
 
-        def wanted(query: NDArray[np.int64], word: NDArray[np.int64]) -> NDArray[np.bool_]:
+        def wanted(query: IntArray, word: IntArray) -> NDArray[np.bool_]:
             alike = np.einsum("pk,pk->p", units_of_form[query], units[word]) >= ROUGH
             return np.asarray(alike & (query != word))
 
-        left, right = within(dct_hash(other), words, radius, wanted)
+        left, right = within(dct_hash(other), words, RADIUS, wanted)
         return left, right, np.full(len(left), form)
 
     # NumPy lets go of the interpreter in the large operations: two threads take 0.6 of the time of one.
@@ -137,11 +114,8 @@ def _units(low: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6))
 
 
-def _scores(
-    images: NDArray[np.uint8], candidates: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
-) -> NDArray[np.float64]:
+def _scores(images: ImageArray, left: IntArray, right: IntArray, form: IntArray) -> NDArray[np.float64]:
     """Overall agreement and agreement of the detail of every candidate, (P, 2) float64."""
-    left, right, form = candidates
     side = int(np.clip(3 * min(images.shape[1:3]) // 4, SMALLEST_SIDE, LARGEST_SIDE))
     found = np.empty((len(left), 2))
     for start in range(0, len(left), BATCH):
@@ -152,13 +126,3 @@ def _scores(
             if len(same):
                 found[start + same] = agreement(dihedral(ones[same], number), others[same])
     return found
-
-
-def _unique(copies: NearCopies) -> NearCopies:
-    """One entry per pair, the one with the best overall agreement."""
-    order = np.lexsort((copies.form, -copies.overall, copies.pairs[:, 1], copies.pairs[:, 0]))
-    pairs = copies.pairs[order]
-    first = np.ones(len(order), bool)
-    first[1:] = (pairs[1:] != pairs[:-1]).any(axis=1)
-    best = order[first]
-    return NearCopies(copies.pairs[best], copies.form[best], copies.overall[best], copies.detail[best])

@@ -7,31 +7,29 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.records import IntArray
+
 NEIGHBOURS = 5
 FEWEST = 20
 
 Features = NDArray[np.floating]
 
 
-def outlier_scores(features: Features, labels: NDArray[np.int64], method: str, *, seed: int = 0) -> NDArray[np.float64]:
-    """Score how unlike its class every picture is.
+def outlier_scores(features: Features, labels: IntArray, method: str, *, seed: int = 0) -> NDArray[np.float64]:
+    """Score how unlike its class every picture is, (N,); higher is stranger.
 
     Parameters
     ----------
     features : (N, D) float
         Colour and texture statistics, or an embedding.
     labels : (N,) int64
-        Each class is judged on its own; -1, unlabeled, is one too.
+        Each class is judged on its own; -1, unlabeled, is one too. One of fewer than twenty scores 0: nothing can be
+        said.
     method : str
         A key of ``METHODS``: ``isolation-forest`` (Liu, Ting and Zhou 2008; 0 to 1, 0.5 is ordinary) or ``knn``
         (mean distance to the five nearest of the class in standard deviations, divided by its median).
     seed : int
         Of the forest.
-
-    Returns
-    -------
-    (N,) float64
-        Higher is stranger; 0 in classes of fewer than twenty, where nothing can be said.
     """
     scores = np.zeros(len(features))
     for label in np.unique(labels):
@@ -43,7 +41,7 @@ def outlier_scores(features: Features, labels: NDArray[np.int64], method: str, *
     return scores
 
 
-def strangest(scores: NDArray[np.float64], labels: NDArray[np.int64], share: float) -> NDArray[np.int64]:
+def strangest(scores: NDArray[np.float64], labels: IntArray, share: float) -> IntArray:
     """The ``share`` of each class with the highest scores, (M,) int64, strangest first."""
     chosen = [
         rows[np.argsort(-scores[rows], kind="stable")][: int(share * len(rows))]

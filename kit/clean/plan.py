@@ -4,50 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kit.clean.draft import Draft
 from kit.clean.finding import Finding
 from kit.clean.steps import STEPS
 from kit.config.clean import CleanConfig
 from kit.errors import DataError
+from kit.records import ImageArray, IntArray
 
 __all__ = ["Finding", "Plan", "plan"]
-
-OnStep = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The outcome of cleaning.
+    """The outcome of cleaning."""
 
-    Parameters
-    ----------
-    keep : (K,) int64
-        Raw rows that stay, ascending.
-    group : (K,) int64
-        Group of each kept row: rows with one number must share a fold. Numbered by first row.
-    dropped : tuple of Finding
-        One per row that goes, ascending; with ``keep`` a partition of the raw rows.
-    noted : tuple of Finding
-        Everything else worth a look, ascending by row; a row may appear more than once.
-    """
-
-    keep: NDArray[np.int64]
-    group: NDArray[np.int64]
-    dropped: tuple[Finding, ...]
-    noted: tuple[Finding, ...]
+    keep: IntArray  # (K,) raw rows that stay, ascending
+    group: IntArray  # (K,) group of each kept row, numbered by first row: one number must share a fold
+    dropped: tuple[Finding, ...]  # one per row that goes, ascending; with `keep` a partition of the raw rows
+    noted: tuple[Finding, ...]  # everything else worth a look, ascending by row; a row may appear more than once
 
 
 def plan(
-    images: NDArray[np.uint8],
-    labels: NDArray[np.int64],
+    images: ImageArray,
+    labels: IntArray,
     config: CleanConfig,
     *,
     overrides: Mapping[int, str] | None = None,
-    on_step: OnStep | None = None,
+    on_step: Callable[[str], None] | None = None,
 ) -> Plan:
     """Plan the cleaning of a data set.
 
@@ -57,24 +44,19 @@ def plan(
         Decoded pixels, an array or a memmap; read in blocks, never written.
     labels : (N,) int64
         Class of every image, -1 = unlabeled.
-    config : CleanConfig
-        The ``[clean]`` section.
     overrides : mapping of int to str, optional
         Row to ``"keep"`` or ``"drop"``, a person's word. A row to keep is never dropped (it may be grouped),
         a row to drop is out before anything else is looked at.
     on_step : callable, optional
         Called with the name of each step as it begins.
 
-    Raises
-    ------
-    DataError
-        If the arrays do not belong together or an override names no row or no action.
+    Raises `DataError` if the arrays do not belong together or an override names no row or no action.
 
     Notes
     -----
     Kept and dropped rows partition the raw ones. Planning again on what was kept drops nothing, unless
-    ``drop_outliers`` takes its share anew. The order of
-    the rows changes neither which pictures are kept under which labels nor which belong together.
+    ``drop_outliers`` takes its share anew. The order of the rows changes neither which pictures are kept under which
+    labels nor which belong together.
     """
     _check(images, labels, overrides or {})
     draft = Draft(images, labels, config, overrides or {})
@@ -82,15 +64,12 @@ def plan(
         if on_step is not None:
             on_step(name)
         step(draft)
-    dropped = tuple(sorted(draft.dropped, key=_by_row))
-    return Plan(draft.rows, draft.groups(), dropped, tuple(sorted(draft.noted, key=_by_row)))
+    by_row = attrgetter("row", "reason", "twin")
+    dropped, noted = (tuple(sorted(findings, key=by_row)) for findings in (draft.dropped, draft.noted))
+    return Plan(draft.rows, draft.groups(), dropped, noted)
 
 
-def _by_row(finding: Finding) -> tuple[int, str, int]:
-    return finding.row, finding.reason, finding.twin
-
-
-def _check(images: NDArray[np.uint8], labels: NDArray[np.int64], overrides: Mapping[int, str]) -> None:
+def _check(images: ImageArray, labels: IntArray, overrides: Mapping[int, str]) -> None:
     if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
         raise DataError(f"images have shape {images.shape} and type {images.dtype}, not (N, H, W, 3) uint8")
     if labels.shape != (len(images),):

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from kit.clean.finding import Finding
 from kit.clean.statistics import Statistics
+from kit.records import IntArray
 
 # What a fifth of the pictures show is the nature of the data: night shots, X-rays, grey scans.
 COMMON = 0.2
@@ -18,20 +19,11 @@ GREY = 1.0
 ODD = 3.0
 
 
-def quality(found: Statistics, rows: NDArray[np.int64]) -> list[Finding]:
-    """List the pictures with a problem.
+def quality(found: Statistics, rows: IntArray) -> list[Finding]:
+    """List the pictures with a problem, by the statistics of the pictures in ``rows`` (K,).
 
-    Parameters
-    ----------
-    found : Statistics
-        Of the pictures in ``rows``.
-    rows : (K,) int64
-
-    Returns
-    -------
-    list of Finding
-        Reasons ``dark``, ``light``, ``blurry``, ``low-information`` and ``grey``, as in CleanVision, with the
-        figure that says so. A problem that more than a fifth of the pictures have is not listed.
+    Reasons are ``dark``, ``light``, ``blurry``, ``low-information`` and ``grey``, as in CleanVision, with the figure
+    that says so. A problem that more than a fifth of the pictures have is not listed.
     """
     usual = float(np.median(found.sharpness)) if len(rows) else 0.0
     soft = found.sharpness < min(BLURRY, BLURRIER * usual)
@@ -50,20 +42,11 @@ def quality(found: Statistics, rows: NDArray[np.int64]) -> list[Finding]:
     ]
 
 
-def odd_sizes(sizes: NDArray[np.int64], rows: NDArray[np.int64]) -> list[Finding]:
-    """List the pictures whose area or aspect is far from the others'.
+def odd_sizes(sizes: IntArray, rows: IntArray) -> list[Finding]:
+    """List the ``rows`` (K,) whose area or aspect is far from the others', by height and width in the file (K, 2).
 
-    Parameters
-    ----------
-    sizes : (K, 2) int64
-        Height and width in the file, before anything was resized.
-    rows : (K,) int64
-
-    Returns
-    -------
-    list of Finding
-        ``odd-size`` where area or aspect leaves the quartiles by three times their distance (Tukey's far out) and
-        by a factor of two at least.
+    ``odd-size`` is where area or aspect leaves the quartiles by three times their distance (Tukey's far out) and by a
+    factor of two at least.
     """
     if not len(rows):
         return []

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 
 import numpy as np
 
-from kit.clean.labels import Proposal, expected_errors, label_errors
+from kit.clean.labels import expected_errors, label_errors
 from kit.clean.sheets import PER_LINE, Tile, png, sheet
 from kit.data import load_images, load_index
 from kit.errors import DataError, StageError
 from kit.files import read_csv, write_atomic, write_csv
 from kit.layout import Layout
 from kit.ledger import latest
-from kit.records import Emit, Event, FloatArray, load_predictions
+from kit.records import Emit, Event, load_predictions
 from kit.store.candidate import Ensemble
 
 ALL = "all"
@@ -22,12 +23,7 @@ ALL = "all"
 def override(layout: Layout, actions: Mapping[str, str], emit: Emit) -> None:
     """Add a person's word to ``clean_overrides.csv``, which survives every later cleaning.
 
-    Parameters
-    ----------
-    layout : Layout
-    actions : mapping of id to `keep` or `drop`
-        A later word on the same id replaces the earlier one.
-    emit : callable
+    ``actions`` maps an id to `keep` or `drop`; a later word on the same id replaces the earlier one.
     """
     lines = read_csv(layout.overrides, for_people=True) if layout.overrides.exists() else []
     table = {line["id"]: line["action"] for line in lines} | dict(actions)
@@ -36,30 +32,18 @@ def override(layout: Layout, actions: Mapping[str, str], emit: Emit) -> None:
 
 
 def restore(layout: Layout, ids: Sequence[str], emit: Emit) -> None:
-    """Mark dropped images to be kept at the next cleaning.
+    """Mark dropped images to be kept at the next cleaning: ``ids``, reasons (all dropped for one), or `all`.
 
-    Parameters
-    ----------
-    layout : Layout
-    ids : sequence of str
-        Ids, reasons (every image dropped for one), or `all`.
-    emit : callable
-
-    Raises
-    ------
-    DataError
-        Where an entry is neither a dropped id nor a reason, or names an image that cannot be read.
+    Raises `DataError` where an entry is neither a dropped id nor a reason, or names an image that cannot be read.
     """
     lines = read_csv(layout.dropped, for_people=True)
     dropped = {line["id"]: line["reason"] for line in lines}
-    reasons = set(dropped.values())
     chosen: set[str] = set()
     for entry in ids:
         found = {name for name, reason in dropped.items() if entry in (name, reason, ALL)}
         if not found:
-            raise DataError(
-                f"{entry!r} is no dropped id and no reason", f"reasons: {', '.join(sorted(reasons)) or 'none'}"
-            )
+            reasons = ", ".join(sorted(set(dropped.values()))) or "none"
+            raise DataError(f"{entry!r} is no dropped id and no reason", f"reasons: {reasons}")
         chosen |= found
     unreadable = sorted(name for name in chosen if dropped[name] == "unreadable")
     if set(ids) & set(unreadable):
@@ -73,10 +57,7 @@ def restore(layout: Layout, ids: Sequence[str], emit: Emit) -> None:
 def propose_labels(layout: Layout, emit: Emit) -> None:
     """Write ``data/label_proposals.csv`` and a sheet from the newest blend's out-of-fold probabilities; apply nothing.
 
-    Raises
-    ------
-    StageError
-        Where there is no blend of the current rows yet.
+    Raises `StageError` where there is no blend of the current rows yet.
     """
     index = load_index(layout)
     newest = latest(layout)
@@ -87,41 +68,20 @@ def propose_labels(layout: Layout, emit: Emit) -> None:
         proba = load_predictions(newest.predictions).take(index.ids).first
     except DataError as error:
         raise StageError(f"{newest.root.name} was made from other rows: {error.message}", "kit ensemble") from error
-    proposals = label_errors(proba, index.labels, n=2 * max(expected_errors(proba, index.labels), 1))
-    _write_proposals(layout, proposals, index.ids, index.classes, proba)
-    picture = _proposal_sheet(layout, proposals[: 8 * PER_LINE], index.ids, index.classes)
-    write_atomic(layout.proposals_sheet, picture)
-    expected = expected_errors(proba, index.labels)
-    emit(
-        Event(
-            "say", f"about {expected} labels may be wrong; the {len(proposals)} likeliest are listed, none is changed"
-        )
-    )
-    emit(Event("wrote", "", {"paths": [layout.proposals, layout.proposals_sheet]}))
-
-
-def _write_proposals(
-    layout: Layout, proposals: Sequence[Proposal], ids: Sequence[str], classes: Sequence[str], proba: FloatArray
-) -> None:
+    ids, classes, expected = index.ids, index.classes, expected_errors(proba, index.labels)
+    proposals = label_errors(proba, index.labels, n=2 * max(expected, 1))
     rows = (
-        (
-            rank,
-            ids[one.row],
-            classes[one.given],
-            classes[one.proposed],
-            f"{proba[one.row, one.given]:.4f}",
-            f"{proba[one.row, one.proposed]:.4f}",
-        )
-        for rank, one in enumerate(proposals, start=1)
+        (rank, ids[row], classes[given], classes[proposed], f"{proba[row, given]:.4f}", f"{proba[row, proposed]:.4f}")
+        for rank, (row, given, proposed, _) in enumerate(map(astuple, proposals), start=1)
     )
     write_csv(layout.proposals, ("rank", "id", "label", "proposed", "p_label", "p_proposed"), rows, for_people=True)
-
-
-def _proposal_sheet(layout: Layout, proposals: Sequence[Proposal], ids: Sequence[str], classes: Sequence[str]) -> bytes:
     images = load_images(layout)
     tiles = [
         Tile(np.asarray(images[one.row]), f"{ids[one.row]}\nis {classes[one.given]}\nmay be {classes[one.proposed]}")
-        for one in proposals
+        for one in proposals[: 8 * PER_LINE]
     ]
     lines = [tiles[start : start + PER_LINE] for start in range(0, len(tiles), PER_LINE)]
-    return png(sheet(lines, "Labels that may be wrong, the likeliest first"))
+    write_atomic(layout.proposals_sheet, png(sheet(lines, "Labels that may be wrong, the likeliest first")))
+    text = f"about {expected} labels may be wrong; the {len(proposals)} likeliest are listed, none is changed"
+    emit(Event("say", text))
+    emit(Event("wrote", "", {"paths": [layout.proposals, layout.proposals_sheet]}))

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+
+from kit.records import ImageArray
 
 CELL = 132
 GAP = 8
@@ -25,33 +26,21 @@ PAPER, INK, RULE = (255, 255, 255), (32, 32, 32), (208, 208, 208)
 class Tile:
     """One picture (H, W, 3) uint8 and what to write under it; lines beyond the fifth are left out."""
 
-    picture: NDArray[np.uint8]
+    picture: ImageArray
     caption: str
 
 
 def sheet(rows: Sequence[Sequence[Tile]], title: str) -> Image.Image:
-    """Draw a contact sheet.
+    """Draw a contact sheet under a title.
 
-    Parameters
-    ----------
-    rows : sequence of sequences of Tile
-        What belongs together, each on a line of its own; more than eight tiles go on to the next line.
-    title : str
-        Written above.
-
-    Returns
-    -------
-    PIL.Image.Image
-        RGB. Pictures up to half a cell are enlarged by whole factors, pixel by pixel, others fitted to it.
+    What belongs together begins on a line of its own; more than eight tiles go on to the next line. Pictures up to half
+    a cell are enlarged by whole factors, pixel by pixel, others fitted to it.
     """
     lines = [list(row[start : start + PER_LINE]) for row in rows for start in range(0, len(row), PER_LINE)]
     first_of_row = [not start for row in rows for start in range(0, len(row), PER_LINE)]
     widest = max([len(line) for line in lines], default=1)
     height = CELL + CAPTION_LINES * LINE + GAP
-    size = (
-        2 * MARGIN + max(3, widest) * (CELL + GAP) - GAP,
-        MARGIN + TITLE + max(1, len(lines)) * (height + GAP),
-    )
+    size = (2 * MARGIN + max(3, widest) * (CELL + GAP) - GAP, MARGIN + TITLE + max(1, len(lines)) * (height + GAP))
     paper = Image.new("RGB", size, PAPER)
     pen = ImageDraw.Draw(paper)
     pen.text((MARGIN, MARGIN), title, INK, ImageFont.load_default(17))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from kit.clean.decoded import Decoded, decode
+from kit.clean.draft import components
 from kit.clean.gallery import contact_sheets
 from kit.clean.plan import Finding, Plan, plan
 from kit.clean.quality import odd_sizes
@@ -38,20 +39,22 @@ def clean(layout: Layout, config: Config, emit: Emit, *, force: bool = False) ->
 
     Test images are an artefact of their own: other ones change nothing that was made from the training images.
 
-    Raises
-    ------
-    DataError
-        Where the raw files cannot be used, or nothing is left of a class.
-    StageError
-        Where a file under ``data/`` was changed by something else, or another process uses the data.
+    Raises `DataError` where the raw files cannot be used, or nothing is left of a class, and `StageError` where a file
+    under ``data/`` was changed by something else, or another process uses the data.
     """
     DIGESTS.attach(layout.digests)
     raw, train_rows = open_labelled(layout, config)
     test = open_source(config.data, layout.root, "test") if config.data.test else None
+    if test is not None and test.shape != raw.shape:
+        sizes = "test images are {} x {}, training images {} x {}".format(*test.shape, *raw.shape)
+        raise DataError(sizes, f"[data] image_size = {min(raw.shape)}")
     made_from = lineage(layout, config, raw)
     with lock(layout.data_lock, "data/", shared=True):
         stale = force or DataRecord.fresh(layout.data_manifest, made_from) is None
-        stale_test = force or not _is_test_fresh(layout, raw, test)
+        if test is None:
+            stale_test = force or layout.test_manifest.exists()
+        else:
+            stale_test = force or UnlabelledRecord.fresh(layout.test_manifest, lineage_of_test(test)) is None
     if not (stale or stale_test):
         emit(Event("fresh", "clean", {"stage": "clean"}))
         return
@@ -59,7 +62,7 @@ def clean(layout: Layout, config: Config, emit: Emit, *, force: bool = False) ->
         if stale:
             _write_data(layout, config, raw, train_rows, made_from, emit)
         if stale_test:
-            _write_test(layout, raw, test, emit)
+            _write_test(layout, test, emit)
 
 
 def lineage(layout: Layout, config: Config, raw: RawSet) -> Digests:
@@ -78,24 +81,31 @@ def lineage_of_test(test: RawSet) -> Digests:
     return {"clean": str(VERSION), "raw": test.fingerprint, "ids": sha256_json(test.ids)}
 
 
-def _is_test_fresh(layout: Layout, raw: RawSet, test: RawSet | None) -> bool:
-    if test is None:
-        return not layout.test_manifest.exists()
-    _check_shape(test, raw.shape)
-    return UnlabelledRecord.fresh(layout.test_manifest, lineage_of_test(test)) is not None
-
-
 def _write_data(layout: Layout, config: Config, raw: RawSet, train_rows: int, made_from: Digests, emit: Emit) -> None:
     check_classes(raw.labels[:train_rows], raw.classes, f"data.train = {config.data.train!r}")
     layout.data_manifest.unlink(missing_ok=True)
     with decode(layout.data, raw) as decoded:
         if not len(decoded.rows):
             raise DataError(f"none of {len(raw.ids)} images can be read; {raw.ids[0]!r}: {decoded.problems[0]}")
-        result = _plan(layout, config, raw, decoded, emit)
+        result = plan(
+            decoded.images,
+            raw.labels[decoded.rows],
+            config.clean,
+            overrides=_overrides(layout.overrides, raw, decoded.rows),
+            on_step=lambda name: emit(Event("progress", f"clean: {name}", {"stage": "clean"})),
+        )
+        if raw.sizes is not None and config.clean.quality:
+            odd = odd_sizes(raw.sizes[decoded.rows[result.keep]], result.keep)
+            result = replace(result, noted=(*result.noted, *odd))
         kept = decoded.rows[result.keep]
         check_classes(raw.labels[kept[kept < train_rows]], raw.classes, "after cleaning, the data")
         parts = _write_kept(layout, raw, decoded, result, train_rows)
-        _draw_sheets(layout, raw, decoded, result)
+        # A contact sheet for every reason, so that a person can look; those of an earlier cleaning go.
+        for old in layout.sheets.glob("*.png"):
+            old.unlink()
+        names = [raw.ids[row] for row in decoded.rows.tolist()]
+        for reason, picture in contact_sheets(decoded.images, raw.labels[decoded.rows], result, names).items():
+            write_atomic(layout.sheets / f"{reason}.png", png(picture))
     _write_findings(layout, raw, decoded, result)
     DataRecord(
         made_from=made_from,
@@ -115,20 +125,6 @@ def open_labelled(layout: Layout, config: Config) -> tuple[RawSet, int]:
     if not config.data.external:
         return raw, len(raw.ids)
     return joined(raw, open_source(config.data, layout.root, "external")), len(raw.ids)
-
-
-def _plan(layout: Layout, config: Config, raw: RawSet, decoded: Decoded, emit: Emit) -> Plan:
-    """Plan on the images that can be read; the plan's rows are theirs."""
-    overrides = _overrides(layout.overrides, raw, decoded.rows)
-
-    def step(name: str) -> None:
-        emit(Event("progress", f"clean: {name}", {"stage": "clean"}))
-
-    found = plan(decoded.images, raw.labels[decoded.rows], config.clean, overrides=overrides, on_step=step)
-    if raw.sizes is None or not config.clean.quality:
-        return found
-    odd = odd_sizes(raw.sizes[decoded.rows[found.keep]], found.keep)
-    return replace(found, noted=(*found.noted, *odd))
 
 
 def _overrides(path: Path, raw: RawSet, rows: IntArray) -> dict[int, str]:
@@ -157,13 +153,11 @@ def _write_kept(layout: Layout, raw: RawSet, decoded: Decoded, result: Plan, tra
     kept = decoded.rows[result.keep]
     ids, roles = [raw.ids[row] for row in kept], ["train" if row < train_rows else "train-only" for row in kept]
     labels, groups = raw.labels[kept].tolist(), _merged_groups(raw, kept, result.group)
-    columns: dict[str, Iterable[object]] = {
-        "id": ids, "label": labels, "group": groups, "role": roles, "sha256": digests
-    }  # fmt: skip
+    header, columns = ["id", "label", "group", "role", "sha256"], [ids, labels, groups, roles, digests]
     weights = None if raw.weights is None else raw.weights[kept].tolist()
     if weights is not None:
-        columns["weight"] = weights
-    write_csv(layout.index, columns, zip(*columns.values(), strict=True))
+        header, columns = [*header, "weight"], [*columns, weights]
+    write_csv(layout.index, header, zip(*columns, strict=True))
     return {
         "labels": sha256_json([ids, roles, labels]),
         "groups": sha256_json([ids, groups]),
@@ -188,33 +182,13 @@ def _write_images(path: Path, n: int, shape: tuple[int, int], blocks: Iterable[I
 
 def _merged_groups(raw: RawSet, kept: IntArray, found: IntArray) -> list[str]:
     """The groups found by cleaning joined with the user's own: two rows linked by either share a name."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    n = len(kept)
-    own = _own_groups([raw.groups[row] for row in kept] if raw.groups else [""] * n)
-    rows = np.arange(n)
-    to_groups = np.r_[n + found, 2 * n + own]  # three sets of nodes: rows, groups found, groups given
-    graph = coo_array((np.ones(2 * n), (np.r_[rows, rows], to_groups)), shape=(3 * n, 3 * n))
-    _, component = connected_components(graph, directed=False)
-    _, first, inverse = np.unique(component[:n], return_index=True, return_inverse=True)
-    return [raw.ids[row] for row in kept[first[inverse]].tolist()]
-
-
-def _own_groups(names: list[str]) -> IntArray:
-    """Numbers of the user's groups; a row without one is alone."""
-    keys = [("group", name) if name else ("row", str(row)) for row, name in enumerate(names)]
-    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    return np.array([numbers[key] for key in keys], np.int64)
-
-
-def _draw_sheets(layout: Layout, raw: RawSet, decoded: Decoded, result: Plan) -> None:
-    """A contact sheet for every reason, so that a person can look; those of an earlier cleaning go."""
-    for old in layout.sheets.glob("*.png"):
-        old.unlink()
-    names = [raw.ids[row] for row in decoded.rows.tolist()]
-    for reason, picture in contact_sheets(decoded.images, raw.labels[decoded.rows], result, names).items():
-        write_atomic(layout.sheets / f"{reason}.png", png(picture))
+    first: dict[int | str, int] = {}
+    links = [(first.setdefault(number, place), place) for place, number in enumerate(found.tolist())]
+    if raw.groups:  # a row without a group is alone
+        names = [raw.groups[row] for row in kept]
+        links += [(first.setdefault(name, place), place) for place, name in enumerate(names) if name]
+    group = components(np.array(links), len(kept))
+    return [raw.ids[row] for row in kept[np.unique(group, return_index=True)[1][group]].tolist()]
 
 
 def _write_findings(layout: Layout, raw: RawSet, decoded: Decoded, result: Plan) -> None:
@@ -228,22 +202,13 @@ def _write_findings(layout: Layout, raw: RawSet, decoded: Decoded, result: Plan)
     write_csv(layout.noted, header, map(line, result.noted), for_people=True)
 
 
-def _check_shape(test: RawSet, shape: tuple[int, int]) -> None:
-    if test.shape != shape:
-        raise DataError(
-            f"test images are {test.shape[0]} x {test.shape[1]}, training images {shape[0]} x {shape[1]}",
-            f"[data] image_size = {min(shape)}",
-        )
-
-
-def _write_test(layout: Layout, raw: RawSet, test: RawSet | None, emit: Emit) -> None:
+def _write_test(layout: Layout, test: RawSet | None, emit: Emit) -> None:
     """Write the test images; one that cannot be read is black, because every id needs a prediction."""
     layout.test_manifest.unlink(missing_ok=True)
     if test is None:
         layout.test_images.unlink(missing_ok=True)
         layout.test_index.unlink(missing_ok=True)
         return
-    _check_shape(test, raw.shape)
     problems: dict[int, str] = {}
 
     def blocks() -> Iterator[ImageArray]:
@@ -262,8 +227,7 @@ def _write_test(layout: Layout, raw: RawSet, test: RawSet | None, emit: Emit) ->
 
 
 def _tell(emit: Emit, layout: Layout, raw: RawSet, result: Plan, problems: dict[int, str]) -> None:
-    reasons: Iterable[str] = (finding.reason for finding in result.dropped)
-    dropped = Counter(reasons) + Counter({"unreadable": len(problems)} if problems else {})
+    dropped = Counter([*(finding.reason for finding in result.dropped), *["unreadable"] * len(problems)])
     noted = Counter(finding.reason for finding in result.noted)
     rows = [("kept", len(result.keep), "")]
     rows += [(reason, count, "dropped") for reason, count in dropped.most_common()]

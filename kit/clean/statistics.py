@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.clean.hashes import LUMA
+from kit.records import ImageArray, IntArray
 
 BLOCK_PIXELS = 1 << 18
 
@@ -16,32 +17,16 @@ Column = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """One number per picture, each (K,) float32; brightness is luma from 0 to 255.
+    """One number per picture, each (K,) float32; brightness is luma from 0 to 255."""
 
-    Parameters
-    ----------
-    darkest, middle, brightest : (K,) float32
-        5th, 50th and 99th percentile of the brightness.
-    entropy : (K,) float32
-        Of the brightness' histogram, 0 to 8 bits.
-    sharpness : (K,) float32
-        Variance of the Laplacian of the brightness.
-    chroma : (K,) float32
-        Mean over the pixels of the largest less the smallest channel; 0 is grey.
-    colour : (K, 6) float32
-        Mean and standard deviation of red, green and blue.
-    contrast : (K,) float32
-        Mean brightness of the middle quarter of the picture less that of the whole.
-    """
-
-    darkest: Column
-    middle: Column
-    brightest: Column
-    entropy: Column
-    sharpness: Column
-    chroma: Column
-    colour: NDArray[np.float32]
-    contrast: Column
+    darkest: Column  # 5th percentile of the brightness
+    middle: Column  # 50th
+    brightest: Column  # 99th
+    entropy: Column  # of the brightness' histogram, 0 to 8 bits
+    sharpness: Column  # variance of the Laplacian of the brightness
+    chroma: Column  # mean over the pixels of the largest less the smallest channel; 0 is grey
+    colour: NDArray[np.float32]  # (K, 6): mean and standard deviation of red, green and blue
+    contrast: Column  # mean brightness of the middle quarter of the picture less that of the whole
 
     def features(self) -> NDArray[np.float32]:
         """All of them as the columns of a matrix, (K, 13); the sharpness as its logarithm."""
@@ -49,7 +34,7 @@ class Statistics:
         return np.column_stack([*columns, self.chroma, self.colour, self.contrast]).astype(np.float32)
 
 
-def statistics(images: NDArray[np.uint8], rows: NDArray[np.int64]) -> Statistics:
+def statistics(images: ImageArray, rows: IntArray) -> Statistics:
     """Measure ``rows`` of ``images`` (N, H, W, 3) uint8, read in blocks that fit a processor's cache."""
     size = max(1, BLOCK_PIXELS // int(np.prod(images.shape[1:3])))
     parts = [_block(images[rows[start : start + size]]) for start in range(0, len(rows), size)]
@@ -57,11 +42,12 @@ def statistics(images: NDArray[np.uint8], rows: NDArray[np.int64]) -> Statistics
     return Statistics(*(np.concatenate(column).astype(np.float32) for column in zip(*parts, strict=True)))
 
 
-def _block(images: NDArray[np.uint8]) -> tuple[NDArray[np.floating], ...]:
+def _block(images: ImageArray) -> tuple[NDArray[np.floating], ...]:
     count, height, width = images.shape[:3]
     planes = images.reshape(count, height * width, 3).transpose(0, 2, 1).astype(np.float32, order="C")
     brightness = (LUMA @ planes).reshape(count, height, width)
-    histogram = _histogram(brightness)
+    levels = np.rint(brightness).astype(np.int32) + 256 * np.arange(count, dtype=np.int32)[:, None, None]
+    histogram = np.bincount(levels.ravel(), minlength=256 * count).reshape(count, 256)
     reached = np.cumsum(histogram, axis=1)
     percentiles = [(reached >= share * height * width).argmax(axis=1) for share in (0.05, 0.50, 0.99)]
     shares = histogram / (height * width)
@@ -71,13 +57,6 @@ def _block(images: NDArray[np.uint8]) -> tuple[NDArray[np.floating], ...]:
     middle = brightness[:, height // 4 : height - height // 4, width // 4 : width - width // 4]
     contrast = middle.mean(axis=(1, 2)) - brightness.mean(axis=(1, 2))
     return (*percentiles, entropy, _sharpness(brightness), chroma, colour, contrast)
-
-
-def _histogram(brightness: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Counts of the brightness rounded to whole numbers, (K, 256)."""
-    count = len(brightness)
-    levels = np.rint(brightness).astype(np.int32) + 256 * np.arange(count, dtype=np.int32)[:, None, None]
-    return np.bincount(levels.ravel(), minlength=256 * count).reshape(count, 256)
 
 
 def _sharpness(brightness: NDArray[np.float32]) -> NDArray[np.float32]:

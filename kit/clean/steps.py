@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kit.clean.background import shared_backgrounds
 from kit.clean.contamination import contaminated
@@ -17,6 +16,7 @@ from kit.clean.near import NearCopies, near_copies
 from kit.clean.outliers import outlier_scores, strangest
 from kit.clean.quality import quality as problems
 from kit.clean.statistics import statistics
+from kit.records import IntArray
 
 # More pictures than these on one background, and it is the scene of the competition (a fixed camera, a black
 # frame), not an accident: one group of them would leave the folds nothing to divide.
@@ -123,7 +123,7 @@ def outliers(draft: Draft) -> None:
             draft.drop(Finding(same, "outlier", -1, evidence))
 
 
-def _other(rows: NDArray[np.int64], row: int) -> int:
+def _other(rows: IntArray, row: int) -> int:
     """The first row of a cluster but for ``row`` itself."""
     return int(rows[1] if row == rows[0] else rows[0])
 

@@ -28,7 +28,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard outpu
 
 # For commands that take names of runs: whether `-x` is a run or a mistyped option, the configuration is asked first.
 RUNS = {"ignore_unknown_options": True}
-
+Runs = Annotated[list[str] | None, typer.Argument(help="Names of runs; all by default.")]
+MaxHours = Annotated[
+    float | None, typer.Option("--max-hours", min=0, help="Save and end after so long; the same command goes on.")
+]
 Engine = Annotated[str, typer.Option("--engine", help="local or ray: where units run, instead of [engine] name.")]
 
 

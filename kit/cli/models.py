@@ -7,16 +7,14 @@ from typing import Annotated
 
 import typer
 
-from kit.cli.app import RUNS, Config, Engine, Force, Json, app, names, open_project, print_result
+from kit.cli.app import RUNS, Config, Engine, Force, Json, MaxHours, Runs, app, names, open_project, print_result
 
 
 @app.command(context_settings=RUNS)
 def train(
-    runs: Annotated[list[str] | None, typer.Argument(help="Names of runs; all by default.")] = None,
+    runs: Runs = None,
     fold: Annotated[int | None, typer.Option("--fold", help="Only this fold.")] = None,
-    max_hours: Annotated[
-        float | None, typer.Option("--max-hours", min=0, help="Save and end after so long; the same command goes on.")
-    ] = None,
+    max_hours: MaxHours = None,
     engine: Engine = "",
     config: Config = None,
     force: Force = False,
@@ -27,10 +25,7 @@ def train(
 
 
 @app.command()
-def augment(
-    run: Annotated[str, typer.Argument(help="Name of a run.")],
-    config: Config = None,
-) -> None:
+def augment(run: Annotated[str, typer.Argument(help="Name of a run.")], config: Config = None) -> None:
     """Draw what the augmentation of a run makes of some training images."""
     with open_project(config) as project:
         project.augment(run)
@@ -38,7 +33,7 @@ def augment(
 
 @app.command(context_settings=RUNS)
 def stress(
-    runs: Annotated[list[str] | None, typer.Argument(help="Names of runs; all by default.")] = None,
+    runs: Runs = None,
     all: Annotated[bool, typer.Option("--all", help="Train first what is missing.")] = False,
     sheet: Annotated[bool, typer.Option("--sheet", help="Only draw the corruptions of some training images.")] = False,
     engine: Engine = "",

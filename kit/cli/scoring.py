@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from kit.cli.app import RUNS, Config, Json, app, names, open_project, print_result
+from kit.cli.app import RUNS, Config, Json, MaxHours, app, names, open_project, print_result
 
 
 @app.command(context_settings=RUNS)
@@ -31,9 +31,7 @@ def sweep(
     changes: Annotated[list[str] | None, typer.Argument(help="Only these, as --list names them.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="Only list the changes.")] = False,
     fold: Annotated[int | None, typer.Option("--fold", help="Only this fold.")] = None,
-    max_hours: Annotated[
-        float | None, typer.Option("--max-hours", min=0, help="Save and end after so long; the same command goes on.")
-    ] = None,
+    max_hours: MaxHours = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds of the run itself, to know their noise.")] = 2,
     stress: Annotated[bool, typer.Option("--stress", help="Compare under corruptions as well.")] = False,
     config: Config = None,

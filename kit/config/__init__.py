@@ -19,12 +19,12 @@ from kit.config.base import Location, Name, Section, mistake
 from kit.config.bundle import BundleConfig
 from kit.config.clean import CleanConfig
 from kit.config.competition import CompetitionConfig
-from kit.config.data import DataConfig, PracticeConfig
+from kit.config.data import DataConfig
 from kit.config.engine import EngineConfig
 from kit.config.runs import AugmentConfig, HeadConfig, RunConfig
 from kit.config.sections import EnsembleConfig, FoldsConfig, TrainConfig
 from kit.config.shift import StressConfig
-from kit.config.stages import EarlyStoppingConfig, ScheduleConfig, StageConfig
+from kit.config.stages import ScheduleConfig, StageConfig
 from kit.errors import ConfigError
 from kit.text import nearest
 
@@ -32,30 +32,24 @@ __all__ = [
     "AugmentConfig",
     "BundleConfig",
     "CleanConfig",
-    "CompetitionConfig",
     "Config",
     "DataConfig",
-    "EarlyStoppingConfig",
-    "EngineConfig",
-    "EnsembleConfig",
     "FoldsConfig",
     "HeadConfig",
-    "PracticeConfig",
     "RunConfig",
     "ScheduleConfig",
     "StageConfig",
     "StressConfig",
-    "TrainConfig",
     "load",
     "on_engine",
     "parse",
 ]
 
 
-def _transfer(backbone: str) -> RunConfig:
+def _default_runs() -> dict[str, RunConfig]:
     """Transfer learning in two stages, which is what a project without ``[runs]`` trains."""
-    return RunConfig(
-        backbone=backbone,
+    run = RunConfig(
+        backbone="mobilenetv2",
         weights="imagenet",
         augment=(AugmentConfig(op="dihedral"), AugmentConfig(op="degrade")),
         stages=(
@@ -66,10 +60,7 @@ def _transfer(backbone: str) -> RunConfig:
         label_smoothing=0.05,
         class_weights="balanced",
     )
-
-
-def _default_runs() -> dict[str, RunConfig]:
-    return {name: _transfer(name) for name in ("mobilenetv2", "efficientnetv2-b0")}
+    return {name: run.model_copy(update={"backbone": name}) for name in ("mobilenetv2", "efficientnetv2-b0")}
 
 
 class Config(Section):
@@ -104,23 +95,15 @@ class Config(Section):
 def load(path: Path) -> Config:
     """Read and check a configuration file.
 
-    Raises
-    ------
-    ConfigError
-        Where the file cannot be read, is not TOML, or says something that cannot be.
+    Raises `ConfigError` where the file cannot be read, is not TOML, or says something that cannot be.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         hint = f"ls -ld {shlex.quote(str(path))}" if path.exists() else "kit init"
         raise ConfigError(f"cannot read {path}: {error.strerror}", hint) from error
-    return parse(_decoded(content, path), path.name)
-
-
-def _decoded(content: bytes, path: Path) -> str:
-    """The text of a file, the mark that some editors put before it left out; other encodings are refused by name."""
     try:
-        return content.decode("utf-8-sig")
+        text = content.decode("utf-8-sig")  # without the mark that some editors put before it
     except UnicodeDecodeError as error:
         source = "UTF-16" if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "WINDOWS-1252"
         name = shlex.quote(str(path))
@@ -128,27 +111,27 @@ def _decoded(content: bytes, path: Path) -> str:
             f"{path.name} is not UTF-8: byte {error.start + 1} is 0x{content[error.start]:02x}",
             f"iconv -f {source} -t UTF-8 {name} > utf8.toml && mv utf8.toml {name}",
         ) from None
+    return parse(text, path.name)
 
 
 def parse(text: str, name: str = "kit.toml") -> Config:
     """Check the text of a configuration file called ``name``; raises `ConfigError`."""
     try:
         raw = tomllib.loads(text)
+        if isinstance(raw.get("runs"), dict):
+            raw["runs"] = _extend_runs(raw["runs"], name)
+        config = Config.model_validate(raw)
     except RecursionError:
         raise ConfigError(f"{name} nests tables or lists too deeply", "docs/reference.md shows every key") from None
+    except ValidationError as error:
+        missing = error.errors()[0]["loc"] in (("data",), ("data", "train"))
+        raise mistake(error, name, _known_keys, '[data] train = "practice"' if missing else "") from None
     except ValueError as error:  # also of numbers that are too long
         line = re.search(r"line (\d+)", str(error))
         raise ConfigError(f"{name} is not TOML: {error}", f"sed -n {line[1]}p {name}" if line else "") from None
-    if isinstance(raw.get("runs"), dict):
-        raw["runs"] = _extend_runs(raw["runs"], name)
-    try:
-        config = Config.model_validate(raw)
-    except (ValidationError, RecursionError) as error:
-        if isinstance(error, RecursionError):
-            raise ConfigError(f"{name} nests tables or lists too deeply", "docs/reference.md shows every key") from None
-        missing = error.errors()[0]["loc"] in (("data",), ("data", "train"))
-        raise mistake(error, name, _known_keys, '[data] train = "practice"' if missing else "") from None
-    _check_names(config, name)
+    for run in config.ensemble.runs:
+        if run not in config.runs:
+            raise ConfigError(f"{name}: ensemble.runs names {run!r}, which is not a run", nearest(run, config.runs))
     return config
 
 
@@ -173,18 +156,11 @@ def _extend_runs(runs: dict[str, JsonValue], name: str) -> dict[str, JsonValue]:
             continue
         source = runs.get(parent) if isinstance(parent, str) else None
         if not isinstance(source, dict):
-            hint = nearest(str(parent), runs)
-            raise ConfigError(f"{name}: runs.{key} extends {parent!r}, which is not a run", hint)
+            raise ConfigError(f"{name}: runs.{key} extends {parent!r}, which is not a run", nearest(str(parent), runs))
         if "extends" in source:
             raise ConfigError(f"{name}: runs.{key} extends {parent!r}, which extends another run; one level only")
         resolved[key] = {**source, **{k: v for k, v in run.items() if k != "extends"}}
     return resolved
-
-
-def _check_names(config: Config, name: str) -> None:
-    for run in config.ensemble.runs:
-        if run not in config.runs:
-            raise ConfigError(f"{name}: ensemble.runs names {run!r}, which is not a run", nearest(run, config.runs))
 
 
 def _known_keys(location: Location) -> list[str]:

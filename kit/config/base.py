@@ -57,14 +57,7 @@ PathName = Annotated[str, AfterValidator(_with_home)]
 def mistake(error: ValidationError, what: str, known: Callable[[Location], Iterable[str]], example: str) -> ConfigError:
     """The first mistake that pydantic found in ``what``, on one line.
 
-    Parameters
-    ----------
-    error : ValidationError
-    what : str
-    known : callable
-        The keys that could stand where an unknown one does.
-    example : str
-        The hint where a key is missing.
+    ``known`` gives the keys that could stand where an unknown one does; ``example`` is the hint where a key is missing.
     """
     # A misspelt key is also a missing one: the spelling is what helps.
     first = min(error.errors(), key=lambda entry: entry["type"] != "extra_forbidden")

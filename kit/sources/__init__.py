@@ -39,12 +39,8 @@ def open_source(data: DataConfig, root: Path, part: Part) -> RawSet:
 
     Labels of other parts are numbered by the classes of the training set, whichever of them they have.
 
-    Raises
-    ------
-    DataError
-        Where the files are missing or are not what they should be.
-    ConfigError
-        Where nothing reads such a file.
+    Raises `DataError` where the files are missing or are not what they should be, and `ConfigError` where nothing reads
+    such a file.
     """
     spec = str(getattr(data, part))
     reader = BUILT_IN[spec] if spec in BUILT_IN else BY_SUFFIX[_kind(spec, root, part)][0]
@@ -61,10 +57,8 @@ def training_classes(data: DataConfig, root: Path) -> tuple[str, ...]:
     """The classes of the training set, in label order, without reading its images where that is possible."""
     if data.train in BUILT_IN:
         return open_source(data, root, "train").classes
-    names: tuple[str, ...] = _function(BY_SUFFIX[_kind(data.train, root, "train")][1])(
-        root / Path(data.train).expanduser(), data, root
-    )
-    return names
+    reader = _function(BY_SUFFIX[_kind(data.train, root, "train")][1])
+    return tuple(reader(root / Path(data.train).expanduser(), data, root))
 
 
 def _renumbered(raw: RawSet, classes: tuple[str, ...], what: str) -> IntArray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,7 @@ from kit.records import IntArray
 def named_classes(data: DataConfig, root: Path) -> tuple[str, ...]:
     """The names in the file that ``data.classes`` names, one a line; empty where it names none.
 
-    Raises
-    ------
-    DataError
-        Where the file is missing or has a name twice.
+    Raises `DataError` where the file is missing or has a name twice.
     """
     if not data.classes:
         return ()
@@ -41,19 +38,9 @@ def sorted_names(values: Sequence[str]) -> tuple[str, ...]:
 
 
 def to_labels(values: Sequence[str], classes: tuple[str, ...], where: Sequence[str]) -> IntArray:
-    """Labels (N,) int64 of class names, or of class numbers where the names have a file of their own.
+    """Labels (N,) of class names, or of class numbers where the names have a file of their own.
 
-    Parameters
-    ----------
-    values : sequence of N str
-    classes : tuple of C str
-    where : sequence of N str
-        Where each value stands, for an error.
-
-    Raises
-    ------
-    DataError
-        Where a value is empty or no class.
+    ``where`` says where each of the N values stands, for an error: `DataError` where a value is empty or no class.
     """
     position = {name: number for number, name in enumerate(classes)}
     if not set(values) <= set(position) and all(_is_number(value) for value in values):
@@ -69,6 +56,11 @@ def to_labels(values: Sequence[str], classes: tuple[str, ...], where: Sequence[s
 
 def _is_number(value: str) -> bool:
     return value.isascii() and value.isdigit()
+
+
+def has_column(named: str, part: str, columns: Container[str]) -> bool:
+    """Whether a column that is configured as ``named`` is read: the training set must have it, external images may."""
+    return bool(named) and (part == "train" or (part == "external" and named in columns))
 
 
 def check_no_columns(data: DataConfig, what: str) -> None:

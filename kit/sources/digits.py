@@ -16,43 +16,21 @@ TEST_ROWS = 297
 
 @dataclass(frozen=True, eq=False)
 class Digits:
-    """The digits, split in two.
+    """The digits, split in two."""
 
-    Attributes
-    ----------
-    images : (1500, S, S, 3) uint8
-    labels : (1500,) int64
-    classes : tuple of str
-        "0" to "9", in label order.
-    test_images : (297, S, S, 3) uint8
-    test_labels : (297,) int64
-        Hidden: only the local platform reads them.
-    """
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-    classes: tuple[str, ...]
-    test_images: NDArray[np.uint8]
-    test_labels: NDArray[np.int64]
+    images: NDArray[np.uint8]  # (1500, S, S, 3)
+    labels: NDArray[np.int64]  # (1500,)
+    classes: tuple[str, ...]  # "0" to "9", in label order
+    test_images: NDArray[np.uint8]  # (297, S, S, 3)
+    test_labels: NDArray[np.int64]  # (297,), hidden: only the local platform reads them
 
 
 def load(*, size: int = 32) -> Digits:
     """Load scikit-learn's digits (Alpaydin and Kaynak 1998, test part), grey as three equal channels.
 
-    Parameters
-    ----------
-    size : int
-        Side in pixels, a multiple of 8; pixels are repeated.
-
-    Raises
-    ------
-    DataError
-        If ``size`` is not a positive multiple of 8.
-
-    Notes
-    -----
-    The last 297 rows are the hidden test. The rows are not shuffled, and these are harder than a random 297: three
-    nearest neighbours get .960 of them right, and .987 to .993 of three random draws.
+    ``size`` is the side in pixels, `DataError` if it is no positive multiple of 8; pixels are repeated. The last 297
+    rows are the hidden test. The rows are not shuffled, and these are harder than a random 297: three nearest
+    neighbours get .960 of them right, and .987 to .993 of three random draws.
     """
     if size < SIDE or size % SIDE:
         raise DataError(f"digits: size = {size} is not a multiple of {SIDE}", "try 32")

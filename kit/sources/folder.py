@@ -23,10 +23,7 @@ def open_folder(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     Class folders are sorted by name (by number where all are numbers), or in the order of `data.classes`. Hidden
     files and files with other suffixes than an image's are passed over.
 
-    Raises
-    ------
-    DataError
-        Where there are no class folders, or an image lies in none.
+    Raises `DataError` where there are no class folders, or an image lies in none.
     """
     folder = root / Path(spec).expanduser()
     if part == "train":

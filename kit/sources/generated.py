@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kit.config import DataConfig
 from kit.files import sha256_json
-from kit.records import ImageArray, IntArray
 from kit.sources.raw import RawSet, row_ids
+
+if TYPE_CHECKING:
+    from kit.sources.digits import Digits
+    from kit.sources.practice import Practice
 
 
 def open_practice(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
@@ -17,15 +22,7 @@ def open_practice(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     from kit.sources.practice import make
 
     options = data.practice
-    made = make(n=options.n, size=options.size, seed=options.seed)
-    hidden = part != "train"
-    return _raw_set(
-        made.test_images if hidden else made.images,
-        made.test_labels if hidden else made.labels,
-        made.classes,
-        part,
-        sha256_json({"source": "practice", "part": part, "version": 1, **options.model_dump()}),
-    )
+    return _raw_set(make(n=options.n, size=options.size, seed=options.seed), "practice", part, options.model_dump())
 
 
 def open_digits(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
@@ -33,23 +30,16 @@ def open_digits(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     from kit.sources.digits import load
 
     size = data.image_size or 16
-    made = load(size=size)
-    hidden = part != "train"
-    return _raw_set(
-        made.test_images if hidden else made.images,
-        made.test_labels if hidden else made.labels,
-        made.classes,
-        part,
-        sha256_json({"source": "digits", "part": part, "version": 1, "size": size}),
-    )
+    return _raw_set(load(size=size), "digits", part, {"size": size})
 
 
-def _raw_set(images: ImageArray, labels: IntArray, classes: tuple[str, ...], part: str, key: str) -> RawSet:
+def _raw_set(made: Practice | Digits, source: str, part: str, options: Mapping[str, int]) -> RawSet:
+    images, labels = (made.images, made.labels) if part == "train" else (made.test_images, made.test_labels)
     return RawSet(
         ids=row_ids(len(images)),
         labels=np.full(len(images), -1, np.int64) if part == "test" else labels,
-        classes=classes,
+        classes=made.classes,
         shape=images.shape[1:3],
         read=lambda start, stop: (images[start:stop], {}),
-        fingerprint=key,
+        fingerprint=sha256_json({"source": source, "part": part, "version": 1, **options}),
     )

@@ -30,58 +30,29 @@ MISSING = "no such file"
 
 @dataclass(frozen=True, eq=False)
 class ImageRows:
-    """What a table or a folder says of its images.
-
-    Attributes
-    ----------
-    ids : tuple of N str
-    paths : tuple of N (Path or None)
-        None where the table names a file that is not there.
-    labels : (N,) int64
-        -1 = no label.
-    classes : tuple of C str
-    groups : tuple of N str, or empty
-    weights : (N,) float64, optional
-    """
+    """What a table or a folder says of its images."""
 
     ids: tuple[str, ...]
-    paths: tuple[Path | None, ...]
-    labels: IntArray
+    paths: tuple[Path | None, ...]  # None where the table names a file that is not there
+    labels: IntArray  # (N,), -1 = no label
     classes: tuple[str, ...]
     groups: tuple[str, ...] = ()
-    weights: FloatArray | None = None
+    weights: FloatArray | None = None  # (N,) float64
 
 
 def open_images(rows: ImageRows, data: DataConfig, what: str) -> RawSet:
     """Hash every file and give a reader of them; ``what`` names the images in an error.
 
-    Raises
-    ------
-    DataError
-        Where `image_size` is not set and the files have several sizes, or none of them can be read.
+    Raises `DataError` where `image_size` is not set and the files have several sizes, or none of them can be read.
     """
-    scanned = scan(rows.paths)
+    scanned = _scan(rows.paths)
     shape = (data.image_size, data.image_size) if data.image_size else _common_shape([s for _, s in scanned], what)
 
     def read(start: int, stop: int) -> tuple[ImageArray, dict[int, str]]:
-        images, problems = read_images(rows.paths[start:stop], shape, data.image_size, data.resize)
+        images, problems = _read_images(rows.paths[start:stop], shape, data.image_size, data.resize)
         return images, {start + row: reason for row, reason in problems.items()}
 
-    return RawSet(
-        ids=rows.ids,
-        labels=rows.labels,
-        classes=rows.classes,
-        shape=shape,
-        read=read,
-        fingerprint=_fingerprint(rows, data, [digest for digest, _ in scanned]),
-        groups=rows.groups,
-        weights=rows.weights,
-        sizes=np.array([size or (0, 0) for _, size in scanned], np.int64).reshape(-1, 2),
-    )
-
-
-def _fingerprint(rows: ImageRows, data: DataConfig, digests: list[str]) -> str:
-    return sha256_json(
+    fingerprint = sha256_json(
         {
             "decoder": decode.VERSION,
             "size": data.image_size,
@@ -90,36 +61,36 @@ def _fingerprint(rows: ImageRows, data: DataConfig, digests: list[str]) -> str:
             "labels": rows.labels.tolist(),
             "groups": rows.groups,
             "weights": None if rows.weights is None else rows.weights.tolist(),
-            "files": digests,
+            "files": [digest for digest, _ in scanned],
         }
+    )
+    return RawSet(
+        ids=rows.ids,
+        labels=rows.labels,
+        classes=rows.classes,
+        shape=shape,
+        read=read,
+        fingerprint=fingerprint,
+        groups=rows.groups,
+        weights=rows.weights,
+        sizes=np.array([size or (0, 0) for _, size in scanned], np.int64).reshape(-1, 2),
     )
 
 
-def read_images(
-    paths: Sequence[Path | None], shape: tuple[int, int], size: int = 0, policy: decode.Policy = "fit"
+def _read_images(
+    paths: Sequence[Path | None], shape: tuple[int, int], size: int, policy: decode.Policy
 ) -> tuple[ImageArray, dict[int, str]]:
-    """Decode files to one array.
-
-    Parameters
-    ----------
-    paths : sequence of N (Path or None)
-    shape : (int, int)
-        Height and width of the result.
-    size, policy
-        As `kit.runtime.decode.decode` takes them.
-
-    Returns
-    -------
-    images : (N, H, W, 3) uint8
-        Zero where an image cannot be read.
-    problems : dict of int to str
-        Row to the reason.
-    """
+    """Decode files to (N, H, W, 3) uint8, zero where an image cannot be read, and say by row why it cannot."""
     images = np.zeros((len(paths), *shape, 3), np.uint8)
 
     def fill(row: int) -> str:
+        path = paths[row]
+        if path is None:
+            return MISSING
         try:
-            pixels = decode.decode(_bytes(paths[row]), size, policy)
+            pixels = decode.decode(path.read_bytes(), size, policy)
+        except OSError as error:
+            return f"cannot be read: {error.strerror}"
         except decode.Unreadable as error:
             return str(error)
         if pixels.shape[:2] != shape:
@@ -131,7 +102,7 @@ def read_images(
     return images, {row: reason for row, reason in enumerate(reasons) if reason}
 
 
-def scan(paths: Sequence[Path | None]) -> list[tuple[str, tuple[int, int] | None]]:
+def _scan(paths: Sequence[Path | None]) -> list[tuple[str, tuple[int, int] | None]]:
     """SHA-256 of every file, and height and width from its header, None where it has none."""
 
     def one(path: Path | None) -> tuple[str, tuple[int, int] | None]:
@@ -160,29 +131,15 @@ def _in_threads(function: Callable[[T], R], values: Sequence[T]) -> list[R]:
         return [result for part in pool.map(several, range(0, len(values), TASK)) for result in part]
 
 
-def _bytes(path: Path | None) -> bytes:
-    if path is None:
-        raise decode.Unreadable(MISSING)
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise decode.Unreadable(f"cannot be read: {error.strerror}") from error
-
-
 def _common_shape(shapes: list[tuple[int, int] | None], what: str) -> tuple[int, int]:
     counts = Counter(shape for shape in shapes if shape is not None)
     if not counts:
         raise DataError(f"{what}: none of {len(shapes)} files can be read as an image")
     if len(counts) > 1:
         listed = ", ".join(f"{height} x {width} ({n})" for (height, width), n in counts.most_common(3))
-        raise DataError(
-            f"{what}: images of {len(counts)} sizes, most of them {listed}",
-            f"[data] image_size = {_usual_side(counts)}",
-        )
+        # The smallest usual side that keeps what half of the images show, 224 at most.
+        side = np.median([min(shape) for shape in counts.elements()])
+        usual = next((usual for usual in (32, 64, 96, 128, 160, 192) if usual >= side), 224)
+        sizes = f"{what}: images of {len(counts)} sizes, most of them {listed}"
+        raise DataError(sizes, f"[data] image_size = {usual}")
     return next(iter(counts))
-
-
-def _usual_side(counts: Counter[tuple[int, int]]) -> int:
-    """The smallest usual side that keeps what half of the images show, 224 at most."""
-    side = np.median([min(shape) for shape in counts.elements()])
-    return next((usual for usual in (32, 64, 96, 128, 160, 192) if usual >= side), 224)

@@ -6,24 +6,18 @@ import numpy as np
 
 from kit.errors import DataError
 from kit.files import sha256_json
-from kit.records import FloatArray, ImageArray
+from kit.records import ImageArray
 from kit.sources.raw import RawSet
 
 
 def joined(train: RawSet, external: RawSet) -> RawSet:
     """Both sets as one, the external rows last and their ids under ``external/``.
 
-    Raises
-    ------
-    DataError
-        Where their images have different sizes.
+    Raises `DataError` where their images have different sizes.
     """
     if external.shape != train.shape:
-        height, width = train.shape
-        raise DataError(
-            f"external images are {external.shape[0]} x {external.shape[1]}, training images {height} x {width}",
-            f"[data] image_size = {min(height, width)}",
-        )
+        sizes = "external images are {} x {}, training images {} x {}".format(*external.shape, *train.shape)
+        raise DataError(sizes, f"[data] image_size = {min(train.shape)}")
     n = len(train.ids)
 
     def read(start: int, stop: int) -> tuple[ImageArray, dict[int, str]]:
@@ -37,6 +31,8 @@ def joined(train: RawSet, external: RawSet) -> RawSet:
                 problems |= {row + offset: reason for row, reason in found.items()}
         return np.concatenate(blocks), problems
 
+    both = (train, external)
+    grouped, weighted = any(one.groups for one in both), any(one.weights is not None for one in both)
     return RawSet(
         ids=(*train.ids, *(f"external/{name}" for name in external.ids)),
         labels=np.concatenate([train.labels, external.labels]),
@@ -44,19 +40,8 @@ def joined(train: RawSet, external: RawSet) -> RawSet:
         shape=train.shape,
         read=read,
         fingerprint=sha256_json([train.fingerprint, external.fingerprint, external.labels.tolist()]),
-        groups=_joined_groups(train, external),
-        weights=_joined_weights(train, external),
+        groups=tuple(name for one in both for name in one.groups or [""] * len(one.ids)) if grouped else (),
+        weights=np.concatenate([np.ones(len(one.ids)) if one.weights is None else one.weights for one in both])
+        if weighted
+        else None,
     )
-
-
-def _joined_groups(train: RawSet, external: RawSet) -> tuple[str, ...]:
-    if not (train.groups or external.groups):
-        return ()
-    return (*(train.groups or ("",) * len(train.ids)), *(external.groups or ("",) * len(external.ids)))
-
-
-def _joined_weights(train: RawSet, external: RawSet) -> FloatArray | None:
-    if train.weights is None and external.weights is None:
-        return None
-    parts = [np.ones(len(source.ids)) if source.weights is None else source.weights for source in (train, external)]
-    return np.concatenate(parts)

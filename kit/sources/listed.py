@@ -12,10 +12,10 @@ import numpy as np
 from kit.config import DataConfig
 from kit.errors import DataError
 from kit.records import FloatArray
-from kit.sources.classes import named_classes, sorted_names, to_labels
+from kit.sources.classes import has_column, named_classes, sorted_names, to_labels
 from kit.sources.folder import image_files
 from kit.sources.images import ImageRows, open_images
-from kit.sources.raw import RawSet, check_weights
+from kit.sources.raw import RawSet, checked_weights
 from kit.sources.table import Table, find_id, find_label, read_table
 
 
@@ -26,28 +26,23 @@ def open_csv(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     a folder beside the table: ``train/`` for ``train.csv``, ``train_images/``, ``images/``, or anywhere below it.
     A row whose file is not there is listed like an unreadable image.
 
-    Raises
-    ------
-    DataError
-        Where an id stands twice, a label is missing, or no row's file is found.
-    ConfigError
-        Where a column cannot be told.
+    Raises `DataError` where an id stands twice, a label is missing, or no row's file is found, and `ConfigError` where
+    a column cannot be told.
     """
     table = read_table(root / Path(spec).expanduser())
     ids = _ids(table, data, root)
     labels = np.full(len(ids), -1, np.int64)
     classes: tuple[str, ...] = ()
     if part != "test":
-        values = _values(table, data, root)
-        classes = named_classes(data, root) or _names(values, table, data, root)
+        values, classes = _classified(table, data, root)
         labels = to_labels(values, classes, [table.line(row) for row in range(len(ids))])
     named = {"train": data.images, "test": data.test_images}.get(part, "")
     rows = ImageRows(
         ids=tuple(ids),
-        paths=tuple(find_files(ids, _folders(table.path, part, root, named), table.path.name, part)),
+        paths=tuple(_find_files(ids, _folders(table.path, part, root, named), table.path.name, part)),
         labels=labels,
         classes=classes,
-        groups=_groups(table, data, part),
+        groups=tuple(table.column(data.group, "group")) if has_column(data.group, part, table.header) else (),
         weights=_weights(table, data, part),
     )
     return open_images(rows, data, f"data.{part} = {spec!r}")
@@ -55,8 +50,7 @@ def open_csv(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
 
 def csv_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
     """Names of the classes, in label order."""
-    table = read_table(path)
-    return named_classes(data, root) or _names(_values(table, data, root), table, data, root)
+    return _classified(read_table(path), data, root)[1]
 
 
 def _sample(data: DataConfig, root: Path) -> Table | None:
@@ -74,40 +68,25 @@ def _ids(table: Table, data: DataConfig, root: Path) -> list[str]:
     return ids
 
 
-def _label_columns(table: Table, data: DataConfig, root: Path) -> str | tuple[str, ...]:
+def _classified(table: Table, data: DataConfig, root: Path) -> tuple[list[str], tuple[str, ...]]:
+    """The class of every row as it is written (for one column a class, the column with the 1), and all classes."""
     sample = _sample(data, root)
-    return find_label(table, data.label, find_id(table, data.id, sample), sample)
-
-
-def _values(table: Table, data: DataConfig, root: Path) -> list[str]:
-    """The class of every row as it is written; for one column a class, the name of the column with the 1."""
-    columns = _label_columns(table, data, root)
+    columns = find_label(table, data.label, find_id(table, data.id, sample), sample)
     if isinstance(columns, str):
-        return table.column(columns)
+        values = table.column(columns)
+        return values, named_classes(data, root) or sorted_names([value for value in values if value])
     hot = np.array([table.column(name) for name in columns], dtype=np.float64)
-    return [columns[number] for number in hot.argmax(axis=0).tolist()]
-
-
-def _names(values: list[str], table: Table, data: DataConfig, root: Path) -> tuple[str, ...]:
-    columns = _label_columns(table, data, root)
-    return columns if isinstance(columns, tuple) else sorted_names([value for value in values if value])
-
-
-def _groups(table: Table, data: DataConfig, part: str) -> tuple[str, ...]:
-    if not data.group or part not in ("train", "external") or (part == "external" and data.group not in table.header):
-        return ()
-    return tuple(table.column(data.group, "group"))
+    return [columns[number] for number in hot.argmax(axis=0).tolist()], named_classes(data, root) or columns
 
 
 def _weights(table: Table, data: DataConfig, part: str) -> FloatArray | None:
-    if not data.weight or part not in ("train", "external") or (part == "external" and data.weight not in table.header):
+    if not has_column(data.weight, part, table.header):
         return None
     try:
         weights = np.array(table.column(data.weight, "weight"), dtype=np.float64)
     except ValueError as error:
         raise DataError(f"{table.path.name}: column {data.weight!r} holds something that is no number") from error
-    check_weights(weights, table.path.name)
-    return weights
+    return checked_weights(weights, table.path.name)
 
 
 def _folders(table: Path, part: str, root: Path, named: str) -> list[Path]:
@@ -123,14 +102,8 @@ def _folders(table: Path, part: str, root: Path, named: str) -> list[Path]:
     return [folder for folder in candidates if folder.is_dir()]
 
 
-def find_files(ids: Sequence[str], folders: Sequence[Path], table: str, part: str) -> list[Path | None]:
-    """The image file of every id, from the folder that has most of them; None where it has none.
-
-    Raises
-    ------
-    DataError
-        Where no folder has any.
-    """
+def _find_files(ids: Sequence[str], folders: Sequence[Path], table: str, part: str) -> list[Path | None]:
+    """The image file of every id, from the folder that has most of them; `DataError` where no folder has any."""
     best: list[Path | None] = []
     for folder in folders:
         known = _by_key(folder)
@@ -151,7 +124,7 @@ def find_files(ids: Sequence[str], folders: Sequence[Path], table: str, part: st
 _KEYS: tuple[Callable[[str], str], ...] = (
     lambda name: name,
     lambda name: posixpath.splitext(name)[0],
-    lambda name: posixpath.basename(name),
+    posixpath.basename,
     lambda name: posixpath.splitext(posixpath.basename(name))[0],
 )
 

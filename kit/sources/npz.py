@@ -13,8 +13,8 @@ from kit.errors import ConfigError, DataError
 from kit.files import sha256_json
 from kit.records import FloatArray, ImageArray, IntArray
 from kit.runtime import decode
-from kit.sources.classes import named_classes
-from kit.sources.raw import RawSet, check_weights, row_ids
+from kit.sources.classes import has_column, named_classes
+from kit.sources.raw import RawSet, checked_weights, row_ids
 from kit.store.arrays import read_arrays
 from kit.store.digests import digest
 
@@ -30,24 +30,30 @@ def open_npz(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     ``images`` may be called ``data``, ``x`` or ``X`` as well, ``labels`` also ``y``; the test part needs none.
     `data.group` and `data.weight` name arrays with one value a row.
 
-    Raises
-    ------
-    DataError
-        Where an array is missing, has another shape or type, or a label is not a class number.
+    Raises `DataError` where an array is missing, has another shape or type, or a label is not a class number.
     """
     path = root / Path(spec).expanduser()
     arrays = read_arrays(path)
     images = _images(arrays, path)
     labels = np.full(len(images), -1, np.int64) if part == "test" else _labels(arrays, len(images), path)
+    grouped = has_column(data.group, part, arrays)
+    groups = tuple(map(str, _per_row(arrays, data.group, "group", path).tolist())) if grouped else ()
     size, policy = data.image_size, data.resize if data.image_size else ""
+
+    def read(start: int, stop: int) -> tuple[ImageArray, dict[int, str]]:
+        block = images[start:stop]
+        if size and images.shape[1:3] != (size, size):
+            block = np.stack([decode.resize(image, size, data.resize) for image in block])
+        return block, {}
+
     return RawSet(
         ids=row_ids(len(images)),
         labels=labels,
-        classes=class_names(data, root, labels),
+        classes=_class_names(data, root, labels),
         shape=(size, size) if size else images.shape[1:3],
-        read=lambda start, stop: (_resized(images[start:stop], size, data.resize), {}),
+        read=read,
         fingerprint=sha256_json([digest(path), decode.VERSION, size, policy, data.group, data.weight]),
-        groups=_groups(arrays, data, part, path),
+        groups=groups,
         weights=_weights(arrays, data, part, path),
     )
 
@@ -55,30 +61,16 @@ def open_npz(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
 def npz_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
     """Names of the classes, in label order; only the labels are read."""
     arrays = read_arrays(path, LABELS)
-    labels = _pick(arrays, LABELS, path)
-    return class_names(data, root, _labels(arrays, len(labels), path))
-
-
-def _resized(images: ImageArray, size: int, policy: decode.Policy) -> ImageArray:
-    if not size or images.shape[1:3] == (size, size):
-        return images
-    return np.stack([decode.resize(image, size, policy) for image in images])
-
-
-def _groups(arrays: Arrays, data: DataConfig, part: str, path: Path) -> tuple[str, ...]:
-    if not data.group or part not in ("train", "external") or (part == "external" and data.group not in arrays):
-        return ()
-    return tuple(str(value) for value in _per_row(arrays, data.group, "group", path).tolist())
+    return _class_names(data, root, _labels(arrays, len(_pick(arrays, LABELS, path)), path))
 
 
 def _weights(arrays: Arrays, data: DataConfig, part: str, path: Path) -> FloatArray | None:
-    if not data.weight or part not in ("train", "external") or (part == "external" and data.weight not in arrays):
+    if not has_column(data.weight, part, arrays):
         return None
     weights = _per_row(arrays, data.weight, "weight", path)
     if weights.dtype.kind not in "iuf":
         raise DataError(f"{path}: weights are not numbers but {weights.dtype}")
-    check_weights(weights.astype(np.float64), path.name)
-    return weights.astype(np.float64)
+    return checked_weights(weights.astype(np.float64), path.name)
 
 
 def _per_row(arrays: Arrays, name: str, key: str, path: Path) -> npt.NDArray[Any]:
@@ -95,8 +87,7 @@ def _pick(arrays: Arrays, names: tuple[str, ...], path: Path) -> npt.NDArray[Any
         if name in arrays:
             return arrays[name]
     raise DataError(
-        f"{path} has no array `{names[0]}`, only {', '.join(arrays) or 'none'}",
-        f"np.savez(path, {names[0]}=...)",
+        f"{path} has no array `{names[0]}`, only {', '.join(arrays) or 'none'}", f"np.savez(path, {names[0]}=...)"
     )
 
 
@@ -126,14 +117,8 @@ def _labels(arrays: Arrays, n: int, path: Path) -> IntArray:
     return flat.astype(np.int64)
 
 
-def class_names(data: DataConfig, root: Path, labels: IntArray) -> tuple[str, ...]:
-    """Names from the file that ``data.classes`` names, one a line, or the class numbers.
-
-    Raises
-    ------
-    DataError
-        Where a label has no name, or a class has no image.
-    """
+def _class_names(data: DataConfig, root: Path, labels: IntArray) -> tuple[str, ...]:
+    """Names from the file that ``data.classes`` names, or the class numbers; `DataError` where a label has no name."""
     highest = int(labels.max(initial=-1)) + 1
     if labels.min(initial=0) < -1:
         raise DataError(f"a label is {int(labels.min())}; labels start at 0")
@@ -150,8 +135,6 @@ def check_classes(labels: IntArray, classes: tuple[str, ...], what: str) -> None
         raise DataError(f"{what} has {len(classes)} class; a classifier needs two")
     empty = [classes[c] for c in np.flatnonzero(counts == 0)]
     if empty:
-        raise DataError(
-            f"{what}: class {empty[0]!r} has no image"
-            + (f", nor do {len(empty) - 1} others" if len(empty) > 1 else ""),
-            "remove its name from data.classes, or number the labels without gaps",
-        )
+        others = f", nor do {len(empty) - 1} others" if len(empty) > 1 else ""
+        hint = "remove its name from data.classes, or number the labels without gaps"
+        raise DataError(f"{what}: class {empty[0]!r} has no image{others}", hint)

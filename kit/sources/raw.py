@@ -17,37 +17,19 @@ BLOCK = 512
 class RawSet:
     """Images as the competition gives them, read in blocks.
 
-    Attributes
-    ----------
-    ids : tuple of N str
-        Unique; for arrays the zero-padded row number.
-    labels : (N,) int64
-        -1 = no label.
-    classes : tuple of C str
-    shape : (int, int)
-        Height and width that every image is read as.
-    read : callable
-        ``read(start, stop)`` gives uint8 (stop - start, H, W, 3) and a dict of row to the reason why that image
-        cannot be used (its pixels are then zero).
-    fingerprint : str
-        Hash of everything that is read; another fingerprint makes all later stages stale.
-    groups : tuple of N str, optional
-        The user's own grouping (patients): rows with one value share a fold; the empty value groups nothing.
-    weights : (N,) float64, optional
-        Weight of each row in the loss.
-    sizes : (N, 2) int64, optional
-        Height and width in the file, before anything was resized; (0, 0) where the header does not say.
+    ``read(start, stop)`` gives uint8 (stop - start, H, W, 3) and, by row, the reason why an image cannot be used (its
+    pixels are then zero).
     """
 
-    ids: tuple[str, ...]
-    labels: IntArray
+    ids: tuple[str, ...]  # unique; for arrays the zero-padded row number
+    labels: IntArray  # (N,), -1 = no label
     classes: tuple[str, ...]
-    shape: tuple[int, int]
+    shape: tuple[int, int]  # height and width that every image is read as
     read: Callable[[int, int], tuple[ImageArray, dict[int, str]]]
-    fingerprint: str
-    groups: tuple[str, ...] = ()
-    weights: FloatArray | None = None
-    sizes: IntArray | None = None
+    fingerprint: str  # hash of everything that is read; another one makes all later stages stale
+    groups: tuple[str, ...] = ()  # the user's own (patients): rows with one value share a fold; an empty one: alone
+    weights: FloatArray | None = None  # (N,) float64, of each row in the loss
+    sizes: IntArray | None = None  # (N, 2) height and width in the file, before a resize; (0, 0) = not known
 
     def blocks(self, size: int = BLOCK) -> Iterator[tuple[int, ImageArray, dict[int, str]]]:
         """First row, images and problems of consecutive blocks of ``size`` rows."""
@@ -71,10 +53,11 @@ def row_ids(n: int) -> tuple[str, ...]:
     return tuple(f"{row:0{width}d}" for row in range(n))
 
 
-def check_weights(weights: FloatArray, what: str) -> None:
-    """Raise `DataError` unless all weights are finite and at least 0, and one of them more."""
+def checked_weights(weights: FloatArray, what: str) -> FloatArray:
+    """The weights; raises `DataError` unless all of them are finite and at least 0, and one of them more."""
     bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
     if len(bad):
         raise DataError(f"{what}: the weight of row {int(bad[0]) + 1} is {weights[bad[0]]}; weights are 0 or more")
     if not weights.any():
         raise DataError(f"{what}: every weight is 0")
+    return weights

@@ -8,7 +8,6 @@ import io
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from kit.errors import ConfigError, DataError
@@ -31,16 +30,12 @@ class Table:
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
-    @cached_property
-    def _positions(self) -> dict[str, int]:
-        return {name: position for position, name in enumerate(self.header)}
-
     def column(self, name: str, key: str = "") -> list[str]:
         """The cells of a column; raises `ConfigError` where there is none, naming the key it was asked for by."""
-        if name not in self._positions:
+        if name not in self.header:
             asked = f"data.{key} = {name!r}" if key else f"column {name!r}"
             raise ConfigError(f"{asked}: {self.path.name} has the columns {', '.join(self.header)}")
-        position = self._positions[name]
+        position = self.header.index(name)
         return [row[position] for row in self.rows]
 
     def line(self, row: int) -> str:
@@ -51,10 +46,7 @@ class Table:
 def read_text(path: Path) -> str:
     """The text of a file in UTF-8, or in UTF-16 with a byte order mark, as Excel saves "Unicode text".
 
-    Raises
-    ------
-    DataError
-        Where it is missing or in another encoding.
+    Raises `DataError` where it is missing or in another encoding.
     """
     try:
         content = path.read_bytes()
@@ -78,41 +70,32 @@ def read_text(path: Path) -> str:
 def read_table(path: Path) -> Table:
     """Read a table with a header line, in an encoding of `read_text`; commas, semicolons or tabs.
 
-    Raises
-    ------
-    DataError
-        Where it is missing, not text, empty, has a column twice or a row of another length.
+    Raises `DataError` where it is missing, not text, empty, has a column twice or a row of another length.
     """
     text = read_text(path)
-    first = text.split("\n", 1)[0]
+    first = text.partition("\n")[0]
     reader = csv.reader(io.StringIO(text, newline=None), delimiter=max(",;\t", key=first.count))
     try:
         lines = [tuple(cell.strip() for cell in line) for line in reader]
     except csv.Error as error:
         raise DataError(f"{path} line {reader.line_num} cannot be read as a table: {error}") from error
-    return _checked(path, [line for line in lines if any(line)])
-
-
-def _checked(path: Path, lines: Sequence[tuple[str, ...]]) -> Table:
+    lines = [line for line in lines if any(line)]
     if len(lines) < 2:
         raise DataError(f"{path} has no rows")
-    header = lines[0]
+    header, *rows = lines
     for name in header:
         if header.count(name) > 1:
             raise DataError(f"{path} has the column {name!r} twice")
-    for number, line in enumerate(lines[1:]):
-        if len(line) != len(header):
-            raise DataError(f"{path.name} row {number + 1} has {len(line)} cells, its header {len(header)}")
-    return Table(path, header, tuple(lines[1:]))
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(header):
+            raise DataError(f"{path.name} row {number} has {len(row)} cells, its header {len(header)}")
+    return Table(path, header, tuple(rows))
 
 
 def find_id(table: Table, named: str, sample: Table | None = None) -> str:
     """The column with the images' ids: as configured, as in the sample file, or by its name.
 
-    Raises
-    ------
-    ConfigError
-        Where it cannot be told; the columns are listed.
+    Raises `ConfigError` where it cannot be told; the columns are listed.
     """
     if named:
         table.column(named, "id")
@@ -125,10 +108,7 @@ def find_id(table: Table, named: str, sample: Table | None = None) -> str:
 def find_label(table: Table, named: str, id_column: str, sample: Table | None = None) -> str | tuple[str, ...]:
     """The column with the classes, or the columns, one a class, whose cells are 0 but for a single 1.
 
-    Raises
-    ------
-    ConfigError
-        Where it cannot be told; the columns are listed.
+    Raises `ConfigError` where it cannot be told; the columns are listed.
     """
     if named:
         table.column(named, "label")

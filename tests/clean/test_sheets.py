@@ -68,4 +68,4 @@ def test_a_plan_has_a_sheet_for_every_reason_with_the_pictures_and_their_twins()
 def test_a_plan_without_findings_has_no_sheets():
     images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3)).astype(np.uint8)
     labels = np.zeros(3, np.int64)
-    assert contact_sheets(images, labels, plan(images, labels, CleanConfig())) == {}
+    assert contact_sheets(images, labels, plan(images, labels, CleanConfig()), []) == {}

@@ -29,49 +29,22 @@ TRAIN_SLIDES, TEST_SLIDES = range(12), range(4, 16)
 
 @dataclass(frozen=True, eq=False)
 class Practice:
-    """The practice competition.
+    """The practice competition."""
 
-    Attributes
-    ----------
-    images : (N, S, S, 3) uint8
-    labels : (N,) int64
-        As handed out, wrong ones included.
-    classes : tuple of str
-        Eight names, in label order.
-    test_images : (M, S, S, 3) uint8
-    test_labels : (M,) int64
-        Hidden: only the local platform reads them.
-    planted : tuple of Planted
-        What was done to which row; for measuring the cleaning, no stage reads it.
-    """
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-    classes: tuple[str, ...]
-    test_images: NDArray[np.uint8]
-    test_labels: NDArray[np.int64]
-    planted: tuple[Planted, ...]
+    images: NDArray[np.uint8]  # (N, S, S, 3)
+    labels: NDArray[np.int64]  # (N,) as handed out, wrong ones included
+    classes: tuple[str, ...]  # eight names, in label order
+    test_images: NDArray[np.uint8]  # (M, S, S, 3)
+    test_labels: NDArray[np.int64]  # (M,), hidden: only the local platform reads them
+    planted: tuple[Planted, ...]  # what was done to which row, to measure the cleaning; no stage reads it
 
 
 def make(*, n: int = 1600, size: int = 64, seed: int = 0) -> Practice:
     """Generate the practice competition.
 
-    Parameters
-    ----------
-    n : int
-        Training pictures, 120 to 100,000; the hidden test has a third as many, at most 2,000.
-    size : int
-        Side of a picture in pixels, 16 to 256.
-    seed : int
-        Not negative.
+    ``n`` training pictures, 120 to 100,000, and a third as many, at most 2,000, for the hidden test; ``size`` is the
+    side of a picture in pixels, 16 to 256; ``seed`` is not negative. Another number is a `DataError`.
 
-    Raises
-    ------
-    DataError
-        If a number is out of its range.
-
-    Notes
-    -----
     The same bytes on every call on one platform. A row's picture and label depend on ``seed`` and the row alone,
     but for the rows in ``planted``, which also depend on ``n``. Memory is that of the result and some 20 MB at
     64 px.

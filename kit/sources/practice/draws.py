@@ -61,13 +61,7 @@ def _cell(rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
         return rng.standard_normal(shape, dtype=np.float32)
 
     uniform = rng.random(CELL_NUMBERS, dtype=np.float32)
-    return (
-        uniform,
-        normal(len(TRAITS)),
-        normal(2, COARSE, COARSE),
-        normal(FINE, FINE),
-        normal(2, SMOOTH, SMOOTH),
-    )
+    return (uniform, normal(len(TRAITS)), normal(2, COARSE, COARSE), normal(FINE, FINE), normal(2, SMOOTH, SMOOTH))
 
 
 def draw_scenes(seed: int, split: int, rows: NDArray[np.int64], size: int) -> Scenes:

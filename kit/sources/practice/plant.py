@@ -102,13 +102,7 @@ def _cropped(image: Images, rng: np.random.Generator) -> Images:
     return np.array(whole, np.uint8)
 
 
-COPY = {
-    "exact": _same,
-    "conflicting": _same,
-    "dihedral": _turned,
-    "recompressed": _recompressed,
-    "cropped": _cropped,
-}
+COPY = {"exact": _same, "conflicting": _same, "dihedral": _turned, "recompressed": _recompressed, "cropped": _cropped}
 
 
 def _sunset(size: int) -> Images:

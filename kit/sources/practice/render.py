@@ -17,22 +17,10 @@ BLOCK = 20
 def render(
     labels: NDArray[np.int64], scenes: NDArray[np.int64], size: int, seed: int, split: int, slides: range
 ) -> NDArray[np.uint8]:
-    """Paint the cells of rows 0 to N - 1.
+    """Paint the cells of rows 0 to N - 1 with ``labels``: (N, size, size, 3) uint8.
 
-    Parameters
-    ----------
-    labels : (N,) int64
-        Class of each cell.
-    scenes : (N,) int64
-        Which surroundings each cell lies in; usually its own row.
-    split : int
-        0 for training, 1 for the hidden test: other cells.
-    slides : range
-        The slides that were stained for this split.
-
-    Returns
-    -------
-    (N, size, size, 3) uint8
+    ``scenes`` (N,) says which surroundings each cell lies in, usually its own row; ``split`` is 0 for training and 1
+    for the hidden test, which has other cells; ``slides`` were stained for this split.
     """
     images = np.empty((len(labels), size, size, 3), np.uint8)
     # Matrices this small gain nothing from threads, and on a busy machine waiting for them costs tenfold.
