@@ -26,7 +26,7 @@ from kit.train.loop import FoldData, FoldRun, Stage, Timing, run_stage
 from kit.train.watch import steering_metrics
 from kit.units.worker import Report
 
-PROBE = 32
+PROBE = 32  # rows that every fold's network predicts: a bundle is held against the kit's own predictions of them
 PACKAGES = ("tensorflow", "keras", "keras-cv", "numpy")
 
 
@@ -46,10 +46,7 @@ class Trainer(Protocol):
         """The fold's weights as named arrays."""
 
 
-class MakeTrainer(Protocol):
-    """Builds the networks of a fold."""
-
-    def __call__(self, spec: FoldSpec, data: FoldData) -> Trainer: ...
+MakeTrainer = Callable[[FoldSpec, FoldData], Trainer]
 
 
 def train_fold(spec: FoldSpec, make_trainer: MakeTrainer, report: Report, interrupt: Interrupt) -> None:
@@ -81,8 +78,9 @@ def train_fold(spec: FoldSpec, make_trainer: MakeTrainer, report: Report, interr
         made_from = lineage_of_test(spec, record, test)
         predict_test(spec, made_from, lambda images: trainer.predict(images, np.arange(len(images)), views))
     took = time.perf_counter() - started
-    line = {"event": "done", "seconds": took, "resumed": resumed, "seconds_per_1000": seconds}
-    _log(spec, {**line, **timed(run.timings, starting + took)})
+    line = {"event": "done", "seconds": took, "resumed": resumed, "seconds_per_1000": seconds, "time": time.time()}
+    # Wall times live here, outside what is compared byte for byte.
+    append_log(spec.paths.log, {**line, **timed(run.timings, starting + took), "versions": _versions()})
     delete(spec.paths)
 
 
@@ -158,7 +156,7 @@ def _write_results(
     write_atomic(paths.weights, fill)
     lines = [epoch.columns() for epoch in checkpoint.history]
     write_csv(paths.history, list(lines[0]), (line.values() for line in lines))
-    predict(probe_rows(len(index.ids))).save(paths.probe)
+    predict(np.unique(np.linspace(0, len(index.ids) - 1, PROBE).astype(np.int64))).save(paths.probe)
     files = [paths.weights, paths.history, paths.probe, paths.valid]
     started = time.perf_counter()
     valid = predict(data.valid_rows)
@@ -173,20 +171,9 @@ def _write_results(
 
 
 def predict_test(spec: FoldSpec, made_from: Digests, predict: Callable[[ImageArray], Any]) -> None:
-    """Write ``test.npz`` and its record.
+    """Write ``test.npz`` and its record; raises `TrainingError` where the test images are no longer those planned with.
 
-    Parameters
-    ----------
-    spec : FoldSpec
-    made_from : mapping
-        As planned, by `lineage_of_test`.
-    predict : callable
-        Logits (V, N, C) of images under the views of the run.
-
-    Raises
-    ------
-    TrainingError
-        Where the test images are no longer those that were planned with.
+    ``made_from`` is as planned, by `lineage_of_test`; ``predict`` gives logits (V, N, C) under the views of the run.
     """
     test, images = load_test_record(spec.layout), load_test_images(spec.layout)
     if test is None or images is None or test.images != made_from["test"]:
@@ -199,13 +186,3 @@ def predict_test(spec: FoldSpec, made_from: Digests, predict: Callable[[ImageArr
 
 def _versions() -> dict[str, str]:
     return {name: version(name) for name in PACKAGES}
-
-
-def probe_rows(n: int) -> IntArray:
-    """Rows that every fold's network predicts, so that a bundle can be held against the kit's own predictions."""
-    return np.unique(np.linspace(0, n - 1, PROBE).astype(np.int64))
-
-
-def _log(spec: FoldSpec, line: dict[str, Any]) -> None:
-    """Append to the fold's log: wall times and versions live here, outside what is compared byte for byte."""
-    append_log(spec.paths.log, {**line, "time": time.time(), "versions": _versions()})

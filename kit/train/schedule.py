@@ -34,10 +34,6 @@ def learning_rate(stage: StageConfig, step: int, steps: int, falls: int = 0) -> 
     return stage.lr * SHAPES[schedule.kind](schedule, epochs, whole, falls)
 
 
-def _constant(schedule: ScheduleConfig, epochs: float, whole: float, falls: int) -> float:
-    return 1.0
-
-
 def _cosine(schedule: ScheduleConfig, epochs: float, whole: float, falls: int) -> float:
     return schedule.floor + (1 - schedule.floor) * 0.5 * (1 + math.cos(math.pi * min(epochs / whole, 1.0)))
 
@@ -49,22 +45,14 @@ def _restarts(schedule: ScheduleConfig, epochs: float, whole: float, falls: int)
     return _cosine(schedule, epochs, cycle, falls)
 
 
-def _exponential(schedule: ScheduleConfig, epochs: float, whole: float, falls: int) -> float:
-    return max(schedule.floor, float(schedule.decay**epochs))
-
-
-def _plateau(schedule: ScheduleConfig, epochs: float, whole: float, falls: int) -> float:
-    return max(schedule.floor, float(schedule.decay**falls))
-
-
 # Share of the full rate after so many epochs of a stage of ``whole`` epochs. Cosine and its restarts: Loshchilov &
 # Hutter 2017.
 SHAPES: dict[str, Callable[[ScheduleConfig, float, float, int], float]] = {
-    "constant": _constant,
+    "constant": lambda schedule, epochs, whole, falls: 1.0,
     "cosine": _cosine,
     "restarts": _restarts,
-    "exponential": _exponential,
-    "plateau": _plateau,
+    "exponential": lambda schedule, epochs, whole, falls: max(schedule.floor, float(schedule.decay**epochs)),
+    "plateau": lambda schedule, epochs, whole, falls: max(schedule.floor, float(schedule.decay**falls)),
 }
 
 
