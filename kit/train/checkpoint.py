@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -82,12 +82,9 @@ class Checkpoint:
         state = {
             "key": self._key, "count": self._count, "position": position, "epochs": self.history, "losses": self.losses
         }  # fmt: skip
-
-        def fill(file: IO[bytes]) -> None:
-            savez: Any = np.savez  # its stub takes no mapping
-            savez(file, state=np.array(json.dumps(state)), **self._arrays)
-
-        write_atomic(self._paths.checkpoint(self._count % GENERATIONS), fill)
+        arrays = {"state": np.array(json.dumps(state)), **self._arrays}
+        path = self._paths.checkpoint(self._count % GENERATIONS)
+        write_atomic(path, lambda file: np.savez(file, allow_pickle=True, **arrays))
 
 
 def delete(paths: FoldPaths) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from statistics import median_low
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -148,12 +148,8 @@ def _write_results(
         ids = np.array(index.ids)[rows]
         return Predictions(ids, spec.class_numbers, views, trainer.predict(images, rows, views))
 
-    def fill(file: IO[bytes]) -> None:
-        savez: Any = np.savez  # its stub takes no mapping
-        savez(file, **trainer.weights())
-
     views = spec.settings.views
-    write_atomic(paths.weights, fill)
+    write_atomic(paths.weights, lambda file: np.savez(file, allow_pickle=True, **trainer.weights()))
     lines = [epoch.columns() for epoch in checkpoint.history]
     write_csv(paths.history, list(lines[0]), (line.values() for line in lines))
     predict(np.unique(np.linspace(0, len(index.ids) - 1, PROBE).astype(np.int64))).save(paths.probe)
