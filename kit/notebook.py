@@ -26,13 +26,7 @@ def in_notebook() -> bool:
 
 
 class Notebook:
-    """Shows the events of the stages under the cell that called them.
-
-    Parameters
-    ----------
-    display : callable, optional
-        Takes what IPython's ``display`` takes, which it is by default.
-    """
+    """Shows the events of the stages under the cell that called them; ``display`` is IPython's by default."""
 
     def __init__(self, display: Callable[[Any], object] | None = None) -> None:
         from rich.console import Console as RichConsole

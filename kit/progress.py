@@ -52,6 +52,10 @@ class Work:
         self.worked += min(max(place - self.at, 0.0), self.seconds[stage])
         self.at, self.epoch = max(self.at, place), sum(self.epochs[:stage]) + epoch
 
+    def finish(self) -> None:
+        self.worked += self.around
+        self.at, self.epoch = self.total, sum(self.epochs)
+
 
 class Progress:
     """Shows `plan` and `unit` events; time left is what the plan says, corrected by how fast it goes."""
@@ -154,9 +158,7 @@ class Progress:
             self._live.remove_task(self._tasks.pop(event.text))
         if event.data["kind"] not in ("fold", "stress"):
             return
-        work = self._work[event.text]
-        work.worked += work.around
-        work.at, work.epoch = work.total, sum(work.epochs)
+        self._work[event.text].finish()
         self._finished += 1
         count = f"{self._finished} of {len(self._work)}"
         note = "stressed" if event.data["kind"] == "stress" else self._note(event.text)
@@ -195,13 +197,9 @@ class Progress:
 
 
 def plan_lines(rows: Sequence[Sequence[Any]], seconds: float | None) -> list[str]:
-    """The plan as lines of at most 80 columns; none where nothing was measured.
+    """The plan (rows of `kit.train.plan.row`) as lines of at most 80 columns; none where nothing was measured.
 
-    Parameters
-    ----------
-    rows : lists of run, folds, epochs and steps an epoch of a fold, seconds of a step, of a fold, of all
-    seconds : float or None
-        Of all runs together, as many at a time as there will be.
+    ``seconds`` are those of all runs together, as many at a time as there will be.
     """
     if not rows or seconds is None:
         return []

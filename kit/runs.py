@@ -30,24 +30,10 @@ VERSION = 5
 class FoldSpec(Record):
     """Everything that the training of one fold depends on; ``spec.json`` of the fold.
 
-    Attributes
-    ----------
-    root : str
-        The project's folder.
-    run : str
-        Name of the run.
-    key : str
-        Hash of `lineage`; names the run's folder.
-    fold, n : int
-        Number of the unit, and folds of one repeat.
-    folds : str
-        Name of the table under ``folds/``.
-    settings : RunConfig
-    classes : int
-    size : int
-        Side of the images in pixels.
-    data, table, weights : str
-        Digests of `Index.training`, of the folds of all ids, and of the pretrained weights.
+    ``root`` is the project's folder, ``key`` the hash of `lineage`, which names the run's folder, ``fold`` the number
+    of the unit, ``n`` the folds of one repeat, ``folds`` the name of the table under ``folds/``, ``size`` the side of
+    the images in pixels; ``data``, ``table`` and ``weights`` are digests of `Index.training`, of the folds of all ids,
+    and of the pretrained weights.
     """
 
     COMMAND: ClassVar[str] = "kit train"

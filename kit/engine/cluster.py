@@ -79,13 +79,7 @@ def _signals_kept() -> Iterator[None]:
 
 
 def resources(config: EngineConfig) -> dict[str, float]:
-    """What a task asks for: `CPU`, and `GPU` and `memory` (bytes) where it asks for them.
-
-    Raises
-    ------
-    KitError
-        Where no machine has that.
-    """
+    """What a task asks for: `CPU`, and perhaps `GPU` and `memory` (bytes); raises `KitError` where no machine has it."""
     nodes = machines()
     cards = config.num_gpus
     if cards is None:

@@ -15,17 +15,9 @@ Message = dict[str, Any]
 
 
 class Receiver:
-    """Takes the messages of one attempt at a unit.
+    """Takes the messages of one attempt at a unit into the project at ``root``.
 
-    Parameters
-    ----------
-    root : path
-        The project's folder.
-    store : Store
-    hear : callable
-        Gets every report of the unit.
-    placed : callable
-        Gets the message that says where the task runs.
+    ``hear`` gets every report of the unit, ``placed`` the message that says where the task runs.
     """
 
     def __init__(

@@ -34,14 +34,7 @@ Message = dict[str, Any]
 def perform(order: Order, store: Store, asked: Callable[[], bool], node: str) -> Iterator[Any]:
     """Run the unit of ``order``; gives messages and the pieces of files.
 
-    Parameters
-    ----------
-    order : Order
-    store : Store
-    asked : callable
-        Whether tasks should save their state and end.
-    node : str
-        What the cluster calls this machine.
+    ``asked`` says whether tasks should save their state and end; the cluster calls this machine ``node``.
     """
     yield {"what": "placed", "node": node, "host": os.uname().nodename, "device": device(), "versions": versions()}
     try:

@@ -47,13 +47,7 @@ class Attempt:
 class RayTasks:
     """`Launch` of a Ray task for every unit; a context that connects to the cluster when it is first needed.
 
-    Parameters
-    ----------
-    config : EngineConfig
-    root : path
-        The project's folder.
-    modules : mapping, optional
-        The module to run by kind of unit.
+    ``root`` is the project's folder, ``modules`` the module to run by kind of unit.
     """
 
     queues: bool = True

@@ -29,12 +29,7 @@ BATCH = 16
 def augment_sheet(layout: Layout, config: Config, run: str, emit: Emit, *, rows: int = 6, copies: int = 7) -> Path:
     """Draw ``rows`` images of different classes, each with ``copies`` augmented ones as an epoch would see them.
 
-    Raises
-    ------
-    ConfigError
-        Where there is no such run.
-    StageError
-        Where the data are missing.
+    Raises `ConfigError` where there is no such run, `StageError` where the data are missing.
     """
     if run not in config.runs:
         raise ConfigError(f"no run {run!r} in {layout.config.name}", f"known: {', '.join(config.runs)}")

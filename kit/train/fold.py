@@ -52,14 +52,8 @@ MakeTrainer = Callable[[FoldSpec, FoldData], Trainer]
 def train_fold(spec: FoldSpec, make_trainer: MakeTrainer, report: Report, interrupt: Interrupt) -> None:
     """Train, predict the held-out fold, and write the fold's files, ``fold.json`` last; then predict the test images.
 
-    Continues from the last checkpoint of an earlier process.
-
-    Raises
-    ------
-    TrainingError
-        Where pretrained weights are out of reach or the loss is no longer a number.
-    Interrupted
-        Where a signal came; what was done is in a checkpoint.
+    Continues from the last checkpoint of an earlier process. Raises `TrainingError` where pretrained weights are out of
+    reach or the loss is no longer a number, `Interrupted` where a signal came; what was done is in a checkpoint.
     """
     started, starting = time.perf_counter(), time.process_time()
     data = load_fold_data(spec)

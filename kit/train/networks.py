@@ -15,10 +15,7 @@ from kit.train.precision import computing_in, scaled
 def make_network(spec: FoldSpec) -> Network:
     """Build the network of ``spec`` and fill its backbone with the weights that the run asks for.
 
-    Raises
-    ------
-    TrainingError
-        Where ImageNet weights cannot be downloaded or a file does not fit.
+    Raises `TrainingError` where ImageNet weights cannot be downloaded or a file does not fit.
     """
     network = build(spec.network)
     settings = spec.settings

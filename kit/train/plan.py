@@ -19,17 +19,10 @@ WORTH_MEASURING = 1000
 
 @dataclass(frozen=True)
 class RunPlan:
-    """The missing folds of one run.
+    """The missing folds of one run, and the ``steps`` of an epoch.
 
-    Attributes
-    ----------
-    folds : list of FoldSpec
-    steps : int
-        Steps of an epoch.
-    step, judge : (S,) seconds
-        Of each stage, those of a step and of judging after an epoch; empty where they are not known.
-    around : float
-        Seconds of a fold beside its epochs: building, compiling, predicting.
+    ``step`` and ``judge`` are (S,) seconds of each stage, of a step and of judging after an epoch, empty where they are
+    not known; ``around`` are seconds of a fold beside its epochs: building, compiling, predicting.
     """
 
     folds: Sequence[FoldSpec]

@@ -13,17 +13,9 @@ from kit.config import ScheduleConfig, StageConfig
 
 
 def learning_rate(stage: StageConfig, step: int, steps: int, falls: int = 0) -> float:
-    """The rate of step ``step`` of a stage.
+    """The rate after ``step`` steps of a stage whose epochs have ``steps`` each.
 
-    Parameters
-    ----------
-    stage : StageConfig
-    step : int
-        Steps done in the stage.
-    steps : int
-        Steps in an epoch.
-    falls : int
-        How often `plateau` has lowered the rate, see `count_falls`.
+    ``falls`` is how often `plateau` has lowered the rate, see `count_falls`.
     """
     schedule = stage.schedule
     warmup = round(schedule.warmup * steps)
