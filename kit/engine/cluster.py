@@ -79,7 +79,7 @@ def _signals_kept() -> Iterator[None]:
 
 
 def resources(config: EngineConfig) -> dict[str, float]:
-    """What a task asks for: `CPU`, and perhaps `GPU` and `memory` (bytes); raises `KitError` where no machine has it."""
+    """What a task asks for: `CPU`, and perhaps `GPU` and `memory` (bytes); `KitError` where no machine has it."""
     nodes = machines()
     cards = config.num_gpus
     if cards is None:
