@@ -20,10 +20,6 @@ def seconds_per_1000(folds: Iterable[FoldPaths]) -> float | None:
 
     Measured when the folds predicted their held-out rows, on the machine that trained them.
     """
-    seconds = [_measured(fold) for fold in folds]
-    return None if None in seconds else sum(value for value in seconds if value is not None)
-
-
-def _measured(fold: FoldPaths) -> float | None:
-    found = [line.get("seconds_per_1000") for line in read_log(fold.log)]
-    return next((float(value) for value in reversed(found) if value is not None), None)
+    found = [[line.get("seconds_per_1000") for line in read_log(fold.log)] for fold in folds]
+    seconds = [[float(value) for value in values if value is not None] for values in found]
+    return sum(values[-1] for values in seconds) if all(seconds) else None

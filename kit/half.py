@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -26,13 +26,9 @@ def halved(array: Any) -> Any:
 
 def write_halved(source: Path, target: Path) -> Path:
     """Write the ``.npz`` of weights at ``source`` anew, its kernels in half the bytes; the same bytes every time."""
-
-    def fill(file: IO[bytes]) -> None:
-        savez: Any = np.savez  # its stub takes no mapping
-        with np.load(source, allow_pickle=False) as arrays:
-            savez(file, **{name: halved(arrays[name]) for name in arrays.files})
-
-    return write_atomic(target, fill)
+    with np.load(source, allow_pickle=False) as arrays:
+        halves = {name: halved(arrays[name]) for name in arrays.files}
+    return write_atomic(target, lambda file: np.savez(file, allow_pickle=True, **halves))
 
 
 def halved_bytes(path: Path) -> int:

@@ -26,20 +26,15 @@ def in_notebook() -> bool:
 
 
 class Notebook:
-    """Shows the events of the stages under the cell that called them.
-
-    Parameters
-    ----------
-    display : callable, optional
-        Takes what IPython's ``display`` takes, which it is by default.
-    """
+    """Shows the events of the stages under the cell that called them; ``display`` is IPython's by default."""
 
     def __init__(self, display: Callable[[Any], object] | None = None) -> None:
         from rich.console import Console as RichConsole
 
         from kit.progress import Progress
 
-        self._display = display or _display()
+        # IPython comes with the notebook, it is no package of the kit's.
+        self._display: Callable[[Any], object] = display or importlib.import_module("IPython.display").display
         # Lines, not widgets: they stay in the file, and Colab and Kaggle show them as they come.
         self._talk = RichConsole(file=sys.stdout, force_terminal=False, force_jupyter=False, highlight=False, width=100)
         self._progress = Progress(self._talk)
@@ -50,26 +45,11 @@ class Notebook:
         with self._lock:
             RENDERERS[event.kind](self, replace(event, text=plain(event.text)))
 
-    def _say(self, event: Event) -> None:
-        self._line(event.text)
-
-    def _warn(self, event: Event) -> None:
-        self._line(f"warning: {event.text}")
-
-    def _fresh(self, event: Event) -> None:
-        self._line(f"{event.data['stage']}: fresh")
-
-    def _unit(self, event: Event) -> None:
-        self._progress.update(event)
-
     def _number(self, event: Event) -> None:
         data = event.data
         interval = f" ({data['low']:.4f} - {data['high']:.4f})" if "low" in data else ""
         said = f", cross-validation said {data['cv']:.4f}" if "cv" in data else ""
         self._line(f"{event.text}: {data['value']:.4f}{said}{interval}")
-
-    def _table(self, event: Event) -> None:
-        self._display(Shown(table(event.text, event.data["header"], event.data["rows"])))
 
     def _wrote(self, event: Event) -> None:
         for path in map(Path, event.data["paths"]):
@@ -126,20 +106,16 @@ def frame(page: str) -> str:
     return f'<iframe sandbox title="report" style="{style}" srcdoc="{escape(page, quote=True)}"></iframe>'
 
 
-def _display() -> Callable[[Any], object]:
-    # IPython comes with the notebook, it is no package of the kit's.
-    found: Callable[[Any], object] = importlib.import_module("IPython.display").display
-    return found
-
-
-RENDERERS: dict[str, Callable[[Notebook, Event], None]] = {
-    "say": Notebook._say,
-    "warn": Notebook._warn,
-    "fresh": Notebook._fresh,
+RENDERERS: dict[str, Callable[[Notebook, Event], object]] = {
+    "say": lambda notebook, event: notebook._line(event.text),
+    "warn": lambda notebook, event: notebook._line(f"warning: {event.text}"),
+    "fresh": lambda notebook, event: notebook._line(f"{event.data['stage']}: fresh"),
     "wrote": Notebook._wrote,
-    "progress": Notebook._say,
-    "plan": Notebook._unit,
-    "unit": Notebook._unit,
+    "progress": lambda notebook, event: notebook._line(event.text),
+    "plan": lambda notebook, event: notebook._progress.update(event),
+    "unit": lambda notebook, event: notebook._progress.update(event),
     "number": Notebook._number,
-    "table": Notebook._table,
+    "table": lambda notebook, event: notebook._display(
+        Shown(table(event.text, event.data["header"], event.data["rows"]))
+    ),
 }

@@ -46,10 +46,6 @@ class Work:
         before = zip(self.epochs[:stage], self.seconds[:stage], strict=True)
         return sum(n * s for n, s in before) + epoch * self.seconds[stage]
 
-    def skip_to(self, stage: int, epoch: float) -> None:
-        """Go on from there; what lies before was done at another time."""
-        self.at, self.epoch = self.place(stage, epoch), sum(self.epochs[:stage]) + epoch
-
     def move_to(self, stage: int, epoch: float) -> None:
         """Count what was done up to there."""
         place = self.place(stage, epoch)
@@ -76,10 +72,24 @@ class Progress:
 
     def update(self, event: Event) -> None:
         """Take in a `plan` (what every unit will do) or what a unit says."""
-        if event.kind == "plan":
-            self._start(event.data)
-        else:
-            HANDLERS.get(event.data["event"], Progress._ignore)(self, event)
+        data = event.data
+        match "plan" if event.kind == "plan" else data["event"]:
+            case "plan":
+                self._start(data)
+            case "resumed":
+                self._resumed(event)
+            case "measuring":
+                self._console.print(f"{data['run']}: timing some steps of every stage")
+            case "features":
+                self._show(event.text, data["total"], data["done"], f"view {data['view']}")
+            case "pictures":
+                self._show(event.text, data["total"], data["done"], "under stress")
+            case "step":
+                self._step(event)
+            case "epoch":
+                self._epoch(event)
+            case "done":
+                self._finish(event)
 
     def above(self, show: Callable[[], None]) -> None:
         """Print something without breaking the live display."""
@@ -119,23 +129,12 @@ class Progress:
             self._live.start()
         return self._live
 
-    def _ignore(self, event: Event) -> None:
-        """An event that nothing is shown for."""
-
     def _resumed(self, event: Event) -> None:
         stage, epoch = event.data["stage"], event.data["epoch"]
         if event.text in self._work and stage < len(self._work[event.text].epochs):
-            self._work[event.text].skip_to(stage, epoch)
+            work = self._work[event.text]  # what lies before was done at another time
+            work.at, work.epoch = work.place(stage, epoch), sum(work.epochs[:stage]) + epoch
         self._console.print(f"{event.text}: continues at stage {stage + 1}, epoch {epoch + 1}")
-
-    def _measuring(self, event: Event) -> None:
-        self._console.print(f"{event.data['run']}: timing some steps of every stage")
-
-    def _features(self, event: Event) -> None:
-        self._show(event.text, event.data["total"], event.data["done"], f"view {event.data['view']}")
-
-    def _pictures(self, event: Event) -> None:
-        self._show(event.text, event.data["total"], event.data["done"], "under stress")
 
     def _step(self, event: Event) -> None:
         work = self._work[event.text]
@@ -155,12 +154,12 @@ class Progress:
             self._console.print(f"{event.text}: {epochs}, {self._note(event.text)}, {self._left()}")
 
     def _finish(self, event: Event) -> None:
+        if self._live is not None and event.text in self._tasks:
+            self._live.remove_task(self._tasks.pop(event.text))
         if event.data["kind"] not in ("fold", "stress"):
-            self._remove(event.text)
             return
         self._work[event.text].finish()
         self._finished += 1
-        self._remove(event.text)
         count = f"{self._finished} of {len(self._work)}"
         note = "stressed" if event.data["kind"] == "stress" else self._note(event.text)
         left = f", {self._left()}" if self._finished < len(self._work) else ""
@@ -178,10 +177,6 @@ class Progress:
         if self._live is not None and "all" in self._tasks:
             done = sum(work.epoch for work in self._work.values())
             self._live.update(self._tasks["all"], completed=round(done, 1), note=self._left())
-
-    def _remove(self, name: str) -> None:
-        if self._live is not None and name in self._tasks:
-            self._live.remove_task(self._tasks.pop(name))
 
     def _note(self, name: str) -> str:
         curve = self._work[name].curve
@@ -201,25 +196,10 @@ class Progress:
         return remaining / self._workers if self._measured else None
 
 
-HANDLERS: dict[str, Callable[[Progress, Event], None]] = {
-    "resumed": Progress._resumed,
-    "measuring": Progress._measuring,
-    "features": Progress._features,
-    "pictures": Progress._pictures,
-    "step": Progress._step,
-    "epoch": Progress._epoch,
-    "done": Progress._finish,
-}
-
-
 def plan_lines(rows: Sequence[Sequence[Any]], seconds: float | None) -> list[str]:
-    """The plan as lines of at most 80 columns; none where nothing was measured.
+    """The plan (rows of `kit.train.plan.row`) as lines of at most 80 columns; none where nothing was measured.
 
-    Parameters
-    ----------
-    rows : lists of run, folds, epochs and steps an epoch of a fold, seconds of a step, of a fold, of all
-    seconds : float or None
-        Of all runs together, as many at a time as there will be.
+    ``seconds`` are those of all runs together, as many at a time as there will be.
     """
     if not rows or seconds is None:
         return []

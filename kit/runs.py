@@ -16,7 +16,7 @@ from kit.errors import ConfigError
 from kit.files import sha256_json
 from kit.layout import FoldPaths, Layout, RunPaths
 from kit.partition import load_folds
-from kit.runtime.backbones import BACKBONES, Backbone, Description, resolve
+from kit.runtime.backbones import BACKBONES, Description, resolve
 from kit.runtime.heads import Head
 from kit.runtime.preprocess import PREPROCESSORS, side_after
 from kit.runtime.views import VIEWS
@@ -30,24 +30,10 @@ VERSION = 5
 class FoldSpec(Record):
     """Everything that the training of one fold depends on; ``spec.json`` of the fold.
 
-    Attributes
-    ----------
-    root : str
-        The project's folder.
-    run : str
-        Name of the run.
-    key : str
-        Hash of `lineage`; names the run's folder.
-    fold, n : int
-        Number of the unit, and folds of one repeat.
-    folds : str
-        Name of the table under ``folds/``.
-    settings : RunConfig
-    classes : int
-    size : int
-        Side of the images in pixels.
-    data, table, weights : str
-        Digests of `Index.training`, of the folds of all ids, and of the pretrained weights.
+    ``root`` is the project's folder, ``key`` the hash of `lineage`, which names the run's folder, ``fold`` the number
+    of the unit, ``n`` the folds of one repeat, ``folds`` the name of the table under ``folds/``, ``size`` the side of
+    the images in pixels; ``data``, ``table`` and ``weights`` are digests of `Index.training`, of the folds of all ids,
+    and of the pretrained weights.
     """
 
     COMMAND: ClassVar[str] = "kit train"
@@ -194,22 +180,17 @@ def check_run(name: str, settings: RunConfig, index: Index) -> None:
             f"runs.{name}: the first stage trains `{settings.stages[0].train}` on a backbone without weights",
             'stages = [{ train = "all", epochs = 12 }]',
         )
-    _check_options(name, settings, entry)
+    # Looked at only where it is ours: the signature of another one would load TensorFlow.
+    known = list(inspect.signature(resolve(entry.builder)).parameters)[1:] if entry.builder[0] == "." else []
+    missing = [key for key in settings.options if key not in known]
+    if missing:
+        hint = f"known: {', '.join(known)}" if known else f"remove `options` from runs.{name}"
+        raise ConfigError(f"runs.{name}: {settings.backbone} has no option `{missing[0]}`", hint)
     unknown = [view for view in settings.views if view not in VIEWS]
     if unknown:
         raise ConfigError(f"runs.{name}: unknown view {unknown[0]!r}", f"known: {', '.join(VIEWS)}")
     augment.check(settings.augment)
     augment.check(settings.validate_augment)
-
-
-def _check_options(name: str, settings: RunConfig, entry: Backbone) -> None:
-    """Raise `ConfigError` where ``options`` names something that the network does not have."""
-    # Looked at only where it is ours: the signature of another one would load TensorFlow.
-    known = list(inspect.signature(resolve(entry.builder)).parameters)[1:] if entry.builder[0] == "." else []
-    for key in settings.options:
-        if key not in known:
-            hint = f"known: {', '.join(known)}" if known else f"remove `options` from runs.{name}"
-            raise ConfigError(f"runs.{name}: {settings.backbone} has no option `{key}`", hint)
 
 
 def _check_preprocess(name: str, settings: RunConfig) -> None:

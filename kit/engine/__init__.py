@@ -18,13 +18,7 @@ __all__ = ["opened"]
 
 @contextmanager
 def opened(layout: Layout, config: Config) -> Iterator[Launch]:
-    """The `Launch` that ``[engine]`` names, for as long as the context lasts.
-
-    Raises
-    ------
-    ConfigError
-        Where it needs a package that is not installed.
-    """
+    """The `Launch` that ``[engine]`` names; raises `ConfigError` where it needs a package that is not installed."""
     if config.engine.name == "local":
         yield Processes()
         return

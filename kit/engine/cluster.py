@@ -30,7 +30,12 @@ def connected(config: EngineConfig) -> Iterator[None]:
         raise ConfigError(
             f"{address} is for Ray's client, which cannot stream", "run the command on a machine of the cluster"
         )
-    _check_reachable(address)
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():  # Ray itself tries for minutes where nobody answers
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
+        except OSError as error:
+            raise _unreachable(address, error) from error
     own = {"include_dashboard": False} if address == "local" else {}
     with _signals_kept():
         try:
@@ -41,17 +46,6 @@ def connected(config: EngineConfig) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
-
-
-def _check_reachable(address: str) -> None:
-    """Ray itself tries for minutes where nobody answers."""
-    host, _, port = address.rpartition(":")
-    if not (host and port.isdigit()):
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
-    except OSError as error:
-        raise _unreachable(address, error) from error
 
 
 def _unreachable(address: str, error: Exception) -> ConfigError:
@@ -85,13 +79,7 @@ def _signals_kept() -> Iterator[None]:
 
 
 def resources(config: EngineConfig) -> dict[str, float]:
-    """What a task asks for: `CPU`, and `GPU` and `memory` (bytes) where it asks for them.
-
-    Raises
-    ------
-    KitError
-        Where no machine has that.
-    """
+    """What a task asks for: `CPU`, and perhaps `GPU` and `memory` (bytes); `KitError` where no machine has it."""
     nodes = machines()
     cards = config.num_gpus
     if cards is None:

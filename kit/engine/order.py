@@ -30,24 +30,9 @@ THREADS = "OMP_NUM_THREADS"
 class Order:
     """One attempt at one unit; paths are relative to the project's folder.
 
-    Attributes
-    ----------
-    kind, module, name
-        Of the unit: its kind, what is run, what it is called.
-    description : FoldSpec or PredictionSpec
-        What the unit's process reads, its `root` still to be filled in.
-    at : str
-        Where that is written.
-    folder : str
-        Where the fold's files are.
-    inputs : mapping of str to Blob
-    attempt : int
-    versions : dict
-        Of the machine that asks.
-    threads : str or None
-        Its ``OMP_NUM_THREADS``.
-    cards : float
-        How many graphics cards the task has.
+    The unit's process reads ``description``, its `root` still to be filled in, which is written ``at``; the fold's
+    files are in ``folder``. ``versions`` and ``threads`` (its ``OMP_NUM_THREADS``) are of the machine that asks,
+    ``cards`` is how many graphics cards the task has.
     """
 
     kind: str

@@ -15,17 +15,9 @@ Message = dict[str, Any]
 
 
 class Receiver:
-    """Takes the messages of one attempt at a unit.
+    """Takes the messages of one attempt at a unit into the project at ``root``.
 
-    Parameters
-    ----------
-    root : path
-        The project's folder.
-    store : Store
-    hear : callable
-        Gets every report of the unit.
-    placed : callable
-        Gets the message that says where the task runs.
+    ``hear`` gets every report of the unit, ``placed`` the message that says where the task runs.
     """
 
     def __init__(
@@ -37,38 +29,30 @@ class Receiver:
         """Take everything; returns the message of how the unit ended, empty where there was none."""
         ended: Message = {}
         for message in stream:
-            if message["what"] == "ended":
-                ended = message
-            elif message["what"] == "file":
-                self._file(message, stream)
-            else:
-                self._simple(message)
+            match message["what"]:
+                case "placed":
+                    self._placed(message)
+                case "reports":
+                    for report in message["reports"]:
+                        self._hear(report)
+                case "file":
+                    handle = message["handle"]
+                    pieces = _of_size(stream, message["size"]) if handle is None else self._store.pieces(handle)
+                    write_pieces(self._path(message["path"]), pieces, message["sha256"])
+                    if handle is not None:
+                        self._store.drop(handle)
+                case "log":
+                    path = self._path(message["path"])
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    for line in message["text"].splitlines():
+                        with suppress(ValueError):  # a line that a kill left unfinished
+                            append_log(path, json.loads(line))
+                case "gone":
+                    for name in message["paths"]:
+                        self._path(name).unlink(missing_ok=True)
+                case "ended":
+                    ended = message
         return ended
-
-    def _simple(self, message: Message) -> None:
-        if message["what"] == "placed":
-            self._placed(message)
-        elif message["what"] == "reports":
-            for report in message["reports"]:
-                self._hear(report)
-        elif message["what"] == "log":
-            self._log(self._path(message["path"]), message["text"])
-        elif message["what"] == "gone":
-            for name in message["paths"]:
-                self._path(name).unlink(missing_ok=True)
-
-    def _file(self, message: Message, stream: Iterator[Any]) -> None:
-        handle = message["handle"]
-        pieces = _of_size(stream, message["size"]) if handle is None else self._store.pieces(handle)
-        write_pieces(self._path(message["path"]), pieces, message["sha256"])
-        if handle is not None:
-            self._store.drop(handle)
-
-    def _log(self, path: Path, text: str) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for line in text.splitlines():
-            with suppress(ValueError):  # a line that a kill left unfinished
-                append_log(path, json.loads(line))
 
     def _path(self, name: str) -> Path:
         if Path(name).is_absolute() or ".." in Path(name).parts:

@@ -86,24 +86,17 @@ class Written:
             if path.is_symlink() or not path.is_file() or path.name in PRIVATE or path.name.endswith(".tmp"):
                 continue
             name = str(path.relative_to(self._folder))
-            if self._is_new(name, path):
-                found.append(name)
+            with suppress(FileNotFoundError):  # a checkpoint that the unit no longer needs
+                state = path.stat()
+                mark = (state.st_ino, state.st_mtime_ns, state.st_size)
+                if self._seen.get(name) != mark:
+                    self._seen[name] = mark
+                    found.append(name)
         return found
 
     def gone(self) -> list[str]:
         """Names of checkpoints that were there and are no longer."""
         return [name for name in self._seen if "checkpoint-" in name and not (self._folder / name).exists()]
-
-    def _is_new(self, name: str, path: Path) -> bool:
-        try:
-            state = path.stat()
-        except FileNotFoundError:  # a checkpoint that the unit no longer needs
-            return False
-        mark = (state.st_ino, state.st_mtime_ns, state.st_size)
-        if self._seen.get(name) == mark:
-            return False
-        self._seen[name] = mark
-        return True
 
     def logs(self) -> dict[str, str]:
         """What was appended to each log."""

@@ -14,6 +14,7 @@ import subprocess
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,23 +28,15 @@ from kit.units.process import start
 
 # How long a request to end waits at most before it is passed on.
 PATIENCE = 0.25
-END = None
 Message = dict[str, Any]
 
 
 def perform(order: Order, store: Store, asked: Callable[[], bool], node: str) -> Iterator[Any]:
     """Run the unit of ``order``; gives messages and the pieces of files.
 
-    Parameters
-    ----------
-    order : Order
-    store : Store
-    asked : callable
-        Whether tasks should save their state and end.
-    node : str
-        What the cluster calls this machine.
+    ``asked`` says whether tasks should save their state and end; the cluster calls this machine ``node``.
     """
-    yield {"what": "placed", **whereabouts(node)}
+    yield {"what": "placed", "node": node, "host": os.uname().nodename, "device": device(), "versions": versions()}
     try:
         with scratch(order, store) as folder:
             yield from _run(order, store, asked, folder)
@@ -51,11 +44,6 @@ def perform(order: Order, store: Store, asked: Callable[[], bool], node: str) ->
         message = f"{error.message} (on {os.uname().nodename})"
         said = {"type": type(error).__name__, "message": message, "hint": error.hint}
         yield {"what": "ended", "code": 1, "said": said}
-
-
-def whereabouts(node: str) -> dict[str, Any]:
-    """Where a task runs: node, host, device, versions."""
-    return {"node": node, "host": os.uname().nodename, "device": device(), "versions": versions()}
 
 
 def device() -> str:
@@ -75,7 +63,10 @@ def _run(order: Order, store: Store, asked: Callable[[], bool], folder: Path) ->
     written, sender = Written(folder), Sender(store, folder)
     errors = folder / order.folder / "stderr.txt"
     said: Message = {}
-    with start(order.module, order.kind, folder / order.at, errors, _environment(order)) as process:
+    environment = {name: value for name, value in os.environ.items() if name != THREADS}
+    environment |= {} if order.threads is None else {THREADS: order.threads}
+    environment |= {} if order.cards else {CARDS: ""}
+    with start(order.module, order.kind, folder / order.at, errors, environment) as process:
         for lines in heard(process, asked):
             reports = [json.loads(line) for line in lines]
             said = next((line for line in reports if line["event"] == "error"), said)
@@ -93,44 +84,29 @@ def _run(order: Order, store: Store, asked: Callable[[], bool], folder: Path) ->
     yield {"what": "ended", "code": process.returncode, "said": said}
 
 
-def _environment(order: Order) -> dict[str, str]:
-    own = {name: value for name, value in os.environ.items() if name != THREADS}
-    threads = {} if order.threads is None else {THREADS: order.threads}
-    return own | threads | ({} if order.cards else {CARDS: ""})
-
-
 def heard(process: Any, asked: Callable[[], bool]) -> Iterator[list[str]]:
     """Lines of the process in the batches that they come in; asks it to end once when that is wanted."""
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(process.stdout, lines), daemon=True).start()
-    told = False
-    while True:
+
+    def listen() -> None:
+        for line in process.stdout:
+            lines.put(line)
+        lines.put(None)
+
+    threading.Thread(target=listen, daemon=True).start()
+    told = over = False
+    while not over:
         if not told and asked():
             process.terminate()
             told = True
-        batch, over = _batch(lines)
+        batch: list[str] = []
+        with suppress(queue.Empty):  # all that is there, after a little patience
+            line = lines.get(timeout=PATIENCE)
+            while line is not None:
+                batch.append(line)
+                line = lines.get_nowait()
+            over = True
         yield batch
-        if over:
-            return
-
-
-def _listen(pipe: Any, lines: queue.SimpleQueue[str | None]) -> None:
-    for line in pipe:
-        lines.put(line)
-    lines.put(END)
-
-
-def _batch(lines: queue.SimpleQueue[str | None]) -> tuple[list[str], bool]:
-    """All that is there, after a little patience; and whether it was the end."""
-    found: list[str] = []
-    try:
-        line = lines.get(timeout=PATIENCE)
-        while line is not END:
-            found.append(line)
-            line = lines.get_nowait()
-    except queue.Empty:
-        return found, False
-    return found, True
 
 
 class Sender:
@@ -150,15 +126,10 @@ class Sender:
             except FileNotFoundError:
                 continue
             try:
-                yield from self._send(name, copy)
+                sha = sha256_file(copy)
+                handle = None if self._store.streams else self._store.put(copy, f"outputs/{self._attempt}/{sha}")
+                yield {"what": "file", "path": name, "sha256": sha, "size": copy.stat().st_size, "handle": handle}
+                if self._store.streams:
+                    yield from read_pieces(copy)
             finally:
                 copy.unlink()
-
-    def _send(self, name: str, path: Path) -> Iterator[Any]:
-        sha, size = sha256_file(path), path.stat().st_size
-        message = {"what": "file", "path": name, "sha256": sha, "size": size}
-        if not self._store.streams:
-            yield {**message, "handle": self._store.put(path, f"outputs/{self._attempt}/{sha}")}
-            return
-        yield {**message, "handle": None}
-        yield from read_pieces(path)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -46,13 +47,7 @@ class Attempt:
 class RayTasks:
     """`Launch` of a Ray task for every unit; a context that connects to the cluster when it is first needed.
 
-    Parameters
-    ----------
-    config : EngineConfig
-    root : path
-        The project's folder.
-    modules : mapping, optional
-        The module to run by kind of unit.
+    ``root`` is the project's folder, ``modules`` the module to run by kind of unit.
     """
 
     queues: bool = True
@@ -95,27 +90,22 @@ class RayTasks:
     def __call__(self, unit: Unit, emit: Emit) -> None:
         self._connect()
         unit.spec.paths.root.mkdir(parents=True, exist_ok=True)
-        attempt = Attempt(unit, 0, set())
-        while True:
-            attempt = Attempt(unit, attempt.number + 1, attempt.avoided)
+        avoided: set[str] = set()
+        for number in count(1):
+            attempt = Attempt(unit, number, avoided)
             try:
                 self._attempt(attempt, emit)
                 emit(unit.event({"event": "done"}))
                 return
             except Lost as lost:
-                self._give_up(attempt, lost)
+                avoided.add(attempt.node)
+                self._note(unit, {"event": "lost", "attempt": number, "node": attempt.node, "why": str(lost)})
+                if self._ending:
+                    raise failure(unit.name, unit.spec.run, ENDED, {}, unit.spec.paths.errors) from lost
+                if number == self._config.attempts:
+                    hint = f"cat {unit.spec.paths.log}"
+                    raise TrainingError(f"{unit.name} was lost {number} times, at last: {lost}", hint) from lost
                 emit(Event("warn", f"{unit.name} is started again from its last checkpoint: {lost}"))
-
-    def _give_up(self, attempt: Attempt, lost: Lost) -> None:
-        """Raise `TrainingError` where no other attempt is due."""
-        unit, number = attempt.unit, attempt.number
-        attempt.avoided.add(attempt.node)
-        self._note(unit, {"event": "lost", "attempt": number, "node": attempt.node, "why": str(lost)})
-        if self._ending:
-            raise failure(unit.name, unit.spec.run, ENDED, {}, unit.spec.paths.errors) from lost
-        if number == self._config.attempts:
-            hint = f"cat {unit.spec.paths.log}"
-            raise TrainingError(f"{unit.name} was lost {number} times, at last: {lost}", hint) from lost
 
     def _connect(self) -> None:
         with self._lock:
@@ -145,7 +135,11 @@ class RayTasks:
                 self._waiting.pop(id(attempt), None)
         if not ended:
             raise Lost("the task ended without a word")
-        _judge(unit, ended)
+        if ended["code"] != 0:
+            why = failure(unit.name, unit.spec.run, ended["code"], ended["said"], unit.spec.paths.errors)
+            if ended["code"] < 0 or ended["said"].get("type") == OutOfMemoryError.__name__:
+                raise Lost(why.message)
+            raise why
 
     def _submit(self, attempt: Attempt, order: Order) -> Any:
         options: dict[str, Any] = {"name": order.name, "scheduling_strategy": strategy(attempt.avoided, self._wanted)}
@@ -161,9 +155,7 @@ class RayTasks:
     def _compare(self, message: Message, emit: Emit) -> None:
         """Warn once a machine where it has other versions: what it trains is not what others would."""
         ours, theirs = versions(), message["versions"]
-        other = [
-            f"{name} {theirs.get(name)} instead of {ours[name]}" for name in ours if theirs.get(name) != ours[name]
-        ]
+        other = [f"{name} {theirs.get(name)} instead of {own}" for name, own in ours.items() if theirs.get(name) != own]
         with self._lock:
             first = message["node"] not in self._differing
             self._differing.add(message["node"])
@@ -175,16 +167,6 @@ class RayTasks:
         append_log(unit.spec.paths.log, {**line, "unit": unit.kind, "time": time.time()})
 
 
-def _judge(unit: Unit, ended: Message) -> None:
-    code, said = ended["code"], ended["said"]
-    if code == 0:
-        return
-    why = failure(unit.name, unit.spec.run, code, said, unit.spec.paths.errors)
-    if code < 0 or said.get("type") == OutOfMemoryError.__name__:
-        raise Lost(why.message)
-    raise why
-
-
 def values(stream: Any) -> Iterator[Any]:
     """What a task gives, as it comes; raises `Lost` where it ends through no fault of its own."""
     import ray
@@ -193,16 +175,12 @@ def values(stream: Any) -> Iterator[Any]:
     try:
         for reference in stream:
             yield ray.get(reference)
-    except RayTaskError as error:
-        if isinstance(error.cause, OSError | MemoryError | RayError):
-            raise Lost(f"{type(error.cause).__name__}: {_first_line(error.cause)}") from error
-        raise
     except RayError as error:
-        raise Lost(f"{type(error).__name__}: {_first_line(error)}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), "no message")
+        cause: BaseException = error.cause if isinstance(error, RayTaskError) else error
+        if not isinstance(cause, OSError | MemoryError | RayError):
+            raise
+        line = next((line for line in str(cause).splitlines() if line.strip()), "no message")
+        raise Lost(f"{type(cause).__name__}: {line}") from error
 
 
 def on_node(order: Order, store: Store, bell: Any) -> Iterator[Any]:

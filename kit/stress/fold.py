@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
 from kit.corrupt.mixture import apply
@@ -17,9 +14,9 @@ from kit.runs import FoldSpec
 from kit.shift.stressed import StressedFold
 from kit.store.record import Digests, digests_of
 from kit.units.network import Predict
+from kit.units.worker import Report
 
 BLOCK = 512  # pictures that are hurt at a time; bounds the memory
-Report = Callable[[dict[str, Any]], None]
 
 
 def stress_fold(spec: FoldSpec, plan: Plan, made_from: Digests, predict: Predict, report: Report) -> None:

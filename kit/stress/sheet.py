@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
@@ -24,10 +23,6 @@ def corruption_sheet(layout: Layout, config: Config, emit: Emit) -> Path:
     chosen = set(sampled(plan, index.ids)[:PICTURES])
     rows = [row for row, name in enumerate(index.ids) if name in chosen]
     sheet = contact_sheet(np.asarray(load_images(layout)[rows]), plan.seed)
-
-    def fill(file: IO[bytes]) -> None:
-        sheet.save(file, "png")
-
-    path = write_atomic(layout.corruptions_picture, fill)
+    path = write_atomic(layout.corruptions_picture, lambda file: sheet.save(file, "png"))
     emit(Event("wrote", "", {"paths": [path]}))
     return path

@@ -109,8 +109,7 @@ def heat_map(name: str, metric: str, rows: Sequence[Sequence[Any]]) -> bytes:
             axes.text(column, row, f"{values[row, column, 0]:.3f}", ha="center", va="center", fontsize=8, color=colour)
         axes.set_title(f"{name}: {metric} under stress, {float(rows[0][3]):.3f} clean", fontsize=11)
         axes.tick_params(length=0)
-        for side in axes.spines.values():
-            side.set_visible(False)
+        axes.spines[:].set_visible(False)
         bar = figure.colorbar(picture, ax=axes, fraction=0.04)
         bar.set_label("worse than clean by", fontsize=8)
         bar.ax.tick_params(labelsize=8)

@@ -14,9 +14,6 @@ import numpy.typing as npt
 from kit.records import IntArray
 from kit.runs import seed_of
 
-PREFETCH = 4
-WORKERS = 2
-
 
 @dataclass(frozen=True, eq=False)
 class Rows:
@@ -85,10 +82,8 @@ def epoch_order(labels: IntArray, rows: IntArray, sampling: str, seed: int) -> I
 def copy_numbers(order: IntArray) -> IntArray:
     """How often each entry stood in ``order`` before: 0 at first, so that copies of a row are augmented apart."""
     by_row = np.argsort(order, kind="stable")
-    found = order[by_row]
-    start = np.maximum.accumulate(np.where(np.r_[True, found[1:] != found[:-1]], np.arange(len(order)), 0))
     numbers = np.empty(len(order), np.int64)
-    numbers[by_row] = np.arange(len(order)) - start
+    numbers[by_row] = np.arange(len(order)) - np.searchsorted(order[by_row], order[by_row])
     return numbers
 
 
@@ -118,9 +113,7 @@ def epoch_seed(seed: int, fold: int, stage: int, epoch: int) -> int:
     return seed_of("batches", seed, fold, stage, epoch)
 
 
-def prefetched(
-    make: Callable[[int], Any], steps: range, workers: int = WORKERS, depth: int = PREFETCH
-) -> Iterator[Any]:
+def prefetched(make: Callable[[int], Any], steps: range, workers: int = 2, depth: int = 4) -> Iterator[Any]:
     """``make(step)`` for every step, in order, prepared ahead by threads; the number of threads changes nothing else.
 
     An error in a thread is raised here.

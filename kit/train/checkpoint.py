@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Sequence
-from typing import IO, Any, NamedTuple
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -44,24 +46,19 @@ class Checkpoint:
         self.history: list[Epoch] = []
         self.losses: list[float] = []
         for generation in range(GENERATIONS):
-            self._take_newer(generation)
-
-    def _take_newer(self, generation: int) -> None:
-        path = self._paths.checkpoint(generation)
-        try:
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                state = json.loads(str(file["state"]))
-                if state["key"] != self._key or state["count"] <= self._count:
-                    return
-                arrays = {name: file[name] for name in file.files if name != "state"}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             # Missing, or damaged by something other than us: the other generation, or the start, is still good.
-            return
-        self._arrays = arrays
-        self._count = state["count"]
-        self.position = Position(*state["position"])
+            with suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+                self._take_newer(paths.checkpoint(generation))
+
+    def _take_newer(self, path: Path) -> None:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            state = json.loads(str(file["state"]))
+            if state["key"] != self._key or state["count"] <= self._count:
+                return
+            arrays = {name: file[name] for name in file.files if name != "state"}
+        self.position, self.losses = Position(*state["position"]), state["losses"]
         self.history = [Epoch(*values) for values in state["epochs"]]
-        self.losses = state["losses"]
+        self._arrays, self._count = arrays, state["count"]
 
     @property
     def resumed(self) -> bool:
@@ -71,14 +68,6 @@ class Checkpoint:
     def inside(self, stage: int) -> bool:
         """Whether the checkpoint was written in that stage."""
         return self.resumed and self.position.stage == stage
-
-    def epochs_done(self, stage: int) -> int:
-        """Finished epochs of a stage that is not before the current one."""
-        return self.position.epoch if self.position.stage == stage else 0
-
-    def steps_done(self, stage: int, epoch: int) -> int:
-        """Steps done of an epoch that is not finished."""
-        return self.position.step if self.position[:2] == (stage, epoch) else 0
 
     def part(self, name: str) -> Arrays:
         """The arrays that were saved as one part, empty where it was not saved."""
@@ -93,12 +82,9 @@ class Checkpoint:
         state = {
             "key": self._key, "count": self._count, "position": position, "epochs": self.history, "losses": self.losses
         }  # fmt: skip
-
-        def fill(file: IO[bytes]) -> None:
-            savez: Any = np.savez  # its stub takes no mapping
-            savez(file, state=np.array(json.dumps(state)), **self._arrays)
-
-        write_atomic(self._paths.checkpoint(self._count % GENERATIONS), fill)
+        arrays = {"state": np.array(json.dumps(state)), **self._arrays}
+        path = self._paths.checkpoint(self._count % GENERATIONS)
+        write_atomic(path, lambda file: np.savez(file, allow_pickle=True, **arrays))
 
 
 def delete(paths: FoldPaths) -> None:

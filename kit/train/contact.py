@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from kit.augment.pipeline import Pipeline
 from kit.config import Config
-from kit.data import Index, load_images, load_index
+from kit.data import load_images, load_index
 from kit.errors import ConfigError
 from kit.files import write_atomic
 from kit.layout import Layout
@@ -29,12 +29,7 @@ BATCH = 16
 def augment_sheet(layout: Layout, config: Config, run: str, emit: Emit, *, rows: int = 6, copies: int = 7) -> Path:
     """Draw ``rows`` images of different classes, each with ``copies`` augmented ones as an epoch would see them.
 
-    Raises
-    ------
-    ConfigError
-        Where there is no such run.
-    StageError
-        Where the data are missing.
+    Raises `ConfigError` where there is no such run, `StageError` where the data are missing.
     """
     if run not in config.runs:
         raise ConfigError(f"no run {run!r} in {layout.config.name}", f"known: {', '.join(config.runs)}")
@@ -47,7 +42,18 @@ def augment_sheet(layout: Layout, config: Config, run: str, emit: Emit, *, rows:
         pipeline = Pipeline(settings.augment, index.shape[0], len(index.classes))
         seen = [pipeline(images, labels, row_seeds(epoch_seed(settings.seed, 0, 0, e), chosen)) for e in range(copies)]
     pictures = [(images, labels), *((np.asarray(image), np.asarray(label)) for image, label in seen)]
-    path = write_atomic(layout.augment_picture(run), _draw(pictures, index, rows, run))
+    mixed = any("\n" in caption(label, index.classes) for _, labels in pictures for label in labels[:rows])
+
+    def draw(figure: Any) -> None:
+        grid = figure.subplots(rows, len(pictures), squeeze=False)
+        for column, picture in enumerate(pictures):
+            grid[0][column].set_title(f"epoch {column}" if column else "as it is", fontsize=11)
+            for row in range(rows):
+                _tile(grid[row][column], row, picture, pictures[0], index.classes)
+        figure.suptitle(f"{run}: training images as augmentation shows them", fontsize=13)
+
+    picture = to_png(draw, 1.5 * len(pictures), (1.6 + 0.2 * mixed) * rows + 0.7)
+    path = write_atomic(layout.augment_picture(run), picture)
     emit(Event("wrote", "", {"paths": [path]}))
     return path
 
@@ -86,20 +92,6 @@ def caption(label: npt.NDArray[Any], classes: tuple[str, ...]) -> str:
     return "\n".join(f"{classes[c]} {label[c]:.2f}" for c in order)
 
 
-def _draw(pictures: list[tuple[Any, Any]], index: Index, rows: int, run: str) -> bytes:
-    mixed = any("\n" in caption(label, index.classes) for _, labels in pictures for label in labels[:rows])
-
-    def draw(figure: Any) -> None:
-        grid = figure.subplots(rows, len(pictures), squeeze=False)
-        for column in range(len(pictures)):
-            grid[0][column].set_title(f"epoch {column}" if column else "as it is", fontsize=11)
-            for row in range(rows):
-                _tile(grid[row][column], row, pictures[column], pictures[0], index.classes)
-        figure.suptitle(f"{run}: training images as augmentation shows them", fontsize=13)
-
-    return to_png(draw, 1.5 * len(pictures), (1.6 + 0.2 * mixed) * rows + 0.7)
-
-
 def _tile(axes: Any, row: int, picture: tuple[Any, Any], first: tuple[Any, Any], classes: tuple[str, ...]) -> None:
     """One image; its classes stand below the first of a row, and below others where they differ."""
     images, labels = picture
@@ -107,7 +99,5 @@ def _tile(axes: Any, row: int, picture: tuple[Any, Any], first: tuple[Any, Any],
     words, before = caption(labels[row], classes), caption(first[1][row], classes)
     if picture is first or words != before:
         axes.set_xlabel(words, fontsize=9)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for side in axes.spines.values():
-        side.set_visible(False)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)

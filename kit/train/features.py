@@ -30,14 +30,12 @@ class FeatureRecord(Made):
     COMMAND: ClassVar[str] = "kit train"
 
 
-def feature_files(spec: FoldSpec, number: int) -> list[Path]:
-    """The cached feature files of stage ``number``, one per augmented view; none where it trains on images."""
-    return _files(spec, views_of(spec.settings)[number])
-
-
-def all_feature_files(spec: FoldSpec) -> list[Path]:
-    """The cached feature files of all stages."""
-    return _files(spec, max(views_of(spec.settings)))
+def feature_files(spec: FoldSpec, number: int | None = None) -> list[Path]:
+    """The cached files of stage ``number``, or of all, one per augmented view; none where it trains on images."""
+    views = max(views_of(spec.settings)) if number is None else views_of(spec.settings)[number]
+    names = ["clean", *(f"augmented-{view}" for view in range(1, views))][:views]
+    folder = spec.layout.features / feature_key(spec)[:16] if names else Path()
+    return [folder / f"{name}.npy" for name in names]
 
 
 def views_of(settings: RunConfig) -> list[int]:
@@ -45,14 +43,6 @@ def views_of(settings: RunConfig) -> list[int]:
     frozen = takewhile(lambda stage: stage.train == "head", settings.stages)
     views = [stage.cached_views for stage in frozen]
     return views + [0] * (len(settings.stages) - len(views))
-
-
-def _files(spec: FoldSpec, views: int) -> list[Path]:
-    if views == 0:
-        return []
-    names = ["clean", *(f"augmented-{view}" for view in range(1, views))]
-    folder = spec.layout.features / feature_key(spec)[:16]
-    return [folder / f"{name}.npy" for name in names]
 
 
 def feature_lineage(spec: FoldSpec) -> Digests:
@@ -75,7 +65,7 @@ def feature_key(spec: FoldSpec) -> str:
 
 def features_complete(spec: FoldSpec) -> bool:
     """Whether the cached features of all stages are here, whole and as they were written."""
-    return all(_record(spec, path) is not None for path in all_feature_files(spec))
+    return all(_record(spec, path) is not None for path in feature_files(spec))
 
 
 def _record(spec: FoldSpec, path: Path) -> FeatureRecord | None:
@@ -94,7 +84,7 @@ def open_features(path: Path) -> Any:
 
 def write_features(spec: FoldSpec, report: Report) -> None:
     """Compute the missing feature files of all stages, for every row of the data."""
-    files = all_feature_files(spec)
+    files = feature_files(spec)
     missing = [(view, path) for view, path in enumerate(files) if _record(spec, path) is None]
     if not missing:
         return

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from statistics import median_low
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ from kit.train.loop import FoldData, FoldRun, Stage, Timing, run_stage
 from kit.train.watch import steering_metrics
 from kit.units.worker import Report
 
-PROBE = 32
+PROBE = 32  # rows that every fold's network predicts: a bundle is held against the kit's own predictions of them
 PACKAGES = ("tensorflow", "keras", "keras-cv", "numpy")
 
 
@@ -46,23 +46,14 @@ class Trainer(Protocol):
         """The fold's weights as named arrays."""
 
 
-class MakeTrainer(Protocol):
-    """Builds the networks of a fold."""
-
-    def __call__(self, spec: FoldSpec, data: FoldData) -> Trainer: ...
+MakeTrainer = Callable[[FoldSpec, FoldData], Trainer]
 
 
 def train_fold(spec: FoldSpec, make_trainer: MakeTrainer, report: Report, interrupt: Interrupt) -> None:
     """Train, predict the held-out fold, and write the fold's files, ``fold.json`` last; then predict the test images.
 
-    Continues from the last checkpoint of an earlier process.
-
-    Raises
-    ------
-    TrainingError
-        Where pretrained weights are out of reach or the loss is no longer a number.
-    Interrupted
-        Where a signal came; what was done is in a checkpoint.
+    Continues from the last checkpoint of an earlier process. Raises `TrainingError` where pretrained weights are out of
+    reach or the loss is no longer a number, `Interrupted` where a signal came; what was done is in a checkpoint.
     """
     started, starting = time.perf_counter(), time.process_time()
     data = load_fold_data(spec)
@@ -81,8 +72,9 @@ def train_fold(spec: FoldSpec, make_trainer: MakeTrainer, report: Report, interr
         made_from = lineage_of_test(spec, record, test)
         predict_test(spec, made_from, lambda images: trainer.predict(images, np.arange(len(images)), views))
     took = time.perf_counter() - started
-    line = {"event": "done", "seconds": took, "resumed": resumed, "seconds_per_1000": seconds}
-    _log(spec, {**line, **timed(run.timings, starting + took)})
+    line = {"event": "done", "seconds": took, "resumed": resumed, "seconds_per_1000": seconds, "time": time.time()}
+    # Wall times live here, outside what is compared byte for byte.
+    append_log(spec.paths.log, {**line, **timed(run.timings, starting + took), "versions": _versions()})
     delete(spec.paths)
 
 
@@ -150,15 +142,11 @@ def _write_results(
         ids = np.array(index.ids)[rows]
         return Predictions(ids, spec.class_numbers, views, trainer.predict(images, rows, views))
 
-    def fill(file: IO[bytes]) -> None:
-        savez: Any = np.savez  # its stub takes no mapping
-        savez(file, **trainer.weights())
-
     views = spec.settings.views
-    write_atomic(paths.weights, fill)
+    write_atomic(paths.weights, lambda file: np.savez(file, allow_pickle=True, **trainer.weights()))
     lines = [epoch.columns() for epoch in checkpoint.history]
     write_csv(paths.history, list(lines[0]), (line.values() for line in lines))
-    predict(probe_rows(len(index.ids))).save(paths.probe)
+    predict(np.unique(np.linspace(0, len(index.ids) - 1, PROBE).astype(np.int64))).save(paths.probe)
     files = [paths.weights, paths.history, paths.probe, paths.valid]
     started = time.perf_counter()
     valid = predict(data.valid_rows)
@@ -173,20 +161,9 @@ def _write_results(
 
 
 def predict_test(spec: FoldSpec, made_from: Digests, predict: Callable[[ImageArray], Any]) -> None:
-    """Write ``test.npz`` and its record.
+    """Write ``test.npz`` and its record; raises `TrainingError` where the test images are no longer those planned with.
 
-    Parameters
-    ----------
-    spec : FoldSpec
-    made_from : mapping
-        As planned, by `lineage_of_test`.
-    predict : callable
-        Logits (V, N, C) of images under the views of the run.
-
-    Raises
-    ------
-    TrainingError
-        Where the test images are no longer those that were planned with.
+    ``made_from`` is as planned, by `lineage_of_test`; ``predict`` gives logits (V, N, C) under the views of the run.
     """
     test, images = load_test_record(spec.layout), load_test_images(spec.layout)
     if test is None or images is None or test.images != made_from["test"]:
@@ -199,13 +176,3 @@ def predict_test(spec: FoldSpec, made_from: Digests, predict: Callable[[ImageArr
 
 def _versions() -> dict[str, str]:
     return {name: version(name) for name in PACKAGES}
-
-
-def probe_rows(n: int) -> IntArray:
-    """Rows that every fold's network predicts, so that a bundle can be held against the kit's own predictions."""
-    return np.unique(np.linspace(0, n - 1, PROBE).astype(np.int64))
-
-
-def _log(spec: FoldSpec, line: dict[str, Any]) -> None:
-    """Append to the fold's log: wall times and versions live here, outside what is compared byte for byte."""
-    append_log(spec.paths.log, {**line, "time": time.time(), "versions": _versions()})

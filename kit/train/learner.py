@@ -18,17 +18,8 @@ from kit.train.networks import layers_inside
 class NetworkLearner:
     """`kit.train.loop.Learner` of a Keras network.
 
-    Parameters
-    ----------
-    model : keras.Model
-        The whole network, whose weights are kept.
-    half : keras.Model
-        The part that is trained: the network, or its head on cached features.
-    optimizer : keras.optimizers.Optimizer
-        Built for the trainable variables of ``half``.
-    loss : callable
-    judge : callable
-        Logits of rows of the data.
+    The weights of ``model`` are kept; ``half`` is the part that is trained: the network, or its head on cached
+    features. ``optimizer`` is built for its trainable variables; ``judge`` gives logits of rows of the data.
     """
 
     def __init__(

@@ -18,13 +18,7 @@ class TimeLimit:
     """A `Launch` that at its limit asks what runs to save its state and end, and starts nothing afterwards.
 
     Units that are left are no failure: the same command goes on from their checkpoints. Used as a context, in which
-    the time runs.
-
-    Parameters
-    ----------
-    hours : float
-    launch : Launch, optional
-        What runs the units; a process for every unit by default.
+    the time runs; ``launch`` runs the units, by default a process for each.
     """
 
     def __init__(self, hours: float, launch: Launch | None = None) -> None:

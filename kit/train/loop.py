@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from kit.config import RunConfig, StageConfig
+from kit.config import RunConfig
+from kit.config.stages import EarlyStoppingConfig
 from kit.errors import TrainingError
 from kit.history import Epoch
 from kit.records import IntArray
@@ -110,8 +111,9 @@ def run_stage(run: FoldRun, number: int, stage: Stage) -> None:
     if run.checkpoint.inside(number):
         stage.learner.restore(run.checkpoint.part("learner"))
     labels = weighted_labels(run.spec.settings, run.data)
-    for epoch in range(run.checkpoint.epochs_done(number), settings.epochs):
-        if stopping and _waited(run, number, settings) >= stopping.patience:
+    position = run.checkpoint.position
+    for epoch in range(position.epoch if position.stage == number else 0, settings.epochs):
+        if stopping and _waited(run, number, stopping) >= stopping.patience:
             break
         _run_epoch(run, number, epoch, stage, labels)
     stage.learner.keep(run.checkpoint.part("best") if stopping else None)
@@ -125,10 +127,7 @@ def weighted_labels(settings: RunConfig, data: FoldData) -> npt.NDArray[np.float
     return weighted
 
 
-def _waited(run: FoldRun, number: int, settings: StageConfig) -> int:
-    stopping = settings.early_stopping
-    if stopping is None:
-        return 0
+def _waited(run: FoldRun, number: int, stopping: EarlyStoppingConfig) -> int:
     values = run.values(number, stopping.metric)
     return epochs_since_best(values, greater_is_better(stopping.metric), stopping.min_delta)
 
@@ -145,8 +144,9 @@ def _run_epoch(run: FoldRun, number: int, epoch: int, stage: Stage, labels: npt.
     finished = Epoch(number, settings.stages[number].train, epoch, rate, loss, inner, valid)
     run.checkpoint.history.append(finished)
     parts = {"learner": stage.learner.state()}
-    if settings.stages[number].early_stopping:
-        best = _waited(run, number, settings.stages[number]) == 0
+    stopping = settings.stages[number].early_stopping
+    if stopping:
+        best = _waited(run, number, stopping) == 0
         parts["best"] = stage.learner.kept() if best else run.checkpoint.part("best")
     run.checkpoint.save(Position(number, epoch + 1), parts)
     run.report({"event": "epoch", "seconds": time.perf_counter() - started, **finished.columns()})
@@ -157,16 +157,20 @@ def _train_epoch(
     run: FoldRun, number: int, epoch: int, stage: Stage, labels: npt.NDArray[np.float32]
 ) -> tuple[float, float]:
     """One pass over the training rows, or the rest of one: its mean loss and last learning rate."""
-    settings = run.spec.settings
-    done = run.checkpoint.steps_done(number, epoch)
-    losses = list(run.checkpoint.losses) if done else []
+    settings, checkpoint = run.spec.settings, run.checkpoint
+    schedule = settings.stages[number].schedule
+    done = checkpoint.position.step if checkpoint.position[:2] == (number, epoch) else 0
+    losses = list(checkpoint.losses) if done else []
     seed = batches.epoch_seed(settings.seed, run.spec.fold, number, epoch)
     order = batches.epoch_order(run.data.labels, run.data.train_rows, settings.sampling, seed)
     steps = batches.steps_per_epoch(len(order), settings.batch_size)
     rows = Rows(stage.inputs(epoch), labels, order)
     if not done:
         stage.learner.begin_epoch(seed_of("dropout", settings.seed, run.spec.fold, number, epoch))
-    falls = _falls(run, number)
+    falls = 0
+    if schedule.kind == "plateau":
+        values = run.values(number, schedule.metric)
+        falls = count_falls(values, greater_is_better(schedule.metric), schedule.patience)
     rate, started = 0.0, time.perf_counter()
     make = batches.batch_maker(rows, settings.batch_size, seed, stage.augment)
     for step, (inputs, soft) in zip(range(done, steps), batches.prefetched(make, range(done, steps)), strict=True):
@@ -174,25 +178,13 @@ def _train_epoch(
         losses.append(float(stage.learner.step(inputs, soft, rate)))
         run.report({"event": "step", "stage": number, "epoch": epoch, "step": step + 1, "steps": steps})
         if run.interrupt.came and step + 1 < steps:
-            _leave(run, Position(number, epoch, step + 1), stage, losses)
+            _checked(run, number, epoch, losses)
+            best = checkpoint.part("best") if checkpoint.inside(number) else {}
+            parts = {"learner": stage.learner.state(), "best": best}
+            checkpoint.save(Position(number, epoch, step + 1), parts, losses)
+            run.interrupt.check()
     run.timings.append(Timing(number, steps - done, time.perf_counter() - started))
     return _checked(run, number, epoch, losses), rate
-
-
-def _leave(run: FoldRun, position: Position, stage: Stage, losses: list[float]) -> None:
-    """Write a checkpoint in the middle of an epoch and end."""
-    parts = {"learner": stage.learner.state()}
-    best = run.checkpoint.part("best") if run.checkpoint.inside(position.stage) else {}
-    _checked(run, position.stage, position.epoch, losses)
-    run.checkpoint.save(position, {**parts, **({"best": best} if best else {})}, losses)
-    run.interrupt.check()
-
-
-def _falls(run: FoldRun, number: int) -> int:
-    schedule = run.spec.settings.stages[number].schedule
-    if schedule.kind != "plateau":
-        return 0
-    return count_falls(run.values(number, schedule.metric), greater_is_better(schedule.metric), schedule.patience)
 
 
 def _checked(run: FoldRun, number: int, epoch: int, losses: list[float]) -> float:

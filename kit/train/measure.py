@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 from kit.data import load_images
 from kit.files import append_log
 from kit.runs import FoldSpec
 from kit.train.batches import Rows, batch_maker, epoch_order, prefetched, steps_per_epoch
-from kit.train.fold import MakeTrainer, Trainer, load_fold_data
+from kit.train.fold import MakeTrainer, load_fold_data
 from kit.train.loop import FoldData, Stage, weighted_labels
 from kit.units.worker import Report
 
 # Steps of a stage that are timed: so many, or as many as fit into the seconds.
 STEPS, SECONDS = 20, 3.0
-JUDGED = 128
-
-
-class Seconds(NamedTuple):
-    """Of one stage: the first step, which compiles, and those after it."""
-
-    first: float
-    step: float
+JUDGED = 128  # held-out rows that are predicted, under one view, to time judging
 
 
 def measure(spec: FoldSpec, make_trainer: MakeTrainer, report: Report) -> None:
@@ -34,21 +27,24 @@ def measure(spec: FoldSpec, make_trainer: MakeTrainer, report: Report) -> None:
     trainer = make_trainer(spec, data)
     building = time.perf_counter() - started
     found = [time_steps(spec, data, trainer.stage(number)) for number in range(len(spec.settings.stages))]
-    judge = _judge_seconds(spec, data, trainer)
-    around = starting + building + sum(stage.first for stage in found) + judge * len(spec.settings.views)
-    stages = {number: {"step": stage.step, "judge": judge} for number, stage in enumerate(found)}
-    line = {"event": "measured", "stages": stages, "around": around, "time": time.time()}
-    append_log(spec.run_paths.log, line)
+    images: Any = load_images(spec.layout)
+    rows = data.valid_rows[:JUDGED]
+    trainer.predict(images, rows, ("identity",))  # compiles
+    before = time.perf_counter()
+    trainer.predict(images, rows, ("identity",))
+    judge = (time.perf_counter() - before) / len(rows) * (len(data.inner_rows) + len(data.valid_rows))
+    around = starting + building + sum(first for first, _ in found) + judge * len(spec.settings.views)
+    stages = {number: {"step": step, "judge": judge} for number, (_, step) in enumerate(found)}
+    append_log(spec.run_paths.log, {"event": "measured", "stages": stages, "around": around, "time": time.time()})
     report({"event": "measured"})
 
 
-def time_steps(spec: FoldSpec, data: FoldData, stage: Stage) -> Seconds:
-    """Seconds of real steps, batches prepared beside them as in training."""
+def time_steps(spec: FoldSpec, data: FoldData, stage: Stage) -> tuple[float, float]:
+    """Seconds of the first step, which compiles, and of those after it; batches are prepared beside, as in training."""
     settings = spec.settings
     order = epoch_order(data.labels, data.train_rows, settings.sampling, 0)
-    make = batch_maker(
-        Rows(stage.inputs(0), weighted_labels(settings, data), order), settings.batch_size, 0, stage.augment
-    )
+    rows = Rows(stage.inputs(0), weighted_labels(settings, data), order)
+    make = batch_maker(rows, settings.batch_size, 0, stage.augment)
     steps = max(2, min(STEPS + 1, steps_per_epoch(len(order), settings.batch_size)))
     marks = [time.perf_counter()]
     for inputs, labels in prefetched(make, range(steps)):
@@ -56,14 +52,4 @@ def time_steps(spec: FoldSpec, data: FoldData, stage: Stage) -> Seconds:
         marks.append(time.perf_counter())
         if marks[-1] - marks[1] > SECONDS and len(marks) > 2:
             break
-    return Seconds(marks[1] - marks[0], (marks[-1] - marks[1]) / (len(marks) - 2))
-
-
-def _judge_seconds(spec: FoldSpec, data: FoldData, trainer: Trainer) -> float:
-    """Seconds to predict the inner and held-out rows under one view, from a few of them."""
-    images: Any = load_images(spec.layout)
-    rows = data.valid_rows[:JUDGED]
-    trainer.predict(images, rows, ("identity",))  # compiles
-    before = time.perf_counter()
-    trainer.predict(images, rows, ("identity",))
-    return (time.perf_counter() - before) / len(rows) * (len(data.inner_rows) + len(data.valid_rows))
+    return marks[1] - marks[0], (marks[-1] - marks[1]) / (len(marks) - 2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from kit.config import StageConfig
@@ -16,17 +15,19 @@ from kit.train.precision import computing_in, scaled
 def make_network(spec: FoldSpec) -> Network:
     """Build the network of ``spec`` and fill its backbone with the weights that the run asks for.
 
-    Raises
-    ------
-    TrainingError
-        Where ImageNet weights cannot be downloaded or a file does not fit.
+    Raises `TrainingError` where ImageNet weights cannot be downloaded or a file does not fit.
     """
     network = build(spec.network)
     settings = spec.settings
     if settings.weights == "imagenet":
         _download_imagenet(network.backbone, settings.backbone)
     elif settings.weights != "none":
-        _load_file(network.backbone, spec.layout.named(settings.weights), settings.backbone)
+        path = spec.layout.named(settings.weights)
+        try:
+            network.backbone.load_weights(str(path))
+        except (ValueError, OSError, KeyError) as error:
+            line = str(error).splitlines()[0]
+            raise TrainingError(f"{path.name} does not fit {settings.backbone} without its top: {line}") from error
     if BACKBONES[settings.backbone].learns_input_scale:
         reset_input_scale(network.backbone)
     return network
@@ -64,14 +65,6 @@ def _download_imagenet(backbone: Any, name: str) -> None:
     backbone.set_weights(donor.get_weights())
 
 
-def _load_file(backbone: Any, path: Path, name: str) -> None:
-    try:
-        backbone.load_weights(str(path))
-    except (ValueError, OSError, KeyError) as error:
-        line = str(error).splitlines()[0]
-        raise TrainingError(f"{path.name} does not fit {name} without its top: {line}") from error
-
-
 # What a kind of layer is called in Keras.
 KINDS: dict[str, tuple[str, ...]] = {
     "conv": ("Conv2D", "SeparableConv2D"),
@@ -94,7 +87,8 @@ def set_trainable(network: Network, stage: StageConfig, backbone_name: str, pret
         Where ``layers`` picks none.
     """
     layers = network.backbone.layers
-    first = _first_layer(layers, stage, backbone_name)
+    last_block = [layer.name for layer in layers].index(BACKBONES[backbone_name].frozen_through) + 1
+    first = {"head": len(layers), "last-block": last_block, "layers": stage.from_layer, "all": 0}[stage.train]
     kinds = {name for kind in stage.kinds for name in KINDS[kind]} if stage.train == "layers" else set()
     frozen_norm = pretrained and stage.batch_norm == "frozen"
     network.backbone.trainable = first < len(layers)
@@ -108,11 +102,6 @@ def set_trainable(network: Network, stage: StageConfig, backbone_name: str, pret
             f"from_layer = {stage.from_layer}, kinds = {list(stage.kinds)}",
             'train = "last-block"',
         )
-
-
-def _first_layer(layers: list[Any], stage: StageConfig, backbone_name: str) -> int:
-    last_block = [layer.name for layer in layers].index(BACKBONES[backbone_name].frozen_through) + 1
-    return {"head": len(layers), "last-block": last_block, "layers": stage.from_layer, "all": 0}[stage.train]
 
 
 def make_optimizer(stage: StageConfig, variables: list[Any], precision: str = "float32") -> Any:
@@ -139,7 +128,4 @@ def make_optimizer(stage: StageConfig, variables: list[Any], precision: str = "f
 
 def layers_inside(layer: Any) -> list[Any]:
     """The layers inside of ``layer`` at any depth, none where it holds none."""
-    found = []
-    for inner in getattr(layer, "layers", ()):
-        found += [inner, *layers_inside(inner)]
-    return found
+    return [found for inner in getattr(layer, "layers", ()) for found in (inner, *layers_inside(inner))]

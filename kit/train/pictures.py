@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from kit.config import RunConfig
+from kit.history import Epoch
 from kit.plots import to_png
 from kit.records import FloatArray, IntArray
 from kit.train.schedule import epochs_since_best
@@ -28,43 +27,40 @@ class Curve(NamedTuple):
     columns: dict[str, FloatArray]
 
 
-def read_curves(histories: Sequence[Path]) -> list[Curve]:
+def curves_of(histories: Sequence[Sequence[Epoch]]) -> list[Curve]:
     """The histories of all folds, each stage beginning at the same place in all of them."""
-    tables = [_read(path) for path in histories]
-    stages = sorted({int(stage) for table in tables for stage in table["stage"]})
-    lengths = [max(int((table["stage"] == stage).sum()) for table in tables) for stage in stages]
+    stages = sorted({epoch.stage for history in histories for epoch in history})
+    lengths = [max(sum(epoch.stage == stage for epoch in history) for history in histories) for stage in stages]
     begin = dict(zip(stages, np.cumsum([0, *lengths[:-1]]), strict=True))
     curves = []
-    for table in tables:
-        stage = table.pop("stage").astype(np.int64)
-        x = np.array([begin[number] + epoch + 1 for number, epoch in zip(stage, table["epoch"], strict=True)], np.int64)
-        curves.append(Curve(x, stage, table))
+    for history in histories:
+        x = np.array([begin[epoch.stage] + epoch.epoch + 1 for epoch in history])
+        lines = [epoch.columns() for epoch in history]
+        columns = {name: np.array([float(line[name]) for line in lines]) for name in lines[0] if name != "train"}
+        curves.append(Curve(x, np.array([epoch.stage for epoch in history]), columns))
     return curves
-
-
-def _read(path: Path) -> dict[str, FloatArray]:
-    with path.open(encoding="utf-8", newline="") as file:
-        lines = list(csv.DictReader(file))
-    return {name: np.array([float(line[name]) for line in lines]) for name in lines[0] if name != "train"}
 
 
 def learning_curves(curves: Sequence[Curve], name: str, settings: RunConfig) -> bytes:
     """PNG of losses and accuracy by epoch, one colour a fold; dots are the epochs whose weights were kept."""
 
     def draw(figure: Any) -> None:
+        from matplotlib import colormaps
+        from matplotlib.lines import Line2D
+
         losses, accuracy = figure.subplots(1, 2)
-        colours = _colours(len(curves))
-        for colour, curve in zip(colours, curves, strict=True):
+        for colour, curve in zip(colormaps["viridis"](np.linspace(0, 0.85, len(curves))), curves, strict=True):
             marked = [place for number in np.unique(curve.stage) for place in kept(curve, int(number), settings)]
             _lines(losses, curve, "loss", color=colour, linestyle=":", linewidth=1.2)
             _lines(losses, curve, "valid_nll", color=colour, linewidth=1.4)
             _lines(accuracy, curve, "valid_accuracy", color=colour, linewidth=1.4)
             for axes, column in ((losses, "valid_nll"), (accuracy, "valid_accuracy")):
                 axes.plot(curve.x[marked], curve.columns[column][marked], "o", color=colour, markersize=4)
-        _legend(losses, ["training, as it was augmented", "held-out rows"], [":", "-"])
+        handles = [Line2D([], [], color="#444444", linestyle=style) for style in (":", "-")]
+        losses.legend(handles, ["training, as it was augmented", "held-out rows"], fontsize=8, frameon=False)
         for axes, title in ((losses, "loss"), (accuracy, "accuracy on held-out rows")):
             _finish(axes, curves, title, settings)
-        figure.suptitle(f"{name}: {_count(len(curves), 'fold')}", fontsize=11)
+        figure.suptitle(f"{name}: {len(curves)} fold{'' if len(curves) == 1 else 's'}", fontsize=11)
 
     return to_png(draw, 9.0, 3.6)
 
@@ -87,13 +83,6 @@ def kept(curve: Curve, number: int, settings: RunConfig) -> list[int]:
     return [int(places[-1 - epochs_since_best(values, greater_is_better(stopping.metric), stopping.min_delta)])]
 
 
-def _legend(axes: Any, names: Sequence[str], styles: Sequence[str]) -> None:
-    from matplotlib.lines import Line2D
-
-    handles = [Line2D([], [], color="#444444", linestyle=style) for style in styles]
-    axes.legend(handles, names, fontsize=8, frameon=False)
-
-
 def _finish(axes: Any, curves: Sequence[Curve], title: str, settings: RunConfig) -> None:
     from matplotlib.ticker import MaxNLocator
 
@@ -102,8 +91,7 @@ def _finish(axes: Any, curves: Sequence[Curve], title: str, settings: RunConfig)
     axes.tick_params(labelsize=8)
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    axes.spines[["top", "right"]].set_visible(False)
     for number in range(1, len(settings.stages)):
         begins = [int(curve.x[curve.stage == number][0]) for curve in curves if (curve.stage == number).any()]
         if begins:
@@ -114,27 +102,8 @@ def _finish(axes: Any, curves: Sequence[Curve], title: str, settings: RunConfig)
             )  # fmt: skip
 
 
-def _colours(n: int) -> list[Any]:
-    from matplotlib import colormaps
-
-    return [colormaps["viridis"](value) for value in np.linspace(0, 0.85, n)]
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n:,} {what}" + ("" if n == 1 else "s")
-
-
 def confusion_matrix(counts: npt.NDArray[Any], classes: Sequence[str], name: str) -> bytes:
-    """PNG of a confusion table: shares of each true class as colours, rows as numbers.
-
-    Parameters
-    ----------
-    counts : (C, C)
-        Rows by true class and predicted class.
-    classes : C names
-    name : str
-        Of the run.
-    """
+    """PNG of a run's ``counts`` (C, C) of rows by true and predicted class: shares of each as colours."""
     counts = np.asarray(counts)
     n, total = len(classes), int(counts.sum())
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -157,8 +126,7 @@ def confusion_matrix(counts: npt.NDArray[Any], classes: Sequence[str], name: str
         axes.tick_params(length=0)
         axes.set_xlabel("predicted", fontsize=9)
         axes.set_ylabel("true, with the share found", fontsize=9)
-        for side in axes.spines.values():
-            side.set_visible(False)
+        axes.spines[:].set_visible(False)
         bar = figure.colorbar(
             picture, ax=axes, fraction=0.04, pad=0.02, ticks=[0, 0.01, 0.05, 0.2, 0.5, 1], format="{x:.0%}"
         )

@@ -11,7 +11,6 @@ from kit.records import Event
 from kit.runs import FoldSpec
 from kit.train.batches import epoch_order, steps_per_epoch
 from kit.train.fold import load_fold_data
-from kit.train.order import best_order
 from kit.units import Unit, unit_name
 
 # Below so many steps a measurement would take longer than it is worth: it builds the network once more.
@@ -20,17 +19,10 @@ WORTH_MEASURING = 1000
 
 @dataclass(frozen=True)
 class RunPlan:
-    """The missing folds of one run.
+    """The missing folds of one run, and the ``steps`` of an epoch.
 
-    Attributes
-    ----------
-    folds : list of FoldSpec
-    steps : int
-        Steps of an epoch.
-    step, judge : (S,) seconds
-        Of each stage, those of a step and of judging after an epoch; empty where they are not known.
-    around : float
-        Seconds of a fold beside its epochs: building, compiling, predicting.
+    ``step`` and ``judge`` are (S,) seconds of each stage, of a step and of judging after an epoch, empty where they are
+    not known; ``around`` are seconds of a fold beside its epochs: building, compiling, predicting.
     """
 
     folds: Sequence[FoldSpec]
@@ -88,13 +80,14 @@ def timings(spec: FoldSpec) -> dict[int, dict[str, float]]:
     return found
 
 
-def ordered(units: Sequence[Unit], plans: Sequence[RunPlan], places: int) -> list[Unit]:
-    """Folds so that the last one ends early: by seconds where all plans were measured, else by steps."""
+def ordered(units: Sequence[Unit], plans: Sequence[RunPlan]) -> list[Unit]:
+    """Folds longest first, by seconds where all plans were measured, else by steps.
+
+    The last one then ends at most a third after the shortest possible time (Graham 1969).
+    """
     measured = all(plan.step for plan in plans)
-    cost = {
-        plan.folds[0].run: plan.fold_seconds if measured else float(sum(plan.epochs) * plan.steps) for plan in plans
-    }
-    return [units[position] for position in best_order([cost[unit.spec.run] for unit in units], places)]
+    cost = {plan.folds[0].run: plan.fold_seconds if measured else sum(plan.epochs) * plan.steps for plan in plans}
+    return sorted(units, key=lambda unit: -cost[unit.spec.run])
 
 
 def plan_event(plans: Sequence[RunPlan], workers: int) -> Event:

@@ -13,17 +13,9 @@ from kit.config import ScheduleConfig, StageConfig
 
 
 def learning_rate(stage: StageConfig, step: int, steps: int, falls: int = 0) -> float:
-    """The rate of step ``step`` of a stage.
+    """The rate after ``step`` steps of a stage whose epochs have ``steps`` each.
 
-    Parameters
-    ----------
-    stage : StageConfig
-    step : int
-        Steps done in the stage.
-    steps : int
-        Steps in an epoch.
-    falls : int
-        How often `plateau` has lowered the rate, see `count_falls`.
+    ``falls`` is how often `plateau` has lowered the rate, see `count_falls`.
     """
     schedule = stage.schedule
     warmup = round(schedule.warmup * steps)
@@ -32,10 +24,6 @@ def learning_rate(stage: StageConfig, step: int, steps: int, falls: int = 0) -> 
     epochs = (step - warmup) / steps
     whole = max(stage.epochs - warmup / steps, 1 / steps)
     return stage.lr * SHAPES[schedule.kind](schedule, epochs, whole, falls)
-
-
-def _constant(schedule: ScheduleConfig, epochs: float, whole: float, falls: int) -> float:
-    return 1.0
 
 
 def _cosine(schedule: ScheduleConfig, epochs: float, whole: float, falls: int) -> float:
@@ -49,22 +37,14 @@ def _restarts(schedule: ScheduleConfig, epochs: float, whole: float, falls: int)
     return _cosine(schedule, epochs, cycle, falls)
 
 
-def _exponential(schedule: ScheduleConfig, epochs: float, whole: float, falls: int) -> float:
-    return max(schedule.floor, float(schedule.decay**epochs))
-
-
-def _plateau(schedule: ScheduleConfig, epochs: float, whole: float, falls: int) -> float:
-    return max(schedule.floor, float(schedule.decay**falls))
-
-
 # Share of the full rate after so many epochs of a stage of ``whole`` epochs. Cosine and its restarts: Loshchilov &
 # Hutter 2017.
 SHAPES: dict[str, Callable[[ScheduleConfig, float, float, int], float]] = {
-    "constant": _constant,
+    "constant": lambda schedule, epochs, whole, falls: 1.0,
     "cosine": _cosine,
     "restarts": _restarts,
-    "exponential": _exponential,
-    "plateau": _plateau,
+    "exponential": lambda schedule, epochs, whole, falls: max(schedule.floor, float(schedule.decay**epochs)),
+    "plateau": lambda schedule, epochs, whole, falls: max(schedule.floor, float(schedule.decay**falls)),
 }
 
 

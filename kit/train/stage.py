@@ -11,10 +11,11 @@ from itertools import groupby
 import numpy as np
 
 from kit.config import Config
-from kit.data import Index, load_index, load_test_record
+from kit.data import Index, UnlabelledRecord, load_index, load_test_record
 from kit.engine import opened
 from kit.errors import TrainingError
 from kit.files import write_atomic
+from kit.history import histories
 from kit.layout import Layout
 from kit.metrics import confusion
 from kit.records import Emit, Event, Predictions, join, load_predictions
@@ -38,8 +39,8 @@ from kit.runtime.forward import mean_of_folds
 from kit.store.locks import lock
 from kit.store.record import digests_of
 from kit.train.checkpoint import delete
-from kit.train.features import all_feature_files, feature_key, features_complete, views_of
-from kit.train.pictures import confusion_matrix, learning_curves, read_curves
+from kit.train.features import feature_files, feature_key, features_complete, views_of
+from kit.train.pictures import confusion_matrix, curves_of, learning_curves
 from kit.train.plan import ordered, plan_event, plan_run, with_timings
 from kit.train.tensorboard import Curves
 from kit.train.watch import watched_metrics
@@ -110,25 +111,21 @@ def _unpredicted(layout: Layout, specs: Sequence[FoldSpec], emit: Emit) -> list[
     return found
 
 
-def _units(specs: Sequence[FoldSpec]) -> list[list[Unit]]:
-    """Units in two waves: features that are missing, each set once, then the folds that read them."""
+def _unit(kind: str, spec: FoldSpec) -> Unit:
+    files = feature_files(spec)
+    return Unit(kind, spec, (*files, *(path.with_suffix(".json") for path in files)))
+
+
+def _train_missing(config: Config, specs: Sequence[FoldSpec], emit: Emit, launch: Launch) -> None:
+    """Features that are missing, each set once, then the folds that read them."""
     cached = {  # of runs that share features the one with the most views, which comes last
         feature_key(spec): spec
         for spec in sorted(specs, key=lambda spec: max(views_of(spec.settings)))
         if max(views_of(spec.settings)) > 0
     }
-    missing = [spec for spec in cached.values() if not features_complete(spec)]
-    return [[Unit("features", spec) for spec in missing], [_unit("fold", spec) for spec in specs]]
-
-
-def _unit(kind: str, spec: FoldSpec) -> Unit:
-    files = all_feature_files(spec)
-    return Unit(kind, spec, (*files, *(path.with_suffix(".json") for path in files)))
-
-
-def _train_missing(config: Config, specs: Sequence[FoldSpec], emit: Emit, launch: Launch) -> None:
-    features, folds = _units(specs)
+    features = [Unit("features", spec) for spec in cached.values() if not features_complete(spec)]
     run_units(features, config, emit, launch)
+    folds = [_unit("fold", spec) for spec in specs]
     plans = [plan_run(list(group)) for _, group in groupby(specs, lambda spec: spec.run)]
     unknown = [_unit("measure", plan.folds[0]) for plan in plans if plan.worth_measuring]
     with suppress(TrainingError):  # the folds will say the same
@@ -136,30 +133,44 @@ def _train_missing(config: Config, specs: Sequence[FoldSpec], emit: Emit, launch
     plans, places = [with_timings(plan) for plan in plans], min(launch.places(config), len(folds))
     emit(plan_event(plans, places))
     if places > 1:  # one after the other, a run is better whole before the next one begins
-        folds = ordered(folds, plans, places)
+        folds = ordered(folds, plans)
     named = {unit_name(spec): spec for spec in specs}
     run_units(folds, config, Curves(emit, named) if config.train.tensorboard else emit, launch)
 
 
 def _finish(folds: Sequence[FoldSpec], index: Index, emit: Emit, *, pictures: bool) -> None:
     """Join a run whose folds are all trained, draw it and say how good it is."""
-    paths = folds[0].run_paths
-    stale = unless_damaged(lambda: joined(folds, index), emit) is None
-    if stale:
-        _join(folds, index)
-    if load_test_record(folds[0].layout) is not None:
-        _join_test(folds, index, emit)
+    first, paths = folds[0], folds[0].run_paths
+    record = unless_damaged(lambda: joined(folds, index), emit)
+    stale = record is None
+    record = record or _join(folds, index)
+    test = load_test_record(first.layout)
+    if test is not None:
+        _join_test(folds, index, test, emit)
+    oof = load_oof(folds, index)
     if pictures and (stale or not paths.confusion.exists()):
-        _draw(folds, index, emit)
-    _tell(folds, index, emit)
+        curves = curves_of(list(histories(paths, record).values()))
+        write_atomic(paths.curves, learning_curves(curves, first.run, first.settings))
+        counts = confusion(index.labels[index.rows_of(oof.ids)], oof.logits[0])
+        write_atomic(paths.confusion, confusion_matrix(counts, oof.classes, first.run))
+        emit(Event("wrote", "", {"paths": [paths.curves, paths.confusion]}))
+    found = {"": oof}
+    if first.settings.validate_augment:
+        parts = [load_predictions(spec.paths.valid_augmented) for spec in folds]
+        found[", augmented rows"] = join(parts, first.n, index.ids, index.classes)
+    for what, predictions in found.items():
+        right = predictions.logits[0].argmax(axis=1) == index.labels[index.rows_of(predictions.ids)]
+        accuracy = float(right.mean())
+        data = {"value": accuracy, "error": float(np.sqrt(accuracy * (1 - accuracy) / len(right))), "run": first.run}
+        emit(Event("number", f"{first.run}: accuracy out of fold{what}", data))
 
 
-def _join(folds: Sequence[FoldSpec], index: Index) -> None:
+def _join(folds: Sequence[FoldSpec], index: Index) -> RunRecord:
     """Write ``oof.npz`` and ``run.json``."""
     first, paths = folds[0], folds[0].run_paths
     parts = [load_predictions(spec.paths.valid) for spec in folds]
     join(parts, first.n, index.ids, index.classes).save(paths.oof)
-    RunRecord(
+    record = RunRecord(
         made_from=run_lineage(folds, index),
         files=digests_of(paths.root, paths.oof),
         run=first.run,
@@ -168,14 +179,14 @@ def _join(folds: Sequence[FoldSpec], index: Index) -> None:
         n_folds=first.n,
         repeats=len(folds) // first.n,
         versions={**require(first).versions, "python": platform.python_version()},
-    ).save(paths.manifest)
+    )
+    record.save(paths.manifest)
+    return record
 
 
-def _join_test(folds: Sequence[FoldSpec], index: Index, emit: Emit) -> None:
+def _join_test(folds: Sequence[FoldSpec], index: Index, test: UnlabelledRecord, emit: Emit) -> None:
     """Write ``test.npz`` and ``test.json`` of a run, the mean of its folds, where all have predicted the test."""
-    paths, test = folds[0].run_paths, load_test_record(folds[0].layout)
-    assert test is not None
-    made_from = run_lineage_of_test(folds, index, test)
+    paths, made_from = folds[0].run_paths, run_lineage_of_test(folds, index, test)
     if made_from is None:
         return
     if unless_damaged(lambda: PredictedRecord.fresh(paths.test_record, made_from), emit):
@@ -184,25 +195,3 @@ def _join_test(folds: Sequence[FoldSpec], index: Index, emit: Emit) -> None:
     mean = mean_of_folds(np.stack([part.logits for part in parts]))
     Predictions(parts[0].ids, index.classes, parts[0].views, mean).save(paths.test)
     PredictedRecord(made_from=made_from, files=digests_of(paths.root, paths.test)).save(paths.test_record)
-
-
-def _draw(folds: Sequence[FoldSpec], index: Index, emit: Emit) -> None:
-    paths, oof = folds[0].run_paths, load_oof(folds, index)
-    curves = read_curves([spec.paths.history for spec in folds])
-    write_atomic(paths.curves, learning_curves(curves, folds[0].run, folds[0].settings))
-    counts = confusion(index.labels[index.rows_of(oof.ids)], oof.logits[0])
-    write_atomic(paths.confusion, confusion_matrix(counts, oof.classes, folds[0].run))
-    emit(Event("wrote", "", {"paths": [paths.curves, paths.confusion]}))
-
-
-def _tell(folds: Sequence[FoldSpec], index: Index, emit: Emit) -> None:
-    name = folds[0].run
-    found = {"": load_oof(folds, index)}
-    if folds[0].settings.validate_augment:
-        parts = [load_predictions(spec.paths.valid_augmented) for spec in folds]
-        found[", augmented rows"] = join(parts, folds[0].n, index.ids, index.classes)
-    for what, oof in found.items():
-        right = oof.logits[0].argmax(axis=1) == index.labels[index.rows_of(oof.ids)]
-        accuracy = float(right.mean())
-        error = float(np.sqrt(accuracy * (1 - accuracy) / len(right)))
-        emit(Event("number", f"{name}: accuracy out of fold{what}", {"value": accuracy, "error": error, "run": name}))

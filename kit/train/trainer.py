@@ -25,13 +25,7 @@ PREDICT_BATCH = 64
 
 
 class NetworkTrainer:
-    """`kit.train.fold.Trainer` with TensorFlow.
-
-    Raises
-    ------
-    TrainingError
-        Where pretrained weights are out of reach.
-    """
+    """`kit.train.fold.Trainer` with TensorFlow; raises `TrainingError` where pretrained weights are out of reach."""
 
     def __init__(self, spec: FoldSpec, data: FoldData) -> None:
         import keras
@@ -49,7 +43,9 @@ class NetworkTrainer:
         """The learner of a stage, on images or on cached features."""
         files = [open_features(path) for path in feature_files(self._spec, number)]
         if not files:
-            return Stage(self._learner(number, self._twin.model, self._judge_images), self._epoch_images, self._augment)
+            model = self._twin.model
+            learner = self._learner(number, model, lambda rows: self.predict(self._images, rows, ("identity",))[0])
+            return Stage(learner, lambda epoch: self._images, self._augment)
 
         def judge(rows: IntArray) -> npt.NDArray[np.float32]:
             self._follow()
@@ -59,7 +55,6 @@ class NetworkTrainer:
         return Stage(learner, lambda epoch: files[epoch % len(files)], None)
 
     def predict(self, images: Any, rows: IntArray, views: tuple[str, ...]) -> npt.NDArray[np.float32]:
-        """Logits (V, N, C) of ``images[rows]``."""
         self._follow()
         found: npt.NDArray[np.float32] = logits(self._forward, images, rows, views, PREDICT_BATCH)
         return found
@@ -95,10 +90,3 @@ class NetworkTrainer:
         if self._twin is not self._network:
             for target, source in zip(self._network.model.weights, self._twin.model.weights, strict=True):
                 target.assign(source)
-
-    def _epoch_images(self, epoch: int) -> Any:
-        return self._images
-
-    def _judge_images(self, rows: IntArray) -> npt.NDArray[np.float32]:
-        found: npt.NDArray[np.float32] = self.predict(self._images, rows, ("identity",))[0]
-        return found

@@ -77,13 +77,7 @@ class Launch(Protocol):
 
 
 class Processes:
-    """`Launch` of a process for every unit.
-
-    Parameters
-    ----------
-    modules : mapping, optional
-        The module to run by kind of unit.
-    """
+    """`Launch` of a process for every unit; ``modules`` says which module is run for a kind of unit."""
 
     queues: bool = False
 
@@ -124,10 +118,7 @@ def workers(config: Config) -> int:
 def run_units(units: Sequence[Unit], config: Config, emit: Emit, launch: Launch) -> None:
     """Run units side by side, as many as the launch has places for, started in their order.
 
-    Raises
-    ------
-    TrainingError
-        The first failure, after the others have finished.
+    Raises the first failure, a `TrainingError`, after the others have finished.
     """
     if not units:
         return

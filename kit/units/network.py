@@ -21,10 +21,7 @@ Predict = Callable[[Any, tuple[str, ...]], Any]
 def fold_predictor(spec: FoldSpec, weights: str) -> Predict:
     """The network of a fold, rebuilt from its description and filled with its weights, whose digest is ``weights``.
 
-    Raises
-    ------
-    TrainingError
-        Where the weights are missing, are other ones, or are of another network.
+    Raises `TrainingError` where the weights are missing, are other ones, or are of another network.
     """
     from kit.runtime import arrays
     from kit.runtime.backbones import build

@@ -54,11 +54,6 @@ def failure(name: str, run: str, code: int, said: Line, errors: Path) -> Trainin
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
     # Where a limit refuses memory some kernels of TensorFlow crash instead of raising an error.
     advice = "[train] workers = 1, if memory ran out; " if -code in CRASHES else ""
-    return TrainingError(f"{name} {how}: {_last_words(errors)}", f"{advice}cat {errors}")
-
-
-def _last_words(errors: Path) -> str:
-    """The last line of standard error that is not TensorFlow's talk about the machine."""
     text = errors.read_text(errors="replace") if errors.exists() else ""
-    lines = [line for line in text.splitlines() if line.strip() and not TALK.match(line)]
-    return lines[-1] if lines else "no message"
+    lines = ["no message", *(line for line in text.splitlines() if line.strip() and not TALK.match(line))]
+    return TrainingError(f"{name} {how}: {lines[-1]}", f"{advice}cat {errors}")

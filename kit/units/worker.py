@@ -65,14 +65,14 @@ def run(work: Callable[[], None], report: Report) -> int:
 
 def end_with_parent() -> None:
     """Die when the process that started this one is gone: nobody would take up what is written from then on."""
+
+    def watch() -> None:
+        while os.read(0, 1):  # nothing is ever written: it returns when the other end is closed
+            pass
+        os.kill(os.getpid(), signal.SIGKILL)
+
     if os.environ.pop(PARENT, ""):
-        threading.Thread(target=_watch_parent, daemon=True).start()
-
-
-def _watch_parent() -> None:
-    while os.read(0, 1):  # nothing is ever written: it returns when the other end is closed
-        pass
-    os.kill(os.getpid(), signal.SIGKILL)
+        threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

@@ -278,7 +278,7 @@ def test_the_longest_folds_come_first_and_those_of_a_run_stay_in_order(project: 
             for run, folds in specs.items()
         ]
         units = [Unit("fold", spec) for folds in specs.values() for spec in folds]
-        found = [unit.name for unit in ordered(units, plans, 2)]
+        found = [unit.name for unit in ordered(units, plans)]
         assert found == ["b fold 0", "b fold 1", "c fold 0", "c fold 1", "a fold 0", "a fold 1"]
 
 

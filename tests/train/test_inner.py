@@ -17,6 +17,7 @@ from stub import StubTrainer
 from kit.config import load
 from kit.errors import TrainingError
 from kit.files import read_csv
+from kit.history import Epoch
 from kit.layout import Layout
 from kit.project import Project
 from kit.records import load_predictions
@@ -26,7 +27,7 @@ from kit.score import score
 from kit.train.fold import load_fold_data, train_fold
 from kit.train.inner import hold_back
 from kit.train.interrupt import Interrupt
-from kit.train.pictures import kept, read_curves
+from kit.train.pictures import curves_of, kept
 from kit.train.schedule import count_falls
 
 EPOCHS = 12
@@ -117,7 +118,7 @@ def test_labels_of_held_out_rows_do_not_reach_the_weights(
 def test_the_epoch_that_the_picture_marks_is_the_one_whose_weights_were_kept(tmp_path: Path, choice: str) -> None:
     spec = first_fold(project(tmp_path, choice))
     train_fold(spec, StubTrainer, lambda line: None, Interrupt())
-    (curve,) = read_curves([spec.paths.history])
+    (curve,) = curves_of([[Epoch.of_columns(line) for line in read_csv(spec.paths.history)]])
     (place,) = kept(curve, 0, spec.settings)
     valid = load_predictions(spec.paths.valid)
     y = load_fold_data(spec).labels[load_fold_data(spec).valid_rows]
