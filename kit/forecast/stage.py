@@ -16,7 +16,7 @@ from kit.forecast.testset import look_at_test
 from kit.layout import Layout
 from kit.records import Emit, Event
 from kit.results import unless_damaged
-from kit.shift.forecast import Forecast, believe, summarise
+from kit.shift.forecast import CONCENTRATION, Forecast, believe, summarise
 from kit.shift.past import Explanation, explain
 from kit.shift.signals import agreement, atc, difference_of_confidences
 from kit.store.candidate import ForecastRecord
@@ -26,7 +26,6 @@ from kit.store.record import Digests
 VERSION = 1
 LEVEL = 0.9
 METRIC = "accuracy"
-CONCENTRATION = 3.0  # of the mixture that past scores are explained by, as `kit.shift.forecast` has it
 SLACK = 0.005  # what a mixture cannot explain of a score, beside the noise of the test's size
 
 
@@ -52,8 +51,11 @@ def forecast(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
         )
     with lock(layout.data_lock, "data/", shared=True):
         gathered = gather(layout, config)
-        size = _test_size(layout, config, gathered)
-        made_from = _lineage(gathered, size)
+        test = load_test_images(layout)
+        size = config.competition.test_size or (len(test) if test is not None else len(gathered.ids))
+        named = [(entry.name, entry.kind) for entry in gathered.entries]
+        about = {"forecast": str(VERSION), "entries": sha256_json([named, gathered.past]), "size": str(size)}
+        made_from = {**about, **gathered.made_from}
         known = [
             unless_damaged(partial(ForecastRecord.fresh, entry.file, made_from), emit) for entry in gathered.entries
         ]
@@ -65,18 +67,6 @@ def forecast(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
         sentences = look_at_test(layout, gathered, config.stress.seed, emit)
     tell(emit, records, gathered, _explained(gathered, size), sentences, size)
     return records
-
-
-def _test_size(layout: Layout, config: Config, gathered: Gathered) -> int:
-    """Images of the test: as configured, as given, or as many as there are rows."""
-    test = load_test_images(layout)
-    return config.competition.test_size or (len(test) if test is not None else len(gathered.ids))
-
-
-def _lineage(gathered: Gathered, size: int) -> Digests:
-    named = [(entry.name, entry.kind) for entry in gathered.entries]
-    about = {"forecast": str(VERSION), "entries": sha256_json([named, gathered.past]), "size": str(size)}
-    return {**about, **gathered.made_from}
 
 
 def _records(gathered: Gathered, size: int, made_from: Digests) -> list[ForecastRecord]:
@@ -112,13 +102,14 @@ def _record(gathered: Gathered, entry: Entry, found: Forecast, made_from: Digest
         past=found.past,
         score=entry.score,
         error=None if entry.score is None else entry.score - value,
-        signals=_signals(gathered, entry) if entry.test is not None else {},
+        signals=_signals(gathered, entry),
     )
 
 
 def _signals(gathered: Gathered, entry: Entry) -> dict[str, float]:
-    """The plain estimates of the literature, for comparison."""
-    assert entry.test is not None
+    """The plain estimates of the literature, for comparison, where the test was predicted."""
+    if entry.test is None:
+        return {}
     found = {
         "thresholded confidence": atc(entry.clean, gathered.y, entry.test),
         "difference of confidences": difference_of_confidences(entry.clean, gathered.y, entry.test),
