@@ -64,12 +64,7 @@ def blend_foreign(
     )
     settings = config.ensemble
     options = Options(
-        members=names,
-        views=views,
-        classes=library.classes,
-        rows=library.ids,
-        max_members=settings.max_members,
-        max_views=settings.max_views,
+        names, views, library.classes, library.ids, max_members=settings.max_members, max_views=settings.max_views
     )
     blend = fit(library.proba, library.y, library.fold, metric=settings.metric, seed=settings.seed, options=options)
     tell(emit, config.competition.metric, settings.seed, library, blend)
