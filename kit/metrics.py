@@ -22,22 +22,19 @@ ECE_BINS = 15
 def row_nll(y: Array, proba: Array) -> Array:
     """Return (N,) log losses in nats."""
     true = proba[np.arange(len(y)), y].astype(np.float64)
-    losses: Array = -np.log(np.clip(true / proba.sum(axis=1), FLOOR, 1.0))
-    return losses
+    return np.asarray(-np.log(np.clip(true / proba.sum(axis=1), FLOOR, 1.0)))
 
 
 def row_brier(y: Array, proba: Array) -> Array:
     """Return (N,) squared distances from the one-hot label, between 0 and 2."""
     difference = proba.astype(np.float64)
     difference[np.arange(len(y)), y] -= 1.0
-    losses: Array = np.einsum("nc,nc->n", difference, difference)
-    return losses
+    return np.asarray(np.einsum("nc,nc->n", difference, difference))
 
 
 def row_accuracy(y: Array, proba: Array) -> Array:
     """Return (N,) ones where the arg max is right."""
-    right: Array = (proba.argmax(axis=1) == y).astype(np.float64)
-    return right
+    return np.asarray(proba.argmax(axis=1) == y, np.float64)
 
 
 def confusion(y: Array, proba: Array) -> Array:
@@ -48,8 +45,7 @@ def confusion(y: Array, proba: Array) -> Array:
 
 
 def _present_mean(values: Array, present: Array) -> Array:
-    mean: Array = np.where(present, values, 0.0).sum(axis=-1) / np.maximum(present.sum(axis=-1), 1)
-    return mean
+    return np.asarray(np.where(present, values, 0.0).sum(axis=-1) / np.maximum(present.sum(axis=-1), 1))
 
 
 def _divide(a: Array, b: Array) -> Array:

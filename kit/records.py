@@ -43,16 +43,9 @@ def silent(event: Event) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Logits of a set of images under several views.
+    """Logits (V, N, C) of a set of images under several views, of which the first is `identity`.
 
-    Attributes
-    ----------
-    ids : (N,) str
-    classes : (C,) str
-    views : (V,) str
-        The first is `identity`.
-    logits : (V, N, C) float32
-        Views are kept apart, so that test-time augmentation is chosen later without running a network again.
+    Views are kept apart, so that test-time augmentation is chosen later without running a network again.
     """
 
     ids: npt.NDArray[np.str_]
@@ -104,24 +97,16 @@ class Predictions:
     @property
     def proba(self) -> npt.NDArray[np.float64]:
         """(V, N, C) probabilities."""
-        found: npt.NDArray[np.float64] = softmax(self.logits.astype(np.float64))
-        return found
+        return np.asarray(softmax(self.logits.astype(np.float64)))
 
     @property
     def first(self) -> npt.NDArray[np.float64]:
         """(N, C) probabilities under the first view."""
-        found: npt.NDArray[np.float64] = softmax(self.logits[0].astype(np.float64))
-        return found
+        return np.asarray(softmax(self.logits[0].astype(np.float64)))
 
 
 def load_predictions(path: Path) -> Predictions:
-    """Read what `Predictions.save` wrote.
-
-    Raises
-    ------
-    DataError
-        Where the file is missing, damaged, or holds something else.
-    """
+    """Read what `Predictions.save` wrote; raises `DataError` where it is missing, damaged, or something else."""
     try:
         # Opened here: numpy leaves the file open where it is no archive.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:

@@ -32,26 +32,15 @@ from kit.metrics import (
 
 Array = NDArray[Any]
 RESAMPLES = 2000
+LEVEL = 0.95  # coverage aimed at
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric.
+    """A metric; ``needs_proba`` is False where only the arg max of a row matters.
 
-    Attributes
-    ----------
-    name : str
-    function : callable
-        ``(y, proba) -> float``.
-    greater_is_better : bool
-    needs_proba : bool
-        False where only the arg max of a row matters.
-    rows : callable or None
-        ``(y, proba) -> (N,)`` where the metric is the mean of row values.
-    table : callable or None
-        ``(B, C, C) -> (B,)`` where the metric is a function of the confusion table.
-    influence : callable or None
-        ``(y, proba) -> (N,)`` what each row adds, where it is neither.
+    ``rows`` gives (N,) where it is the mean of row values, ``table`` ``(B, C, C) -> (B,)`` where it is a function of
+    the confusion table, ``influence`` (N,) what each row adds where it is neither.
     """
 
     name: str
@@ -94,13 +83,7 @@ class Interval:
 
 
 def lookup(metric: str) -> Metric:
-    """Return the metric of that name.
-
-    Raises
-    ------
-    DataError
-        There is none.
-    """
+    """Return the metric of that name; raises `DataError` where there is none."""
     if metric not in METRICS:
         raise DataError(f"unknown metric `{metric}`", f"use one of {', '.join(METRICS)}")
     return METRICS[metric]
@@ -118,88 +101,41 @@ def score(metric: str, y: Array, proba: Array) -> float:
     return lookup(metric).function(y, proba)
 
 
-def interval(
-    metric: str, y: Array, proba: Array, *, seed: int, level: float = 0.95, resamples: int = RESAMPLES
-) -> Interval:
-    """Return a score with its bias-corrected and accelerated bootstrap interval over rows (Efron 1987).
-
-    Parameters
-    ----------
-    metric : str
-    y : (N,) class indices
-    proba : (N, C) probabilities
-    seed : int
-    level : float
-        Coverage aimed at.
-    resamples : int
-    """
+def interval(metric: str, y: Array, proba: Array, *, seed: int, resamples: int = RESAMPLES) -> Interval:
+    """Return a score with its bias-corrected and accelerated bootstrap interval over rows (Efron 1987)."""
     y, proba = _ordered(*_checked(y, proba))
     chosen = lookup(metric)
     point = chosen.function(y, proba)
     draws = _resample(chosen, y, [proba], np.random.default_rng(seed), resamples)[0]
-    low, high = _bca(point, draws, _acceleration(chosen, y, proba), level)
+    low, high = _bca(point, draws, _influence(chosen, y, proba))
     return Interval(point, low, high, float(draws.std(ddof=1)))
 
 
-def difference(
-    metric: str,
-    y: Array,
-    proba: Array,
-    other: Array,
-    *,
-    seed: int,
-    level: float = 0.95,
-    resamples: int = RESAMPLES,
-) -> Interval:
+def difference(metric: str, y: Array, proba: Array, other: Array, *, seed: int) -> Interval:
     """Return ``score(proba) - score(other)`` on the same rows, with its paired bootstrap interval (percentiles)."""
-    return contrast(metric, y, [proba], [other], seed=seed, level=level, resamples=resamples)
+    return contrast(metric, y, [proba], [other], seed=seed)
 
 
-def contrast(
-    metric: str,
-    y: Array,
-    probas: Sequence[Array],
-    others: Sequence[Array],
-    *,
-    seed: int,
-    level: float = 0.95,
-    resamples: int = RESAMPLES,
-) -> Interval:
-    """Return the mean score of several predictions of the same rows minus that of others, bootstrapped in pairs.
+def contrast(metric: str, y: Array, probas: Sequence[Array], others: Sequence[Array], *, seed: int) -> Interval:
+    """Return the mean score of several (N, C) predictions minus that of others, bootstrapped in pairs (percentiles).
 
-    Parameters
-    ----------
-    metric : str
-    y : (N,) class indices
-    probas, others : sequences of (N, C) probabilities
-        Replicates: of one recipe under several seeds, for example.
-    seed, level, resamples
-        As for `interval`; percentiles.
+    They are replicates: of one recipe under several seeds, for example.
     """
     y, *ordered = _ordered(_checked(y, probas[0])[0], *(_checked(y, proba)[1] for proba in (*probas, *others)))
     chosen, split = lookup(metric), len(probas)
-    draws = _resample(chosen, y, ordered, np.random.default_rng(seed), resamples)
+    draws = _resample(chosen, y, ordered, np.random.default_rng(seed), RESAMPLES)
     gain = draws[:split].mean(axis=0) - draws[split:].mean(axis=0)
-    low, high = np.quantile(gain, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(gain, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     points = [chosen.function(y, proba) for proba in ordered]
     point = float(np.mean(points[:split]) - np.mean(points[split:]))
     return Interval(point, float(low), float(high), float(gain.std(ddof=1)))
 
 
 def standard_errors(metric: str, y: Array, probas: Array, baseline: Array) -> Array:
-    """Return (L,) standard errors of the differences between scores and a baseline's, from the rows' influence.
-
-    Parameters
-    ----------
-    metric : str
-    y : (N,) class indices
-    probas : (L, N, C) probabilities
-    baseline : (N, C) probabilities
-    """
+    """Return (L,) standard errors of the scores of (L, N, C) less a baseline's (N, C), from the rows' influence."""
     base = _influence(lookup(metric), y, baseline)
     spreads = [(_influence(lookup(metric), y, proba) - base).std(ddof=1) for proba in probas]
-    errors: Array = np.array(spreads) / np.sqrt(len(y))
-    return errors
+    return np.asarray(np.array(spreads) / np.sqrt(len(y)))
 
 
 def _resample(metric: Metric, y: Array, probas: list[Array], rng: np.random.Generator, resamples: int) -> Array:
@@ -258,22 +194,17 @@ def _influence(metric: Metric, y: Array, proba: Array) -> Array:
     without = counts[None] - np.eye(classes * classes)[cells].reshape(-1, classes, classes)
     lost = np.zeros(classes * classes)
     lost[cells] = (metric.table(counts[None]) - metric.table(without)) * (len(y) - 1)
-    values: Array = lost[y * classes + proba.argmax(axis=1)]
-    return values
+    return np.asarray(lost[y * classes + proba.argmax(axis=1)])
 
 
-def _acceleration(metric: Metric, y: Array, proba: Array) -> float:
-    """Return a sixth of the skewness of the rows' influence."""
-    values = _influence(metric, y, proba)
-    centred = values - values.mean()
+def _bca(point: float, draws: Array, influence: Array) -> tuple[float, float]:
+    """The acceleration is a sixth of the skewness of the rows' influence (N,)."""
+    centred = influence - influence.mean()
     spread = float(np.sum(centred**2))
-    return float(np.sum(centred**3) / (6.0 * spread**1.5)) if spread > 0 else 0.0
-
-
-def _bca(point: float, draws: Array, acceleration: float, level: float) -> tuple[float, float]:
+    acceleration = float(np.sum(centred**3) / (6.0 * spread**1.5)) if spread > 0 else 0.0
     below = np.mean(draws < point) + 0.5 * np.mean(draws == point)
     bias = float(ndtri(np.clip(below, 1e-3, 1 - 1e-3)))
-    z = bias + ndtri(np.array([(1 - level) / 2, (1 + level) / 2]))
+    z = bias + ndtri(np.array([(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
     low, high = np.quantile(draws, ndtr(bias + z / (1 - acceleration * z)))
     return float(min(low, point)), float(max(high, point))
 

@@ -50,9 +50,17 @@ def table(layout: Layout, config: Config, paths: SubmissionPaths, emit: Emit) ->
     if config.data.sample_submission:
         sample = read_table(layout.named(config.data.sample_submission))
     else:
-        sample = _plain_sample(ids, classes, config)
+        proba_wanted = score.lookup(config.competition.metric).needs_proba
+        header = ("id", *classes) if proba_wanted else ("id", "label")
+        row = ("0.5",) * len(classes) if proba_wanted else (classes[0],)
+        sample = Table(Path("the plain layout"), header, tuple((name, *row) for name in ids))
     rows = match_ids(sample.column(sample.header[0]), ids, sample.path.name)
-    text = _write(sample, answer(sample, proba[rows], classes, config.competition.metric))
+    answers = answer(sample, proba[rows], classes, config.competition.metric)
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(sample.header)
+    writer.writerows([name, *line] for name, line in zip(sample.column(sample.header[0]), answers, strict=True))
+    text = buffer.getvalue()
     check_table(text, sample)
     if paths.table.exists() and paths.table.read_bytes() == text.encode():
         emit(Event("fresh", "table", {"stage": "table", "submission": paths.root.name}))
@@ -81,13 +89,6 @@ def blend_of_test(layout: Layout, config: Config, record: Ensemble) -> tuple[tup
     return tuple(ids.tolist()), record.blend.apply(pool.from_logits(np.stack(views)))
 
 
-def _plain_sample(ids: Sequence[str], classes: tuple[str, ...], config: Config) -> Table:
-    proba = score.lookup(config.competition.metric).needs_proba
-    header = ("id", *classes) if proba else ("id", "label")
-    row = ("0.5",) * len(classes) if proba else (classes[0],)
-    return Table(Path("the plain layout"), header, tuple((name, *row) for name in ids))
-
-
 def match_ids(wanted: Sequence[str], ids: Sequence[str], what: str) -> npt.NDArray[np.int64]:
     """`kit.runtime.answer.match_ids`; raises `DataError` where an id stands twice or has no prediction."""
     with _as_data_error():
@@ -109,14 +110,6 @@ def _as_data_error() -> Iterator[None]:
         yield
     except cells.Mismatch as error:
         raise DataError(error.message, error.hint) from error
-
-
-def _write(sample: Table, rows: list[list[str]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(sample.header)
-    writer.writerows([name, *row] for name, row in zip(sample.column(sample.header[0]), rows, strict=True))
-    return text.getvalue()
 
 
 def check_table(text: str, sample: Table) -> None:

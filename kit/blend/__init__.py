@@ -6,6 +6,6 @@
 
 from kit.blend.blend import FIT_ON, fit
 from kit.blend.options import Options
-from kit.blend.result import Blend, Candidate, Nested
+from kit.blend.result import Blend
 
-__all__ = ["FIT_ON", "Blend", "Candidate", "Nested", "Options", "fit"]
+__all__ = ["FIT_ON", "Blend", "Options", "fit"]

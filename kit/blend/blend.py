@@ -14,12 +14,14 @@ from kit.blend.nested import Crossed, cross
 from kit.blend.notes import notes
 from kit.blend.options import Options
 from kit.blend.procedure import Fit, Procedure
-from kit.blend.result import Blend, Candidate, Nested, Pairs
+from kit.blend.result import Blend
 from kit.blend.types import Array
 from kit.blend.worth import member_worth, view_worth
 from kit.errors import DataError
 from kit.runtime import pool
 from kit.runtime.pool import Params, Part
+from kit.store.candidate import Considered, Pool
+from kit.store.record import Figure
 
 FIT_ON = {"clean": (True, False), "stressed": (False, True), "mixture": (True, True)}
 
@@ -75,39 +77,32 @@ def fit(
         raise DataError(f"a blend cannot be fitted on {fit_on!r} rows", f"one of {', '.join(FIT_ON)}; give stressed")
     clean = check(proba, y, fold, options)
     data = clean if stressed is None else with_stress(clean, np.asarray(stressed), options)
-    copies = find_duplicates(data.proba)
-    originals = np.array([m for m in range(len(data.members)) if m not in copies])
-    used = np.repeat(FIT_ON[fit_on], len(clean.y))[: len(data.y)]
-    fitting = _Fitting(data, len(clean.y), originals, used, metric, seed, options)
-    fitted = fitting.blend(fit_on)
-    return notes(fitted, clean, copies, fitting.pruned)
+    return _Fitting(data, len(clean.y), np.repeat(FIT_ON[fit_on], len(clean.y)), metric, seed, options).blend(fit_on)
 
 
 class _Fitting:
     """The steps of `fit`, in the order in which `blend` takes them; rows that are not ``used`` are only predicted."""
 
-    def __init__(
-        self, data: Data, clean: int, originals: Array, used: Array, metric: str, seed: int, options: Options
-    ) -> None:
-        self.data, self.clean, self.originals, self.used = data, clean, originals, used
+    def __init__(self, data: Data, clean: int, used: Array, metric: str, seed: int, options: Options) -> None:
+        self.data, self.clean, self.used = data, clean, used[: len(data.y)]
         self.metric, self.seed = metric, seed
-        self.pruned: list[int] = []
-        proba = data.proba if len(originals) == len(data.members) else data.proba[originals]
+        self.copies = find_duplicates(data.proba)
+        self.originals = np.array([m for m in range(len(data.members)) if m not in self.copies])
+        proba = data.proba[self.originals] if self.copies else data.proba
         mean = np.stack([member[0, :clean] for member in proba]).mean(axis=0, dtype=np.float64)
         group = fold_groups(data.fold[:clean], metrics.row_nll(data.y[:clean], mean))
         # A clean row and its stressed twin are left out together.
         self.group = np.tile(group, len(data.y) // clean)
-        self.candidates = table.candidates(metric, len(originals))
-        self.names = list(self.candidates)
-        chosen = options.only(originals.tolist())
-        self.procedure = Procedure(proba, data.y, self.group, self.candidates, chosen, used)
+        candidates = table.candidates(metric, len(self.originals))
+        self.names = list(candidates)
+        chosen = options.only(self.originals.tolist())
+        self.procedure = Procedure(proba, data.y, self.group, candidates, chosen, self.used)
 
     def blend(self, fit_on: str) -> Blend:
-        clean = self.clean
-        everything = np.ones(len(self.data.y), dtype=bool)
+        clean, data = self.clean, self.data
+        everything = np.ones(len(data.y), dtype=bool)
         warm: dict[str, Array] = {}
         fitted = self.procedure.fit(everything, warm)
-        self.pruned = np.delete(self.originals, fitted.kept).tolist()
         crossed = self._cross(warm)
         chosen = self._shares(crossed.single, everything)
         oof = self._nested_proba(crossed)
@@ -115,10 +110,10 @@ class _Fitting:
         members, views = self._worth(fitted)
         used = [(self.names[k], chosen[k]) for k in np.argsort(-chosen, kind="stable") if chosen[k] > 0]
         hurt = len(oof) > clean
-        return Blend(
-            members=self.data.members,
-            view_names=self.data.views,
-            classes=self.data.classes,
+        blend = Blend(
+            members=data.members,
+            view_names=data.views,
+            classes=data.classes,
             metric=self.metric,
             method=" + ".join(f"{share:.0%} {name}" for name, share in used),
             weights=tuple(self._weights(params)),
@@ -128,20 +123,22 @@ class _Fitting:
             bound=max(c.bound for c in fitted.candidates),
             nested=self._scored(oof, slice(clean)),
             optimism=self._optimism(params, oof),
-            candidates=self._table(crossed.single, chosen),
-            member_worth=members,
-            view_worth=views,
+            candidates=self._considered(crossed.single, chosen),
+            member_worth=members.tolist(),
+            view_worth=views.tolist(),
             notes=(),
-            params=params,
+            params=Pool.model_validate(params),
             fit_on=fit_on,
             stressed=self._scored(oof, slice(clean, None)) if hurt else None,
             oof=oof[:clean],
             stressed_oof=oof[clean:] if hurt else None,
         )
+        pruned = np.delete(self.originals, fitted.kept).tolist()
+        return blend.model_copy(update={"notes": notes(blend, data.y[:clean], self.copies, pruned)})
 
-    def _scored(self, oof: Array, rows: slice) -> Nested:
+    def _scored(self, oof: Array, rows: slice) -> Figure:
         found = score.interval(self.metric, self.data.y[rows], oof[rows], seed=self.seed)
-        return Nested(found.score, found.low, found.high)
+        return Figure(score=found.score, low=found.low, high=found.high)
 
     def _optimism(self, params: Params, oof: Array) -> float:
         """By how much the score on the rows fitted on flatters."""
@@ -170,28 +167,23 @@ class _Fitting:
         return out
 
     def _params(self, fitted: Fit, chosen: Array) -> Params:
-        parts: list[Part] = [
-            {
-                **self._full_part(fitted, fitted.candidates[k].part),
+        """The blend over all members: those that were dropped have no weight."""
+        parts: list[Part] = []
+        for k in np.flatnonzero(chosen):
+            part = fitted.candidates[k].part
+            full: Part = {
+                **part,
+                "temperatures": self._spread(fitted, np.array(part["temperatures"]), 1.0).tolist(),
+                "weights": self._spread(fitted, np.array(part["weights"]), 0.0).tolist(),
+                "slopes": self._spread(fitted, np.array(part["slopes"]), 0.0).tolist(),
                 "name": self.names[k],
                 "share": float(chosen[k]),
             }
-            for k in np.flatnonzero(chosen)
-        ]
+            if "ranks" in part:
+                placed = dict(zip(self.originals[fitted.kept].tolist(), part["ranks"], strict=True))
+                full["ranks"] = [placed.get(m, part["ranks"][0]) for m in range(len(self.data.members))]
+            parts.append(full)
         return {"views": fitted.views.tolist(), "parts": parts}
-
-    def _full_part(self, fitted: Fit, part: Part) -> Part:
-        """Return the part over all members: those that were dropped have no weight."""
-        full: Part = {
-            **part,
-            "temperatures": self._spread(fitted, np.array(part["temperatures"]), 1.0).tolist(),
-            "weights": self._spread(fitted, np.array(part["weights"]), 0.0).tolist(),
-            "slopes": self._spread(fitted, np.array(part["slopes"]), 0.0).tolist(),
-        }
-        if "ranks" in part:
-            placed = dict(zip(self.originals[fitted.kept].tolist(), part["ranks"], strict=True))
-            full["ranks"] = [placed.get(m, part["ranks"][0]) for m in range(len(self.data.members))]
-        return full
 
     def _spread(self, fitted: Fit, values: Array, absent: float) -> Array:
         full = np.full(len(self.data.members), absent)
@@ -206,21 +198,19 @@ class _Fitting:
         weights: list[float] = (total / total.sum()).tolist()
         return weights
 
-    def _table(self, single: Array, chosen: Array) -> dict[str, Candidate]:
+    def _considered(self, single: Array, chosen: Array) -> dict[str, Considered]:
         single, y = single[:, self.used], self.data.y[self.used]
         errors = score.standard_errors(self.metric, y, single, single[self.names.index("mean")])
         values = [score.score(self.metric, y, proba) for proba in single]
         rows = zip(self.names, values, errors, chosen, strict=True)
-        return {name: Candidate(value, float(error), float(share)) for name, value, error, share in rows}
+        return {
+            name: Considered(score=value, se=float(error), share=float(share)) for name, value, error, share in rows
+        }
 
-    def _worth(self, fitted: Fit) -> tuple[Pairs, Pairs]:
+    def _worth(self, fitted: Fit) -> tuple[Array, Array]:
+        """Pairs of gain and standard error of each member and of each view."""
         worth, used = np.zeros((len(self.data.members), 2)), self.used
         logs = self.procedure.logs(fitted.views, used)[fitted.kept]
         group = self.group[used]
         worth[self.originals[fitted.kept]] = member_worth(logs, self.data.y[used], group, fitted.temperatures)
-        views = view_worth(self.procedure.view_likelihoods[used], group, fitted.views)
-        return _pairs(worth), _pairs(views)
-
-
-def _pairs(table: Array) -> Pairs:
-    return tuple((float(gain), float(error)) for gain, error in table)
+        return worth, view_worth(self.procedure.view_likelihoods[used], group, fitted.views)

@@ -24,17 +24,7 @@ SINGLE = ("mean", "temperature-mean-temperature", "centred, scale 0.3")
 
 @dataclass(frozen=True)
 class Fitted:
-    """A part and the certificates of its optimisation.
-
-    Attributes
-    ----------
-    part : dict
-        As in `kit.runtime.pool`.
-    gap : float
-        Duality gap of its convex weights, 0 where none were fitted.
-    bound : float
-        Bound on the suboptimality of its log-linear coefficients, 0 where none were fitted.
-    """
+    """A part, the duality gap of its convex weights and the bound of its log-linear coefficients, 0 without them."""
 
     part: Part
     gap: float = 0.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -17,15 +16,7 @@ SUM_TOLERANCE = 1e-2  # files with three decimals and many classes stay within i
 
 @dataclass(frozen=True)
 class Data:
-    """Checked predictions.
-
-    Attributes
-    ----------
-    proba : (M, V, N, C) array
-    y : (N,) int64 array
-    fold : (N,) int64 array, 0 to K - 1
-    members, views, classes : tuples of str
-    """
+    """Checked predictions: proba (M, V, N, C), y and fold (N,) int64, folds from 0 to K - 1."""
 
     proba: Array
     y: Array
@@ -51,16 +42,17 @@ def check(proba: Array, y: Array, fold: Array, options: Options) -> Data:
     members, views, rows, classes = proba.shape
     if y.shape != (rows,) or fold.shape != (rows,):
         raise DataError(f"{rows} rows predicted, y has shape {y.shape}, fold {fold.shape}: expected ({rows},)")
-    names = [
-        _names(given, count, kind)
-        for given, count, kind in [
-            (options.members, members, "member"),
-            (options.views, views, "view"),
-            (options.classes, classes, "class"),
-        ]
-    ]
+    names = (
+        _names(options.members, members, "member"),
+        _names(options.views, views, "view"),
+        _names(options.classes, classes, "class"),
+    )
     row_names = _names(options.rows, rows, "row") if options.rows is not None else range(rows)
-    _check_labels(y, classes, row_names)
+    if not np.issubdtype(y.dtype, np.integer):
+        raise DataError(f"y holds {y.dtype}: expected class indices", "y.astype(int)")
+    wrong = np.flatnonzero((y < 0) | (y >= classes))
+    if len(wrong):
+        raise DataError(f"row {row_names[wrong[0]]}: label {y[wrong[0]]} is not one of the {classes} classes")
     for name, member in zip(names[0], proba, strict=True):
         _check_member(name, member, row_names)
     return Data(proba, y.astype(np.int64), np.unique(fold, return_inverse=True)[1], *names)
@@ -91,14 +83,6 @@ def _names(given: Sequence[str] | None, count: int, kind: str) -> tuple[str, ...
     return names
 
 
-def _check_labels(y: Array, classes: int, rows: Sequence[object]) -> None:
-    if not np.issubdtype(y.dtype, np.integer):
-        raise DataError(f"y holds {y.dtype}: expected class indices", "y.astype(int)")
-    wrong = np.flatnonzero((y < 0) | (y >= classes))
-    if len(wrong):
-        raise DataError(f"row {rows[wrong[0]]}: label {y[wrong[0]]} is not one of the {classes} classes")
-
-
 def _check_member(name: str, member: Array, rows: Sequence[object]) -> None:
     """Look at one member at a time, so that a large library needs no second copy."""
     missing = np.isnan(member).all(axis=(0, 2))
@@ -108,15 +92,14 @@ def _check_member(name: str, member: Array, rows: Sequence[object]) -> None:
             f"member `{name}` has no prediction of {missing.sum()} rows, the first is row {first}",
             "leave these rows out for all members, or leave the member out",
         )
-    _refuse(~np.isfinite(member).all(axis=2), name, rows, "is NaN or infinite")
-    _refuse((member < 0).any(axis=2) | (member > 1 + SUM_TOLERANCE).any(axis=2), name, rows, "is outside [0, 1]")
-    _refuse(abs(member.sum(axis=2) - 1) > SUM_TOLERANCE, name, rows, "does not sum to 1")
-
-
-def _refuse(wrong: Any, name: str, rows: Sequence[object], what: str) -> None:
-    if wrong.any():
-        row = int(wrong.any(axis=0).argmax())
-        raise DataError(
-            f"member `{name}`, row {rows[row]}: its prediction {what} ({wrong.any(axis=0).sum()} such rows)",
-            "give probabilities; logits go through softmax first",
-        )
+    for wrong, what in (
+        (~np.isfinite(member).all(axis=2), "is NaN or infinite"),
+        ((member < 0).any(axis=2) | (member > 1 + SUM_TOLERANCE).any(axis=2), "is outside [0, 1]"),
+        (abs(member.sum(axis=2) - 1) > SUM_TOLERANCE, "does not sum to 1"),
+    ):
+        if wrong.any():
+            row = int(wrong.any(axis=0).argmax())
+            raise DataError(
+                f"member `{name}`, row {rows[row]}: its prediction {what} ({wrong.any(axis=0).sum()} such rows)",
+                "give probabilities; logits go through softmax first",
+            )

@@ -29,33 +29,19 @@ NEGLIGIBLE = 0.01  # a part below this share is not worth carrying
 
 
 def prior(names: Sequence[str], mean: float = MEAN_PRIOR) -> Array:
-    """Return the candidates' prior shares: that of the mean, the rest over families, even inside each.
+    """Return the candidates' prior shares: ``mean`` for the plain mean, the rest over families, even inside each.
 
-    Parameters
-    ----------
-    names : sequence of str
-        The family is what stands before the comma.
-    mean : float
-        Share of the plain mean.
+    The family of a name is what stands before the comma.
     """
     families = [name.split(",")[0] for name in names]
     others = {family: RELATIVE_PRIOR.get(family, 1.0) for family in set(families) - {MEAN}}
     scale = (1 - mean) / max(sum(others.values()), 1e-12)
     shares = [mean if f == MEAN else scale * others[f] / families.count(f) for f in families]
-    total: Array = np.array(shares) / np.sum(shares)
-    return total
+    return np.asarray(np.array(shares) / np.sum(shares))
 
 
 def evidence_shares(names: Sequence[str], likelihoods: Array, rng: np.random.Generator) -> Array:
-    """Return (L,) shares on the simplex.
-
-    Parameters
-    ----------
-    names : sequence of L str
-    likelihoods : (L, N) array
-        Log likelihood each candidate gave, out of fold, to the true class.
-    rng : Generator
-    """
+    """Return (L,) shares on the simplex from the log likelihoods (L, N) given, out of fold, to the true class."""
     rows = likelihoods.shape[1]
     gains = likelihoods - likelihoods[list(names).index(MEAN)]
     covariance = np.atleast_2d(np.cov(gains)) * rows
@@ -71,16 +57,8 @@ def metric_shares(metric: str, names: Sequence[str], y: Array, proba: Array, bas
     """Return (L,) shares for a metric other than the log loss.
 
     The blend that evidence chose is the one to beat. A candidate whose paired gain on the metric is z standard errors
-    counts ``exp(sign(z) z^2 / 2)``, the likelihood ratio of that gain to none; the base has
-    the prior that the mean has there.
-
-    Parameters
-    ----------
-    metric : str
-    names : sequence of L str
-    y : (N,) class indices
-    proba : (L, N, C) out-of-fold probabilities
-    base : (L,) shares by evidence
+    counts ``exp(sign(z) z^2 / 2)``, the likelihood ratio of that gain to none; ``base`` (L,), the shares by evidence,
+    have the prior that the mean has there. Probabilities are out of fold, (L, N, C).
     """
     chosen = score.lookup(metric)
     blended = np.tensordot(base, proba, 1)
@@ -100,16 +78,7 @@ def _without_negligible(shares: Array) -> Array:
 
 
 def shares(metric: str, names: Sequence[str], y: Array, proba: Array, seed: int) -> Array:
-    """Return (L,) shares of the candidates.
-
-    Parameters
-    ----------
-    metric : str
-    names : sequence of L str
-    y : (N,) class indices
-    proba : (L, N, C) out-of-fold probabilities of the candidates
-    seed : int
-    """
+    """Return (L,) shares of the candidates from their out-of-fold probabilities (L, N, C)."""
     likelihoods = np.log(np.maximum(proba[:, np.arange(len(y)), y], FLOOR))
     base = evidence_shares(names, likelihoods, np.random.default_rng(seed))
     return base if metric in BY_EVIDENCE else metric_shares(metric, names, y, proba, base)

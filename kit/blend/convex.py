@@ -24,41 +24,21 @@ ROUNDING = 1e-14
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights on the simplex with their certificate.
-
-    Attributes
-    ----------
-    weights : (M,) array
-    gap : float
-        No weights reach a mean log loss lower than these do by more than ``gap`` nats.
-    """
+    """Weights (M,) on the simplex; none reach a mean log loss lower than these do by more than ``gap`` nats."""
 
     weights: Array
     gap: float
 
 
 def gather(proba: Array, y: Array) -> Array:
-    """Return (N, M) float64: what each member gave to the true class.
-
-    Parameters
-    ----------
-    proba : (M, N, C) probabilities
-    y : (N,) class indices
-    """
+    """Return (N, M) float64: what each member of (M, N, C) probabilities gave to the true class ``y`` (N,)."""
     rows = np.arange(len(y))
     return np.ascontiguousarray(np.stack([member[rows, y] for member in proba], axis=1), dtype=np.float64)
 
 
-def duality_gap(q: Array, weights: Array, shares: Array | None = None) -> float:
-    """Return a bound on ``F(weights) - min F``; never below the true suboptimality.
-
-    Parameters
-    ----------
-    q : (N, M) likelihoods
-    weights : (M,) on the simplex
-    shares : (N,) weights of the rows that sum to one; equal ones by default
-    """
-    return float(max(_gradient(q, q @ weights, shares).max() - 1.0, 0.0))
+def duality_gap(q: Array, weights: Array) -> float:
+    """Return a bound on ``F(weights) - min F`` for likelihoods (N, M); never below the true suboptimality."""
+    return float(max(_gradient(q, q @ weights, None).max() - 1.0, 0.0))
 
 
 def convex_weights(q: Array, *, pseudo_rows: float = 0.0, start: Array | None = None) -> Weights:
@@ -79,8 +59,10 @@ def convex_weights(q: Array, *, pseudo_rows: float = 0.0, start: Array | None = 
     Weights
         With a gap of at most 1e-9 but for problems at the limit of double precision; the gap says so itself.
     """
-    q, shares = _with_prior(q, pseudo_rows)
-    members = q.shape[1]
+    (rows, members), shares = q.shape, None
+    if pseudo_rows > 0:
+        shares = np.concatenate([np.ones(rows), np.full(members, pseudo_rows / members)])
+        q, shares = np.vstack([q, np.eye(members)]), shares / shares.sum()
     w = np.full(members, 1.0 / members) if start is None else 0.99 * start + 0.01 / members
     best, fit, waited = Weights(w, np.inf), q @ w, 0
     for _ in range(MAX_STEPS):
@@ -95,14 +77,6 @@ def convex_weights(q: Array, *, pseudo_rows: float = 0.0, start: Array | None = 
             break
         w, fit = moved
     return best
-
-
-def _with_prior(q: Array, pseudo_rows: float) -> tuple[Array, Array | None]:
-    if pseudo_rows <= 0:
-        return q, None
-    rows, members = q.shape
-    shares = np.concatenate([np.ones(rows), np.full(members, pseudo_rows / members)])
-    return np.vstack([q, np.eye(members)]), shares / shares.sum()
 
 
 def _gradient(q: Array, fit: Array, shares: Array | None) -> Array:

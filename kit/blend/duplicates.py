@@ -10,17 +10,7 @@ from kit.blend.types import Array
 
 
 def find_duplicates(proba: Array) -> dict[int, int]:
-    """Return ``{copy: original}`` of members whose arrays are equal, the original being the first.
-
-    Parameters
-    ----------
-    proba : (M, ...) array
-    """
+    """Return ``{copy: original}`` of members (M, ...) whose arrays are equal, the original being the first."""
     seen: dict[bytes, int] = {}
-    copies = {}
-    for m, member in enumerate(proba):
-        digest = hashlib.sha256(np.ascontiguousarray(member).data).digest()
-        original = seen.setdefault(digest, m)
-        if original != m:
-            copies[m] = original
-    return copies
+    hashes = [hashlib.sha256(np.ascontiguousarray(member).data).digest() for member in proba]
+    return {m: seen[found] for m, found in enumerate(hashes) if seen.setdefault(found, m) != m}

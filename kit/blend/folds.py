@@ -14,12 +14,8 @@ def fold_groups(fold: Array, difficulty: Array) -> Array:
 
     A nested fit costs a fit per pair of groups, so many folds are joined; a fold is never split, because only folds
     keep related rows together. Predictions that come from one or two folds only (a hold-out set)
-    are dealt out in the order of their difficulty instead, which does not depend on the order of the rows.
-
-    Parameters
-    ----------
-    fold : (N,) fold numbers
-    difficulty : (N,) loss of each row, used only where there are fewer than three folds
+    are dealt out in the order of their ``difficulty`` (N,) instead, the loss of each row, which does not depend on the
+    order of the rows.
     """
     sizes = np.bincount(fold)
     if len(sizes) < 3:

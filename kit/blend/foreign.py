@@ -29,16 +29,7 @@ NUMBER = re.compile(r"\d{1,18}(\.0*)?", re.ASCII)
 
 @dataclass(frozen=True, eq=False)
 class Foreign:
-    """One member's predictions.
-
-    Attributes
-    ----------
-    path : Path
-    ids : tuple of N str
-    views : tuple of V str
-    proba : (V, N, C) float64
-        Classes in the order that was asked for.
-    """
+    """One member's predictions (V, N, C) float64, the classes in the order that was asked for."""
 
     path: Path
     ids: tuple[str, ...]
@@ -48,10 +39,7 @@ class Foreign:
     def take(self, ids: Sequence[str], rows: Array | None = None) -> Foreign:
         """The predictions of ``ids``, which stand in ``rows``, or where `match` finds them; others are left out.
 
-        Raises
-        ------
-        DataError
-            Where one is missing; names file and row.
+        Raises `DataError` where one is missing, with file and row.
         """
         rows = match(self.ids, ids) if rows is None else rows
         missing = np.flatnonzero(rows < 0)
@@ -92,10 +80,7 @@ def _number(name: str) -> str:
 def member_names(paths: Sequence[Path]) -> tuple[str, ...]:
     """The shortest ends of the paths that tell them apart, without suffixes where that is enough.
 
-    Raises
-    ------
-    DataError
-        Where a file is given twice.
+    Raises `DataError` where a file is given twice.
     """
     whole = [path.absolute() for path in paths]
     for path, count in Counter(whole).items():

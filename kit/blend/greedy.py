@@ -10,18 +10,9 @@ ROUNDS = 25
 
 
 def greedy_weights(q: Array, rounds: int = ROUNDS) -> Array:
-    """Return the weights of the best prefix of a greedy selection by log loss.
+    """Return (M,) weights of the best prefix of a greedy selection by log loss from likelihoods (N, M).
 
-    Parameters
-    ----------
-    q : (N, M) likelihoods of the true class
-    rounds : int
-        How many times a member is added.
-
-    Returns
-    -------
-    (M,) array
-        Multiples of 1/k on the simplex, k the length of the best prefix; ties go to the first member.
+    They are multiples of 1/k on the simplex, k the length of the best prefix; ties go to the first member.
     """
     counts, total = np.zeros(q.shape[1]), np.zeros(len(q))
     best, best_loss = counts, np.inf

@@ -22,15 +22,7 @@ MAX_STEPS = 50
 
 @dataclass(frozen=True)
 class LogitPool:
-    """A fitted pool.
-
-    Attributes
-    ----------
-    slopes : (D,) array
-    bias : (C,) array
-    bound : float
-        The penalised mean log loss is at most this much above its minimum.
-    """
+    """Slopes (D,) and bias (C,); the penalised mean log loss is at most ``bound`` above its minimum."""
 
     slopes: Array
     bias: Array
@@ -90,8 +82,7 @@ def _gradient(features: Array, y: Array, proba: Array) -> Array:
     residual = proba.copy()
     residual[np.arange(len(y)), y] -= 1.0
     slopes = features.reshape(len(features), -1) @ residual.ravel()
-    gradient: Array = np.concatenate([slopes, residual.sum(axis=0)]) / len(y)
-    return gradient
+    return np.asarray(np.concatenate([slopes, residual.sum(axis=0)]) / len(y))
 
 
 def _hessian(features: Array, proba: Array) -> Array:

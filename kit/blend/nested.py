@@ -20,14 +20,9 @@ Predict = Callable[[Array, list[Array]], list[Array]]
 
 @dataclass(frozen=True)
 class Crossed:
-    """Out-of-fold predictions of all candidates.
+    """Out-of-fold predictions of all candidates: ``single`` (L, N, C) by fits without the row's group.
 
-    Attributes
-    ----------
-    single : (L, N, C) array
-        Each row predicted by fits without its group.
-    double : (K, L, N, C) array
-        ``double[j]``: rows outside group j, predicted by fits without group j and their own; zeros inside j.
+    ``double[j]`` (K, L, N, C): rows outside group j, predicted by fits without group j and their own; zeros inside j.
     """
 
     single: Array
@@ -35,16 +30,7 @@ class Crossed:
 
 
 def cross(group: Array, candidates: int, classes: int, predict: Predict) -> Crossed:
-    """Return the out-of-fold predictions of all candidates.
-
-    Parameters
-    ----------
-    group : (N,) group numbers
-    candidates, classes : int
-        Axes L and C.
-    predict : callable
-        Fits the candidates on the rows of the mask it is given and predicts others.
-    """
+    """Return the out-of-fold predictions of ``candidates`` L and ``classes`` C for groups (N,)."""
     groups, rows = int(group.max()) + 1, len(group)
     single = np.zeros((candidates, rows, classes))
     double = np.zeros((groups, candidates, rows, classes))

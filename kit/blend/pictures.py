@@ -14,13 +14,7 @@ if TYPE_CHECKING:
 
 
 def reliability_picture(before: Reliability, after: Reliability) -> Any:
-    """Return a figure of accuracy over confidence, before and after the blend.
-
-    Parameters
-    ----------
-    before, after : Reliability
-        From `kit.blend.tables.reliability`, usually of the plain mean and of ``Blend.oof``.
-    """
+    """Return a figure of accuracy over confidence, usually of the plain mean and of ``Blend.oof``."""
     figure, axes = _figure(5.0, 4.5)
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1, label="calibrated")
     for name, found, marker in (("before", before, "o"), ("after", after, "s")):

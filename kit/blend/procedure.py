@@ -17,16 +17,7 @@ from kit.runtime.pool import apply_part, log_proba, mix_views
 
 @dataclass(frozen=True)
 class Fit:
-    """The candidates fitted on some rows.
-
-    Attributes
-    ----------
-    views : (V,) view weights
-    kept : (k,) indices of the members the limits allow
-    candidates : list of L Fitted
-        Over the kept members only.
-    temperatures : (k,) temperature of each kept member
-    """
+    """View weights (V,), the members (k,) that the limits allow, and over these alone candidates and temperatures."""
 
     views: Array
     kept: Array
@@ -35,35 +26,20 @@ class Fit:
 
 
 class Procedure:
-    """Fits and predicts any subset of the rows.
+    """Fits and predicts any subset of the rows of probabilities (M, V, N, C) and class indices (N,).
 
-    Parameters
-    ----------
-    proba : (M, V, N, C) probabilities
-    y : (N,) class indices
-    group : (N,) groups of rows, for the choice of views
-    candidates : dict of functions
-    options : Options
-    used : (N,) bool array, optional
-        Rows that may be fitted on; all by default. The others are predicted only.
+    Views are chosen by ``group`` (N,). Only rows that are ``used`` (N,) may be fitted on, the others are predicted.
     """
 
     def __init__(
-        self,
-        proba: Array,
-        y: Array,
-        group: Array,
-        candidates: Candidates,
-        options: Options,
-        used: Array | None = None,
+        self, proba: Array, y: Array, group: Array, candidates: Candidates, options: Options, used: Array
     ) -> None:
-        self.proba, self.y, self.group = proba, y, group
+        self.proba, self.y, self.group, self.used = proba, y, group, used
         self.candidates, self.options = candidates, options
-        self.used = np.ones(len(y), dtype=bool) if used is None else used
         self.view_likelihoods = view_likelihoods(proba, y)
-        self._logs = log_proba(proba[:, 0]) if proba.shape[1] == 1 else None
+        self._logs: Array | None = log_proba(proba[:, 0]) if proba.shape[1] == 1 else None
 
-    def fit(self, rows: Array, warm: dict[str, Array] | None = None) -> Fit:
+    def fit(self, rows: Array, warm: dict[str, Array]) -> Fit:
         """Fit on the rows of a mask that may be; ``warm`` are starts from a neighbouring fit, which is written to."""
         rows = rows & self.used
         views = fit_views(self.view_likelihoods[rows], self.group[rows], self.options.max_views)
@@ -71,16 +47,15 @@ class Procedure:
         everything = Rows(logs, self.y[rows])
         views = keep_within_time(views, self.options)
         kept = keep_members(everything.likelihoods, int((views > 0).sum()), self.options)
-        used = Rows(logs[kept], self.y[rows], {} if warm is None else warm)
+        used = Rows(logs[kept], self.y[rows], warm)
         fitted = [candidate(used) for candidate in self.candidates.values()]
         return Fit(views, kept, fitted, used.temperatures)
 
     def logs(self, views: Array, rows: Array) -> Array:
         """Return (M, n, C) log probabilities of the members under view weights."""
-        logs: Array = (
-            self._logs[:, rows] if self._logs is not None else log_proba(mix_views(views, self.proba[:, :, rows]))
-        )
-        return logs
+        if self._logs is not None:
+            return self._logs[:, rows]
+        return np.asarray(log_proba(mix_views(views, self.proba[:, :, rows])))
 
     def predict(self, fit: Fit, rows: Array) -> Array:
         """Return (L, n, C) probabilities of the candidates."""

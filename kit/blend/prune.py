@@ -18,13 +18,7 @@ def keep_members(q: Array, views: int, options: Options) -> Array:
 
     Members that break a limit alone leave first, the others one by one: the one whose loss of log likelihood in the
     convex pool is least, per unit of what is over the limit; the weights of the others are fitted again after each.
-
-    Parameters
-    ----------
-    q : (N, M) likelihoods of the true class
-    views : int
-        How many views each member predicts.
-    options : Options
+    ``q`` (N, M) are likelihoods of the true class, ``views`` is how many each member predicts.
     """
     costs = _costs(q.shape[1], views, options)
     alone = np.all([np.ones(q.shape[1], dtype=bool), *(cost <= limit + SLACK for cost, limit in costs)], axis=0)
@@ -33,7 +27,13 @@ def keep_members(q: Array, views: int, options: Options) -> Array:
         raise DataError(f"the limits leave no member: {_too_costly(q.shape[1], views, options)}", RAISE)
     while any(cost[kept].sum() > limit + SLACK for cost, limit in costs):
         weights = convex_weights(q[:, kept], pseudo_rows=len(kept)).weights
-        kept = np.delete(kept, int(np.argmin(_losses(q[:, kept], weights) / _relief(costs, kept))))
+        # How much of the excess each member would take away, each limit counted up to its excess.
+        relief = np.full(len(kept), 1e-9)
+        for cost, limit in costs:
+            excess = cost[kept].sum() - limit
+            if excess > 0:
+                relief += np.minimum(cost[kept] / excess, 1.0)
+        kept = np.delete(kept, int(np.argmin(_losses(q[:, kept], weights) / relief)))
     return kept
 
 
@@ -50,14 +50,14 @@ def keep_within_time(views: Array, options: Options) -> Array:
 
 
 def _costs(members: int, views: int, options: Options) -> list[tuple[Array, float]]:
+    unknown = np.full(members, np.nan)
+    seconds, mb = (
+        unknown if cost is None else np.array(cost, float) for cost in (options.seconds_per_1000, options.mb)
+    )
     given = [
         (np.ones(members), options.max_members, "max_members"),
-        (
-            _cost(options.seconds_per_1000, members) * views,
-            options.max_seconds_per_1000,
-            "max_seconds_per_1000",
-        ),
-        (_cost(options.mb, members), options.max_bundle_mb, "max_bundle_mb"),
+        (seconds * views, options.max_seconds_per_1000, "max_seconds_per_1000"),
+        (mb, options.max_bundle_mb, "max_bundle_mb"),
     ]
     for cost, limit, name in given:
         if limit is not None and np.isnan(cost).any():
@@ -80,23 +80,9 @@ def _too_costly(members: int, views: int, options: Options) -> str:
     return f"{', '.join(each)}; allowed {' and '.join(f'{limit:g} {unit}' for unit, _, _, limit in limited)}"
 
 
-def _cost(given: object, members: int) -> Array:
-    return np.full(members, np.nan) if given is None else np.asarray(given, dtype=np.float64)
-
-
 def _losses(q: Array, weights: Array) -> Array:
     """Return (M,) what the mean log likelihood loses with each member, the other weights scaled up."""
     fit = q @ weights
     rest = np.maximum(fit[:, None] - q * weights, 1e-300) / np.maximum(1.0 - weights, 1e-12)
     losses: Array = np.maximum(np.log(fit)[:, None] - np.log(rest), -50.0).mean(axis=0)
     return losses - min(float(losses.min()), 0.0) + 1e-9
-
-
-def _relief(costs: list[tuple[Array, float]], kept: Array) -> Array:
-    """Return how much of the excess each member would take away, each limit counted up to its excess."""
-    relief = np.full(len(kept), 1e-9)
-    for cost, limit in costs:
-        excess = cost[kept].sum() - limit
-        if excess > 0:
-            relief += np.minimum(cost[kept] / excess, 1.0)
-    return relief

@@ -47,9 +47,7 @@ class Rows:
     @cached_property
     def temperatures(self) -> Array:
         """(M,) temperature of each member."""
-        start = self.warm.get("temperatures", np.ones(self.members))
-        fitted = [fit_temperature(logs, self.y, start=float(t)) for logs, t in zip(self.logs, start, strict=True)]
-        return np.array(fitted)
+        return np.array([fit_temperature(logs, self.y) for logs in self.logs])
 
     @cached_property
     def tempered(self) -> Array:

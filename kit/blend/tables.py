@@ -28,13 +28,7 @@ CLASS_HEADER = ("class", "rows", "precision", "recall", "f1", "taken for")
 
 @dataclass(frozen=True)
 class Reliability:
-    """Confidence and accuracy of the top class in bins of equal mass, and their mean distance.
-
-    Attributes
-    ----------
-    confidence, accuracy, count : (B,) arrays
-    ece : float
-    """
+    """Confidence, accuracy and count (B,) of the top class in bins of equal mass, and their mean distance."""
 
     confidence: Array
     accuracy: Array
@@ -43,14 +37,7 @@ class Reliability:
 
 
 def per_class(y: Array, proba: Array, names: Sequence[str]) -> list[ClassRow]:
-    """Return a row per class.
-
-    Parameters
-    ----------
-    y : (N,) class indices
-    proba : (N, C) out-of-fold probabilities, such as ``Blend.oof``
-    names : sequence of C str
-    """
+    """Return a row per class of out-of-fold probabilities (N, C), such as ``Blend.oof``."""
     table = confusion(y, proba)
     rows = []
     for c, name in enumerate(names):
@@ -82,13 +69,7 @@ def reliability(y: Array, proba: Array, bins: int = ECE_BINS) -> Reliability:
 
 
 def correlation(proba: Array, y: Array) -> Array:
-    """Return the (M, M) correlations of what the members gave to the true class; a constant member has none, 0.
-
-    Parameters
-    ----------
-    proba : (M, N, C) probabilities
-    y : (N,) class indices
-    """
+    """Return the (M, M) correlations of what members (M, N, C) gave to the true class; a constant one has none, 0."""
     given = np.asarray(proba, dtype=np.float64)[:, np.arange(len(y)), y]
     centred = given - given.mean(axis=1, keepdims=True)
     length = np.sqrt((centred**2).sum(axis=1))
@@ -99,11 +80,6 @@ def correlation(proba: Array, y: Array) -> Array:
 
 
 def disagreement(proba: Array) -> Array:
-    """Return the (M, M) shares of rows on which two members name different classes.
-
-    Parameters
-    ----------
-    proba : (M, N, C) probabilities
-    """
+    """Return the (M, M) shares of rows on which two of the members (M, N, C) name different classes."""
     named = np.asarray(proba).argmax(axis=2)
     return np.array([[float(np.mean(a != b)) for b in named] for a in named])

@@ -17,15 +17,7 @@ MAX_STEPS = 30
 
 
 def fit_temperature(logs: Array, y: Array, *, start: float = 1.0) -> float:
-    """Return the temperature with the highest posterior density.
-
-    Parameters
-    ----------
-    logs : (N, C) log probabilities
-    y : (N,) class indices
-    start : float
-        A temperature to start from, such as that of nearly the same rows.
-    """
+    """Return the temperature of log probabilities (N, C) with the highest posterior density, starting at ``start``."""
     logs = logs - logs.max(axis=1, keepdims=True)
     true = logs[np.arange(len(y)), y]
     t, prior = float(np.log(start)), 1.0 / (SCALE**2 * len(y))

@@ -11,17 +11,10 @@ IDENTITY = 0
 
 
 def view_likelihoods(proba: Array, y: Array) -> Array:
-    """Return (N, V): what the mean of the members gives to the true class under each view.
-
-    Parameters
-    ----------
-    proba : (M, V, N, C) probabilities
-    y : (N,) class indices
-    """
+    """Return (N, V): what the mean of the members (M, V, N, C) gives to the true class under each view."""
     rows = np.arange(len(y))
     total = sum(member[:, rows, y].astype(np.float64) for member in proba)
-    mean: Array = np.maximum(np.asarray(total).T / len(proba), 1e-12)
-    return mean
+    return np.asarray(np.maximum(np.asarray(total).T / len(proba), 1e-12))
 
 
 def fit_views(q: Array, fold: Array, max_views: int | None = None) -> Array:

@@ -13,7 +13,7 @@ from kit.blend import Blend, Options, fit
 from kit.blend.foreign import Foreign, match, member_names, read_foreign
 from kit.config import Config
 from kit.data import Index, load_index
-from kit.ensemble.library import Library
+from kit.ensemble.library import Library, shared_views
 from kit.ensemble.show import tell
 from kit.errors import DataError
 from kit.files import write_atomic, write_csv
@@ -31,15 +31,8 @@ def blend_foreign(
 ) -> Blend:
     """Fit a blend on out-of-fold predictions from files, on the project's labels and the rows that are held out.
 
-    Parameters
-    ----------
-    layout, config, emit
-    oof : sequence of paths
-        One file a member; layouts in docs/ensemble.md.
-    test : sequence of paths
-        The same members' predictions of the test images, in the same order; may be empty.
-    out : Path
-        Folder for ``blend.json``, ``oof.csv`` and ``test.csv``.
+    ``oof`` has one file a member (layouts in docs/ensemble.md), ``test`` the same members' predictions of the test
+    images in the same order, or none; ``out`` is the folder for ``blend.json``, ``oof.csv`` and ``test.csv``.
 
     Raises
     ------
@@ -55,7 +48,9 @@ def blend_foreign(
     members = [out_of_fold(read_foreign(path, index.classes), index, folds) for path in oof]
     if not held.all():
         emit(Event("say", f"the split holds out {held.sum()} of {len(held)} rows: only these are blended and scored"))
-    views = _shared_views(members)
+    views = shared_views(members)
+    if not views:
+        raise DataError(f"{members[0].path} has the views {', '.join(members[0].views)}, another member none of them")
     tests = [read_foreign(path, index.classes) for path in test]
     tested = _stack([member.take(tests[0].ids) for member in tests], views) if tests else None
     library = Library(
@@ -69,12 +64,7 @@ def blend_foreign(
     )
     settings = config.ensemble
     options = Options(
-        members=names,
-        views=views,
-        classes=library.classes,
-        rows=library.ids,
-        max_members=settings.max_members,
-        max_views=settings.max_views,
+        names, views, library.classes, library.ids, max_members=settings.max_members, max_views=settings.max_views
     )
     blend = fit(library.proba, library.y, library.fold, metric=settings.metric, seed=settings.seed, options=options)
     tell(emit, config.competition.metric, settings.seed, library, blend)
@@ -112,14 +102,6 @@ def out_of_fold(member: Foreign, index: Index, folds: Folds) -> Foreign:
                 "leave out the rows whose fold is -1 in the table of folds",
             )
     return taken
-
-
-def _shared_views(members: Sequence[Foreign]) -> tuple[str, ...]:
-    """The views that every member has, in the order of the first."""
-    views = tuple(view for view in members[0].views if all(view in member.views for member in members))
-    if not views:
-        raise DataError(f"{members[0].path} has the views {', '.join(members[0].views)}, another member none of them")
-    return views
 
 
 def _stack(members: Sequence[Foreign], views: Sequence[str]) -> npt.NDArray[np.float64]:

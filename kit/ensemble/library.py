@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from kit.blend.foreign import Foreign
 from kit.config import Config
 from kit.costs import megabytes, seconds_per_1000
 from kit.data import load_index
@@ -21,19 +22,9 @@ from kit.shift.stressed import load_stressed, stressed_run
 
 @dataclass(frozen=True, eq=False)
 class Library:
-    """The members' out-of-fold predictions on the same rows, views and classes.
+    """The members' out-of-fold predictions (M, V, N, C) on the same rows, classes and views, those that all have.
 
-    Attributes
-    ----------
-    ids : tuple of N str
-    names : tuple of M str
-    views : tuple of V str
-        Those that every member predicted.
-    proba : (M, V, N, C) float64
-    y, fold : (N,) int64
-    classes : tuple of C str
-    stressed : (M, V, N, C) float64, optional
-        The same rows under the mixture of `[stress]`.
+    ``stressed`` are those of the same rows under the mixture of `[stress]`.
     """
 
     ids: tuple[str, ...]
@@ -83,7 +74,7 @@ def fit_on(config: Config, stressed: bool) -> str:
     return settings.fit_on if stressed or "fit_on" in settings.model_fields_set else "clean"
 
 
-def shared_views(members: Sequence[Predictions]) -> tuple[str, ...]:
+def shared_views(members: Sequence[Predictions | Foreign]) -> tuple[str, ...]:
     """The views that every member has, in the order of the first."""
     return tuple(view for view in members[0].views if all(view in member.views for member in members))
 

@@ -21,7 +21,8 @@ def tell(emit: Emit, metric: str, seed: int, library: Library, blend: Blend) -> 
     """Members, plain mean and the choice, each scored out of fold, clean and stressed; classes; what to know."""
     _tell_scores(emit, metric, seed, library, blend)
     _tell_worth(emit, library, blend)
-    _tell_classes(emit, library, blend)
+    rows = per_class(library.y, blend.oof, library.classes)
+    emit(Event("table", "classes", {"header": CLASS_HEADER, "rows": rows}))
     emit(Event("say", f"blend: {blend.method}"))
     emit(Event("say", f"duality gap {blend.gap:.1e}, bound of the log-linear pools {blend.bound:.1e} nats"))
     for note in blend.notes:
@@ -40,7 +41,8 @@ def _tell_scores(emit: Emit, metric: str, seed: int, library: Library, blend: Bl
         weight = blend.weights[number] if number < len(library.names) else ""
         nll, ece = (score.score(other, library.y, clean[number]) for other in ("nll", "ece"))
         stressed = [score.score(metric, library.y, hurt[number])] if hurt else []
-        rows.append((name, weight, *_scored(metric, seed, library, clean[number]), *stressed, nll, ece))
+        found = score.interval(metric, library.y, clean[number], seed=seed)
+        rows.append((name, weight, found.score, f"{found.low:.4f} - {found.high:.4f}", *stressed, nll, ece))
     # One interval: a second would not fit into 80 columns, and the blend's is said below.
     stress = ("stressed",) if hurt else ()
     header = ("out of fold", "weight", metric, "95 % interval", *stress, "nll", "ece")
@@ -54,11 +56,6 @@ def _lines(members: npt.NDArray[Any] | None, blend: npt.NDArray[Any] | None) -> 
     return [*members[:, 0], members[:, 0].mean(axis=0), blend]
 
 
-def _scored(metric: str, seed: int, library: Library, proba: npt.NDArray[Any]) -> tuple[float, str]:
-    found = score.interval(metric, library.y, proba, seed=seed)
-    return found.score, f"{found.low:.4f} - {found.high:.4f}"
-
-
 def _tell_worth(emit: Emit, library: Library, blend: Blend) -> None:
     worth = [(name, *pair) for name, pair in zip(library.names, blend.member_worth, strict=True)]
     worth += [(f"view {name}", *pair) for name, pair in zip(library.views, blend.view_worth, strict=False)]
@@ -66,11 +63,6 @@ def _tell_worth(emit: Emit, library: Library, blend: Blend) -> None:
     rows = [(name, weight, gain, error) for (name, gain, error), weight in zip(worth, weights, strict=False)]
     header = ("member or view", "weight", "worth in nats", "standard error")
     emit(Event("table", "what each is worth", {"header": header, "rows": rows}))
-
-
-def _tell_classes(emit: Emit, library: Library, blend: Blend) -> None:
-    rows = per_class(library.y, blend.oof, library.classes)
-    emit(Event("table", "classes", {"header": CLASS_HEADER, "rows": rows}))
 
 
 def draw(paths: SubmissionPaths, library: Library, blend: Blend) -> None:

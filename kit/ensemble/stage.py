@@ -86,18 +86,13 @@ def _make(
     if known is not None and Ensemble.load(known.ensemble).blend == stored:
         emit(Event("say", f"computed again, the blend is the one of {known.root.name}"))
         return known
-    paths = _new_folder(layout, sha256_json(made_from))
+    # A folder that nobody has: the time is part of its name, and two blends may be made within a second.
+    now = datetime.now(UTC)
+    while (paths := layout.submission(f"{now:%Y%m%dT%H%M%SZ}-{sha256_json(made_from)[:8]}")).root.exists():
+        now += timedelta(seconds=1)
     draw(paths, library, blend)
     _write(paths, config, specs, made_from, library, blend, stored)
     emit(Event("wrote", "", {"paths": [paths.ensemble]}))
-    return paths
-
-
-def _new_folder(layout: Layout, key: str) -> SubmissionPaths:
-    """A folder that nobody has: the time is part of its name, and two blends may be made within a second."""
-    now = datetime.now(UTC)
-    while (paths := layout.submission(f"{now:%Y%m%dT%H%M%SZ}-{key[:8]}")).root.exists():
-        now += timedelta(seconds=1)
     return paths
 
 
@@ -159,14 +154,10 @@ def lineage(layout: Layout, config: Config, specs: dict[str, list[FoldSpec]]) ->
         found[f"run {name}"] = sha256_json([member.folder, member.oof, member.weights])
     if all(stressed.values()):
         found |= {f"stressed {name}": run.files["stress.npz"] for name, run in stressed.items() if run is not None}
-    if _is_limited(config):
+    settings, zipped = config.ensemble, config.bundle
+    if any((settings.max_seconds_per_1000, settings.max_bundle_mb, zipped.max_mb, zipped.max_seconds)):
         found["costs"] = sha256_json(_costs(config, specs))
     return found
-
-
-def _is_limited(config: Config) -> bool:
-    settings, zipped = config.ensemble, config.bundle
-    return any((settings.max_seconds_per_1000, settings.max_bundle_mb, zipped.max_mb, zipped.max_seconds))
 
 
 def _member(name: str, folds: list[FoldSpec], index: Index) -> Member:

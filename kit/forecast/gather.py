@@ -36,22 +36,10 @@ STRESSED_ROWS = {True: 9000, False: 30_000}
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """A run or an ensemble on one set of rows.
+    """A run or an ensemble (``kind``) on one set of rows, and the ``file`` where its forecast is written.
 
-    Parameters
-    ----------
-    name : str
-    kind : str
-        ``"run"`` or ``"ensemble"``.
-    file : Path
-        Where its forecast is written.
-    clean, mixture, grid : (N, C), (N, C), (G, C)
-        Probabilities out of fold.
-    test : (R, C), optional
-    folds : (K, R, C), optional
-        The test predictions of each fold, of a run.
-    score : float, optional
-        What the platform gave it.
+    Probabilities out of fold are ``clean``, ``mixture`` (N, C) and ``grid`` (G, C); those of the test images ``test``
+    (R, C) and, of each fold of a run, ``folds`` (K, R, C); ``score`` is what the platform gave it.
     """
 
     name: str
@@ -67,19 +55,9 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class Gathered:
-    """All that a forecast is made of.
+    """All that a forecast is made of: entries, the N rows and G rows of the grid, and digests of all that was read.
 
-    Parameters
-    ----------
-    entries : tuple of Entry
-    ids : tuple of N str
-    y : (N,) int
-    plan : Plan
-    grid_ids : (G,) str
-    made_from : mapping
-        Digests of everything that was read.
-    left_out : tuple of str
-        Runs and ensembles that cannot be forecast, and why.
+    ``left_out`` names runs and ensembles that cannot be forecast, and why.
     """
 
     entries: tuple[Entry, ...]
@@ -95,21 +73,21 @@ class Gathered:
         """Known scores by name."""
         return {entry.name: entry.score for entry in self.entries if entry.score is not None}
 
-    @property
-    def has_test(self) -> bool:
-        """Whether every entry has predictions of the test images."""
-        return bool(self.entries) and all(entry.test is not None for entry in self.entries)
-
     def evidence(self) -> Evidence:
         """For `kit.shift.forecast`; stressed rows are those of mixture and grid, a draw where they are many."""
         names, families, degrees = split(self.grid_ids)
-        kept = self._kept_rows(set(names))
+        wanted = np.isin(self.ids, names)
+        drawn = np.random.default_rng(self.plan.seed).permutation(len(self.ids))
+        order = drawn[np.argsort(~wanted[drawn], kind="stable")]
+        kept = np.sort(order[: max(CLEAN_ROWS, int(wanted.sum()))])
         place = {self.ids[row]: position for position, row in enumerate(kept.tolist())}
         mixed_family, mixed_degree = fates(self.plan, [self.ids[row] for row in kept.tolist()])
         rows = np.r_[np.arange(len(kept)), [place[name] for name in names]].astype(np.int64)
         family, degree = np.r_[mixed_family, families], np.r_[mixed_degree, degrees]
         rng = np.random.default_rng(self.plan.seed)
-        chosen = np.sort(rng.permutation(len(rows))[: STRESSED_ROWS[self.has_test]])
+        tests = [entry.test for entry in self.entries if entry.test is not None]
+        has_test = len(tests) == len(self.entries)
+        chosen = np.sort(rng.permutation(len(rows))[: STRESSED_ROWS[has_test]])
         stressed = np.stack([np.concatenate([one.mixture[kept], one.grid])[chosen] for one in self.entries])
         return Evidence(
             tuple(entry.name for entry in self.entries),
@@ -119,16 +97,8 @@ class Gathered:
             family[chosen],
             degree[chosen],
             stressed,
-            np.stack([_given(entry.test) for entry in self.entries]) if self.has_test else None,
+            np.stack(tests) if has_test else None,
         )
-
-    def _kept_rows(self, wanted: set[str]) -> IntArray:
-        """Rows of ``ids``: those ``wanted``, and a draw of the others up to `CLEAN_ROWS`."""
-        first = np.array([name in wanted for name in self.ids])
-        drawn = np.random.default_rng(self.plan.seed).permutation(len(self.ids))
-        order = drawn[np.argsort(~first[drawn], kind="stable")]
-        kept: IntArray = np.sort(order[: max(CLEAN_ROWS, int(first.sum()))])
-        return kept
 
 
 def gather(layout: Layout, config: Config) -> Gathered:
@@ -141,7 +111,11 @@ def gather(layout: Layout, config: Config) -> Gathered:
     """
     index = load_index(layout)
     specs = plan_runs(layout, config, ())
-    usable = {name: folds for name, folds in specs.items() if _is_stressed(folds, config, index)}
+    usable = {
+        name: folds
+        for name, folds in specs.items()
+        if is_complete(folds, index) and stressed_run(folds, config, index) is not None
+    }
     left_out = [f"run {name} is not trained or not stressed" for name in specs if name not in usable]
     if not usable:
         raise StageError("no run is trained and stressed: nothing to forecast from", "kit stress --all")
@@ -152,8 +126,10 @@ def gather(layout: Layout, config: Config) -> Gathered:
     entries = [run.entry(name) for name, run in runs.items()]
     made_from = {f"run {name}": run.digest for name, run in runs.items()}
     made_from |= {"labels": index.parts["labels"], "plan": plan_of(config.stress).key}
-    scores = scores_of(layout, config)
-    for paths in [submission.paths for submission in load_submissions(layout)[-RECENT:]]:
+    submissions, target = load_submissions(layout), target_of(config)
+    scored = [one for one in attempts(submissions) if one.target == target and one.score is not None]
+    scores = {one.submission.name: one.score for one in scored}
+    for paths in [submission.paths for submission in submissions[-RECENT:]]:
         found = _ensemble(paths, runs, ids, index)
         if isinstance(found, str):
             left_out.append(f"{paths.root.name}: {found}")
@@ -162,17 +138,6 @@ def gather(layout: Layout, config: Config) -> Gathered:
             made_from[f"ensemble {paths.root.name}"] = digest(paths.ensemble)
     y = index.labels[index.rows_of(ids)]
     return Gathered(tuple(entries), ids, y, plan_of(config.stress), first.grid.ids, made_from, tuple(left_out))
-
-
-def _is_stressed(folds: list[FoldSpec], config: Config, index: Index) -> bool:
-    return is_complete(folds, index) and stressed_run(folds, config, index) is not None
-
-
-def scores_of(layout: Layout, config: Config) -> dict[str, float]:
-    """The newest score of every candidate on the present target."""
-    found = attempts(load_submissions(layout))
-    target = target_of(config)
-    return {one.submission.name: one.score for one in found if one.target == target and one.score is not None}
 
 
 class _Run:
@@ -235,8 +200,3 @@ def _ensemble(paths: SubmissionPaths, runs: dict[str, _Run], ids: Sequence[str],
     tests = [run.test.select(views).proba for run in present if run.test is not None]
     test = blend.apply(np.stack(tests)) if len(tests) == len(present) else None
     return Entry(paths.root.name, "ensemble", paths.forecast, clean.first, mixture, blend.apply(grid), test)
-
-
-def _given(value: Array | None) -> Array:
-    assert value is not None
-    return value

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kit.plots import to_png
 from kit.records import ImageArray, IntArray
@@ -17,15 +16,9 @@ COLUMNS = 8
 
 
 def unlike_picture(sorted_images: ImageArray, order: IntArray, captions: Sequence[str]) -> bytes:
-    """PNG of the test images least like the training set, the most unlike first.
+    """PNG of the test images least like the training set, in the ``order`` (K,) of their rows to be shown.
 
-    Parameters
-    ----------
-    sorted_images : (K, H, W, 3) uint8
-        In the order of their rows, as a memory map likes to be read.
-    order : (K,) int
-        Rows in the order to be shown.
-    captions : K texts
+    ``sorted_images`` (K, H, W, 3) uint8 are in the order of their rows, as a memory map likes to be read.
     """
     place = np.argsort(np.argsort(order))
 
@@ -55,9 +48,10 @@ def likeness_picture(found: Adversarial) -> bytes:
         left.legend(fontsize=8, frameon=False)
         left.set_title("looks like the test", fontsize=9, loc="left")
         left.set_ylabel("share of the images")
-        wrong, right_share = _curve(train, test)
+        limits = np.r_[np.inf, np.sort(np.concatenate([train, test]))[::-1]]
+        wrong, found_share = (1 - np.searchsorted(np.sort(x), limits, side="left") / len(x) for x in (train, test))
         middle.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--")
-        middle.plot(wrong, right_share, color=OURS, linewidth=1.8)
+        middle.plot(wrong, found_share, color=OURS, linewidth=1.8)
         middle.set_aspect("equal")
         middle.set_title(f"ROC, AUC {found.auc:.3f} +- {found.error:.3f}", fontsize=9, loc="left")
         names = [name for name, _ in found.telling][::-1]
@@ -70,12 +64,6 @@ def likeness_picture(found: Adversarial) -> bytes:
             _plain(axes)
 
     return to_png(draw, 10.5, 3.4)
-
-
-def _curve(train: NDArray[Any], test: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    limits = np.r_[np.inf, np.sort(np.concatenate([train, test]))[::-1]]
-    wrong, found = (1 - np.searchsorted(np.sort(one), limits, side="left") / len(one) for one in (train, test))
-    return np.asarray(wrong), np.asarray(found)
 
 
 def class_priors(classes: Sequence[str], train: Sequence[float], test: Sequence[float]) -> bytes:

@@ -31,7 +31,12 @@ def tell(
         names = tuple(dict.fromkeys(name for one in with_signals for name in one.signals))
         rows = [(short(one), *(one.signals.get(name, "") for name in names)) for one in with_signals]
         emit(Event("table", "what the test images say by themselves", {"header": ("", *names), "rows": rows}))
-    for sentence in [*_about(records, gathered, size), *_about_past(records, gathered, explained), *about_test]:
+    if records[0].basis == "mixture":
+        basis = "no predictions of test images: the test is taken for some mixture of the corruptions of [stress]"
+    else:
+        basis = "from the test images: every model says of each how likely it is right, by confidence and agreement"
+    known = f"{basis}; intervals are for {size} images"
+    for sentence in [known, *_about_past(records, gathered, explained), *about_test]:
         emit(Event("say", sentence))
     for reason in gathered.left_out:
         emit(Event("warn", f"no forecast: {reason}"))
@@ -55,23 +60,14 @@ def _row(record: ForecastRecord) -> tuple[Any, ...]:
     return (short(record), record.clean, record.stressed, record.value, interval, score, error)
 
 
-def _about(records: Sequence[ForecastRecord], gathered: Gathered, size: int) -> list[str]:
-    if records[0].basis == "mixture":
-        basis = "no predictions of test images: the test is taken for some mixture of the corruptions of [stress]"
-    else:
-        basis = "from the test images: every model says of each how likely it is right, by confidence and agreement"
-    return [f"{basis}; intervals are for {size} images"]
-
-
 def _about_past(records: Sequence[ForecastRecord], gathered: Gathered, explained: Explanation | None) -> list[str]:
     if explained is None:
         return ["no scores yet: every submission that is scored makes the others' forecasts better"]
     errors = [abs(record.error) for record in records if record.error is not None]
     texts = [f"{len(errors)} scores, each forecast without itself: off by {np.mean(errors):.4f} in the mean"]
     cells = gathered.plan.mixture.cells
-    weights = np.array(explained.weights)
     families: dict[str, float] = {}
-    for (family, _), weight in zip(cells, weights.tolist(), strict=True):
+    for (family, _), weight in zip(cells, explained.weights, strict=True):
         families[family] = families.get(family, 0.0) + weight
     order = sorted(families, key=lambda family: -families[family])[:NAMED]
     texts.append("the scores look most like " + ", ".join(f"{families[name]:.0%} {name}" for name in order))

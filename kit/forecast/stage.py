@@ -16,7 +16,7 @@ from kit.forecast.testset import look_at_test
 from kit.layout import Layout
 from kit.records import Emit, Event
 from kit.results import unless_damaged
-from kit.shift.forecast import Forecast, believe, summarise
+from kit.shift.forecast import CONCENTRATION, Forecast, believe, summarise
 from kit.shift.past import Explanation, explain
 from kit.shift.signals import agreement, atc, difference_of_confidences
 from kit.store.candidate import ForecastRecord
@@ -26,7 +26,6 @@ from kit.store.record import Digests
 VERSION = 1
 LEVEL = 0.9
 METRIC = "accuracy"
-CONCENTRATION = 3.0  # of the mixture that past scores are explained by, as `kit.shift.forecast` has it
 SLACK = 0.005  # what a mixture cannot explain of a score, beside the noise of the test's size
 
 
@@ -113,13 +112,14 @@ def _record(gathered: Gathered, entry: Entry, found: Forecast, made_from: Digest
         past=found.past,
         score=entry.score,
         error=None if entry.score is None else entry.score - value,
-        signals=_signals(gathered, entry) if entry.test is not None else {},
+        signals=_signals(gathered, entry),
     )
 
 
 def _signals(gathered: Gathered, entry: Entry) -> dict[str, float]:
-    """The plain estimates of the literature, for comparison."""
-    assert entry.test is not None
+    """The plain estimates of the literature, for comparison, where the test was predicted."""
+    if entry.test is None:
+        return {}
     found = {
         "thresholded confidence": atc(entry.clean, gathered.y, entry.test),
         "difference of confidences": difference_of_confidences(entry.clean, gathered.y, entry.test),

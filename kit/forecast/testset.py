@@ -51,7 +51,10 @@ class ShiftReport(Made):
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """What the four questions came to; ``outputs`` and ``prior`` are None without predictions of the test."""
+    """What the four questions came to; ``outputs`` and ``prior`` are None without predictions of the test.
+
+    ``copies`` are (test id, training id, correlation).
+    """
 
     told_apart: Adversarial
     outputs: Detection | None
@@ -73,7 +76,7 @@ def look_at_test(layout: Layout, gathered: Gathered, seed: int, emit: Emit) -> l
     pictures = [layout.shift_picture(name) for name in ("unlike", "likeness", *(["priors"] if entry else []))]
     report = unless_damaged(lambda: ShiftReport.fresh(layout.shift_report, made_from), emit)
     if report is None or not all(path.exists() for path in pictures):
-        report = _write(layout, index, test, entry, gathered, (seed, made_from))
+        report = _write(layout, index, test, entry, seed, made_from)
         emit(Event("wrote", "", {"paths": [layout.shift_report, *pictures]}))
     return list(report.sentences)
 
@@ -97,10 +100,9 @@ def _most_able(gathered: Gathered) -> Entry | None:
 
 
 def _write(
-    layout: Layout, index: Index, test: ImageArray, entry: Entry | None, gathered: Gathered, how: tuple[int, Digests]
+    layout: Layout, index: Index, test: ImageArray, entry: Entry | None, seed: int, made_from: Digests
 ) -> ShiftReport:
-    seed, made_from = how
-    findings = find(layout, index, test, entry, gathered, seed)
+    findings = find(layout, index, test, entry, seed)
     names = load_test_ids(layout)
     likeness = np.nan_to_num(findings.told_apart.test_likeness, nan=-1.0)
     order = np.argsort(-likeness, kind="stable")[:SHOWN]
@@ -126,15 +128,12 @@ def _write(
     return report
 
 
-def find(
-    layout: Layout, index: Index, test: ImageArray, entry: Entry | None, gathered: Gathered, seed: int
-) -> Findings:
+def find(layout: Layout, index: Index, test: ImageArray, entry: Entry | None, seed: int) -> Findings:
     """Ask all four questions."""
     images = load_images(layout)
     rows = np.sort(np.random.default_rng(seed).permutation(len(index.ids))[:COMPARED])
-    told = adversarial(
-        image_statistics(np.asarray(images[rows])).astype(float), image_statistics(test).astype(float), seed, NAMES
-    )
+    ours, theirs = (image_statistics(pictures).astype(float) for pictures in (np.asarray(images[rows]), test))
+    told = adversarial(ours, theirs, seed, NAMES)
     counts = np.bincount(index.labels, minlength=len(index.classes)) + 1e-9
     shares = counts / counts.sum()
     outputs = prior = None
@@ -142,17 +141,14 @@ def find(
         # Fold means are less sharp than single networks: one fold is compared where there is one.
         outputs = detect(entry.clean, entry.folds[0] if entry.folds is not None else entry.test)
         prior = estimate(entry.test, shares)
-    return Findings(told, outputs, prior, tuple(map(float, shares)), _copies(layout, index, images, test))
-
-
-def _copies(layout: Layout, index: Index, images: ImageArray, test: ImageArray) -> tuple[tuple[str, str, float], ...]:
-    """(test id, training id, correlation): identical pixels by their hash first, then those that look alike."""
+    # Identical pixels by their hash first, then those that look alike.
     lines = read_csv(layout.test_index)
     known = {row["sha256"]: row["id"] for row in read_csv(layout.index)}
-    found = {line["id"]: (known[line["sha256"]], 1.0) for line in lines if line["sha256"] in known}
+    same = {line["id"]: (known[line["sha256"]], 1.0) for line in lines if line["sha256"] in known}
     for row, other, likeness in twins(images[: len(index.ids)], test):
-        found.setdefault(lines[row]["id"], (index.ids[other], likeness))
-    return tuple((name, *pair) for name, pair in found.items())
+        same.setdefault(lines[row]["id"], (index.ids[other], likeness))
+    copies = tuple((name, *pair) for name, pair in same.items())
+    return Findings(told, outputs, prior, tuple(shares.tolist()), copies)
 
 
 def sentences(findings: Findings, classes: Sequence[str]) -> list[str]:
@@ -160,7 +156,11 @@ def sentences(findings: Findings, classes: Sequence[str]) -> list[str]:
     told = [_about_images(findings.told_apart)]
     told += [_about_outputs(findings.outputs)] if findings.outputs else []
     told += [_about_prior(findings.prior, findings.train_prior, classes)] if findings.prior else []
-    return [*told, _about_copies(findings.copies)]
+    if not findings.copies:
+        return [*told, "copies: no test image is a training image: nothing to do"]
+    name, other, _ = findings.copies[0]
+    many = f"copies: {len(findings.copies)} test images are training images too ({name} = {other}): "
+    return [*told, many + "their score says nothing of new images"]
 
 
 def _about_images(found: Adversarial) -> str:
@@ -190,14 +190,4 @@ def _about_prior(found: Prior, train: Sequence[float], classes: Sequence[str]) -
     return (
         f"classes: seem to come in other shares (p = {found.pvalue:.2g}), most of all {classes[moved]}, "
         f"{train[moved]:.0%} -> {found.prior[moved]:.0%}: believe it only where images and outputs are alike"
-    )
-
-
-def _about_copies(copies: Sequence[tuple[str, str, float]]) -> str:
-    if not copies:
-        return "copies: no test image is a training image: nothing to do"
-    name, other, _ = copies[0]
-    return (
-        f"copies: {len(copies)} test images are training images too ({name} = {other}): "
-        "their score says nothing of new images"
     )

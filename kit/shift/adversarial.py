@@ -61,7 +61,12 @@ def adversarial(train: Array, test: Array, seed: int, names: Sequence[str] = ())
     DataError
         If a set has fewer rows than `FOLDS`, a value is not finite or the widths differ.
     """
-    _check(train, test)
+    if train.ndim != 2 or test.ndim != 2 or train.shape[1] != test.shape[1]:
+        raise DataError(f"adversarial validation: tables of {train.shape} and {test.shape} do not match")
+    if min(len(train), len(test)) < FOLDS:
+        raise DataError(f"adversarial validation: {len(train)} and {len(test)} rows; {FOLDS} of each are needed")
+    if not (np.isfinite(train).all() and np.isfinite(test).all()):
+        raise DataError("adversarial validation: a statistic is not finite")
     rng = np.random.default_rng(seed)
     a, b = (np.sort(rng.permutation(len(x))[:MAXIMUM]) for x in (train, test))
     x, z = np.concatenate([train[a], test[b]]), np.repeat([0, 1], [len(a), len(b)])
@@ -70,12 +75,14 @@ def adversarial(train: Array, test: Array, seed: int, names: Sequence[str] = ())
         trees = ExtraTreesClassifier(200, min_samples_leaf=3, class_weight="balanced", random_state=seed)
         likeness[held] = trees.fit(x[fit], z[fit]).predict_proba(x[held])[:, 1]
     found, error = auc_with_error(likeness[z == 0], likeness[z == 1])
-    labels = tuple(names) or tuple(f"column {i}" for i in range(x.shape[1]))
+    labels = names or [f"column {i}" for i in range(x.shape[1])]
     single = [(label, auc_with_error(x[z == 0, i], x[z == 1, i])[0]) for i, label in enumerate(labels)]
+    # Standard error of the AUC where both sets are alike (Mann and Whitney 1947).
+    null = float(np.sqrt((len(a) + len(b) + 1) / (12 * len(a) * len(b))))
     return Adversarial(
         found,
         error,
-        float(norm.sf((found - 0.5) / max(_null_error(len(a), len(b)), 1e-12))),
+        float(norm.sf((found - 0.5) / max(null, 1e-12))),
         tuple(sorted(single, key=lambda pair: -abs(pair[1] - 0.5))),
         _placed(likeness[z == 1], b, len(test)),
         _placed(likeness[z == 0], a, len(train)),
@@ -92,21 +99,7 @@ def auc_with_error(negative: Array, positive: Array) -> tuple[float, float]:
     return float(above.mean()), float(np.sqrt(variance))
 
 
-def _null_error(n: int, m: int) -> float:
-    """Standard error of the AUC where both sets are alike (Mann and Whitney 1947)."""
-    return float(np.sqrt((n + m + 1) / (12 * n * m)))
-
-
 def _placed(values: Array, rows: NDArray[np.int64], size: int) -> Array:
     out = np.full(size, np.nan)
     out[rows] = values
     return out
-
-
-def _check(train: Array, test: Array) -> None:
-    if train.ndim != 2 or test.ndim != 2 or train.shape[1] != test.shape[1]:
-        raise DataError(f"adversarial validation: tables of {train.shape} and {test.shape} do not match")
-    if min(len(train), len(test)) < FOLDS:
-        raise DataError(f"adversarial validation: {len(train)} and {len(test)} rows; {FOLDS} of each are needed")
-    if not (np.isfinite(train).all() and np.isfinite(test).all()):
-        raise DataError("adversarial validation: a statistic is not finite")

@@ -21,14 +21,9 @@ Array = NDArray[np.float64]
 class Detection:
     """The outcome.
 
-    Parameters
-    ----------
-    pvalue : float
-        Of "outputs are alike", the least of the classes' times their number, at most 1.
-    distances, pvalues : tuple of float
-        Kolmogorov-Smirnov distance of every class' probability, and its p value.
-    label_pvalue : float
-        Chi-square test of the counts of predicted classes: a shift of what is predicted, not of how surely.
+    ``pvalue`` is of "outputs are alike", the least of the classes' times their number, at most 1; ``distances`` and
+    ``pvalues`` are of Kolmogorov and Smirnov for every class' probability; ``label_pvalue`` is the chi-square test of
+    the counts of predicted classes: a shift of what is predicted, not of how surely.
     """
 
     pvalue: float
@@ -51,16 +46,8 @@ def detect(oof: Array, test: Array) -> Detection:
         raise DataError(f"shift detection: outputs of {oof.shape} and {test.shape} do not match")
     found = [ks_2samp(oof[:, c], test[:, c], method="asymp") for c in range(oof.shape[1])]
     pvalues = tuple(float(one.pvalue) for one in found)
-    return Detection(
-        min(1.0, min(pvalues) * len(pvalues)),
-        tuple(float(one.statistic) for one in found),
-        pvalues,
-        _label_test(oof, test),
-    )
-
-
-def _label_test(oof: Array, test: Array) -> float:
-    classes = oof.shape[1]
-    counts = np.stack([np.bincount(p.argmax(1), minlength=classes) for p in (oof, test)])
+    counts = np.stack([np.bincount(p.argmax(1), minlength=oof.shape[1]) for p in (oof, test)])
     counts = counts[:, counts.sum(0) > 0]
-    return float(chi2_contingency(counts, correction=False).pvalue) if counts.shape[1] > 1 else 1.0
+    labels = float(chi2_contingency(counts, correction=False).pvalue) if counts.shape[1] > 1 else 1.0
+    distances = tuple(float(one.statistic) for one in found)
+    return Detection(min(1.0, min(pvalues) * len(pvalues)), distances, pvalues, labels)

@@ -16,7 +16,7 @@ from kit.blend.logit import fit_logit_pool
 
 Array = NDArray[np.float64]
 
-SOFT = 0.01  # keeps logarithms of probabilities near
+SOFT = 0.01  # keeps logarithms of probabilities finite and outliers near
 SCALE = 0.3  # standard deviation of a model's weight around the plain mean's
 
 

@@ -16,10 +16,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from kit.shift.consensus import SOFT
+
 Array = NDArray[np.float64]
 
 PENALTY = 0.3  # scikit-learn's C; between .1 and 1 nothing changes
-SOFT = 0.01  # keeps logarithms of probabilities finite and outliers near
 SLOPES = (0.5, 2.0)
 
 
@@ -53,15 +54,15 @@ def row_features(proba: NDArray[np.floating], model: int, posterior: Array | Non
     own = proba[model].astype(np.float64)
     chosen = own.argmax(1)
     top = np.sort(own, axis=1)[:, ::-1]
-    columns = [_logit(top[:, 0]), np.log((top[:, 0] + SOFT) / (top[:, 1] + SOFT)), _negative_entropy(own)]
+    columns = [logit(top[:, 0]), np.log((top[:, 0] + SOFT) / (top[:, 1] + SOFT)), _negative_entropy(own)]
     if len(proba) > 1:
         others = np.delete(proba, model, axis=0).astype(np.float64)
         mean, votes = others.mean(0), (others.argmax(2) == chosen).mean(0)
         given = mean[np.arange(len(chosen)), chosen]
-        columns += [_logit(given), votes, _logit(votes), _negative_entropy(mean), _logit(mean.max(1))]
+        columns += [logit(given), votes, logit(votes), _negative_entropy(mean), logit(mean.max(1))]
         columns += [(mean.argmax(1) == chosen).astype(np.float64)]
     if posterior is not None:
-        columns += [_logit(posterior[np.arange(len(chosen)), chosen]), _negative_entropy(posterior)]
+        columns += [logit(posterior[np.arange(len(chosen)), chosen]), _negative_entropy(posterior)]
     return np.stack(columns, axis=1)
 
 
@@ -80,7 +81,8 @@ def fit(clean: Array, clean_right: NDArray[np.bool_], stressed: Array, stressed_
     return Calibrated(pipeline, float(clean_right.mean()) - slope * at_clean, slope)
 
 
-def _logit(share: Array) -> Array:
+def logit(share: Array) -> Array:
+    """Log odds, kept finite and near."""
     return np.asarray(np.log((share + SOFT) / (1 + SOFT - share)), np.float64)
 
 

@@ -74,12 +74,12 @@ class Evidence:
             If the mixture holds a family that no stressed row has.
         """
         clean, right = self.clean_right.mean(1), self.stressed_right
-        columns = [clean if family == CLEAN else self._cell(right, family, degree) for family, degree in mixture.cells]
+        columns = []
+        for family, severity in mixture.cells:
+            of_family = self.family == family
+            exact = of_family & (self.severity == severity)
+            if family != CLEAN and not of_family.any():
+                what = f"forecast: no stressed row of the family {family!r}"
+                raise DataError(what, "stress the runs with this mixture")
+            columns.append(clean if family == CLEAN else right[:, exact if exact.any() else of_family].mean(1))
         return np.stack(columns, axis=1)
-
-    def _cell(self, right: NDArray[np.bool_], family: str, severity: int) -> Array:
-        of_family = self.family == family
-        if not of_family.any():
-            raise DataError(f"forecast: no stressed row of the family {family!r}", "stress the runs with this mixture")
-        exact = of_family & (self.severity == severity)
-        return np.asarray(right[:, exact if exact.any() else of_family].mean(1), np.float64)

@@ -18,14 +18,14 @@ from scipy.stats import norm
 
 from kit.corrupt.mixture import CLEAN, Mixture
 from kit.errors import DataError
-from kit.shift.consensus import SOFT, Consensus, learn
-from kit.shift.correctness import Calibrated, fit, row_features
+from kit.shift.consensus import Consensus, learn
+from kit.shift.correctness import Calibrated, fit, logit, row_features
 from kit.shift.evidence import Evidence
 from kit.shift.together import LEAST_SPREAD, alike, covariance, shared_luck
 
 Array = NDArray[np.float64]
 
-# Of the Dirichlet over cells: a test is a mixture of few corruptions, not of all that are thought of.
+# Of the Dirichlet over cells, before and after past scores: a test is a mixture of few corruptions, not of all.
 CONCENTRATION = 3.0
 GROUPS = 5  # of families, each left out once
 DOUBT = 1.5  # standard errors below which a drop counts as none
@@ -34,19 +34,10 @@ SURE = 3.0  # standard errors from which on a test counts as shifted
 
 @dataclass(frozen=True)
 class Forecast:
-    """One model's.
+    """One model's expected accuracy on the test with its interval, and its accuracies out of fold.
 
-    Parameters
-    ----------
-    name : str
-    value, low, high : float
-        Expected accuracy on the test and its interval.
-    clean, stressed : float
-        Accuracy out of fold.
-    basis : str
-        ``"mixture"``, or ``"test pictures"`` where their predictions were given.
-    past : int
-        Scores it rests on.
+    ``basis`` is ``"mixture"``, or ``"test pictures"`` where their predictions were given; ``past`` counts the scores
+    it rests on.
     """
 
     name: str
@@ -162,20 +153,11 @@ def from_mixture(cells: Array, shares: Array, rows: Array) -> Belief:
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What does not depend on the test.
+    """What does not depend on the test: the consensus, and how right each of M models is.
 
-    Parameters
-    ----------
-    consensus : Consensus
-    models : tuple of M Calibrated
-    before : (M, N)
-        Rates of the clean rows.
-    common : (N, 2)
-        `common_signs` of the clean rows.
-    errors : (M, G)
-        Forecast less accuracy for each family, fitted without its group.
-    together : (G, M, M)
-        How `alike` the models are on the family's rows.
+    ``before`` (M, N) are the rates and ``common`` (N, 2) the `common_signs` of the clean rows, ``errors`` (M, G) is
+    forecast less accuracy for each family, fitted without its group, and ``together`` (G, M, M) says how `alike` the
+    models are on the family's rows.
     """
 
     consensus: Consensus
@@ -214,7 +196,7 @@ def common_signs(posterior: Array, predicted: NDArray[np.integer]) -> Array:
     """(R, 2) how sure all models together are of a row, and which share of them says the commonest class."""
     top = posterior.max(1)
     votes = np.stack([(predicted == c).mean(0) for c in range(posterior.shape[1])], axis=1)
-    return np.stack([np.log((top + SOFT) / (1 + SOFT - top)), votes.max(1)], axis=1)
+    return np.stack([logit(top), votes.max(1)], axis=1)
 
 
 def shifted(before: Array, here: Array) -> float:

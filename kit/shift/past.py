@@ -18,18 +18,10 @@ SUM_WEIGHT = 1e4  # of "weights sum to one" against the rest, in standard errors
 
 @dataclass(frozen=True)
 class Explanation:
-    """The fitted mixture.
+    """The fitted mixture: ``weights``, a share for every cell, summing to one, and what they make of the past scores.
 
-    Parameters
-    ----------
-    weights : tuple of float
-        A share for every cell, summing to one.
-    fitted : tuple of float
-        What they make of the past scores.
-    left_out : tuple of float
-        Score less forecast where that score was left out; empty with fewer than two scores.
-    warning : str
-        Empty, or why not to rely on the weights.
+    ``left_out`` is score less forecast where that score was left out, empty with fewer than two scores; ``warning`` is
+    empty, or says why not to rely on the weights.
     """
 
     weights: tuple[float, ...]
@@ -71,12 +63,8 @@ def explain(cells: Array, scores: Array, errors: Array, prior: Array, concentrat
         others = _weights(cells[rest], scores[rest], errors[rest], prior, concentration)
         left_out.append(float(scores[i] - cells[i] @ others))
     few = f"{len(scores)} past scores are too few to tell corruptions apart; {ENOUGH} are the least"
-    return Explanation(
-        tuple(map(float, weights)),
-        tuple(map(float, cells @ weights)),
-        tuple(left_out),
-        few if len(scores) < ENOUGH else "",
-    )
+    warning = few if len(scores) < ENOUGH else ""
+    return Explanation(tuple(weights.tolist()), tuple((cells @ weights).tolist()), tuple(left_out), warning)
 
 
 def _weights(cells: Array, scores: Array, errors: Array, prior: Array, concentration: float) -> Array:

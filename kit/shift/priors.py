@@ -63,10 +63,4 @@ def estimate(proba: Array, train_prior: Array) -> Prior:
     gain = 2 * (np.log(likelihood @ prior).sum() - np.log(likelihood @ start).sum())
     statistic = max(0.0, float(gain))
     pvalue = float(chi2.sf(statistic, len(start) - 1)) if len(start) > 1 else 1.0
-    return Prior(tuple(map(float, prior)), statistic, pvalue, rounds)
-
-
-def adjusted(proba: Array, train_prior: Array, prior: Array) -> Array:
-    """Probabilities (M, C) for other shares of the classes: Bayes' rule."""
-    joint = proba * (prior / train_prior)
-    return np.asarray(joint / joint.sum(1, keepdims=True), np.float64)
+    return Prior(tuple(prior.tolist()), statistic, pvalue, rounds)

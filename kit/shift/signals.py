@@ -45,6 +45,4 @@ def agreement(predicted: Labels) -> float:
     """
     if len(predicted) < 2:
         raise DataError("agreement needs two predictors", "give the predictions of at least two folds")
-    k = len(predicted)
-    pairs = [(predicted[i] == predicted[j]).mean() for i in range(k) for j in range(i)]
-    return float(np.mean(pairs))
+    return float(np.mean([(predicted[i] == predicted[j]).mean() for i in range(len(predicted)) for j in range(i)]))

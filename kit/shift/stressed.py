@@ -46,16 +46,9 @@ class StressedRun(Made):
 
 @dataclass(frozen=True, eq=False)
 class Stressed:
-    """The predictions of a run under stress, all out of fold.
+    """The predictions of a run under stress, all out of fold: every held-out row under the mixture, with its views.
 
-    Parameters
-    ----------
-    plan : Plan
-    mixture : Predictions
-        Every held-out row once, under the mixture, with the run's views.
-    grid : Predictions
-        A sample of the rows under every family and severity, one view; ids as `kit.corrupt.plan.grid_ids` has them.
-    record : StressedRun
+    ``grid`` is a sample of the rows under every family and severity, one view; ids as `kit.corrupt.plan.grid_ids` has.
     """
 
     plan: Plan

@@ -42,8 +42,8 @@ def covariance(errors: Array, before: Array, here: Array) -> Array:
     for share in SHRINKAGES:
         total = 0.0
         for left in range(seen):
-            rest = np.arange(seen) != left
-            total += _likelihood(errors[:, left], _shrunk(errors[:, rest], before[left], share))
+            values, vectors = np.linalg.eigh(_shrunk(np.delete(errors, left, axis=1), before[left], share))
+            total += float(-0.5 * (np.log(values).sum() + ((vectors.T @ errors[:, left]) ** 2 / values).sum()))
         likelihoods.append(total)
     return _shrunk(errors, here, SHRINKAGES[int(np.argmax(likelihoods))])
 
@@ -56,8 +56,3 @@ def _shrunk(errors: Array, correlation: Array, share: float) -> Array:
     moments = _moments(errors)
     target = np.diag(moments).mean() * correlation
     return np.asarray((1 - share) * moments + share * target + LEAST_SPREAD**2 * np.eye(len(errors)), np.float64)
-
-
-def _likelihood(errors: Array, found: Array) -> float:
-    values, vectors = np.linalg.eigh(found)
-    return float(-0.5 * (np.log(values).sum() + ((vectors.T @ errors) ** 2 / values).sum()))

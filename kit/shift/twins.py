@@ -7,14 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-Images = NDArray[np.uint8]
+from kit.shift.statistics import BLOCK, LUMA, Images
+
 Array = NDArray[np.float32]
 
 SIDE = 12  # of the small grey picture that is compared
 ALIKE = 0.985  # correlation of two small pictures that are looked at again
 SAME = 0.97  # correlation of the whole pictures
-BLOCK = 512
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def twins(train: Images, test: Images) -> list[tuple[int, int, float]]:
@@ -27,21 +26,16 @@ def twins(train: Images, test: Images) -> list[tuple[int, int, float]]:
         return []
     small, found = _small(train), []
     for start in range(0, len(test), BLOCK):
-        likeness = _likeness(small, np.asarray(test[start : start + BLOCK]))
+        block = np.asarray(test[start : start + BLOCK])
+        likeness = np.full((len(block), len(small)), -1, np.float32)  # the largest over flips and turns
+        for turned in _dihedral(block):
+            np.maximum(likeness, _small(turned) @ small.T, out=likeness)
         for row in np.flatnonzero(likeness.max(axis=1) >= ALIKE):
             other = int(likeness[row].argmax())
             correlation = _whole(train[other], test[start + row])
             if correlation >= SAME:
                 found.append((start + int(row), other, correlation))
     return found
-
-
-def _likeness(small: Array, block: Images) -> Array:
-    """(B, N) largest correlation of small pictures over flips and turns of the first."""
-    likeness = np.full((len(block), len(small)), -1, np.float32)
-    for turned in _dihedral(block):
-        np.maximum(likeness, _small(turned) @ small.T, out=likeness)
-    return likeness
 
 
 def _dihedral(images: Images) -> Iterator[Images]:

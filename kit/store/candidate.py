@@ -77,7 +77,33 @@ class Considered(Part):
 
 
 class StoredBlend(Part):
-    """A fitted blend as it is kept; the attributes are those of `kit.blend.Blend`."""
+    """A fitted blend as it is kept; `kit.blend.Blend` has its predictions as well.
+
+    Attributes
+    ----------
+    method : str
+        The candidates that make up the blend, the largest share first.
+    weights : (M,)
+        What part of the blend each member carries; at least 0, sum 1. A negative coefficient in a log-linear
+        pool counts as nothing here, `params` has it.
+    views : (V,)
+        View weights on the simplex.
+    temperatures : (M,)
+        Temperature of each member alone, 1 for one that was dropped.
+    gap, bound : float
+        Largest duality gap of the convex weights: none are better by more than this many nats; the same for the
+        log-linear coefficients.
+    nested, stressed : Figure
+        The score of the whole procedure on rows it was not fitted on, clean and stressed; the interval is over rows.
+    optimism : float
+        By how much the score on the fitted rows flatters: positive is better than `nested`, whatever the direction.
+    member_worth, view_worth : (M,), (V,) of (gain, se)
+        Mean log loss out of fold of the convex pool without the member, minus with it.
+    notes : tuple of str
+        What a reader has to know, in words.
+    fit_on : str
+        The rows that it was fitted on: clean, stressed, or mixture, which is both.
+    """
 
     members: tuple[str, ...]
     view_names: tuple[str, ...]
