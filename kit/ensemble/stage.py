@@ -117,6 +117,11 @@ def _options(config: Config, library: Library, specs: dict[str, list[FoldSpec]])
     )
 
 
+def _is_limited(config: Config) -> bool:
+    settings, zipped = config.ensemble, config.bundle
+    return any((settings.max_seconds_per_1000, settings.max_bundle_mb, zipped.max_mb, zipped.max_seconds))
+
+
 def _costs(config: Config, specs: dict[str, list[FoldSpec]]) -> tuple[list[float] | None, list[float]]:
     zipped = config.bundle
     for folds in specs.values():
@@ -154,8 +159,7 @@ def lineage(layout: Layout, config: Config, specs: dict[str, list[FoldSpec]]) ->
         found[f"run {name}"] = sha256_json([member.folder, member.oof, member.weights])
     if all(stressed.values()):
         found |= {f"stressed {name}": run.files["stress.npz"] for name, run in stressed.items() if run is not None}
-    settings, zipped = config.ensemble, config.bundle
-    if any((settings.max_seconds_per_1000, settings.max_bundle_mb, zipped.max_mb, zipped.max_seconds)):
+    if _is_limited(config):
         found["costs"] = sha256_json(_costs(config, specs))
     return found
 
