@@ -44,7 +44,7 @@ from kit.shift.bbsd import detect
 from kit.shift.priors import estimate
 from kit.shift.statistics import image_statistics
 from kit.store.candidate import Ensemble, ForecastRecord
-from kit.train.features import all_feature_files
+from kit.train.features import feature_files
 from kit.train.stage import train
 
 RECORDED = Path(__file__).parent / "snapshots" / "lineage.json"
@@ -190,7 +190,7 @@ def of_train(folder: Path, project: tuple[Layout, Config]) -> Any:
     make_folds(layout, config, silent)
     train(layout, config, silent, launch=InProcess(networks), fold=0, pictures=False)
     spec = plan_runs(layout, config, ())["net"][0]
-    features = [np.load(path).mean(axis=1).tolist() for path in all_feature_files(spec)]
+    features = [np.load(path).mean(axis=1).tolist() for path in feature_files(spec)]
     assert len(load_index(layout).ids) == 24
     return [features, load_predictions(spec.paths.valid).logits.tolist()]
 
