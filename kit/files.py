@@ -6,6 +6,7 @@ folder, is synced, and takes the place of the old file in one step.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import errno
 import hashlib
@@ -22,7 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from kit.errors import KitError, StageError
+from kit.errors import DataError, KitError, StageError
 from kit.text import guarded, unguarded
 
 CHUNK = 1 << 20
@@ -172,14 +173,44 @@ def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]
     return write_atomic(path, text.getvalue())
 
 
-def read_csv(path: Path, *, for_people: bool = False) -> list[dict[str, str]]:
-    """Read a table written by `write_csv` as a list of rows; a missing file is a `StageError`."""
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8, or in UTF-16 with a byte order mark, as Excel saves "Unicode text".
+
+    Raises `DataError` where it is missing or in another encoding.
+    """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-            return [{name: unguarded(cell) for name, cell in row.items()} for row in rows] if for_people else rows
-    except FileNotFoundError:
-        raise StageError(f"{path} is missing") from None
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    encoding = "UTF-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "UTF-8"
+    try:
+        text = content.decode("utf-8-sig" if encoding == "UTF-8" else encoding)
+    except UnicodeDecodeError as error:
+        source, copy = shlex.quote(str(path)), shlex.quote(f"{path}.utf8")
+        raise DataError(
+            f"{path} is not {encoding} (byte {error.start})",
+            f"iconv -f latin1 -t utf-8 {source} > {copy} && mv {copy} {source}" if encoding == "UTF-8" else "",
+        ) from error
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise DataError(f"{path} is not a text file: line {line} holds a zero byte")
+    return text
+
+
+def read_csv(path: Path, *, for_people: bool = False) -> list[dict[str, str]]:
+    """Read a table written by `write_csv` as a list of rows.
+
+    Raises `StageError` where it is missing, and `DataError` where somebody saved it as something else.
+    """
+    if not path.exists():
+        raise StageError(f"{path} is missing")
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
+    except csv.Error as error:
+        raise DataError(f"{path} cannot be read as a table: {error}") from error
+    if not for_people:
+        return rows
+    return [{name: unguarded(cell) for name, cell in row.items() if isinstance(cell, str)} for row in rows]
 
 
 def sha256_file(path: Path) -> str:

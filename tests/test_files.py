@@ -106,3 +106,22 @@ def test_a_line_that_a_kill_left_unfinished_costs_no_other_line(tmp_path: Path) 
     append_log(log, {"n": 2})
     append_log(log, {"n": 3})
     assert read_log(log) == [{"n": 1}, {"n": 2}, {"n": 3}]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"id,a\n\xff,1\n", "is not UTF-8"), (b"id,a\n\0,1\n", "zero byte"), (b'id,a\n"' + b"9" * 200_000, "as a table")],
+)
+def test_a_table_that_is_no_text_is_an_error_with_its_name(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(content)
+    with pytest.raises(KitError, match=said) as caught:
+        read_csv(path)
+    assert str(path) in caught.value.message
+
+
+def test_a_table_saved_with_a_byte_order_mark_or_as_utf_16_is_read_as_it_was(tmp_path: Path) -> None:
+    text = "id,a\nü,1\n"
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        (tmp_path / "t.csv").write_bytes(text.encode(encoding))
+        assert read_csv(tmp_path / "t.csv") == [{"id": "ü", "a": "1"}]

@@ -9,6 +9,7 @@ import numpy as np
 
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
+from kit.files import read_text
 from kit.records import IntArray
 
 
@@ -22,7 +23,7 @@ def named_classes(data: DataConfig, root: Path) -> tuple[str, ...]:
     path = root / Path(data.classes).expanduser()
     if not path.is_file():
         raise DataError(f"data.classes = {data.classes!r}: no such file")
-    names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    names = tuple(line.strip() for line in read_text(path).splitlines() if line.strip())
     for name in names:
         if names.count(name) > 1:
             raise DataError(f"{path.name} has the class {name!r} twice")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kit.errors import ConfigError, DataError
+from kit.files import read_text
 
 ID_NAMES = (
     "id", "image_id", "image", "img", "filename", "file_name", "file", "image_name", "imageid", "imagename",
@@ -41,30 +40,6 @@ class Table:
     def line(self, row: int) -> str:
         """Where a row stands, for an error."""
         return f"{self.path.name} line {row + 2}"
-
-
-def read_text(path: Path) -> str:
-    """The text of a file in UTF-8, or in UTF-16 with a byte order mark, as Excel saves "Unicode text".
-
-    Raises `DataError` where it is missing or in another encoding.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    encoding = "UTF-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "UTF-8"
-    try:
-        text = content.decode("utf-8-sig" if encoding == "UTF-8" else encoding)
-    except UnicodeDecodeError as error:
-        source, copy = shlex.quote(str(path)), shlex.quote(f"{path}.utf8")
-        raise DataError(
-            f"{path} is not {encoding} (byte {error.start})",
-            f"iconv -f latin1 -t utf-8 {source} > {copy} && mv {copy} {source}" if encoding == "UTF-8" else "",
-        ) from error
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise DataError(f"{path} is not a text file: line {line} holds a zero byte")
-    return text
 
 
 def read_table(path: Path) -> Table:
