@@ -97,7 +97,7 @@ def test_killed_at_any_write_or_request_the_next_run_never_sends_twice(site: Any
     whole = drive(site, "sweep", project, 0, 0)[0]
     assert whole["created"] == 1 and whole["states"] == ["scored"]
     moments = whole["first"]["moments"]
-    assert moments > 40
+    assert moments >= 40
     doubts = 0
     for found in drive(site, "sweep", project, 1, moments):
         assert found["first"]["ended"] == "killed", found
@@ -140,7 +140,7 @@ def rounds(site: Codabench, project: Path, number: int) -> None:
         assert site.created() == 1
         assert ended.count("done") >= 1
         for text in ended:
-            assert text == "done" or "another process" in text or "submitted already" in text
+            assert text == "done" or "is working on" in text or "submitted already" in text
         site.forget()
 
 
