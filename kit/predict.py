@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from kit.files import write_csv
 from kit.records import Emit, Event
 from kit.sources import open_source
 from kit.store.arrays import UNREADABLE
+
+if TYPE_CHECKING:
+    from kit.runtime.predictor import Predictor
 
 
 def predict(bundle: Path, images: Path, out: Path, emit: Emit) -> None:
@@ -38,17 +42,8 @@ def predict(bundle: Path, images: Path, out: Path, emit: Emit) -> None:
     DataError
         Where the images cannot be read.
     """
-    from kit.runtime.predictor import Predictor
-
     with opened(bundle) as folder:
-        with _told(f"{bundle.name} cannot be loaded"):
-            try:
-                predictor = Predictor(str(folder))
-            except FileNotFoundError as error:
-                weights = Path(error.filename).name
-                raise BundleError(
-                    f"{bundle.name}: the weights {weights} are too large for their network or for the zip"
-                ) from None
+        predictor = _load(folder, bundle.name)
         data = DataConfig(
             train="unused.npz", test=str(images.resolve()), image_size=predictor.size, resize=predictor.resize
         )
@@ -73,6 +68,17 @@ def predict(bundle: Path, images: Path, out: Path, emit: Emit) -> None:
     ambiguous = {"id", "label"} & {name.casefold() for name in names}
     write_csv(out, ("id", "label", *(f"class {name}" if ambiguous else name for name in names)), rows)
     emit(Event("wrote", "", {"paths": [out.resolve()]}))
+
+
+def _load(folder: Path, name: str) -> Predictor:
+    from kit.runtime.predictor import Predictor
+
+    with _told(f"{name} cannot be loaded"):
+        try:
+            return Predictor(str(folder))
+        except FileNotFoundError as error:
+            weights = Path(error.filename).name
+            raise BundleError(f"{name}: the weights {weights} are too large for their network or for the zip") from None
 
 
 @contextmanager
