@@ -333,11 +333,11 @@ def test_a_sweep_trains_what_is_missing_and_leaves_the_configuration_as_it_is(fo
     (tmp_path / "small.npz").write_bytes((folder / "small.npz").read_bytes())
     heard: list[Event] = []
     project = Project(tmp_path, emit=heard.append)
-    report = project.sweep("a", ["no-dihedral", "one-view"], fold=0, seeds=1)["clean"]
+    report = project.sweep("a", ["no-dihedral", "one-view"], fold=0, seeds=1).clean
     assert [line.recipe for line in report.recipes] == ["a", "a~no-dihedral", "a~one-view"]
     assert (tmp_path / "kit.toml").read_text() == text
     assert sorted(path.name[:-9] for path in tmp_path.glob("runs/a*")) == ["a", "a~no-dihedral"]
     heard.clear()
-    again = project.sweep("a", ["no-dihedral", "one-view"], fold=0, seeds=1)["clean"]
+    again = project.sweep("a", ["no-dihedral", "one-view"], fold=0, seeds=1).clean
     assert again == report
     assert "train" in [event.data["stage"] for event in heard if event.kind == "fresh"]
