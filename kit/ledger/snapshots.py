@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BeforeValidator, FiniteFloat, TypeAdapter, ValidationError
 
-from kit.errors import StageError
+from kit.errors import KitError, StageError
 from kit.files import read_csv, sha256_json, write_csv, write_json
 from kit.layout import Layout
 from kit.ledger.facts import Target
@@ -62,8 +61,8 @@ class Snapshot(Part, extra="ignore"):
             rows = TABLE.validate_python(read_csv(self.table))
         except ValidationError as error:
             raise StageError(f"{self.table} is damaged: line {first_problem(error)}", aside(self.table)) from None
-        except (OSError, ValueError, csv.Error) as error:
-            raise StageError(f"{self.table} cannot be read: {error}", aside(self.table)) from None
+        except KitError as error:
+            raise StageError(error.message, aside(self.table)) from None
         if len(rows) != self.lines:
             raise StageError(f"{self.table} has {len(rows)} lines, not {self.lines}", aside(self.table))
         return rows
