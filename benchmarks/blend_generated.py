@@ -18,10 +18,10 @@ import numpy as np
 from blend_libraries import KINDS, generate
 from machine import machine
 
-from kit import blend
-from kit.blend.candidates import CANDIDATES
-from kit.blend.rows import Rows
-from kit.metrics import row_nll
+from kit.judge import blend
+from kit.judge.blend.candidates import CANDIDATES
+from kit.judge.blend.rows import Rows
+from kit.judge.metrics import row_nll
 from kit.runtime.pool import apply_part, log_proba
 
 

@@ -21,7 +21,7 @@ from blend_libraries import KINDS, Library, generate
 from machine import machine
 from numpy.typing import NDArray
 
-from kit import blend, score
+from kit.judge import blend, score
 
 METRICS = ("nll", "accuracy")
 

@@ -21,8 +21,8 @@ from blend_peers import AUTOGLUON, PEERS
 from machine import machine
 from numpy.typing import NDArray
 
-from kit import blend
-from kit.blend.convex import convex_weights, duality_gap, gather
+from kit.judge import blend
+from kit.judge.blend.convex import convex_weights, duality_gap, gather
 
 
 def members(count: int, rows: int, classes: int) -> tuple[NDArray, NDArray]:

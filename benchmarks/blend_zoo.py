@@ -20,7 +20,7 @@ import numpy as np
 from blend_peers import PEERS
 from machine import machine
 
-from kit import blend, score
+from kit.judge import blend, score
 
 TARGETS = {"derma": (0.248, 0.916), "breast": (0.242, 0.926)}
 

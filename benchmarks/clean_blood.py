@@ -24,13 +24,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kit.clean import near
-from kit.clean.draft import Draft
-from kit.clean.finding import Finding
-from kit.clean.plan import plan
-from kit.clean.sheets import Tile, sheet
-from kit.clean.steps import STEPS
 from kit.config.clean import CleanConfig
+from kit.stages.clean import near
+from kit.stages.clean.draft import Draft
+from kit.stages.clean.finding import Finding
+from kit.stages.clean.plan import plan
+from kit.stages.clean.sheets import Tile, sheet
+from kit.stages.clean.steps import STEPS
 
 DUPLICATES = ("contamination", "exact copies", "near copies")
 COPIES = {"exact", "exact-conflicting-label"}

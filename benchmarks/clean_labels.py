@@ -23,8 +23,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from kit.clean.labels import expected_errors, label_errors
-from kit.sources.practice import make
+from kit.images.sources.practice import make
+from kit.stages.clean.labels import expected_errors, label_errors
 
 SHARE = 0.05
 

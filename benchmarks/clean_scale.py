@@ -23,12 +23,12 @@ from pathlib import Path
 
 import numpy as np
 
-from kit.clean.hamming import popcount, within
-from kit.clean.hashes import FORMS, dct_hash, low_frequencies, turned
-from kit.clean.near import RADIUS
-from kit.clean.plan import plan
 from kit.config.clean import CleanConfig
-from kit.sources.practice import make
+from kit.images.sources.practice import make
+from kit.stages.clean.hamming import popcount, within
+from kit.stages.clean.hashes import FORMS, dct_hash, low_frequencies, turned
+from kit.stages.clean.near import RADIUS
+from kit.stages.clean.plan import plan
 
 EXHAUSTIVE = 20_000
 

@@ -13,9 +13,9 @@ import numpy as np
 from machine import machine
 from PIL import Image, ImageFilter
 
-from kit.corrupt import FAMILIES, corrupt
-from kit.corrupt.sheet import contact_sheet
-from kit.sources import practice
+from kit.images.corrupt import FAMILIES, corrupt
+from kit.images.corrupt.sheet import contact_sheet
+from kit.images.sources import practice
 
 
 def rate(images: np.ndarray, family: str) -> float:

@@ -41,8 +41,8 @@ print('{{"event": "epoch", "stage": 0, "epoch": 0, "valid_accuracy": 0.5}}')
 def units(folder: Path, number: int) -> list[Any]:
     """That many units of a small project, their descriptions written."""
     from kit.project import Project
-    from kit.runs import plan_runs
-    from kit.units import Unit
+    from kit.runs.spec import plan_runs
+    from kit.runs.units import Unit
 
     (folder / "kit.toml").write_text(CONFIG.format(n=5))
     project = Project(folder)
@@ -57,7 +57,7 @@ def units(folder: Path, number: int) -> list[Any]:
 def seconds(launch: Any, todo: list[Any]) -> float:
     """Wall time of all units."""
     from kit.config import load
-    from kit.units import run_units
+    from kit.runs.units import run_units
 
     layout = todo[0].spec.layout
     config = load(layout.config)
@@ -85,7 +85,7 @@ def cluster() -> Any:
 
 def ray_launch(address: str, folder: Path, modules: dict[str, str]) -> Any:
     from kit.config.engine import EngineConfig
-    from kit.engine.tasks import RayTasks
+    from kit.runs.engine.tasks import RayTasks
 
     return RayTasks(EngineConfig(name="ray", address=address), folder, modules)
 
@@ -108,7 +108,7 @@ def measure(folder: Path, args: argparse.Namespace, make: Callable[[float], dict
     from machine import machine
 
     from kit.config import load
-    from kit.units import Processes
+    from kit.runs.units import Processes
 
     print(machine())
     second, empty = make(1.0), make(0.0)

@@ -4,7 +4,7 @@
 
 The seconds are those of `TIMES`, measured by the kit on two cores, or of the logs of the projects that are named. 200
 tasks are drawn from them, each with up to a tenth more or less. The bound is what no order can beat: the work in equal
-parts, or the longest task where that is more. The kit starts the longest first (`kit.train.plan.ordered`); the peer is
+parts, or the longest task where that is more. The kit starts the longest first (`kit.stages.train.plan.ordered`); the peer is
 the order in which the configuration names the runs.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from machine import machine
 
-from kit.files import read_log
+from kit.store.files import read_log
 
 TASKS, SEEDS, PLACES, ERROR = 200, 20, (1, 4, 16, 64), 0.3
 # Seconds of a fold, MobileNetV2 and small networks on blood cells and practice pictures, on two cores.

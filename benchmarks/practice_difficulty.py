@@ -22,7 +22,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
-from kit.sources import practice
+from kit.images.sources import practice
 
 KEPT = ("background", "noisy-label")
 keras = tf.keras

@@ -26,16 +26,16 @@ import numpy as np
 from machine import machine
 
 from kit.config import load
-from kit.files import read_csv, read_json, write_json
-from kit.layout import Layout
+from kit.judge.score import interval
 from kit.project import Project
-from kit.records import load_predictions
-from kit.runs import FoldSpec, plan_runs
-from kit.score import interval
-from kit.train.fold import train_fold
-from kit.train.interrupt import Interrupt
-from kit.train.trainer import NetworkTrainer
-from kit.units.worker import prepare_tensorflow
+from kit.runs.spec import FoldSpec, plan_runs
+from kit.runs.units.worker import prepare_tensorflow
+from kit.stages.train.fold import train_fold
+from kit.stages.train.interrupt import Interrupt
+from kit.stages.train.trainer import NetworkTrainer
+from kit.store.files import read_csv, read_json, write_json
+from kit.store.layout import Layout
+from kit.store.predictions import load_predictions
 
 N, CLASSES, FOLDS = 600, 4, 4
 CHANCE = 1 / CLASSES

@@ -28,22 +28,23 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from machine import machine
 
-from kit.clean.stage import clean
-from kit.compare.effects import Recipe, SeedNoise, effect
+from kit.base.events import Event
 from kit.config import DEFAULT_RUNS, Config, RunConfig, parse
-from kit.corrupt.plan import fates, plan_of, split
-from kit.data import load_index
-from kit.files import write_json
-from kit.folds import make_folds
-from kit.init import recipe_text, recipes
-from kit.layout import Layout
-from kit.records import Event, Predictions, load_predictions
-from kit.runs import FoldSpec, plan_runs
+from kit.images.corrupt.plan import fates, plan_of, split
+from kit.judge.shift.evidence import Evidence
+from kit.judge.shift.forecast import forecast
+from kit.runs.spec import FoldSpec, plan_runs
 from kit.runtime.forward import softmax
-from kit.shift.evidence import Evidence
-from kit.shift.forecast import forecast
-from kit.stress import stress
-from kit.train.stage import train
+from kit.stages.clean.clean import clean
+from kit.stages.compare.effects import Recipe, SeedNoise, effect
+from kit.stages.folds import make_folds
+from kit.stages.init import recipe_text, recipes
+from kit.stages.stress.stress import stress
+from kit.stages.train.train import train
+from kit.store.data import load_index
+from kit.store.files import write_json
+from kit.store.layout import Layout
+from kit.store.predictions import Predictions, load_predictions
 
 DEFAULT = "default"
 WEIGHTS = "weights/mobilenetv2_imagenet_notop.weights.h5"
@@ -260,8 +261,8 @@ def look(work: Path, data: Path, found: dict[str, dict[str, Any]], lines: dict[s
 
 def dev_scores(work: Path, data: Path, found: dict[str, dict[str, Any]]) -> dict[str, float]:
     """By system the accuracy on the test pictures: mean over members and views."""
-    from kit.results import require_weights
-    from kit.units.network import fold_predictor
+    from kit.runs.results import require_weights
+    from kit.runs.units.network import fold_predictor
 
     folder = work / "looked"
     subprocess.run([sys.executable, str(data / "blood" / "make_npz.py"), str(folder)], check=True)

@@ -16,8 +16,8 @@ import numpy as np
 from machine import machine
 from shift_zoo import Zoo, load
 
-from kit.blend import FIT_ON, fit
-from kit.score import score
+from kit.judge.blend import FIT_ON, fit
+from kit.judge.score import score
 
 MEMBERS = 5
 METRICS = ("nll", "accuracy")

@@ -4,7 +4,7 @@
     python benchmarks/shift_forecast.py --cache cache --families 8 --company 3
     python benchmarks/shift_forecast.py --cache cache --small --sets practice     (a quarter of a minute)
 
-``--families`` keeps so many of `kit.corrupt`'s for the stressed rows, ``--company`` so many of the models beside one.
+``--families`` keeps so many of `kit.images.corrupt`'s for the stressed rows, ``--company`` so many of the models beside one.
 The sets and their tests are those of `shift_zoo.py`; real cells are one where ``KIT_SHARED`` names their folder.
 """
 
@@ -19,13 +19,13 @@ from machine import machine
 from scipy.stats import norm, spearmanr
 from shift_zoo import Zoo, load
 
-from kit.corrupt import FAMILIES
-from kit.corrupt.mixture import even
-from kit.shift.evidence import Evidence
-from kit.shift.forecast import Belief, Calibration, calibrate, from_mixture, from_test, summarise
-from kit.shift.past import explain
-from kit.shift.signals import agreement, atc, difference_of_confidences
-from kit.shift.together import alike, covariance
+from kit.images.corrupt import FAMILIES
+from kit.images.corrupt.mixture import even
+from kit.judge.shift.evidence import Evidence
+from kit.judge.shift.forecast import Belief, Calibration, calibrate, from_mixture, from_test, summarise
+from kit.judge.shift.past import explain
+from kit.judge.shift.signals import agreement, atc, difference_of_confidences
+from kit.judge.shift.together import alike, covariance
 
 KNOWN = "errors elsewhere known"
 DRAWS = 20  # of three models whose scores are known

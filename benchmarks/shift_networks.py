@@ -15,16 +15,16 @@ from pathlib import Path
 import numpy as np
 from machine import machine
 
-from kit.blend import FIT_ON
-from kit.data import load_test_ids
-from kit.ensemble import ensemble
-from kit.forecast import forecast
+from kit.images.sources import practice
+from kit.judge.blend import FIT_ON
+from kit.judge.score import score
 from kit.project import Project
-from kit.records import load_predictions
-from kit.runs import plan_runs
-from kit.score import score
-from kit.sources import practice
+from kit.runs.spec import plan_runs
+from kit.stages.ensemble.ensemble import ensemble
+from kit.stages.forecast.forecast import forecast
 from kit.store.candidate import Ensemble, ForecastRecord
+from kit.store.data import load_test_ids
+from kit.store.predictions import load_predictions
 
 CONFIG = """
 [data]

@@ -24,7 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from machine import machine
 
-from kit.files import write_json
+from kit.store.files import write_json
 
 LIGHT = (
     '{ op = "dihedral" }, { op = "maybe", rate = 0.8, ops = [{ op = "some-of", k = 2, ops = ['
@@ -119,15 +119,15 @@ def prepare(problem: str, options: argparse.Namespace) -> Path:
 def judged(folder: Path, run: str) -> dict[str, float]:
     """Accuracy of fold 0 on its held-out rows, clean and corrupted; kept in a file beside the fold."""
     from kit.config import load
-    from kit.corrupt.mixture import apply as corrupted
-    from kit.corrupt.mixture import assign, even
-    from kit.data import load_images, load_index
-    from kit.layout import find_project
-    from kit.partition import held_out, read_table
-    from kit.runs import plan_runs
+    from kit.images.corrupt.mixture import apply as corrupted
+    from kit.images.corrupt.mixture import assign, even
+    from kit.runs.spec import plan_runs
     from kit.runtime import arrays
     from kit.runtime.backbones import build
     from kit.runtime.forward import compile_forward, logits
+    from kit.store.data import load_images, load_index
+    from kit.store.layout import find_project
+    from kit.store.partition import held_out, read_table
 
     layout = find_project(folder, None)
     spec = plan_runs(layout, load(layout.config), [run])[run][0]

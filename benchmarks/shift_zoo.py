@@ -2,7 +2,7 @@
 
 `shift_forecast.py` builds it once and keeps it in ``--cache``. Models differ in what they see of the picture,
 in the learner, in the number of training rows and in whether training pictures were corrupted too. Of the thirteen
-tests the first is not shifted; four hold the families of `kit.corrupt`, four those and foreign ones half and half,
+tests the first is not shifted; four hold the families of `kit.images.corrupt`, four those and foreign ones half and half,
 four foreign ones alone: none of which the kit has.
 """
 
@@ -32,13 +32,13 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from kit.clean.stage import clean
 from kit.config import parse
-from kit.corrupt import FAMILIES, SEVERITIES, corrupt
-from kit.corrupt.mixture import apply, assign, even
-from kit.data import load_images, load_index
-from kit.layout import Layout
-from kit.sources import practice
+from kit.images.corrupt import FAMILIES, SEVERITIES, corrupt
+from kit.images.corrupt.mixture import apply, assign, even
+from kit.images.sources import practice
+from kit.stages.clean.clean import clean
+from kit.store.data import load_images, load_index
+from kit.store.layout import Layout
 
 SIDE, PASSES, TEST, FOLDS = 32, 3, 700, 4
 TESTS = tuple(range(13))

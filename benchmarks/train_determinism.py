@@ -34,7 +34,7 @@ def measure(backbone: str, deterministic: bool, precision: str, seconds: float) 
     """Steps a second."""
     import tensorflow as tf
 
-    from kit.units.worker import THREADS
+    from kit.runs.units.worker import THREADS
 
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(THREADS)
@@ -55,10 +55,10 @@ def make_step(backbone: str, precision: str) -> tuple[Any, Any]:
 
     from kit.config import StageConfig
     from kit.runtime.backbones import build
-    from kit.train.learner import compile_step
-    from kit.train.losses import cross_entropy
-    from kit.train.networks import make_optimizer, set_trainable
-    from kit.train.precision import computing_in
+    from kit.stages.train.learner import compile_step
+    from kit.stages.train.losses import cross_entropy
+    from kit.stages.train.networks import make_optimizer, set_trainable
+    from kit.stages.train.precision import computing_in
 
     keras.utils.set_random_seed(0)
     stage = StageConfig(train="all", epochs=1)

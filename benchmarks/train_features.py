@@ -26,10 +26,10 @@ from pathlib import Path
 import numpy as np
 from machine import machine
 
-from kit.data import load_index
-from kit.files import read_csv
-from kit.layout import Layout
-from kit.records import load_predictions
+from kit.store.data import load_index
+from kit.store.files import read_csv
+from kit.store.layout import Layout
+from kit.store.predictions import load_predictions
 
 CONFIG = """
 [data]

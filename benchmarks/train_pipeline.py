@@ -28,7 +28,7 @@ OPS: list[dict[str, Any]] = [
 
 def batches(steps: int, pipeline: Any) -> Any:
     """The batches of an epoch as training prepares them."""
-    from kit.train.batches import Rows, batch_maker, prefetched
+    from kit.stages.train.batches import Rows, batch_maker, prefetched
 
     n = BATCH * steps
     images = np.random.default_rng(0).integers(0, 256, (n, SIZE, SIZE, 3), dtype=np.uint8)
@@ -41,9 +41,9 @@ def learner(backbone: str) -> Any:
     """The compiled step of a network whose layers all learn."""
     from kit.config import StageConfig
     from kit.runtime.backbones import build
-    from kit.train.learner import compile_step
-    from kit.train.losses import cross_entropy
-    from kit.train.networks import make_optimizer, set_trainable
+    from kit.stages.train.learner import compile_step
+    from kit.stages.train.losses import cross_entropy
+    from kit.stages.train.networks import make_optimizer, set_trainable
 
     stage = StageConfig(train="all", epochs=1)
     network = build({"backbone": backbone, "size": SIZE, "classes": CLASSES, "head": {}})
@@ -88,8 +88,8 @@ def compare_randaugment(steps: int, rounds: int) -> None:
     import keras_cv
     import tensorflow as tf
 
-    from kit.augment.pipeline import Pipeline
     from kit.config import AugmentConfig
+    from kit.images.augment.pipeline import Pipeline
 
     ours = Pipeline([AugmentConfig(op="randaugment", ops=3, magnitude=0.5)], SIZE, CLASSES)
     layer = keras_cv.layers.RandAugment((0, 255), augmentations_per_image=3, magnitude=0.5)
@@ -125,15 +125,15 @@ def main() -> None:
     options = parser.parse_args()
     import tensorflow as tf
 
-    from kit.units.worker import THREADS
+    from kit.runs.units.worker import THREADS
 
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(THREADS)
     print(machine(), flush=True)
     compare_randaugment(options.steps, options.rounds)
     tf.config.experimental.enable_op_determinism()  # as in training; the peer above refuses to run under it
-    from kit.augment.pipeline import Pipeline
     from kit.config import AugmentConfig
+    from kit.images.augment.pipeline import Pipeline
 
     pipeline = Pipeline([AugmentConfig(**op) for op in OPS], SIZE, CLASSES)
     for backbone in options.backbones:

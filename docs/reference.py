@@ -11,10 +11,10 @@ import typer
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from kit.augment import OPS
 from kit.cli import app
 from kit.config import Config
 from kit.config.runs import RunConfig
+from kit.images.augment import OPS
 from kit.runtime.backbones import BACKBONES
 from kit.runtime.views import VIEWS
 

@@ -7,9 +7,9 @@ import shutil
 import sys
 from pathlib import Path
 
+from kit.base.signals import terminable
+from kit.base.streams import secure
 from kit.errors import KitError
-from kit.signals import terminable
-from kit.streams import secure
 
 LEAST_MEMORY = 400_000_000  # address space to import numpy, scipy and scikit-learn on two cores
 
@@ -26,12 +26,12 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        from kit.files import mendable
+        from kit.store.files import mendable
 
         known = mendable(error)
         if known is None:
             raise
-        from kit.console import print_error
+        from kit.show.console import print_error
 
         print_error(known.message, known.hint)
         sys.exit(1)

@@ -6,7 +6,7 @@ command line prints both and exits with 1; anything that is not a ``KitError`` i
 
 from __future__ import annotations
 
-from kit.text import redacted
+from kit.base.text import redacted
 
 
 class KitError(Exception):

@@ -7,16 +7,16 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kit.base.events import Emit, silent
 from kit.config import Config, load, on_engine
 from kit.errors import StageError
-from kit.layout import Layout, SubmissionPaths, find_project
-from kit.records import Emit, silent
+from kit.store.layout import Layout, SubmissionPaths, find_project
 
 if TYPE_CHECKING:
-    from kit.compare import Comparison
-    from kit.lb.report import Report
+    from kit.stages.compare.compare import Comparison
+    from kit.stages.lb.report import Report
+    from kit.stages.submit import Choice
     from kit.store.candidate import ForecastRecord
-    from kit.submit import Choice
 
 
 class Project:
@@ -30,7 +30,7 @@ class Project:
     def __init__(
         self, folder: Path | str = ".", *, config: Path | None = None, emit: Emit | None = None, engine: str = ""
     ) -> None:
-        from kit.notebook import Notebook, in_notebook
+        from kit.show.notebook import Notebook, in_notebook
 
         self.layout: Layout = find_project(Path(folder), config)
         self.config: Config = on_engine(load(self.layout.config), engine)
@@ -42,19 +42,19 @@ class Project:
 
     def download(self, *, force: bool = False) -> None:
         """Fetch the competition's files into ``raw/``."""
-        from kit.download import download
+        from kit.stages.download import download
 
         download(self.layout, self.config, self._emit, force=force)
 
     def clean(self, *, force: bool = False) -> None:
         """Write ``data/`` from the raw images."""
-        from kit.clean.stage import clean
+        from kit.stages.clean.clean import clean
 
         clean(self.layout, self.config, self._emit, force=force)
 
     def restore(self, ids: Sequence[str]) -> None:
         """Bring dropped images back: ids, reasons, or `all`; then clean again."""
-        from kit.clean.review import restore
+        from kit.stages.clean.review import restore
 
         self.clean()
         restore(self.layout, ids, self._emit)
@@ -62,14 +62,14 @@ class Project:
 
     def propose_labels(self) -> None:
         """List labels that the newest blend finds unlikely; nothing is changed."""
-        from kit.clean.review import propose_labels
+        from kit.stages.clean.review import propose_labels
 
         self.clean()
         propose_labels(self.layout, self._emit)
 
     def folds(self, *, force: bool = False, reset: bool = False) -> None:
         """Split the cleaned rows."""
-        from kit.folds import make_folds
+        from kit.stages.folds import make_folds
 
         self.clean()
         make_folds(self.layout, self.config, self._emit, force=force, reset=reset)
@@ -81,7 +81,7 @@ class Project:
 
         Returns whether nothing was left.
         """
-        from kit.stress import tell_known
+        from kit.stages.stress.stress import tell_known
 
         done = self._train(self.config, runs, fold=fold, force=force, max_hours=max_hours)
         tell_known(self.layout, self.config, self._emit, runs)
@@ -90,9 +90,9 @@ class Project:
     def _train(
         self, config: Config, runs: Sequence[str], *, fold: int | None, force: bool, max_hours: float | None
     ) -> bool:
-        from kit.engine import opened
-        from kit.train.limit import TimeLimit
-        from kit.train.stage import train
+        from kit.runs.engine import opened
+        from kit.stages.train.limit import TimeLimit
+        from kit.stages.train.train import train
 
         with (
             opened(self.layout, config) as engine,
@@ -106,14 +106,14 @@ class Project:
 
     def augment(self, run: str) -> Path:
         """Draw what the augmentation of a run makes of some images."""
-        from kit.train.contact import augment_sheet
+        from kit.stages.train.contact import augment_sheet
 
         self.clean()
         return augment_sheet(self.layout, self.config, run, self._emit)
 
     def stress(self, runs: Sequence[str] = (), *, all: bool = False, force: bool = False) -> None:
         """Predict the held-out rows of the named runs, or of all, under corruptions; with ``all`` train first."""
-        from kit.stress import stress
+        from kit.stages.stress.stress import stress
 
         if all:
             self.train(runs)
@@ -123,15 +123,15 @@ class Project:
 
     def corruptions(self) -> Path:
         """Draw every corruption of the project's own images."""
-        from kit.stress import corruption_sheet
+        from kit.stages.stress.sheet import corruption_sheet
 
         self.clean()
         return corruption_sheet(self.layout, self.config, self._emit)
 
     def compare(self, runs: Sequence[str] = (), *, metric: str = "") -> Comparison:
-        """Hold runs against the first of them, or all against the first of the configuration; see `kit.compare`."""
-        from kit.compare import compare
-        from kit.sweep import with_variants
+        """Hold runs against the first of them, or all against the first of the configuration; see `kit.stages.compare`."""
+        from kit.runs.sweep import with_variants
+        from kit.stages.compare.compare import compare
 
         self.folds()
         names = tuple(runs) or tuple(self.config.runs)
@@ -147,18 +147,18 @@ class Project:
         seeds: int = 2,
         stressed: bool = False,
     ) -> Comparison:
-        """Train a run with one ingredient changed at a time, and compare; see `kit.sweep`.
+        """Train a run with one ingredient changed at a time, and compare; see `kit.runs.sweep`.
 
-        ``changes`` are names of `kit.sweep.variants`, by default all; ``fold`` and ``max_hours`` as for `train`. The
+        ``changes`` are names of `kit.runs.sweep.variants`, by default all; ``fold`` and ``max_hours`` as for `train`. The
         run itself is trained with as many ``seeds``: two show how far scores move by themselves. With ``stressed`` the
         held-out rows are predicted under corruptions too, of what is trained on every fold.
         """
-        from kit.compare import compare
-        from kit.data import load_index
-        from kit.results import is_complete
-        from kit.runs import plan_runs
-        from kit.stress import stress
-        from kit.sweep import plan_sweep, trained_by, with_variants
+        from kit.runs.results import is_complete
+        from kit.runs.spec import plan_runs
+        from kit.runs.sweep import plan_sweep, trained_by, with_variants
+        from kit.stages.compare.compare import compare
+        from kit.stages.stress.stress import stress
+        from kit.store.data import load_index
 
         names = plan_sweep(self.config, run, changes, seeds)
         config, trained = with_variants(self.config, names), list(dict.fromkeys(map(trained_by, names)))
@@ -174,8 +174,8 @@ class Project:
 
         Raises `StageError` where the time was not enough: a blend of what happens to be done would be another one.
         """
-        from kit.ensemble import ensemble
-        from kit.stress import stress_if_possible
+        from kit.stages.ensemble.ensemble import ensemble
+        from kit.stages.stress.stress import stress_if_possible
 
         if not all:
             self.folds()
@@ -186,9 +186,9 @@ class Project:
         return ensemble(self.layout, self.config, self._emit, force=force)
 
     def forecast(self, *, force: bool = False) -> list[ForecastRecord]:
-        """Expected scores of all runs and ensembles, before they are submitted; see `kit.forecast`."""
-        from kit.forecast import forecast
-        from kit.stress import stress_if_possible
+        """Expected scores of all runs and ensembles, before they are submitted; see `kit.stages.forecast`."""
+        from kit.stages.forecast.forecast import forecast
+        from kit.stages.stress.stress import stress_if_possible
 
         self.folds()
         stress_if_possible(self.layout, self.config, self._emit)
@@ -196,20 +196,20 @@ class Project:
 
     def blend_foreign(self, oof: Sequence[Path], test: Sequence[Path], out: Path) -> None:
         """Blend predictions from files on the project's labels and folds."""
-        from kit.ensemble.foreign import blend_foreign
+        from kit.stages.ensemble.foreign import blend_foreign
 
         self.folds()
         blend_foreign(self.layout, self.config, self._emit, oof=oof, test=test, out=out)
 
     def predict(self, bundle: Path, images: Path, out: Path) -> None:
         """Predict images with any bundle and write a table; nothing of the bundle's code is run."""
-        from kit.predict import predict
+        from kit.stages.predict import predict
 
         predict(bundle, images, out, self._emit)
 
     def bundle(self, *, force: bool = False, against: str = "") -> SubmissionPaths:
         """Build and prove the zip of the current ensemble, then under the versions that ``against`` names."""
-        from kit import bundle
+        from kit.stages import bundle
 
         paths = self.ensemble()
         bundle.bundle(self.layout, self.config, paths, self._emit, force=force)
@@ -221,18 +221,18 @@ class Project:
 
     def table(self) -> SubmissionPaths:
         """Write ``submission.csv`` of the current ensemble from its predictions of the test images."""
-        from kit.table import table
+        from kit.stages.table import table
 
         paths = self.ensemble()
         table(self.layout, self.config, paths, self._emit)
         return paths
 
     def submit(self, choice: Choice | None = None) -> SubmissionPaths:
-        """Send the current bundle once; see `kit.submit.Choice`."""
-        from kit.forecast import forecast
-        from kit.ledger import load_submission
-        from kit.ledger.facts import Score
-        from kit.submit import Choice, submit
+        """Send the current bundle once; see `kit.stages.submit.Choice`."""
+        from kit.stages.forecast.forecast import forecast
+        from kit.stages.submit import Choice, submit
+        from kit.store.ledger import load_submission
+        from kit.store.ledger.facts import Score
 
         paths = self.bundle()
         if load_submission(paths).last(Score) is None:
@@ -244,7 +244,7 @@ class Project:
 
     def leaderboard(self, *, width: int = 80, pictures: bool = False) -> Report:
         """The board and our submissions, as a report and, through ``emit``, as tables of this width."""
-        from kit.lb import leaderboard
+        from kit.stages.lb import leaderboard
 
         if self.config.competition.platform == "local" and not self.layout.data_manifest.exists():
             raise StageError("nothing has been submitted from this project yet", "make folds train-all ensemble submit")
@@ -255,18 +255,18 @@ class Project:
 
         Where the networks looked takes some seconds the first time; ``attention=False`` does without.
         """
-        from kit.report import report
+        from kit.stages.report.report import report
 
         return report(self.layout, self.config, self._emit, out or self.layout.named("report.html"), compute=attention)
 
     def export(self, tracker: str = "mlflow", to: str = "") -> int:
         """Log what is on the disk with a tracker of experiments; returns how many runs and candidates had news."""
-        from kit.export import export
+        from kit.stages.export import export
 
         return export(self.layout, self.config, self._emit, tracker, to)
 
     def add_score(self, score: float, of: str = "") -> SubmissionPaths:
         """Note a score that was read off a platform without an interface."""
-        from kit.lb.manual import add_score
+        from kit.stages.lb.manual import add_score
 
         return add_score(self.layout, self.config, score, of)

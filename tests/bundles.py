@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from kit.bundle import MODEL, PACKAGE
-from kit.bundle.contents import METADATA, runtime_files
-from kit.files import write_zip
-from kit.records import ImageArray
+from kit.base.arrays import ImageArray
+from kit.stages.bundle.contents import METADATA, MODEL, PACKAGE, runtime_files
+from kit.store.files import write_zip
 
 CLASSES = ("cat", "dog", "hen")
 

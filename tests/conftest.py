@@ -12,7 +12,7 @@ import pytest
 
 if TYPE_CHECKING:
     from kit.config import Config
-    from kit.layout import Layout
+    from kit.store.layout import Layout
 
 REPOSITORY = Path(__file__).parent.parent
 

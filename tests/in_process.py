@@ -15,20 +15,20 @@ from typing import Any
 import numpy as np
 from train.stub import StubTrainer, mean_colours
 
+from kit.base.events import Emit
 from kit.config import Config
-from kit.files import sha256_file, sha256_json
-from kit.records import Emit
-from kit.results import PredictionSpec
-from kit.runs import FoldSpec
-from kit.train.interrupt import Interrupt
-from kit.units import Unit
+from kit.runs.results import PredictionSpec
+from kit.runs.spec import FoldSpec
+from kit.runs.units import Unit
+from kit.stages.train.interrupt import Interrupt
+from kit.store.files import sha256_file, sha256_json
 
 Report = Callable[[dict[str, Any]], None]
 Work = Callable[[str, Path, Report], None]
 
 
 class InProcess:
-    """`kit.units.Launch` of units in this process, one after the other; ``done`` names them in order."""
+    """`kit.runs.units.Launch` of units in this process, one after the other; ``done`` names them in order."""
 
     queues = False
 
@@ -53,8 +53,8 @@ def networks(kind: str, path: Path, report: Report) -> None:
     """What the worker processes do."""
     import keras
 
-    from kit.stress.worker import stress_unit
-    from kit.train.worker import UNITS
+    from kit.stages.stress.worker import stress_unit
+    from kit.stages.train.worker import UNITS
 
     prepare()
     keras.backend.clear_session()
@@ -66,10 +66,10 @@ def networks(kind: str, path: Path, report: Report) -> None:
 
 @cache
 def prepare() -> None:
-    """As `kit.units.worker.prepare_tensorflow`; another test may have started TensorFlow with its own threads."""
+    """As `kit.runs.units.worker.prepare_tensorflow`; another test may have started TensorFlow with its own threads."""
     import tensorflow as tf
 
-    from kit.units.worker import prepare_tensorflow
+    from kit.runs.units.worker import prepare_tensorflow
 
     try:
         prepare_tensorflow()
@@ -79,8 +79,8 @@ def prepare() -> None:
 
 def drawn(kind: str, path: Path, report: Report) -> None:
     """The same units with `StubTrainer` instead of a network."""
-    from kit.stress.fold import stress_fold
-    from kit.train.fold import predict_test, train_fold
+    from kit.stages.stress.fold import stress_fold
+    from kit.stages.train.fold import predict_test, train_fold
 
     if kind == "fold":
         train_fold(FoldSpec.load(path), StubTrainer, report, Interrupt())

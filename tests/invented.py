@@ -10,19 +10,19 @@ import numpy as np
 from PIL import Image
 from recorded import join_runs, write_fold
 
-from kit.corrupt.plan import plan_of
-from kit.data import load_index
-from kit.ensemble import ensemble
-from kit.files import write_csv
-from kit.layout import SubmissionPaths
-from kit.ledger import BoardRow, add_event, target_of
-from kit.ledger.facts import Answer, Intent, Request, Score
-from kit.partition import load_folds
+from kit.base.events import silent
+from kit.images.corrupt.plan import plan_of
 from kit.project import Project
-from kit.records import silent
-from kit.runs import plan_runs
-from kit.shift.stressed import StressedRun, StressScores
+from kit.runs.spec import plan_runs
+from kit.runs.stressed import StressedRun, StressScores
+from kit.stages.ensemble.ensemble import ensemble
 from kit.store.candidate import Ensemble, ForecastRecord
+from kit.store.data import load_index
+from kit.store.files import write_csv
+from kit.store.layout import SubmissionPaths
+from kit.store.ledger import BoardRow, add_event, target_of
+from kit.store.ledger.facts import Answer, Intent, Request, Score
+from kit.store.partition import load_folds
 from kit.store.record import Figure, digests_of
 
 HOSTILE = (
@@ -109,7 +109,7 @@ def as_files(folder: Path, classes: tuple[str, ...], file: str) -> None:
 
 def submit_more(project: Project, scores: tuple[float, ...]) -> None:
     """Candidates after the first, each with another cross-validated figure and one of these scores."""
-    from kit.ledger import add_snapshot, latest
+    from kit.store.ledger import add_snapshot, latest
 
     first, target = latest(project.layout), target_of(project.config)
     assert first is not None
@@ -133,7 +133,7 @@ def submit_more(project: Project, scores: tuple[float, ...]) -> None:
 
 
 def _submit(project: Project, paths: SubmissionPaths) -> None:
-    from kit.ledger import add_snapshot
+    from kit.store.ledger import add_snapshot
 
     target = target_of(project.config)
     about = Intent(target=target, sha256="0" * 64, tag="kit-1")

@@ -11,33 +11,32 @@ from typing import TypeVar
 from competitions import names, picture, write_csv
 from in_process import InProcess, drawn
 
-from kit import results
-from kit.bundle import stage as bundle_stage
-from kit.clean import stage as clean_stage
+from kit.base.events import silent
 from kit.config import Config, load
-from kit.data import load_index, load_test_record
-from kit.ensemble import stage as ensemble_stage
 from kit.errors import StageError
-from kit.folds import lineage as folds_lineage
-from kit.folds import make_folds
-from kit.forecast import stage as forecast_stage
-from kit.forecast import testset
-from kit.forecast.gather import Gathered, gather
-from kit.layout import Layout, SubmissionPaths
-from kit.ledger import add_event, target_of
-from kit.ledger.facts import Answer, Intent, Request, Score
-from kit.partition import load_folds
-from kit.records import silent
-from kit.runs import FoldSpec, plan_runs, weights_hash
-from kit.runs import lineage as run_lineage
-from kit.shift import stressed
-from kit.sources import open_source
+from kit.images.sources import open_source
+from kit.runs import results, stressed
+from kit.runs.spec import FoldSpec, plan_runs, weights_hash
+from kit.runs.spec import lineage as run_lineage
+from kit.stages.bundle import bundle as bundle_stage
+from kit.stages.clean import clean as clean_stage
+from kit.stages.ensemble import ensemble as ensemble_stage
+from kit.stages.folds import lineage as folds_lineage
+from kit.stages.folds import make_folds
+from kit.stages.forecast import forecast as forecast_stage
+from kit.stages.forecast import testset
+from kit.stages.forecast.entries import Gathered, gather
+from kit.stages.stress.stress import stress
+from kit.stages.table import table
+from kit.stages.train.features import feature_lineage
+from kit.stages.train.train import train
 from kit.store.candidate import Ensemble
+from kit.store.data import load_index, load_test_record
+from kit.store.layout import Layout, SubmissionPaths
+from kit.store.ledger import add_event, target_of
+from kit.store.ledger.facts import Answer, Intent, Request, Score
+from kit.store.partition import load_folds
 from kit.store.record import Digests
-from kit.stress.stage import stress
-from kit.table import table
-from kit.train.features import feature_lineage
-from kit.train.stage import train
 
 T = TypeVar("T")
 

@@ -8,20 +8,21 @@ from typing import Any
 
 import numpy as np
 
+from kit.base.events import silent
 from kit.config import Config, RunConfig
-from kit.corrupt.plan import grid_ids, plan_of
-from kit.data import load_index
-from kit.files import sha256_file, write_csv
-from kit.layout import Layout, SubmissionPaths
-from kit.records import Predictions, silent
-from kit.results import FoldRecord, fold_lineage
-from kit.runs import FoldSpec
-from kit.shift.stressed import StressedFold
-from kit.shift.stressed import fold_lineage as stressed_lineage
+from kit.images.corrupt.plan import grid_ids, plan_of
+from kit.runs.results import FoldRecord, fold_lineage
+from kit.runs.spec import FoldSpec
+from kit.runs.stressed import StressedFold
+from kit.runs.stressed import fold_lineage as stressed_lineage
+from kit.runs.units import Launch
+from kit.stages.train.train import train
 from kit.store.candidate import Ensemble, Limits, Member, Pool, PoolPart, Proof, StoredBlend
+from kit.store.data import load_index
+from kit.store.files import sha256_file, write_csv
+from kit.store.layout import Layout, SubmissionPaths
+from kit.store.predictions import Predictions
 from kit.store.record import Figure, digests_of
-from kit.train.stage import train
-from kit.units import Launch
 
 CURVE = ("stage", "train", "epoch", "lr", "loss", "valid_accuracy", "valid_nll")
 

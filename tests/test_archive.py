@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.archive import FREE_BYTES, MAX_RATIO, opened
-from kit.described import BundleDescription
 from kit.errors import BundleError
+from kit.platforms.archive import FREE_BYTES, MAX_RATIO, opened
+from kit.platforms.described import BundleDescription
 
 
 def description() -> dict[str, Any]:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kit.augment import OPS, check
 from kit.config import AugmentConfig
 from kit.errors import ConfigError
+from kit.images.augment import OPS, check
 
 # Keys of the entries that need some, and strong ones where the default may leave a small image as it is.
 KEYS: dict[str, dict[str, Any]] = {
@@ -64,7 +64,7 @@ def test_unknown_operations_and_keys_are_refused_with_the_nearest() -> None:
 @pytest.mark.tf
 @pytest.mark.parametrize("op", OPS)
 def test_the_same_seeds_give_the_same_bytes_and_other_seeds_others(op: str) -> None:
-    from kit.augment.pipeline import Pipeline
+    from kit.images.augment.pipeline import Pipeline
 
     images, labels = batch()
     pipeline, again = (Pipeline([entry(op)], 32, 4) for _ in range(2))
@@ -84,7 +84,7 @@ def test_the_same_seeds_give_the_same_bytes_and_other_seeds_others(op: str) -> N
 @pytest.mark.tf
 @pytest.mark.parametrize("op", [op for op in OPS if op not in ("cutmix", "mixup", "one-of")])
 def test_an_image_is_augmented_alike_in_any_batch(op: str) -> None:
-    from kit.augment.pipeline import Pipeline
+    from kit.images.augment.pipeline import Pipeline
 
     images, labels = batch()
     pipeline = Pipeline([entry(op)], 32, 4)
@@ -97,7 +97,7 @@ def test_an_image_is_augmented_alike_in_any_batch(op: str) -> None:
 def test_several_threads_augment_to_the_same_bytes() -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    from kit.augment.pipeline import Pipeline
+    from kit.images.augment.pipeline import Pipeline
 
     images, labels = batch()
     pipeline = Pipeline([entry("dihedral"), entry("randaugment"), entry("cutmix")], 32, 4)
@@ -110,7 +110,7 @@ def test_several_threads_augment_to_the_same_bytes() -> None:
 
 @pytest.mark.tf
 def test_the_dihedral_group_is_drawn_evenly() -> None:
-    from kit.augment.pipeline import Pipeline
+    from kit.images.augment.pipeline import Pipeline
     from kit.runtime.views import TURNS, apply
 
     one, _ = batch(1, 4)
@@ -124,7 +124,7 @@ def test_the_dihedral_group_is_drawn_evenly() -> None:
 
 @pytest.mark.tf
 def test_a_choice_takes_its_parts_as_often_as_its_weights_say() -> None:
-    from kit.augment.pipeline import Pipeline
+    from kit.images.augment.pipeline import Pipeline
 
     images, labels = np.full((600, 4, 4, 3), 100, np.float32), np.zeros((600, 4), np.float32)
     bright = {"op": "posterize", "bits": 1}
@@ -148,7 +148,7 @@ def painted(n: int = 64) -> tuple[Any, Any, Any]:
 
 @pytest.mark.tf
 def test_the_labels_of_cutmix_are_the_shares_of_the_painted_area() -> None:
-    from kit.augment.pipeline import Pipeline
+    from kit.images.augment.pipeline import Pipeline
 
     images, labels, levels = painted()
     found, soft = (np.asarray(v) for v in Pipeline([entry("cutmix")], 16, 4)(images, labels, seeds(9, 64)))
@@ -159,7 +159,7 @@ def test_the_labels_of_cutmix_are_the_shares_of_the_painted_area() -> None:
 
 @pytest.mark.tf
 def test_the_labels_of_mixup_are_the_weights_of_the_mean() -> None:
-    from kit.augment.pipeline import Pipeline
+    from kit.images.augment.pipeline import Pipeline
 
     images, labels, levels = painted()
     found, soft = (np.asarray(v) for v in Pipeline([entry("mixup", alpha=1.0)], 16, 4)(images, labels, seeds(9, 64)))
@@ -168,7 +168,7 @@ def test_the_labels_of_mixup_are_the_weights_of_the_mean() -> None:
 
 @pytest.mark.tf
 def test_a_choice_between_mixing_and_erasing_gives_each_image_the_label_of_its_own() -> None:
-    from kit.augment.pipeline import Pipeline
+    from kit.images.augment.pipeline import Pipeline
 
     images, labels, levels = painted()
     choice = AugmentConfig(op="one-of", ops=[{"op": "cutmix"}, {"op": "cutout"}])
@@ -183,7 +183,7 @@ def test_a_choice_between_mixing_and_erasing_gives_each_image_the_label_of_its_o
 
 @pytest.mark.tf
 def test_without_mixing_labels_stay_and_the_rest_is_augmented() -> None:
-    from kit.augment.pipeline import Pipeline
+    from kit.images.augment.pipeline import Pipeline
 
     images, labels = batch()
     found, soft = Pipeline([entry("cutmix"), entry("one-of"), entry("flip")], 32, 4, mixing=False)(
@@ -195,7 +195,7 @@ def test_without_mixing_labels_stay_and_the_rest_is_augmented() -> None:
 
 @pytest.mark.tf
 def test_effects_are_what_their_names_say() -> None:
-    from kit.augment.pipeline import Pipeline
+    from kit.images.augment.pipeline import Pipeline
 
     images, labels = batch(8, 32)
     smooth = np.broadcast_to(np.linspace(60, 190, 32, dtype=np.float32)[None, :, None, None], (8, 32, 32, 3)).copy()
@@ -221,7 +221,7 @@ def test_effects_are_what_their_names_say() -> None:
 
 @pytest.mark.tf
 def test_degrade_is_its_parts_drawn_and_chained() -> None:
-    from kit.augment.pipeline import Pipeline
+    from kit.images.augment.pipeline import Pipeline
 
     images, labels = batch()
     parts = [
@@ -243,7 +243,7 @@ def test_degrade_is_its_parts_drawn_and_chained() -> None:
 @pytest.mark.tf
 @pytest.mark.parametrize("op", [op for op in OPS if op not in OWN])
 def test_the_entry_executes_code_of_keras_cv(op: str) -> None:
-    from kit.augment.pipeline import Pipeline
+    from kit.images.augment.pipeline import Pipeline
 
     called: set[str] = set()
 
@@ -265,7 +265,7 @@ def test_the_entry_executes_code_of_keras_cv(op: str) -> None:
 @pytest.mark.tf
 def test_flips_and_noise_do_not_load_keras_cv() -> None:
     script = (
-        "import sys, numpy as np\nfrom kit.augment.pipeline import Pipeline\nfrom kit.config import AugmentConfig\n"
+        "import sys, numpy as np\nfrom kit.images.augment.pipeline import Pipeline\nfrom kit.config import AugmentConfig\n"
         "ops = [AugmentConfig(op=op) for op in ('flip', 'dihedral', 'quarter-turn', 'noise')]\n"
         "Pipeline(ops, 8, 2)(np.zeros((2, 8, 8, 3), 'f'), np.eye(2, dtype='f'), np.ones((2, 2), np.int32))\n"
         "assert 'keras_cv' not in sys.modules\n"
@@ -277,7 +277,7 @@ def test_flips_and_noise_do_not_load_keras_cv() -> None:
 def test_tensorflows_own_randomness_is_as_before() -> None:
     import tensorflow as tf
 
-    from kit.augment.pipeline import Pipeline
+    from kit.images.augment.pipeline import Pipeline
 
     before = tf.random.uniform
     images, labels = batch()

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.bundle.halves import AGREE, check, joined
-from kit.bundle.limits import MemberCost, check_run, check_size
 from kit.config import parse
 from kit.config.bundle import BundleConfig
 from kit.errors import BundleError, ConfigError, DataError
-from kit.files import write_zip
-from kit.half import LARGEST, halved, halved_bytes, write_halved
-from kit.records import Predictions
-from kit.sandbox import BundleRun, run_bundle
+from kit.platforms.sandbox import BundleRun, run_bundle
+from kit.runs.float16 import LARGEST, halved, halved_bytes, write_halved
+from kit.stages.bundle.halves import AGREE, check, joined
+from kit.stages.bundle.limits import MemberCost, check_run, check_size
 from kit.store.candidate import HalfRecord
+from kit.store.files import write_zip
+from kit.store.predictions import Predictions
 
 COSTS = [MemberCost("small", 4.0, 2.0), MemberCost("large", 60.0, None)]
 
@@ -137,8 +137,8 @@ def test_repeats_of_a_row_are_joined_to_the_log_of_their_mean_probability() -> N
 
 
 def test_members_that_no_limit_allows_are_named_with_their_cost() -> None:
-    from kit.blend import Options
-    from kit.blend.prune import keep_members
+    from kit.judge.blend import Options
+    from kit.judge.blend.prune import keep_members
 
     options = Options(members=["small", "large"], max_bundle_mb=3.0, mb=[4.0, 60.0])
     with pytest.raises(DataError, match="small 4 MB, large 60 MB; allowed 3 MB"):

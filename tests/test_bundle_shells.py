@@ -17,10 +17,10 @@ from bundles import CLASSES, bundle_files, images, make_bundle
 from PIL import Image
 from test_cli import run
 
-from kit.files import write_zip
-from kit.half import write_halved
-from kit.records import ImageArray
-from kit.sandbox import run_bundle
+from kit.base.arrays import ImageArray
+from kit.platforms.sandbox import run_bundle
+from kit.runs.float16 import write_halved
+from kit.store.files import write_zip
 
 pytestmark = pytest.mark.tf
 

@@ -7,13 +7,13 @@ import pytest
 from competitions import COLOURS, folder_competition, kaggle_competition, names, picture, write_csv
 from PIL import Image
 
-from kit.clean.stage import clean
+from kit.base.events import silent
 from kit.config import parse
-from kit.data import load_images, load_index, load_test_ids, load_test_images, load_test_record
 from kit.errors import ConfigError, DataError, StageError
-from kit.files import read_csv
-from kit.layout import Layout
-from kit.records import silent
+from kit.stages.clean.clean import clean
+from kit.store.data import load_images, load_index, load_test_ids, load_test_images, load_test_record
+from kit.store.files import read_csv
+from kit.store.layout import Layout
 from kit.store.locks import lock
 
 

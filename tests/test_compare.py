@@ -12,21 +12,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recorded import write_stressed_fold
 
-from kit import score
-from kit.clean.stage import clean
-from kit.compare import compare
-from kit.compare.effects import Line, Recipe, SeedNoise, compared, effect, holm, seed_noise
-from kit.compare.show import sentence, verdict
+from kit.base.events import Event, silent
 from kit.config import Config, RunConfig, load, parse
 from kit.errors import ConfigError, DataError, StageError
-from kit.folds import make_folds
-from kit.init import recipe_text, recipes
-from kit.layout import Layout
+from kit.judge import score
 from kit.project import Project
-from kit.records import Event, load_predictions, silent
-from kit.runs import plan_runs
-from kit.sweep import ONE_VIEW, plan_sweep, variants, with_variants
-from kit.train.stage import train
+from kit.runs.spec import plan_runs
+from kit.runs.sweep import ONE_VIEW, plan_sweep, variants, with_variants
+from kit.stages.clean.clean import clean
+from kit.stages.compare.compare import compare
+from kit.stages.compare.effects import Line, Recipe, SeedNoise, compared, effect, holm, seed_noise
+from kit.stages.compare.verdicts import sentence, verdict
+from kit.stages.folds import make_folds
+from kit.stages.init import recipe_text, recipes
+from kit.stages.train.train import train
+from kit.store.layout import Layout
+from kit.store.predictions import load_predictions
 
 sys.path.insert(0, str(Path(__file__).parent / "train"))
 

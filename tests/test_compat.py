@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from kit.bundle import MODEL, PACKAGE
-from kit.environments import environment
-from kit.files import write_zip
-from kit.records import ImageArray
+from kit.base.arrays import ImageArray
+from kit.platforms.environments import environment
+from kit.platforms.sandbox import BundleRun, run_bundle
 from kit.runtime.backbones import BACKBONES
-from kit.sandbox import BundleRun, run_bundle
+from kit.stages.bundle.contents import MODEL, PACKAGE
+from kit.store.files import write_zip
 
 pytestmark = [pytest.mark.compat, pytest.mark.tf, pytest.mark.timeout(3600)]
 

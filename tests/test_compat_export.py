@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.environments import environment
+from kit.platforms.environments import environment
 
 pytestmark = [pytest.mark.compat, pytest.mark.timeout(1800)]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.environments import environment
+from kit.platforms.environments import environment
 
 pytestmark = [pytest.mark.compat, pytest.mark.tf, pytest.mark.timeout(3600)]
 

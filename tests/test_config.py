@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kit.config import Config, load, parse
 from kit.errors import ConfigError, KitError
-from kit.init import render
+from kit.stages.init import render
 
 MINIMAL = '[data]\ntrain = "practice"\n'
 

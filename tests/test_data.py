@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from competitions import kaggle_competition, picture
 
-from kit.clean.stage import clean
+from kit.base.events import silent
 from kit.config import parse
-from kit.data import load_images, load_index
 from kit.errors import DataError, StageError
-from kit.folds import make_folds
-from kit.layout import Layout
-from kit.records import silent
-from kit.runs import plan_runs
-from kit.train.fold import load_fold_data
+from kit.runs.spec import plan_runs
+from kit.stages.clean.clean import clean
+from kit.stages.folds import make_folds
+from kit.stages.train.fold import load_fold_data
+from kit.store.data import load_images, load_index
+from kit.store.layout import Layout
 
 TEXT = """
 [data]

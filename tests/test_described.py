@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from test_archive import description
 
-from kit.described import BlendDescription, BundleDescription, NetworkDescription
-from kit.described.network import Options, Step
+from kit.platforms.described import BlendDescription, BundleDescription, NetworkDescription
+from kit.platforms.described.network import Options, Step
 from kit.runtime import pool
 from kit.runtime.backbones import BACKBONES, resolve
 from kit.runtime.preprocess import PREPROCESSORS

@@ -9,8 +9,8 @@ from importlib.metadata import version
 import pytest
 from competitions import kaggle_competition
 
-from kit.doctor import doctor
-from kit.records import silent
+from kit.base.events import silent
+from kit.stages.doctor import doctor
 
 SECRET = "s3cr3t-0123456789abcdef"
 NAMES = (
@@ -95,7 +95,7 @@ def test_a_full_disk_is_wrong(tmp_path, monkeypatch):
 
 def test_neither_tensorflow_nor_kaggle_is_loaded(tmp_path):
     code = (
-        "import sys\nfrom pathlib import Path\nfrom kit.doctor import doctor\nfrom kit.records import silent\n"
+        "import sys\nfrom pathlib import Path\nfrom kit.stages.doctor import doctor\nfrom kit.store.predictions import silent\n"
         f"doctor(Path({str(tmp_path)!r}), silent)\nprint({{'tensorflow', 'kaggle', 'keras'}} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

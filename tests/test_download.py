@@ -10,11 +10,11 @@ import zipfile
 import pytest
 from servers.base import Answer, Server
 
+from kit.base.events import silent
 from kit.config import parse
-from kit.download import download, suggest, unpack
 from kit.errors import ConfigError, DataError, PlatformError
-from kit.layout import Layout
-from kit.records import silent
+from kit.stages.download import download, suggest, unpack
+from kit.store.layout import Layout
 
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
 

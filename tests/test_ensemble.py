@@ -12,15 +12,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from test_cli import run
 
-from kit.blend import Options, fit
 from kit.cli import spread
-from kit.data import load_images, load_index
 from kit.errors import DataError
-from kit.partition import load_folds
+from kit.judge.blend import Options, fit
 from kit.project import Project
-from kit.records import Predictions, load_predictions
 from kit.runtime.pool import softmax
 from kit.store.candidate import StoredBlend
+from kit.store.data import load_images, load_index
+from kit.store.partition import load_folds
+from kit.store.predictions import Predictions, load_predictions
 
 
 @pytest.fixture(scope="module")

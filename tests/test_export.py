@@ -12,15 +12,16 @@ import pytest
 from invented import EPOCHS, HOSTILE, invent, stress
 from test_cli import run
 
-from kit.data import load_index
 from kit.errors import ConfigError, PlatformError
-from kit.export import TRACKERS, gather
-from kit.files import read_csv
-from kit.history import Epoch
-from kit.ledger import add_event, latest
-from kit.ledger.facts import Score
 from kit.project import Project
-from kit.records import load_predictions
+from kit.runs.history import Epoch
+from kit.stages.export import TRACKERS
+from kit.stages.export.tracked import gather
+from kit.store.data import load_index
+from kit.store.files import read_csv
+from kit.store.ledger import add_event, latest
+from kit.store.ledger.facts import Score
+from kit.store.predictions import load_predictions
 
 # MLflow says that its folders of files are not what is newest; they are what a test needs.
 QUIET = pytest.mark.filterwarnings("ignore")
@@ -189,7 +190,7 @@ def test_the_hash_of_a_long_configuration_is_whole_in_its_file(project: Project)
 
 
 def test_numbers_that_are_not_finite_are_left_out() -> None:
-    from kit.export.gather import _numbers
+    from kit.stages.export.tracked import _numbers
 
     epoch = Epoch(0, "all", 0, 0.1, float("inf"), {"nll": 0.7}, {"nll": float("nan"), "accuracy": 0.5})
     assert _numbers(epoch) == {"lr": 0.1, "inner_nll": 0.7, "valid_accuracy": 0.5}

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.errors import KitError, StageError
-from kit.files import (
+from kit.store.files import (
     append_log,
     read_csv,
     read_json,
@@ -57,7 +57,7 @@ def test_a_process_killed_while_writing_leaves_the_old_file(tmp_path: Path) -> N
     script = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from kit.files import write_atomic\n"
+        "from kit.store.files import write_atomic\n"
         "def fill(file):\n"
         "    file.write(b'new' * 1000); file.flush(); os.kill(os.getpid(), signal.SIGKILL)\n"
         "write_atomic(Path(sys.argv[1]), fill)\n"

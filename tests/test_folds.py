@@ -10,15 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
+from kit.base.arrays import IntArray
+from kit.base.events import silent
 from kit.config import parse
-from kit.data import load_index
 from kit.errors import StageError
-from kit.files import read_csv, write_csv
-from kit.folds import make_folds, split
-from kit.layout import Layout
-from kit.partition import held_out, load_folds, verify_folds
 from kit.project import Project
-from kit.records import IntArray, silent
+from kit.stages.folds import make_folds, split
+from kit.store.data import load_index
+from kit.store.files import read_csv, write_csv
+from kit.store.layout import Layout
+from kit.store.partition import held_out, load_folds, verify_folds
 
 
 def library(n: int, classes: int, groups: int, seed: int) -> tuple[tuple[str, ...], IntArray, tuple[str, ...]]:
@@ -198,7 +199,7 @@ def test_folds_of_another_number_are_refused_until_reset(project: Project) -> No
 
 
 def test_a_rare_class_is_warned_about(tmp_path: Path) -> None:
-    from kit.records import Event
+    from kit.base.events import Event
 
     images = np.random.default_rng(0).integers(0, 256, (63, 8, 8, 3), dtype=np.uint8)
     np.savez(tmp_path / "d.npz", images=images, labels=np.r_[np.zeros(30), np.ones(30), np.full(3, 2)].astype(int))

@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 from in_process import InProcess, drawn
 
-from kit.clean.stage import clean
+from kit.base.events import silent
 from kit.config import Config
-from kit.ensemble import ensemble
 from kit.errors import KitError
-from kit.folds import make_folds
-from kit.forecast import forecast
-from kit.layout import Layout
-from kit.records import silent
-from kit.stress.stage import stress, stress_if_possible
-from kit.table import table
-from kit.train.stage import train
+from kit.stages.clean.clean import clean
+from kit.stages.ensemble.ensemble import ensemble
+from kit.stages.folds import make_folds
+from kit.stages.forecast.forecast import forecast
+from kit.stages.stress.stress import stress, stress_if_possible
+from kit.stages.table import table
+from kit.stages.train.train import train
+from kit.store.layout import Layout
 
 COMMAND = re.compile(r"kit ([a-z]+)([^#,;]*)")
 Damage = Callable[[Path], None]

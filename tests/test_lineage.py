@@ -21,22 +21,22 @@ from competitions import picture
 from lineage import changed, edit, lineages, required
 from pydantic import BaseModel, ValidationError
 
-from kit.clean import stage as clean_stage
+from kit.base.events import silent
 from kit.config import Config, _first_model, load
-from kit.data import DataRecord, Rows, UnlabelledRecord, load_index
-from kit.ensemble import ensemble
 from kit.errors import StageError
-from kit.files import append_log
-from kit.folds import make_folds
-from kit.layout import Layout
-from kit.ledger import latest
-from kit.partition import FoldsRecord
-from kit.records import silent
-from kit.results import PredictedRecord, RunRecord, fold_lineage, require
-from kit.runs import plan_runs
+from kit.runs.results import PredictedRecord, RunRecord, fold_lineage, require
+from kit.runs.spec import plan_runs
+from kit.runs.stressed import StressedFold, StressedRun
 from kit.runtime.backbones import BACKBONES
-from kit.shift.stressed import StressedFold, StressedRun
+from kit.stages.clean import clean as clean_stage
+from kit.stages.ensemble.ensemble import ensemble
+from kit.stages.folds import make_folds
 from kit.store.candidate import Ensemble, ForecastRecord
+from kit.store.data import DataRecord, Rows, UnlabelledRecord, load_index
+from kit.store.files import append_log
+from kit.store.layout import Layout
+from kit.store.ledger import latest
+from kit.store.partition import FoldsRecord
 from kit.store.record import Digests, Made, digests_of
 
 DESIGN = Path(__file__).parent.parent / "docs" / "design.md"
@@ -388,16 +388,16 @@ def test_groups_reach_training_where_rows_are_never_held_out(drawn_project: tupl
 # The versions of the code: where each constant is used, and what is redone when it is raised.
 VERSIONS: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "decode": (("kit.runtime.decode.VERSION",), {"data", "test"}),
-    "clean": (("kit.clean.stage.VERSION",), {"data", "test"}),
-    "folds": (("kit.folds.VERSION",), {"folds"}),
-    "train": (("kit.runs.VERSION", "kit.train.features.VERSION"), {"features", *RUN}),
-    "predict": (("kit.results.PREDICT_VERSION",), {"predicted", "joined test", *STRESSED}),
-    "join": (("kit.results.JOIN_VERSION",), {"joined", "joined test", "joined stressed", *BLENDED}),
-    "stress": (("kit.shift.stressed.VERSION",), STRESSED),
-    "ensemble": (("kit.ensemble.stage.VERSION",), CANDIDATE),
-    "bundle": (("kit.bundle.stage.VERSION",), {"bundle"}),
-    "forecast": (("kit.forecast.stage.VERSION",), {"forecast"}),
-    "shift": (("kit.forecast.testset.VERSION",), {"shift"}),
+    "clean": (("kit.stages.clean.clean.VERSION",), {"data", "test"}),
+    "folds": (("kit.stages.folds.VERSION",), {"folds"}),
+    "train": (("kit.runs.spec.VERSION", "kit.stages.train.features.VERSION"), {"features", *RUN}),
+    "predict": (("kit.runs.results.PREDICT_VERSION",), {"predicted", "joined test", *STRESSED}),
+    "join": (("kit.runs.results.JOIN_VERSION",), {"joined", "joined test", "joined stressed", *BLENDED}),
+    "stress": (("kit.runs.stressed.VERSION",), STRESSED),
+    "ensemble": (("kit.stages.ensemble.ensemble.VERSION",), CANDIDATE),
+    "bundle": (("kit.stages.bundle.bundle.VERSION",), {"bundle"}),
+    "forecast": (("kit.stages.forecast.forecast.VERSION",), {"forecast"}),
+    "shift": (("kit.stages.forecast.testset.VERSION",), {"shift"}),
 }
 
 
@@ -415,7 +415,7 @@ def test_what_travels_in_a_zip_reaches_the_zip_alone(
     drawn_project: tuple[Layout, Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = lineages(*drawn_project)
-    monkeypatch.setattr("kit.bundle.stage.runtime_files", lambda: [DESIGN])
+    monkeypatch.setattr("kit.stages.bundle.bundle.runtime_files", lambda: [DESIGN])
     assert changed(before, lineages(*drawn_project)) == {"bundle"}
 
 
@@ -471,7 +471,7 @@ def test_no_input_is_dead(
             monkeypatch.setattr(constant, 99)
     for name in ("plain-cnn", "residual-cnn"):
         monkeypatch.setitem(BACKBONES, name, replace(BACKBONES[name], contract="raw"))
-    monkeypatch.setattr("kit.bundle.stage.runtime_files", lambda: [DESIGN])
+    monkeypatch.setattr("kit.stages.bundle.bundle.runtime_files", lambda: [DESIGN])
     text = lineage.CONFIG
     for old, new in EVERYTHING:
         assert old in text

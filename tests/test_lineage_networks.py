@@ -16,18 +16,18 @@ import pytest
 from in_process import InProcess, Remembering, networks
 from lineage import edit
 
-from kit.clean.stage import clean
+from kit.base.events import silent
 from kit.config import load
-from kit.ensemble.stage import ensemble
-from kit.folds import make_folds
-from kit.layout import Layout, SubmissionPaths
-from kit.records import silent
-from kit.runs import FoldSpec, plan_runs
-from kit.shift.stressed import StressedRun
+from kit.runs.spec import FoldSpec, plan_runs
+from kit.runs.stressed import StressedRun
+from kit.stages.clean.clean import clean
+from kit.stages.ensemble.ensemble import ensemble
+from kit.stages.folds import make_folds
+from kit.stages.stress.stress import stress
+from kit.stages.table import table
+from kit.stages.train.train import train
 from kit.store.candidate import Ensemble
-from kit.stress.stage import stress
-from kit.table import table
-from kit.train.stage import train
+from kit.store.layout import Layout, SubmissionPaths
 
 # Keras with NumPy 2 says so of its own conversion of variables.
 pytestmark = [pytest.mark.tf, pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")]

@@ -25,27 +25,28 @@ from competitions import picture
 from in_process import InProcess, networks
 from test_lineage import VERSIONS
 
-from kit.blend import Options, fit
-from kit.bundle.contents import zip_members
-from kit.clean.stage import clean
+from kit.base.events import silent
 from kit.config import Config, StressConfig, load, parse
-from kit.corrupt.mixture import apply
-from kit.corrupt.plan import fates, grid, plan_of
-from kit.data import load_index
-from kit.files import read_csv
-from kit.folds import make_folds, split
-from kit.layout import Layout
-from kit.ledger import latest
-from kit.records import Predictions, join, load_predictions, silent
-from kit.runs import plan_runs
+from kit.images.corrupt.mixture import apply
+from kit.images.corrupt.plan import fates, grid, plan_of
+from kit.judge.blend import Options, fit
+from kit.judge.shift.bbsd import detect
+from kit.judge.shift.priors import estimate
+from kit.judge.shift.statistics import image_statistics
+from kit.runs.spec import plan_runs
 from kit.runtime import decode
 from kit.runtime.forward import mean_of_folds
-from kit.shift.bbsd import detect
-from kit.shift.priors import estimate
-from kit.shift.statistics import image_statistics
+from kit.stages.bundle.contents import zip_members
+from kit.stages.clean.clean import clean
+from kit.stages.folds import make_folds, split
+from kit.stages.train.features import feature_files
+from kit.stages.train.train import train
 from kit.store.candidate import Ensemble, ForecastRecord
-from kit.train.features import feature_files
-from kit.train.stage import train
+from kit.store.data import load_index
+from kit.store.files import read_csv
+from kit.store.layout import Layout
+from kit.store.ledger import latest
+from kit.store.predictions import Predictions, join, load_predictions
 
 RECORDED = Path(__file__).parent / "snapshots" / "lineage.json"
 TOLERANCE = {"decode": 3.0, "stress": 1.0, "train": 0.02, "predict": 2e-3, "ensemble": 0.01, "forecast": 0.01}

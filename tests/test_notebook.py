@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import kit
-from kit.console import RENDERERS as ON_A_TERMINAL
-from kit.notebook import RENDERERS, Notebook, Picture, frame, in_notebook, table
+from kit.base.events import Event
 from kit.project import Project
-from kit.records import Event
+from kit.show.console import RENDERERS as ON_A_TERMINAL
+from kit.show.notebook import RENDERERS, Notebook, Picture, frame, in_notebook, table
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "practice.ipynb"
 HOSTILE = "<script>alert(1)</script>"

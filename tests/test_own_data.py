@@ -10,15 +10,16 @@ import pytest
 from competitions import folder_competition, kaggle_competition, names, picture
 from PIL import Image
 
-from kit.data import load_index, load_test_ids, load_test_images
-from kit.files import read_csv
-from kit.ledger import load_submissions
-from kit.ledger.facts import Score
-from kit.predict import predict
+from kit.base.events import silent
+from kit.images.sources import open_source
+from kit.platforms.sandbox import run_bundle
 from kit.project import Project
-from kit.records import load_predictions, silent
-from kit.sandbox import run_bundle
-from kit.sources import open_source
+from kit.stages.predict import predict
+from kit.store.data import load_index, load_test_ids, load_test_images
+from kit.store.files import read_csv
+from kit.store.ledger import load_submissions
+from kit.store.ledger.facts import Score
+from kit.store.predictions import load_predictions
 
 RUNS = """
 [folds]

@@ -17,15 +17,16 @@ import numpy as np
 import pytest
 from test_cli import run
 
+from kit.base.events import Event
 from kit.config import BundleConfig, Config
 from kit.errors import BundleError, StageError
-from kit.files import write_zip
-from kit.layout import RunPaths, SubmissionPaths
+from kit.platforms.sandbox import run_bundle
 from kit.project import Project
-from kit.records import Event, load_predictions
-from kit.results import FoldRecord
-from kit.sandbox import run_bundle
+from kit.runs.results import FoldRecord
 from kit.store.candidate import Ensemble, Proof
+from kit.store.files import write_zip
+from kit.store.layout import RunPaths, SubmissionPaths
+from kit.store.predictions import load_predictions
 from kit.store.record import digests_of
 
 CONFIG = """
@@ -103,7 +104,7 @@ def test_the_bundle_is_proven_and_rebuilt_with_the_same_bytes(submitted: Path) -
 
 
 def test_a_bundle_that_predicts_something_else_is_not_kept(submitted: Path) -> None:
-    from kit.bundle import bundle
+    from kit.stages.bundle.bundle import bundle
 
     project = Project(submitted)
     first, second = Ensemble.load(candidate(submitted).ensemble).members
@@ -181,7 +182,7 @@ def test_the_proof_holds_what_was_asked_and_the_card_what_a_team_wants_to_know(s
 
 
 def test_float16_weights_are_shipped_where_the_score_out_of_fold_stays(submitted: Path) -> None:
-    from kit.bundle import against, bundle
+    from kit.stages.bundle.bundle import against, bundle
 
     project = Project(submitted)
     full = candidate(submitted).bundle.stat().st_size
@@ -198,7 +199,7 @@ def test_float16_weights_are_shipped_where_the_score_out_of_fold_stays(submitted
 
 
 def test_a_zip_over_its_limits_is_refused_and_not_kept(submitted: Path) -> None:
-    from kit.bundle import bundle
+    from kit.stages.bundle.bundle import bundle
 
     project = Project(submitted)
     with another(submitted) as paths:

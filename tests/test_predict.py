@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_archive import pack, weights
 
+from kit.base.events import silent
 from kit.errors import KitError
-from kit.predict import predict
-from kit.records import silent
+from kit.stages.predict import predict
 
 pytestmark = pytest.mark.tf
 

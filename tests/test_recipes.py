@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kit.base.events import silent
 from kit.config import Config, parse
-from kit.data import Index, Rows
 from kit.errors import ConfigError
-from kit.init import init, recipe_text, recipes
 from kit.project import Project
-from kit.records import load_predictions, silent
-from kit.runs import check_run
+from kit.runs.spec import check_run
 from kit.runtime.backbones import BACKBONES
+from kit.stages.init import init, recipe_text, recipes
+from kit.store.data import Index, Rows
+from kit.store.predictions import load_predictions
 
 REPOSITORY = Path(__file__).parent.parent
 PAGE = REPOSITORY / "docs" / "recipes.md"

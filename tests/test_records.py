@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.errors import DataError
-from kit.records import Predictions, join, load_predictions
+from kit.store.predictions import Predictions, join, load_predictions
 
 
 def some(ids: list[str], seed: int = 0) -> Predictions:

@@ -17,11 +17,11 @@ from PIL import Image
 from test_cli import run
 
 from kit.project import Project
-from kit.report import svg
-from kit.report.cleaning import with_names
-from kit.report.section import count, listed, percent
-from kit.report.stage import SECTIONS, soft
-from kit.results import RunRecord
+from kit.runs.results import RunRecord
+from kit.stages.report import svg
+from kit.stages.report.cleaning import with_names
+from kit.stages.report.report import SECTIONS, soft
+from kit.stages.report.section import count, listed, percent
 from kit.store.candidate import Ensemble
 
 VOID = {"meta", "img", "br", "wbr", "link", "input", "hr"}

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from invented import invent
 
-from kit.ensemble import ensemble
-from kit.records import silent
-from kit.report.attention import SHOWN, examples, inner_share, spotlight
-from kit.results import FoldRecord
-from kit.runs import plan_runs
+from kit.base.events import silent
+from kit.runs.results import FoldRecord
+from kit.runs.spec import plan_runs
+from kit.stages.ensemble.ensemble import ensemble
+from kit.stages.report.attention import SHOWN, examples, inner_share, spotlight
 from kit.store.record import digests_of
 
 MAPS = arrays(np.float32, (4, 4), elements=st.floats(0, 1, width=32))
@@ -60,8 +60,8 @@ def test_with_a_mean_and_a_linear_head_it_is_the_class_activation_map() -> None:
     """Zhou et al. 2016: then the gradient is the head's column, the same everywhere."""
     import keras
 
-    from kit.report.cam import attention_maps
     from kit.runtime.backbones import build
+    from kit.stages.report.cam import attention_maps
 
     head = {"pooling": "avg", "dropout": 0.0, "units": []}
     network = build({"backbone": "plain-cnn", "size": 32, "classes": 3, "head": head})

@@ -10,7 +10,7 @@ import pytest
 from browser import Browser, find_browser
 from invented import HOSTILE, invent, stress, submit_more
 
-from kit.layout import find_project
+from kit.store.layout import find_project
 
 SIZES = {"desktop": (1280, 900), "tablet": (820, 1100), "phone": (390, 844), "small phone": (320, 640)}
 # Elements that stand over the right edge and are not inside one that scrolls by itself.

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.config import StageConfig
-from kit.described import NetworkDescription
 from kit.errors import TrainingError
+from kit.platforms.described import NetworkDescription
 from kit.runtime import forward
 from kit.runtime.backbones import BACKBONES
 from kit.runtime.heads import dropout_rates
@@ -95,7 +95,7 @@ def stage(train: str, **keys: Any) -> StageConfig:
 def test_a_backbone_fulfils_its_contract(name: str, tmp_path: Path) -> None:
     from kit.runtime import arrays
     from kit.runtime.backbones import build
-    from kit.train.networks import set_trainable
+    from kit.stages.train.networks import set_trainable
 
     network = build(describe(name))
     size = BACKBONES[name].smallest
@@ -218,7 +218,7 @@ def test_a_head_with_another_number_of_dropouts_is_refused() -> None:
 @pytest.mark.tf
 def test_layers_of_given_kinds_from_a_number_on_learn() -> None:
     from kit.runtime.backbones import build
-    from kit.train.networks import set_trainable
+    from kit.stages.train.networks import set_trainable
 
     network = build(describe("mobilenetv2"))
     picked = stage("layers", from_layer=100, kinds=("conv", "depthwise"))
@@ -235,7 +235,7 @@ def test_layers_of_given_kinds_from_a_number_on_learn() -> None:
 @pytest.mark.parametrize(("batch_norm", "moves"), [("frozen", False), ("trained", True)])
 def test_batchnorm_of_a_pretrained_backbone_moves_only_where_the_stage_says_so(batch_norm: str, moves: bool) -> None:
     from kit.runtime.backbones import build
-    from kit.train.networks import set_trainable
+    from kit.stages.train.networks import set_trainable
 
     network = build(describe("mobilenetv2"))
     set_trainable(network, stage("all", batch_norm=batch_norm), "mobilenetv2", pretrained=True)

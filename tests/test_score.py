@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
-from kit import metrics, score
 from kit.errors import DataError
+from kit.judge import metrics, score
 
 
 def draw(seed, rows=120, classes=4):

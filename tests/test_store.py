@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from kit.errors import StageError
-from kit.files import sha256_file
 from kit.store.digests import Digests
+from kit.store.files import sha256_file
 from kit.store.locks import lock
 from kit.store.record import Made, digests_of
 

@@ -20,18 +20,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_cli import run, save
 
+from kit.base.events import Event
+from kit.base.signals import ENDING, take, terminable
+from kit.base.text import guarded, plain, redacted, unguarded
 from kit.config import load, parse
-from kit.console import Console, print_error, print_lines
 from kit.errors import ConfigError, KitError, PlatformError
-from kit.export.mlflow import send
-from kit.files import read_csv, write_atomic, write_csv
-from kit.init import render
-from kit.ledger.attempts import Target
-from kit.notebook import Notebook
-from kit.records import Event
-from kit.signals import ENDING, take, terminable
-from kit.text import guarded, plain, redacted, unguarded
-from kit.units.process import failure
+from kit.runs.units.process import failure
+from kit.show.console import Console, print_error, print_lines
+from kit.show.notebook import Notebook
+from kit.stages.export.mlflow import send
+from kit.stages.init import render
+from kit.store.files import read_csv, write_atomic, write_csv
+from kit.store.ledger.attempts import Target
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31mred\r\u202eder"
@@ -218,8 +218,8 @@ def test_a_signal_removes_what_was_half_written_and_gives_its_code(number: signa
     script = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from kit.files import write_atomic\n"
-        "from kit.signals import terminable\n"
+        "from kit.store.files import write_atomic\n"
+        "from kit.base.signals import terminable\n"
         "with terminable():\n"
         "    write_atomic(Path('a.txt'), lambda file: os.kill(os.getpid(), int(sys.argv[1])))\n"
     )

@@ -12,22 +12,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recorded import join_runs, write_candidate, write_fold
 
-from kit.clean.stage import clean
+from kit.base.events import silent
 from kit.config import parse
-from kit.data import load_index, load_test_ids, load_test_record
 from kit.errors import DataError, StageError
-from kit.folds import make_folds
-from kit.layout import Layout
-from kit.partition import held_out, load_folds
-from kit.records import load_predictions, silent
-from kit.results import lineage_of_test, require
-from kit.runs import plan_runs
+from kit.images.sources.table import Table, read_table
+from kit.runs.results import lineage_of_test, require
+from kit.runs.spec import plan_runs
 from kit.runtime import pool
 from kit.runtime.forward import mean_of_folds
-from kit.sources.table import Table, read_table
+from kit.stages.clean.clean import clean
+from kit.stages.folds import make_folds
+from kit.stages.table import answer, blend_of_test, check_table, match_ids, table
+from kit.stages.train.fold import predict_test
 from kit.store.candidate import Ensemble, Member
-from kit.table import answer, blend_of_test, check_table, match_ids, table
-from kit.train.fold import predict_test
+from kit.store.data import load_index, load_test_ids, load_test_record
+from kit.store.layout import Layout
+from kit.store.partition import held_out, load_folds
+from kit.store.predictions import load_predictions
 
 CLASSES = ("cat", "dog", "hen")
 VIEWS = ("identity", "flip-lr", "rot90")

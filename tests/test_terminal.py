@@ -25,7 +25,7 @@ from invented import invent
 from rich.cells import cell_len
 from test_cli import run
 
-from kit.console import GUTTER, columns_that_fit
+from kit.show.console import GUTTER, columns_that_fit
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 WIDTHS = ("80", "40")

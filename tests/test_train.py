@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kit.base.events import Event
 from kit.errors import KitError, StageError, TrainingError
 from kit.project import Project
-from kit.records import Event, load_predictions
-from kit.results import RunRecord
+from kit.runs.results import RunRecord
 from kit.store.candidate import Ensemble
 from kit.store.locks import lock
+from kit.store.predictions import load_predictions
 
 pytestmark = pytest.mark.tf
 
@@ -166,7 +167,7 @@ def test_a_changed_configuration_is_another_folder(trained: Path, tmp_path: Path
     write_data(tmp_path)
     project = Project(tmp_path)
     project.folds()
-    from kit.runs import plan_runs
+    from kit.runs.spec import plan_runs
 
     (specs,) = plan_runs(project.layout, project.config, ()).values()
     assert specs[0].run_paths.root.name != run_folder(trained).name

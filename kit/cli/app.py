@@ -76,8 +76,8 @@ def kit(
 @contextmanager
 def open_project(config: Path | None, *, quiet: bool = False, engine: str = "") -> Iterator[Project]:
     """The project of the current folder, its events shown on the terminal."""
-    from kit.console import Console
     from kit.project import Project
+    from kit.show.console import Console
 
     with Console(quiet=quiet) as console:
         yield Project(config=config, emit=console.emit, engine=engine)
@@ -85,6 +85,6 @@ def open_project(config: Path | None, *, quiet: bool = False, engine: str = "") 
 
 def print_result(make: Callable[[], Any]) -> None:
     """What ``make`` returns, as JSON on standard output."""
-    from kit.console import print_json
+    from kit.show.console import print_json
 
     print_json(make())

@@ -17,8 +17,8 @@ def init(
     folder: Annotated[Path, typer.Argument(help="Where the project begins.")] = Path(),
 ) -> None:
     """Start a project: kit.toml, a Makefile and a .gitignore."""
-    from kit.console import Console
-    from kit.init import init as run
+    from kit.show.console import Console
+    from kit.stages.init import init as run
 
     with Console() as console:
         run(folder, train, console.emit, recipe)
@@ -27,8 +27,8 @@ def init(
 @app.command()
 def recipes() -> None:
     """List the recipes that a project can begin with."""
-    from kit.console import print_lines
-    from kit.init import recipes as known
+    from kit.show.console import print_lines
+    from kit.stages.init import recipes as known
 
     print_lines(f"{name:22} {line}" for name, line in known().items())
 
@@ -38,8 +38,8 @@ def doctor(config: Config = None, json: Json = False) -> None:
     """Look at machine, packages, data, disk and credentials; exit 1 where something is wrong."""
     from dataclasses import asdict
 
-    from kit.console import Console
-    from kit.doctor import doctor as run
+    from kit.show.console import Console
+    from kit.stages.doctor import doctor as run
 
     with Console(quiet=json) as console:
         checks = run(Path(), console.emit, config=config)

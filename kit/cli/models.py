@@ -91,8 +91,8 @@ def predict(
     out: Annotated[Path, typer.Option("--out", help="The table to write.")] = Path("predictions.csv"),
 ) -> None:
     """Predict images with any bundle; nothing of its code is run."""
-    from kit.console import Console
-    from kit.predict import predict as run
+    from kit.show.console import Console
+    from kit.stages.predict import predict as run
 
     with Console() as console:
         run(bundle, images, out, console.emit)
@@ -101,8 +101,8 @@ def predict(
 @app.command()
 def backbones() -> None:
     """List the backbones that a run can name."""
-    from kit.console import print_lines
     from kit.runtime.backbones import BACKBONES
+    from kit.show.console import print_lines
 
     print_lines(
         f"{name:20} from {entry.smallest} px{', ImageNet weights' if entry.pretrained else ''}"

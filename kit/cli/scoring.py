@@ -39,8 +39,8 @@ def sweep(
     """Train a run with one ingredient changed at a time, and say what each is worth; kit.toml stays as it is."""
     with open_project(config, quiet=list_) as project:
         if list_:
-            from kit.console import print_lines
-            from kit.sweep import MARK, plan_sweep
+            from kit.runs.sweep import MARK, plan_sweep
+            from kit.show.console import print_lines
 
             print_lines(name.split(MARK, 1)[1] for name in plan_sweep(project.config, run, changes or (), seeds)[1:])
             return

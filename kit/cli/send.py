@@ -43,14 +43,14 @@ def submit(
     """Send the current bundle once and wait for its score."""
     import sys
 
-    from kit.submit import Choice
+    from kit.stages.submit import Choice
 
     ask = typer.confirm if sys.stdin.isatty() and not yes and not json else None
     with open_project(config, quiet=json) as project:
         paths = project.submit(Choice(dry_run, again, wait, to_leaderboard, ask))
         if json:
-            from kit.ledger import load_submission
-            from kit.ledger.facts import Score
+            from kit.store.ledger import load_submission
+            from kit.store.ledger.facts import Score
 
             scored = load_submission(paths).last(Score)
             print_result(lambda: {"submission": paths.root.name, "score": scored.score if scored else None})
@@ -96,7 +96,7 @@ def lb(
     import shutil
     import time
 
-    from kit.console import print_lines
+    from kit.show.console import print_lines
 
     with open_project(config, quiet=json or csv) as project:
         if add_score is not None:
@@ -106,7 +106,7 @@ def lb(
             if json:
                 print_result(report.to_json)
             if csv:
-                from kit.lb.show import csv_lines
+                from kit.stages.lb.board import csv_lines
 
                 print_lines(csv_lines(report))
             if not watch:

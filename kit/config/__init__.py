@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 
+from kit.base.text import nearest
 from kit.config.base import Location, Name, Section, mistake
 from kit.config.bundle import BundleConfig
 from kit.config.clean import CleanConfig
@@ -26,7 +27,6 @@ from kit.config.sections import EnsembleConfig, FoldsConfig, TrainConfig
 from kit.config.shift import StressConfig
 from kit.config.stages import ScheduleConfig, StageConfig
 from kit.errors import ConfigError
-from kit.text import nearest
 
 __all__ = [
     "AugmentConfig",

@@ -9,8 +9,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, field_validator
 
+from kit.base.text import nearest
 from kit.errors import ConfigError
-from kit.text import nearest
 
 LONGEST_NAME = 100  # of a run or of folds: with what is added to it, it must fit into the 255 bytes of a file's name
 LONGEST_VALUE = 100

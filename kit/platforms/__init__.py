@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import importlib
 
+from kit.base.events import Emit, silent
 from kit.config import Config
 from kit.errors import ConfigError
-from kit.layout import Layout
 from kit.platforms.base import Platform, Setting, Waits
-from kit.records import Emit, silent
+from kit.store.layout import Layout
 
 __all__ = ["PLATFORMS", "Platform", "Waits", "open_platform"]
 

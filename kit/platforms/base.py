@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, Protocol
 
+from kit.base.events import Emit, silent
 from kit.config import Config
 from kit.errors import PlatformError
-from kit.layout import Layout, SubmissionPaths
-from kit.ledger import BoardRow
-from kit.ledger.facts import F, Fact
-from kit.records import Emit, silent
+from kit.store.layout import Layout, SubmissionPaths
+from kit.store.ledger import BoardRow
+from kit.store.ledger.facts import F, Fact
 
 
 class Refused(PlatformError):

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from kit.base.events import Event
 from kit.errors import ConfigError, PlatformError
-from kit.ledger import BoardRow
-from kit.ledger.facts import Request, Upload, Uploaded
 from kit.platforms import codabench_answers as answers
 from kit.platforms import codabench_board as boards
 from kit.platforms.base import Absent, Journal, Platform, Refused, Remaining, Setting, Status, midnight
@@ -33,7 +32,8 @@ from kit.platforms.credentials import (
 )
 from kit.platforms.http import Api, Shape, checked_url
 from kit.platforms.storage import fetch_text, put_file, storage_headers, upload_teller
-from kit.records import Event
+from kit.store.ledger import BoardRow
+from kit.store.ledger.facts import Request, Upload, Uploaded
 
 # Scores are posted a moment after the status says Finished.
 PATIENCE = 6

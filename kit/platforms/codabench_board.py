@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kit.ledger import BoardRow
 from kit.platforms.codabench_answers import Board, BoardLine, Column, Row, Table, Task
+from kit.store.ledger import BoardRow
 
 
 def named_scores(rows: Sequence[Row]) -> dict[str, float]:

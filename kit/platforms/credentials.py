@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from kit.base.events import Emit, Event
 from kit.platforms.base import Unreachable
-from kit.records import Emit, Event
 
 KAGGLE_NOTEBOOK_TOKEN = "KAGGLE_API_V1_TOKEN"
 PUBLIC_SITE = "https://www.codabench.org"  # the Codabench site where `competition.url` names no other

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import ConfigError, PlatformError
-from kit.layout import SubmissionPaths
-from kit.ledger import BoardRow
-from kit.ledger.facts import Request, Upload
 from kit.platforms.base import Journal, Platform, Refused, Remaining, Setting, Status, Unsure, midnight
 from kit.platforms.codabench_needs import inspect_zip
 from kit.platforms.credentials import require_kaggle
 from kit.platforms.storage import upload_teller
+from kit.store.layout import SubmissionPaths
+from kit.store.ledger import BoardRow
+from kit.store.ledger.facts import Request, Upload
 
 PAGE = 100
 PATIENCE = 6

@@ -11,12 +11,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from kit import score
+from kit.base.events import Event
 from kit.config import Config
 from kit.errors import PlatformError
-from kit.ledger.facts import Kernel
+from kit.judge import score
 from kit.platforms.base import Journal, Setting
-from kit.records import Event
+from kit.store.ledger.facts import Kernel
 
 
 class NotebookFailed(PlatformError):

@@ -10,16 +10,16 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from kit import score
-from kit.data import load_images, load_index
+from kit.base.arrays import ImageArray
 from kit.errors import BundleError, ConfigError, PlatformError, StageError
-from kit.files import write_json
-from kit.ledger import BoardRow
-from kit.ledger.reading import read, read_cache, write_cache
+from kit.images.sources import RawSet, open_source
+from kit.judge import score
 from kit.platforms.base import Journal, Platform, Remaining, Setting, Status
-from kit.records import ImageArray
-from kit.sandbox import run_bundle
-from kit.sources import RawSet, open_source
+from kit.platforms.sandbox import run_bundle
+from kit.store.data import load_images, load_index
+from kit.store.files import write_json
+from kit.store.ledger import BoardRow
+from kit.store.ledger.reading import read, read_cache, write_cache
 from kit.store.locks import lock
 from kit.store.record import Part
 

@@ -9,10 +9,10 @@ from types import MappingProxyType
 
 from requests.exceptions import RequestException
 
+from kit.base.events import Emit, Event
 from kit.errors import PlatformError
 from kit.platforms.base import Waits
 from kit.platforms.http import BUSY, error_text, plain_session, reason, signed
-from kit.records import Emit, Event
 
 LARGE = 1 << 22
 END = 1 << 16

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kit.errors import PlatformError
-from kit.layout import Layout
-from kit.ledger import Attempt, Snapshot, Target, add_event, add_snapshot
-from kit.ledger.facts import Answer, Failure, Lost, Request, Score
 from kit.platforms.base import Platform, Status, Waits
+from kit.store.layout import Layout
+from kit.store.ledger import Attempt, Snapshot, Target, add_event, add_snapshot
+from kit.store.ledger.facts import Answer, Failure, Lost, Request, Score
 
 
 def resolve(platform: Platform, attempt: Attempt, waits: Waits) -> str | None:

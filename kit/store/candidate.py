@@ -77,7 +77,7 @@ class Considered(Part):
 
 
 class StoredBlend(Part):
-    """A fitted blend as it is kept; `kit.blend.Blend` has its predictions as well.
+    """A fitted blend as it is kept; `kit.judge.blend.Blend` has its predictions as well.
 
     Attributes
     ----------

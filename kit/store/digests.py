@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from kit.errors import KitError
-from kit.files import sha256_file, write_atomic
+from kit.store.files import sha256_file, write_atomic
 
 SETTLED_NS = 2_000_000_000
 State = tuple[int, int, int, int]

@@ -14,8 +14,8 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kit.errors import StageError
-from kit.files import sha256_json, write_json
 from kit.store.digests import digest
+from kit.store.files import sha256_json, write_json
 
 Digests = dict[str, str]
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from libraries import library
 
-from kit.blend.convex import convex_weights, duality_gap, gather
+from kit.judge.blend.convex import convex_weights, duality_gap, gather
 
 
 def likelihoods(seed, members=5, rows=200):

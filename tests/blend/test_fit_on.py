@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from libraries import library
 
-from kit import blend
 from kit.errors import DataError
+from kit.judge import blend
 from kit.store.candidate import StoredBlend
 
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from libraries import library
 
-from kit.blend.foreign import match, member_names, read_foreign
 from kit.errors import DataError
+from kit.judge.blend.foreign import match, member_names, read_foreign
 
 IDS, CLASSES = tuple(f"img{i}" for i in range(40)), ("cat", "dog", "emu")
 PROBA = library(0, members=1, rows=40, classes=3)[0][0]

@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from libraries import library
 
-from kit import blend, metrics
-from kit.blend.choose import MEAN_PRIOR, evidence_shares, prior, shares
-from kit.blend.folds import fold_groups
-from kit.blend.nested import cross
-from kit.blend.pictures import correlation_picture, reliability_picture, worth_picture
-from kit.blend.prune import keep_members
-from kit.blend.tables import correlation, disagreement, per_class, reliability
 from kit.errors import DataError
+from kit.judge import blend, metrics
+from kit.judge.blend.choose import MEAN_PRIOR, evidence_shares, prior, shares
+from kit.judge.blend.folds import fold_groups
+from kit.judge.blend.nested import cross
+from kit.judge.blend.pictures import correlation_picture, reliability_picture, worth_picture
+from kit.judge.blend.prune import keep_members
+from kit.judge.blend.tables import correlation, disagreement, per_class, reliability
 from kit.runtime import pool
 
 

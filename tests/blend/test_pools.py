@@ -8,11 +8,11 @@ from libraries import library, softmax
 from scipy.optimize import minimize
 from scipy.stats import rankdata, spearmanr
 
-from kit.blend.candidates import CANDIDATES, EXTRA
-from kit.blend.greedy import greedy_weights
-from kit.blend.logit import fit_logit_pool
-from kit.blend.rows import Rows
-from kit.blend.temperature import SCALE, fit_temperature
+from kit.judge.blend.candidates import CANDIDATES, EXTRA
+from kit.judge.blend.greedy import greedy_weights
+from kit.judge.blend.logit import fit_logit_pool
+from kit.judge.blend.rows import Rows
+from kit.judge.blend.temperature import SCALE, fit_temperature
 from kit.runtime.pool import apply_part, log_proba, ranks
 
 EVERY = CANDIDATES | {name: fit for extra in EXTRA.values() for name, fit in extra.items()}

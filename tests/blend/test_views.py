@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from libraries import library, softmax
 
-from kit import blend
-from kit.blend.views import fit_views, view_likelihoods, view_weights
+from kit.judge import blend
+from kit.judge.blend.views import fit_views, view_likelihoods, view_weights
 
 
 def with_views(seed, rows=800):

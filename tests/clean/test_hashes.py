@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from kit.clean import hamming
-from kit.clean.hamming import popcount, table_popcount, within
-from kit.clean.hashes import BIT_ORDER, FORMS, dct_hash, dihedral, grey, low_frequencies, turned
+from kit.stages.clean import hamming
+from kit.stages.clean.hamming import popcount, table_popcount, within
+from kit.stages.clean.hashes import BIT_ORDER, FORMS, dct_hash, dihedral, grey, low_frequencies, turned
 
 
 def smooth(n, side, seed=0):

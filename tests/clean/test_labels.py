@@ -13,8 +13,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 from sklearn.preprocessing import scale
 
-from kit.clean.labels import confident_joint, expected_errors, label_errors
 from kit.errors import DataError
+from kit.stages.clean.labels import confident_joint, expected_errors, label_errors
 
 
 def predictions(seed, n=60, classes=4):

@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
-from kit.clean import background
-from kit.clean.background import shared_backgrounds
-from kit.clean.hashes import FORMS, dihedral
-from kit.clean.near import near_copies
-from kit.clean.plan import plan
 from kit.config.clean import CleanConfig
 from kit.errors import DataError
-from kit.sources.digits import load
-from kit.sources.practice import make
+from kit.images.sources.digits import load
+from kit.images.sources.practice import make
+from kit.stages.clean import background
+from kit.stages.clean.background import shared_backgrounds
+from kit.stages.clean.hashes import FORMS, dihedral
+from kit.stages.clean.near import near_copies
+from kit.stages.clean.plan import plan
 
 
 def jpeg(image, quality):

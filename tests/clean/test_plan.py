@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.clean.plan import Plan, plan
-from kit.clean.steps import STEPS
 from kit.config.clean import CleanConfig
 from kit.errors import DataError
+from kit.stages.clean.plan import Plan, plan
+from kit.stages.clean.steps import STEPS
 
 CONFIGS = st.builds(
     CleanConfig,

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from kit.clean.outliers import METHODS, outlier_scores, strangest
-from kit.clean.plan import plan
-from kit.clean.quality import odd_sizes, quality
-from kit.clean.statistics import statistics
 from kit.config.clean import CleanConfig
-from kit.sources.practice import make
+from kit.images.sources.practice import make
+from kit.stages.clean.outliers import METHODS, outlier_scores, strangest
+from kit.stages.clean.plan import plan
+from kit.stages.clean.quality import odd_sizes, quality
+from kit.stages.clean.statistics import statistics
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,14 @@ import pytest
 from PIL import Image
 from recorded import write_candidate
 
-from kit.clean.review import propose_labels, restore
-from kit.data import load_images, load_index
+from kit.base.events import silent
 from kit.errors import DataError, StageError
-from kit.files import read_csv
+from kit.images.sources.practice import make
 from kit.project import Project
-from kit.records import Predictions, silent
-from kit.sources.practice import make
+from kit.stages.clean.review import propose_labels, restore
+from kit.store.data import load_images, load_index
+from kit.store.files import read_csv
+from kit.store.predictions import Predictions
 
 
 @pytest.fixture

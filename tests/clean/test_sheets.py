@@ -7,11 +7,11 @@ import io
 import numpy as np
 from PIL import Image
 
-from kit.clean.gallery import contact_sheets
-from kit.clean.plan import plan
-from kit.clean.sheets import CELL, Tile, png, sheet
 from kit.config.clean import CleanConfig
-from kit.sources.practice import make
+from kit.images.sources.practice import make
+from kit.stages.clean.gallery import contact_sheets
+from kit.stages.clean.plan import plan
+from kit.stages.clean.sheets import CELL, Tile, png, sheet
 
 
 def tile(colour, side=96, caption="name"):

@@ -7,12 +7,12 @@ import pytest
 from scipy.ndimage import convolve, gaussian_filter
 from scipy.stats import chisquare
 
-from kit.corrupt import FAMILIES, corrupt
-from kit.corrupt.mixture import Mixture, apply, assign, even
-from kit.corrupt.optics import _convolved, _disk, _path
-from kit.corrupt.sheet import contact_sheet
 from kit.errors import DataError
-from kit.sources import practice
+from kit.images.corrupt import FAMILIES, corrupt
+from kit.images.corrupt.mixture import Mixture, apply, assign, even
+from kit.images.corrupt.optics import _convolved, _disk, _path
+from kit.images.corrupt.sheet import contact_sheet
+from kit.images.sources import practice
 
 SIDE = 48
 EVERY = pytest.mark.parametrize("family", FAMILIES)

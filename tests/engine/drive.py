@@ -7,14 +7,14 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
+from kit.base.events import Event
 from kit.config import load
 from kit.config.engine import EngineConfig
-from kit.engine.tasks import RayTasks
 from kit.errors import KitError
-from kit.layout import Layout
-from kit.records import Event
-from kit.train.stage import train
-from kit.units import Processes
+from kit.runs.engine.tasks import RayTasks
+from kit.runs.units import Processes
+from kit.stages.train.train import train
+from kit.store.layout import Layout
 
 MODULES = {"fold": "stub_worker", "measure": "stub_worker"}
 

@@ -12,11 +12,11 @@ from typing import Any
 from stub import StubLearner, StubTrainer
 
 from kit.errors import KitError, OutOfMemoryError
-from kit.runs import FoldSpec
-from kit.train.fold import train_fold
-from kit.train.interrupt import Interrupt, Interrupted
-from kit.train.loop import Stage
-from kit.units.worker import Reporter, end_with_parent
+from kit.runs.spec import FoldSpec
+from kit.runs.units.worker import Reporter, end_with_parent
+from kit.stages.train.fold import train_fold
+from kit.stages.train.interrupt import Interrupt, Interrupted
+from kit.stages.train.loop import Stage
 
 SECONDS = 0.03
 

@@ -18,22 +18,22 @@ from crashes import fingerprint
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kit.base.events import Event
 from kit.config import load, on_engine
 from kit.config.engine import EngineConfig
-from kit.engine import cluster, opened, scratch, stores
-from kit.engine.order import Warehouse, order_of
-from kit.engine.receive import Receiver
-from kit.engine.stores import Folder, Remote, store_of
-from kit.engine.task import perform
 from kit.errors import ConfigError, KitError, TrainingError
-from kit.layout import Layout
-from kit.records import Event
-from kit.runs import FoldSpec, plan_runs
+from kit.runs.engine import cluster, opened, scratch, stores
+from kit.runs.engine.order import Warehouse, order_of
+from kit.runs.engine.receive import Receiver
+from kit.runs.engine.stores import Folder, Remote, store_of
+from kit.runs.engine.task import perform
+from kit.runs.spec import FoldSpec, plan_runs
+from kit.runs.units import Processes, Unit
+from kit.runs.units.process import failure
+from kit.stages.train.plan import RunPlan, ordered
+from kit.stages.train.train import train
+from kit.store.layout import Layout
 from kit.store.locks import lock
-from kit.train.plan import RunPlan, ordered
-from kit.train.stage import train
-from kit.units import Processes, Unit
-from kit.units.process import failure
 
 MODULES = {"fold": "stub_worker", "measure": "stub_worker"}
 
@@ -61,7 +61,7 @@ class InMemory:
 
 
 class Bodies:
-    """A `kit.units.Launch` that runs the bodies of tasks here, one after the other."""
+    """A `kit.runs.units.Launch` that runs the bodies of tasks here, one after the other."""
 
     queues = False
 
@@ -225,7 +225,7 @@ def test_a_lock_that_is_waited_for_is_had_when_the_other_lets_go(tmp_path: Path)
 
 def test_a_process_dies_with_the_one_that_started_it() -> None:
     child = (
-        "import time; from kit.units.worker import end_with_parent; end_with_parent(); "
+        "import time; from kit.runs.units.worker import end_with_parent; end_with_parent(); "
         "print('on', flush=True); time.sleep(60)"
     )
     parent = (

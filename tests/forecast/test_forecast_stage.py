@@ -8,19 +8,20 @@ import numpy as np
 import pytest
 from by_hand import CONFIG, Stand, train_by_hand
 
+from kit.base.events import Event
 from kit.errors import StageError
-from kit.forecast import forecast
-from kit.forecast.gather import gather
-from kit.forecast.testset import ShiftReport
-from kit.layout import SubmissionPaths
-from kit.ledger import add_event, target_of
-from kit.ledger.facts import Answer, Intent, Score
 from kit.project import Project
-from kit.records import Event, join, load_predictions
-from kit.runs import plan_runs
-from kit.shift.stressed import StressedRun
+from kit.runs.spec import plan_runs
+from kit.runs.stressed import StressedRun
+from kit.stages.forecast.entries import gather
+from kit.stages.forecast.forecast import forecast
+from kit.stages.forecast.testset import ShiftReport
+from kit.stages.stress.stress import stress
 from kit.store.candidate import Ensemble, ForecastRecord
-from kit.stress import stress
+from kit.store.layout import SubmissionPaths
+from kit.store.ledger import add_event, target_of
+from kit.store.ledger.facts import Answer, Intent, Score
+from kit.store.predictions import join, load_predictions
 
 MORE = CONFIG + '[runs.b]\nextends = "a"\nviews = ["identity"]\n'
 
@@ -64,7 +65,7 @@ def scored(project: Project, paths: SubmissionPaths, score: float) -> None:
 
 
 def ensembles(project: Project, *, metrics: tuple[str, ...] = ("nll",)) -> list[SubmissionPaths]:
-    from kit.ensemble import ensemble
+    from kit.stages.ensemble.ensemble import ensemble
 
     found = []
     for metric in metrics:
@@ -215,7 +216,7 @@ def test_folds_are_joined_as_training_joins_them(make_project, tmp_path: Path) -
 
 
 def test_the_board_shows_forecast_score_and_error_and_draws_them(make_project) -> None:
-    from kit.lb import leaderboard
+    from kit.stages.lb import leaderboard
 
     project = made(make_project)
     (paths,) = ensembles(project)
@@ -235,7 +236,7 @@ def test_the_board_shows_forecast_score_and_error_and_draws_them(make_project) -
 
 
 def test_training_ends_with_the_score_under_stress_or_with_how_to_get_it(make_project) -> None:
-    from kit.stress import tell_known
+    from kit.stages.stress.stress import tell_known
 
     project = made(make_project)
     heard: list[Event] = []
@@ -252,8 +253,8 @@ def test_training_ends_with_the_score_under_stress_or_with_how_to_get_it(make_pr
 def test_of_many_rows_a_draw_is_enough_and_the_clean_score_stays_exact(make_project, monkeypatch) -> None:
     project = made(make_project, test=pictures(11)[0])
     whole, _ = run(project)
-    monkeypatch.setattr("kit.forecast.gather.CLEAN_ROWS", 60)
-    monkeypatch.setattr("kit.forecast.gather.STRESSED_ROWS", {True: 150, False: 150})
+    monkeypatch.setattr("kit.stages.forecast.entries.CLEAN_ROWS", 60)
+    monkeypatch.setattr("kit.stages.forecast.entries.STRESSED_ROWS", {True: 150, False: 150})
     evidence = gather(project.layout, project.config).evidence()
     assert (len(evidence.y), len(evidence.rows)) == (60, 150)
     records = forecast(project.layout, project.config, lambda event: None, force=True)

@@ -20,11 +20,11 @@ SCRIPT = """
 import sys
 from kit.config import load
 from kit.errors import KitError
-from kit.layout import Layout
-from kit.ledger import latest
-from kit.lb import leaderboard
+from kit.store.layout import Layout
+from kit.store.ledger import latest
+from kit.stages.lb import leaderboard
 from kit.platforms import Waits
-from kit.submit import Choice, submit
+from kit.stages.submit import Choice, submit
 
 def say(event):
     print(event)

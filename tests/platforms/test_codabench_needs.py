@@ -9,10 +9,10 @@ from recorded import write_proof
 from servers.project import MODEL
 
 from kit.errors import PlatformError
-from kit.files import write_zip
-from kit.layout import SubmissionPaths
 from kit.platforms.base import Refused
 from kit.platforms.codabench_needs import image_notes, inspect_zip, time_limit, time_notes
+from kit.store.files import write_zip
+from kit.store.layout import SubmissionPaths
 
 
 @pytest.fixture

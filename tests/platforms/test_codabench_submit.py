@@ -12,17 +12,17 @@ import pytest
 from servers.codabench import Codabench
 from servers.project import make_candidate, make_project
 
+from kit.base.events import Event, silent
 from kit.config import Config
 from kit.errors import ConfigError, PlatformError, StageError
-from kit.layout import Layout
-from kit.ledger import attempts, load_submissions
-from kit.ledger.facts import Score
 from kit.platforms import Waits, open_platform
 from kit.platforms.base import Refused
 from kit.platforms.credentials import store_token
-from kit.records import Event, silent
-from kit.submit import Choice, submit
-from kit.submit.outcome import tell_remaining
+from kit.stages.submit import Choice, submit
+from kit.stages.submit.outcome import tell_remaining
+from kit.store.layout import Layout
+from kit.store.ledger import attempts, load_submissions
+from kit.store.ledger.facts import Score
 
 pytestmark = pytest.mark.matrix
 

@@ -17,10 +17,10 @@ from servers.project import MODEL, make_candidate, make_project
 
 from kit.config import Config, load
 from kit.errors import KitError, PlatformError
-from kit.files import write_zip
-from kit.layout import Layout
-from kit.ledger.facts import Fact, Request, newest
 from kit.platforms import PLATFORMS, Platform, Waits, open_platform
+from kit.store.files import write_zip
+from kit.store.layout import Layout
+from kit.store.ledger.facts import Fact, Request, newest
 
 F = TypeVar("F", bound=Fact)
 TAG = "kit-20261121T054000Z-3f9c2ab1"

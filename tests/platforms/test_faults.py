@@ -14,13 +14,13 @@ from servers.codabench import Codabench
 from servers.kaggle import Kaggle
 from servers.project import make_candidate, make_project
 
+from kit.base.events import silent
 from kit.config import Config
 from kit.errors import KitError
-from kit.layout import Layout
-from kit.ledger import attempts, load_submissions
 from kit.platforms import Waits
-from kit.records import silent
-from kit.submit import Choice, submit
+from kit.stages.submit import Choice, submit
+from kit.store.layout import Layout
+from kit.store.ledger import attempts, load_submissions
 
 pytestmark = pytest.mark.matrix
 

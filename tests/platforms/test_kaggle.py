@@ -13,17 +13,17 @@ import pytest
 from servers.kaggle import Kaggle
 from servers.project import make_candidate, make_project
 
+from kit.base.events import Event, silent
 from kit.config import Config
 from kit.errors import ConfigError, PlatformError, StageError
-from kit.layout import Layout
-from kit.lb import leaderboard
-from kit.ledger import attempts, load_submissions
 from kit.platforms import Waits, open_platform
 from kit.platforms.base import Refused
 from kit.platforms.credentials import kaggle_secrets
 from kit.platforms.kaggle import board_rows
-from kit.records import Event, silent
-from kit.submit import Choice, submit
+from kit.stages.lb import leaderboard
+from kit.stages.submit import Choice, submit
+from kit.store.layout import Layout
+from kit.store.ledger import attempts, load_submissions
 
 pytestmark = pytest.mark.matrix
 

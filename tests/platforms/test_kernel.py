@@ -18,11 +18,11 @@ from competitions import picture
 
 from kit import runtime
 from kit.config import Config, parse
+from kit.images.sources import open_source
+from kit.images.sources.table import read_table
 from kit.platforms.kaggle_code import script
-from kit.sandbox import run_bundle
-from kit.sources import open_source
-from kit.sources.table import read_table
-from kit.table import answer
+from kit.platforms.sandbox import run_bundle
+from kit.stages.table import answer
 
 TAG = "kit-20261121T054000Z-3f9c2ab1"
 # Says of every image how bright it is, and keeps what it has seen.

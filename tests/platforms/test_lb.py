@@ -20,15 +20,18 @@ from rich.cells import cell_len
 from servers.codabench import Codabench
 from servers.project import make_candidate, make_project
 
+from kit.base.events import Event, silent
 from kit.config import Config
 from kit.config.competition import LOSSES
 from kit.errors import StageError
-from kit.layout import Layout
-from kit.lb import leaderboard
-from kit.lb.manual import add_score
-from kit.lb.pictures import cv_against_score, rank_over_time
-from kit.lb.show import csv_lines, pack
-from kit.ledger import (
+from kit.platforms import Waits
+from kit.stages.lb import leaderboard
+from kit.stages.lb.board import csv_lines, pack
+from kit.stages.lb.manual import add_score
+from kit.stages.lb.pictures import cv_against_score, rank_over_time
+from kit.stages.submit import Choice, submit
+from kit.store.layout import Layout
+from kit.store.ledger import (
     BoardRow,
     Snapshot,
     add_event,
@@ -39,12 +42,9 @@ from kit.ledger import (
     load_submissions,
     target_of,
 )
-from kit.ledger.facts import Answer, Intent, Score
-from kit.ledger.forecast import combined, error_on_test, forecast, medal, medal_zones, noise_of_difference
-from kit.ledger.standing import Agreement, standing
-from kit.platforms import Waits
-from kit.records import Event, silent
-from kit.submit import Choice, submit
+from kit.store.ledger.facts import Answer, Intent, Score
+from kit.store.ledger.forecast import combined, error_on_test, forecast, medal, medal_zones, noise_of_difference
+from kit.store.ledger.standing import Agreement, standing
 
 WAITS = Waits(first=0, longest=0, connect=1, read=2, tries=1, sleep=lambda seconds: None)
 scores = st.floats(0.1, 0.99)
@@ -137,7 +137,7 @@ def test_medals_follow_the_progression_system(teams: int, gold: int, silver: int
 
 
 def test_the_direction_of_every_metric_is_that_of_its_definition() -> None:
-    from kit.score import METRICS
+    from kit.judge.score import METRICS
 
     assert {name for name, metric in METRICS.items() if not metric.greater_is_better} - {"ece"} == set(LOSSES)
 

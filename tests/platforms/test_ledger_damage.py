@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 from servers.codabench import Codabench
 from servers.project import make_candidate, make_project
 
+from kit.base.events import Event, silent
 from kit.config import Config
 from kit.errors import PlatformError, StageError
-from kit.layout import Layout
-from kit.lb import leaderboard
-from kit.lb.manual import add_score
-from kit.ledger import BoardRow, add_event, add_snapshot, attempts, load_for_tables, load_submissions, target_of
-from kit.ledger.facts import Failure, Intent, Score
 from kit.platforms import Waits, open_platform
-from kit.records import Event, silent
-from kit.submit import submit
+from kit.stages.lb import leaderboard
+from kit.stages.lb.manual import add_score
+from kit.stages.submit import submit
+from kit.store.layout import Layout
+from kit.store.ledger import BoardRow, add_event, add_snapshot, attempts, load_for_tables, load_submissions, target_of
+from kit.store.ledger.facts import Failure, Intent, Score
 
 SOUND = {
     "kind": "score",

@@ -17,12 +17,12 @@ from servers.codabench import Codabench
 from servers.kaggle import Kaggle
 from servers.project import make_candidate, make_project
 
-from kit.layout import Layout
-from kit.lb import leaderboard
-from kit.ledger import attempts, load_submissions
-from kit.ledger.facts import Score
-from kit.records import silent
-from kit.submit import Choice, submit
+from kit.base.events import silent
+from kit.stages.lb import leaderboard
+from kit.stages.submit import Choice, submit
+from kit.store.layout import Layout
+from kit.store.ledger import attempts, load_submissions
+from kit.store.ledger.facts import Score
 
 pytestmark = pytest.mark.matrix
 

@@ -21,13 +21,13 @@ from pathlib import Path
 sys.path.pop(0)
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from kit.base.events import silent
 from kit.config import load
 from kit.errors import KitError
-from kit.layout import Layout
-from kit.ledger import attempts, latest, load_submissions
 from kit.platforms import Waits
-from kit.records import silent
-from kit.submit import submit
+from kit.stages.submit import submit
+from kit.store.layout import Layout
+from kit.store.ledger import attempts, latest, load_submissions
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 OTHERS = {"os.rename", "os.remove", "http.client.connect", "http.client.send"}

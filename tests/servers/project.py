@@ -8,8 +8,8 @@ from typing import Any
 from recorded import write_candidate, write_proof
 
 from kit.config import Config, load
-from kit.files import write_zip
-from kit.layout import Layout, SubmissionPaths
+from kit.store.files import write_zip
+from kit.store.layout import Layout, SubmissionPaths
 
 MODEL = b"""
 import numpy as np

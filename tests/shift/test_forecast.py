@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from kit.corrupt.mixture import Mixture, even
 from kit.errors import DataError
-from kit.shift.consensus import learn
-from kit.shift.correctness import fit, row_features
-from kit.shift.evidence import Evidence
-from kit.shift.forecast import Belief, believe, calibrate, condition, forecast, from_mixture, from_test, shifted
-from kit.shift.past import explain
-from kit.shift.together import alike, covariance, shared_luck
+from kit.images.corrupt.mixture import Mixture, even
+from kit.judge.shift.consensus import learn
+from kit.judge.shift.correctness import fit, row_features
+from kit.judge.shift.evidence import Evidence
+from kit.judge.shift.forecast import Belief, believe, calibrate, condition, forecast, from_mixture, from_test, shifted
+from kit.judge.shift.past import explain
+from kit.judge.shift.together import alike, covariance, shared_luck
 
 FAMILIES = ("noise", "jpeg", "defocus", "occlusion", "bubbles")
 MIXTURE = even(FAMILIES, clean=0.2)

@@ -7,7 +7,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from kit.errors import DataError
-from kit.sources import digits
+from kit.images.sources import digits
 
 
 @pytest.mark.parametrize("size", [8, 16, 32])

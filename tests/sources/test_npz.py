@@ -7,8 +7,8 @@ import pytest
 
 from kit.config import parse
 from kit.errors import ConfigError, DataError
+from kit.images.sources import open_source
 from kit.runtime import decode
-from kit.sources import open_source
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
 LABELS = np.array([0, 1, 2, 0, 1, 2])

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.errors import DataError
-from kit.sources import practice
-from kit.sources.practice.degrade import CORRUPTIONS
-from kit.sources.practice.plant import COPIES
-from kit.sources.practice.traits import SISTER, TEST_SHARES, TRAIN_SHARES
+from kit.images.sources import practice
+from kit.images.sources.practice.degrade import CORRUPTIONS
+from kit.images.sources.practice.plant import COPIES
+from kit.images.sources.practice.traits import SISTER, TEST_SHARES, TRAIN_SHARES
 
 pytestmark = pytest.mark.matrix
 

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from recorded import join_runs, write_fold
 
-from kit.data import load_images, load_index
-from kit.partition import held_out, load_folds
+from kit.base.events import Emit
 from kit.project import Project
-from kit.records import Emit
-from kit.results import PredictionSpec
-from kit.runs import plan_runs
-from kit.stress.fold import stress_fold
-from kit.train.fold import predict_test
-from kit.units import Unit, workers
+from kit.runs.results import PredictionSpec
+from kit.runs.spec import plan_runs
+from kit.runs.units import Unit, workers
+from kit.stages.stress.fold import stress_fold
+from kit.stages.train.fold import predict_test
+from kit.store.data import load_images, load_index
+from kit.store.partition import held_out, load_folds
 
 CONFIG = """
 [data]
@@ -41,7 +41,7 @@ def predict_with(fold: int, images: Any, views: tuple[str, ...]) -> Any:
 
 
 class Stand:
-    """A `kit.units.Launch` that predicts here with `predict_with`; counts, and dies before unit ``die_at``."""
+    """A `kit.runs.units.Launch` that predicts here with `predict_with`; counts, and dies before unit ``die_at``."""
 
     queues = False
 

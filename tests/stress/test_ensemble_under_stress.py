@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from by_hand import Stand
 
+from kit.base.events import Event
 from kit.config import Config
-from kit.ensemble import ensemble
 from kit.errors import StageError
 from kit.project import Project
-from kit.records import Event, load_predictions
+from kit.stages.ensemble.ensemble import ensemble
+from kit.stages.stress.stress import stress
 from kit.store.candidate import Ensemble
-from kit.stress import stress
+from kit.store.predictions import load_predictions
 
 
 def fitted_on(project: Project, fit_on: str) -> Config:

@@ -10,17 +10,18 @@ from by_hand import CONFIG, Stand, predict_with, train_by_hand
 from PIL import Image
 from recorded import join_runs, write_fold
 
-from kit.corrupt.mixture import CLEAN, apply
-from kit.corrupt.plan import Plan, fates, grid, grid_ids, plan_of, sampled, split
-from kit.data import load_images, load_index
+from kit.base.events import Event
 from kit.errors import ConfigError, DataError, StageError
-from kit.files import read_csv
+from kit.images.corrupt.mixture import CLEAN, apply
+from kit.images.corrupt.plan import Plan, fates, grid, grid_ids, plan_of, sampled, split
 from kit.project import Project
-from kit.records import Event, load_predictions
-from kit.runs import plan_runs
-from kit.shift.stressed import StressedRun, load_stressed, stressed_run
-from kit.stress import corruption_sheet, stress
-from kit.stress.stage import stress_if_possible
+from kit.runs.spec import plan_runs
+from kit.runs.stressed import StressedRun, load_stressed, stressed_run
+from kit.stages.stress.sheet import corruption_sheet
+from kit.stages.stress.stress import stress, stress_if_possible
+from kit.store.data import load_images, load_index
+from kit.store.files import read_csv
+from kit.store.predictions import load_predictions
 
 
 def stressed(project: Project, stand: Stand | None = None, **keys: object) -> list[Event]:

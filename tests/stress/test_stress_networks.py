@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 from by_hand import CONFIG
 
-from kit.corrupt.mixture import CLEAN
-from kit.corrupt.plan import fates, plan_of
-from kit.data import load_index
+from kit.base.events import Event
 from kit.errors import StageError, TrainingError
+from kit.images.corrupt.mixture import CLEAN
+from kit.images.corrupt.plan import fates, plan_of
 from kit.project import Project
-from kit.records import Event, load_predictions
-from kit.runs import plan_runs
+from kit.runs.spec import plan_runs
+from kit.runs.units.network import fold_predictor
 from kit.store.candidate import Ensemble
+from kit.store.data import load_index
 from kit.store.digests import digest
-from kit.units.network import fold_predictor
+from kit.store.predictions import load_predictions
 
 pytestmark = pytest.mark.tf
 

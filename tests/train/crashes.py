@@ -15,10 +15,10 @@ from typing import Any
 
 from stub import InProcess
 
+from kit.base.events import Event
 from kit.config import load
-from kit.layout import Layout
-from kit.records import Event
-from kit.train.stage import train
+from kit.stages.train.train import train
+from kit.store.layout import Layout
 
 LAST = 10_000
 CODE = 77

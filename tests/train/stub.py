@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from kit.data import load_images
-from kit.runs import FoldSpec
+from kit.runs.spec import FoldSpec
+from kit.runs.units import Unit, workers
 from kit.runtime.forward import softmax
-from kit.train.loop import FoldData, Stage
-from kit.units import Unit, workers
+from kit.stages.train.loop import FoldData, Stage
+from kit.store.data import load_images
 
 
 class StubLearner:
@@ -55,7 +55,7 @@ class StubLearner:
 
 
 class StubTrainer:
-    """A `kit.train.fold.Trainer`."""
+    """A `kit.stages.train.fold.Trainer`."""
 
     def __init__(self, spec: FoldSpec, data: FoldData) -> None:
         self.data, self.images = data, load_images(spec.layout)
@@ -86,16 +86,16 @@ def mean_colours(images: Any) -> Any:
 
 
 class InProcess:
-    """A `kit.units.Launch` that runs units here, with the stub."""
+    """A `kit.runs.units.Launch` that runs units here, with the stub."""
 
     queues = False
 
     def __call__(self, unit: Unit, emit: Any) -> None:
-        from kit.records import Event
-        from kit.results import PredictionSpec
-        from kit.train.fold import predict_test, train_fold
-        from kit.train.interrupt import Interrupt
-        from kit.train.measure import measure
+        from kit.base.events import Event
+        from kit.runs.results import PredictionSpec
+        from kit.stages.train.fold import predict_test, train_fold
+        from kit.stages.train.interrupt import Interrupt
+        from kit.stages.train.measure import measure
 
         def report(line: dict[str, Any]) -> None:
             emit(Event("unit", unit.name, {"kind": unit.kind, "run": unit.spec.run, "fold": unit.spec.fold, **line}))

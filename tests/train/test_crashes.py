@@ -17,18 +17,18 @@ import pytest
 from crashes import fingerprint
 from stub import InProcess, StubLearner, StubTrainer
 
+from kit.base.events import Event
+from kit.base.signals import ENDING
 from kit.config import load
 from kit.errors import KitError, TrainingError
-from kit.layout import Layout
 from kit.project import Project
-from kit.records import Event
-from kit.runs import plan_runs
-from kit.signals import ENDING
-from kit.train.checkpoint import Checkpoint
-from kit.train.fold import train_fold
-from kit.train.interrupt import Interrupt, Interrupted
-from kit.train.loop import Stage
-from kit.train.stage import train
+from kit.runs.spec import plan_runs
+from kit.stages.train.checkpoint import Checkpoint
+from kit.stages.train.fold import train_fold
+from kit.stages.train.interrupt import Interrupt, Interrupted
+from kit.stages.train.loop import Stage
+from kit.stages.train.train import train
+from kit.store.layout import Layout
 
 pytestmark = pytest.mark.matrix
 

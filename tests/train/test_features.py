@@ -9,13 +9,11 @@ import numpy as np
 import pytest
 from recorded import spec_of
 
-from kit.clean.stage import clean
+from kit.base.events import silent
 from kit.config import parse
 from kit.errors import StageError
-from kit.layout import Layout
-from kit.records import silent
-from kit.store.record import digests_of
-from kit.train.features import (
+from kit.stages.clean.clean import clean
+from kit.stages.train.features import (
     FeatureRecord,
     feature_files,
     feature_lineage,
@@ -23,6 +21,8 @@ from kit.train.features import (
     open_features,
     views_of,
 )
+from kit.store.layout import Layout
+from kit.store.record import digests_of
 
 HEAD, TWICE, UNCACHED = ({"train": "head", "epochs": 1, "cached_views": views} for views in (1, 2, 0))
 BLOCK = {"train": "last-block", "epochs": 1}

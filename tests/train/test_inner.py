@@ -16,19 +16,19 @@ from stub import StubTrainer
 
 from kit.config import load
 from kit.errors import TrainingError
-from kit.files import read_csv
-from kit.history import Epoch
-from kit.layout import Layout
+from kit.judge.score import score
 from kit.project import Project
-from kit.records import load_predictions
-from kit.runs import FoldSpec, plan_runs
+from kit.runs.history import Epoch
+from kit.runs.spec import FoldSpec, plan_runs
 from kit.runtime.forward import softmax
-from kit.score import score
-from kit.train.fold import load_fold_data, train_fold
-from kit.train.inner import hold_back
-from kit.train.interrupt import Interrupt
-from kit.train.pictures import curves_of, kept
-from kit.train.schedule import count_falls
+from kit.stages.train.fold import load_fold_data, train_fold
+from kit.stages.train.inner import hold_back
+from kit.stages.train.interrupt import Interrupt
+from kit.stages.train.pictures import curves_of, kept
+from kit.stages.train.schedule import count_falls
+from kit.store.files import read_csv
+from kit.store.layout import Layout
+from kit.store.predictions import load_predictions
 
 EPOCHS = 12
 CONFIG = """
@@ -71,7 +71,7 @@ def first_fold(folder: Path) -> FoldSpec:
 
 
 def network_trainer() -> Any:
-    from kit.train.trainer import NetworkTrainer
+    from kit.stages.train.trainer import NetworkTrainer
 
     return NetworkTrainer
 

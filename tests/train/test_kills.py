@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from crashes import fingerprint
 
+from kit.base.events import Event
 from kit.project import Project
-from kit.records import Event
 
 pytestmark = pytest.mark.tf
 

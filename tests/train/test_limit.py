@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from kit.base.events import silent
 from kit.errors import TrainingError
-from kit.records import silent
-from kit.train.limit import TimeLimit
+from kit.stages.train.limit import TimeLimit
 
 
 class Units:

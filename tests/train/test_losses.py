@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.config import RunConfig
-from kit.train.batches import soft_labels
-from kit.train.loop import FoldData, weighted_labels
+from kit.stages.train.batches import soft_labels
+from kit.stages.train.loop import FoldData, weighted_labels
 
 pytestmark = pytest.mark.tf
 
@@ -22,7 +22,7 @@ def draws(seed: int = 0, n: int = 6, classes: int = 4) -> tuple[Any, Any]:
 
 
 def losses() -> dict[str, Any]:
-    from kit.train.losses import cross_entropy, focal
+    from kit.stages.train.losses import cross_entropy, focal
 
     return {"crossentropy": cross_entropy, "focal": focal(2.0)}
 
@@ -41,7 +41,7 @@ def test_they_are_those_of_keras() -> None:
 
 
 def test_focal_without_focus_is_cross_entropy() -> None:
-    from kit.train.losses import cross_entropy, focal
+    from kit.stages.train.losses import cross_entropy, focal
 
     y, logits = draws()
     labels = soft_labels(y, 4, 0.2)

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from kit.project import Project
-from kit.runs import plan_runs
-from kit.units.process import failure
+from kit.runs.spec import plan_runs
+from kit.runs.units.process import failure
 
 CONFIG = """
 [data]
@@ -32,11 +32,11 @@ batch_size = 4096
 # machine. A batch is 200 MB as float32. Arenas of the allocator would reserve more than they use.
 WITHIN = """
 import resource, sys
-from kit.units.worker import prepare_tensorflow
+from kit.runs.units.worker import prepare_tensorflow
 prepare_tensorflow()
 import tensorflow as tf
 tf.matmul(tf.ones((256, 256)), tf.ones((256, 256)))
-from kit.train.worker import main
+from kit.stages.train.worker import main
 taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (taken + 150 * 2**20,) * 2)
 sys.exit(main("fold", sys.argv[1]))

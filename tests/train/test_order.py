@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.config import RunConfig
-from kit.runs import FoldSpec
-from kit.train.plan import RunPlan, ordered
-from kit.units import Unit
+from kit.runs.spec import FoldSpec
+from kit.runs.units import Unit
+from kit.stages.train.plan import RunPlan, ordered
 
 
 def spec(run: int) -> FoldSpec:

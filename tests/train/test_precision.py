@@ -12,8 +12,8 @@ from recorded import spec_of
 
 from kit.config import StageConfig
 from kit.errors import TrainingError
-from kit.records import load_predictions
-from kit.runs import FoldSpec
+from kit.runs.spec import FoldSpec
+from kit.store.predictions import load_predictions
 
 pytestmark = pytest.mark.tf
 
@@ -25,10 +25,10 @@ def learner(precision: str, backbone: str = "plain-cnn", **keys: Any) -> tuple[A
     import keras
 
     from kit.runtime.backbones import build
-    from kit.train.learner import NetworkLearner
-    from kit.train.losses import cross_entropy
-    from kit.train.networks import make_optimizer, set_trainable
-    from kit.train.precision import computing_in
+    from kit.stages.train.learner import NetworkLearner
+    from kit.stages.train.losses import cross_entropy
+    from kit.stages.train.networks import make_optimizer, set_trainable
+    from kit.stages.train.precision import computing_in
 
     stage = StageConfig(train="all", epochs=1, **keys)
     keras.utils.set_random_seed(0)
@@ -114,7 +114,7 @@ def test_the_scale_of_the_loss_is_part_of_the_state() -> None:
 def test_a_kernel_that_is_missing_is_an_error_with_a_hint() -> None:
     import tensorflow as tf
 
-    from kit.train.precision import precision_errors
+    from kit.stages.train.precision import precision_errors
 
     spec = specification("mixed_float16")
     said = pytest.raises(TrainingError, match=r"plain-cnn cannot compute in mixed_float16 here: no kernel$")
@@ -145,10 +145,10 @@ stages = [{ train = "all", epochs = 1, ema = 0.9, early_stopping = 3 }]
 def test_what_a_run_in_half_precision_predicts_is_what_its_weights_predict_in_float32(
     make_project: Callable[..., Path],
 ) -> None:
-    from kit.data import load_images, load_index
     from kit.project import Project
     from kit.runtime import arrays, forward
     from kit.runtime.backbones import build
+    from kit.store.data import load_images, load_index
 
     folder = make_project(CONFIG)
     Project(folder).train(fold=0)

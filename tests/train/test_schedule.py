@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.config import StageConfig
-from kit.train.schedule import SHAPES, count_falls, epochs_since_best, learning_rate
+from kit.stages.train.schedule import SHAPES, count_falls, epochs_since_best, learning_rate
 
 STEPS = 7
 

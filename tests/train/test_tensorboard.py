@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from kit.base.events import Event
 from kit.config import StageConfig
-from kit.records import Event
-from kit.train.tensorboard import Curves, masked_crc32c
+from kit.stages.train.tensorboard import Curves, masked_crc32c
 
 
 def test_the_checksum_is_that_of_the_standard() -> None:

@@ -11,19 +11,20 @@ import numpy as np
 import pytest
 from stub import InProcess
 
-from kit.clean.stage import clean
+from kit.base.events import Event, silent
 from kit.config import load
-from kit.data import load_index, load_test_record
 from kit.errors import StageError
-from kit.folds import make_folds
-from kit.layout import Layout
 from kit.project import Project
-from kit.records import Event, load_predictions, silent
-from kit.results import load_oof, load_test
-from kit.runs import plan_runs
-from kit.train.plan import WORTH_MEASURING, plan_run, timings
-from kit.train.stage import train
-from kit.units import Unit
+from kit.runs.results import load_oof, load_test
+from kit.runs.spec import plan_runs
+from kit.runs.units import Unit
+from kit.stages.clean.clean import clean
+from kit.stages.folds import make_folds
+from kit.stages.train.plan import WORTH_MEASURING, plan_run, timings
+from kit.stages.train.train import train
+from kit.store.data import load_index, load_test_record
+from kit.store.layout import Layout
+from kit.store.predictions import load_predictions
 
 CONFIG = """
 [data]

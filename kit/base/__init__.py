@@ -1,0 +1,1 @@
+"""What everything stands on: text made safe to show, signals, standard streams."""

@@ -1,0 +1,12 @@
+"""Types of arrays that cross borders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.floating[Any]]
+ImageArray = npt.NDArray[np.uint8]

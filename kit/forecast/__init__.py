@@ -1,9 +1,0 @@
-"""``kit forecast``: the score before it is known, and whether the test is like the training set.
-
-`gather` brings the predictions of runs and ensembles to one shape, `kit.shift` does the arithmetic, `testset` looks at
-the test images, `show` and `pictures` say it.
-"""
-
-from kit.forecast.stage import forecast
-
-__all__ = ["forecast"]

@@ -1,0 +1,1 @@
+"""Images on their way in: sources, augmentation, corruption."""

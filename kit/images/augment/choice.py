@@ -1,0 +1,86 @@
+"""Augmentations made of others: all of them, perhaps, one of them, several of them; chosen for each image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from kit.config import AugmentConfig
+from kit.errors import ConfigError
+from kit.images.augment.ops import Batch, BatchOp, Context, ImageOp, Op, Share
+from kit.images.augment.pipeline import build_ops
+
+Ops = Annotated[tuple[AugmentConfig, ...], Field(min_length=1)]
+
+
+def sequence(ops: Ops) -> Op:
+    """All of ``ops``, in order."""
+    return _chained(build_ops(ops))
+
+
+def maybe(ops: Ops, rate: Share = 0.5) -> Op:
+    """All of ``ops`` with probability ``rate``, or none."""
+    return _chosen([_chained(build_ops(ops)), ImageOp(lambda image: image)], [rate, 1 - rate])
+
+
+def one_of(ops: Ops, weights: tuple[Annotated[float, Field(ge=0)], ...] = ()) -> Op:
+    """One of ``ops``, with probabilities in proportion to ``weights``, evenly where there are none."""
+    if weights and (len(weights) != len(ops) or not sum(weights)):
+        raise ConfigError(f"augmentation 'one-of' has {len(ops)} ops and weights {list(weights)}")
+    return _chosen(build_ops(ops), weights or [1.0] * len(ops))
+
+
+def some_of(ops: Ops, k: Annotated[int, Field(ge=1, le=16)] = 2) -> Op:
+    """``k`` draws from ``ops`` one after the other, the same one perhaps twice (as RandAugment draws)."""
+    one = one_of(ops)
+    return _chained([one] * k)
+
+
+def _chained(ops: Sequence[Op]) -> Op:
+    calls = [op.call for op in ops if isinstance(op, ImageOp)]
+    if len(calls) == len(ops):
+        return ImageOp(lambda image: _through(calls, image))
+
+    def call(batch: Batch, context: Context) -> Batch:
+        for op in ops:
+            batch = context.apply(op, batch)
+        return batch
+
+    return BatchOp(call)
+
+
+def _through(calls: Sequence[Callable[[Any], Any]], image: Any) -> Any:
+    for call in calls:
+        image = call(image)
+    return image
+
+
+def _chosen(ops: Sequence[Op], weights: Sequence[float]) -> Op:
+    """One of ``ops`` for each image; where one needs the batch, all are computed and each image takes its own."""
+    limits = np.cumsum(weights)[:-1] / np.sum(weights)
+    calls = [op.call for op in ops if isinstance(op, ImageOp)]
+    if len(calls) == len(ops):
+        return ImageOp(lambda image: _switch(calls, limits, image))
+
+    def call(batch: Batch, context: Context) -> Batch:
+        import tensorflow as tf
+
+        chosen = tf.reduce_sum(tf.cast(context.draw([1]) >= limits.astype(np.float32), tf.int32), axis=1)
+        out = batch
+        for number, op in enumerate(ops):
+            found, mine = context.apply(op, batch), chosen == number
+            images = tf.where(mine[:, None, None, None], found["images"], out["images"])
+            out = {"images": images, "labels": tf.where(mine[:, None], found["labels"], out["labels"])}
+        return out
+
+    return BatchOp(call)
+
+
+def _switch(calls: Sequence[Callable[[Any], Any]], limits: Any, image: Any) -> Any:
+    import tensorflow as tf
+
+    chosen = tf.reduce_sum(tf.cast(tf.random.uniform([]) >= limits.astype(np.float32), tf.int32))
+    return tf.switch_case(chosen, [lambda call=call: call(image) for call in calls])

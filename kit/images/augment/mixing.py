@@ -1,0 +1,47 @@
+"""Augmentations that mix two images of a batch and their labels, which become soft; by keras-cv."""
+
+from __future__ import annotations
+
+from kit.images.augment.ops import Batch, BatchOp, Context, Positive
+
+
+def cutmix(alpha: Positive = 1.0) -> BatchOp:
+    """CutMix (Yun et al. 2019): a rectangle of another image of the batch, labels by area.
+
+    keras-cv gives labels for the rectangle as drawn, though what lies beyond the border is not painted. So its layer
+    mixes the images' numbers, which tell where each pixel comes from, and labels are counted from that.
+    """
+    import keras_cv
+
+    layer = keras_cv.layers.CutMix(alpha=alpha)
+
+    def call(batch: Batch, context: Context) -> Batch:
+        import tensorflow as tf
+
+        images, labels = batch["images"], batch["labels"]
+        own = tf.range(tf.cast(tf.shape(images)[0], tf.float32))[:, None, None, None]
+        source = layer({"images": own + tf.zeros_like(images[..., :1]), "labels": labels})["images"]
+        foreign = source != own
+        # An image without a painted pixel is its own partner.
+        partner = own + tf.reduce_sum(tf.where(foreign, source - own, 0.0), axis=[1, 2, 3], keepdims=True) / tf.maximum(
+            tf.reduce_sum(tf.cast(foreign, tf.float32), axis=[1, 2, 3], keepdims=True), 1.0
+        )
+        partner = tf.cast(tf.round(partner[:, 0, 0, 0]), tf.int32)
+        share = tf.reduce_mean(tf.cast(foreign, tf.float32), axis=[1, 2])
+        painted = tf.where(foreign, tf.gather(images, partner), images)
+        return {"images": painted, "labels": (1 - share) * labels + share * tf.gather(labels, partner)}
+
+    return BatchOp(call, mixes=True)
+
+
+def mixup(alpha: Positive = 0.2) -> BatchOp:
+    """MixUp (Zhang et al. 2018): a weighted mean with another image of the batch, labels too."""
+    import keras_cv
+
+    layer = keras_cv.layers.MixUp(alpha=alpha)
+
+    def call(batch: Batch, context: Context) -> Batch:
+        mixed = layer({"images": batch["images"], "labels": batch["labels"]})
+        return {"images": mixed["images"], "labels": mixed["labels"]}
+
+    return BatchOp(call, mixes=True)

@@ -1,0 +1,93 @@
+"""The augmentations of one run as one compiled, pure function."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from kit.config import AugmentConfig
+from kit.images.augment import arguments, factory
+from kit.images.augment.ops import Batch, ImageOp, Op
+from kit.images.augment.randomness import Stream, build_with, replaced
+
+
+def build_ops(entries: Sequence[AugmentConfig]) -> list[Op]:
+    """The augmentations that entries name."""
+    return [factory(entry.op)(**arguments(entry)) for entry in entries]
+
+
+class Pipeline:
+    """Augment batches as a pure function of images, labels and seeds.
+
+    Images have a side of ``size`` pixels. Without ``mixing``, augmentations that mix images let everything pass.
+    """
+
+    def __init__(self, entries: Sequence[AugmentConfig], size: int, classes: int, *, mixing: bool = True) -> None:
+        self._stream, self._mixing = Stream(), mixing
+        self._ops: list[Op] = build_with(self._stream, lambda: build_ops(entries))
+        self._compiled = self._compile(size, classes)
+
+    def __call__(self, images: Any, labels: Any, seeds: Any) -> tuple[Any, Any]:
+        """Augmented images float32 (B, S, S, 3) and labels float32 (B, C), both tensors, from such.
+
+        ``seeds`` (B, 2) int32 are one key for each image; the batch's own draws (partners of a mix) use the first.
+        """
+        return self._compiled(images, labels, seeds)  # type: ignore[no-any-return]
+
+    def _compile(self, size: int, classes: int) -> Any:
+        import tensorflow as tf
+
+        def run(images: Any, labels: Any, seeds: Any) -> tuple[Any, Any]:
+            batch: Batch = {"images": images, "labels": labels}
+            with replaced(self._stream):
+                context = _Tracing(self._stream, seeds, self._mixing)
+                # Neighbours of one kind share one loop over the images.
+                for single, group in groupby(self._ops, lambda op: isinstance(op, ImageOp)):
+                    batch = (context.map if single else context.chain)(list(group), batch)
+            return tf.clip_by_value(batch["images"], 0.0, 255.0), batch["labels"]
+
+        # One signature, one trace: it takes seconds, because keras-cv needs AutoGraph for conditions on tensors.
+        signature = [
+            tf.TensorSpec((None, size, size, 3), tf.float32),
+            tf.TensorSpec((None, classes), tf.float32),
+            tf.TensorSpec((None, 2), tf.int32),
+        ]
+        return tf.function(run, input_signature=signature)
+
+
+class _Tracing:
+    """`kit.images.augment.ops.Context` while one pipeline is traced."""
+
+    def __init__(self, stream: Stream, seeds: Any, mixing: bool) -> None:
+        self._stream, self._seeds, self._mixing = stream, seeds, mixing
+
+    def draw(self, shape: list[int]) -> Any:
+        return self._stream.uniform_each(self._seeds, shape)
+
+    def apply(self, op: Op, batch: Batch) -> Batch:
+        if isinstance(op, ImageOp):
+            return self.map([op], batch)
+        if op.mixes and not self._mixing:
+            return batch
+        with self._stream.keyed(self._seeds[0]):
+            return op.call(batch, self)
+
+    def chain(self, ops: Sequence[Op], batch: Batch) -> Batch:
+        for op in ops:
+            batch = self.apply(op, batch)
+        return batch
+
+    def map(self, ops: Sequence[Any], batch: Batch) -> Batch:
+        import tensorflow as tf
+
+        def one(element: tuple[Any, Any]) -> Any:
+            image, seed = element
+            with self._stream.keyed(seed):
+                for op in ops:
+                    image = op.call(image)
+                return tf.ensure_shape(image, batch["images"].shape[1:])
+
+        images = tf.map_fn(one, (batch["images"], self._seeds), fn_output_signature=tf.float32, parallel_iterations=16)
+        images.set_shape(batch["images"].shape)
+        return {**batch, "images": images}

@@ -1,0 +1,75 @@
+"""Corruptions of images: what another microscope, camera or hand does to a picture, at five severities.
+
+One table; each entry is a function of one picture, a severity and a generator. The families and the scale of five
+follow ImageNet-C (Hendrycks and Dietterich 2019); stains, bubbles and the choice of what matters to a microscope
+follow MedMNIST-C (Di Salvo et al. 2024). Parameters stand as tables beside the functions; those that are lengths are
+shares of the side, so that 32 px and 224 px are hurt alike.
+"""
+
+from __future__ import annotations
+
+import importlib
+import zlib
+from collections.abc import Callable
+from functools import cache
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.base.text import nearest
+from kit.errors import DataError
+
+Images = NDArray[np.uint8]
+Pixels = NDArray[np.float32]
+Rng = np.random.Generator
+Corruption = Callable[[Pixels, int, Rng], Pixels]
+
+SEVERITIES = (1, 2, 3, 4, 5)
+
+MODULES = {
+    "optics": "gaussian-blur defocus motion-blur pixelate jpeg",
+    "colour": "brightness-up brightness-down contrast-up contrast-down saturation colour-cast noise",
+    "objects": "stain-spots bubbles occlusion",
+}
+# The module of every family; its function there has the family's name.
+FAMILIES = {family: module for module, families in MODULES.items() for family in families.split()}
+
+
+def corrupt(images: Images, family: str, severity: int, seeds: NDArray[np.integer]) -> Images:
+    """Corrupt every picture (N, H, W, 3) uint8 in one way, at a severity from 0 (nothing happens) to 5.
+
+    ``seeds`` (N,) are integers, one a picture, not negative. The result is a new array, of which row i depends on
+    (image i, family, severity, seed i) alone, not on the batch or its order. Where something lies, its colour and
+    direction depend on (family, seed) alone, so that severities are comparable.
+
+    Raises `DataError` if the family or severity is unknown, or an array has another shape or type.
+    """
+    operation = lookup(family)
+    _check(images, severity, seeds)
+    if severity == 0:
+        return images.copy()
+    made = np.empty_like(images)
+    for row, seed in enumerate(seeds):
+        rng = np.random.default_rng([zlib.crc32(family.encode()), int(seed)])
+        pixels = operation(images[row].astype(np.float32), severity, rng)
+        made[row] = np.rint(np.clip(pixels, 0, 255))
+    return made
+
+
+@cache
+def lookup(family: str) -> Corruption:
+    """The function of a family; raises `DataError` where there is none."""
+    if family not in FAMILIES:
+        raise DataError(f"unknown corruption {family!r}", nearest(family, FAMILIES))
+    module = importlib.import_module(f"kit.images.corrupt.{FAMILIES[family]}")
+    return cast(Corruption, getattr(module, family.replace("-", "_")))
+
+
+def _check(images: Images, severity: int, seeds: NDArray[np.integer]) -> None:
+    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
+        raise DataError(f"images to corrupt are {images.dtype} {images.shape}, not uint8 (N, H, W, 3)")
+    if severity not in (0, *SEVERITIES):
+        raise DataError(f"severity {severity} is not one of 0 to 5")
+    if len(seeds) != len(images):
+        raise DataError(f"{len(seeds)} seeds for {len(images)} images")

@@ -1,0 +1,79 @@
+"""What `kit stress` does to held-out pictures: a mixture, a sample for every single corruption, and a seed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.config import StressConfig
+from kit.images.corrupt import FAMILIES, SEVERITIES, Images, corrupt
+from kit.images.corrupt.mixture import CLEAN, Mixture, assign, even
+from kit.store.files import sha256_json
+
+SEPARATOR = "|"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides which pictures come out; every family and severity is tried on a sample of ``rows``."""
+
+    families: tuple[str, ...]
+    severities: tuple[float, ...]
+    clean: float
+    rows: int
+    seed: int
+
+    @property
+    def mixture(self) -> Mixture:
+        """The mixture that every picture is drawn from; raises `DataError` for an unknown family."""
+        return even(self.families, self.clean, self.severities)
+
+    @property
+    def key(self) -> str:
+        """A hash of all of it."""
+        return sha256_json(asdict(self))
+
+
+def plan_of(settings: StressConfig) -> Plan:
+    """The plan that the configuration describes."""
+    return Plan(settings.families or tuple(FAMILIES), settings.severities, settings.clean, settings.rows, settings.seed)
+
+
+def sampled(plan: Plan, ids: Sequence[str]) -> list[str]:
+    """The ``plan.rows`` ids, or all, that every corruption is tried on, in the order given.
+
+    Which ones depends on (seed, ids) alone; of two sets of ids that overlap the samples overlap.
+    """
+    ranked = sorted(ids, key=lambda name: hashlib.blake2b(f"sample:{plan.seed}:{name}".encode()).digest())
+    chosen = set(ranked[: plan.rows])
+    return [name for name in ids if name in chosen]
+
+
+def grid_ids(plan: Plan, ids: Sequence[str]) -> list[str]:
+    """What the pictures of `grid` are called: ``id|family|severity``."""
+    cells = [(family, degree) for family in plan.families for degree in SEVERITIES]
+    return [SEPARATOR.join((name, family, str(degree))) for family, degree in cells for name in ids]
+
+
+def grid(plan: Plan, images: Images, ids: Sequence[str]) -> Iterator[Images]:
+    """Every corruption of ``images`` (N, H, W, 3) in turn, in the order of `grid_ids`: N pictures at a time."""
+    seeds = assign(plan.mixture, ids, plan.seed).seeds
+    for family in plan.families:
+        for degree in SEVERITIES:
+            yield corrupt(images, family, degree, seeds)
+
+
+def split(names: NDArray[np.str_]) -> tuple[list[str], NDArray[np.str_], NDArray[np.int64]]:
+    """(ids, families, severities) of names that `grid_ids` made."""
+    parts = [str(name).rsplit(SEPARATOR, 2) for name in names]
+    return [part[0] for part in parts], np.array([part[1] for part in parts]), np.array([int(p[2]) for p in parts])
+
+
+def fates(plan: Plan, ids: Sequence[str]) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
+    """(family, severity) of every picture under the mixture; ("clean", 0) where nothing happens."""
+    found = assign(plan.mixture, ids, plan.seed)
+    return found.family, np.where(found.family == CLEAN, 0, found.severity).astype(np.int64)

@@ -1,0 +1,87 @@
+"""Where images come from: one table, one reader for training, test, external and hidden images.
+
+A source is a function ``open(spec, data, root, part) -> RawSet`` and one that gives its class names alone; adding
+one is a file and a line in `BUILT_IN` or `BY_SUFFIX`. Sources only read; nothing outside ``data/`` is ever opened
+for writing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from kit.base.arrays import IntArray
+from kit.config import DataConfig
+from kit.errors import ConfigError, DataError
+from kit.images.sources.raw import RawSet
+
+__all__ = ["BUILT_IN", "BY_SUFFIX", "Part", "RawSet", "open_source", "training_classes"]
+
+Part = Literal["train", "test", "truth", "external"]
+
+BUILT_IN: dict[str, str] = {
+    "practice": "kit.images.sources.generated:open_practice",
+    "digits": "kit.images.sources.generated:open_digits",
+}
+BY_SUFFIX: dict[str, tuple[str, str]] = {
+    ".npz": ("kit.images.sources.npz:open_npz", "kit.images.sources.npz:npz_classes"),
+    ".csv": ("kit.images.sources.listed:open_csv", "kit.images.sources.listed:csv_classes"),
+    "folder": ("kit.images.sources.folder:open_folder", "kit.images.sources.folder:folder_classes"),
+}
+
+
+def open_source(data: DataConfig, root: Path, part: Part) -> RawSet:
+    """Open the images that ``[data]`` names for ``part``; a relative path starts at ``root``.
+
+    Labels of other parts are numbered by the classes of the training set, whichever of them they have.
+
+    Raises `DataError` where the files are missing or are not what they should be, and `ConfigError` where nothing reads
+    such a file.
+    """
+    spec = str(getattr(data, part))
+    reader = BUILT_IN[spec] if spec in BUILT_IN else BY_SUFFIX[_kind(spec, root, part)][0]
+    raw: RawSet = _function(reader)(spec, data, root, part)
+    if len(raw.ids) == 0:
+        raise DataError(f"data.{part} = {spec!r} holds no images")
+    if part in ("truth", "external") and spec not in BUILT_IN:
+        classes = training_classes(data, root)
+        return replace(raw, classes=classes, labels=_renumbered(raw, classes, f"data.{part} = {spec!r}"))
+    return raw
+
+
+def training_classes(data: DataConfig, root: Path) -> tuple[str, ...]:
+    """The classes of the training set, in label order, without reading its images where that is possible."""
+    if data.train in BUILT_IN:
+        return open_source(data, root, "train").classes
+    reader = _function(BY_SUFFIX[_kind(data.train, root, "train")][1])
+    return tuple(reader(root / Path(data.train).expanduser(), data, root))
+
+
+def _renumbered(raw: RawSet, classes: tuple[str, ...], what: str) -> IntArray:
+    position = {name: number for number, name in enumerate(classes)}
+    used = {raw.classes[label] for label in np.unique(raw.labels[raw.labels >= 0]).tolist()}
+    unknown = sorted(used - set(position))
+    if unknown:
+        raise DataError(f"{what}: class {unknown[0]!r} is not in the training set, which has {', '.join(classes)}")
+    table = np.array([position.get(name, -1) for name in raw.classes] + [-1], np.int64)  # label -1 stays
+    return table[raw.labels]
+
+
+def _function(reference: str) -> Any:
+    module, name = reference.split(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _kind(spec: str, root: Path, part: str) -> str:
+    path = root / Path(spec).expanduser()
+    if not path.exists():
+        names = ", ".join(BUILT_IN)
+        raise DataError(f"data.{part} = {spec!r}: no such file or folder", f"give a path, or one of: {names}")
+    suffix = "folder" if path.is_dir() else path.suffix.lower()
+    if suffix not in BY_SUFFIX:
+        raise ConfigError(f"data.{part} = {spec!r}: nothing reads {suffix!r}", f"known: {', '.join(BY_SUFFIX)}")
+    return suffix

@@ -1,0 +1,145 @@
+"""Image files as a `RawSet`: hashed and decoded in blocks by a pool of threads."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from kit.base.arrays import FloatArray, ImageArray, IntArray
+from kit.config import DataConfig
+from kit.errors import DataError
+from kit.images.sources.raw import RawSet
+from kit.runtime import decode
+from kit.store.digests import DIGESTS
+from kit.store.files import sha256_json
+
+# Pillow, hashlib and reading release the interpreter lock; more threads than this wait for the disk alone.
+THREADS = min(8, os.cpu_count() or 1)
+TASK = 16
+T = TypeVar("T")
+R = TypeVar("R")
+MISSING = "no such file"
+
+
+@dataclass(frozen=True, eq=False)
+class ImageRows:
+    """What a table or a folder says of its images."""
+
+    ids: tuple[str, ...]
+    paths: tuple[Path | None, ...]  # None where the table names a file that is not there
+    labels: IntArray  # (N,), -1 = no label
+    classes: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+    weights: FloatArray | None = None  # (N,) float64
+
+
+def open_images(rows: ImageRows, data: DataConfig, what: str) -> RawSet:
+    """Hash every file and give a reader of them; ``what`` names the images in an error.
+
+    Raises `DataError` where `image_size` is not set and the files have several sizes, or none of them can be read.
+    """
+    scanned = _scan(rows.paths)
+    shape = (data.image_size, data.image_size) if data.image_size else _common_shape([s for _, s in scanned], what)
+
+    def read(start: int, stop: int) -> tuple[ImageArray, dict[int, str]]:
+        images, problems = _read_images(rows.paths[start:stop], shape, data.image_size, data.resize)
+        return images, {start + row: reason for row, reason in problems.items()}
+
+    fingerprint = sha256_json(
+        {
+            "decoder": decode.VERSION,
+            "size": data.image_size,
+            "resize": data.resize if data.image_size else "",
+            "ids": rows.ids,
+            "labels": rows.labels.tolist(),
+            "groups": rows.groups,
+            "weights": None if rows.weights is None else rows.weights.tolist(),
+            "files": [digest for digest, _ in scanned],
+        }
+    )
+    return RawSet(
+        ids=rows.ids,
+        labels=rows.labels,
+        classes=rows.classes,
+        shape=shape,
+        read=read,
+        fingerprint=fingerprint,
+        groups=rows.groups,
+        weights=rows.weights,
+        sizes=np.array([size or (0, 0) for _, size in scanned], np.int64).reshape(-1, 2),
+    )
+
+
+def _read_images(
+    paths: Sequence[Path | None], shape: tuple[int, int], size: int, policy: decode.Policy
+) -> tuple[ImageArray, dict[int, str]]:
+    """Decode files to (N, H, W, 3) uint8, zero where an image cannot be read, and say by row why it cannot."""
+    images = np.zeros((len(paths), *shape, 3), np.uint8)
+
+    def fill(row: int) -> str:
+        path = paths[row]
+        if path is None:
+            return MISSING
+        try:
+            pixels = decode.decode(path.read_bytes(), size, policy)
+        except OSError as error:
+            return f"cannot be read: {error.strerror}"
+        except decode.Unreadable as error:
+            return str(error)
+        if pixels.shape[:2] != shape:
+            return f"{pixels.shape[0]} x {pixels.shape[1]} pixels, the others have {shape[0]} x {shape[1]}"
+        images[row] = pixels
+        return ""
+
+    reasons = _in_threads(fill, range(len(paths)))
+    return images, {row: reason for row, reason in enumerate(reasons) if reason}
+
+
+def _scan(paths: Sequence[Path | None]) -> list[tuple[str, tuple[int, int] | None]]:
+    """SHA-256 of every file, and height and width from its header, None where it has none."""
+
+    def one(path: Path | None) -> tuple[str, tuple[int, int] | None]:
+        try:
+            digest, size = (MISSING, ()) if path is None else DIGESTS.of_image(path, measure)
+        except OSError as error:
+            return f"cannot be read: {error.strerror}", None
+        return digest, (size[0], size[1]) if size else None
+
+    def measure(content: bytes) -> tuple[int, ...]:
+        try:
+            return decode.header_size(content)
+        except decode.Unreadable:
+            return ()
+
+    return _in_threads(one, paths)
+
+
+def _in_threads(function: Callable[[T], R], values: Sequence[T]) -> list[R]:
+    """``[function(value) for value in values]``, a few values a task: a task costs as much as a small file."""
+
+    def several(start: int) -> list[R]:
+        return [function(value) for value in values[start : start + TASK]]
+
+    with decode.quiet(), ThreadPoolExecutor(THREADS) as pool:
+        return [result for part in pool.map(several, range(0, len(values), TASK)) for result in part]
+
+
+def _common_shape(shapes: list[tuple[int, int] | None], what: str) -> tuple[int, int]:
+    counts = Counter(shape for shape in shapes if shape is not None)
+    if not counts:
+        raise DataError(f"{what}: none of {len(shapes)} files can be read as an image")
+    if len(counts) > 1:
+        listed = ", ".join(f"{height} x {width} ({n})" for (height, width), n in counts.most_common(3))
+        # The smallest usual side that keeps what half of the images show, 224 at most.
+        side = np.median([min(shape) for shape in counts.elements()])
+        usual = next((usual for usual in (32, 64, 96, 128, 160, 192) if usual >= side), 224)
+        sizes = f"{what}: images of {len(counts)} sizes, most of them {listed}"
+        raise DataError(sizes, f"[data] image_size = {usual}")
+    return next(iter(counts))

@@ -1,0 +1,69 @@
+"""The practice competition: stained white blood cells that nobody has to download.
+
+Pictures in the manner of a peripheral blood smear: one white cell among red ones, of eight kinds that differ in the
+shape of the nucleus, in size, colour and granules, and overlap as the real kinds do. The training set has the faults
+of a real one, the hidden test is another clinic's: other patients, other slides, a worse camera.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.errors import DataError
+from kit.images.sources.practice.degrade import degrade
+from kit.images.sources.practice.draws import labels_of
+from kit.images.sources.practice.plant import BACKGROUND_SCENE, Planted, plan_plants, tamper
+from kit.images.sources.practice.render import render
+from kit.images.sources.practice.traits import CLASSES, TEST_SHARES, TRAIN_SHARES
+
+__all__ = ["CLASSES", "Planted", "Practice", "make"]
+
+FEWEST, MOST = 120, 100_000
+SMALLEST, LARGEST = 16, 256
+TRAIN, TEST = 0, 1
+TRAIN_SLIDES, TEST_SLIDES = range(12), range(4, 16)
+
+
+@dataclass(frozen=True, eq=False)
+class Practice:
+    """The practice competition."""
+
+    images: NDArray[np.uint8]  # (N, S, S, 3)
+    labels: NDArray[np.int64]  # (N,) as handed out, wrong ones included
+    classes: tuple[str, ...]  # eight names, in label order
+    test_images: NDArray[np.uint8]  # (M, S, S, 3)
+    test_labels: NDArray[np.int64]  # (M,), hidden: only the local platform reads them
+    planted: tuple[Planted, ...]  # what was done to which row, to measure the cleaning; no stage reads it
+
+
+def make(*, n: int = 1600, size: int = 64, seed: int = 0) -> Practice:
+    """Generate the practice competition.
+
+    ``n`` training pictures, 120 to 100,000, and a third as many, at most 2,000, for the hidden test; ``size`` is the
+    side of a picture in pixels, 16 to 256; ``seed`` is not negative. Another number is a `DataError`.
+
+    The same bytes on every call on one platform. A row's picture and label depend on ``seed`` and the row alone,
+    but for the rows in ``planted``, which also depend on ``n``. Memory is that of the result and some 20 MB at
+    64 px.
+    """
+    _check(n, size, seed)
+    labels, scenes = labels_of(np.arange(n), TRAIN_SHARES, seed, TRAIN), np.arange(n)
+    planted = plan_plants(n, labels, seed)
+    scenes[[row for row, kind, _ in planted if kind == "background"]] = BACKGROUND_SCENE
+    images = render(labels, scenes, size, seed, TRAIN, TRAIN_SLIDES)
+    tamper(images, labels, planted, seed)
+    test = np.arange(min(n // 3, 2000))
+    test_labels = labels_of(test, TEST_SHARES, seed, TEST)
+    test_images = degrade(render(test_labels, test, size, seed, TEST, TEST_SLIDES), seed)
+    return Practice(images, labels, CLASSES, test_images, test_labels, planted)
+
+
+def _check(n: int, size: int, seed: int) -> None:
+    for name, value, low, high in (("n", n, FEWEST, MOST), ("size", size, SMALLEST, LARGEST)):
+        if not low <= value <= high:
+            raise DataError(f"practice: {name} = {value} is not between {low} and {high}")
+    if seed < 0:
+        raise DataError(f"practice: seed = {seed} is negative")

@@ -1,0 +1,63 @@
+"""What every source gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from kit.base.arrays import FloatArray, ImageArray, IntArray
+from kit.errors import DataError
+
+BLOCK = 512
+
+
+@dataclass(frozen=True, eq=False)
+class RawSet:
+    """Images as the competition gives them, read in blocks.
+
+    ``read(start, stop)`` gives uint8 (stop - start, H, W, 3) and, by row, the reason why an image cannot be used (its
+    pixels are then zero).
+    """
+
+    ids: tuple[str, ...]  # unique; for arrays the zero-padded row number
+    labels: IntArray  # (N,), -1 = no label
+    classes: tuple[str, ...]
+    shape: tuple[int, int]  # height and width that every image is read as
+    read: Callable[[int, int], tuple[ImageArray, dict[int, str]]]
+    fingerprint: str  # hash of everything that is read; another one makes all later stages stale
+    groups: tuple[str, ...] = ()  # the user's own (patients): rows with one value share a fold; an empty one: alone
+    weights: FloatArray | None = None  # (N,) float64, of each row in the loss
+    sizes: IntArray | None = None  # (N, 2) height and width in the file, before a resize; (0, 0) = not known
+
+    def blocks(self, size: int = BLOCK) -> Iterator[tuple[int, ImageArray, dict[int, str]]]:
+        """First row, images and problems of consecutive blocks of ``size`` rows."""
+        for start in range(0, len(self.ids), size):
+            images, problems = self.read(start, min(start + size, len(self.ids)))
+            yield start, images, problems
+
+    def all_images(self) -> ImageArray:
+        """Every image at once, for sets that fit in memory; raises `DataError` where one cannot be read."""
+        parts = []
+        for _, images, problems in self.blocks():
+            for row, reason in problems.items():
+                raise DataError(f"image {self.ids[row]!r} cannot be read: {reason}")
+            parts.append(images)
+        return np.concatenate(parts)
+
+
+def row_ids(n: int) -> tuple[str, ...]:
+    """Ids of rows of an array: their numbers, zero-padded so that they sort as numbers do."""
+    width = len(str(max(n - 1, 0)))
+    return tuple(f"{row:0{width}d}" for row in range(n))
+
+
+def checked_weights(weights: FloatArray, what: str) -> FloatArray:
+    """The weights; raises `DataError` unless all of them are finite and at least 0, and one of them more."""
+    bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    if len(bad):
+        raise DataError(f"{what}: the weight of row {int(bad[0]) + 1} is {weights[bad[0]]}; weights are 0 or more")
+    if not weights.any():
+        raise DataError(f"{what}: every weight is 0")
+    return weights

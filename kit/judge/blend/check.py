@@ -1,0 +1,105 @@
+"""Refuse predictions that cannot be blended, by member and row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from kit.errors import DataError
+from kit.judge.blend.options import Options
+from kit.judge.blend.types import Array
+
+SUM_TOLERANCE = 1e-2  # files with three decimals and many classes stay within it, logits do not
+
+
+@dataclass(frozen=True)
+class Data:
+    """Checked predictions: proba (M, V, N, C), y and fold (N,) int64, folds from 0 to K - 1."""
+
+    proba: Array
+    y: Array
+    fold: Array
+    members: tuple[str, ...]
+    views: tuple[str, ...]
+    classes: tuple[str, ...]
+
+
+def check(proba: Array, y: Array, fold: Array, options: Options) -> Data:
+    """Return the predictions with a view axis, labels, folds and names, or refuse them.
+
+    Raises
+    ------
+    DataError
+        Naming the member and the row: NaN, a missing prediction, a probability outside [0, 1], a row that does not
+        sum to one, a label that is no class, lengths that differ, fewer than two classes.
+    """
+    proba, y, fold = np.asarray(proba), np.asarray(y), np.asarray(fold)
+    if proba.ndim not in (3, 4) or 0 in proba.shape or proba.shape[-1] < 2:
+        raise DataError(f"proba has shape {proba.shape}: expected (M, N, C) or (M, V, N, C) with C >= 2")
+    proba = proba[:, None] if proba.ndim == 3 else proba
+    members, views, rows, classes = proba.shape
+    if y.shape != (rows,) or fold.shape != (rows,):
+        raise DataError(f"{rows} rows predicted, y has shape {y.shape}, fold {fold.shape}: expected ({rows},)")
+    names = (
+        _names(options.members, members, "member"),
+        _names(options.views, views, "view"),
+        _names(options.classes, classes, "class"),
+    )
+    row_names = _names(options.rows, rows, "row") if options.rows is not None else range(rows)
+    if not np.issubdtype(y.dtype, np.integer):
+        raise DataError(f"y holds {y.dtype}: expected class indices", "y.astype(int)")
+    wrong = np.flatnonzero((y < 0) | (y >= classes))
+    if len(wrong):
+        raise DataError(f"row {row_names[wrong[0]]}: label {y[wrong[0]]} is not one of the {classes} classes")
+    for name, member in zip(names[0], proba, strict=True):
+        _check_member(name, member, row_names)
+    return Data(proba, y.astype(np.int64), np.unique(fold, return_inverse=True)[1], *names)
+
+
+def with_stress(data: Data, stressed: Array, options: Options) -> Data:
+    """Append the stressed rows (M, V, N, C), or (M, N, C), to the N clean ones, labels and folds once more.
+
+    Raises
+    ------
+    DataError
+        Where their shape is another, or as in `check`.
+    """
+    stressed = stressed[:, None] if stressed.ndim == 3 else stressed
+    if stressed.shape != data.proba.shape:
+        raise DataError(f"stressed predictions have shape {stressed.shape}, clean ones {data.proba.shape}")
+    hurt = check(stressed, data.y, data.fold, options)
+    twice = [np.concatenate([part, part]) for part in (data.y, data.fold)]
+    return replace(data, proba=np.concatenate([data.proba, hurt.proba], axis=2), y=twice[0], fold=twice[1])
+
+
+def _names(given: Sequence[str] | None, count: int, kind: str) -> tuple[str, ...]:
+    names = tuple(str(k) for k in range(count)) if given is None else tuple(map(str, given))
+    if len(names) != count:
+        raise DataError(f"{len(names)} {kind} names for an axis of length {count}")
+    if len(set(names)) != count:
+        raise DataError(f"{kind} name `{max(names, key=names.count)}` is given twice")
+    return names
+
+
+def _check_member(name: str, member: Array, rows: Sequence[object]) -> None:
+    """Look at one member at a time, so that a large library needs no second copy."""
+    missing = np.isnan(member).all(axis=(0, 2))
+    if missing.any():
+        first = rows[int(missing.argmax())]
+        raise DataError(
+            f"member `{name}` has no prediction of {missing.sum()} rows, the first is row {first}",
+            "leave these rows out for all members, or leave the member out",
+        )
+    for wrong, what in (
+        (~np.isfinite(member).all(axis=2), "is NaN or infinite"),
+        ((member < 0).any(axis=2) | (member > 1 + SUM_TOLERANCE).any(axis=2), "is outside [0, 1]"),
+        (abs(member.sum(axis=2) - 1) > SUM_TOLERANCE, "does not sum to 1"),
+    ):
+        if wrong.any():
+            row = int(wrong.any(axis=0).argmax())
+            raise DataError(
+                f"member `{name}`, row {rows[row]}: its prediction {what} ({wrong.any(axis=0).sum()} such rows)",
+                "give probabilities; logits go through softmax first",
+            )

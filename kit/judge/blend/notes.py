@@ -1,0 +1,38 @@
+"""What a reader has to know about a blend, in words."""
+
+from __future__ import annotations
+
+from kit.judge import metrics
+from kit.judge.blend.result import Blend
+from kit.judge.blend.types import Array
+
+FEW_ERRORS = 20
+OF_OOF = (
+    "The interval is of the blend on out-of-fold rows; test predictions averaged over the folds' models are usually a "
+    "little better and less sharp."
+)
+
+
+def notes(blend: Blend, y: Array, copies: dict[int, int], pruned: list[int]) -> tuple[str, ...]:
+    """`copies` and `pruned` are the members left out before anything was fitted; y (N,) are the clean rows."""
+    names, absent = blend.members, {*copies, *pruned}
+    found = [f"member {names[c]} repeats {names[original]} and is left out" for c, original in copies.items()]
+    found += [f"member {names[m]} is left out to keep the limits" for m in pruned]
+    if len(names) - len(absent) > 1:
+        found += [
+            f"member {names[m]} adds nothing (worth {gain:+.4f} nats, standard error {error:.4f})"
+            for m, (gain, error) in enumerate(blend.member_worth)
+            if m not in absent and gain <= error
+        ]
+    if len(blend.views) > 1:
+        views = zip(blend.view_names, blend.views, strict=True)
+        found += [f"view {name} does not help and is dropped" for name, weight in views if weight == 0]
+    errors = len(y) - metrics.row_accuracy(y, blend.oof).sum()
+    if errors < FEW_ERRORS:
+        wrong = f"only {errors:.0f} of {len(y)} rows are wrong"
+        found.append(f"{wrong}: below {FEW_ERRORS} errors the interval is too narrow")
+    present = set(y.tolist())
+    found += [f"class {name} has no rows" for c, name in enumerate(blend.classes) if c not in present]
+    rows = {"stressed": "stressed rows alone", "mixture": "clean and stressed rows together"}
+    found += [f"fitted on {rows[blend.fit_on]}"] if blend.fit_on in rows else []
+    return (*found, OF_OOF)

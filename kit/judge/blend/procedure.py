@@ -1,0 +1,64 @@
+"""One fit of everything: views, limits, all candidates. What is fitted and scored out of fold is this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kit.judge.blend.candidates import Candidates, Fitted
+from kit.judge.blend.options import Options
+from kit.judge.blend.prune import keep_members, keep_within_time
+from kit.judge.blend.rows import Rows
+from kit.judge.blend.types import Array
+from kit.judge.blend.views import fit_views, view_likelihoods
+from kit.runtime.pool import apply_part, log_proba, mix_views
+
+
+@dataclass(frozen=True)
+class Fit:
+    """View weights (V,), the members (k,) that the limits allow, and over these alone candidates and temperatures."""
+
+    views: Array
+    kept: Array
+    candidates: list[Fitted]
+    temperatures: Array
+
+
+class Procedure:
+    """Fits and predicts any subset of the rows of probabilities (M, V, N, C) and class indices (N,).
+
+    Views are chosen by ``group`` (N,). Only rows that are ``used`` (N,) may be fitted on, the others are predicted.
+    """
+
+    def __init__(
+        self, proba: Array, y: Array, group: Array, candidates: Candidates, options: Options, used: Array
+    ) -> None:
+        self.proba, self.y, self.group, self.used = proba, y, group, used
+        self.candidates, self.options = candidates, options
+        self.view_likelihoods = view_likelihoods(proba, y)
+        self._logs: Array | None = log_proba(proba[:, 0]) if proba.shape[1] == 1 else None
+
+    def fit(self, rows: Array, warm: dict[str, Array]) -> Fit:
+        """Fit on the rows of a mask that may be; ``warm`` are starts from a neighbouring fit, which is written to."""
+        rows = rows & self.used
+        views = fit_views(self.view_likelihoods[rows], self.group[rows], self.options.max_views)
+        logs = self.logs(views, rows)
+        everything = Rows(logs, self.y[rows])
+        views = keep_within_time(views, self.options)
+        kept = keep_members(everything.likelihoods, int((views > 0).sum()), self.options)
+        used = Rows(logs[kept], self.y[rows], warm)
+        fitted = [candidate(used) for candidate in self.candidates.values()]
+        return Fit(views, kept, fitted, used.temperatures)
+
+    def logs(self, views: Array, rows: Array) -> Array:
+        """Return (M, n, C) log probabilities of the members under view weights."""
+        if self._logs is not None:
+            return self._logs[:, rows]
+        return np.asarray(log_proba(mix_views(views, self.proba[:, :, rows])))
+
+    def predict(self, fit: Fit, rows: Array) -> Array:
+        """Return (L, n, C) probabilities of the candidates."""
+        logs = self.logs(fit.views, rows)[fit.kept]
+        proba = np.exp(logs)
+        return np.stack([apply_part(candidate.part, proba, logs) for candidate in fit.candidates])

@@ -1,0 +1,85 @@
+"""Tables about a blend and its members, as plain arrays and rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from kit.judge.blend.types import Array
+from kit.judge.metrics import ECE_BINS, confusion, ece
+
+
+class ClassRow(NamedTuple):
+    """A class: its rows, how it fares, and the class it is most often taken for, if any."""
+
+    name: str
+    rows: int
+    precision: float
+    recall: float
+    f1: float
+    taken_for: str
+
+
+CLASS_HEADER = ("class", "rows", "precision", "recall", "f1", "taken for")
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Confidence, accuracy and count (B,) of the top class in bins of equal mass, and their mean distance."""
+
+    confidence: Array
+    accuracy: Array
+    count: Array
+    ece: float
+
+
+def per_class(y: Array, proba: Array, names: Sequence[str]) -> list[ClassRow]:
+    """Return a row per class of out-of-fold probabilities (N, C), such as ``Blend.oof``."""
+    table = confusion(y, proba)
+    rows = []
+    for c, name in enumerate(names):
+        hits, true, predicted = table[c, c], table[c].sum(), table[:, c].sum()
+        wrong = np.where(np.arange(len(names)) == c, 0.0, table[c])
+        rows.append(
+            ClassRow(
+                name,
+                rows=int(true),
+                precision=float(hits / max(predicted, 1.0)),
+                recall=float(hits / max(true, 1.0)),
+                f1=float(2 * hits / max(true + predicted, 1.0)),
+                taken_for=names[int(wrong.argmax())] if wrong.any() else "",
+            )
+        )
+    return rows
+
+
+def reliability(y: Array, proba: Array, bins: int = ECE_BINS) -> Reliability:
+    """Return the reliability diagram of (N, C) probabilities as numbers."""
+    confidence, right = proba.max(axis=1), proba.argmax(axis=1) == y
+    parts = np.array_split(np.argsort(confidence, kind="stable"), min(bins, len(y)))
+    return Reliability(
+        confidence=np.array([confidence[part].mean() for part in parts]),
+        accuracy=np.array([right[part].mean() for part in parts]),
+        count=np.array([len(part) for part in parts]),
+        ece=ece(y, proba),
+    )
+
+
+def correlation(proba: Array, y: Array) -> Array:
+    """Return the (M, M) correlations of what members (M, N, C) gave to the true class; a constant one has none, 0."""
+    given = np.asarray(proba, dtype=np.float64)[:, np.arange(len(y)), y]
+    centred = given - given.mean(axis=1, keepdims=True)
+    length = np.sqrt((centred**2).sum(axis=1))
+    scaled = np.divide(centred, length[:, None], out=np.zeros_like(centred), where=length[:, None] > 0)
+    result: Array = scaled @ scaled.T
+    np.fill_diagonal(result, 1.0)
+    return result
+
+
+def disagreement(proba: Array) -> Array:
+    """Return the (M, M) shares of rows on which two of the members (M, N, C) name different classes."""
+    named = np.asarray(proba).argmax(axis=2)
+    return np.array([[float(np.mean(a != b)) for b in named] for a in named])

@@ -1,0 +1,105 @@
+"""Adversarial validation: can a classifier tell test pictures from training pictures?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm, rankdata
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.model_selection import StratifiedKFold
+
+from kit.errors import DataError
+
+Array = NDArray[np.float64]
+
+FOLDS = 5
+MAXIMUM = 4000  # rows of either set; more change the second decimal of no AUC
+
+
+@dataclass(frozen=True, eq=False)
+class Adversarial:
+    """What telling the sets apart came to.
+
+    Parameters
+    ----------
+    auc, error : float
+        Out-of-fold area under the curve, .5 = alike, and its standard error.
+    pvalue : float
+        One-sided, of "alike".
+    telling : tuple of (name, auc)
+        Every statistic on its own, the most telling first; above .5 it is larger in the test.
+    test_likeness : (M,) float64
+        Out-of-fold probability of being a test picture, for the test rows; NaN where a row was not drawn.
+    train_likeness : (N,) float64
+        The same for the training rows: the largest are the training pictures most like the test.
+    """
+
+    auc: float
+    error: float
+    pvalue: float
+    telling: tuple[tuple[str, float], ...]
+    test_likeness: Array
+    train_likeness: Array
+
+
+def adversarial(train: Array, test: Array, seed: int, names: Sequence[str] = ()) -> Adversarial:
+    """Tell two sets apart by cross-validated extremely randomised trees.
+
+    Parameters
+    ----------
+    train, test : (N, D), (M, D) float
+        Statistics or embeddings of the pictures, see `kit.judge.shift.statistics`. Beyond `MAXIMUM` rows of a set, as many
+        are drawn.
+    names : sequence of D str, optional
+        Of the columns.
+
+    Raises
+    ------
+    DataError
+        If a set has fewer rows than `FOLDS`, a value is not finite or the widths differ.
+    """
+    if train.ndim != 2 or test.ndim != 2 or train.shape[1] != test.shape[1]:
+        raise DataError(f"adversarial validation: tables of {train.shape} and {test.shape} do not match")
+    if min(len(train), len(test)) < FOLDS:
+        raise DataError(f"adversarial validation: {len(train)} and {len(test)} rows; {FOLDS} of each are needed")
+    if not (np.isfinite(train).all() and np.isfinite(test).all()):
+        raise DataError("adversarial validation: a statistic is not finite")
+    rng = np.random.default_rng(seed)
+    a, b = (np.sort(rng.permutation(len(x))[:MAXIMUM]) for x in (train, test))
+    x, z = np.concatenate([train[a], test[b]]), np.repeat([0, 1], [len(a), len(b)])
+    likeness = np.zeros(len(z))
+    for fit, held in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(x, z):
+        trees = ExtraTreesClassifier(200, min_samples_leaf=3, class_weight="balanced", random_state=seed)
+        likeness[held] = trees.fit(x[fit], z[fit]).predict_proba(x[held])[:, 1]
+    found, error = auc_with_error(likeness[z == 0], likeness[z == 1])
+    labels = names or [f"column {i}" for i in range(x.shape[1])]
+    single = [(label, auc_with_error(x[z == 0, i], x[z == 1, i])[0]) for i, label in enumerate(labels)]
+    # Standard error of the AUC where both sets are alike (Mann and Whitney 1947).
+    null = float(np.sqrt((len(a) + len(b) + 1) / (12 * len(a) * len(b))))
+    return Adversarial(
+        found,
+        error,
+        float(norm.sf((found - 0.5) / max(null, 1e-12))),
+        tuple(sorted(single, key=lambda pair: -abs(pair[1] - 0.5))),
+        _placed(likeness[z == 1], b, len(test)),
+        _placed(likeness[z == 0], a, len(train)),
+    )
+
+
+def auc_with_error(negative: Array, positive: Array) -> tuple[float, float]:
+    """Area under the curve and its standard error (DeLong, DeLong and Clarke-Pearson 1988)."""
+    n, m = len(negative), len(positive)
+    ranks = rankdata(np.concatenate([negative, positive]))
+    above = (ranks[n:] - rankdata(positive)) / n
+    below = 1 - (ranks[:n] - rankdata(negative)) / m
+    variance = above.var(ddof=1) / m + below.var(ddof=1) / n
+    return float(above.mean()), float(np.sqrt(variance))
+
+
+def _placed(values: Array, rows: NDArray[np.int64], size: int) -> Array:
+    out = np.full(size, np.nan)
+    out[rows] = values
+    return out

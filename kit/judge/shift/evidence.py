@@ -1,0 +1,85 @@
+"""What a forecast is made of: held-out rows, clean and under stress, and the test where it is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.errors import DataError
+from kit.images.corrupt.mixture import CLEAN, Mixture
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Predictions of M models (an ensemble is one more); all probabilities, all out of fold but the test's.
+
+    Parameters
+    ----------
+    names : tuple of M str
+    y : (N,) int
+        Labels of the held-out rows.
+    clean : (M, N, C)
+        Predictions for them as they are.
+    rows : (S,) int
+        The held-out row behind every stressed picture; a row may come several times.
+    family, severity : (S,) str, (S,) int
+        What was done to it, as `kit.images.corrupt.mixture.assign` says.
+    stressed : (M, S, C)
+        Predictions for the stressed pictures.
+    test : (M, R, C), optional
+        Predictions for the test pictures.
+    """
+
+    names: tuple[str, ...]
+    y: NDArray[np.integer]
+    clean: NDArray[np.floating]
+    rows: NDArray[np.integer]
+    family: NDArray[np.str_]
+    severity: NDArray[np.integer]
+    stressed: NDArray[np.floating]
+    test: NDArray[np.floating] | None = None
+
+    def __post_init__(self) -> None:
+        models, size = len(self.names), len(self.rows)
+        if self.clean.shape[:2] != (models, len(self.y)) or self.stressed.shape[:2] != (models, size):
+            raise DataError(
+                f"forecast: {models} models, {len(self.y)} rows, {size} stressed rows, "
+                f"but predictions of {self.clean.shape} and {self.stressed.shape}"
+            )
+        if len(self.family) != size or len(self.severity) != size:
+            raise DataError(f"forecast: {size} stressed rows, {len(self.family)} families")
+        if self.test is not None and (len(self.test) != models or self.test.shape[2] != self.clean.shape[2]):
+            raise DataError(f"forecast: test predictions of {self.test.shape} for {models} models")
+
+    @property
+    def clean_right(self) -> NDArray[np.bool_]:
+        """(M, N) whether the clean row was predicted right."""
+        return np.asarray(self.clean.argmax(2) == self.y)
+
+    @property
+    def stressed_right(self) -> NDArray[np.bool_]:
+        """(M, S) whether the stressed row was predicted right."""
+        return np.asarray(self.stressed.argmax(2) == self.y[self.rows])
+
+    def cells(self, mixture: Mixture) -> Array:
+        """(M, K) accuracy in every cell of the mixture; a cell without stressed rows takes its family's mean.
+
+        Raises
+        ------
+        DataError
+            If the mixture holds a family that no stressed row has.
+        """
+        clean, right = self.clean_right.mean(1), self.stressed_right
+        columns = []
+        for family, severity in mixture.cells:
+            of_family = self.family == family
+            exact = of_family & (self.severity == severity)
+            if family != CLEAN and not of_family.any():
+                what = f"forecast: no stressed row of the family {family!r}"
+                raise DataError(what, "stress the runs with this mixture")
+            columns.append(clean if family == CLEAN else right[:, exact if exact.any() else of_family].mean(1))
+        return np.stack(columns, axis=1)

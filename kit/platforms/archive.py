@@ -1,0 +1,183 @@
+"""Bundles from others: hostile until proven.
+
+Nothing of a foreign zip is executed: only its description and its arrays are read, within caps, and the kit's own
+runtime predicts with them.
+"""
+
+from __future__ import annotations
+
+import math
+import stat
+import tokenize
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import IO
+
+import numpy as np
+from pydantic import ValidationError
+
+from kit.errors import BundleError
+from kit.platforms.described import BundleDescription, NetworkDescription
+from kit.store.arrays import UNREADABLE
+from kit.store.record import first_problem
+
+MAX_MEMBERS = 2_000
+MAX_BYTES = 8 << 30
+MAX_JSON_BYTES = 4 << 20
+MAX_ARRAYS = 5_000
+# Trained weights hardly compress (float32 to .93 of their size); zeros do, to a thousandth.
+MAX_RATIO = 20
+FREE_BYTES = 16 << 20  # are unpacked from a zip of any size
+# Of an array: 8 bytes a number in float64, 16 in a long double; the other is its headers, here of all together.
+MAX_ITEM = 16
+HEADERS = 2 << 20
+# By how much a network may be described larger than its weights are: a flattened map is known to the pixel only once
+# it is built, and 3 x 3 may be 1.
+SLACK, FREE_NUMBERS = 10, 1 << 20
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Path]:
+    """A temporary folder with the checked description and weights of the bundle at ``path``.
+
+    Weights that are larger than their networks can be, or than trained weights can be in so small a zip, stay in the
+    zip: nothing is written of them, and nothing will predict without them.
+
+    Raises
+    ------
+    BundleError
+        Where the zip is damaged, leaves its folder, is larger than it should be, or describes what cannot be.
+    """
+    with TemporaryDirectory(prefix="kit-bundle-") as name:
+        try:
+            _unpack(path, Path(name))
+        except FileNotFoundError as error:
+            raise BundleError(f"no such file: {path}") from error
+        except UNREADABLE as error:
+            raise BundleError(f"{path.name} cannot be read as a bundle: {error}") from error
+        yield Path(name)
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        infos = _checked_members(archive, path.name)
+        description = _description(archive, infos, path.name)
+        networks: dict[str, list[NetworkDescription]] = {}
+        for member in description.members:
+            for file in member.weights:
+                networks.setdefault(file, []).append(member.network)
+        left = max(FREE_BYTES, MAX_RATIO * path.stat().st_size)
+        for file, used_by in networks.items():
+            if file not in infos or not file.endswith(".npz"):
+                raise BundleError(f"{path.name} names the weights {file!r} and does not hold them")
+            size = infos[file].file_size
+            if size <= min(left, HEADERS + MAX_ITEM * min(network.parameters for network in used_by)):
+                _copy_weights(archive, infos[file], folder, path.name)
+                with (folder / file).open("rb") as weights:
+                    held = check_arrays(weights, f"{path.name}: {file}")
+                # Of about as many numbers as each network, which is not built for others.
+                for network in used_by:
+                    if not held <= network.parameters <= SLACK * held + FREE_NUMBERS:
+                        raise BundleError(
+                            f"{path.name}: {file} holds {held} numbers, which do not fit a {network.backbone} of "
+                            f"{network.parameters}"
+                        )
+                left -= size
+    # What was checked is what is used: the values of the schema, not the text that they were read from.
+    (folder / "bundle.json").write_text(description.bounded().to_json(), encoding="utf-8")
+
+
+def _checked_members(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:
+    infos = archive.infolist()
+    if len(infos) > MAX_MEMBERS:
+        raise BundleError(f"{name} holds {len(infos)} files, at most {MAX_MEMBERS} are read")
+    if sum(info.file_size for info in infos) > MAX_BYTES:
+        raise BundleError(f"{name} unpacks to more than {MAX_BYTES >> 30} GiB")
+    found: dict[str, zipfile.ZipInfo] = {}
+    for info in infos:
+        parts = PurePosixPath(info.filename).parts
+        if info.filename.startswith("/") or ".." in parts or "\\" in info.filename or ":" in info.filename:
+            raise BundleError(f"{name} holds {info.filename!r}, which leaves its folder")
+        if stat.S_ISLNK(info.external_attr >> 16):
+            raise BundleError(f"{name} holds the link {info.filename!r}")
+        # A read of bzip2 or LZMA takes as much memory as there is to a megabyte of them: a million times as much.
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise BundleError(f"{name} holds {info.filename!r} in a compression that is not read")
+        if info.filename in found:
+            raise BundleError(f"{name} holds {info.filename!r} twice")
+        found[info.filename] = info
+    return found
+
+
+def _description(archive: zipfile.ZipFile, infos: dict[str, zipfile.ZipInfo], name: str) -> BundleDescription:
+    if "bundle.json" not in infos:
+        raise BundleError(f"{name} is no bundle: it holds no bundle.json")
+    # Its size is what it unpacks to, not what the archive says.
+    with archive.open(infos["bundle.json"]) as file:
+        content = file.read(MAX_JSON_BYTES + 1)
+    if len(content) > MAX_JSON_BYTES:
+        raise BundleError(f"{name}: bundle.json is larger than {MAX_JSON_BYTES} bytes")
+    try:
+        return BundleDescription.model_validate_json(content, strict=True)
+    except ValidationError as error:
+        # Keys of the file may stand in the message, and they may hold anything.
+        said = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in first_problem(error))
+        raise BundleError(f"{name}: bundle.json: {said[:300]}") from None
+
+
+def _copy_weights(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path, name: str) -> None:
+    target = folder / PurePosixPath(info.filename)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    left = info.file_size
+    with archive.open(info) as source, target.open("wb") as file:
+        while chunk := source.read(min(left + 1, 1 << 20)):
+            left -= len(chunk)
+            if left < 0:
+                raise BundleError(f"{name}: {info.filename} is larger than the archive says")
+            file.write(chunk)
+
+
+def check_arrays(file: IO[bytes], name: str) -> int:
+    """How many numbers an ``.npz`` of plain float arrays holds, each of which is as large as its header says.
+
+    ``np.load`` believes the header: a file of a hundred bytes could ask for a terabyte.
+
+    Raises
+    ------
+    BundleError
+        Where there is anything else in the file. Whole numbers are not weights: one byte would become four.
+    """
+    with zipfile.ZipFile(file) as archive:
+        infos = archive.infolist()
+        if len(infos) > MAX_ARRAYS:
+            raise BundleError(f"{name} holds {len(infos)} arrays, at most {MAX_ARRAYS} are read")
+        if len({info.filename for info in infos}) < len(infos):
+            raise BundleError(f"{name} holds an array twice")
+        for info in infos:
+            if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
+                raise BundleError(f"{name}: array {info.filename!r} is compressed")
+        # The directory may say of one byte that it is a million arrays.
+        if sum(info.file_size for info in infos) > file.seek(0, 2):
+            raise BundleError(f"{name}: its arrays are not as large as the archive says")
+        numbers = 0
+        for info in infos:
+            with archive.open(info) as member:
+                numbers += _checked_header(member, info, name)
+    return numbers
+
+
+def _checked_header(member: IO[bytes], info: zipfile.ZipInfo, name: str) -> int:
+    try:
+        version = np.lib.format.read_magic(member)
+        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        shape, _, dtype = readers[version](member)
+    except (ValueError, KeyError, TypeError, SyntaxError, MemoryError, RecursionError, tokenize.TokenError) as error:
+        raise BundleError(f"{name}: array {info.filename!r} has no readable header") from error
+    if dtype.kind != "f":
+        raise BundleError(f"{name}: array {info.filename!r} has type {dtype}, not floating-point numbers")
+    if any(side < 0 for side in shape) or math.prod(shape) * dtype.itemsize != info.file_size - member.tell():
+        raise BundleError(f"{name}: array {info.filename!r} is not as large as its shape {shape} says")
+    return math.prod(shape)

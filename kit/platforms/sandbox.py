@@ -1,0 +1,161 @@
+"""Run a bundle as a platform would: unzipped into an empty folder, without the kit, without network."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from kit.base.arrays import ImageArray, IntArray
+from kit.errors import BundleError
+
+RUNNER = Path(__file__).with_name("sandbox_runner.py")
+TIMEOUT_SECONDS = 3600
+# What a bundle may see of the environment: enough to find libraries and cards, none of the user's tokens or home.
+PASSED = {
+    "PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "TF_CPP_MIN_LOG_LEVEL",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class BundleRun:
+    """What a bundle answered.
+
+    Attributes
+    ----------
+    labels : (N,) int64
+    proba : (N, C) float64
+        (N, 0) where the bundle gives no probabilities.
+    load_seconds, predict_seconds, peak_mb : float
+        Of the first call; peak resident memory includes the images.
+    versions : dict
+        Of the libraries it ran with.
+    network : {"namespace", "patched"}
+        How the network was taken away: by a name space of its own, or where the system has none only by replacing
+        Python's sockets.
+    kit_absent, elsewhere : bool
+        Seen from inside: the kit could not be imported, and the working directory was another than the bundle's.
+    timed_images, timed_seconds : int, float
+        A later call, when everything is compiled; only with ``inputs``, as the rest.
+    accepted : tuple of str
+        Forms of the images that gave the same answer.
+    refused : dict
+        What cannot be meant, and what was said to it.
+    """
+
+    labels: IntArray
+    proba: npt.NDArray[np.float64]
+    load_seconds: float
+    predict_seconds: float
+    peak_mb: float
+    versions: dict[str, str]
+    network: str
+    kit_absent: bool
+    elsewhere: bool
+    timed_images: int = 0
+    timed_seconds: float = 0.0
+    accepted: tuple[str, ...] = ()
+    refused: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def rate(self) -> float:
+        """Seconds an image takes once everything is compiled."""
+        if self.timed_images:
+            return self.timed_seconds / self.timed_images
+        return self.predict_seconds / max(len(self.labels), 1)
+
+    @property
+    def starting_seconds(self) -> float:
+        """Loading libraries and weights, and compiling at the first call."""
+        return self.load_seconds + max(0.0, self.predict_seconds - self.rate * len(self.labels))
+
+    def seconds_for(self, images: int) -> float:
+        """What so many images would have taken here, from start to end."""
+        return self.starting_seconds + self.rate * images
+
+
+def run_bundle(
+    bundle: Path, images: ImageArray, *, inputs: bool = False, proba: bool = True, python: Path | None = None
+) -> BundleRun:
+    """Predict ``images`` (N, H, W, 3) with the zip ``bundle`` in a process that knows nothing of the kit.
+
+    Parameters
+    ----------
+    inputs : bool
+        The bundle must also take the images in every form that a platform may choose, and refuse what cannot be meant.
+    proba : bool
+        Ask for probabilities too, which costs a second pass over the images; without, they are (N, 0).
+    python : Path, optional
+        The interpreter of an environment without the kit; by default this one, with links to all packages but the kit.
+
+    Raises
+    ------
+    BundleError
+        Where it fails, takes too long or answers in the wrong shape; the last line it printed is named.
+    """
+    with tempfile.TemporaryDirectory(prefix="kit-sandbox-") as name:
+        folder = Path(name)
+        unzipped = folder / "bundle"
+        unzipped.mkdir()
+        with zipfile.ZipFile(bundle) as archive:
+            for member in archive.namelist():  # we wrote them; those that leave the folder are refused all the same
+                if not (unzipped / member).resolve().is_relative_to(unzipped.resolve()):
+                    raise BundleError(f"{bundle.name} holds {member!r}, which leaves its folder")
+            archive.extractall(unzipped)
+        (folder / "packages").mkdir()
+        if python is None:  # all installed packages but the kit itself
+            for site in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
+                for entry in Path(site).iterdir():
+                    link = folder / "packages" / entry.name
+                    if entry.suffix != ".pth" and entry.name != "kit" and not link.exists():
+                        link.symlink_to(entry)
+        (folder / "elsewhere").mkdir()
+        np.save(folder / "images.npy", images)
+        flags = [*(["inputs"] if inputs else []), *([] if proba else ["labels"])]
+        report = json.loads(_start(folder, python, flags))
+        with np.load(folder / "answer.npz", allow_pickle=False) as answer:
+            labels, probabilities = answer["labels"], answer["proba"]
+    if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
+        raise BundleError(f"predict gave {labels.dtype} {labels.shape}, expected class indices ({len(images)},)")
+    return BundleRun(labels.astype(np.int64), probabilities.astype(np.float64), **report)
+
+
+def _start(folder: Path, python: Path | None, flags: list[str]) -> str:
+    """What the runner printed at last, which says in JSON how it went."""
+    # Without -S another environment finds its own packages; with it this one finds the links alone.
+    interpreter = [str(python), "-I"] if python else [sys.executable, "-I", "-S"]
+    elsewhere, files = folder / "elsewhere", ("packages", "bundle", "images.npy", "answer.npz")
+    # Whether this system lets us start a process in a network of its own.
+    unshare = ["unshare", "-rn"]
+    alone = (
+        shutil.which("unshare") is not None
+        and subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode == 0
+    )
+    paths = (str(folder / file) for file in files)
+    command = [*interpreter, str(RUNNER), *paths, *flags, "namespace" if alone else "patched"]
+    try:
+        done = subprocess.run(
+            [*unshare, *command] if alone else command,
+            cwd=elsewhere,
+            env={name: value for name, value in os.environ.items() if name in PASSED} | {"HOME": str(elsewhere)},
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BundleError(f"the bundle was still running after {TIMEOUT_SECONDS} s") from error
+    if done.returncode != 0:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        raise BundleError(f"the bundle failed with code {done.returncode}: {lines[-1] if lines else 'no message'}")
+    return done.stdout.splitlines()[-1]

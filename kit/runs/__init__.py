@@ -1,0 +1,1 @@
+"""What is to be trained: specifications, units, engines, and what they left."""

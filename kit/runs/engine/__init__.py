@@ -1,0 +1,28 @@
+"""Where units run: processes on this machine, or tasks on a Ray cluster with the same processes in them.
+
+`tasks` is the driver's side, `task` the body of a task; `order` is what the one tells the other, `receive` takes what
+comes back; `scratch` is a task's folder, `stores` how files travel, `cluster` what is known of Ray.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kit.config import Config
+from kit.runs.units import Launch, Processes
+from kit.store.layout import Layout
+
+__all__ = ["opened"]
+
+
+@contextmanager
+def opened(layout: Layout, config: Config) -> Iterator[Launch]:
+    """The `Launch` that ``[engine]`` names; raises `ConfigError` where it needs a package that is not installed."""
+    if config.engine.name == "local":
+        yield Processes()
+        return
+    from kit.runs.engine.tasks import RayTasks
+
+    with RayTasks(config.engine, layout.root) as launch:
+        yield launch

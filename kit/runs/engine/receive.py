@@ -1,0 +1,69 @@
+"""What a task sends, put into the project: whole files in one step, logs line by line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from kit.runs.engine.stores import Store, write_pieces
+from kit.store.files import append_log
+
+Message = dict[str, Any]
+
+
+class Receiver:
+    """Takes the messages of one attempt at a unit into the project at ``root``.
+
+    ``hear`` gets every report of the unit, ``placed`` the message that says where the task runs.
+    """
+
+    def __init__(
+        self, root: Path, store: Store, hear: Callable[[Message], None], placed: Callable[[Message], None]
+    ) -> None:
+        self._root, self._store, self._hear, self._placed = root, store, hear, placed
+
+    def take(self, stream: Iterator[Any]) -> Message:
+        """Take everything; returns the message of how the unit ended, empty where there was none."""
+        ended: Message = {}
+        for message in stream:
+            match message["what"]:
+                case "placed":
+                    self._placed(message)
+                case "reports":
+                    for report in message["reports"]:
+                        self._hear(report)
+                case "file":
+                    handle = message["handle"]
+                    pieces = _of_size(stream, message["size"]) if handle is None else self._store.pieces(handle)
+                    write_pieces(self._path(message["path"]), pieces, message["sha256"])
+                    if handle is not None:
+                        self._store.drop(handle)
+                case "log":
+                    path = self._path(message["path"])
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    for line in message["text"].splitlines():
+                        with suppress(ValueError):  # a line that a kill left unfinished
+                            append_log(path, json.loads(line))
+                case "gone":
+                    for name in message["paths"]:
+                        self._path(name).unlink(missing_ok=True)
+                case "ended":
+                    ended = message
+        return ended
+
+    def _path(self, name: str) -> Path:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise ValueError(f"a task named a file outside the project: {name}")
+        return self._root / name
+
+
+def _of_size(stream: Iterator[bytes], size: int) -> Iterator[bytes]:
+    """Pieces from the stream until they make up ``size`` bytes."""
+    left = size
+    while left > 0:
+        piece = next(stream)
+        left -= len(piece)
+        yield piece

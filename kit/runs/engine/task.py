@@ -1,0 +1,135 @@
+"""The body of a task, on the machine that runs it: a process as on one's own machine, and what comes of it sent back.
+
+A message is a dict with ``what``: `placed`, `reports`, `file` (followed by its pieces where the store streams), `gone`,
+`log`, `ended`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import shutil
+import subprocess
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from kit.errors import KitError
+from kit.runs.engine.order import THREADS, Order, versions
+from kit.runs.engine.scratch import Written, scratch
+from kit.runs.engine.stores import Store, read_pieces
+from kit.runs.units.devices import VARIABLE as CARDS
+from kit.runs.units.process import start
+from kit.store.files import sha256_file
+
+# How long a request to end waits at most before it is passed on.
+PATIENCE = 0.25
+Message = dict[str, Any]
+
+
+def perform(order: Order, store: Store, asked: Callable[[], bool], node: str) -> Iterator[Any]:
+    """Run the unit of ``order``; gives messages and the pieces of files.
+
+    ``asked`` says whether tasks should save their state and end; the cluster calls this machine ``node``.
+    """
+    yield {"what": "placed", "node": node, "host": os.uname().nodename, "device": device(), "versions": versions()}
+    try:
+        with scratch(order, store) as folder:
+            yield from _run(order, store, asked, folder)
+    except KitError as error:
+        message = f"{error.message} (on {os.uname().nodename})"
+        said = {"type": type(error).__name__, "message": message, "hint": error.hint}
+        yield {"what": "ended", "code": 1, "said": said}
+
+
+def device() -> str:
+    """The graphics cards that a task was given, else the processor."""
+    cards = os.environ.get(CARDS, "")
+    if cards and shutil.which("nvidia-smi"):
+        query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader", f"--id={cards}"]
+        listed = subprocess.run(query, capture_output=True, text=True, check=False)
+        return ", ".join(listed.stdout.split("\n")).strip(", ") or f"card {cards}"
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else os.uname().machine
+
+
+def _run(order: Order, store: Store, asked: Callable[[], bool], folder: Path) -> Iterator[Any]:
+    written, sender = Written(folder), Sender(store, folder)
+    errors = folder / order.folder / "stderr.txt"
+    said: Message = {}
+    environment = {name: value for name, value in os.environ.items() if name != THREADS}
+    environment |= {} if order.threads is None else {THREADS: order.threads}
+    environment |= {} if order.cards else {CARDS: ""}
+    with start(order.module, order.kind, folder / order.at, errors, environment) as process:
+        for lines in heard(process, asked):
+            reports = [json.loads(line) for line in lines]
+            said = next((line for line in reports if line["event"] == "error"), said)
+            if any(line["event"] == "epoch" for line in reports):
+                # Before the report: what is told of is saved, so that nothing of it is done again.
+                yield from sender.files(written.files("checkpoint-*.npz")[-1:])
+            if reports:
+                yield {"what": "reports", "reports": reports}
+    for name, text in written.logs().items():
+        yield {"what": "log", "path": name, "text": text}
+    yield from sender.files(written.files())
+    if process.returncode == 0:
+        had = [name for name in order.inputs if "checkpoint-" in name and not (folder / name).exists()]
+        yield {"what": "gone", "paths": [*had, *written.gone()]}
+    yield {"what": "ended", "code": process.returncode, "said": said}
+
+
+def heard(process: Any, asked: Callable[[], bool]) -> Iterator[list[str]]:
+    """Lines of the process in the batches that they come in; asks it to end once when that is wanted."""
+    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def listen() -> None:
+        for line in process.stdout:
+            lines.put(line)
+        lines.put(None)
+
+    threading.Thread(target=listen, daemon=True).start()
+    told = over = False
+    while not over:
+        if not told and asked():
+            process.terminate()
+            told = True
+        batch: list[str] = []
+        with suppress(queue.Empty):  # all that is there, after a little patience
+            line = lines.get(timeout=PATIENCE)
+            while line is not None:
+                batch.append(line)
+                line = lines.get_nowait()
+            over = True
+        yield batch
+
+
+class Sender:
+    """Sends files of a folder, through the stream of the task or through the store."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self._store, self._folder = store, folder
+        self._attempt = uuid.uuid4().hex
+
+    def files(self, names: list[str]) -> Iterator[Any]:
+        """The messages of files, and their pieces; those that are no longer there are left out."""
+        for name in names:
+            copy = self._folder / f"sent-{self._attempt}"
+            try:
+                # What is at that name may be replaced while it is sent; the link keeps what was there.
+                os.link(self._folder / name, copy)
+            except FileNotFoundError:
+                continue
+            try:
+                sha = sha256_file(copy)
+                handle = None if self._store.streams else self._store.put(copy, f"outputs/{self._attempt}/{sha}")
+                yield {"what": "file", "path": name, "sha256": sha, "size": copy.stat().st_size, "handle": handle}
+                if self._store.streams:
+                    yield from read_pieces(copy)
+            finally:
+                copy.unlink()

@@ -1,0 +1,212 @@
+"""A `Launch` on a Ray cluster: a task for every unit, started anew from its last checkpoint where it was lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from kit.base.events import Emit, Event
+from kit.config import Config
+from kit.config.engine import EngineConfig
+from kit.errors import OutOfMemoryError, TrainingError
+from kit.runs.engine.cluster import connected, hang_bell, imported, machines, places, resources
+from kit.runs.engine.order import Order, Warehouse, order_of, versions
+from kit.runs.engine.receive import Message, Receiver
+from kit.runs.engine.stores import Store, store_of
+from kit.runs.engine.task import perform
+from kit.runs.units import Unit
+from kit.runs.units.process import WORKERS, failure
+from kit.store.files import append_log
+
+# The code of a process that SIGTERM has ended.
+ENDED = 143
+
+
+class Lost(Exception):
+    """A machine or a process was lost, through no fault of the unit."""
+
+
+@dataclass
+class Attempt:
+    """One start of a unit: its number from 1 on, nodes that lost it before, and where it runs."""
+
+    unit: Unit
+    number: int
+    avoided: set[str]
+    node: str = ""
+
+
+class RayTasks:
+    """`Launch` of a Ray task for every unit; a context that connects to the cluster when it is first needed.
+
+    ``root`` is the project's folder, ``modules`` the module to run by kind of unit.
+    """
+
+    queues: bool = True
+
+    def __init__(self, config: EngineConfig, root: Path, modules: Mapping[str, str] = WORKERS) -> None:
+        imported()
+        self._config, self._modules = config, modules
+        self._store: Store = store_of(config.storage, root)
+        self._warehouse = Warehouse(self._store)
+        self._stack = ExitStack()
+        self._lock = threading.Lock()
+        self._wanted: dict[str, float] = {}
+        self._task: Any = None
+        self._bell: Any = None
+        self._ending = False
+        self._waiting: dict[int, Any] = {}
+        self._differing: set[str] = set()
+
+    def __enter__(self) -> RayTasks:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, _: TracebackType | None) -> None:
+        self._stack.close()
+
+    def places(self, config: Config) -> int:
+        self._connect()
+        return places(self._wanted, machines())
+
+    def end(self) -> None:
+        import ray
+
+        with self._lock:
+            first, self._ending = not self._ending, True
+            waiting = list(self._waiting.values())
+        if first and self._bell is not None:
+            self._bell.ring.remote()
+        for stream in waiting:  # what has not been started has nothing to save
+            ray.cancel(stream)
+
+    def __call__(self, unit: Unit, emit: Emit) -> None:
+        self._connect()
+        unit.spec.paths.root.mkdir(parents=True, exist_ok=True)
+        avoided: set[str] = set()
+        for number in count(1):
+            attempt = Attempt(unit, number, avoided)
+            try:
+                self._attempt(attempt, emit)
+                emit(unit.event({"event": "done"}))
+                return
+            except Lost as lost:
+                avoided.add(attempt.node)
+                self._note(unit, {"event": "lost", "attempt": number, "node": attempt.node, "why": str(lost)})
+                if self._ending:
+                    raise failure(unit.name, unit.spec.run, ENDED, {}, unit.spec.paths.errors) from lost
+                if number == self._config.attempts:
+                    hint = f"cat {unit.spec.paths.log}"
+                    raise TrainingError(f"{unit.name} was lost {number} times, at last: {lost}", hint) from lost
+                emit(Event("warn", f"{unit.name} is started again from its last checkpoint: {lost}"))
+
+    def _connect(self) -> None:
+        with self._lock:
+            if self._bell is None:
+                self._stack.enter_context(connected(self._config))
+                self._wanted = resources(self._config)
+                self._task = imported().remote(max_retries=0)(on_node)
+                self._bell = hang_bell()
+
+    def _attempt(self, attempt: Attempt, emit: Emit) -> None:
+        unit = attempt.unit
+
+        def placed(message: Message) -> None:
+            with self._lock:
+                self._waiting.pop(id(attempt), None)
+            attempt.node = message["node"]
+            self._note(unit, {"event": "placed", "engine": "ray", "attempt": attempt.number, **message})
+            self._compare(message, emit)
+
+        receiver = Receiver(unit.spec.layout.root, self._store, lambda report: emit(unit.event(report)), placed)
+        module, cards = self._modules[unit.kind], self._wanted.get("GPU", 0)
+        stream = self._submit(attempt, order_of(unit, module, attempt.number, self._warehouse, cards))
+        try:
+            ended = receiver.take(values(stream))
+        finally:
+            with self._lock:
+                self._waiting.pop(id(attempt), None)
+        if not ended:
+            raise Lost("the task ended without a word")
+        if ended["code"] != 0:
+            why = failure(unit.name, unit.spec.run, ended["code"], ended["said"], unit.spec.paths.errors)
+            if ended["code"] < 0 or ended["said"].get("type") == OutOfMemoryError.__name__:
+                raise Lost(why.message)
+            raise why
+
+    def _submit(self, attempt: Attempt, order: Order) -> Any:
+        options: dict[str, Any] = {"name": order.name, "scheduling_strategy": strategy(attempt.avoided, self._wanted)}
+        amounts = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
+        options |= {amounts[name]: amount for name, amount in self._wanted.items()}
+        with self._lock:
+            if self._ending:
+                raise TrainingError(f"{order.name} was not started", f"kit train {attempt.unit.spec.run}")
+            stream = self._task.options(**options).remote(order, self._store, self._bell)
+            self._waiting[id(attempt)] = stream
+        return stream
+
+    def _compare(self, message: Message, emit: Emit) -> None:
+        """Warn once a machine where it has other versions: what it trains is not what others would."""
+        ours, theirs = versions(), message["versions"]
+        other = [f"{name} {theirs.get(name)} instead of {own}" for name, own in ours.items() if theirs.get(name) != own]
+        with self._lock:
+            first = message["node"] not in self._differing
+            self._differing.add(message["node"])
+        if other and first:
+            emit(Event("warn", f"{message['host']} has {', '.join(other)}: other versions give other numbers"))
+
+    def _note(self, unit: Unit, line: Message) -> None:
+        line = {name: value for name, value in line.items() if name != "what"}
+        append_log(unit.spec.paths.log, {**line, "unit": unit.kind, "time": time.time()})
+
+
+def values(stream: Any) -> Iterator[Any]:
+    """What a task gives, as it comes; raises `Lost` where it ends through no fault of its own."""
+    import ray
+    from ray.exceptions import RayError, RayTaskError
+
+    try:
+        for reference in stream:
+            yield ray.get(reference)
+    except RayError as error:
+        cause: BaseException = error.cause if isinstance(error, RayTaskError) else error
+        if not isinstance(cause, OSError | MemoryError | RayError):
+            raise
+        line = next((line for line in str(cause).splitlines() if line.strip()), "no message")
+        raise Lost(f"{type(cause).__name__}: {line}") from error
+
+
+def on_node(order: Order, store: Store, bell: Any) -> Iterator[Any]:
+    """The task as Ray runs it."""
+    import ray
+
+    yield from perform(order, store, rung(bell).done, ray.get_runtime_context().get_node_id())
+
+
+@cache
+def rung(bell: Any) -> Any:
+    """A future that is done when the bell was rung; one for all tasks that a worker of Ray runs one after the other.
+
+    A future, because a task that waits in Ray gives its processor away meanwhile, and gets a neighbour for good.
+    """
+    return bell.wait.remote().future()
+
+
+def strategy(avoided: set[str], wanted: Mapping[str, float]) -> Any:
+    """Where a task should run: anywhere, after a loss rather on a node that has not lost it."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    if not avoided:
+        return "SPREAD"
+    others = {name: node for name, node in machines().items() if name not in avoided and places(wanted, {name: node})}
+    if not others:
+        return "SPREAD"
+    largest = max(others, key=lambda name: places(wanted, {name: others[name]}))
+    return NodeAffinitySchedulingStrategy(largest, soft=True, _spill_on_unavailable=True)

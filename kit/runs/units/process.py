@@ -1,0 +1,59 @@
+"""The process of one unit: how it is started, and what it means when it ends badly."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kit.base.signals import ENDING
+from kit.errors import TrainingError
+from kit.runs.units.worker import PARENT, Line
+
+# The module that is run for each kind of unit.
+WORKERS = {
+    "fold": "kit.stages.train.worker",
+    "features": "kit.stages.train.worker",
+    "measure": "kit.stages.train.worker",
+    "test": "kit.stages.train.worker",
+    "stress": "kit.stages.stress.worker",
+}
+
+CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS)
+TALK = re.compile(r"[IWE]\d{4} \d|WARNING: All log messages before absl")
+
+
+def start(module: str, kind: str, description: Path, errors: Path, environment: Mapping[str, str]) -> Any:
+    """Start ``python -m MODULE KIND DESCRIPTION``, a ``Popen`` whose standard output gives a report a line.
+
+    It holds the other end of our pipe and kills itself when we are gone, however that came.
+    """
+    with errors.open("w") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", module, kind, str(description)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=file,
+            text=True,
+            env={**environment, PARENT: "1"},
+        )
+
+
+def failure(name: str, run: str, code: int, said: Line, errors: Path) -> TrainingError:
+    """Why a unit ended with ``code``: what it said itself, else what the code and its standard error tell."""
+    if said:
+        return TrainingError(str(said["message"]), str(said["hint"]))
+    if code in [128 + number for number in ENDING]:
+        return TrainingError(f"{name} was asked to end and has saved its state", f"kit train {run}")
+    if code == -signal.SIGKILL:
+        return TrainingError(f"{name} was killed, most likely for want of memory", "[train] workers = 1")
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+    # Where a limit refuses memory some kernels of TensorFlow crash instead of raising an error.
+    advice = "[train] workers = 1, if memory ran out; " if -code in CRASHES else ""
+    text = errors.read_text(errors="replace") if errors.exists() else ""
+    lines = ["no message", *(line for line in text.splitlines() if line.strip() and not TALK.match(line))]
+    return TrainingError(f"{name} {how}: {lines[-1]}", f"{advice}cat {errors}")

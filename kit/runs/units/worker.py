@@ -1,0 +1,101 @@
+"""What the processes of all units have in common: reports on standard output, errors as reports, TensorFlow set up.
+
+Progress goes to standard output, one JSON object a line; a user's mistake is such a line too, with exit code 1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from pydantic import JsonValue
+
+from kit.errors import OutOfMemoryError
+from kit.runs.spec import FoldSpec
+from kit.store.files import mendable
+
+# What a unit says, as a line of JSON: the `event`, and what belongs to it.
+Line = dict[str, JsonValue]
+Report = Callable[[Mapping[str, str | float]], None]
+
+THREADS = 2
+FREQUENT = ("step", "features", "pictures")
+# Set by the starter of a process that holds the other end of its standard input.
+PARENT = "KIT_PARENT"
+
+
+class Reporter:
+    """Prints reports, frequent ones at most every fifth of a second: a full pipe must not slow the work."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+        # Keras prints of its downloads to standard output: that goes with the other talk, reports keep the pipe.
+        self._pipe, sys.stdout = sys.stdout, sys.stderr
+
+    def __call__(self, line: Mapping[str, str | float]) -> None:
+        now = time.monotonic()
+        if line["event"] in FREQUENT and now - self._last < 0.2:
+            return
+        self._last = now
+        print(json.dumps(line), file=self._pipe, flush=True)
+
+
+def run(work: Callable[[], None], report: Report) -> int:
+    """Do the work with TensorFlow ready; returns the exit code and reports what a user can mend."""
+    end_with_parent()
+    try:
+        prepare_tensorflow()
+        work()
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        known = mendable(error)
+        if known is None:
+            raise
+        report({"event": "error", "type": type(known).__name__, "message": known.message, "hint": known.hint})
+        return 1
+    return 0
+
+
+def end_with_parent() -> None:
+    """Die when the process that started this one is gone: nobody would take up what is written from then on."""
+
+    def watch() -> None:
+        while os.read(0, 1):  # nothing is ever written: it returns when the other end is closed
+            pass
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    if os.environ.pop(PARENT, ""):
+        threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def memory_errors(spec: FoldSpec) -> Iterator[None]:
+    """Turn a lack of memory into an `OutOfMemoryError` that says what to change."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        raise OutOfMemoryError(
+            f"run `{spec.run}` fold {spec.fold} does not fit into memory",
+            f"[runs.{spec.run}] batch_size = {max(1, spec.settings.batch_size // 2)}, or [train] workers = 1",
+        ) from error
+
+
+def prepare_tensorflow() -> None:
+    """Fixed numbers of threads and deterministic kernels: the same bytes however many units run side by side."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+    tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+    for device in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(device, True)
+    tf.config.experimental.enable_op_determinism()

@@ -1,0 +1,1 @@
+"""What people see: the console, notebooks, progress and figures."""

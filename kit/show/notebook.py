@@ -1,0 +1,121 @@
+"""How events look in a notebook: tables as HTML, pictures and pages in place, the rest as lines of text."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from kit.base.events import Event
+from kit.base.text import plain
+
+# A page within a notebook makes it as large again; a larger one is only named.
+LARGEST_PAGE = 2_000_000
+CELL = "padding:.15em .8em .15em 0;text-align:{side};font-variant-numeric:tabular-nums;white-space:nowrap"
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook, which can show more than text."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return shell is not None and hasattr(shell, "kernel")
+
+
+class Notebook:
+    """Shows the events of the stages under the cell that called them; ``display`` is IPython's by default."""
+
+    def __init__(self, display: Callable[[Any], object] | None = None) -> None:
+        from rich.console import Console as RichConsole
+
+        from kit.show.progress import Progress
+
+        # IPython comes with the notebook, it is no package of the kit's.
+        self._display: Callable[[Any], object] = display or importlib.import_module("IPython.display").display
+        # Lines, not widgets: they stay in the file, and Colab and Kaggle show them as they come.
+        self._talk = RichConsole(file=sys.stdout, force_terminal=False, force_jupyter=False, highlight=False, width=100)
+        self._progress = Progress(self._talk)
+        self._lock = threading.Lock()
+
+    def emit(self, event: Event) -> None:
+        """Show one event; safe to call from several threads."""
+        with self._lock:
+            RENDERERS[event.kind](self, replace(event, text=plain(event.text)))
+
+    def _number(self, event: Event) -> None:
+        data = event.data
+        interval = f" ({data['low']:.4f} - {data['high']:.4f})" if "low" in data else ""
+        said = f", cross-validation said {data['cv']:.4f}" if "cv" in data else ""
+        self._line(f"{event.text}: {data['value']:.4f}{said}{interval}")
+
+    def _wrote(self, event: Event) -> None:
+        for path in map(Path, event.data["paths"]):
+            self._line(f"wrote {path}")
+            if path.suffix == ".png":
+                self._display(Picture(path.read_bytes(), path.stem))
+            if path.suffix == ".html" and path.stat().st_size < LARGEST_PAGE:
+                self._display(Shown(frame(path.read_text(encoding="utf-8"))))
+
+    def _line(self, text: str) -> None:
+        self._talk.print(text, markup=False)
+
+
+class Shown:
+    """HTML, in the way that notebooks ask objects for it."""
+
+    def __init__(self, html: str) -> None:
+        self._html = html
+
+    def _repr_html_(self) -> str:
+        return self._html
+
+
+class Picture:
+    """A PNG; its name is what is read where no picture can be shown."""
+
+    def __init__(self, content: bytes, name: str) -> None:
+        self._content, self._name = content, name
+
+    def _repr_png_(self) -> bytes:
+        return self._content
+
+    def __repr__(self) -> str:
+        return f"picture {self._name}"
+
+
+def table(title: str, header: Any, rows: Any) -> str:
+    """A table as HTML; every cell is escaped, numbers stand to the right."""
+
+    def cell(tag: str, value: Any) -> str:
+        text = f"{value:.4f}" if isinstance(value, float) else str(value)
+        side = "right" if isinstance(value, int | float) else "left"
+        return f'<{tag} style="{CELL.format(side=side)}">{escape(plain(text))}</{tag}>'
+
+    head = "".join(cell("th", name) for name in header)
+    body = "".join(f"<tr>{''.join(cell('td', value) for value in row)}</tr>" for row in rows)
+    caption = f"<b>{escape(title)}</b>" if title else ""
+    return f'{caption}<div style="overflow-x:auto"><table><tr>{head}</tr>{body}</table></div>'
+
+
+def frame(page: str) -> str:
+    """A page inside a page, neither of which sees the other's style."""
+    style = "width:100%;height:640px;border:1px solid #8884;border-radius:6px"
+    return f'<iframe sandbox title="report" style="{style}" srcdoc="{escape(page, quote=True)}"></iframe>'
+
+
+RENDERERS: dict[str, Callable[[Notebook, Event], object]] = {
+    "say": lambda notebook, event: notebook._line(event.text),
+    "warn": lambda notebook, event: notebook._line(f"warning: {event.text}"),
+    "fresh": lambda notebook, event: notebook._line(f"{event.data['stage']}: fresh"),
+    "wrote": Notebook._wrote,
+    "progress": lambda notebook, event: notebook._line(event.text),
+    "plan": lambda notebook, event: notebook._progress.update(event),
+    "unit": lambda notebook, event: notebook._progress.update(event),
+    "number": Notebook._number,
+    "table": lambda notebook, event: notebook._display(
+        Shown(table(event.text, event.data["header"], event.data["rows"]))
+    ),
+}

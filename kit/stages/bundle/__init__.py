@@ -1,0 +1,1 @@
+"""``kit bundle``: a self-contained zip that has run before it counts."""

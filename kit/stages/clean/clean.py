@@ -1,0 +1,237 @@
+"""``kit clean``: raw images to ``data/``, with a ledger of everything that was dropped or noticed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kit.base.arrays import ImageArray, IntArray
+from kit.base.events import Emit, Event
+from kit.config import Config
+from kit.errors import DataError
+from kit.images.sources import RawSet, open_source
+from kit.images.sources.join import joined
+from kit.images.sources.npz import check_classes
+from kit.stages.clean.decoded import Decoded, decode
+from kit.stages.clean.draft import components
+from kit.stages.clean.gallery import contact_sheets
+from kit.stages.clean.plan import Finding, Plan, plan
+from kit.stages.clean.quality import odd_sizes
+from kit.stages.clean.sheets import png
+from kit.store.data import DataRecord, UnlabelledRecord
+from kit.store.digests import DIGESTS, digest
+from kit.store.files import read_csv, sha256_file, sha256_json, write_atomic, write_csv
+from kit.store.layout import Layout
+from kit.store.locks import lock
+from kit.store.record import Digests, digests_of
+
+# Raised whenever the same raw images would give other data.
+VERSION = 1
+
+
+def clean(layout: Layout, config: Config, emit: Emit, *, force: bool = False) -> None:
+    """Read the raw images, drop what must not be trained on, and write ``data/``.
+
+    Test images are an artefact of their own: other ones change nothing that was made from the training images.
+
+    Raises `DataError` where the raw files cannot be used, or nothing is left of a class, and `StageError` where a file
+    under ``data/`` was changed by something else, or another process uses the data.
+    """
+    DIGESTS.attach(layout.digests)
+    raw, train_rows = open_labelled(layout, config)
+    test = open_source(config.data, layout.root, "test") if config.data.test else None
+    if test is not None and test.shape != raw.shape:
+        sizes = "test images are {} x {}, training images {} x {}".format(*test.shape, *raw.shape)
+        raise DataError(sizes, f"[data] image_size = {min(raw.shape)}")
+    made_from = lineage(layout, config, raw)
+    with lock(layout.data_lock, "data/", shared=True):
+        stale = force or DataRecord.fresh(layout.data_manifest, made_from) is None
+        if test is None:
+            stale_test = force or layout.test_manifest.exists()
+        else:
+            stale_test = force or UnlabelledRecord.fresh(layout.test_manifest, lineage_of_test(test)) is None
+    if not (stale or stale_test):
+        emit(Event("fresh", "clean", {"stage": "clean"}))
+        return
+    with lock(layout.data_lock, "data/"):
+        if stale:
+            _write_data(layout, config, raw, train_rows, made_from, emit)
+        if stale_test:
+            _write_test(layout, test, emit)
+
+
+def lineage(layout: Layout, config: Config, raw: RawSet) -> Digests:
+    """What the cleaned data are made from."""
+    return {
+        "clean": str(VERSION),
+        "raw": raw.fingerprint,
+        "classes": sha256_json(raw.classes),
+        "settings": sha256_json(config.clean.model_dump(mode="json")),
+        "overrides": sha256_file(layout.overrides) if layout.overrides.exists() else "",
+    }
+
+
+def lineage_of_test(test: RawSet) -> Digests:
+    """What the test images are made from."""
+    return {"clean": str(VERSION), "raw": test.fingerprint, "ids": sha256_json(test.ids)}
+
+
+def _write_data(layout: Layout, config: Config, raw: RawSet, train_rows: int, made_from: Digests, emit: Emit) -> None:
+    check_classes(raw.labels[:train_rows], raw.classes, f"data.train = {config.data.train!r}")
+    layout.data_manifest.unlink(missing_ok=True)
+    with decode(layout.data, raw) as decoded:
+        if not len(decoded.rows):
+            raise DataError(f"none of {len(raw.ids)} images can be read; {raw.ids[0]!r}: {decoded.problems[0]}")
+        result = plan(
+            decoded.images,
+            raw.labels[decoded.rows],
+            config.clean,
+            overrides=_overrides(layout.overrides, raw, decoded.rows),
+            on_step=lambda name: emit(Event("progress", f"clean: {name}", {"stage": "clean"})),
+        )
+        if raw.sizes is not None and config.clean.quality:
+            odd = odd_sizes(raw.sizes[decoded.rows[result.keep]], result.keep)
+            result = replace(result, noted=(*result.noted, *odd))
+        kept = decoded.rows[result.keep]
+        check_classes(raw.labels[kept[kept < train_rows]], raw.classes, "after cleaning, the data")
+        parts = _write_kept(layout, raw, decoded, result, train_rows)
+        # A contact sheet for every reason, so that a person can look; those of an earlier cleaning go.
+        for old in layout.sheets.glob("*.png"):
+            old.unlink()
+        names = [raw.ids[row] for row in decoded.rows.tolist()]
+        for reason, picture in contact_sheets(decoded.images, raw.labels[decoded.rows], result, names).items():
+            write_atomic(layout.sheets / f"{reason}.png", png(picture))
+    _write_findings(layout, raw, decoded, result)
+    DataRecord(
+        made_from=made_from,
+        files=digests_of(layout.data, layout.images, layout.index, layout.dropped, layout.noted),
+        raw=len(raw.ids),
+        kept=len(result.keep),
+        classes=raw.classes,
+        shape=(*raw.shape, 3),
+        parts={**parts, "images": digest(layout.images), "classes": sha256_json(raw.classes)},
+    ).save(layout.data_manifest)
+    _tell(emit, layout, raw, result, decoded.problems)
+
+
+def open_labelled(layout: Layout, config: Config) -> tuple[RawSet, int]:
+    """The labelled images, external ones last, and how many are not external."""
+    raw = open_source(config.data, layout.root, "train")
+    if not config.data.external:
+        return raw, len(raw.ids)
+    return joined(raw, open_source(config.data, layout.root, "external")), len(raw.ids)
+
+
+def _overrides(path: Path, raw: RawSet, rows: IntArray) -> dict[int, str]:
+    """A person's word on images, by row of the readable ones; one on an unreadable image has no effect."""
+    if not path.exists():
+        return {}
+    position = {raw.ids[row]: place for place, row in enumerate(rows.tolist())}
+    known = set(raw.ids)
+    result = {}
+    for line in read_csv(path, for_people=True):
+        if line.get("id") not in known or line.get("action") not in ("keep", "drop"):
+            raise DataError(f"{path.name}: {line} names no image or no action", "id,action with action keep or drop")
+        if line["id"] in position:
+            result[position[line["id"]]] = line["action"]
+    return result
+
+
+def _write_kept(layout: Layout, raw: RawSet, decoded: Decoded, result: Plan, train_rows: int) -> Digests:
+    """Write images and index; returns the digests of what the index says, part by part."""
+
+    def blocks() -> Iterator[ImageArray]:
+        for start in range(0, len(result.keep), 1024):
+            yield decoded.images[result.keep[start : start + 1024]]
+
+    digests = _write_images(layout.images, len(result.keep), raw.shape, blocks())
+    kept = decoded.rows[result.keep]
+    ids, roles = [raw.ids[row] for row in kept], ["train" if row < train_rows else "train-only" for row in kept]
+    labels, groups = raw.labels[kept].tolist(), _merged_groups(raw, kept, result.group)
+    header, columns = ["id", "label", "group", "role", "sha256"], [ids, labels, groups, roles, digests]
+    weights = None if raw.weights is None else raw.weights[kept].tolist()
+    if weights is not None:
+        header, columns = [*header, "weight"], [*columns, weights]
+    write_csv(layout.index, header, zip(*columns, strict=True))
+    return {
+        "labels": sha256_json([ids, roles, labels]),
+        "groups": sha256_json([ids, groups]),
+        "weights": sha256_json(weights),
+    }
+
+
+def _write_images(path: Path, n: int, shape: tuple[int, int], blocks: Iterable[ImageArray]) -> list[str]:
+    """Write an array (n, H, W, 3) block by block; returns the SHA-256 of each image."""
+    digests: list[str] = []
+
+    def fill(file: Any) -> None:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (n, *shape, 3)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in blocks:
+            digests.extend(hashlib.sha256(image.tobytes()).hexdigest() for image in block)
+            file.write(block.tobytes())
+
+    write_atomic(path, fill, need=n * shape[0] * shape[1] * 3)
+    return digests
+
+
+def _merged_groups(raw: RawSet, kept: IntArray, found: IntArray) -> list[str]:
+    """The groups found by cleaning joined with the user's own: two rows linked by either share a name."""
+    first: dict[int | str, int] = {}
+    links = [(first.setdefault(number, place), place) for place, number in enumerate(found.tolist())]
+    if raw.groups:  # a row without a group is alone
+        names = [raw.groups[row] for row in kept]
+        links += [(first.setdefault(name, place), place) for place, name in enumerate(names) if name]
+    group = components(np.array(links), len(kept))
+    return [raw.ids[row] for row in kept[np.unique(group, return_index=True)[1][group]].tolist()]
+
+
+def _write_findings(layout: Layout, raw: RawSet, decoded: Decoded, result: Plan) -> None:
+    def line(finding: Finding) -> tuple[str, str, str, str]:
+        twin = raw.ids[decoded.rows[finding.twin]] if finding.twin >= 0 else ""
+        return raw.ids[decoded.rows[finding.row]], finding.reason, twin, finding.detail
+
+    header = ("id", "reason", "twin", "detail")
+    unreadable = [(raw.ids[row], "unreadable", "", why) for row, why in sorted(decoded.problems.items())]
+    write_csv(layout.dropped, header, [*unreadable, *map(line, result.dropped)], for_people=True)
+    write_csv(layout.noted, header, map(line, result.noted), for_people=True)
+
+
+def _write_test(layout: Layout, test: RawSet | None, emit: Emit) -> None:
+    """Write the test images; one that cannot be read is black, because every id needs a prediction."""
+    layout.test_manifest.unlink(missing_ok=True)
+    if test is None:
+        layout.test_images.unlink(missing_ok=True)
+        layout.test_index.unlink(missing_ok=True)
+        return
+    problems: dict[int, str] = {}
+
+    def blocks() -> Iterator[ImageArray]:
+        for _, images, found in test.blocks():
+            problems.update(found)
+            yield images
+
+    digests = _write_images(layout.test_images, len(test.ids), test.shape, blocks())
+    reasons = [problems.get(row, "") for row in range(len(test.ids))]
+    write_csv(layout.test_index, ("id", "sha256", "problem"), zip(test.ids, digests, reasons, strict=True))
+    files = digests_of(layout.data, layout.test_images, layout.test_index)
+    UnlabelledRecord(made_from=lineage_of_test(test), files=files, n=len(test.ids)).save(layout.test_manifest)
+    if problems:
+        text = f"{len(problems)} test images cannot be read and are predicted as black ones: {layout.test_index}"
+        emit(Event("warn", text))
+
+
+def _tell(emit: Emit, layout: Layout, raw: RawSet, result: Plan, problems: dict[int, str]) -> None:
+    dropped = Counter([*(finding.reason for finding in result.dropped), *["unreadable"] * len(problems)])
+    noted = Counter(finding.reason for finding in result.noted)
+    rows = [("kept", len(result.keep), "")]
+    rows += [(reason, count, "dropped") for reason, count in dropped.most_common()]
+    rows += [(reason, count, "listed") for reason, count in noted.most_common()]
+    emit(Event("table", f"{len(raw.ids)} raw images", {"header": ("images", "count", ""), "rows": rows}))
+    emit(Event("wrote", "", {"paths": [layout.images, layout.index, layout.dropped, layout.noted]}))

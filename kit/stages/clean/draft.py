@@ -1,0 +1,86 @@
+"""What the steps of cleaning write their findings into."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from kit.base.arrays import ImageArray, IntArray
+from kit.config.clean import CleanConfig
+from kit.stages.clean.exact import picture_numbers
+from kit.stages.clean.finding import Finding
+
+
+class Draft:
+    """The plan while it is being made: which rows are still in, what was found, which rows belong together.
+
+    Made of images (N, H, W, 3) uint8, labels (N,) int64, and ``overrides``, a person's word by row, ``"keep"`` or
+    ``"drop"``, which goes before every rule.
+    """
+
+    def __init__(self, images: ImageArray, labels: IntArray, config: CleanConfig, overrides: Mapping[int, str]) -> None:
+        self.images, self.labels, self.config = images, labels, config
+        self.numbers = picture_numbers(images)
+        self.alive = np.ones(len(images), bool)
+        self.dropped: list[Finding] = []
+        self.noted: list[Finding] = []
+        self.pinned = frozenset(row for row, action in overrides.items() if action == "keep")
+        self._links: list[tuple[int, int]] = []
+        for row in sorted(set(overrides) - self.pinned):
+            self.drop(Finding(row, "user"))
+
+    @property
+    def rows(self) -> IntArray:
+        """The rows still in, ascending."""
+        return np.flatnonzero(self.alive)
+
+    @property
+    def pictures(self) -> IntArray:
+        """The first row still in of every distinct picture, ascending."""
+        rows = self.rows
+        return np.sort(rows[np.unique(self.numbers[rows], return_index=True)[1]])
+
+    def drop(self, finding: Finding) -> None:
+        """Take a row out, unless a person pinned it: then the finding is only noted."""
+        if finding.row in self.pinned:
+            self.noted.append(finding)
+            return
+        self.alive[finding.row] = False
+        self.dropped.append(finding)
+
+    def note(self, findings: Iterable[Finding]) -> None:
+        """List findings that change nothing."""
+        self.noted.extend(findings)
+
+    def link(self, pairs: Iterable[tuple[int, int]]) -> None:
+        """Say that the rows of each pair must share a fold."""
+        self._links.extend(pairs)
+
+    def link_pictures(self, pairs: Iterable[tuple[int, int]]) -> None:
+        """Say that all rows in with the pictures of each pair must share a fold."""
+        pairs = list(pairs)
+        self.link(pairs)
+        rows = self.rows
+        first = dict(zip(self.numbers[self.pictures].tolist(), self.pictures.tolist(), strict=True))
+        met = {self.numbers[row] for pair in pairs for row in pair}
+        same = rows[np.isin(self.numbers[rows], list(met))].tolist()
+        self.link((first[self.numbers[row]], row) for row in same)
+
+    def groups(self) -> IntArray:
+        """Number the connected components of the rows still in, (K,) int64, by first row."""
+        rows = self.rows
+        place = np.full(len(self.alive), -1)
+        place[rows] = np.arange(len(rows))
+        links = place[np.array(self._links, np.int64).reshape(-1, 2)]
+        return components(links[(links >= 0).all(1)], len(rows))
+
+
+def components(links: IntArray, n: int) -> IntArray:
+    """Number the connected components of ``n`` points under ``links`` (L, 2), by first point."""
+    graph = coo_array((np.ones(len(links), bool), (links[:, 0], links[:, 1])), shape=(n, n))
+    _, found = connected_components(graph, directed=False)
+    _, first, inverse = np.unique(found, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse].astype(np.int64)

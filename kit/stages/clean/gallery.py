@@ -1,0 +1,55 @@
+"""A contact sheet for every reason a plan gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from kit.base.arrays import ImageArray, IntArray
+from kit.stages.clean.draft import components
+from kit.stages.clean.finding import Finding
+from kit.stages.clean.plan import Plan
+from kit.stages.clean.sheets import PER_LINE, Tile, sheet
+
+MOST = 30
+
+
+def contact_sheets(images: ImageArray, labels: IntArray, result: Plan, names: Sequence[str]) -> dict[str, Image.Image]:
+    """Draw what a plan found, a sheet a reason in alphabetical order, pictures that belong together on one line.
+
+    ``names`` says what to call the rows. A line shows at most eight pictures, a sheet at most `MOST` lines, and its
+    title says how many there are. Findings without a twin stand eight to a line.
+    """
+    kept = set(result.keep.tolist())
+
+    def tile(row: int, detail: str) -> Tile:
+        fate = "" if row in kept else ", dropped"
+        return Tile(images[row], f"{names[row]}\nclass {labels[row]}{fate}\n{detail}")
+
+    by_reason: dict[str, list[Finding]] = {}
+    for finding in (*result.dropped, *result.noted):
+        by_reason.setdefault(finding.reason, []).append(finding)
+    sheets = {}
+    for reason in sorted(by_reason):
+        details = {finding.row: finding.detail for finding in by_reason[reason]}
+        sets = _sets(by_reason[reason])
+        lines = [[tile(row, details.get(row, "")) for row in rows[:PER_LINE]] for rows in sets[:MOST]]
+        shown, total = sum(map(len, lines)), sum(map(len, sets))
+        some = f" ({shown} of {total} pictures shown)" if shown < total else ""
+        sheets[reason] = sheet(lines, f"{reason}: {len(by_reason[reason])}{some}")
+    return sheets
+
+
+def _sets(findings: Sequence[Finding]) -> list[list[int]]:
+    """Rows joined by their twins, largest sets first; those without any are cut into lines."""
+    alone = [finding.row for finding in findings if finding.twin < 0]
+    pairs = [(finding.row, finding.twin) for finding in findings if finding.twin >= 0]
+    rows, flat = np.unique(np.array(pairs, np.int64).reshape(-1), return_inverse=True)
+    number = components(flat.reshape(-1, 2), len(rows))
+    sets: list[list[int]] = [[] for _ in range(int(number.max(initial=-1)) + 1)]
+    for row, place in zip(rows.tolist(), number.tolist(), strict=True):
+        sets[place].append(row)
+    sets.sort(key=lambda one: -len(one))
+    return sets + [alone[start : start + PER_LINE] for start in range(0, len(alone), PER_LINE)]

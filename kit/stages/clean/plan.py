@@ -1,0 +1,79 @@
+"""What to keep, what to drop and what belongs together: arrays in, arrays out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+
+import numpy as np
+
+from kit.base.arrays import ImageArray, IntArray
+from kit.config.clean import CleanConfig
+from kit.errors import DataError
+from kit.stages.clean.draft import Draft
+from kit.stages.clean.finding import Finding
+from kit.stages.clean.steps import STEPS
+
+__all__ = ["Finding", "Plan", "plan"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The outcome of cleaning."""
+
+    keep: IntArray  # (K,) raw rows that stay, ascending
+    group: IntArray  # (K,) group of each kept row, numbered by first row: one number must share a fold
+    dropped: tuple[Finding, ...]  # one per row that goes, ascending; with `keep` a partition of the raw rows
+    noted: tuple[Finding, ...]  # everything else worth a look, ascending by row; a row may appear more than once
+
+
+def plan(
+    images: ImageArray,
+    labels: IntArray,
+    config: CleanConfig,
+    *,
+    overrides: Mapping[int, str] | None = None,
+    on_step: Callable[[str], None] | None = None,
+) -> Plan:
+    """Plan the cleaning of a data set.
+
+    Parameters
+    ----------
+    images : (N, H, W, 3) uint8
+        Decoded pixels, an array or a memmap; read in blocks, never written.
+    labels : (N,) int64
+        Class of every image, -1 = unlabeled.
+    overrides : mapping of int to str, optional
+        Row to ``"keep"`` or ``"drop"``, a person's word. A row to keep is never dropped (it may be grouped),
+        a row to drop is out before anything else is looked at.
+    on_step : callable, optional
+        Called with the name of each step as it begins.
+
+    Raises `DataError` if the arrays do not belong together or an override names no row or no action.
+
+    Notes
+    -----
+    Kept and dropped rows partition the raw ones. Planning again on what was kept drops nothing, unless
+    ``drop_outliers`` takes its share anew. The order of the rows changes neither which pictures are kept under which
+    labels nor which belong together.
+    """
+    _check(images, labels, overrides or {})
+    draft = Draft(images, labels, config, overrides or {})
+    for name, step in STEPS.items():
+        if on_step is not None:
+            on_step(name)
+        step(draft)
+    by_row = attrgetter("row", "reason", "twin")
+    dropped, noted = (tuple(sorted(findings, key=by_row)) for findings in (draft.dropped, draft.noted))
+    return Plan(draft.rows, draft.groups(), dropped, noted)
+
+
+def _check(images: ImageArray, labels: IntArray, overrides: Mapping[int, str]) -> None:
+    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
+        raise DataError(f"images have shape {images.shape} and type {images.dtype}, not (N, H, W, 3) uint8")
+    if labels.shape != (len(images),):
+        raise DataError(f"{len(images)} images but labels of shape {labels.shape}")
+    for row, action in overrides.items():
+        if not 0 <= row < len(images) or action not in ("keep", "drop"):
+            raise DataError(f"row {row} of {len(images)} cannot be overridden with `{action}`", "use keep or drop")

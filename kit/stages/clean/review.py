@@ -1,0 +1,88 @@
+"""What a person decides about the cleaning: look at sheets, bring images back, weigh proposed label errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
+
+import numpy as np
+
+from kit.base.events import Emit, Event
+from kit.errors import DataError, StageError
+from kit.stages.clean.labels import expected_errors, label_errors
+from kit.stages.clean.sheets import PER_LINE, Tile, png, sheet
+from kit.store.candidate import Ensemble
+from kit.store.data import load_images, load_index
+from kit.store.files import read_csv, write_atomic, write_csv
+from kit.store.layout import Layout
+from kit.store.ledger import latest
+from kit.store.predictions import load_predictions
+
+ALL = "all"
+
+
+def override(layout: Layout, actions: Mapping[str, str], emit: Emit) -> None:
+    """Add a person's word to ``clean_overrides.csv``, which survives every later cleaning.
+
+    ``actions`` maps an id to `keep` or `drop`; a later word on the same id replaces the earlier one.
+    """
+    lines = read_csv(layout.overrides, for_people=True) if layout.overrides.exists() else []
+    table = {line["id"]: line["action"] for line in lines} | dict(actions)
+    write_csv(layout.overrides, ("id", "action"), sorted(table.items()), for_people=True)
+    emit(Event("say", f"{len(actions)} ids noted in {layout.overrides.name}"))
+
+
+def restore(layout: Layout, ids: Sequence[str], emit: Emit) -> None:
+    """Mark dropped images to be kept at the next cleaning: ``ids``, reasons (all dropped for one), or `all`.
+
+    Raises `DataError` where an entry is neither a dropped id nor a reason, or names an image that cannot be read.
+    """
+    lines = read_csv(layout.dropped, for_people=True)
+    dropped = {line["id"]: line["reason"] for line in lines}
+    chosen: set[str] = set()
+    for entry in ids:
+        found = {name for name, reason in dropped.items() if entry in (name, reason, ALL)}
+        if not found:
+            reasons = ", ".join(sorted(set(dropped.values()))) or "none"
+            raise DataError(f"{entry!r} is no dropped id and no reason", f"reasons: {reasons}")
+        chosen |= found
+    unreadable = sorted(name for name in chosen if dropped[name] == "unreadable")
+    if set(ids) & set(unreadable):
+        raise DataError(f"image {unreadable[0]!r} cannot be read, so it cannot be restored")
+    back = chosen - set(unreadable)
+    # The twin that stayed is pinned too: of two equal images the one that nobody asked for would go in its place.
+    twins = {line["twin"] for line in lines if line["id"] in back and line["twin"]}
+    override(layout, dict.fromkeys(sorted(back | twins), "keep"), emit)
+
+
+def propose_labels(layout: Layout, emit: Emit) -> None:
+    """Write ``data/label_proposals.csv`` and a sheet from the newest blend's out-of-fold probabilities; apply nothing.
+
+    Raises `StageError` where there is no blend of the current rows yet.
+    """
+    index = load_index(layout)
+    newest = latest(layout)
+    if newest is None:
+        raise StageError("label errors are proposed from out-of-fold predictions, and there are none", "kit ensemble")
+    Ensemble.load(newest.ensemble).check(newest.root, "", newest.predictions.name)
+    try:
+        proba = load_predictions(newest.predictions).take(index.ids).first
+    except DataError as error:
+        raise StageError(f"{newest.root.name} was made from other rows: {error.message}", "kit ensemble") from error
+    ids, classes, expected = index.ids, index.classes, expected_errors(proba, index.labels)
+    proposals = label_errors(proba, index.labels, n=2 * max(expected, 1))
+    rows = (
+        (rank, ids[row], classes[given], classes[proposed], f"{proba[row, given]:.4f}", f"{proba[row, proposed]:.4f}")
+        for rank, (row, given, proposed, _) in enumerate(map(astuple, proposals), start=1)
+    )
+    write_csv(layout.proposals, ("rank", "id", "label", "proposed", "p_label", "p_proposed"), rows, for_people=True)
+    images = load_images(layout)
+    tiles = [
+        Tile(np.asarray(images[one.row]), f"{ids[one.row]}\nis {classes[one.given]}\nmay be {classes[one.proposed]}")
+        for one in proposals[: 8 * PER_LINE]
+    ]
+    lines = [tiles[start : start + PER_LINE] for start in range(0, len(tiles), PER_LINE)]
+    write_atomic(layout.proposals_sheet, png(sheet(lines, "Labels that may be wrong, the likeliest first")))
+    text = f"about {expected} labels may be wrong; the {len(proposals)} likeliest are listed, none is changed"
+    emit(Event("say", text))
+    emit(Event("wrote", "", {"paths": [layout.proposals, layout.proposals_sheet]}))

@@ -1,0 +1,168 @@
+"""Read what runs said of held-out rows, clean and stressed, and hold them against each other in pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.base.events import Emit, Event
+from kit.config import Config
+from kit.errors import StageError
+from kit.images.corrupt.plan import plan_of
+from kit.judge import score
+from kit.runs.results import trained
+from kit.runs.spec import FoldSpec, plan_runs
+from kit.runs.stressed import stressed_fold
+from kit.runs.sweep import ONE_VIEW, trained_by
+from kit.stages.compare.effects import Effect, Proba, Recipe, compared
+from kit.stages.compare.verdicts import tell, tell_noise, verdict
+from kit.store.data import Index, load_index
+from kit.store.files import sha256_json
+from kit.store.layout import Layout
+from kit.store.predictions import load_predictions
+from kit.store.record import Part
+
+Done = Callable[[FoldSpec], Path | None]
+
+
+class Compared(Part):
+    """A recipe with its runs, one a seed, and what is said of it; what is not known is None."""
+
+    recipe: str
+    runs: tuple[str, ...]
+    score: float
+    between_seeds: float | None
+    effect: Effect | None
+    verdict: str
+
+
+class Judged(Part):
+    """A comparison on one kind of rows."""
+
+    metric: str
+    rows: int
+    seed_noise: float | None
+    recipes: tuple[Compared, ...]
+
+
+class Comparison(Part):
+    """The rows as they are and, where more than one recipe was stressed, under stress."""
+
+    clean: Judged
+    stressed: Judged | None = None
+
+
+def compare(
+    layout: Layout, config: Config, emit: Emit, runs: Sequence[str], *, metric: str = "", partial: bool = False
+) -> Comparison:
+    """Compare every run with the first, on the rows that all of them held out, clean and where all were stressed.
+
+    Runs that differ in their seed alone are one recipe. A run's probabilities are the mean over its views.
+
+    ``runs`` are names, also such as ``b0~no-cutmix`` where ``config`` has them; see `kit.runs.sweep`. ``metric`` may be
+    another than the competition's. With ``partial``, what is not trained on the folds of the first run is left out,
+    and said to be, instead of refused.
+
+    Raises `ConfigError` where a run does not exist, `StageError` where fewer than two recipes are left or a run is not
+    trained on a fold that another one is, and `DataError` where the metric does not exist.
+    """
+    metric = metric or config.competition.metric
+    score.lookup(metric)
+    specs = plan_runs(layout, config, sorted({trained_by(name) for name in runs}))
+    members = {name: specs[trained_by(name)] for name in dict.fromkeys(runs)}
+    index = load_index(layout)
+    clean, under_stress = _kept(members, _valid, emit if partial else None), _stress(config, index)
+    report = Comparison(clean=_judged("clean", index, config, clean, _valid, (metric, emit)))
+    stressed = {name: folds for name, folds in clean.items() if any(map(under_stress, folds))}
+    if len(_recipes(config, stressed)) > 1:
+        stressed = _kept(stressed, under_stress, emit)
+        found = _judged("stressed", index, config, stressed, under_stress, (metric, emit))
+        report = Comparison(clean=report.clean, stressed=found)
+    if len(stressed) < len(clean):
+        left = ", ".join(name for name in clean if name not in stressed)
+        emit(Event("say", f"not under stress: {left}; `kit stress` or `kit sweep --stress` does it"))
+    return report
+
+
+def _valid(spec: FoldSpec) -> Path | None:
+    return spec.paths.valid if trained(spec) else None
+
+
+def _stress(config: Config, index: Index) -> Done:
+    plan = plan_of(config.stress)
+    return lambda spec: spec.paths.stress if stressed_fold(spec, plan, index) else None
+
+
+def _kept(members: dict[str, list[FoldSpec]], done: Done, skip: Emit | None) -> dict[str, list[FoldSpec]]:
+    """The folds of each run on which all are compared: those of the first, or where nothing is skipped of any."""
+    first = next(iter(members.values()))
+    units = sorted({spec.fold for folds in ([first] if skip else members.values()) for spec in folds if done(spec)})
+    if not units:
+        raise StageError(f"run `{first[0].run}` has no predictions of held-out rows", f"kit train {first[0].run}")
+    kept = {}
+    for name, folds in members.items():
+        missing = [unit for unit in units if not done(folds[unit])]
+        if not missing:
+            kept[name] = [folds[unit] for unit in units]
+        elif skip is None:
+            raise StageError(f"fold {missing[0]} of run `{name}` has no predictions", f"kit train {name}")
+        else:
+            skip(Event("warn", f"{name} is left out: fold {missing[0]} is not done"))
+    return kept
+
+
+def _judged(
+    kind: str, index: Index, config: Config, members: dict[str, list[FoldSpec]], done: Done, how: tuple[str, Emit]
+) -> Judged:
+    """Compare on one kind of rows, tell it, and return it."""
+    metric, emit = how
+    groups = _recipes(config, members)
+    if len(groups) < 2:
+        raise StageError(f"one recipe cannot be compared: {', '.join(members)}", "kit compare RUN OTHER")
+    rows, recipes = np.zeros(0, np.int64), []
+    for name, runs in groups.items():
+        found = [_proba(members[run], index, done, one_view=run.endswith(ONE_VIEW)) for run in runs]
+        rows = found[0][0]
+        recipes.append(Recipe(name, tuple(map(trained_by, runs)), tuple(proba for _, proba in found)))
+    lines, noise = compared(metric, index.labels[rows], recipes, config.ensemble.seed)
+    tell(emit, metric, kind, len(rows), lines)
+    tell_noise(emit, noise, metric, recipes[0].name)
+    deviation = noise.deviation if noise.known else None
+    told = tuple(
+        Compared(
+            recipe=line.recipe.name,
+            runs=line.recipe.runs,
+            score=line.score,
+            between_seeds=line.between_seeds,
+            effect=line.effect,
+            verdict=verdict(line),
+        )
+        for line in lines
+    )
+    return Judged(metric=metric, rows=len(rows), seed_noise=deviation, recipes=told)
+
+
+def _recipes(config: Config, members: dict[str, list[FoldSpec]]) -> dict[str, list[str]]:
+    """Runs by recipe: what differs in the seed alone is one, called after its first run."""
+    groups: dict[str, list[str]] = {}
+    for name in members:
+        settings = config.runs[trained_by(name)].model_dump(mode="json", exclude={"seed"})
+        groups.setdefault(sha256_json([settings, name.endswith(ONE_VIEW)]), []).append(name)
+    return {runs[0]: runs for runs in groups.values()}
+
+
+def _proba(folds: Sequence[FoldSpec], index: Index, done: Done, *, one_view: bool) -> tuple[NDArray[np.int64], Proba]:
+    """(R,) rows of the data and (R, C) probabilities: the mean over views, and over repeats of the split."""
+    total, times = np.zeros((len(index.ids), len(index.classes))), np.zeros(len(index.ids))
+    for spec in folds:
+        path = done(spec)
+        assert path is not None
+        found = load_predictions(path)
+        rows = index.rows_of(found.ids)
+        total[rows] += found.first if one_view else found.proba.mean(axis=0)
+        times[rows] += 1
+    rows = np.flatnonzero(times)
+    return rows, total[rows] / times[rows, None]

@@ -1,0 +1,75 @@
+"""Comparisons in a table and in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kit.base.events import Emit, Event
+from kit.judge import score
+from kit.stages.compare.effects import Line, SeedNoise
+
+SURE = 0.05
+NOTHING = "no difference to be seen"
+
+
+def verdict(line: Line) -> str:
+    """What a difference is: `better`, `worse`, `perhaps better`, `perhaps worse`, or that none is to be seen.
+
+    `perhaps` is what would be called real if nothing else had been looked at.
+    """
+    if line.effect is None:
+        return ""
+    if line.effect.p >= SURE:
+        return NOTHING
+    which = "better" if line.effect.gain > 0 else "worse"
+    return which if line.p < SURE else f"perhaps {which}"
+
+
+def amount(metric: str, value: float) -> str:
+    """A signed difference: in points of a hundred where the metric is a share, else as it is."""
+    return f"{100 * value:+.2f}" if score.lookup(metric).greater_is_better else f"{value:+.4f}"
+
+
+def unit(metric: str) -> str:
+    """What `amount` counts."""
+    return "points" if score.lookup(metric).greater_is_better else metric
+
+
+def sentence(metric: str, line: Line, base: str) -> str:
+    """One line of plain words on a recipe against the base."""
+    found, said, name = line.effect, verdict(line), line.recipe.name
+    if found is None:
+        return f"{name} is what the others are held against"
+    span = f"{amount(metric, found.low)} to {amount(metric, found.high)} {unit(metric)}"
+    if said == NOTHING:
+        return f"{name} against {base}: {NOTHING} ({span})"
+    tail = ", but of so many differences one looks like this by chance" if said.startswith("perhaps") else ""
+    return f"{name} is {said} than {base} by {amount(metric, abs(found.gain))[1:]} {unit(metric)} ({span}){tail}"
+
+
+def tell(emit: Emit, metric: str, kind: str, rows: int, lines: Sequence[Line]) -> None:
+    """The table of one kind of rows, every recipe against the first, and the same in words."""
+    base = lines[0].recipe.name
+    header = ("recipe", "seeds", metric, "between seeds", f"gain ({unit(metric)})", "95 % interval", "")
+    cells = []
+    for line in lines:
+        spread = "" if line.between_seeds is None else f"{line.between_seeds:.4f}"
+        told = ("", "", "")
+        if (found := line.effect) is not None:
+            span = f"{amount(metric, found.low)} to {amount(metric, found.high)}"
+            told = (amount(metric, found.gain), span, verdict(line))
+        cells.append((line.recipe.name, len(line.scores), line.score, spread, *told))
+    emit(Event("table", f"{rows} {kind} held-out rows, against {base}", {"header": header, "rows": cells}))
+    for line in lines[1:]:
+        emit(Event("say", f"{kind}: {sentence(metric, line, base)}"))
+
+
+def tell_noise(emit: Emit, noise: SeedNoise, metric: str, base: str) -> None:
+    """How far scores move with the seed, or how to find out."""
+    if noise.known:
+        many = f"{noise.freedom + 1} runs" if noise.freedom == 1 else f"{noise.freedom} differences"
+        told = amount(metric, noise.deviation)[1:]
+        emit(Event("say", f"between seeds one run moves by {told} {unit(metric)} (standard deviation, from {many})"))
+        return
+    emit(Event("warn", "every recipe has one seed: intervals tell the noise of the rows, not that of training again"))
+    emit(Event("say", f"a run that differs from {base} in `seed` alone, trained and named here, shows the other noise"))

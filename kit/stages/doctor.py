@@ -1,0 +1,187 @@
+"""``kit doctor``: what is here, what is missing, and what mends it; nothing is sent and no secret is shown."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Literal
+
+from kit.base.events import Emit, Event, silent
+from kit.config import Config, load
+from kit.errors import KitError, PlatformError
+from kit.images.sources import BUILT_IN, training_classes
+from kit.images.sources.folder import image_files
+from kit.platforms.credentials import PUBLIC_SITE, codabench_token, require_kaggle
+from kit.store.layout import Layout, find_project
+
+PARTS = ("train", "test", "truth", "external", "sample_submission", "classes", "images", "test_images")
+SIDE = 224  # of images whose size is not known before they are read
+RUN_BYTES = 150e6  # weights, checkpoints and predictions of one fold of a middle-sized backbone
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report; ``hint`` says what mends a `missing` or a `wrong`."""
+
+    what: str
+    state: Literal["ok", "missing", "wrong"]
+    detail: str
+    hint: str = ""
+
+
+def doctor(folder: Path, emit: Emit, *, config: Path | None = None) -> list[Check]:
+    """Look at the machine, the packages, the project, its data, the disk and the credentials.
+
+    Of the returned checks a `wrong` one will stop a command, a `missing` one is what some command may want.
+    """
+    checks = [*_machine(), *_packages()]
+    try:
+        layout = find_project(folder, config)
+        settings = load(layout.config)
+    except KitError as error:
+        checks.append(Check("project", "wrong", error.message, error.hint))
+    else:
+        checks.append(Check("project", "ok", f"{layout.config}, runs {', '.join(settings.runs)}"))
+        checks += [*_data(layout, settings), *_classes(layout, settings), *_weights(layout, settings)]
+        checks += [_disk(layout, settings), *_credentials(settings)]
+    rows = [(check.what, check.state, check.detail) for check in checks]
+    emit(Event("table", "doctor", {"header": ("", "state", "found"), "rows": rows}))
+    for check in checks:
+        if check.state == "wrong" and check.hint:
+            emit(Event("warn", f"{check.what}: {check.hint}"))
+    return checks
+
+
+def _machine() -> Iterator[Check]:
+    supported = sys.platform in ("linux", "darwin")
+    detail = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    hint = "" if supported else "use WSL: the kit locks files and sends signals as Unix does"
+    yield Check("python", "ok" if supported and sys.version_info >= (3, 11) else "wrong", detail, hint)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    yield Check("processor", "ok", f"{os.cpu_count()} cores, {memory / 1e9:.0f} GB memory")
+    gpus = _gpus()
+    yield Check("GPU", "ok" if gpus else "missing", ", ".join(gpus) or "none; training runs on the processor")
+    # Where a hosted notebook keeps its files.
+    if Path("/kaggle/working").is_dir():
+        yield Check("notebook", "ok", "Kaggle: inputs in /kaggle/input are read-only, work in /kaggle/working")
+    elif "COLAB_RELEASE_TAG" in os.environ:
+        lost = "Colab: /content is lost with the session, keep the project on /content/drive"
+        yield Check("notebook", "ok", lost)
+
+
+def _gpus() -> list[str]:
+    if shutil.which("nvidia-smi") is None:
+        return []
+    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    done = subprocess.run(query, capture_output=True, text=True, check=False, timeout=20)
+    return done.stdout.strip().splitlines() if done.returncode == 0 else []
+
+
+def _packages() -> Iterator[Check]:
+    """Every dependency that the kit declares, in the range that it declares."""
+    from packaging.requirements import Requirement
+
+    try:
+        declared = [Requirement(line) for line in requires("kit") or ()]
+    except PackageNotFoundError:
+        yield Check("kit", "missing", "not installed, run from its source", "pip install -e .")
+        return
+    for need in declared:
+        if need.marker is not None and not need.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            found = version(need.name)
+        except PackageNotFoundError:
+            yield Check(need.name, "wrong", "not installed", f"pip install '{need}'")
+            continue
+        fits = need.specifier.contains(found, prereleases=True)
+        yield Check(need.name, "ok" if fits else "wrong", found, "" if fits else f"pip install '{need}'")
+
+
+def _data(layout: Layout, config: Config) -> Iterator[Check]:
+    for part in PARTS:
+        spec = str(getattr(config.data, part))
+        if spec in BUILT_IN:
+            yield Check(f"data.{part}", "ok", f"{spec}, built in")
+        elif spec:
+            path = layout.named(spec)
+            if path.is_dir():
+                yield Check(f"data.{part}", "ok", f"{path}: {sum(1 for _ in image_files(path))} image files")
+            elif path.exists():
+                yield Check(f"data.{part}", "ok", f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+            else:
+                hint = f"kit download, or another path: [data] {part}"
+                yield Check(f"data.{part}", "wrong", f"no such file or folder: {path}", hint)
+
+
+def _classes(layout: Layout, config: Config) -> Iterator[Check]:
+    """The classes, which takes finding the columns of a table; images are not read."""
+    if config.data.train in BUILT_IN or not layout.named(config.data.train).exists():
+        return
+    try:
+        names = training_classes(config.data, layout.root)
+    except KitError as error:
+        yield Check("classes", "wrong", error.message, error.hint)
+        return
+    yield Check("classes", "ok", f"{len(names)}: {', '.join(names[:6])}{' ...' if len(names) > 6 else ''}")
+
+
+def _weights(layout: Layout, config: Config) -> Iterator[Check]:
+    for name, run in config.runs.items():
+        if run.weights == "imagenet":
+            yield Check(f"weights of {name}", "ok", "ImageNet, downloaded where they are not in the cache of Keras")
+        elif run.weights != "none":
+            path = layout.named(run.weights)
+            state: Literal["ok", "wrong"] = "ok" if path.is_file() else "wrong"
+            yield Check(f"weights of {name}", state, str(path), f'weights = "imagenet" in [runs.{name}]')
+
+
+def _disk(layout: Layout, config: Config) -> Check:
+    """Free space against what cleaning and training will write, estimated generously."""
+    images = sum(_decoded_bytes(layout, config, part) for part in ("train", "test", "external"))
+    need = 2 * images + RUN_BYTES * config.folds.n * len(config.runs)
+    free = shutil.disk_usage(layout.root).free
+    detail = f"{free / 1e9:.1f} GB free, about {need / 1e9:.1f} GB needed"
+    return Check("disk", "ok" if free > need else "wrong", detail, "free some space: df -h .")
+
+
+def _decoded_bytes(layout: Layout, config: Config, part: str) -> float:
+    spec = str(getattr(config.data, part))
+    if not spec or spec in BUILT_IN:
+        return 0.0
+    path = layout.named(spec)
+    image = 3.0 * (config.data.image_size or SIDE) ** 2
+    if path.is_dir():
+        return image * sum(1 for _ in image_files(path))
+    if path.suffix.lower() == ".csv" and path.exists():
+        return image * path.read_bytes().count(b"\n")
+    if path.suffix.lower() == ".npz" and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return float(sum(member.file_size for member in archive.infolist()))
+    return 0.0
+
+
+def _credentials(config: Config) -> Iterator[Check]:
+    """Whether each platform's credentials are here; only those of the configured one can be wrong."""
+    competition = config.competition
+    site = competition.url or PUBLIC_SITE
+    login = bool(os.environ.get("CODABENCH_USERNAME") and os.environ.get("CODABENCH_PASSWORD"))
+    codabench, kaggle = bool(codabench_token(site, silent)) or login, False
+    with suppress(PlatformError):
+        require_kaggle(silent)
+        kaggle = True
+    for name, present, hint in (
+        ("codabench", codabench, "export CODABENCH_USERNAME=... CODABENCH_PASSWORD=..."),
+        ("kaggle", kaggle, "export KAGGLE_API_TOKEN=..."),
+    ):
+        state: Literal["missing", "wrong"] = "wrong" if competition.platform == name else "missing"
+        yield Check(f"credentials {name}", "ok" if present else state, "present" if present else "none", hint)

@@ -1,0 +1,203 @@
+"""``kit download``: the competition's files into ``raw/``, unpacked."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from pydantic import JsonValue
+
+from kit.base.events import Emit, Event
+from kit.config import Config
+from kit.errors import ConfigError, DataError, PlatformError
+from kit.platforms.base import Waits
+from kit.platforms.credentials import PUBLIC_SITE, codabench_token, require_kaggle
+from kit.platforms.http import Api, checked_url, plain_session, reason, signed
+from kit.store.files import read_json, sha256_file, write_atomic, write_json
+from kit.store.layout import Layout
+
+RECORD = ".download.json"
+PIECE = 1 << 20
+REDIRECTS = 5
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file of the competition: ``name`` in ``raw/``, ``key`` that changes with its content, ``fetch`` to a path."""
+
+    name: str
+    key: str
+    fetch: Callable[[Path], None]
+
+
+def download(layout: Layout, config: Config, emit: Emit, *, force: bool = False) -> None:
+    """Fetch what the competition hands out, unpack its zips, and say what ``[data]`` could name.
+
+    Files that were fetched before are kept, unless ``force``; a zip is unpacked and then removed. Raises `ConfigError`
+    where the platform hands out no files, or `competition.id` is not set, and `PlatformError` where the platform
+    refuses or cannot be reached, and `DataError` where a zip is damaged, leaves its folder, or needs more space than
+    there is.
+    """
+    competition = config.competition
+    if competition.platform not in SOURCES:
+        raise ConfigError(
+            f"competition.platform = {competition.platform!r} has nothing to download",
+            f'[competition] platform = "{next(iter(SOURCES))}"',
+        )
+    if not competition.id:
+        raise ConfigError("competition.id is not set", '[competition] id = "1234", or the name in the address')
+    folder = layout.root / "raw"
+    record: dict[str, str] = read_json(folder / RECORD) if (folder / RECORD).exists() else {}
+    for remote in SOURCES[competition.platform](config, emit):
+        if record.get(remote.name) == remote.key and not force:
+            emit(Event("say", f"{remote.name}: here already"))
+            continue
+        path = folder / remote.name
+        folder.mkdir(parents=True, exist_ok=True)
+        emit(Event("progress", f"download: {remote.name}", {"stage": "download"}))
+        remote.fetch(path)
+        emit(Event("say", f"{remote.name}: {path.stat().st_size / 1e6:.1f} MB, sha256 {sha256_file(path)[:16]}"))
+        if zipfile.is_zipfile(path) and path.suffix == ".zip":
+            files = unpack(path, folder)
+            path.unlink()
+            emit(Event("say", f"unpacked {files} files into {folder.name}/"))
+        record[remote.name] = remote.key
+        write_json(folder / RECORD, record)
+    for line in suggest(layout.root, folder):
+        emit(Event("say", line))
+
+
+def unpack(path: Path, folder: Path) -> int:
+    """Unpack a zip into ``folder`` and return how many files it had.
+
+    Raises `DataError` where a name leaves the folder, the zip is damaged or encrypted, or the disk is too small.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [member for member in archive.infolist() if not member.is_dir()]
+            for member in members:
+                if not (folder / member.filename).resolve().is_relative_to(folder.resolve()):
+                    raise DataError(f"{path.name} holds {member.filename!r}, which leaves its folder")
+            need, free = sum(member.file_size for member in members), shutil.disk_usage(folder).free
+            if need > free:
+                raise DataError(f"{path.name} unpacks to {need / 1e6:.1f} MB, {free / 1e6:.1f} MB are free", "df -h .")
+            archive.extractall(folder, [member.filename for member in members])
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
+        raise DataError(f"{path.name} cannot be unpacked: {error}", "kit download --force") from error
+    return len(members)
+
+
+def suggest(root: Path, folder: Path) -> list[str]:
+    """Lines of ``[data]`` for what lies in ``folder``, by the names that competitions use."""
+    found = {
+        "train": ("train.csv", "**/train.csv", "**/train*.npz", "**/training*.npz", "**/train"),
+        "test": ("test.csv", "**/test.csv", "**/test*.npz", "**/test"),
+        "sample_submission": ("**/sample_submission*.csv", "**/sampleSubmission*.csv"),
+    }
+    lines = []
+    for key, patterns in found.items():
+        paths = [path for pattern in patterns for path in sorted(folder.glob(pattern))]
+        if paths:
+            lines.append(f'{key} = "{paths[0].relative_to(root).as_posix()}"')
+    return ["for [data] in kit.toml:", *lines] if lines else []
+
+
+def codabench_files(config: Config, emit: Emit) -> Iterator[Remote]:
+    """Starting kits and public data of every phase; most competitions hand them out to participants only."""
+    base = checked_url(config.competition.url or PUBLIC_SITE)
+    token = codabench_token(base, emit)
+    detail = Api(base, token, Waits()).json("GET", f"/api/competitions/{config.competition.id}/")
+    found: dict[str, tuple[str, JsonValue]] = {}
+    for phase in detail.get("phases") or ():
+        for kind in ("starting_kit", "public_data"):
+            data = phase.get(kind)
+            if data:
+                found.setdefault(str(data["key"] if isinstance(data, dict) else data), (kind, data))
+    if not found:
+        raise PlatformError(
+            f"competition {config.competition.id} hands out no public data and no starting kit",
+            f"see the tab Get Started: {base}/competitions/{config.competition.id}/",
+        )
+    for key, (kind, data) in found.items():
+        yield Remote(_name(data, kind, key), key, partial(fetch, f"{base}/datasets/download/{key}/", token))
+
+
+def _name(data: Any, kind: str, key: str) -> str:
+    """A file name that is one, whatever the organisers called their data set."""
+    named = (data.get("file_name") or data.get("name") or "") if isinstance(data, dict) else ""
+    plain = re.sub(r"[^\w.-]+", "-", PurePosixPath(named).name).strip(".-") or f"{kind}-{key[:8]}"
+    return plain if "." in plain else f"{plain}.zip"
+
+
+def fetch(address: str, token: str, path: Path) -> None:
+    """Stream a file to ``path``, in one step; the token goes to the first host only, not to where it sends us.
+
+    Raises `PlatformError` where the host refuses, sends us round in circles, or breaks off.
+    """
+    try:
+        with plain_session() as session, _followed(session, address, token) as answer:
+            if not answer.ok or answer.is_redirect:
+                raise PlatformError(
+                    f"{urlsplit(address).hostname} answered {answer.status_code} for {path.name}",
+                    "register for the competition on its page, then: kit download",
+                )
+            write_atomic(path, lambda file: _stream(answer, file))
+    except requests.RequestException as error:
+        raise PlatformError(f"{path.name} could not be fetched: {reason(error)}", "kit download") from None
+
+
+def _followed(session: requests.Session, address: str, token: str) -> requests.Response:
+    """The answer at the end of at most a few redirects, each asked with what its host may see."""
+    host = urlsplit(address).netloc
+    for _ in range(REDIRECTS):
+        own = token if urlsplit(address).netloc == host else ""
+        answer = session.get(address, stream=True, timeout=(10, 60), allow_redirects=False, auth=signed(own))
+        if not answer.is_redirect:
+            break
+        address = urljoin(address, answer.headers["Location"])
+        answer.close()
+    return answer
+
+
+def _stream(answer: requests.Response, file: IO[bytes]) -> None:
+    got = 0
+    for piece in answer.iter_content(PIECE):
+        file.write(piece)
+        got += len(piece)
+    expected = answer.headers.get("Content-Length")
+    if expected and "Content-Encoding" not in answer.headers and got != int(expected):
+        raise requests.exceptions.ChunkedEncodingError(f"{got} of {expected} bytes")
+
+
+def kaggle_files(config: Config, emit: Emit) -> Iterator[Remote]:
+    """The competition's one zip, through the official package."""
+    slug = config.competition.id.rstrip("/").rsplit("/", 1)[-1]
+    require_kaggle(emit)
+
+    def fetch_zip(path: Path) -> None:
+        from kit.platforms.kaggle_api import Site
+
+        site = Site(config.competition.url, Waits())
+        with tempfile.TemporaryDirectory(prefix=".download-", dir=path.parent) as folder:
+            site.ask(lambda: site.api.competition_download_files(slug, path=folder, force=True, quiet=True))
+            files = [found for found in Path(folder).iterdir() if found.name.startswith(slug)]
+            if not files:
+                raise PlatformError(f"Kaggle sent no files for {slug!r}", "kit download")
+            max(files, key=lambda file: file.stat().st_size).replace(path)
+
+    yield Remote(f"{slug}.zip", slug, fetch_zip)
+
+
+SOURCES: dict[str, Callable[[Config, Emit], Iterator[Remote]]] = {
+    "codabench": codabench_files,
+    "kaggle": kaggle_files,
+}

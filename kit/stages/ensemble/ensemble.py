@@ -1,0 +1,225 @@
+"""``kit ensemble``: blend the runs from their out-of-fold predictions, and keep what was decided."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from kit.base.arrays import FloatArray
+from kit.base.events import Emit, Event, silent
+from kit.config import Config
+from kit.errors import StageError
+from kit.judge import score
+from kit.judge.blend import Blend, Options, fit
+from kit.runs.results import require, require_joined, require_weights, unless_damaged
+from kit.runs.spec import FoldSpec, plan_runs
+from kit.runs.stressed import stressed_run
+from kit.runs.units import reading
+from kit.stages.ensemble.library import Library, costs, fit_on, load_library
+from kit.stages.ensemble.summary import draw, tell
+from kit.store.candidate import Ensemble, Member, StoredBlend
+from kit.store.data import Index, load_index
+from kit.store.files import sha256_json
+from kit.store.layout import Layout, SubmissionPaths
+from kit.store.locks import lock
+from kit.store.partition import load_folds
+from kit.store.predictions import Predictions
+from kit.store.record import Digests, Figure, digests_of
+
+# Raised whenever the same predictions would be blended otherwise.
+VERSION = 2
+
+
+def ensemble(layout: Layout, config: Config, emit: Emit, *, force: bool = False) -> SubmissionPaths:
+    """Fit the blend of the configured runs and write ``submissions/<utc>-<sha8>/ensemble.json``.
+
+    Returns
+    -------
+    SubmissionPaths
+        The new candidate, or the existing one for the same predictions and configuration.
+
+    Raises
+    ------
+    StageError
+        Where a run is not trained on every fold.
+    """
+    with lock(layout.data_lock, "data/", shared=True):
+        specs = plan_runs(layout, config, config.ensemble_runs())
+        with reading([folds[0].run_paths for folds in specs.values()]):
+            made_from = lineage(layout, config, specs)
+            found = find_submission(layout, made_from, emit)
+            if found is None or force:
+                with lock(layout.ensemble_lock, "the ensemble", wait=True):
+                    # Another process may have made it while this one waited.
+                    found = find_submission(layout, made_from, silent)
+                    if found is None or force:
+                        return _make(layout, config, specs, made_from, found, emit)
+    emit(Event("fresh", "ensemble", {"stage": "ensemble", "submission": found.root.name}))
+    return found
+
+
+def _make(
+    layout: Layout,
+    config: Config,
+    specs: dict[str, list[FoldSpec]],
+    made_from: Digests,
+    known: SubmissionPaths | None,
+    emit: Emit,
+) -> SubmissionPaths:
+    """Fit, show and write a blend; a candidate that says the same already is kept, and none is ever overwritten."""
+    library = load_library(layout, config, specs)
+    blend = fit(
+        library.proba,
+        library.y,
+        library.fold,
+        metric=config.ensemble.metric,
+        seed=config.ensemble.seed,
+        options=_options(config, library, specs),
+        stressed=library.stressed,
+        fit_on=fit_on(config, library.stressed is not None),
+    )
+    if blend.stressed is None:
+        emit(Event("warn", "fitted on clean rows alone: not every run was stressed; kit stress"))
+    tell(emit, config.competition.metric, config.ensemble.seed, library, blend)
+    stored = StoredBlend.model_validate_json(blend.to_json())
+    if known is not None and Ensemble.load(known.ensemble).blend == stored:
+        emit(Event("say", f"computed again, the blend is the one of {known.root.name}"))
+        return known
+    # A folder that nobody has: the time is part of its name, and two blends may be made within a second.
+    now = datetime.now(UTC)
+    while (paths := layout.submission(f"{now:%Y%m%dT%H%M%SZ}-{sha256_json(made_from)[:8]}")).root.exists():
+        now += timedelta(seconds=1)
+    draw(paths, library, blend)
+    _write(paths, config, specs, made_from, library, blend, stored)
+    emit(Event("wrote", "", {"paths": [paths.ensemble]}))
+    return paths
+
+
+def _options(config: Config, library: Library, specs: dict[str, list[FoldSpec]]) -> Options:
+    settings, zipped = config.ensemble, config.bundle
+    # Without limits the blend does not ask what members cost, and their weights need not be here.
+    seconds, megabytes = _costs(config, specs) if _is_limited(config) else (None, None)
+    longest = _least(settings.max_seconds_per_1000, zipped.seconds_per_1000)
+    if longest is not None and seconds is None:
+        raise StageError("the time to predict is limited, but not every fold was timed", "kit train --force")
+    return Options(
+        members=library.names,
+        views=library.views,
+        classes=library.classes,
+        rows=library.ids,
+        max_members=settings.max_members,
+        max_views=settings.max_views,
+        max_seconds_per_1000=longest,
+        max_bundle_mb=_least(settings.max_bundle_mb, zipped.weights_mb),
+        seconds_per_1000=seconds,
+        mb=megabytes,
+    )
+
+
+def _is_limited(config: Config) -> bool:
+    settings, zipped = config.ensemble, config.bundle
+    return any((settings.max_seconds_per_1000, settings.max_bundle_mb, zipped.max_mb, zipped.max_seconds))
+
+
+def _costs(config: Config, specs: dict[str, list[FoldSpec]]) -> tuple[list[float] | None, list[float]]:
+    zipped = config.bundle
+    for folds in specs.values():
+        for spec in folds:
+            require_weights(spec)
+    return costs(specs, half=zipped.max_mb is not None and zipped.half_precision is not False)
+
+
+def _least(*limits: float | None) -> float | None:
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def lineage(layout: Layout, config: Config, specs: dict[str, list[FoldSpec]]) -> Digests:
+    """What the blend is made from.
+
+    Raises
+    ------
+    StageError
+        Where a run has folds without predictions.
+    """
+    index = load_index(layout)
+    stressed = {name: stressed_run(folds, config, index) for name, folds in specs.items()}
+    rows = fit_on(config, all(stressed.values()))
+    settings = config.ensemble.model_dump(mode="json", exclude={"runs", "fit_on"})
+    found = {
+        "ensemble": str(VERSION),
+        "labels": index.parts["labels"],
+        "classes": index.parts["classes"],
+        "folds": load_folds(layout, config, index).digest,
+        "metric": config.competition.metric,
+        "settings": sha256_json([list(specs), rows, settings, config.bundle.limits()]),
+    }
+    for name, folds in specs.items():
+        member = _member(name, folds, index)
+        found[f"run {name}"] = sha256_json([member.folder, member.oof, member.weights])
+    if all(stressed.values()):
+        found |= {f"stressed {name}": run.files["stress.npz"] for name, run in stressed.items() if run is not None}
+    if _is_limited(config):
+        found["costs"] = sha256_json(_costs(config, specs))
+    return found
+
+
+def _member(name: str, folds: list[FoldSpec], index: Index) -> Member:
+    paths = folds[0].run_paths
+    return Member(
+        run=name,
+        folder=paths.root.name,
+        folds=len(folds),
+        network=folds[0].network,
+        oof=require_joined(folds, index).files[paths.oof.name],
+        weights=tuple(require(spec).files[spec.paths.weights.name] for spec in folds),
+    )
+
+
+def find_submission(layout: Layout, made_from: Digests, emit: Emit) -> SubmissionPaths | None:
+    """The newest candidate that was made from just this; one that was changed by something else is none any more."""
+    for folder in sorted(layout.submissions.glob(f"*-{sha256_json(made_from)[:8]}"), reverse=True):
+        paths = layout.submission(folder.name)
+        if unless_damaged(partial(Ensemble.fresh, paths.ensemble, made_from), emit) is not None:
+            return paths
+    return None
+
+
+def _write(
+    paths: SubmissionPaths,
+    config: Config,
+    specs: dict[str, list[FoldSpec]],
+    made_from: Digests,
+    library: Library,
+    blend: Blend,
+    stored: StoredBlend,
+) -> None:
+    index = load_index(specs[library.names[0]][0].layout)
+    files = [_save(paths.predictions, library, blend.oof)]
+    if blend.stressed_oof is not None:
+        files.append(_save(paths.stressed_predictions, library, blend.stressed_oof))
+    Ensemble(
+        made_from=made_from,
+        files=digests_of(paths.root, *files),
+        metric=config.competition.metric,
+        cv=_interval(config, library, blend.oof),
+        stressed=None if blend.stressed_oof is None else _interval(config, library, blend.stressed_oof),
+        fit_on=blend.fit_on,
+        rows=len(library.y),
+        classes=library.classes,
+        views=library.views,
+        members=tuple(_member(name, folds, index) for name, folds in specs.items()),
+        blend=stored,
+    ).save(paths.ensemble)
+
+
+def _interval(config: Config, library: Library, proba: FloatArray) -> Figure:
+    found = score.interval(config.competition.metric, library.y, proba, seed=config.ensemble.seed)
+    return Figure(score=found.score, low=found.low, high=found.high)
+
+
+def _save(path: Path, library: Library, proba: FloatArray) -> Path:
+    logits = np.log(np.maximum(proba, 1e-30)).astype(np.float32)[None]
+    return Predictions(np.array(library.ids), library.classes, ("identity",), logits).save(path)

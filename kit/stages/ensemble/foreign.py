@@ -1,0 +1,119 @@
+"""Blend predictions that the kit did not make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from kit.base.arrays import FloatArray
+from kit.base.events import Emit, Event
+from kit.config import Config
+from kit.errors import DataError
+from kit.judge import metrics
+from kit.judge.blend import Blend, Options, fit
+from kit.judge.blend.foreign import Foreign, match, member_names, read_foreign
+from kit.stages.ensemble.library import Library, shared_views
+from kit.stages.ensemble.summary import tell
+from kit.store.data import Index, load_index
+from kit.store.files import write_atomic, write_csv
+from kit.store.layout import Layout
+from kit.store.partition import Folds, load_folds
+
+# Standard errors by which rows that a member was trained on are predicted better than others. Of 1,000 honest files one
+# is refused, and it is accepted once it has the held-out rows alone.
+FITTED = 3.0
+
+
+def blend_foreign(
+    layout: Layout, config: Config, emit: Emit, *, oof: Sequence[Path], test: Sequence[Path], out: Path
+) -> Blend:
+    """Fit a blend on out-of-fold predictions from files, on the project's labels and the rows that are held out.
+
+    ``oof`` has one file a member (layouts in docs/ensemble.md), ``test`` the same members' predictions of the test
+    images in the same order, or none; ``out`` is the folder for ``blend.json``, ``oof.csv`` and ``test.csv``.
+
+    Raises
+    ------
+    DataError
+        Where a member lacks a held-out row or a class, holds what are no probabilities, or was fitted on what it
+        predicts.
+    """
+    if test and len(test) != len(oof):
+        raise DataError(f"--oof names {len(oof)} files, --test {len(test)}", "one each, in the same order")
+    index = load_index(layout)
+    folds = load_folds(layout, config, index)
+    names, held = member_names(oof), folds.validated
+    members = [out_of_fold(read_foreign(path, index.classes), index, folds) for path in oof]
+    if not held.all():
+        emit(Event("say", f"the split holds out {held.sum()} of {len(held)} rows: only these are blended and scored"))
+    views = shared_views(members)
+    if not views:
+        raise DataError(f"{members[0].path} has the views {', '.join(members[0].views)}, another member none of them")
+    tests = [read_foreign(path, index.classes) for path in test]
+    tested = _stack([member.take(tests[0].ids) for member in tests], views) if tests else None
+    library = Library(
+        ids=members[0].ids,
+        names=names,
+        views=views,
+        proba=_stack(members, views),
+        y=index.labels[held],
+        fold=folds.fold[held],
+        classes=index.classes,
+    )
+    settings = config.ensemble
+    options = Options(
+        names, views, library.classes, library.ids, max_members=settings.max_members, max_views=settings.max_views
+    )
+    blend = fit(library.proba, library.y, library.fold, metric=settings.metric, seed=settings.seed, options=options)
+    tell(emit, config.competition.metric, settings.seed, library, blend)
+    wrote = [write_atomic(out / "blend.json", blend.to_json())]
+    wrote.append(_write_table(out / "oof.csv", library.ids, index.classes, blend.oof))
+    if tested is not None:
+        wrote.append(_write_table(out / "test.csv", tests[0].ids, index.classes, blend.apply(tested)))
+    emit(Event("wrote", "", {"paths": wrote}))
+    return blend
+
+
+def out_of_fold(member: Foreign, index: Index, folds: Folds) -> Foreign:
+    """The predictions of the rows that the split holds out, in the order of the data.
+
+    A member may have predictions of other rows as well, unless they show that it was trained on them: then the file is
+    not one of out-of-fold predictions.
+
+    Raises
+    ------
+    DataError
+        Where a held-out row is missing, or rows that are never held out are predicted evidently better.
+    """
+    held, rows = folds.validated, match(member.ids, index.ids)
+    taken = member.take([name for name, is_held in zip(index.ids, held, strict=True) if is_held], rows[held])
+    never = ~held & (rows >= 0)
+    if never.any():
+        seen = metrics.row_nll(index.labels[never], member.proba[0, rows[never]])
+        unseen = metrics.row_nll(index.labels[held], taken.proba[0])
+        error = np.sqrt(seen.var() / len(seen) + unseen.var() / len(unseen))
+        if unseen.mean() - seen.mean() > FITTED * error:
+            raise DataError(
+                f"{member.path}: {len(seen)} rows that are never held out are predicted with a log loss of "
+                f"{seen.mean():.3f}, the held-out rows with {unseen.mean():.3f}: the member was trained on the former, "
+                "so their predictions are not out of fold",
+                "leave out the rows whose fold is -1 in the table of folds",
+            )
+    return taken
+
+
+def _stack(members: Sequence[Foreign], views: Sequence[str]) -> npt.NDArray[np.float64]:
+    """(M, V, N, C) probabilities."""
+    for member in members:
+        missing = [view for view in views if view not in member.views]
+        if missing:
+            raise DataError(f"{member.path} has no predictions under the view {missing[0]!r}")
+    return np.stack([member.proba[[member.views.index(view) for view in views]] for member in members])
+
+
+def _write_table(path: Path, ids: Sequence[str], classes: Sequence[str], proba: FloatArray) -> Path:
+    rows = ((name, *(repr(float(value)) for value in line)) for name, line in zip(ids, np.asarray(proba), strict=True))
+    return write_csv(path, ("id", *classes), rows)

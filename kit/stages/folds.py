@@ -1,0 +1,228 @@
+"""``kit folds``: split the rows so that no group is in two folds and every fold looks like the whole.
+
+The algorithm is greedy like scikit-learn's ``StratifiedGroupKFold`` but its own, because that one behaved like
+random groups before version 1.8 with ``shuffle=True``, and because ids must keep their fold when rows are appended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from kit.base.arrays import IntArray
+from kit.base.events import Emit, Event
+from kit.config import Config, FoldsConfig
+from kit.errors import StageError
+from kit.store.data import Index, load_index
+from kit.store.files import read_csv, sha256_json, write_atomic, write_csv
+from kit.store.layout import Layout
+from kit.store.locks import lock
+from kit.store.partition import NEVER, FoldsRecord, columns, load_folds, verify_folds
+from kit.store.record import Digests, digests_of
+
+# Raised whenever the same rows would be split otherwise.
+VERSION = 2
+PINNED_KEYS = ("method", "n", "repeats", "seed")
+
+
+def split(
+    ids: tuple[str, ...],
+    labels: IntArray,
+    groups: tuple[str, ...],
+    *,
+    n: int,
+    seed: int,
+    pinned: Mapping[str, int] | None = None,
+) -> IntArray:
+    """Deal groups out to ``n`` folds, 0 to n - 1, with class shares as even as the groups allow.
+
+    Rows (N,) with the same group share a fold; ``seed`` shuffles the groups; ids in ``pinned`` keep their fold, and
+    their group follows them.
+
+    Raises `StageError` where a group holds ids pinned to two folds.
+
+    Independent of the order of the rows and of the names of the labels: groups are ordered by a hash of the seed
+    and their smallest id, classes by their size.
+    """
+    _, group = np.unique(np.asarray(groups), return_inverse=True)
+    _, label = np.unique(labels, return_inverse=True)
+    counts = np.zeros((group.max() + 1, label.max() + 1), np.int64)
+    np.add.at(counts, (group, label), 1)
+    smallest: dict[int, str] = {}
+    for name, number in zip(ids, group.tolist(), strict=True):
+        smallest[number] = min(name, smallest.get(number, name))
+    keys = [hashlib.sha256(f"{seed}/{smallest[number]}".encode()).digest() for number in range(len(smallest))]
+    fold_of_group = _pinned_groups(ids, group, pinned or {})
+    totals = np.stack([counts[fold_of_group == fold].sum(axis=0) for fold in range(n)])
+    _deal_large_groups(counts, keys, fold_of_group, totals)
+    _deal_single_rows(counts, keys, fold_of_group, totals)
+    return fold_of_group[group]
+
+
+def _pinned_groups(ids: tuple[str, ...], group: IntArray, pinned: Mapping[str, int]) -> IntArray:
+    """The fold of each group that has a pinned id, -1 for the others."""
+    fold_of_group = np.full(int(group.max()) + 1, -1, np.int64)
+    for name, number in zip(ids, group.tolist(), strict=True):
+        fold = pinned.get(name, -1)
+        if fold < 0:
+            continue
+        if fold_of_group[number] not in (-1, fold):
+            raise StageError(
+                f"id {name!r} is pinned to fold {fold}, its group to fold {fold_of_group[number]}: "
+                "new rows or cleaning joined two groups that were apart",
+                "kit folds --reset",
+            )
+        fold_of_group[number] = fold
+    return fold_of_group
+
+
+def _deal_large_groups(counts: IntArray, keys: list[bytes], fold_of_group: IntArray, totals: IntArray) -> None:
+    """Groups of several rows, the most lopsided first, each to the fold that it leaves the most even."""
+    sizes = counts.sum(axis=1)
+    open_groups = np.flatnonzero((fold_of_group < 0) & (sizes > 1)).tolist()
+    spread = counts.std(axis=1)
+    share = np.maximum(counts.sum(axis=0), 1)
+    for number in sorted(open_groups, key=lambda g: (-round(float(spread[g]), 9), keys[g])):
+        after = (totals + counts[number]) / share
+        others = totals / share
+        # Variance over folds of every class's share if the group went to this fold, summed over classes.
+        gain = ((after - others) * (after + others)).sum(axis=1) - 2 * (after - others).sum(axis=1) / len(totals)
+        best = min(range(len(totals)), key=lambda f: (round(float(gain[f]), 12), int(totals[f].sum()), f))
+        fold_of_group[number] = best
+        totals[best] += counts[number]
+
+
+def _deal_single_rows(counts: IntArray, keys: list[bytes], fold_of_group: IntArray, totals: IntArray) -> None:
+    """Groups of one row: class by class, the rarest first, always to the fold that has fewest of that class."""
+    single = (fold_of_group < 0) & (counts.sum(axis=1) == 1)
+    per_class = [np.flatnonzero(single & (counts[:, c] == 1)).tolist() for c in range(counts.shape[1])]
+    ordered = [sorted(rows, key=lambda g: keys[g]) for rows in per_class]
+    first_keys = [keys[rows[0]] if rows else b"" for rows in ordered]
+    for c in sorted(range(len(ordered)), key=lambda c: (counts[:, c].sum(), first_keys[c])):
+        for number in ordered[c]:
+            best = min(range(len(totals)), key=lambda f: (totals[f, c], totals[f].sum(), f))
+            fold_of_group[number] = best
+            totals[best, c] += 1
+
+
+def make_folds(layout: Layout, config: Config, emit: Emit, *, force: bool = False, reset: bool = False) -> None:
+    """Write ``folds/<name>.csv``, its record and a picture of the balance.
+
+    An existing file pins the fold of its ids, unless ``reset``; ``force`` takes it as it is now, whoever changed it.
+
+    Raises `StageError` where the number of folds changed, groups pinned to two folds were joined, or the file was
+    changed by something else and neither ``force`` nor ``reset`` says what to do about it.
+    """
+    from kit.show.plots import balance as draw
+
+    settings = config.folds
+    path, record = layout.folds_table(settings.name), layout.folds_manifest(settings.name)
+    with lock(layout.data_lock, "data/", shared=True):
+        index = load_index(layout)
+        made_from = lineage(config, index)
+        if not force and not reset and FoldsRecord.fresh(record, made_from):
+            load_folds(layout, config, index)
+            emit(Event("fresh", "folds", {"stage": "folds"}))
+            return
+    with lock(layout.data_lock, "data/", shared=True), lock(layout.folds_lock, "folds/", wait=True):
+        pinned = [{}] * settings.repeats if reset else _pinned_ids(layout, config, force=force)
+        repeats = (
+            split(index.ids, index.labels, index.groups, n=settings.n, seed=settings.seed + repeat, pinned=before)
+            for repeat, before in enumerate(pinned)
+        )
+        table = np.stack(list(repeats))
+        if settings.method == "hold-out":
+            table = np.where(table == 0, 0, NEVER)
+        verify_folds(index, table, settings.held_out)
+        rows = zip(index.ids, index.labels.tolist(), index.groups, *table.tolist(), strict=True)
+        write_csv(path, ("id", "label", "group", *columns(settings.repeats)), rows)
+        balance = np.zeros((settings.held_out, len(index.classes)), np.int64)  # rows never held out do not count
+        counted = table[0] != NEVER
+        np.add.at(balance, (table[0][counted], index.labels[counted]), 1)
+        picture = layout.folds_picture(settings.name)
+        names = [f"fold {number}" for number in range(len(balance))]
+        write_atomic(picture, draw(balance, names, list(index.classes), "Images of each class in each fold"))
+        FoldsRecord(
+            made_from=made_from,
+            files=digests_of(layout.folds, path),
+            classes=index.classes,
+            balance=tuple(map(tuple, balance.tolist())),
+            **{name: getattr(settings, name) for name in PINNED_KEYS},
+        ).save(record)
+        _tell(emit, index, balance, [path, record, picture], pinned[0])
+
+
+def lineage(config: Config, index: Index) -> Digests:
+    """What a split is made from; the names of the classes stand in its record and its picture."""
+    settings = sha256_json(config.folds.model_dump(mode="json"))
+    return {"folds": str(VERSION), **index.split, "classes": index.parts["classes"], "settings": settings}
+
+
+def _pinned_ids(layout: Layout, config: Config, *, force: bool) -> list[dict[str, int]]:
+    """The fold that each id of the existing file has, for every repeat."""
+    settings = config.folds
+    path, record = layout.folds_table(settings.name), layout.folds_manifest(settings.name)
+    if not path.exists() or not record.exists():
+        return [{}] * settings.repeats
+    before, now = _written_with(record, force=force), {name: getattr(settings, name) for name in PINNED_KEYS}
+    if before and before != now:
+        was, asked = (", ".join(f"{name} = {value}" for name, value in said.items()) for said in (before, now))
+        raise StageError(
+            f"{path} was made with {was}, kit.toml asks for {asked}; trained runs stand on it",
+            "kit folds --reset   # or another [folds] name",
+        )
+
+    def pin(line: Mapping[str, str], column: str) -> int:
+        # A row that a hold-out split never holds out stays in any fold but the first.
+        fold = int(line[column])
+        if fold == NEVER:
+            return 1 + int(hashlib.sha256(line["group"].encode()).hexdigest(), 16) % (settings.n - 1)
+        return fold
+
+    lines = read_csv(path)
+    try:
+        return [{line["id"]: pin(line, column) for line in lines} for column in columns(settings.repeats)]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StageError(f"{path} is not a table of folds: {error!r}", "kit folds --reset") from None
+
+
+def _written_with(record: Path, *, force: bool) -> dict[str, object]:
+    """The settings that the existing table was made with; empty where its record is damaged and does not matter."""
+    try:
+        found = FoldsRecord.load(record)
+        found.check(record.parent)
+    except StageError:
+        older = _older_settings(record)
+        if older is None and not force:
+            raise
+        return older or {}
+    return {name: getattr(found, name) for name in PINNED_KEYS}
+
+
+def _older_settings(record: Path) -> dict[str, object] | None:
+    """The settings in a record of an earlier version of the kit; None where it is none."""
+    try:
+        content = json.loads(record.read_text(encoding="utf-8"))
+        if "version" in content or "table" not in content:
+            return None
+        # The first tables had neither a method nor repeats: they are what the defaults say.
+        return {name: content.get(name, FoldsConfig.model_fields[name].default) for name in PINNED_KEYS}
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _tell(emit: Emit, index: Index, balance: IntArray, paths: list[object], pinned: Mapping[str, int]) -> None:
+    n = len(balance)
+    if pinned:
+        emit(Event("say", f"{len(pinned)} ids kept the fold they had"))
+    for name, count in zip(index.classes, balance.sum(axis=0).tolist(), strict=True):
+        if count < n:
+            emit(Event("warn", f"class {name!r} has {count} images for {n} folds: some folds have none of it"))
+    rows = [(name, int(line.sum()), *line.tolist()) for name, line in zip(index.classes, balance.T, strict=True)]
+    rows.append(("all", int(balance.sum()), *balance.sum(axis=1).tolist()))
+    emit(Event("table", "folds", {"header": ("class", "images", *map(str, range(n))), "rows": rows}))
+    emit(Event("wrote", "", {"paths": paths}))

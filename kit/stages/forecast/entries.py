@@ -1,0 +1,203 @@
+"""Predictions of runs and ensembles, clean, stressed and of the test, brought to one shape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.base.arrays import IntArray
+from kit.config import Config
+from kit.errors import StageError
+from kit.images.corrupt.plan import Plan, fates, plan_of, split
+from kit.judge.shift.evidence import Evidence
+from kit.runs.results import is_complete, load_oof, load_test, require_joined, run_lineage_of_test
+from kit.runs.spec import FoldSpec, plan_runs
+from kit.runs.stressed import Stressed, load_stressed, stressed_run
+from kit.store.candidate import Ensemble
+from kit.store.data import Index, UnlabelledRecord, load_index, load_test_record
+from kit.store.digests import digest
+from kit.store.files import sha256_json
+from kit.store.layout import Layout, SubmissionPaths
+from kit.store.ledger import attempts, load_submissions, target_of
+from kit.store.predictions import load_predictions
+from kit.store.record import Digests
+
+Array = NDArray[Any]
+
+RECENT = 20  # candidates, the newest; an old one tells little that these do not
+# Rows that correctness is fitted on, at most; more change the third decimal. Without test images nothing is fitted.
+CLEAN_ROWS = 8000
+STRESSED_ROWS = {True: 9000, False: 30_000}
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A run or an ensemble (``kind``) on one set of rows, and the ``file`` where its forecast is written.
+
+    Probabilities out of fold are ``clean``, ``mixture`` (N, C) and ``grid`` (G, C); those of the test images ``test``
+    (R, C) and, of each fold of a run, ``folds`` (K, R, C); ``score`` is what the platform gave it.
+    """
+
+    name: str
+    kind: str
+    file: Path
+    clean: Array
+    mixture: Array
+    grid: Array
+    test: Array | None = None
+    folds: Array | None = None
+    score: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """All that a forecast is made of: entries, the N rows and G rows of the grid, and digests of all that was read.
+
+    ``left_out`` names runs and ensembles that cannot be forecast, and why.
+    """
+
+    entries: tuple[Entry, ...]
+    ids: tuple[str, ...]
+    y: IntArray
+    plan: Plan
+    grid_ids: NDArray[np.str_]
+    made_from: Digests
+    left_out: tuple[str, ...]
+
+    @property
+    def past(self) -> dict[str, float]:
+        """Known scores by name."""
+        return {entry.name: entry.score for entry in self.entries if entry.score is not None}
+
+    def evidence(self) -> Evidence:
+        """For `kit.judge.shift.forecast`; stressed rows are those of mixture and grid, a draw where they are many."""
+        names, families, degrees = split(self.grid_ids)
+        wanted = np.isin(self.ids, names)
+        drawn = np.random.default_rng(self.plan.seed).permutation(len(self.ids))
+        order = drawn[np.argsort(~wanted[drawn], kind="stable")]
+        kept = np.sort(order[: max(CLEAN_ROWS, int(wanted.sum()))])
+        place = {self.ids[row]: position for position, row in enumerate(kept.tolist())}
+        mixed_family, mixed_degree = fates(self.plan, [self.ids[row] for row in kept.tolist()])
+        rows = np.r_[np.arange(len(kept)), [place[name] for name in names]].astype(np.int64)
+        family, degree = np.r_[mixed_family, families], np.r_[mixed_degree, degrees]
+        rng = np.random.default_rng(self.plan.seed)
+        tests = [entry.test for entry in self.entries if entry.test is not None]
+        has_test = len(tests) == len(self.entries)
+        chosen = np.sort(rng.permutation(len(rows))[: STRESSED_ROWS[has_test]])
+        stressed = np.stack([np.concatenate([one.mixture[kept], one.grid])[chosen] for one in self.entries])
+        return Evidence(
+            tuple(entry.name for entry in self.entries),
+            self.y[kept],
+            np.stack([entry.clean[kept] for entry in self.entries]),
+            rows[chosen],
+            family[chosen],
+            degree[chosen],
+            stressed,
+            np.stack(tests) if has_test else None,
+        )
+
+
+def gather(layout: Layout, config: Config) -> Gathered:
+    """Read every trained run and the newest ensembles.
+
+    Raises
+    ------
+    StageError
+        Where no run is trained and stressed.
+    """
+    index = load_index(layout)
+    specs = plan_runs(layout, config, ())
+    usable = {
+        name: folds
+        for name, folds in specs.items()
+        if is_complete(folds, index) and stressed_run(folds, config, index) is not None
+    }
+    left_out = [f"run {name} is not trained or not stressed" for name in specs if name not in usable]
+    if not usable:
+        raise StageError("no run is trained and stressed: nothing to forecast from", "kit stress --all")
+    test = load_test_record(layout)
+    first = load_stressed(next(iter(usable.values())), config, index)
+    ids = tuple(first.mixture.ids.tolist())
+    runs = {name: _Run(folds, config, index, ids, test) for name, folds in usable.items()}
+    entries = [run.entry(name) for name, run in runs.items()]
+    made_from = {f"run {name}": run.digest for name, run in runs.items()}
+    made_from |= {"labels": index.parts["labels"], "plan": plan_of(config.stress).key}
+    submissions, target = load_submissions(layout), target_of(config)
+    scored = [one for one in attempts(submissions) if one.target == target and one.score is not None]
+    scores = {one.submission.name: one.score for one in scored}
+    for paths in [submission.paths for submission in submissions[-RECENT:]]:
+        found = _ensemble(paths, runs, ids, index)
+        if isinstance(found, str):
+            left_out.append(f"{paths.root.name}: {found}")
+        else:
+            entries.append(replace(found, score=scores.get(paths.root.name)))
+            made_from[f"ensemble {paths.root.name}"] = digest(paths.ensemble)
+    y = index.labels[index.rows_of(ids)]
+    return Gathered(tuple(entries), ids, y, plan_of(config.stress), first.grid.ids, made_from, tuple(left_out))
+
+
+class _Run:
+    """The files of a run."""
+
+    def __init__(
+        self,
+        folds: list[FoldSpec],
+        config: Config,
+        index: Index,
+        ids: Sequence[str],
+        test: UnlabelledRecord | None,
+    ) -> None:
+        self.paths = folds[0].run_paths
+        self.oof = require_joined(folds, index).files[self.paths.oof.name]
+        self.stressed: Stressed = load_stressed(folds, config, index)
+        self.clean = load_oof(folds, index).take(ids)
+        self.mixture = self.stressed.mixture.take(ids)
+        self.test, self.folds, tested = None, [], ""
+        if test is not None and run_lineage_of_test(folds, index, test) is not None:
+            self.test = load_test(folds, index, test)
+            self.folds = [load_predictions(spec.paths.test) for spec in folds]
+            tested = digest(self.paths.test)
+        self.digest = sha256_json([self.oof, self.stressed.record.files, tested])
+
+    def entry(self, name: str) -> Entry:
+        return Entry(
+            name,
+            "run",
+            self.paths.forecast,
+            self.clean.first,
+            self.mixture.first,
+            self.stressed.grid.first,
+            None if self.test is None else self.test.first,
+            np.stack([one.first for one in self.folds]) if self.folds else None,
+        )
+
+
+def _ensemble(paths: SubmissionPaths, runs: dict[str, _Run], ids: Sequence[str], index: Index) -> Entry | str:
+    """The entry of a candidate, or why there is none."""
+    by_folder = {run.paths.root.name: run for run in runs.values()}
+    try:
+        record = Ensemble.load(paths.ensemble)
+        record.check(paths.root)
+    except StageError as error:
+        return error.message
+    used = [by_folder.get(one.folder) for one in record.members]
+    present = [run for run, one in zip(used, record.members, strict=True) if run is not None and run.oof == one.oof]
+    if len(present) < len(used) or not record.files or record.classes != index.classes:
+        return "its runs are not those of the present configuration"
+    blend, views = record.blend, record.views
+    clean = load_predictions(paths.predictions).take(ids)
+    # Out of fold where the candidate has it: its blend never saw the row that it predicts.
+    if paths.stressed_predictions.name in record.files:
+        mixture = load_predictions(paths.stressed_predictions).take(ids).first
+    else:
+        mixture = blend.apply(np.stack([run.mixture.select(views).proba for run in present]))
+    # One view was predicted for the grid: it stands for all of them.
+    grid = np.stack([run.stressed.grid.first for run in present])[:, None].repeat(len(views), axis=1)
+    tests = [run.test.select(views).proba for run in present if run.test is not None]
+    test = blend.apply(np.stack(tests)) if len(tests) == len(present) else None
+    return Entry(paths.root.name, "ensemble", paths.forecast, clean.first, mixture, blend.apply(grid), test)

@@ -1,0 +1,142 @@
+"""``kit forecast``: an expected score with its interval for every run and ensemble, and a look at the test."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from kit.base.events import Emit, Event
+from kit.config import Config
+from kit.errors import StageError
+from kit.judge.shift.forecast import CONCENTRATION, Forecast, believe, summarise
+from kit.judge.shift.past import Explanation, explain
+from kit.judge.shift.signals import agreement, atc, difference_of_confidences
+from kit.runs.results import unless_damaged
+from kit.stages.forecast.entries import Entry, Gathered, gather
+from kit.stages.forecast.statement import tell
+from kit.stages.forecast.testset import look_at_test
+from kit.store.candidate import ForecastRecord
+from kit.store.data import load_test_images
+from kit.store.files import sha256_json
+from kit.store.layout import Layout
+from kit.store.locks import lock
+from kit.store.record import Digests
+
+VERSION = 1
+LEVEL = 0.9
+METRIC = "accuracy"
+SLACK = 0.005  # what a mixture cannot explain of a score, beside the noise of the test's size
+
+
+def forecast(layout: Layout, config: Config, emit: Emit, *, force: bool = False) -> list[ForecastRecord]:
+    """Forecast the accuracy of every run and ensemble, write it beside them, and show it.
+
+    Returns
+    -------
+    list of ForecastRecord
+        One per run or ensemble: ``value``, ``low``, ``high`` (90 %), ``clean``, ``stressed``, ``basis``, ``past``
+        (scores it rests on, never its own), ``score`` and ``error`` where it has one, and ``signals`` where it
+        predicted the test.
+
+    Raises
+    ------
+    StageError
+        Where the competition's metric is another, or no run is trained and stressed.
+    """
+    if config.competition.metric != METRIC:
+        raise StageError(
+            f"forecasts are of accuracy, this competition is scored by {config.competition.metric}",
+            "kit stress shows the score under corruptions for any metric",
+        )
+    with lock(layout.data_lock, "data/", shared=True):
+        gathered = gather(layout, config)
+        size = test_size(layout, config, gathered)
+        made_from = lineage(gathered, size)
+        known = [
+            unless_damaged(partial(ForecastRecord.fresh, entry.file, made_from), emit) for entry in gathered.entries
+        ]
+        records = [record for record in known if record is not None]
+        if force or len(records) < len(known):
+            records = _records(gathered, size, made_from)
+            files = [record.save(entry.file) for entry, record in zip(gathered.entries, records, strict=True)]
+            emit(Event("wrote", "", {"paths": files}))
+        sentences = look_at_test(layout, gathered, config.stress.seed, emit)
+    tell(emit, records, gathered, _explained(gathered, size), sentences, size)
+    return records
+
+
+def test_size(layout: Layout, config: Config, gathered: Gathered) -> int:
+    """Images of the test: as configured, as given, or as many as there are rows."""
+    test = load_test_images(layout)
+    return config.competition.test_size or (len(test) if test is not None else len(gathered.ids))
+
+
+def lineage(gathered: Gathered, size: int) -> Digests:
+    """What every forecast is made from."""
+    named = [(entry.name, entry.kind) for entry in gathered.entries]
+    about = {"forecast": str(VERSION), "entries": sha256_json([named, gathered.past]), "size": str(size)}
+    return {**about, **gathered.made_from}
+
+
+def _records(gathered: Gathered, size: int, made_from: Digests) -> list[ForecastRecord]:
+    evidence = gathered.evidence()
+    belief, past = believe(evidence, gathered.plan.mixture), gathered.past
+    known = summarise(evidence, belief, size, past, LEVEL)
+    records = []
+    for number, entry in enumerate(gathered.entries):
+        found = known[number]
+        if entry.name in past:  # what would have been said without its own score
+            others = {name: score for name, score in past.items() if name != entry.name}
+            found = summarise(evidence, belief, size, others, LEVEL)[number]
+        records.append(_record(gathered, entry, found, made_from))
+    return records
+
+
+def _record(gathered: Gathered, entry: Entry, found: Forecast, made_from: Digests) -> ForecastRecord:
+    # Over all rows: the forecast rests on a draw of them, on the mixture and on single corruptions.
+    clean, stressed = (float((p.argmax(1) == gathered.y).mean()) for p in (entry.clean, entry.mixture))
+    value, low, high = (float(np.clip(x + clean - found.clean, 0, 1)) for x in (found.value, found.low, found.high))
+    return ForecastRecord(
+        made_from=made_from,
+        name=found.name,
+        kind=entry.kind,
+        metric=METRIC,
+        value=value,
+        low=low,
+        high=high,
+        level=LEVEL,
+        clean=clean,
+        stressed=stressed,
+        basis=found.basis,
+        past=found.past,
+        score=entry.score,
+        error=None if entry.score is None else entry.score - value,
+        signals=_signals(gathered, entry),
+    )
+
+
+def _signals(gathered: Gathered, entry: Entry) -> dict[str, float]:
+    """The plain estimates of the literature, for comparison, where the test was predicted."""
+    if entry.test is None:
+        return {}
+    found = {
+        "thresholded confidence": atc(entry.clean, gathered.y, entry.test),
+        "difference of confidences": difference_of_confidences(entry.clean, gathered.y, entry.test),
+    }
+    if entry.folds is not None and len(entry.folds) > 1:
+        found["agreement of folds"] = agreement(entry.folds.argmax(2))
+    return found
+
+
+def _explained(gathered: Gathered, size: int) -> Explanation | None:
+    """The mixture of corruptions that best explains the scores, where there are any."""
+    scored = [entry for entry in gathered.entries if entry.score is not None]
+    if not scored:
+        return None
+    evidence, mixture = gathered.evidence(), gathered.plan.mixture
+    places = [evidence.names.index(entry.name) for entry in scored]
+    scores = np.array([entry.score for entry in scored], float)
+    share = np.clip(scores, 0.5 / size, 1 - 0.5 / size)
+    errors = np.sqrt(share * (1 - share) / size) + SLACK
+    return explain(evidence.cells(mixture)[places], scores, errors, mixture.shares, CONCENTRATION)

@@ -1,0 +1,77 @@
+"""A forecast in tables and sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kit.base.events import Emit, Event
+from kit.judge.shift.past import Explanation
+from kit.stages.forecast.entries import Gathered
+from kit.store.candidate import ForecastRecord
+
+NAMED = 4  # corruptions that a sentence names
+
+
+def tell(
+    emit: Emit,
+    records: Sequence[ForecastRecord],
+    gathered: Gathered,
+    explained: Explanation | None,
+    about_test: Sequence[str],
+    size: int,
+) -> None:
+    """The forecasts, the signals of the test images, what the scores say, and what the test looks like."""
+    ordered = sorted(records, key=lambda record: -record.value)
+    emit(Event("table", "forecast of the accuracy", {"header": HEADER, "rows": [_row(one) for one in ordered]}))
+    with_signals = [one for one in ordered if one.signals]
+    if with_signals:
+        names = tuple(dict.fromkeys(name for one in with_signals for name in one.signals))
+        rows = [(short(one), *(one.signals.get(name, "") for name in names)) for one in with_signals]
+        emit(Event("table", "what the test images say by themselves", {"header": ("", *names), "rows": rows}))
+    if records[0].basis == "mixture":
+        basis = "no predictions of test images: the test is taken for some mixture of the corruptions of [stress]"
+    else:
+        basis = "from the test images: every model says of each how likely it is right, by confidence and agreement"
+    known = f"{basis}; intervals are for {size} images"
+    for sentence in [known, *_about_past(records, gathered, explained), *about_test]:
+        emit(Event("say", sentence))
+    for reason in gathered.left_out:
+        emit(Event("warn", f"no forecast: {reason}"))
+    best = ordered[0]
+    data = {"value": best.value, "low": best.low, "high": best.high}
+    emit(Event("number", f"{short(best)}: accuracy to be expected, 90 % interval", data))
+
+
+HEADER = ("", "clean", "stressed", "forecast", "90 % interval", "score", "error")
+
+
+def short(record: ForecastRecord) -> str:
+    """The name of a run, or the hash at the end of a candidate's, as the board shows it."""
+    return record.name.rpartition("-")[2] if record.kind == "ensemble" else record.name
+
+
+def _row(record: ForecastRecord) -> tuple[Any, ...]:
+    interval = f"{record.low:.4f} - {record.high:.4f}"
+    score = "" if record.score is None else record.score
+    error = "" if record.error is None else f"{record.error:+.4f}"
+    return (short(record), record.clean, record.stressed, record.value, interval, score, error)
+
+
+def _about_past(records: Sequence[ForecastRecord], gathered: Gathered, explained: Explanation | None) -> list[str]:
+    if explained is None:
+        return ["no scores yet: every submission that is scored makes the others' forecasts better"]
+    errors = [abs(record.error) for record in records if record.error is not None]
+    texts = [f"{len(errors)} scores, each forecast without itself: off by {np.mean(errors):.4f} in the mean"]
+    cells = gathered.plan.mixture.cells
+    families: dict[str, float] = {}
+    for (family, _), weight in zip(cells, explained.weights, strict=True):
+        families[family] = families.get(family, 0.0) + weight
+    order = sorted(families, key=lambda family: -families[family])[:NAMED]
+    texts.append("the scores look most like " + ", ".join(f"{families[name]:.0%} {name}" for name in order))
+    if explained.left_out:
+        off = float(np.abs(explained.left_out).mean())
+        texts[-1] += f"; each left out, this mixture is off by {off:.4f}"
+    return [*texts, *([f"do not rely on it: {explained.warning}"] if explained.warning else [])]

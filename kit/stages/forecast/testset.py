@@ -1,0 +1,194 @@
+"""Is the test like the training set? Four questions, answered in one sentence each that says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.base.arrays import ImageArray
+from kit.base.events import Emit, Event
+from kit.judge.shift.adversarial import FOLDS, Adversarial, adversarial
+from kit.judge.shift.bbsd import Detection, detect
+from kit.judge.shift.priors import Prior, estimate
+from kit.judge.shift.statistics import NAMES, image_statistics
+from kit.judge.shift.twins import twins
+from kit.runs.results import unless_damaged
+from kit.stages.forecast.entries import Entry, Gathered
+from kit.stages.forecast.sheets import class_priors, likeness_picture, unlike_picture
+from kit.store.data import Index, load_images, load_index, load_test_ids, load_test_images, load_test_record
+from kit.store.files import read_csv, write_atomic
+from kit.store.layout import Layout
+from kit.store.record import Digests, Made
+
+Array = NDArray[Any]
+
+VERSION = 1
+LEVEL = 0.01  # of a test, below which its answer is "they differ"
+CLEAR = 0.6  # area under the curve below which a difference, however sure, is small
+COMPARED = 6000  # training pictures that the statistics are computed of
+SHOWN = 24
+
+
+class ShiftReport(Made):
+    """``data/shift/shift.json``: how the test images differ from the training images, in numbers and sentences."""
+
+    OLDER: ClassVar[tuple[int | None, ...]] = (None,)
+    COMMAND: ClassVar[str] = "kit forecast"
+
+    sentences: tuple[str, ...]
+    auc: float
+    auc_error: float
+    telling: tuple[tuple[str, float], ...]
+    outputs_pvalue: float | None
+    prior: tuple[float, ...] | None
+    prior_pvalue: float | None
+    copies: tuple[tuple[str, str, float], ...]
+    unlike: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What the four questions came to; ``outputs`` and ``prior`` are None without predictions of the test.
+
+    ``copies`` are (test id, training id, correlation).
+    """
+
+    told_apart: Adversarial
+    outputs: Detection | None
+    prior: Prior | None
+    train_prior: tuple[float, ...]
+    copies: tuple[tuple[str, str, float], ...]
+
+
+def look_at_test(layout: Layout, gathered: Gathered, seed: int, emit: Emit) -> list[str]:
+    """Compare test and training images, write ``data/shift/`` unless it is there, and return the sentences.
+
+    Empty where the competition gives no test images or too few to compare.
+    """
+    test = load_test_images(layout)
+    if test is None or len(test) < FOLDS:
+        return []
+    index, entry = load_index(layout), _most_able(gathered)
+    made_from = lineage(layout, gathered, seed)
+    pictures = [layout.shift_picture(name) for name in ("unlike", "likeness", *(["priors"] if entry else []))]
+    report = unless_damaged(lambda: ShiftReport.fresh(layout.shift_report, made_from), emit)
+    if report is None or not all(path.exists() for path in pictures):
+        report = _write(layout, index, test, entry, seed, made_from)
+        emit(Event("wrote", "", {"paths": [layout.shift_report, *pictures]}))
+    return list(report.sentences)
+
+
+def lineage(layout: Layout, gathered: Gathered, seed: int) -> Digests:
+    """What the comparison is made from."""
+    parts, entry, record = load_index(layout).parts, _most_able(gathered), load_test_record(layout)
+    return {
+        "shift": str(VERSION),
+        **{name: parts[name] for name in ("images", "labels", "classes")},
+        "test": record.images if record is not None else "",
+        "seed": str(seed),
+        "entry": "" if entry is None else gathered.made_from[f"{entry.kind} {entry.name}"],
+    }
+
+
+def _most_able(gathered: Gathered) -> Entry | None:
+    """The entry with the best clean accuracy among those that predicted the test."""
+    able = [entry for entry in gathered.entries if entry.test is not None]
+    return max(able, key=lambda entry: float((entry.clean.argmax(1) == gathered.y).mean()), default=None)
+
+
+def _write(
+    layout: Layout, index: Index, test: ImageArray, entry: Entry | None, seed: int, made_from: Digests
+) -> ShiftReport:
+    findings = find(layout, index, test, entry, seed)
+    names = load_test_ids(layout)
+    likeness = np.nan_to_num(findings.told_apart.test_likeness, nan=-1.0)
+    order = np.argsort(-likeness, kind="stable")[:SHOWN]
+    captions = [f"{names[row]}\n{likeness[row]:.2f}" for row in order.tolist()]
+    write_atomic(layout.shift_picture("unlike"), unlike_picture(np.asarray(test[np.sort(order)]), order, captions))
+    write_atomic(layout.shift_picture("likeness"), likeness_picture(findings.told_apart))
+    if findings.prior is not None:
+        picture = class_priors(index.classes, findings.train_prior, findings.prior.prior)
+        write_atomic(layout.shift_picture("priors"), picture)
+    report = ShiftReport(
+        made_from=made_from,
+        sentences=tuple(sentences(findings, index.classes)),
+        auc=findings.told_apart.auc,
+        auc_error=findings.told_apart.error,
+        telling=findings.told_apart.telling,
+        outputs_pvalue=findings.outputs.pvalue if findings.outputs else None,
+        prior=findings.prior.prior if findings.prior else None,
+        prior_pvalue=findings.prior.pvalue if findings.prior else None,
+        copies=findings.copies,
+        unlike=tuple(names[row] for row in order.tolist()),
+    )
+    report.save(layout.shift_report)
+    return report
+
+
+def find(layout: Layout, index: Index, test: ImageArray, entry: Entry | None, seed: int) -> Findings:
+    """Ask all four questions."""
+    images = load_images(layout)
+    rows = np.sort(np.random.default_rng(seed).permutation(len(index.ids))[:COMPARED])
+    ours, theirs = (image_statistics(pictures).astype(float) for pictures in (np.asarray(images[rows]), test))
+    told = adversarial(ours, theirs, seed, NAMES)
+    counts = np.bincount(index.labels, minlength=len(index.classes)) + 1e-9
+    shares = counts / counts.sum()
+    outputs = prior = None
+    if entry is not None and entry.test is not None:
+        # Fold means are less sharp than single networks: one fold is compared where there is one.
+        outputs = detect(entry.clean, entry.folds[0] if entry.folds is not None else entry.test)
+        prior = estimate(entry.test, shares)
+    # Identical pixels by their hash first, then those that look alike.
+    lines = read_csv(layout.test_index)
+    known = {row["sha256"]: row["id"] for row in read_csv(layout.index)}
+    same = {line["id"]: (known[line["sha256"]], 1.0) for line in lines if line["sha256"] in known}
+    for row, other, likeness in twins(images[: len(index.ids)], test):
+        same.setdefault(lines[row]["id"], (index.ids[other], likeness))
+    copies = tuple((name, *pair) for name, pair in same.items())
+    return Findings(told, outputs, prior, tuple(shares.tolist()), copies)
+
+
+def sentences(findings: Findings, classes: Sequence[str]) -> list[str]:
+    """One for each question."""
+    told = [_about_images(findings.told_apart)]
+    told += [_about_outputs(findings.outputs)] if findings.outputs else []
+    told += [_about_prior(findings.prior, findings.train_prior, classes)] if findings.prior else []
+    if not findings.copies:
+        return [*told, "copies: no test image is a training image: nothing to do"]
+    name, other, _ = findings.copies[0]
+    many = f"copies: {len(findings.copies)} test images are training images too ({name} = {other}): "
+    return [*told, many + "their score says nothing of new images"]
+
+
+def _about_images(found: Adversarial) -> str:
+    measured = f"AUC {found.auc:.3f} +- {found.error:.3f}"
+    if found.pvalue > LEVEL or found.auc < CLEAR:
+        return f"images: the test can hardly be told from the training set ({measured}): trust the clean score"
+    names = ", ".join(f"{name} ({'more' if auc > 0.5 else 'less'})" for name, auc in found.telling[:3])
+    return (
+        f"images: the test is not like the training set ({measured}); what tells: {names}: "
+        "augment towards it and judge by the stressed score"
+    )
+
+
+def _about_outputs(found: Detection) -> str:
+    if found.pvalue > LEVEL:
+        return f"outputs: alike on test and held-out rows (p = {found.pvalue:.2g}): the shift, if any, costs little"
+    return (
+        f"outputs: they differ between test and held-out rows (p = {found.pvalue:.2g}): "
+        "expect another score than the clean one and look at data/shift/unlike.png"
+    )
+
+
+def _about_prior(found: Prior, train: Sequence[float], classes: Sequence[str]) -> str:
+    if found.pvalue > LEVEL:
+        return f"classes: in the shares of the training set (p = {found.pvalue:.2g}): leave the blend as it is"
+    moved = max(range(len(train)), key=lambda c: abs(found.prior[c] - train[c]))
+    return (
+        f"classes: seem to come in other shares (p = {found.pvalue:.2g}), most of all {classes[moved]}, "
+        f"{train[moved]:.0%} -> {found.prior[moved]:.0%}: believe it only where images and outputs are alike"
+    )

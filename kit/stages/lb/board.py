@@ -1,0 +1,187 @@
+"""The report as tables that fit the terminal, and a few sentences."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+from rich.cells import cell_len, set_cell_size
+
+from kit.base.events import Emit, Event
+from kit.base.text import guarded
+from kit.stages.lb.report import Report, Standing
+from kit.store.ledger.standing import Line, place
+
+SHOWN = 20
+LONG = 40
+# What stands in a score's place before there is one.
+WAITING = {"requested": "unsure", "answered": "waiting"}
+GUTTER = 2
+
+Column = tuple[str, list[str]]
+
+
+def show(report: Report, emit: Emit, width: int = 80) -> None:
+    """Board, submissions, and what to make of them; numbers are text here, so that columns can be measured."""
+    if report.problem:
+        emit(Event("warn", report.problem))
+    if report.board and report.standing:
+        _show_board(report, report.standing, emit, width)
+    lines = report.submissions[-SHOWN:]
+    if lines:
+        hidden = len(report.submissions) - len(lines)
+        title = f"submissions ({hidden} older ones: --json)" if hidden else "submissions"
+        for header, rows in pack(_columns(report, lines), width):
+            emit(Event("table", title, {"header": header, "rows": rows}))
+            title = ""
+        newest = lines[-1].attempt
+        if newest.state == "failed":
+            emit(Event("warn", f"{short(newest.submission.name)} failed: {newest.message}"))
+    for text in sentences(report):
+        emit(Event("say", text))
+
+
+def pack(columns: Sequence[Column], width: int) -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
+    """Columns dealt out to as many tables as the width needs; each begins with the first column.
+
+    Columns without a single value are left out.
+    """
+    first, *rest = columns
+    tables, current, used = [], [first], _width(first)
+    for column in rest:
+        if not any(column[1]):
+            continue
+        if used + GUTTER + _width(column) > width and len(current) > 1:
+            tables.append(current)
+            current, used = [first], _width(first)
+        current.append(column)
+        used += GUTTER + _width(column)
+    tables.append(current)
+    dealt = [tuple(zip(*table, strict=True)) for table in tables]
+    return [(names, list(zip(*cells, strict=True))) for names, cells in dealt]
+
+
+def _width(column: Column) -> int:
+    return max(cell_len(column[0]), *(cell_len(cell) for cell in column[1]))
+
+
+def _columns(report: Report, lines: Sequence[Line]) -> list[Column]:
+    tried = [line.attempt for line in lines]
+    return [
+        ("submission", [short(one.submission.name) for one in tried]),
+        ("CV", [number(line.cv) for line in lines]),
+        ("stressed", [number(line.stressed) for line in lines]),
+        ("public", [number(one.score) or WAITING.get(one.state, one.state) for one in tried]),
+        ("gap", [signed(line.gap) for line in lines]),
+        ("private", [number(one.private) for one in tried]),
+        ("forecast", [number(line.forecast.value) for line in lines]),
+        ("error", [signed(line.surprise) for line in lines]),
+        ("rank", [_rank(line) for line in lines]),
+        ("age", [ago((report.now - line.attempt.time).total_seconds()) for line in lines]),
+        ("CV 95 %", [f"{line.low:.4f}-{line.high:.4f}" for line in lines]),
+        ("forecast interval", [f"{line.forecast.low:.4f}-{line.forecast.high:.4f}" for line in lines]),
+        ("who", [one.begun.who[:12] for one in tried]),
+        ("commit", [one.begun.commit for one in tried]),
+    ]
+
+
+def _show_board(report: Report, standing: Standing, emit: Emit, width: int) -> None:
+    room = max(width - 20, 12)
+    rows: list[tuple[str, str, str]] = []
+    before = 0
+    for row in report.board:
+        if row.rank > before + 1:
+            rows.append(("...", "", ""))
+        before = row.rank
+        rows.append((str(row.rank), fitting(f"{'>' if row.mine else ' '} {plain(row.name)}", room), number(row.score)))
+    age = f"{ago(standing.age)} old" if report.problem or standing.age >= 60 else "now"
+    title = f"{report.competition.name}: {standing.snapshot.lines} lines, {age}"
+    emit(Event("table", title, {"header": ("rank", "  name", report.competition.metric), "rows": rows}))
+
+
+def sentences(report: Report) -> list[str]:
+    """What to make of the numbers."""
+    texts = _place(report.standing) if report.standing else ["no snapshot of the leaderboard yet"]
+    if report.noise is not None:
+        texts.append(
+            f"on {report.competition.test_size} images a difference below {report.noise:.4f} is noise "
+            "(two equal submissions, 95 %, an upper bound)"
+        )
+    elif report.submissions:
+        texts.append("how much of a difference is noise: set competition.test_size")
+    if found := report.agreement:
+        texts.append(f"CV and score rank {found.alike} of {found.pairs} pairs of submissions alike")
+    if report.finals:
+        finals = [f"{short(line.attempt.submission.name)} ({number(estimate)})" for line, estimate in report.finals]
+        texts.append(f"finals to select, by CV and score together: {', '.join(finals)}")
+    if report.submissions:
+        texts.append(
+            "CV and its interval are of the blend on out-of-fold rows; test predictions are means of fold models, "
+            "a little better and less sharp"
+        )
+    if report.remaining.counts:
+        texts.append(f"submissions left: {report.remaining.counts}{report.remaining.until}")
+    return texts
+
+
+def _place(standing: Standing) -> list[str]:
+    if standing.snapshot.rank is None:
+        return ["we are not on the board"]
+    texts = [place(standing.snapshot, standing.moved)]
+    if standing.ahead:
+        ahead = fitting(plain(standing.ahead.name), LONG)
+        texts.append(f"{standing.distance:.4f} behind rank {standing.ahead.rank} ({ahead})")
+    if standing.zones:
+        zones = ", ".join(f"{name} to rank {last}" for name, last in standing.zones.items())
+        texts.append(f"medal zone: {standing.medal or 'none'} ({zones})")
+    return texts
+
+
+def _rank(line: Line) -> str:
+    if line.rank is None:
+        return ""
+    return f"{line.rank} ({line.moved:+d})" if line.moved else str(line.rank)
+
+
+def plain(name: str) -> str:
+    """A name that others chose, without what would move the cursor."""
+    return "".join(letter if letter.isprintable() else " " for letter in name)
+
+
+def fitting(name: str, room: int) -> str:
+    """A name cut to so many columns of the terminal; some letters take two."""
+    return name if cell_len(name) <= room else set_cell_size(name, room - 1).rstrip() + "…"
+
+
+def short(name: str) -> str:
+    """The hash at the end of a candidate's name: enough to tell it from the others."""
+    return name.rpartition("-")[2]
+
+
+def number(value: float | None) -> str:
+    """Four decimals; empty for what is not known."""
+    return "" if value is None else f"{value:.4f}"
+
+
+def signed(value: float | None) -> str:
+    """Four decimals with a sign; empty for what is not known."""
+    return "" if value is None else f"{value:+.4f}"
+
+
+def ago(seconds: float) -> str:
+    """A time span in its largest unit."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{max(int(seconds), 0)} s"
+
+
+def csv_lines(report: Report) -> list[str]:
+    """The submissions as comma-separated lines, a header first."""
+    text, rows = io.StringIO(), report.rows()
+    names = [name for name in rows[0] if name != "message"] if rows else []
+    writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: guarded(cell) for name, cell in line.items()} for line in rows)
+    return text.getvalue().splitlines()

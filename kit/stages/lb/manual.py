@@ -1,0 +1,35 @@
+"""``kit lb --add-score``: a score that a person read off a platform without an interface."""
+
+from __future__ import annotations
+
+import math
+import secrets
+
+from kit.config import Config
+from kit.errors import StageError
+from kit.store.files import sha256_file
+from kit.store.layout import Layout, SubmissionPaths
+from kit.store.ledger import add_event, load_submissions, target_of
+from kit.store.ledger.facts import Answer, Intent, Score
+
+
+def add_score(layout: Layout, config: Config, score: float, of: str = "") -> SubmissionPaths:
+    """Write a score to the ledger, for the newest candidate or the one whose name contains ``of``.
+
+    Raises `StageError` where no candidate, or more than one, is meant, or the score is no finite number.
+    """
+    if not math.isfinite(score):
+        raise StageError(f"{score} is no score", "kit lb --add-score 0.87")
+    found = [submission.paths for submission in load_submissions(layout) if of in submission.name]
+    if not found:
+        raise StageError(f"no candidate is called {of!r}" if of else "there is no candidate yet", "kit ensemble")
+    paths = found[-1]
+    if of and len(found) > 1:
+        names = ", ".join(one.root.name for one in found[:5])
+        raise StageError(f"{len(found)} candidates are called {of!r}: {names}", f"--of {paths.root.name}")
+    intent = secrets.token_hex(8)
+    digest = sha256_file(paths.bundle) if paths.bundle.exists() else ""
+    add_event(paths, intent, Intent(tag=paths.root.name, sha256=digest, target=target_of(config), by_hand=True))
+    add_event(paths, intent, Answer(remote=""))
+    add_event(paths, intent, Score(score=score))
+    return paths

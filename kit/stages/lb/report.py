@@ -1,0 +1,199 @@
+"""The facts of `kit lb` as one record: what the tables show, and ``--json`` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from kit.base.events import Emit, Event
+from kit.config import Config
+from kit.config.competition import CompetitionConfig
+from kit.errors import StageError
+from kit.platforms.base import Remaining
+from kit.store.ledger import Attempt, BoardRow, Snapshot
+from kit.store.ledger.forecast import error_on_test, medal, medal_zones, noise_of_difference
+from kit.store.ledger.standing import Agreement, Line, agreement, mean_gap, moved, quality, standing, window
+
+FINALS = 2
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a report is made of: ledger, boards, what the platform said just now, and when it last showed its board.
+
+    ``problem`` is why it did not say all, or empty.
+    """
+
+    mine: Sequence[Attempt]
+    snapshots: Sequence[Snapshot]
+    left: Remaining
+    problem: str
+    asked: datetime | None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where we are on the whole board; ``age`` is since it was seen, ``ahead`` the next line with a better score."""
+
+    snapshot: Snapshot
+    age: float
+    moved: int | None
+    ahead: BoardRow | None
+    distance: float
+    medal: str
+    zones: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that is known; the oldest submission and rank are first, ``board`` is a part of the whole one.
+
+    ``problem`` is the reason why the platform could not be asked, or empty; ``noise`` how far apart two equal
+    submissions can come to lie; ``finals`` those to select in the end, with the best guess of their quality.
+    """
+
+    competition: CompetitionConfig
+    problem: str
+    now: datetime
+    submissions: list[Line]
+    board: list[BoardRow]
+    standing: Standing | None
+    remaining: Remaining
+    noise: float | None
+    agreement: Agreement | None
+    finals: list[tuple[Line, float]]
+    snapshots: list[Snapshot]
+    pictures: list[Path] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``kit lb --json`` prints; its keys are public."""
+        competition, resets, noise = self.competition, self.remaining.resets, self.noise
+        content = {
+            "competition": competition.name,
+            "platform": competition.platform,
+            "phase": competition.phase,
+            "metric": competition.metric,
+            "greater_is_better": competition.greater_is_better,
+            "problem": self.problem,
+            "submissions": self.rows(),
+            "board": [vars(row) for row in self.board],
+            "standing": self.standing and self._standing(self.standing),
+            "remaining": {**vars(self.remaining), "resets": resets and resets.isoformat()},
+            "noise": None if noise is None else {"difference": noise, "test_size": competition.test_size},
+            "agreement": self.agreement and vars(self.agreement),
+            "finals": [
+                {
+                    "name": line.attempt.submission.name,
+                    "remote": line.attempt.remote,
+                    "cv": line.cv,
+                    "score": line.attempt.score,
+                    "estimate": estimate,
+                }
+                for line, estimate in self.finals
+            ],
+            "ranks": [{"time": one.time.isoformat(), "rank": one.rank, "lines": one.lines} for one in self.snapshots],
+        }
+        return content if self.pictures is None else {**content, "pictures": [str(path) for path in self.pictures]}
+
+    def _standing(self, found: Standing) -> dict[str, Any]:
+        return {
+            "time": found.snapshot.time.isoformat(),
+            "age": found.age,
+            "lines": found.snapshot.lines,
+            "rank": found.snapshot.rank,
+            "moved": found.moved,
+            "ahead": found.ahead and {**vars(found.ahead), "distance": found.distance},
+            "medal": found.medal,
+            "zones": found.zones,
+        }
+
+    def rows(self) -> list[dict[str, str | float | None]]:
+        """The submissions with all their numbers by name."""
+        return [
+            {
+                "name": line.attempt.submission.name,
+                "tag": line.attempt.tag,
+                "remote": line.attempt.remote,
+                "state": line.attempt.state,
+                "message": line.attempt.message,
+                "cv": line.cv,
+                "low": line.low,
+                "high": line.high,
+                "stressed": line.stressed,
+                "forecast": line.forecast.value,
+                "forecast_low": line.forecast.low,
+                "forecast_high": line.forecast.high,
+                "forecast_level": line.forecast.level,
+                "forecast_basis": line.forecast.basis,
+                "forecast_error": line.surprise,
+                "score": line.attempt.score,
+                "private": line.attempt.private,
+                "gap": line.gap,
+                "rank": line.rank,
+                "moved": line.moved,
+                "time": line.attempt.time.isoformat(timespec="microseconds"),
+                "age": (self.now - line.attempt.time).total_seconds(),
+                "who": line.attempt.begun.who,
+                "commit": line.attempt.begun.commit,
+            }
+            for line in self.submissions
+        ]
+
+
+def build(config: Config, facts: Facts, emit: Emit) -> Report:
+    """Bring the facts together; what cannot be read is a warning."""
+    competition, snapshots = config.competition, facts.snapshots
+    lines = standing(facts.mine, snapshots, competition.test_size, emit)
+    rows: Sequence[BoardRow] = ()
+    try:
+        rows = snapshots[-1].rows() if snapshots else ()
+    except StageError as error:
+        emit(Event("warn", f"{error.message}; the board is not shown"))
+    noise, size = None, competition.test_size
+    if lines and size:  # from the interval of the newest
+        noise = noise_of_difference(error_on_test(lines[-1].cv_error, lines[-1].rows, size))
+    now = datetime.now(UTC)
+    return Report(
+        competition=competition,
+        problem=facts.problem,
+        now=now,
+        submissions=lines,
+        board=window(rows),
+        standing=_standing(config, facts, rows, now) if snapshots else None,
+        remaining=facts.left,
+        noise=noise,
+        agreement=agreement(lines),
+        finals=_finals(lines, config),
+        snapshots=[snapshot for snapshot in snapshots if snapshot.rank is not None],
+    )
+
+
+def _standing(config: Config, facts: Facts, rows: Sequence[BoardRow], now: datetime) -> Standing:
+    last = facts.snapshots[-1]
+    seen = max(last.time, facts.asked) if facts.asked else last.time
+    own = next((row for row in rows if row.mine), None)
+    better = [row for row in rows if own and row.rank < own.rank and row.score != own.score]
+    kaggle = config.competition.platform == "kaggle"
+    return Standing(
+        snapshot=last,
+        age=(now - seen).total_seconds(),
+        moved=moved(facts.snapshots),
+        ahead=better[-1] if better else None,
+        distance=abs(better[-1].score - own.score) if own and better else 0.0,
+        medal=medal(own.rank, last.lines) if own and kaggle else "",
+        zones=dict(medal_zones(last.lines)) if kaggle else {},
+    )
+
+
+def _finals(lines: Sequence[Line], config: Config) -> list[tuple[Line, float]]:
+    """The two with the best guess of their quality, from CV and score together; different files only."""
+    sign = -1 if config.competition.greater_is_better else 1
+    gap, size = mean_gap(lines), config.competition.test_size
+    scored = [(line, quality(line, gap, size)) for line in lines if line.attempt.score is not None]
+    chosen: dict[str, tuple[Line, float]] = {}
+    for line, estimate in sorted(scored, key=lambda found: sign * found[1]):
+        chosen.setdefault(line.attempt.begun.sha256, (line, estimate))
+    return list(chosen.values())[:FINALS]

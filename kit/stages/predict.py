@@ -1,0 +1,105 @@
+"""``kit predict``: the predictions of any bundle on a folder, an array or a table of images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kit.base.events import Emit, Event
+from kit.config import DataConfig
+from kit.errors import BundleError, DataError
+from kit.images.sources import open_source
+from kit.platforms.archive import opened
+from kit.store.arrays import UNREADABLE
+from kit.store.files import write_csv
+
+if TYPE_CHECKING:
+    from kit.runtime.predictor import Predictor
+
+
+def predict(bundle: Path, images: Path, out: Path, emit: Emit) -> None:
+    """Predict images with a bundle's description and weights; none of its code is run.
+
+    Parameters
+    ----------
+    bundle : Path
+        A zip that `kit bundle` made, here or elsewhere.
+    images : Path
+        A ``.npz``, a folder, or a ``.csv``: whatever ``[data] test`` can name. They are resized to what the networks
+        take, as the bundle says.
+    out : Path
+        Table with ``id``, ``label`` and one column of probabilities for each class.
+
+    Raises
+    ------
+    BundleError
+        Where the zip is not one that can be trusted, or its networks give no probabilities.
+    DataError
+        Where the images cannot be read.
+    """
+    with opened(bundle) as folder:
+        predictor = _load(folder, bundle.name)
+        data = DataConfig(
+            train="unused.npz", test=str(images.resolve()), image_size=predictor.size, resize=predictor.resize
+        )
+        source = open_source(data, Path.cwd(), "test")
+        proba = np.empty((len(source.ids), len(predictor.classes)))
+        for start, block, problems in source.blocks():
+            for row, reason in problems.items():
+                raise DataError(f"image {source.ids[row]!r} cannot be read: {reason}")
+            # Numbers that are none are looked for in the probabilities.
+            with _told(f"{bundle.name} cannot predict"), np.errstate(all="ignore"):
+                proba[start : start + len(block)] = predictor.predict_proba(block)
+            emit(Event("progress", f"predict: {start + len(block)} of {len(source.ids)}", {"stage": "predict"}))
+    finite = np.isfinite(proba).all(axis=1)
+    if not finite.all():
+        raise BundleError(f"{bundle.name} gives NaN or infinity for image {source.ids[int(finite.argmin())]!r}")
+    names = [_text(name) for name in predictor.classes]
+    rows = (
+        (name, names[int(line.argmax())], *(f"{value:.6f}" for value in line))
+        for name, line in zip(source.ids, proba, strict=True)
+    )
+    # Told apart from the first columns where a class is called so.
+    ambiguous = {"id", "label"} & {name.casefold() for name in names}
+    write_csv(out, ("id", "label", *(f"class {name}" if ambiguous else name for name in names)), rows)
+    emit(Event("wrote", "", {"paths": [out.resolve()]}))
+
+
+def _load(folder: Path, name: str) -> Predictor:
+    from kit.runtime.predictor import Predictor
+
+    with _told(f"{name} cannot be loaded"):
+        try:
+            return Predictor(str(folder))
+        except FileNotFoundError as error:
+            weights = Path(error.filename).name
+            raise BundleError(f"{name}: the weights {weights} are too large for their network or for the zip") from None
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Networks and arrays of others were checked, but they need not fit each other, nor the memory."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except (*UNREADABLE, tf.errors.OpError) as error:
+        said = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise BundleError(f"{what}: {said[:300]}") from error
+
+
+def _text(name: str) -> str:
+    """A class name as a cell that no spreadsheet takes for a formula: behind an apostrophe where it looks like one.
+
+    Class names are the words of whoever made the zip. A negative number is none (``-1`` is a usual name of a class).
+    Ids stay as they are: they are the user's own, and have to match those of a competition letter by letter.
+    """
+    with suppress(ValueError):
+        if name.startswith("-") and math.isfinite(float(name)):
+            return name
+    return f"'{name}" if name.startswith(("=", "+", "-", "@")) else name

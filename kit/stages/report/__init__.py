@@ -1,0 +1,1 @@
+"""``kit report``: what a project knows, as one page that opens from the disk."""

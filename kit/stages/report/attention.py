@@ -1,0 +1,163 @@
+"""Where the strongest network looked, on images that it got right and wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from kit.base.arrays import IntArray
+from kit.errors import KitError
+from kit.stages.report.cam import Job, Jobs
+from kit.stages.report.inputs import Evidence, Facts
+from kit.stages.report.parts import Group, Tile
+from kit.stages.report.section import Section, percent
+from kit.stages.report.thumbnails import thumbnail
+from kit.store.digests import digest
+from kit.store.files import sha256_json
+from kit.store.layout import RunPaths
+from kit.store.partition import load_folds
+
+SHOWN = 8
+SECONDS = 600
+
+
+def attention(facts: Facts) -> Section:
+    """Grad-CAM of the member with most weight, each image by the network that did not train on it."""
+    missing = Section("attention", "Attention", run="kit ensemble --all" if facts.compute else "kit report")
+    evidence = facts.evidence
+    if evidence is None or facts.blend is None or facts.candidate is None or not facts.members:
+        return missing
+    member = int(np.argmax(facts.blend.weights))
+    name = facts.blend.members[member]
+    proba = facts.members.get(name)
+    if proba is None:
+        return missing
+    wrong, right = examples(evidence.y, proba)
+    found = _maps(facts, evidence, member, np.concatenate([wrong, right]), proba.argmax(axis=1))
+    if not found:
+        return missing
+    wrong, right = (places[np.isin(evidence.rows[places], list(found))] for places in (wrong, right))
+    groups = [
+        Group(f"called wrongly by {name}", _tiles(facts, evidence, proba, wrong, found)),
+        Group(f"called rightly by {name}", _tiles(facts, evidence, proba, right, found)),
+    ]
+    return Section(
+        "attention",
+        "Attention",
+        _title(*([inner_share(found[row]) for row in evidence.rows[places].tolist()] for places in (wrong, right))),
+        f"What {name} looked at to name the class that it named, each image seen by a network that did not train on "
+        "it: bright is what spoke for the class (Grad-CAM). Light on the background is a warning.",
+        [group for group in groups if group.tiles],
+    )
+
+
+def examples(y: IntArray, proba: Any) -> tuple[IntArray, IntArray]:
+    """Places of the surest errors, and of a typical right image of each class: the one of median confidence."""
+    named, sure = proba.argmax(axis=1), proba.max(axis=1)
+    errors = np.flatnonzero(named != y)
+    wrong = errors[np.argsort(-sure[errors], kind="stable")][:SHOWN]
+    right = []
+    for label in np.unique(y)[:SHOWN]:
+        hits = np.flatnonzero((named == y) & (y == label))
+        if len(hits):
+            right.append(int(hits[np.argsort(sure[hits], kind="stable")][len(hits) // 2]))
+    return wrong, np.array(right, np.int64)
+
+
+def _maps(facts: Facts, evidence: Evidence, member: int, places: IntArray, named: IntArray) -> dict[int, Any]:
+    """Maps by row, from the cache beside the candidate or made now; empty where the weights are not here."""
+    assert facts.candidate is not None and facts.index is not None and facts.ensemble is not None
+    record = facts.ensemble.members[member]
+    run = RunPaths(facts.layout.runs / record.folder)
+    rows = evidence.rows[places]
+    folds = load_folds(facts.layout, facts.config, facts.index).fold[rows]
+    jobs = []
+    for fold in dict.fromkeys(folds.tolist()):
+        weights = run.fold(fold).weights
+        if not weights.exists() or digest(weights) != record.weights[fold]:
+            return {}
+        looks = tuple(zip(rows[folds == fold].tolist(), named[places][folds == fold].tolist(), strict=True))
+        jobs.append(Job(network=record.network, weights=str(weights), looks=looks))
+    key = sha256_json([record.weights, facts.index.parts["images"], [job.looks for job in jobs]])
+    cache = facts.candidate.paths.attention
+    found = _cached(cache, key)
+    if found is None and facts.compute:
+        _compute(Jobs(key=key, images=str(facts.layout.images), jobs=tuple(jobs)), cache)
+        found = _cached(cache, key)
+    return found or {}
+
+
+def _cached(path: Path, key: str) -> dict[int, Any] | None:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            if str(arrays["key"]) != key:
+                return None
+            return dict(zip(arrays["rows"].tolist(), arrays["maps"], strict=True))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _compute(jobs: Jobs, out: Path) -> None:
+    """Run `kit.stages.report.cam`; raises `KitError` with the last thing that it said."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = jobs.save(Path(folder) / "jobs.json")
+        command = [sys.executable, "-m", "kit.stages.report.cam", str(path), str(out)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            raise KitError(f"the maps of attention took more than {SECONDS} s", "kit report --no-attention") from None
+    if done.returncode != 0:
+        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise KitError(f"the maps of attention could not be made: {reason}", "kit report --no-attention")
+
+
+def spotlight(image: Any, heat: Any) -> Any:
+    """The image (H, W, 3) as bright as the map (h, w) says; what did not count is dark and grey, never gone."""
+    height, width = image.shape[:2]
+    shades = Image.fromarray((np.clip(heat, 0, 1) * 255).astype(np.uint8))
+    smooth = shades.resize((width, height), Image.Resampling.BICUBIC)
+    light = np.asarray(smooth, np.float32)[..., None] / 255
+    pixels = np.asarray(image, np.float32)
+    grey = pixels.mean(axis=2, keepdims=True)
+    return np.clip(light * pixels + (1 - light) * 0.32 * grey, 0, 255).astype(np.uint8)
+
+
+def _tiles(facts: Facts, evidence: Evidence, proba: Any, places: IntArray, found: dict[int, Any]) -> list[Tile]:
+    tiles = []
+    for place in places.tolist():
+        row, true, named = int(evidence.rows[place]), int(evidence.y[place]), int(proba[place].argmax())
+        name, note = str(evidence.ids[place]), evidence.classes[true]
+        if true != named:
+            note += f", called {evidence.classes[named]}"
+        image, heat = np.asarray(facts.images[row]), found[row]
+        words = f"The same image, bright where the network looked; {percent(inner_share(heat))} of it on the inner half"
+        sure = f"{note}, {percent(float(proba[place, named]))} sure"
+        seen = thumbnail(spotlight(image, heat))
+        tiles.append(Tile(thumbnail(image), name, sure, f"Image {name}: {note}", seen, words))
+    return tiles
+
+
+def inner_share(heat: Any) -> float:
+    """Share of a map (h, w) that lies on the inner half of the area; a map without anything is even."""
+    heat = np.asarray(heat, np.float64)
+    if heat.sum() <= 0:
+        return 0.5
+    large = np.asarray(Image.fromarray(heat.astype(np.float32)).resize((64, 64), Image.Resampling.NEAREST))
+    edge = round(64 * (1 - 0.5**0.5) / 2)
+    # Two sums of the same numbers may differ in the last digit.
+    return min(1.0, float(large[edge : 64 - edge, edge : 64 - edge].sum() / large.sum()))
+
+
+def _title(wrong: list[float], right: list[float]) -> str:
+    """What the shares say that lie on the inner half of images called wrongly and rightly."""
+    if not right:
+        return "Where the strongest network looked"
+    said = f"{percent(float(np.mean(right)))} of the attention lies on the inner half of the image where it is right"
+    return f"{said}, {percent(float(np.mean(wrong)))} where it is wrong" if wrong else said

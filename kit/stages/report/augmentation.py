@@ -1,0 +1,65 @@
+"""What augmentation makes of the images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kit.errors import StageError
+from kit.stages.report.inputs import Facts
+from kit.stages.report.section import Section, listed
+from kit.stages.report.thumbnails import SHEET, sheet
+
+# Of the five megabytes that a page may have, and the widths that are tried until the sheets fit.
+ROOM = 1_500_000
+SMALLER = (1080, 720, 480, 320)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A drawn sheet, of which runs it is, and their steps."""
+
+    name: str
+    source: str
+    width: int
+    height: int
+    steps: str
+    alternative: str
+
+
+def augmentation(facts: Facts) -> Section:
+    """The sheets that ``kit augment`` drew, one for runs that are augmented alike."""
+    names = list(facts.config.runs)
+    drawn = [name for name in names if facts.layout.augment_picture(name).exists()]
+    if not drawn:
+        return Section("augmentation", "Augmentation", run=f"kit augment {names[0]}" if names else "kit augment RUN")
+    alike: dict[str, list[str]] = {}
+    for name in drawn:
+        alike.setdefault(repr((facts.config.runs[name].augment, facts.config.runs[name].seed)), []).append(name)
+    for width in (SHEET, *SMALLER):  # all shrink together until they leave room on the page for the rest
+        sheets = [_sheet(facts, names, width) for names in alike.values()]
+        if sum(len(one.source) for one in sheets) <= ROOM:
+            break
+    return Section(
+        "augmentation",
+        "Augmentation",
+        "What the networks saw instead of the images",
+        "First the image, then what each epoch made of it. Where you could no longer name the class, the network was "
+        "taught to guess: turn that step down.",
+        sheets,
+    )
+
+
+def _sheet(facts: Facts, names: list[str], widest: int) -> Sheet:
+    path = facts.layout.augment_picture(names[0])
+    try:
+        source, width, height = sheet(path, widest)
+    except (OSError, SyntaxError, ValueError):  # what Pillow raises on files that are damaged
+        raise StageError(f"{path} is no picture that can be read", f"kit augment {names[0]}") from None
+    return Sheet(
+        listed(names),
+        source,
+        width,
+        height,
+        steps=", ".join(step.op for step in facts.config.runs[names[0]].augment) or "none",
+        alternative=f"Training images of {listed(names)}, a row each: as they are, then as several epochs see them",
+    )

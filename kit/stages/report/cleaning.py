@@ -1,0 +1,154 @@
+"""What cleaning dropped and noticed, reason by reason, with pictures."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+from kit.errors import KitError
+from kit.images.sources import RawSet, open_source
+from kit.stages.report.inputs import Facts
+from kit.stages.report.parts import Tile
+from kit.stages.report.section import Section, count, listed, percent
+from kit.stages.report.thumbnails import thumbnail
+from kit.store.data import load_record
+from kit.store.files import read_csv
+
+SHOWN = 8
+LABEL = re.compile(r"\blabel (\d+) x(\d+)")
+PLURAL = {
+    "contamination": "contamination",
+    "exact-copy": "exact copies",
+    "conflicting-label": "copies with conflicting labels",
+    "unreadable": "unreadable files",
+    "outlier": "outliers",
+}
+MEANING = {
+    "contamination": "one picture many times over, under labels that cannot all be true",
+    "exact-copy": "the same pixels, perhaps turned or flipped, as an image that was kept",
+    "near-copy": "the same picture, cropped or compressed again; copies share a fold",
+    "conflicting-label": "copies of one picture that are labelled differently",
+    "shared-background": "different objects on one background; they share a fold",
+    "unreadable": "the file could not be decoded",
+}
+
+
+@dataclass(frozen=True)
+class Group:
+    """What was found for one reason: how many images, what became of them, and some of them."""
+
+    reason: str
+    count: int
+    fate: str
+    meaning: str
+    tiles: list[Tile]
+    lines: list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The reasons, the count of the commonest, and why pictures are lacking, if any are."""
+
+    groups: list[Group]
+    most: int
+    problem: str
+
+
+def cleaning(facts: Facts) -> Section:
+    """Counts and pictures of every reason."""
+    if facts.index is None:
+        return Section("cleaning", "Data", run="kit clean")
+    record = load_record(facts.layout)
+    record.check(facts.layout.data, "", facts.layout.dropped.name, facts.layout.noted.name)
+    dropped, noted = (
+        with_names(read_csv(path, for_people=True), facts.index.classes)
+        for path in (facts.layout.dropped, facts.layout.noted)
+    )
+    pictures = Raw(facts)
+    groups = []
+    for rows, fate in ((dropped, "dropped"), (noted, "kept and noted")):
+        for reason, _ in Counter(row["reason"] for row in rows).most_common():
+            groups.append(_group(reason, [row for row in rows if row["reason"] == reason], fate, pictures))
+    height, width = facts.index.shape[:2]
+    reasons = Counter(row["reason"] for row in dropped).most_common(2)
+    named = listed([f"{n} as {PLURAL.get(reason, reason.replace('-', ' '))}" for reason, n in reasons])
+    title = f"{percent(len(dropped) / record.raw)} of the images were dropped: {named}"
+    shape = f"{count(len(facts.index.classes), 'class', 'classes')}, {height} × {width} pixels"
+    return Section(
+        "cleaning",
+        "Data",
+        title if dropped else "No image had to be dropped",
+        f"{count(record.raw, 'raw image')}, {record.kept:,} kept; {shape}. Nothing is deleted: every "
+        "decision stands in data/dropped.csv and can be taken back.",
+        Groups(groups, max((group.count for group in groups), default=1), pictures.problem),
+    )
+
+
+def with_names(rows: list[dict[str, str]], classes: tuple[str, ...]) -> list[dict[str, str]]:
+    """Lines in which labels are the names of classes instead of their numbers."""
+
+    def name(found: re.Match[str]) -> str:
+        label, times = int(found[1]), int(found[2])
+        called = classes[label] if label < len(classes) else f"label {label}"
+        return called if times == 1 else f"{called} × {times}"
+
+    return [{**row, "detail": LABEL.sub(name, row["detail"])} for row in rows]
+
+
+class Raw:
+    """Pictures by id: of kept images from the array, of dropped ones from the source, where it is still there."""
+
+    def __init__(self, facts: Facts) -> None:
+        assert facts.index is not None
+        self._kept = {name: row for row, name in enumerate((*facts.index.ids, *facts.index.extra.ids))}
+        self._facts = facts
+        self.problem = ""
+        self._raw: RawSet | None = None
+        self._rows: dict[str, int] = {}
+
+    def __call__(self, name: str) -> str:
+        """A data address, or nothing where there is no picture."""
+        if name in self._kept:
+            return thumbnail(self._facts.images[self._kept[name]])
+        try:
+            if self._raw is None and not self.problem:
+                self._raw = open_source(self._facts.config.data, self._facts.layout.root, "train")
+                self._rows = {name: row for row, name in enumerate(self._raw.ids)}
+            if self._raw is None or name not in self._rows:
+                return ""
+            images, problems = self._raw.read(self._rows[name], self._rows[name] + 1)
+            return "" if problems else thumbnail(images[0])
+        except KitError as error:
+            self.problem = error.message
+            return ""
+
+
+def _group(reason: str, found: list[dict[str, str]], fate: str, pictures: Raw) -> Group:
+    shown = (_different(found) if reason == "contamination" else found)[:SHOWN]
+    same = len({row["detail"] for row in shown}) == 1  # said once, not under every picture
+    return Group(
+        reason.replace("-", " "),
+        count=len(found),
+        fate=fate,
+        meaning="; ".join(filter(None, [MEANING.get(reason, ""), shown[0]["detail"] if same else ""])),
+        tiles=[_tile(row, source, fate, said=not same) for row in shown if (source := pictures(row["id"]))],
+        lines=shown if reason.startswith("unreadable") else [],
+    )
+
+
+def _different(found: list[dict[str, str]]) -> list[dict[str, str]]:
+    """One row of each set of copies: forty times the same picture says no more than once."""
+    sets: dict[str, dict[str, str]] = {}
+    owner: dict[str, str] = {}
+    for row in found:
+        key = owner.get(row["twin"]) or owner.get(row["id"]) or row["id"]
+        owner[row["id"]] = owner[row["twin"]] = key
+        sets.setdefault(key, row)
+    return list(sets.values())
+
+
+def _tile(row: dict[str, str], source: str, fate: str, *, said: bool) -> Tile:
+    twin = f", twin {row['twin']}" if row["twin"] else ""
+    alternative = f"Image {row['id']}: {row['reason']}, {fate}{twin}. {row['detail']}"
+    return Tile(source, row["id"], row["detail"] if said else "", alternative)

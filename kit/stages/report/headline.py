@@ -1,0 +1,73 @@
+"""The first screen: what to expect, what came, where that leaves us."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kit.stages.report.inputs import Facts
+from kit.stages.report.section import Section, count, number, percent, signed
+from kit.stages.report.shift import expectations
+from kit.stages.report.strips import Dot, Strip, strip
+from kit.store.ledger.standing import Line
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure in large type."""
+
+    value: str
+    label: str
+    note: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The figures, and those that are scores of the metric on one axis."""
+
+    figures: list[Shown]
+    strip: Strip
+    metric: str
+
+
+def headline(facts: Facts) -> Section:
+    """Cross-validation with its interval, what a shifted test would make of it, the last score and the rank."""
+    if facts.ensemble is None:
+        return Section("headline", "Result", run="kit ensemble --all")
+    metric, cv = facts.config.competition.metric, facts.ensemble.cv
+    title = f"{metric.capitalize()} {number(cv.score)} out of fold"
+    lead = (
+        f"A blend of {count(len(facts.ensemble.members), 'network')}, judged on {count(facts.ensemble.rows, 'image')} "
+        f"that it was not fitted on. With other images of the same kind the figure would lie between {number(cv.low)} "
+        f"and {number(cv.high)} in 95 of 100 cases."
+    )
+    dots = [Dot("cross-validation", cv.score, cv.low, cv.high, kind="accent"), *expectations(facts)]
+    line = next((line for line in reversed(facts.lines) if line.attempt.score is not None), None)
+    if line is None or line.attempt.score is None:
+        title += "; nothing has been scored yet"
+    else:
+        dots.append(Dot("last score", line.attempt.score, kind="warn"))
+        if line.low <= line.attempt.score <= line.high:
+            title += f", and the platform agrees: {number(line.attempt.score)}"
+        else:
+            title += f", but {number(line.attempt.score)} on the platform"
+            lead += (
+                f" The score lies {signed(line.gap)} away from that: the test is not more of the same, and the "
+                "interval knows nothing of it."
+            )
+    return Section("headline", "Result", title, lead, Headline(_figures(facts, dots, line), strip(dots), metric))
+
+
+def _figures(facts: Facts, dots: list[Dot], line: Line | None) -> list[Shown]:
+    def interval(dot: Dot) -> str:
+        if dot.kind == "warn" and line is not None:
+            return f"{signed(line.gap)} against CV"
+        return f"{number(dot.low)} – {number(dot.high)}" if dot.low is not None else ""
+
+    found = [Shown(number(dot.value), dot.name, interval(dot), dot.kind) for dot in dots]
+    rank = facts.snapshots[-1].rank if facts.snapshots else None
+    if rank is not None:
+        of = facts.snapshots[-1].lines
+        note = f"of {of:,}, the best {percent(rank / of)}" if of > 9 else f"of {of}"
+        found.append(Shown(str(rank), "rank", note))
+    return found

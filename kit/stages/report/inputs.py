@@ -1,0 +1,178 @@
+"""What the sections read: the files of the stages, each opened when it is first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.base.arrays import ImageArray, IntArray
+from kit.base.events import Emit, silent
+from kit.config import Config
+from kit.errors import KitError
+from kit.runs.results import RunRecord
+from kit.runs.spec import plan_runs
+from kit.store.candidate import Ensemble, StoredBlend
+from kit.store.data import Index, load_images, load_index
+from kit.store.digests import digest
+from kit.store.layout import Layout, RunPaths
+from kit.store.ledger import (
+    Snapshot,
+    Submission,
+    attempts,
+    history,
+    latest,
+    load_for_tables,
+    load_submission,
+    target_of,
+)
+from kit.store.ledger.standing import Line, standing
+from kit.store.predictions import load_predictions
+from kit.store.record import Record
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Out-of-fold probabilities (N, C) of the newest candidate beside the truth (N,).
+
+    ``rows`` (N,) are those of ``data/images.npy``, ``ids`` (N,) what their images are called.
+    """
+
+    rows: IntArray
+    ids: NDArray[np.str_]
+    y: IntArray
+    proba: NDArray[np.float64]
+    classes: tuple[str, ...]
+
+    @property
+    def named(self) -> IntArray:
+        """(N,) the class of the largest probability."""
+        found: IntArray = self.proba.argmax(axis=1)
+        return found
+
+
+@dataclass(frozen=True)
+class Run:
+    """The files of a run, and its record."""
+
+    paths: RunPaths
+    record: RunRecord
+
+
+class Facts:
+    """The files of a project that a report is made of; what is missing, or cannot be read, is None or empty.
+
+    ``compute`` allows what takes more than reading: the maps of attention. ``problems`` are of files that cannot be
+    read, each named once, when it is first asked for.
+    """
+
+    def __init__(self, layout: Layout, config: Config, emit: Emit = silent, *, compute: bool = True) -> None:
+        self.layout, self.config, self.emit, self.compute = layout, config, emit, compute
+        self.problems: list[KitError] = []
+
+    def attempt(self, look: Callable[[], Found]) -> Found | None:
+        """What ``look`` finds; its error becomes one of the `problems`, for a report shows what is there."""
+        try:
+            return look()
+        except KitError as error:
+            self.problems.append(error)
+            return None
+
+    def read(self, kind: type[AnyRecord], path: Path, again: str = "") -> AnyRecord | None:
+        """A record, if it is there; ``again`` writes it once more, instead of its own command."""
+        return self.attempt(lambda: kind.load(path, again)) if path.exists() else None
+
+    @cached_property
+    def index(self) -> Index | None:
+        """The cleaned data."""
+        return self.attempt(lambda: load_index(self.layout)) if self.layout.data_manifest.exists() else None
+
+    @cached_property
+    def images(self) -> ImageArray:
+        """Their pictures."""
+        return load_images(self.layout)
+
+    @cached_property
+    def candidate(self) -> Submission | None:
+        """The newest ensemble with its events."""
+        paths = latest(self.layout)
+        return load_submission(paths, []) if paths else None
+
+    @cached_property
+    def submissions(self) -> list[Submission]:
+        """Every candidate, oldest first; what cannot be read is a warning."""
+        return load_for_tables(self.layout, self.emit)
+
+    @cached_property
+    def snapshots(self) -> list[Snapshot]:
+        """The boards of the project's target, oldest first."""
+        return history(self.layout, target_of(self.config), self.emit)
+
+    @cached_property
+    def lines(self) -> list[Line]:
+        """The submissions to the project's target, oldest first."""
+        target = target_of(self.config)
+        mine = [attempt for attempt in attempts(self.submissions) if attempt.target == target]
+        return standing(mine, self.snapshots, self.config.competition.test_size, self.emit)
+
+    @cached_property
+    def ensemble(self) -> Ensemble | None:
+        """The record of the newest ensemble."""
+        return self.read(Ensemble, self.candidate.paths.ensemble) if self.candidate else None
+
+    @property
+    def blend(self) -> StoredBlend | None:
+        """The newest ensemble's blend."""
+        return self.ensemble.blend if self.ensemble else None
+
+    @cached_property
+    def evidence(self) -> Evidence | None:
+        """What the newest ensemble says about rows it did not fit."""
+        return self.attempt(self._beside_truth)
+
+    def _beside_truth(self) -> Evidence | None:
+        if self.candidate is None or self.ensemble is None or self.index is None:
+            return None
+        path = self.candidate.paths.predictions
+        if self.ensemble.files:  # earlier kits did not say which they wrote
+            self.ensemble.check(path.parent, "", path.name)
+        found = load_predictions(path)
+        if found.classes != self.index.classes or not set(found.ids.tolist()) <= set(self.index.ids):
+            return None  # made of other data than are here now
+        rows = self.index.rows_of(found.ids)
+        return Evidence(rows, found.ids, self.index.labels[rows], found.first, found.classes)
+
+    @cached_property
+    def members(self) -> dict[str, NDArray[np.float64]]:
+        """Probabilities (N, C) of each member on the rows of `evidence`, where its files are here."""
+        if self.ensemble is None or self.evidence is None:
+            return {}
+        found = {}
+        for member in self.ensemble.members:
+            paths = RunPaths(self.layout.runs / member.folder)
+            if paths.oof.exists() and digest(paths.oof) == member.oof:
+                found[member.run] = load_predictions(paths.oof).take(self.evidence.ids).first
+        return found
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        """The runs to show: those of the newest ensemble, then others that ``kit.toml`` names."""
+        folders = [member.folder for member in self.ensemble.members] if self.ensemble else []
+        try:
+            planned = plan_runs(self.layout, self.config, ())
+        except KitError:  # no data or no folds yet, or weights that this clone does not have
+            planned = {}
+        folders += [specs[0].run_paths.root.name for specs in planned.values()]
+        found = []
+        for paths in (RunPaths(self.layout.runs / name) for name in dict.fromkeys(folders)):
+            record = self.read(RunRecord, paths.manifest, f"kit train {paths.root.name.rpartition('-')[0]}")
+            found += [Run(paths, record)] if record else []
+        return found

@@ -1,0 +1,100 @@
+"""The page: sections in the order in which a reader asks, one template, one file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from kit.base.events import Emit, Event
+from kit.config import Config
+from kit.stages.report.attention import attention
+from kit.stages.report.augmentation import augmentation
+from kit.stages.report.balance import balance
+from kit.stages.report.calibration import calibration
+from kit.stages.report.cleaning import cleaning
+from kit.stages.report.confusion import classes, confusion
+from kit.stages.report.curves import curves
+from kit.stages.report.headline import headline
+from kit.stages.report.inputs import Facts
+from kit.stages.report.provenance import provenance
+from kit.stages.report.section import Section, count, number, percent, signed
+from kit.stages.report.shift import forecast, stress
+from kit.stages.report.standing import standing
+from kit.stages.report.worth import worth
+from kit.store.files import write_atomic
+from kit.store.layout import Layout
+
+# What a page may weigh and still be sent around.
+LARGEST = 5_000_000
+# In the order of the page. Adding a section is a function here and a template of the name of its key.
+SECTIONS: tuple[Callable[[Facts], Section], ...] = (
+    headline,
+    cleaning,
+    balance,
+    curves,
+    confusion,
+    classes,
+    calibration,
+    worth,
+    stress,
+    forecast,
+    standing,
+    augmentation,
+    attention,
+    provenance,
+)
+
+
+def report(layout: Layout, config: Config, emit: Emit, out: Path, *, compute: bool = True) -> Path:
+    """Write the page to ``out``; a section without files says which command makes them."""
+    facts = Facts(layout, config, emit, compute=compute)
+    sections = [_made(make, facts, emit) for make in SECTIONS]
+    text = page(config.competition.name, sections)
+    if len(text.encode()) > LARGEST:
+        emit(Event("warn", f"the page has {len(text.encode()) / 1e6:.1f} MB; some mail servers refuse it"))
+    path = write_atomic(out, text)
+    missing = [section.run for section in sections if section.data is None and not section.problems]
+    for command in dict.fromkeys(missing):
+        if command != "kit report":  # the maps were not wanted
+            emit(Event("say", f"not in the report yet: {command}"))
+    emit(Event("wrote", "", {"paths": [path]}))
+    return path
+
+
+def _made(make: Callable[[Facts], Section], facts: Facts, emit: Emit) -> Section:
+    """A section; one that cannot be made does not take the page with it."""
+    facts.problems.clear()
+    section = facts.attempt(lambda: make(facts)) or Section(make.__name__, make.__name__.capitalize())
+    for problem in facts.problems:
+        said = "is left out" if section.data is None else "is not whole"
+        emit(Event("warn", f"the section `{section.key}` {said}: {problem.message}: {problem.hint}".rstrip(": ")))
+    return replace(section, problems=tuple(facts.problems))
+
+
+def page(name: str, sections: list[Section]) -> str:
+    """The HTML of the sections; every name is escaped where it is put in."""
+    files = Path(__file__).parent / "templates"
+    environment = Environment(
+        loader=FileSystemLoader(files),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "number": number, "signed": signed, "count": count, "soft": soft}
+    style = (files / "style.css").read_text(encoding="utf-8")
+    now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    return environment.get_template("page.html").render(name=name, sections=sections, style=style, now=now)
+
+
+def soft(words: object) -> Markup:
+    """Escaped text in which a long name may break after its joints."""
+    text = str(escape(words))
+    for joint in ("_", "/", "-"):
+        text = text.replace(joint, joint + "<wbr>")
+    return Markup(text)  # what was put in is escaped above

@@ -1,0 +1,120 @@
+"""Scores under stress in tables, a picture and words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kit.base.arrays import IntArray
+from kit.base.events import Emit, Event
+from kit.images.corrupt import SEVERITIES
+from kit.images.corrupt.mixture import CLEAN
+from kit.images.corrupt.plan import Plan, fates, split
+from kit.judge import score
+from kit.runs.stressed import StressScores
+from kit.show.plots import to_png
+from kit.store.predictions import Predictions
+from kit.store.record import Figure
+
+MIXTURE = "mixture"
+HEADER = ("family", "severity", "rows", "score", "drop")
+
+
+def labels_of(ids: Sequence[str], labels: dict[str, int]) -> IntArray:
+    """(N,) labels of ids."""
+    return np.array([labels[str(name)] for name in ids], np.int64)
+
+
+def cell_rows(metric: str, labels: dict[str, int], clean: Predictions, found: Predictions) -> list[tuple[Any, ...]]:
+    """(family, severity, rows, score, drop) of every cell of the grid; the drop is against the same rows clean."""
+    ids, families, severities = split(found.ids)
+    proba, rows = found.first, []
+    sample = clean.take(np.array(list(dict.fromkeys(ids))))
+    y = labels_of(sample.ids.tolist(), labels)
+    before = score.score(metric, y, sample.first)
+    rows.append((CLEAN, 0, len(y), before, 0.0))
+    for family in dict.fromkeys(families.tolist()):
+        for degree in SEVERITIES:
+            here = np.flatnonzero((families == family) & (severities == degree))
+            y = labels_of([ids[row] for row in here], labels)
+            after = score.score(metric, y, proba[here])
+            rows.append((family, degree, len(here), after, _loss(metric, before, after)))
+    return rows
+
+
+def mixture_row(
+    metric: str, labels: dict[str, int], clean: Predictions, found: Predictions, plan: Plan
+) -> tuple[Any, ...]:
+    """The line of all rows under the mixture; its severity is the mean of the severities drawn."""
+    y = labels_of(found.ids.tolist(), labels)
+    before = score.score(metric, y, clean.take(found.ids).first)
+    after = score.score(metric, y, found.first)
+    severity = round(float(fates(plan, found.ids.tolist())[1].mean()), 2)
+    return (MIXTURE, severity, len(y), after, _loss(metric, before, after))
+
+
+def _loss(metric: str, before: float, after: float) -> float:
+    return before - after if score.lookup(metric).greater_is_better else after - before
+
+
+def summary(metric: str, labels: dict[str, int], clean: Predictions, found: Predictions, seed: int) -> StressScores:
+    """Scores with 95 % intervals: clean, stressed, and how much worse that is, in pairs over the rows."""
+    y = labels_of(found.ids.tolist(), labels)
+    before, after = clean.take(found.ids).first, found.first
+    first, second = (before, after) if score.lookup(metric).greater_is_better else (after, before)
+    return StressScores(
+        clean=_figure(score.interval(metric, y, before, seed=seed)),
+        stressed=_figure(score.interval(metric, y, after, seed=seed)),
+        drop=_figure(score.difference(metric, y, first, second, seed=seed)),
+    )
+
+
+def _figure(found: score.Interval) -> Figure:
+    return Figure(score=found.score, low=found.low, high=found.high)
+
+
+def tell(emit: Emit, metric: str, name: str, rows: Sequence[Sequence[Any]], scores: StressScores) -> None:
+    """The run's scores by family and severity, then clean and stressed over all held-out rows."""
+    cells = {(row[0], int(row[1])): float(row[3]) for row in rows if row[0] != MIXTURE}
+    families = list(dict.fromkeys(family for family, _ in cells if family != CLEAN))
+    lines = [(family, *(cells[family, degree] for degree in SEVERITIES)) for family in families]
+    title = f"{name}: {metric} of {rows[0][2]} held-out rows by severity, {float(rows[0][3]):.4f} clean"
+    emit(Event("table", title, {"header": ("family", *map(str, SEVERITIES)), "rows": lines}))
+    tell_scores(emit, metric, name, scores)
+
+
+def tell_scores(emit: Emit, metric: str, name: str, scores: StressScores) -> None:
+    """Clean, stressed and the drop, each with its interval."""
+    for kind in ("clean", "stressed", "drop"):
+        found: Figure = getattr(scores, kind)
+        what = "drop from clean to stressed" if kind == "drop" else f"{metric} out of fold, {kind}"
+        data = {"value": found.score, "low": found.low, "high": found.high, "run": name, "rows": kind}
+        emit(Event("number", f"{name}: {what}", data))
+
+
+def heat_map(name: str, metric: str, rows: Sequence[Sequence[Any]]) -> bytes:
+    """PNG: a row for every family, a column for every severity, coloured by how much worse than clean it is."""
+    cells = {(row[0], int(row[1])): (float(row[3]), float(row[4])) for row in rows if row[0] not in (CLEAN, MIXTURE)}
+    families = list(dict.fromkeys(family for family, _ in cells))
+    values = np.array([[cells[family, degree] for degree in SEVERITIES] for family in families])
+    worst = max(float(values[..., 1].max()), 1e-6)
+
+    def draw(figure: Any) -> None:
+        axes = figure.add_subplot()
+        picture = axes.imshow(values[..., 1], cmap="Reds", vmin=0, vmax=worst, aspect="auto")
+        axes.set_xticks(range(len(SEVERITIES)), [f"severity {degree}" for degree in SEVERITIES], fontsize=8)
+        axes.set_yticks(range(len(families)), families, fontsize=9)
+        for (row, column), drop in np.ndenumerate(values[..., 1]):
+            colour = "white" if drop > 0.6 * worst else "black"
+            axes.text(column, row, f"{values[row, column, 0]:.3f}", ha="center", va="center", fontsize=8, color=colour)
+        axes.set_title(f"{name}: {metric} under stress, {float(rows[0][3]):.3f} clean", fontsize=11)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        bar = figure.colorbar(picture, ax=axes, fraction=0.04)
+        bar.set_label("worse than clean by", fontsize=8)
+        bar.ax.tick_params(labelsize=8)
+        bar.outline.set_visible(False)
+
+    return to_png(draw, 7.0, 1.4 + 0.34 * len(families))

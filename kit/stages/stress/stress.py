@@ -1,0 +1,138 @@
+"""Plan the folds to stress, run what is missing, one process each, and join their predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import partial
+
+from kit.base.events import Emit, Event
+from kit.config import Config
+from kit.images.corrupt.plan import grid_ids, plan_of, sampled
+from kit.runs.engine import opened
+from kit.runs.results import PredictionSpec, is_complete, load_oof, require_joined, require_weights, unless_damaged
+from kit.runs.spec import FoldSpec, plan_runs
+from kit.runs.stressed import StressedRun, fold_lineage, run_lineage, stressed_fold, stressed_run
+from kit.runs.units import Launch, Unit, locked, run_units, terminable, unit_name
+from kit.stages.stress.losses import HEADER, cell_rows, heat_map, mixture_row, summary, tell, tell_scores
+from kit.store.data import Index, load_index
+from kit.store.files import read_csv, write_atomic, write_csv
+from kit.store.layout import Layout
+from kit.store.locks import lock
+from kit.store.predictions import join, load_predictions
+from kit.store.record import digests_of
+
+
+def stress(
+    layout: Layout,
+    config: Config,
+    emit: Emit,
+    *,
+    runs: Sequence[str] = (),
+    force: bool = False,
+    launch: Launch | None = None,
+) -> None:
+    """Predict the held-out rows of trained runs under the mixture of ``[stress]``, and join the folds.
+
+    Raises
+    ------
+    StageError
+        Where a run is not trained on every fold, or another process works on it.
+    TrainingError
+        Where a fold failed, after the others have finished.
+    DataError
+        Where ``[stress]`` names a family that there is not.
+    """
+    plan = plan_of(config.stress)
+    _ = plan.mixture
+    with terminable(), lock(layout.data_lock, "data/", shared=True):
+        specs, index = plan_runs(layout, config, runs), load_index(layout)
+        every = [spec for folds in specs.values() for spec in folds]
+        for folds in specs.values():
+            require_joined(folds, index)
+        with locked([folds[0].run_paths for folds in specs.values()]):
+            missing = [
+                spec for spec in every if force or not unless_damaged(partial(stressed_fold, spec, plan, index), emit)
+            ]
+            for spec in missing:
+                require_weights(spec)
+                spec.paths.stress_record.unlink(missing_ok=True)
+                told = PredictionSpec(fold=spec, made_from=fold_lineage(spec, plan, index), plan=plan)
+                told.save(spec.paths.stress_spec)
+            if missing:
+                emit(Event("plan", "", {"epochs": {unit_name(spec): 1 for spec in missing}}))
+                units = [Unit("stress", spec) for spec in missing]
+                with opened(layout, config) if launch is None else nullcontext(launch) as engine:
+                    run_units(units, config, emit, engine)
+            for folds in specs.values():
+                _join(folds, config, index, emit)
+            if not missing:
+                emit(Event("fresh", "stress", {"stage": "stress"}))
+
+
+def stress_if_possible(layout: Layout, config: Config, emit: Emit, launch: Launch | None = None) -> None:
+    """Stress those runs of the ensemble that are trained and lack it; where weights are not at hand, say so."""
+    index = load_index(layout)
+    specs = plan_runs(layout, config, config.ensemble_runs())
+    if not all(is_complete(folds, index) for folds in specs.values()):
+        return  # the ensemble itself will say what is missing
+    wanted = {name: folds for name, folds in specs.items() if stressed_run(folds, config, index) is None}
+    away = [name for name, folds in wanted.items() if not all(spec.paths.weights.exists() for spec in folds)]
+    if away:
+        emit(Event("warn", f"no score under stress: the weights of {', '.join(away)} are not here"))
+    elif wanted:
+        stress(layout, config, emit, runs=tuple(wanted), launch=launch)
+
+
+def tell_known(layout: Layout, config: Config, emit: Emit, runs: Sequence[str]) -> None:
+    """Say the scores under stress of those runs that have them, and how to get those of the trained others."""
+    lacking, index = [], load_index(layout)
+    for name, folds in plan_runs(layout, config, runs).items():
+        if not is_complete(folds, index):
+            continue
+        found = stressed_run(folds, config, index)
+        if found is None:
+            lacking.append(name)
+        else:
+            tell_scores(emit, config.competition.metric, name, found.scores)
+    if lacking:
+        emit(Event("say", f"score under stress: kit stress {' '.join(lacking)}"))
+
+
+def _join(folds: Sequence[FoldSpec], config: Config, index: Index, emit: Emit) -> None:
+    """Write the run's files, its record last, unless they are there; then show them."""
+    paths, metric, name = folds[0].run_paths, config.competition.metric, folds[0].run
+    record = unless_damaged(lambda: stressed_run(folds, config, index), emit)
+    if record is None or not paths.stress_picture.exists():
+        record = _write(folds, config, index)
+        emit(Event("wrote", "", {"paths": [paths.stress, paths.stress_table, paths.stress_picture]}))
+    rows = [tuple(line.values()) for line in read_csv(paths.stress_table)]
+    tell(emit, metric, name, rows, record.scores)
+
+
+def _write(folds: Sequence[FoldSpec], config: Config, index: Index) -> StressedRun:
+    first, paths = folds[0], folds[0].run_paths
+    plan, metric = plan_of(config.stress), config.competition.metric
+    labels = dict(zip(index.ids, index.labels.tolist(), strict=True))
+    clean = load_oof(folds, index)
+    parts = [load_predictions(spec.paths.stress) for spec in folds]
+    mixed = join(parts, first.n, index.ids, index.classes)
+    held = set(clean.ids.tolist())
+    sample = grid_ids(plan, sampled(plan, [one for one in index.ids if one in held]))
+    single = join([load_predictions(spec.paths.stress_grid) for spec in folds], first.n, sample, index.classes)
+    rows = [*cell_rows(metric, labels, clean, single), mixture_row(metric, labels, clean, mixed, plan)]
+    mixed.save(paths.stress)
+    single.save(paths.stress_grid)
+    write_csv(paths.stress_table, HEADER, rows)
+    write_atomic(paths.stress_picture, heat_map(first.run, metric, rows))
+    made_from = run_lineage(folds, plan, index, metric)
+    assert made_from is not None  # every fold was stressed just now
+    record = StressedRun(
+        made_from=made_from,
+        files=digests_of(paths.root, paths.stress, paths.stress_grid, paths.stress_table),
+        metric=metric,
+        plan=plan,
+        scores=summary(metric, labels, clean, mixed, config.stress.seed),
+    )
+    record.save(paths.stress_manifest)
+    return record

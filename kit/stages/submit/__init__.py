@@ -1,0 +1,142 @@
+"""``kit submit``: spend a submission once, when it will count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kit.base.events import Emit, Event
+from kit.config import Config
+from kit.errors import PlatformError, StageError
+from kit.platforms import Platform, Waits, open_platform
+from kit.platforms.base import Status
+from kit.platforms.track import refresh
+from kit.stages.submit.outcome import tell_outcome
+from kit.stages.submit.send import AlreadySubmitted, Order, deliver, look
+from kit.store.candidate import Proof
+from kit.store.files import sha256_file
+from kit.store.layout import Layout, SubmissionPaths
+from kit.store.ledger import Attempt, target_of
+
+# Questions in a row that may fail before waiting is given up; the submission is safe and `kit lb` picks it up.
+MISSED = 5
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How to submit; ``confirm`` is asked with what will be spent, and where it says False nothing is sent."""
+
+    dry_run: bool = False  # check everything, send nothing
+    again: bool = False  # send a file that was sent before; it counts again
+    wait: bool = True  # stay until there is a score; `kit lb` picks it up otherwise
+    publish: bool = False  # put the scored submission on a board that is filled by hand
+    confirm: Callable[[str], bool] | None = None
+
+
+def submit(
+    layout: Layout,
+    config: Config,
+    paths: SubmissionPaths,
+    emit: Emit,
+    choice: Choice = Choice(),
+    waits: Waits | None = None,
+) -> None:
+    """Send a proven candidate to the platform, once, and wait for its score.
+
+    Raises `StageError` where the bundle has no proof, is not the file that was proven, or was submitted before, and
+    `PlatformError` where the platform refuses, fails or does not answer.
+    """
+    patience = waits or Waits()
+    platform = open_platform(layout, config, patience, emit)
+    _check_proven(paths)
+    file = platform.file(paths)
+    order = Order(layout, paths, file, sha256_file(file), target_of(config), choice.again)
+    try:
+        attempt = look(platform, order, patience)
+    except AlreadySubmitted as known:
+        ours = known.by_us
+        # Nothing is left to do where this very candidate has its score. Anything else is refused by name.
+        if choice.again or ours is None or ours.state != "scored" or ours.submission.name != paths.root.name:
+            raise
+        emit(Event("fresh", "submit", {"stage": "submit", "submission": paths.root.name}))
+        emit(Event("say", f"{known.message}; to spend another: kit submit --again"))
+        if choice.publish and not choice.dry_run:
+            _finish(platform, ours, True, emit)
+        return
+    if attempt is None:
+        if not _agreed(platform, order, config, emit, choice):
+            return
+        attempt = deliver(platform, order, patience, emit)
+    else:
+        told = f"submission {attempt.remote or '?'} ({attempt.sent})"
+        emit(Event("warn", f"sent already as {told}; nothing more is spent"))
+    if choice.dry_run:
+        return
+    if not choice.wait:
+        emit(Event("say", f"submitted as {attempt.remote}; its score: kit lb"))
+        return
+    _wait(platform, attempt, patience, emit)
+    _finish(platform, attempt, choice.publish, emit)
+    tell_outcome(layout, config, platform, attempt.intent, emit)
+
+
+def _check_proven(paths: SubmissionPaths) -> None:
+    if not paths.proof.exists():
+        raise StageError(f"{paths.root.name} has no proven bundle", "kit bundle")
+    proof = Proof.load(paths.proof, "kit bundle --force")
+    if not paths.bundle.is_file() or sha256_file(paths.bundle) != proof.sha256:
+        raise StageError(f"{paths.bundle} is not the file that was proven", "kit bundle --force")
+
+
+def _agreed(platform: Platform, order: Order, config: Config, emit: Emit, choice: Choice) -> bool:
+    """Check, say what will be spent, and ask."""
+    for note in platform.check(order.file):
+        emit(Event("warn", note))
+    left = platform.remaining()
+    if left.now == 0:
+        raise PlatformError(f"no submissions are left{left.until}", "kit lb")
+    cost = "" if left.now is None else f": spends 1 of the submissions left ({left.counts}){left.until}"
+    plan = f"{order.file.name} ({order.digest[:8]}) to {config.competition.platform}{cost}"
+    if choice.dry_run:
+        emit(Event("say", f"would send {plan}"))
+        return False
+    emit(Event("say", f"sending {plan}"))
+    if choice.confirm is not None and not choice.confirm("Submit?"):
+        emit(Event("say", "nothing was sent"))
+        return False
+    return True
+
+
+def _wait(platform: Platform, attempt: Attempt, waits: Waits, emit: Emit) -> None:
+    missed, told = 0, ""
+    begun = waits.clock()
+    for pause in waits.pauses():
+        if waits.clock() - begun >= waits.end:
+            break
+        try:
+            status, missed = refresh(platform, attempt), 0
+        except PlatformError as error:
+            status, missed = Status("waiting"), missed + 1
+            if missed > MISSED:
+                raise PlatformError(f"submission {attempt.remote} is sent, but {error.message}", "kit lb") from None
+        if status.state == "failed":
+            raise StageError(f"the platform failed submission {attempt.remote}: {status.message}", "kit lb")
+        if status.state == "scored":
+            return
+        text = f"submit: {status.message or 'waiting for the score'}"
+        if text != told:
+            emit(Event("progress", text, {"stage": "submit"}))
+            told = text
+        waits.sleep(pause)
+    raise PlatformError(
+        f"submission {attempt.remote} has no score after {waits.end / 3600:.0f} hours: {told.removeprefix('submit: ')}",
+        "kit lb   # asks again; the submission stays where it is",
+    )
+
+
+def _finish(platform: Platform, attempt: Attempt, publish: bool, emit: Emit) -> None:
+    """Boards that are filled by hand show a scored submission only when asked to."""
+    if publish:
+        emit(Event("say", f"leaderboard: {platform.publish(attempt.remote)}"))
+    elif platform.manual():
+        emit(Event("warn", "this board is filled by hand: kit submit --to-leaderboard shows the submission on it"))

@@ -1,0 +1,93 @@
+"""The state of a fold, in one atomic file.
+
+``model.save`` and ``BackupAndRestore`` are not kill-safe: a failed write destroys the good file before it. Here one
+``.npz`` holds weights, optimiser, best weights, position and history, and takes the place of the older of two
+generations.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from kit.runs.history import Epoch
+from kit.store.files import write_atomic
+from kit.store.layout import FoldPaths
+
+GENERATIONS = 2
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+class Position(NamedTuple):
+    """Where a fold stands: finished epochs of a stage, and steps of the epoch after them."""
+
+    stage: int
+    epoch: int
+    step: int = 0
+
+
+class Checkpoint:
+    """Where a fold stands; loaded on creation, written after each epoch and when the process is asked to end."""
+
+    def __init__(self, paths: FoldPaths, key: str) -> None:
+        self._paths = paths
+        self._key = key
+        self._arrays: Arrays = {}
+        self._count = 0
+        self.position = Position(0, 0)
+        self.history: list[Epoch] = []
+        self.losses: list[float] = []
+        for generation in range(GENERATIONS):
+            # Missing, or damaged by something other than us: the other generation, or the start, is still good.
+            with suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+                self._take_newer(paths.checkpoint(generation))
+
+    def _take_newer(self, path: Path) -> None:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            state = json.loads(str(file["state"]))
+            if state["key"] != self._key or state["count"] <= self._count:
+                return
+            arrays = {name: file[name] for name in file.files if name != "state"}
+        self.position, self.losses = Position(*state["position"]), state["losses"]
+        self.history = [Epoch(*values) for values in state["epochs"]]
+        self._arrays, self._count = arrays, state["count"]
+
+    @property
+    def resumed(self) -> bool:
+        """Whether an earlier process left something to continue from."""
+        return self._count > 0
+
+    def inside(self, stage: int) -> bool:
+        """Whether the checkpoint was written in that stage."""
+        return self.resumed and self.position.stage == stage
+
+    def part(self, name: str) -> Arrays:
+        """The arrays that were saved as one part, empty where it was not saved."""
+        prefix = f"{name}/"
+        return {key.removeprefix(prefix): value for key, value in self._arrays.items() if key.startswith(prefix)}
+
+    def save(self, position: Position, parts: dict[str, Arrays], losses: Sequence[float] = ()) -> None:
+        """Write the state at ``position``: named parts of arrays, and the losses of an epoch that is not finished."""
+        self._count += 1
+        self.position, self.losses = position, list(losses)
+        self._arrays = {f"{part}/{name}": value for part, arrays in parts.items() for name, value in arrays.items()}
+        state = {
+            "key": self._key, "count": self._count, "position": position, "epochs": self.history, "losses": self.losses
+        }  # fmt: skip
+        arrays = {"state": np.array(json.dumps(state)), **self._arrays}
+        path = self._paths.checkpoint(self._count % GENERATIONS)
+        write_atomic(path, lambda file: np.savez(file, allow_pickle=True, **arrays))
+
+
+def delete(paths: FoldPaths) -> None:
+    """Remove both generations, once the fold's own files are written."""
+    for generation in range(GENERATIONS):
+        paths.checkpoint(generation).unlink(missing_ok=True)

@@ -1,0 +1,121 @@
+"""Features of a frozen backbone, computed once for all folds, epochs and runs that share it."""
+
+from __future__ import annotations
+
+from itertools import takewhile
+from pathlib import Path
+from typing import IO, Any, ClassVar
+
+import numpy as np
+
+from kit.config import RunConfig
+from kit.errors import StageError
+from kit.images.augment.pipeline import Pipeline
+from kit.runs.spec import VERSION, FoldSpec, seed_of
+from kit.runs.units.worker import Report
+from kit.runtime.backbones import BACKBONES
+from kit.runtime.forward import compile_forward
+from kit.stages.train.batches import row_seeds
+from kit.stages.train.networks import make_network
+from kit.store.data import load_images, load_index
+from kit.store.files import sha256_json, write_atomic
+from kit.store.record import Digests, Made, digests_of
+
+BATCH = 64
+
+
+class FeatureRecord(Made):
+    """Beside a file of cached features: what they are of."""
+
+    COMMAND: ClassVar[str] = "kit train"
+
+
+def feature_files(spec: FoldSpec, number: int | None = None) -> list[Path]:
+    """The cached files of stage ``number``, or of all, one per augmented view; none where it trains on images."""
+    views = max(views_of(spec.settings)) if number is None else views_of(spec.settings)[number]
+    names = ["clean", *(f"augmented-{view}" for view in range(1, views))][:views]
+    folder = spec.layout.features / feature_key(spec)[:16] if names else Path()
+    return [folder / f"{name}.npy" for name in names]
+
+
+def views_of(settings: RunConfig) -> list[int]:
+    """Cached views of every stage: those that train the head before any other one has trained the backbone."""
+    frozen = takewhile(lambda stage: stage.train == "head", settings.stages)
+    views = [stage.cached_views for stage in frozen]
+    return views + [0] * (len(settings.stages) - len(views))
+
+
+def feature_lineage(spec: FoldSpec) -> Digests:
+    """What the features are made from: backbone, weights, images and augmentation, not the fold, labels or head."""
+    settings = spec.settings
+    described = settings.model_dump(mode="json", include={"backbone", "options", "preprocess", "augment", "seed"})
+    return {
+        "train": str(VERSION),
+        "weights": spec.weights,
+        "images": load_index(spec.layout).parts["images"],
+        "settings": sha256_json([described, spec.size, settings.head.pooling]),
+        "backbone": sha256_json(repr(BACKBONES[settings.backbone])),
+    }
+
+
+def feature_key(spec: FoldSpec) -> str:
+    """Hash of `feature_lineage`."""
+    return sha256_json(feature_lineage(spec))
+
+
+def features_complete(spec: FoldSpec) -> bool:
+    """Whether the cached features of all stages are here, whole and as they were written."""
+    return all(_record(spec, path) is not None for path in feature_files(spec))
+
+
+def _record(spec: FoldSpec, path: Path) -> FeatureRecord | None:
+    """The record of a file of features; a damaged file is a cache that has to be made again, and nothing more."""
+    try:
+        return FeatureRecord.fresh(path.with_suffix(".json"), feature_lineage(spec))
+    except StageError:
+        return None
+
+
+def open_features(path: Path) -> Any:
+    """Features (N, F) float32, memory-mapped; raises `StageError` where they are damaged."""
+    FeatureRecord.load(path.with_suffix(".json")).check(path.parent)
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def write_features(spec: FoldSpec, report: Report) -> None:
+    """Compute the missing feature files of all stages, for every row of the data."""
+    files = feature_files(spec)
+    missing = [(view, path) for view, path in enumerate(files) if _record(spec, path) is None]
+    if not missing:
+        return
+    network = make_network(spec)
+    forward = compile_forward(network.features)
+    images = load_images(spec.layout)
+    # Features are kept per image, so nothing is mixed here.
+    augment = Pipeline(spec.settings.augment, spec.size, spec.classes, mixing=False) if len(files) > 1 else None
+    for view, path in missing:
+        _write_view(spec, view, path, (forward, images, augment), report)
+
+
+def _write_view(spec: FoldSpec, view: int, path: Path, tools: tuple[Any, Any, Any], report: Report) -> None:
+    forward, images, augment = tools
+    labels = np.zeros((BATCH, spec.classes), np.float32)
+    seed = seed_of("features", spec.settings.seed, view)
+
+    def fill(file: IO[bytes]) -> None:
+        for start in range(0, len(images), BATCH):
+            batch = np.asarray(images[start : start + BATCH], dtype=np.float32)
+            if view > 0:
+                seeds = row_seeds(seed, np.arange(start, start + len(batch)))
+                batch = augment(batch, labels[: len(batch)], seeds)[0].numpy()
+            block = forward(batch)
+            if start == 0:
+                header = {"descr": "<f4", "fortran_order": False, "shape": (len(images), block.shape[1])}
+                np.lib.format.write_array_header_1_0(file, header)
+            file.write(np.ascontiguousarray(block, dtype="<f4").tobytes())
+            report({"event": "features", "view": view, "done": start + len(batch), "total": len(images)})
+
+    path.with_suffix(".json").unlink(missing_ok=True)
+    write_atomic(path, fill)
+    record = FeatureRecord(made_from=feature_lineage(spec), files=digests_of(path.parent, path))
+    record.save(path.with_suffix(".json"))

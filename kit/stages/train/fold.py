@@ -1,0 +1,179 @@
+"""Train one fold: a description in, files out, no global state. NumPy alone: the networks are behind `Trainer`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from statistics import median_low
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from kit.base.arrays import ImageArray, IntArray
+from kit.errors import TrainingError
+from kit.runs.results import FoldRecord, PredictedRecord, fold_lineage, lineage_of_test
+from kit.runs.spec import FoldSpec, seed_of
+from kit.runs.units.worker import Report
+from kit.stages.train.checkpoint import Arrays, Checkpoint, delete
+from kit.stages.train.inner import hold_back
+from kit.stages.train.interrupt import Interrupt
+from kit.stages.train.loop import FoldData, FoldRun, Stage, Timing, run_stage
+from kit.stages.train.watch import steering_metrics
+from kit.store.data import load_images, load_index, load_test_ids, load_test_images, load_test_record
+from kit.store.files import append_log, write_atomic, write_csv
+from kit.store.partition import held_out, read_table, table_digest
+from kit.store.predictions import Predictions
+from kit.store.record import Digests, digests_of
+
+PROBE = 32  # rows that every fold's network predicts: a bundle is held against the kit's own predictions of them
+PACKAGES = ("tensorflow", "keras", "keras-cv", "numpy")
+
+
+class Trainer(Protocol):
+    """What a fold asks of its networks."""
+
+    def stage(self, number: int) -> Stage:
+        """The learner and the inputs of a stage; asked for once a stage, in order, from where a checkpoint stands."""
+
+    def predict(self, images: Any, rows: IntArray, views: tuple[str, ...]) -> npt.NDArray[np.float32]:
+        """Logits (V, N, C) of ``images[rows]``."""
+
+    def predict_augmented(self, rows: IntArray) -> npt.NDArray[np.float32]:
+        """Logits (1, N, C) of rows of the data after the run's ``validate_augment``."""
+
+    def weights(self) -> Arrays:
+        """The fold's weights as named arrays."""
+
+
+MakeTrainer = Callable[[FoldSpec, FoldData], Trainer]
+
+
+def train_fold(spec: FoldSpec, make_trainer: MakeTrainer, report: Report, interrupt: Interrupt) -> None:
+    """Train, predict the held-out fold, and write the fold's files, ``fold.json`` last; then predict the test images.
+
+    Continues from the last checkpoint of an earlier process. Raises `TrainingError` where pretrained weights are out of
+    reach or the loss is no longer a number, `Interrupted` where a signal came; what was done is in a checkpoint.
+    """
+    started, starting = time.perf_counter(), time.process_time()
+    data = load_fold_data(spec)
+    trainer = make_trainer(spec, data)
+    checkpoint = Checkpoint(spec.paths, spec.key)
+    if checkpoint.resumed:
+        report({"event": "resumed", "stage": checkpoint.position.stage, "epoch": checkpoint.position.epoch})
+    resumed = checkpoint.resumed  # looked at now: the first epoch writes a checkpoint
+    run = FoldRun(spec, data, checkpoint, report, interrupt)
+    for number in range(checkpoint.position.stage, len(spec.settings.stages)):
+        run_stage(run, number, trainer.stage(number))
+    record, seconds = _write_results(spec, trainer, data, checkpoint)
+    test = load_test_record(spec.layout)
+    if test is not None:
+        views = spec.settings.views
+        made_from = lineage_of_test(spec, record, test)
+        predict_test(spec, made_from, lambda images: trainer.predict(images, np.arange(len(images)), views))
+    took = time.perf_counter() - started
+    line = {"event": "done", "seconds": took, "resumed": resumed, "seconds_per_1000": seconds, "time": time.time()}
+    # Wall times live here, outside what is compared byte for byte.
+    append_log(spec.paths.log, {**line, **timed(run.timings, starting + took), "versions": _versions()})
+    delete(spec.paths)
+
+
+def timed(timings: Sequence[Timing], seconds: float) -> dict[str, Any]:
+    """By stage the seconds of a step and of judging (see `kit.stages.train.plan`), and those ``around`` all epochs.
+
+    Of the epochs of a stage the lower median: the first one compiles.
+    """
+    stages: dict[int, dict[str, float]] = {}
+    for number in sorted({timing.stage for timing in timings}):
+        mine = [timing for timing in timings if timing.stage == number]
+        step = median_low([timing.stepping / timing.steps for timing in mine])
+        stages[number] = {"step": step, "judge": median_low([timing.judging for timing in mine])}
+    return {"stages": stages, "around": seconds - sum(timing.stepping + timing.judging for timing in timings)}
+
+
+def load_fold_data(spec: FoldSpec) -> FoldData:
+    """Labels and rows of the fold that ``spec`` names, from the files of the earlier stages.
+
+    Train-only rows are trained on in every fold, unless they share a group with a held-out row. Where a stage stops
+    early or falls from plateaus, inner rows are held back, and nothing of their groups is trained on.
+
+    Raises
+    ------
+    TrainingError
+        Where no row can be held back.
+    """
+    settings = spec.settings
+    index = load_index(spec.layout)
+    table = read_table(spec.layout.folds_table(spec.folds), index.ids)
+    if index.training != spec.data or table_digest(index.ids, table) != spec.table:
+        what = f"the data or the folds are no longer those that {spec.run} fold {spec.fold} was planned with"
+        raise TrainingError(what, f"kit train {spec.run}")
+    outside = np.r_[held_out(table, spec.fold), np.zeros(len(index.extra.ids), bool)]
+    groups = np.array([*index.groups, *index.extra.groups])
+    labels = np.concatenate([index.labels, index.extra.labels])
+    rows = np.flatnonzero(~np.isin(groups, groups[outside]))
+    inner = rows[:0]
+    if steering_metrics(settings):
+        rng = np.random.default_rng(seed_of("inner", settings.seed, spec.fold))
+        inner = hold_back(labels, groups, rows[rows < len(index.ids)], settings.inner_fraction, rng)
+        if len(inner) == 0:
+            raise TrainingError(
+                f"run `{spec.run}` fold {spec.fold} has too few training rows, or groups, to hold some of two classes "
+                "back for `early_stopping` or `plateau`",
+                f"remove `early_stopping` and the schedule `plateau` from runs.{spec.run}",
+            )
+    return FoldData(
+        labels=labels,
+        train_rows=rows[~np.isin(groups[rows], groups[inner])],
+        inner_rows=inner,
+        valid_rows=np.flatnonzero(outside),
+        classes=len(index.classes),
+        weights=np.concatenate([index.weights, index.extra.weights]),
+    )
+
+
+def _write_results(
+    spec: FoldSpec, trainer: Trainer, data: FoldData, checkpoint: Checkpoint
+) -> tuple[FoldRecord, float]:
+    """Write the fold's files; returns their record and the seconds that 1,000 images took under one view."""
+    paths, index, images = spec.paths, load_index(spec.layout), load_images(spec.layout)
+
+    def predict(rows: IntArray) -> Predictions:
+        ids = np.array(index.ids)[rows]
+        return Predictions(ids, spec.class_numbers, views, trainer.predict(images, rows, views))
+
+    views = spec.settings.views
+    write_atomic(paths.weights, lambda file: np.savez(file, allow_pickle=True, **trainer.weights()))
+    lines = [epoch.columns() for epoch in checkpoint.history]
+    write_csv(paths.history, list(lines[0]), (line.values() for line in lines))
+    predict(np.unique(np.linspace(0, len(index.ids) - 1, PROBE).astype(np.int64))).save(paths.probe)
+    files = [paths.weights, paths.history, paths.probe, paths.valid]
+    started = time.perf_counter()
+    valid = predict(data.valid_rows)
+    seconds = (time.perf_counter() - started) * 1000 / (len(valid.ids) * len(views))
+    valid.save(paths.valid)
+    if spec.settings.validate_augment:
+        found = trainer.predict_augmented(data.valid_rows)
+        files.append(Predictions(valid.ids, valid.classes, ("augmented",), found).save(paths.valid_augmented))
+    record = FoldRecord(made_from=fold_lineage(spec), files=digests_of(paths.root, *files), versions=_versions())
+    record.save(paths.record)
+    return record, seconds
+
+
+def predict_test(spec: FoldSpec, made_from: Digests, predict: Callable[[ImageArray], Any]) -> None:
+    """Write ``test.npz`` and its record; raises `TrainingError` where the test images are no longer those planned with.
+
+    ``made_from`` is as planned, by `lineage_of_test`; ``predict`` gives logits (V, N, C) under the views of the run.
+    """
+    test, images = load_test_record(spec.layout), load_test_images(spec.layout)
+    if test is None or images is None or test.images != made_from["test"]:
+        what = f"the test images are no longer those that {spec.run} fold {spec.fold} was to predict"
+        raise TrainingError(what, f"kit train {spec.run}")
+    paths, ids = spec.paths, np.array(load_test_ids(spec.layout))
+    Predictions(ids, spec.class_numbers, spec.settings.views, predict(images)).save(paths.test)
+    PredictedRecord(made_from=made_from, files=digests_of(paths.root, paths.test)).save(paths.test_record)
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in PACKAGES}

@@ -1,0 +1,114 @@
+"""A network in one stage: compiled steps, moving averages, and all the state that the next step depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kit.base.arrays import IntArray
+from kit.stages.train.checkpoint import Arrays
+from kit.stages.train.losses import Loss
+from kit.stages.train.networks import layers_inside
+
+
+class NetworkLearner:
+    """`kit.stages.train.loop.Learner` of a Keras network.
+
+    The weights of ``model`` are kept; ``half`` is the part that is trained: the network, or its head on cached
+    features. ``optimizer`` is built for its trainable variables; ``judge`` gives logits of rows of the data.
+    """
+
+    def __init__(
+        self, model: Any, half: Any, optimizer: Any, loss: Loss, judge: Callable[[IntArray], npt.NDArray[np.float32]]
+    ) -> None:
+        self._model = model
+        self._half = half
+        self._optimizer = optimizer
+        self._judge = judge
+        self._step = compile_step(half, optimizer, loss)
+
+    def begin_epoch(self, seed: int) -> None:
+        """Start the dropout of every layer from ``seed``: an epoch depends on its number and not on the past."""
+        for number, state in enumerate(self._dropout_states()):
+            state.assign([(seed + number) % 2**31, 0])
+
+    def step(self, inputs: Any, labels: Any, rate: float) -> Any:
+        return self._step(inputs, labels, np.float32(rate))
+
+    def judge(self, rows: IntArray) -> npt.NDArray[np.float32]:
+        with self._averaged():
+            return self._judge(rows)
+
+    def kept(self) -> Arrays:
+        with self._averaged():
+            return _numbered(self._model.weights)
+
+    def keep(self, weights: Arrays | None) -> None:
+        _fill(self._model.weights, weights or self.kept())
+
+    def state(self) -> Arrays:
+        groups = {"model": self._model.weights, "optimizer": self._optimizer.variables, "drop": self._dropout_states()}
+        return {f"{group}/{k}": v for group, values in groups.items() for k, v in _numbered(values).items()}
+
+    def restore(self, state: Arrays) -> None:
+        groups = {"model": self._model.weights, "optimizer": self._optimizer.variables, "drop": self._dropout_states()}
+        for group, variables in groups.items():
+            _fill(variables, {f"{n:04d}": state[f"{group}/{n:04d}"] for n in range(len(variables))})
+
+    def _dropout_states(self) -> list[Any]:
+        generators = [getattr(layer, "seed_generator", None) for layer in layers_inside(self._half)]
+        return [generator.state for generator in generators if generator is not None]
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """The moving average of the weights in their place, where the optimiser keeps one."""
+        variables = self._half.trainable_variables
+        # The one that scales the loss says nothing of the average that the one inside of it keeps.
+        if not getattr(self._optimizer, "inner_optimizer", self._optimizer).use_ema:
+            yield
+            return
+        trained = _numbered(variables)
+        self._optimizer.finalize_variable_values(variables)
+        try:
+            yield
+        finally:
+            _fill(variables, trained)
+
+
+def compile_step(model: Any, optimizer: Any, loss: Loss) -> Callable[..., Any]:
+    """One compiled optimiser step: ``(inputs, labels, learning rate) -> loss`` without the penalties on weights."""
+    import tensorflow as tf
+
+    variables = model.trainable_variables
+    signature = [
+        tf.TensorSpec(model.input_shape, tf.float32),
+        tf.TensorSpec(model.output_shape, tf.float32),
+        tf.TensorSpec((), tf.float32),
+    ]
+
+    @tf.function(input_signature=signature, autograph=False)
+    def step(inputs: Any, labels: Any, rate: Any) -> Any:
+        with tf.GradientTape() as tape:
+            value = loss(labels, model(inputs, training=True))
+            total = value + sum(model.losses) if model.losses else value
+            total = optimizer.scale_loss(total)  # of itself but for float16, see `kit.stages.train.precision`
+        gradients = tape.gradient(total, variables)
+        optimizer.learning_rate.assign(rate)
+        optimizer.apply(gradients, variables)
+        return value
+
+    return step  # type: ignore[no-any-return]
+
+
+def _numbered(variables: list[Any]) -> Arrays:
+    # Copied: on the CPU the array would be a view of memory that the next step writes to.
+    return {f"{number:04d}": np.array(variable.numpy()) for number, variable in enumerate(variables)}
+
+
+def _fill(variables: list[Any], arrays: Arrays) -> None:
+    for number, variable in enumerate(variables):
+        variable.assign(arrays[f"{number:04d}"])

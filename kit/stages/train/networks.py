@@ -1,0 +1,131 @@
+"""Networks for training: pretrained weights, which layers learn, optimisers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kit.config import StageConfig
+from kit.errors import TrainingError
+from kit.runs.spec import FoldSpec
+from kit.runtime.backbones import BACKBONES, Network, build, reset_input_scale, resolve
+from kit.stages.train.precision import computing_in, scaled
+
+
+def make_network(spec: FoldSpec) -> Network:
+    """Build the network of ``spec`` and fill its backbone with the weights that the run asks for.
+
+    Raises `TrainingError` where ImageNet weights cannot be downloaded or a file does not fit.
+    """
+    network = build(spec.network)
+    settings = spec.settings
+    if settings.weights == "imagenet":
+        _download_imagenet(network.backbone, settings.backbone)
+    elif settings.weights != "none":
+        path = spec.layout.named(settings.weights)
+        try:
+            network.backbone.load_weights(str(path))
+        except (ValueError, OSError, KeyError) as error:
+            line = str(error).splitlines()[0]
+            raise TrainingError(f"{path.name} does not fit {settings.backbone} without its top: {line}") from error
+    if BACKBONES[settings.backbone].learns_input_scale:
+        reset_input_scale(network.backbone)
+    return network
+
+
+def training_twin(spec: FoldSpec, network: Network) -> Network:
+    """The network whose steps are done: ``network`` itself, or a copy that computes in the run's precision.
+
+    Predictions are made by ``network``, in float32 as in the bundle, after the twin's weights were copied to it.
+    """
+    if spec.settings.precision == "float32":
+        return network
+    with computing_in(spec.settings.precision):
+        twin = build(spec.network)
+    twin.model.set_weights(network.model.get_weights())
+    if BACKBONES[spec.settings.backbone].learns_input_scale:
+        reset_input_scale(twin.backbone)
+    return twin
+
+
+def _download_imagenet(backbone: Any, name: str) -> None:
+    entry = BACKBONES[name]
+    try:
+        donor = resolve(entry.builder)(
+            input_shape=backbone.input_shape[1:], include_top=False, weights="imagenet", **entry.options
+        )
+    except Exception as error:
+        # Keras raises a bare Exception for every failed download.
+        if type(error) is not Exception and not isinstance(error, OSError):
+            raise
+        raise TrainingError(
+            f"the ImageNet weights of {name} cannot be downloaded: no network?",
+            'weights = "path/to/weights.h5", or weights = "none" to start from scratch',
+        ) from error
+    backbone.set_weights(donor.get_weights())
+
+
+# What a kind of layer is called in Keras.
+KINDS: dict[str, tuple[str, ...]] = {
+    "conv": ("Conv2D", "SeparableConv2D"),
+    "depthwise": ("DepthwiseConv2D", "SeparableConv2D"),
+    "dense": ("Dense",),
+    "norm": ("BatchNormalization", "LayerNormalization"),
+}
+NORM = "BatchNormalization"
+
+
+def set_trainable(network: Network, stage: StageConfig, backbone_name: str, pretrained: bool) -> None:
+    """Let exactly the layers of the backbone learn that ``stage`` names, beside the head.
+
+    BatchNorm of a pretrained backbone stays frozen unless the stage says otherwise: its statistics of a million
+    images beat those of a batch. A frozen BatchNorm uses its running statistics.
+
+    Raises
+    ------
+    TrainingError
+        Where ``layers`` picks none.
+    """
+    layers = network.backbone.layers
+    last_block = [layer.name for layer in layers].index(BACKBONES[backbone_name].frozen_through) + 1
+    first = {"head": len(layers), "last-block": last_block, "layers": stage.from_layer, "all": 0}[stage.train]
+    kinds = {name for kind in stage.kinds for name in KINDS[kind]} if stage.train == "layers" else set()
+    frozen_norm = pretrained and stage.batch_norm == "frozen"
+    network.backbone.trainable = first < len(layers)
+    for position, layer in enumerate(layers):
+        for leaf in layers_inside(layer) or [layer]:
+            named = type(leaf).__name__
+            leaf.trainable = position >= first and (not kinds or named in kinds) and not (named == NORM and frozen_norm)
+    if stage.train == "layers" and not network.backbone.trainable_variables:
+        raise TrainingError(
+            f"no layer of {backbone_name} learns: it has {len(layers)} layers, "
+            f"from_layer = {stage.from_layer}, kinds = {list(stage.kinds)}",
+            'train = "last-block"',
+        )
+
+
+def make_optimizer(stage: StageConfig, variables: list[Any], precision: str = "float32") -> Any:
+    """The stage's optimiser, built for ``variables``; biases and normalisation are exempt from weight decay."""
+    import keras
+
+    decay = stage.weight_decay or None
+    common: dict[str, Any] = {"global_clipnorm": stage.clip_norm or None}
+    if stage.ema:
+        common |= {"use_ema": True, "ema_momentum": stage.ema}
+    makers: dict[str, Callable[[], Any]] = {
+        "adam": lambda: keras.optimizers.Adam(stage.lr, **common),
+        "adamw": lambda: keras.optimizers.AdamW(stage.lr, weight_decay=stage.weight_decay, **common),
+        "sgd": lambda: keras.optimizers.SGD(stage.lr, momentum=0.9, nesterov=True, weight_decay=decay, **common),
+        "lion": lambda: keras.optimizers.Lion(stage.lr, weight_decay=decay, **common),
+    }
+    optimizer = makers[stage.optimizer]()
+    if optimizer.weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    optimizer = scaled(optimizer, precision)
+    optimizer.build(variables)
+    return optimizer
+
+
+def layers_inside(layer: Any) -> list[Any]:
+    """The layers inside of ``layer`` at any depth, none where it holds none."""
+    return [found for inner in getattr(layer, "layers", ()) for found in (inner, *layers_inside(inner))]

@@ -1,0 +1,112 @@
+"""What a training will take: steps counted from the folds, seconds of a step measured, on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kit.base.events import Event
+from kit.runs.spec import FoldSpec
+from kit.runs.units import Unit, unit_name
+from kit.stages.train.batches import epoch_order, steps_per_epoch
+from kit.stages.train.fold import load_fold_data
+from kit.store.files import read_log
+
+# Below so many steps a measurement would take longer than it is worth: it builds the network once more.
+WORTH_MEASURING = 1000
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """The missing folds of one run, and the ``steps`` of an epoch.
+
+    ``step`` and ``judge`` are (S,) seconds of each stage, of a step and of judging after an epoch, empty where they are
+    not known; ``around`` are seconds of a fold beside its epochs: building, compiling, predicting.
+    """
+
+    folds: Sequence[FoldSpec]
+    steps: int
+    step: tuple[float, ...] = ()
+    judge: tuple[float, ...] = ()
+    around: float = 0.0
+
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """(S,) epochs of each stage, at most."""
+        return tuple(stage.epochs for stage in self.folds[0].settings.stages)
+
+    @property
+    def worth_measuring(self) -> bool:
+        """Whether nothing is known of its speed and it is long enough to ask."""
+        return not self.step and len(self.folds) * sum(self.epochs) * self.steps >= WORTH_MEASURING
+
+    @property
+    def epoch_seconds(self) -> tuple[float, ...]:
+        """(S,) seconds of an epoch of each stage, empty where they are not known."""
+        return tuple(self.steps * step + judge for step, judge in zip(self.step, self.judge, strict=True))
+
+    @property
+    def fold_seconds(self) -> float:
+        """Seconds of one fold, where they are known."""
+        epochs = sum(n * seconds for n, seconds in zip(self.epochs, self.epoch_seconds, strict=True))
+        return self.around + epochs
+
+
+def plan_run(folds: Sequence[FoldSpec]) -> RunPlan:
+    """Count the steps of a run's missing folds; folds are so alike in size that the first stands for all."""
+    data, settings = load_fold_data(folds[0]), folds[0].settings
+    rows = len(epoch_order(data.labels, data.train_rows, settings.sampling, 0))
+    return with_timings(RunPlan(folds, steps_per_epoch(rows, settings.batch_size)))
+
+
+def with_timings(plan: RunPlan) -> RunPlan:
+    """The plan with the seconds that were measured or that earlier folds of the run took, if all stages have some."""
+    known = timings(plan.folds[0])
+    stages = range(len(plan.epochs))
+    if not known.keys() >= set(stages):
+        return plan
+    step, judge = (tuple(known[number][name] for number in stages) for name in ("step", "judge"))
+    return replace(plan, step=step, judge=judge, around=max(known[number]["around"] for number in stages))
+
+
+def timings(spec: FoldSpec) -> dict[int, dict[str, float]]:
+    """By stage the newest seconds of a step, of judging and ``around`` the epochs, from the logs of the run."""
+    found: dict[int, dict[str, float]] = {}
+    for log in (spec.run_paths.log, *sorted(spec.run_paths.root.glob("fold-*/log.jsonl"))):
+        for entry in read_log(log):
+            for number, seconds in entry.get("stages", {}).items():
+                found[int(number)] = {"around": float(entry["around"]), **seconds}
+    return found
+
+
+def ordered(units: Sequence[Unit], plans: Sequence[RunPlan]) -> list[Unit]:
+    """Folds longest first, by seconds where all plans were measured, else by steps.
+
+    The last one then ends at most a third after the shortest possible time (Graham 1969).
+    """
+    measured = all(plan.step for plan in plans)
+    cost = {plan.folds[0].run: plan.fold_seconds if measured else sum(plan.epochs) * plan.steps for plan in plans}
+    return sorted(units, key=lambda unit: -cost[unit.spec.run])
+
+
+def plan_event(plans: Sequence[RunPlan], workers: int) -> Event:
+    """The `plan` event: by unit the epochs of its stages and what each takes, and a row a run where it was measured."""
+    units: dict[str, Any] = {}
+    measured = all(plan.step for plan in plans)
+    for plan in plans:
+        # Where not everything is measured, a step is the unit of time.
+        seconds = plan.epoch_seconds if measured else (float(plan.steps),) * len(plan.epochs)
+        unit = {"epochs": list(plan.epochs), "seconds": list(seconds), "around": plan.around if measured else 0.0}
+        units |= {unit_name(fold): unit for fold in plan.folds}
+    epochs = {name: sum(unit["epochs"]) for name, unit in units.items()}
+    rows = [row(plan) for plan in plans] if measured else []
+    return Event("plan", "", {"epochs": epochs, "units": units, "measured": measured, "workers": workers, "rows": rows})
+
+
+def row(plan: RunPlan) -> list[Any]:
+    """Run, folds, epochs and steps of an epoch of a fold, seconds of a step, of a fold, of all folds."""
+    n = sum(plan.epochs)
+    step = sum(epochs * seconds for epochs, seconds in zip(plan.epochs, plan.step, strict=True)) / n
+    fold = plan.fold_seconds
+    return [plan.folds[0].run, len(plan.folds), n, plan.steps, step, fold, fold * len(plan.folds)]

@@ -1,0 +1,198 @@
+"""Plan the units of training, run what is missing, one process each, and join their predictions."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from contextlib import nullcontext, suppress
+from functools import partial
+from itertools import groupby
+
+import numpy as np
+
+from kit.base.events import Emit, Event
+from kit.config import Config
+from kit.errors import TrainingError
+from kit.judge.metrics import confusion
+from kit.runs.engine import opened
+from kit.runs.history import histories
+from kit.runs.results import (
+    PredictedRecord,
+    PredictionSpec,
+    RunRecord,
+    joined,
+    lineage_of_test,
+    load_oof,
+    predicted,
+    require,
+    require_weights,
+    run_lineage,
+    run_lineage_of_test,
+    trained,
+    unless_damaged,
+)
+from kit.runs.spec import FoldSpec, plan_runs
+from kit.runs.units import Launch, Unit, locked, run_units, terminable, unit_name
+from kit.runtime.forward import mean_of_folds
+from kit.stages.train.checkpoint import delete
+from kit.stages.train.features import feature_files, feature_key, features_complete, views_of
+from kit.stages.train.pictures import confusion_matrix, curves_of, learning_curves
+from kit.stages.train.plan import ordered, plan_event, plan_run, with_timings
+from kit.stages.train.tensorboard import Curves
+from kit.stages.train.watch import watched_metrics
+from kit.store.data import Index, UnlabelledRecord, load_index, load_test_record
+from kit.store.files import write_atomic
+from kit.store.layout import Layout
+from kit.store.locks import lock
+from kit.store.predictions import Predictions, join, load_predictions
+from kit.store.record import digests_of
+
+
+def train(
+    layout: Layout,
+    config: Config,
+    emit: Emit,
+    *,
+    runs: Sequence[str] = (),
+    fold: int | None = None,
+    force: bool = False,
+    launch: Launch | None = None,
+    pictures: bool = True,
+) -> None:
+    """Train every missing fold of the named runs (all of them by default) and join their predictions.
+
+    ``launch`` runs one unit to its end; by default as ``[engine]`` says. ``pictures`` are drawn of runs that are
+    complete and have none yet.
+
+    Raises
+    ------
+    TrainingError
+        Where a unit failed, after the others have finished.
+    StageError
+        Where another process trains the same run.
+    """
+    with terminable(), lock(layout.data_lock, "data/", shared=True):
+        specs = plan_runs(layout, config, runs)
+        for folds in specs.values():
+            watched_metrics(folds[0].settings)
+        with locked([folds[0].run_paths for folds in specs.values()]):
+            wanted = [spec for folds in specs.values() for spec in folds if fold is None or spec.fold == fold]
+            missing = [spec for spec in wanted if force or trained(spec) is None]
+            for spec in missing:
+                spec.paths.record.unlink(missing_ok=True)
+                spec.save(spec.paths.spec)
+            units = [*missing, *_unpredicted(layout, [spec for spec in wanted if spec not in missing], emit)]
+            if units:
+                with opened(layout, config) if launch is None else nullcontext(launch) as engine:
+                    if missing:
+                        _train_missing(config, missing, emit, engine)
+                    run_units([Unit("test", spec) for spec in units[len(missing) :]], config, emit, engine)
+            index = load_index(layout)
+            for folds in specs.values():
+                if all(trained(spec) for spec in folds):
+                    for spec in folds:
+                        delete(spec.paths)  # left where the process died right after its last file
+                    _finish(folds, index, emit, pictures=pictures)
+            if not units:
+                emit(Event("fresh", "train", {"stage": "train"}))
+
+
+def _unpredicted(layout: Layout, specs: Sequence[FoldSpec], emit: Emit) -> list[FoldSpec]:
+    """Trained folds that have not predicted the present test images, told what to do; weights that are away stay so."""
+    test, found = load_test_record(layout), []
+    if test is None:
+        return []
+    for spec in specs:
+        if not spec.paths.weights.exists() or unless_damaged(partial(predicted, spec, test), emit) is not None:
+            continue
+        made_from = lineage_of_test(spec, require_weights(spec), test)
+        PredictionSpec(fold=spec, made_from=made_from).save(spec.paths.test_spec)
+        spec.paths.test_record.unlink(missing_ok=True)
+        found.append(spec)
+    return found
+
+
+def _unit(kind: str, spec: FoldSpec) -> Unit:
+    files = feature_files(spec)
+    return Unit(kind, spec, (*files, *(path.with_suffix(".json") for path in files)))
+
+
+def _train_missing(config: Config, specs: Sequence[FoldSpec], emit: Emit, launch: Launch) -> None:
+    """Features that are missing, each set once, then the folds that read them."""
+    cached = {  # of runs that share features the one with the most views, which comes last
+        feature_key(spec): spec
+        for spec in sorted(specs, key=lambda spec: max(views_of(spec.settings)))
+        if max(views_of(spec.settings)) > 0
+    }
+    features = [Unit("features", spec) for spec in cached.values() if not features_complete(spec)]
+    run_units(features, config, emit, launch)
+    folds = [_unit("fold", spec) for spec in specs]
+    plans = [plan_run(list(group)) for _, group in groupby(specs, lambda spec: spec.run)]
+    unknown = [_unit("measure", plan.folds[0]) for plan in plans if plan.worth_measuring]
+    with suppress(TrainingError):  # the folds will say the same
+        run_units(unknown, config, emit, launch)
+    plans, places = [with_timings(plan) for plan in plans], min(launch.places(config), len(folds))
+    emit(plan_event(plans, places))
+    if places > 1:  # one after the other, a run is better whole before the next one begins
+        folds = ordered(folds, plans)
+    named = {unit_name(spec): spec for spec in specs}
+    run_units(folds, config, Curves(emit, named) if config.train.tensorboard else emit, launch)
+
+
+def _finish(folds: Sequence[FoldSpec], index: Index, emit: Emit, *, pictures: bool) -> None:
+    """Join a run whose folds are all trained, draw it and say how good it is."""
+    first, paths = folds[0], folds[0].run_paths
+    record = unless_damaged(lambda: joined(folds, index), emit)
+    stale = record is None
+    record = record or _join(folds, index)
+    test = load_test_record(first.layout)
+    if test is not None:
+        _join_test(folds, index, test, emit)
+    oof = load_oof(folds, index)
+    if pictures and (stale or not paths.confusion.exists()):
+        curves = curves_of(list(histories(paths, record).values()))
+        write_atomic(paths.curves, learning_curves(curves, first.run, first.settings))
+        counts = confusion(index.labels[index.rows_of(oof.ids)], oof.logits[0])
+        write_atomic(paths.confusion, confusion_matrix(counts, oof.classes, first.run))
+        emit(Event("wrote", "", {"paths": [paths.curves, paths.confusion]}))
+    found = {"": oof}
+    if first.settings.validate_augment:
+        parts = [load_predictions(spec.paths.valid_augmented) for spec in folds]
+        found[", augmented rows"] = join(parts, first.n, index.ids, index.classes)
+    for what, predictions in found.items():
+        right = predictions.logits[0].argmax(axis=1) == index.labels[index.rows_of(predictions.ids)]
+        accuracy = float(right.mean())
+        data = {"value": accuracy, "error": float(np.sqrt(accuracy * (1 - accuracy) / len(right))), "run": first.run}
+        emit(Event("number", f"{first.run}: accuracy out of fold{what}", data))
+
+
+def _join(folds: Sequence[FoldSpec], index: Index) -> RunRecord:
+    """Write ``oof.npz`` and ``run.json``."""
+    first, paths = folds[0], folds[0].run_paths
+    parts = [load_predictions(spec.paths.valid) for spec in folds]
+    join(parts, first.n, index.ids, index.classes).save(paths.oof)
+    record = RunRecord(
+        made_from=run_lineage(folds, index),
+        files=digests_of(paths.root, paths.oof),
+        run=first.run,
+        config=first.settings,
+        classes=index.classes,
+        n_folds=first.n,
+        repeats=len(folds) // first.n,
+        versions={**require(first).versions, "python": platform.python_version()},
+    )
+    record.save(paths.manifest)
+    return record
+
+
+def _join_test(folds: Sequence[FoldSpec], index: Index, test: UnlabelledRecord, emit: Emit) -> None:
+    """Write ``test.npz`` and ``test.json`` of a run, the mean of its folds, where all have predicted the test."""
+    paths, made_from = folds[0].run_paths, run_lineage_of_test(folds, index, test)
+    if made_from is None:
+        return
+    if unless_damaged(lambda: PredictedRecord.fresh(paths.test_record, made_from), emit):
+        return
+    parts = [load_predictions(spec.paths.test) for spec in folds]
+    mean = mean_of_folds(np.stack([part.logits for part in parts]))
+    Predictions(parts[0].ids, index.classes, parts[0].views, mean).save(paths.test)
+    PredictedRecord(made_from=made_from, files=digests_of(paths.root, paths.test)).save(paths.test_record)

@@ -1,0 +1,63 @@
+"""What is measured on inner and held-out rows after every epoch, and which of it steers the training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from kit.base.arrays import IntArray
+from kit.config import RunConfig
+from kit.errors import ConfigError
+from kit.judge.blend.temperature import fit_temperature
+from kit.judge.metrics import row_nll
+from kit.judge.score import METRICS, score
+from kit.runtime.pool import softmax
+
+Logits = npt.NDArray[np.floating]
+
+ALWAYS = ("accuracy", "nll")
+
+
+def calibrated_nll(logits: Logits, y: IntArray) -> float:
+    """Log loss after the best temperature: what a network is worth to an ensemble that calibrates its members."""
+    logits = logits.astype(np.float64)
+    return float(row_nll(y, softmax(logits / fit_temperature(logits, y))).mean())
+
+
+# Beside the metrics of the kit.
+EXTRA: dict[str, Callable[[Logits, IntArray], float]] = {"calibrated_nll": calibrated_nll}
+
+
+def known() -> list[str]:
+    """Names that can be watched."""
+    return [*METRICS, *EXTRA]
+
+
+def greater_is_better(metric: str) -> bool:
+    """The direction of a metric or of an `EXTRA`, which are losses."""
+    return metric in METRICS and METRICS[metric].greater_is_better
+
+
+def steering_metrics(settings: RunConfig) -> list[str]:
+    """The metrics by which early stopping and plateaus choose; raises `ConfigError` for an unknown one."""
+    names = []
+    for stage in settings.stages:
+        names += [stage.early_stopping.metric] if stage.early_stopping else []
+        names += [stage.schedule.metric] if stage.schedule.kind == "plateau" else []
+    unknown = [name for name in names if name not in known()]
+    if unknown:
+        raise ConfigError(f"unknown metric {unknown[0]!r}", f"known: {', '.join(known())}")
+    return names
+
+
+def watched_metrics(settings: RunConfig) -> list[str]:
+    """Accuracy, log loss, and whatever steers a stage of the run."""
+    return list(dict.fromkeys([*ALWAYS, *steering_metrics(settings)]))
+
+
+def measure(metrics: Sequence[str], logits: Logits, y: IntArray) -> dict[str, float]:
+    """Each metric of logits (N, C)."""
+    proba = softmax(logits.astype(np.float64))
+    return {name: EXTRA[name](logits, y) if name in EXTRA else score(name, y, proba) for name in metrics}

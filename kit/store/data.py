@@ -1,0 +1,165 @@
+"""The cleaned data as every later stage reads them, and the records of the files that hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from kit.base.arrays import ImageArray, IntArray
+from kit.errors import DataError, StageError
+from kit.store.digests import DIGESTS
+from kit.store.files import read_csv, sha256_json
+from kit.store.layout import Layout
+from kit.store.record import Digests, Made
+
+
+class DataRecord(Made):
+    """``data/manifest.json``: the training images, their labels and groups.
+
+    ``parts`` are digests of the content of ``images``, ``labels``, ``groups``, ``weights`` and ``classes``, so that a
+    stage can name what it depends on and nothing else; see `Index`.
+    """
+
+    VERSION: ClassVar[int] = 2
+    OLDER: ClassVar[tuple[int | None, ...]] = (1,)
+    COMMAND: ClassVar[str] = "kit clean --force"
+
+    raw: int  # images before cleaning
+    kept: int  # and after it
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]  # (H, W, 3)
+    parts: Digests
+
+
+class UnlabelledRecord(Made):
+    """``data/test.json``: the images to predict."""
+
+    COMMAND: ClassVar[str] = "kit clean --force"
+
+    n: int
+
+    @property
+    def images(self) -> str:
+        """Digest of ids and images: what predictions of the test depend on."""
+        return sha256_json(self.files)
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Images in the order of ``data/images.npy``."""
+
+    ids: tuple[str, ...]
+    labels: IntArray  # (N,)
+    groups: tuple[str, ...]  # rows with the same group must share a fold
+    weights: npt.NDArray[np.float32]  # (N,) of each row in the loss
+
+
+@dataclass(frozen=True, eq=False)
+class Index(Rows):
+    """One entry a row of ``data/images.npy`` but for its last ones, the train-only rows, which stand in ``extra``."""
+
+    extra: Rows  # rows N, N + 1 ... of the array: external images, trained on and never validated on
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]  # (H, W, 3)
+    parts: Digests  # see `DataRecord`
+
+    @property
+    def split(self) -> Digests:
+        """What a split depends on."""
+        return {name: self.parts[name] for name in ("labels", "groups")}
+
+    @property
+    def training(self) -> str:
+        """Digest of what training depends on beside the folds: not the names of the classes.
+
+        Groups count where there are train-only rows: one that shares a group with a held-out row is left out.
+        """
+        names = ("images", "labels", "weights", *(("groups",) if self.extra.ids else ()))
+        return sha256_json([*(self.parts[name] for name in names), len(self.classes)])
+
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.ids)}
+
+    def rows_of(self, ids: Sequence[str] | npt.NDArray[np.str_]) -> IntArray:
+        """(n,) rows of ids; raises `DataError` where an id is not in the data."""
+        try:
+            return np.array([self._row_of[str(name)] for name in ids], np.int64)
+        except KeyError as error:
+            raise DataError(f"id {error.args[0]!r} is not in the cleaned data", "kit train") from None
+
+
+def load_record(layout: Layout) -> DataRecord:
+    """The record of the training data; raises `StageError` where there is none or it cannot be trusted."""
+    DIGESTS.attach(layout.digests)
+    return DataRecord.load(layout.data_manifest, "" if layout.data_manifest.exists() else "kit clean")
+
+
+def load_index(layout: Layout) -> Index:
+    """Read ``data/index.csv``.
+
+    Raises `StageError` where the data are missing, or a file is not the one that `kit clean` wrote.
+    """
+    record = load_record(layout)
+    record.check(layout.data, "", layout.index.name)
+    return _parsed(layout.index, record.model_dump_json())
+
+
+@lru_cache(maxsize=2)
+def _parsed(path: Path, text: str) -> Index:
+    """The index of a record's ``text``: a stage asks for it many times, and it may have a hundred thousand lines."""
+    record = DataRecord.model_validate_json(text)
+    lines = read_csv(path)
+    n = sum(line["role"] == "train" for line in lines)
+    return Index(
+        **vars(_rows(lines[:n])), extra=_rows(lines[n:]), classes=record.classes, shape=record.shape, parts=record.parts
+    )
+
+
+def _rows(lines: list[dict[str, str]]) -> Rows:
+    return Rows(
+        ids=tuple(line["id"] for line in lines),
+        labels=np.array([int(line["label"]) for line in lines], np.int64),
+        groups=tuple(line["group"] for line in lines),
+        weights=np.array([float(line.get("weight", 1)) for line in lines], np.float32),
+    )
+
+
+def load_images(layout: Layout) -> ImageArray:
+    """The images, those of the index and then the extra ones, memory-mapped; raises `StageError` where damaged."""
+    load_record(layout).check(layout.data, "", layout.images.name)
+    return _map(layout.images)
+
+
+def load_test_record(layout: Layout) -> UnlabelledRecord | None:
+    """The record of the test images, or None where the competition gives none; raises `StageError` where damaged."""
+    DIGESTS.attach(layout.digests)
+    return UnlabelledRecord.load(layout.test_manifest) if layout.test_manifest.exists() else None
+
+
+def load_test_images(layout: Layout) -> ImageArray | None:
+    """The test images, memory-mapped and read-only, or None where the competition gives none."""
+    record = load_test_record(layout)
+    if record is None:
+        return None
+    record.check(layout.data)
+    return _map(layout.test_images)
+
+
+def load_test_ids(layout: Layout) -> tuple[str, ...]:
+    """Ids of the test images, in the order of the array."""
+    return tuple(row["id"] for row in read_csv(layout.test_index))
+
+
+def _map(path: Path) -> ImageArray:
+    try:
+        array: ImageArray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise StageError(f"{path} cannot be read: {error}", DataRecord.COMMAND) from error
+    return array

@@ -1,0 +1,243 @@
+"""Writing and hashing: the only place that opens a file for writing.
+
+A reader sees the old file or the new one, never a part of one: content goes to a temporary file in the same
+folder, is synced, and takes the place of the old file in one step.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import errno
+import hashlib
+import io
+import json
+import os
+import secrets
+import shlex
+import shutil
+import stat
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+from kit.base.text import guarded, unguarded
+from kit.errors import DataError, KitError, StageError
+
+CHUNK = 1 << 20
+# The oldest date a zip can hold: a rebuilt archive must not differ by the hour it was made in.
+ZIP_DATE = (1980, 1, 1, 0, 0, 0)
+Content = bytes | str | Callable[[IO[bytes]], object]
+
+# What the system may refuse through no fault of the kit's, and what to type then; `{folder}` is the file's.
+REFUSALS = {
+    errno.ENOSPC: "free some space: df -h {folder}",
+    errno.EDQUOT: "free some space: quota -s",
+    errno.EFBIG: "ulimit -f unlimited",
+    errno.EACCES: "ls -ld {folder}",
+    errno.EPERM: "ls -ld {folder}",
+    errno.EROFS: "copy the project to a folder that can be written: cp -r . ~/project",
+    errno.EMFILE: "ulimit -n 1024",
+    errno.ENFILE: "sysctl fs.file-nr",
+    errno.ENOMEM: "ulimit -v unlimited, or in kit.toml: [train] workers = 1",
+    errno.EAGAIN: "ulimit -u unlimited, or in kit.toml: [train] workers = 1",
+    errno.EIO: "df -h {folder}",
+    errno.ESTALE: "df -h {folder}",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "ls -l {folder}",
+    errno.ENOTDIR: "ls -ld {folder}",
+    errno.EISDIR: "name a file in that folder",
+    errno.EPIPE: "the program at the other end has ended",
+}
+# What threads and shared libraries say where there is no memory, in errors of other classes.
+NO_MEMORY = ("can't start new thread", "failed to map segment", "Cannot allocate memory")
+
+
+def mendable(error: Exception) -> KitError | None:
+    """What the user can mend: a `KitError`, or a refusal of the system on one line; None for a mistake of the kit."""
+    if isinstance(error, KitError):
+        return error
+    if isinstance(error, MemoryError) or any(text in str(error) for text in NO_MEMORY):
+        return refusal(OSError(errno.ENOMEM, "not enough memory"), "the command cannot go on", Path())
+    if isinstance(error, OSError) and error.errno in REFUSALS:
+        path = Path(str(error.filename or "."))
+        return refusal(error, f"cannot use {path}" if error.filename else "the command cannot go on", path)
+    return None
+
+
+def refusal(error: OSError, what: str, path: Path, need: int = 0) -> KitError:
+    """The error where the system refused ``what``, with the bytes that it would ``need`` where they are known."""
+    said = error.strerror or str(error)
+    if error.errno == errno.ENOSPC:
+        with suppress(OSError):
+            free = f"{shutil.disk_usage(path.parent).free / 1e6:.1f} MB are free"
+            said += f"; {need / 1e6:.1f} MB are needed, {free}" if need else f"; {free}"
+    return KitError(f"{what}: {said}", REFUSALS.get(error.errno or 0, "").format(folder=shlex.quote(str(path.parent))))
+
+
+def write_atomic(path: Path, content: Content, *, need: int = 0) -> Path:
+    """Write ``content`` to ``path`` in one step that a crash cannot halve; the mode of the file is what umask leaves.
+
+    ``content`` is bytes, text (stored as UTF-8), or a function that writes to the open file given to it; ``need`` is
+    how many bytes that will be, for the message where they find no room. A link is followed; a device or a pipe is
+    written to.
+
+    Raises `KitError` where the disk is full, or the folder cannot be written; what was at ``path`` is still there.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mode = path.stat().st_mode if path.exists() else stat.S_IFREG
+        if stat.S_ISREG(mode):
+            _replace(Path(os.path.realpath(path)), data)
+        elif stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        else:
+            # A device or a pipe cannot be sought in: the content is made first.
+            made = io.BytesIO(b"" if callable(data) else data)
+            if callable(data):
+                data(made)
+            path.write_bytes(made.getbuffer())
+    except OSError as error:
+        size = len(data) if isinstance(data, bytes) else need
+        raise refusal(error, f"cannot write {path}", path, size) from error
+    return path
+
+
+def _replace(path: Path, data: bytes | Callable[[IO[bytes]], object]) -> None:
+    # Not mkstemp, whose files are for their owner alone whatever umask says. With the whole of a long name before the
+    # suffix the temporary one would be too long.
+    temporary = path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            data(file) if callable(data) else file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: Path, value: object) -> Path:
+    """Write ``value`` as indented JSON with sorted keys, so that versions of the file can be compared."""
+    return write_atomic(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file that the kit wrote.
+
+    Raises `StageError` where the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StageError(f"{path} is missing") from None
+    except ValueError as error:
+        raise StageError(f"{path} is not JSON: {error}", f"delete it and run the command again: rm {path}") from error
+
+
+def append_log(path: Path, value: object) -> None:
+    """Append one line of JSON; a line that a kill left unfinished stays a line of its own."""
+    with path.open("ab+") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+        whole = file.read(1) in (b"", b"\n")
+        file.write((b"" if whole else b"\n") + json.dumps(value).encode() + b"\n")
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """What `append_log` wrote, without unfinished lines; nothing where there is no file."""
+    found = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        with suppress(ValueError):
+            found.append(json.loads(line))
+    return found
+
+
+def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]], *, for_people: bool = False) -> Path:
+    """Write a comma-separated table with one header line and Unix line ends.
+
+    Tables ``for_people`` are opened in spreadsheets: their cells are `guarded`, and `read_csv` takes that off again.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(list(header))
+    writer.writerows([guarded(cell) for cell in row] if for_people else row for row in rows)
+    return write_atomic(path, text.getvalue())
+
+
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8, or in UTF-16 with a byte order mark, as Excel saves "Unicode text".
+
+    Raises `DataError` where it is missing or in another encoding.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    encoding = "UTF-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "UTF-8"
+    try:
+        text = content.decode("utf-8-sig" if encoding == "UTF-8" else encoding)
+    except UnicodeDecodeError as error:
+        source, copy = shlex.quote(str(path)), shlex.quote(f"{path}.utf8")
+        raise DataError(
+            f"{path} is not {encoding} (byte {error.start})",
+            f"iconv -f latin1 -t utf-8 {source} > {copy} && mv {copy} {source}" if encoding == "UTF-8" else "",
+        ) from error
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise DataError(f"{path} is not a text file: line {line} holds a zero byte")
+    return text
+
+
+def read_csv(path: Path, *, for_people: bool = False) -> list[dict[str, str]]:
+    """Read a table written by `write_csv` as a list of rows.
+
+    Raises `StageError` where it is missing, and `DataError` where somebody saved it as something else.
+    """
+    if not path.exists():
+        raise StageError(f"{path} is missing")
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
+    except csv.Error as error:
+        raise DataError(f"{path} cannot be read as a table: {error}") from error
+    if not for_people:
+        return rows
+    return [{name: unguarded(cell) for name, cell in row.items() if isinstance(cell, str)} for row in rows]
+
+
+def sha256_file(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_json(value: object) -> str:
+    """Hexadecimal SHA-256 of a JSON-able value, independent of the order of its keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_zip(path: Path, members: Mapping[str, Path | bytes]) -> Path:
+    """Write a zip whose bytes depend on the members' names and contents alone.
+
+    Members are stored uncompressed (weights do not compress) in the order of their names.
+    """
+
+    def fill(file: IO[bytes]) -> None:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            for name in sorted(members):
+                info, content = zipfile.ZipInfo(name, ZIP_DATE), members[name]
+                info.external_attr = 0o644 << 16
+                source = io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")
+                with source, archive.open(info, "w", force_zip64=True) as target:
+                    shutil.copyfileobj(source, target, CHUNK)
+
+    return write_atomic(path, fill)

@@ -1,0 +1,112 @@
+"""Events: facts about a candidate, each in a file of its own that is never written again."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+from kit.errors import StageError
+from kit.store.candidate import Ensemble
+from kit.store.files import write_json
+from kit.store.layout import Layout, SubmissionPaths
+from kit.store.ledger.facts import FACT, AnyFact, F, encodable, newest
+from kit.store.ledger.reading import aside, read
+
+# Of a candidate's folder: when it was made, and the start of the hash of what it was made from.
+NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8,}")
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A candidate with everything that is known about it; ``events`` are in the order of their time."""
+
+    name: str
+    events: tuple[AnyFact, ...]
+    paths: SubmissionPaths
+
+    @cached_property
+    def ensemble(self) -> Ensemble:
+        """The record of the candidate, read when it is first asked for."""
+        return Ensemble.load(self.paths.ensemble)
+
+    def last(self, kind: type[F]) -> F | None:
+        """The newest fact of a kind, if there is one."""
+        return newest(self.events, kind)
+
+
+def add_event(paths: SubmissionPaths, intent: str, fact: F) -> F:
+    """Write one fact about an intent of a candidate, synced to disk before this returns."""
+    now, who = datetime.now(UTC), ""
+    with suppress(KeyError, OSError):  # a container's user without a name
+        who = str(encodable(getpass.getuser()))
+    fact = fact.model_copy(update={"intent": intent, "time": now, "who": who})
+    content = {"kind": fact.kind, **fact.model_dump(mode="json", exclude_defaults=True)}
+    name = f"{now:%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(4)}.json"
+    write_json(paths.events / name, {**content, "time": now.isoformat(timespec="microseconds")})
+    return fact
+
+
+def load_submissions(layout: Layout) -> list[Submission]:
+    """Every candidate of the project, oldest first; raises `StageError` where an event cannot be read."""
+    return [load_submission(layout.submission(name)) for name in candidates(layout)]
+
+
+def load_submission(paths: SubmissionPaths, damaged: list[str] | None = None) -> Submission:
+    """One candidate and its events.
+
+    ``damaged`` takes what is wrong with events that cannot be read, which are left out then; without such a list they
+    raise `StageError`.
+    """
+    events: list[AnyFact] = []
+    for path in _files(paths.events):
+        try:
+            events.append(_load(path))
+        except StageError as error:
+            if damaged is None:
+                raise
+            damaged.append(error.message)
+    return Submission(paths.root.name, tuple(events), paths)
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            return [folder / name for name in sorted(entry.name for entry in entries) if name.endswith(".json")]
+    except FileNotFoundError:
+        return []
+    except OSError:
+        return [folder]  # reading it says what is wrong with it
+
+
+def _load(path: Path) -> AnyFact:
+    fact = read(path, FACT.validate_json)
+    missing = {"intent", "time"} - fact.model_fields_set
+    if missing:
+        raise StageError(f"{path} is damaged: it has no {' and no '.join(sorted(missing))}", aside(path))
+    return fact
+
+
+def latest(layout: Layout) -> SubmissionPaths | None:
+    """The newest candidate, if there is one."""
+    names = candidates(layout)
+    return layout.submission(names[-1]) if names else None
+
+
+def candidates(layout: Layout) -> list[str]:
+    """Names of the folders that hold a candidate, oldest first."""
+    if not layout.submissions.is_dir():
+        return []
+    with os.scandir(layout.submissions) as entries:
+        # By its name, and by the file that names its members: events alone are a clone's without it.
+        return sorted(
+            entry.name
+            for entry in entries
+            if NAME.fullmatch(entry.name) and entry.is_dir() and Path(entry.path, "ensemble.json").exists()
+        )

@@ -1,0 +1,140 @@
+"""Facts about an intent to submit, one record per kind.
+
+Keys that a newer kit adds to a fact are ignored; a fact of a kind that this kit does not know is an error, for it may
+decide whether something is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import AwareDatetime, BeforeValidator, Field, TypeAdapter
+
+from kit.base.text import redacted
+from kit.store.record import Part
+
+
+def encodable(text: object) -> object:
+    """Text of others as it can be written: half a surrogate pair would make the file unreadable."""
+    return text.encode("utf-8", "replace").decode() if isinstance(text, str) else text
+
+
+Said = Annotated[str, BeforeValidator(encodable)]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a file was sent: the same file to another phase is another submission.
+
+    The address loses its password, because a target is stored with the submission and shared with the team.
+    """
+
+    platform: str
+    url: str
+    competition: str
+    phase: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "url", redacted(self.url))
+
+
+class Fact(Part, extra="ignore", strict=True):
+    """Base of all; `kit.store.ledger.add_event` says of which intent it is, when it was written and by whom."""
+
+    kind: str
+    intent: str = ""
+    time: AwareDatetime = datetime.min.replace(tzinfo=UTC)
+    who: Said = ""
+
+
+class Intent(Fact):
+    """A file is about to be sent; ``tag`` is its name or message on the platform, ``sha256`` its content."""
+
+    kind: Literal["intent"] = "intent"
+    tag: str
+    sha256: str
+    target: Target
+    file: Said = ""
+    commit: str = ""
+    by_hand: bool = False
+
+
+class Upload(Fact):
+    """The upload begins; nothing is spent by it."""
+
+    kind: Literal["upload"] = "upload"
+
+
+class Uploaded(Fact):
+    """The file is on the platform under this key."""
+
+    kind: Literal["uploaded"] = "uploaded"
+    key: Said
+
+
+class Kernel(Fact):
+    """A notebook was pushed in this version; 0 = it failed, and the next try needs another one."""
+
+    kind: Literal["kernel"] = "kernel"
+    version: int
+
+
+class Request(Fact):
+    """The request that spends a submission is about to leave."""
+
+    kind: Literal["request"] = "request"
+
+
+class Refusal(Fact):
+    """The platform took nothing, for certain."""
+
+    kind: Literal["refused"] = "refused"
+    message: Said = ""
+
+
+class Lost(Fact):
+    """The platform does not list it when it no longer can arrive."""
+
+    kind: Literal["lost"] = "lost"
+
+
+class Answer(Fact):
+    """The platform has it under this id; ``found`` = it was asked later."""
+
+    kind: Literal["answer"] = "answer"
+    remote: Said
+    found: bool = False
+
+
+class Failure(Fact):
+    """The platform could not score it."""
+
+    kind: Literal["failure"] = "failure"
+    remote: Said = ""
+    message: Said = ""
+
+
+class Score(Fact):
+    """What it got; ``scores`` holds every column by name, where the platform gives more than one."""
+
+    kind: Literal["score"] = "score"
+    remote: Said = ""
+    score: float
+    private: float | None = None
+    scores: dict[str, float] = Field(default_factory=dict)
+
+
+AnyFact = Annotated[
+    Intent | Upload | Uploaded | Kernel | Request | Refusal | Lost | Answer | Failure | Score,
+    Field(discriminator="kind"),
+]
+FACT: TypeAdapter[AnyFact] = TypeAdapter(AnyFact)
+F = TypeVar("F", bound=Fact)
+
+
+def newest(facts: Iterable[Fact], kind: type[F]) -> F | None:
+    """The last fact of a kind, if there is one."""
+    return next((fact for fact in reversed(tuple(facts)) if isinstance(fact, kind)), None)

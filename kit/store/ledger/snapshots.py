@@ -1,0 +1,118 @@
+"""Snapshots of the board: a table and a small summary per change, never written again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AwareDatetime, BeforeValidator, FiniteFloat, TypeAdapter, ValidationError
+
+from kit.base.events import Emit, Event, silent
+from kit.errors import KitError, StageError
+from kit.store.files import read_csv, sha256_json, write_csv, write_json
+from kit.store.layout import Layout
+from kit.store.ledger.facts import Target
+from kit.store.ledger.reading import aside, read, read_cache, write_cache
+from kit.store.record import Part, first_problem
+
+HEADER = ("rank", "name", "score", "mine", "remote")
+
+
+@dataclass(frozen=True)
+class BoardRow:
+    """One line of a leaderboard, best first; ``remote`` is the submission's id where the platform tells it."""
+
+    rank: int
+    name: str
+    score: FiniteFloat
+    mine: bool
+    remote: str = ""
+
+
+TABLE = TypeAdapter(tuple[BoardRow, ...])
+ASKED = TypeAdapter(dict[str, AwareDatetime])
+
+
+def _ours(rows: object) -> object:
+    return [{**row, "mine": True} for row in rows if isinstance(row, dict)] if isinstance(rows, list) else rows
+
+
+class Snapshot(Part, extra="ignore"):
+    """The board at a time: how many lines, which are ours, and where the whole table is."""
+
+    time: AwareDatetime
+    target: Target
+    lines: int
+    mine: Annotated[tuple[BoardRow, ...], BeforeValidator(_ours)]
+    table: Path
+
+    @property
+    def rank(self) -> int | None:
+        """Our best rank."""
+        return min((row.rank for row in self.mine), default=None)
+
+    def rows(self) -> tuple[BoardRow, ...]:
+        """The whole table; raises `StageError` where the file is missing or damaged."""
+        try:
+            rows = TABLE.validate_python(read_csv(self.table))
+        except ValidationError as error:
+            raise StageError(f"{self.table} is damaged: line {first_problem(error)}", aside(self.table)) from None
+        except KitError as error:
+            raise StageError(error.message, aside(self.table)) from None
+        if len(rows) != self.lines:
+            raise StageError(f"{self.table} has {len(rows)} lines, not {self.lines}", aside(self.table))
+        return rows
+
+
+def add_snapshot(layout: Layout, target: Target, rows: Sequence[BoardRow]) -> Snapshot:
+    """Keep the board, unless it is what the last snapshot of this target holds; returns the one that holds it."""
+    table = [(row.rank, row.name, row.score, int(row.mine), row.remote) for row in rows]
+    digest = hashlib.sha256(repr((target, table)).encode()).hexdigest()
+    last = next(_newest_first(layout, target, silent), None)
+    if last is not None and last.table.stem.endswith(digest[:8]):
+        return last
+    now = datetime.now(UTC)
+    stem = f"{now:%Y%m%dT%H%M%S%fZ}-{digest[:8]}"
+    path = write_csv(layout.boards / f"{stem}.csv", HEADER, table)
+    mine = [{"rank": row.rank, "name": row.name, "score": row.score, "remote": row.remote} for row in rows if row.mine]
+    best = rows[0].score if rows else None
+    record = {"time": now.isoformat(timespec="seconds"), "target": vars(target), "lines": len(rows)}
+    summary = write_json(layout.boards / f"{stem}.json", {**record, "best": best, "mine": mine, "table": path.name})
+    return _load(summary)
+
+
+def history(layout: Layout, target: Target, emit: Emit = silent) -> list[Snapshot]:
+    """Every snapshot of a target, oldest first; one that cannot be read is a warning."""
+    return list(_newest_first(layout, target, emit))[::-1]
+
+
+def note_asked(layout: Layout, target: Target) -> None:
+    """Note that the board of a target was seen now; outside of what a team shares, for it changes at every look."""
+    known = read_cache(layout.asked, ASKED.validate_json) or {}
+    now = datetime.now(UTC).replace(microsecond=0)
+    write_cache(layout.asked, ASKED.dump_json({**known, sha256_json(vars(target)): now}))
+
+
+def asked_at(layout: Layout, target: Target) -> datetime | None:
+    """When the board of a target was last seen by this clone."""
+    known = read_cache(layout.asked, ASKED.validate_json) or {}
+    return known.get(sha256_json(vars(target)))
+
+
+def _newest_first(layout: Layout, target: Target, emit: Emit) -> Iterator[Snapshot]:
+    for path in sorted(layout.boards.glob("*.json"), reverse=True):
+        try:
+            snapshot = _load(path)
+        except StageError as error:
+            emit(Event("warn", f"{error.message}; this snapshot is left out here"))
+            continue
+        if snapshot.target == target:
+            yield snapshot
+
+
+def _load(path: Path) -> Snapshot:
+    return read(path, Snapshot.model_validate_json).model_copy(update={"table": path.with_suffix(".csv")})

@@ -1,9 +1,0 @@
-"""``kit stress``: held-out pictures hurt in known ways and predicted by the networks that never saw them.
-
-`stage` plans and starts one process a fold; `fold` is what such a process does; `show` puts it in tables and pictures.
-"""
-
-from kit.stress.sheet import corruption_sheet
-from kit.stress.stage import stress, stress_if_possible, tell_known
-
-__all__ = ["corruption_sheet", "stress", "stress_if_possible", "tell_known"]
