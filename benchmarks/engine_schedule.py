@@ -4,8 +4,8 @@
 
 The seconds are those of `TIMES`, measured by the kit on two cores, or of the logs of the projects that are named. 200
 tasks are drawn from them, each with up to a tenth more or less. The bound is what no order can beat: the work in equal
-parts, or the longest task where that is more. The kit starts the longest first (`kit.stages.train.plan.ordered`); the peer is
-the order in which the configuration names the runs.
+parts, or the longest task where that is more. The kit starts the longest first (`kit.stages.train.plan.ordered`); the
+peer is the order in which the configuration names the runs.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@
     python benchmarks/shift_forecast.py --cache cache --families 8 --company 3
     python benchmarks/shift_forecast.py --cache cache --small --sets practice     (a quarter of a minute)
 
-``--families`` keeps so many of `kit.images.corrupt`'s for the stressed rows, ``--company`` so many of the models beside one.
+``--families`` keeps so many of `kit.images.corrupt`'s for the stressed rows, ``--company`` so many of the models
+beside one.
 The sets and their tests are those of `shift_zoo.py`; real cells are one where ``KIT_SHARED`` names their folder.
 """
 

@@ -2,8 +2,8 @@
 
 `shift_forecast.py` builds it once and keeps it in ``--cache``. Models differ in what they see of the picture,
 in the learner, in the number of training rows and in whether training pictures were corrupted too. Of the thirteen
-tests the first is not shifted; four hold the families of `kit.images.corrupt`, four those and foreign ones half and half,
-four foreign ones alone: none of which the kit has.
+tests the first is not shifted; four hold the families of `kit.images.corrupt`, four those and foreign ones half and
+half, four foreign ones alone: none of which the kit has.
 """
 
 from __future__ import annotations

@@ -129,7 +129,7 @@ class Project:
         return corruption_sheet(self.layout, self.config, self._emit)
 
     def compare(self, runs: Sequence[str] = (), *, metric: str = "") -> Comparison:
-        """Hold runs against the first of them, or all against the first of the configuration; see `kit.stages.compare`."""
+        """Compare runs with the first of them, or all with the first of the configuration; see `kit.stages.compare`."""
         from kit.runs.sweep import with_variants
         from kit.stages.compare.compare import compare
 
@@ -149,9 +149,9 @@ class Project:
     ) -> Comparison:
         """Train a run with one ingredient changed at a time, and compare; see `kit.runs.sweep`.
 
-        ``changes`` are names of `kit.runs.sweep.variants`, by default all; ``fold`` and ``max_hours`` as for `train`. The
-        run itself is trained with as many ``seeds``: two show how far scores move by themselves. With ``stressed`` the
-        held-out rows are predicted under corruptions too, of what is trained on every fold.
+        ``changes`` are names of `kit.runs.sweep.variants`, by default all; ``fold`` and ``max_hours`` as for `train`.
+        The run itself is trained with as many ``seeds``: two show how far scores move by themselves. With ``stressed``
+        the held-out rows are predicted under corruptions too, of what is trained on every fold.
         """
         from kit.runs.results import is_complete
         from kit.runs.spec import plan_runs
@@ -209,12 +209,13 @@ class Project:
 
     def bundle(self, *, force: bool = False, against: str = "") -> SubmissionPaths:
         """Build and prove the zip of the current ensemble, then under the versions that ``against`` names."""
-        from kit.stages import bundle
+        from kit.stages.bundle.bundle import against as prove_against
+        from kit.stages.bundle.bundle import bundle
 
         paths = self.ensemble()
-        bundle.bundle(self.layout, self.config, paths, self._emit, force=force)
+        bundle(self.layout, self.config, paths, self._emit, force=force)
         if against:
-            bundle.against(self.layout, paths, against, self._emit)
+            prove_against(self.layout, paths, against, self._emit)
         if self.config.data.test:
             self.table()
         return paths

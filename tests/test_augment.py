@@ -265,7 +265,8 @@ def test_the_entry_executes_code_of_keras_cv(op: str) -> None:
 @pytest.mark.tf
 def test_flips_and_noise_do_not_load_keras_cv() -> None:
     script = (
-        "import sys, numpy as np\nfrom kit.images.augment.pipeline import Pipeline\nfrom kit.config import AugmentConfig\n"
+        "import sys, numpy as np\nfrom kit.images.augment.pipeline import Pipeline\n"
+        "from kit.config import AugmentConfig\n"
         "ops = [AugmentConfig(op=op) for op in ('flip', 'dihedral', 'quarter-turn', 'noise')]\n"
         "Pipeline(ops, 8, 2)(np.zeros((2, 8, 8, 3), 'f'), np.eye(2, dtype='f'), np.ones((2, 2), np.int32))\n"
         "assert 'keras_cv' not in sys.modules\n"

@@ -95,7 +95,8 @@ def test_a_full_disk_is_wrong(tmp_path, monkeypatch):
 
 def test_neither_tensorflow_nor_kaggle_is_loaded(tmp_path):
     code = (
-        "import sys\nfrom pathlib import Path\nfrom kit.stages.doctor import doctor\nfrom kit.store.predictions import silent\n"
+        "import sys\nfrom pathlib import Path\n"
+        "from kit.base.events import silent\nfrom kit.stages.doctor import doctor\n"
         f"doctor(Path({str(tmp_path)!r}), silent)\nprint({{'tensorflow', 'kaggle', 'keras'}} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

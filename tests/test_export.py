@@ -98,7 +98,7 @@ def test_the_core_names_no_tracker() -> None:
     kit = Path(__file__).parent.parent / "kit"
     naming = [path for path in kit.rglob("*.py") if 'import_module("mlflow")' in path.read_text() or
               "import mlflow" in path.read_text()]  # fmt: skip
-    assert [str(path.relative_to(kit)) for path in naming] == ["export/mlflow.py"]
+    assert [str(path.relative_to(kit)) for path in naming] == ["stages/export/mlflow.py"]
 
 
 @pytest.fixture

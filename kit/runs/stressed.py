@@ -48,7 +48,8 @@ class StressedRun(Made):
 class Stressed:
     """The predictions of a run under stress, all out of fold: every held-out row under the mixture, with its views.
 
-    ``grid`` is a sample of the rows under every family and severity, one view; ids as `kit.images.corrupt.plan.grid_ids` has.
+    ``grid`` is a sample of the rows under every family and severity, one view; ids as in
+    `kit.images.corrupt.plan.grid_ids`.
     """
 
     plan: Plan

@@ -51,8 +51,8 @@ def adversarial(train: Array, test: Array, seed: int, names: Sequence[str] = ())
     Parameters
     ----------
     train, test : (N, D), (M, D) float
-        Statistics or embeddings of the pictures, see `kit.judge.shift.statistics`. Beyond `MAXIMUM` rows of a set, as many
-        are drawn.
+        Statistics or embeddings of the pictures, see `kit.judge.shift.statistics`. Beyond `MAXIMUM` rows of a set,
+        as many are drawn.
     names : sequence of D str, optional
         Of the columns.
 

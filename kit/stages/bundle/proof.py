@@ -30,7 +30,8 @@ def prove(
     """Run the zip; returns what it answered and the largest difference of a probability.
 
     With ``half`` that is from what the blend says with float16 weights, else from what the networks said where they
-    were trained; ``python`` is the interpreter of an environment without the kit, see `kit.platforms.sandbox.run_bundle`.
+    were trained; ``python`` is the interpreter of an environment without the kit, see
+    `kit.platforms.sandbox.run_bundle`.
 
     Raises
     ------

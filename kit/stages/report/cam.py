@@ -1,7 +1,8 @@
 """Where a network looked: Grad-CAM, in a process of its own, for TensorFlow must not be loaded by a report.
 
-``python -m kit.stages.report.cam JOBS.json OUT.npz`` writes one map an image. The method is that of Selvaraju et al. 2017: the
-map that the pooling sees, its channels weighted by the mean gradient of the named class, negative parts cut off.
+``python -m kit.stages.report.cam JOBS.json OUT.npz`` writes one map per image. The method is that of Selvaraju et al.
+2017: the map that the pooling sees, its channels weighted by the mean gradient of the named class, negative
+parts cut off.
 """
 
 from __future__ import annotations

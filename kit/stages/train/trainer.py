@@ -25,7 +25,7 @@ PREDICT_BATCH = 64
 
 
 class NetworkTrainer:
-    """`kit.stages.train.fold.Trainer` with TensorFlow; raises `TrainingError` where pretrained weights are out of reach."""
+    """`kit.stages.train.fold.Trainer` with TensorFlow; raises `TrainingError` without its pretrained weights."""
 
     def __init__(self, spec: FoldSpec, data: FoldData) -> None:
         import keras
