@@ -14,11 +14,11 @@ LAYERS = (
     {"runtime"},
     {"errors", "signals", "streams", "text"},
     {"config", "layout", "files", "store"},
-    {"records", "metrics", "score", "ledger", "plots", "data", "partition"},
+    {"records", "metrics", "score", "ledger", "data", "partition"},
     {
         "sources", "augment", "corrupt", "shift", "blend", "platforms", "sandbox", "sandbox_runner", "archive",
         "described", "environments", "runs", "sweep", "half", "costs", "units",
-        "engine", "results", "history",
+        "engine", "results", "history", "figures",
     },
     {
         "clean", "folds", "train", "stress", "ensemble", "bundle", "submit", "lb", "init", "console", "progress",
@@ -141,4 +141,4 @@ def test_light_commands_load_neither_tensorflow_nor_kaggle(arguments: list[str],
     loaded = loaded_by(arguments, tmp_path)
     assert not loaded & {"tensorflow", "keras", "keras_cv", "kaggle", "torch"}
     if arguments[0].startswith("--"):
-        assert not loaded & {"numpy", "pydantic", "sklearn", "matplotlib", "scipy"}
+        assert not loaded & {"numpy", "pydantic", "sklearn", "scipy"}
