@@ -14,8 +14,8 @@ from machine import machine
 from PIL import Image, ImageFilter
 
 from kit.images.corrupt import FAMILIES, corrupt
-from kit.images.corrupt.sheet import contact_sheet
 from kit.images.sources import practice
+from kit.stages.stress.sheet import contact_sheet
 
 
 def rate(images: np.ndarray, family: str) -> float:

@@ -256,4 +256,4 @@ def test_light_commands_load_neither_tensorflow_nor_kaggle(arguments: list[str],
     loaded = loaded_by(arguments, tmp_path)
     assert not loaded & {"tensorflow", "keras", "keras_cv", "kaggle", "torch"}
     if arguments[0].startswith("--"):
-        assert not loaded & {"numpy", "pydantic", "sklearn", "matplotlib", "scipy"}
+        assert not loaded & {"numpy", "pydantic", "sklearn", "scipy"}

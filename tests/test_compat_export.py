@@ -13,10 +13,7 @@ from kit.platforms.environments import environment
 pytestmark = [pytest.mark.compat, pytest.mark.timeout(1800)]
 
 REPOSITORY = Path(__file__).parent.parent
-VERSIONS = (
-    "mlflow-skinny numpy scipy scikit-learn pydantic typer rich pillow jinja2 matplotlib "
-    "pytest pytest-timeout hypothesis"
-)
+VERSIONS = "mlflow-skinny numpy scipy scikit-learn pydantic typer rich pillow jinja2 pytest pytest-timeout hypothesis"
 
 
 def test_mlflow_takes_what_is_exported() -> None:

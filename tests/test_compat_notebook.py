@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.compat, pytest.mark.tf, pytest.mark.timeout(3600)]
 REPOSITORY = Path(__file__).parent.parent
 SHARED = (
     "tensorflow==2.20.0 keras==3.13.1 scikit-learn==1.6.1 keras-cv==0.9.0 kaggle>=2.2 requests six rich typer "
-    "pydantic pillow jinja2 matplotlib ipykernel nbclient nbformat"
+    "pydantic pillow jinja2 ipykernel nbclient nbformat"
 )
 VERSIONS = {"colab": f"{SHARED} numpy==2.0.2", "kaggle": f"{SHARED} numpy==2.1.3"}
 RUN = """

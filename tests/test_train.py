@@ -158,7 +158,7 @@ def test_folds_side_by_side_give_the_same_bytes(trained: Path, tmp_path: Path) -
     (tmp_path / "kit.toml").write_text(CONFIG + "[train]\nworkers = 2\n")
     write_data(tmp_path)
     Project(tmp_path).train()
-    for name in ("oof.npz", "curves.png", "confusion.png", "fold-0/weights.npz", "fold-1/weights.npz"):
+    for name in ("oof.npz", "curves.svg", "confusion.svg", "fold-0/weights.npz", "fold-1/weights.npz"):
         assert (run_folder(tmp_path) / name).read_bytes() == (run_folder(trained) / name).read_bytes()
 
 

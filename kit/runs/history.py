@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
+from kit.config import RunConfig
+from kit.judge.score import METRICS
 from kit.runs.results import FoldRecord, RunRecord
 from kit.store.files import read_csv
 from kit.store.layout import RunPaths
@@ -53,4 +59,32 @@ def histories(paths: RunPaths, run: RunRecord) -> dict[int, list[Epoch]]:
         if fold.record.exists():
             FoldRecord.load(fold.record, again).check(fold.root, again, fold.history.name)
             found[number] = [Epoch.of_columns(line) for line in read_csv(fold.history)]
+    return found
+
+
+def epochs_since_best(values: Sequence[float], greater_is_better: bool, min_delta: float = 0.0) -> int:
+    """Epochs since the last improvement by more than ``min_delta``; 0 where the last epoch is the best."""
+    best, waited = math.inf, 0
+    for value in values:
+        loss = -value if greater_is_better else value
+        waited = 0 if loss < best - min_delta else waited + 1
+        best = loss if waited == 0 else best
+    return waited
+
+
+def greater_is_better(metric: str) -> bool:
+    """The direction of a metric that is watched; those that only a training knows are losses."""
+    return metric in METRICS and METRICS[metric].greater_is_better
+
+
+def kept(epochs: Sequence[Epoch], settings: RunConfig) -> list[int]:
+    """The places of the epochs whose weights the stages of a fold ended with."""
+    stages, found = np.array([epoch.stage for epoch in epochs]), []
+    for number in np.unique(stages).tolist():
+        places, stopping = np.flatnonzero(stages == number).tolist(), settings.stages[number].early_stopping
+        since = 0
+        if stopping is not None:
+            values = [epochs[place].inner[stopping.metric] for place in places]
+            since = epochs_since_best(values, greater_is_better(stopping.metric), stopping.min_delta)
+        found.append(places[-1 - since])
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib
 import sys
 import threading
@@ -16,6 +17,7 @@ from kit.base.text import plain
 
 # A page within a notebook makes it as large again; a larger one is only named.
 LARGEST_PAGE = 2_000_000
+PICTURES = {".svg": "image/svg+xml", ".png": "image/png"}
 CELL = "padding:.15em .8em .15em 0;text-align:{side};font-variant-numeric:tabular-nums;white-space:nowrap"
 
 
@@ -54,8 +56,8 @@ class Notebook:
     def _wrote(self, event: Event) -> None:
         for path in map(Path, event.data["paths"]):
             self._line(f"wrote {path}")
-            if path.suffix == ".png":
-                self._display(Picture(path.read_bytes(), path.stem))
+            if path.suffix in PICTURES:
+                self._display(Shown(picture(path)))
             if path.suffix == ".html" and path.stat().st_size < LARGEST_PAGE:
                 self._display(Shown(frame(path.read_text(encoding="utf-8"))))
 
@@ -73,17 +75,11 @@ class Shown:
         return self._html
 
 
-class Picture:
-    """A PNG; its name is what is read where no picture can be shown."""
-
-    def __init__(self, content: bytes, name: str) -> None:
-        self._content, self._name = content, name
-
-    def _repr_png_(self) -> bytes:
-        return self._content
-
-    def __repr__(self) -> str:
-        return f"picture {self._name}"
+def picture(path: Path) -> str:
+    """A picture in place, as an image: SVG that stood in the page itself would give it its style."""
+    content = base64.b64encode(path.read_bytes()).decode()
+    name = escape(plain(path.stem), quote=True)
+    return f'<img style="max-width:100%" alt="{name}" src="data:{PICTURES[path.suffix]};base64,{content}">'
 
 
 def table(title: str, header: Any, rows: Any) -> str:

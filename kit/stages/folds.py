@@ -17,6 +17,8 @@ from kit.base.arrays import IntArray
 from kit.base.events import Emit, Event
 from kit.config import Config, FoldsConfig
 from kit.errors import StageError
+from kit.show.figures import standalone
+from kit.show.figures.heat import balance as draw
 from kit.store.data import Index, load_index
 from kit.store.files import read_csv, sha256_json, write_atomic, write_csv
 from kit.store.layout import Layout
@@ -117,15 +119,17 @@ def make_folds(layout: Layout, config: Config, emit: Emit, *, force: bool = Fals
     Raises `StageError` where the number of folds changed, groups pinned to two folds were joined, or the file was
     changed by something else and neither ``force`` nor ``reset`` says what to do about it.
     """
-    from kit.show.plots import balance as draw
-
     settings = config.folds
     path, record = layout.folds_table(settings.name), layout.folds_manifest(settings.name)
+    picture = layout.folds_picture(settings.name)
     with lock(layout.data_lock, "data/", shared=True):
         index = load_index(layout)
         made_from = lineage(config, index)
-        if not force and not reset and FoldsRecord.fresh(record, made_from):
+        found = None if force or reset else FoldsRecord.fresh(record, made_from)
+        if found is not None:
             load_folds(layout, config, index)
+            if not picture.exists():
+                write_atomic(picture, standalone(draw(found.classes, found.balance)))
             emit(Event("fresh", "folds", {"stage": "folds"}))
             return
     with lock(layout.data_lock, "data/", shared=True), lock(layout.folds_lock, "folds/", wait=True):
@@ -143,9 +147,7 @@ def make_folds(layout: Layout, config: Config, emit: Emit, *, force: bool = Fals
         balance = np.zeros((settings.held_out, len(index.classes)), np.int64)  # rows never held out do not count
         counted = table[0] != NEVER
         np.add.at(balance, (table[0][counted], index.labels[counted]), 1)
-        picture = layout.folds_picture(settings.name)
-        names = [f"fold {number}" for number in range(len(balance))]
-        write_atomic(picture, draw(balance, names, list(index.classes), "Images of each class in each fold"))
+        write_atomic(picture, standalone(draw(index.classes, balance)))
         FoldsRecord(
             made_from=made_from,
             files=digests_of(layout.folds, path),

@@ -30,13 +30,13 @@ class RunPaths:
     oof = Below("oof.npz")
     test = Below("test.npz")
     test_record = Below("test.json")
-    curves = Below("curves.png")
-    confusion = Below("confusion.png")
+    curves = Below("curves.svg")
+    confusion = Below("confusion.svg")
     forecast = Below("forecast.json")
     stress = Below("stress.npz")
     stress_grid = Below("stress-grid.npz")
     stress_table = Below("stress.csv")
-    stress_picture = Below("stress.png")
+    stress_picture = Below("stress.svg")
     stress_manifest = Below("stress.json")
     lock = Below(".lock")
     log = Below("log.jsonl")
@@ -86,7 +86,7 @@ class SubmissionPaths:
     attention = Below("attention.npz")
 
     def picture(self, name: str) -> Path:
-        return self.root / f"{name}.png"
+        return self.root / f"{name}.svg"
 
     bundle = Below("bundle.zip")
     table = Below("submission.csv")
@@ -130,7 +130,7 @@ class Layout:
         return self.folds / f"{name}.json"
 
     def folds_picture(self, name: str) -> Path:
-        return self.folds / f"{name}.png"
+        return self.folds / f"{name}.svg"
 
     runs = Below("runs")
     features = Below("runs/features")
@@ -160,8 +160,10 @@ class Layout:
     shift = Below("data/shift")
     shift_report = Below("data/shift/shift.json")
 
+    unlike_sheet = Below("data/shift/unlike.png")
+
     def shift_picture(self, name: str) -> Path:
-        return self.shift / f"{name}.png"
+        return self.shift / f"{name}.svg"
 
     local_platform = Below("data/local-platform")
 

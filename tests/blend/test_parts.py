@@ -1,4 +1,4 @@
-"""Limits, notes, folds, choice, tables and pictures."""
+"""Limits, notes, folds, choice and tables."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from kit.judge import blend, metrics
 from kit.judge.blend.choose import MEAN_PRIOR, evidence_shares, prior, shares
 from kit.judge.blend.folds import fold_groups
 from kit.judge.blend.nested import cross
-from kit.judge.blend.pictures import correlation_picture, reliability_picture, worth_picture
 from kit.judge.blend.prune import keep_members
-from kit.judge.blend.tables import correlation, disagreement, per_class, reliability
+from kit.judge.blend.tables import correlation, disagreement, per_class
 from kit.runtime import pool
 
 
@@ -189,16 +188,3 @@ def test_tables_by_hand():
     members = np.stack([proba, proba, np.full((5, 3), 1 / 3)])
     assert disagreement(members)[0, 1] == 0 and disagreement(members)[0, 2] == 0.8
     assert np.allclose(correlation(members, y)[:2, :2], 1) and correlation(members, y)[0, 2] == 0
-
-
-def test_pictures_show_members_views_and_numbers():
-    proba, y, fold = library(9, members=3, rows=150, classes=3)
-    views = np.stack([proba, proba[..., [1, 0, 2]]], axis=1)
-    fitted = blend.fit(views, y, fold, options=blend.Options(members=["a", "b", "c"], views=["identity", "flip"]))
-    labels = [text.get_text() for text in worth_picture(fitted).axes[0].get_yticklabels()]
-    assert labels == ["a", "b", "c", "view identity", "view flip"]
-    before, after = reliability(y, proba.mean(axis=0)), reliability(y, fitted.oof)
-    legend = reliability_picture(before, after).axes[0].get_legend().get_texts()
-    assert f"after: ECE {after.ece:.3f}" in [text.get_text() for text in legend]
-    texts = correlation_picture(correlation(proba, y), fitted.members).axes[0].texts
-    assert len(texts) == 9

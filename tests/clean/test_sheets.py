@@ -9,9 +9,9 @@ from PIL import Image
 
 from kit.config.clean import CleanConfig
 from kit.images.sources.practice import make
+from kit.show.figures.sheets import CELL, Tile, png, sheet
 from kit.stages.clean.gallery import contact_sheets
 from kit.stages.clean.plan import plan
-from kit.stages.clean.sheets import CELL, Tile, png, sheet
 
 
 def tile(colour, side=96, caption="name"):
@@ -37,7 +37,7 @@ def test_small_pictures_are_enlarged_by_whole_factors():
 
 def test_a_long_caption_is_broken_and_nothing_leaves_its_column():
     long = sheet([[tile(0, caption="a/very/long/path/without/spaces/" * 3), tile(9, caption="")]], "")
-    short = sheet([[tile(0, caption=""), tile(9, caption="")]], "")
+    short = sheet([[tile(0, caption="\n".join("abcd")), tile(9, caption="")]], "")
     left = 16 + CELL + 1
     assert np.array_equal(np.asarray(long)[:, left:], np.asarray(short)[:, left:])
     assert not np.array_equal(np.asarray(long), np.asarray(short))

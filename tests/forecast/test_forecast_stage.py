@@ -153,10 +153,11 @@ def test_brighter_test_images_are_found_out_and_drawn(make_project) -> None:
     layout = project.layout
     report = ShiftReport.load(layout.shift_report)
     assert report.auc > 0.9 and len(report.unlike) == 24
-    kept = {name: layout.shift_picture(name).read_bytes() for name in ("unlike", "likeness", "priors")}
+    drawn = [layout.unlike_sheet, *map(layout.shift_picture, ("likeness", "priors"))]
+    kept = [path.read_bytes() for path in drawn]
     layout.shift_report.unlink()
     run(project)
-    assert {name: layout.shift_picture(name).read_bytes() for name in kept} == kept
+    assert [path.read_bytes() for path in drawn] == kept
 
 
 def test_other_shares_of_the_classes_are_estimated(make_project) -> None:
@@ -232,7 +233,7 @@ def test_the_board_shows_forecast_score_and_error_and_draws_them(make_project) -
     (table,) = [event for event in heard if event.kind == "table" and event.text == "submissions"]
     shown = dict(zip(table.data["header"], table.data["rows"][0], strict=True))
     assert shown["forecast"] == f"{expected:.4f}" and shown["error"] == f"{0.5 - expected:+.4f}"
-    assert (project.layout.pictures / "forecast-score.png").exists()
+    assert (project.layout.pictures / "forecast-score.svg").exists()
 
 
 def test_training_ends_with_the_score_under_stress_or_with_how_to_get_it(make_project) -> None:

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,15 +26,14 @@ from kit.config import Config
 from kit.config.competition import LOSSES
 from kit.errors import StageError
 from kit.platforms import Waits
+from kit.show.figures.board import cv_against_score
 from kit.stages.lb import leaderboard
-from kit.stages.lb.board import csv_lines, pack
+from kit.stages.lb.board import csv_lines
 from kit.stages.lb.manual import add_score
-from kit.stages.lb.pictures import cv_against_score, rank_over_time
 from kit.stages.submit import Choice, submit
 from kit.store.layout import Layout
 from kit.store.ledger import (
     BoardRow,
-    Snapshot,
     add_event,
     add_snapshot,
     attempts,
@@ -159,6 +159,9 @@ def test_the_report_has_submissions_with_gap_forecast_and_rank_and_the_finals(
     assert report.standing.ahead.name == "ada"
     text = "\n".join(event.text for event in said)
     assert "on 1000 images a difference below" in text
+    (table,) = [event.data for event in said if event.kind == "table" and event.text == "submissions"]
+    assert {"CV", "public"} < set(table["header"]) and "private" not in table["header"]
+    assert all(any(cells) for cells in zip(*table["rows"], strict=True))
     assert "behind rank 1 (ada)" in text
 
 
@@ -170,8 +173,8 @@ def test_a_rank_that_moves_is_told(site: Codabench, project: tuple[Layout, Confi
     assert report.standing.moved == -2
     assert report.submissions[0].moved == -2
     drawn = leaderboard(*project, silent, waits=WAITS, pictures=True).pictures
-    assert [path.name for path in drawn] == ["cv-score.png", "rank.png"]
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
+    assert [path.name for path in drawn] == ["cv-score.svg", "rank.svg"]
+    assert all(path.read_bytes().startswith(b"<svg ") for path in drawn)
     assert len(history(project[0], target_of(project[1]))) == 2
 
 
@@ -279,22 +282,6 @@ def test_csv_and_json_hold_the_same_numbers(site: Codabench, project: tuple[Layo
     assert csv_lines(replace(report, submissions=[])) == [""]
 
 
-cells = st.text("abc 0123", max_size=9)
-
-
-@given(
-    st.lists(st.tuples(st.text("ab", min_size=1, max_size=9), st.lists(cells, min_size=3, max_size=3)), min_size=2),
-    st.integers(20, 90),
-)
-def test_packed_tables_fit_and_lose_no_column(columns: list[tuple[str, list[str]]], width: int) -> None:
-    tables = pack(columns, width)
-    shown = [name for header, _ in tables for name in header[1:]]
-    assert shown == [name for name, values in columns[1:] if any(values)]
-    for header, rows in tables:
-        used = sum(max(len(cell) for cell in column) for column in zip(header, *rows, strict=True))
-        assert used + 2 * (len(header) - 1) <= width or len(header) <= 2
-
-
 @pytest.mark.parametrize("columns", ["40", "80", "200"])
 def test_every_line_fits_the_terminal_and_nothing_heavy_is_loaded(
     site: Codabench, project: tuple[Layout, Config], columns: str
@@ -355,23 +342,18 @@ def test_the_cache_of_the_ledger_never_says_anything_else_than_the_ledger(tmp_pa
     assert load_for_tables(layout) == load_submissions(layout)
 
 
-def test_pictures_are_the_same_bytes_for_the_same_numbers(tmp_path: Path) -> None:
+def test_a_score_as_expected_lies_on_the_diagonal_and_a_lower_one_below_it(tmp_path: Path) -> None:
     layout, config = make_project(tmp_path / "pictures")
-    for number, (cv, score) in enumerate([(0.8, 0.81), (0.85, 0.9)]):
+    for number, (cv, score) in enumerate([(0.8, 0.8), (0.85, 0.9), (0.9, 0.7)]):
         make_candidate(layout, f"2026112{number}T000000Z-{number:08x}", cv=cv)
         add_score(layout, config, score)
     lines = standing(attempts(load_submissions(layout)), (), 0)
-    start = datetime(2026, 11, 1, tzinfo=UTC)
-    ranks = [
-        Snapshot(
-            time=start + timedelta(days=day),
-            target=target_of(config),
-            lines=90,
-            mine=[vars(BoardRow(rank, "we", 0.5, True))],
-            table=Path("board.csv"),
-        )
-        for day, rank in enumerate((30, 12, 18))
-    ]
-    for make in (lambda: cv_against_score(lines, "accuracy"), lambda: rank_over_time(ranks, "cells")):
-        picture = make()
-        assert picture.startswith(b"\x89PNG") and picture == make()
+    drawn = cv_against_score(lines, "accuracy").__html__()
+    dots = [tuple(map(float, place)) for place in re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', drawn)]
+    x, y = zip(
+        *(map(float, end.split(",")) for end in re.search(r'points="([^"]+)" class="rule"', drawn)[1].split()),
+        strict=True,
+    )
+    above = [(y[0] - down) - (right - x[0]) for right, down in dots]
+    assert abs(above[0]) < 0.1 and above[1] > 1 and above[2] < -1
+    assert "0.7000" in drawn  # the newest

@@ -89,6 +89,17 @@ def test_a_second_time_nothing_is_done_and_forced_the_bytes_are_the_same(by_hand
     assert files_of(by_hand) == before
 
 
+def test_a_picture_that_is_missing_is_drawn_again_from_the_table_alone(by_hand: Project) -> None:
+    stressed(by_hand)
+    before, stand = files_of(by_hand), Stand()
+    (specs,) = plan_runs(by_hand.layout, by_hand.config, ()).values()
+    specs[0].run_paths.stress_picture.unlink()
+    heard = stressed(by_hand, stand)
+    assert stand.done == [] and files_of(by_hand) == before
+    wrote = [path for event in heard if event.kind == "wrote" for path in event.data["paths"]]
+    assert wrote == [specs[0].run_paths.stress_picture]
+
+
 @pytest.mark.parametrize("dies", [0, 1, 2])
 def test_interrupted_it_goes_on_with_the_folds_that_are_missing(by_hand: Project, dies: int, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):

@@ -49,7 +49,7 @@ def test_rows_that_stay_clean_are_predicted_as_training_predicted_them(project: 
 
 def test_forced_the_bytes_are_the_same_and_the_ensemble_needs_nothing_more(project: Project) -> None:
     (run,) = project.layout.runs.glob("a-*")
-    names = ("stress.npz", "stress-grid.npz", "stress.csv", "stress.png", "stress.json", "fold-1/stress.npz")
+    names = ("stress.npz", "stress-grid.npz", "stress.csv", "stress.svg", "stress.json", "fold-1/stress.npz")
     before = {name: (run / name).read_bytes() for name in names}
     project.stress(force=True)
     assert {name: (run / name).read_bytes() for name in names} == before

@@ -18,13 +18,12 @@ from kit.config import load
 from kit.errors import TrainingError
 from kit.judge.score import score
 from kit.project import Project
-from kit.runs.history import Epoch
+from kit.runs.history import Epoch, kept
 from kit.runs.spec import FoldSpec, plan_runs
 from kit.runtime.forward import softmax
 from kit.stages.train.fold import load_fold_data, train_fold
 from kit.stages.train.inner import hold_back
 from kit.stages.train.interrupt import Interrupt
-from kit.stages.train.pictures import curves_of, kept
 from kit.stages.train.schedule import count_falls
 from kit.store.files import read_csv
 from kit.store.layout import Layout
@@ -118,8 +117,7 @@ def test_labels_of_held_out_rows_do_not_reach_the_weights(
 def test_the_epoch_that_the_picture_marks_is_the_one_whose_weights_were_kept(tmp_path: Path, choice: str) -> None:
     spec = first_fold(project(tmp_path, choice))
     train_fold(spec, StubTrainer, lambda line: None, Interrupt())
-    (curve,) = curves_of([[Epoch.of_columns(line) for line in read_csv(spec.paths.history)]])
-    (place,) = kept(curve, 0, spec.settings)
+    (place,) = kept([Epoch.of_columns(line) for line in read_csv(spec.paths.history)], spec.settings)
     valid = load_predictions(spec.paths.valid)
     y = load_fold_data(spec).labels[load_fold_data(spec).valid_rows]
     nll = column(spec, "valid_nll")

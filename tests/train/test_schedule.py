@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.config import StageConfig
-from kit.stages.train.schedule import SHAPES, count_falls, epochs_since_best, learning_rate
+from kit.runs.history import epochs_since_best
+from kit.stages.train.schedule import SHAPES, count_falls, learning_rate
 
 STEPS = 7
 

@@ -18,12 +18,12 @@ from kit.errors import DataError
 from kit.images.sources import RawSet, open_source
 from kit.images.sources.join import joined
 from kit.images.sources.npz import check_classes
+from kit.show.figures.sheets import png
 from kit.stages.clean.decoded import Decoded, decode
 from kit.stages.clean.draft import components
 from kit.stages.clean.gallery import contact_sheets
 from kit.stages.clean.plan import Finding, Plan, plan
 from kit.stages.clean.quality import odd_sizes
-from kit.stages.clean.sheets import png
 from kit.store.data import DataRecord, UnlabelledRecord
 from kit.store.digests import DIGESTS, digest
 from kit.store.files import read_csv, sha256_file, sha256_json, write_atomic, write_csv

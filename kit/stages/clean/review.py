@@ -9,8 +9,8 @@ import numpy as np
 
 from kit.base.events import Emit, Event
 from kit.errors import DataError, StageError
+from kit.show.figures.sheets import PER_LINE, Tile, png, sheet
 from kit.stages.clean.labels import expected_errors, label_errors
-from kit.stages.clean.sheets import PER_LINE, Tile, png, sheet
 from kit.store.candidate import Ensemble
 from kit.store.data import load_images, load_index
 from kit.store.files import read_csv, write_atomic, write_csv

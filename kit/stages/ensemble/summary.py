@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy.typing as npt
@@ -10,8 +9,11 @@ import numpy.typing as npt
 from kit.base.events import Emit, Event
 from kit.judge import score
 from kit.judge.blend import Blend
-from kit.judge.blend.pictures import correlation_picture, reliability_picture, worth_picture
 from kit.judge.blend.tables import CLASS_HEADER, correlation, disagreement, per_class, reliability
+from kit.show.figures import reliability as figures
+from kit.show.figures import standalone
+from kit.show.figures.heat import pairs
+from kit.show.figures.strips import worth
 from kit.stages.ensemble.library import Library
 from kit.store.files import write_atomic
 from kit.store.layout import SubmissionPaths
@@ -68,15 +70,14 @@ def _tell_worth(emit: Emit, library: Library, blend: Blend) -> None:
 def draw(paths: SubmissionPaths, library: Library, blend: Blend) -> None:
     """Write the pictures of a candidate beside it: reliability, worth, correlation and disagreement."""
     one_view = library.proba[:, 0]
-    before = reliability(library.y, one_view.mean(axis=0))
-    figures = {
-        "reliability": reliability_picture(before, reliability(library.y, blend.oof)),
-        "worth": worth_picture(blend),
+    found = {"plain mean": one_view.mean(axis=0), "blend": blend.oof}
+    panels = {
+        "reliability": figures.reliability({name: reliability(library.y, proba) for name, proba in found.items()}),
+        "worth": worth(blend),
     }
     if len(library.names) > 1:
-        figures["correlation"] = correlation_picture(correlation(one_view, library.y), library.names)
-        figures["disagreement"] = correlation_picture(disagreement(one_view), library.names)
-    for name, figure in figures.items():
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
-        write_atomic(paths.picture(name), buffer.getvalue())
+        correlations = correlation(one_view, library.y)
+        panels["correlation"] = [pairs(correlations, library.names, "Correlation of what the true class was given")]
+        panels["disagreement"] = [pairs(disagreement(one_view), library.names, "Shares of rows named differently")]
+    for name, drawn in panels.items():
+        write_atomic(paths.picture(name), standalone(*drawn))

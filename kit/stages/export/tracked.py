@@ -123,7 +123,7 @@ def _candidate(submission: Submission) -> Tracked:
             scores |= {name: figure.score, f"{name}_low": figure.low, f"{name}_high": figure.high}
     known = [attempt.score for attempt in attempts([submission]) if attempt.score is not None]
     scores |= {"score": known[-1]} if known else {}
-    files = [paths.ensemble, paths.card, paths.proof, *sorted(paths.root.glob("*.png"))]
+    files = [paths.ensemble, paths.card, paths.proof, *sorted(paths.root.glob("*.svg"))]
     tags = {"key": record.key} | ({"bundle": sha256_file(paths.bundle)} if paths.bundle.exists() else {})
     return Tracked(
         key=submission.name,

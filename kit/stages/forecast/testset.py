@@ -17,8 +17,10 @@ from kit.judge.shift.priors import Prior, estimate
 from kit.judge.shift.statistics import NAMES, image_statistics
 from kit.judge.shift.twins import twins
 from kit.runs.results import unless_damaged
+from kit.show.figures import likeness as figures
+from kit.show.figures import standalone
+from kit.show.figures.sheets import Tile, png, sheet
 from kit.stages.forecast.entries import Entry, Gathered
-from kit.stages.forecast.sheets import class_priors, likeness_picture, unlike_picture
 from kit.store.data import Index, load_images, load_index, load_test_ids, load_test_images, load_test_record
 from kit.store.files import read_csv, write_atomic
 from kit.store.layout import Layout
@@ -74,7 +76,8 @@ def look_at_test(layout: Layout, gathered: Gathered, seed: int, emit: Emit) -> l
         return []
     index, entry = load_index(layout), _most_able(gathered)
     made_from = lineage(layout, gathered, seed)
-    pictures = [layout.shift_picture(name) for name in ("unlike", "likeness", *(["priors"] if entry else []))]
+    names = ("likeness", *(["priors"] if entry else []))
+    pictures = [layout.unlike_sheet, *map(layout.shift_picture, names)]
     report = unless_damaged(lambda: ShiftReport.fresh(layout.shift_report, made_from), emit)
     if report is None or not all(path.exists() for path in pictures):
         report = _write(layout, index, test, entry, seed, made_from)
@@ -105,14 +108,16 @@ def _write(
 ) -> ShiftReport:
     findings = find(layout, index, test, entry, seed)
     names = load_test_ids(layout)
-    likeness = np.nan_to_num(findings.told_apart.test_likeness, nan=-1.0)
-    order = np.argsort(-likeness, kind="stable")[:SHOWN]
-    captions = [f"{names[row]}\n{likeness[row]:.2f}" for row in order.tolist()]
-    write_atomic(layout.shift_picture("unlike"), unlike_picture(np.asarray(test[np.sort(order)]), order, captions))
-    write_atomic(layout.shift_picture("likeness"), likeness_picture(findings.told_apart))
+    told = np.nan_to_num(findings.told_apart.test_likeness, nan=-1.0)
+    order = np.argsort(-told, kind="stable")[:SHOWN]
+    images = dict(zip(np.sort(order).tolist(), test[np.sort(order)], strict=True))  # as a memory map likes to be read
+    tiles = [Tile(images[row], f"{names[row]}\n{told[row]:.2f}") for row in order.tolist()]
+    title = "test images least like the training set, and how sure that is"
+    write_atomic(layout.unlike_sheet, png(sheet([tiles], title)))
+    write_atomic(layout.shift_picture("likeness"), standalone(*figures.likeness(findings.told_apart)))
     if findings.prior is not None:
-        picture = class_priors(index.classes, findings.train_prior, findings.prior.prior)
-        write_atomic(layout.shift_picture("priors"), picture)
+        picture = figures.class_priors(index.classes, findings.train_prior, findings.prior.prior)
+        write_atomic(layout.shift_picture("priors"), standalone(picture))
     report = ShiftReport(
         made_from=made_from,
         sentences=tuple(sentences(findings, index.classes)),

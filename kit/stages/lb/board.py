@@ -17,13 +17,10 @@ SHOWN = 20
 LONG = 40
 # What stands in a score's place before there is one.
 WAITING = {"requested": "unsure", "answered": "waiting"}
-GUTTER = 2
-
-Column = tuple[str, list[str]]
 
 
 def show(report: Report, emit: Emit, width: int = 80) -> None:
-    """Board, submissions, and what to make of them; numbers are text here, so that columns can be measured."""
+    """Board, submissions, and what to make of them; a column without a single value is left out."""
     if report.problem:
         emit(Event("warn", report.problem))
     if report.board and report.standing:
@@ -32,9 +29,8 @@ def show(report: Report, emit: Emit, width: int = 80) -> None:
     if lines:
         hidden = len(report.submissions) - len(lines)
         title = f"submissions ({hidden} older ones: --json)" if hidden else "submissions"
-        for header, rows in pack(_columns(report, lines), width):
-            emit(Event("table", title, {"header": header, "rows": rows}))
-            title = ""
+        header, cells = zip(*(column for column in _columns(report, lines) if any(column[1])), strict=True)
+        emit(Event("table", title, {"header": header, "rows": list(zip(*cells, strict=True))}))
         newest = lines[-1].attempt
         if newest.state == "failed":
             emit(Event("warn", f"{short(newest.submission.name)} failed: {newest.message}"))
@@ -42,31 +38,7 @@ def show(report: Report, emit: Emit, width: int = 80) -> None:
         emit(Event("say", text))
 
 
-def pack(columns: Sequence[Column], width: int) -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
-    """Columns dealt out to as many tables as the width needs; each begins with the first column.
-
-    Columns without a single value are left out.
-    """
-    first, *rest = columns
-    tables, current, used = [], [first], _width(first)
-    for column in rest:
-        if not any(column[1]):
-            continue
-        if used + GUTTER + _width(column) > width and len(current) > 1:
-            tables.append(current)
-            current, used = [first], _width(first)
-        current.append(column)
-        used += GUTTER + _width(column)
-    tables.append(current)
-    dealt = [tuple(zip(*table, strict=True)) for table in tables]
-    return [(names, list(zip(*cells, strict=True))) for names, cells in dealt]
-
-
-def _width(column: Column) -> int:
-    return max(cell_len(column[0]), *(cell_len(cell) for cell in column[1]))
-
-
-def _columns(report: Report, lines: Sequence[Line]) -> list[Column]:
+def _columns(report: Report, lines: Sequence[Line]) -> list[tuple[str, list[str]]]:
     tried = [line.attempt for line in lines]
     return [
         ("submission", [short(one.submission.name) for one in tried]),
@@ -102,7 +74,16 @@ def _show_board(report: Report, standing: Standing, emit: Emit, width: int) -> N
 
 def sentences(report: Report) -> list[str]:
     """What to make of the numbers."""
-    texts = _place(report.standing) if report.standing else ["no snapshot of the leaderboard yet"]
+    standing = report.standing
+    texts = ["we are not on the board" if standing else "no snapshot of the leaderboard yet"]
+    if standing and standing.snapshot.rank is not None:
+        texts = [place(standing.snapshot, standing.moved)]
+        if standing.ahead:
+            ahead = fitting(plain(standing.ahead.name), LONG)
+            texts.append(f"{standing.distance:.4f} behind rank {standing.ahead.rank} ({ahead})")
+        if standing.zones:
+            zones = ", ".join(f"{name} to rank {last}" for name, last in standing.zones.items())
+            texts.append(f"medal zone: {standing.medal or 'none'} ({zones})")
     if report.noise is not None:
         texts.append(
             f"on {report.competition.test_size} images a difference below {report.noise:.4f} is noise "
@@ -122,19 +103,6 @@ def sentences(report: Report) -> list[str]:
         )
     if report.remaining.counts:
         texts.append(f"submissions left: {report.remaining.counts}{report.remaining.until}")
-    return texts
-
-
-def _place(standing: Standing) -> list[str]:
-    if standing.snapshot.rank is None:
-        return ["we are not on the board"]
-    texts = [place(standing.snapshot, standing.moved)]
-    if standing.ahead:
-        ahead = fitting(plain(standing.ahead.name), LONG)
-        texts.append(f"{standing.distance:.4f} behind rank {standing.ahead.rank} ({ahead})")
-    if standing.zones:
-        zones = ", ".join(f"{name} to rank {last}" for name, last in standing.zones.items())
-        texts.append(f"medal zone: {standing.medal or 'none'} ({zones})")
     return texts
 
 

@@ -28,9 +28,9 @@ SHOWN = 8
 SECONDS = 600
 
 
-def attention(facts: Facts) -> Section:
+def attention(facts: Facts) -> Section | str:
     """Grad-CAM of the member with most weight, each image by the network that did not train on it."""
-    missing = Section("attention", "Attention", run="kit ensemble --all" if facts.compute else "kit report")
+    missing = "kit ensemble --all" if facts.compute else "kit report"
     evidence = facts.evidence
     if evidence is None or facts.blend is None or facts.candidate is None or not facts.members:
         return missing
@@ -49,8 +49,6 @@ def attention(facts: Facts) -> Section:
         Group(f"called rightly by {name}", _tiles(facts, evidence, proba, right, found)),
     ]
     return Section(
-        "attention",
-        "Attention",
         _title(*([inner_share(found[row]) for row in evidence.rows[places].tolist()] for places in (wrong, right))),
         f"What {name} looked at to name the class that it named, each image seen by a network that did not train on "
         "it: bright is what spoke for the class (Grad-CAM). Light on the background is a warning.",

@@ -55,10 +55,10 @@ class Groups:
     problem: str
 
 
-def cleaning(facts: Facts) -> Section:
+def cleaning(facts: Facts) -> Section | str:
     """Counts and pictures of every reason."""
     if facts.index is None:
-        return Section("cleaning", "Data", run="kit clean")
+        return "kit clean"
     record = load_record(facts.layout)
     record.check(facts.layout.data, "", facts.layout.dropped.name, facts.layout.noted.name)
     dropped, noted = (
@@ -76,8 +76,6 @@ def cleaning(facts: Facts) -> Section:
     title = f"{percent(len(dropped) / record.raw)} of the images were dropped: {named}"
     shape = f"{count(len(facts.index.classes), 'class', 'classes')}, {height} × {width} pixels"
     return Section(
-        "cleaning",
-        "Data",
         title if dropped else "No image had to be dropped",
         f"{count(record.raw, 'raw image')}, {record.kept:,} kept; {shape}. Nothing is deleted: every "
         "decision stands in data/dropped.csv and can be taken back.",
@@ -127,12 +125,18 @@ class Raw:
 def _group(reason: str, found: list[dict[str, str]], fate: str, pictures: Raw) -> Group:
     shown = (_different(found) if reason == "contamination" else found)[:SHOWN]
     same = len({row["detail"] for row in shown}) == 1  # said once, not under every picture
+    tiles = []
+    for row in shown:
+        if source := pictures(row["id"]):
+            twin = f", twin {row['twin']}" if row["twin"] else ""
+            alternative = f"Image {row['id']}: {row['reason']}, {fate}{twin}. {row['detail']}"
+            tiles.append(Tile(source, row["id"], "" if same else row["detail"], alternative))
     return Group(
         reason.replace("-", " "),
         count=len(found),
         fate=fate,
         meaning="; ".join(filter(None, [MEANING.get(reason, ""), shown[0]["detail"] if same else ""])),
-        tiles=[_tile(row, source, fate, said=not same) for row in shown if (source := pictures(row["id"]))],
+        tiles=tiles,
         lines=shown if reason.startswith("unreadable") else [],
     )
 
@@ -146,9 +150,3 @@ def _different(found: list[dict[str, str]]) -> list[dict[str, str]]:
         owner[row["id"]] = owner[row["twin"]] = key
         sets.setdefault(key, row)
     return list(sets.values())
-
-
-def _tile(row: dict[str, str], source: str, fate: str, *, said: bool) -> Tile:
-    twin = f", twin {row['twin']}" if row["twin"] else ""
-    alternative = f"Image {row['id']}: {row['reason']}, {fate}{twin}. {row['detail']}"
-    return Tile(source, row["id"], row["detail"] if said else "", alternative)

@@ -3,40 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from kit.judge.blend.tables import ClassRow, per_class
 from kit.judge.metrics import confusion as count_confusion
+from kit.show.figures import Panel, heat
+from kit.show.figures.heat import MOST_CLASSES
 from kit.stages.report.inputs import Evidence, Facts
-from kit.stages.report.parts import Cell, Group, Row, Tile
+from kit.stages.report.parts import Group, Tile
 from kit.stages.report.section import Section, count, percent
 from kit.stages.report.thumbnails import thumbnail
 
-CLASSES = 20
 PAIRS, SHOWN = 5, 8
 TABLE = 60
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """A row, and a column, for each class shown, and the pairs that are confused most."""
+    """The picture, and the pairs of classes that are confused most."""
 
-    rows: list[Row]
+    picture: Panel
     pairs: list[Group]
 
 
-def confusion(facts: Facts) -> Section:
+def confusion(facts: Facts) -> Section | str:
     """The confusion matrix out of fold and the images of the pairs that are confused most."""
     evidence = facts.evidence
     if evidence is None:
-        return Section("confusion", "Confusion", run="kit ensemble")
+        return "kit ensemble"
     table = count_confusion(evidence.y, evidence.proba)
     errors = table - np.diag(np.diag(table))
-    # All classes, or of many those with most errors, in their own order.
-    worst = np.argsort(-errors.sum(axis=0) - errors.sum(axis=1), kind="stable")
-    shown = sorted(worst[:CLASSES].tolist())
     frequent = np.argsort(-errors, axis=None, kind="stable")[:PAIRS]
     pairs = [divmod(n, len(table)) for n in frequent.tolist() if errors.flat[n] > 0]
     title = "No image is given a wrong class out of fold"
@@ -45,29 +42,14 @@ def confusion(facts: Facts) -> Section:
         share = percent(errors[true, given] / table[true].sum())
         title = f"{share} of {evidence.classes[true]} are called {evidence.classes[given]}"
     wrong = int(errors.sum())
-    cut = f" Of {len(table)} classes the {len(shown)} with most errors are shown." if len(shown) < len(table) else ""
+    many = len(table) > MOST_CLASSES
+    cut = f" Of {len(table)} classes the {MOST_CLASSES} with most errors are shown." if many else ""
     return Section(
-        "confusion",
-        "Confusion",
         title,
         f"{count(wrong, 'error')} in {int(table.sum()):,} images out of fold. A row is a true class, a cell the share "
         f"of its images that were given the column's name.{cut}",
-        Matrix([_row(evidence, table, c, shown) for c in shown], [_pair(facts, evidence, *pair) for pair in pairs]),
+        Matrix(heat.confusion(table, evidence.classes, "blend"), [_pair(facts, evidence, *pair) for pair in pairs]),
     )
-
-
-def _row(evidence: Evidence, table: Any, c: int, shown: list[int]) -> Row:
-    total = max(float(table[c].sum()), 1.0)
-    cells = []
-    for other in shown:
-        share = float(table[c, other]) / total
-        kind = "right" if other == c else "wrong"
-        # Errors are what a reader looks for: a tenth of a class must be seen beside a diagonal of nine tenths.
-        tint = round(8 + 30 * share) if kind == "right" else round(min(75 * share**0.6, 55))
-        text = "" if not table[c, other] else f"{100 * share:.0f}" if share >= 0.005 else "·"
-        said = f"{int(table[c, other])} of {int(total)} {evidence.classes[c]} called {evidence.classes[other]}"
-        cells.append(Cell(text, kind, tint if table[c, other] else 0, said))
-    return Row(evidence.classes[c], cells, int(table[c].sum()))
 
 
 def _pair(facts: Facts, evidence: Evidence, true: int, given: int) -> Group:
@@ -92,19 +74,17 @@ class Measures:
     all: int
 
 
-def classes(facts: Facts) -> Section:
+def classes(facts: Facts) -> Section | str:
     """Precision, recall, F1 and support of every class."""
     evidence = facts.evidence
     if evidence is None:
-        return Section("classes", "Classes", run="kit ensemble")
+        return "kit ensemble"
     rows = per_class(evidence.y, evidence.proba, evidence.classes)
     ordered = sorted(rows, key=lambda row: row.f1)[:TABLE]
     worst, best = ordered[0], max(rows, key=lambda row: row.f1)
     ends = [f"{row.name}, F1 {row.f1:.2f}" for row in (worst, best)]
     cut = f" The {len(ordered)} weakest of {len(rows)} classes." if len(ordered) < len(rows) else ""
     return Section(
-        "classes",
-        "Classes",
         f"Weakest class: {ends[0]}; strongest: {ends[1]}",
         "Precision: of the images given a name, the share that bears it rightly. Recall: of the images of a class, the "
         f"share that was found. Weakest first.{cut}",

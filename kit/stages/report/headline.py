@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kit.show.figures import Panel
+from kit.show.figures.strips import Dot, strip
 from kit.stages.report.inputs import Facts
 from kit.stages.report.section import Section, count, number, percent, signed
 from kit.stages.report.shift import expectations
-from kit.stages.report.strips import Dot, Strip, strip
 from kit.store.ledger.standing import Line
 
 
@@ -23,17 +24,16 @@ class Shown:
 
 @dataclass(frozen=True)
 class Headline:
-    """The figures, and those that are scores of the metric on one axis."""
+    """The figures, and those that are scores of the metric on one axis, where there are several."""
 
     figures: list[Shown]
-    strip: Strip
-    metric: str
+    strip: Panel | None
 
 
-def headline(facts: Facts) -> Section:
+def headline(facts: Facts) -> Section | str:
     """Cross-validation with its interval, what a shifted test would make of it, the last score and the rank."""
     if facts.ensemble is None:
-        return Section("headline", "Result", run="kit ensemble --all")
+        return "kit ensemble --all"
     metric, cv = facts.config.competition.metric, facts.ensemble.cv
     title = f"{metric.capitalize()} {number(cv.score)} out of fold"
     lead = (
@@ -55,7 +55,8 @@ def headline(facts: Facts) -> Section:
                 f" The score lies {signed(line.gap)} away from that: the test is not more of the same, and the "
                 "interval knows nothing of it."
             )
-    return Section("headline", "Result", title, lead, Headline(_figures(facts, dots, line), strip(dots), metric))
+    data = Headline(_figures(facts, dots, line), strip(metric, dots) if len(dots) > 1 else None)
+    return Section(title, lead, data)
 
 
 def _figures(facts: Facts, dots: list[Dot], line: Line | None) -> list[Shown]:

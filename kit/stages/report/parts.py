@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from markupsafe import Markup
+from kit.show.figures import Panel
 
 
 @dataclass(frozen=True)
@@ -29,28 +29,9 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A cell of a tinted table: ``tint`` per cent of the colour of its ``kind``; a pointer over it says ``title``."""
-
-    text: str
-    kind: str = ""
-    tint: int = 0
-    title: str = ""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of a tinted table, and how many images it counts."""
-
-    name: str
-    cells: list[Cell]
-    all: int = 0
-
-
-@dataclass(frozen=True)
 class Panels:
-    """Small pictures side by side, each with its name and a note, and what is said of all of them."""
+    """Small pictures side by side, and what is said of all of them."""
 
-    panels: list[tuple[Markup, str, str]]
+    panels: list[Panel]
     name: str = ""
     note: str = ""

@@ -33,8 +33,6 @@ class Provenance:
 def provenance(facts: Facts) -> Section:
     """The configuration, hashes of data, folds, runs and bundle, versions of libraries."""
     return Section(
-        "provenance",
-        "Provenance",
         "The same inputs give the same files",
         "Hashes are SHA-256, cut to their first sixteen digits; whole ones stand in the manifests of the stages.",
         Provenance(

@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 
 from kit.base.events import Emit, Event
 from kit.config import Config
+from kit.show.figures import page_style
 from kit.stages.report.attention import attention
 from kit.stages.report.augmentation import augmentation
 from kit.stages.report.balance import balance
@@ -31,29 +32,19 @@ from kit.store.layout import Layout
 
 # What a page may weigh and still be sent around.
 LARGEST = 5_000_000
-# In the order of the page. Adding a section is a function here and a template of the name of its key.
-SECTIONS: tuple[Callable[[Facts], Section], ...] = (
-    headline,
-    cleaning,
-    balance,
-    curves,
-    confusion,
-    classes,
-    calibration,
-    worth,
-    stress,
-    forecast,
-    standing,
-    augmentation,
-    attention,
-    provenance,
-)
+# In the order of the page, with their labels. A function returns its section, or the command that writes what it needs.
+# Adding a section is a function here and a template of its name.
+SECTIONS: tuple[tuple[str, Callable[[Facts], Section | str]], ...] = (
+    ("Result", headline), ("Data", cleaning), ("Folds", balance), ("Training", curves), ("Confusion", confusion),
+    ("Classes", classes), ("Calibration", calibration), ("Ensemble", worth), ("Stress", stress), ("Forecast", forecast),
+    ("Leaderboard", standing), ("Augmentation", augmentation), ("Attention", attention), ("Provenance", provenance),
+)  # fmt: skip
 
 
 def report(layout: Layout, config: Config, emit: Emit, out: Path, *, compute: bool = True) -> Path:
     """Write the page to ``out``; a section without files says which command makes them."""
     facts = Facts(layout, config, emit, compute=compute)
-    sections = [_made(make, facts, emit) for make in SECTIONS]
+    sections = [_made(label, make, facts, emit) for label, make in SECTIONS]
     text = page(config.competition.name, sections)
     if len(text.encode()) > LARGEST:
         emit(Event("warn", f"the page has {len(text.encode()) / 1e6:.1f} MB; some mail servers refuse it"))
@@ -66,14 +57,15 @@ def report(layout: Layout, config: Config, emit: Emit, out: Path, *, compute: bo
     return path
 
 
-def _made(make: Callable[[Facts], Section], facts: Facts, emit: Emit) -> Section:
+def _made(label: str, make: Callable[[Facts], Section | str], facts: Facts, emit: Emit) -> Section:
     """A section; one that cannot be made does not take the page with it."""
     facts.problems.clear()
-    section = facts.attempt(lambda: make(facts)) or Section(make.__name__, make.__name__.capitalize())
+    found = facts.attempt(lambda: make(facts)) or ""
+    section = Section(run=found) if isinstance(found, str) else found
     for problem in facts.problems:
         said = "is left out" if section.data is None else "is not whole"
-        emit(Event("warn", f"the section `{section.key}` {said}: {problem.message}: {problem.hint}".rstrip(": ")))
-    return replace(section, problems=tuple(facts.problems))
+        emit(Event("warn", f"the section `{make.__name__}` {said}: {problem.message}: {problem.hint}".rstrip(": ")))
+    return replace(section, key=make.__name__, label=label, problems=tuple(facts.problems))
 
 
 def page(name: str, sections: list[Section]) -> str:
@@ -87,7 +79,7 @@ def page(name: str, sections: list[Section]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": percent, "number": number, "signed": signed, "count": count, "soft": soft}
-    style = (files / "style.css").read_text(encoding="utf-8")
+    style = page_style() + (files / "style.css").read_text(encoding="utf-8")
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     return environment.get_template("page.html").render(name=name, sections=sections, style=style, now=now)
 

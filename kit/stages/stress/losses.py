@@ -14,7 +14,6 @@ from kit.images.corrupt.mixture import CLEAN
 from kit.images.corrupt.plan import Plan, fates, split
 from kit.judge import score
 from kit.runs.stressed import StressScores
-from kit.show.plots import to_png
 from kit.store.predictions import Predictions
 from kit.store.record import Figure
 
@@ -92,29 +91,3 @@ def tell_scores(emit: Emit, metric: str, name: str, scores: StressScores) -> Non
         what = "drop from clean to stressed" if kind == "drop" else f"{metric} out of fold, {kind}"
         data = {"value": found.score, "low": found.low, "high": found.high, "run": name, "rows": kind}
         emit(Event("number", f"{name}: {what}", data))
-
-
-def heat_map(name: str, metric: str, rows: Sequence[Sequence[Any]]) -> bytes:
-    """PNG: a row for every family, a column for every severity, coloured by how much worse than clean it is."""
-    cells = {(row[0], int(row[1])): (float(row[3]), float(row[4])) for row in rows if row[0] not in (CLEAN, MIXTURE)}
-    families = list(dict.fromkeys(family for family, _ in cells))
-    values = np.array([[cells[family, degree] for degree in SEVERITIES] for family in families])
-    worst = max(float(values[..., 1].max()), 1e-6)
-
-    def draw(figure: Any) -> None:
-        axes = figure.add_subplot()
-        picture = axes.imshow(values[..., 1], cmap="Reds", vmin=0, vmax=worst, aspect="auto")
-        axes.set_xticks(range(len(SEVERITIES)), [f"severity {degree}" for degree in SEVERITIES], fontsize=8)
-        axes.set_yticks(range(len(families)), families, fontsize=9)
-        for (row, column), drop in np.ndenumerate(values[..., 1]):
-            colour = "white" if drop > 0.6 * worst else "black"
-            axes.text(column, row, f"{values[row, column, 0]:.3f}", ha="center", va="center", fontsize=8, color=colour)
-        axes.set_title(f"{name}: {metric} under stress, {float(rows[0][3]):.3f} clean", fontsize=11)
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
-        bar = figure.colorbar(picture, ax=axes, fraction=0.04)
-        bar.set_label("worse than clean by", fontsize=8)
-        bar.ax.tick_params(labelsize=8)
-        bar.outline.set_visible(False)
-
-    return to_png(draw, 7.0, 1.4 + 0.34 * len(families))

@@ -14,7 +14,8 @@ from kit.runs.results import PredictionSpec, is_complete, load_oof, require_join
 from kit.runs.spec import FoldSpec, plan_runs
 from kit.runs.stressed import StressedRun, fold_lineage, run_lineage, stressed_fold, stressed_run
 from kit.runs.units import Launch, Unit, locked, run_units, terminable, unit_name
-from kit.stages.stress.losses import HEADER, cell_rows, heat_map, mixture_row, summary, tell, tell_scores
+from kit.show.figures import heat, standalone
+from kit.stages.stress.losses import HEADER, cell_rows, mixture_row, summary, tell, tell_scores
 from kit.store.data import Index, load_index
 from kit.store.files import read_csv, write_atomic, write_csv
 from kit.store.layout import Layout
@@ -103,11 +104,15 @@ def _join(folds: Sequence[FoldSpec], config: Config, index: Index, emit: Emit) -
     """Write the run's files, its record last, unless they are there; then show them."""
     paths, metric, name = folds[0].run_paths, config.competition.metric, folds[0].run
     record = unless_damaged(lambda: stressed_run(folds, config, index), emit)
-    if record is None or not paths.stress_picture.exists():
-        record = _write(folds, config, index)
-        emit(Event("wrote", "", {"paths": [paths.stress, paths.stress_table, paths.stress_picture]}))
-    rows = [tuple(line.values()) for line in read_csv(paths.stress_table)]
-    tell(emit, metric, name, rows, record.scores)
+    wrote = [] if record else [paths.stress, paths.stress_table]
+    record = record or _write(folds, config, index)
+    lines = read_csv(paths.stress_table)
+    if wrote or not paths.stress_picture.exists():
+        picture = heat.losses(heat.drops(lines), metric, name)
+        wrote.append(write_atomic(paths.stress_picture, standalone(picture)))
+    if wrote:
+        emit(Event("wrote", "", {"paths": wrote}))
+    tell(emit, metric, name, [tuple(line.values()) for line in lines], record.scores)
 
 
 def _write(folds: Sequence[FoldSpec], config: Config, index: Index) -> StressedRun:
@@ -124,7 +129,6 @@ def _write(folds: Sequence[FoldSpec], config: Config, index: Index) -> StressedR
     mixed.save(paths.stress)
     single.save(paths.stress_grid)
     write_csv(paths.stress_table, HEADER, rows)
-    write_atomic(paths.stress_picture, heat_map(first.run, metric, rows))
     made_from = run_lineage(folds, plan, index, metric)
     assert made_from is not None  # every fold was stressed just now
     record = StressedRun(

@@ -18,7 +18,7 @@ from kit.config import Config
 from kit.errors import ConfigError
 from kit.images.augment.pipeline import Pipeline
 from kit.runs.spec import check_run
-from kit.show.plots import to_png
+from kit.show.figures.sheets import Tile, png, sheet
 from kit.stages.train.batches import epoch_seed, row_seeds, soft_labels
 from kit.store.data import load_images, load_index
 from kit.store.files import write_atomic
@@ -43,18 +43,16 @@ def augment_sheet(layout: Layout, config: Config, run: str, emit: Emit, *, rows:
         pipeline = Pipeline(settings.augment, index.shape[0], len(index.classes))
         seen = [pipeline(images, labels, row_seeds(epoch_seed(settings.seed, 0, 0, e), chosen)) for e in range(copies)]
     pictures = [(images, labels), *((np.asarray(image), np.asarray(label)) for image, label in seen)]
-    mixed = any("\n" in caption(label, index.classes) for _, labels in pictures for label in labels[:rows])
-
-    def draw(figure: Any) -> None:
-        grid = figure.subplots(rows, len(pictures), squeeze=False)
-        for column, picture in enumerate(pictures):
-            grid[0][column].set_title(f"epoch {column}" if column else "as it is", fontsize=11)
-            for row in range(rows):
-                _tile(grid[row][column], row, picture, pictures[0], index.classes)
-        figure.suptitle(f"{run}: training images as augmentation shows them", fontsize=13)
-
-    picture = to_png(draw, 1.5 * len(pictures), (1.6 + 0.2 * mixed) * rows + 0.7)
-    path = write_atomic(layout.augment_picture(run), picture)
+    tiles: list[list[Tile]] = [[] for _ in range(rows)]
+    for epoch, (found, mixed) in enumerate(pictures):
+        for row in range(rows):
+            words, before = caption(mixed[row], index.classes), caption(labels[row], index.classes)
+            said = f"epoch {epoch}" if epoch else "as it is"
+            # The classes stand below the first image of a row, and below others where they differ.
+            said += f"\n{words}" if not epoch or words != before else ""
+            tiles[row].append(Tile(np.clip(found[row], 0, 255).astype(np.uint8), said))
+    title = f"{run}: training images as augmentation shows them"
+    path = write_atomic(layout.augment_picture(run), png(sheet(tiles, title)))
     emit(Event("wrote", "", {"paths": [path]}))
     return path
 
@@ -91,14 +89,3 @@ def caption(label: npt.NDArray[Any], classes: tuple[str, ...]) -> str:
     if len(order) == 1:
         return str(classes[order[0]])
     return "\n".join(f"{classes[c]} {label[c]:.2f}" for c in order)
-
-
-def _tile(axes: Any, row: int, picture: tuple[Any, Any], first: tuple[Any, Any], classes: tuple[str, ...]) -> None:
-    """One image; its classes stand below the first of a row, and below others where they differ."""
-    images, labels = picture
-    axes.imshow(np.clip(images[row], 0, 255).astype(np.uint8))
-    words, before = caption(labels[row], classes), caption(first[1][row], classes)
-    if picture is first or words != before:
-        axes.set_xlabel(words, fontsize=9)
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)

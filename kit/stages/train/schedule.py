@@ -48,16 +48,6 @@ SHAPES: dict[str, Callable[[ScheduleConfig, float, float, int], float]] = {
 }
 
 
-def epochs_since_best(values: Sequence[float], greater_is_better: bool, min_delta: float = 0.0) -> int:
-    """Epochs since the last improvement by more than ``min_delta``; 0 where the last epoch is the best."""
-    best, waited = math.inf, 0
-    for value in values:
-        loss = -value if greater_is_better else value
-        waited = 0 if loss < best - min_delta else waited + 1
-        best = loss if waited == 0 else best
-    return waited
-
-
 def count_falls(values: Sequence[float], greater_is_better: bool, patience: int) -> int:
     """How often a rate that falls after ``patience`` epochs without improvement has fallen; each fall waits anew."""
     best, waited, falls = math.inf, 0, 0

@@ -34,9 +34,10 @@ from kit.runs.results import (
 from kit.runs.spec import FoldSpec, plan_runs
 from kit.runs.units import Launch, Unit, locked, run_units, terminable, unit_name
 from kit.runtime.forward import mean_of_folds
+from kit.show.figures import heat, standalone
+from kit.show.figures.curves import learning_curves
 from kit.stages.train.checkpoint import delete
 from kit.stages.train.features import feature_files, feature_key, features_complete, views_of
-from kit.stages.train.pictures import confusion_matrix, curves_of, learning_curves
 from kit.stages.train.plan import ordered, plan_event, plan_run, with_timings
 from kit.stages.train.tensorboard import Curves
 from kit.stages.train.watch import watched_metrics
@@ -150,10 +151,10 @@ def _finish(folds: Sequence[FoldSpec], index: Index, emit: Emit, *, pictures: bo
         _join_test(folds, index, test, emit)
     oof = load_oof(folds, index)
     if pictures and (stale or not paths.confusion.exists()):
-        curves = curves_of(list(histories(paths, record).values()))
-        write_atomic(paths.curves, learning_curves(curves, first.run, first.settings))
+        curves = learning_curves(first.run, histories(paths, record), first.settings)
+        write_atomic(paths.curves, standalone(*curves))
         counts = confusion(index.labels[index.rows_of(oof.ids)], oof.logits[0])
-        write_atomic(paths.confusion, confusion_matrix(counts, oof.classes, first.run))
+        write_atomic(paths.confusion, standalone(heat.confusion(counts, oof.classes, first.run)))
         emit(Event("wrote", "", {"paths": [paths.curves, paths.confusion]}))
     found = {"": oof}
     if first.settings.validate_augment:

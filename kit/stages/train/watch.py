@@ -35,11 +35,6 @@ def known() -> list[str]:
     return [*METRICS, *EXTRA]
 
 
-def greater_is_better(metric: str) -> bool:
-    """The direction of a metric or of an `EXTRA`, which are losses."""
-    return metric in METRICS and METRICS[metric].greater_is_better
-
-
 def steering_metrics(settings: RunConfig) -> list[str]:
     """The metrics by which early stopping and plateaus choose; raises `ConfigError` for an unknown one."""
     names = []

@@ -36,10 +36,15 @@ def sheet(rows: Sequence[Sequence[Tile]], title: str) -> Image.Image:
     What belongs together begins on a line of its own; more than eight tiles go on to the next line. Pictures up to half
     a cell are enlarged by whole factors, pixel by pixel, others fitted to it.
     """
-    lines = [list(row[start : start + PER_LINE]) for row in rows for start in range(0, len(row), PER_LINE)]
+    font = ImageFont.load_default(11)
+    lines = [
+        [(tile.picture, _wrapped(tile.caption, font)[:CAPTION_LINES]) for tile in row[start : start + PER_LINE]]
+        for row in rows
+        for start in range(0, len(row), PER_LINE)
+    ]
     first_of_row = [not start for row in rows for start in range(0, len(row), PER_LINE)]
     widest = max([len(line) for line in lines], default=1)
-    height = CELL + CAPTION_LINES * LINE + GAP
+    height = CELL + LINE * max([len(words) for line in lines for _, words in line], default=0) + GAP
     size = (2 * MARGIN + max(3, widest) * (CELL + GAP) - GAP, MARGIN + TITLE + max(1, len(lines)) * (height + GAP))
     paper = Image.new("RGB", size, PAPER)
     pen = ImageDraw.Draw(paper)
@@ -48,8 +53,10 @@ def sheet(rows: Sequence[Sequence[Tile]], title: str) -> Image.Image:
         top = MARGIN + TITLE + number * (height + GAP)
         if number and first_of_row[number]:
             pen.line((MARGIN, top - GAP, size[0] - MARGIN, top - GAP), RULE)
-        for place, tile in enumerate(line):
-            _draw(paper, pen, tile, (MARGIN + place * (CELL + GAP), top))
+        for place, (pixels, words) in enumerate(line):
+            left, picture = MARGIN + place * (CELL + GAP), _fitted(Image.fromarray(np.ascontiguousarray(pixels)))
+            paper.paste(picture, (left + (CELL - picture.width) // 2, top + (CELL - picture.height) // 2))
+            pen.multiline_text((left, top + CELL + 2), "\n".join(words), INK, font, spacing=2)
     return paper
 
 
@@ -58,15 +65,6 @@ def png(image: Image.Image) -> bytes:
     with io.BytesIO() as file:
         image.save(file, "PNG")
         return file.getvalue()
-
-
-def _draw(paper: Image.Image, pen: ImageDraw.ImageDraw, tile: Tile, corner: tuple[int, int]) -> None:
-    picture = _fitted(Image.fromarray(np.ascontiguousarray(tile.picture)))
-    left, top = corner
-    paper.paste(picture, (left + (CELL - picture.width) // 2, top + (CELL - picture.height) // 2))
-    font = ImageFont.load_default(11)
-    for number, line in enumerate(_wrapped(tile.caption, font)[:CAPTION_LINES]):
-        pen.text((left, top + CELL + 2 + number * LINE), line, INK, font)
 
 
 def _fitted(picture: Image.Image) -> Image.Image:
