@@ -15,9 +15,8 @@ import numpy.typing as npt
 from kit.base.arrays import IntArray
 from kit.base.events import Emit, Event
 from kit.config import Config
-from kit.errors import ConfigError
 from kit.images.augment.pipeline import Pipeline
-from kit.runs.spec import check_run
+from kit.runs.spec import check_run, settings_of
 from kit.show.plots import to_png
 from kit.stages.train.batches import epoch_seed, row_seeds, soft_labels
 from kit.store.data import load_images, load_index
@@ -25,35 +24,40 @@ from kit.store.files import write_atomic
 from kit.store.layout import Layout
 
 BATCH = 16
+ROWS, EPOCHS = 6, 7  # of the sheet: images of different classes, and how each is shown by epochs
 
 
-def augment_sheet(layout: Layout, config: Config, run: str, emit: Emit, *, rows: int = 6, copies: int = 7) -> Path:
-    """Draw ``rows`` images of different classes, each with ``copies`` augmented ones as an epoch would see them.
+def augment_sheet(layout: Layout, config: Config, run: str, emit: Emit) -> Path:
+    """Draw `ROWS` images of different classes, each as it is and as `EPOCHS` would see it.
 
     Raises `ConfigError` where there is no such run, `StageError` where the data are missing.
     """
-    if run not in config.runs:
-        raise ConfigError(f"no run {run!r} in {layout.config.name}", f"known: {', '.join(config.runs)}")
-    settings, index = config.runs[run], load_index(layout)
+    settings, index = settings_of(config, run, f" in {layout.config.name}"), load_index(layout)
     check_run(run, settings, index)
-    chosen = varied_rows(index.labels, max(BATCH, rows), settings.seed)
+    chosen = varied_rows(index.labels, BATCH, settings.seed)
     images = np.asarray(load_images(layout)[chosen], np.float32)
     labels = soft_labels(index.labels[chosen], len(index.classes), settings.label_smoothing)
     with _without_greeting():
         pipeline = Pipeline(settings.augment, index.shape[0], len(index.classes))
-        seen = [pipeline(images, labels, row_seeds(epoch_seed(settings.seed, 0, 0, e), chosen)) for e in range(copies)]
+        seen = [pipeline(images, labels, row_seeds(epoch_seed(settings.seed, 0, 0, e), chosen)) for e in range(EPOCHS)]
     pictures = [(images, labels), *((np.asarray(image), np.asarray(label)) for image, label in seen)]
-    mixed = any("\n" in caption(label, index.classes) for _, labels in pictures for label in labels[:rows])
+    mixed = any("\n" in caption(label, index.classes) for _, labels in pictures for label in labels[:ROWS])
 
     def draw(figure: Any) -> None:
-        grid = figure.subplots(rows, len(pictures), squeeze=False)
-        for column, picture in enumerate(pictures):
+        grid = figure.subplots(ROWS, len(pictures), squeeze=False)
+        for column, (shown, labels) in enumerate(pictures):
             grid[0][column].set_title(f"epoch {column}" if column else "as it is", fontsize=11)
-            for row in range(rows):
-                _tile(grid[row][column], row, picture, pictures[0], index.classes)
+            for row in range(ROWS):
+                axes, words = grid[row][column], caption(labels[row], index.classes)
+                axes.imshow(np.clip(shown[row], 0, 255).astype(np.uint8))
+                # Below the first of a row, and below others where they differ from it.
+                if not column or words != caption(pictures[0][1][row], index.classes):
+                    axes.set_xlabel(words, fontsize=9)
+                axes.set(xticks=[], yticks=[])
+                axes.spines[:].set_visible(False)
         figure.suptitle(f"{run}: training images as augmentation shows them", fontsize=13)
 
-    picture = to_png(draw, 1.5 * len(pictures), (1.6 + 0.2 * mixed) * rows + 0.7)
+    picture = to_png(draw, 1.5 * len(pictures), (1.6 + 0.2 * mixed) * ROWS + 0.7)
     path = write_atomic(layout.augment_picture(run), picture)
     emit(Event("wrote", "", {"paths": [path]}))
     return path
@@ -91,14 +95,3 @@ def caption(label: npt.NDArray[Any], classes: tuple[str, ...]) -> str:
     if len(order) == 1:
         return str(classes[order[0]])
     return "\n".join(f"{classes[c]} {label[c]:.2f}" for c in order)
-
-
-def _tile(axes: Any, row: int, picture: tuple[Any, Any], first: tuple[Any, Any], classes: tuple[str, ...]) -> None:
-    """One image; its classes stand below the first of a row, and below others where they differ."""
-    images, labels = picture
-    axes.imshow(np.clip(images[row], 0, 255).astype(np.uint8))
-    words, before = caption(labels[row], classes), caption(first[1][row], classes)
-    if picture is first or words != before:
-        axes.set_xlabel(words, fontsize=9)
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)
