@@ -28,13 +28,13 @@ OPS: list[dict[str, Any]] = [
 
 def batches(steps: int, pipeline: Any) -> Any:
     """The batches of an epoch as training prepares them."""
-    from kit.stages.train.batches import Rows, batch_maker, prefetched
+    from kit.stages.train.batches import EpochRows, batch_maker, prefetched
 
     n = BATCH * steps
     images = np.random.default_rng(0).integers(0, 256, (n, SIZE, SIZE, 3), dtype=np.uint8)
     labels = np.eye(CLASSES, dtype=np.float32)[np.arange(n) % CLASSES]
     order = np.random.default_rng(1).permutation(n)
-    return prefetched(batch_maker(Rows(images, labels, order), BATCH, 7, pipeline), range(steps))
+    return prefetched(batch_maker(EpochRows(images, labels, order), BATCH, 7, pipeline), range(steps))
 
 
 def learner(backbone: str) -> Any:

@@ -54,14 +54,14 @@ def networks(kind: str, path: Path, report: Report) -> None:
     import keras
 
     from kit.stages.stress.worker import stress_unit
-    from kit.stages.train.worker import UNITS
+    from kit.stages.train.worker import work
 
     prepare()
     keras.backend.clear_session()
     if kind == "stress":
         stress_unit(path, report)
     else:
-        UNITS[kind](path, report, Interrupt())
+        work(kind, path, report, Interrupt())
 
 
 @cache

@@ -21,8 +21,8 @@ from kit.runs.spec import plan_runs
 from kit.runs.sweep import ONE_VIEW, plan_sweep, variants, with_variants
 from kit.stages.clean.clean import clean
 from kit.stages.compare.compare import compare
-from kit.stages.compare.effects import Line, Recipe, SeedNoise, compared, effect, holm, seed_noise
-from kit.stages.compare.verdicts import sentence, verdict
+from kit.stages.compare.effects import Compared, Effect, Recipe, SeedNoise, compared, effect, holm, seed_noise, verdict
+from kit.stages.compare.verdicts import sentence
 from kit.stages.folds import make_folds
 from kit.stages.init import recipe_text, recipes
 from kit.stages.train.train import train
@@ -64,7 +64,7 @@ def test_a_gain_is_positive_where_it_is_better_and_turns_round_with_the_sides(me
 def test_a_recipe_does_not_differ_from_itself() -> None:
     found = effect("accuracy", LABELS, WEAK, WEAK, SeedNoise(0.02, 1))
     assert (found.gain, found.low, found.high, found.p) == (0, 0, 0, 1)
-    assert verdict(Line(WEAK, (0.5,), found, found.p)) == "no difference to be seen"
+    assert verdict(found, found.p) == "no difference to be seen"
 
 
 def test_with_one_seed_each_only_the_rows_speak() -> None:
@@ -123,21 +123,28 @@ def test_the_mean_of_replicates_does_not_depend_on_their_order() -> None:
     assert there.score == pytest.approx(np.mean(singles[:2]) - np.mean(singles[2:]))
 
 
+def line(recipe: Recipe, found: Effect, p: float) -> Compared:
+    said = verdict(found, p)
+    return Compared(recipe=recipe.name, runs=("r",), score=0.9, between_seeds=None, effect=found, verdict=said)
+
+
 def test_words_say_what_was_found() -> None:
     found = effect("accuracy", LABELS, STRONG, WEAK, UNKNOWN)
-    assert sentence("accuracy", Line(STRONG, (0.9,), found, 0.001), "weak").startswith("strong is better than weak by ")
-    assert "one looks like this by chance" in sentence("accuracy", Line(STRONG, (0.9,), found, 0.2), "weak")
+    assert sentence("accuracy", line(STRONG, found, 0.001), "weak").startswith("strong is better than weak by ")
+    assert "one looks like this by chance" in sentence("accuracy", line(STRONG, found, 0.2), "weak")
     worse = effect("nll", LABELS, WEAK, STRONG, UNKNOWN)
-    assert sentence("nll", Line(WEAK, (0.9,), worse, 0.001), "strong").startswith("weak is worse than strong by 0.")
+    assert sentence("nll", line(WEAK, worse, 0.001), "strong").startswith("weak is worse than strong by 0.")
     same = effect("nll", LABELS, WEAK, WEAK, UNKNOWN)
-    assert "weak against strong: no difference to be seen" in sentence("nll", Line(WEAK, (0.9,), same, 1.0), "strong")
+    assert "weak against strong: no difference to be seen" in sentence("nll", line(WEAK, same, 1.0), "strong")
 
 
 def test_what_is_called_real_allows_for_all_that_was_looked_at() -> None:
     many = [recipe(f"r{seed}", predicted(seed, LABELS, 1.2)) for seed in range(10, 40)]
     lines, _ = compared("accuracy", LABELS, many, seed=0)
-    assert sum(verdict(line) in ("better", "worse") for line in lines) == 0
-    assert [line.p for line in lines[1:]] == holm([line.effect.p for line in lines[1:] if line.effect])
+    assert sum(line.verdict in ("better", "worse") for line in lines) == 0
+    effects = [line.effect for line in lines[1:] if line.effect]
+    adjusted = holm([found.p for found in effects])
+    assert [line.verdict for line in lines] == ["", *map(verdict, effects, adjusted)]
 
 
 # --- one ingredient at a time

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from test_archive import description
 
-from kit.platforms.described import BlendDescription, BundleDescription, NetworkDescription
+from kit.platforms.described import BundleDescription, NetworkDescription
 from kit.platforms.described.network import Options, Step
 from kit.runtime import pool
 from kit.runtime.backbones import BACKBONES, resolve
 from kit.runtime.preprocess import PREPROCESSORS
+from kit.store.candidate import Pool
 from kit.store.record import first_problem
 
 STEPS = {get_args(step.model_fields["op"].annotation)[0]: step for step in get_args(get_args(Step)[0])}
@@ -88,7 +89,7 @@ REFUSED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "shares of nothing": (lambda d: part(d).update(share=0), "shares: all are 0"),
     "views of nothing": (lambda d: d["blend"].update(views=[0]), "views: all are 0"),
     "ranks of no weight": (lambda d: part(d).update(ranks=[[[0, 1]] * 2], weights=[0]), "weights: all are 0"),
-    "ranks of one quantile": (lambda d: part(d).update(ranks=[[[0.5]] * 2]), "expected at least 2"),
+    "ranks of one quantile": (lambda d: part(d).update(ranks=[[[0.5]] * 2]), "a list of 1, expected 2"),
     "ranks that fall": (lambda d: part(d).update(ranks=[[[1, 0]] * 2]), "do not increase"),
     "ranks that are null": (lambda d: part(d).update(ranks=None), "ranks"),
     "ratio of 0": (
@@ -158,7 +159,7 @@ NUMBERS = st.floats(-1e6, 1e6)
 
 
 @st.composite
-def blends(draw: st.DrawFn) -> BlendDescription:
+def blends(draw: st.DrawFn) -> Pool:
     members, views, classes = (draw(st.integers(1, 3)) for _ in range(3))
     row = lambda values, length: st.lists(values, min_size=length, max_size=length)  # noqa: E731
     table = st.lists(st.floats(0, 1), min_size=2, max_size=4).map(sorted)
@@ -175,11 +176,11 @@ def blends(draw: st.DrawFn) -> BlendDescription:
     )
     parts = draw(st.lists(pools, min_size=1, max_size=3))
     blend = {"views": draw(row(st.floats(0.01, 1000), views)), "parts": parts, "bias": draw(row(NUMBERS, classes))}
-    return BlendDescription.model_validate_json(json.dumps(blend), strict=True)
+    return Pool.model_validate_json(json.dumps(blend), strict=True)
 
 
 @given(blends(), st.integers(0, 2**32 - 1))
-def test_every_blend_that_is_read_gives_probabilities(blend: BlendDescription, seed: int) -> None:
+def test_every_blend_that_is_read_gives_probabilities(blend: Pool, seed: int) -> None:
     members, classes = len(blend.parts[0].weights), len(blend.parts[0].bias)
     logits = np.random.default_rng(seed).normal(0, 100, (members, len(blend.views), 5, classes))
     proba = pool.apply(blend.model_dump(mode="json", exclude_unset=True), pool.from_logits(logits))  # type: ignore[arg-type]

@@ -32,7 +32,7 @@ from kit.stages.clean import clean as clean_stage
 from kit.stages.ensemble.ensemble import ensemble
 from kit.stages.folds import make_folds
 from kit.store.candidate import Ensemble, ForecastRecord
-from kit.store.data import DataRecord, Rows, UnlabelledRecord, load_index
+from kit.store.data import DataRecord, DataRows, UnlabelledRecord, load_index
 from kit.store.files import append_log
 from kit.store.layout import Layout
 from kit.store.ledger import latest
@@ -381,7 +381,7 @@ def test_groups_reach_training_where_rows_are_never_held_out(drawn_project: tupl
     index = load_index(drawn_project[0])
     regrouped = {**index.parts, "groups": "others"}
     assert replace(index, parts=regrouped).training == index.training
-    joined = replace(index, extra=Rows(("external/a",), np.array([0]), ("a",), np.ones(1, np.float32)))
+    joined = replace(index, extra=DataRows(("external/a",), np.array([0]), ("a",), np.ones(1, np.float32)))
     assert replace(joined, parts=regrouped).training != joined.training
 
 

@@ -19,7 +19,7 @@ from kit.project import Project
 from kit.runs.spec import check_run
 from kit.runtime.backbones import BACKBONES
 from kit.stages.init import init, recipe_text, recipes
-from kit.store.data import Index, Rows
+from kit.store.data import DataRows, Index
 from kit.store.predictions import load_predictions
 
 REPOSITORY = Path(__file__).parent.parent
@@ -41,7 +41,7 @@ SLOW = [(name, run) for name in NAMES for run in recipe(name).runs if FAST.get(n
 
 
 def index(side: int) -> Index:
-    nothing = Rows((), np.zeros(0, np.int64), (), np.zeros(0, np.float32))
+    nothing = DataRows((), np.zeros(0, np.int64), (), np.zeros(0, np.float32))
     labels, weights = np.arange(2), np.ones(2, np.float32)
     parts = dict.fromkeys(("images", "labels", "groups", "weights", "classes"), "")
     return Index(("a", "b"), labels, ("a", "b"), weights, nothing, ("x", "y"), (side, side, 3), parts)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import stat
-import tokenize
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +33,7 @@ FREE_BYTES = 16 << 20  # are unpacked from a zip of any size
 # Of an array: 8 bytes a number in float64, 16 in a long double; the other is its headers, here of all together.
 MAX_ITEM = 16
 HEADERS = 2 << 20
+HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 # By how much a network may be described larger than its weights are: a flattened map is known to the pixel only once
 # it is built, and 3 x 3 may be 1.
 SLACK, FREE_NUMBERS = 10, 1 << 20
@@ -46,10 +46,8 @@ def opened(path: Path) -> Iterator[Path]:
     Weights that are larger than their networks can be, or than trained weights can be in so small a zip, stay in the
     zip: nothing is written of them, and nothing will predict without them.
 
-    Raises
-    ------
-    BundleError
-        Where the zip is damaged, leaves its folder, is larger than it should be, or describes what cannot be.
+    Raises `BundleError` where the zip is damaged, leaves its folder, is larger than it should be, or describes what
+    cannot be.
     """
     with TemporaryDirectory(prefix="kit-bundle-") as name:
         try:
@@ -145,10 +143,8 @@ def check_arrays(file: IO[bytes], name: str) -> int:
 
     ``np.load`` believes the header: a file of a hundred bytes could ask for a terabyte.
 
-    Raises
-    ------
-    BundleError
-        Where there is anything else in the file. Whole numbers are not weights: one byte would become four.
+    Raises `BundleError` where there is anything else in the file. Whole numbers are not weights: one byte would become
+    four.
     """
     with zipfile.ZipFile(file) as archive:
         infos = archive.infolist()
@@ -164,20 +160,16 @@ def check_arrays(file: IO[bytes], name: str) -> int:
             raise BundleError(f"{name}: its arrays are not as large as the archive says")
         numbers = 0
         for info in infos:
+            what = f"{name}: array {info.filename!r}"
             with archive.open(info) as member:
-                numbers += _checked_header(member, info, name)
+                try:
+                    shape, _, dtype = HEADER_READERS[np.lib.format.read_magic(member)](member)
+                except UNREADABLE as error:
+                    raise BundleError(f"{what} has no readable header") from error
+                if dtype.kind != "f":
+                    raise BundleError(f"{what} has type {dtype}, not floating-point numbers")
+                size = info.file_size - member.tell()
+                if any(side < 0 for side in shape) or math.prod(shape) * dtype.itemsize != size:
+                    raise BundleError(f"{what} is not as large as its shape {shape} says")
+            numbers += math.prod(shape)
     return numbers
-
-
-def _checked_header(member: IO[bytes], info: zipfile.ZipInfo, name: str) -> int:
-    try:
-        version = np.lib.format.read_magic(member)
-        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        shape, _, dtype = readers[version](member)
-    except (ValueError, KeyError, TypeError, SyntaxError, MemoryError, RecursionError, tokenize.TokenError) as error:
-        raise BundleError(f"{name}: array {info.filename!r} has no readable header") from error
-    if dtype.kind != "f":
-        raise BundleError(f"{name}: array {info.filename!r} has type {dtype}, not floating-point numbers")
-    if any(side < 0 for side in shape) or math.prod(shape) * dtype.itemsize != info.file_size - member.tell():
-        raise BundleError(f"{name}: array {info.filename!r} is not as large as its shape {shape} says")
-    return math.prod(shape)

@@ -18,10 +18,7 @@ def environment(requirements: str) -> Path:
 
     Built on first use, under ``$XDG_CACHE_HOME/kit`` or ``~/.cache/kit``; a half-built one is built again.
 
-    Raises
-    ------
-    BundleError
-        Where the packages cannot be installed; pip's last line is named.
+    Raises `BundleError` where the packages cannot be installed; pip's last line is named.
     """
     wanted = " ".join(sorted(requirements.split()))
     name = hashlib.sha256(f"{sys.version_info[:2]} {wanted}".encode()).hexdigest()[:12]
@@ -31,13 +28,11 @@ def environment(requirements: str) -> Path:
     with lock(cache / f"{name}.lock", f"the environment of {wanted}"):
         if not (folder / "complete").exists():
             shutil.rmtree(folder, ignore_errors=True)
+            create, install = [sys.executable, "-m", "venv"], [str(python), "-m", "pip", "install", "-q"]
             if uv := shutil.which("uv"):
-                create = [uv, "venv", "-q", "--python", sys.executable, str(folder)]
+                create = [uv, "venv", "-q", "--python", sys.executable]
                 install = [uv, "pip", "install", "-q", "--python", str(python)]
-            else:
-                create = [sys.executable, "-m", "venv", str(folder)]
-                install = [str(python), "-m", "pip", "install", "-q"]
-            for command in (create, [*install, *wanted.split()]):
+            for command in ([*create, str(folder)], [*install, *wanted.split()]):
                 done = subprocess.run(command, capture_output=True, text=True, check=False)
                 if done.returncode != 0:
                     lines = [line for line in done.stderr.splitlines() if line.strip()]

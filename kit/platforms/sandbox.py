@@ -29,36 +29,21 @@ PASSED = {
 
 @dataclass(frozen=True, eq=False)
 class BundleRun:
-    """What a bundle answered.
+    """What a bundle answered, and how long that took.
 
-    Attributes
-    ----------
-    labels : (N,) int64
-    proba : (N, C) float64
-        (N, 0) where the bundle gives no probabilities.
-    load_seconds, predict_seconds, peak_mb : float
-        Of the first call; peak resident memory includes the images.
-    versions : dict
-        Of the libraries it ran with.
-    network : {"namespace", "patched"}
-        How the network was taken away: by a name space of its own, or where the system has none only by replacing
-        Python's sockets.
-    kit_absent, elsewhere : bool
-        Seen from inside: the kit could not be imported, and the working directory was another than the bundle's.
-    timed_images, timed_seconds : int, float
-        A later call, when everything is compiled; only with ``inputs``, as the rest.
-    accepted : tuple of str
-        Forms of the images that gave the same answer.
-    refused : dict
-        What cannot be meant, and what was said to it.
+    ``network`` says how the network was taken away: by a ``namespace`` of its own or, where the system has none, only
+    ``patched``, by replacing Python's sockets. Seen from inside, ``kit_absent`` says that the kit could not be
+    imported, and ``elsewhere`` that the working directory was another than the bundle's. What has a default is only
+    known with ``inputs``: a later call was ``timed`` when everything was compiled, the ``accepted`` forms of the images
+    gave the same answer, and to what cannot be meant, by name in ``refused``, something was said.
     """
 
-    labels: IntArray
-    proba: npt.NDArray[np.float64]
+    labels: IntArray  # (N,)
+    proba: npt.NDArray[np.float64]  # (N, C), or (N, 0) where the bundle gives no probabilities
     load_seconds: float
-    predict_seconds: float
-    peak_mb: float
-    versions: dict[str, str]
+    predict_seconds: float  # of the first call
+    peak_mb: float  # resident memory, images included
+    versions: dict[str, str]  # of the libraries
     network: str
     kit_absent: bool
     elsewhere: bool
@@ -89,19 +74,13 @@ def run_bundle(
 ) -> BundleRun:
     """Predict ``images`` (N, H, W, 3) with the zip ``bundle`` in a process that knows nothing of the kit.
 
-    Parameters
-    ----------
-    inputs : bool
-        The bundle must also take the images in every form that a platform may choose, and refuse what cannot be meant.
-    proba : bool
-        Ask for probabilities too, which costs a second pass over the images; without, they are (N, 0).
-    python : Path, optional
-        The interpreter of an environment without the kit; by default this one, with links to all packages but the kit.
+    With ``inputs`` the bundle must also take the images in every form that a platform may choose, and refuse what
+    cannot be meant. Without ``proba``, which costs a second pass over the images, no probabilities are asked for.
+    ``python`` is the interpreter of an environment without the kit; by default this one, with links to all packages
+    but the kit.
 
-    Raises
-    ------
-    BundleError
-        Where it fails, takes too long or answers in the wrong shape; the last line it printed is named.
+    Raises `BundleError` where it fails, takes too long or answers in the wrong shape; the last line it printed is
+    named.
     """
     with tempfile.TemporaryDirectory(prefix="kit-sandbox-") as name:
         folder = Path(name)
@@ -134,18 +113,16 @@ def _start(folder: Path, python: Path | None, flags: list[str]) -> str:
     """What the runner printed at last, which says in JSON how it went."""
     # Without -S another environment finds its own packages; with it this one finds the links alone.
     interpreter = [str(python), "-I"] if python else [sys.executable, "-I", "-S"]
-    elsewhere, files = folder / "elsewhere", ("packages", "bundle", "images.npy", "answer.npz")
-    # Whether this system lets us start a process in a network of its own.
-    unshare = ["unshare", "-rn"]
-    alone = (
-        shutil.which("unshare") is not None
-        and subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode == 0
-    )
-    paths = (str(folder / file) for file in files)
-    command = [*interpreter, str(RUNNER), *paths, *flags, "namespace" if alone else "patched"]
+    elsewhere = folder / "elsewhere"
+    paths = (str(folder / file) for file in ("packages", "bundle", "images.npy", "answer.npz"))
+    command = [*interpreter, str(RUNNER), *paths, *flags]
+    # Not every system lets us start a process in a network of its own.
+    alone = ["unshare", "-rn"] if shutil.which("unshare") else []
+    if alone and subprocess.run([*alone, "true"], capture_output=True, check=False).returncode != 0:
+        alone = []
     try:
         done = subprocess.run(
-            [*unshare, *command] if alone else command,
+            [*alone, *command, "namespace" if alone else "patched"],
             cwd=elsewhere,
             env={name: value for name, value in os.environ.items() if name in PASSED} | {"HOME": str(elsewhere)},
             capture_output=True,

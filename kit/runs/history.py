@@ -48,10 +48,7 @@ class Epoch(NamedTuple):
 def histories(paths: RunPaths, run: RunRecord) -> dict[int, list[Epoch]]:
     """By fold the epochs of a run, through all stages; folds whose files are not here are left out.
 
-    Raises
-    ------
-    StageError
-        Where a history, or the record of its fold, is not as it was written.
+    Raises `StageError` where a history, or the record of its fold, is not as it was written.
     """
     found = {}
     for number in range(run.n_folds * run.repeats):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, cast
@@ -12,8 +11,7 @@ from typing import ClassVar, cast
 from kit.config import Config, RunConfig
 from kit.errors import ConfigError
 from kit.images import augment
-from kit.runtime.backbones import BACKBONES, Description, resolve
-from kit.runtime.heads import Head
+from kit.runtime.backbones import BACKBONES, Description, keywords
 from kit.runtime.preprocess import PREPROCESSORS, side_after
 from kit.runtime.views import VIEWS
 from kit.store.data import Index, load_index
@@ -71,18 +69,10 @@ class FoldSpec(Record):
     @cached_property
     def network(self) -> Description:
         """The description that `kit.runtime.backbones.build` takes."""
-        settings = self.settings
-        described: Description = {
-            "backbone": settings.backbone,
-            "size": self.size,
-            "classes": self.classes,
-            "head": cast("Head", settings.head.model_dump(mode="json")),
-        }
-        if settings.options:
-            described["options"] = cast("dict[str, float | list[int]]", settings.options)
-        if settings.preprocess:
-            described["preprocess"] = [step.model_dump(mode="json") for step in settings.preprocess]
-        return described
+        told = self.settings.model_dump(mode="json", include={"backbone", "head", "options", "preprocess"})
+        optional = {name: told.pop(name) for name in ("options", "preprocess")}
+        described = {**told, "size": self.size, "classes": self.classes}
+        return cast("Description", described | {name: value for name, value in optional.items() if value})
 
     @property
     def class_numbers(self) -> tuple[str, ...]:
@@ -122,20 +112,14 @@ def seed_of(*parts: object) -> int:
 def plan_runs(layout: Layout, config: Config, names: Sequence[str]) -> dict[str, list[FoldSpec]]:
     """The specification of every fold of every named run.
 
-    Raises
-    ------
-    ConfigError
-        Where a run, a backbone, a view or an augmentation does not exist, or the images are too small.
-    StageError
-        Where the data or the folds are missing.
+    Raises `ConfigError` where a run, a backbone, a view or an augmentation does not exist, or the images are too small.
+    Raises `StageError` where the data or the folds are missing.
     """
     index = load_index(layout)
     folds = load_folds(layout, config, index)
     specs = {}
     for name in names or tuple(config.runs):
-        if name not in config.runs:
-            raise ConfigError(f"no run {name!r} in {layout.config.name}", f"known: {', '.join(config.runs)}")
-        settings = config.runs[name]
+        settings = settings_of(config, name, f" in {layout.config.name}")
         check_run(name, settings, index)
         weights = weights_hash(settings, layout)
         key = sha256_json(lineage(settings, weights, index, folds.digest))
@@ -159,50 +143,45 @@ def plan_runs(layout: Layout, config: Config, names: Sequence[str]) -> dict[str,
     return specs
 
 
+def settings_of(config: Config, name: str, where: str = "") -> RunConfig:
+    """The settings of a run; raises `ConfigError` where there is none of that name, and says ``where``."""
+    if name not in config.runs:
+        raise ConfigError(f"no run {name!r}{where}", f"known: {', '.join(config.runs)}")
+    return config.runs[name]
+
+
 def check_run(name: str, settings: RunConfig, index: Index) -> None:
     """Raise `ConfigError` where a run cannot be trained on these images, before anything is spent."""
-    entry = BACKBONES.get(settings.backbone)
-    if entry is None:
-        raise ConfigError(f"runs.{name}: unknown backbone {settings.backbone!r}", f"known: {', '.join(BACKBONES)}")
+    steps = settings.preprocess
+    named: list[tuple[str, Sequence[str], Mapping[str, object]]] = [
+        ("backbone", (settings.backbone,), BACKBONES),
+        ("preprocessor", [step.op for step in steps], PREPROCESSORS),
+        ("view", settings.views, VIEWS),
+    ]
+    for what, names, table in named:
+        for unknown in [one for one in names if one not in table]:
+            raise ConfigError(f"runs.{name}: unknown {what} {unknown!r}", f"known: {', '.join(table)}")
     if index.shape[0] != index.shape[1]:
         raise ConfigError(f"images are {index.shape[0]} x {index.shape[1]}", "[data] image_size = 96")
-    _check_preprocess(name, settings)
-    side = side_after([step.model_dump() for step in settings.preprocess], index.shape[0])
-    if side < entry.smallest:
-        raise ConfigError(
-            f"runs.{name}: {settings.backbone} needs images of {entry.smallest} px, these have {side}",
-            f"[data] image_size = {entry.smallest}",
-        )
-    if settings.weights == "imagenet" and not entry.pretrained:
-        raise ConfigError(f"runs.{name}: there are no ImageNet weights of {settings.backbone}", 'weights = "none"')
-    if settings.weights == "none" and settings.stages[0].train != "all":
-        raise ConfigError(
-            f"runs.{name}: the first stage trains `{settings.stages[0].train}` on a backbone without weights",
-            'stages = [{ train = "all", epochs = 12 }]',
-        )
-    # Looked at only where it is ours: the signature of another one would load TensorFlow.
-    known = list(inspect.signature(resolve(entry.builder)).parameters)[1:] if entry.builder[0] == "." else []
-    missing = [key for key in settings.options if key not in known]
-    if missing:
-        hint = f"known: {', '.join(known)}" if known else f"remove `options` from runs.{name}"
-        raise ConfigError(f"runs.{name}: {settings.backbone} has no option `{missing[0]}`", hint)
-    unknown = [view for view in settings.views if view not in VIEWS]
-    if unknown:
-        raise ConfigError(f"runs.{name}: unknown view {unknown[0]!r}", f"known: {', '.join(VIEWS)}")
-    augment.check(settings.augment)
-    augment.check(settings.validate_augment)
-
-
-def _check_preprocess(name: str, settings: RunConfig) -> None:
-    """Raise `ConfigError` where ``preprocess`` names a step or a key that there is not."""
-    for step in settings.preprocess:
-        if step.op not in PREPROCESSORS:
-            raise ConfigError(f"runs.{name}: unknown preprocessor {step.op!r}", f"known: {', '.join(PREPROCESSORS)}")
-        known = list(inspect.signature(PREPROCESSORS[step.op]).parameters)[1:]
+    for step in steps:
+        known, what = keywords(PREPROCESSORS[step.op]), f"runs.{name}: preprocessor {step.op!r}"
         for key, value in step.options.items():
             if key not in known:
-                raise ConfigError(
-                    f"runs.{name}: preprocessor {step.op!r} has no key `{key}`", f"known: {', '.join(known)}"
-                )
+                raise ConfigError(f"{what} has no key `{key}`", f"known: {', '.join(known)}")
             if not isinstance(value, int | float) or value <= 0:
-                raise ConfigError(f"runs.{name}: preprocessor {step.op!r}: `{key}` = {value!r} is no positive number")
+                raise ConfigError(f"{what}: `{key}` = {value!r} is not a positive number")
+    entry, side = BACKBONES[settings.backbone], side_after([step.model_dump() for step in steps], index.shape[0])
+    if side < entry.smallest:
+        said = f"runs.{name}: {settings.backbone} needs images of {entry.smallest} px, these have {side}"
+        raise ConfigError(said, f"[data] image_size = {entry.smallest}")
+    if settings.weights == "imagenet" and not entry.pretrained:
+        raise ConfigError(f"runs.{name}: there are no ImageNet weights of {settings.backbone}", 'weights = "none"')
+    first = settings.stages[0].train
+    if settings.weights == "none" and first != "all":
+        what = f"runs.{name}: the first stage trains `{first}` on a backbone without weights"
+        raise ConfigError(what, 'stages = [{ train = "all", epochs = 12 }]')
+    for key in [key for key in settings.options if key not in entry.keywords]:
+        hint = f"known: {', '.join(entry.keywords)}" if entry.keywords else f"remove `options` from runs.{name}"
+        raise ConfigError(f"runs.{name}: {settings.backbone} has no option `{key}`", hint)
+    augment.check(settings.augment)
+    augment.check(settings.validate_augment)

@@ -11,6 +11,7 @@ from itertools import chain, count
 
 from kit.config import AugmentConfig, Config, RunConfig, ScheduleConfig, StageConfig
 from kit.errors import ConfigError
+from kit.runs.spec import settings_of
 
 MARK = "~"
 ONE_VIEW = f"{MARK}one-view"
@@ -66,9 +67,7 @@ def with_variants(config: Config, names: Sequence[str]) -> Config:
         if MARK not in name:
             continue
         base, change = name.split(MARK, 1)
-        if base not in config.runs:
-            raise ConfigError(f"no run {base!r}", f"known: {', '.join(config.runs)}")
-        runs[name] = _changed(base, config.runs[base], change)
+        runs[name] = _changed(base, settings_of(config, base), change)
     return config.model_copy(update={"runs": runs})
 
 
@@ -77,13 +76,11 @@ def plan_sweep(config: Config, run: str, changes: Sequence[str], seeds: int) -> 
 
     Raises `ConfigError` where the run or a change does not exist.
     """
-    if run not in config.runs:
-        raise ConfigError(f"no run {run!r}", f"known: {', '.join(config.runs)}")
-    known = variants(config.runs[run])
+    settings = settings_of(config, run)
     for change in changes:
-        _changed(run, config.runs[run], change)
+        _changed(run, settings, change)
     replicas = [f"{run}{MARK}{SEED}{number}" for number in range(1, seeds)]
-    return [run, *replicas, *(f"{run}{MARK}{change}" for change in dict.fromkeys(changes or known))]
+    return [run, *replicas, *(f"{run}{MARK}{change}" for change in dict.fromkeys(changes or variants(settings)))]
 
 
 def _changed(base: str, settings: RunConfig, change: str) -> RunConfig:

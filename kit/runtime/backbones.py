@@ -7,6 +7,7 @@ network, because the contracts of ``keras.applications`` differ and a wrong one 
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypedDict
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple, TypedDict
 import numpy as np
 
 from . import heads, preprocess
+from .lazy import keras
 
 # Keyword arguments of a builder: JSON.
 Options = dict[str, float | list[int]]
@@ -41,43 +43,27 @@ class Description(_Described, total=False):
 class Backbone:
     """One entry of the table.
 
-    Attributes
-    ----------
-    builder : str
-        ``module:function``; a leading dot is this package. Keras builders are called with ``include_top=False``.
-    contract : str
-        Key of `CONTRACTS`: what the network wants to be fed with.
-    frozen_through : str
-        Name of the last layer before the last block, which is what works at the smallest resolution: the layers
-        after it learn in the stage ``last-block``.
-    width : int
-        Features of a place of its map; 0 where there is no map but a row, as wide as ``options`` say.
-    parameters : int
-        Numbers in its weights, at most (the most that its options can make of it), so that the size of a network is
-        known before it is built.
-    stride : int
-        Its map is at most ``side // stride + 1`` places wide.
-    smallest : int
-        Smallest legal side of an image, in pixels.
-    pretrained : bool
-        Whether ImageNet weights exist.
-    learns_input_scale : bool
-        Whether the network holds a layer whose weights are mean and variance of the input; see `reset_input_scale`.
-    options : dict
-        Keyword arguments of the builder.
+    ``frozen_through`` names the last layer before the last block, which is what works at the smallest resolution: the
+    layers after it learn in the stage ``last-block``. Its map is at most ``side // stride + 1`` places wide and has
+    ``width`` features at each, 0 where there is no map but a row, as wide as ``options`` of the builder say.
     """
 
-    builder: str
-    contract: str
+    builder: str  # ``module:function``; a leading dot is this package, Keras' are called with ``include_top=False``
+    contract: str  # key of `CONTRACTS`
     frozen_through: str
     # Not in the representation, which names the folder of a run: they say nothing that is not in the builder.
     width: int = field(repr=False)
-    parameters: int = field(repr=False)
+    parameters: int = field(repr=False)  # of any options at most: the size is known before the network is built
     stride: int = field(default=32, repr=False)
-    smallest: int = 32
-    pretrained: bool = True
-    learns_input_scale: bool = False
+    smallest: int = 32  # pixels, the smallest legal side of an image
+    pretrained: bool = True  # whether there are ImageNet weights
+    learns_input_scale: bool = False  # whether weights of a layer are mean and variance of the input
     options: Options = field(default_factory=dict)
+
+    @property
+    def keywords(self) -> list[str]:
+        """Keys that ``options`` of a run may set: none of Keras' networks, whose signature would load TensorFlow."""
+        return keywords(resolve(self.builder)) if self.builder[0] == "." else []
 
 
 def _scratch(
@@ -173,8 +159,6 @@ class Network(NamedTuple):
 
 def build(description: Description) -> Network:
     """Build the network that ``description`` describes, with fresh weights."""
-    import keras
-
     entry = BACKBONES[description["backbone"]]
     options = {**entry.options, **description.get("options", {})}
     steps, size = description.get("preprocess", []), int(description["size"])
@@ -202,6 +186,11 @@ def reset_input_scale(backbone: Any) -> None:
     mean, variance, count = layer.get_weights()
     layer.set_weights([np.zeros_like(mean), np.ones_like(variance), count])
     layer.finalize_state()
+
+
+def keywords(function: Callable[..., Any]) -> list[str]:
+    """The parameters of a builder or a preprocessor after the first, which is the size or the images."""
+    return list(inspect.signature(function).parameters)[1:]
 
 
 def resolve(reference: str) -> Any:

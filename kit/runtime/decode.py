@@ -65,25 +65,10 @@ def quiet() -> Iterator[None]:
 
 
 def decode(data: bytes, size: int = 0, policy: Policy = "fit") -> Array:
-    """Pixels of an image file, uint8 (H, W, 3).
+    """Pixels (H, W, 3) uint8 of a whole image file, brought to ``size`` by the ``policy`` of `resize`; 0 = as it is.
 
-    Parameters
-    ----------
-    data : bytes
-        The whole file.
-    size : int
-        Pixels along each side of the result; 0 = as the image is.
-    policy : {"fit", "crop", "stretch"}
-        See `resize`.
-
-    Raises
-    ------
-    Unreadable
-        Where there is no image in the bytes, it is damaged, or it is too large; the message is the reason.
-
-    Notes
-    -----
-    A pure function of its arguments and of the Pillow version. A flipped bit inside a JPEG may decode without
+    Raises `Unreadable` where there is no image in the bytes, it is damaged, or it is too large; the message is the
+    reason. A pure function of its arguments and of the Pillow version. A flipped bit inside a JPEG may decode without
     complaint: the format has no checksum.
     """
     image = _open(data)
@@ -149,9 +134,7 @@ def _first_line(error: BaseException) -> str:
 
 def _to_rgb(image: Image.Image) -> Array:
     if image.mode == "F" or image.mode.startswith("I"):  # with I;16 in any order of bytes
-        values = np.asarray(image)
-        grey = _from_float(values) if image.mode == "F" else _from_whole(values)
-        return np.repeat(grey[..., None], 3, axis=-1)
+        return np.repeat(_grey(np.asarray(image))[..., None], 3, axis=-1)
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
         # Not every mode with alpha has a direct way to RGBA.
@@ -159,22 +142,19 @@ def _to_rgb(image: Image.Image) -> Array:
     return np.asarray(image.convert("RGB"))
 
 
-def _from_whole(values: Any) -> Array:
-    """0..65535 to 0..255; 32-bit integers are taken where they stay in that range, as Pillow widens 16-bit greys."""
-    low, high = int(values.min()), int(values.max())
-    if low < 0 or high > 65535:
-        raise Unreadable(f"whole numbers from {low} to {high}: no known scale, expected 0 to 65535")
-    return np.rint(values / 257.0).astype(np.uint8)
+def _grey(values: Any) -> Array:
+    """Levels 0..255 of whole numbers 0..65535, and of floats 0..1 or 0..255; others have no scale that can be known.
 
-
-def _from_float(values: Any) -> Array:
-    """0..1 scaled to 0..255, 0..255 rounded; anything else has no scale that can be known."""
-    if not np.isfinite(values).all():
+    32-bit integers are taken where they stay in that range, as Pillow widens 16-bit greys.
+    """
+    whole = values.dtype.kind != "f"
+    if not whole and not np.isfinite(values).all():
         raise Unreadable("floating-point pixels are NaN or infinite")
-    low, high = float(values.min()), float(values.max())
-    if low < 0 or high > 255:
-        raise Unreadable(f"floating-point pixels from {low:g} to {high:g}: no known scale, expected 0 to 1 or 0 to 255")
-    return np.rint(values * 255.0 if high <= 1 else values).astype(np.uint8)
+    low, high = values.min().item(), values.max().item()
+    if low < 0 or high > (65535 if whole else 255):
+        what = f"whole numbers from {low} to {high}" if whole else f"floating-point pixels from {low:g} to {high:g}"
+        raise Unreadable(f"{what}: no known scale, expected {'0 to 65535' if whole else '0 to 1 or 0 to 255'}")
+    return np.rint(values / 257.0 if whole else values * 255.0 if high <= 1 else values).astype(np.uint8)
 
 
 def resize(pixels: Array, size: int, policy: Policy = "fit") -> Array:

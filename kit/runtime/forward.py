@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from . import views as view_table
+from .lazy import tf
 from .pool import softmax
 
 
 def compile_forward(model: Any) -> Callable[[Any], Any]:
     """A compiled function from images (B, S, S, 3), 0 to 255, to the outputs of ``model``, any B, no retracing."""
-    import tensorflow as tf
-
     shape = (None, *model.input_shape[1:])
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32)], autograph=False)
@@ -37,5 +36,6 @@ def mean_of_folds(stack: Any) -> Any:
     """One set of logits from those of K fold models, (K, ...) to (...): the log of their mean probability."""
     if len(stack) == 1:
         return stack[0]
+    # Less sharp than a mean of logits, and one definition for members with one fold and with ten.
     mean = softmax(np.asarray(stack, dtype=np.float64)).mean(axis=0)
     return np.log(np.maximum(mean, 1e-30)).astype(np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
+from .lazy import keras
 from .scratch import MOMENTUM, regularizer
 
 
@@ -41,15 +42,11 @@ POOLING = {"avg": "GlobalAveragePooling2D", "max": "GlobalMaxPooling2D", "flatte
 
 def pool(features: Any, pooling: str) -> Any:
     """Features (B, F) of a backbone's map (B, H, W, F); what has no map (a feed-forward net) passes unchanged."""
-    import keras
-
     return getattr(keras.layers, POOLING[pooling])(name="pool")(features) if len(features.shape) == 4 else features
 
 
 def head(width: int, classes: int, described: Head) -> Any:
     """The network from pooled features (B, ``width``) to logits (B, ``classes``)."""
-    import keras
-
     options: Head = {**DEFAULTS, **described}
     rates = dropout_rates(options["dropout"], len(options["units"]))
     inputs = x = keras.Input((width,), name="pooled")
@@ -80,6 +77,4 @@ def dropout_rates(dropout: Any, layers: int) -> list[float]:
 
 
 def _dropout(x: Any, rate: float, name: str) -> Any:
-    import keras
-
     return keras.layers.Dropout(rate, name=name)(x) if rate else x

@@ -71,12 +71,9 @@ def mix_views(views: Array, proba: Array) -> Array:
 
 
 def ranks(tables: Array, proba: Array) -> Array:
-    """Return each probability's rank among the fitted ones, in [0, 1], normalised to sum to one in a row.
+    """Return the rank in [0, 1] of each of (M, N, C) probabilities among the fitted ones.
 
-    Parameters
-    ----------
-    tables : (M, C, Q) increasing quantiles of what each member said of each class
-    proba : (M, N, C) probabilities
+    ``tables`` (M, C, Q) are increasing quantiles of what each member said of each class.
     """
     grid = np.linspace(0.0, 1.0, np.shape(tables)[-1])
     out = np.empty(proba.shape)
@@ -120,17 +117,10 @@ def tempered(logs: Array, temperature: float) -> Array:
 def apply(params: Params, proba: Array) -> Array:
     """Return the blend's probabilities, (N, C) float64 whose rows sum to one.
 
-    Parameters
-    ----------
-    params : Params
-        What ``kit.blend.Blend.params`` holds, possibly after a round trip through JSON.
-    proba : (M, N, C) or (M, V, N, C) array
-        Probabilities of the members in the order they were fitted in; N may be anything, rows are independent.
+    ``params`` is what ``kit.blend.Blend.params`` holds, possibly after a round trip through JSON; ``proba`` (M, N, C)
+    or (M, V, N, C) are probabilities of the members in the order they were fitted in. Rows are independent.
 
-    Raises
-    ------
-    ValueError
-        The number of members, views or classes is not the fitted one.
+    Raises ValueError where the number of members, views or classes is not the fitted one.
     """
     members = mix_views(params.get("views"), proba)
     given, expected = members.shape[::2], (len(params["parts"][0]["weights"]), len(params["parts"][0]["bias"]))

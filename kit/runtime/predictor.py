@@ -19,13 +19,13 @@ Images = Any  # tensor (B, ...) of images, or of what networks make of them
 
 
 class Fold(NamedTuple):
-    """One set of weights: the two halves of its network, their weights, and keys.
+    """One set of weights: features and head of its network, their weights, and keys.
 
     Equal steps before the network share ``steps``, equal backbones after equal steps share ``key``.
     """
 
-    features: passes.Half
-    head: passes.Half
+    features: passes.Pass
+    head: passes.Pass
     feature_weights: list[Any]
     head_weights: list[Any]
     steps: str
@@ -40,7 +40,7 @@ class Predictor:
         self.classes: list[str] = self.bundle["classes"]
         self.size: int = self.bundle["size"]
         self.resize: Policy = self.bundle.get("resize", "fit")
-        self._networks: dict[str, tuple[Any, passes.Half, passes.Half]] = {}
+        self._networks: dict[str, tuple[Any, passes.Pass, passes.Pass]] = {}
         self._tensors: dict[str, list[Any]] = {}
         self._steps: dict[str, Callable[[Any], Any]] = {}
         self._members = [
@@ -55,7 +55,7 @@ class Predictor:
             self._steps[steps] = passes.preparation(before, self.size)
         if text not in self._networks:
             network = backbones.build(described)
-            self._networks[text] = (network.model, *passes.halves(network))
+            self._networks[text] = (network.model, *passes.compiled(network))
         model, features, head = self._networks[text]
         loaded = arrays.load(model, str(path))
         feature_arrays = [loaded[place] for place in features.positions]
@@ -71,10 +71,7 @@ class Predictor:
     def predict_proba(self, images: Any) -> Any:
         """Probabilities float64 (N, C) of images (N, S, S, 3), 0 to 255, in memory that does not grow with N.
 
-        Raises
-        ------
-        ValueError
-            Where the shape is another, or values are not finite, or look scaled to [0, 1].
+        Raises `ValueError` where the shape is another, or values are not finite, or look scaled to [0, 1].
         """
         batch = self.bundle["batch_size"]
         images = check_images(images, self.size, batch)
@@ -108,10 +105,8 @@ class Predictor:
 def check_images(images: Any, size: int, batch: int = 128) -> Any:
     """``images`` as an array (N, size, size, 3), looked at batch by batch.
 
-    Raises
-    ------
-    ValueError
-        Where the shape is another, a value is not a finite number, or all are at most 1 and some are fractional.
+    Raises `ValueError` where the shape is another, a value is not a finite number, or all are at most 1 and some are
+    fractional.
     """
     try:
         images = np.asarray(images)

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from .lazy import keras, tf
+
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 LEVELS = 256
 
@@ -24,8 +26,6 @@ def illumination(images: Any, *, radius: int = 12, sigma: float = 8.0) -> Any:
 
     ``radius`` of the square of the closing, larger than the objects, and ``sigma`` of the blur are in pixels.
     """
-    import tensorflow as tf
-
     background = tf.maximum(_blur(_erode(_dilate(images, radius), radius), sigma), 1.0)
     level = tf.reduce_mean(background, axis=[1, 2], keepdims=True)
     return tf.clip_by_value(images / background * level, 0.0, 255.0)
@@ -37,8 +37,6 @@ def clahe(images: Any, *, clip: float = 2.0, tiles: int = 4) -> Any:
     ``clip`` is the highest bar of a tile's histogram, in means; what stands over is spread evenly. Pixels are
     interpolated between the mappings of the ``tiles`` along each side.
     """
-    import tensorflow as tf
-
     luma = tf.tensordot(images, tf.constant(LUMA), 1)
     mapped = _interpolated(luma, _tile_maps(luma, clip, tiles), tiles)
     return tf.clip_by_value(images + (mapped - luma)[..., None], 0.0, 255.0)
@@ -49,8 +47,6 @@ def bilateral(images: Any, *, radius: int = 2, sigma_space: float = 2.0, sigma_c
 
     ``radius`` of the square window is in pixels; weights fall with distance in pixels and in levels.
     """
-    import tensorflow as tf
-
     side, padded = images.shape[1], tf.pad(images, [[0, 0], [radius, radius], [radius, radius], [0, 0]], "SYMMETRIC")
     total, weights = tf.zeros_like(images), tf.zeros_like(images[..., :1])
     for y in range(2 * radius + 1):
@@ -68,8 +64,6 @@ def segmentation(images: Any, *, radius: int = 2, background: float = 255.0) -> 
 
     ``radius`` of the square of both is in pixels: specks and holes up to it vanish. ``background`` is a level.
     """
-    import tensorflow as tf
-
     luma = tf.tensordot(images, tf.constant(LUMA), 1)[..., None]
     mask = tf.cast(luma <= otsu(luma)[:, None, None, None], tf.float32)
     opened = _dilate(_erode(mask, radius), radius)
@@ -79,8 +73,6 @@ def segmentation(images: Any, *, radius: int = 2, background: float = 255.0) -> 
 
 def resize(images: Any, *, size: int = 96) -> Any:
     """Bilinear resize to ``size`` pixels a side, smoothed before it is made smaller."""
-    import tensorflow as tf
-
     return tf.image.resize(images, (size, size), antialias=True)
 
 
@@ -95,8 +87,6 @@ PREPROCESSORS: dict[str, Callable[..., Any]] = {
 
 def apply(steps: Sequence[Keys], images: Any) -> Any:
     """A batch, or its symbol in a network, after all ``steps``."""
-    import keras
-
     for number, keys in enumerate(steps):
         options = {key: value for key, value in keys.items() if key != "op"}
         step = partial(PREPROCESSORS[str(keys["op"])], **options)
@@ -116,8 +106,6 @@ def side_after(steps: Sequence[Keys], side: int) -> int:
 
 def otsu(luma: Any) -> Any:
     """(B,) the level that splits each image's histogram into two classes that are farthest apart (Otsu 1979)."""
-    import tensorflow as tf
-
     counts = _histograms(tf.reshape(luma, [tf.shape(luma)[0], -1]))
     share = tf.cumsum(counts, axis=1) / tf.reduce_sum(counts, axis=1, keepdims=True)
     levels = tf.range(LEVELS, dtype=tf.float32)
@@ -128,8 +116,6 @@ def otsu(luma: Any) -> Any:
 
 def _histograms(rows: Any) -> Any:
     """(R, 256) counts of the rounded levels of (R, n) values."""
-    import tensorflow as tf
-
     levels = tf.cast(tf.clip_by_value(tf.round(rows), 0.0, LEVELS - 1.0), tf.int32)
     number = tf.shape(rows)[0]
     places = levels + LEVELS * tf.range(number)[:, None]
@@ -139,8 +125,6 @@ def _histograms(rows: Any) -> Any:
 
 def _tile_maps(luma: Any, clip: float, tiles: int) -> Any:
     """(B, tiles, tiles, 256): the level that each level of a tile is mapped to."""
-    import tensorflow as tf
-
     side = luma.shape[1]
     tile = -(-side // tiles)
     grown = tf.pad(luma, [[0, 0], [0, tile * tiles - side], [0, tile * tiles - side]], "SYMMETRIC")
@@ -154,8 +138,6 @@ def _tile_maps(luma: Any, clip: float, tiles: int) -> Any:
 
 def _interpolated(luma: Any, maps: Any, tiles: int) -> Any:
     """Each pixel's level after the mappings of the four nearest tiles, weighed by nearness."""
-    import tensorflow as tf
-
     side = luma.shape[1]
     place = (tf.range(side, dtype=tf.float32) + 0.5) / float(-(-side // tiles)) - 0.5
     low = tf.floor(place)
@@ -175,8 +157,6 @@ def _interpolated(luma: Any, maps: Any, tiles: int) -> Any:
 
 
 def _dilate(images: Any, radius: int) -> Any:
-    import tensorflow as tf
-
     return tf.nn.max_pool2d(images, 2 * radius + 1, 1, "SAME")
 
 
@@ -189,8 +169,6 @@ def _blur(images: Any, sigma: float) -> Any:
 
     As two products with a matrix: a depthwise convolution with so wide a kernel never ends under TensorFlow 2.16.
     """
-    import tensorflow as tf
-
     side = int(images.shape[1])
     radius = min(max(1, round(3 * sigma)), side)
     kernel = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma**2))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .lazy import keras
+
 Shape = tuple[int, int, int]
 
 # Of the running statistics: the default .99 has not arrived after the few hundred steps of a small competition.
@@ -16,18 +18,14 @@ MOMENTUM = 0.9
 
 def regularizer(l1: float, l2: float) -> Any:
     """Keras' penalty on a kernel, or None where both are 0."""
-    import keras
-
     return keras.regularizers.L1L2(l1, l2) if l1 or l2 else None
 
 
 def two_conv_cnn(input_shape: Shape, *, l1: float = 0.0, l2: float = 0.0) -> Any:
     """Two times convolution, relu, pooling: the network of a first lesson (LeCun et al. 1998 with relu)."""
-    import keras
-
     inputs = x = keras.Input(input_shape)
     for block, width in enumerate((32, 64), start=1):
-        x = _convolution(x, width, f"block{block}", batch_norm=False, penalty=regularizer(l1, l2))
+        x = _convolution(x, width, f"block{block}", batch_norm=False, kernel_regularizer=regularizer(l1, l2))
         x = keras.layers.MaxPooling2D(name=f"block{block}_pool")(x)
     return keras.Model(inputs, x, name="two_conv_cnn")
 
@@ -36,11 +34,9 @@ def plain_cnn(
     input_shape: Shape, *, batch_norm: bool = True, dropout: float = 0.0, l1: float = 0.0, l2: float = 0.0
 ) -> Any:
     """Four times convolution, BatchNorm, relu, pooling (Fukushima's and LeCun's line, with BatchNorm of 2015)."""
-    import keras
-
     inputs = x = keras.Input(input_shape)
     for block, width in enumerate((24, 48, 96, 128), start=1):
-        x = _convolution(x, width, f"block{block}", batch_norm=batch_norm, penalty=regularizer(l1, l2))
+        x = _convolution(x, width, f"block{block}", batch_norm=batch_norm, kernel_regularizer=regularizer(l1, l2))
         x = keras.layers.MaxPooling2D(name=f"block{block}_pool")(x)
         x = keras.layers.SpatialDropout2D(dropout, name=f"block{block}_dropout")(x) if dropout else x
     return keras.Model(inputs, x, name="plain_cnn")
@@ -48,8 +44,6 @@ def plain_cnn(
 
 def squeeze_excitation_cnn(input_shape: Shape, *, ratio: int = 8) -> Any:
     """The plain network with channels weighed by squeeze and excitation after each block (Hu et al. 2018)."""
-    import keras
-
     inputs = x = keras.Input(input_shape)
     for block, width in enumerate((24, 48, 96, 128), start=1):
         x = _convolution(x, width, f"block{block}")
@@ -63,8 +57,6 @@ def squeeze_excitation_cnn(input_shape: Shape, *, ratio: int = 8) -> Any:
 
 def inception_cnn(input_shape: Shape) -> Any:
     """A stem and four blocks of parallel 1, 3 and 5 px convolutions and a pooling (Szegedy et al. 2015)."""
-    import keras
-
     inputs = keras.Input(input_shape)
     x = _convolution(inputs, 24, "stem")
     x = keras.layers.MaxPooling2D(name="stem_pool")(x)
@@ -86,9 +78,7 @@ def inception_cnn(input_shape: Shape) -> Any:
 
 def residual_cnn(input_shape: Shape) -> Any:
     """A strided stem and three residual blocks of 32, 64 and 128 filters (He et al. 2016)."""
-    import keras
-    from keras import layers
-
+    layers = keras.layers
     inputs = keras.Input(input_shape)
     x = _convolution(inputs, 24, "stem", strides=2)
     for block, width in enumerate((32, 64, 128), start=1):
@@ -104,20 +94,17 @@ def residual_cnn(input_shape: Shape) -> Any:
 
 def five_block_cnn(input_shape: Shape, *, l1: float = 0.0, l2: float = 1e-4) -> Any:
     """Five times convolution, relu, pooling, normal Glorot weights; meant for a deep head on the flattened map."""
-    import keras
-
     inputs = x = keras.Input(input_shape)
     for block, width in enumerate((16, 32, 64, 96, 128), start=1):
         penalty = regularizer(l1, l2)
-        x = _convolution(x, width, f"block{block}", batch_norm=False, penalty=penalty, initializer="glorot_normal")
+        kernel = {"kernel_regularizer": penalty, "kernel_initializer": "glorot_normal"}
+        x = _convolution(x, width, f"block{block}", batch_norm=False, **kernel)
         x = keras.layers.MaxPooling2D(padding="same", name=f"block{block}_pool")(x)
     return keras.Model(inputs, x, name="five_block_cnn")
 
 
 def feed_forward(input_shape: Shape, *, units: tuple[int, ...] = (256, 128), dropout: float = 0.2) -> Any:
     """Dense layers on the image pooled to about 16 px a side: what can be had without convolutions."""
-    import keras
-
     inputs = keras.Input(input_shape)
     x = keras.layers.AveragePooling2D(max(1, input_shape[0] // 16), name="shrink")(inputs)
     x = keras.layers.Flatten(name="flatten")(x)
@@ -127,30 +114,10 @@ def feed_forward(input_shape: Shape, *, units: tuple[int, ...] = (256, 128), dro
     return keras.Model(inputs, x, name="feed_forward")
 
 
-def _convolution(
-    x: Any,
-    width: int,
-    name: str,
-    *,
-    kernel: int = 3,
-    strides: int = 1,
-    batch_norm: bool = True,
-    penalty: Any = None,
-    initializer: str = "glorot_uniform",
-) -> Any:
-    """Convolution, BatchNorm where it is wanted, relu."""
-    import keras
-
-    x = keras.layers.Conv2D(
-        width,
-        kernel,
-        strides=strides,
-        padding="same",
-        use_bias=not batch_norm,
-        kernel_initializer=initializer,
-        kernel_regularizer=penalty,
-        name=f"{name}_conv",
-    )(x)
+def _convolution(x: Any, width: int, name: str, *, kernel: int = 3, batch_norm: bool = True, **options: Any) -> Any:
+    """Convolution with ``options`` of Keras, BatchNorm where it is wanted, relu."""
+    bias, name_of = not batch_norm, f"{name}_conv"
+    x = keras.layers.Conv2D(width, kernel, padding="same", use_bias=bias, name=name_of, **options)(x)
     if batch_norm:
         x = keras.layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_bn")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,35 +14,29 @@ from kit.config import DataConfig
 from kit.errors import BundleError, DataError
 from kit.images.sources import open_source
 from kit.platforms.archive import opened
+from kit.runtime.lazy import tf
+from kit.runtime.predictor import Predictor
 from kit.store.arrays import UNREADABLE
 from kit.store.files import write_csv
 
-if TYPE_CHECKING:
-    from kit.runtime.predictor import Predictor
-
 
 def predict(bundle: Path, images: Path, out: Path, emit: Emit) -> None:
-    """Predict images with a bundle's description and weights; none of its code is run.
+    """Predict images with the description and weights of a zip that `kit bundle` made; none of its code is run.
 
-    Parameters
-    ----------
-    bundle : Path
-        A zip that `kit bundle` made, here or elsewhere.
-    images : Path
-        A ``.npz``, a folder, or a ``.csv``: whatever ``[data] test`` can name. They are resized to what the networks
-        take, as the bundle says.
-    out : Path
-        Table with ``id``, ``label`` and one column of probabilities for each class.
+    ``images`` is a ``.npz``, a folder, or a ``.csv``: whatever ``[data] test`` can name. They are resized to what the
+    networks take, as the bundle says. ``out`` is a table with ``id``, ``label`` and a column of probabilities for each
+    class.
 
-    Raises
-    ------
-    BundleError
-        Where the zip is not one that can be trusted, or its networks give no probabilities.
-    DataError
-        Where the images cannot be read.
+    Raises `BundleError` where the zip is not one that can be trusted, or its networks give no probabilities, and
+    `DataError` where the images cannot be read.
     """
     with opened(bundle) as folder:
-        predictor = _load(folder, bundle.name)
+        with _told(f"{bundle.name} cannot be loaded"):
+            try:
+                predictor = Predictor(str(folder))
+            except FileNotFoundError as error:
+                what = f"the weights {Path(error.filename).name} are too large for their network or for the zip"
+                raise BundleError(f"{bundle.name}: {what}") from None
         data = DataConfig(
             train="unused.npz", test=str(images.resolve()), image_size=predictor.size, resize=predictor.resize
         )
@@ -70,22 +63,9 @@ def predict(bundle: Path, images: Path, out: Path, emit: Emit) -> None:
     emit(Event("wrote", "", {"paths": [out.resolve()]}))
 
 
-def _load(folder: Path, name: str) -> Predictor:
-    from kit.runtime.predictor import Predictor
-
-    with _told(f"{name} cannot be loaded"):
-        try:
-            return Predictor(str(folder))
-        except FileNotFoundError as error:
-            weights = Path(error.filename).name
-            raise BundleError(f"{name}: the weights {weights} are too large for their network or for the zip") from None
-
-
 @contextmanager
 def _told(what: str) -> Iterator[None]:
     """Networks and arrays of others were checked, but they need not fit each other, nor the memory."""
-    import tensorflow as tf
-
     try:
         yield
     except (*UNREADABLE, tf.errors.OpError) as error:

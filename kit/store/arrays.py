@@ -28,10 +28,7 @@ UNREADABLE = (
 def read_arrays(path: Path, names: Collection[str] = ()) -> dict[str, npt.NDArray[Any]]:
     """The arrays of an ``.npz``; with ``names`` only those of them that it has. Nothing is unpickled.
 
-    Raises
-    ------
-    DataError
-        Where the file is missing, damaged, not an ``.npz``, or an array in it holds Python objects.
+    Raises `DataError` where the file is missing, damaged, not an ``.npz``, or an array in it holds Python objects.
     """
     found: dict[str, npt.NDArray[Any]] = {}
     name = ""

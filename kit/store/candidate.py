@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, cast
 
 from pydantic import Field
 
@@ -17,18 +18,28 @@ if TYPE_CHECKING:
 else:
     Network = dict
 
+# Far beyond what a fit gives (temperatures from .05 to 20), and so small that no power of a probability overflows,
+# nor vanishes for all of 10,000 classes.
+MAX_COEFFICIENT = 1e6
+MIN_SUM = 1e-6
+
+Temperature = Annotated[float, Field(ge=0.02, le=100)]
+Weight = Annotated[float, Field(ge=0, le=1000)]
+Coefficient = Annotated[float, Field(ge=-MAX_COEFFICIENT, le=MAX_COEFFICIENT)]
+Probability = Annotated[float, Field(ge=0, le=1 + 1e-9)]  # a mean over views may round to just above 1
+
 
 class PoolPart(Part):
     """One part of a blend; see `kit.runtime.pool`. M members, C classes, Q quantiles."""
 
     name: str = ""
-    share: float
-    temperatures: tuple[float, ...]
-    weights: tuple[float, ...]
-    slopes: tuple[float, ...]
-    centre: float
-    bias: tuple[float, ...]
-    ranks: tuple[tuple[tuple[float, ...], ...], ...] | None = None
+    share: Weight
+    temperatures: tuple[Temperature, ...]
+    weights: tuple[Weight, ...]
+    slopes: tuple[Coefficient, ...]
+    centre: Coefficient
+    bias: tuple[Coefficient, ...]
+    ranks: tuple[tuple[tuple[Probability, ...], ...], ...] | None = None
 
     def narrowed(self, members: Sequence[int]) -> PoolPart:
         """The part for a selection of members."""
@@ -40,9 +51,33 @@ class PoolPart(Part):
 class Pool(Part):
     """What `kit.runtime.pool.apply` is given: weights of the V views, and the parts."""
 
-    views: tuple[float, ...]
-    parts: tuple[PoolPart, ...] = Field(min_length=1)
-    bias: tuple[float, ...] = ()
+    views: tuple[Weight, ...]
+    parts: tuple[PoolPart, ...] = Field(min_length=1, max_length=100)
+    bias: tuple[Coefficient, ...] = ()
+
+    def check(self, members: int, views: int, classes: int) -> None:
+        """Raise ValueError where others describe what is not a blend of so many members, views and classes."""
+        lengths: list[tuple[str, Sequence[object], int]] = [("views", self.views, views)]
+        lengths += [("bias", self.bias, classes)] if self.bias else []
+        sums: list[tuple[str, Sequence[float]]] = [("views", self.views)]
+        sums.append(("shares", [part.share for part in self.parts]))
+        for part in self.parts:
+            lengths.append(("bias", part.bias, classes))
+            lengths += [("members", found, members) for found in (part.temperatures, part.weights, part.slopes)]
+            if "ranks" in part.model_fields_set:
+                ranks = part.ranks or ()
+                tables = [table for member in ranks for table in member]
+                lengths += [("ranks", ranks, members), *(("ranks", member, classes) for member in ranks)]
+                lengths += [("ranks", table, max(2, len(tables[0]))) for table in tables]
+                sums.append(("weights", part.weights))
+                if any(low > high for table in tables for low, high in pairwise(table)):
+                    raise ValueError("ranks: the quantiles do not increase")
+        for what, found, length in lengths:
+            if len(found) != length or not length:
+                raise ValueError(f"{what}: a list of {len(found)}, expected {length}")
+        for what, weights in sums:
+            if sum(weights) < MIN_SUM:
+                raise ValueError(f"{what}: all are 0")
 
     def plain(self) -> pool.Params:
         """Lists and numbers, as they travel in a bundle."""
@@ -79,50 +114,30 @@ class Considered(Part):
 class StoredBlend(Part):
     """A fitted blend as it is kept; `kit.judge.blend.Blend` has its predictions as well.
 
-    Attributes
-    ----------
-    method : str
-        The candidates that make up the blend, the largest share first.
-    weights : (M,)
-        What part of the blend each member carries; at least 0, sum 1. A negative coefficient in a log-linear
-        pool counts as nothing here, `params` has it.
-    views : (V,)
-        View weights on the simplex.
-    temperatures : (M,)
-        Temperature of each member alone, 1 for one that was dropped.
-    gap, bound : float
-        Largest duality gap of the convex weights: none are better by more than this many nats; the same for the
-        log-linear coefficients.
-    nested, stressed : Figure
-        The score of the whole procedure on rows it was not fitted on, clean and stressed; the interval is over rows.
-    optimism : float
-        By how much the score on the fitted rows flatters: positive is better than `nested`, whatever the direction.
-    member_worth, view_worth : (M,), (V,) of (gain, se)
-        Mean log loss out of fold of the convex pool without the member, minus with it.
-    notes : tuple of str
-        What a reader has to know, in words.
-    fit_on : str
-        The rows that it was fitted on: clean, stressed, or mixture, which is both.
+    ``weights`` (M,) are what part of the blend each member carries: at least 0, sum 1. A negative coefficient in a
+    log-linear pool counts as nothing there, ``params`` has it. ``nested`` and ``stressed`` are scores of the whole
+    procedure on rows it was not fitted on, clean and stressed; the interval is over rows. ``member_worth`` (M,) and
+    ``view_worth`` (V,) of (gain, se) are the mean log loss out of fold of the convex pool without it, minus with it.
     """
 
     members: tuple[str, ...]
     view_names: tuple[str, ...]
     classes: tuple[str, ...]
     metric: str
-    method: str
+    method: str  # the candidates that make up the blend, the largest share first
     weights: tuple[float, ...]
-    views: tuple[float, ...]
-    temperatures: tuple[float, ...]
-    gap: float
-    bound: float
+    views: tuple[float, ...]  # (V,) weights on the simplex
+    temperatures: tuple[float, ...]  # (M,) of each member alone, 1 for one that was dropped
+    gap: float  # largest duality gap: no convex weights are better by more than this many nats
+    bound: float  # the same for the log-linear coefficients
     nested: Figure
-    optimism: float
+    optimism: float  # how much the score on the fitted rows flatters: positive is better, whatever the direction
     candidates: dict[str, Considered]
     member_worth: tuple[tuple[float, float], ...]
     view_worth: tuple[tuple[float, float], ...]
-    notes: tuple[str, ...]
+    notes: tuple[str, ...]  # what a reader has to know, in words
     params: Pool
-    fit_on: str = "clean"
+    fit_on: str = "clean"  # the rows that it was fitted on: clean, stressed, or mixture, which is both
     stressed: Figure | None = None
 
     def apply(self, proba: Any) -> Any:
@@ -139,6 +154,11 @@ class Member(Part):
     network: Network
     oof: str
     weights: tuple[str, ...] = ()
+
+
+def _made_from_nothing(content: dict[str, Any]) -> dict[str, Any]:
+    """The content of a record of earlier kits, whose one ``key`` says nothing of what they would be made from now."""
+    return {**{name: value for name, value in content.items() if name != "key"}, "made_from": {}}
 
 
 class Ensemble(Made):
@@ -161,7 +181,7 @@ class Ensemble(Made):
     @classmethod
     def upgraded(cls, content: dict[str, Any]) -> dict[str, Any] | None:
         """Candidates of earlier kits keep their scores on the board; nothing new is made from them."""
-        return {**{name: value for name, value in content.items() if name != "key"}, "made_from": {}}
+        return _made_from_nothing(content)
 
     @property
     def used_members(self) -> list[Member]:
@@ -182,25 +202,24 @@ class ForecastRecord(Made):
 
     name: str
     kind: str
+    signals: dict[str, float] = Field(default_factory=dict)
     metric: str
     value: float
     low: float
     high: float
     level: float
+    score: float | None = None
+    error: float | None = None
     clean: float
     stressed: float
     basis: str
     past: int
-    score: float | None = None
-    error: float | None = None
-    signals: dict[str, float] = Field(default_factory=dict)
 
     @classmethod
     def upgraded(cls, content: dict[str, Any]) -> dict[str, Any] | None:
         """Forecasts of earlier kits stay what was said at their time."""
         past = content.get("past", 0)
-        kept = {name: value for name, value in content.items() if name != "key"}
-        return {**kept, "past": past if isinstance(past, int) else len(past), "made_from": {}}
+        return {**_made_from_nothing(content), "past": past if isinstance(past, int) else len(past)}
 
 
 class HalfRecord(Part):
@@ -237,11 +256,11 @@ class Proof(Made):
     network: str
     network_removed: bool
     other_working_directory: bool
+    accepted: tuple[str, ...]
+    refused: dict[str, str]
     probe_images: int
     difference: float
     difference_allowed: float
-    accepted: tuple[str, ...]
-    refused: dict[str, str]
     load_seconds: float
     images: int
     predict_seconds: float
@@ -254,5 +273,4 @@ class Proof(Made):
     @classmethod
     def upgraded(cls, content: dict[str, Any]) -> dict[str, Any] | None:
         """A zip that an earlier kit has proven stays proven; a fresh proof is another matter."""
-        kept = {name: value for name, value in content.items() if name != "key"}
-        return {**kept, "made_from": {}} if "sha256" in content else None
+        return _made_from_nothing(content) if "sha256" in content else None

@@ -51,7 +51,7 @@ class UnlabelledRecord(Made):
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class DataRows:
     """Images in the order of ``data/images.npy``."""
 
     ids: tuple[str, ...]
@@ -61,10 +61,10 @@ class Rows:
 
 
 @dataclass(frozen=True, eq=False)
-class Index(Rows):
+class Index(DataRows):
     """One entry a row of ``data/images.npy`` but for its last ones, the train-only rows, which stand in ``extra``."""
 
-    extra: Rows  # rows N, N + 1 ... of the array: external images, trained on and never validated on
+    extra: DataRows  # rows N, N + 1 ... of the array: external images, trained on and never validated on
     classes: tuple[str, ...]
     shape: tuple[int, int, int]  # (H, W, 3)
     parts: Digests  # see `DataRecord`
@@ -122,8 +122,8 @@ def _parsed(path: Path, text: str) -> Index:
     )
 
 
-def _rows(lines: list[dict[str, str]]) -> Rows:
-    return Rows(
+def _rows(lines: list[dict[str, str]]) -> DataRows:
+    return DataRows(
         ids=tuple(line["id"] for line in lines),
         labels=np.array([int(line["label"]) for line in lines], np.int64),
         groups=tuple(line["group"] for line in lines),
@@ -159,7 +159,6 @@ def load_test_ids(layout: Layout) -> tuple[str, ...]:
 
 def _map(path: Path) -> ImageArray:
     try:
-        array: ImageArray = np.load(path, mmap_mode="r", allow_pickle=False)
+        return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
     except (OSError, ValueError) as error:
         raise StageError(f"{path} cannot be read: {error}", DataRecord.COMMAND) from error
-    return array

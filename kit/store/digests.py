@@ -45,23 +45,16 @@ class Digests:
 
     def of(self, path: Path) -> str:
         """Hexadecimal SHA-256 of the bytes of ``path``; raises `OSError` where it cannot be read."""
-        return self._looked_up(path, lambda: (sha256_file(path), ()))[0]
+        return self.of_image(path)[0]
 
-    def of_image(self, path: Path, measure: Callable[[bytes], Size]) -> tuple[str, Size]:
-        """The digest of an image file, and what ``measure`` says of its content, both without reading it twice."""
-
-        def look() -> tuple[str, Size]:
-            content = path.read_bytes()
-            return hashlib.sha256(content).hexdigest(), measure(content)
-
-        return self._looked_up(path, look)
-
-    def _looked_up(self, path: Path, look: Callable[[], tuple[str, Size]]) -> tuple[str, Size]:
+    def of_image(self, path: Path, measure: Callable[[bytes], Size] | None = None) -> tuple[str, Size]:
+        """The digest of a file, and what ``measure`` says of its content, both without reading it twice."""
         name, state = str(path.absolute()), _state(path)
-        known = self._known.get(name)
-        if known is not None and known[0] == state:
-            return known[1:]
-        sha, size = look()
+        if name in self._known and self._known[name][0] == state:
+            return self._known[name][1:]
+        content = path.read_bytes() if measure else b""
+        sha = hashlib.sha256(content).hexdigest() if measure else sha256_file(path)
+        size = measure(content) if measure else ()
         if _state(path) == state and time.time_ns() - max(state[1], state[2]) > SETTLED_NS:
             self._known[name], self._new = (state, sha, size), True
         return sha, size
@@ -83,8 +76,4 @@ def _state(path: Path) -> State:
 
 DIGESTS = Digests()
 atexit.register(DIGESTS.save)
-
-
-def digest(path: Path) -> str:
-    """`Digests.of` this process's digests."""
-    return DIGESTS.of(path)
+digest = DIGESTS.of

@@ -119,6 +119,7 @@ def _replace(path: Path, data: bytes | Callable[[IO[bytes]], object]) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    # The new name is an entry of the folder, which has to reach the disk as well.
     descriptor = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,26 +21,27 @@ class Below:
         return rooted.root / self._name
 
 
+class EachBelow(Below):
+    """As many paths below the ``root`` as there are names, which stand in the place of ``{}``."""
+
+    def __get__(  # type: ignore[override]
+        self, rooted: Layout | FoldPaths | SubmissionPaths, owner: type[object]
+    ) -> Callable[[str | int], Path]:
+        return lambda name: rooted.root / self._name.format(name)
+
+
 @dataclass(frozen=True)
 class RunPaths:
     """The files of one run: a resolved configuration on one set of data and folds."""
 
     root: Path
 
-    manifest = Below("run.json")
-    oof = Below("oof.npz")
-    test = Below("test.npz")
-    test_record = Below("test.json")
-    curves = Below("curves.svg")
-    confusion = Below("confusion.svg")
+    manifest, lock, log = Below("run.json"), Below(".lock"), Below("log.jsonl")
+    oof, test, test_record = Below("oof.npz"), Below("test.npz"), Below("test.json")
+    curves, confusion = Below("curves.svg"), Below("confusion.svg")
+    stress, stress_grid, stress_manifest = Below("stress.npz"), Below("stress-grid.npz"), Below("stress.json")
+    stress_table, stress_picture = Below("stress.csv"), Below("stress.svg")
     forecast = Below("forecast.json")
-    stress = Below("stress.npz")
-    stress_grid = Below("stress-grid.npz")
-    stress_table = Below("stress.csv")
-    stress_picture = Below("stress.svg")
-    stress_manifest = Below("stress.json")
-    lock = Below(".lock")
-    log = Below("log.jsonl")
 
     def fold(self, fold: int) -> FoldPaths:
         return FoldPaths(self.root / f"fold-{fold}")
@@ -51,26 +53,14 @@ class FoldPaths:
 
     root: Path
 
-    record = Below("fold.json")
-    spec = Below("spec.json")
-    weights = Below("weights.npz")
-    history = Below("history.csv")
-    valid = Below("valid.npz")
-    valid_augmented = Below("valid-augmented.npz")
-    test = Below("test.npz")
-    test_spec = Below("test-spec.json")
-    test_record = Below("test.json")
-    probe = Below("probe.npz")
-    log = Below("log.jsonl")
-    errors = Below("stderr.txt")
-    stress_spec = Below("stress-spec.json")
-    stress_record = Below("stress.json")
-    stress_grid = Below("stress-grid.npz")
-    stress = Below("stress.npz")
+    record, spec, log, errors = Below("fold.json"), Below("spec.json"), Below("log.jsonl"), Below("stderr.txt")
+    weights, history, probe = Below("weights.npz"), Below("history.csv"), Below("probe.npz")
+    valid, valid_augmented = Below("valid.npz"), Below("valid-augmented.npz")
+    test, test_spec, test_record = Below("test.npz"), Below("test-spec.json"), Below("test.json")
+    stress, stress_grid = Below("stress.npz"), Below("stress-grid.npz")
+    stress_spec, stress_record = Below("stress-spec.json"), Below("stress.json")
     tensorboard = Below("tensorboard")
-
-    def checkpoint(self, generation: int) -> Path:
-        return self.root / f"checkpoint-{generation}.npz"
+    checkpoint = EachBelow("checkpoint-{}.npz")
 
 
 @dataclass(frozen=True)
@@ -79,20 +69,11 @@ class SubmissionPaths:
 
     root: Path
 
-    ensemble = Below("ensemble.json")
-    predictions = Below("oof.npz")
-    stressed_predictions = Below("stressed.npz")
-    forecast = Below("forecast.json")
-    attention = Below("attention.npz")
-
-    def picture(self, name: str) -> Path:
-        return self.root / f"{name}.svg"
-
-    bundle = Below("bundle.zip")
-    table = Below("submission.csv")
-    proof = Below("proof.json")
-    card = Below("card.md")
-    events = Below("events")
+    ensemble, predictions = Below("ensemble.json"), Below("oof.npz")
+    stressed_predictions, forecast, attention = Below("stressed.npz"), Below("forecast.json"), Below("attention.npz")
+    picture = EachBelow("{}.svg")
+    bundle, proof, card = Below("bundle.zip"), Below("proof.json"), Below("card.md")
+    table, events = Below("submission.csv"), Below("events")
 
 
 @dataclass(frozen=True)
@@ -106,66 +87,32 @@ class Layout:
     def config(self) -> Path:
         return self.root / self.config_name
 
-    data = Below("data")
-    images = Below("data/images.npy")
-    index = Below("data/index.csv")
-    dropped = Below("data/dropped.csv")
-    noted = Below("data/noted.csv")
-    test_images = Below("data/test.npy")
-    test_index = Below("data/test_index.csv")
+    data, data_manifest, digests = Below("data"), Below("data/manifest.json"), Below("data/.digests.json")
+    images, index = Below("data/images.npy"), Below("data/index.csv")
+    dropped, noted, sheets = Below("data/dropped.csv"), Below("data/noted.csv"), Below("data/sheets")
+    test_images, test_index = Below("data/test.npy"), Below("data/test_index.csv")
     test_manifest = Below("data/test.json")
-    data_manifest = Below("data/manifest.json")
-    data_lock = Below("data/.lock")
-    digests = Below("data/.digests.json")
-    sheets = Below("data/sheets")
-    proposals = Below("data/label_proposals.csv")
-    proposals_sheet = Below("data/label_proposals.png")
+    proposals, proposals_sheet = Below("data/label_proposals.csv"), Below("data/label_proposals.png")
     overrides = Below("clean_overrides.csv")
-    folds = Below("folds")
-
-    def folds_table(self, name: str) -> Path:
-        return self.folds / f"{name}.csv"
-
-    def folds_manifest(self, name: str) -> Path:
-        return self.folds / f"{name}.json"
-
-    def folds_picture(self, name: str) -> Path:
-        return self.folds / f"{name}.svg"
-
-    runs = Below("runs")
-    features = Below("runs/features")
-
-    def augment_picture(self, run: str) -> Path:
-        return self.runs / f"{run}-augment.png"
-
-    corruptions_picture = Below("runs/corruptions.png")
+    folds, folds_table = Below("folds"), EachBelow("folds/{}.csv")
+    folds_manifest, folds_picture = EachBelow("folds/{}.json"), EachBelow("folds/{}.svg")
+    runs, features = Below("runs"), Below("runs/features")
+    augment_picture, corruptions_picture = EachBelow("runs/{}-augment.png"), Below("runs/corruptions.png")
+    submissions, boards = Below("submissions"), Below("submissions/leaderboard")
+    data_lock, folds_lock = Below("data/.lock"), Below("data/.folds.lock")
+    ensemble_lock, bundle_lock = Below("data/.ensemble.lock"), Below("data/.bundle.lock")
+    submit_lock, ledger_cache = Below("data/.submit.lock"), Below("data/.ledger-cache.json")
+    asked = Below("data/.leaderboard-asked.json")
+    """When each platform last showed us its board; the snapshots say only when it changed."""
+    shift, shift_report = Below("data/shift"), Below("data/shift/shift.json")
+    shift_picture, unlike_sheet = EachBelow("data/shift/{}.svg"), Below("data/shift/unlike.png")
+    pictures, local_platform = Below("data/leaderboard"), Below("data/local-platform")
 
     def run(self, name: str, key: str) -> RunPaths:
         return RunPaths(self.runs / f"{name}-{key[:8]}")
 
-    submissions = Below("submissions")
-
     def submission(self, name: str) -> SubmissionPaths:
         return SubmissionPaths(self.submissions / name)
-
-    boards = Below("submissions/leaderboard")
-    folds_lock = Below("data/.folds.lock")
-    ensemble_lock = Below("data/.ensemble.lock")
-    bundle_lock = Below("data/.bundle.lock")
-    submit_lock = Below("data/.submit.lock")
-    ledger_cache = Below("data/.ledger-cache.json")
-    asked = Below("data/.leaderboard-asked.json")
-    """When each platform last showed us its board; the snapshots say only when it changed."""
-    pictures = Below("data/leaderboard")
-    shift = Below("data/shift")
-    shift_report = Below("data/shift/shift.json")
-
-    unlike_sheet = Below("data/shift/unlike.png")
-
-    def shift_picture(self, name: str) -> Path:
-        return self.shift / f"{name}.svg"
-
-    local_platform = Below("data/local-platform")
 
     def named(self, path: str) -> Path:
         """A path of the configuration: relative ones start at the project's folder."""

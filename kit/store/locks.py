@@ -23,12 +23,9 @@ LONGEST = 4096  # bytes of a list of holders before those that are gone are remo
 def lock(path: Path, what: str, *, shared: bool = False, wait: bool = False) -> Iterator[None]:
     """Hold the lock at ``path`` while the block runs: alone, or with other ``shared`` holders.
 
-    Raises
-    ------
-    StageError
-        Where another process holds it in a way that excludes this one, unless to ``wait`` for it was asked.
-    KitError
-        Where the lock cannot be written. A reader of a project that nobody can write needs no lock.
+    Raises `StageError` where another process holds it in a way that excludes this one, unless to ``wait`` for it was
+    asked. Raises `KitError` where the lock cannot be written. A reader of a project that nobody can write needs no
+    lock.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +40,8 @@ def lock(path: Path, what: str, *, shared: bool = False, wait: bool = False) -> 
         try:
             fcntl.flock(file, mode | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
-            raise StageError(f"{_holders(file)} {what}", "wait for it to end, then run the same command") from None
+            hint = "wait for it to end, then run the same command"
+            raise StageError(f"{_holders(file) or 'another process'} is working on {what}", hint) from None
         command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
         with suppress(OSError):  # a disk without room for a line is no reason to stop
             if not shared or os.fstat(file.fileno()).st_size > LONGEST:
@@ -54,19 +52,14 @@ def lock(path: Path, what: str, *, shared: bool = False, wait: bool = False) -> 
 
 
 def _holders(file: IO[str]) -> str:
-    """The living holders, as the subject of a sentence."""
+    """The holders that are alive, by command and number; empty where none of those listed is."""
     file.seek(0)
     found = {}
     for line in file.read().splitlines():
         pid, _, command = line.partition(" ")
-        if pid.isdigit() and int(pid) != os.getpid() and _alive(int(pid)):
-            found[pid] = f"`{command.strip()}` (process {pid})"
-    return f"{' and '.join(found.values())} is working on" if found else "another process is working on"
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except OSError as error:
-        return isinstance(error, PermissionError)
-    return True
+        with suppress(ProcessLookupError, ValueError, OverflowError):
+            with suppress(PermissionError):  # it is alive, and another user's
+                os.kill(int(pid), 0)
+            if int(pid) != os.getpid():
+                found[pid] = f"`{command.strip()}` (process {pid})"
+    return " and ".join(found.values())

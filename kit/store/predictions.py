@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +12,7 @@ import numpy.typing as npt
 from kit.errors import DataError
 from kit.runtime.forward import mean_of_folds
 from kit.runtime.pool import softmax
+from kit.store.arrays import UNREADABLE
 from kit.store.files import write_atomic
 
 
@@ -41,17 +40,9 @@ class Predictions:
 
     def save(self, path: Path) -> Path:
         """Write an npz without pickles; the same predictions give the same bytes."""
-
-        def fill(file: IO[bytes]) -> None:
-            np.savez(
-                file,
-                ids=np.asarray(self.ids, dtype=np.str_),
-                classes=np.asarray(self.classes, dtype=np.str_),
-                views=np.asarray(self.views, dtype=np.str_),
-                logits=np.asarray(self.logits, dtype=np.float32),
-            )
-
-        return write_atomic(path, fill)
+        words = {name: np.asarray(getattr(self, name), dtype=np.str_) for name in ("ids", "classes", "views")}
+        logits = np.asarray(self.logits, dtype=np.float32)
+        return write_atomic(path, lambda file: np.savez(file, allow_pickle=True, **words, logits=logits))
 
     def take(self, ids: Sequence[str] | npt.NDArray[np.str_]) -> Predictions:
         """The predictions for ``ids`` in that order; raises `DataError` where one is missing."""
@@ -92,7 +83,7 @@ def load_predictions(path: Path) -> Predictions:
                 views=tuple(str(name) for name in arrays["views"]),
                 logits=arrays["logits"].astype(np.float32),
             )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise DataError(f"{path} cannot be read as predictions: {error}") from error
 
 

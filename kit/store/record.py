@@ -7,7 +7,8 @@ off or written by another version of the kit is recognised as such. In the progr
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -37,14 +38,9 @@ class Figure(Part):
 class Record(Part):
     """Base of all records.
 
-    Attributes
-    ----------
-    VERSION : int
-        Of the record's form; a record of another version is refused, or brought up by `upgraded`.
-    OLDER : tuple of int or None
-        Versions that earlier kits wrote (None = without a version): made again, or read through `upgraded`.
-    COMMAND : str
-        What writes the record again: the hint where it cannot be read.
+    ``VERSION`` is that of the record's form: a record of another version is refused, one of ``OLDER`` versions, which
+    earlier kits wrote (None = without a version), is made again or read through `upgraded`. ``COMMAND`` is what writes
+    the record again: the hint where it cannot be read.
     """
 
     VERSION: ClassVar[int] = 1
@@ -55,10 +51,8 @@ class Record(Part):
     def load(cls, path: Path, command: str = "") -> Self:
         """Read a record; ``command`` is the hint where it cannot be read, instead of `COMMAND`.
 
-        Raises
-        ------
-        StageError
-            Where the file is missing, is no such record, was changed after it was written, or is of another version.
+        Raises `StageError` where the file is missing, is no such record, was changed after it was written, or is of
+        another version.
         """
         hint = command or cls.COMMAND
         content = _read(path, hint)
@@ -95,13 +89,9 @@ class Record(Part):
 class Made(Record):
     """A record of files, with all that they were made from.
 
-    Attributes
-    ----------
-    made_from : mapping of str to str
-        By name the digest of the content of each input, of the part of the configuration that matters, and the
-        version of the stage. The files are fresh where this, computed anew, is the same.
-    files : mapping of str to str
-        Name, relative to the record's folder, and SHA-256 of each file.
+    ``made_from`` has by name the digest of the content of each input, of the part of the configuration that matters,
+    and the version of the stage: the files are fresh where this, computed anew, is the same. ``files`` has the name,
+    relative to the record's folder, and the SHA-256 of each file.
     """
 
     made_from: Digests
@@ -114,18 +104,15 @@ class Made(Record):
 
     def check(self, folder: Path, command: str = "", *names: str) -> None:
         """Raise `StageError` where a file (one of ``names``, or any) is missing or is not the one that was written."""
+        hint = command or self.COMMAND
         for name in names or self.files:
             path = folder / name
             if name not in self.files:
-                raise StageError(f"{path} is not in the record of what the kit wrote", command or self.COMMAND)
-            try:
+                raise StageError(f"{path} is not in the record of what the kit wrote", hint)
+            with _readable(path, hint):
                 same = digest(path) == self.files[name]
-            except FileNotFoundError:
-                raise StageError(f"{path} is missing", command or self.COMMAND) from None
-            except OSError as error:
-                raise StageError(f"{path} cannot be read: {error.strerror}", command or self.COMMAND) from None
             if not same:
-                raise StageError(f"{path} was changed after the kit wrote it", command or self.COMMAND)
+                raise StageError(f"{path} was changed after the kit wrote it", hint)
 
     @classmethod
     def fresh(
@@ -136,11 +123,8 @@ class Made(Record):
         ``made_from`` is computed anew; ``command`` is the hint where something is damaged, instead of `COMMAND`;
         ``needed`` are the only files that have to be there, by default all.
 
-        Raises
-        ------
-        StageError
-            Where the record or one of its files was changed after it was written: nothing that a person may have
-            edited is overwritten unasked.
+        Raises `StageError` where the record or one of its files was changed after it was written: nothing that a person
+        may have edited is overwritten unasked.
         """
         if not path.exists() or cls._is_older(_read(path, command or cls.COMMAND).get("version")):
             return None
@@ -165,13 +149,22 @@ def first_problem(error: ValidationError) -> str:
     return f"{where}: {message}" if where else message
 
 
-def _read(path: Path, hint: str) -> dict[str, Any]:
+@contextmanager
+def _readable(path: Path, hint: str) -> Iterator[None]:
+    """Raise `StageError` where the file is missing or the system refuses it."""
     try:
-        content = json.loads(path.read_bytes().decode("utf-8"))
+        yield
     except FileNotFoundError:
         raise StageError(f"{path} is missing", hint) from None
     except OSError as error:
         raise StageError(f"{path} cannot be read: {error.strerror}", hint) from None
+
+
+def _read(path: Path, hint: str) -> dict[str, Any]:
+    with _readable(path, hint):
+        text = path.read_bytes()
+    try:
+        content = json.loads(text.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise StageError(f"{path} is damaged: {str(error)[:200]}", hint) from None
     if not isinstance(content, dict):

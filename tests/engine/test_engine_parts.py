@@ -23,9 +23,9 @@ from kit.config import load, on_engine
 from kit.config.engine import EngineConfig
 from kit.errors import ConfigError, KitError, TrainingError
 from kit.runs.engine import cluster, opened, scratch, stores
-from kit.runs.engine.order import Warehouse, order_of
-from kit.runs.engine.receive import Receiver
-from kit.runs.engine.stores import Folder, Remote, store_of
+from kit.runs.engine.order import Warehouse, task_spec
+from kit.runs.engine.receive import receive
+from kit.runs.engine.stores import Folder, Store, UrlStore, store_of
 from kit.runs.engine.task import perform
 from kit.runs.spec import FoldSpec, plan_runs
 from kit.runs.units import Processes, Unit
@@ -38,7 +38,7 @@ from kit.store.locks import lock
 MODULES = {"fold": "stub_worker", "measure": "stub_worker"}
 
 
-class InMemory:
+class InMemory(Store):
     """A store that streams, as Ray's does, and counts what is put in."""
 
     streams = True
@@ -52,9 +52,6 @@ class InMemory:
 
     def pieces(self, handle: Any) -> Iterator[bytes]:
         return iter(handle)
-
-    def place(self, handle: Any) -> Path | None:
-        return None
 
     def drop(self, handle: Any) -> None:
         """It goes with its last reference."""
@@ -72,11 +69,9 @@ class Bodies:
 
     def __call__(self, unit: Unit, emit: Any) -> None:
         unit.spec.paths.root.mkdir(parents=True, exist_ok=True)
-        receiver = Receiver(
-            unit.spec.layout.root, self.store, lambda report: emit(unit.event(report)), self.placed.append
-        )
-        order = order_of(unit, MODULES[unit.kind], 1, self.warehouse, 0.0)
-        ended = receiver.take(perform(order, self.store, self.asked, "here"))
+        told = task_spec(unit, MODULES[unit.kind], self.warehouse, 0.0)
+        stream, hear = perform(told, self.store, self.asked, "here"), lambda report: emit(unit.event(report))
+        ended = receive(stream, unit.spec.layout.root, self.store, hear, self.placed.append)
         if ended["code"] != 0:
             raise failure(unit.name, unit.spec.run, ended["code"], ended["said"], unit.spec.paths.errors)
 
@@ -106,7 +101,7 @@ def test_a_body_leaves_what_a_process_leaves(project: Any, tmp_path: Path, kind:
     store = {
         "stream": InMemory(),
         "folder": Folder(tmp_path / "storage"),
-        "url": Remote(f"file://{tmp_path / 'storage'}"),
+        "url": UrlStore(f"file://{tmp_path / 'storage'}"),
     }[kind]
     launch = Bodies(store)
     assert trained(project("there"), launch) == trained(project("here"), Processes(MODULES))
@@ -155,10 +150,10 @@ def test_a_weights_file_from_anywhere_travels_under_a_name_of_its_own(project: A
     layout = Layout(folder)
     spec = plan_runs(layout, load(layout.config), ["a"])["a"][0]
     spec.save(spec.paths.spec)
-    order = order_of(Unit("fold", spec), "stub_worker", 1, Warehouse(InMemory()), 0.0)
+    order = task_spec(Unit("fold", spec), "stub_worker", Warehouse(InMemory()), 0.0)
     assert order.description.settings.weights == "pretrained/backbone.weights.h5"
     assert order.inputs["pretrained/backbone.weights.h5"].size == len(b"weights")
-    with scratch.scratch(order, InMemory()) as place:
+    with scratch.task_folder(order, InMemory()) as place:
         assert (place / "pretrained" / "backbone.weights.h5").read_bytes() == b"weights"
         told = FoldSpec.load(place / order.at)
         assert told.root == str(place) and told.settings.weights == "pretrained/backbone.weights.h5"
@@ -175,7 +170,7 @@ def test_a_file_arrives_whole_in_pieces_of_any_size(
         message = {"what": "file", "path": "b", "handle": None, "size": len(content)}
         message["sha256"] = hashlib.sha256(content).hexdigest()
         stream = iter([message, *stores.read_pieces(folder / "a"), {"what": "ended", "code": 0, "said": {}}])
-        assert Receiver(folder, InMemory(), print, print).take(stream)["code"] == 0
+        assert receive(stream, folder, InMemory(), print, print)["code"] == 0
     finally:
         stores.PIECE = before
     assert (folder / "b").read_bytes() == content
@@ -185,11 +180,11 @@ def test_a_damaged_file_is_refused_and_what_was_there_stays(tmp_path: Path) -> N
     (tmp_path / "b").write_bytes(b"old")
     message = {"what": "file", "path": "b", "handle": None, "size": 3, "sha256": hashlib.sha256(b"new").hexdigest()}
     with pytest.raises(KitError, match="b arrived damaged"):
-        Receiver(tmp_path, InMemory(), print, print).take(iter([message, b"nEw"]))
+        receive(iter([message, b"nEw"]), tmp_path, InMemory(), print, print)
     assert (tmp_path / "b").read_bytes() == b"old"
     for outside in ("../b", str(tmp_path.parent / "b")):
         with pytest.raises(ValueError, match="outside the project"):
-            Receiver(tmp_path, InMemory(), print, print).take(iter([{**message, "path": outside}, b"new"]))
+            receive(iter([{**message, "path": outside}, b"new"]), tmp_path, InMemory(), print, print)
 
 
 def test_what_dead_tasks_left_is_removed_and_what_living_ones_have_is_not(tmp_path: Path) -> None:
@@ -310,7 +305,7 @@ def test_a_storage_is_a_folder_a_url_or_nothing(tmp_path: Path) -> None:
     assert store_of("", tmp_path).streams
     assert store_of("shared", tmp_path) == Folder(tmp_path / "shared")
     assert store_of("/mnt/kit", tmp_path) == Folder(Path("/mnt/kit"))
-    assert store_of("s3://bucket/kit", tmp_path) == Remote("s3://bucket/kit")
+    assert store_of("s3://bucket/kit", tmp_path) == UrlStore("s3://bucket/kit")
     (tmp_path / "a").write_bytes(b"a")
     with pytest.raises(ConfigError, match=r"storage = 'nowhere://x'"):
-        Remote("nowhere://x").put(tmp_path / "a", "inputs/a")
+        UrlStore("nowhere://x").put(tmp_path / "a", "inputs/a")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
 from kit.stages.train.batches import (
-    Rows,
+    EpochRows,
     batch_maker,
     class_weights,
     copy_numbers,
@@ -72,7 +72,7 @@ def test_any_number_of_workers_prepares_the_same_batches(workers: int) -> None:
         return inputs + seeds[:, :1] % 7, labels
 
     order = epoch_order(np.arange(40) % 3 // 2, np.arange(40), "over", 3)
-    rows = Rows(np.arange(40.0)[:, None], np.eye(40, dtype=np.float32), order)
+    rows = EpochRows(np.arange(40.0)[:, None], np.eye(40, dtype=np.float32), order)
     make = batch_maker(rows, 8, 3, augment)
     alone = [make(step) for step in range(5)]
     for (inputs, labels), (expected, soft) in zip(prefetched(make, range(5), workers), alone, strict=True):

@@ -11,12 +11,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from kit.platforms.described.blend import BlendDescription, PartDescription
 from kit.platforms.described.network import NetworkDescription, Side
 from kit.runtime.views import VIEWS
+from kit.store.candidate import Pool
 from kit.store.record import Part
 
-__all__ = ["BlendDescription", "BundleDescription", "MemberDescription", "NetworkDescription", "PartDescription"]
+__all__ = ["BundleDescription", "NetworkDescription"]
 
 VERSION = 1
 MAX_PARAMETERS = 1 << 30  # of all folds of all members, 4 GiB as float32
@@ -54,7 +54,7 @@ class BundleDescription(Part):
     size: Side
     views: tuple[Name, ...] = Field(min_length=1, max_length=len(VIEWS))
     members: tuple[MemberDescription, ...] = Field(min_length=1, max_length=200)
-    blend: BlendDescription
+    blend: Pool
     batch_size: int = Field(ge=1, le=4096)
     resize: Literal["fit", "crop", "stretch"] = "fit"
 
@@ -84,14 +84,11 @@ class BundleDescription(Part):
         except ValueError as error:
             raise ValueError(f"blend: {error}") from None
         pixels = sum(max(member.network.sides) ** 2 * len(member.weights) for member in self.members)
+        numbers = sum(member.network.parameters * len(member.weights) for member in self.members)
         totals = (
             ("passes for each image", self.passes, MAX_PASSES),
             ("pixels in the passes for each image", pixels * len(self.views), MAX_PIXELS),
-            (
-                "numbers in the weights of all members",
-                sum(member.network.parameters * len(member.weights) for member in self.members),
-                MAX_PARAMETERS,
-            ),
+            ("numbers in the weights of all members", numbers, MAX_PARAMETERS),
         )
         for what, found, most in totals:
             if found > most:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Sequence
 from itertools import pairwise
@@ -11,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_serializer, field_validator, model_validator
 
 from kit.config import HeadConfig
-from kit.runtime.backbones import BACKBONES, resolve
+from kit.runtime.backbones import BACKBONES
 from kit.store.record import Part
 
 MAX_SIDE = 2048  # pixels; also of what a preprocessor makes of an image
@@ -114,8 +113,7 @@ class NetworkDescription(Part):
         if self.backbone not in BACKBONES:
             raise ValueError(f"unknown backbone {self.backbone!r}")
         entry = BACKBONES[self.backbone]
-        known = list(inspect.signature(resolve(entry.builder)).parameters)[1:] if entry.builder[0] == "." else []
-        for key in sorted(self.options.model_fields_set - set(known)):
+        for key in sorted(self.options.model_fields_set - set(entry.keywords)):
             raise ValueError(f"{self.backbone} has no option `{key}`")
         for step, side in zip(self.preprocess, self.sides, strict=False):
             if (isinstance(step, Clahe) and 2 * step.tiles > side) or (

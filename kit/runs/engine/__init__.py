@@ -17,10 +17,13 @@ __all__ = ["opened"]
 
 
 @contextmanager
-def opened(layout: Layout, config: Config) -> Iterator[Launch]:
-    """The `Launch` that ``[engine]`` names; raises `ConfigError` where it needs a package that is not installed."""
-    if config.engine.name == "local":
-        yield Processes()
+def opened(layout: Layout, config: Config, given: Launch | None = None) -> Iterator[Launch]:
+    """The `Launch` that is ``given``, else the one that ``[engine]`` names.
+
+    Raises `ConfigError` where that needs a package that is not installed.
+    """
+    if given is not None or config.engine.name == "local":
+        yield given or Processes()
         return
     from kit.runs.engine.tasks import RayTasks
 

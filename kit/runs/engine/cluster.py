@@ -37,11 +37,14 @@ def connected(config: EngineConfig) -> Iterator[None]:
         except OSError as error:
             raise _unreachable(address, error) from error
     own = {"include_dashboard": False} if address == "local" else {}
-    with _signals_kept():
-        try:
-            ray.init(address=address, log_to_driver=False, configure_logging=False, **own)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise _unreachable(address, error) from error
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(address=address, log_to_driver=False, configure_logging=False, **own)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise _unreachable(address, error) from error
+    finally:  # Ray takes SIGTERM for itself; ours lets units save their state
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
     try:
         yield
     finally:
@@ -65,31 +68,17 @@ def imported() -> Any:
     return ray
 
 
-@contextmanager
-def _signals_kept() -> Iterator[None]:
-    """Ray takes SIGTERM for itself; ours lets units save their state."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def resources(config: EngineConfig) -> dict[str, float]:
     """What a task asks for: `CPU`, and perhaps `GPU` and `memory` (bytes); `KitError` where no machine has it."""
-    nodes = machines()
-    cards = config.num_gpus
+    nodes, cards = machines(), config.num_gpus
     if cards is None:
-        cards = 1.0 if any(node.get("GPU", 0) >= 1 for node in nodes.values()) else 0.0
+        cards = float(any(node.get("GPU", 0) >= 1 for node in nodes.values()))
     most = max((node.get("CPU", 0) for node in nodes.values()), default=0)
-    wanted = {"CPU": min(config.num_cpus, most), "GPU": cards, "memory": config.memory * GIGABYTE}
-    wanted = {name: amount for name, amount in wanted.items() if amount > 0}
+    asked = {"CPU": min(config.num_cpus, most), "GPU": cards, "memory": config.memory * GIGABYTE}
+    wanted = {name: amount for name, amount in asked.items() if amount > 0}
     if places(wanted, nodes) == 0:
-        asked = ", ".join(f"{amount:g} {name}" for name, amount in wanted.items())
-        raise KitError(f"no machine of the Ray cluster has {asked or 'a processor'}", "ray status")
+        words = ", ".join(f"{amount:g} {name}" for name, amount in wanted.items()) or "a processor"
+        raise KitError(f"no machine of the Ray cluster has {words}", "ray status")
     return wanted
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -17,7 +17,6 @@ from kit.runs.results import PredictionSpec
 from kit.runs.spec import FoldSpec
 from kit.runs.units import Unit
 from kit.store.files import sha256_file
-from kit.store.layout import Layout
 
 PACKAGES = ("tensorflow", "keras", "numpy")
 # Kinds of units that are told by a `PredictionSpec`, and read the weights of their fold.
@@ -27,23 +26,20 @@ THREADS = "OMP_NUM_THREADS"
 
 
 @dataclass(frozen=True)
-class Order:
+class TaskSpec:
     """One attempt at one unit; paths are relative to the project's folder.
 
     The unit's process reads ``description``, its `root` still to be filled in, which is written ``at``; the fold's
-    files are in ``folder``. ``versions`` and ``threads`` (its ``OMP_NUM_THREADS``) are of the machine that asks,
-    ``cards`` is how many graphics cards the task has.
+    files are in ``folder``. ``threads`` is the ``OMP_NUM_THREADS`` of the machine that asks, ``cards`` is how many
+    graphics cards the task has.
     """
 
     kind: str
     module: str
-    name: str
     description: FoldSpec | PredictionSpec
     at: str
     folder: str
     inputs: Mapping[str, Blob]
-    attempt: int
-    versions: Mapping[str, str]
     threads: str | None
     cards: float
 
@@ -71,30 +67,34 @@ class Warehouse:
         return Blob(sha, path.stat().st_size, self._store.put(path, f"inputs/{sha}"))
 
 
-def order_of(unit: Unit, module: str, attempt: int, warehouse: Warehouse, cards: float) -> Order:
-    """The order for a unit as its files are now: a checkpoint that came back from an earlier attempt goes along."""
-    root = unit.spec.layout.root
-    files = {str(path.relative_to(root)): path for path in reads(unit) if path.exists()}
+def task_spec(unit: Unit, module: str, warehouse: Warehouse, cards: float) -> TaskSpec:
+    """What is told for a unit as its files are now: a checkpoint that came back from an earlier attempt goes along."""
+    layout, paths = unit.spec.layout, unit.spec.paths
+    reads = [layout.data_manifest, layout.index, layout.images, layout.folds_table(unit.spec.folds), *unit.reads]
+    if unit.kind in ("fold", "test"):
+        reads += [layout.test_manifest, layout.test_images, layout.test_index]
+    if unit.kind == "fold":
+        reads += [paths.checkpoint(0), paths.checkpoint(1)]
+    if unit.kind in PREDICTING:
+        reads += [paths.weights]
+    files = {str(path.relative_to(layout.root)): path for path in reads if path.exists()}
     told = unit.spec if unit.kind not in PREDICTING else PredictionSpec.load(unit.description)
     weights = unit.spec.settings.weights
     if weights not in ("none", "imagenet"):
-        own = unit.spec.layout.named(weights)
+        own = layout.named(weights)
         files[f"pretrained/{own.name}"] = own
         settings = unit.spec.settings.model_copy(update={"weights": f"pretrained/{own.name}"})
         told = changed(told, settings=settings)
-    return Order(
+    return TaskSpec(
         kind=unit.kind,
         module=module,
-        name=unit.name,
         description=told,
-        at=str(unit.description.relative_to(root)),
-        folder=str(unit.spec.paths.root.relative_to(root)),
+        at=str(unit.description.relative_to(layout.root)),
+        folder=str(paths.root.relative_to(layout.root)),
         inputs={
-            name: warehouse.own(path) if path.is_relative_to(unit.spec.paths.root) else warehouse.shared(path)
+            name: warehouse.own(path) if path.is_relative_to(paths.root) else warehouse.shared(path)
             for name, path in files.items()
         },
-        attempt=attempt,
-        versions=versions(),
         threads=os.environ.get(THREADS),
         cards=cards,
     )
@@ -105,18 +105,6 @@ def changed(told: FoldSpec | PredictionSpec, **fields: object) -> FoldSpec | Pre
     if isinstance(told, FoldSpec):
         return told.model_copy(update=fields)
     return told.model_copy(update={"fold": told.fold.model_copy(update=fields)})
-
-
-def reads(unit: Unit) -> Sequence[Path]:
-    """Files below the project's folder that a unit reads where they are there."""
-    layout: Layout = unit.spec.layout
-    paths = unit.spec.paths
-    found = [layout.data_manifest, layout.index, layout.images, layout.folds_table(unit.spec.folds), *unit.reads]
-    if unit.kind in ("fold", "test"):
-        found += [layout.test_manifest, layout.test_images, layout.test_index]
-    if unit.kind == "fold":
-        found += [paths.checkpoint(0), paths.checkpoint(1)]
-    return [*found, paths.weights] if unit.kind in PREDICTING else found
 
 
 @cache

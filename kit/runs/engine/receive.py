@@ -14,56 +14,52 @@ from kit.store.files import append_log
 Message = dict[str, Any]
 
 
-class Receiver:
-    """Takes the messages of one attempt at a unit into the project at ``root``.
+def receive(
+    stream: Iterator[Any], root: Path, store: Store, hear: Callable[[Message], None], placed: Callable[[Message], None]
+) -> Message:
+    """Take the messages of one attempt at a unit into the project at ``root``.
 
-    ``hear`` gets every report of the unit, ``placed`` the message that says where the task runs.
+    ``hear`` gets every report of the unit, ``placed`` the message that says where the task runs. Returns the message of
+    how the unit ended, empty where there was none.
     """
+    ended: Message = {}
+    for message in stream:
+        match message["what"]:
+            case "placed":
+                placed(message)
+            case "reports":
+                for report in message["reports"]:
+                    hear(report)
+            case "file":
+                handle = message["handle"]
+                pieces = _of_size(stream, message["size"]) if handle is None else store.pieces(handle)
+                write_pieces(inside(root, message["path"]), pieces, message["sha256"])
+                if handle is not None:
+                    store.drop(handle)
+            case "log":
+                path = inside(root, message["path"])
+                path.parent.mkdir(parents=True, exist_ok=True)
+                for line in message["text"].splitlines():
+                    with suppress(ValueError):  # a line that a kill left unfinished
+                        append_log(path, json.loads(line))
+            case "gone":
+                for name in message["paths"]:
+                    inside(root, name).unlink(missing_ok=True)
+            case "ended":
+                ended = message
+    return ended
 
-    def __init__(
-        self, root: Path, store: Store, hear: Callable[[Message], None], placed: Callable[[Message], None]
-    ) -> None:
-        self._root, self._store, self._hear, self._placed = root, store, hear, placed
 
-    def take(self, stream: Iterator[Any]) -> Message:
-        """Take everything; returns the message of how the unit ended, empty where there was none."""
-        ended: Message = {}
-        for message in stream:
-            match message["what"]:
-                case "placed":
-                    self._placed(message)
-                case "reports":
-                    for report in message["reports"]:
-                        self._hear(report)
-                case "file":
-                    handle = message["handle"]
-                    pieces = _of_size(stream, message["size"]) if handle is None else self._store.pieces(handle)
-                    write_pieces(self._path(message["path"]), pieces, message["sha256"])
-                    if handle is not None:
-                        self._store.drop(handle)
-                case "log":
-                    path = self._path(message["path"])
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    for line in message["text"].splitlines():
-                        with suppress(ValueError):  # a line that a kill left unfinished
-                            append_log(path, json.loads(line))
-                case "gone":
-                    for name in message["paths"]:
-                        self._path(name).unlink(missing_ok=True)
-                case "ended":
-                    ended = message
-        return ended
-
-    def _path(self, name: str) -> Path:
-        if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise ValueError(f"a task named a file outside the project: {name}")
-        return self._root / name
+def inside(root: Path, name: str) -> Path:
+    """The file that a task names; raises ValueError where that is outside the project."""
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise ValueError(f"a task named a file outside the project: {name}")
+    return root / name
 
 
 def _of_size(stream: Iterator[bytes], size: int) -> Iterator[bytes]:
     """Pieces from the stream until they make up ``size`` bytes."""
-    left = size
-    while left > 0:
+    while size > 0:
         piece = next(stream)
-        left -= len(piece)
+        size -= len(piece)
         yield piece

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kit.errors import KitError
-from kit.runs.engine.order import Order, changed
+from kit.runs.engine.order import TaskSpec, changed
 from kit.runs.engine.stores import Blob, Store, write_pieces
 from kit.store.locks import lock
 
@@ -31,18 +31,18 @@ def machine_folder() -> Path:
 
 
 @contextmanager
-def scratch(order: Order, store: Store) -> Iterator[Path]:
-    """A project's folder that holds no more than the order's files; removed at the end."""
+def task_folder(told: TaskSpec, store: Store) -> Iterator[Path]:
+    """A project's folder that holds no more than the files that the task is told of; removed at the end."""
     own = machine_folder() / "units"
     tidy(own, machine_folder() / "inputs")
     folder = own / f"{os.getpid()}-{uuid.uuid4().hex}"
     try:
-        for name, blob in order.inputs.items():
+        for name, blob in told.inputs.items():
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.symlink_to(kept(blob, store))
-        (folder / order.folder).mkdir(parents=True, exist_ok=True)
-        changed(order.description, root=str(folder)).save(folder / order.at)
+        (folder / told.folder).mkdir(parents=True, exist_ok=True)
+        changed(told.description, root=str(folder)).save(folder / told.at)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)

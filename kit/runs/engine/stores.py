@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 from kit.errors import ConfigError, KitError
 from kit.store.files import write_atomic
@@ -27,28 +29,33 @@ class Blob:
     handle: Any
 
 
-class Store(Protocol):
-    """Takes files in on one machine and gives them out on another; travels with every task."""
+class Store(ABC):
+    """Takes files in on one machine and gives them out on another; travels with every task.
 
+    Where it ``streams``, workers send what they wrote through the stream of their task instead.
+    """
+
+    streams = False
+
+    @abstractmethod
     def put(self, path: Path, name: str) -> Any:
         """Take in a file under a name that no other content has; returns the handle."""
 
+    @abstractmethod
     def pieces(self, handle: Any) -> Iterator[bytes]:
         """The bytes of a file, in pieces."""
 
     def place(self, handle: Any) -> Path | None:
         """Where this machine can read the file without a copy."""
+        return None
 
+    @abstractmethod
     def drop(self, handle: Any) -> None:
         """Forget a file."""
 
-    @property
-    def streams(self) -> bool:
-        """Whether workers send what they wrote through the stream of their task instead."""
 
-
-class Objects:
-    """`Store` in Ray's object store; what it holds, it holds for as long as the driver knows the handle."""
+class Objects(Store):
+    """In Ray's object store; what it holds, it holds for as long as the driver knows the handle."""
 
     streams = True
 
@@ -62,19 +69,15 @@ class Objects:
             # Not `ray.get`: a task that waits there gives its processor away.
             yield reference.future().result()
 
-    def place(self, handle: Any) -> Path | None:
-        return None
-
     def drop(self, handle: Any) -> None:
         """Nothing to do: it goes with its last reference."""
 
 
 @dataclass(frozen=True)
-class Folder:
-    """`Store` in a folder that all machines see under one path; files are read where they lie."""
+class Folder(Store):
+    """In a folder that all machines see under one path; files are read where they lie."""
 
     root: Path
-    streams = False
 
     def put(self, path: Path, name: str) -> Any:
         target = self.root / name
@@ -87,8 +90,7 @@ class Folder:
         return read_pieces(handle)
 
     def place(self, handle: Any) -> Path | None:
-        path: Path = handle
-        return path
+        return Path(handle)
 
     def drop(self, handle: Any) -> None:
         handle.unlink(missing_ok=True)
@@ -97,11 +99,10 @@ class Folder:
 
 
 @dataclass(frozen=True)
-class Remote:
-    """`Store` behind any URL that fsspec knows; each machine copies a file once."""
+class UrlStore(Store):
+    """Behind any URL that fsspec knows; each machine copies a file once."""
 
     url: str
-    streams = False
 
     def put(self, path: Path, name: str) -> Any:
         system, root = self._system()
@@ -114,10 +115,7 @@ class Remote:
 
     def pieces(self, handle: Any) -> Iterator[bytes]:
         with self._system()[0].open(handle, "rb") as file:
-            yield from _pieces(file)
-
-    def place(self, handle: Any) -> Path | None:
-        return None
+            yield from iter(partial(file.read, PIECE), b"")
 
     def drop(self, handle: Any) -> None:
         self._system()[0].rm(handle)
@@ -137,19 +135,14 @@ def store_of(storage: str, root: Path) -> Store:
     if not storage:
         return Objects()
     if "://" in storage:
-        return Remote(storage)
+        return UrlStore(storage)
     return Folder((root / Path(storage).expanduser()).resolve())
 
 
 def read_pieces(path: Path) -> Iterator[bytes]:
     """The bytes of a file, `PIECE` at a time."""
     with path.open("rb") as file:
-        yield from _pieces(file)
-
-
-def _pieces(file: IO[bytes]) -> Iterator[bytes]:
-    while piece := file.read(PIECE):
-        yield piece
+        yield from iter(partial(file.read, PIECE), b"")
 
 
 def write_pieces(path: Path, pieces: Iterator[bytes], sha256: str) -> Path:

@@ -19,27 +19,27 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import KitError
-from kit.runs.engine.order import THREADS, Order, versions
-from kit.runs.engine.scratch import Written, scratch
+from kit.runs.engine.order import THREADS, TaskSpec, versions
+from kit.runs.engine.scratch import Written, task_folder
 from kit.runs.engine.stores import Store, read_pieces
 from kit.runs.units.devices import VARIABLE as CARDS
 from kit.runs.units.process import start
+from kit.runs.units.worker import ReportLine
 from kit.store.files import sha256_file
 
 # How long a request to end waits at most before it is passed on.
 PATIENCE = 0.25
-Message = dict[str, Any]
 
 
-def perform(order: Order, store: Store, asked: Callable[[], bool], node: str) -> Iterator[Any]:
-    """Run the unit of ``order``; gives messages and the pieces of files.
+def perform(told: TaskSpec, store: Store, asked: Callable[[], bool], node: str) -> Iterator[Any]:
+    """Run the unit of ``told``; gives messages and the pieces of files.
 
     ``asked`` says whether tasks should save their state and end; the cluster calls this machine ``node``.
     """
     yield {"what": "placed", "node": node, "host": os.uname().nodename, "device": device(), "versions": versions()}
     try:
-        with scratch(order, store) as folder:
-            yield from _run(order, store, asked, folder)
+        with task_folder(told, store) as folder:
+            yield from _run(told, store, asked, folder)
     except KitError as error:
         message = f"{error.message} (on {os.uname().nodename})"
         said = {"type": type(error).__name__, "message": message, "hint": error.hint}
@@ -59,27 +59,27 @@ def device() -> str:
     return names[0] if names else os.uname().machine
 
 
-def _run(order: Order, store: Store, asked: Callable[[], bool], folder: Path) -> Iterator[Any]:
-    written, sender = Written(folder), Sender(store, folder)
-    errors = folder / order.folder / "stderr.txt"
-    said: Message = {}
+def _run(told: TaskSpec, store: Store, asked: Callable[[], bool], folder: Path) -> Iterator[Any]:
+    written = Written(folder)
+    errors = folder / told.folder / "stderr.txt"
+    said: ReportLine = {}
     environment = {name: value for name, value in os.environ.items() if name != THREADS}
-    environment |= {} if order.threads is None else {THREADS: order.threads}
-    environment |= {} if order.cards else {CARDS: ""}
-    with start(order.module, order.kind, folder / order.at, errors, environment) as process:
+    environment |= {} if told.threads is None else {THREADS: told.threads}
+    environment |= {} if told.cards else {CARDS: ""}
+    with start(told.module, told.kind, folder / told.at, errors, environment) as process:
         for lines in heard(process, asked):
             reports = [json.loads(line) for line in lines]
             said = next((line for line in reports if line["event"] == "error"), said)
             if any(line["event"] == "epoch" for line in reports):
                 # Before the report: what is told of is saved, so that nothing of it is done again.
-                yield from sender.files(written.files("checkpoint-*.npz")[-1:])
+                yield from sent(folder, written.files("checkpoint-*.npz")[-1:], store)
             if reports:
                 yield {"what": "reports", "reports": reports}
     for name, text in written.logs().items():
         yield {"what": "log", "path": name, "text": text}
-    yield from sender.files(written.files())
+    yield from sent(folder, written.files(), store)
     if process.returncode == 0:
-        had = [name for name in order.inputs if "checkpoint-" in name and not (folder / name).exists()]
+        had = [name for name in told.inputs if "checkpoint-" in name and not (folder / name).exists()]
         yield {"what": "gone", "paths": [*had, *written.gone()]}
     yield {"what": "ended", "code": process.returncode, "said": said}
 
@@ -109,27 +109,21 @@ def heard(process: Any, asked: Callable[[], bool]) -> Iterator[list[str]]:
         yield batch
 
 
-class Sender:
-    """Sends files of a folder, through the stream of the task or through the store."""
-
-    def __init__(self, store: Store, folder: Path) -> None:
-        self._store, self._folder = store, folder
-        self._attempt = uuid.uuid4().hex
-
-    def files(self, names: list[str]) -> Iterator[Any]:
-        """The messages of files, and their pieces; those that are no longer there are left out."""
-        for name in names:
-            copy = self._folder / f"sent-{self._attempt}"
-            try:
-                # What is at that name may be replaced while it is sent; the link keeps what was there.
-                os.link(self._folder / name, copy)
-            except FileNotFoundError:
-                continue
-            try:
-                sha = sha256_file(copy)
-                handle = None if self._store.streams else self._store.put(copy, f"outputs/{self._attempt}/{sha}")
-                yield {"what": "file", "path": name, "sha256": sha, "size": copy.stat().st_size, "handle": handle}
-                if self._store.streams:
-                    yield from read_pieces(copy)
-            finally:
-                copy.unlink()
+def sent(folder: Path, names: list[str], store: Store) -> Iterator[Any]:
+    """The messages of files of a folder, and where the store streams their pieces; what is gone is left out."""
+    attempt = uuid.uuid4().hex
+    for name in names:
+        copy = folder / f"sent-{attempt}"
+        try:
+            # What is at that name may be replaced while it is sent; the link keeps what was there.
+            os.link(folder / name, copy)
+        except FileNotFoundError:
+            continue
+        try:
+            sha = sha256_file(copy)
+            handle = None if store.streams else store.put(copy, f"outputs/{attempt}/{sha}")
+            yield {"what": "file", "path": name, "sha256": sha, "size": copy.stat().st_size, "handle": handle}
+            if store.streams:
+                yield from read_pieces(copy)
+        finally:
+            copy.unlink()

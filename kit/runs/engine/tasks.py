@@ -18,8 +18,8 @@ from kit.config import Config
 from kit.config.engine import EngineConfig
 from kit.errors import OutOfMemoryError, TrainingError
 from kit.runs.engine.cluster import connected, hang_bell, imported, machines, places, resources
-from kit.runs.engine.order import Order, Warehouse, order_of, versions
-from kit.runs.engine.receive import Message, Receiver
+from kit.runs.engine.order import TaskSpec, Warehouse, task_spec, versions
+from kit.runs.engine.receive import Message, receive
 from kit.runs.engine.stores import Store, store_of
 from kit.runs.engine.task import perform
 from kit.runs.units import Unit
@@ -35,7 +35,7 @@ class Lost(Exception):
 
 
 @dataclass
-class Attempt:
+class Start:
     """One start of a unit: its number from 1 on, nodes that lost it before, and where it runs."""
 
     unit: Unit
@@ -64,7 +64,7 @@ class RayTasks:
         self._bell: Any = None
         self._ending = False
         self._waiting: dict[int, Any] = {}
-        self._differing: set[str] = set()
+        self._known: set[str] = set()
 
     def __enter__(self) -> RayTasks:
         return self
@@ -92,7 +92,7 @@ class RayTasks:
         unit.spec.paths.root.mkdir(parents=True, exist_ok=True)
         avoided: set[str] = set()
         for number in count(1):
-            attempt = Attempt(unit, number, avoided)
+            attempt = Start(unit, number, avoided)
             try:
                 self._attempt(attempt, emit)
                 emit(unit.event({"event": "done"}))
@@ -112,24 +112,39 @@ class RayTasks:
             if self._bell is None:
                 self._stack.enter_context(connected(self._config))
                 self._wanted = resources(self._config)
+                # Not retried by Ray: only the driver has the checkpoint that the next attempt starts from.
                 self._task = imported().remote(max_retries=0)(on_node)
                 self._bell = hang_bell()
 
-    def _attempt(self, attempt: Attempt, emit: Emit) -> None:
+    def _attempt(self, attempt: Start, emit: Emit) -> None:
         unit = attempt.unit
 
         def placed(message: Message) -> None:
+            attempt.node, theirs = message["node"], message["versions"]
             with self._lock:
                 self._waiting.pop(id(attempt), None)
-            attempt.node = message["node"]
+                known = attempt.node in self._known
+                self._known.add(attempt.node)
             self._note(unit, {"event": "placed", "engine": "ray", "attempt": attempt.number, **message})
-            self._compare(message, emit)
+            # Once per machine: what it trains is not what others would.
+            differing = [(name, own) for name, own in versions().items() if theirs.get(name) != own]
+            other = [f"{name} {theirs.get(name)} instead of {own}" for name, own in differing]
+            if other and not known:
+                emit(Event("warn", f"{message['host']} has {', '.join(other)}: other versions give other numbers"))
 
-        receiver = Receiver(unit.spec.layout.root, self._store, lambda report: emit(unit.event(report)), placed)
         module, cards = self._modules[unit.kind], self._wanted.get("GPU", 0)
-        stream = self._submit(attempt, order_of(unit, module, attempt.number, self._warehouse, cards))
+        told = task_spec(unit, module, self._warehouse, cards)
+        amounts = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
+        options = {amounts[name]: amount for name, amount in self._wanted.items()}
+        place = strategy(attempt.avoided, self._wanted)
+        with self._lock:
+            if self._ending:
+                raise TrainingError(f"{unit.name} was not started", f"kit train {unit.spec.run}")
+            task = self._task.options(name=unit.name, scheduling_strategy=place, **options)
+            stream = self._waiting[id(attempt)] = task.remote(told, self._store, self._bell)
         try:
-            ended = receiver.take(values(stream))
+            root = unit.spec.layout.root
+            ended = receive(values(stream), root, self._store, lambda report: emit(unit.event(report)), placed)
         finally:
             with self._lock:
                 self._waiting.pop(id(attempt), None)
@@ -140,27 +155,6 @@ class RayTasks:
             if ended["code"] < 0 or ended["said"].get("type") == OutOfMemoryError.__name__:
                 raise Lost(why.message)
             raise why
-
-    def _submit(self, attempt: Attempt, order: Order) -> Any:
-        options: dict[str, Any] = {"name": order.name, "scheduling_strategy": strategy(attempt.avoided, self._wanted)}
-        amounts = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
-        options |= {amounts[name]: amount for name, amount in self._wanted.items()}
-        with self._lock:
-            if self._ending:
-                raise TrainingError(f"{order.name} was not started", f"kit train {attempt.unit.spec.run}")
-            stream = self._task.options(**options).remote(order, self._store, self._bell)
-            self._waiting[id(attempt)] = stream
-        return stream
-
-    def _compare(self, message: Message, emit: Emit) -> None:
-        """Warn once a machine where it has other versions: what it trains is not what others would."""
-        ours, theirs = versions(), message["versions"]
-        other = [f"{name} {theirs.get(name)} instead of {own}" for name, own in ours.items() if theirs.get(name) != own]
-        with self._lock:
-            first = message["node"] not in self._differing
-            self._differing.add(message["node"])
-        if other and first:
-            emit(Event("warn", f"{message['host']} has {', '.join(other)}: other versions give other numbers"))
 
     def _note(self, unit: Unit, line: Message) -> None:
         line = {name: value for name, value in line.items() if name != "what"}
@@ -183,11 +177,11 @@ def values(stream: Any) -> Iterator[Any]:
         raise Lost(f"{type(cause).__name__}: {line}") from error
 
 
-def on_node(order: Order, store: Store, bell: Any) -> Iterator[Any]:
+def on_node(told: TaskSpec, store: Store, bell: Any) -> Iterator[Any]:
     """The task as Ray runs it."""
     import ray
 
-    yield from perform(order, store, rung(bell).done, ray.get_runtime_context().get_node_id())
+    yield from perform(told, store, rung(bell).done, ray.get_runtime_context().get_node_id())
 
 
 @cache

@@ -17,7 +17,7 @@ from kit.errors import TrainingError
 from kit.runs.spec import FoldSpec
 from kit.runs.units.devices import Cards, visible_gpus
 from kit.runs.units.process import WORKERS, failure, start
-from kit.runs.units.worker import Line
+from kit.runs.units.worker import ReportLine
 from kit.store.layout import RunPaths
 from kit.store.locks import lock
 
@@ -47,7 +47,7 @@ class Unit:
         paths = self.spec.paths
         return {"stress": paths.stress_spec, "test": paths.test_spec}.get(self.kind, paths.spec)
 
-    def event(self, report: Line) -> Event:
+    def event(self, report: ReportLine) -> Event:
         """What the unit reports, as an event."""
         return Event("unit", self.name, {"kind": self.kind, "run": self.spec.run, "fold": self.spec.fold, **report})
 
@@ -89,7 +89,7 @@ class Processes:
     def __call__(self, unit: Unit, emit: Emit) -> None:
         paths = unit.spec.paths
         paths.root.mkdir(parents=True, exist_ok=True)
-        said: Line = {}
+        said: ReportLine = {}
         with self._cards.environment() as environment:
             process = start(self._modules[unit.kind], unit.kind, unit.description, paths.errors, environment)
             self._started.append(process)

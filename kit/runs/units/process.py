@@ -12,7 +12,7 @@ from typing import Any
 
 from kit.base.signals import ENDING
 from kit.errors import TrainingError
-from kit.runs.units.worker import PARENT, Line
+from kit.runs.units.worker import PARENT, ReportLine
 
 # The module that is run for each kind of unit.
 WORKERS = {
@@ -43,7 +43,7 @@ def start(module: str, kind: str, description: Path, errors: Path, environment: 
         )
 
 
-def failure(name: str, run: str, code: int, said: Line, errors: Path) -> TrainingError:
+def failure(name: str, run: str, code: int, said: ReportLine, errors: Path) -> TrainingError:
     """Why a unit ended with ``code``: what it said itself, else what the code and its standard error tell."""
     if said:
         return TrainingError(str(said["message"]), str(said["hint"]))

@@ -18,10 +18,11 @@ from pydantic import JsonValue
 
 from kit.errors import OutOfMemoryError
 from kit.runs.spec import FoldSpec
+from kit.runtime.lazy import tf
 from kit.store.files import mendable
 
 # What a unit says, as a line of JSON: the `event`, and what belongs to it.
-Line = dict[str, JsonValue]
+ReportLine = dict[str, JsonValue]
 Report = Callable[[Mapping[str, str | float]], None]
 
 THREADS = 2
@@ -78,8 +79,6 @@ def end_with_parent() -> None:
 @contextmanager
 def memory_errors(spec: FoldSpec) -> Iterator[None]:
     """Turn a lack of memory into an `OutOfMemoryError` that says what to change."""
-    import tensorflow as tf
-
     try:
         yield
     except (MemoryError, tf.errors.ResourceExhaustedError) as error:
@@ -91,9 +90,8 @@ def memory_errors(spec: FoldSpec) -> Iterator[None]:
 
 def prepare_tensorflow() -> None:
     """Fixed numbers of threads and deterministic kernels: the same bytes however many units run side by side."""
+    # Deterministic kernels cost 5 to 6 % of the speed on a processor (docs/training.md).
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import tensorflow as tf
-
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(THREADS)
     for device in tf.config.list_physical_devices("GPU"):

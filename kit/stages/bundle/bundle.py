@@ -25,11 +25,8 @@ from kit.store.record import Digests
 def bundle(layout: Layout, config: Config, paths: SubmissionPaths, emit: Emit, *, force: bool = False) -> None:
     """Write ``bundle.zip`` of a candidate and prove it; ``proof.json`` is written last and means that it may go out.
 
-    Raises
-    ------
-    BundleError
-        Where the zip does not run, is over a limit of ``[bundle]``, or does not give the kit's own predictions; it is
-        not kept then.
+    Raises `BundleError` where the zip does not run, is over a limit of ``[bundle]``, or does not give the kit's own
+    predictions; it is not kept then.
     """
     with lock(layout.data_lock, "data/", shared=True), lock(layout.bundle_lock, "the bundle", wait=True):
         record = Ensemble.load(paths.ensemble)
@@ -60,11 +57,10 @@ def _make(
     write_atomic(paths.card, card(layout, config, paths, record, proven))
     proven.save(paths.proof)
     isolation = "without network" if proven.network_removed else "network only patched away: no name spaces here"
-    images = config.bundle.images
     text = (
-        f"the bundle ran without the kit, {isolation}: {len(run.labels)} images, at most {difference:.1e} from the "
-        f"kit's probabilities; {run.peak_mb:.0f} MB of memory, {proven.zip_mb:.1f} MB zip; {images} images take "
-        f"{run.seconds_for(images):.1f} s here"
+        f"the bundle ran without the kit, {isolation}: {proven.probe_images} images, at most {difference:.1e} from the "
+        f"kit's probabilities; {proven.peak_mb:.0f} MB of memory, {proven.zip_mb:.1f} MB zip; {proven.limits.images} "
+        f"images take {proven.limits.seconds:.1f} s here"
     )
     emit(Event("say", text))
     emit(Event("wrote", "", {"paths": [paths.bundle, paths.proof, paths.card]}))
@@ -73,10 +69,8 @@ def _make(
 def against(layout: Layout, paths: SubmissionPaths, requirements: str, emit: Emit) -> None:
     """Run a proven bundle under other versions of the libraries, in an environment of their own.
 
-    Raises
-    ------
-    BundleError
-        Where the versions cannot be installed, or the bundle fails or predicts something else with them.
+    Raises `BundleError` where the versions cannot be installed, or the bundle fails or predicts something else with
+    them.
     """
     emit(Event("say", f"an environment with {requirements} (made once, some minutes)"))
     record, half = Ensemble.load(paths.ensemble), Proof.load(paths.proof).float16

@@ -10,7 +10,7 @@ from kit.config import Config
 from kit.judge.blend.tables import CLASS_HEADER, per_class
 from kit.runs.results import RunRecord
 from kit.store.candidate import Ensemble, ForecastRecord, Proof
-from kit.store.data import load_index
+from kit.store.data import Index, load_index
 from kit.store.files import read_csv
 from kit.store.layout import Layout, RunPaths, SubmissionPaths
 from kit.store.ledger import attempts, load_submissions, target_of
@@ -22,34 +22,39 @@ def card(layout: Layout, config: Config, paths: SubmissionPaths, record: Ensembl
     """The text: score, members, classes, data and cleaning, forecast, proof, versions, licences."""
     paths_of = {member.run: RunPaths(layout.runs / member.folder).manifest for member in record.members}
     runs = {run: RunRecord.load(path, f"kit train {run}") for run, path in paths_of.items() if path.exists()}
-    sections = [
-        _head(paths, record),
-        _members(record),
-        _classes(layout, paths),
-        _data(layout, config),
-        _forecast(layout, config, paths, record),
-        _proof(proof),
-        _versions(runs, proof),
-        _licences(config, runs),
-    ]
-    return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
-
-
-def _head(paths: SubmissionPaths, record: Ensemble) -> list[str]:
     cv, hurt = record.cv, record.stressed
     stressed = f" Under stress {hurt.score:.4f} ({hurt.low:.4f} - {hurt.high:.4f})." if hurt else ""
-    return [
-        f"# Submission {paths.root.name}",
-        "",
-        f"Made by kit {__version__}. {record.metric} out of fold: **{cv.score:.4f}** "
-        f"(95 % interval {cv.low:.4f} - {cv.high:.4f}, {record.rows} rows).{stressed}",
-        "",
-        "The interval is of the blend on out-of-fold rows. On new images every member is the mean of its fold models,",
-        "which is a little better and less sharp than any single one of them.",
+    head = f"""# Submission {paths.root.name}
+
+Made by kit {__version__}. {record.metric} out of fold: **{cv.score:.4f}** \
+(95 % interval {cv.low:.4f} - {cv.high:.4f}, {record.rows} rows).{stressed}
+
+The interval is of the blend on out-of-fold rows. On new images every member is the mean of its fold models,
+which is a little better and less sharp than any single one of them."""
+    predicted, index = load_predictions(paths.predictions), load_index(layout)
+    table = per_class(index.labels[index.rows_of(predicted.ids)], predicted.first, predicted.classes)
+    classes = [[f"{cell:.3f}" if isinstance(cell, float) else cell for cell in row] for row in table]
+    licences = [
+        ("code in the zip", "MIT, the kit's"),
+        ("trained weights", config.bundle.model_license),
+        ("training images", config.bundle.data_license),
     ]
+    for name, source in [(name, run.config.weights) for name, run in runs.items() if run.config.weights != "none"]:
+        origin = "ImageNet weights of keras.applications" if source == "imagenet" else source
+        licences.append((f"{name} started from", origin))
+    sections = {
+        "Members": _members(record),
+        "Classes, out of fold": _table(CLASS_HEADER, classes),
+        "Data": _data(layout, config, index),
+        "Forecast": _forecast(layout, config, paths, record),
+        "Proof": _proof(proof),
+        "Versions": _table(("", "trained with", "proven with"), _versions(runs, proof)),
+        "Licences": _table(("what", "licence"), licences),
+    }
+    return "\n\n".join([head, *(f"## {title}\n\n{text}" for title, text in sections.items() if text)]) + "\n"
 
 
-def _members(record: Ensemble) -> list[str]:
+def _members(record: Ensemble) -> str:
     blend = record.blend
     columns = zip(record.members, blend.weights, blend.temperatures, strict=True)
     rows = [
@@ -58,117 +63,83 @@ def _members(record: Ensemble) -> list[str]:
     ]
     weights = dict(zip(record.views, blend.views, strict=True))
     views = ", ".join(f"{name} {weights[name]:.2f}" for name in record.used_views)
-    notes = [f"- {note}" for note in blend.notes]
-    header = ("member", "backbone", "folds", "weight", "temperature")
-    return [
-        "## Members", "", *_table(header, rows), "", f"Blend: {blend.method}. Views: {views}.",
-        *(["", *notes] if notes else []),
-    ]  # fmt: skip
+    table = _table(("member", "backbone", "folds", "weight", "temperature"), rows)
+    notes = "".join(["\n", *(f"\n- {note}" for note in blend.notes)]) if blend.notes else ""
+    return f"{table}\n\nBlend: {blend.method}. Views: {views}.{notes}"
 
 
-def _classes(layout: Layout, paths: SubmissionPaths) -> list[str]:
-    """How each class fares on rows that the blend was not fitted on."""
-    predicted, index = load_predictions(paths.predictions), load_index(layout)
-    table = per_class(index.labels[index.rows_of(predicted.ids)], predicted.first, predicted.classes)
-    rows = [[f"{cell:.3f}" if isinstance(cell, float) else cell for cell in row] for row in table]
-    return ["## Classes, out of fold", "", *_table(CLASS_HEADER, rows)]
-
-
-def _data(layout: Layout, config: Config) -> list[str]:
-    index = load_index(layout)
+def _data(layout: Layout, config: Config, index: Index) -> str:
     rows = [
         (reason, count, fate)
         for path, fate in ((layout.dropped, "dropped"), (layout.noted, "kept, noted"))
         for reason, count in Counter(line["reason"] for line in read_csv(path)).most_common()
     ]
     dropped = sum(count for _, count, fate in rows if fate == "dropped")
-    lines = [
-        "## Data",
-        "",
+    text = (
         f"{len(index.ids)} images of {index.shape[0]} x {index.shape[1]} pixels kept, {dropped} dropped; "
         f"split by `{config.folds.method}`, n = {config.folds.n}, seed {config.folds.seed}. "
-        f"Data {index.training[:16]}.",
-    ]
-    return [*lines, "", *_table(("cleaning found", "images", "fate"), rows)] if rows else lines
+        f"Data {index.training[:16]}."
+    )
+    return f"{text}\n\n{_table(('cleaning found', 'images', 'fate'), rows)}" if rows else text
 
 
-def _forecast(layout: Layout, config: Config, paths: SubmissionPaths, record: Ensemble) -> list[str]:
+def _forecast(layout: Layout, config: Config, paths: SubmissionPaths, record: Ensemble) -> str:
     """What `kit forecast` wrote, else what earlier scores on the same board say; nothing before the first of them."""
     if paths.forecast.exists():
         found = ForecastRecord.load(paths.forecast)
-        return [
-            "## Forecast",
-            "",
+        return (
             f"{found.metric} {found.value:.4f} ({found.low:.4f} - {found.high:.4f}, {found.level:.0%}) "
-            f"from the {found.basis} and {_count(found.past, 'earlier score')}.",
-        ]
+            f"from the {found.basis} and {_scores(found.past)}."
+        )
     target = target_of(config)
-    scored = [
-        (attempt.score, attempt.submission.ensemble.cv.score)
+    gaps = [
+        attempt.score - attempt.submission.ensemble.cv.score
         for attempt in attempts(load_submissions(layout))
         if attempt.target == target and attempt.score is not None
     ]
-    if not scored:
-        return []
+    if not gaps:
+        return ""
     error = standard_error(record.cv.low, record.cv.high)
-    expected = forecast(record.cv.score, error, error, [found - said for found, said in scored if found is not None])
-    return [
-        "## Forecast",
-        "",
+    expected = forecast(record.cv.score, error, error, gaps)
+    return (
         f"{expected.value:.4f} ({expected.low:.4f} - {expected.high:.4f}) on {target.platform}: cross-validation moved "
-        f"by the mean gap of {_count(expected.seen, 'earlier score')}.",
-    ]
+        f"by the mean gap of {_scores(expected.seen)}."
+    )
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def _scores(number: int) -> str:
+    return f"{number} earlier score{'' if number == 1 else 's'}"
 
 
-def _proof(proof: Proof) -> list[str]:
+def _proof(proof: Proof) -> str:
     network = "in a network of its own" if proof.network_removed else "with the network only patched away"
     limits, half = proof.limits, proof.float16
-    lines = [
-        "## Proof",
-        "",
+    text = (
         f"Ran without the kit, {network}, from another working directory: at most {proof.difference:.1e} from the "
-        f"kit's probabilities on {proof.probe_images} images.",
+        f"kit's probabilities on {proof.probe_images} images.\n"
         f"{proof.zip_mb:.1f} MB zip{_allowed(limits.max_mb, 'MB')}; {proof.peak_mb:.0f} MB of memory"
         f"{_allowed(limits.max_memory_mb, 'MB')}; {limits.images} images in {limits.seconds:.1f} s"
-        f"{_allowed(limits.max_seconds, 's')}, starting included, on the machine that bundled.",
-    ]
-    if half is not None:
-        lines.append(
-            f"float16 weights: {half.score:.5f} out of fold, {half.score_float32:.5f} in float32, the same blend."
-        )
-    return lines
+        f"{_allowed(limits.max_seconds, 's')}, starting included, on the machine that bundled."
+    )
+    if half is None:
+        return text
+    scores = f"{half.score:.5f} out of fold, {half.score_float32:.5f} in float32"
+    return f"{text}\nfloat16 weights: {scores}, the same blend."
 
 
 def _allowed(limit: float | None, unit: str) -> str:
     return "" if limit is None else f" (allowed {limit:g} {unit})"
 
 
-def _versions(runs: Mapping[str, RunRecord], proof: Proof) -> list[str]:
+def _versions(runs: Mapping[str, RunRecord], proof: Proof) -> list[tuple[str, str, str]]:
     rows = [("kit", __version__, "")]
     trained = [run.versions for run in runs.values()]
     for name in dict.fromkeys([*proof.versions, *(name for versions in trained for name in versions)]):
         seen = sorted({versions[name] for versions in trained if name in versions})
         rows.append((name, ", ".join(seen), proof.versions.get(name, "")))
-    return ["## Versions", "", *_table(("", "trained with", "proven with"), rows)]
+    return rows
 
 
-def _licences(config: Config, runs: Mapping[str, RunRecord]) -> list[str]:
-    rows = [
-        ("code in the zip", "MIT, the kit's"),
-        ("trained weights", config.bundle.model_license),
-        ("training images", config.bundle.data_license),
-    ]
-    for name, run in runs.items():
-        if (source := run.config.weights) != "none":
-            origin = "ImageNet weights of keras.applications" if source == "imagenet" else source
-            rows.append((f"{name} started from", origin))
-    return ["## Licences", "", *_table(("what", "licence"), rows)]
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
-    return [f"| {' | '.join(str(cell).replace('|', '/') for cell in line)} |" for line in lines]
+    return "\n".join(f"| {' | '.join(str(cell).replace('|', '/') for cell in line)} |" for line in lines)

@@ -52,7 +52,12 @@ def zip_members(config: Config, record: Ensemble, weights: Mapping[str, Path]) -
         "batch_size": config.bundle.batch_size,
     }
     files["bundle.json"] = (json.dumps(description, indent=1, sort_keys=True) + "\n").encode()
-    files["SHA256SUMS"] = _checksums(files)
+    digests = {
+        name: hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else sha256_file(content)
+        for name, content in files.items()
+    }
+    # As `sha256sum --check SHA256SUMS` reads it.
+    files["SHA256SUMS"] = "".join(f"{digests[name]}  {name}\n" for name in sorted(files)).encode()
     return files
 
 
@@ -82,10 +87,8 @@ def weights_name(member: Member, fold: int) -> str:
 def weights_of(layout: Layout, record: Ensemble) -> dict[str, Path]:
     """Name in the zip and file of the weights that the blend uses.
 
-    Raises
-    ------
-    BundleError
-        Where some are not here, as in a clone of a team mate's project, or are not those that were blended.
+    Raises `BundleError` where some are not here, as in a clone of a team mate's project, or are not those that were
+    blended.
     """
     found = {}
     for member in record.used_members:
@@ -98,12 +101,3 @@ def weights_of(layout: Layout, record: Ensemble) -> dict[str, Path]:
                 raise BundleError(f"{what} differ from those that the ensemble was made with", again)
             found[weights_name(member, fold)] = paths.weights
     return found
-
-
-def _checksums(files: dict[str, Path | bytes]) -> bytes:
-    """What `sha256sum --check SHA256SUMS` reads."""
-    digests = {
-        name: hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else sha256_file(content)
-        for name, content in files.items()
-    }
-    return "".join(f"{digests[name]}  {name}\n" for name in sorted(files)).encode()

@@ -29,13 +29,9 @@ Proba = npt.NDArray[np.float64]
 def measure(layout: Layout, record: Ensemble, halved: Mapping[str, Path], batch_size: int, emit: Emit) -> HalfRecord:
     """Predict every held-out row again, with the weights of the fold that did not train on it.
 
-    ``halved`` has the name in the zip and the file of the weights.
-
-    Notes
-    -----
-    A probe would not do: .05 points are one row in 2,000. It costs what predicting out of fold cost when the members
-    were trained, for the members and views that the blend uses. The blend is fitted once, on the float32 predictions:
-    what differs is the weights alone.
+    ``halved`` has the name in the zip and the file of the weights. A probe would not do: .05 points are one row in
+    2,000. It costs what predicting out of fold cost when the members were trained, for the members and views that the
+    blend uses. The blend is fitted once, on the float32 predictions: what differs is the weights alone.
     """
     index, images = load_index(layout), load_images(layout)
     views, members = record.used_views, record.used_members
@@ -112,5 +108,4 @@ def _again(
 
 
 def _blend(record: Ensemble, members: Sequence[npt.NDArray[np.float32]]) -> Proba:
-    proba: Proba = record.blend.params.narrowed().apply(pool.from_logits(np.stack(members)))
-    return proba
+    return np.asarray(record.blend.params.narrowed().apply(pool.from_logits(np.stack(members))))

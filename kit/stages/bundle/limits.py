@@ -47,20 +47,24 @@ def check_size(settings: BundleConfig, mb: float, costs: list[MemberCost]) -> No
     """Raise `BundleError` where a zip of ``mb`` megabytes is larger than ``max_mb``."""
     if settings.max_mb is not None and mb > settings.max_mb:
         weights = sum(cost.mb for cost in costs)
-        raise BundleError(
-            f"the zip has {mb:.4g} MB, [bundle] max_mb allows {settings.max_mb:g}: {_list(costs)}",
-            f"[ensemble] max_bundle_mb = {0.99 * weights * settings.max_mb / mb:.3g}",
-        )
+        what = f"the zip has {mb:.4g} MB, [bundle] max_mb allows {settings.max_mb:g}: {_list(costs)}"
+        raise BundleError(what, f"[ensemble] max_bundle_mb = {0.99 * weights * settings.max_mb / mb:.3g}")
 
 
 def check_run(settings: BundleConfig, run: BundleRun, costs: list[MemberCost]) -> None:
     """Raise `BundleError` where the run took more time or memory than ``max_seconds`` or ``max_memory_mb``."""
     seconds = run.seconds_for(settings.images)
     if settings.max_seconds is not None and seconds > settings.max_seconds:
+        left = settings.max_seconds - run.starting_seconds
+        timed = [cost.seconds for cost in costs if cost.seconds is not None]
+        hint = "[bundle] max_seconds: starting alone takes longer" if left <= 0 else "[ensemble] max_members = 1"
+        if left > 0 and len(timed) == len(costs):  # by how the zip's time compares with that of the folds
+            allowed = 0.95 * sum(timed) * left / (run.rate * settings.images)
+            hint = f"[ensemble] max_seconds_per_1000 = {allowed:.3g}"
         raise BundleError(
             f"{settings.images} images take {seconds:.3g} s, of which {run.starting_seconds:.3g} s to start; [bundle] "
             f"max_seconds allows {settings.max_seconds:g}: {_list(costs)}",
-            _faster(settings, run, costs),
+            hint,
         )
     if settings.max_memory_mb is not None and run.peak_mb > settings.max_memory_mb:
         raise BundleError(
@@ -68,16 +72,6 @@ def check_run(settings: BundleConfig, run: BundleRun, costs: list[MemberCost]) -
             f"{settings.max_memory_mb:g}: {_list(costs)}",
             f"[bundle] batch_size = {max(1, settings.batch_size // 4)}",
         )
-
-
-def _faster(settings: BundleConfig, run: BundleRun, costs: list[MemberCost]) -> str:
-    """The limit on the blend that would have kept this zip's, by how its time compares with that of the folds."""
-    assert settings.max_seconds is not None
-    left = settings.max_seconds - run.starting_seconds
-    timed = [cost.seconds for cost in costs if cost.seconds is not None]
-    if left <= 0 or len(timed) < len(costs):
-        return "[bundle] max_seconds: starting alone takes longer" if left <= 0 else "[ensemble] max_members = 1"
-    return f"[ensemble] max_seconds_per_1000 = {0.95 * sum(timed) * left / (run.rate * settings.images):.3g}"
 
 
 def _list(costs: list[MemberCost]) -> str:

@@ -17,8 +17,8 @@ from kit.runs.results import trained
 from kit.runs.spec import FoldSpec, plan_runs
 from kit.runs.stressed import stressed_fold
 from kit.runs.sweep import ONE_VIEW, trained_by
-from kit.stages.compare.effects import Effect, Proba, Recipe, compared
-from kit.stages.compare.verdicts import tell, tell_noise, verdict
+from kit.stages.compare.effects import Compared, Proba, Recipe, compared
+from kit.stages.compare.verdicts import tell, tell_noise
 from kit.store.data import Index, load_index
 from kit.store.files import sha256_json
 from kit.store.layout import Layout
@@ -26,17 +26,6 @@ from kit.store.predictions import load_predictions
 from kit.store.record import Part
 
 Done = Callable[[FoldSpec], Path | None]
-
-
-class Compared(Part):
-    """A recipe with its runs, one a seed, and what is said of it; what is not known is None."""
-
-    recipe: str
-    runs: tuple[str, ...]
-    score: float
-    between_seeds: float | None
-    effect: Effect | None
-    verdict: str
 
 
 class Judged(Part):
@@ -74,8 +63,16 @@ def compare(
     specs = plan_runs(layout, config, sorted({trained_by(name) for name in runs}))
     members = {name: specs[trained_by(name)] for name in dict.fromkeys(runs)}
     index = load_index(layout)
-    clean, under_stress = _kept(members, _valid, emit if partial else None), _stress(config, index)
-    report = Comparison(clean=_judged("clean", index, config, clean, _valid, (metric, emit)))
+    plan = plan_of(config.stress)
+
+    def as_it_is(spec: FoldSpec) -> Path | None:
+        return spec.paths.valid if trained(spec) else None
+
+    def under_stress(spec: FoldSpec) -> Path | None:
+        return spec.paths.stress if stressed_fold(spec, plan, index) else None
+
+    clean = _kept(members, as_it_is, emit if partial else None)
+    report = Comparison(clean=_judged("clean", index, config, clean, as_it_is, (metric, emit)))
     stressed = {name: folds for name, folds in clean.items() if any(map(under_stress, folds))}
     if len(_recipes(config, stressed)) > 1:
         stressed = _kept(stressed, under_stress, emit)
@@ -85,15 +82,6 @@ def compare(
         left = ", ".join(name for name in clean if name not in stressed)
         emit(Event("say", f"not under stress: {left}; `kit stress` or `kit sweep --stress` does it"))
     return report
-
-
-def _valid(spec: FoldSpec) -> Path | None:
-    return spec.paths.valid if trained(spec) else None
-
-
-def _stress(config: Config, index: Index) -> Done:
-    plan = plan_of(config.stress)
-    return lambda spec: spec.paths.stress if stressed_fold(spec, plan, index) else None
 
 
 def _kept(members: dict[str, list[FoldSpec]], done: Done, skip: Emit | None) -> dict[str, list[FoldSpec]]:
@@ -131,18 +119,7 @@ def _judged(
     tell(emit, metric, kind, len(rows), lines)
     tell_noise(emit, noise, metric, recipes[0].name)
     deviation = noise.deviation if noise.known else None
-    told = tuple(
-        Compared(
-            recipe=line.recipe.name,
-            runs=line.recipe.runs,
-            score=line.score,
-            between_seeds=line.between_seeds,
-            effect=line.effect,
-            verdict=verdict(line),
-        )
-        for line in lines
-    )
-    return Judged(metric=metric, rows=len(rows), seed_noise=deviation, recipes=told)
+    return Judged(metric=metric, rows=len(rows), seed_noise=deviation, recipes=tuple(lines))
 
 
 def _recipes(config: Config, members: dict[str, list[FoldSpec]]) -> dict[str, list[str]]:

@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from kit.judge import score
+from kit.store.record import Part
 
 Proba = NDArray[np.floating]
-LEVEL = 0.95
+LEVEL, SURE = 0.95, 0.05
+NOTHING = "no difference to be seen"
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,34 +95,51 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-@dataclass(frozen=True, eq=False)
-class Line:
-    """One recipe of a comparison: its scores, one a seed, and its effect against the first recipe, which has none.
+def verdict(found: Effect | None, p: float) -> str:
+    """What a difference is: `better`, `worse`, `perhaps better`, `perhaps worse`, or that none is to be seen.
 
-    ``p`` is that of the effect, allowing for how many the comparison has.
+    ``p`` is that of the effect, allowing for how many were looked at: `perhaps` is what would be called real if nothing
+    else had been.
+    """
+    if found is None:
+        return ""
+    if found.p >= SURE:
+        return NOTHING
+    which = "better" if found.gain > 0 else "worse"
+    return which if p < SURE else f"perhaps {which}"
+
+
+class Compared(Part):
+    """A recipe with its runs, one a seed, and what is said of it against the first recipe, which has no effect.
+
+    ``score`` is the mean over seeds, ``between_seeds`` the standard deviation between them, None where there is one.
     """
 
-    recipe: Recipe
-    scores: tuple[float, ...]
-    effect: Effect | None = None
-    p: float = 1.0
-
-    @property
-    def score(self) -> float:
-        """The mean over seeds."""
-        return float(np.mean(self.scores))
-
-    @property
-    def between_seeds(self) -> float | None:
-        """Standard deviation between seeds, where there are several."""
-        return float(np.std(self.scores, ddof=1)) if len(self.scores) > 1 else None
+    recipe: str
+    runs: tuple[str, ...]
+    score: float
+    between_seeds: float | None
+    effect: Effect | None
+    verdict: str
 
 
-def compared(metric: str, y: NDArray[np.int64], recipes: Sequence[Recipe], seed: int) -> tuple[list[Line], SeedNoise]:
+def compared(
+    metric: str, y: NDArray[np.int64], recipes: Sequence[Recipe], seed: int
+) -> tuple[list[Compared], SeedNoise]:
     """Every recipe against the first, and the noise of seeds that this rests on."""
     scores = [tuple(score.score(metric, y, proba) for proba in recipe.probas) for recipe in recipes]
     noise = seed_noise(scores)
     effects = [effect(metric, y, recipe, recipes[0], noise, seed) for recipe in recipes[1:]]
     adjusted = holm([found.p for found in effects])
-    first = Line(recipes[0], scores[0])
-    return [first, *map(Line, recipes[1:], scores[1:], effects, adjusted)], noise
+    lines = [
+        Compared(
+            recipe=recipe.name,
+            runs=recipe.runs,
+            score=float(np.mean(one)),
+            between_seeds=float(np.std(one, ddof=1)) if len(one) > 1 else None,
+            effect=found,
+            verdict=verdict(found, p),
+        )
+        for recipe, one, found, p in zip(recipes, scores, [None, *effects], [1.0, *adjusted], strict=True)
+    ]
+    return lines, noise

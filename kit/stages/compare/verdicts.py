@@ -6,23 +6,7 @@ from collections.abc import Sequence
 
 from kit.base.events import Emit, Event
 from kit.judge import score
-from kit.stages.compare.effects import Line, SeedNoise
-
-SURE = 0.05
-NOTHING = "no difference to be seen"
-
-
-def verdict(line: Line) -> str:
-    """What a difference is: `better`, `worse`, `perhaps better`, `perhaps worse`, or that none is to be seen.
-
-    `perhaps` is what would be called real if nothing else had been looked at.
-    """
-    if line.effect is None:
-        return ""
-    if line.effect.p >= SURE:
-        return NOTHING
-    which = "better" if line.effect.gain > 0 else "worse"
-    return which if line.p < SURE else f"perhaps {which}"
+from kit.stages.compare.effects import NOTHING, Compared, SeedNoise
 
 
 def amount(metric: str, value: float) -> str:
@@ -35,9 +19,9 @@ def unit(metric: str) -> str:
     return "points" if score.lookup(metric).greater_is_better else metric
 
 
-def sentence(metric: str, line: Line, base: str) -> str:
+def sentence(metric: str, line: Compared, base: str) -> str:
     """One line of plain words on a recipe against the base."""
-    found, said, name = line.effect, verdict(line), line.recipe.name
+    found, said, name = line.effect, line.verdict, line.recipe
     if found is None:
         return f"{name} is what the others are held against"
     span = f"{amount(metric, found.low)} to {amount(metric, found.high)} {unit(metric)}"
@@ -47,9 +31,9 @@ def sentence(metric: str, line: Line, base: str) -> str:
     return f"{name} is {said} than {base} by {amount(metric, abs(found.gain))[1:]} {unit(metric)} ({span}){tail}"
 
 
-def tell(emit: Emit, metric: str, kind: str, rows: int, lines: Sequence[Line]) -> None:
+def tell(emit: Emit, metric: str, kind: str, rows: int, lines: Sequence[Compared]) -> None:
     """The table of one kind of rows, every recipe against the first, and the same in words."""
-    base = lines[0].recipe.name
+    base = lines[0].recipe
     header = ("recipe", "seeds", metric, "between seeds", f"gain ({unit(metric)})", "95 % interval", "")
     cells = []
     for line in lines:
@@ -57,8 +41,8 @@ def tell(emit: Emit, metric: str, kind: str, rows: int, lines: Sequence[Line]) -
         told = ("", "", "")
         if (found := line.effect) is not None:
             span = f"{amount(metric, found.low)} to {amount(metric, found.high)}"
-            told = (amount(metric, found.gain), span, verdict(line))
-        cells.append((line.recipe.name, len(line.scores), line.score, spread, *told))
+            told = (amount(metric, found.gain), span, line.verdict)
+        cells.append((line.recipe, len(line.runs), line.score, spread, *told))
     emit(Event("table", f"{rows} {kind} held-out rows, against {base}", {"header": header, "rows": cells}))
     for line in lines[1:]:
         emit(Event("say", f"{kind}: {sentence(metric, line, base)}"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from functools import partial
 
 from kit.base.events import Emit, Event
@@ -63,7 +62,7 @@ def stress(
             if missing:
                 emit(Event("plan", "", {"epochs": {unit_name(spec): 1 for spec in missing}}))
                 units = [Unit("stress", spec) for spec in missing]
-                with opened(layout, config) if launch is None else nullcontext(launch) as engine:
+                with opened(layout, config, launch) as engine:
                     run_units(units, config, emit, engine)
             for folds in specs.values():
                 _join(folds, config, index, emit)

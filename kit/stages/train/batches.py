@@ -16,7 +16,7 @@ from kit.runs.spec import seed_of
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class EpochRows:
     """One epoch: inputs (images or features) and labels (N, C) by row of the data, and the rows in their order."""
 
     inputs: Any
@@ -54,20 +54,14 @@ def row_seeds(epoch_seed: int, rows: IntArray) -> npt.NDArray[np.int32]:
 
 
 Augment = Callable[[Any, Any, Any], tuple[Any, Any]]
+DEPTH = 4  # batches that are prepared ahead
 
 
 def epoch_order(labels: IntArray, rows: IntArray, sampling: str, seed: int) -> IntArray:
-    """The rows of one epoch in order, a function of ``seed``.
+    """The rows of one epoch in order: ``rows`` (n,) of those that have ``labels`` (N,), a function of ``seed``.
 
-    Parameters
-    ----------
-    labels : (N,)
-        Of all rows of the data.
-    rows : (n,)
-        The rows to draw from.
-    sampling : str
-        `none`: all once. `over`: the rows of a rare class repeated until it is as large as the largest, no row more
-        than once oftener than another of its class. `under`: a draw from each class as large as the smallest.
+    ``sampling`` is `none`: all once. `over`: the rows of a rare class repeated until it is as large as the largest, no
+    row more than once oftener than another of its class. `under`: a draw from each class as large as the smallest.
     """
     rng = np.random.default_rng(seed)
     if sampling == "none":
@@ -88,7 +82,7 @@ def copy_numbers(order: IntArray) -> IntArray:
 
 
 def batch_maker(
-    data: Rows, batch_size: int, epoch_seed: int, augment: Augment | None
+    data: EpochRows, batch_size: int, epoch_seed: int, augment: Augment | None
 ) -> Callable[[int], tuple[Any, Any]]:
     """The function from a step to its batch: inputs (B, ...) float32 and labels (B, C), augmented.
 
@@ -113,17 +107,18 @@ def epoch_seed(seed: int, fold: int, stage: int, epoch: int) -> int:
     return seed_of("batches", seed, fold, stage, epoch)
 
 
-def prefetched(make: Callable[[int], Any], steps: range, workers: int = 2, depth: int = 4) -> Iterator[Any]:
+def prefetched(make: Callable[[int], Any], steps: range, workers: int = 2) -> Iterator[Any]:
     """``make(step)`` for every step, in order, prepared ahead by threads; the number of threads changes nothing else.
 
     An error in a thread is raised here.
     """
+    # On two cores .82 of the steps of one batch in memory for a plain CNN, .98 for MobileNetV2: docs/training.md.
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future[Any]] = deque()
         try:
             for step in steps:
                 waiting.append(pool.submit(make, step))
-                if len(waiting) > depth:
+                if len(waiting) > DEPTH:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

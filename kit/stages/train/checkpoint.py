@@ -8,19 +8,19 @@ generations.
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from kit.runs.history import Epoch
+from kit.store.arrays import UNREADABLE
 from kit.store.files import write_atomic
 from kit.store.layout import FoldPaths
 
+# Whatever happens to the newer file from outside, the one before it is still whole.
 GENERATIONS = 2
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -47,18 +47,13 @@ class Checkpoint:
         self.losses: list[float] = []
         for generation in range(GENERATIONS):
             # Missing, or damaged by something other than us: the other generation, or the start, is still good.
-            with suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-                self._take_newer(paths.checkpoint(generation))
-
-    def _take_newer(self, path: Path) -> None:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            state = json.loads(str(file["state"]))
-            if state["key"] != self._key or state["count"] <= self._count:
-                return
-            arrays = {name: file[name] for name in file.files if name != "state"}
-        self.position, self.losses = Position(*state["position"]), state["losses"]
-        self.history = [Epoch(*values) for values in state["epochs"]]
-        self._arrays, self._count = arrays, state["count"]
+            with suppress(*UNREADABLE), paths.checkpoint(generation).open("rb") as opened, np.load(opened) as file:
+                state = json.loads(str(file["state"]))
+                if state["key"] == key and state["count"] > self._count:
+                    arrays = {name: file[name] for name in file.files if name != "state"}
+                    self.position, self.losses = Position(*state["position"]), state["losses"]
+                    self.history = [Epoch(*values) for values in state["epochs"]]
+                    self._arrays, self._count = arrays, state["count"]
 
     @property
     def resumed(self) -> bool:

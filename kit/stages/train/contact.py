@@ -15,9 +15,8 @@ import numpy.typing as npt
 from kit.base.arrays import IntArray
 from kit.base.events import Emit, Event
 from kit.config import Config
-from kit.errors import ConfigError
 from kit.images.augment.pipeline import Pipeline
-from kit.runs.spec import check_run
+from kit.runs.spec import check_run, settings_of
 from kit.show.figures.sheets import Tile, png, sheet
 from kit.stages.train.batches import epoch_seed, row_seeds, soft_labels
 from kit.store.data import load_images, load_index
@@ -25,27 +24,26 @@ from kit.store.files import write_atomic
 from kit.store.layout import Layout
 
 BATCH = 16
+ROWS, EPOCHS = 6, 7  # of the sheet: images of different classes, and how each is shown by epochs
 
 
-def augment_sheet(layout: Layout, config: Config, run: str, emit: Emit, *, rows: int = 6, copies: int = 7) -> Path:
-    """Draw ``rows`` images of different classes, each with ``copies`` augmented ones as an epoch would see them.
+def augment_sheet(layout: Layout, config: Config, run: str, emit: Emit) -> Path:
+    """Draw `ROWS` images of different classes, each as it is and as `EPOCHS` would see it.
 
     Raises `ConfigError` where there is no such run, `StageError` where the data are missing.
     """
-    if run not in config.runs:
-        raise ConfigError(f"no run {run!r} in {layout.config.name}", f"known: {', '.join(config.runs)}")
-    settings, index = config.runs[run], load_index(layout)
+    settings, index = settings_of(config, run, f" in {layout.config.name}"), load_index(layout)
     check_run(run, settings, index)
-    chosen = varied_rows(index.labels, max(BATCH, rows), settings.seed)
+    chosen = varied_rows(index.labels, BATCH, settings.seed)
     images = np.asarray(load_images(layout)[chosen], np.float32)
     labels = soft_labels(index.labels[chosen], len(index.classes), settings.label_smoothing)
     with _without_greeting():
         pipeline = Pipeline(settings.augment, index.shape[0], len(index.classes))
-        seen = [pipeline(images, labels, row_seeds(epoch_seed(settings.seed, 0, 0, e), chosen)) for e in range(copies)]
+        seen = [pipeline(images, labels, row_seeds(epoch_seed(settings.seed, 0, 0, e), chosen)) for e in range(EPOCHS)]
     pictures = [(images, labels), *((np.asarray(image), np.asarray(label)) for image, label in seen)]
-    tiles: list[list[Tile]] = [[] for _ in range(rows)]
+    tiles: list[list[Tile]] = [[] for _ in range(ROWS)]
     for epoch, (found, mixed) in enumerate(pictures):
-        for row in range(rows):
+        for row in range(ROWS):
             words, before = caption(mixed[row], index.classes), caption(labels[row], index.classes)
             said = f"epoch {epoch}" if epoch else "as it is"
             # The classes stand below the first image of a row, and below others where they differ.

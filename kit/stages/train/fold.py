@@ -20,7 +20,6 @@ from kit.stages.train.checkpoint import Arrays, Checkpoint, delete
 from kit.stages.train.inner import hold_back
 from kit.stages.train.interrupt import Interrupt
 from kit.stages.train.loop import FoldData, FoldRun, Stage, Timing, run_stage
-from kit.stages.train.watch import steering_metrics
 from kit.store.data import load_images, load_index, load_test_ids, load_test_images, load_test_record
 from kit.store.files import append_log, write_atomic, write_csv
 from kit.store.partition import held_out, read_table, table_digest
@@ -67,15 +66,13 @@ def train_fold(spec: FoldSpec, make_trainer: MakeTrainer, report: Report, interr
     for number in range(checkpoint.position.stage, len(spec.settings.stages)):
         run_stage(run, number, trainer.stage(number))
     record, seconds = _write_results(spec, trainer, data, checkpoint)
-    test = load_test_record(spec.layout)
-    if test is not None:
-        views = spec.settings.views
-        made_from = lineage_of_test(spec, record, test)
+    if (test := load_test_record(spec.layout)) is not None:
+        made_from, views = lineage_of_test(spec, record, test), spec.settings.views
         predict_test(spec, made_from, lambda images: trainer.predict(images, np.arange(len(images)), views))
     took = time.perf_counter() - started
     line = {"event": "done", "seconds": took, "resumed": resumed, "seconds_per_1000": seconds, "time": time.time()}
     # Wall times live here, outside what is compared byte for byte.
-    append_log(spec.paths.log, {**line, **timed(run.timings, starting + took), "versions": _versions()})
+    append_log(spec.paths.log, {**line, **timed(run.timings, starting + took), "versions": record.versions})
     delete(spec.paths)
 
 
@@ -98,10 +95,7 @@ def load_fold_data(spec: FoldSpec) -> FoldData:
     Train-only rows are trained on in every fold, unless they share a group with a held-out row. Where a stage stops
     early or falls from plateaus, inner rows are held back, and nothing of their groups is trained on.
 
-    Raises
-    ------
-    TrainingError
-        Where no row can be held back.
+    Raises `TrainingError` where no row can be held back.
     """
     settings = spec.settings
     index = load_index(spec.layout)
@@ -114,7 +108,7 @@ def load_fold_data(spec: FoldSpec) -> FoldData:
     labels = np.concatenate([index.labels, index.extra.labels])
     rows = np.flatnonzero(~np.isin(groups, groups[outside]))
     inner = rows[:0]
-    if steering_metrics(settings):
+    if settings.is_steered:
         rng = np.random.default_rng(seed_of("inner", settings.seed, spec.fold))
         inner = hold_back(labels, groups, rows[rows < len(index.ids)], settings.inner_fraction, rng)
         if len(inner) == 0:
@@ -156,7 +150,8 @@ def _write_results(
     if spec.settings.validate_augment:
         found = trainer.predict_augmented(data.valid_rows)
         files.append(Predictions(valid.ids, valid.classes, ("augmented",), found).save(paths.valid_augmented))
-    record = FoldRecord(made_from=fold_lineage(spec), files=digests_of(paths.root, *files), versions=_versions())
+    versions = {name: version(name) for name in PACKAGES}
+    record = FoldRecord(made_from=fold_lineage(spec), files=digests_of(paths.root, *files), versions=versions)
     record.save(paths.record)
     return record, seconds
 
@@ -173,7 +168,3 @@ def predict_test(spec: FoldSpec, made_from: Digests, predict: Callable[[ImageArr
     paths, ids = spec.paths, np.array(load_test_ids(spec.layout))
     Predictions(ids, spec.class_numbers, spec.settings.views, predict(images)).save(paths.test)
     PredictedRecord(made_from=made_from, files=digests_of(paths.root, paths.test)).save(paths.test_record)
-
-
-def _versions() -> dict[str, str]:
-    return {name: version(name) for name in PACKAGES}

@@ -19,24 +19,12 @@ MOST = 0.5
 def hold_back(
     labels: IntArray, groups: npt.NDArray[np.str_], rows: IntArray, fraction: float, rng: np.random.Generator
 ) -> IntArray:
-    """Rows to watch instead of training on them, sorted.
+    """Rows to watch instead of training on them, sorted: (k,) of ``rows`` (n,), in whole groups.
 
-    Parameters
-    ----------
-    labels, groups : (N,)
-        Of all rows of the data.
-    rows : (n,)
-        The rows to choose from.
-    fraction : float
-        Share that is wanted of each class and of all rows, at most `MOST`.
-    rng : numpy.random.Generator
-        Draws the order in which groups are tried.
-
-    Returns
-    -------
-    (k,) int64
-        Whole groups, of at least two classes; every class keeps a row to train on. Where groups are too large or
-        classes too small for the share it is doubled, up to `MOST`. Empty where even that does not do.
+    ``labels`` and ``groups`` (N,) are of all rows of the data; ``fraction`` is the share that is wanted of each class
+    and of all rows, at most `MOST`. The rows are of at least two classes, and every class keeps a row to train on.
+    Where groups are too large or classes too small for the share it is doubled, up to `MOST`; empty where even that
+    does not do.
     """
     while True:
         found = _draw(labels, groups, rows, fraction, rng)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kit.base.arrays import IntArray
+from kit.runtime.lazy import tf
 from kit.stages.train.checkpoint import Arrays
 from kit.stages.train.losses import Loss
 from kit.stages.train.networks import layers_inside
@@ -18,18 +19,15 @@ from kit.stages.train.networks import layers_inside
 class NetworkLearner:
     """`kit.stages.train.loop.Learner` of a Keras network.
 
-    The weights of ``model`` are kept; ``half`` is the part that is trained: the network, or its head on cached
+    The weights of ``model`` are kept; ``learning`` is the part that is trained: the network, or its head on cached
     features. ``optimizer`` is built for its trainable variables; ``judge`` gives logits of rows of the data.
     """
 
     def __init__(
-        self, model: Any, half: Any, optimizer: Any, loss: Loss, judge: Callable[[IntArray], npt.NDArray[np.float32]]
+        self, model: Any, learning: Any, optimizer: Any, loss: Loss, judge: Callable[[IntArray], npt.NDArray[Any]]
     ) -> None:
-        self._model = model
-        self._half = half
-        self._optimizer = optimizer
-        self._judge = judge
-        self._step = compile_step(half, optimizer, loss)
+        self._model, self._learning, self._optimizer, self._judge = model, learning, optimizer, judge
+        self._step = compile_step(learning, optimizer, loss)
 
     def begin_epoch(self, seed: int) -> None:
         """Start the dropout of every layer from ``seed``: an epoch depends on its number and not on the past."""
@@ -51,22 +49,23 @@ class NetworkLearner:
         _fill(self._model.weights, weights or self.kept())
 
     def state(self) -> Arrays:
-        groups = {"model": self._model.weights, "optimizer": self._optimizer.variables, "drop": self._dropout_states()}
-        return {f"{group}/{k}": v for group, values in groups.items() for k, v in _numbered(values).items()}
+        return {f"{group}/{k}": v for group, values in self._groups().items() for k, v in _numbered(values).items()}
 
     def restore(self, state: Arrays) -> None:
-        groups = {"model": self._model.weights, "optimizer": self._optimizer.variables, "drop": self._dropout_states()}
-        for group, variables in groups.items():
+        for group, variables in self._groups().items():
             _fill(variables, {f"{n:04d}": state[f"{group}/{n:04d}"] for n in range(len(variables))})
 
+    def _groups(self) -> dict[str, list[Any]]:
+        return {"model": self._model.weights, "optimizer": self._optimizer.variables, "drop": self._dropout_states()}
+
     def _dropout_states(self) -> list[Any]:
-        generators = [getattr(layer, "seed_generator", None) for layer in layers_inside(self._half)]
+        generators = [getattr(layer, "seed_generator", None) for layer in layers_inside(self._learning)]
         return [generator.state for generator in generators if generator is not None]
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
         """The moving average of the weights in their place, where the optimiser keeps one."""
-        variables = self._half.trainable_variables
+        variables = self._learning.trainable_variables
         # The one that scales the loss says nothing of the average that the one inside of it keeps.
         if not getattr(self._optimizer, "inner_optimizer", self._optimizer).use_ema:
             yield
@@ -81,8 +80,6 @@ class NetworkLearner:
 
 def compile_step(model: Any, optimizer: Any, loss: Loss) -> Callable[..., Any]:
     """One compiled optimiser step: ``(inputs, labels, learning rate) -> loss`` without the penalties on weights."""
-    import tensorflow as tf
-
     variables = model.trainable_variables
     signature = [
         tf.TensorSpec(model.input_shape, tf.float32),

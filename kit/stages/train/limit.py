@@ -22,10 +22,8 @@ class TimeLimit:
     """
 
     def __init__(self, hours: float, launch: Launch | None = None) -> None:
-        self._hours = hours
-        self._launch = launch or Processes()
-        self._over = threading.Event()
-        self._finished = threading.Event()
+        self._hours, self._launch = hours, launch or Processes()
+        self._over, self._finished = threading.Event(), threading.Event()
         self._watch = threading.Thread(target=self._wait, daemon=True)
         self.left: list[str] = []
 
@@ -69,7 +67,6 @@ class TimeLimit:
         if self._finished.wait(self._hours * 3600):
             return
         self._over.set()
-        while True:
+        self._launch.end()
+        while not self._finished.wait(ASK_AGAIN_SECONDS):
             self._launch.end()
-            if self._finished.wait(ASK_AGAIN_SECONDS):
-                return

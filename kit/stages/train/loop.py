@@ -19,7 +19,7 @@ from kit.runs.history import Epoch, epochs_since_best, greater_is_better
 from kit.runs.spec import FoldSpec, seed_of
 from kit.runs.units.worker import Report
 from kit.stages.train import batches
-from kit.stages.train.batches import Rows
+from kit.stages.train.batches import EpochRows
 from kit.stages.train.checkpoint import Arrays, Checkpoint, Position
 from kit.stages.train.interrupt import Interrupt
 from kit.stages.train.schedule import count_falls, learning_rate
@@ -99,12 +99,8 @@ class FoldRun:
 def run_stage(run: FoldRun, number: int, stage: Stage) -> None:
     """Train stage ``number`` from where the checkpoint stands; one checkpoint after every epoch.
 
-    Raises
-    ------
-    TrainingError
-        Where the loss is no longer a number; the checkpoint keeps the last good epoch and the best weights.
-    Interrupted
-        Where a signal came: after the step and a checkpoint.
+    Raises `TrainingError` where the loss is no longer a number; the checkpoint keeps the last good epoch and the best
+    weights. Raises `Interrupted` where a signal came: after the step and a checkpoint.
     """
     settings = run.spec.settings.stages[number]
     stopping = settings.early_stopping
@@ -123,8 +119,7 @@ def weighted_labels(settings: RunConfig, data: FoldData) -> npt.NDArray[np.float
     """Soft labels (N, C) of all rows, times the weights of rows and classes."""
     weights = batches.class_weights(data.labels[data.train_rows], data.classes, settings.class_weights)
     soft = batches.soft_labels(data.labels, data.classes, settings.label_smoothing)
-    weighted: npt.NDArray[np.float32] = soft * data.weights[:, None] * weights
-    return weighted
+    return np.asarray(soft * data.weights[:, None] * weights)
 
 
 def _waited(run: FoldRun, number: int, stopping: EarlyStoppingConfig) -> int:
@@ -164,7 +159,7 @@ def _train_epoch(
     seed = batches.epoch_seed(settings.seed, run.spec.fold, number, epoch)
     order = batches.epoch_order(run.data.labels, run.data.train_rows, settings.sampling, seed)
     steps = batches.steps_per_epoch(len(order), settings.batch_size)
-    rows = Rows(stage.inputs(epoch), labels, order)
+    rows = EpochRows(stage.inputs(epoch), labels, order)
     if not done:
         stage.learner.begin_epoch(seed_of("dropout", settings.seed, run.spec.fold, number, epoch))
     falls = 0
@@ -190,8 +185,6 @@ def _train_epoch(
 def _checked(run: FoldRun, number: int, epoch: int, losses: list[float]) -> float:
     loss = float(np.mean(losses))
     if not math.isfinite(loss):
-        raise TrainingError(
-            f"the loss of run `{run.spec.run}` fold {run.spec.fold} became {loss} in epoch {epoch + 1}",
-            f"a smaller lr than {run.spec.settings.stages[number].lr} in stage {number + 1}",
-        )
+        what = f"the loss of run `{run.spec.run}` fold {run.spec.fold} became {loss} in epoch {epoch + 1}"
+        raise TrainingError(what, f"a smaller lr than {run.spec.settings.stages[number].lr} in stage {number + 1}")
     return loss

@@ -11,21 +11,19 @@ from collections.abc import Callable
 from typing import Any
 
 from kit.config import RunConfig
+from kit.runtime.lazy import tf
 
 Loss = Callable[[Any, Any], Any]
 
 
 def cross_entropy(labels: Any, logits: Any) -> Any:
     """Mean over rows of ``-sum_c y_c log p_c``."""
-    import tensorflow as tf
-
     # Written out: the gradient of the fused operation is right for labels that sum to one alone.
     return -tf.reduce_mean(tf.reduce_sum(labels * tf.nn.log_softmax(logits), axis=1))
 
 
 def focal(gamma: float) -> Loss:
     """Mean over rows of ``-sum_c y_c (1 - p_c)^gamma log p_c`` (Lin et al. 2017, for several classes)."""
-    import tensorflow as tf
 
     def loss(labels: Any, logits: Any) -> Any:
         log_proba = tf.nn.log_softmax(logits)

@@ -7,7 +7,7 @@ from typing import Any
 
 from kit.runs.spec import FoldSpec
 from kit.runs.units.worker import Report
-from kit.stages.train.batches import Rows, batch_maker, epoch_order, prefetched, steps_per_epoch
+from kit.stages.train.batches import EpochRows, batch_maker, epoch_order, prefetched, steps_per_epoch
 from kit.stages.train.fold import MakeTrainer, load_fold_data
 from kit.stages.train.loop import FoldData, Stage, weighted_labels
 from kit.store.data import load_images
@@ -43,7 +43,7 @@ def time_steps(spec: FoldSpec, data: FoldData, stage: Stage) -> tuple[float, flo
     """Seconds of the first step, which compiles, and of those after it; batches are prepared beside, as in training."""
     settings = spec.settings
     order = epoch_order(data.labels, data.train_rows, settings.sampling, 0)
-    rows = Rows(stage.inputs(0), weighted_labels(settings, data), order)
+    rows = EpochRows(stage.inputs(0), weighted_labels(settings, data), order)
     make = batch_maker(rows, settings.batch_size, 0, stage.augment)
     steps = max(2, min(STEPS + 1, steps_per_epoch(len(order), settings.batch_size)))
     marks = [time.perf_counter()]

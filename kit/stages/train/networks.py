@@ -9,6 +9,7 @@ from kit.config import StageConfig
 from kit.errors import TrainingError
 from kit.runs.spec import FoldSpec
 from kit.runtime.backbones import BACKBONES, Network, build, reset_input_scale, resolve
+from kit.runtime.lazy import keras
 from kit.stages.train.precision import computing_in, scaled
 
 
@@ -20,7 +21,19 @@ def make_network(spec: FoldSpec) -> Network:
     network = build(spec.network)
     settings = spec.settings
     if settings.weights == "imagenet":
-        _download_imagenet(network.backbone, settings.backbone)
+        entry, shape = BACKBONES[settings.backbone], network.backbone.input_shape[1:]
+        try:
+            keywords = {"include_top": False, "weights": "imagenet", **entry.options}
+            donor = resolve(entry.builder)(input_shape=shape, **keywords)
+        except Exception as error:
+            # Keras raises a bare Exception for every failed download.
+            if type(error) is not Exception and not isinstance(error, OSError):
+                raise
+            raise TrainingError(
+                f"the ImageNet weights of {settings.backbone} cannot be downloaded: no network?",
+                'weights = "path/to/weights.h5", or weights = "none" to start from scratch',
+            ) from error
+        network.backbone.set_weights(donor.get_weights())
     elif settings.weights != "none":
         path = spec.layout.named(settings.weights)
         try:
@@ -48,23 +61,6 @@ def training_twin(spec: FoldSpec, network: Network) -> Network:
     return twin
 
 
-def _download_imagenet(backbone: Any, name: str) -> None:
-    entry = BACKBONES[name]
-    try:
-        donor = resolve(entry.builder)(
-            input_shape=backbone.input_shape[1:], include_top=False, weights="imagenet", **entry.options
-        )
-    except Exception as error:
-        # Keras raises a bare Exception for every failed download.
-        if type(error) is not Exception and not isinstance(error, OSError):
-            raise
-        raise TrainingError(
-            f"the ImageNet weights of {name} cannot be downloaded: no network?",
-            'weights = "path/to/weights.h5", or weights = "none" to start from scratch',
-        ) from error
-    backbone.set_weights(donor.get_weights())
-
-
 # What a kind of layer is called in Keras.
 KINDS: dict[str, tuple[str, ...]] = {
     "conv": ("Conv2D", "SeparableConv2D"),
@@ -81,15 +77,14 @@ def set_trainable(network: Network, stage: StageConfig, backbone_name: str, pret
     BatchNorm of a pretrained backbone stays frozen unless the stage says otherwise: its statistics of a million
     images beat those of a batch. A frozen BatchNorm uses its running statistics.
 
-    Raises
-    ------
-    TrainingError
-        Where ``layers`` picks none.
+    Raises `TrainingError` where ``layers`` picks none.
     """
     layers = network.backbone.layers
     last_block = [layer.name for layer in layers].index(BACKBONES[backbone_name].frozen_through) + 1
     first = {"head": len(layers), "last-block": last_block, "layers": stage.from_layer, "all": 0}[stage.train]
     kinds = {name for kind in stage.kinds for name in KINDS[kind]} if stage.train == "layers" else set()
+    # MobileNetV2's statistics have a momentum of .999: 320 steps leave them far from what the layers give by then, and
+    # in training mode they ruined a short fine-tuning (docs/experiments.md).
     frozen_norm = pretrained and stage.batch_norm == "frozen"
     network.backbone.trainable = first < len(layers)
     for position, layer in enumerate(layers):
@@ -106,8 +101,6 @@ def set_trainable(network: Network, stage: StageConfig, backbone_name: str, pret
 
 def make_optimizer(stage: StageConfig, variables: list[Any], precision: str = "float32") -> Any:
     """The stage's optimiser, built for ``variables``; biases and normalisation are exempt from weight decay."""
-    import keras
-
     decay = stage.weight_decay or None
     common: dict[str, Any] = {"global_clipnorm": stage.clip_norm or None}
     if stage.ema:

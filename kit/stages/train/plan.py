@@ -83,8 +83,9 @@ def timings(spec: FoldSpec) -> dict[int, dict[str, float]]:
 def ordered(units: Sequence[Unit], plans: Sequence[RunPlan]) -> list[Unit]:
     """Folds longest first, by seconds where all plans were measured, else by steps.
 
-    The last one then ends at most a third after the shortest possible time (Graham 1969).
+    The last one then ends at most a third after the shortest possible time (Graham 1969), measured 7 % with 64 places.
     """
+    # Packing into equal capacities (MULTIFIT) made that 2 %, but 22 % where the plan is 30 % off: docs/cluster.md.
     measured = all(plan.step for plan in plans)
     cost = {plan.folds[0].run: plan.fold_seconds if measured else sum(plan.epochs) * plan.steps for plan in plans}
     return sorted(units, key=lambda unit: -cost[unit.spec.run])
@@ -100,13 +101,9 @@ def plan_event(plans: Sequence[RunPlan], workers: int) -> Event:
         unit = {"epochs": list(plan.epochs), "seconds": list(seconds), "around": plan.around if measured else 0.0}
         units |= {unit_name(fold): unit for fold in plan.folds}
     epochs = {name: sum(unit["epochs"]) for name, unit in units.items()}
-    rows = [row(plan) for plan in plans] if measured else []
+    rows = []  # run, folds, epochs and steps of an epoch of a fold, seconds of a step, of a fold, of all folds
+    for plan in plans if measured else ():
+        n, folds, fold = sum(plan.epochs), len(plan.folds), plan.fold_seconds
+        step = sum(epochs * seconds for epochs, seconds in zip(plan.epochs, plan.step, strict=True)) / n
+        rows.append([plan.folds[0].run, folds, n, plan.steps, step, fold, fold * folds])
     return Event("plan", "", {"epochs": epochs, "units": units, "measured": measured, "workers": workers, "rows": rows})
-
-
-def row(plan: RunPlan) -> list[Any]:
-    """Run, folds, epochs and steps of an epoch of a fold, seconds of a step, of a fold, of all folds."""
-    n = sum(plan.epochs)
-    step = sum(epochs * seconds for epochs, seconds in zip(plan.epochs, plan.step, strict=True)) / n
-    fold = plan.fold_seconds
-    return [plan.folds[0].run, len(plan.folds), n, plan.steps, step, fold, fold * len(plan.folds)]

@@ -12,13 +12,12 @@ from typing import Any
 
 from kit.errors import TrainingError
 from kit.runs.spec import FoldSpec
+from kit.runtime.lazy import keras, tf
 
 
 @contextmanager
 def computing_in(precision: str) -> Iterator[None]:
     """Layers that are built inside of the block compute in ``precision``."""
-    import keras
-
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
@@ -29,16 +28,13 @@ def computing_in(precision: str) -> Iterator[None]:
 
 def scaled(optimizer: Any, precision: str) -> Any:
     """The optimiser, for float16 one that scales the loss and leaves steps out whose gradients are not finite."""
-    import keras
-
+    # For graphics cards alone: a processor emulates float16 at .015 to .035 of the speed (docs/training.md).
     return keras.optimizers.LossScaleOptimizer(optimizer) if precision == "mixed_float16" else optimizer
 
 
 @contextmanager
 def precision_errors(spec: FoldSpec) -> Iterator[None]:
     """Say `TrainingError` where a layer cannot compute in the run's precision on this device."""
-    import tensorflow as tf
-
     missing = (tf.errors.UnimplementedError, tf.errors.NotFoundError, tf.errors.InvalidArgumentError)
     try:
         yield

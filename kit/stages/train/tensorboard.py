@@ -9,7 +9,6 @@ from __future__ import annotations
 import struct
 import time
 from pathlib import Path
-from typing import Any
 
 from kit.base.events import Emit, Event
 from kit.runs.spec import FoldSpec
@@ -27,25 +26,19 @@ class Curves:
 
     def __call__(self, event: Event) -> None:
         self._emit(event)
-        if event.kind == "unit" and event.data["event"] == "epoch" and event.text in self._specs:
-            self._write(event.text, event.data)
-
-    def _write(self, name: str, line: dict[str, Any]) -> None:
-        spec = self._specs[name]
+        name, line = event.text, event.data
+        if event.kind != "unit" or line["event"] != "epoch" or name not in self._specs:
+            return
+        spec, written = self._specs[name], b""
         if name not in self._files:
-            folder = spec.paths.tensorboard
-            folder.mkdir(parents=True, exist_ok=True)
-            self._files[name] = folder / f"events.out.tfevents.{time.time_ns()}.kit"
-            self._append(name, event_bytes(time.time(), version=VERSION))
+            spec.paths.tensorboard.mkdir(parents=True, exist_ok=True)
+            self._files[name] = spec.paths.tensorboard / f"events.out.tfevents.{time.time_ns()}.kit"
+            written = record(event_bytes(time.time(), version=VERSION))
         before = sum(stage.epochs for stage in spec.settings.stages[: line["stage"]])
-        values = {
-            key: float(line[key]) for key in line if key in ("lr", "loss") or key.startswith(("inner_", "valid_"))
-        }
-        self._append(name, event_bytes(time.time(), step=before + line["epoch"] + 1, values=values))
-
-    def _append(self, name: str, event: bytes) -> None:
+        shown = [key for key in line if key in ("lr", "loss") or key.startswith(("inner_", "valid_"))]
+        values = {key: float(line[key]) for key in shown}
         with self._files[name].open("ab") as file:
-            file.write(record(event))
+            file.write(written + record(event_bytes(time.time(), step=before + line["epoch"] + 1, values=values)))
 
 
 def record(data: bytes) -> bytes:
@@ -58,15 +51,15 @@ def event_bytes(
     wall_time: float, *, step: int = 0, version: bytes = b"", values: dict[str, float] | None = None
 ) -> bytes:
     """An ``Event``: wall_time = 1, step = 2, file_version = 3, summary = 5; of its values tag = 1, simple_value = 2."""
-    found = b"\x09" + struct.pack("<d", wall_time) + b"\x10" + _varint(step)
-    if version:
-        found += b"\x1a" + _varint(len(version)) + version
+    found = b"\x09" + struct.pack("<d", wall_time) + b"\x10" + _varint(step) + _field(b"\x1a", version)
     scalars = b""
     for tag, value in (values or {}).items():
-        name = tag.encode()
-        body = b"\x0a" + _varint(len(name)) + name + b"\x15" + struct.pack("<f", value)
-        scalars += b"\x0a" + _varint(len(body)) + body
-    return found + (b"\x2a" + _varint(len(scalars)) + scalars if scalars else b"")
+        scalars += _field(b"\x0a", _field(b"\x0a", tag.encode()) + b"\x15" + struct.pack("<f", value))
+    return found + _field(b"\x2a", scalars)
+
+
+def _field(key: bytes, content: bytes) -> bytes:
+    return key + _varint(len(content)) + content if content else b""
 
 
 def _varint(number: int) -> bytes:
@@ -77,22 +70,12 @@ def _varint(number: int) -> bytes:
     return bytes([*found, number])
 
 
-def _castagnoli() -> list[int]:
-    table = []
-    for byte in range(256):
-        for _ in range(8):
-            byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
-        table.append(byte)
-    return table
-
-
-TABLE = _castagnoli()
-
-
 def masked_crc32c(data: bytes) -> int:
     """CRC-32C (Castagnoli), turned by 15 bits and shifted as TFRecord wants it."""
     crc = 0xFFFFFFFF
     for byte in data:
-        crc = crc >> 8 ^ TABLE[(crc ^ byte) & 0xFF]
+        crc ^= byte
+        for _ in range(8):  # without the usual table: an epoch writes about a hundred bytes
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
     crc ^= 0xFFFFFFFF
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 
@@ -37,10 +38,10 @@ from kit.runtime.forward import mean_of_folds
 from kit.show.figures import heat, standalone
 from kit.show.figures.curves import learning_curves
 from kit.stages.train.checkpoint import delete
-from kit.stages.train.features import feature_files, feature_key, features_complete, views_of
+from kit.stages.train.features import feature_files, features_complete
 from kit.stages.train.plan import ordered, plan_event, plan_run, with_timings
 from kit.stages.train.tensorboard import Curves
-from kit.stages.train.watch import watched_metrics
+from kit.stages.train.watch import check_metrics
 from kit.store.data import Index, UnlabelledRecord, load_index, load_test_record
 from kit.store.files import write_atomic
 from kit.store.layout import Layout
@@ -65,17 +66,13 @@ def train(
     ``launch`` runs one unit to its end; by default as ``[engine]`` says. ``pictures`` are drawn of runs that are
     complete and have none yet.
 
-    Raises
-    ------
-    TrainingError
-        Where a unit failed, after the others have finished.
-    StageError
-        Where another process trains the same run.
+    Raises `TrainingError` where a unit failed, after the others have finished. Raises `StageError` where another
+    process trains the same run.
     """
     with terminable(), lock(layout.data_lock, "data/", shared=True):
         specs = plan_runs(layout, config, runs)
         for folds in specs.values():
-            watched_metrics(folds[0].settings)
+            check_metrics(folds[0].settings)
         with locked([folds[0].run_paths for folds in specs.values()]):
             wanted = [spec for folds in specs.values() for spec in folds if fold is None or spec.fold == fold]
             missing = [spec for spec in wanted if force or trained(spec) is None]
@@ -84,7 +81,7 @@ def train(
                 spec.save(spec.paths.spec)
             units = [*missing, *_unpredicted(layout, [spec for spec in wanted if spec not in missing], emit)]
             if units:
-                with opened(layout, config) if launch is None else nullcontext(launch) as engine:
+                with opened(layout, config, launch) as engine:
                     if missing:
                         _train_missing(config, missing, emit, engine)
                     run_units([Unit("test", spec) for spec in units[len(missing) :]], config, emit, engine)
@@ -113,23 +110,18 @@ def _unpredicted(layout: Layout, specs: Sequence[FoldSpec], emit: Emit) -> list[
     return found
 
 
-def _unit(kind: str, spec: FoldSpec) -> Unit:
-    files = feature_files(spec)
-    return Unit(kind, spec, (*files, *(path.with_suffix(".json") for path in files)))
-
-
 def _train_missing(config: Config, specs: Sequence[FoldSpec], emit: Emit, launch: Launch) -> None:
     """Features that are missing, each set once, then the folds that read them."""
-    cached = {  # of runs that share features the one with the most views, which comes last
-        feature_key(spec): spec
-        for spec in sorted(specs, key=lambda spec: max(views_of(spec.settings)))
-        if max(views_of(spec.settings)) > 0
-    }
+    by_views = sorted(specs, key=lambda spec: len(feature_files(spec)))
+    # Of runs that share features the one with the most views, which comes last.
+    cached = {feature_files(spec)[0]: spec for spec in by_views if feature_files(spec)}
     features = [Unit("features", spec) for spec in cached.values() if not features_complete(spec)]
     run_units(features, config, emit, launch)
-    folds = [_unit("fold", spec) for spec in specs]
+    reads = [[file for path in feature_files(spec) for file in (path, path.with_suffix(".json"))] for spec in specs]
+    folds = [Unit("fold", spec, tuple(files)) for spec, files in zip(specs, reads, strict=True)]
     plans = [plan_run(list(group)) for _, group in groupby(specs, lambda spec: spec.run)]
-    unknown = [_unit("measure", plan.folds[0]) for plan in plans if plan.worth_measuring]
+    firsts = [plan.folds[0] for plan in plans if plan.worth_measuring]
+    unknown = [replace(unit, kind="measure") for unit in folds if unit.spec in firsts]
     with suppress(TrainingError):  # the folds will say the same
         run_units(unknown, config, emit, launch)
     plans, places = [with_timings(plan) for plan in plans], min(launch.places(config), len(folds))
@@ -146,8 +138,7 @@ def _finish(folds: Sequence[FoldSpec], index: Index, emit: Emit, *, pictures: bo
     record = unless_damaged(lambda: joined(folds, index), emit)
     stale = record is None
     record = record or _join(folds, index)
-    test = load_test_record(first.layout)
-    if test is not None:
+    if (test := load_test_record(first.layout)) is not None:
         _join_test(folds, index, test, emit)
     oof = load_oof(folds, index)
     if pictures and (stale or not paths.confusion.exists()):
@@ -170,8 +161,7 @@ def _finish(folds: Sequence[FoldSpec], index: Index, emit: Emit, *, pictures: bo
 def _join(folds: Sequence[FoldSpec], index: Index) -> RunRecord:
     """Write ``oof.npz`` and ``run.json``."""
     first, paths = folds[0], folds[0].run_paths
-    parts = [load_predictions(spec.paths.valid) for spec in folds]
-    join(parts, first.n, index.ids, index.classes).save(paths.oof)
+    join([load_predictions(spec.paths.valid) for spec in folds], first.n, index.ids, index.classes).save(paths.oof)
     record = RunRecord(
         made_from=run_lineage(folds, index),
         files=digests_of(paths.root, paths.oof),

@@ -12,6 +12,7 @@ from kit.images.augment.pipeline import Pipeline
 from kit.runs.spec import FoldSpec, seed_of
 from kit.runtime import arrays
 from kit.runtime.forward import compile_forward, logits
+from kit.runtime.lazy import keras
 from kit.stages.train.batches import row_seeds
 from kit.stages.train.checkpoint import Arrays
 from kit.stages.train.features import feature_files, open_features
@@ -28,12 +29,8 @@ class NetworkTrainer:
     """`kit.stages.train.fold.Trainer` with TensorFlow; raises `TrainingError` without its pretrained weights."""
 
     def __init__(self, spec: FoldSpec, data: FoldData) -> None:
-        import keras
-
         keras.utils.set_random_seed(seed_of("weights", spec.settings.seed, spec.fold) % 2**31)
-        self._spec = spec
-        self._data = data
-        self._images = load_images(spec.layout)
+        self._spec, self._data, self._images = spec, data, load_images(spec.layout)
         self._network = make_network(spec)
         self._twin = training_twin(spec, self._network)
         self._forward = compile_forward(self._network.model)
@@ -56,8 +53,7 @@ class NetworkTrainer:
 
     def predict(self, images: Any, rows: IntArray, views: tuple[str, ...]) -> npt.NDArray[np.float32]:
         self._follow()
-        found: npt.NDArray[np.float32] = logits(self._forward, images, rows, views, PREDICT_BATCH)
-        return found
+        return np.asarray(logits(self._forward, images, rows, views, PREDICT_BATCH))
 
     def predict_augmented(self, rows: IntArray) -> npt.NDArray[np.float32]:
         """Logits (1, N, C) of rows of the data after the run's ``validate_augment``, mixes of labels left out."""
@@ -67,23 +63,20 @@ class NetworkTrainer:
         seeds = row_seeds(seed_of("validate", settings.seed), rows)
         labels = np.zeros((len(rows), self._data.classes), np.float32)
         blocks = []
-        for start in range(0, len(rows), PREDICT_BATCH):
-            part = slice(start, start + PREDICT_BATCH)
+        for part in (slice(start, start + PREDICT_BATCH) for start in range(0, len(rows), PREDICT_BATCH)):
             images = np.asarray(self._images[rows[part]], np.float32)
             blocks.append(self._forward(pipeline(images, labels[part], seeds[part])[0]))
-        found: npt.NDArray[np.float32] = np.concatenate(blocks)[None]
-        return found
+        return np.concatenate(blocks)[None]
 
     def weights(self) -> Arrays:
         """Weights in the order of the network, as the bundle takes them."""
         return arrays.of(self._twin.model)
 
-    def _learner(self, number: int, half: Any, judge: Any) -> NetworkLearner:
-        settings = self._spec.settings
-        stage = settings.stages[number]
+    def _learner(self, number: int, learning: Any, judge: Any) -> NetworkLearner:
+        settings, stage = self._spec.settings, self._spec.settings.stages[number]
         set_trainable(self._twin, stage, settings.backbone, settings.weights != "none")
-        optimizer = make_optimizer(stage, half.trainable_variables, settings.precision)
-        return NetworkLearner(self._twin.model, half, optimizer, LOSSES[settings.loss](settings), judge)
+        optimizer = make_optimizer(stage, learning.trainable_variables, settings.precision)
+        return NetworkLearner(self._twin.model, learning, optimizer, LOSSES[settings.loss](settings), judge)
 
     def _follow(self) -> None:
         """Give the network that predicts the weights of the one that learns, where they are two."""

@@ -17,8 +17,6 @@ from kit.runtime.pool import softmax
 
 Logits = npt.NDArray[np.floating]
 
-ALWAYS = ("accuracy", "nll")
-
 
 def calibrated_nll(logits: Logits, y: IntArray) -> float:
     """Log loss after the best temperature: what a network is worth to an ensemble that calibrates its members."""
@@ -30,26 +28,25 @@ def calibrated_nll(logits: Logits, y: IntArray) -> float:
 EXTRA: dict[str, Callable[[Logits, IntArray], float]] = {"calibrated_nll": calibrated_nll}
 
 
-def known() -> list[str]:
-    """Names that can be watched."""
-    return [*METRICS, *EXTRA]
+def greater_is_better(metric: str) -> bool:
+    """The direction of a metric or of an `EXTRA`, which are losses."""
+    return metric in METRICS and METRICS[metric].greater_is_better
 
 
-def steering_metrics(settings: RunConfig) -> list[str]:
-    """The metrics by which early stopping and plateaus choose; raises `ConfigError` for an unknown one."""
-    names = []
-    for stage in settings.stages:
-        names += [stage.early_stopping.metric] if stage.early_stopping else []
-        names += [stage.schedule.metric] if stage.schedule.kind == "plateau" else []
-    unknown = [name for name in names if name not in known()]
-    if unknown:
-        raise ConfigError(f"unknown metric {unknown[0]!r}", f"known: {', '.join(known())}")
-    return names
+def check_metrics(settings: RunConfig) -> None:
+    """Raise `ConfigError` where early stopping or a plateau watches what there is not."""
+    for name in watched_metrics(settings):
+        if name not in METRICS and name not in EXTRA:
+            raise ConfigError(f"unknown metric {name!r}", f"known: {', '.join([*METRICS, *EXTRA])}")
 
 
 def watched_metrics(settings: RunConfig) -> list[str]:
-    """Accuracy, log loss, and whatever steers a stage of the run."""
-    return list(dict.fromkeys([*ALWAYS, *steering_metrics(settings)]))
+    """Accuracy, log loss, and whatever steers a stage of the run: what early stopping and plateaus choose by."""
+    names = ["accuracy", "nll"]
+    for stage in settings.stages:
+        names += [stage.early_stopping.metric] if stage.early_stopping else []
+        names += [stage.schedule.metric] if stage.schedule.kind == "plateau" else []
+    return list(dict.fromkeys(names))
 
 
 def measure(metrics: Sequence[str], logits: Logits, y: IntArray) -> dict[str, float]:

@@ -3,72 +3,46 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
+from kit.runs.results import PredictionSpec
 from kit.runs.spec import FoldSpec
+from kit.runs.units.network import fold_predictor
 from kit.runs.units.worker import Report, Reporter, memory_errors, run
+from kit.stages.train.features import write_features
+from kit.stages.train.fold import predict_test, train_fold
 from kit.stages.train.interrupt import Interrupt, Interrupted
+from kit.stages.train.measure import measure
+from kit.stages.train.precision import precision_errors
+from kit.stages.train.trainer import NetworkTrainer
 
 
 def main(kind: str, path: str) -> int:
     """Run the unit; returns the exit code, 130 or 143 where a signal ended it after a checkpoint."""
-    report = Reporter()
-    interrupt = Interrupt()
-    unit = UNITS[kind]
+    report, interrupt = Reporter(), Interrupt()
     if kind == "fold":
         interrupt.listen()
     try:
-        return run(lambda: unit(Path(path), report, interrupt), report)
+        return run(lambda: work(kind, Path(path), report, interrupt), report)
     except Interrupted as ended:
         return ended.code
 
 
-def _fold(path: Path, report: Report, interrupt: Interrupt) -> None:
-    from kit.stages.train.fold import train_fold
-    from kit.stages.train.precision import precision_errors
-    from kit.stages.train.trainer import NetworkTrainer
-
-    spec = FoldSpec.load(path)
-    with memory_errors(spec), precision_errors(spec):
-        train_fold(spec, NetworkTrainer, report, interrupt)
-
-
-def _features(path: Path, report: Report, interrupt: Interrupt) -> None:
-    from kit.stages.train.features import write_features
-
-    spec = FoldSpec.load(path)
+def work(kind: str, path: Path, report: Report, interrupt: Interrupt) -> None:
+    """Do what the description at ``path`` says; TensorFlow is loaded here, when `run` has set it up."""
+    told = PredictionSpec.load(path) if kind == "test" else FoldSpec.load(path)
+    spec = told if isinstance(told, FoldSpec) else told.fold
     with memory_errors(spec):
-        write_features(spec, report)
-
-
-def _measure(path: Path, report: Report, interrupt: Interrupt) -> None:
-    from kit.stages.train.measure import measure
-    from kit.stages.train.trainer import NetworkTrainer
-
-    spec = FoldSpec.load(path)
-    with memory_errors(spec):
-        measure(spec, NetworkTrainer, report)
-
-
-def _test(path: Path, report: Report, interrupt: Interrupt) -> None:
-    from kit.runs.results import PredictionSpec
-    from kit.runs.units.network import fold_predictor
-    from kit.stages.train.fold import predict_test
-
-    wanted = PredictionSpec.load(path)
-    spec = wanted.fold
-    with memory_errors(spec):
-        predict = fold_predictor(spec, wanted.made_from["weights"])
-        predict_test(spec, wanted.made_from, lambda images: predict(images, spec.settings.views))
-
-
-UNITS: dict[str, Callable[[Path, Report, Interrupt], None]] = {
-    "fold": _fold,
-    "features": _features,
-    "measure": _measure,
-    "test": _test,
-}
+        if isinstance(told, PredictionSpec):
+            predict = fold_predictor(spec, told.made_from["weights"])
+            predict_test(spec, told.made_from, lambda images: predict(images, spec.settings.views))
+        elif kind == "features":
+            write_features(spec, report)
+        elif kind == "measure":
+            measure(spec, NetworkTrainer, report)
+        else:
+            with precision_errors(spec):
+                train_fold(spec, NetworkTrainer, report, interrupt)
 
 
 if __name__ == "__main__":
