@@ -27,7 +27,7 @@ LAYERS = (
     {"cli", "project", "__main__", "__init__"},
 )  # fmt: skip
 # Console, notebook and progress render what stages say; they belong together.
-FRIENDS = {("console", "progress"), ("notebook", "progress")}
+FRIENDS = {("console", "progress"), ("notebook", "progress"), ("notebook", "console")}
 FILES = sorted(KIT.rglob("*.py"))
 
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, cast
 
+from kit.base.text import nearest
 from kit.config import Config, RunConfig
 from kit.errors import ConfigError
 from kit.images import augment
@@ -134,7 +135,7 @@ def plan_runs(layout: Layout, config: Config, names: Sequence[str]) -> dict[str,
     specs = {}
     for name in names or tuple(config.runs):
         if name not in config.runs:
-            raise ConfigError(f"no run {name!r} in {layout.config.name}", f"known: {', '.join(config.runs)}")
+            raise ConfigError(f"no run {name!r} in {layout.config.name}", nearest(name, config.runs))
         settings = config.runs[name]
         check_run(name, settings, index)
         weights = weights_hash(settings, layout)

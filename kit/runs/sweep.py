@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import chain, count
 
+from kit.base.text import nearest
 from kit.config import AugmentConfig, Config, RunConfig, ScheduleConfig, StageConfig
 from kit.errors import ConfigError
 
@@ -67,7 +68,7 @@ def with_variants(config: Config, names: Sequence[str]) -> Config:
             continue
         base, change = name.split(MARK, 1)
         if base not in config.runs:
-            raise ConfigError(f"no run {base!r}", f"known: {', '.join(config.runs)}")
+            raise ConfigError(f"no run {base!r}", nearest(base, config.runs))
         runs[name] = _changed(base, config.runs[base], change)
     return config.model_copy(update={"runs": runs})
 
@@ -78,7 +79,7 @@ def plan_sweep(config: Config, run: str, changes: Sequence[str], seeds: int) -> 
     Raises `ConfigError` where the run or a change does not exist.
     """
     if run not in config.runs:
-        raise ConfigError(f"no run {run!r}", f"known: {', '.join(config.runs)}")
+        raise ConfigError(f"no run {run!r}", nearest(run, config.runs))
     known = variants(config.runs[run])
     for change in changes:
         _changed(run, config.runs[run], change)
@@ -91,7 +92,7 @@ def _changed(base: str, settings: RunConfig, change: str) -> RunConfig:
         return settings.model_copy(update={"seed": settings.seed + int(change.removeprefix(SEED))})
     known = variants(settings)
     if change not in known:
-        raise ConfigError(f"run {base!r} has no change {change!r}", f"known: {', '.join(known)}")
+        raise ConfigError(f"run {base!r} has no change {change!r}", nearest(change, known))
     return known[change]
 
 

@@ -31,7 +31,7 @@ def augmentation(facts: Facts) -> Section:
     names = list(facts.config.runs)
     drawn = [name for name in names if facts.layout.augment_picture(name).exists()]
     if not drawn:
-        return Section("augmentation", "Augmentation", run=f"kit augment {names[0]}" if names else "kit augment RUN")
+        return Section(run=f"kit augment {names[0]}" if names else "kit augment RUN")
     alike: dict[str, list[str]] = {}
     for name in drawn:
         alike.setdefault(repr((facts.config.runs[name].augment, facts.config.runs[name].seed)), []).append(name)
@@ -40,8 +40,6 @@ def augmentation(facts: Facts) -> Section:
         if sum(len(one.source) for one in sheets) <= ROOM:
             break
     return Section(
-        "augmentation",
-        "Augmentation",
         "What the networks saw instead of the images",
         "First the image, then what each epoch made of it. Where you could no longer name the class, the network was "
         "taught to guess: turn that step down.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,19 +14,11 @@ from kit.store.partition import FoldsRecord
 MOST = 60
 
 
-@dataclass(frozen=True)
-class Counts:
-    """Images of each class in each fold, and of all classes."""
-
-    rows: list[Row]
-    total: Row
-
-
 def balance(facts: Facts) -> Section:
     """A table of images by class and fold, tinted by the distance from an even share."""
     record = facts.read(FoldsRecord, facts.layout.folds_manifest(facts.config.folds.name))
     if record is None:
-        return Section("balance", "Folds", run="kit folds")
+        return Section(run="kit folds")
     table = np.array(record.balance, np.float64).T  # classes, folds
     even = table.mean(axis=1, keepdims=True)
     away = (table - even) / np.maximum(even, 1e-9)
@@ -37,11 +28,9 @@ def balance(facts: Facts) -> Section:
     groups = len(set(facts.index.groups)) if facts.index else 0
     together = f" {size:,} images in {groups:,} groups: what belongs together is never in two folds." if groups else ""
     return Section(
-        "balance",
-        "Folds",
         _title(record.classes, table, away),
         f"{count(folds, 'fold')}, seed {record.seed}.{together}",
-        Counts(rows, Row("all", [Cell(f"{n:.0f}") for n in table.sum(axis=0)], size)),
+        {"rows": rows, "total": Row("all", [Cell(f"{n:.0f}") for n in table.sum(axis=0)], size)},
     )
 
 

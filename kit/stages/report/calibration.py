@@ -19,7 +19,7 @@ def calibration(facts: Facts) -> Section:
     """Reliability of the members' plain mean and of the blend, in bins of equal mass."""
     evidence = facts.evidence
     if evidence is None or facts.blend is None:
-        return Section("calibration", "Calibration", run="kit ensemble")
+        return Section(run="kit ensemble")
     after = reliability(evidence.y, evidence.proba)
     members = list(facts.members.values())
     before = reliability(evidence.y, np.mean(members, axis=0)) if members else None
@@ -32,7 +32,7 @@ def calibration(facts: Facts) -> Section:
     if before is not None:
         verb = f"{'falls' if after.ece < before.ece else 'goes'} from {100 * before.ece:.1f} to {100 * after.ece:.1f}"
         title = f"The error of calibration {verb} points in the blend"
-    return Section("calibration", "Calibration", title, _lead(after), Panels(panels, note=f"{temperatures}."))
+    return Section(title, _lead(after), Panels(panels, note=f"{temperatures}."))
 
 
 def _lead(after: Reliability) -> str:

@@ -35,7 +35,7 @@ MEANING = {
 
 
 @dataclass(frozen=True)
-class Group:
+class Reason:
     """What was found for one reason: how many images, what became of them, and some of them."""
 
     reason: str
@@ -46,25 +46,15 @@ class Group:
     lines: list[dict[str, str]]
 
 
-@dataclass(frozen=True)
-class Groups:
-    """The reasons, the count of the commonest, and why pictures are lacking, if any are."""
-
-    groups: list[Group]
-    most: int
-    problem: str
-
-
 def cleaning(facts: Facts) -> Section:
     """Counts and pictures of every reason."""
     if facts.index is None:
-        return Section("cleaning", "Data", run="kit clean")
+        return Section(run="kit clean")
     record = load_record(facts.layout)
     record.check(facts.layout.data, "", facts.layout.dropped.name, facts.layout.noted.name)
-    dropped, noted = (
-        with_names(read_csv(path, for_people=True), facts.index.classes)
-        for path in (facts.layout.dropped, facts.layout.noted)
-    )
+    called = facts.index.classes
+    dropped = with_names(read_csv(facts.layout.dropped, for_people=True), called)
+    noted = with_names(read_csv(facts.layout.noted, for_people=True), called)
     pictures = Raw(facts)
     groups = []
     for rows, fate in ((dropped, "dropped"), (noted, "kept and noted")):
@@ -76,12 +66,10 @@ def cleaning(facts: Facts) -> Section:
     title = f"{percent(len(dropped) / record.raw)} of the images were dropped: {named}"
     shape = f"{count(len(facts.index.classes), 'class', 'classes')}, {height} × {width} pixels"
     return Section(
-        "cleaning",
-        "Data",
         title if dropped else "No image had to be dropped",
         f"{count(record.raw, 'raw image')}, {record.kept:,} kept; {shape}. Nothing is deleted: every "
         "decision stands in data/dropped.csv and can be taken back.",
-        Groups(groups, max((group.count for group in groups), default=1), pictures.problem),
+        {"groups": groups, "most": max((group.count for group in groups), default=1), "problem": pictures.problem},
     )
 
 
@@ -124,15 +112,21 @@ class Raw:
             return ""
 
 
-def _group(reason: str, found: list[dict[str, str]], fate: str, pictures: Raw) -> Group:
+def _group(reason: str, found: list[dict[str, str]], fate: str, pictures: Raw) -> Reason:
     shown = (_different(found) if reason == "contamination" else found)[:SHOWN]
     same = len({row["detail"] for row in shown}) == 1  # said once, not under every picture
-    return Group(
+    tiles = []
+    for row in shown:
+        if source := pictures(row["id"]):
+            twin = f", twin {row['twin']}" if row["twin"] else ""
+            alternative = f"Image {row['id']}: {row['reason']}, {fate}{twin}. {row['detail']}"
+            tiles.append(Tile(source, row["id"], "" if same else row["detail"], alternative))
+    return Reason(
         reason.replace("-", " "),
         count=len(found),
         fate=fate,
         meaning="; ".join(filter(None, [MEANING.get(reason, ""), shown[0]["detail"] if same else ""])),
-        tiles=[_tile(row, source, fate, said=not same) for row in shown if (source := pictures(row["id"]))],
+        tiles=tiles,
         lines=shown if reason.startswith("unreadable") else [],
     )
 
@@ -146,9 +140,3 @@ def _different(found: list[dict[str, str]]) -> list[dict[str, str]]:
         owner[row["id"]] = owner[row["twin"]] = key
         sets.setdefault(key, row)
     return list(sets.values())
-
-
-def _tile(row: dict[str, str], source: str, fate: str, *, said: bool) -> Tile:
-    twin = f", twin {row['twin']}" if row["twin"] else ""
-    alternative = f"Image {row['id']}: {row['reason']}, {fate}{twin}. {row['detail']}"
-    return Tile(source, row["id"], row["detail"] if said else "", alternative)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from kit.judge.blend.tables import ClassRow, per_class
+from kit.judge.blend.tables import per_class
 from kit.judge.metrics import confusion as count_confusion
-from kit.stages.report.inputs import Evidence, Facts
+from kit.stages.report.inputs import Facts, OutOfFold
 from kit.stages.report.parts import Cell, Group, Row, Tile
 from kit.stages.report.section import Section, count, percent
 from kit.stages.report.thumbnails import thumbnail
@@ -19,19 +18,11 @@ PAIRS, SHOWN = 5, 8
 TABLE = 60
 
 
-@dataclass(frozen=True)
-class Matrix:
-    """A row, and a column, for each class shown, and the pairs that are confused most."""
-
-    rows: list[Row]
-    pairs: list[Group]
-
-
 def confusion(facts: Facts) -> Section:
     """The confusion matrix out of fold and the images of the pairs that are confused most."""
     evidence = facts.evidence
     if evidence is None:
-        return Section("confusion", "Confusion", run="kit ensemble")
+        return Section(run="kit ensemble")
     table = count_confusion(evidence.y, evidence.proba)
     errors = table - np.diag(np.diag(table))
     # All classes, or of many those with most errors, in their own order.
@@ -47,16 +38,17 @@ def confusion(facts: Facts) -> Section:
     wrong = int(errors.sum())
     cut = f" Of {len(table)} classes the {len(shown)} with most errors are shown." if len(shown) < len(table) else ""
     return Section(
-        "confusion",
-        "Confusion",
         title,
         f"{count(wrong, 'error')} in {int(table.sum()):,} images out of fold. A row is a true class, a cell the share "
         f"of its images that were given the column's name.{cut}",
-        Matrix([_row(evidence, table, c, shown) for c in shown], [_pair(facts, evidence, *pair) for pair in pairs]),
+        {
+            "rows": [_row(evidence, table, c, shown) for c in shown],
+            "pairs": [_pair(facts, evidence, *pair) for pair in pairs],
+        },
     )
 
 
-def _row(evidence: Evidence, table: Any, c: int, shown: list[int]) -> Row:
+def _row(evidence: OutOfFold, table: Any, c: int, shown: list[int]) -> Row:
     total = max(float(table[c].sum()), 1.0)
     cells = []
     for other in shown:
@@ -70,9 +62,9 @@ def _row(evidence: Evidence, table: Any, c: int, shown: list[int]) -> Row:
     return Row(evidence.classes[c], cells, int(table[c].sum()))
 
 
-def _pair(facts: Facts, evidence: Evidence, true: int, given: int) -> Group:
+def _pair(facts: Facts, evidence: OutOfFold, true: int, given: int) -> Group:
     """Images of ``true`` that were called ``given``, the surest first."""
-    found = np.flatnonzero((evidence.y == true) & (evidence.named == given))
+    found = np.flatnonzero((evidence.y == true) & (evidence.proba.argmax(axis=1) == given))
     tiles = []
     for place in found[np.argsort(-evidence.proba[found, given], kind="stable")][:SHOWN]:
         name, sure = str(evidence.ids[place]), percent(float(evidence.proba[place, given]))
@@ -83,30 +75,19 @@ def _pair(facts: Facts, evidence: Evidence, true: int, given: int) -> Group:
     return Group(title, tiles, f"{len(found)} of {of}, {percent(len(found) / of)}")
 
 
-@dataclass(frozen=True)
-class Measures:
-    """Rows of the classes shown, the mean F1 of all, and how many images there are."""
-
-    rows: list[ClassRow]
-    macro: float
-    all: int
-
-
 def classes(facts: Facts) -> Section:
     """Precision, recall, F1 and support of every class."""
     evidence = facts.evidence
     if evidence is None:
-        return Section("classes", "Classes", run="kit ensemble")
+        return Section(run="kit ensemble")
     rows = per_class(evidence.y, evidence.proba, evidence.classes)
     ordered = sorted(rows, key=lambda row: row.f1)[:TABLE]
     worst, best = ordered[0], max(rows, key=lambda row: row.f1)
     ends = [f"{row.name}, F1 {row.f1:.2f}" for row in (worst, best)]
     cut = f" The {len(ordered)} weakest of {len(rows)} classes." if len(ordered) < len(rows) else ""
     return Section(
-        "classes",
-        "Classes",
         f"Weakest class: {ends[0]}; strongest: {ends[1]}",
         "Precision: of the images given a name, the share that bears it rightly. Recall: of the images of a class, the "
         f"share that was found. Weakest first.{cut}",
-        Measures(ordered, float(np.mean([row.f1 for row in rows])), len(evidence.y)),
+        {"rows": ordered, "macro": float(np.mean([row.f1 for row in rows])), "all": len(evidence.y)},
     )

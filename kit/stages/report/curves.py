@@ -28,10 +28,8 @@ def curves(facts: Facts) -> Section:
         about = f"{config.backbone}, {'from scratch' if config.weights == 'none' else config.weights}"
         runs += [Trained(run.record.run, about, folds)] if folds else []
     if not runs:
-        return Section("curves", "Training", run="kit train")
+        return Section(run="kit train")
     return Section(
-        "curves",
-        "Training",
         _title(runs),
         "One line a fold, on the images that it did not train on. Fine lines are folds, the strong one is their mean; "
         "the dashed one is the loss on training images, which augmentation makes harder.",

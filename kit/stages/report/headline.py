@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from kit.stages.report.inputs import Facts
 from kit.stages.report.section import Section, count, number, percent, signed
 from kit.stages.report.shift import expectations
-from kit.stages.report.strips import Dot, Strip, strip
+from kit.stages.report.strips import Dot, strip
 from kit.store.ledger.standing import Line
 
 
@@ -21,19 +21,10 @@ class Shown:
     kind: str = ""
 
 
-@dataclass(frozen=True)
-class Headline:
-    """The figures, and those that are scores of the metric on one axis."""
-
-    figures: list[Shown]
-    strip: Strip
-    metric: str
-
-
 def headline(facts: Facts) -> Section:
     """Cross-validation with its interval, what a shifted test would make of it, the last score and the rank."""
     if facts.ensemble is None:
-        return Section("headline", "Result", run="kit ensemble --all")
+        return Section(run="kit ensemble --all")
     metric, cv = facts.config.competition.metric, facts.ensemble.cv
     title = f"{metric.capitalize()} {number(cv.score)} out of fold"
     lead = (
@@ -55,7 +46,8 @@ def headline(facts: Facts) -> Section:
                 f" The score lies {signed(line.gap)} away from that: the test is not more of the same, and the "
                 "interval knows nothing of it."
             )
-    return Section("headline", "Result", title, lead, Headline(_figures(facts, dots, line), strip(dots), metric))
+    data = {"figures": _figures(facts, dots, line), "strip": strip(dots), "metric": metric}
+    return Section(title, lead, data)
 
 
 def _figures(facts: Facts, dots: list[Dot], line: Line | None) -> list[Shown]:
@@ -68,6 +60,6 @@ def _figures(facts: Facts, dots: list[Dot], line: Line | None) -> list[Shown]:
     rank = facts.snapshots[-1].rank if facts.snapshots else None
     if rank is not None:
         of = facts.snapshots[-1].lines
-        note = f"of {of:,}, the best {percent(rank / of)}" if of > 9 else f"of {of}"
+        note = f"of {of:,}, the best {percent(rank / of)}" if of > 9 else f"of {of}"  # a share of few says nothing
         found.append(Shown(str(rank), "rank", note))
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -31,29 +32,37 @@ from kit.store.layout import Layout
 
 # What a page may weigh and still be sent around.
 LARGEST = 5_000_000
-# In the order of the page. Adding a section is a function here and a template of the name of its key.
-SECTIONS: tuple[Callable[[Facts], Section], ...] = (
-    headline,
-    cleaning,
-    balance,
-    curves,
-    confusion,
-    classes,
-    calibration,
-    worth,
-    stress,
-    forecast,
-    standing,
-    augmentation,
-    attention,
-    provenance,
-)
+# In the order of the page, each with its name in the table of contents. Adding a section is a function here and a
+# template of the function's name, which is the anchor too.
+SECTIONS: dict[Callable[[Facts], Section], str] = {
+    headline: "Result",
+    cleaning: "Data",
+    balance: "Folds",
+    curves: "Training",
+    confusion: "Confusion",
+    classes: "Classes",
+    calibration: "Calibration",
+    worth: "Ensemble",
+    stress: "Stress",
+    forecast: "Forecast",
+    standing: "Leaderboard",
+    augmentation: "Augmentation",
+    attention: "Attention",
+    provenance: "Provenance",
+}
 
 
 def report(layout: Layout, config: Config, emit: Emit, out: Path, *, compute: bool = True) -> Path:
     """Write the page to ``out``; a section without files says which command makes them."""
     facts = Facts(layout, config, emit, compute=compute)
-    sections = [_made(make, facts, emit) for make in SECTIONS]
+    sections = []
+    for make, label in SECTIONS.items():
+        facts.problems.clear()
+        section = facts.attempt(partial(make, facts)) or Section()  # one that fails does not take the page with it
+        for problem in facts.problems:
+            said = "is left out" if section.data is None else "is not whole"
+            emit(Event("warn", f"the section `{make.__name__}` {said}: {problem.message}: {problem.hint}".rstrip(": ")))
+        sections.append(replace(section, key=make.__name__, label=label, problems=tuple(facts.problems)))
     text = page(config.competition.name, sections)
     if len(text.encode()) > LARGEST:
         emit(Event("warn", f"the page has {len(text.encode()) / 1e6:.1f} MB; some mail servers refuse it"))
@@ -66,25 +75,11 @@ def report(layout: Layout, config: Config, emit: Emit, out: Path, *, compute: bo
     return path
 
 
-def _made(make: Callable[[Facts], Section], facts: Facts, emit: Emit) -> Section:
-    """A section; one that cannot be made does not take the page with it."""
-    facts.problems.clear()
-    section = facts.attempt(lambda: make(facts)) or Section(make.__name__, make.__name__.capitalize())
-    for problem in facts.problems:
-        said = "is left out" if section.data is None else "is not whole"
-        emit(Event("warn", f"the section `{section.key}` {said}: {problem.message}: {problem.hint}".rstrip(": ")))
-    return replace(section, problems=tuple(facts.problems))
-
-
 def page(name: str, sections: list[Section]) -> str:
     """The HTML of the sections; every name is escaped where it is put in."""
     files = Path(__file__).parent / "templates"
     environment = Environment(
-        loader=FileSystemLoader(files),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        loader=FileSystemLoader(files), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"percent": percent, "number": number, "signed": signed, "count": count, "soft": soft}
     style = (files / "style.css").read_text(encoding="utf-8")

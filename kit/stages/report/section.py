@@ -9,18 +9,19 @@ from kit.errors import KitError
 
 @dataclass(frozen=True)
 class Section:
-    """One section: ``key`` is its anchor and the name of its template, ``label`` its name in the table of contents.
+    """One section: ``title`` says what to conclude, ``lead`` what is shown and how to read it.
 
-    ``title`` says what to conclude, ``lead`` what is shown and how to read it, and ``data`` is what the template draws.
-    Where that is None, ``run`` is the command that writes its files. ``problems`` are of files that cannot be read.
+    ``data`` is what the template draws; where that is None, ``run`` is the command that writes its files. The page adds
+    ``key``, which is the anchor and the name of the template, ``label``, the name in the table of contents, and
+    ``problems``, of files that cannot be read.
     """
 
-    key: str
-    label: str
     title: str = ""
     lead: str = ""
     data: object = None
     run: str = ""
+    key: str = ""
+    label: str = ""
     problems: tuple[KitError, ...] = ()
 
 

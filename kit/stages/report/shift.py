@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -11,7 +10,7 @@ from kit.runs.stressed import StressedRun, StressScores
 from kit.stages.report.inputs import Facts, Run
 from kit.stages.report.parts import Cell, Row
 from kit.stages.report.section import Section, count, number, percent
-from kit.stages.report.strips import Dot, Strip, strip
+from kit.stages.report.strips import Dot, strip
 from kit.store.candidate import ForecastRecord
 from kit.store.files import read_csv
 
@@ -29,22 +28,12 @@ def expectations(facts: Facts) -> list[Dot]:
     return dots
 
 
-@dataclass(frozen=True)
-class Losses:
-    """What the section draws: scores of the runs, and a row of losses by severity for each kind of damage."""
-
-    scores: Strip
-    metric: str
-    degrees: list[int]
-    rows: list[Row]
-
-
 def stress(facts: Facts) -> Section:
     """Scores of every run clean and under the mixture, and what each family of corruptions costs."""
     read = {run.record.run: facts.attempt(partial(_stressed, run)) for run in facts.runs}
     found = {name: pair for name, pair in read.items() if pair}
     if not found:
-        return Section("stress", "Stress", run="kit stress")
+        return Section(run="kit stress")
     scores = {name: pair[0] for name, pair in found.items()}
     families, degrees, drops = _grid([line for _, lines in found.values() for line in lines])
     rows = [Row(name.replace("-", " "), list(map(_cell, drop))) for name, drop in zip(families, drops, strict=True)]
@@ -54,12 +43,10 @@ def stress(facts: Facts) -> Section:
     if facts.ensemble is not None and facts.ensemble.stressed is not None:
         dots.append(Dot("blend", facts.ensemble.cv.score, kind="accent", mate=facts.ensemble.stressed.score))
     return Section(
-        "stress",
-        "Stress",
         f"{title}, {rows[0].name} the most" if rows else title,
         "The same held-out images as a worse microscope would give them, networks unchanged. The table has the mean "
         f"loss of {metric} in hundredths, by kind of damage and its severity.",
-        Losses(strip(dots), metric, degrees, rows),
+        {"scores": strip(dots), "metric": metric, "degrees": degrees, "rows": rows},
     )
 
 
@@ -98,7 +85,7 @@ def forecast(facts: Facts) -> Section:
     found = [facts.read(ForecastRecord, path) for path in paths]
     records = sorted((record for record in found if record is not None), key=lambda record: -record.value)
     if not records:
-        return Section("forecast", "Forecast", run="kit forecast")
+        return Section(run="kit forecast")
     scored = [record for record in records if record.score is not None]
     basis = "the predictions of the test images and how right such predictions are"
     if records[0].basis == "mixture":
@@ -114,8 +101,6 @@ def forecast(facts: Facts) -> Section:
         if record.score is not None:
             dots.append(Dot(_name(record), record.score, note="score", kind="warn"))
     return Section(
-        "forecast",
-        "Forecast",
         title,
         f"What the platform is expected to say, from {basis}. Lines are {percent(records[0].level)} intervals; orange "
         "is the score, where there is one. A forecast never rests on its own score.",

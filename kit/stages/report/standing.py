@@ -24,7 +24,7 @@ def standing(facts: Facts) -> Section:
     found, snapshots = facts.lines, facts.snapshots
     scored = [line for line in found if line.attempt.score is not None]
     if not found:
-        return Section("standing", "Leaderboard", run="kit submit")
+        return Section(run="kit submit")
     metric, title = facts.config.competition.metric, "Nothing has been scored yet"
     if scored:
         gap, alike = signed(mean_gap(scored)), agreement(scored)
@@ -33,8 +33,6 @@ def standing(facts: Facts) -> Section:
             order = f"{alike.alike} of {alike.pairs} pairs in the same order"
             title = f"Cross-validation and score put {order}; mean gap {gap}"
     return Section(
-        "standing",
-        "Leaderboard",
         title,
         f"{count(len(found), 'submission')} to {facts.config.competition.name} on {facts.config.competition.platform}. "
         "The forecast, with its interval, is what was to be expected before the score was known.",

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kit.base.arrays import IntArray
+from kit.base.text import nearest
 from kit.config import RunConfig
 from kit.errors import ConfigError
 from kit.judge.blend.temperature import fit_temperature
@@ -48,7 +49,7 @@ def steering_metrics(settings: RunConfig) -> list[str]:
         names += [stage.schedule.metric] if stage.schedule.kind == "plateau" else []
     unknown = [name for name in names if name not in known()]
     if unknown:
-        raise ConfigError(f"unknown metric {unknown[0]!r}", f"known: {', '.join(known())}")
+        raise ConfigError(f"unknown metric {unknown[0]!r}", nearest(unknown[0], known()))
     return names
 
 
