@@ -22,7 +22,7 @@ def main() -> None:
             with terminable():
                 _command()
         finally:
-            sys.stdout.flush()
+            sys.stdout.flush()  # here a full disk is an error with a line; at exit it would be a traceback
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:

@@ -19,10 +19,11 @@ from kit.images.sources.table import Table, read_table
 from kit.runs.results import lineage_of_test, require
 from kit.runs.spec import plan_runs
 from kit.runtime import pool
+from kit.runtime.answer import Mismatch, match_ids
 from kit.runtime.forward import mean_of_folds
 from kit.stages.clean.clean import clean
 from kit.stages.folds import make_folds
-from kit.stages.table import answer, blend_of_test, check_table, match_ids, table
+from kit.stages.table import answer, blend_of_test, check_table, table
 from kit.stages.train.fold import predict_test
 from kit.store.candidate import Ensemble, Member
 from kit.store.data import load_index, load_test_ids, load_test_record
@@ -109,6 +110,14 @@ def test_labels_are_written_where_the_sample_has_one_column(candidate):
     assert path.read_text().split() == ["id,label", *(f"{n}.png,{c}" for n, c in zip("cba", wanted, strict=True))]
 
 
+def test_a_sample_with_ids_that_have_no_image_is_a_mistake_of_the_user_with_a_hint(candidate):
+    layout, paths, _, _ = candidate
+    (layout.root / "sample.csv").write_text("id,label\na,cat\nz,cat\n")
+    with pytest.raises(DataError, match="1 of 2 ids have no test image, the first is 'z'") as caught:
+        table(layout, config_of('sample_submission = "sample.csv"'), paths, silent)
+    assert caught.value.hint.startswith("[data] test =") and not paths.table.exists()
+
+
 def test_without_a_sample_there_are_labels_or_probabilities_as_the_metric_needs(candidate):
     layout, paths, expected, ids = candidate
     labels = pd.read_csv(table(layout, config_of(), paths, silent))
@@ -156,14 +165,14 @@ def test_ids_match_with_or_without_folder_and_suffix(order):
 
 
 def test_ids_that_would_be_mixed_up_are_not_matched():
-    with pytest.raises(DataError, match="3 of 3 ids have no test image, the first is '1'"):
+    with pytest.raises(Mismatch, match="3 of 3 ids have no test image, the first is '1'"):
         match_ids(["1", "2", "3"], ["a/1.png", "b/1.png", "2.png"], "sample")
 
 
 def test_an_id_without_an_image_or_twice_in_the_sample_is_named():
-    with pytest.raises(DataError, match="1 of 2 ids have no test image, the first is 'z'"):
+    with pytest.raises(Mismatch, match="1 of 2 ids have no test image, the first is 'z'"):
         match_ids(["a", "z"], ["a.png", "b.png"], "sample")
-    with pytest.raises(DataError, match="has the id 'a' twice"):
+    with pytest.raises(Mismatch, match="has the id 'a' twice"):
         match_ids(["a", "a"], ["a.png", "b.png"], "sample")
 
 
@@ -176,14 +185,14 @@ def test_class_numbers_are_written_where_the_sample_has_numbers(tmp_path):
 def test_one_column_for_a_metric_of_probabilities_is_that_of_the_second_class(tmp_path):
     sample = sample_of("id,target\n1,0.5\n2,0.5\n", tmp_path)
     assert answer(sample, np.array([[0.25, 0.75], [1, 0]]), ("no", "yes"), "auc") == [["0.75"], ["0"]]
-    with pytest.raises(DataError, match="one column, 'target', for the auc of 3 classes"):
+    with pytest.raises(Mismatch, match="one column, 'target', for the auc of 3 classes"):
         answer(sample, proba_of("cat", "dog"), CLASSES, "auc")
 
 
 def test_a_column_that_is_no_class_and_a_class_without_column_are_named(tmp_path):
-    with pytest.raises(DataError, match="'owl' is no class"):
+    with pytest.raises(Mismatch, match="'owl' is no class"):
         answer(sample_of("id,cat,dog,owl\n1,0,0,1\n", tmp_path), proba_of("cat"), CLASSES, "nll")
-    with pytest.raises(DataError, match="'hen' has no column"):
+    with pytest.raises(Mismatch, match="'hen' has no column"):
         answer(sample_of("id,cat,dog\n1,0,1\n", tmp_path), proba_of("cat"), CLASSES, "nll")
 
 

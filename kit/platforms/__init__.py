@@ -6,9 +6,10 @@ contract tests then run on it.
 
 from __future__ import annotations
 
-import importlib
+from pkgutil import resolve_name
 
 from kit.base.events import Emit, silent
+from kit.base.text import nearest
 from kit.config import Config
 from kit.errors import ConfigError
 from kit.platforms.base import Platform, Setting, Waits
@@ -27,8 +28,6 @@ def open_platform(layout: Layout, config: Config, waits: Waits | None = None, em
     """The configured platform; nothing is sent yet; raises `ConfigError` where the kit has no such platform."""
     name = config.competition.platform
     if name not in PLATFORMS:
-        raise ConfigError(f"competition.platform = {name!r} is not supported", f"known: {', '.join(PLATFORMS)}")
-    module, attribute = PLATFORMS[name].split(":")
-    kind = getattr(importlib.import_module(module), attribute)
-    platform: Platform = kind(Setting(layout, config, waits or Waits(), emit))
+        raise ConfigError(f"competition.platform = {name!r} is not supported", nearest(name, PLATFORMS))
+    platform: Platform = resolve_name(PLATFORMS[name])(Setting(layout, config, waits or Waits(), emit))
     return platform

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate, repeat
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -15,6 +16,12 @@ from kit.errors import PlatformError
 from kit.store.layout import Layout, SubmissionPaths
 from kit.store.ledger import BoardRow
 from kit.store.ledger.facts import F, Fact
+
+PUBLIC_SITE = "https://www.codabench.org"  # the Codabench site where `competition.url` names no other
+
+# Questions in a row about a submission that is done before it counts as one without a score, or as one that is not
+# there: both sites list it, and post its score, some moments after they say so.
+PATIENCE = 6
 
 
 class Refused(PlatformError):
@@ -54,10 +61,7 @@ class Waits:
 
     def pauses(self) -> Iterator[float]:
         """The pauses between questions, without an end."""
-        pause = self.first
-        while True:
-            yield pause
-            pause = min(pause * self.factor, self.longest)
+        return accumulate(repeat(self.first), lambda pause, _: min(pause * self.factor, self.longest))
 
 
 @dataclass(frozen=True)

@@ -7,38 +7,24 @@ the name of its file, so the tag is that name.
 from __future__ import annotations
 
 from collections import Counter
+from functools import cached_property
 from pathlib import Path
 
 from kit.base.events import Event
 from kit.errors import ConfigError, PlatformError
 from kit.platforms import codabench_answers as answers
 from kit.platforms import codabench_board as boards
-from kit.platforms.base import Absent, Journal, Platform, Refused, Remaining, Setting, Status, midnight
-from kit.platforms.codabench_needs import (
-    check_dates,
-    check_fact_sheet,
-    check_space,
-    image_notes,
-    inspect_zip,
-    time_limit,
-    time_notes,
-)
-from kit.platforms.credentials import (
-    PUBLIC_SITE,
-    codabench_hint,
-    codabench_login,
-    codabench_token,
-    store_token,
-)
+from kit.platforms import codabench_needs as needs
+from kit.platforms.base import PATIENCE, Absent, Journal, Platform, Refused, Remaining, Setting, Status, midnight
+from kit.platforms.credentials import codabench_hint, codabench_login, codabench_token, store_token
 from kit.platforms.http import Api, Shape, checked_url
-from kit.platforms.storage import fetch_text, put_file, storage_headers, upload_teller
+from kit.platforms.storage import fetch_text, put_file, upload_teller
 from kit.store.ledger import BoardRow
 from kit.store.ledger.facts import Request, Upload, Uploaded
 
-# Scores are posted a moment after the status says Finished.
-PATIENCE = 6
 TAIL_LINES = 20
 NAMED = 10
+# In the order in which a cause precedes what it causes: a crash of `model.py` is in the first.
 FAILURES = ("prediction_ingestion_stderr", "prediction_stderr", "scoring_ingestion_stderr", "scoring_stderr")
 ENDED_BADLY = ("Failed", "Cancelled")
 MANUAL = ("Add", "Add_And_Delete", "Add_And_Delete_Multiple")
@@ -53,37 +39,32 @@ class Codabench(Platform):
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
         self._competition = setting.config.competition
-        self._url = checked_url(self._competition.url or PUBLIC_SITE)
+        self._url = checked_url(self._competition.url)
         if not self._competition.id.isdigit():
-            raise ConfigError(
-                f"competition.id = {self._competition.id!r} is not the number of a Codabench competition",
-                f"it is the number in the address: {self._url}/competitions/1234/",
-            )
-        self._connection: Api | None = None
+            said = f"competition.id = {self._competition.id!r} is not the number of a Codabench competition"
+            raise ConfigError(said, f"it is the number in the address: {self._url}/competitions/1234/")
         self._detail: answers.Detail | None = None
         self._without_scores = Counter[str]()
 
     def check(self, file: Path) -> list[str]:
         """Zip, participation, phase, quota, space, image and time limit, in this order; asks, sends nothing."""
-        inspect_zip(file)
+        needs.inspect_zip(file)
         detail = self._read_detail()
         if detail.participant_status != "approved":
-            raise Refused(
-                f"your part in competition {detail.id} is: {detail.participant_status or 'not registered'}",
-                f"register at {self._url}/competitions/{detail.id}/",
-            )
+            said = f"your part in competition {detail.id} is: {detail.participant_status or 'not registered'}"
+            raise Refused(said, f"register at {self._url}/competitions/{detail.id}/")
         phase = self._phase()
-        check_dates(phase)
-        check_fact_sheet(detail, self._competition.fact_sheet)
-        answer = self._api().get(f"/api/can_make_submission/{phase.id}/", answers.Permission)
+        needs.check_dates(phase)
+        needs.check_fact_sheet(detail, self._competition.fact_sheet)
+        answer = self._api.get(f"/api/can_make_submission/{phase.id}/", answers.Permission)
         if not answer.can:
             ends = f"the day ends at midnight UTC, {midnight().astimezone():%H:%M on %d %B} here"
-            hint = ends if "today" in (answer.reason or "") else ""
-            raise Refused(f"no submission to phase `{phase.name}` now: {answer.reason}", hint)
-        check_space(self._api().get("/api/user_quota/", answers.Quota), file, self._url)
-        notes = image_notes(detail.docker_image or "", file)
-        limit = time_limit(phase.execution_time_limit, detail.queue)
-        notes += time_notes(limit, file.with_name("proof.json"), self._competition.test_size)
+            today = "today" in (answer.reason or "")
+            raise Refused(f"no submission to phase `{phase.name}` now: {answer.reason}", ends if today else "")
+        needs.check_space(self._api.get("/api/user_quota/", answers.Quota), file, self._url)
+        notes = needs.image_notes(detail.docker_image or "", file)
+        limit = needs.time_limit(phase.execution_time_limit, detail.queue)
+        notes += needs.time_notes(limit, file.with_name("proof.json"), self._competition.test_size)
         if detail.auto_run_submissions is False:
             notes.append("submissions of this competition wait until an organiser starts them")
         return notes
@@ -106,12 +87,12 @@ class Codabench(Platform):
         body = {"phase": phase.id, "data": key, "tasks": [task.id for task in phase.tasks]}
         sheet = self._competition.fact_sheet
         journal.note(Request())
-        taken = self._api().send_once("/api/submissions/", body | ({"fact_sheet_answers": sheet} if sheet else {}), tag)
+        taken = self._api.send_once("/api/submissions/", body | ({"fact_sheet_answers": sheet} if sheet else {}), tag)
         return taken.id
 
     def find(self, digest: str) -> list[tuple[str, str]]:
         """Our own submissions of the phase by their file name; another account's are not listed to us."""
-        rows = answers.pages(self._api(), "/api/submissions/", phase=self._phase().id)
+        rows = answers.pages(self._api, "/api/submissions/", phase=self._phase().id)
         found = [row for row in rows if not row.parent and row.tag.endswith(f"-{digest}")]
         return [(str(row.id), row.tag) for row in sorted(found, key=lambda row: -row.id)]
 
@@ -142,7 +123,7 @@ class Codabench(Platform):
         children = [self._row(child) for child in self._row(remote).children or ()]
         failed = next((child.id for child in children if child.status in ENDED_BADLY), remote)
         try:
-            detail = self._api().get(f"/api/submissions/{failed}/get_details/", answers.Details)
+            detail = self._api.get(f"/api/submissions/{failed}/get_details/", answers.Details)
         except PlatformError as error:
             return f"(the organisers hide the logs, or {error.message})"
         links = {log.name: log.data_file for log in detail.logs or ()}
@@ -154,11 +135,11 @@ class Codabench(Platform):
 
     def leaderboard(self) -> list[BoardRow]:
         """The phase's board in its own order, which is the rank."""
-        board = self._api().get(f"/api/phases/{self._phase().id}/get_leaderboard/", answers.Table)
-        username = self._api().get("/api/my_profile/", answers.Profile).username or ""
-        if not boards.is_sorted(board):
+        board = self._api.get(f"/api/phases/{self._phase().id}/get_leaderboard/", answers.ListedBoard)
+        rows, in_order = boards.board_rows(board, self._api.get("/api/my_profile/", answers.Profile).username or "")
+        if not in_order:
             self._setting.emit(Event("warn", "the site lists the board in another order than its scores say"))
-        return boards.board_rows(board, username)
+        return rows
 
     def publish(self, remote: str) -> str:
         """Put a submission on a board that its owner fills; nothing to do where the site does."""
@@ -168,7 +149,7 @@ class Codabench(Platform):
         if row.on_leaderboard:
             return "it is on the board already"
         try:
-            self._api().send("POST", f"/api/submissions/{remote}/submission_leaderboard_connection/", {}, Shape)
+            self._api.send("POST", f"/api/submissions/{remote}/submission_leaderboard_connection/", {}, Shape)
         except PlatformError:
             # The first try may have done it without an answer, and a second one is refused.
             if not self._row(remote).on_leaderboard:
@@ -179,45 +160,39 @@ class Codabench(Platform):
         return any(board.submission_rule in MANUAL for board in self._read_detail().leaderboards or ())
 
     def _row(self, remote: int | str) -> answers.Row:
-        return self._api().get(f"/api/submissions/{remote}/", answers.Row)
+        return self._api.get(f"/api/submissions/{remote}/", answers.Row)
 
     def _board(self, row: answers.Row) -> answers.Board:
         """The board that a submission counts on, as the competition describes it; empty where it names none."""
         found = self._read_detail().leaderboards or (answers.Board(),)
         return next((board for board in found if board.id == row.leaderboard), found[0])
 
+    @cached_property
     def _api(self) -> Api:
-        if self._connection is None:
-            token = codabench_token(self._url, self._setting.emit) or self._log_in()
-            self._connection = Api(self._url, token, self._setting.waits, codabench_hint(self._url))
-        return self._connection
-
-    def _log_in(self) -> str:
-        username, password = codabench_login()
-        anonymous, body = Api(self._url, "", self._setting.waits), {"username": username, "password": password}
-        try:
-            token = anonymous.send("POST", "/api/api-token-auth/", body, answers.Token).token
-        except PlatformError as error:
-            message = error.message.replace(password, "***")
-            raise PlatformError(f"cannot log in as {username}: {message}", "see CODABENCH_PASSWORD") from None
-        path = store_token(self._url, token, username)
-        self._setting.emit(Event("say", f"logged in as {username}; the token is in {path}"))
-        return token
+        waits, emit = self._setting.waits, self._setting.emit
+        token = codabench_token(self._url, emit)
+        if not token:
+            username, password = codabench_login()
+            anonymous, body = Api(self._url, "", waits), {"username": username, "password": password}
+            try:
+                token = anonymous.send("POST", "/api/api-token-auth/", body, answers.Token).token
+            except PlatformError as error:
+                message = error.message.replace(password, "***")
+                raise PlatformError(f"cannot log in as {username}: {message}", "see CODABENCH_PASSWORD") from None
+            emit(Event("say", f"logged in as {username}; the token is in {store_token(self._url, token, username)}"))
+        return Api(self._url, token, waits, codabench_hint(self._url))
 
     def _read_detail(self, *, fresh: bool = False) -> answers.Detail:
         if self._detail is None or fresh:
             try:
-                self._detail = self._api().get(f"/api/competitions/{self._competition.id}/", answers.Detail)
+                self._detail = self._api.get(f"/api/competitions/{self._competition.id}/", answers.Detail)
             except Absent:
                 # Benchmarks are competitions of another type.
-                entered = answers.pages(self._api(), "/api/competitions/", participating_in="true", type="any")
+                entered = answers.pages(self._api, "/api/competitions/", participating_in="true", type="any")
                 named = ", ".join(f"{row.id} ({row.title})" for row in entered[:NAMED])
-                raise Absent(
-                    f"{self._url} shows us no competition {self._competition.id}",
-                    f"[competition] id: one of {named}"
-                    if named
-                    else f"register first: {self._url}/competitions/public/",
-                ) from None
+                said = f"{self._url} shows us no competition {self._competition.id}"
+                register = f"register first: {self._url}/competitions/public/"
+                raise Absent(said, f"[competition] id: one of {named}" if named else register) from None
         return self._detail
 
     def _phase(self, *, fresh: bool = False) -> answers.Phase:
@@ -236,11 +211,13 @@ class Codabench(Platform):
         name = f"{tag}.zip"
         body = {"type": "submission", "request_sassy_file_name": name, "file_name": name}
         size = {"file_size": file.stat().st_size, "competition": int(self._competition.id)}
-        slot = self._api().send("POST", "/api/datasets/", body | size, answers.Slot)
-        tell = upload_teller(self._setting.emit)
-        put_file(slot.sassy_url, file, self._setting.waits, tell, storage_headers(slot.sassy_url))
+        slot = self._api.send("POST", "/api/datasets/", body | size, answers.Slot)
+        headers = {"Content-Type": "application/zip"}  # a part of the signature
+        if ".blob.core." in slot.sassy_url:  # Azure wants to know the kind of blob as well
+            headers |= {"x-ms-blob-type": "BlockBlob", "x-ms-version": "2018-03-28"}
+        put_file(slot.sassy_url, file, self._setting.waits, upload_teller(self._setting.emit), headers)
         try:
-            self._api().send("PUT", f"/api/datasets/completed/{slot.key}/", {}, Shape)
+            self._api.send("PUT", f"/api/datasets/completed/{slot.key}/", {}, Shape)
         except PlatformError as error:  # a courtesy: a submission is taken without it
             self._setting.emit(Event("warn", f"{error.message}, when told that the upload is complete; going on"))
         journal.note(Uploaded(key=slot.key))

@@ -10,11 +10,11 @@ from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from kit.platforms.http import Api, Shape
 
-MOST_PAGES = 1000
+MOST_PAGES = 1000  # a site whose `next` never ends must not hold the command for ever
 Id = int | str
 
 
-class Column(Shape):
+class ScoreColumn(Shape):
     """A column of a board."""
 
     key: str
@@ -27,7 +27,7 @@ class Task(Shape):
 
     id: Id
     name: str | None = None
-    columns: tuple[Column, ...] = ()
+    columns: tuple[ScoreColumn, ...] = ()
 
 
 class Cell(Shape):
@@ -67,7 +67,7 @@ class Board(Shape):
 
     id: Id | None = None
     primary_index: int | None = 0
-    columns: tuple[Column, ...] | None = None
+    columns: tuple[ScoreColumn, ...] | None = None
     submission_rule: str | None = None
 
 
@@ -139,7 +139,7 @@ class BoardLine(Shape):
     slug_url: str | None = None
 
 
-class Table(Shape):
+class ListedBoard(Shape):
     """A board with its lines, in the order of their rank."""
 
     submissions: tuple[BoardLine, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kit.platforms.codabench_answers import Board, BoardLine, Column, Row, Table, Task
+from kit.platforms.codabench_answers import Board, ListedBoard, Row, Task
 from kit.store.ledger import BoardRow
 
 
@@ -31,37 +31,18 @@ def main_score(rows: Sequence[Row], board: Board, metric: str) -> float:
     return sum(values) / len(values)
 
 
-def board_rows(board: Table, username: str) -> list[BoardRow]:
-    """The lines that have a score in the primary column; ours by the link to the profile, for names can be anything."""
-    lines = [(line, value) for line in board.submissions if (value := _line_score(line, board)) is not None]
-    return [
-        BoardRow(rank, line.owner, value, _is_mine(line, username), str(line.id))
-        for rank, (line, value) in enumerate(lines, start=1)
-    ]
-
-
-def is_sorted(board: Table) -> bool:
-    """Whether the lines stand in the order of their primary scores."""
-    values = [value for line in board.submissions if (value := _line_score(line, board)) is not None]
-    column = primary_column(board)
-    return values == sorted(values, reverse=column is None or column.sorting == "desc")
-
-
-def primary_column(board: Table) -> Column | None:
-    """The column that ranks, as the first task shows it; None on a board without columns."""
+def board_rows(board: ListedBoard, username: str) -> tuple[list[BoardRow], bool]:
+    """The lines that have a score in the primary column, and whether they stand in the order of these scores."""
     columns = [column for task in (board.tasks or ())[:1] for column in task.columns]
     ranking = [column for column in columns if column.index == (board.primary_index or 0)]
-    return next(iter(ranking or columns), None)
-
-
-def _line_score(line: BoardLine, board: Table) -> float | None:
-    column = primary_column(board)
-    values = [cell.score for cell in line.scores if column is None or cell.column_key == column.key]
-    return sum(values) / len(values) if values else None
-
-
-def _is_mine(line: BoardLine, username: str) -> bool:
-    """By the address of the profile, in which the site may have made a plain word of the user's name."""
-    slug = (line.slug_url or "").rstrip("/").rpartition("/")[2].lower()
-    plain = re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", username).strip().lower())
-    return bool(username) and slug in (username.lower(), plain)
+    primary = next(iter(ranking or columns), None)  # a board may have no columns
+    # Ours are known by the link to the profile, for names can be anything; the site may have made a plain word of them.
+    slugs = {username.lower(), re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", username).strip().lower())}
+    rows: list[BoardRow] = []
+    for line in board.submissions:
+        values = [cell.score for cell in line.scores if primary is None or cell.column_key == primary.key]
+        if values:
+            mine = bool(username) and (line.slug_url or "").rstrip("/").rpartition("/")[2].lower() in slugs
+            rows.append(BoardRow(len(rows) + 1, line.owner, sum(values) / len(values), mine, str(line.id)))
+    scores = [row.score for row in rows]
+    return rows, scores == sorted(scores, reverse=primary is None or primary.sorting == "desc")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-from datetime import datetime
 from pathlib import Path
 
 from kit.errors import ConfigError, PlatformError
@@ -16,7 +15,7 @@ from kit.store.candidate import Proof
 IMAGES: dict[str, str | None] = {"gpu310": "2.16", "py39": "2.9", "py37": "2.11", "gpu": "2.4", "py312": None}
 # The bundle's own networks are built with Keras 3.
 NEEDED = "2.16"
-PUBLIC_QUEUE_SECONDS = 600
+PUBLIC_QUEUE_SECONDS = 600  # where the public queue ends a task, whatever the phase allows
 GIGABYTE = 1e9
 
 
@@ -41,10 +40,9 @@ def inspect_zip(file: Path) -> None:
 def check_dates(phase: Phase) -> None:
     """Raise `Refused` outside the phase's dates: an older site takes and scores what is sent then, for nothing."""
     if phase.status != "Current":
-        raise Refused(
-            f"phase `{phase.name}` is not open: it runs from {_local(phase.start)} to {_local(phase.end)}",
-            "set competition.phase, or leave it empty for the current one",
-        )
+        dates = [f"{date.astimezone():%d %B %Y %H:%M}" if date else "an open end" for date in (phase.start, phase.end)]
+        hint = "set competition.phase, or leave it empty for the current one"
+        raise Refused(f"phase `{phase.name}` is not open: it runs from {dates[0]} to {dates[1]}", hint)
 
 
 def check_fact_sheet(detail: Detail, answers: dict[str, str]) -> None:
@@ -52,24 +50,16 @@ def check_fact_sheet(detail: Detail, answers: dict[str, str]) -> None:
     sheet = detail.fact_sheet or {}
     missing = [key for key, q in sheet.items() if str(q.is_required).lower() == "true" and key not in answers]
     if missing:
-        raise ConfigError(
-            f"the competition asks for {', '.join(missing)} with every submission",
-            f'[competition] fact_sheet = {{ {missing[0]} = "..." }}',
-        )
+        hint = f'[competition] fact_sheet = {{ {missing[0]} = "..." }}'
+        raise ConfigError(f"the competition asks for {', '.join(missing)} with every submission", hint)
 
 
 def check_space(quota: Quota, file: Path, url: str) -> None:
     """Raise `Refused` where the account has no room for the file."""
     free, size = quota.quota * GIGABYTE - quota.storage_used, file.stat().st_size
     if size > free:
-        raise Refused(
-            f"{file.name} has {size / GIGABYTE:.2f} GB, your account has {free / GIGABYTE:.2f} GB left",
-            f"delete old submissions at {url}/datasets/",
-        )
-
-
-def _local(date: datetime | None) -> str:
-    return f"{date.astimezone():%d %B %Y %H:%M}" if date else "an open end"
+        hint = f"delete old submissions at {url}/datasets/"
+        raise Refused(f"{file.name} has {size / GIGABYTE:.2f} GB, your account has {free / GIGABYTE:.2f} GB left", hint)
 
 
 def image_notes(image: str, file: Path) -> list[str]:

@@ -14,10 +14,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from kit.base.events import Emit, Event
-from kit.platforms.base import Unreachable
+from kit.platforms.base import PUBLIC_SITE, Unreachable
 
 KAGGLE_NOTEBOOK_TOKEN = "KAGGLE_API_V1_TOKEN"
-PUBLIC_SITE = "https://www.codabench.org"  # the Codabench site where `competition.url` names no other
 
 
 def codabench_token(url: str, emit: Emit) -> str:
@@ -48,18 +47,16 @@ def codabench_login() -> tuple[str, str]:
     """``CODABENCH_USERNAME`` and ``CODABENCH_PASSWORD``; raises `Unreachable` where one of them is not set."""
     username, password = os.environ.get("CODABENCH_USERNAME", ""), os.environ.get("CODABENCH_PASSWORD", "")
     if not username or not password:
-        raise Unreachable(
-            "no credentials for Codabench: neither CODABENCH_TOKEN nor a stored token",
-            "export CODABENCH_USERNAME=... CODABENCH_PASSWORD=...   # once; the token is kept, the password is not",
-        )
+        hint = "export CODABENCH_USERNAME=... CODABENCH_PASSWORD=...   # once; the token is kept, the password is not"
+        raise Unreachable("no credentials for Codabench: neither CODABENCH_TOKEN nor a stored token", hint)
     return username, password
 
 
 def token_file(url: str) -> Path:
-    """Where the token of a site is kept."""
-    parts = urlsplit(url)
-    host = parts.hostname or "codabench"
-    return _config_home() / "kit" / f"{host}{f'-{parts.port}' if parts.port else ''}.token"
+    """Where the token of a site is kept; empty = the public one."""
+    parts = urlsplit(url or PUBLIC_SITE)
+    port = f"-{parts.port}" if parts.port else ""
+    return _config_home() / "kit" / f"{parts.hostname or 'codabench'}{port}.token"
 
 
 def store_token(url: str, token: str, username: str) -> Path:
@@ -85,21 +82,25 @@ def kaggle_folder() -> Path:
     return home if home.exists() else _config_home() / "kaggle"
 
 
+def kaggle_files() -> tuple[Path, Path, Path, Path]:
+    """Where credentials of Kaggle may be: two files that hold a token, and two of JSON."""
+    home = Path.home() / ".kaggle"
+    return home / "access_token", home / "access_token.txt", kaggle_folder() / "kaggle.json", home / "credentials.json"
+
+
 def require_kaggle(emit: Emit) -> None:
     """Look for Kaggle's credentials in its usual places, without a request; raises `Unreachable` without any."""
     named = ("KAGGLE_API_TOKEN", KAGGLE_NOTEBOOK_TOKEN)
     in_environment = any(os.environ.get(name) for name in named) or (
         os.environ.get("KAGGLE_USERNAME") and os.environ.get("KAGGLE_KEY")
     )
-    home = Path.home() / ".kaggle"
-    places = [home / "access_token", home / "access_token.txt", kaggle_folder() / "kaggle.json"]
-    found = [path for path in [*places, home / "credentials.json"] if path.is_file()]
+    found = [path for path in kaggle_files() if path.is_file()]
     for path in found:
         _warn_if_open(path, emit)
     if not in_environment and not found:
         raise Unreachable(
             "no credentials for Kaggle: neither KAGGLE_API_TOKEN nor KAGGLE_USERNAME and KAGGLE_KEY are set, "
-            f"and there is no {places[0]} and no {places[-1]}",
+            f"and there is no {kaggle_files()[0]} and no {kaggle_files()[2]}",
             "make a token on kaggle.com under Settings > API, then: export KAGGLE_API_TOKEN=...",
         )
 
@@ -108,24 +109,16 @@ def kaggle_secrets() -> list[str]:
     """Every secret of Kaggle that this process can see, to keep them out of messages."""
     named = [os.environ.get(name, "") for name in ("KAGGLE_API_TOKEN", KAGGLE_NOTEBOOK_TOKEN, "KAGGLE_KEY")]
     secrets = [value for value in named if value]
-    home = Path.home() / ".kaggle"
     # The variables may hold the token or the name of its file.
-    for path in (home / "access_token", home / "access_token.txt", *map(Path, secrets)):
-        if _is_file(path):
+    for path in (*kaggle_files()[:2], *map(Path, secrets)):
+        if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where a token is too long for a name
             secrets.append(path.read_text(encoding="utf-8").strip())
-    for path in (kaggle_folder() / "kaggle.json", home / "credentials.json"):
+    for path in kaggle_files()[2:]:
         if path.is_file():
             with suppress(ValueError):
                 content = json.loads(path.read_text(encoding="utf-8")).items()
                 secrets += [value for name, value in content if name != "username" and isinstance(value, str)]
     return [secret for secret in secrets if len(secret) >= 8]
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a token that is too long for a name, or none
-        return False
 
 
 def _config_home() -> Path:

@@ -16,10 +16,11 @@ from urllib.parse import urlsplit
 
 import requests
 from pydantic import ValidationError
+from requests.adapters import HTTPAdapter
 from requests.exceptions import ChunkedEncodingError, ConnectionError, ConnectTimeout, RequestException
 
 from kit.errors import ConfigError, PlatformError
-from kit.platforms.base import Absent, Refused, Unreachable, Unsure, Waits
+from kit.platforms.base import PUBLIC_SITE, Absent, Refused, Unreachable, Unsure, Waits
 from kit.store.record import Part, first_problem
 
 BUSY = {408, 429, 500, 502, 503, 504}
@@ -38,35 +39,77 @@ class Created(Shape):
 
 
 S = TypeVar("S", bound=Shape)
+T = TypeVar("T")
+
+
+class Busy(PlatformError):
+    """Another try may help, after ``pause`` seconds at least; ``error`` is what a last try that fails is told as."""
+
+    def __init__(self, error: PlatformError, pause: float = 0.0) -> None:
+        super().__init__(error.message, error.hint)
+        self.error, self.pause = error, pause
+
+
+def repeated(call: Callable[[], T], site: str, waits: Waits) -> T:
+    """What a harmless ``call`` returns, repeated after a pause while it raises `Busy`, as often as ``waits`` allows.
+
+    Raises `PlatformError` at once where a site asks for a longer pause than anybody looks on.
+    """
+    for attempt, pause in enumerate(waits.pauses(), 1):
+        try:
+            return call()
+        except Busy as busy:
+            if attempt == waits.tries:
+                raise busy.error from None
+            if busy.pause > waits.obey:
+                until = datetime.fromtimestamp(waits.clock() + busy.pause).astimezone()
+                message = f"{site} takes no more requests from us until {until:%H:%M on %d %B}"
+                raise PlatformError(message, "kit lb   # then") from None
+            waits.sleep(max(pause, busy.pause))
+    raise AssertionError("unreachable")
 
 
 def checked_url(url: str) -> str:
-    """``url`` without its last slash; raises `ConfigError` where a token would cross the network in clear text."""
+    """``url`` without its last slash, empty = the public site.
+
+    Raises `ConfigError` where a token would cross the network in clear text.
+    """
+    url = url or PUBLIC_SITE
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError(f"competition.url = {url!r} is not a web address", 'url = "https://www.codabench.org"')
+        raise ConfigError(f"competition.url = {url!r} is not a web address", f'url = "{PUBLIC_SITE}"')
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise ConfigError(f"competition.url = {url!r} would send the token unencrypted", f"url = {'https' + url[4:]!r}")
     return url.rstrip("/")
 
 
-def plain_session() -> requests.Session:
-    """A session that keeps no cookies, so that a site never asks for more than the token."""
+class Timed(HTTPAdapter):
+    """Gives every request a time-out: neither requests nor the package of Kaggle sets one."""
+
+    def __init__(self, waits: Waits) -> None:
+        super().__init__()
+        self._timeout = (waits.connect, waits.read)
+
+    def send(self, request: Any, **options: Any) -> Any:  # type: ignore[override]
+        """Send with a time-out where there is none."""
+        return super().send(request, **{**options, "timeout": options.get("timeout") or self._timeout})
+
+
+def plain_session(waits: Waits, token: str = "") -> requests.Session:
+    """A session with time-outs that keeps no cookies, so that a site never asks for more than the token."""
     session = requests.Session()
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.headers["User-Agent"] = "kit"
-    return session
-
-
-def signed(token: str) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
-    """Signs a request with the token, or with nothing: without it requests would look for a password in ~/.netrc."""
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, Timed(waits))
 
     def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
         if token:
             request.headers["Authorization"] = f"Token {token}"
         return request
 
-    return sign
+    session.auth = sign  # without a token too: requests would look for a password in ~/.netrc
+    return session
 
 
 class Api:
@@ -80,19 +123,16 @@ class Api:
         self._token = token
         self._waits = waits
         self._unwelcome = unwelcome
-        self._session = plain_session()
+        self._session = plain_session(waits, token)
 
     def get(self, path: str, shape: type[S], **query: str | int) -> S:
         """A page; repeated while the site is busy or unreachable."""
-        return self._understood(path, shape, self.json("GET", path, params=query))
+        return self.send("GET", path, None, shape, **query)
 
-    def send(self, method: str, path: str, body: object, shape: type[S]) -> S:
+    def send(self, method: str, path: str, body: object, shape: type[S], **query: str | int) -> S:
         """A request whose repetition does no harm."""
-        return self._understood(path, shape, self.json(method, path, json=body))
-
-    def _understood(self, path: str, shape: type[S], answer: object) -> S:
         try:
-            return shape.model_validate(answer)
+            return shape.model_validate(self.json(method, path, json=body, params=query))
         except ValidationError as error:
             raise PlatformError(
                 f"{self._base}{path} answered what the kit does not understand: {first_problem(error)}",
@@ -119,35 +159,25 @@ class Api:
 
     def json(self, method: str, path: str, **options: Any) -> Any:
         """The JSON of an answer as it came; repeated while the site is busy or unreachable."""
-        for attempt, pause in enumerate(self._waits.pauses(), 1):
-            last = attempt == self._waits.tries
+
+        def ask() -> Any:
             try:
                 answer = self._request(method, path, **options)
             except RequestException as error:
-                if last:
-                    raise Unreachable(f"cannot reach {self._base}: {reason(error)}", "kit lb") from None
-                self._waits.sleep(pause)
-            else:
-                if answer.status_code not in BUSY or last:
-                    return self._json(answer)
-                self._waits.sleep(max(pause, bearable(retry_after(answer, self._waits), self._base, self._waits)))
-        raise AssertionError("unreachable")
+                raise Busy(Unreachable(f"cannot reach {self._base}: {reason(error)}", "kit lb")) from None
+            if not answer.ok or answer.is_redirect:
+                kind = Absent if answer.status_code == 404 else PlatformError
+                problem = kind(f"{self._base} answered {self._describe(answer)}", self._hint(answer))
+                raise Busy(problem, retry_after(answer, self._waits)) if answer.status_code in BUSY else problem
+            try:
+                return answer.json()
+            except ValueError:
+                raise PlatformError(f"{self._base} answered with {self._describe(answer)}, not JSON") from None
+
+        return repeated(ask, self._base, self._waits)
 
     def _request(self, method: str, path: str, **options: Any) -> requests.Response:
-        timeout = (self._waits.connect, self._waits.read)
-        auth = signed(self._token)
-        return self._session.request(
-            method, self._base + path, auth=auth, timeout=timeout, allow_redirects=False, **options
-        )
-
-    def _json(self, answer: requests.Response) -> Any:
-        if not answer.ok or answer.is_redirect:
-            kind = Absent if answer.status_code == 404 else PlatformError
-            raise kind(f"{self._base} answered {self._describe(answer)}", self._hint(answer))
-        try:
-            return answer.json()
-        except ValueError:
-            raise PlatformError(f"{self._base} answered with {self._describe(answer)}, not JSON") from None
+        return self._session.request(method, self._base + path, allow_redirects=False, **options)
 
     def _hint(self, answer: requests.Response) -> str:
         if answer.status_code == 429:
@@ -212,11 +242,3 @@ def retry_after(answer: requests.Response, waits: Waits) -> float:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - waits.clock())
     except (TypeError, ValueError):
         return 0.0
-
-
-def bearable(seconds: float, site: str, waits: Waits) -> float:
-    """``seconds`` that a site asks to wait; raises `PlatformError` where that is longer than anybody looks on."""
-    if seconds > waits.obey:
-        until = datetime.fromtimestamp(waits.clock() + seconds).astimezone()
-        raise PlatformError(f"{site} takes no more requests from us until {until:%H:%M on %d %B}", "kit lb   # then")
-    return seconds

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import ConfigError, PlatformError
-from kit.platforms.base import Journal, Platform, Refused, Remaining, Setting, Status, Unsure, midnight
+from kit.platforms.base import PATIENCE, Journal, Platform, Refused, Remaining, Setting, Status, Unsure, midnight
 from kit.platforms.codabench_needs import inspect_zip
 from kit.platforms.credentials import require_kaggle
 from kit.platforms.storage import upload_teller
@@ -25,8 +25,7 @@ from kit.store.layout import SubmissionPaths
 from kit.store.ledger import BoardRow
 from kit.store.ledger.facts import Request, Upload
 
-PAGE = 100
-PATIENCE = 6
+PAGE = 100  # the most that Kaggle gives at once
 
 
 class Kaggle(Platform):
@@ -52,10 +51,8 @@ class Kaggle(Platform):
             raise PlatformError(f"no such file: {file}", "kit bundle" if self._competition.code else "kit table")
         about = self._about()
         if not about.user_has_entered:
-            raise Refused(
-                f"you have not entered {self._competition.id}",
-                f"accept its rules: https://www.kaggle.com/competitions/{self._competition.id}/rules",
-            )
+            hint = f"accept its rules: https://www.kaggle.com/competitions/{self._competition.id}/rules"
+            raise Refused(f"you have not entered {self._competition.id}", hint)
         if about.submissions_disabled:
             raise Refused(f"{self._competition.id} takes no submissions now")
         if about.is_kernels_submissions_only != self._competition.code:
@@ -86,13 +83,15 @@ class Kaggle(Platform):
                 journal.note(Request())
                 call = self._site.api.competition_submit_code
                 return call("submission.csv", tag, self._competition.id, kernel, version, quiet=True)
-
-            return self._create(send, journal)
-        journal.note(Upload())
-        self._site.api.uploaded = lambda: journal.note(Request())
-        self._site.api.tell = upload_teller(self._setting.emit)
-        call = self._site.api.competition_submit
-        return self._create(lambda: call(str(file), tag, self._competition.id, quiet=True), journal)
+        else:
+            journal.note(Upload())
+            self._site.api.uploaded = lambda: journal.note(Request())
+            self._site.api.tell = upload_teller(self._setting.emit)
+            send = partial(self._site.api.competition_submit, str(file), tag, self._competition.id, quiet=True)
+        answer = self._site.ask_once(send, lambda: journal.recall(Request) is not None)
+        if not answer.ref:
+            raise Unsure(f"Kaggle answered the submission with {answer.message!r} and no number")
+        return str(answer.ref)
 
     def find(self, digest: str) -> list[tuple[str, str]]:
         """Our team's submissions by their message."""
@@ -138,12 +137,6 @@ class Kaggle(Platform):
         from kit.platforms.kaggle_api import Site
 
         return Site(self._competition.url, self._setting.waits)
-
-    def _create(self, call: Any, journal: Journal) -> str:
-        answer = self._site.ask_once(call, lambda: journal.recall(Request) is not None)
-        if not answer.ref:
-            raise Unsure(f"Kaggle answered the submission with {answer.message!r} and no number")
-        return str(answer.ref)
 
     def _call(self, method: str, kind: str, **fields: str | int) -> Any:
         """One call that the package's own methods leave out, with a request of this kind."""

@@ -24,23 +24,12 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException
 
 from kit.errors import ConfigError, PlatformError
+from kit.platforms import http
 from kit.platforms.base import Refused, Unreachable, Unsure, Waits
 from kit.platforms.credentials import kaggle_folder, kaggle_secrets
-from kit.platforms.http import (
-    BUSY,
-    LOOPBACK,
-    bearable,
-    error_text,
-    never_left,
-    plain_session,
-    reason,
-    retry_after,
-    signed,
-)
 from kit.platforms.storage import put_file
 
 T = TypeVar("T")
@@ -68,7 +57,7 @@ class Site:
     """
 
     def __init__(self, url: str, waits: Waits) -> None:
-        if url and urlsplit(url).hostname not in LOOPBACK:
+        if url and urlsplit(url).hostname not in http.LOOPBACK:
             raise ConfigError(f"competition.url = {url!r} is not Kaggle", "leave out competition.url")
         self._waits = waits
         self._secrets = kaggle_secrets()
@@ -92,15 +81,7 @@ class Site:
 
     def ask(self, call: Callable[[], T]) -> T:
         """A harmless call: repeated while Kaggle is busy or unreachable."""
-        for attempt, pause in enumerate(self._waits.pauses(), 1):
-            try:
-                with self._clear():
-                    return call()
-            except _Busy as busy:
-                if attempt == self._waits.tries:
-                    raise (Unreachable if busy.pause is None else PlatformError)(busy.message, busy.hint) from None
-                self._waits.sleep(max(pause, bearable(busy.pause or 0.0, "Kaggle", self._waits)))
-        raise AssertionError("unreachable")
+        return http.repeated(self._clear()(call), "Kaggle", self._waits)
 
     def ask_once(self, call: Callable[[], T], noted: Callable[[], bool]) -> T:
         """A call that spends a submission; ``noted`` tells whether the request that spends had its turn."""
@@ -113,28 +94,26 @@ class Site:
                 raise Refused(f"Kaggle refused the submission: {text}", HINTS.get(status, "")) from None
             problem = f"Kaggle answered the submission with {status}: {text}"
         except RequestException as error:
-            if never_left(error):
-                raise Refused(f"cannot reach Kaggle: {reason(error)}", "nothing was sent; try again") from None
-            problem = f"Kaggle gave no answer to the submission: {reason(error)}"
+            if http.never_left(error):
+                raise Refused(f"cannot reach Kaggle: {http.reason(error)}", "nothing was sent; try again") from None
+            problem = f"Kaggle gave no answer to the submission: {http.reason(error)}"
         except (*SHAPES, SystemExit) as error:
             problem = f"the kaggle package, of the answer to the submission: {self._redact(repr(error))}"
         raise Unsure(problem) if noted() else PlatformError(problem, "kit submit")
 
     @contextmanager
     def _clear(self) -> Iterator[None]:
-        """Turn what the package raises into `PlatformError`, or `_Busy` where another try may help."""
+        """Turn what the package raises into `PlatformError`, or `Busy` where another try may help."""
         try:
             with _quiet():
                 yield
         except requests.HTTPError as error:
             status, text = self._explain(error)
-            message = f"Kaggle answered {status}: {text}"
-            if status in BUSY:
-                pause = retry_after(error.response, self._waits) if error.response is not None else 0.0
-                raise _Busy(message, HINTS.get(status, ""), pause) from None
-            raise PlatformError(message, HINTS.get(status, "")) from None
+            problem = PlatformError(f"Kaggle answered {status}: {text}", HINTS.get(status, ""))
+            pause = http.retry_after(error.response, self._waits) if error.response is not None else 0.0
+            raise (http.Busy(problem, pause) if status in http.BUSY else problem) from None
         except RequestException as error:
-            raise _Busy(f"cannot reach Kaggle: {reason(error)}", "kit lb") from None
+            raise http.Busy(Unreachable(f"cannot reach Kaggle: {http.reason(error)}", "kit lb")) from None
         except SHAPES as error:
             raise PlatformError(f"the kaggle package: {self._redact(str(error) or repr(error))}") from None
         except SystemExit:
@@ -145,32 +124,12 @@ class Site:
         if error.response is None:
             return 500, self._redact(str(error))
         status = error.response.status_code
-        return status, self._redact(str(error) if status < 500 else error_text(error.response))
+        return status, self._redact(str(error) if status < 500 else http.error_text(error.response))
 
     def _redact(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return " ".join(text.split())[:300]
-
-
-class _Busy(PlatformError):
-    """Another try may help, after the ``pause`` in seconds that an answer asked for; None = there was no answer."""
-
-    def __init__(self, message: str, hint: str, pause: float | None = None) -> None:
-        super().__init__(message, hint)
-        self.pause = pause
-
-
-class _Timed(HTTPAdapter):
-    """Gives every request a time-out: the package sets none."""
-
-    def __init__(self, waits: Waits) -> None:
-        super().__init__()
-        self._timeout = (waits.connect, waits.read)
-
-    def send(self, request: Any, **options: Any) -> Any:  # type: ignore[override]
-        """Send with a time-out where there is none."""
-        return super().send(request, **{**options, "timeout": options.get("timeout") or self._timeout})
 
 
 @cache
@@ -192,11 +151,11 @@ def client_class() -> Any:
 
         def build_kaggle_client(self) -> Any:
             client = super().build_kaggle_client()
-            http = client.http_client()
-            http._endpoint = self._url or http._endpoint
-            http._init_session()
+            own = client.http_client()
+            own._endpoint = self._url or own._endpoint
+            own._init_session()
             for scheme in ("http://", "https://"):
-                http._session.mount(scheme, _Timed(self._waits))
+                own._session.mount(scheme, http.Timed(self._waits))
             return client
 
         def get_response_processor(self) -> None:
@@ -218,12 +177,7 @@ def client_class() -> Any:
 def _arrived(url: str, size: int, waits: Waits) -> int:
     """How many bytes the host has; all of them where it says that it is done."""
     try:
-        answer = plain_session().put(
-            url,
-            headers={"Content-Range": f"bytes */{size}", "Content-Length": "0"},
-            timeout=(waits.connect, waits.read),
-            auth=signed(""),
-        )
+        answer = http.plain_session(waits).put(url, headers={"Content-Range": f"bytes */{size}", "Content-Length": "0"})
     except RequestException:
         return 0
     if answer.status_code in (200, 201):

@@ -19,10 +19,6 @@ from kit.platforms.base import Journal, Setting
 from kit.store.ledger.facts import Kernel
 
 
-class NotebookFailed(PlatformError):
-    """The notebook ended without an output: the next try needs another one."""
-
-
 def prepare(site: Any, setting: Setting, bundle: Path, tag: str, journal: Journal) -> tuple[str, int]:
     """Put up data set and notebook and wait until it has run; returns the notebook and its version.
 
@@ -39,11 +35,17 @@ def prepare(site: Any, setting: Setting, bundle: Path, tag: str, journal: Journa
         _put_dataset(site, kernel, bundle, tag, setting)
         version = _push_kernel(site, kernel, setting, tag)
         journal.note(Kernel(version=version))
-    try:
-        _wait(lambda: _kernel_done(site, kernel), f"notebook {kernel}", setting)
-    except NotebookFailed:
-        journal.note(Kernel(version=0))
-        raise
+
+    def done() -> bool:
+        answer = site.ask(lambda: site.api.kernels_status(kernel))
+        state = answer.status.name
+        if state in ("ERROR", "CANCEL_REQUESTED", "CANCEL_ACKNOWLEDGED"):
+            journal.note(Kernel(version=0))  # it has no output: the next try needs another one
+            said = f"the notebook {kernel} ended with {state}: {answer.failure_message or 'it gives no reason'}"
+            raise PlatformError(said, f"see https://www.kaggle.com/code/{kernel}")
+        return bool(state == "COMPLETE")
+
+    _wait(done, f"notebook {kernel}", setting)
     return kernel, version
 
 
@@ -116,17 +118,6 @@ def script(config: Config, dataset: str, tag: str) -> str:
     for mark, value in values.items():
         text = text.replace(mark, value)
     return text
-
-
-def _kernel_done(site: Any, ref: str) -> bool:
-    answer = site.ask(lambda: site.api.kernels_status(ref))
-    state = answer.status.name
-    if state in ("ERROR", "CANCEL_REQUESTED", "CANCEL_ACKNOWLEDGED"):
-        reason = answer.failure_message or "it gives no reason"
-        raise NotebookFailed(
-            f"the notebook {ref} ended with {state}: {reason}", f"see https://www.kaggle.com/code/{ref}"
-        )
-    return bool(state == "COMPLETE")
 
 
 def _wait(done: Callable[[], bool], what: str, setting: Setting) -> None:

@@ -23,7 +23,7 @@ from kit.store.ledger.reading import read, read_cache, write_cache
 from kit.store.locks import lock
 from kit.store.record import Part
 
-THUMBNAIL = 8
+THUMBNAIL = 8  # pixels a side: enough for colours, too few for shapes, so that a network has something to beat
 
 
 class Verdict(Part, extra="ignore"):
@@ -54,10 +54,8 @@ class Local(Platform):
     def check(self, file: Path) -> list[str]:
         """Raise where there is nothing to score on, or no bundle."""
         if not self._config.data.truth:
-            raise ConfigError(
-                "the local platform has nothing to score on: data.truth is not set",
-                '[data] truth = "path/to/hidden.npz"',
-            )
+            hint = '[data] truth = "path/to/hidden.npz"'
+            raise ConfigError("the local platform has nothing to score on: data.truth is not set", hint)
         if not file.is_file():
             raise PlatformError(f"no such bundle: {file}", "kit bundle")
         return []

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 from requests.exceptions import RequestException
 
 from kit.base.events import Emit, Event
 from kit.errors import PlatformError
 from kit.platforms.base import Waits
-from kit.platforms.http import BUSY, error_text, plain_session, reason, signed
+from kit.platforms.http import BUSY, Busy, error_text, plain_session, reason, repeated
 
-LARGE = 1 << 22
-END = 1 << 16
+LARGE = 1 << 22  # bytes; a smaller file is up before anybody reads how much of it is
+END = 1 << 16  # bytes of a log: what explains a failure is at its end
 
 
 class Reader(io.FileIO):
@@ -51,7 +51,7 @@ def put_file(
     path: Path,
     waits: Waits,
     tell: Callable[[int, int], None],
-    headers: Mapping[str, str] = MappingProxyType({}),
+    headers: Mapping[str, str] | None = None,
     arrived: Callable[[], int] = lambda: 0,
 ) -> None:
     """PUT a file to a storage host, without any credentials; the same address can be written again.
@@ -59,16 +59,18 @@ def put_file(
     ``arrived`` tells, where the address is resumable, how many bytes the host has after a try that failed. Raises
     `PlatformError` where the host refuses, or fails as often as ``waits`` allows.
     """
-    size, start = path.stat().st_size, 0
-    for attempt, pause in enumerate(waits.pauses(), 1):
+    size, tries = path.stat().st_size, itertools.count()
+
+    def send() -> None:
+        failed = next(tries) > 0
+        start = arrived() if failed else 0
+        if failed and start == size:
+            return
         part = {"Content-Range": f"bytes {start}-{size - 1}/{size}"} if start else {}
         try:
             with Reader(path, tell) as body:
                 body.seek(start)
-                timeout = (waits.connect, waits.read)
-                answer = plain_session().put(
-                    url, data=body, headers={**headers, **part}, timeout=timeout, auth=signed("")
-                )
+                answer = plain_session(waits).put(url, data=body, headers={**(headers or {}), **part})
         except RequestException as error:
             problem, busy = reason(error), True
         else:
@@ -76,27 +78,17 @@ def put_file(
                 return
             # 308: a part has arrived.
             problem, busy = f"{answer.status_code}: {error_text(answer)}", answer.status_code in (*BUSY, 308)
-        if not busy or attempt == waits.tries:
-            raise PlatformError(f"the storage host did not take {path.name}: {problem}", "kit submit")
-        waits.sleep(pause)
-        start = arrived()
-        if start == size:
-            return
+        refused = PlatformError(f"the storage host did not take {path.name}: {problem}", "kit submit")
+        raise Busy(refused) if busy else refused
 
-
-def storage_headers(url: str) -> dict[str, str]:
-    """The type is part of the signature; Azure wants to know the kind of blob as well."""
-    headers = {"Content-Type": "application/zip"}
-    if ".blob.core." in url:
-        headers |= {"x-ms-blob-type": "BlockBlob", "x-ms-version": "2018-03-28"}
-    return headers
+    repeated(send, "the storage host", waits)
 
 
 def fetch_text(url: str, waits: Waits) -> str:
     """The end of the text behind a signed address; a failure is told in its place, for it only explains another one."""
     end = b""
     try:
-        with plain_session().get(url, timeout=(waits.connect, waits.read), auth=signed(""), stream=True) as answer:
+        with plain_session(waits).get(url, stream=True) as answer:
             if not answer.ok:
                 return f"(not readable: {answer.status_code})"
             for piece in answer.iter_content(END):

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, cast
 
+from kit.base.text import nearest
 from kit.config import Config, RunConfig
 from kit.errors import ConfigError
 from kit.images import augment
@@ -146,7 +147,7 @@ def plan_runs(layout: Layout, config: Config, names: Sequence[str]) -> dict[str,
 def settings_of(config: Config, name: str, where: str = "") -> RunConfig:
     """The settings of a run; raises `ConfigError` where there is none of that name, and says ``where``."""
     if name not in config.runs:
-        raise ConfigError(f"no run {name!r}{where}", f"known: {', '.join(config.runs)}")
+        raise ConfigError(f"no run {name!r}{where}", nearest(name, config.runs))
     return config.runs[name]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import chain, count
 
+from kit.base.text import nearest
 from kit.config import AugmentConfig, Config, RunConfig, ScheduleConfig, StageConfig
 from kit.errors import ConfigError
 from kit.runs.spec import settings_of
@@ -88,7 +89,7 @@ def _changed(base: str, settings: RunConfig, change: str) -> RunConfig:
         return settings.model_copy(update={"seed": settings.seed + int(change.removeprefix(SEED))})
     known = variants(settings)
     if change not in known:
-        raise ConfigError(f"run {base!r} has no change {change!r}", f"known: {', '.join(known)}")
+        raise ConfigError(f"run {base!r} has no change {change!r}", nearest(change, known))
     return known[change]
 
 

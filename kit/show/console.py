@@ -34,6 +34,7 @@ class Console:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
+        # In a pipe lines stay whole: another program reads them, not a person with a narrow window.
         self._out = RichConsole(highlight=False, soft_wrap=not sys.stdout.isatty())
         self._talk = RichConsole(stderr=True, highlight=False)
         self._progress = Progress(self._talk)
@@ -51,10 +52,6 @@ class Console:
             if not self._quiet or event.kind == "warn":
                 RENDERERS[event.kind](self, replace(event, text=plain(event.text)))
 
-    def _fresh(self, event: Event) -> None:
-        about = f" ({event.data['submission']})" if "submission" in event.data else ""
-        self._line(f"{event.data['stage']}: fresh{about}", "dim")
-
     def _wrote(self, event: Event) -> None:
         here = Path.cwd()
         for path in event.data["paths"]:
@@ -63,15 +60,18 @@ class Console:
 
     def _number(self, event: Event) -> None:
         data = event.data
-        line = Text(f"{event.text}: ")
-        line.append(f"{data['value']:.4f}", "bold")
+        line = Text.assemble(f"{event.text}: ", (f"{data['value']:.4f}", "bold"))
         if "error" in data:
             line.append(f" +- {data['error']:.4f}")
         if "cv" in data:
             line.append(f", cross-validation said {data['cv']:.4f}")
         if "low" in data:
             line.append(f" ({data['low']:.4f} - {data['high']:.4f})")
-        self._progress.above(lambda: self._talk.print(line))
+        self._talk.print(line)
+
+    def _fresh(self, event: Event) -> None:
+        about = f" ({event.data['submission']})" if "submission" in event.data else ""
+        self._line(f"{event.data['stage']}: fresh{about}", "dim")
 
     def _table(self, event: Event) -> None:
         header = [_cell(name) for name in event.data["header"]]
@@ -90,7 +90,7 @@ class Console:
             title = ""
 
     def _line(self, text: str, style: str = "") -> None:
-        self._progress.above(lambda: self._talk.print(Text(text, style)))
+        self._talk.print(Text(text, style))
 
 
 def columns_that_fit(widths: Sequence[int], room: int) -> list[list[int]]:
@@ -117,16 +117,17 @@ def _cell(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else plain(str(value))
 
 
+# By the kind of the event; through the console itself, for a notebook shows some of them in another way.
 RENDERERS: dict[str, Callable[[Console, Event], None]] = {
     "say": lambda console, event: console._line(event.text),
     "warn": lambda console, event: console._line(f"warning: {event.text}", "yellow"),
-    "fresh": Console._fresh,
-    "wrote": Console._wrote,
+    "fresh": lambda console, event: console._fresh(event),
+    "wrote": lambda console, event: console._wrote(event),
     "progress": lambda console, event: console._line(event.text, "dim"),
     "plan": lambda console, event: console._progress.update(event),
     "unit": lambda console, event: console._progress.update(event),
-    "number": Console._number,
-    "table": Console._table,
+    "number": lambda console, event: console._number(event),
+    "table": lambda console, event: console._table(event),
 }
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import base64
 import importlib
 import sys
-import threading
 from collections.abc import Callable
-from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console as RichConsole
+
 from kit.base.events import Event
 from kit.base.text import plain
+from kit.show.console import Console
+from kit.show.progress import Progress
 
 # A page within a notebook makes it as large again; a larger one is only named.
 LARGEST_PAGE = 2_000_000
@@ -27,31 +29,19 @@ def in_notebook() -> bool:
     return shell is not None and hasattr(shell, "kernel")
 
 
-class Notebook:
+class Notebook(Console):
     """Shows the events of the stages under the cell that called them; ``display`` is IPython's by default."""
 
     def __init__(self, display: Callable[[Any], object] | None = None) -> None:
-        from rich.console import Console as RichConsole
-
-        from kit.show.progress import Progress
-
+        super().__init__()
         # IPython comes with the notebook, it is no package of the kit's.
         self._display: Callable[[Any], object] = display or importlib.import_module("IPython.display").display
         # Lines, not widgets: they stay in the file, and Colab and Kaggle show them as they come.
         self._talk = RichConsole(file=sys.stdout, force_terminal=False, force_jupyter=False, highlight=False, width=100)
         self._progress = Progress(self._talk)
-        self._lock = threading.Lock()
 
-    def emit(self, event: Event) -> None:
-        """Show one event; safe to call from several threads."""
-        with self._lock:
-            RENDERERS[event.kind](self, replace(event, text=plain(event.text)))
-
-    def _number(self, event: Event) -> None:
-        data = event.data
-        interval = f" ({data['low']:.4f} - {data['high']:.4f})" if "low" in data else ""
-        said = f", cross-validation said {data['cv']:.4f}" if "cv" in data else ""
-        self._line(f"{event.text}: {data['value']:.4f}{said}{interval}")
+    def _table(self, event: Event) -> None:
+        self._display(Shown(table(event.text, event.data["header"], event.data["rows"])))
 
     def _wrote(self, event: Event) -> None:
         for path in map(Path, event.data["paths"]):
@@ -60,9 +50,6 @@ class Notebook:
                 self._display(Shown(picture(path)))
             if path.suffix == ".html" and path.stat().st_size < LARGEST_PAGE:
                 self._display(Shown(frame(path.read_text(encoding="utf-8"))))
-
-    def _line(self, text: str) -> None:
-        self._talk.print(text, markup=False)
 
 
 class Shown:
@@ -100,18 +87,3 @@ def frame(page: str) -> str:
     """A page inside a page, neither of which sees the other's style."""
     style = "width:100%;height:640px;border:1px solid #8884;border-radius:6px"
     return f'<iframe sandbox title="report" style="{style}" srcdoc="{escape(page, quote=True)}"></iframe>'
-
-
-RENDERERS: dict[str, Callable[[Notebook, Event], object]] = {
-    "say": lambda notebook, event: notebook._line(event.text),
-    "warn": lambda notebook, event: notebook._line(f"warning: {event.text}"),
-    "fresh": lambda notebook, event: notebook._line(f"{event.data['stage']}: fresh"),
-    "wrote": Notebook._wrote,
-    "progress": lambda notebook, event: notebook._line(event.text),
-    "plan": lambda notebook, event: notebook._progress.update(event),
-    "unit": lambda notebook, event: notebook._progress.update(event),
-    "number": Notebook._number,
-    "table": lambda notebook, event: notebook._display(
-        Shown(table(event.text, event.data["header"], event.data["rows"]))
-    ),
-}

@@ -17,6 +17,7 @@ from kit.base.events import Event
 SPARKS = "▁▂▃▄▅▆▇█"
 # Where there is no live display, an epoch is told of at most once in so many seconds.
 QUIET_SECONDS = 60.0
+ALL = "all epochs"
 # A name is cut so that a line with a curve fits into 80 columns.
 NAME = 22
 
@@ -77,7 +78,11 @@ class Progress:
             case "plan":
                 self._start(data)
             case "resumed":
-                self._resumed(event)
+                stage, epoch = data["stage"], data["epoch"]
+                if event.text in self._work and stage < len(self._work[event.text].epochs):
+                    work = self._work[event.text]  # what lies before was done at another time
+                    work.at, work.epoch = work.place(stage, epoch), sum(work.epochs[:stage]) + epoch
+                self._console.print(f"{event.text}: continues at stage {stage + 1}, epoch {epoch + 1}")
             case "measuring":
                 self._console.print(f"{data['run']}: timing some steps of every stage")
             case "features":
@@ -90,10 +95,6 @@ class Progress:
                 self._epoch(event)
             case "done":
                 self._finish(event)
-
-    def above(self, show: Callable[[], None]) -> None:
-        """Print something without breaking the live display."""
-        show()
 
     def stop(self) -> None:
         """End the live display."""
@@ -111,30 +112,7 @@ class Progress:
         self._started = self._told = self._clock()
         for line in plan_lines(data.get("rows", ()), self._seconds_left()):
             self._console.print(line, soft_wrap=True)
-        if self._console.is_terminal and self._console.width >= 60:
-            total = sum(sum(work.epochs) for work in self._work.values())
-            self._display().add_task("all epochs", total=total, note=self._left())
-            self._tasks["all"] = self._display().task_ids[-1]
-
-    def _display(self) -> RichProgress:
-        if self._live is None:
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=8),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[note]}"),
-                TimeElapsedColumn(),
-            )
-            self._live = RichProgress(*columns, console=self._console)
-            self._live.start()
-        return self._live
-
-    def _resumed(self, event: Event) -> None:
-        stage, epoch = event.data["stage"], event.data["epoch"]
-        if event.text in self._work and stage < len(self._work[event.text].epochs):
-            work = self._work[event.text]  # what lies before was done at another time
-            work.at, work.epoch = work.place(stage, epoch), sum(work.epochs[:stage]) + epoch
-        self._console.print(f"{event.text}: continues at stage {stage + 1}, epoch {epoch + 1}")
+        self._show_all()
 
     def _step(self, event: Event) -> None:
         work = self._work[event.text]
@@ -166,17 +144,22 @@ class Progress:
         self._console.print(f"{event.text}: {note}, {count}{left}")
 
     def _show(self, name: str, total: float, done: float, note: str) -> None:
-        if self._live is None and not (self._console.is_terminal and self._console.width >= 60):
-            return
+        if self._live is None:
+            if not (self._console.is_terminal and self._console.width >= 60):
+                return
+            described, note_ = TextColumn("{task.description}"), TextColumn("{task.fields[note]}")
+            columns = (described, BarColumn(bar_width=8), MofNCompleteColumn(), note_, TimeElapsedColumn())
+            self._live = RichProgress(*columns, console=self._console)
+            self._live.start()
         if name not in self._tasks:
             shown = name if len(name) <= NAME else f"{name[: NAME - 9]}…{name[-8:]}"
-            self._tasks[name] = self._display().add_task(shown, total=total, note="")
-        self._display().update(self._tasks[name], completed=done, note=note)
+            self._tasks[name] = self._live.add_task(shown, total=total, note=note)
+        self._live.update(self._tasks[name], completed=done, note=note)
 
     def _show_all(self) -> None:
-        if self._live is not None and "all" in self._tasks:
-            done = sum(work.epoch for work in self._work.values())
-            self._live.update(self._tasks["all"], completed=round(done, 1), note=self._left())
+        works = self._work.values()
+        total, done = sum(sum(work.epochs) for work in works), sum(work.epoch for work in works)
+        self._show(ALL, total, round(done, 1), self._left())
 
     def _note(self, name: str) -> str:
         curve = self._work[name].curve
@@ -191,6 +174,7 @@ class Progress:
         works = self._work.values()
         total, worked = sum(work.total for work in works), sum(work.worked for work in works)
         remaining = total - sum(work.at for work in works)
+        # Before a twentieth is done the pace is that of tracing and of empty caches, and the plan knows better.
         if worked > (0.05 * total if self._measured else 0):
             return (self._clock() - self._started) / worked * remaining
         return remaining / self._workers if self._measured else None

@@ -20,7 +20,7 @@ from kit.config import Config, load
 from kit.errors import KitError, PlatformError
 from kit.images.sources import BUILT_IN, training_classes
 from kit.images.sources.folder import image_files
-from kit.platforms.credentials import PUBLIC_SITE, codabench_token, require_kaggle
+from kit.platforms.credentials import codabench_token, require_kaggle
 from kit.store.layout import Layout, find_project
 
 PARTS = ("train", "test", "truth", "external", "sample_submission", "classes", "images", "test_images")
@@ -51,7 +51,7 @@ def doctor(folder: Path, emit: Emit, *, config: Path | None = None) -> list[Chec
         checks.append(Check("project", "wrong", error.message, error.hint))
     else:
         checks.append(Check("project", "ok", f"{layout.config}, runs {', '.join(settings.runs)}"))
-        checks += [*_data(layout, settings), *_classes(layout, settings), *_weights(layout, settings)]
+        checks += [*_data(layout, settings), *_weights(layout, settings)]
         checks += [_disk(layout, settings), *_credentials(settings)]
     rows = [(check.what, check.state, check.detail) for check in checks]
     emit(Event("table", "doctor", {"header": ("", "state", "found"), "rows": rows}))
@@ -68,22 +68,15 @@ def _machine() -> Iterator[Check]:
     yield Check("python", "ok" if supported and sys.version_info >= (3, 11) else "wrong", detail, hint)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     yield Check("processor", "ok", f"{os.cpu_count()} cores, {memory / 1e9:.0f} GB memory")
-    gpus = _gpus()
+    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    told = shutil.which(query[0]) and subprocess.run(query, capture_output=True, text=True, check=False, timeout=20)
+    gpus = told.stdout.strip().splitlines() if told and told.returncode == 0 else []
     yield Check("GPU", "ok" if gpus else "missing", ", ".join(gpus) or "none; training runs on the processor")
     # Where a hosted notebook keeps its files.
     if Path("/kaggle/working").is_dir():
         yield Check("notebook", "ok", "Kaggle: inputs in /kaggle/input are read-only, work in /kaggle/working")
     elif "COLAB_RELEASE_TAG" in os.environ:
-        lost = "Colab: /content is lost with the session, keep the project on /content/drive"
-        yield Check("notebook", "ok", lost)
-
-
-def _gpus() -> list[str]:
-    if shutil.which("nvidia-smi") is None:
-        return []
-    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
-    done = subprocess.run(query, capture_output=True, text=True, check=False, timeout=20)
-    return done.stdout.strip().splitlines() if done.returncode == 0 else []
+        yield Check("notebook", "ok", "Colab: /content is lost with the session, keep the project on /content/drive")
 
 
 def _packages() -> Iterator[Check]:
@@ -100,10 +93,9 @@ def _packages() -> Iterator[Check]:
             continue
         try:
             found = version(need.name)
+            fits = need.specifier.contains(found, prereleases=True)
         except PackageNotFoundError:
-            yield Check(need.name, "wrong", "not installed", f"pip install '{need}'")
-            continue
-        fits = need.specifier.contains(found, prereleases=True)
+            found, fits = "not installed", False
         yield Check(need.name, "ok" if fits else "wrong", found, "" if fits else f"pip install '{need}'")
 
 
@@ -121,18 +113,12 @@ def _data(layout: Layout, config: Config) -> Iterator[Check]:
             else:
                 hint = f"kit download, or another path: [data] {part}"
                 yield Check(f"data.{part}", "wrong", f"no such file or folder: {path}", hint)
-
-
-def _classes(layout: Layout, config: Config) -> Iterator[Check]:
-    """The classes, which takes finding the columns of a table; images are not read."""
-    if config.data.train in BUILT_IN or not layout.named(config.data.train).exists():
-        return
-    try:
-        names = training_classes(config.data, layout.root)
-    except KitError as error:
-        yield Check("classes", "wrong", error.message, error.hint)
-        return
-    yield Check("classes", "ok", f"{len(names)}: {', '.join(names[:6])}{' ...' if len(names) > 6 else ''}")
+    if config.data.train not in BUILT_IN and layout.named(config.data.train).exists():
+        try:  # this finds the columns of a table and reads no image
+            names = training_classes(config.data, layout.root)
+            yield Check("classes", "ok", f"{len(names)}: {', '.join(names[:6])}{' ...' if len(names) > 6 else ''}")
+        except KitError as error:
+            yield Check("classes", "wrong", error.message, error.hint)
 
 
 def _weights(layout: Layout, config: Config) -> Iterator[Check]:
@@ -147,35 +133,29 @@ def _weights(layout: Layout, config: Config) -> Iterator[Check]:
 
 def _disk(layout: Layout, config: Config) -> Check:
     """Free space against what cleaning and training will write, estimated generously."""
-    images = sum(_decoded_bytes(layout, config, part) for part in ("train", "test", "external"))
+    image, images = 3.0 * (config.data.image_size or SIDE) ** 2, 0.0
+    for spec in (config.data.train, config.data.test, config.data.external):
+        path = layout.named(spec)
+        if not spec or spec in BUILT_IN:
+            continue
+        if path.is_dir():
+            images += image * sum(1 for _ in image_files(path))
+        elif path.suffix.lower() == ".csv" and path.exists():
+            images += image * path.read_bytes().count(b"\n")
+        elif path.suffix.lower() == ".npz" and zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                images += sum(member.file_size for member in archive.infolist())
     need = 2 * images + RUN_BYTES * config.folds.n * len(config.runs)
     free = shutil.disk_usage(layout.root).free
     detail = f"{free / 1e9:.1f} GB free, about {need / 1e9:.1f} GB needed"
     return Check("disk", "ok" if free > need else "wrong", detail, "free some space: df -h .")
 
 
-def _decoded_bytes(layout: Layout, config: Config, part: str) -> float:
-    spec = str(getattr(config.data, part))
-    if not spec or spec in BUILT_IN:
-        return 0.0
-    path = layout.named(spec)
-    image = 3.0 * (config.data.image_size or SIDE) ** 2
-    if path.is_dir():
-        return image * sum(1 for _ in image_files(path))
-    if path.suffix.lower() == ".csv" and path.exists():
-        return image * path.read_bytes().count(b"\n")
-    if path.suffix.lower() == ".npz" and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            return float(sum(member.file_size for member in archive.infolist()))
-    return 0.0
-
-
 def _credentials(config: Config) -> Iterator[Check]:
     """Whether each platform's credentials are here; only those of the configured one can be wrong."""
     competition = config.competition
-    site = competition.url or PUBLIC_SITE
     login = bool(os.environ.get("CODABENCH_USERNAME") and os.environ.get("CODABENCH_PASSWORD"))
-    codabench, kaggle = bool(codabench_token(site, silent)) or login, False
+    codabench, kaggle = bool(codabench_token(competition.url, silent)) or login, False
     with suppress(PlatformError):
         require_kaggle(silent)
         kaggle = True

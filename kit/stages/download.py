@@ -20,18 +20,18 @@ from kit.base.events import Emit, Event
 from kit.config import Config
 from kit.errors import ConfigError, DataError, PlatformError
 from kit.platforms.base import Waits
-from kit.platforms.credentials import PUBLIC_SITE, codabench_token, require_kaggle
-from kit.platforms.http import Api, checked_url, plain_session, reason, signed
+from kit.platforms.credentials import codabench_token, require_kaggle
+from kit.platforms.http import Api, checked_url, plain_session, reason
 from kit.store.files import read_json, sha256_file, write_atomic, write_json
 from kit.store.layout import Layout
 
 RECORD = ".download.json"
 PIECE = 1 << 20
-REDIRECTS = 5
+REDIRECTS = 5  # a site sends us to its storage in one or two
 
 
 @dataclass(frozen=True)
-class Remote:
+class Offered:
     """A file of the competition: ``name`` in ``raw/``, ``key`` that changes with its content, ``fetch`` to a path."""
 
     name: str
@@ -49,10 +49,8 @@ def download(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
     """
     competition = config.competition
     if competition.platform not in SOURCES:
-        raise ConfigError(
-            f"competition.platform = {competition.platform!r} has nothing to download",
-            f'[competition] platform = "{next(iter(SOURCES))}"',
-        )
+        hint = f'[competition] platform = "{next(iter(SOURCES))}"'
+        raise ConfigError(f"competition.platform = {competition.platform!r} has nothing to download", hint)
     if not competition.id:
         raise ConfigError("competition.id is not set", '[competition] id = "1234", or the name in the address')
     folder = layout.root / "raw"
@@ -111,9 +109,9 @@ def suggest(root: Path, folder: Path) -> list[str]:
     return ["for [data] in kit.toml:", *lines] if lines else []
 
 
-def codabench_files(config: Config, emit: Emit) -> Iterator[Remote]:
+def codabench_files(config: Config, emit: Emit) -> Iterator[Offered]:
     """Starting kits and public data of every phase; most competitions hand them out to participants only."""
-    base = checked_url(config.competition.url or PUBLIC_SITE)
+    base = checked_url(config.competition.url)
     token = codabench_token(base, emit)
     detail = Api(base, token, Waits()).json("GET", f"/api/competitions/{config.competition.id}/")
     found: dict[str, tuple[str, JsonValue]] = {}
@@ -123,12 +121,10 @@ def codabench_files(config: Config, emit: Emit) -> Iterator[Remote]:
             if data:
                 found.setdefault(str(data["key"] if isinstance(data, dict) else data), (kind, data))
     if not found:
-        raise PlatformError(
-            f"competition {config.competition.id} hands out no public data and no starting kit",
-            f"see the tab Get Started: {base}/competitions/{config.competition.id}/",
-        )
+        hint = f"see the tab Get Started: {base}/competitions/{config.competition.id}/"
+        raise PlatformError(f"competition {config.competition.id} hands out no public data and no starting kit", hint)
     for key, (kind, data) in found.items():
-        yield Remote(_name(data, kind, key), key, partial(fetch, f"{base}/datasets/download/{key}/", token))
+        yield Offered(_name(data, kind, key), key, partial(fetch, f"{base}/datasets/download/{key}/", token))
 
 
 def _name(data: Any, kind: str, key: str) -> str:
@@ -143,29 +139,22 @@ def fetch(address: str, token: str, path: Path) -> None:
 
     Raises `PlatformError` where the host refuses, sends us round in circles, or breaks off.
     """
+    host, where = urlsplit(address), address
     try:
-        with plain_session() as session, _followed(session, address, token) as answer:
+        for _ in range(REDIRECTS):
+            own = token if urlsplit(where).netloc == host.netloc else ""
+            answer = plain_session(Waits(), own).get(where, stream=True, allow_redirects=False)
+            if not answer.is_redirect:
+                break
+            where = urljoin(where, answer.headers["Location"])
+            answer.close()
+        with answer:
             if not answer.ok or answer.is_redirect:
-                raise PlatformError(
-                    f"{urlsplit(address).hostname} answered {answer.status_code} for {path.name}",
-                    "register for the competition on its page, then: kit download",
-                )
+                hint = "register for the competition on its page, then: kit download"
+                raise PlatformError(f"{host.hostname} answered {answer.status_code} for {path.name}", hint)
             write_atomic(path, lambda file: _stream(answer, file))
     except requests.RequestException as error:
         raise PlatformError(f"{path.name} could not be fetched: {reason(error)}", "kit download") from None
-
-
-def _followed(session: requests.Session, address: str, token: str) -> requests.Response:
-    """The answer at the end of at most a few redirects, each asked with what its host may see."""
-    host = urlsplit(address).netloc
-    for _ in range(REDIRECTS):
-        own = token if urlsplit(address).netloc == host else ""
-        answer = session.get(address, stream=True, timeout=(10, 60), allow_redirects=False, auth=signed(own))
-        if not answer.is_redirect:
-            break
-        address = urljoin(address, answer.headers["Location"])
-        answer.close()
-    return answer
 
 
 def _stream(answer: requests.Response, file: IO[bytes]) -> None:
@@ -178,7 +167,7 @@ def _stream(answer: requests.Response, file: IO[bytes]) -> None:
         raise requests.exceptions.ChunkedEncodingError(f"{got} of {expected} bytes")
 
 
-def kaggle_files(config: Config, emit: Emit) -> Iterator[Remote]:
+def kaggle_files(config: Config, emit: Emit) -> Iterator[Offered]:
     """The competition's one zip, through the official package."""
     slug = config.competition.id.rstrip("/").rsplit("/", 1)[-1]
     require_kaggle(emit)
@@ -194,10 +183,7 @@ def kaggle_files(config: Config, emit: Emit) -> Iterator[Remote]:
                 raise PlatformError(f"Kaggle sent no files for {slug!r}", "kit download")
             max(files, key=lambda file: file.stat().st_size).replace(path)
 
-    yield Remote(f"{slug}.zip", slug, fetch_zip)
+    yield Offered(f"{slug}.zip", slug, fetch_zip)
 
 
-SOURCES: dict[str, Callable[[Config, Emit], Iterator[Remote]]] = {
-    "codabench": codabench_files,
-    "kaggle": kaggle_files,
-}
+SOURCES: dict[str, Callable[[Config, Emit], Iterator[Offered]]] = {"codabench": codabench_files, "kaggle": kaggle_files}

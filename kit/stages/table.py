@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -34,14 +32,9 @@ TOLERANCE = 1e-6  # how far from 1 a host lets the probabilities of a row sum
 def table(layout: Layout, config: Config, paths: SubmissionPaths, emit: Emit) -> Path:
     """Write ``submission.csv`` of a candidate: columns, ids and order of the sample file, checked as a host would.
 
-    Without a sample file: ``id,label``, or ``id`` and a column a class where the metric needs probabilities.
-
-    Raises
-    ------
-    StageError
-        Where there are no test images, or a member has not predicted them.
-    DataError
-        Where the sample file asks for ids or classes that there are none of.
+    Without a sample file: ``id,label``, or ``id`` and a column a class where the metric needs probabilities. Raises
+    `StageError` where there are no test images, or a member has not predicted them, and `DataError` where the sample
+    file asks for ids or classes that there are none of.
     """
     with lock(layout.data_lock, "data/", shared=True):
         record = Ensemble.load(paths.ensemble)
@@ -54,8 +47,11 @@ def table(layout: Layout, config: Config, paths: SubmissionPaths, emit: Emit) ->
         header = ("id", *classes) if proba_wanted else ("id", "label")
         row = ("0.5",) * len(classes) if proba_wanted else (classes[0],)
         sample = Table(Path("the plain layout"), header, tuple((name, *row) for name in ids))
-    rows = match_ids(sample.column(sample.header[0]), ids, sample.path.name)
-    answers = answer(sample, proba[rows], classes, config.competition.metric)
+    try:
+        rows = cells.match_ids(sample.column(sample.header[0]), ids, sample.path.name)
+        answers = answer(sample, proba[rows], classes, config.competition.metric)
+    except cells.Mismatch as error:
+        raise DataError(error.message, error.hint) from error
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(sample.header)
@@ -72,13 +68,7 @@ def table(layout: Layout, config: Config, paths: SubmissionPaths, emit: Emit) ->
 
 
 def blend_of_test(layout: Layout, config: Config, record: Ensemble) -> tuple[tuple[str, ...], Proba]:
-    """Ids and probabilities (N, C) of the present test images under the blend of ``record``.
-
-    Raises
-    ------
-    StageError
-        Where there are no test images, or a member has not predicted the present ones.
-    """
+    """Ids and probabilities (N, C) of the present test images under the blend of ``record``; errors as `table`."""
     test, index = load_test_record(layout), load_index(layout)
     if test is None:
         raise StageError("there are no test images to predict", '[data] test = "raw/test", then kit train')
@@ -89,27 +79,11 @@ def blend_of_test(layout: Layout, config: Config, record: Ensemble) -> tuple[tup
     return tuple(ids.tolist()), record.blend.apply(pool.from_logits(np.stack(views)))
 
 
-def match_ids(wanted: Sequence[str], ids: Sequence[str], what: str) -> npt.NDArray[np.int64]:
-    """`kit.runtime.answer.match_ids`; raises `DataError` where an id stands twice or has no prediction."""
-    with _as_data_error():
-        rows: npt.NDArray[np.int64] = cells.match_ids(wanted, ids, what)
-    return rows
-
-
 def answer(sample: Table, proba: Proba, classes: tuple[str, ...], metric: str) -> list[list[str]]:
-    """`kit.runtime.answer.answers` for a sample file; raises `DataError` where they do not fit."""
+    """`kit.runtime.answer.answers` for a sample file; raises `Mismatch` where they do not fit."""
     seen = set(sample.column(sample.header[1])) if len(sample.header) > 1 else set()
     of_proba = metric if score.lookup(metric).needs_proba else ""
-    with _as_data_error():
-        return cells.answers(sample.header, seen, proba, classes, of_proba, sample.path.name)
-
-
-@contextmanager
-def _as_data_error() -> Iterator[None]:
-    try:
-        yield
-    except cells.Mismatch as error:
-        raise DataError(error.message, error.hint) from error
+    return cells.answers(sample.header, seen, proba, classes, of_proba, sample.path.name)
 
 
 def check_table(text: str, sample: Table) -> None:
@@ -117,43 +91,31 @@ def check_table(text: str, sample: Table) -> None:
 
     Checked are the columns and their order, the number of rows, the ids (all of the sample's, none twice, in its
     order), empty cells, and for several answer columns that they are numbers from 0 to 1 that sum to 1 within 1e-6.
-
-    Raises
-    ------
-    DataError
-        At the first thing that is wrong.
+    Raises `DataError` at the first thing that is wrong.
     """
     lines = list(csv.reader(io.StringIO(text)))
     if not lines or tuple(lines[0]) != sample.header:
         found = ", ".join(lines[0]) if lines else "nothing"
         raise DataError(f"the header is {found}, the sample's {', '.join(sample.header)}")
     wanted = sample.column(sample.header[0])
-    _check_ids([line[0] if line else "" for line in lines[1:]], wanted)
-    for number, line in enumerate(lines[1:], start=2):
-        if len(line) != len(sample.header):
-            raise DataError(f"line {number} has {len(line)} cells, its header {len(sample.header)}")
-        if any(not cell.strip() or cell.strip().lower() in ("nan", "inf", "-inf") for cell in line):
-            raise DataError(f"line {number} ({line[0]}) has an empty or not finite cell")
-        if len(sample.header) > 2:
-            _check_proba(number, line)
-
-
-def _check_ids(ids: list[str], wanted: list[str]) -> None:
-    if len(ids) != len(wanted):
-        raise DataError(f"{len(ids)} rows, the sample has {len(wanted)}")
+    if len(lines) - 1 != len(wanted):
+        raise DataError(f"{len(lines) - 1} rows, the sample has {len(wanted)}")
     first: dict[str, int] = {}
-    for number, (name, expected) in enumerate(zip(ids, wanted, strict=True), start=2):
+    for number, (line, expected) in enumerate(zip(lines[1:], wanted, strict=True), start=2):
+        name = line[0] if line else ""
         if first.setdefault(name, number) != number:
             raise DataError(f"line {number}: id {name!r} stands in line {first[name]} already")
         if name != expected:
             raise DataError(f"line {number} has the id {name!r}, the sample {expected!r}")
-
-
-def _check_proba(number: int, line: list[str]) -> None:
-    try:
-        values = [float(cell) for cell in line[1:]]
-    except ValueError as error:
-        raise DataError(f"line {number} ({line[0]}) has a cell that is no number") from error
-    if min(values) < 0 or max(values) > 1 or abs(sum(values) - 1) > TOLERANCE:
-        raise DataError(f"line {number} ({line[0]}): probabilities from {min(values)} to {max(values)}, "
-                        f"sum {sum(values):.7f}")  # fmt: skip
+        if len(line) != len(sample.header):
+            raise DataError(f"line {number} has {len(line)} cells, its header {len(sample.header)}")
+        if any(not cell.strip() or cell.strip().lower() in ("nan", "inf", "-inf") for cell in line):
+            raise DataError(f"line {number} ({name}) has an empty or not finite cell")
+        if len(sample.header) > 2:
+            try:
+                values = [float(cell) for cell in line[1:]]
+            except ValueError as error:
+                raise DataError(f"line {number} ({name}) has a cell that is no number") from error
+            if min(values) < 0 or max(values) > 1 or abs(sum(values) - 1) > TOLERANCE:
+                raise DataError(f"line {number} ({name}): probabilities from {min(values)} to {max(values)}, "
+                                f"sum {sum(values):.7f}")  # fmt: skip

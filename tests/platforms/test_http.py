@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 from collections.abc import Callable
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from kit.errors import PlatformError
 from kit.platforms.base import Refused, Unsure, Waits
-from kit.platforms.http import Api, Created, bearable, error_text, retry_after
+from kit.platforms.http import Api, Busy, Created, error_text, repeated, retry_after
 from kit.platforms.storage import END, fetch_text, put_file
 
 NOW = 1.8e9
@@ -43,9 +44,18 @@ def test_a_pause_that_is_no_pause_is_none(value: str) -> None:
 
 
 def test_a_pause_longer_than_anybody_waits_is_an_error() -> None:
-    assert bearable(WAITS.obey, "the site", WAITS) == WAITS.obey
+    slept: list[float] = []
+    waits = replace(WAITS, sleep=slept.append)
+
+    def busy(pause: float) -> None:
+        raise Busy(PlatformError("busy"), pause)
+
+    with pytest.raises(PlatformError, match="busy") as last:
+        repeated(lambda: busy(waits.obey), "the site", waits)
+    assert slept == [waits.obey] and not isinstance(last.value, Busy)
     with pytest.raises(PlatformError, match="the site takes no more requests from us until"):
-        bearable(WAITS.obey + 1, "the site", WAITS)
+        repeated(lambda: busy(waits.obey + 1), "the site", waits)
+    assert slept == [waits.obey]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from kit.base.arrays import IntArray
+from kit.base.text import nearest
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
 from kit.images.sources.raw import RawSet
@@ -83,5 +84,5 @@ def _kind(spec: str, root: Path, part: str) -> str:
         raise DataError(f"data.{part} = {spec!r}: no such file or folder", f"give a path, or one of: {names}")
     suffix = "folder" if path.is_dir() else path.suffix.lower()
     if suffix not in BY_SUFFIX:
-        raise ConfigError(f"data.{part} = {spec!r}: nothing reads {suffix!r}", f"known: {', '.join(BY_SUFFIX)}")
+        raise ConfigError(f"data.{part} = {spec!r}: nothing reads {suffix!r}", nearest(suffix, BY_SUFFIX))
     return suffix

@@ -5,11 +5,12 @@ The core knows no tracker: a row here names a module, and its package comes with
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from pkgutil import resolve_name
 
 from kit.base.events import Emit, Event
+from kit.base.text import nearest
 from kit.config import Config
 from kit.errors import ConfigError
 from kit.stages.export.tracked import Tracked, gather
@@ -29,10 +30,8 @@ def export(layout: Layout, config: Config, emit: Emit, tracker: str, to: str = "
     tracker, or its package is not installed, and `PlatformError` where the tracker refused.
     """
     if tracker not in TRACKERS:
-        raise ConfigError(f"no tracker {tracker!r}", f"known: {', '.join(TRACKERS)}")
-    module, _, name = TRACKERS[tracker].partition(":")
-    send: Callable[[Sequence[Tracked], str, str, Path], tuple[str, list[bool]]]
-    send = getattr(importlib.import_module(module), name)
+        raise ConfigError(f"no tracker {tracker!r}", nearest(tracker, TRACKERS))
+    send: Callable[[Sequence[Tracked], str, str, Path], tuple[str, list[bool]]] = resolve_name(TRACKERS[tracker])
     found = gather(layout, emit)
     where, news = send(found, config.competition.name, to, layout.root)
     rows = []

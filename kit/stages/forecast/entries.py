@@ -128,7 +128,7 @@ def gather(layout: Layout, config: Config) -> Gathered:
     made_from = {f"run {name}": run.digest for name, run in runs.items()}
     made_from |= {"labels": index.parts["labels"], "plan": plan_of(config.stress).key}
     submissions, target = load_submissions(layout), target_of(config)
-    scored = [one for one in attempts(submissions) if one.target == target and one.score is not None]
+    scored = [one for one in attempts(submissions, target) if one.score is not None]
     scores = {one.submission.name: one.score for one in scored}
     for paths in [submission.paths for submission in submissions[-RECENT:]]:
         found = _ensemble(paths, runs, ids, index)

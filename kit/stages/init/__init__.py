@@ -27,32 +27,29 @@ def init(folder: Path, train: str, emit: Emit, recipe: str = "") -> None:
     """
     if (folder / CONFIG_NAME).exists():
         raise ConfigError(f"{folder / CONFIG_NAME} exists already", "kit folds")
+    if recipe and recipe not in (known := recipes()):
+        raise ConfigError(f"no recipe {recipe!r}", nearest(recipe, known))
     wrote = []
     for name, template in FILES.items():
-        path = folder / name
-        if path.exists():
-            emit(Event("say", f"kept {path}"))
-            continue
-        if recipe and name == CONFIG_NAME:
-            if recipe not in (known := recipes()):
-                raise ConfigError(f"no recipe {recipe!r}", nearest(recipe, known))
-            line = f'train = "{_escaped(train)}"' + (f'\ntruth = "{train}"' if train in BUILT_IN else "")
-            text = recipe_text(recipe).replace(RECIPE_TRAIN, line, 1)
-            parse(text)
+        if (folder / name).exists():
+            emit(Event("say", f"kept {folder / name}"))
         else:
-            text = render(template, train)
-        wrote.append(write_atomic(path, text))
+            wrote.append(write_atomic(folder / name, render(template, train, recipe)))
     emit(Event("wrote", "", {"paths": wrote}))
     emit(Event("say", "next: make folds train-all ensemble submit"))
 
 
-def render(template: str, train: str) -> str:
-    """The text of a template for a training set; a configuration is checked before it is written."""
+def render(template: str, train: str, recipe: str = "") -> str:
+    """The text of a template for a training set; a configuration, of a recipe if one is named, is checked first."""
     own = template == FILES[CONFIG_NAME] and train not in BUILT_IN
-    text = (files("kit.stages.init") / "templates" / ("kit-own.toml.tmpl" if own else template)).read_text(
-        encoding="utf-8"
-    )
-    text = text.replace("@TRAIN@", _escaped(train))
+    if recipe and template == FILES[CONFIG_NAME]:
+        line = f'train = "{_escaped(train)}"' + ("" if own else f'\ntruth = "{train}"')
+        text = recipe_text(recipe).replace(RECIPE_TRAIN, line, 1)
+    else:
+        text = (files("kit.stages.init") / "templates" / ("kit-own.toml.tmpl" if own else template)).read_text(
+            encoding="utf-8"
+        )
+        text = text.replace("@TRAIN@", _escaped(train))
     if template == FILES[CONFIG_NAME]:
         parse(text)
     return text

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from kit.base.events import Emit, silent
+from kit.base.events import Emit
 from kit.config import Config
 from kit.errors import PlatformError, StageError
 from kit.platforms import Platform, Waits, open_platform
@@ -14,9 +14,9 @@ from kit.platforms.base import Remaining, Unreachable
 from kit.platforms.track import refresh, resolve, take_snapshot
 from kit.stages.lb.board import show
 from kit.stages.lb.pictures import draw
-from kit.stages.lb.report import Facts, Report, build
+from kit.stages.lb.report import Report, build
 from kit.store.layout import Layout
-from kit.store.ledger import Attempt, Target, asked_at, attempts, history, load_for_tables, note_asked, target_of
+from kit.store.ledger import Attempt, asked_at, attempts, history, load_for_tables, note_asked, target_of
 from kit.store.locks import lock
 
 __all__ = ["leaderboard"]
@@ -26,46 +26,39 @@ WAITS = Waits(tries=1, connect=5.0, read=20.0)
 
 
 def leaderboard(
-    layout: Layout,
-    config: Config,
-    emit: Emit,
-    *,
-    width: int = 80,
-    waits: Waits = WAITS,
-    pictures: bool = False,
+    layout: Layout, config: Config, emit: Emit, *, width: int = 80, waits: Waits = WAITS, pictures: bool = False
 ) -> Report:
     """Ask the platform, keep a snapshot, and say where we stand; without a connection from the last snapshot.
 
     Tables are cut to ``width`` columns of the terminal; with ``pictures`` CV against score and rank over time are
     drawn. The report's `to_json` is what ``--json`` prints.
     """
-    report = build(config, _ask(layout, config, waits, emit), emit)
-    show(report, emit, width)
-    return replace(report, pictures=draw(layout, report, emit)) if pictures else report
-
-
-def _ask(layout: Layout, config: Config, waits: Waits, emit: Emit) -> Facts:
-    """Submissions, board and what is left, each for itself: a hidden board takes nothing from the others."""
     target = target_of(config)
-    mine, left = _mine(layout, target, emit), Remaining()
+    mine, left = attempts(load_for_tables(layout, emit), target), Remaining()
     problems: list[str] = []
     try:
         platform = open_platform(layout, config, waits, emit)
+        # Submissions, board and what is left, each for itself: a hidden board takes nothing from the others.
         with _noting(problems):
-            if any(_incomplete(platform, attempt) for attempt in mine):
+            # A state that does not last, or a score without its private half: only of these it may know more.
+            passing = ["requested", "answered"] + ["scored"] * platform.private_scores
+            if any(attempt.state in passing and attempt.private is None for attempt in mine):
                 try:
                     _update(layout, platform, mine, waits)
                 finally:
-                    mine = _mine(layout, target, silent)
+                    mine = attempts(load_for_tables(layout), target)
         with _noting(problems):
-            take_snapshot(platform, layout, target, {attempt.remote for attempt in mine if attempt.remote})
+            take_snapshot(platform, layout, target, mine)
             note_asked(layout, target)
         with _noting(problems):
             left = platform.remaining()
         problem = f"the platform did not tell all: {'; '.join(problems)}" if problems else ""
     except PlatformError as error:
         problem = f"the platform was not asked: {error.message}"
-    return Facts(mine, history(layout, target, emit), left, problem, asked_at(layout, target))
+    snapshots = history(layout, target, emit)
+    report = build(config, mine, snapshots, emit, problem=problem, remaining=left, asked=asked_at(layout, target))
+    show(report, emit, width)
+    return replace(report, pictures=draw(layout, report, emit)) if pictures else report
 
 
 @contextmanager
@@ -77,17 +70,6 @@ def _noting(problems: list[str]) -> Iterator[None]:
         raise
     except PlatformError as error:
         problems += [error.message] if error.message not in problems else []
-
-
-def _mine(layout: Layout, target: Target, emit: Emit) -> list[Attempt]:
-    return [attempt for attempt in attempts(load_for_tables(layout, emit)) if attempt.target == target]
-
-
-def _incomplete(platform: Platform, attempt: Attempt) -> bool:
-    """Whether the platform may know more of it: a state that does not last, or a score without its private half."""
-    if attempt.state in ("requested", "answered"):
-        return True
-    return platform.private_scores and attempt.state == "scored" and attempt.private is None
 
 
 def _update(layout: Layout, platform: Platform, mine: Sequence[Attempt], waits: Waits) -> None:

@@ -17,21 +17,7 @@ from kit.store.ledger import Attempt, BoardRow, Snapshot
 from kit.store.ledger.forecast import error_on_test, medal, medal_zones, noise_of_difference
 from kit.store.ledger.standing import Agreement, Line, agreement, mean_gap, moved, quality, standing, window
 
-FINALS = 2
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What a report is made of: ledger, boards, what the platform said just now, and when it last showed its board.
-
-    ``problem`` is why it did not say all, or empty.
-    """
-
-    mine: Sequence[Attempt]
-    snapshots: Sequence[Snapshot]
-    left: Remaining
-    problem: str
-    asked: datetime | None
+FINALS = 2  # as many as Kaggle lets a team select
 
 
 @dataclass(frozen=True)
@@ -70,7 +56,8 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """What ``kit lb --json`` prints; its keys are public."""
-        competition, resets, noise = self.competition, self.remaining.resets, self.noise
+        competition, resets, noise, standing = self.competition, self.remaining.resets, self.noise, self.standing
+        finals = [(line.attempt, line.cv, estimate) for line, estimate in self.finals]
         content = {
             "competition": competition.name,
             "platform": competition.platform,
@@ -80,35 +67,27 @@ class Report:
             "problem": self.problem,
             "submissions": self.rows(),
             "board": [vars(row) for row in self.board],
-            "standing": self.standing and self._standing(self.standing),
+            "standing": standing
+            and {
+                "time": standing.snapshot.time.isoformat(),
+                "age": standing.age,
+                "lines": standing.snapshot.lines,
+                "rank": standing.snapshot.rank,
+                "moved": standing.moved,
+                "ahead": standing.ahead and {**vars(standing.ahead), "distance": standing.distance},
+                "medal": standing.medal,
+                "zones": standing.zones,
+            },
             "remaining": {**vars(self.remaining), "resets": resets and resets.isoformat()},
             "noise": None if noise is None else {"difference": noise, "test_size": competition.test_size},
             "agreement": self.agreement and vars(self.agreement),
             "finals": [
-                {
-                    "name": line.attempt.submission.name,
-                    "remote": line.attempt.remote,
-                    "cv": line.cv,
-                    "score": line.attempt.score,
-                    "estimate": estimate,
-                }
-                for line, estimate in self.finals
+                {"name": one.submission.name, "remote": one.remote, "cv": cv, "score": one.score, "estimate": estimate}
+                for one, cv, estimate in finals
             ],
             "ranks": [{"time": one.time.isoformat(), "rank": one.rank, "lines": one.lines} for one in self.snapshots],
         }
         return content if self.pictures is None else {**content, "pictures": [str(path) for path in self.pictures]}
-
-    def _standing(self, found: Standing) -> dict[str, Any]:
-        return {
-            "time": found.snapshot.time.isoformat(),
-            "age": found.age,
-            "lines": found.snapshot.lines,
-            "rank": found.snapshot.rank,
-            "moved": found.moved,
-            "ahead": found.ahead and {**vars(found.ahead), "distance": found.distance},
-            "medal": found.medal,
-            "zones": found.zones,
-        }
 
     def rows(self) -> list[dict[str, str | float | None]]:
         """The submissions with all their numbers by name."""
@@ -143,10 +122,22 @@ class Report:
         ]
 
 
-def build(config: Config, facts: Facts, emit: Emit) -> Report:
-    """Bring the facts together; what cannot be read is a warning."""
-    competition, snapshots = config.competition, facts.snapshots
-    lines = standing(facts.mine, snapshots, competition.test_size, emit)
+def build(
+    config: Config,
+    mine: Sequence[Attempt],
+    snapshots: Sequence[Snapshot],
+    emit: Emit,
+    *,
+    problem: str,
+    remaining: Remaining,
+    asked: datetime | None,
+) -> Report:
+    """Bring ledger, boards and what the platform said together; what cannot be read is a warning.
+
+    ``problem`` is why the platform did not say all, or empty, ``asked`` when it last showed its board.
+    """
+    competition = config.competition
+    lines = standing(mine, snapshots, competition.test_size, emit)
     rows: Sequence[BoardRow] = ()
     try:
         rows = snapshots[-1].rows() if snapshots else ()
@@ -158,12 +149,12 @@ def build(config: Config, facts: Facts, emit: Emit) -> Report:
     now = datetime.now(UTC)
     return Report(
         competition=competition,
-        problem=facts.problem,
+        problem=problem,
         now=now,
         submissions=lines,
         board=window(rows),
-        standing=_standing(config, facts, rows, now) if snapshots else None,
-        remaining=facts.left,
+        standing=_standing(config, snapshots, rows, now, asked) if snapshots else None,
+        remaining=remaining,
         noise=noise,
         agreement=agreement(lines),
         finals=_finals(lines, config),
@@ -171,16 +162,17 @@ def build(config: Config, facts: Facts, emit: Emit) -> Report:
     )
 
 
-def _standing(config: Config, facts: Facts, rows: Sequence[BoardRow], now: datetime) -> Standing:
-    last = facts.snapshots[-1]
-    seen = max(last.time, facts.asked) if facts.asked else last.time
+def _standing(
+    config: Config, snapshots: Sequence[Snapshot], rows: Sequence[BoardRow], now: datetime, asked: datetime | None
+) -> Standing:
+    last = snapshots[-1]
     own = next((row for row in rows if row.mine), None)
     better = [row for row in rows if own and row.rank < own.rank and row.score != own.score]
     kaggle = config.competition.platform == "kaggle"
     return Standing(
         snapshot=last,
-        age=(now - seen).total_seconds(),
-        moved=moved(facts.snapshots),
+        age=(now - max(last.time, asked or last.time)).total_seconds(),
+        moved=moved(snapshots),
         ahead=better[-1] if better else None,
         distance=abs(better[-1].score - own.score) if own and better else 0.0,
         medal=medal(own.rank, last.lines) if own and kaggle else "",

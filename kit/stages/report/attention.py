@@ -15,7 +15,7 @@ from PIL import Image
 from kit.base.arrays import IntArray
 from kit.errors import KitError
 from kit.stages.report.cam import Job, Jobs
-from kit.stages.report.inputs import Evidence, Facts
+from kit.stages.report.inputs import Facts, OutOfFold
 from kit.stages.report.parts import Group, Tile
 from kit.stages.report.section import Section, percent
 from kit.stages.report.thumbnails import thumbnail
@@ -31,11 +31,11 @@ SECONDS = 600
 def attention(facts: Facts) -> Section | str:
     """Grad-CAM of the member with most weight, each image by the network that did not train on it."""
     missing = "kit ensemble --all" if facts.compute else "kit report"
-    evidence = facts.evidence
-    if evidence is None or facts.blend is None or facts.candidate is None or not facts.members:
+    evidence, blend = facts.evidence, facts.blend
+    if evidence is None or blend is None:
         return missing
-    member = int(np.argmax(facts.blend.weights))
-    name = facts.blend.members[member]
+    member = int(np.argmax(blend.weights))
+    name = blend.members[member]
     proba = facts.members.get(name)
     if proba is None:
         return missing
@@ -44,12 +44,16 @@ def attention(facts: Facts) -> Section | str:
     if not found:
         return missing
     wrong, right = (places[np.isin(evidence.rows[places], list(found))] for places in (wrong, right))
-    groups = [
-        Group(f"called wrongly by {name}", _tiles(facts, evidence, proba, wrong, found)),
-        Group(f"called rightly by {name}", _tiles(facts, evidence, proba, right, found)),
-    ]
+    both = (("wrongly", wrong), ("rightly", right))
+    groups = [Group(f"called {how} by {name}", _tiles(facts, evidence, proba, at, found)) for how, at in both]
+    title = "Where the strongest network looked"
+    missed, hit = ([inner_share(found[row]) for row in evidence.rows[at].tolist()] for _, at in both)
+    if hit:
+        share = percent(float(np.mean(hit)))
+        title = f"{share} of the attention lies on the inner half of the image where it is right"
+        title += f", {percent(float(np.mean(missed)))} where it is wrong" if missed else ""
     return Section(
-        _title(*([inner_share(found[row]) for row in evidence.rows[places].tolist()] for places in (wrong, right))),
+        title,
         f"What {name} looked at to name the class that it named, each image seen by a network that did not train on "
         "it: bright is what spoke for the class (Grad-CAM). Light on the background is a warning.",
         [group for group in groups if group.tiles],
@@ -69,7 +73,7 @@ def examples(y: IntArray, proba: Any) -> tuple[IntArray, IntArray]:
     return wrong, np.array(right, np.int64)
 
 
-def _maps(facts: Facts, evidence: Evidence, member: int, places: IntArray, named: IntArray) -> dict[int, Any]:
+def _maps(facts: Facts, evidence: OutOfFold, member: int, places: IntArray, named: IntArray) -> dict[int, Any]:
     """Maps by row, from the cache beside the candidate or made now; empty where the weights are not here."""
     assert facts.candidate is not None and facts.index is not None and facts.ensemble is not None
     record = facts.ensemble.members[member]
@@ -127,13 +131,12 @@ def spotlight(image: Any, heat: Any) -> Any:
     return np.clip(light * pixels + (1 - light) * 0.32 * grey, 0, 255).astype(np.uint8)
 
 
-def _tiles(facts: Facts, evidence: Evidence, proba: Any, places: IntArray, found: dict[int, Any]) -> list[Tile]:
+def _tiles(facts: Facts, evidence: OutOfFold, proba: Any, places: IntArray, found: dict[int, Any]) -> list[Tile]:
     tiles = []
     for place in places.tolist():
         row, true, named = int(evidence.rows[place]), int(evidence.y[place]), int(proba[place].argmax())
-        name, note = str(evidence.ids[place]), evidence.classes[true]
-        if true != named:
-            note += f", called {evidence.classes[named]}"
+        called = f", called {evidence.classes[named]}" if true != named else ""
+        name, note = str(evidence.ids[place]), evidence.classes[true] + called
         image, heat = np.asarray(facts.images[row]), found[row]
         words = f"The same image, bright where the network looked; {percent(inner_share(heat))} of it on the inner half"
         sure = f"{note}, {percent(float(proba[place, named]))} sure"
@@ -151,11 +154,3 @@ def inner_share(heat: Any) -> float:
     edge = round(64 * (1 - 0.5**0.5) / 2)
     # Two sums of the same numbers may differ in the last digit.
     return min(1.0, float(large[edge : 64 - edge, edge : 64 - edge].sum() / large.sum()))
-
-
-def _title(wrong: list[float], right: list[float]) -> str:
-    """What the shares say that lie on the inner half of images called wrongly and rightly."""
-    if not right:
-        return "Where the strongest network looked"
-    said = f"{percent(float(np.mean(right)))} of the attention lies on the inner half of the image where it is right"
-    return f"{said}, {percent(float(np.mean(wrong)))} where it is wrong" if wrong else said

@@ -35,7 +35,7 @@ MEANING = {
 
 
 @dataclass(frozen=True)
-class Group:
+class Reason:
     """What was found for one reason: how many images, what became of them, and some of them."""
 
     reason: str
@@ -50,7 +50,7 @@ class Group:
 class Groups:
     """The reasons, the count of the commonest, and why pictures are lacking, if any are."""
 
-    groups: list[Group]
+    groups: list[Reason]
     most: int
     problem: str
 
@@ -61,10 +61,9 @@ def cleaning(facts: Facts) -> Section | str:
         return "kit clean"
     record = load_record(facts.layout)
     record.check(facts.layout.data, "", facts.layout.dropped.name, facts.layout.noted.name)
-    dropped, noted = (
-        with_names(read_csv(path, for_people=True), facts.index.classes)
-        for path in (facts.layout.dropped, facts.layout.noted)
-    )
+    called = facts.index.classes
+    dropped = with_names(read_csv(facts.layout.dropped, for_people=True), called)
+    noted = with_names(read_csv(facts.layout.noted, for_people=True), called)
     pictures = Raw(facts)
     groups = []
     for rows, fate in ((dropped, "dropped"), (noted, "kept and noted")):
@@ -79,7 +78,7 @@ def cleaning(facts: Facts) -> Section | str:
         title if dropped else "No image had to be dropped",
         f"{count(record.raw, 'raw image')}, {record.kept:,} kept; {shape}. Nothing is deleted: every "
         "decision stands in data/dropped.csv and can be taken back.",
-        Groups(groups, max((group.count for group in groups), default=1), pictures.problem),
+        {"groups": groups, "most": max((group.count for group in groups), default=1), "problem": pictures.problem},
     )
 
 
@@ -122,7 +121,7 @@ class Raw:
             return ""
 
 
-def _group(reason: str, found: list[dict[str, str]], fate: str, pictures: Raw) -> Group:
+def _group(reason: str, found: list[dict[str, str]], fate: str, pictures: Raw) -> Reason:
     shown = (_different(found) if reason == "contamination" else found)[:SHOWN]
     same = len({row["detail"] for row in shown}) == 1  # said once, not under every picture
     tiles = []
@@ -131,7 +130,7 @@ def _group(reason: str, found: list[dict[str, str]], fate: str, pictures: Raw) -
             twin = f", twin {row['twin']}" if row["twin"] else ""
             alternative = f"Image {row['id']}: {row['reason']}, {fate}{twin}. {row['detail']}"
             tiles.append(Tile(source, row["id"], "" if same else row["detail"], alternative))
-    return Group(
+    return Reason(
         reason.replace("-", " "),
         count=len(found),
         fate=fate,

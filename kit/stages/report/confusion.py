@@ -10,7 +10,7 @@ from kit.judge.blend.tables import ClassRow, per_class
 from kit.judge.metrics import confusion as count_confusion
 from kit.show.figures import Panel, heat
 from kit.show.figures.heat import MOST_CLASSES
-from kit.stages.report.inputs import Evidence, Facts
+from kit.stages.report.inputs import Facts, OutOfFold
 from kit.stages.report.parts import Group, Tile
 from kit.stages.report.section import Section, count, percent
 from kit.stages.report.thumbnails import thumbnail
@@ -52,9 +52,9 @@ def confusion(facts: Facts) -> Section | str:
     )
 
 
-def _pair(facts: Facts, evidence: Evidence, true: int, given: int) -> Group:
+def _pair(facts: Facts, evidence: OutOfFold, true: int, given: int) -> Group:
     """Images of ``true`` that were called ``given``, the surest first."""
-    found = np.flatnonzero((evidence.y == true) & (evidence.named == given))
+    found = np.flatnonzero((evidence.y == true) & (evidence.proba.argmax(axis=1) == given))
     tiles = []
     for place in found[np.argsort(-evidence.proba[found, given], kind="stable")][:SHOWN]:
         name, sure = str(evidence.ids[place]), percent(float(evidence.proba[place, given]))
@@ -88,5 +88,5 @@ def classes(facts: Facts) -> Section | str:
         f"Weakest class: {ends[0]}; strongest: {ends[1]}",
         "Precision: of the images given a name, the share that bears it rightly. Recall: of the images of a class, the "
         f"share that was found. Weakest first.{cut}",
-        Measures(ordered, float(np.mean([row.f1 for row in rows])), len(evidence.y)),
+        {"rows": ordered, "macro": float(np.mean([row.f1 for row in rows])), "all": len(evidence.y)},
     )

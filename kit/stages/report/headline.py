@@ -69,6 +69,6 @@ def _figures(facts: Facts, dots: list[Dot], line: Line | None) -> list[Shown]:
     rank = facts.snapshots[-1].rank if facts.snapshots else None
     if rank is not None:
         of = facts.snapshots[-1].lines
-        note = f"of {of:,}, the best {percent(rank / of)}" if of > 9 else f"of {of}"
+        note = f"of {of:,}, the best {percent(rank / of)}" if of > 9 else f"of {of}"  # a share of few says nothing
         found.append(Shown(str(rank), "rank", note))
     return found

@@ -32,7 +32,7 @@ from kit.store.ledger import (
     target_of,
 )
 from kit.store.ledger.standing import Line, standing
-from kit.store.predictions import load_predictions
+from kit.store.predictions import Predictions, load_predictions
 from kit.store.record import Record
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
@@ -40,7 +40,7 @@ Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class OutOfFold:
     """Out-of-fold probabilities (N, C) of the newest candidate beside the truth (N,).
 
     ``rows`` (N,) are those of ``data/images.npy``, ``ids`` (N,) what their images are called.
@@ -51,12 +51,6 @@ class Evidence:
     y: IntArray
     proba: NDArray[np.float64]
     classes: tuple[str, ...]
-
-    @property
-    def named(self) -> IntArray:
-        """(N,) the class of the largest probability."""
-        found: IntArray = self.proba.argmax(axis=1)
-        return found
 
 
 @dataclass(frozen=True)
@@ -119,8 +113,7 @@ class Facts:
     @cached_property
     def lines(self) -> list[Line]:
         """The submissions to the project's target, oldest first."""
-        target = target_of(self.config)
-        mine = [attempt for attempt in attempts(self.submissions) if attempt.target == target]
+        mine = attempts(self.submissions, target_of(self.config))
         return standing(mine, self.snapshots, self.config.competition.test_size, self.emit)
 
     @cached_property
@@ -134,21 +127,22 @@ class Facts:
         return self.ensemble.blend if self.ensemble else None
 
     @cached_property
-    def evidence(self) -> Evidence | None:
+    def evidence(self) -> OutOfFold | None:
         """What the newest ensemble says about rows it did not fit."""
-        return self.attempt(self._beside_truth)
-
-    def _beside_truth(self) -> Evidence | None:
         if self.candidate is None or self.ensemble is None or self.index is None:
             return None
-        path = self.candidate.paths.predictions
-        if self.ensemble.files:  # earlier kits did not say which they wrote
-            self.ensemble.check(path.parent, "", path.name)
-        found = load_predictions(path)
-        if found.classes != self.index.classes or not set(found.ids.tolist()) <= set(self.index.ids):
-            return None  # made of other data than are here now
+        record, path = self.ensemble, self.candidate.paths.predictions
+
+        def checked() -> Predictions:
+            if record.files:  # earlier kits did not say which they wrote
+                record.check(path.parent, "", path.name)
+            return load_predictions(path)
+
+        found = self.attempt(checked)
+        if found is None or found.classes != self.index.classes or not set(found.ids.tolist()) <= set(self.index.ids):
+            return None  # damaged, or made of other data than are here now
         rows = self.index.rows_of(found.ids)
-        return Evidence(rows, found.ids, self.index.labels[rows], found.first, found.classes)
+        return OutOfFold(rows, found.ids, self.index.labels[rows], found.first, found.classes)
 
     @cached_property
     def members(self) -> dict[str, NDArray[np.float64]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib import metadata
 
 from kit import __version__
@@ -16,18 +15,8 @@ from kit.store.data import UnlabelledRecord
 from kit.store.files import sha256_file
 from kit.store.partition import FoldsRecord
 
-PACKAGES = ("tensorflow", "keras", "keras-cv", "numpy", "scipy", "scikit-learn", "pillow")
-
+CUT = 16  # digits of a hash that are shown
 Lines = list[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Groups of names and values, and the text of the configuration."""
-
-    groups: list[tuple[str, Lines]]
-    config: str
-    config_name: str
 
 
 def provenance(facts: Facts) -> Section:
@@ -35,32 +24,32 @@ def provenance(facts: Facts) -> Section:
     return Section(
         "The same inputs give the same files",
         "Hashes are SHA-256, cut to their first sixteen digits; whole ones stand in the manifests of the stages.",
-        Provenance(
-            [("Inputs", _inputs(facts)), ("Candidate", _candidate(facts)), ("Versions", _versions(facts))],
-            config=facts.layout.config.read_text(encoding="utf-8", errors="replace"),
-            config_name=facts.layout.config.name,
-        ),
+        {
+            "groups": [("Inputs", _inputs(facts)), ("Candidate", _candidate(facts)), ("Versions", _versions(facts))],
+            "config": facts.layout.config.read_text(encoding="utf-8", errors="replace"),
+            "config_name": facts.layout.config.name,
+        },
     )
 
 
 def _inputs(facts: Facts) -> Lines:
-    rows = [(facts.layout.config.name, _cut(sha256_file(facts.layout.config)))]
+    rows = [(facts.layout.config.name, sha256_file(facts.layout.config)[:CUT])]
     if facts.index is not None:
-        rows.append(("data", _cut(facts.index.training)))
+        rows.append(("data", facts.index.training[:CUT]))
     test = facts.read(UnlabelledRecord, facts.layout.test_manifest)
-    rows += [("test", _cut(test.images))] if test else []
+    rows += [("test", test.images[:CUT])] if test else []
     folds = facts.read(FoldsRecord, facts.layout.folds_manifest(facts.config.folds.name))
-    rows += [(f"folds/{name}", _cut(sha)) for name, sha in (folds.files.items() if folds else ())]
-    return rows + [(f"run {run.record.run}", _cut(run.record.made_from["run"])) for run in facts.runs]
+    rows += [(f"folds/{name}", sha[:CUT]) for name, sha in (folds.files.items() if folds else ())]
+    return rows + [(f"run {run.record.run}", run.record.made_from["run"][:CUT]) for run in facts.runs]
 
 
 def _candidate(facts: Facts) -> Lines:
     if facts.candidate is None or facts.ensemble is None:
         return []
     paths = facts.candidate.paths
-    rows = [("name", facts.candidate.name), ("key", _cut(facts.ensemble.key))]
+    rows = [("name", facts.candidate.name), ("key", facts.ensemble.key[:CUT])]
     if paths.bundle.exists():
-        rows.append(("bundle.zip", _cut(sha256_file(paths.bundle))))
+        rows.append(("bundle.zip", sha256_file(paths.bundle)[:CUT]))
         rows.append(("megabytes", f"{paths.bundle.stat().st_size / 1e6:.1f}"))
     proof = facts.read(Proof, paths.proof)
     for name, value in proof or ():
@@ -73,7 +62,7 @@ def _candidate(facts: Facts) -> Lines:
 def _versions(facts: Facts) -> Lines:
     """What is installed here; where runs were trained with something else, that too."""
     here = {"python": platform.python_version()}
-    for name in PACKAGES:
+    for name in ("tensorflow", "keras", "keras-cv", "numpy", "scipy", "scikit-learn", "pillow"):
         with suppress(metadata.PackageNotFoundError):
             here[name] = metadata.version(name)
     there: dict[str, set[str]] = {}
@@ -83,7 +72,3 @@ def _versions(facts: Facts) -> Lines:
     rows = [("kit", __version__), ("system", f"{sys.platform}, {platform.machine()}"), *here.items()]
     other = {name: ", ".join(sorted(found)) for name, found in there.items() if found != {here.get(name)}}
     return [*rows, *((f"trained with {name}", found) for name, found in other.items())]
-
-
-def _cut(digest: str) -> str:
-    return digest[:16]

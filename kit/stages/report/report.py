@@ -72,11 +72,7 @@ def page(name: str, sections: list[Section]) -> str:
     """The HTML of the sections; every name is escaped where it is put in."""
     files = Path(__file__).parent / "templates"
     environment = Environment(
-        loader=FileSystemLoader(files),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        loader=FileSystemLoader(files), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"percent": percent, "number": number, "signed": signed, "count": count, "soft": soft}
     style = page_style() + (files / "style.css").read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from kit.platforms import Platform, Waits, open_platform
 from kit.platforms.base import Status
 from kit.platforms.track import refresh
 from kit.stages.submit.outcome import tell_outcome
-from kit.stages.submit.send import AlreadySubmitted, Order, deliver, look
+from kit.stages.submit.send import AlreadySubmitted, Parcel, deliver, earlier
 from kit.store.candidate import Proof
 from kit.store.files import sha256_file
 from kit.store.layout import Layout, SubmissionPaths
@@ -20,6 +20,7 @@ from kit.store.ledger import Attempt, target_of
 
 # Questions in a row that may fail before waiting is given up; the submission is safe and `kit lb` picks it up.
 MISSED = 5
+WAITS = Waits()
 
 
 @dataclass(frozen=True)
@@ -39,20 +40,20 @@ def submit(
     paths: SubmissionPaths,
     emit: Emit,
     choice: Choice = Choice(),
-    waits: Waits | None = None,
+    waits: Waits = WAITS,
 ) -> None:
     """Send a proven candidate to the platform, once, and wait for its score.
 
     Raises `StageError` where the bundle has no proof, is not the file that was proven, or was submitted before, and
     `PlatformError` where the platform refuses, fails or does not answer.
     """
-    patience = waits or Waits()
-    platform = open_platform(layout, config, patience, emit)
+    platform = open_platform(layout, config, waits, emit)
     _check_proven(paths)
     file = platform.file(paths)
-    order = Order(layout, paths, file, sha256_file(file), target_of(config), choice.again)
+    parcel = Parcel(layout, paths, file, sha256_file(file), target_of(config), choice.again)
     try:
-        attempt = look(platform, order, patience)
+        with parcel.alone():
+            attempt = earlier(platform, parcel, waits)
     except AlreadySubmitted as known:
         ours = known.by_us
         # Nothing is left to do where this very candidate has its score. Anything else is refused by name.
@@ -64,9 +65,9 @@ def submit(
             _finish(platform, ours, True, emit)
         return
     if attempt is None:
-        if not _agreed(platform, order, config, emit, choice):
+        if not _agreed(platform, parcel, config, emit, choice):
             return
-        attempt = deliver(platform, order, patience, emit)
+        attempt = deliver(platform, parcel, waits, emit)
     else:
         told = f"submission {attempt.remote or '?'} ({attempt.sent})"
         emit(Event("warn", f"sent already as {told}; nothing more is spent"))
@@ -75,7 +76,7 @@ def submit(
     if not choice.wait:
         emit(Event("say", f"submitted as {attempt.remote}; its score: kit lb"))
         return
-    _wait(platform, attempt, patience, emit)
+    _wait(platform, attempt, waits, emit)
     _finish(platform, attempt, choice.publish, emit)
     tell_outcome(layout, config, platform, attempt.intent, emit)
 
@@ -88,15 +89,15 @@ def _check_proven(paths: SubmissionPaths) -> None:
         raise StageError(f"{paths.bundle} is not the file that was proven", "kit bundle --force")
 
 
-def _agreed(platform: Platform, order: Order, config: Config, emit: Emit, choice: Choice) -> bool:
+def _agreed(platform: Platform, parcel: Parcel, config: Config, emit: Emit, choice: Choice) -> bool:
     """Check, say what will be spent, and ask."""
-    for note in platform.check(order.file):
+    for note in platform.check(parcel.file):
         emit(Event("warn", note))
     left = platform.remaining()
     if left.now == 0:
         raise PlatformError(f"no submissions are left{left.until}", "kit lb")
     cost = "" if left.now is None else f": spends 1 of the submissions left ({left.counts}){left.until}"
-    plan = f"{order.file.name} ({order.digest[:8]}) to {config.competition.platform}{cost}"
+    plan = f"{parcel.file.name} ({parcel.digest[:8]}) to {config.competition.platform}{cost}"
     if choice.dry_run:
         emit(Event("say", f"would send {plan}"))
         return False

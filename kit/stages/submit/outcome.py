@@ -15,9 +15,9 @@ from kit.store.ledger.standing import moved, place, standing
 def tell_outcome(layout: Layout, config: Config, platform: Platform, intent: str, emit: Emit) -> None:
     """End of `kit submit`; a board that cannot be read takes nothing away from the score."""
     target = target_of(config)
-    mine = [attempt for attempt in attempts(load_submissions(layout)) if attempt.target == target]
+    mine = attempts(load_submissions(layout), target)
     try:
-        take_snapshot(platform, layout, target, {attempt.remote for attempt in mine if attempt.remote})
+        take_snapshot(platform, layout, target, mine)
     except PlatformError as error:
         emit(Event("warn", f"no leaderboard: {error.message}"))
     snapshots = history(layout, target, emit)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import subprocess
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,7 +32,7 @@ class AlreadySubmitted(StageError):
 
 
 @dataclass(frozen=True)
-class Order:
+class Parcel:
     """What is to be sent where."""
 
     layout: Layout
@@ -44,100 +44,97 @@ class Order:
 
     def attempts(self) -> list[Attempt]:
         """Earlier attempts with the same content at the same place, oldest first."""
-        every = attempts(load_submissions(self.layout))
-        return [attempt for attempt in every if attempt.begun.sha256 == self.digest and attempt.target == self.target]
+        every = attempts(load_submissions(self.layout), self.target)
+        return [attempt for attempt in every if attempt.begun.sha256 == self.digest]
+
+    def alone(self) -> AbstractContextManager[None]:
+        """While no other process of this project is sending."""
+        return lock(self.layout.submit_lock, "a submission of this project")
 
 
 class Notes:
     """The journal of one intent."""
 
     def __init__(self, attempt: Attempt) -> None:
-        self._paths, self._intent = attempt.submission.paths, attempt.intent
-        self._facts: list[Fact] = list(attempt.facts)
+        self._attempt, self._facts = attempt, list[Fact](attempt.facts)
 
     def note(self, step: Fact) -> None:
         """Write an event; it is on the disk when this returns."""
-        self._facts.append(add_event(self._paths, self._intent, step))
+        self._facts.append(self._attempt.note(step))
 
     def recall(self, kind: type[F]) -> F | None:
         """The newest event of a kind, of this run or an earlier one of the same intent."""
         return newest(self._facts, kind)
 
 
-def earlier(platform: Platform, order: Order, waits: Waits) -> Attempt | None:
+def earlier(platform: Platform, parcel: Parcel, waits: Waits) -> Attempt | None:
     """The attempt whose score is still to come, if this file is under way already.
 
     Raises `StageError` where the file was submitted before, and ``again`` does not ask for another time, and
     `PlatformError` where it was sent a moment ago, without an answer, and the platform does not list it yet.
     """
-    for attempt in order.attempts():
+    for attempt in parcel.attempts():
         if attempt.state == "requested" and resolve(platform, attempt, waits) is None:
             _refuse_doubt(attempt, waits)
-    known = order.attempts()
+    known = parcel.attempts()
     arrived = [attempt for attempt in known if attempt.state in ("answered", "failed", "scored")]
-    if order.again:
+    if parcel.again:
         return None
-    if arrived and arrived[-1].state == "answered":
-        return arrived[-1]
     if arrived:
         last = arrived[-1]
+        if last.state == "answered":
+            return last
         what = "failed" if last.state == "failed" else f"scored {last.score}"
         raise AlreadySubmitted(
             f"this file was submitted already: submission {last.remote} of {last.sent}, {what}",
             "kit submit --again   # spends another submission",
             last,
         )
-    return _listed(platform, order, known)
+    return _listed(platform, parcel, known)
 
 
-def look(platform: Platform, order: Order, waits: Waits) -> Attempt | None:
-    """`earlier`, while no other process of this project is sending."""
-    with lock(order.layout.submit_lock, "a submission of this project"):
-        return earlier(platform, order, waits)
-
-
-def deliver(platform: Platform, order: Order, waits: Waits, emit: Emit) -> Attempt:
+def deliver(platform: Platform, parcel: Parcel, waits: Waits, emit: Emit) -> Attempt:
     """Send the file unless another process did meanwhile; returns the attempt, which the platform has answered.
 
     Raises `StageError` or `PlatformError` as `earlier`; `Refused` where the platform took nothing.
     """
-    with lock(order.layout.submit_lock, "a submission of this project"):
-        meanwhile = earlier(platform, order, waits)
+    with parcel.alone():
+        meanwhile = earlier(platform, parcel, waits)
         if meanwhile is not None:
             return meanwhile
-        attempt = _begin(order)
+        attempt = _begin(parcel)
         notes = Notes(attempt)
         try:
-            remote = platform.submit(order.file, attempt.tag, notes)
+            remote = platform.submit(parcel.file, attempt.tag, notes)
         except Refused as error:
             notes.note(Refusal(message=error.message))
             raise
         except Unsure as error:
             emit(Event("warn", f"{error.message}; asking whether it arrived"))
-            _ask(platform, attempt.intent, order, waits)
+            _ask(platform, attempt.intent, parcel, waits)
         else:
             notes.note(Answer(remote=remote))
-        return _reload(order, attempt.intent)
+        return _reload(parcel, attempt.intent)
 
 
-def _begin(order: Order) -> Attempt:
+def _begin(parcel: Parcel) -> Attempt:
     """The intent that an interrupted run left before it sent anything, or a new one."""
-    known, name = order.attempts(), order.paths.root.name
+    known, name = parcel.attempts(), parcel.paths.root.name
     unsent = [attempt for attempt in known if attempt.state == "intended" and attempt.submission.name == name]
     if unsent:
         return unsent[-1]
     # A file name of at most 35 characters, which is what Codabench keeps: the time, and the hash of the content.
     now, used = datetime.now(UTC), {attempt.tag for attempt in known}
-    while (tag := f"kit-{now:%Y%m%dT%H%M%SZ}-{order.digest[:8]}") in used:
+    while (tag := f"kit-{now:%Y%m%dT%H%M%SZ}-{parcel.digest[:8]}") in used:
         now += timedelta(seconds=1)
-    intent, commit = secrets.token_hex(8), _commit(order.layout.root)
-    begun = Intent(tag=tag, sha256=order.digest, target=order.target, file=order.file.name, commit=commit)
-    add_event(order.paths, intent, begun)
-    return _reload(order, intent)
+    intent, commit = secrets.token_hex(8), _commit(parcel.layout.root)
+    begun = Intent(tag=tag, sha256=parcel.digest, target=parcel.target, file=parcel.file.name, commit=commit)
+    add_event(parcel.paths, intent, begun)
+    return _reload(parcel, intent)
 
 
-def _reload(order: Order, intent: str) -> Attempt:
-    return next(attempt for attempt in order.attempts() if attempt.intent == intent)
+def _reload(parcel: Parcel, intent: str) -> Attempt:
+    return next(attempt for attempt in parcel.attempts() if attempt.intent == intent)
 
 
 def _commit(root: Path) -> str:
@@ -150,17 +147,17 @@ def _commit(root: Path) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _ask(platform: Platform, intent: str, order: Order, waits: Waits) -> None:
+def _ask(platform: Platform, intent: str, parcel: Parcel, waits: Waits) -> None:
     """Look for a submission that got no answer, a few times; it may still be on its way."""
     for _, pause in zip(range(waits.tries), waits.pauses(), strict=False):
-        attempt = _reload(order, intent)
+        attempt = _reload(parcel, intent)
         if attempt.state == "lost":
             break
         with suppress(PlatformError):
             if resolve(platform, attempt, waits) is not None:
                 return
         waits.sleep(pause)
-    _refuse_doubt(_reload(order, intent), waits)
+    _refuse_doubt(_reload(parcel, intent), waits)
     raise Refused("the submission did not arrive: the platform does not list it", "kit submit")
 
 
@@ -174,20 +171,18 @@ def _refuse_doubt(attempt: Attempt, waits: Waits) -> None:
         )
 
 
-def _listed(platform: Platform, order: Order, known: list[Attempt]) -> Attempt | None:
+def _listed(platform: Platform, parcel: Parcel, known: list[Attempt]) -> Attempt | None:
     """An attempt that was not sent, as far as the ledger knows, though the platform lists it: a fact was lost.
 
     Raises `AlreadySubmitted` where the platform has this content under a tag of another clone, whose ledger has not
     come here yet.
     """
-    for remote, tag in platform.find(order.digest[:8]):
+    for remote, tag in platform.find(parcel.digest[:8]):
         ours = next((attempt for attempt in known if attempt.tag == tag), None)
         if ours is None:
-            raise AlreadySubmitted(
-                f"the platform has this file already: submission {remote}, {tag}; this ledger does not know it",
-                "git pull   # or spend another one: kit submit --again",
-            )
+            said = f"the platform has this file already: submission {remote}, {tag}; this ledger does not know it"
+            raise AlreadySubmitted(said, "git pull   # or spend another one: kit submit --again")
         if ours.state == "intended":
-            add_event(ours.submission.paths, ours.intent, Answer(remote=remote, found=True))
-            return _reload(order, ours.intent)
+            ours.note(Answer(remote=remote, found=True))
+            return _reload(parcel, ours.intent)
     return None

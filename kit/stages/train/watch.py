@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kit.base.arrays import IntArray
+from kit.base.text import nearest
 from kit.config import RunConfig
 from kit.errors import ConfigError
 from kit.judge.blend.temperature import fit_temperature
@@ -37,7 +38,7 @@ def check_metrics(settings: RunConfig) -> None:
     """Raise `ConfigError` where early stopping or a plateau watches what there is not."""
     for name in watched_metrics(settings):
         if name not in METRICS and name not in EXTRA:
-            raise ConfigError(f"unknown metric {name!r}", f"known: {', '.join([*METRICS, *EXTRA])}")
+            raise ConfigError(f"unknown metric {name!r}", nearest(name, [*METRICS, *EXTRA]))
 
 
 def watched_metrics(settings: RunConfig) -> list[str]:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Literal
 
 from kit.config import Config
-from kit.store.ledger.events import Submission
+from kit.store.ledger.events import Submission, add_event
 from kit.store.ledger.facts import Answer, AnyFact, F, Failure, Intent, Score, Target, newest
 
 State = Literal["intended", "requested", "refused", "lost", "answered", "failed", "scored"]
@@ -32,33 +32,31 @@ class Attempt:
     """One intent and what became of it.
 
     ``state`` is `intended` (nothing was spent), `requested` (sent, no answer known), `refused` and `lost` (nothing was
-    spent, for certain), `answered` (the platform has it), `failed` or `scored`.
+    spent, for certain), `answered` (the platform has it), `failed` or `scored`. ``remote`` is the platform's id, empty
+    before it answered, ``score`` the public score, ``private`` is None until the platform shows it, and ``message``
+    says why it failed, where it did.
     """
 
-    begun: Intent
     submission: Submission
-    state: State
+    begun: Intent
     facts: tuple[AnyFact, ...]
+    state: State
+    intent: str
+    target: Target
+    tag: str
+    time: datetime
+    remote: str
+    score: float | None
+    private: float | None
+    message: str
 
     def last(self, kind: type[F]) -> F | None:
         """The newest fact of a kind, if there is one."""
         return newest(self.facts, kind)
 
-    @property
-    def intent(self) -> str:
-        return self.begun.intent
-
-    @property
-    def target(self) -> Target:
-        return self.begun.target
-
-    @property
-    def tag(self) -> str:
-        return self.begun.tag
-
-    @property
-    def time(self) -> datetime:
-        return self.begun.time
+    def note(self, fact: F) -> F:
+        """Write one more fact about it, synced to disk before this returns."""
+        return add_event(self.submission.paths, self.intent, fact)
 
     @property
     def sent(self) -> str:
@@ -66,33 +64,9 @@ class Attempt:
         who = f" by {self.begun.who}" if self.begun.who else ""
         return f"{self.submission.name}, {self.time:%Y-%m-%dT%H:%M} UTC{who}"
 
-    @property
-    def remote(self) -> str:
-        """The platform's id, empty before it answered."""
-        answer = self.last(Answer)
-        return answer.remote if answer else ""
 
-    @property
-    def score(self) -> float | None:
-        """The public score."""
-        scored = self.last(Score)
-        return scored.score if scored else None
-
-    @property
-    def private(self) -> float | None:
-        """The private score, once the platform shows it."""
-        scored = self.last(Score)
-        return scored.private if scored else None
-
-    @property
-    def message(self) -> str:
-        """Why it failed, where it did."""
-        failure = self.last(Failure)
-        return failure.message if failure else ""
-
-
-def attempts(submissions: Iterable[Submission]) -> list[Attempt]:
-    """Every intent of the candidates, oldest first."""
+def attempts(submissions: Iterable[Submission], target: Target | None = None) -> list[Attempt]:
+    """Every intent of the candidates, of those to ``target`` if it is given; oldest first."""
     found = []
     for submission in submissions:
         grouped: dict[str, list[AnyFact]] = {}
@@ -100,8 +74,25 @@ def attempts(submissions: Iterable[Submission]) -> list[Attempt]:
             grouped.setdefault(fact.intent, []).append(fact)
         for facts in grouped.values():
             begun, kinds = newest(facts, Intent), {fact.kind for fact in facts}
-            state: State = next((state for kind, state in STATES.items() if kind in kinds), "intended")
-            found += [Attempt(begun, submission, state, tuple(facts))] if begun else []
+            if begun is None or target not in (None, begun.target):
+                continue
+            answer, scored, failure = newest(facts, Answer), newest(facts, Score), newest(facts, Failure)
+            found.append(
+                Attempt(
+                    submission,
+                    begun,
+                    tuple(facts),
+                    state=next((state for kind, state in STATES.items() if kind in kinds), "intended"),
+                    intent=begun.intent,
+                    target=begun.target,
+                    tag=begun.tag,
+                    time=begun.time,
+                    remote=answer.remote if answer else "",
+                    score=scored.score if scored else None,
+                    private=scored.private if scored else None,
+                    message=failure.message if failure else "",
+                )
+            )
     return sorted(found, key=lambda attempt: (attempt.time, attempt.intent))
 
 

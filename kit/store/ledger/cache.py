@@ -18,9 +18,10 @@ from kit.store.ledger.reading import read_cache, write_cache
 
 # A folder that changed a moment ago may change again within the same tick of the file system's clock.
 SETTLED = 10.0
-WORTH_IT = 200
+WORTH_IT = 200  # events read anew; fewer take some hundredths of a second
 # By candidate: the time of its folder of events, and the events.
-CACHE: TypeAdapter[dict[str, tuple[int, tuple[AnyFact, ...]]]] = TypeAdapter(dict[str, tuple[int, tuple[AnyFact, ...]]])
+Known = dict[str, tuple[int, tuple[AnyFact, ...]]]
+CACHE: TypeAdapter[Known] = TypeAdapter(Known)
 
 
 def load_for_tables(layout: Layout, emit: Emit = silent) -> list[Submission]:
@@ -28,9 +29,8 @@ def load_for_tables(layout: Layout, emit: Emit = silent) -> list[Submission]:
 
     An event that cannot be read is a warning, and left out.
     """
-    cached = read_cache(layout.ledger_cache, CACHE.validate_json) or {}
+    cached, kept = read_cache(layout.ledger_cache, CACHE.validate_json) or {}, Known()
     found, fresh = [], 0
-    kept: dict[str, tuple[int, tuple[AnyFact, ...]]] = {}
     for name in candidates(layout):
         paths = layout.submission(name)
         stamp = paths.events.stat().st_mtime_ns if paths.events.is_dir() else 0

@@ -67,7 +67,10 @@ def load_submission(paths: SubmissionPaths, damaged: list[str] | None = None) ->
     events: list[AnyFact] = []
     for path in _files(paths.events):
         try:
-            events.append(_load(path))
+            fact = read(path, FACT.validate_json)
+            if missing := {"intent", "time"} - fact.model_fields_set:
+                raise StageError(f"{path} is damaged: it has no {' and no '.join(sorted(missing))}", aside(path))
+            events.append(fact)
         except StageError as error:
             if damaged is None:
                 raise
@@ -83,14 +86,6 @@ def _files(folder: Path) -> list[Path]:
         return []
     except OSError:
         return [folder]  # reading it says what is wrong with it
-
-
-def _load(path: Path) -> AnyFact:
-    fact = read(path, FACT.validate_json)
-    missing = {"intent", "time"} - fact.model_fields_set
-    if missing:
-        raise StageError(f"{path} is damaged: it has no {' and no '.join(sorted(missing))}", aside(path))
-    return fact
 
 
 def latest(layout: Layout) -> SubmissionPaths | None:

@@ -84,12 +84,7 @@ def medal(rank: int, teams: int) -> str:
 
 def medal_zones(teams: int) -> list[tuple[str, int]]:
     """The last rank of each medal: shares below 100 and above 1,000 teams, fixed places between."""
-    if teams < 100:
-        zones = [("gold", 0.1 * teams), ("silver", 0.2 * teams), ("bronze", 0.4 * teams)]
-    elif teams < 250:
-        zones = [("gold", 10.0), ("silver", 0.2 * teams), ("bronze", 0.4 * teams)]
-    elif teams < 1000:
-        zones = [("gold", 10 + teams // 500), ("silver", 50.0), ("bronze", 100.0)]
-    else:
-        zones = [("gold", 10 + teams // 500), ("silver", 0.05 * teams), ("bronze", 0.1 * teams)]
-    return [(name, int(last + 1e-9)) for name, last in zones]
+    gold = 0.1 * teams if teams < 100 else 10 if teams < 250 else 10 + teams // 500
+    silver = 0.2 * teams if teams < 250 else 50 if teams < 1000 else 0.05 * teams
+    bronze = 0.4 * teams if teams < 250 else 100 if teams < 1000 else 0.1 * teams
+    return [("gold", int(gold + 1e-9)), ("silver", int(silver + 1e-9)), ("bronze", int(bronze + 1e-9))]
