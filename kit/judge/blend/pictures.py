@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kit.judge.blend.tables import Reliability
-from kit.judge.blend.types import Array
+from kit.judge.metrics import Array
 
 if TYPE_CHECKING:
     from kit.judge.blend.result import Blend

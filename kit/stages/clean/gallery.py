@@ -8,8 +8,7 @@ import numpy as np
 from PIL import Image
 
 from kit.base.arrays import ImageArray, IntArray
-from kit.stages.clean.draft import components
-from kit.stages.clean.finding import Finding
+from kit.stages.clean.draft import Finding, components
 from kit.stages.clean.plan import Plan
 from kit.stages.clean.sheets import PER_LINE, Tile, sheet
 

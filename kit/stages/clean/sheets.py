@@ -42,14 +42,17 @@ def sheet(rows: Sequence[Sequence[Tile]], title: str) -> Image.Image:
     height = CELL + CAPTION_LINES * LINE + GAP
     size = (2 * MARGIN + max(3, widest) * (CELL + GAP) - GAP, MARGIN + TITLE + max(1, len(lines)) * (height + GAP))
     paper = Image.new("RGB", size, PAPER)
-    pen = ImageDraw.Draw(paper)
+    pen, font = ImageDraw.Draw(paper), ImageFont.load_default(11)
     pen.text((MARGIN, MARGIN), title, INK, ImageFont.load_default(17))
     for number, line in enumerate(lines):
         top = MARGIN + TITLE + number * (height + GAP)
         if number and first_of_row[number]:
             pen.line((MARGIN, top - GAP, size[0] - MARGIN, top - GAP), RULE)
         for place, tile in enumerate(line):
-            _draw(paper, pen, tile, (MARGIN + place * (CELL + GAP), top))
+            left, picture = MARGIN + place * (CELL + GAP), _fitted(Image.fromarray(np.ascontiguousarray(tile.picture)))
+            paper.paste(picture, (left + (CELL - picture.width) // 2, top + (CELL - picture.height) // 2))
+            for below, text in enumerate(_wrapped(tile.caption, font)[:CAPTION_LINES]):
+                pen.text((left, top + CELL + 2 + below * LINE), text, INK, font)
     return paper
 
 
@@ -58,15 +61,6 @@ def png(image: Image.Image) -> bytes:
     with io.BytesIO() as file:
         image.save(file, "PNG")
         return file.getvalue()
-
-
-def _draw(paper: Image.Image, pen: ImageDraw.ImageDraw, tile: Tile, corner: tuple[int, int]) -> None:
-    picture = _fitted(Image.fromarray(np.ascontiguousarray(tile.picture)))
-    left, top = corner
-    paper.paste(picture, (left + (CELL - picture.width) // 2, top + (CELL - picture.height) // 2))
-    font = ImageFont.load_default(11)
-    for number, line in enumerate(_wrapped(tile.caption, font)[:CAPTION_LINES]):
-        pen.text((left, top + CELL + 2 + number * LINE), line, INK, font)
 
 
 def _fitted(picture: Image.Image) -> Image.Image:

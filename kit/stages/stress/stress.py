@@ -34,17 +34,11 @@ def stress(
 ) -> None:
     """Predict the held-out rows of trained runs under the mixture of ``[stress]``, and join the folds.
 
-    Raises
-    ------
-    StageError
-        Where a run is not trained on every fold, or another process works on it.
-    TrainingError
-        Where a fold failed, after the others have finished.
-    DataError
-        Where ``[stress]`` names a family that there is not.
+    Raises `StageError` where a run is not trained on every fold, or another process works on it; `TrainingError` where
+    a fold failed, after the others have finished; `DataError` where ``[stress]`` names a family that there is not.
     """
     plan = plan_of(config.stress)
-    _ = plan.mixture
+    plan.check()
     with terminable(), lock(layout.data_lock, "data/", shared=True):
         specs, index = plan_runs(layout, config, runs), load_index(layout)
         every = [spec for folds in specs.values() for spec in folds]
@@ -101,38 +95,25 @@ def tell_known(layout: Layout, config: Config, emit: Emit, runs: Sequence[str]) 
 
 def _join(folds: Sequence[FoldSpec], config: Config, index: Index, emit: Emit) -> None:
     """Write the run's files, its record last, unless they are there; then show them."""
-    paths, metric, name = folds[0].run_paths, config.competition.metric, folds[0].run
+    first, paths, metric = folds[0], folds[0].run_paths, config.competition.metric
     record = unless_damaged(lambda: stressed_run(folds, config, index), emit)
     if record is None or not paths.stress_picture.exists():
-        record = _write(folds, config, index)
+        plan, clean = plan_of(config.stress), load_oof(folds, index)
+        mixed = join([load_predictions(spec.paths.stress) for spec in folds], first.n, index.ids, index.classes)
+        held = set(clean.ids.tolist())
+        sample = grid_ids(plan, sampled(plan, [one for one in index.ids if one in held]))
+        single = join([load_predictions(spec.paths.stress_grid) for spec in folds], first.n, sample, index.classes)
+        cells = [*cell_rows(metric, index, clean, single), mixture_row(metric, index, clean, mixed, plan)]
+        mixed.save(paths.stress)
+        single.save(paths.stress_grid)
+        write_csv(paths.stress_table, HEADER, cells)
+        write_atomic(paths.stress_picture, heat_map(first.run, metric, cells))
+        made_from = run_lineage(folds, plan, index, metric)
+        assert made_from is not None  # every fold was stressed just now
+        files = digests_of(paths.root, paths.stress, paths.stress_grid, paths.stress_table)
+        scores = summary(metric, index, clean, mixed, config.stress.seed)
+        record = StressedRun(made_from=made_from, files=files, metric=metric, plan=plan, scores=scores)
+        record.save(paths.stress_manifest)
         emit(Event("wrote", "", {"paths": [paths.stress, paths.stress_table, paths.stress_picture]}))
     rows = [tuple(line.values()) for line in read_csv(paths.stress_table)]
-    tell(emit, metric, name, rows, record.scores)
-
-
-def _write(folds: Sequence[FoldSpec], config: Config, index: Index) -> StressedRun:
-    first, paths = folds[0], folds[0].run_paths
-    plan, metric = plan_of(config.stress), config.competition.metric
-    labels = dict(zip(index.ids, index.labels.tolist(), strict=True))
-    clean = load_oof(folds, index)
-    parts = [load_predictions(spec.paths.stress) for spec in folds]
-    mixed = join(parts, first.n, index.ids, index.classes)
-    held = set(clean.ids.tolist())
-    sample = grid_ids(plan, sampled(plan, [one for one in index.ids if one in held]))
-    single = join([load_predictions(spec.paths.stress_grid) for spec in folds], first.n, sample, index.classes)
-    rows = [*cell_rows(metric, labels, clean, single), mixture_row(metric, labels, clean, mixed, plan)]
-    mixed.save(paths.stress)
-    single.save(paths.stress_grid)
-    write_csv(paths.stress_table, HEADER, rows)
-    write_atomic(paths.stress_picture, heat_map(first.run, metric, rows))
-    made_from = run_lineage(folds, plan, index, metric)
-    assert made_from is not None  # every fold was stressed just now
-    record = StressedRun(
-        made_from=made_from,
-        files=digests_of(paths.root, paths.stress, paths.stress_grid, paths.stress_table),
-        metric=metric,
-        plan=plan,
-        scores=summary(metric, labels, clean, mixed, config.stress.seed),
-    )
-    record.save(paths.stress_manifest)
-    return record
+    tell(emit, metric, first.run, rows, record.scores)
