@@ -19,7 +19,7 @@ from blend_libraries import KINDS, generate
 from machine import machine
 
 from kit.judge import blend
-from kit.judge.blend.candidates import CANDIDATES
+from kit.judge.blend.candidates import candidates
 from kit.judge.blend.rows import Rows
 from kit.judge.metrics import row_nll
 from kit.runtime.pool import apply_part, log_proba
@@ -32,8 +32,8 @@ def library(seed: int) -> tuple[str, int, float, float, float, float]:
     fitted = blend.fit(drawn.proba, drawn.y, drawn.fold)
     rows, logs = Rows(log_proba(drawn.proba), drawn.y), log_proba(drawn.test_proba)
     losses = {
-        name: row_nll(drawn.test_y, apply_part(candidate(rows).part, drawn.test_proba, logs))
-        for name, candidate in CANDIDATES.items()
+        name: row_nll(drawn.test_y, apply_part(candidate.fit(rows).part, drawn.test_proba, logs))
+        for name, candidate in candidates("nll", len(drawn.proba)).items()
     }
     own = float(row_nll(drawn.test_y, fitted.apply(drawn.test_proba)).mean())
     noise = float(losses["mean"].std() / np.sqrt(len(drawn.y)))

@@ -27,8 +27,7 @@ from PIL import Image
 from kit.config.clean import CleanConfig
 from kit.show.figures.sheets import Tile, sheet
 from kit.stages.clean import near
-from kit.stages.clean.draft import Draft
-from kit.stages.clean.finding import Finding
+from kit.stages.clean.draft import Draft, Finding
 from kit.stages.clean.plan import plan
 from kit.stages.clean.steps import STEPS
 

@@ -30,9 +30,10 @@ from machine import machine
 
 from kit.base.events import Event
 from kit.config import DEFAULT_RUNS, Config, RunConfig, parse
-from kit.images.corrupt.plan import fates, plan_of, split
+from kit.images.corrupt.mixture import assign
+from kit.images.corrupt.plan import plan_of, split
 from kit.judge.shift.evidence import Evidence
-from kit.judge.shift.forecast import forecast
+from kit.judge.shift.forecast import believe, summarise
 from kit.runs.spec import FoldSpec, plan_runs
 from kit.runtime.forward import softmax
 from kit.stages.clean.clean import clean
@@ -195,13 +196,14 @@ def forecasts(config: Config, found: dict[str, dict[str, Any]], y: Any) -> dict[
     """By system the forecast of the mixture: an accuracy with a 90 % interval on a test of 1,180 pictures."""
     plan, ids = plan_of(config.stress), next(iter(found.values()))["ids"].tolist()
     names, families, degrees = split(next(iter(found.values()))["grid_ids"])
-    family, degree = fates(plan, ids)
+    fate = assign(plan, ids, plan.seed)
+    family, degree = fate.family, fate.severity
     rows = np.r_[np.flatnonzero(degree > 0), [ids.index(name) for name in names]].astype(np.int64)
     hurt = np.stack([np.concatenate([one["stressed"][degree > 0], one["grid"]]) for one in found.values()])
     cleaned = np.stack([one["clean"] for one in found.values()])
     kinds, degrees = np.r_[family[degree > 0], families], np.r_[degree[degree > 0], degrees]
     evidence = Evidence(tuple(found), y, cleaned, rows, kinds, degrees, hurt)
-    return {line.name: line for line in forecast(evidence, plan.mixture, 1180)}
+    return {line.name: line for line in summarise(evidence, believe(evidence, plan), 1180, {}, 0.9)}
 
 
 def show(found: dict[str, dict[str, Any]], y: Any, lines: dict[str, Any]) -> None:

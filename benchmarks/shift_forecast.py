@@ -21,7 +21,7 @@ from scipy.stats import norm, spearmanr
 from shift_zoo import Zoo, load
 
 from kit.images.corrupt import FAMILIES
-from kit.images.corrupt.mixture import even
+from kit.images.corrupt.mixture import Mixture
 from kit.judge.shift.evidence import Evidence
 from kit.judge.shift.forecast import Belief, Calibration, calibrate, from_mixture, from_test, summarise
 from kit.judge.shift.past import explain
@@ -123,7 +123,7 @@ def knowing_others(calibration: Calibration, beliefs: list[Belief], scores: np.n
 
 
 def report(zoo: Zoo, families: tuple[str, ...]) -> None:
-    size, mixture = zoo.truth.shape[1], even(families)
+    size, mixture = zoo.truth.shape[1], Mixture(families)
     clean = (zoo.clean.argmax(2) == zoo.y).mean(1)
     scores = (zoo.tests.argmax(3) == zoo.truth[:, None]).mean(2)
     blind = evidence_of(zoo, None, families)

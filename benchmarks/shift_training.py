@@ -119,8 +119,8 @@ def prepare(problem: str, options: argparse.Namespace) -> Path:
 def judged(folder: Path, run: str) -> dict[str, float]:
     """Accuracy of fold 0 on its held-out rows, clean and corrupted; kept in a file beside the fold."""
     from kit.config import load
+    from kit.images.corrupt.mixture import Mixture, assign
     from kit.images.corrupt.mixture import apply as corrupted
-    from kit.images.corrupt.mixture import assign, even
     from kit.runs.spec import plan_runs
     from kit.runtime import arrays
     from kit.runtime.backbones import build
@@ -141,7 +141,7 @@ def judged(folder: Path, run: str) -> dict[str, float]:
     model = build(spec.network).model
     arrays.assign(model, str(spec.paths.weights))
     forward = compile_forward(model)
-    clean, mixture = np.asarray(images[rows]), even()
+    clean, mixture = np.asarray(images[rows]), Mixture()
     hurt = corrupted(mixture, clean, ids, MIXTURE_SEED)
     fate = assign(mixture, ids, MIXTURE_SEED)
     like = np.isin(fate.family, LIKE)

@@ -34,7 +34,7 @@ from sklearn.preprocessing import StandardScaler
 
 from kit.config import parse
 from kit.images.corrupt import FAMILIES, SEVERITIES, corrupt
-from kit.images.corrupt.mixture import apply, assign, even
+from kit.images.corrupt.mixture import Mixture, apply, assign
 from kit.images.sources import practice
 from kit.stages.clean.clean import clean
 from kit.store.data import load_images, load_index
@@ -222,10 +222,10 @@ def build(name: str, small: bool = False) -> Zoo:
     n, classes = len(y), int(y.max()) + 1
     ids = np.array([f"{i}/{p}" for p in range(passes) for i in range(n)])
     rows = np.tile(np.arange(n), passes)
-    stress = even()
+    stress = Mixture()
     fate = assign(stress, ids, 1)
     hurt = apply(stress, x[rows], ids, 1)
-    augmented = apply(even(clean=0.3), x, np.arange(n).astype(str), 99)
+    augmented = apply(Mixture(clean=0.3), x, np.arange(n).astype(str), 99)
     tests = [shifted(test_x, t) for t in chosen]
     parts = [x, hurt, augmented, *tests]
     looks = {look: [f(part) for part in parts] for look, f in LOOKS.items()}

@@ -158,7 +158,8 @@ def lineages(layout: Layout, config: Config) -> dict[str, Digests | None]:
 
     @cache
     def blended() -> Digests:
-        return ensemble_stage.lineage(layout, config, plan_runs(layout, config, config.ensemble_runs()))
+        runs = plan_runs(layout, config, config.ensemble_runs())
+        return ensemble_stage.lineage(layout, config, runs, ensemble_stage.costs(config, runs))
 
     @cache
     def candidate() -> SubmissionPaths:

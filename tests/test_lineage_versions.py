@@ -27,8 +27,8 @@ from test_lineage import VERSIONS
 
 from kit.base.events import silent
 from kit.config import Config, StressConfig, load, parse
-from kit.images.corrupt.mixture import apply
-from kit.images.corrupt.plan import fates, grid, plan_of
+from kit.images.corrupt.mixture import apply, assign
+from kit.images.corrupt.plan import grid, plan_of
 from kit.judge.blend import Options, fit
 from kit.judge.shift.bbsd import detect
 from kit.judge.shift.priors import estimate
@@ -112,8 +112,9 @@ def of_join(folder: Path, project: tuple[Layout, Config]) -> Any:
 def of_stress(folder: Path, project: tuple[Layout, Config]) -> Any:
     """Every family at every severity, and the mixture: the fate of each picture and the means of its quarters."""
     plan, images, ids = plan_of(StressConfig(rows=2)), pictures(6), [f"{row}" for row in range(6)]
-    families, severities = fates(plan, ids)
-    hurt = [apply(plan.mixture, images, ids, plan.seed), *grid(plan, images[:2], ids[:2])]
+    fate = assign(plan, ids, plan.seed)
+    families, severities = fate.family, fate.severity
+    hurt = [apply(plan, images, ids, plan.seed), *grid(plan, images[:2], ids[:2])]
     means = [np.asarray(part, float).reshape(len(part), 2, 8, 2, 8, 3).mean(axis=(2, 4)) for part in hurt]
     return [families.tolist(), severities.tolist(), [np.round(part, 1).tolist() for part in means]]
 
@@ -161,7 +162,7 @@ def of_shift(folder: Path, project: tuple[Layout, Config]) -> Any:
     clean, test = proba(0, y, 1.0), proba(1, y[:30], 0.5)
     prior = estimate(test, np.full(3, 1 / 3))
     statistics = image_statistics(pictures(4)).astype(float)
-    return [detect(clean, test).pvalue, list(prior.prior), prior.pvalue, np.round(statistics, 3).tolist()]
+    return [detect(clean, test), list(prior.prior), prior.pvalue, np.round(statistics, 3).tolist()]
 
 
 TRAINED = """

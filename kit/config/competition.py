@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
 from kit.config.base import Section
 
-# What is a loss; a test compares with the metrics' own directions. Here, so that a table needs no numerics to sort.
-LOSSES = ("nll", "brier")
+
+class Measure(NamedTuple):
+    """What a metric sees, which way it points, and whether platforms score by it.
+
+    ``of`` names its function in `kit.judge.metrics`: `rows` is ``row_NAME``, whose mean is the score; `table` is
+    ``table_NAME`` of confusion tables; `all` is ``NAME``, of all rows at once, with ``NAME_influence`` where there is
+    one.
+    """
+
+    of: Literal["rows", "table", "all"]
+    greater_is_better: bool = True
+    needs_proba: bool = False  # more than the arg max of a row
+    scored: bool = True
+
+
+# Here and not beside the functions, so that a table of scores is sorted without loading numerics.
+METRICS = {
+    "accuracy": Measure("rows"),
+    "macro_f1": Measure("table"),
+    "balanced_accuracy": Measure("table"),
+    "auc": Measure("all", needs_proba=True),
+    "qwk": Measure("table"),
+    "nll": Measure("rows", greater_is_better=False, needs_proba=True),
+    "brier": Measure("rows", greater_is_better=False, needs_proba=True),
+    "ece": Measure("all", greater_is_better=False, needs_proba=True, scored=False),
+}
+
+if TYPE_CHECKING:
+    Scored: TypeAlias = str
+else:
+    Scored = Literal[tuple(name for name, measure in METRICS.items() if measure.scored)]
 
 
 class CompetitionConfig(Section):
@@ -26,7 +55,7 @@ class CompetitionConfig(Section):
     """The competition's number (Codabench) or slug (Kaggle)."""
     phase: str = ""
     """The phase's name or number, where the platform has phases; empty = the current one."""
-    metric: Literal["accuracy", "macro_f1", "balanced_accuracy", "auc", "qwk", "nll", "brier"] = "accuracy"
+    metric: Scored = "accuracy"
     """What the platform scores by."""
     task: Literal["multiclass", "binary"] = "multiclass"
     """Binary is two classes; multi-label and regression are outside the kit."""
@@ -48,4 +77,4 @@ class CompetitionConfig(Section):
     @property
     def greater_is_better(self) -> bool:
         """Whether a larger score is a better one."""
-        return self.metric not in LOSSES
+        return METRICS[self.metric].greater_is_better

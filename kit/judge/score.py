@@ -10,27 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
+from kit.config import competition
 from kit.errors import DataError
-from kit.judge.metrics import (
-    auc,
-    auc_influence,
-    confusion,
-    ece,
-    row_accuracy,
-    row_brier,
-    row_nll,
-    table_balanced_accuracy,
-    table_macro_f1,
-    table_qwk,
-)
+from kit.judge import metrics
+from kit.judge.metrics import Array, confusion, row_nll
+from kit.store.record import Figure
 
-Array = NDArray[Any]
 RESAMPLES = 2000
 LEVEL = 0.95  # coverage aimed at
 
@@ -43,7 +32,6 @@ class Metric:
     the confusion table, ``influence`` (N,) what each row adds where it is neither.
     """
 
-    name: str
     function: Callable[[Array, Array], float]
     greater_is_better: bool
     needs_proba: bool
@@ -51,25 +39,24 @@ class Metric:
     table: Callable[[Array], Array] | None = None
     influence: Callable[[Array, Array], Array] | None = None
 
-
-def _mean_metric(name: str, rows: Callable[[Array, Array], Array], greater: bool, needs_proba: bool) -> Metric:
-    return Metric(name, lambda y, proba: float(rows(y, proba).mean()), greater, needs_proba, rows=rows)
-
-
-def _table_metric(name: str, table: Callable[[Array], Array]) -> Metric:
-    return Metric(name, lambda y, proba: float(table(confusion(y, proba)[None])[0]), True, False, table=table)
+    @property
+    def sign(self) -> float:
+        """What a gain is multiplied by, so that more is better."""
+        return 1.0 if self.greater_is_better else -1.0
 
 
-METRICS: dict[str, Metric] = {
-    "nll": _mean_metric("nll", row_nll, greater=False, needs_proba=True),
-    "brier": _mean_metric("brier", row_brier, greater=False, needs_proba=True),
-    "accuracy": _mean_metric("accuracy", row_accuracy, greater=True, needs_proba=False),
-    "macro_f1": _table_metric("macro_f1", table_macro_f1),
-    "balanced_accuracy": _table_metric("balanced_accuracy", table_balanced_accuracy),
-    "auc": Metric("auc", auc, greater_is_better=True, needs_proba=True, influence=auc_influence),
-    "qwk": _table_metric("qwk", table_qwk),
-    "ece": Metric("ece", ece, greater_is_better=False, needs_proba=True),
-}
+def _metric(name: str, measure: competition.Measure) -> Metric:
+    greater, proba = measure.greater_is_better, measure.needs_proba
+    if measure.of == "rows":
+        rows = getattr(metrics, f"row_{name}")
+        return Metric(lambda y, p: float(rows(y, p).mean()), greater, proba, rows=rows)
+    if measure.of == "table":
+        table = getattr(metrics, f"table_{name}")
+        return Metric(lambda y, p: float(table(confusion(y, p)[None])[0]), greater, proba, table=table)
+    return Metric(getattr(metrics, name), greater, proba, influence=getattr(metrics, f"{name}_influence", None))
+
+
+METRICS = {name: _metric(name, measure) for name, measure in competition.METRICS.items()}
 
 
 @dataclass(frozen=True)
@@ -80,6 +67,11 @@ class Interval:
     low: float
     high: float
     se: float
+
+    @property
+    def figure(self) -> Figure:
+        """The score and its interval as records keep them."""
+        return Figure(score=self.score, low=self.low, high=self.high)
 
 
 def lookup(metric: str) -> Metric:
@@ -92,10 +84,7 @@ def lookup(metric: str) -> Metric:
 def score(metric: str, y: Array, proba: Array) -> float:
     """Return the score of (N, C) probabilities for (N,) class indices.
 
-    Raises
-    ------
-    DataError
-        The metric is unknown, there are no rows, or a label is outside ``0 .. C - 1``.
+    Raises `DataError`: the metric is unknown, there are no rows, or a label is outside ``0 .. C - 1``.
     """
     y, proba = _checked(y, proba)
     return lookup(metric).function(y, proba)
@@ -172,13 +161,10 @@ def _resample_tables(
 ) -> Array:
     classes, rows = probas[0].shape[1], len(y)
     cells = np.stack([y, *(p.argmax(axis=1) for p in probas)])
-    distinct, counts = np.unique(cells, axis=1, return_counts=True)
+    (true, *predictions), counts = np.unique(cells, axis=1, return_counts=True)
     times = rng.multinomial(rows, counts / rows, size=resamples).astype(np.float64)
-    draws = []
-    for predicted in distinct[1:]:
-        place = np.eye(classes * classes)[distinct[0] * classes + predicted]
-        draws.append(table((times @ place).reshape(resamples, classes, classes)))
-    return np.stack(draws)
+    places = (np.eye(classes * classes)[true * classes + predicted] for predicted in predictions)
+    return np.stack([table((times @ place).reshape(resamples, classes, classes)) for place in places])
 
 
 def _influence(metric: Metric, y: Array, proba: Array) -> Array:

@@ -102,10 +102,7 @@ def stressed_run(folds: Sequence[FoldSpec], config: Config, index: Index) -> Str
 def load_stressed(folds: Sequence[FoldSpec], config: Config, index: Index) -> Stressed:
     """Read them.
 
-    Raises
-    ------
-    StageError
-        Where the run has no predictions for the present ``[stress]`` settings and its present networks.
+    Raises `StageError` where the run has no predictions for the present ``[stress]`` settings and its present networks.
     """
     record, paths = stressed_run(folds, config, index), folds[0].run_paths
     if record is None:

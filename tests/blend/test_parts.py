@@ -60,6 +60,15 @@ def test_a_limit_on_size_drops_the_useless_member_before_the_useful():
     assert fitted.weights[1] == 0
 
 
+def test_folds_may_keep_another_number_of_members_than_all_rows_do():
+    proba, y, fold = library(0, members=4, rows=60, classes=3)
+    options = blend.Options(max_bundle_mb=9, mb=[2, 3, 4, 5])
+    q = proba[:, np.arange(60), y].T
+    assert len({len(keep_members(q[rows], 1, options)) for rows in (fold >= 0, *(fold != k for k in range(5)))}) == 2
+    fitted = blend.fit(proba, y, fold, options=options)
+    assert sum(fitted.weights) == pytest.approx(1) and sum(w > 0 for w in fitted.weights) <= 3
+
+
 @given(st.integers(0, 100), st.floats(1.0, 40.0), st.integers(1, 6))
 @settings(max_examples=25, deadline=None)
 def test_what_is_kept_meets_all_limits(seed, seconds, max_members):
@@ -147,14 +156,14 @@ def test_changing_the_labels_of_a_fold_does_not_change_its_nested_predictions():
 
 
 def test_the_prior_is_even_over_families_and_evidence_overrules_it():
-    names = ["mean", "a, 1", "a, 2", "b"]
-    assert np.allclose(prior(names), [MEAN_PRIOR, *np.array([0.25, 0.25, 0.5]) * (1 - MEAN_PRIOR)])
+    beliefs = dict.fromkeys(["mean", "a, 1", "a, 2", "b"], 1.0)
+    assert np.allclose(prior(beliefs), [MEAN_PRIOR, *np.array([0.25, 0.25, 0.5]) * (1 - MEAN_PRIOR)])
     rng = np.random.default_rng(0)
     likelihoods = -rng.exponential(size=(4, 500))
     likelihoods[1:] = likelihoods[0]
-    assert evidence_shares(names, likelihoods, rng)[0] == pytest.approx(MEAN_PRIOR, abs=0.03)
+    assert evidence_shares(beliefs, likelihoods, rng)[0] == pytest.approx(MEAN_PRIOR, abs=0.03)
     likelihoods[3] += 0.1
-    assert evidence_shares(names, likelihoods, rng)[3] > 0.99
+    assert evidence_shares(beliefs, likelihoods, rng)[3] > 0.99
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "balanced_accuracy", "auc", "qwk", "brier", "ece"])
@@ -164,7 +173,7 @@ def test_other_metrics_choose_by_their_own_gain(metric):
     noise = [rng.normal(size=(900, 3)) for _ in range(2)]
     z = [1.0 * np.eye(3)[y] + noise[0], 3.0 * np.eye(3)[y] + noise[1]]
     proba = np.exp(np.stack(z)) / np.exp(np.stack(z)).sum(axis=2, keepdims=True)
-    assert shares(metric, ["mean", "better"], y, proba, 0)[1] > 0.9
+    assert shares(metric, {"mean": 1.0, "better": 1.0}, y, proba, 0)[1] > 0.9
 
 
 def test_rare_classes_gain_where_the_metric_counts_classes():

@@ -8,14 +8,12 @@ from libraries import library, softmax
 from scipy.optimize import minimize
 from scipy.stats import rankdata, spearmanr
 
-from kit.judge.blend.candidates import CANDIDATES, EXTRA
+from kit.judge.blend.candidates import CANDIDATES, candidates
 from kit.judge.blend.greedy import greedy_weights
 from kit.judge.blend.logit import fit_logit_pool
 from kit.judge.blend.rows import Rows
 from kit.judge.blend.temperature import SCALE, fit_temperature
 from kit.runtime.pool import apply_part, log_proba, ranks
-
-EVERY = CANDIDATES | {name: fit for extra in EXTRA.values() for name, fit in extra.items()}
 
 
 def test_the_temperature_is_the_minimum_of_the_penalised_loss():
@@ -76,34 +74,34 @@ def test_greedy_selection_takes_the_best_member_first_and_never_ends_worse():
     assert losses == sorted(losses, reverse=True)
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", CANDIDATES)
 def test_every_candidate_is_a_part_that_gives_probabilities(name):
     proba, y, _ = library(3, members=4, rows=90, classes=3)
-    fitted = EVERY[name](Rows(log_proba(proba), y))
+    fitted = CANDIDATES[name].fit(Rows(log_proba(proba), y))
     out = apply_part(fitted.part, proba)
     assert out.shape == (90, 3)
     assert np.allclose(out.sum(axis=1), 1) and out.min() >= 0
     assert fitted.gap <= 1e-9 and fitted.bound <= 1e-9
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", CANDIDATES)
 def test_every_candidate_permutes_with_the_members(name):
     proba, y, _ = library(4, members=4, rows=90, classes=3)
     order = [2, 0, 3, 1]
-    one = apply_part(EVERY[name](Rows(log_proba(proba), y)).part, proba)
-    other = apply_part(EVERY[name](Rows(log_proba(proba[order]), y)).part, proba[order])
+    one = apply_part(CANDIDATES[name].fit(Rows(log_proba(proba), y)).part, proba)
+    other = apply_part(CANDIDATES[name].fit(Rows(log_proba(proba[order]), y)).part, proba[order])
     assert np.allclose(one, other, atol=1e-6)
 
 
 def test_a_temperature_leaves_the_arg_max_alone():
     proba, y, _ = library(5, members=3, rows=200, classes=4)
-    cooled = apply_part(CANDIDATES["mean-temperature"](Rows(log_proba(proba), y)).part, proba)
+    cooled = apply_part(CANDIDATES["mean-temperature"].fit(Rows(log_proba(proba), y)).part, proba)
     assert np.array_equal(cooled.argmax(axis=1), proba.mean(axis=0).argmax(axis=1))
 
 
 def test_rank_averages_order_rows_as_the_mean_of_their_ranks_does():
     proba, y, _ = library(6, members=3, rows=300, classes=2)
-    part = EVERY["rank average"](Rows(log_proba(proba), y)).part
+    part = CANDIDATES["rank average"].fit(Rows(log_proba(proba), y)).part
     expected = np.mean([rankdata(member[:, 1]) for member in proba], axis=0)
     assert spearmanr(apply_part(part, proba)[:, 1], expected).statistic > 0.9995
 
@@ -112,3 +110,12 @@ def test_ranks_of_values_never_seen_and_of_ties_lie_between_their_neighbours():
     table = [[[0.1, 0.2, 0.2, 0.2, 0.9]]]
     found = ranks(table, np.array([[[0.0], [0.15], [0.2], [0.5], [1.0]]]))[0, :, 0]
     assert found.tolist() == pytest.approx([1e-7, 0.125, 0.5, 0.75 + 0.25 * 3 / 7, 1.0])
+
+
+def test_a_single_member_is_only_calibrated_and_some_metrics_have_candidates_of_their_own():
+    alone = ["mean", "temperature-mean-temperature", "centred, scale 0.3"]
+    assert list(candidates("nll", 1)) == alone
+    usual = list(candidates("accuracy", 2))
+    assert list(candidates("auc", 2)) == [*usual, "rank average"]
+    assert list(candidates("macro_f1", 1)) == [*alone, "prior-corrected, half"]
+    assert list(candidates("balanced_accuracy", 2)) == [*usual, "prior-corrected, half", "prior-corrected, full"]

@@ -107,7 +107,7 @@ def test_statistics_are_finite_and_each_pictures_own(shape: tuple[int, int]) -> 
 def test_outputs_of_one_source_raise_an_alarm_no_oftener_than_they_say() -> None:
     rng = np.random.default_rng(0)
     even = np.full(4, 0.25)
-    alarms = [detect(outputs(rng, even, 300)[0], outputs(rng, even, 200)[0]).pvalue < 0.05 for _ in range(200)]
+    alarms = [detect(outputs(rng, even, 300)[0], outputs(rng, even, 200)[0]) < 0.05 for _ in range(200)]
     assert np.mean(alarms) <= 0.07
 
 
@@ -115,13 +115,8 @@ def test_other_classes_and_less_sure_outputs_raise_the_alarm() -> None:
     rng = np.random.default_rng(0)
     even = np.full(4, 0.25)
     oof = outputs(rng, even, 1000)[0]
-    other = detect(oof, outputs(rng, np.array([0.55, 0.15, 0.15, 0.15]), 500)[0])
-    assert other.pvalue < 1e-6
-    assert other.label_pvalue < 1e-6
-    assert int(np.argmax(other.distances)) == 0
-    unsure = detect(oof, outputs(rng, even, 500, sharp=1.0)[0])
-    assert unsure.pvalue < 1e-6
-    assert unsure.label_pvalue > 1e-3
+    assert detect(oof, outputs(rng, np.array([0.55, 0.15, 0.15, 0.15]), 500)[0]) < 1e-6
+    assert detect(oof, outputs(rng, even, 500, sharp=1.0)[0]) < 1e-6
 
 
 def test_em_finds_the_maximum_of_the_likelihood() -> None:

@@ -12,8 +12,8 @@ from recorded import join_runs, write_fold
 
 from kit.base.events import Event
 from kit.errors import ConfigError, DataError, StageError
-from kit.images.corrupt.mixture import CLEAN, apply
-from kit.images.corrupt.plan import Plan, fates, grid, grid_ids, plan_of, sampled, split
+from kit.images.corrupt.mixture import CLEAN, apply, assign
+from kit.images.corrupt.plan import Plan, grid, grid_ids, plan_of, sampled, split
 from kit.project import Project
 from kit.runs.spec import plan_runs
 from kit.runs.stressed import StressedRun, load_stressed, stressed_run
@@ -43,11 +43,11 @@ def test_every_row_is_predicted_by_the_fold_that_held_it_out(by_hand: Project) -
     assert hurt.ids.tolist() == oof.ids.tolist()
     assert (hurt.views, hurt.classes) == (oof.views, oof.classes)
     index, plan = load_index(by_hand.layout), plan_of(by_hand.config.stress)
-    pictures = apply(plan.mixture, np.asarray(load_images(by_hand.layout)), index.ids, plan.seed)
+    pictures = apply(plan, np.asarray(load_images(by_hand.layout)), index.ids, plan.seed)
     for spec in specs:
         rows = [index.ids.index(name) for name in load_predictions(spec.paths.valid).ids.tolist()]
         assert np.array_equal(hurt.logits[:, rows], predict_with(spec.fold, pictures[rows], oof.views))
-    clean = fates(plan, oof.ids.tolist())[0] == CLEAN
+    clean = assign(plan, oof.ids, plan.seed).family == CLEAN
     assert clean.any() and np.array_equal(hurt.logits[:, clean], oof.logits[:, clean])
 
 
@@ -168,13 +168,13 @@ def test_unknown_families_and_odd_severities_are_refused(make_project) -> None:
     (folder / "small.npz").unlink()
     project_config = Project(folder).config
     with pytest.raises(DataError, match="nosie"):
-        _ = plan_of(project_config.stress).mixture
+        plan_of(project_config.stress).check()
     with pytest.raises(ConfigError, match="severities"):
         Project(make_project(CONFIG.replace("rows = 20", "severities = [1, 2]"), "short"))
 
 
 def test_a_sample_is_of_the_ids_and_the_seed_alone() -> None:
-    plan = Plan(("noise",), (1, 1, 1, 1, 1), 0.2, 10, 3)
+    plan = Plan(("noise",), rows=10, seed=3)
     ids = [f"p{number}" for number in range(40)]
     chosen = sampled(plan, ids)
     assert len(chosen) == 10
@@ -185,7 +185,7 @@ def test_a_sample_is_of_the_ids_and_the_seed_alone() -> None:
 
 
 def test_names_of_the_grid_can_be_taken_apart_whatever_the_ids_hold() -> None:
-    plan = Plan(("noise", "jpeg"), (1, 1, 1, 1, 1), 0.2, 10, 3)
+    plan = Plan(("noise", "jpeg"), rows=10, seed=3)
     ids = ["a|b", "c/d.png", "|"]
     names = grid_ids(plan, ids)
     found, families, severities = split(np.array(names))

@@ -10,8 +10,8 @@ from by_hand import CONFIG
 
 from kit.base.events import Event
 from kit.errors import StageError, TrainingError
-from kit.images.corrupt.mixture import CLEAN
-from kit.images.corrupt.plan import fates, plan_of
+from kit.images.corrupt.mixture import CLEAN, assign
+from kit.images.corrupt.plan import plan_of
 from kit.project import Project
 from kit.runs.spec import plan_runs
 from kit.runs.units.network import fold_predictor
@@ -42,7 +42,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def test_rows_that_stay_clean_are_predicted_as_training_predicted_them(project: Project) -> None:
     (run,) = project.layout.runs.glob("a-*")
     oof, hurt = load_predictions(run / "oof.npz"), load_predictions(run / "stress.npz")
-    same = fates(plan_of(project.config.stress), oof.ids.tolist())[0] == CLEAN
+    plan = plan_of(project.config.stress)
+    same = assign(plan, oof.ids, plan.seed).family == CLEAN
     np.testing.assert_allclose(hurt.logits[:, same], oof.logits[:, same], atol=1e-4)
     assert not np.allclose(hurt.logits[:, ~same], oof.logits[:, ~same], atol=1e-2)
 

@@ -46,7 +46,12 @@ def corrupt(images: Images, family: str, severity: int, seeds: NDArray[np.intege
     Raises `DataError` if the family or severity is unknown, or an array has another shape or type.
     """
     operation = lookup(family)
-    _check(images, severity, seeds)
+    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
+        raise DataError(f"images to corrupt are {images.dtype} {images.shape}, not uint8 (N, H, W, 3)")
+    if severity not in (0, *SEVERITIES):
+        raise DataError(f"severity {severity} is not one of 0 to 5")
+    if len(seeds) != len(images):
+        raise DataError(f"{len(seeds)} seeds for {len(images)} images")
     if severity == 0:
         return images.copy()
     made = np.empty_like(images)
@@ -64,12 +69,3 @@ def lookup(family: str) -> Corruption:
         raise DataError(f"unknown corruption {family!r}", nearest(family, FAMILIES))
     module = importlib.import_module(f"kit.images.corrupt.{FAMILIES[family]}")
     return cast(Corruption, getattr(module, family.replace("-", "_")))
-
-
-def _check(images: Images, severity: int, seeds: NDArray[np.integer]) -> None:
-    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
-        raise DataError(f"images to corrupt are {images.dtype} {images.shape}, not uint8 (N, H, W, 3)")
-    if severity not in (0, *SEVERITIES):
-        raise DataError(f"severity {severity} is not one of 0 to 5")
-    if len(seeds) != len(images):
-        raise DataError(f"{len(seeds)} seeds for {len(images)} images")

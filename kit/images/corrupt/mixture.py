@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,42 +18,30 @@ BLOCK = 256
 
 @dataclass(frozen=True)
 class Mixture:
-    """Shares that sum to one: of pictures that nothing happens to, and of every severity (5,) of every family.
+    """Corruptions in equal shares, ``severities`` (5,) says how often each comes; a share stays ``clean``."""
 
-    Raises `DataError` if a family is unknown or named twice, a share is negative, or the shares do not sum to one.
-    """
+    families: tuple[str, ...] = tuple(FAMILIES)
+    severities: tuple[float, ...] = (1, 1, 1, 1, 1)
+    clean: float = 0.2
 
-    clean: float
-    parts: tuple[tuple[str, tuple[float, ...]], ...]
-
-    def __post_init__(self) -> None:
-        for family, shares in self.parts:
+    def check(self) -> None:
+        """Raise `DataError` where a family is unknown or named twice."""
+        for family in self.families:
             lookup(family)
-            if len(shares) != len(SEVERITIES):
-                raise DataError(f"mixture: {family} has {len(shares)} shares, not one for each of 5 severities")
-        if len({family for family, _ in self.parts}) < len(self.parts):
-            raise DataError("mixture: a family is named twice")
-        if not np.all(self.shares >= 0) or abs(self.shares.sum() - 1) > 1e-6:
-            raise DataError(f"mixture: shares sum to {self.shares.sum():.6g}, or one is negative", "they must sum to 1")
+            if self.families.count(family) > 1:
+                raise DataError(f"mixture: the family {family} is named twice")
 
     @property
     def cells(self) -> tuple[tuple[str, int], ...]:
         """(family, severity) of every share; the first is ("clean", 0)."""
-        return ((CLEAN, 0), *((family, severity) for family, _ in self.parts for severity in SEVERITIES))
+        return ((CLEAN, 0), *((family, severity) for family in self.families for severity in SEVERITIES))
 
     @property
     def shares(self) -> NDArray[np.float64]:
-        """(K,) float64, in the order of `cells`."""
-        return np.array([self.clean, *(share for _, shares in self.parts for share in shares)])
-
-
-def even(
-    families: Iterable[str] = tuple(FAMILIES), clean: float = 0.2, weights: Sequence[float] = (1, 1, 1, 1, 1)
-) -> Mixture:
-    """Equal shares for the families; ``weights`` (5,) says how often which severity comes."""
-    names, total = tuple(families), sum(weights)
-    shares = tuple((1 - clean) / len(names) * weight / total for weight in weights)
-    return Mixture(clean, tuple((name, shares) for name in names))
+        """(K,) float64 that sum to one, in the order of `cells`."""
+        total = sum(self.severities)
+        each = [(1 - self.clean) / len(self.families) * weight / total for weight in self.severities]
+        return np.array([self.clean, *each * len(self.families)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,18 +65,14 @@ def assign(mixture: Mixture, ids: Sequence[str] | NDArray[np.str_], seed: int) -
     return Assignment(np.array(families)[cell], np.array(severities, np.int8)[cell], drawn[:, 1])
 
 
-def apply(
-    mixture: Mixture, images: Images, ids: Sequence[str] | NDArray[np.str_], seed: int, out: Images | None = None
-) -> Images:
+def apply(mixture: Mixture, images: Images, ids: Sequence[str] | NDArray[np.str_], seed: int) -> Images:
     """Corrupt every picture (N, H, W, 3) uint8 as `assign` says; its fate depends on (seed, id), not on its row.
 
-    The images may be a memory map, and are read in blocks. They are written to ``out`` where it is given, a memory map
-    for instance, else to a new array; that is what is returned.
+    The images may be a memory map, and are read in blocks; the result is a new array.
     """
     if len(ids) != len(images):
         raise DataError(f"{len(ids)} ids for {len(images)} images")
-    fate = assign(mixture, ids, seed)
-    made = np.empty(images.shape, np.uint8) if out is None else out
+    fate, made = assign(mixture, ids, seed), np.empty(images.shape, np.uint8)
     for start in range(0, len(images), BLOCK):
         block = slice(start, start + BLOCK)
         family, severity, seeds = fate.family[block], fate.severity[block], fate.seeds[block]

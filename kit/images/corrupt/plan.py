@@ -11,26 +11,18 @@ from numpy.typing import NDArray
 
 from kit.config import StressConfig
 from kit.images.corrupt import FAMILIES, SEVERITIES, Images, corrupt
-from kit.images.corrupt.mixture import CLEAN, Mixture, assign, even
+from kit.images.corrupt.mixture import Mixture, assign
 from kit.store.files import sha256_json
 
 SEPARATOR = "|"
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, kw_only=True)
+class Plan(Mixture):
     """Everything that decides which pictures come out; every family and severity is tried on a sample of ``rows``."""
 
-    families: tuple[str, ...]
-    severities: tuple[float, ...]
-    clean: float
     rows: int
     seed: int
-
-    @property
-    def mixture(self) -> Mixture:
-        """The mixture that every picture is drawn from; raises `DataError` for an unknown family."""
-        return even(self.families, self.clean, self.severities)
 
     @property
     def key(self) -> str:
@@ -40,7 +32,7 @@ class Plan:
 
 def plan_of(settings: StressConfig) -> Plan:
     """The plan that the configuration describes."""
-    return Plan(settings.families or tuple(FAMILIES), settings.severities, settings.clean, settings.rows, settings.seed)
+    return Plan(**{**settings.model_dump(), "families": settings.families or tuple(FAMILIES)})
 
 
 def sampled(plan: Plan, ids: Sequence[str]) -> list[str]:
@@ -61,7 +53,7 @@ def grid_ids(plan: Plan, ids: Sequence[str]) -> list[str]:
 
 def grid(plan: Plan, images: Images, ids: Sequence[str]) -> Iterator[Images]:
     """Every corruption of ``images`` (N, H, W, 3) in turn, in the order of `grid_ids`: N pictures at a time."""
-    seeds = assign(plan.mixture, ids, plan.seed).seeds
+    seeds = assign(plan, ids, plan.seed).seeds
     for family in plan.families:
         for degree in SEVERITIES:
             yield corrupt(images, family, degree, seeds)
@@ -71,9 +63,3 @@ def split(names: NDArray[np.str_]) -> tuple[list[str], NDArray[np.str_], NDArray
     """(ids, families, severities) of names that `grid_ids` made."""
     parts = [str(name).rsplit(SEPARATOR, 2) for name in names]
     return [part[0] for part in parts], np.array([part[1] for part in parts]), np.array([int(p[2]) for p in parts])
-
-
-def fates(plan: Plan, ids: Sequence[str]) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
-    """(family, severity) of every picture under the mixture; ("clean", 0) where nothing happens."""
-    found = assign(plan.mixture, ids, plan.seed)
-    return found.family, np.where(found.family == CLEAN, 0, found.severity).astype(np.int64)

@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from kit.base.arrays import IntArray
 from kit.base.text import nearest
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
@@ -50,7 +49,13 @@ def open_source(data: DataConfig, root: Path, part: Part) -> RawSet:
         raise DataError(f"data.{part} = {spec!r} holds no images")
     if part in ("truth", "external") and spec not in BUILT_IN:
         classes = training_classes(data, root)
-        return replace(raw, classes=classes, labels=_renumbered(raw, classes, f"data.{part} = {spec!r}"))
+        position = {name: number for number, name in enumerate(classes)}
+        used = {raw.classes[label] for label in np.unique(raw.labels[raw.labels >= 0]).tolist()}
+        for name in sorted(used - set(position)):
+            known = ", ".join(classes)
+            raise DataError(f"data.{part} = {spec!r}: class {name!r} is not in the training set, which has {known}")
+        table = np.array([position.get(name, -1) for name in raw.classes] + [-1], np.int64)  # label -1 stays
+        return replace(raw, classes=classes, labels=table[raw.labels])
     return raw
 
 
@@ -60,16 +65,6 @@ def training_classes(data: DataConfig, root: Path) -> tuple[str, ...]:
         return open_source(data, root, "train").classes
     reader = _function(BY_SUFFIX[_kind(data.train, root, "train")][1])
     return tuple(reader(root / Path(data.train).expanduser(), data, root))
-
-
-def _renumbered(raw: RawSet, classes: tuple[str, ...], what: str) -> IntArray:
-    position = {name: number for number, name in enumerate(classes)}
-    used = {raw.classes[label] for label in np.unique(raw.labels[raw.labels >= 0]).tolist()}
-    unknown = sorted(used - set(position))
-    if unknown:
-        raise DataError(f"{what}: class {unknown[0]!r} is not in the training set, which has {', '.join(classes)}")
-    table = np.array([position.get(name, -1) for name in raw.classes] + [-1], np.int64)  # label -1 stays
-    return table[raw.labels]
 
 
 def _function(reference: str) -> Any:

@@ -49,38 +49,34 @@ def open_images(rows: ImageRows, data: DataConfig, what: str) -> RawSet:
     shape = (data.image_size, data.image_size) if data.image_size else _common_shape([s for _, s in scanned], what)
 
     def read(start: int, stop: int) -> tuple[ImageArray, dict[int, str]]:
-        images, problems = _read_images(rows.paths[start:stop], shape, data.image_size, data.resize)
-        return images, {start + row: reason for row, reason in problems.items()}
+        images, reasons = _decoded(rows.paths[start:stop], shape, data)
+        return images, {start + place: reason for place, reason in enumerate(reasons) if reason}
 
-    fingerprint = sha256_json(
-        {
-            "decoder": decode.VERSION,
-            "size": data.image_size,
-            "resize": data.resize if data.image_size else "",
-            "ids": rows.ids,
-            "labels": rows.labels.tolist(),
-            "groups": rows.groups,
-            "weights": None if rows.weights is None else rows.weights.tolist(),
-            "files": [digest for digest, _ in scanned],
-        }
-    )
+    content = {
+        "decoder": decode.VERSION,
+        "size": data.image_size,
+        "resize": data.resize if data.image_size else "",
+        "ids": rows.ids,
+        "labels": rows.labels.tolist(),
+        "groups": rows.groups,
+        "weights": None if rows.weights is None else rows.weights.tolist(),
+        "files": [digest for digest, _ in scanned],
+    }
     return RawSet(
         ids=rows.ids,
         labels=rows.labels,
         classes=rows.classes,
         shape=shape,
         read=read,
-        fingerprint=fingerprint,
+        fingerprint=sha256_json(content),
         groups=rows.groups,
         weights=rows.weights,
         sizes=np.array([size or (0, 0) for _, size in scanned], np.int64).reshape(-1, 2),
     )
 
 
-def _read_images(
-    paths: Sequence[Path | None], shape: tuple[int, int], size: int, policy: decode.Policy
-) -> tuple[ImageArray, dict[int, str]]:
-    """Decode files to (N, H, W, 3) uint8, zero where an image cannot be read, and say by row why it cannot."""
+def _decoded(paths: Sequence[Path | None], shape: tuple[int, int], data: DataConfig) -> tuple[ImageArray, list[str]]:
+    """Images (N, H, W, 3) uint8, zero where one cannot be read, and why that is."""
     images = np.zeros((len(paths), *shape, 3), np.uint8)
 
     def fill(row: int) -> str:
@@ -88,7 +84,7 @@ def _read_images(
         if path is None:
             return MISSING
         try:
-            pixels = decode.decode(path.read_bytes(), size, policy)
+            pixels = decode.decode(path.read_bytes(), data.image_size, data.resize)
         except OSError as error:
             return f"cannot be read: {error.strerror}"
         except decode.Unreadable as error:
@@ -98,8 +94,7 @@ def _read_images(
         images[row] = pixels
         return ""
 
-    reasons = _in_threads(fill, range(len(paths)))
-    return images, {row: reason for row, reason in enumerate(reasons) if reason}
+    return images, _in_threads(fill, range(len(paths)))
 
 
 def _scan(paths: Sequence[Path | None]) -> list[tuple[str, tuple[int, int] | None]]:

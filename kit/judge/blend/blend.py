@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 
 from kit.errors import DataError
 from kit.judge import metrics, score
-from kit.judge.blend import candidates as table
+from kit.judge.blend.candidates import candidates
 from kit.judge.blend.check import Data, check, with_stress
 from kit.judge.blend.choose import shares
-from kit.judge.blend.duplicates import find_duplicates
 from kit.judge.blend.folds import fold_groups
-from kit.judge.blend.nested import Crossed, cross
+from kit.judge.blend.nested import cross
 from kit.judge.blend.notes import notes
 from kit.judge.blend.options import Options
 from kit.judge.blend.procedure import Fit, Procedure
 from kit.judge.blend.result import Blend
-from kit.judge.blend.types import Array
 from kit.judge.blend.worth import member_worth, view_worth
+from kit.judge.metrics import Array
 from kit.runtime import pool
 from kit.runtime.pool import Params, Part
 from kit.store.candidate import Considered, Pool
-from kit.store.record import Figure
 
 FIT_ON = {"clean": (True, False), "stressed": (False, True), "mixture": (True, True)}
 
@@ -86,29 +86,26 @@ class _Fitting:
     def __init__(self, data: Data, clean: int, used: Array, metric: str, seed: int, options: Options) -> None:
         self.data, self.clean, self.used = data, clean, used[: len(data.y)]
         self.metric, self.seed = metric, seed
-        self.copies = find_duplicates(data.proba)
+        # An exact copy of an earlier member would share its weight, and change what a prior towards equal ones means.
+        first: dict[bytes, int] = {}
+        hashes = [hashlib.sha256(np.ascontiguousarray(member).data).digest() for member in data.proba]
+        self.copies = {m: first[found] for m, found in enumerate(hashes) if first.setdefault(found, m) != m}
         self.originals = np.array([m for m in range(len(data.members)) if m not in self.copies])
         proba = data.proba[self.originals] if self.copies else data.proba
         mean = np.stack([member[0, :clean] for member in proba]).mean(axis=0, dtype=np.float64)
         group = fold_groups(data.fold[:clean], metrics.row_nll(data.y[:clean], mean))
         # A clean row and its stressed twin are left out together.
         self.group = np.tile(group, len(data.y) // clean)
-        candidates = table.candidates(metric, len(self.originals))
-        self.names = list(candidates)
+        self.candidates = candidates(metric, len(self.originals))
         chosen = options.only(self.originals.tolist())
-        self.procedure = Procedure(proba, data.y, self.group, candidates, chosen, self.used)
+        self.procedure = Procedure(proba, data.y, self.group, self.candidates, chosen, self.used)
 
     def blend(self, fit_on: str) -> Blend:
-        clean, data = self.clean, self.data
-        everything = np.ones(len(data.y), dtype=bool)
-        warm: dict[str, Array] = {}
-        fitted = self.procedure.fit(everything, warm)
-        crossed = self._cross(warm)
-        chosen = self._shares(crossed.single, everything)
-        oof = self._nested_proba(crossed)
-        params = self._params(fitted, chosen)
-        members, views = self._worth(fitted)
-        used = [(self.names[k], chosen[k]) for k in np.argsort(-chosen, kind="stable") if chosen[k] > 0]
+        clean, data, names = self.clean, self.data, list(self.candidates)
+        fitted = self.procedure.fit(np.ones(len(data.y), dtype=bool))
+        single, chosen, oof = self._nested(fitted)
+        params, (members, views) = self._params(fitted, chosen), self._worth(fitted)
+        used = [(names[k], chosen[k]) for k in np.argsort(-chosen, kind="stable") if chosen[k] > 0]
         hurt = len(oof) > clean
         blend = Blend(
             members=data.members,
@@ -118,65 +115,64 @@ class _Fitting:
             method=" + ".join(f"{share:.0%} {name}" for name, share in used),
             weights=tuple(self._weights(params)),
             views=tuple(fitted.views.tolist()),
-            temperatures=tuple(self._spread(fitted, fitted.temperatures, 1.0).tolist()),
+            temperatures=tuple(self._spread(fitted, fitted.temperatures, 1.0)),
             gap=max(c.gap for c in fitted.candidates),
             bound=max(c.bound for c in fitted.candidates),
-            nested=self._scored(oof, slice(clean)),
+            nested=score.interval(self.metric, data.y[:clean], oof[:clean], seed=self.seed).figure,
             optimism=self._optimism(params, oof),
-            candidates=self._considered(crossed.single, chosen),
+            candidates=self._considered(single, chosen),
             member_worth=members.tolist(),
             view_worth=views.tolist(),
             notes=(),
             params=Pool.model_validate(params),
             fit_on=fit_on,
-            stressed=self._scored(oof, slice(clean, None)) if hurt else None,
+            stressed=score.interval(self.metric, data.y[clean:], oof[clean:], seed=self.seed).figure if hurt else None,
             oof=oof[:clean],
             stressed_oof=oof[clean:] if hurt else None,
         )
         pruned = np.delete(self.originals, fitted.kept).tolist()
         return blend.model_copy(update={"notes": notes(blend, data.y[:clean], self.copies, pruned)})
 
-    def _scored(self, oof: Array, rows: slice) -> Figure:
-        found = score.interval(self.metric, self.data.y[rows], oof[rows], seed=self.seed)
-        return Figure(score=found.score, low=found.low, high=found.high)
+    def _nested(self, fitted: Fit) -> tuple[Array, Array, Array]:
+        """The candidates' predictions (L, N, C) and shares (L,), and predictions (N, C) by blends that never saw a row.
+
+        Neither the parts nor the shares of the blend that predicts a row have seen its group.
+        """
+
+        def predict(rows: Array, wanted: list[Array]) -> list[Array]:
+            again = self.procedure.fit(rows, fitted)
+            return [self.procedure.predict(again, each) for each in wanted]
+
+        crossed = cross(self.group, len(self.candidates), len(self.data.classes), predict)
+        oof = np.empty(crossed.single.shape[1:])
+        for j, proba in enumerate(crossed.double):
+            inside = self.group == j
+            oof[inside] = np.tensordot(self._shares(proba, ~inside), crossed.single[:, inside], 1)
+        return crossed.single, self._shares(crossed.single, self.used), oof
 
     def _optimism(self, params: Params, oof: Array) -> float:
         """By how much the score on the rows fitted on flatters."""
         y, again = self.data.y[self.used], pool.apply(params, self.data.proba[:, :, self.used])
-        sign = 1.0 if score.lookup(self.metric).greater_is_better else -1.0
+        sign = score.lookup(self.metric).sign
         return sign * (score.score(self.metric, y, again) - score.score(self.metric, y, oof[self.used]))
 
-    def _cross(self, warm: dict[str, Array]) -> Crossed:
-        def predict(rows: Array, wanted: list[Array]) -> list[Array]:
-            fitted = self.procedure.fit(rows, dict(warm))
-            return [self.procedure.predict(fitted, each) for each in wanted]
-
-        return cross(self.group, len(self.names), len(self.data.classes), predict)
-
     def _shares(self, proba: Array, rows: Array) -> Array:
-        rows = rows & self.used
-        return shares(self.metric, self.names, self.data.y[rows], proba[:, rows], self.seed)
-
-    def _nested_proba(self, crossed: Crossed) -> Array:
-        """Return (N, C): each row by a blend whose parts and shares never saw its group."""
-        out = np.empty(crossed.single.shape[1:])
-        for j in range(len(crossed.double)):
-            inside = self.group == j
-            chosen = self._shares(crossed.double[j], ~inside)
-            out[inside] = np.tensordot(chosen, crossed.single[:, inside], 1)
-        return out
+        rows, beliefs = rows & self.used, {name: candidate.prior for name, candidate in self.candidates.items()}
+        return shares(self.metric, beliefs, self.data.y[rows], proba[:, rows], self.seed)
 
     def _params(self, fitted: Fit, chosen: Array) -> Params:
         """The blend over all members: those that were dropped have no weight."""
         parts: list[Part] = []
-        for k in np.flatnonzero(chosen):
+        for k, name in enumerate(self.candidates):
+            if not chosen[k]:
+                continue
             part = fitted.candidates[k].part
             full: Part = {
                 **part,
-                "temperatures": self._spread(fitted, np.array(part["temperatures"]), 1.0).tolist(),
-                "weights": self._spread(fitted, np.array(part["weights"]), 0.0).tolist(),
-                "slopes": self._spread(fitted, np.array(part["slopes"]), 0.0).tolist(),
-                "name": self.names[k],
+                "temperatures": self._spread(fitted, part["temperatures"], 1.0),
+                "weights": self._spread(fitted, part["weights"], 0.0),
+                "slopes": self._spread(fitted, part["slopes"], 0.0),
+                "name": name,
                 "share": float(chosen[k]),
             }
             if "ranks" in part:
@@ -185,12 +181,15 @@ class _Fitting:
             parts.append(full)
         return {"views": fitted.views.tolist(), "parts": parts}
 
-    def _spread(self, fitted: Fit, values: Array, absent: float) -> Array:
+    def _spread(self, fitted: Fit, values: Array | list[float], absent: float) -> list[float]:
+        """Values of the members that were kept, as values of all."""
         full = np.full(len(self.data.members), absent)
         full[self.originals[fitted.kept]] = values
-        return full
+        spread: list[float] = full.tolist()
+        return spread
 
     def _weights(self, params: Params) -> list[float]:
+        """What part of the blend each member carries, a negative coefficient counted as nothing."""
         total = np.zeros(len(self.data.members))
         for part in params["parts"]:
             carried = np.maximum(part["centre"] * np.array(part["weights"]) + np.array(part["slopes"]), 0.0)
@@ -199,12 +198,11 @@ class _Fitting:
         return weights
 
     def _considered(self, single: Array, chosen: Array) -> dict[str, Considered]:
-        single, y = single[:, self.used], self.data.y[self.used]
-        errors = score.standard_errors(self.metric, y, single, single[self.names.index("mean")])
-        values = [score.score(self.metric, y, proba) for proba in single]
-        rows = zip(self.names, values, errors, chosen, strict=True)
+        single, y, names = single[:, self.used], self.data.y[self.used], list(self.candidates)
+        errors = score.standard_errors(self.metric, y, single, single[names.index("mean")])
         return {
-            name: Considered(score=value, se=float(error), share=float(share)) for name, value, error, share in rows
+            name: Considered(score=score.score(self.metric, y, proba), se=float(error), share=float(share))
+            for name, proba, error, share in zip(names, single, errors, chosen, strict=True)
         }
 
     def _worth(self, fitted: Fit) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""The candidates: functions from rows to one part of a blend, as a table."""
+"""The candidates: ways to turn members into one part of a blend, as a table."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ import numpy as np
 
 from kit.judge.blend.convex import convex_weights
 from kit.judge.blend.greedy import greedy_weights
-from kit.judge.blend.logit import LogitPool, fit_logit_pool
+from kit.judge.blend.logit import fit_logit_pool
 from kit.judge.blend.rows import Rows
 from kit.judge.blend.temperature import fit_temperature
-from kit.judge.blend.types import Array
+from kit.judge.metrics import Array
 from kit.runtime.pool import FLOOR, Part
 
 # A slope multiplies log probabilities, a few nats in size; a bias is added as it is.
 BIAS_SCALE = 3.0
 RANK_LEVELS = 201
-SINGLE = ("mean", "temperature-mean-temperature", "centred, scale 0.3")
 
 
 @dataclass(frozen=True)
@@ -31,40 +30,48 @@ class Fitted:
     bound: float = 0.0
 
 
-def linear_part(rows: Rows, weights: Array, *, temperatures: Array | None = None, final: float = 1.0) -> Part:
-    """Return the part of a linear pool between two temperatures."""
-    ones = np.ones(rows.members) if temperatures is None else temperatures
+@dataclass(frozen=True)
+class Candidate:
+    """A row of the table: what fits it, how much is believed of it beforehand, and where it is tried.
+
+    ``prior`` is that of its family, the text before the comma of its name, relative to the other families; the rows of
+    a family share it. ``alone`` says that it is worth trying with a single member, ``metrics`` are the only ones that
+    it is tried for, where it is not for all.
+    """
+
+    fit: Callable[[Rows], Fitted]
+    prior: float = 1.0
+    alone: bool = False
+    metrics: tuple[str, ...] = ()
+
+
+def linear_part(
+    rows: Rows, weights: Array | None = None, *, temperatures: Array | None = None, final: float = 1.0
+) -> Part:
+    """Return the part of a linear pool, of equal weights by default, between two temperatures."""
+    ones = np.ones(rows.members)
     return {
-        "temperatures": ones.tolist(),
-        "weights": weights.tolist(),
+        "temperatures": (ones if temperatures is None else temperatures).tolist(),
+        "weights": (ones / rows.members if weights is None else weights).tolist(),
         "centre": 1.0 / final,
         "slopes": [0.0] * rows.members,
         "bias": [0.0] * rows.classes,
     }
 
 
-def uniform(rows: Rows) -> Array:
-    """Return (M,) equal weights."""
-    return np.full(rows.members, 1.0 / rows.members)
-
-
 def mean(rows: Rows) -> Fitted:
     """Plain mean."""
-    return Fitted(linear_part(rows, uniform(rows)))
+    return Fitted(linear_part(rows))
 
 
 def calibrated_mean(rows: Rows) -> Fitted:
     """Temperature each, mean, temperature (Rahaman & Thiery 2021)."""
-    return _finish(rows, "mean", uniform(rows))
+    return Fitted(_between_temperatures(rows, "mean", np.full(rows.members, 1.0 / rows.members)))
 
 
 def mean_temperature(rows: Rows) -> Fitted:
     """Plain mean, then a temperature: the arg max of the plain mean stays."""
-    mixed = np.log(np.maximum(rows.proba.mean(axis=0), FLOOR))
-    start = float(rows.warm.get("mean temperature", np.ones(1))[0])
-    final = fit_temperature(mixed, rows.y, start=start)
-    rows.warm["mean temperature"] = np.array([final])
-    return Fitted(linear_part(rows, uniform(rows), final=final))
+    return Fitted(linear_part(rows, final=_temperature(rows, "mean temperature", rows.proba.mean(axis=0))))
 
 
 def best_single(rows: Rows) -> Fitted:
@@ -75,43 +82,30 @@ def best_single(rows: Rows) -> Fitted:
 
 def greedy(rows: Rows) -> Fitted:
     """Greedy selection with replacement of tempered members, then a temperature."""
-    return _finish(rows, "greedy", greedy_weights(rows.tempered_likelihoods))
+    return Fitted(_between_temperatures(rows, "greedy", greedy_weights(rows.tempered_likelihoods)))
 
 
-def convex(rows: Rows, *, pseudo_rows: float) -> Fitted:
-    """Convex weights of the members as they are, shrunk towards equal ones."""
-    key = f"convex {pseudo_rows}"
-    fitted = convex_weights(rows.likelihoods, pseudo_rows=pseudo_rows * rows.members, start=rows.warm.get(key))
-    rows.warm[key] = fitted.weights
-    return Fitted(linear_part(rows, fitted.weights), gap=fitted.gap)
-
-
-def calibrated_convex(rows: Rows, *, pseudo_rows: float) -> Fitted:
-    """Temperature each, shrunk convex weights, temperature."""
-    key = f"calibrated convex {pseudo_rows}"
-    q, start = rows.tempered_likelihoods, rows.warm.get(key)
-    fitted = convex_weights(q, pseudo_rows=pseudo_rows * rows.members, start=start)
-    rows.warm[key] = fitted.weights
-    return Fitted(_finish(rows, key, fitted.weights).part, gap=fitted.gap)
+def convex(rows: Rows, *, pseudo_rows: float, calibrated: bool = False) -> Fitted:
+    """Convex weights shrunk towards equal ones, of the members as they are, or ``calibrated``: between temperatures."""
+    key = f"{'calibrated ' if calibrated else ''}convex {pseudo_rows}"
+    q = rows.tempered_likelihoods if calibrated else rows.likelihoods
+    fitted = convex_weights(q, pseudo_rows=pseudo_rows * rows.members, start=rows.warm.get(key))
+    rows.warm[key] = weights = fitted.weights
+    part = _between_temperatures(rows, key, weights) if calibrated else linear_part(rows, weights)
+    return Fitted(part, gap=fitted.gap)
 
 
 def log_linear(rows: Rows, *, scale: float) -> Fitted:
     """Log-linear pool with class bias, shrunk towards the geometric mean of the tempered members."""
-    equal = uniform(rows)
+    equal = np.full(rows.members, 1.0 / rows.members)
     offset = np.tensordot(equal, rows.tempered_logs, 1)
-    pool = _fit_ridge(rows, f"log-linear {scale}", rows.tempered_logs, offset, scale)
-    part = linear_part(rows, equal, temperatures=rows.temperatures)
-    part |= {"centre": 0.0, "slopes": (equal + pool.slopes).tolist(), "bias": pool.bias.tolist()}
-    return Fitted(part, bound=pool.bound)
+    return _ridge(rows, f"log-linear {scale}", rows.tempered_logs, offset, scale, np.append(0.0, equal))
 
 
 def centred(rows: Rows, *, scale: float) -> Fitted:
     """Pool centred on the mean of the tempered members, with a ridge on every departure from it."""
     features = np.concatenate([rows.tempered_mean[None], rows.tempered_logs])
-    pool = _fit_ridge(rows, f"centred {scale}", features, rows.tempered_mean, scale)
-    part = linear_part(rows, uniform(rows), temperatures=rows.temperatures)
-    part |= {"centre": 1.0 + pool.slopes[0], "slopes": pool.slopes[1:].tolist(), "bias": pool.bias.tolist()}
-    return Fitted(part, bound=pool.bound)
+    return _ridge(rows, f"centred {scale}", features, rows.tempered_mean, scale, np.eye(1 + rows.members)[0])
 
 
 def prior_corrected(rows: Rows, *, power: float) -> Fitted:
@@ -122,60 +116,69 @@ def prior_corrected(rows: Rows, *, power: float) -> Fitted:
     return Fitted(pool.part | {"bias": bias.tolist()}, bound=pool.bound)
 
 
-def _fit_ridge(rows: Rows, key: str, features: Array, offset: Array, scale: float) -> LogitPool:
-    scales = np.concatenate([np.full(len(features), scale), np.full(rows.classes, BIAS_SCALE * scale)])
-    pool = fit_logit_pool(features, offset, rows.y, scales**-2.0, rows.warm.get(key))
-    rows.warm[key] = pool.theta
-    return pool
-
-
 def rank_average(rows: Rows) -> Fitted:
     """Mean of the members' ranks among the fitted rows, class by class: for metrics that see order only."""
     levels = np.linspace(0.0, 1.0, RANK_LEVELS)
     tables = np.quantile(rows.proba, levels, axis=1).transpose(1, 2, 0)
-    return Fitted(linear_part(rows, uniform(rows)) | {"ranks": tables.tolist()})
+    return Fitted(linear_part(rows) | {"ranks": tables.tolist()})
 
 
-def _finish(rows: Rows, key: str, weights: Array) -> Fitted:
-    mixed = np.log(np.maximum(np.tensordot(weights, rows.tempered, 1), FLOOR))
-    start = float(rows.warm.get("final " + key, np.ones(1))[0])
-    final = fit_temperature(mixed, rows.y, start=start)
-    rows.warm["final " + key] = np.array([final])
-    return Fitted(linear_part(rows, weights, temperatures=rows.temperatures, final=final))
+def _ridge(rows: Rows, key: str, features: Array, offset: Array, scale: float, before: Array) -> Fitted:
+    """Fit a pool of the tempered members whose centre and slopes are ``before`` (1 + M,) where the ridge is strong."""
+    scales = np.concatenate([np.full(len(features), scale), np.full(rows.classes, BIAS_SCALE * scale)])
+    pool = fit_logit_pool(features, offset, rows.y, scales**-2.0, rows.warm.get(key))
+    rows.warm[key] = pool.theta
+    after = before.copy()
+    after[-len(pool.slopes) :] += pool.slopes
+    part = linear_part(rows, temperatures=rows.temperatures)
+    part |= {"centre": float(after[0]), "slopes": after[1:].tolist(), "bias": pool.bias.tolist()}
+    return Fitted(part, bound=pool.bound)
 
 
-Candidates = dict[str, Callable[[Rows], Fitted]]
+def _between_temperatures(rows: Rows, key: str, weights: Array) -> Part:
+    final = _temperature(rows, f"final {key}", np.tensordot(weights, rows.tempered, 1))
+    return linear_part(rows, weights, temperatures=rows.temperatures, final=final)
 
-CANDIDATES: Candidates = {
-    "mean": mean,
-    "mean-temperature": mean_temperature,
-    "temperature-mean-temperature": calibrated_mean,
-    "best single": best_single,
-    "greedy": greedy,
-    "convex, prior 1": partial(convex, pseudo_rows=1.0),
-    "convex, prior 10": partial(convex, pseudo_rows=10.0),
-    "calibrated convex, prior 1": partial(calibrated_convex, pseudo_rows=1.0),
-    "calibrated convex, prior 10": partial(calibrated_convex, pseudo_rows=10.0),
-    "log-linear, scale 0.1": partial(log_linear, scale=0.1),
-    "log-linear, scale 1": partial(log_linear, scale=1.0),
-    "centred, scale 0.03": partial(centred, scale=0.03),
-    "centred, scale 0.1": partial(centred, scale=0.1),
-    "centred, scale 0.3": partial(centred, scale=0.3),
-    "centred, scale 1": partial(centred, scale=1.0),
+
+def _temperature(rows: Rows, key: str, mixed: Array) -> float:
+    """The temperature of a pool's probabilities (N, C)."""
+    logs = np.log(np.maximum(mixed, FLOOR))
+    rows.warm[key] = found = fit_temperature(logs, rows.y, start=rows.warm.get(key, 1.0))
+    return found
+
+
+# Nothing shrinks what picks members outright: the best of thirty on fifty rows is often an accident. Raising rare
+# classes is what theory asks for where a metric counts classes.
+CANDIDATES: dict[str, Candidate] = {
+    "mean": Candidate(mean, alone=True),
+    "mean-temperature": Candidate(mean_temperature),
+    "temperature-mean-temperature": Candidate(calibrated_mean, alone=True),
+    "best single": Candidate(best_single, prior=0.1),
+    "greedy": Candidate(greedy, prior=0.1),
+    "convex, prior 1": Candidate(partial(convex, pseudo_rows=1.0)),
+    "convex, prior 10": Candidate(partial(convex, pseudo_rows=10.0)),
+    "calibrated convex, prior 1": Candidate(partial(convex, pseudo_rows=1.0, calibrated=True)),
+    "calibrated convex, prior 10": Candidate(partial(convex, pseudo_rows=10.0, calibrated=True)),
+    "log-linear, scale 0.1": Candidate(partial(log_linear, scale=0.1)),
+    "log-linear, scale 1": Candidate(partial(log_linear, scale=1.0)),
+    "centred, scale 0.03": Candidate(partial(centred, scale=0.03)),
+    "centred, scale 0.1": Candidate(partial(centred, scale=0.1)),
+    "centred, scale 0.3": Candidate(partial(centred, scale=0.3), alone=True),
+    "centred, scale 1": Candidate(partial(centred, scale=1.0)),
+    "rank average": Candidate(rank_average, alone=True, metrics=("auc",)),
+    "prior-corrected, half": Candidate(
+        partial(prior_corrected, power=0.5), prior=10.0, alone=True, metrics=("balanced_accuracy", "macro_f1")
+    ),
+    "prior-corrected, full": Candidate(
+        partial(prior_corrected, power=1.0), prior=10.0, alone=True, metrics=("balanced_accuracy",)
+    ),
 }
 
 
-EXTRA: dict[str, Candidates] = {
-    "auc": {"rank average": rank_average},
-    "balanced_accuracy": {
-        "prior-corrected, half": partial(prior_corrected, power=0.5),
-        "prior-corrected, full": partial(prior_corrected, power=1.0),
-    },
-    "macro_f1": {"prior-corrected, half": partial(prior_corrected, power=0.5)},
-}
-
-
-def candidates(metric: str, members: int) -> Candidates:
-    """Return the candidates for a metric: one member leaves nothing to weight, ranks serve the AUC alone."""
-    usual = CANDIDATES if members > 1 else {name: CANDIDATES[name] for name in SINGLE}
-    return usual | EXTRA.get(metric, {})
+def candidates(metric: str, members: int) -> dict[str, Candidate]:
+    """Return the candidates that are tried for a metric and a number of members."""
+    return {
+        name: row
+        for name, row in CANDIDATES.items()
+        if (members > 1 or row.alone) and (not row.metrics or metric in row.metrics)
+    }

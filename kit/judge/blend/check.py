@@ -9,7 +9,7 @@ import numpy as np
 
 from kit.errors import DataError
 from kit.judge.blend.options import Options
-from kit.judge.blend.types import Array
+from kit.judge.metrics import Array
 
 SUM_TOLERANCE = 1e-2  # files with three decimals and many classes stay within it, logits do not
 
@@ -29,11 +29,8 @@ class Data:
 def check(proba: Array, y: Array, fold: Array, options: Options) -> Data:
     """Return the predictions with a view axis, labels, folds and names, or refuse them.
 
-    Raises
-    ------
-    DataError
-        Naming the member and the row: NaN, a missing prediction, a probability outside [0, 1], a row that does not
-        sum to one, a label that is no class, lengths that differ, fewer than two classes.
+    Raises `DataError`: names the member and the row: NaN, a missing prediction, a probability outside [0, 1], a row
+    that does not sum to one, a label that is no class, lengths that differ, fewer than two classes.
     """
     proba, y, fold = np.asarray(proba), np.asarray(y), np.asarray(fold)
     if proba.ndim not in (3, 4) or 0 in proba.shape or proba.shape[-1] < 2:
@@ -61,10 +58,7 @@ def check(proba: Array, y: Array, fold: Array, options: Options) -> Data:
 def with_stress(data: Data, stressed: Array, options: Options) -> Data:
     """Append the stressed rows (M, V, N, C), or (M, N, C), to the N clean ones, labels and folds once more.
 
-    Raises
-    ------
-    DataError
-        Where their shape is another, or as in `check`.
+    Raises `DataError` where their shape is another, or as in `check`.
     """
     stressed = stressed[:, None] if stressed.ndim == 3 else stressed
     if stressed.shape != data.proba.shape:

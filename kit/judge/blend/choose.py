@@ -8,52 +8,49 @@ does not depend on the order of the rows). Nine tenths of the prior belong to th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from scipy.special import softmax
 
 from kit.judge import score
-from kit.judge.blend.types import Array
+from kit.judge.metrics import Array
 from kit.runtime.pool import FLOOR
 
 MEAN = "mean"
-BY_EVIDENCE = ("nll", "brier", "ece")  # what the log likelihood serves best
 MEAN_PRIOR = 0.9
-# Nothing shrinks what picks members outright: the best of thirty on fifty rows is often an accident. Raising rare
-# classes, tried only for metrics that count classes, is what theory asks for there.
-RELATIVE_PRIOR = {"best single": 0.1, "greedy": 0.1, "prior-corrected": 10.0}
 LEARNING_RATE = 0.5
 DRAWS = 1000
 NEGLIGIBLE = 0.01  # a part below this share is not worth carrying
 
 
-def prior(names: Sequence[str], mean: float = MEAN_PRIOR) -> Array:
+def prior(beliefs: Mapping[str, float], mean: float = MEAN_PRIOR) -> Array:
     """Return the candidates' prior shares: ``mean`` for the plain mean, the rest over families, even inside each.
 
-    The family of a name is what stands before the comma.
+    The family of a name is what stands before the comma; ``beliefs`` give by name the prior of the family, relative to
+    the others.
     """
-    families = [name.split(",")[0] for name in names]
-    others = {family: RELATIVE_PRIOR.get(family, 1.0) for family in set(families) - {MEAN}}
+    families = [name.split(",")[0] for name in beliefs]
+    others = {family: belief for family, belief in zip(families, beliefs.values(), strict=True) if family != MEAN}
     scale = (1 - mean) / max(sum(others.values()), 1e-12)
     shares = [mean if f == MEAN else scale * others[f] / families.count(f) for f in families]
     return np.asarray(np.array(shares) / np.sum(shares))
 
 
-def evidence_shares(names: Sequence[str], likelihoods: Array, rng: np.random.Generator) -> Array:
+def evidence_shares(beliefs: Mapping[str, float], likelihoods: Array, rng: np.random.Generator) -> Array:
     """Return (L,) shares on the simplex from the log likelihoods (L, N) given, out of fold, to the true class."""
     rows = likelihoods.shape[1]
-    gains = likelihoods - likelihoods[list(names).index(MEAN)]
+    gains = likelihoods - likelihoods[list(beliefs).index(MEAN)]
     covariance = np.atleast_2d(np.cov(gains)) * rows
     values, vectors = np.linalg.eigh(covariance)
     # The symmetric root: that of Cholesky or the bare eigenvectors would turn with rounding and the order of rows.
     root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
-    totals = gains.sum(axis=1) + rng.standard_normal((DRAWS, len(names))) @ root
-    shares = softmax(np.log(prior(names)) + LEARNING_RATE * totals, axis=1).mean(axis=0)
+    totals = gains.sum(axis=1) + rng.standard_normal((DRAWS, len(beliefs))) @ root
+    shares = softmax(np.log(prior(beliefs)) + LEARNING_RATE * totals, axis=1).mean(axis=0)
     return _without_negligible(shares)
 
 
-def metric_shares(metric: str, names: Sequence[str], y: Array, proba: Array, base: Array) -> Array:
+def metric_shares(metric: str, beliefs: Mapping[str, float], y: Array, proba: Array, base: Array) -> Array:
     """Return (L,) shares for a metric other than the log loss.
 
     The blend that evidence chose is the one to beat. A candidate whose paired gain on the metric is z standard errors
@@ -62,23 +59,22 @@ def metric_shares(metric: str, names: Sequence[str], y: Array, proba: Array, bas
     """
     chosen = score.lookup(metric)
     blended = np.tensordot(base, proba, 1)
-    sign = 1.0 if chosen.greater_is_better else -1.0
-    gains = sign * np.array([chosen.function(y, p) - chosen.function(y, blended) for p in proba])
+    gains = chosen.sign * np.array([chosen.function(y, p) - chosen.function(y, blended) for p in proba])
     z = gains / np.maximum(score.standard_errors(metric, y, proba, blended), 1e-12)
     z[gains == 0] = 0.0
-    before = np.log(np.append(prior(names, 1 / len(names)) * (1 - MEAN_PRIOR), MEAN_PRIOR))
+    before = np.log(np.append(prior(beliefs, 1 / len(beliefs)) * (1 - MEAN_PRIOR), MEAN_PRIOR))
     weights = softmax(before + np.append(np.sign(z) * z**2 / 2.0, 0.0))
     return _without_negligible(weights[:-1] + weights[-1] * base)
 
 
 def _without_negligible(shares: Array) -> Array:
-    kept: Array = np.where(shares < NEGLIGIBLE, 0.0, shares)
-    kept /= kept.sum()
-    return kept
+    kept = np.where(shares < NEGLIGIBLE, 0.0, shares)
+    return np.asarray(kept / kept.sum())
 
 
-def shares(metric: str, names: Sequence[str], y: Array, proba: Array, seed: int) -> Array:
+def shares(metric: str, beliefs: Mapping[str, float], y: Array, proba: Array, seed: int) -> Array:
     """Return (L,) shares of the candidates from their out-of-fold probabilities (L, N, C)."""
     likelihoods = np.log(np.maximum(proba[:, np.arange(len(y)), y], FLOOR))
-    base = evidence_shares(names, likelihoods, np.random.default_rng(seed))
-    return base if metric in BY_EVIDENCE else metric_shares(metric, names, y, proba, base)
+    base = evidence_shares(beliefs, likelihoods, np.random.default_rng(seed))
+    # The log likelihood serves the losses best: Brier's and the calibration error are of probabilities too.
+    return metric_shares(metric, beliefs, y, proba, base) if score.lookup(metric).greater_is_better else base

@@ -14,11 +14,12 @@ import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import nnls
 
-from kit.judge.blend.types import Array
+from kit.judge.metrics import Array
 
 TOLERANCE = 1e-10
 MAX_STEPS = 200
-PATIENCE = 4  # steps without a smaller gap; only rounding at the optimum takes so many
+PATIENCE = 4  # steps without a smaller gap near the optimum, where only rounding takes so many
+NEAR = 1e-6
 ROUNDING = 1e-14
 
 
@@ -34,11 +35,6 @@ def gather(proba: Array, y: Array) -> Array:
     """Return (N, M) float64: what each member of (M, N, C) probabilities gave to the true class ``y`` (N,)."""
     rows = np.arange(len(y))
     return np.ascontiguousarray(np.stack([member[rows, y] for member in proba], axis=1), dtype=np.float64)
-
-
-def duality_gap(q: Array, weights: Array) -> float:
-    """Return a bound on ``F(weights) - min F`` for likelihoods (N, M); never below the true suboptimality."""
-    return float(max(_gradient(q, q @ weights, None).max() - 1.0, 0.0))
 
 
 def convex_weights(q: Array, *, pseudo_rows: float = 0.0, start: Array | None = None) -> Weights:
@@ -68,7 +64,9 @@ def convex_weights(q: Array, *, pseudo_rows: float = 0.0, start: Array | None = 
     for _ in range(MAX_STEPS):
         gradient = _gradient(q, fit, shares)
         gap = max(float(gradient.max()) - 1.0, 0.0)
-        waited = 0 if gap < best.gap else waited + 1
+        # Far from the optimum the gap may grow for several steps while the loss falls: a weight that a step has brought
+        # close to zero at most doubles in each of the next ones.
+        waited = 0 if gap < best.gap or gap > NEAR else waited + 1
         best = Weights(w, gap) if gap < best.gap else best
         if gap <= TOLERANCE or waited > PATIENCE:
             break

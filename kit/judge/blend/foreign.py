@@ -18,7 +18,7 @@ import numpy as np
 
 from kit.errors import DataError
 from kit.images.sources.table import ID_NAMES, read_table
-from kit.judge.blend.types import Array
+from kit.judge.metrics import Array
 from kit.runtime.pool import from_logits
 from kit.store.arrays import read_arrays
 
@@ -97,11 +97,8 @@ def member_names(paths: Sequence[Path]) -> tuple[str, ...]:
 def read_foreign(path: Path, classes: Sequence[str]) -> Foreign:
     """Return the predictions of ``classes`` in a file.
 
-    Raises
-    ------
-    DataError
-        The file is missing, damaged, of another layout, lacks a class, has an id twice or a row that is no
-        distribution; names file, row, class and value.
+    Raises `DataError`: the file is missing, damaged, of another layout, lacks a class, has an id twice or a row that is
+    no distribution; names file, row, class and value.
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kit.judge.blend.types import Array
+from kit.judge.metrics import Array
 
 ROUNDS = 25
 

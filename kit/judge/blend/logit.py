@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from kit.judge.blend.types import Array
+from kit.judge.metrics import Array
 
 TOLERANCE = 1e-10
 MAX_STEPS = 50

@@ -12,7 +12,7 @@ from itertools import combinations
 
 import numpy as np
 
-from kit.judge.blend.types import Array
+from kit.judge.metrics import Array
 
 Predict = Callable[[Array, list[Array]], list[Array]]
 """``(rows to fit on, lists of rows) -> (L, n, C)`` candidates' probabilities for each list."""

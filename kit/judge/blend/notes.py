@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kit.judge import metrics
 from kit.judge.blend.result import Blend
-from kit.judge.blend.types import Array
+from kit.judge.metrics import Array
 
 FEW_ERRORS = 20
 OF_OOF = (

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from kit.judge.blend.candidates import Candidates, Fitted
+from kit.judge.blend.candidates import Candidate, Fitted
 from kit.judge.blend.options import Options
 from kit.judge.blend.prune import keep_members, keep_within_time
 from kit.judge.blend.rows import Rows
-from kit.judge.blend.types import Array
 from kit.judge.blend.views import fit_views, view_likelihoods
+from kit.judge.metrics import Array
 from kit.runtime.pool import apply_part, log_proba, mix_views
 
 
 @dataclass(frozen=True)
 class Fit:
-    """View weights (V,), the members (k,) that the limits allow, and over these alone candidates and temperatures."""
+    """View weights (V,), the members (k,) that the limits allow, and over these alone candidates and temperatures.
+
+    ``warm`` are solutions by name, from which a fit on other rows starts.
+    """
 
     views: Array
     kept: Array
     candidates: list[Fitted]
     temperatures: Array
+    warm: Mapping[str, Any]
 
 
 class Procedure:
@@ -32,24 +38,31 @@ class Procedure:
     """
 
     def __init__(
-        self, proba: Array, y: Array, group: Array, candidates: Candidates, options: Options, used: Array
+        self,
+        proba: Array,
+        y: Array,
+        group: Array,
+        candidates: Mapping[str, Candidate],
+        options: Options,
+        used: Array,
     ) -> None:
         self.proba, self.y, self.group, self.used = proba, y, group, used
         self.candidates, self.options = candidates, options
         self.view_likelihoods = view_likelihoods(proba, y)
         self._logs: Array | None = log_proba(proba[:, 0]) if proba.shape[1] == 1 else None
 
-    def fit(self, rows: Array, warm: dict[str, Array]) -> Fit:
-        """Fit on the rows of a mask that may be; ``warm`` are starts from a neighbouring fit, which is written to."""
+    def fit(self, rows: Array, neighbour: Fit | None = None) -> Fit:
+        """Fit on the rows of a mask that may be used, starting from the solutions of a fit on most of them."""
         rows = rows & self.used
         views = fit_views(self.view_likelihoods[rows], self.group[rows], self.options.max_views)
         logs = self.logs(views, rows)
-        everything = Rows(logs, self.y[rows])
         views = keep_within_time(views, self.options)
-        kept = keep_members(everything.likelihoods, int((views > 0).sum()), self.options)
+        kept = keep_members(Rows(logs, self.y[rows]).likelihoods, int((views > 0).sum()), self.options)
+        # Limits may keep another number of members here, for which the neighbour's solutions are no start.
+        warm = dict(neighbour.warm) if neighbour is not None and len(neighbour.kept) == len(kept) else {}
         used = Rows(logs[kept], self.y[rows], warm)
-        fitted = [candidate(used) for candidate in self.candidates.values()]
-        return Fit(views, kept, fitted, used.temperatures)
+        fitted = [candidate.fit(used) for candidate in self.candidates.values()]
+        return Fit(views, kept, fitted, used.temperatures, warm)
 
     def logs(self, views: Array, rows: Array) -> Array:
         """Return (M, n, C) log probabilities of the members under view weights."""

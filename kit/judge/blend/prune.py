@@ -7,9 +7,10 @@ import numpy as np
 from kit.errors import DataError
 from kit.judge.blend.convex import convex_weights
 from kit.judge.blend.options import Options
-from kit.judge.blend.types import Array
+from kit.judge.metrics import Array
 
 SLACK = 1e-9
+MEMBERS = "members"
 RAISE = "raise max_seconds_per_1000 and max_bundle_mb of [ensemble], or max_seconds and max_mb of [bundle]"
 
 
@@ -20,19 +21,23 @@ def keep_members(q: Array, views: int, options: Options) -> Array:
     convex pool is least, per unit of what is over the limit; the weights of the others are fitted again after each.
     ``q`` (N, M) are likelihoods of the true class, ``views`` is how many each member predicts.
     """
-    costs = _costs(q.shape[1], views, options)
+    limits = _limits(q.shape[1], views, options)
+    costs = [(cost, limit) for _, cost, limit in limits]
     alone = np.all([np.ones(q.shape[1], dtype=bool), *(cost <= limit + SLACK for cost, limit in costs)], axis=0)
     kept = np.flatnonzero(alone)
     if len(kept) == 0:
-        raise DataError(f"the limits leave no member: {_too_costly(q.shape[1], views, options)}", RAISE)
+        spent = [(unit, cost, limit) for unit, cost, limit in limits if unit != MEMBERS]
+        names = options.members or [f"member {m}" for m in range(q.shape[1])]
+        each = [f"{name} {' and '.join(f'{c[m]:.3g} {unit}' for unit, c, _ in spent)}" for m, name in enumerate(names)]
+        allowed = " and ".join(f"{limit:g} {unit}" for unit, _, limit in spent)
+        raise DataError(f"the limits leave no member: {', '.join(each)}; allowed {allowed}", RAISE)
     while any(cost[kept].sum() > limit + SLACK for cost, limit in costs):
         weights = convex_weights(q[:, kept], pseudo_rows=len(kept)).weights
         # How much of the excess each member would take away, each limit counted up to its excess.
         relief = np.full(len(kept), 1e-9)
-        for cost, limit in costs:
-            excess = cost[kept].sum() - limit
+        for cost, excess in [(cost[kept], cost[kept].sum() - limit) for cost, limit in costs]:
             if excess > 0:
-                relief += np.minimum(cost[kept] / excess, 1.0)
+                relief += np.minimum(cost / excess, 1.0)
         kept = np.delete(kept, int(np.argmin(_losses(q[:, kept], weights) / relief)))
     return kept
 
@@ -49,35 +54,19 @@ def keep_within_time(views: Array, options: Options) -> Array:
     return kept
 
 
-def _costs(members: int, views: int, options: Options) -> list[tuple[Array, float]]:
-    unknown = np.full(members, np.nan)
-    seconds, mb = (
-        unknown if cost is None else np.array(cost, float) for cost in (options.seconds_per_1000, options.mb)
-    )
+def _limits(members: int, views: int, options: Options) -> list[tuple[str, Array, float]]:
+    """Unit, cost of each member (M,) and limit of what is limited."""
+    unknown = [np.nan] * members
+    seconds, mb = (np.array(cost or unknown, float) for cost in (options.seconds_per_1000, options.mb))
     given = [
-        (np.ones(members), options.max_members, "max_members"),
-        (seconds * views, options.max_seconds_per_1000, "max_seconds_per_1000"),
-        (mb, options.max_bundle_mb, "max_bundle_mb"),
+        (MEMBERS, np.ones(members), options.max_members, "max_members"),
+        ("s per 1,000 images", seconds * views, options.max_seconds_per_1000, "max_seconds_per_1000"),
+        ("MB", mb, options.max_bundle_mb, "max_bundle_mb"),
     ]
-    for cost, limit, name in given:
+    for _, cost, limit, name in given:
         if limit is not None and np.isnan(cost).any():
             raise DataError(f"{name} is {limit}, but not every member's cost is given", "give seconds_per_1000 and mb")
-    return [(cost, float(limit)) for cost, limit, _ in given if limit is not None]
-
-
-def _too_costly(members: int, views: int, options: Options) -> str:
-    """What each member alone costs, and what is allowed."""
-    names = options.members or [f"member {m}" for m in range(members)]
-    given = [
-        ("s per 1,000 images", options.seconds_per_1000, views, options.max_seconds_per_1000),
-        ("MB", options.mb, 1, options.max_bundle_mb),
-    ]
-    limited = [(unit, cost, times, limit) for unit, cost, times, limit in given if limit is not None and cost]
-    each = [
-        f"{name} {' and '.join(f'{cost[m] * times:.3g} {unit}' for unit, cost, times, _ in limited)}"
-        for m, name in enumerate(names)
-    ]
-    return f"{', '.join(each)}; allowed {' and '.join(f'{limit:g} {unit}' for unit, _, _, limit in limited)}"
+    return [(unit, cost, float(limit)) for unit, cost, limit, _ in given if limit is not None]
 
 
 def _losses(q: Array, weights: Array) -> Array:

@@ -6,7 +6,7 @@ import json
 
 from pydantic import ConfigDict, Field
 
-from kit.judge.blend.types import Array
+from kit.judge.metrics import Array
 from kit.store.candidate import StoredBlend
 
 

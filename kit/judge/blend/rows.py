@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from kit.judge.blend.convex import gather
 from kit.judge.blend.temperature import fit_temperature
-from kit.judge.blend.types import Array
+from kit.judge.metrics import Array
 from kit.runtime.pool import FLOOR, tempered
 
 
@@ -27,7 +28,7 @@ class Rows:
 
     logs: Array
     y: Array
-    warm: dict[str, Array] = field(default_factory=dict)
+    warm: dict[str, Any] = field(default_factory=dict)
 
     @property
     def members(self) -> int:

@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kit.judge.blend.types import Array
-from kit.judge.metrics import ECE_BINS, confusion, ece
+from kit.judge.metrics import ECE_BINS, Array, confusion, ece
 
 
 class ClassRow(NamedTuple):

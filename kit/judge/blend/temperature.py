@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kit.judge.blend.types import Array
+from kit.judge.metrics import Array
 
 SCALE = 0.5  # standard deviation of log T: published networks mostly lie between T = 0.6 and 2.5
 LIMIT = 3.0  # |log T| of more than this is no temperature but a broken member

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kit.judge.blend.convex import convex_weights, gather
-from kit.judge.blend.types import Array
+from kit.judge.metrics import Array
 from kit.runtime.pool import tempered
 
 

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import norm, rankdata
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.model_selection import StratifiedKFold
 
 from kit.errors import DataError
-
-Array = NDArray[np.float64]
+from kit.judge.metrics import Array
 
 FOLDS = 5
 MAXIMUM = 4000  # rows of either set; more change the second decimal of no AUC
@@ -21,45 +19,23 @@ MAXIMUM = 4000  # rows of either set; more change the second decimal of no AUC
 
 @dataclass(frozen=True, eq=False)
 class Adversarial:
-    """What telling the sets apart came to.
+    """What telling the sets apart came to."""
 
-    Parameters
-    ----------
-    auc, error : float
-        Out-of-fold area under the curve, .5 = alike, and its standard error.
-    pvalue : float
-        One-sided, of "alike".
-    telling : tuple of (name, auc)
-        Every statistic on its own, the most telling first; above .5 it is larger in the test.
-    test_likeness : (M,) float64
-        Out-of-fold probability of being a test picture, for the test rows; NaN where a row was not drawn.
-    train_likeness : (N,) float64
-        The same for the training rows: the largest are the training pictures most like the test.
-    """
-
-    auc: float
-    error: float
-    pvalue: float
-    telling: tuple[tuple[str, float], ...]
-    test_likeness: Array
-    train_likeness: Array
+    auc: float  # out-of-fold area under the curve, .5 = alike
+    error: float  # its standard error
+    pvalue: float  # one-sided, of "alike"
+    telling: tuple[tuple[str, float], ...]  # AUC of every statistic, the most telling first; above .5 = larger in test
+    test_likeness: Array  # (M,) out-of-fold probability of being a test picture; NaN where a row was not drawn
+    train_likeness: Array  # (N,) the same of the training rows
 
 
 def adversarial(train: Array, test: Array, seed: int, names: Sequence[str] = ()) -> Adversarial:
     """Tell two sets apart by cross-validated extremely randomised trees.
 
-    Parameters
-    ----------
-    train, test : (N, D), (M, D) float
-        Statistics or embeddings of the pictures, see `kit.judge.shift.statistics`. Beyond `MAXIMUM` rows of a set,
-        as many are drawn.
-    names : sequence of D str, optional
-        Of the columns.
+    ``train`` (N, D) and ``test`` (M, D) are statistics or embeddings of the pictures, see `kit.judge.shift.statistics`,
+    ``names`` those of the columns. Beyond `MAXIMUM` rows of a set, as many are drawn.
 
-    Raises
-    ------
-    DataError
-        If a set has fewer rows than `FOLDS`, a value is not finite or the widths differ.
+    Raises `DataError` if a set has fewer rows than `FOLDS`, a value is not finite or the widths differ.
     """
     if train.ndim != 2 or test.ndim != 2 or train.shape[1] != test.shape[1]:
         raise DataError(f"adversarial validation: tables of {train.shape} and {test.shape} do not match")
@@ -79,14 +55,11 @@ def adversarial(train: Array, test: Array, seed: int, names: Sequence[str] = ())
     single = [(label, auc_with_error(x[z == 0, i], x[z == 1, i])[0]) for i, label in enumerate(labels)]
     # Standard error of the AUC where both sets are alike (Mann and Whitney 1947).
     null = float(np.sqrt((len(a) + len(b) + 1) / (12 * len(a) * len(b))))
-    return Adversarial(
-        found,
-        error,
-        float(norm.sf((found - 0.5) / max(null, 1e-12))),
-        tuple(sorted(single, key=lambda pair: -abs(pair[1] - 0.5))),
-        _placed(likeness[z == 1], b, len(test)),
-        _placed(likeness[z == 0], a, len(train)),
-    )
+    pvalue = float(norm.sf((found - 0.5) / max(null, 1e-12)))
+    ranked = tuple(sorted(single, key=lambda pair: -abs(pair[1] - 0.5)))
+    of_test, of_train = np.full(len(test), np.nan), np.full(len(train), np.nan)
+    of_test[b], of_train[a] = likeness[z == 1], likeness[z == 0]
+    return Adversarial(found, error, pvalue, ranked, of_test, of_train)
 
 
 def auc_with_error(negative: Array, positive: Array) -> tuple[float, float]:
@@ -97,9 +70,3 @@ def auc_with_error(negative: Array, positive: Array) -> tuple[float, float]:
     below = 1 - (ranks[:n] - rankdata(negative)) / m
     variance = above.var(ddof=1) / m + below.var(ddof=1) / n
     return float(above.mean()), float(np.sqrt(variance))
-
-
-def _placed(values: Array, rows: NDArray[np.int64], size: int) -> Array:
-    out = np.full(size, np.nan)
-    out[rows] = values
-    return out

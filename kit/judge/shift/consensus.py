@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.judge.blend.logit import fit_logit_pool
-
-Array = NDArray[np.float64]
+from kit.judge.metrics import Array
+from kit.runtime.pool import softmax
 
 SOFT = 0.01  # keeps logarithms of probabilities finite and outliers near
 SCALE = 0.3  # standard deviation of a model's weight around the plain mean's
@@ -31,8 +31,7 @@ class Consensus:
         """(R, C) probabilities of the classes from those of the models, (M, R, C)."""
         offset, logs = _logs(proba)
         z = offset * (1 + self.slopes[0]) + np.tensordot(self.slopes[1:], logs, 1) + self.bias
-        z = np.exp(z - z.max(axis=1, keepdims=True))
-        return np.asarray(z / z.sum(axis=1, keepdims=True), np.float64)
+        return np.asarray(softmax(z), np.float64)
 
 
 def learn(proba: NDArray[np.floating], y: NDArray[np.integer]) -> Consensus:

@@ -16,26 +16,23 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from kit.judge.metrics import Array
 from kit.judge.shift.consensus import SOFT
-
-Array = NDArray[np.float64]
+from kit.judge.shift.signals import negative_entropy
 
 PENALTY = 0.3  # scikit-learn's C; between .1 and 1 nothing changes
 SLOPES = (0.5, 2.0)
+TINY = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
 class Calibrated:
     """A fitted model of correctness and the line that puts clean and stressed rows right in the mean.
 
-    Parameters
-    ----------
-    pipeline : fitted scikit-learn pipeline, or None where every row, or none, was right
-    constant, slope : float
-        Accuracy = constant + slope * mean of the pipeline's probabilities.
+    Accuracy is ``constant`` + ``slope`` * mean of the pipeline's probabilities.
     """
 
-    pipeline: Pipeline | None
+    pipeline: Pipeline | None  # fitted; None where every row, or none, was right
     constant: float
     slope: float
 
@@ -46,23 +43,26 @@ class Calibrated:
         return np.asarray(self.constant + self.slope * self.pipeline.predict_proba(features)[:, 1], np.float64)
 
 
-def row_features(proba: NDArray[np.floating], model: int, posterior: Array | None = None) -> Array:
-    """(R, D) features of the rows of one model among (M, R, C) probabilities; without company only its own.
+def row_features(proba: NDArray[np.floating], posterior: Array) -> list[Array]:
+    """Of each model of (M, R, C) probabilities the features (R, D) of its rows; without company only its own.
 
-    ``posterior`` (R, C) is that of `kit.judge.shift.consensus`, another feature where given.
+    ``posterior`` (R, C) is that of `kit.judge.shift.consensus`.
     """
+    return [_features_of(proba, model, posterior) for model in range(len(proba))]
+
+
+def _features_of(proba: NDArray[np.floating], model: int, posterior: Array) -> Array:
     own = proba[model].astype(np.float64)
     chosen = own.argmax(1)
     top = np.sort(own, axis=1)[:, ::-1]
-    columns = [logit(top[:, 0]), np.log((top[:, 0] + SOFT) / (top[:, 1] + SOFT)), _negative_entropy(own)]
+    columns = [logit(top[:, 0]), np.log((top[:, 0] + SOFT) / (top[:, 1] + SOFT)), negative_entropy(own, TINY)]
     if len(proba) > 1:
         others = np.delete(proba, model, axis=0).astype(np.float64)
         mean, votes = others.mean(0), (others.argmax(2) == chosen).mean(0)
         given = mean[np.arange(len(chosen)), chosen]
-        columns += [logit(given), votes, logit(votes), _negative_entropy(mean), logit(mean.max(1))]
+        columns += [logit(given), votes, logit(votes), negative_entropy(mean, TINY), logit(mean.max(1))]
         columns += [(mean.argmax(1) == chosen).astype(np.float64)]
-    if posterior is not None:
-        columns += [logit(posterior[np.arange(len(chosen)), chosen]), _negative_entropy(posterior)]
+    columns += [logit(posterior[np.arange(len(chosen)), chosen]), negative_entropy(posterior, TINY)]
     return np.stack(columns, axis=1)
 
 
@@ -84,7 +84,3 @@ def fit(clean: Array, clean_right: NDArray[np.bool_], stressed: Array, stressed_
 def logit(share: Array) -> Array:
     """Log odds, kept finite and near."""
     return np.asarray(np.log((share + SOFT) / (1 + SOFT - share)), np.float64)
-
-
-def _negative_entropy(proba: Array) -> Array:
-    return np.asarray((proba * np.log(np.maximum(proba, 1e-9))).sum(1), np.float64)

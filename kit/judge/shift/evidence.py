@@ -9,39 +9,21 @@ from numpy.typing import NDArray
 
 from kit.errors import DataError
 from kit.images.corrupt.mixture import CLEAN, Mixture
-
-Array = NDArray[np.float64]
+from kit.judge.metrics import Array
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Predictions of M models (an ensemble is one more); all probabilities, all out of fold but the test's.
-
-    Parameters
-    ----------
-    names : tuple of M str
-    y : (N,) int
-        Labels of the held-out rows.
-    clean : (M, N, C)
-        Predictions for them as they are.
-    rows : (S,) int
-        The held-out row behind every stressed picture; a row may come several times.
-    family, severity : (S,) str, (S,) int
-        What was done to it, as `kit.images.corrupt.mixture.assign` says.
-    stressed : (M, S, C)
-        Predictions for the stressed pictures.
-    test : (M, R, C), optional
-        Predictions for the test pictures.
-    """
+    """Predictions of M models (an ensemble is one more); all probabilities, all out of fold but the test's."""
 
     names: tuple[str, ...]
-    y: NDArray[np.integer]
-    clean: NDArray[np.floating]
-    rows: NDArray[np.integer]
-    family: NDArray[np.str_]
-    severity: NDArray[np.integer]
-    stressed: NDArray[np.floating]
-    test: NDArray[np.floating] | None = None
+    y: NDArray[np.integer]  # (N,) labels of the held-out rows
+    clean: NDArray[np.floating]  # (M, N, C) predictions for them as they are
+    rows: NDArray[np.integer]  # (S,) the held-out row behind every stressed picture; one may come several times
+    family: NDArray[np.str_]  # (S,) what was done to it, as `kit.images.corrupt.mixture.assign` says
+    severity: NDArray[np.integer]  # (S,)
+    stressed: NDArray[np.floating]  # (M, S, C) predictions for the stressed pictures
+    test: NDArray[np.floating] | None = None  # (M, R, C) for the test pictures
 
     def __post_init__(self) -> None:
         models, size = len(self.names), len(self.rows)
@@ -68,10 +50,7 @@ class Evidence:
     def cells(self, mixture: Mixture) -> Array:
         """(M, K) accuracy in every cell of the mixture; a cell without stressed rows takes its family's mean.
 
-        Raises
-        ------
-        DataError
-            If the mixture holds a family that no stressed row has.
+        Raises `DataError` if the mixture holds a family that no stressed row has.
         """
         clean, right = self.clean_right.mean(1), self.stressed_right
         columns = []

@@ -18,12 +18,11 @@ from scipy.stats import norm
 
 from kit.errors import DataError
 from kit.images.corrupt.mixture import CLEAN, Mixture
+from kit.judge.metrics import Array
 from kit.judge.shift.consensus import Consensus, learn
 from kit.judge.shift.correctness import Calibrated, fit, logit, row_features
 from kit.judge.shift.evidence import Evidence
 from kit.judge.shift.together import LEAST_SPREAD, alike, covariance, shared_luck
-
-Array = NDArray[np.float64]
 
 # Of the Dirichlet over cells, before and after past scores: a test is a mixture of few corruptions, not of all.
 CONCENTRATION = 3.0
@@ -34,11 +33,7 @@ SURE = 3.0  # standard errors from which on a test counts as shifted
 
 @dataclass(frozen=True)
 class Forecast:
-    """One model's expected accuracy on the test with its interval, and its accuracies out of fold.
-
-    ``basis`` is ``"mixture"``, or ``"test pictures"`` where their predictions were given; ``past`` counts the scores
-    it rests on.
-    """
+    """One model's expected accuracy on the test with its interval, and its accuracies out of fold."""
 
     name: str
     value: float
@@ -46,51 +41,19 @@ class Forecast:
     high: float
     clean: float
     stressed: float
-    basis: str
-    past: int
+    basis: str  # "mixture", or "test pictures" where their predictions were given
+    past: int  # the scores it rests on
 
 
 @dataclass(frozen=True, eq=False)
 class Belief:
-    """What is believed of the models' accuracies on one test before its pictures are drawn.
+    """What is believed of the models' accuracies on one test before its pictures are drawn."""
 
-    Parameters
-    ----------
-    mean : (M,)
-    covariance : (M, M)
-        Of the accuracies.
-    rows : (M, M)
-        Covariance of being right on one picture of it. Models that say the same are right and wrong on the same
-        pictures, so that the score of one tells the luck of the other.
-    """
-
-    mean: Array
-    covariance: Array
+    mean: Array  # (M,)
+    covariance: Array  # (M, M)
+    # (M, M) covariance of being right on one picture of it: models that say the same are right and wrong on the same
+    # pictures, so that the score of one tells the luck of the other.
     rows: Array
-
-
-def forecast(
-    evidence: Evidence, mixture: Mixture, test_size: int, past: Mapping[str, float] | None = None, level: float = 0.9
-) -> tuple[Forecast, ...]:
-    """Forecast every model's accuracy on a test of ``test_size`` pictures.
-
-    Parameters
-    ----------
-    mixture : Mixture
-        What may happen to the test's pictures; read where no test predictions are given.
-    past : mapping of name to score, optional
-        Scores on this test that are known already. The forecast of such a model is its score.
-    level : float
-        Probability that the interval is meant to hold the score with.
-
-    Raises
-    ------
-    DataError
-        If a past score's model has no predictions, or ``test_size`` or ``level`` cannot be.
-    """
-    if test_size < 1 or not 0 < level < 1:
-        raise DataError(f"forecast: test size {test_size}, level {level}")
-    return summarise(evidence, believe(evidence, mixture), test_size, past or {}, level)
 
 
 def believe(evidence: Evidence, mixture: Mixture) -> Belief:
@@ -112,18 +75,11 @@ def summarise(
     half = norm.ppf(0.5 + level / 2) * np.sqrt(np.maximum(variance, 0))
     clean, stressed = evidence.clean_right.mean(1), evidence.stressed_right.mean(1)
     basis = "mixture" if evidence.test is None else "test pictures"
+    columns = [*(np.clip(x, 0, 1) for x in (mean, mean - half, mean + half)), clean, stressed]
+    lines = zip(evidence.names, np.stack(columns, axis=1).tolist(), strict=True)
     return tuple(
-        Forecast(
-            name,
-            float(np.clip(mean[i], 0, 1)),
-            float(np.clip(mean[i] - half[i], 0, 1)),
-            float(np.clip(mean[i] + half[i], 0, 1)),
-            float(clean[i]),
-            float(stressed[i]),
-            basis,
-            len(past),
-        )
-        for i, name in enumerate(evidence.names)
+        Forecast(name, value, low, high, right, hurt, basis, len(past))
+        for name, (value, low, high, right, hurt) in lines
     )
 
 
@@ -153,19 +109,14 @@ def from_mixture(cells: Array, shares: Array, rows: Array) -> Belief:
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What does not depend on the test: the consensus, and how right each of M models is.
-
-    ``before`` (M, N) are the rates and ``common`` (N, 2) the `common_signs` of the clean rows, ``errors`` (M, G) is
-    forecast less accuracy for each family, fitted without its group, and ``together`` (G, M, M) says how `alike` the
-    models are on the family's rows.
-    """
+    """What does not depend on the test: the consensus, and how right each of M models is."""
 
     consensus: Consensus
     models: tuple[Calibrated, ...]
-    before: Array
-    common: Array
-    errors: Array
-    together: Array
+    before: Array  # (M, N) rates of the clean rows
+    common: Array  # (N, 2) their `common_signs`
+    errors: Array  # (M, G) forecast less accuracy for each family, fitted without its group
+    together: Array  # (G, M, M) how `alike` the models are on the family's rows
 
 
 def calibrate(evidence: Evidence) -> Calibration:
@@ -180,16 +131,11 @@ def calibrate(evidence: Evidence) -> Calibration:
 def from_test(calibration: Calibration, test: NDArray[np.floating]) -> Belief:
     """`correctness` on the test's predictions (M, R, C); the covariance from corruptions left out of its fit."""
     posterior = calibration.consensus.posterior(test)
-    features = _features(test, posterior)
-    pairs = zip(calibration.models, features, calibration.before, strict=True)
+    pairs = zip(calibration.models, row_features(test, posterior), calibration.before, strict=True)
     share = shifted(calibration.common, common_signs(posterior, test.argmax(2)))
     mean = [_without_doubt(model.rate(x), before, share) for model, x, before in pairs]
     luck = shared_luck(posterior, test.argmax(2))
     return Belief(np.array(mean), covariance(calibration.errors, calibration.together, alike(luck)), luck)
-
-
-def _features(proba: NDArray[np.floating], posterior: Array) -> list[Array]:
-    return [row_features(proba, i, posterior) for i in range(len(proba))]
 
 
 def common_signs(posterior: Array, predicted: NDArray[np.integer]) -> Array:
@@ -232,8 +178,7 @@ def _fitted(evidence: Evidence, rows: NDArray[np.bool_]) -> tuple[Consensus, lis
     hurt, right = evidence.stressed[:, rows], evidence.stressed_right[:, rows]
     both = np.concatenate([evidence.clean, hurt], axis=1)
     consensus = learn(both, np.concatenate([evidence.y, evidence.y[evidence.rows[rows]]]))
-    clean = _features(evidence.clean, consensus.posterior(evidence.clean))
-    stressed = _features(hurt, consensus.posterior(hurt))
+    clean, stressed = (row_features(p, consensus.posterior(p)) for p in (evidence.clean, hurt))
     models = range(len(clean))
     return consensus, clean, tuple(fit(clean[i], evidence.clean_right[i], stressed[i], right[i]) for i in models)
 
@@ -249,7 +194,7 @@ def _left_out(evidence: Evidence) -> tuple[Array, Array]:
             rows, place = evidence.family == family, families.index(family)
             hurt = evidence.stressed[:, rows]
             posterior, right = consensus.posterior(hurt), evidence.stressed_right[:, rows]
-            features = _features(hurt, posterior)
+            features = row_features(hurt, posterior)
             errors[:, place] = [model.rate(x).mean() for model, x in zip(models, features, strict=True)] - right.mean(1)
             together[place] = alike(shared_luck(posterior, hurt.argmax(2)))
     return errors, together

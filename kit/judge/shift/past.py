@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from kit.errors import DataError
-
-Array = NDArray[np.float64]
+from kit.judge.metrics import Array
 
 ENOUGH = 3
 SUM_WEIGHT = 1e4  # of "weights sum to one" against the rest, in standard errors
@@ -18,39 +16,23 @@ SUM_WEIGHT = 1e4  # of "weights sum to one" against the rest, in standard errors
 
 @dataclass(frozen=True)
 class Explanation:
-    """The fitted mixture: ``weights``, a share for every cell, summing to one, and what they make of the past scores.
+    """The fitted mixture, and what it makes of the past scores."""
 
-    ``left_out`` is score less forecast where that score was left out, empty with fewer than two scores; ``warning`` is
-    empty, or says why not to rely on the weights.
-    """
-
-    weights: tuple[float, ...]
-    fitted: tuple[float, ...]
-    left_out: tuple[float, ...]
-    warning: str
+    weights: tuple[float, ...]  # a share for every cell, summing to one
+    left_out: tuple[float, ...]  # score less forecast where that score was left out; empty with fewer than two scores
+    warning: str  # why not to rely on the weights, if so
 
 
 def explain(cells: Array, scores: Array, errors: Array, prior: Array, concentration: float) -> Explanation:
     """Explain P past scores by K cells.
 
     Minimises the squared residuals in standard errors plus the squared distance of the weights from the prior in
-    standard deviations of a Dirichlet distribution, by non-negative least squares (Lawson and Hanson 1974).
+    standard deviations of a Dirichlet distribution, by non-negative least squares (Lawson and Hanson 1974). ``cells``
+    (P, K) hold the stressed score of each submitted model in each cell of the mixture, ``scores`` (P,) what the
+    platform said, ``errors`` (P,) the standard error of that for the test's size, ``prior`` (K,) the shares of the
+    cells before any score was known; a large ``concentration`` of the Dirichlet believes the prior.
 
-    Parameters
-    ----------
-    cells : (P, K)
-        Stressed score of each submitted model in each cell of the mixture.
-    scores, errors : (P,)
-        What the platform said, and the standard error of that for the test's size.
-    prior : (K,)
-        Shares of the cells before any score was known.
-    concentration : float
-        Of the Dirichlet: large = the prior is believed.
-
-    Raises
-    ------
-    DataError
-        If shapes differ or an error or the concentration is not positive.
+    Raises `DataError` if shapes differ or an error or the concentration is not positive.
     """
     if cells.shape != (len(scores), len(prior)) or errors.shape != scores.shape:
         raise DataError(f"past scores: cells of {cells.shape} for {len(scores)} scores and {len(prior)} shares")
@@ -64,7 +46,7 @@ def explain(cells: Array, scores: Array, errors: Array, prior: Array, concentrat
         left_out.append(float(scores[i] - cells[i] @ others))
     few = f"{len(scores)} past scores are too few to tell corruptions apart; {ENOUGH} are the least"
     warning = few if len(scores) < ENOUGH else ""
-    return Explanation(tuple(weights.tolist()), tuple((cells @ weights).tolist()), tuple(left_out), warning)
+    return Explanation(tuple(weights.tolist()), tuple(left_out), warning)
 
 
 def _weights(cells: Array, scores: Array, errors: Array, prior: Array, concentration: float) -> Array:

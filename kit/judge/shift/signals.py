@@ -6,16 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import DataError
+from kit.judge.metrics import Array
 
-Array = NDArray[np.float64]
 Labels = NDArray[np.integer]
 
-TINY = 1e-12
 
-
-def negative_entropy(proba: Array) -> Array:
+def negative_entropy(proba: Array, floor: float = 1e-12) -> Array:
     """(N,) sum of p log p: 0 = sure; ATC's better score."""
-    return np.asarray((proba * np.log(np.maximum(proba, TINY))).sum(-1), np.float64)
+    return np.asarray((proba * np.log(np.maximum(proba, floor))).sum(-1), np.float64)
 
 
 def atc_threshold(oof: Array, y: Labels) -> float:

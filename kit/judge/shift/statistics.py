@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.images.corrupt.colour import LUMA
+
 Images = NDArray[np.uint8]
 Table = NDArray[np.float32]
 
@@ -13,7 +15,6 @@ NAMES = (
     "fine detail", "middle detail", "coarse detail", "clipped", "blocks of 8",
 )  # fmt: skip
 BLOCK = 512
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def image_statistics(images: Images) -> Table:
@@ -31,6 +32,9 @@ def _block(images: Images) -> Table:
     pixels = images.astype(np.float32)
     luma = pixels @ LUMA
     low, high = np.percentile(luma, (2, 98), axis=(1, 2))
+    # Pictures too narrow for two blocks have no borders between them.
+    steps = np.abs(np.diff(luma, axis=2)).mean(1) if luma.shape[2] >= 16 else np.zeros((len(luma), 16), np.float32)
+    border = steps[:, 7::8].mean(1)
     columns = [
         *pixels.mean((1, 2)).T,
         *pixels.std((1, 2)).T,
@@ -39,7 +43,7 @@ def _block(images: Images) -> Table:
         high,
         *(np.log(_difference(luma, lag) + 0.1) for lag in (1, 2, 4)),
         ((images == 0) | (images == 255)).mean((1, 2, 3)),
-        _blockiness(luma),
+        np.log((border + 0.5) / (steps.mean(1) + 0.5)),
     ]
     return np.stack(columns, axis=1).astype(np.float32)
 
@@ -51,11 +55,3 @@ def _difference(luma: Table, lag: int) -> Table:
     across = np.abs(luma[:, :, step:] - luma[:, :, :-step]).mean((1, 2))
     down = np.abs(luma[:, step:] - luma[:, :-step]).mean((1, 2))
     return np.asarray((across + down) / 2, np.float32)
-
-
-def _blockiness(luma: Table) -> Table:
-    if luma.shape[2] < 16:
-        return np.zeros(len(luma), np.float32)
-    steps = np.abs(np.diff(luma, axis=2)).mean(1)
-    border = steps[:, 7::8].mean(1)
-    return np.asarray(np.log((border + 0.5) / (steps.mean(1) + 0.5)), np.float32)

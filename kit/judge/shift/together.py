@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from kit.judge.metrics import Array
 
 LEAST_SPREAD = 0.005  # standard deviation of a model on its own, so that no covariance is singular
 SHRINKAGES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the models' error covariance to one by what they say

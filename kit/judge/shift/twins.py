@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.judge.shift.statistics import BLOCK, LUMA, Images
+from kit.images.corrupt.colour import LUMA
+from kit.judge.shift.statistics import BLOCK, Images
 
 Array = NDArray[np.float32]
 
@@ -32,7 +33,9 @@ def twins(train: Images, test: Images) -> list[tuple[int, int, float]]:
             np.maximum(likeness, _small(turned) @ small.T, out=likeness)
         for row in np.flatnonzero(likeness.max(axis=1) >= ALIKE):
             other = int(likeness[row].argmax())
-            correlation = _whole(train[other], test[start + row])
+            one = _standard((train[other].astype(np.float32) @ LUMA)[None])[0]
+            whole = (_standard(turned.astype(np.float32) @ LUMA)[0] for turned in _dihedral(test[start + row][None]))
+            correlation = max(float(one @ other_way) for other_way in whole)
             if correlation >= SAME:
                 found.append((start + int(row), other, correlation))
     return found
@@ -49,14 +52,13 @@ def _dihedral(images: Images) -> Iterator[Images]:
 
 def _small(images: Images) -> Array:
     """(N, SIDE * SIDE) float32, mean 0 and length 1; zeros of a flat picture."""
-    blocks = [_standard(_shrunk(np.asarray(images[start : start + BLOCK]))) for start in range(0, len(images), BLOCK)]
+    blocks = []
+    for start in range(0, len(images), BLOCK):
+        grey = np.asarray(images[start : start + BLOCK]).astype(np.float32) @ LUMA
+        down, across = (np.linspace(0, size, min(SIDE, size) + 1).astype(int)[:-1] for size in grey.shape[1:])
+        shrunk = np.add.reduceat(np.add.reduceat(grey, down, axis=1), across, axis=2)
+        blocks.append(_standard(np.asarray(shrunk, np.float32)))
     return np.concatenate(blocks)
-
-
-def _shrunk(images: Images) -> Array:
-    grey = images.astype(np.float32) @ LUMA
-    edges = [np.linspace(0, size, min(SIDE, size) + 1).astype(int)[:-1] for size in grey.shape[1:]]
-    return np.asarray(np.add.reduceat(np.add.reduceat(grey, edges[0], axis=1), edges[1], axis=2), np.float32)
 
 
 def _standard(values: Array) -> Array:
@@ -64,9 +66,3 @@ def _standard(values: Array) -> Array:
     flat = flat - flat.mean(axis=1, keepdims=True)
     length = np.linalg.norm(flat, axis=1, keepdims=True)
     return np.asarray(np.where(length > 1e-3, flat / np.maximum(length, 1e-3), 0), np.float32)
-
-
-def _whole(train: Images, test: Images) -> float:
-    one = _standard((train.astype(np.float32) @ LUMA)[None])[0]
-    others = (_standard((turned[0].astype(np.float32) @ LUMA)[None])[0] for turned in _dihedral(test[None]))
-    return max(float(one @ other) for other in others)

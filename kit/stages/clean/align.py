@@ -28,7 +28,11 @@ def agreement(ones: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray
         explained, step = _regression(moved, others)
         motion = motion + step
         moved = _moved(ones, motion)
-    return np.stack([explained, _correlation(_inside(detail(moved)), _inside(detail(others)))], axis=1)
+    # Inside a margin that a crop may have changed.
+    inside = [detail(x)[:, MARGIN:-MARGIN, MARGIN:-MARGIN].reshape(len(x), -1) for x in (moved, others)]
+    one, other = (x - x.mean(axis=1, keepdims=True) for x in inside)
+    scale = np.sqrt((one**2).sum(axis=1) * (other**2).sum(axis=1))
+    return np.stack([explained, (one * other).sum(axis=1) / np.maximum(scale, RIDGE)], axis=1).astype(np.float64)
 
 
 def _regression(
@@ -74,15 +78,3 @@ def detail(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
     padded = np.pad(pictures, ((0, 0), (1, 1), (1, 1)), "edge")
     mean = (padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]) / 3
     return np.asarray(pictures - (mean[:, :, :-2] + mean[:, :, 1:-1] + mean[:, :, 2:]) / 3)
-
-
-def _inside(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The pixels inside the margin that a crop may have changed, (P, M)."""
-    return pictures[:, MARGIN:-MARGIN, MARGIN:-MARGIN].reshape(len(pictures), -1)
-
-
-def _correlation(ones: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
-    ones = ones - ones.mean(axis=1, keepdims=True)
-    others = others - others.mean(axis=1, keepdims=True)
-    scale = np.sqrt((ones**2).sum(axis=1) * (others**2).sum(axis=1))
-    return np.asarray((ones * others).sum(axis=1) / np.maximum(scale, RIDGE), np.float64)

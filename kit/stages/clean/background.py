@@ -53,7 +53,15 @@ def shared_backgrounds(images: ImageArray, rows: IntArray) -> list[IntArray]:
     alike = int((frames[searched] @ frames[searched].T >= ALIKE).sum()) - len(searched)
     if alike * (len(words) / len(searched)) ** 2 <= MOST_PAIRS:
         searched = np.arange(len(words))
-    sets = _sets(frames[searched], words[searched])
+
+    def wanted(one: IntArray, other: IntArray) -> NDArray[np.bool_]:
+        alike = one < other
+        pairs = frames[searched[one[alike]]], frames[searched[other[alike]]]
+        alike[alike] = np.einsum("pk,pk->p", *pairs) >= ALIKE
+        return alike
+
+    pairs = np.stack(within(words[searched], words[searched], RADIUS, wanted), axis=1)
+    sets = components(pairs, len(searched))
     large = np.flatnonzero(np.bincount(sets) >= FEWEST)
     if not len(large):
         return []
@@ -62,18 +70,6 @@ def shared_backgrounds(images: ImageArray, rows: IntArray) -> list[IntArray]:
     nearest = np.where(likeness.max(axis=1) >= LIKE_THE_MEAN, likeness.argmax(axis=1), -1)
     found = [rows[firm[nearest == place]] for place in range(len(large))]
     return sorted((part for part in found if len(part) >= FEWEST), key=lambda part: int(part[0]))
-
-
-def _sets(frames: NDArray[np.float32], words: NDArray[np.uint64]) -> IntArray:
-    """Number the connected components of frames that are alike, (K,) int64."""
-
-    def wanted(one: IntArray, other: IntArray) -> NDArray[np.bool_]:
-        alike = one < other
-        alike[alike] = np.einsum("pk,pk->p", frames[one[alike]], frames[other[alike]]) >= ALIKE
-        return alike
-
-    pairs = np.stack(within(words, words, RADIUS, wanted), axis=1)
-    return components(pairs, len(words))
 
 
 def _frames(images: ImageArray, rows: IntArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

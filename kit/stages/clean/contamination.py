@@ -22,29 +22,18 @@ def contaminated(clusters: Sequence[IntArray], labels: IntArray) -> list[tuple[I
     """
     found: dict[int, str] = {}
     while True:
-        rest = [k for k in range(len(clusters)) if k not in found]
+        rest, new = [k for k in range(len(clusters)) if k not in found], dict[int, str]()
         sizes = np.array([len(clusters[k]) for k in rest])
-        new = {
-            k: evidence
-            for place, k in enumerate(rest)
-            if (evidence := _too_many(sizes, place) or _spread(labels[clusters[k]]))
-        }
+        for place, k in enumerate(rest):
+            size, others = int(sizes[place]), np.delete(sizes, place)
+            typical = float(np.median(others)) if len(others) else 1.0
+            given = labels[clusters[k]]
+            _, counts = np.unique(given[given >= 0], return_counts=True)
+            if size >= max(FEWEST_COPIES, TIMES_THE_REST * typical):
+                new[k] = f"{size} copies, other duplicated pictures have {typical:g}"
+            elif len(counts) >= 3 and 2 * counts.max() <= counts.sum():
+                # Three labels or more and none with a majority: no label can be right for such a picture.
+                new[k] = f"{size} copies under {len(counts)} labels"
         if not new:
             return [(clusters[k], found[k]) for k in sorted(found)]
         found |= new
-
-
-def _too_many(sizes: IntArray, place: int) -> str:
-    size, others = int(sizes[place]), np.delete(sizes, place)
-    typical = float(np.median(others)) if len(others) else 1.0
-    if size < max(FEWEST_COPIES, TIMES_THE_REST * typical):
-        return ""
-    return f"{size} copies, other duplicated pictures have {typical:g}"
-
-
-def _spread(labels: IntArray) -> str:
-    """Three labels or more and none with a majority: no label can be right for such a picture."""
-    _, counts = np.unique(labels[labels >= 0], return_counts=True)
-    if len(counts) < 3 or 2 * counts.max() > counts.sum():
-        return ""
-    return f"{len(labels)} copies under {len(counts)} labels"

@@ -49,20 +49,15 @@ def decode(folder: Path, raw: RawSet) -> Iterator[Decoded]:
         # As much again as `images.npy`, which is written while this file is there.
         raise refusal(error, f"cannot decode {len(raw.ids)} images in {folder}", folder / "_", 2 * size) from error
     with file:
-        yield _filled(np.memmap(file, np.uint8, "r+", shape=shape), raw)
-
-
-def _filled(mapped: ImageArray, raw: RawSet) -> Decoded:
-    rows: list[IntArray] = []
-    problems: dict[int, str] = {}
-    filled = 0
-    for start, images, found in raw.blocks():
-        usable = np.array([row for row in range(len(images)) if start + row not in found], np.int64)
-        mapped[filled : filled + len(usable)] = images[usable]
-        rows.append(start + usable)
-        filled += len(usable)
-        problems |= found
-    return Decoded(mapped[:filled], np.concatenate(rows), problems)
+        mapped = np.memmap(file, np.uint8, "r+", shape=shape)
+        rows: list[int] = []
+        problems: dict[int, str] = {}
+        for start, images, found in raw.blocks():
+            usable = [row for row in range(len(images)) if start + row not in found]
+            mapped[len(rows) : len(rows) + len(usable)] = images[usable]
+            rows += [start + row for row in usable]
+            problems |= found
+        yield Decoded(mapped[: len(rows)], np.array(rows, np.int64), problems)
 
 
 def _reserved(folder: Path, size: int) -> IO[bytes]:

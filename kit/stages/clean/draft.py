@@ -1,8 +1,10 @@
-"""What the steps of cleaning write their findings into."""
+"""What the steps of cleaning write their findings into, and which pictures are identical."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -10,8 +12,16 @@ from scipy.sparse.csgraph import connected_components
 
 from kit.base.arrays import ImageArray, IntArray
 from kit.config.clean import CleanConfig
-from kit.stages.clean.exact import picture_numbers
-from kit.stages.clean.finding import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Why an image was dropped, grouped or listed."""
+
+    row: int  # of the raw array
+    reason: str  # a word that can be counted: exact-copy, contamination, near-copy ...
+    twin: int = -1  # the raw row that is the evidence, -1 where there is none
+    detail: str = ""  # the evidence in figures
 
 
 class Draft:
@@ -23,7 +33,10 @@ class Draft:
 
     def __init__(self, images: ImageArray, labels: IntArray, config: CleanConfig, overrides: Mapping[int, str]) -> None:
         self.images, self.labels, self.config = images, labels, config
-        self.numbers = picture_numbers(images)
+        # Equal exactly where all pixels are equal, by first row; a memmap is read one image at a time.
+        seen: dict[bytes, int] = {}
+        digests = (blake2b(image.tobytes(), digest_size=16).digest() for image in images)
+        self.numbers = np.fromiter((seen.setdefault(digest, len(seen)) for digest in digests), np.int64, len(images))
         self.alive = np.ones(len(images), bool)
         self.dropped: list[Finding] = []
         self.noted: list[Finding] = []
@@ -42,6 +55,18 @@ class Draft:
         """The first row still in of every distinct picture, ascending."""
         rows = self.rows
         return np.sort(rows[np.unique(self.numbers[rows], return_index=True)[1]])
+
+    def clusters(self) -> list[IntArray]:
+        """The rows still in of each picture that several of them show, ascending, by first row."""
+        rows, numbers = self.rows, self.numbers[self.rows]
+        order = np.argsort(numbers, kind="stable")
+        parts = np.split(rows[order], np.flatnonzero(np.diff(numbers[order])) + 1)
+        return sorted((part for part in parts if len(part) > 1), key=lambda part: int(part[0]))
+
+    def alike(self, row: int) -> list[int]:
+        """The rows still in that show the picture of ``row``."""
+        rows: list[int] = self.rows[self.numbers[self.rows] == self.numbers[row]].tolist()
+        return rows
 
     def drop(self, finding: Finding) -> None:
         """Take a row out, unless a person pinned it: then the finding is only noted."""

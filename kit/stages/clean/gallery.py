@@ -9,8 +9,7 @@ from PIL import Image
 
 from kit.base.arrays import ImageArray, IntArray
 from kit.show.figures.sheets import PER_LINE, Tile, sheet
-from kit.stages.clean.draft import components
-from kit.stages.clean.finding import Finding
+from kit.stages.clean.draft import Finding, components
 from kit.stages.clean.plan import Plan
 
 MOST = 30

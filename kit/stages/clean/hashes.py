@@ -10,8 +10,8 @@ from PIL import Image
 from scipy.fft import dct
 
 from kit.base.arrays import ImageArray, IntArray
+from kit.images.corrupt.colour import LUMA
 
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 SIDE = 32
 LOW = 8
 BLOCK = 512

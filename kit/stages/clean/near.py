@@ -59,7 +59,12 @@ def near_copies(images: ImageArray, rows: IntArray) -> NearCopies:
     Raises `DataError` if the pictures are so alike (a fixed camera, a film) that millions of pairs pass for copies.
     """
     low = low_frequencies(images, rows)
-    _refuse_the_alike(low)
+    sample = _units(low[content_sample(dct_hash(low), SAMPLE)])
+    alike = float((sample @ sample.T >= ROUGH).sum() - len(sample)) / max(len(sample) * (len(sample) - 1), 1)
+    expected = alike * len(low) * (len(low) - 1) / 2
+    if expected > MOST_CANDIDATES:
+        what = f"{len(low)} pictures so alike that about {expected:.1g} pairs pass for near copies"
+        raise DataError(what, '[clean] near = "off", and [data] group = the column of the camera or the film')
     left, right, form = _candidates(low)
     scores = _scores(images, rows[left], rows[right], form)
     least = OVERALL if min(images.shape[1:3]) >= SMALLEST_SIDE else SMALL_OVERALL
@@ -70,15 +75,6 @@ def near_copies(images: ImageArray, rows: IntArray) -> NearCopies:
     order = np.lexsort((form, -overall, pairs[:, 1], pairs[:, 0]))
     best = order[np.unique(pairs[order], axis=0, return_index=True)[1]]
     return NearCopies(pairs[best], form[best], overall[best], fine[best])
-
-
-def _refuse_the_alike(low: NDArray[np.float32]) -> None:
-    sample = _units(low[content_sample(dct_hash(low), SAMPLE)])
-    alike = float((sample @ sample.T >= ROUGH).sum() - len(sample)) / max(len(sample) * (len(sample) - 1), 1)
-    expected = alike * len(low) * (len(low) - 1) / 2
-    if expected > MOST_CANDIDATES:
-        what = f"{len(low)} pictures so alike that about {expected:.1g} pairs pass for near copies"
-        raise DataError(what, '[clean] near = "off", and [data] group = the column of the camera or the film')
 
 
 def content_sample(words: NDArray[np.uint64], n: int) -> IntArray:

@@ -16,20 +16,12 @@ Features = NDArray[np.floating]
 
 
 def outlier_scores(features: Features, labels: IntArray, method: str, *, seed: int = 0) -> NDArray[np.float64]:
-    """Score how unlike its class every picture is, (N,); higher is stranger.
+    """Score how unlike its class every picture is, (N,), by features (N, D); higher is stranger.
 
-    Parameters
-    ----------
-    features : (N, D) float
-        Colour and texture statistics, or an embedding.
-    labels : (N,) int64
-        Each class is judged on its own; -1, unlabeled, is one too. One of fewer than twenty scores 0: nothing can be
-        said.
-    method : str
-        A key of ``METHODS``: ``isolation-forest`` (Liu, Ting and Zhou 2008; 0 to 1, 0.5 is ordinary) or ``knn``
-        (mean distance to the five nearest of the class in standard deviations, divided by its median).
-    seed : int
-        Of the forest.
+    Each class of ``labels`` (N,) is judged on its own; -1, unlabeled, is one too. One of fewer than twenty scores 0:
+    nothing can be said. ``method`` is a key of ``METHODS``: ``isolation-forest`` (Liu, Ting and Zhou 2008; 0 to 1, 0.5
+    is ordinary; ``seed`` is its own) or ``knn`` (mean distance to the five nearest of the class in standard deviations,
+    divided by its median).
     """
     scores = np.zeros(len(features))
     for label in np.unique(labels):

@@ -11,8 +11,7 @@ import numpy as np
 from kit.base.arrays import ImageArray, IntArray
 from kit.config.clean import CleanConfig
 from kit.errors import DataError
-from kit.stages.clean.draft import Draft
-from kit.stages.clean.finding import Finding
+from kit.stages.clean.draft import Draft, Finding
 from kit.stages.clean.steps import STEPS
 
 __all__ = ["Finding", "Plan", "plan"]
@@ -36,29 +35,24 @@ def plan(
     overrides: Mapping[int, str] | None = None,
     on_step: Callable[[str], None] | None = None,
 ) -> Plan:
-    """Plan the cleaning of a data set.
+    """Plan the cleaning of images (N, H, W, 3) uint8, an array or a memmap that is read in blocks and never written.
 
-    Parameters
-    ----------
-    images : (N, H, W, 3) uint8
-        Decoded pixels, an array or a memmap; read in blocks, never written.
-    labels : (N,) int64
-        Class of every image, -1 = unlabeled.
-    overrides : mapping of int to str, optional
-        Row to ``"keep"`` or ``"drop"``, a person's word. A row to keep is never dropped (it may be grouped),
-        a row to drop is out before anything else is looked at.
-    on_step : callable, optional
-        Called with the name of each step as it begins.
+    ``labels`` (N,) int64 are classes, -1 = unlabeled. ``overrides`` are a person's word by row: one to ``"keep"`` is
+    never dropped (it may be grouped), one to ``"drop"`` is out before anything else is looked at. ``on_step`` is called
+    with the name of each step as it begins. Raises `DataError` if the arrays do not belong together or an override
+    names no row or no action.
 
-    Raises `DataError` if the arrays do not belong together or an override names no row or no action.
-
-    Notes
-    -----
     Kept and dropped rows partition the raw ones. Planning again on what was kept drops nothing, unless
     ``drop_outliers`` takes its share anew. The order of the rows changes neither which pictures are kept under which
     labels nor which belong together.
     """
-    _check(images, labels, overrides or {})
+    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
+        raise DataError(f"images have shape {images.shape} and type {images.dtype}, not (N, H, W, 3) uint8")
+    if labels.shape != (len(images),):
+        raise DataError(f"{len(images)} images but labels of shape {labels.shape}")
+    for row, action in (overrides or {}).items():
+        if not 0 <= row < len(images) or action not in ("keep", "drop"):
+            raise DataError(f"row {row} of {len(images)} cannot be overridden with `{action}`", "use keep or drop")
     draft = Draft(images, labels, config, overrides or {})
     for name, step in STEPS.items():
         if on_step is not None:
@@ -67,13 +61,3 @@ def plan(
     by_row = attrgetter("row", "reason", "twin")
     dropped, noted = (tuple(sorted(findings, key=by_row)) for findings in (draft.dropped, draft.noted))
     return Plan(draft.rows, draft.groups(), dropped, noted)
-
-
-def _check(images: ImageArray, labels: IntArray, overrides: Mapping[int, str]) -> None:
-    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
-        raise DataError(f"images have shape {images.shape} and type {images.dtype}, not (N, H, W, 3) uint8")
-    if labels.shape != (len(images),):
-        raise DataError(f"{len(images)} images but labels of shape {labels.shape}")
-    for row, action in overrides.items():
-        if not 0 <= row < len(images) or action not in ("keep", "drop"):
-            raise DataError(f"row {row} of {len(images)} cannot be overridden with `{action}`", "use keep or drop")

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.base.arrays import IntArray
-from kit.stages.clean.finding import Finding
+from kit.stages.clean.draft import Finding
 from kit.stages.clean.statistics import Statistics
 
 # What a fifth of the pictures show is the nature of the data: night shots, X-rays, grey scans.

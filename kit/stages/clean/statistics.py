@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.base.arrays import ImageArray, IntArray
-from kit.stages.clean.hashes import LUMA
+from kit.images.corrupt.colour import LUMA
 
 BLOCK_PIXELS = 1 << 18
 

@@ -10,9 +10,7 @@ from kit.base.arrays import IntArray
 from kit.stages.clean.background import shared_backgrounds
 from kit.stages.clean.contamination import contaminated
 from kit.stages.clean.copies import judge, spare
-from kit.stages.clean.draft import Draft
-from kit.stages.clean.exact import clusters
-from kit.stages.clean.finding import Finding
+from kit.stages.clean.draft import Draft, Finding
 from kit.stages.clean.near import NearCopies, near_copies
 from kit.stages.clean.outliers import outlier_scores, strangest
 from kit.stages.clean.quality import quality as problems
@@ -28,7 +26,7 @@ def contamination(draft: Draft) -> None:
     """Drop whole what was copied far too often or under too many labels."""
     if not draft.config.contamination:
         return
-    for rows, evidence in contaminated(clusters(draft.numbers, draft.rows), draft.labels):
+    for rows, evidence in contaminated(draft.clusters(), draft.labels):
         for row in rows.tolist():
             draft.drop(Finding(row, "contamination", _other(rows, row), evidence))
 
@@ -37,7 +35,7 @@ def copies(draft: Draft) -> None:
     """Treat identical pictures, under one label or several."""
     known = draft.labels[draft.alive & (draft.labels >= 0)]
     class_sizes = np.bincount(known, minlength=1)
-    for rows in clusters(draft.numbers, draft.rows):
+    for rows in draft.clusters():
         verdict = judge(rows, draft.labels, draft.config, draft.pinned, class_sizes)
         for row, reason in verdict.go:
             twin = verdict.stay[0] if verdict.stay else _other(rows, row)
@@ -71,9 +69,13 @@ def near(draft: Draft) -> None:
 
 def _drop_near(draft: Draft, found: NearCopies) -> None:
     """Drop all rows of a picture whose near copy stays, where both bear one and the same label."""
-    labels = draft.labels[found.pairs]
-    pure = np.array([_labels(draft, one) == _labels(draft, other) for one, other in found.pairs], bool)
-    places = np.flatnonzero((labels[:, 0] == labels[:, 1]) & pure)
+
+    def labels(row: int) -> set[int]:
+        return set(draft.labels[draft.alike(row)].tolist())
+
+    given = draft.labels[found.pairs]
+    pure = np.array([labels(one) == labels(other) for one, other in found.pairs.tolist()], bool)
+    places = np.flatnonzero((given[:, 0] == given[:, 1]) & pure).tolist()
 
     def rank(row: int) -> tuple[bool, bytes]:
         return row not in draft.pinned, draft.images[row].tobytes()
@@ -81,12 +83,8 @@ def _drop_near(draft: Draft, found: NearCopies) -> None:
     for row, place in spare(found.pairs[places], rank).items():
         one, other = found.pairs[places[place]].tolist()
         twin = other if row == one else one
-        for same in draft.rows[draft.numbers[draft.rows] == draft.numbers[row]].tolist():
-            draft.drop(Finding(same, "near-copy", twin, found.told(int(places[place]))))
-
-
-def _labels(draft: Draft, row: int) -> set[int]:
-    return set(draft.labels[draft.alive & (draft.numbers == draft.numbers[row])].tolist())
+        for same in draft.alike(row):
+            draft.drop(Finding(same, "near-copy", twin, found.told(places[place])))
 
 
 def background(draft: Draft) -> None:
@@ -119,7 +117,7 @@ def outliers(draft: Draft) -> None:
         if not draft.config.drop_outliers:
             draft.note([Finding(row, "outlier", -1, evidence)])
             continue
-        for same in draft.rows[draft.numbers[draft.rows] == draft.numbers[row]].tolist():
+        for same in draft.alike(row):
             draft.drop(Finding(same, "outlier", -1, evidence))
 
 

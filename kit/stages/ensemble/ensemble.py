@@ -12,14 +12,14 @@ from kit.base.arrays import FloatArray
 from kit.base.events import Emit, Event, silent
 from kit.config import Config
 from kit.errors import StageError
-from kit.judge import score
 from kit.judge.blend import Blend, Options, fit
+from kit.runs.costs import megabytes, seconds_per_1000
 from kit.runs.results import require, require_joined, require_weights, unless_damaged
 from kit.runs.spec import FoldSpec, plan_runs
 from kit.runs.stressed import stressed_run
 from kit.runs.units import reading
-from kit.stages.ensemble.library import Library, costs, fit_on, load_library
-from kit.stages.ensemble.summary import draw, tell
+from kit.stages.ensemble.library import Library, fit_on, load_library
+from kit.stages.ensemble.summary import draw, scores, tell
 from kit.store.candidate import Ensemble, Member, StoredBlend
 from kit.store.data import Index, load_index
 from kit.store.files import sha256_json
@@ -27,10 +27,14 @@ from kit.store.layout import Layout, SubmissionPaths
 from kit.store.locks import lock
 from kit.store.partition import load_folds
 from kit.store.predictions import Predictions
-from kit.store.record import Digests, Figure, digests_of
+from kit.store.record import Digests, digests_of
 
 # Raised whenever the same predictions would be blended otherwise.
 VERSION = 2
+
+Runs = dict[str, list[FoldSpec]]
+Costs = tuple[list[float] | None, list[float]]
+"""Of each member seconds per 1,000 images and view, None where a fold was not timed, and megabytes."""
 
 
 def ensemble(layout: Layout, config: Config, emit: Emit, *, force: bool = False) -> SubmissionPaths:
@@ -41,71 +45,46 @@ def ensemble(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
     SubmissionPaths
         The new candidate, or the existing one for the same predictions and configuration.
 
-    Raises
-    ------
-    StageError
-        Where a run is not trained on every fold.
+    Raises `StageError` where a run is not trained on every fold.
     """
     with lock(layout.data_lock, "data/", shared=True):
         specs = plan_runs(layout, config, config.ensemble_runs())
         with reading([folds[0].run_paths for folds in specs.values()]):
-            made_from = lineage(layout, config, specs)
+            spent = costs(config, specs)
+            made_from = lineage(layout, config, specs, spent)
             found = find_submission(layout, made_from, emit)
             if found is None or force:
                 with lock(layout.ensemble_lock, "the ensemble", wait=True):
                     # Another process may have made it while this one waited.
                     found = find_submission(layout, made_from, silent)
                     if found is None or force:
-                        return _make(layout, config, specs, made_from, found, emit)
+                        return _make(layout, config, specs, made_from, spent, found, emit)
     emit(Event("fresh", "ensemble", {"stage": "ensemble", "submission": found.root.name}))
     return found
 
 
-def _make(
-    layout: Layout,
-    config: Config,
-    specs: dict[str, list[FoldSpec]],
-    made_from: Digests,
-    known: SubmissionPaths | None,
-    emit: Emit,
-) -> SubmissionPaths:
-    """Fit, show and write a blend; a candidate that says the same already is kept, and none is ever overwritten."""
-    library = load_library(layout, config, specs)
-    blend = fit(
-        library.proba,
-        library.y,
-        library.fold,
-        metric=config.ensemble.metric,
-        seed=config.ensemble.seed,
-        options=_options(config, library, specs),
-        stressed=library.stressed,
-        fit_on=fit_on(config, library.stressed is not None),
-    )
-    if blend.stressed is None:
-        emit(Event("warn", "fitted on clean rows alone: not every run was stressed; kit stress"))
-    tell(emit, config.competition.metric, config.ensemble.seed, library, blend)
-    stored = StoredBlend.model_validate_json(blend.to_json())
-    if known is not None and Ensemble.load(known.ensemble).blend == stored:
-        emit(Event("say", f"computed again, the blend is the one of {known.root.name}"))
-        return known
-    # A folder that nobody has: the time is part of its name, and two blends may be made within a second.
-    now = datetime.now(UTC)
-    while (paths := layout.submission(f"{now:%Y%m%dT%H%M%SZ}-{sha256_json(made_from)[:8]}")).root.exists():
-        now += timedelta(seconds=1)
-    draw(paths, library, blend)
-    _write(paths, config, specs, made_from, library, blend, stored)
-    emit(Event("wrote", "", {"paths": [paths.ensemble]}))
-    return paths
-
-
-def _options(config: Config, library: Library, specs: dict[str, list[FoldSpec]]) -> Options:
+def costs(config: Config, specs: Runs) -> Costs | None:
+    """What the members cost, each with all its folds; None without limits, where their weights need not be here."""
     settings, zipped = config.ensemble, config.bundle
-    # Without limits the blend does not ask what members cost, and their weights need not be here.
-    seconds, megabytes = _costs(config, specs) if _is_limited(config) else (None, None)
+    if not any((settings.max_seconds_per_1000, settings.max_bundle_mb, zipped.max_mb, zipped.max_seconds)):
+        return None
+    for spec in [spec for folds in specs.values() for spec in folds]:
+        require_weights(spec)
+    half = zipped.max_mb is not None and zipped.half_precision is not False
+    members = [[spec.paths for spec in folds] for folds in specs.values()]
+    seconds = [seconds_per_1000(folds) for folds in members]
+    timed = [value for value in seconds if value is not None]
+    return timed if len(timed) == len(seconds) else None, [megabytes(folds, half=half) for folds in members]
+
+
+def _fitted(config: Config, library: Library, spent: Costs | None) -> Blend:
+    """The blend of the members, within the limits of ``[ensemble]`` and ``[bundle]``."""
+    settings, zipped = config.ensemble, config.bundle
+    seconds, sizes = spent or (None, None)
     longest = _least(settings.max_seconds_per_1000, zipped.seconds_per_1000)
     if longest is not None and seconds is None:
         raise StageError("the time to predict is limited, but not every fold was timed", "kit train --force")
-    return Options(
+    options = Options(
         members=library.names,
         views=library.views,
         classes=library.classes,
@@ -115,34 +94,28 @@ def _options(config: Config, library: Library, specs: dict[str, list[FoldSpec]])
         max_seconds_per_1000=longest,
         max_bundle_mb=_least(settings.max_bundle_mb, zipped.weights_mb),
         seconds_per_1000=seconds,
-        mb=megabytes,
+        mb=sizes,
     )
-
-
-def _is_limited(config: Config) -> bool:
-    settings, zipped = config.ensemble, config.bundle
-    return any((settings.max_seconds_per_1000, settings.max_bundle_mb, zipped.max_mb, zipped.max_seconds))
-
-
-def _costs(config: Config, specs: dict[str, list[FoldSpec]]) -> tuple[list[float] | None, list[float]]:
-    zipped = config.bundle
-    for folds in specs.values():
-        for spec in folds:
-            require_weights(spec)
-    return costs(specs, half=zipped.max_mb is not None and zipped.half_precision is not False)
+    return fit(
+        library.proba,
+        library.y,
+        library.fold,
+        metric=settings.metric,
+        seed=settings.seed,
+        options=options,
+        stressed=library.stressed,
+        fit_on=fit_on(config, library.stressed is not None),
+    )
 
 
 def _least(*limits: float | None) -> float | None:
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-def lineage(layout: Layout, config: Config, specs: dict[str, list[FoldSpec]]) -> Digests:
-    """What the blend is made from.
+def lineage(layout: Layout, config: Config, specs: Runs, spent: Costs | None) -> Digests:
+    """What the blend is made from, ``spent`` being the `costs` of its members.
 
-    Raises
-    ------
-    StageError
-        Where a run has folds without predictions.
+    Raises `StageError` where a run has folds without predictions.
     """
     index = load_index(layout)
     stressed = {name: stressed_run(folds, config, index) for name, folds in specs.items()}
@@ -161,9 +134,7 @@ def lineage(layout: Layout, config: Config, specs: dict[str, list[FoldSpec]]) ->
         found[f"run {name}"] = sha256_json([member.folder, member.oof, member.weights])
     if all(stressed.values()):
         found |= {f"stressed {name}": run.files["stress.npz"] for name, run in stressed.items() if run is not None}
-    if _is_limited(config):
-        found["costs"] = sha256_json(_costs(config, specs))
-    return found
+    return found if spent is None else {**found, "costs": sha256_json(spent)}
 
 
 def _member(name: str, folds: list[FoldSpec], index: Index) -> Member:
@@ -187,25 +158,38 @@ def find_submission(layout: Layout, made_from: Digests, emit: Emit) -> Submissio
     return None
 
 
-def _write(
-    paths: SubmissionPaths,
+def _make(
+    layout: Layout,
     config: Config,
-    specs: dict[str, list[FoldSpec]],
+    specs: Runs,
     made_from: Digests,
-    library: Library,
-    blend: Blend,
-    stored: StoredBlend,
-) -> None:
-    index = load_index(specs[library.names[0]][0].layout)
+    spent: Costs | None,
+    known: SubmissionPaths | None,
+    emit: Emit,
+) -> SubmissionPaths:
+    """Fit, show and write a blend; a candidate that says the same already is kept, and none is ever overwritten."""
+    library = load_library(layout, config, specs)
+    blend = _fitted(config, library, spent)
+    if blend.stressed is None:
+        emit(Event("warn", "fitted on clean rows alone: not every run was stressed; kit stress"))
+    cv, stressed = scores(config, library, blend)
+    tell(emit, config, library, blend, cv, stressed)
+    stored = StoredBlend.model_validate_json(blend.to_json())
+    if known is not None and Ensemble.load(known.ensemble).blend == stored:
+        emit(Event("say", f"computed again, the blend is the one of {known.root.name}"))
+        return known
+    paths = _unused(layout, made_from)
+    draw(paths, library, blend)
     files = [_save(paths.predictions, library, blend.oof)]
     if blend.stressed_oof is not None:
         files.append(_save(paths.stressed_predictions, library, blend.stressed_oof))
+    index = load_index(layout)
     Ensemble(
         made_from=made_from,
         files=digests_of(paths.root, *files),
         metric=config.competition.metric,
-        cv=_interval(config, library, blend.oof),
-        stressed=None if blend.stressed_oof is None else _interval(config, library, blend.stressed_oof),
+        cv=cv,
+        stressed=stressed,
         fit_on=blend.fit_on,
         rows=len(library.y),
         classes=library.classes,
@@ -213,11 +197,16 @@ def _write(
         members=tuple(_member(name, folds, index) for name, folds in specs.items()),
         blend=stored,
     ).save(paths.ensemble)
+    emit(Event("wrote", "", {"paths": [paths.ensemble]}))
+    return paths
 
 
-def _interval(config: Config, library: Library, proba: FloatArray) -> Figure:
-    found = score.interval(config.competition.metric, library.y, proba, seed=config.ensemble.seed)
-    return Figure(score=found.score, low=found.low, high=found.high)
+def _unused(layout: Layout, made_from: Digests) -> SubmissionPaths:
+    """A folder that nobody has: the time is part of its name, and two blends may be made within a second."""
+    now = datetime.now(UTC)
+    while (paths := layout.submission(f"{now:%Y%m%dT%H%M%SZ}-{sha256_json(made_from)[:8]}")).root.exists():
+        now += timedelta(seconds=1)
+    return paths
 
 
 def _save(path: Path, library: Library, proba: FloatArray) -> Path:

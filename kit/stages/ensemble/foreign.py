@@ -16,7 +16,7 @@ from kit.judge import metrics
 from kit.judge.blend import Blend, Options, fit
 from kit.judge.blend.foreign import Foreign, match, member_names, read_foreign
 from kit.stages.ensemble.library import Library, shared_views
-from kit.stages.ensemble.summary import tell
+from kit.stages.ensemble.summary import scores, tell
 from kit.store.data import Index, load_index
 from kit.store.files import write_atomic, write_csv
 from kit.store.layout import Layout
@@ -35,11 +35,8 @@ def blend_foreign(
     ``oof`` has one file a member (layouts in docs/ensemble.md), ``test`` the same members' predictions of the test
     images in the same order, or none; ``out`` is the folder for ``blend.json``, ``oof.csv`` and ``test.csv``.
 
-    Raises
-    ------
-    DataError
-        Where a member lacks a held-out row or a class, holds what are no probabilities, or was fitted on what it
-        predicts.
+    Raises `DataError` where a member lacks a held-out row or a class, holds what are no probabilities, or was fitted on
+    what it predicts.
     """
     if test and len(test) != len(oof):
         raise DataError(f"--oof names {len(oof)} files, --test {len(test)}", "one each, in the same order")
@@ -68,7 +65,7 @@ def blend_foreign(
         names, views, library.classes, library.ids, max_members=settings.max_members, max_views=settings.max_views
     )
     blend = fit(library.proba, library.y, library.fold, metric=settings.metric, seed=settings.seed, options=options)
-    tell(emit, config.competition.metric, settings.seed, library, blend)
+    tell(emit, config, library, blend, *scores(config, library, blend))
     wrote = [write_atomic(out / "blend.json", blend.to_json())]
     wrote.append(_write_table(out / "oof.csv", library.ids, index.classes, blend.oof))
     if tested is not None:
@@ -83,10 +80,7 @@ def out_of_fold(member: Foreign, index: Index, folds: Folds) -> Foreign:
     A member may have predictions of other rows as well, unless they show that it was trained on them: then the file is
     not one of out-of-fold predictions.
 
-    Raises
-    ------
-    DataError
-        Where a held-out row is missing, or rows that are never held out are predicted evidently better.
+    Raises `DataError` where a held-out row is missing, or rows that are never held out are predicted evidently better.
     """
     held, rows = folds.validated, match(member.ids, index.ids)
     taken = member.take([name for name, is_held in zip(index.ids, held, strict=True) if is_held], rows[held])

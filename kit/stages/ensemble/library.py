@@ -11,7 +11,6 @@ import numpy.typing as npt
 from kit.base.arrays import IntArray
 from kit.config import Config
 from kit.judge.blend.foreign import Foreign
-from kit.runs.costs import megabytes, seconds_per_1000
 from kit.runs.results import load_oof
 from kit.runs.spec import FoldSpec
 from kit.runs.stressed import load_stressed, stressed_run
@@ -41,10 +40,8 @@ class Library:
 def load_library(layout: Layout, config: Config, specs: dict[str, list[FoldSpec]]) -> Library:
     """The members' out-of-fold probabilities in the order of the data's index, stressed ones where all have them.
 
-    Raises
-    ------
-    StageError
-        Where a run is not trained on every fold, or ``ensemble.fit_on`` asks for stressed rows and a run has none.
+    Raises `StageError` where a run is not trained on every fold, or ``ensemble.fit_on`` asks for stressed rows and a
+    run has none.
     """
     index = load_index(layout)
     folds_of_rows = load_folds(layout, config, index)
@@ -78,14 +75,3 @@ def fit_on(config: Config, stressed: bool) -> str:
 def shared_views(members: Sequence[Predictions | Foreign]) -> tuple[str, ...]:
     """The views that every member has, in the order of the first."""
     return tuple(view for view in members[0].views if all(view in member.views for member in members))
-
-
-def costs(specs: dict[str, list[FoldSpec]], *, half: bool = False) -> tuple[list[float] | None, list[float]]:
-    """Seconds per 1,000 images and view, and megabytes, of each member with all its folds.
-
-    The seconds are None where a fold was not timed; with ``half`` the megabytes are those of float16 weights.
-    """
-    members = [[spec.paths for spec in folds] for folds in specs.values()]
-    seconds = [seconds_per_1000(folds) for folds in members]
-    sizes = [megabytes(folds, half=half) for folds in members]
-    return (None if None in seconds else [value for value in seconds if value is not None]), sizes

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy.typing as npt
-
 from kit.base.events import Emit, Event
+from kit.config import Config
 from kit.judge import score
 from kit.judge.blend import Blend
 from kit.judge.blend.tables import CLASS_HEADER, correlation, disagreement, per_class, reliability
+from kit.judge.metrics import Array
 from kit.show.figures import reliability as figures
 from kit.show.figures import standalone
 from kit.show.figures.heat import pairs
@@ -17,54 +17,58 @@ from kit.show.figures.strips import worth
 from kit.stages.ensemble.library import Library
 from kit.store.files import write_atomic
 from kit.store.layout import SubmissionPaths
+from kit.store.record import Figure
 
 
-def tell(emit: Emit, metric: str, seed: int, library: Library, blend: Blend) -> None:
+def scores(config: Config, library: Library, blend: Blend) -> tuple[Figure, Figure | None]:
+    """What the blend scores out of fold by the competition's metric, on clean rows and on stressed ones."""
+
+    def figure(proba: Array) -> Figure:
+        return score.interval(config.competition.metric, library.y, proba, seed=config.ensemble.seed).figure
+
+    return figure(blend.oof), None if blend.stressed_oof is None else figure(blend.stressed_oof)
+
+
+def tell(emit: Emit, config: Config, library: Library, blend: Blend, cv: Figure, stressed: Figure | None) -> None:
     """Members, plain mean and the choice, each scored out of fold, clean and stressed; classes; what to know."""
-    _tell_scores(emit, metric, seed, library, blend)
-    _tell_worth(emit, library, blend)
+    emit(Event("table", "ensemble", _table_of_scores(config, library, blend, cv)))
+    names = [*library.names, *(f"view {name}" for name in library.views)]
+    worth, weights = [*blend.member_worth, *blend.view_worth], [*blend.weights, *blend.views]
+    lines = [(name, weight, *pair) for name, weight, pair in zip(names, weights, worth, strict=False)]
+    header = ("member or view", "weight", "worth in nats", "standard error")
+    emit(Event("table", "what each is worth", {"header": header, "rows": lines}))
     rows = per_class(library.y, blend.oof, library.classes)
     emit(Event("table", "classes", {"header": CLASS_HEADER, "rows": rows}))
-    emit(Event("say", f"blend: {blend.method}"))
-    emit(Event("say", f"duality gap {blend.gap:.1e}, bound of the log-linear pools {blend.bound:.1e} nats"))
-    for note in blend.notes:
-        emit(Event("say", note))
-    for what, proba in (("", blend.oof), (" under stress", blend.stressed_oof)):
-        if proba is not None:
-            last = score.interval(metric, library.y, proba, seed=seed)
-            data = {"value": last.score, "low": last.low, "high": last.high}
-            emit(Event("number", f"blend: {metric} out of fold{what}", data))
+    gaps = f"duality gap {blend.gap:.1e}, bound of the log-linear pools {blend.bound:.1e} nats"
+    for text in (f"blend: {blend.method}", gaps, *blend.notes):
+        emit(Event("say", text))
+    for what, found in (("", cv), (" under stress", stressed)):
+        if found is not None:
+            data = {"value": found.score, "low": found.low, "high": found.high}
+            emit(Event("number", f"blend: {config.competition.metric} out of fold{what}", data))
 
 
-def _tell_scores(emit: Emit, metric: str, seed: int, library: Library, blend: Blend) -> None:
-    clean, hurt = _lines(library.proba, blend.oof), _lines(library.stressed, blend.stressed_oof)
+def _table_of_scores(config: Config, library: Library, blend: Blend, cv: Figure) -> dict[str, Any]:
+    metric, y = config.competition.metric, library.y
+
+    def lines(members: Array | None, blended: Array | None) -> list[Array]:
+        """(N, C) of the members' first view, their plain mean and the blend."""
+        if members is None or blended is None:
+            return []
+        return [*members[:, 0], members[:, 0].mean(axis=0), blended]
+
+    clean, hurt = lines(library.proba, blend.oof), lines(library.stressed, blend.stressed_oof)
+    figures = [score.interval(metric, y, proba, seed=config.ensemble.seed).figure for proba in clean[:-1]]
+    names, weights = (*library.names, "plain mean", "blend"), (*blend.weights, "", "")
     rows = []
-    for number, name in enumerate((*library.names, "plain mean", "blend")):
-        weight = blend.weights[number] if number < len(library.names) else ""
-        nll, ece = (score.score(other, library.y, clean[number]) for other in ("nll", "ece"))
-        stressed = [score.score(metric, library.y, hurt[number])] if hurt else []
-        found = score.interval(metric, library.y, clean[number], seed=seed)
-        rows.append((name, weight, found.score, f"{found.low:.4f} - {found.high:.4f}", *stressed, nll, ece))
+    for number, found in enumerate([*figures, cv]):
+        stressed = [score.score(metric, y, hurt[number])] if hurt else []
+        others = [score.score(other, y, clean[number]) for other in ("nll", "ece")]
+        interval = f"{found.low:.4f} - {found.high:.4f}"
+        rows.append((names[number], weights[number], found.score, interval, *stressed, *others))
     # One interval: a second would not fit into 80 columns, and the blend's is said below.
     stress = ("stressed",) if hurt else ()
-    header = ("out of fold", "weight", metric, "95 % interval", *stress, "nll", "ece")
-    emit(Event("table", "ensemble", {"header": header, "rows": rows}))
-
-
-def _lines(members: npt.NDArray[Any] | None, blend: npt.NDArray[Any] | None) -> list[npt.NDArray[Any]]:
-    """Probabilities (N, C) of the members' first view, their plain mean and the blend."""
-    if members is None or blend is None:
-        return []
-    return [*members[:, 0], members[:, 0].mean(axis=0), blend]
-
-
-def _tell_worth(emit: Emit, library: Library, blend: Blend) -> None:
-    worth = [(name, *pair) for name, pair in zip(library.names, blend.member_worth, strict=True)]
-    worth += [(f"view {name}", *pair) for name, pair in zip(library.views, blend.view_worth, strict=False)]
-    weights = [*blend.weights, *blend.views]
-    rows = [(name, weight, gain, error) for (name, gain, error), weight in zip(worth, weights, strict=False)]
-    header = ("member or view", "weight", "worth in nats", "standard error")
-    emit(Event("table", "what each is worth", {"header": header, "rows": rows}))
+    return {"header": ("out of fold", "weight", metric, "95 % interval", *stress, "nll", "ece"), "rows": rows}
 
 
 def draw(paths: SubmissionPaths, library: Library, blend: Blend) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +12,13 @@ from numpy.typing import NDArray
 from kit.base.arrays import IntArray
 from kit.config import Config
 from kit.errors import StageError
-from kit.images.corrupt.plan import Plan, fates, plan_of, split
+from kit.images.corrupt.mixture import assign
+from kit.images.corrupt.plan import Plan, plan_of, split
+from kit.judge.metrics import Array
 from kit.judge.shift.evidence import Evidence
 from kit.runs.results import is_complete, load_oof, load_test, require_joined, run_lineage_of_test
 from kit.runs.spec import FoldSpec, plan_runs
-from kit.runs.stressed import Stressed, load_stressed, stressed_run
+from kit.runs.stressed import load_stressed, stressed_run
 from kit.store.candidate import Ensemble
 from kit.store.data import Index, UnlabelledRecord, load_index, load_test_record
 from kit.store.digests import digest
@@ -26,8 +27,6 @@ from kit.store.layout import Layout, SubmissionPaths
 from kit.store.ledger import attempts, load_submissions, target_of
 from kit.store.predictions import load_predictions
 from kit.store.record import Digests
-
-Array = NDArray[Any]
 
 RECENT = 20  # candidates, the newest; an old one tells little that these do not
 # Rows that correctness is fitted on, at most; more change the third decimal. Without test images nothing is fitted.
@@ -82,9 +81,9 @@ class Gathered:
         order = drawn[np.argsort(~wanted[drawn], kind="stable")]
         kept = np.sort(order[: max(CLEAN_ROWS, int(wanted.sum()))])
         place = {self.ids[row]: position for position, row in enumerate(kept.tolist())}
-        mixed_family, mixed_degree = fates(self.plan, [self.ids[row] for row in kept.tolist()])
+        mixed = assign(self.plan, list(place), self.plan.seed)
         rows = np.r_[np.arange(len(kept)), [place[name] for name in names]].astype(np.int64)
-        family, degree = np.r_[mixed_family, families], np.r_[mixed_degree, degrees]
+        family, degree = np.r_[mixed.family, families], np.r_[mixed.severity, degrees]
         rng = np.random.default_rng(self.plan.seed)
         tests = [entry.test for entry in self.entries if entry.test is not None]
         has_test = len(tests) == len(self.entries)
@@ -105,10 +104,7 @@ class Gathered:
 def gather(layout: Layout, config: Config) -> Gathered:
     """Read every trained run and the newest ensembles.
 
-    Raises
-    ------
-    StageError
-        Where no run is trained and stressed.
+    Raises `StageError` where no run is trained and stressed.
     """
     index = load_index(layout)
     specs = plan_runs(layout, config, ())
@@ -142,39 +138,27 @@ def gather(layout: Layout, config: Config) -> Gathered:
 
 
 class _Run:
-    """The files of a run."""
+    """The predictions of a run on the rows ``ids`` and on the ``test`` where there are any, and a digest of them."""
 
     def __init__(
-        self,
-        folds: list[FoldSpec],
-        config: Config,
-        index: Index,
-        ids: Sequence[str],
-        test: UnlabelledRecord | None,
+        self, folds: list[FoldSpec], config: Config, index: Index, ids: Sequence[str], test: UnlabelledRecord | None
     ) -> None:
         self.paths = folds[0].run_paths
         self.oof = require_joined(folds, index).files[self.paths.oof.name]
-        self.stressed: Stressed = load_stressed(folds, config, index)
+        stressed = load_stressed(folds, config, index)
+        self.grid = stressed.grid.first
         self.clean = load_oof(folds, index).take(ids)
-        self.mixture = self.stressed.mixture.take(ids)
-        self.test, self.folds, tested = None, [], ""
+        self.mixture = stressed.mixture.take(ids)
+        self.test, self.folds, tested = None, None, ""
         if test is not None and run_lineage_of_test(folds, index, test) is not None:
             self.test = load_test(folds, index, test)
-            self.folds = [load_predictions(spec.paths.test) for spec in folds]
+            self.folds = np.stack([load_predictions(spec.paths.test).first for spec in folds])
             tested = digest(self.paths.test)
-        self.digest = sha256_json([self.oof, self.stressed.record.files, tested])
+        self.digest = sha256_json([self.oof, stressed.record.files, tested])
 
     def entry(self, name: str) -> Entry:
-        return Entry(
-            name,
-            "run",
-            self.paths.forecast,
-            self.clean.first,
-            self.mixture.first,
-            self.stressed.grid.first,
-            None if self.test is None else self.test.first,
-            np.stack([one.first for one in self.folds]) if self.folds else None,
-        )
+        test, clean, mixture = None if self.test is None else self.test.first, self.clean.first, self.mixture.first
+        return Entry(name, "run", self.paths.forecast, clean, mixture, self.grid, test, self.folds)
 
 
 def _ensemble(paths: SubmissionPaths, runs: dict[str, _Run], ids: Sequence[str], index: Index) -> Entry | str:
@@ -197,7 +181,7 @@ def _ensemble(paths: SubmissionPaths, runs: dict[str, _Run], ids: Sequence[str],
     else:
         mixture = blend.apply(np.stack([run.mixture.select(views).proba for run in present]))
     # One view was predicted for the grid: it stands for all of them.
-    grid = np.stack([run.stressed.grid.first for run in present])[:, None].repeat(len(views), axis=1)
+    grid = np.stack([run.grid for run in present])[:, None].repeat(len(views), axis=1)
     tests = [run.test.select(views).proba for run in present if run.test is not None]
     test = blend.apply(np.stack(tests)) if len(tests) == len(present) else None
     return Entry(paths.root.name, "ensemble", paths.forecast, clean.first, mixture, blend.apply(grid), test)

@@ -9,7 +9,7 @@ import numpy as np
 from kit.base.events import Emit, Event
 from kit.config import Config
 from kit.errors import StageError
-from kit.judge.shift.forecast import CONCENTRATION, Forecast, believe, summarise
+from kit.judge.shift.forecast import CONCENTRATION, believe, summarise
 from kit.judge.shift.past import Explanation, explain
 from kit.judge.shift.signals import agreement, atc, difference_of_confidences
 from kit.runs.results import unless_damaged
@@ -30,19 +30,9 @@ SLACK = 0.005  # what a mixture cannot explain of a score, beside the noise of t
 
 
 def forecast(layout: Layout, config: Config, emit: Emit, *, force: bool = False) -> list[ForecastRecord]:
-    """Forecast the accuracy of every run and ensemble, write it beside them, and show it.
+    """Forecast the accuracy of every run and ensemble, write it beside them, show it, and return one record for each.
 
-    Returns
-    -------
-    list of ForecastRecord
-        One per run or ensemble: ``value``, ``low``, ``high`` (90 %), ``clean``, ``stressed``, ``basis``, ``past``
-        (scores it rests on, never its own), ``score`` and ``error`` where it has one, and ``signals`` where it
-        predicted the test.
-
-    Raises
-    ------
-    StageError
-        Where the competition's metric is another, or no run is trained and stressed.
+    Raises `StageError` where the competition's metric is another, or no run is trained and stressed.
     """
     if config.competition.metric != METRIC:
         raise StageError(
@@ -81,39 +71,34 @@ def lineage(gathered: Gathered, size: int) -> Digests:
 
 def _records(gathered: Gathered, size: int, made_from: Digests) -> list[ForecastRecord]:
     evidence = gathered.evidence()
-    belief, past = believe(evidence, gathered.plan.mixture), gathered.past
-    known = summarise(evidence, belief, size, past, LEVEL)
+    belief, past = believe(evidence, gathered.plan), gathered.past
     records = []
     for number, entry in enumerate(gathered.entries):
-        found = known[number]
-        if entry.name in past:  # what would have been said without its own score
-            others = {name: score for name, score in past.items() if name != entry.name}
-            found = summarise(evidence, belief, size, others, LEVEL)[number]
-        records.append(_record(gathered, entry, found, made_from))
+        # What would have been said without its own score.
+        others = {name: score for name, score in past.items() if name != entry.name}
+        found = summarise(evidence, belief, size, others, LEVEL)[number]
+        # Over all rows: the forecast rests on a draw of them, on the mixture and on single corruptions.
+        clean, stressed = (float((p.argmax(1) == gathered.y).mean()) for p in (entry.clean, entry.mixture))
+        value, low, high = (float(np.clip(x + clean - found.clean, 0, 1)) for x in (found.value, found.low, found.high))
+        record = ForecastRecord(
+            made_from=made_from,
+            name=found.name,
+            kind=entry.kind,
+            metric=METRIC,
+            value=value,
+            low=low,
+            high=high,
+            level=LEVEL,
+            clean=clean,
+            stressed=stressed,
+            basis=found.basis,
+            past=found.past,
+            score=entry.score,
+            error=None if entry.score is None else entry.score - value,
+            signals=_signals(gathered, entry),
+        )
+        records.append(record)
     return records
-
-
-def _record(gathered: Gathered, entry: Entry, found: Forecast, made_from: Digests) -> ForecastRecord:
-    # Over all rows: the forecast rests on a draw of them, on the mixture and on single corruptions.
-    clean, stressed = (float((p.argmax(1) == gathered.y).mean()) for p in (entry.clean, entry.mixture))
-    value, low, high = (float(np.clip(x + clean - found.clean, 0, 1)) for x in (found.value, found.low, found.high))
-    return ForecastRecord(
-        made_from=made_from,
-        name=found.name,
-        kind=entry.kind,
-        metric=METRIC,
-        value=value,
-        low=low,
-        high=high,
-        level=LEVEL,
-        clean=clean,
-        stressed=stressed,
-        basis=found.basis,
-        past=found.past,
-        score=entry.score,
-        error=None if entry.score is None else entry.score - value,
-        signals=_signals(gathered, entry),
-    )
 
 
 def _signals(gathered: Gathered, entry: Entry) -> dict[str, float]:
@@ -134,7 +119,7 @@ def _explained(gathered: Gathered, size: int) -> Explanation | None:
     scored = [entry for entry in gathered.entries if entry.score is not None]
     if not scored:
         return None
-    evidence, mixture = gathered.evidence(), gathered.plan.mixture
+    evidence, mixture = gathered.evidence(), gathered.plan
     places = [evidence.names.index(entry.name) for entry in scored]
     scores = np.array([entry.score for entry in scored], float)
     share = np.clip(scores, 0.5 / size, 1 - 0.5 / size)

@@ -65,9 +65,8 @@ def _about_past(records: Sequence[ForecastRecord], gathered: Gathered, explained
         return ["no scores yet: every submission that is scored makes the others' forecasts better"]
     errors = [abs(record.error) for record in records if record.error is not None]
     texts = [f"{len(errors)} scores, each forecast without itself: off by {np.mean(errors):.4f} in the mean"]
-    cells = gathered.plan.mixture.cells
     families: dict[str, float] = {}
-    for (family, _), weight in zip(cells, explained.weights, strict=True):
+    for (family, _), weight in zip(gathered.plan.cells, explained.weights, strict=True):
         families[family] = families.get(family, 0.0) + weight
     order = sorted(families, key=lambda family: -families[family])[:NAMED]
     texts.append("the scores look most like " + ", ".join(f"{families[name]:.0%} {name}" for name in order))

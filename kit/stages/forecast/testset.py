@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kit.base.arrays import ImageArray
 from kit.base.events import Emit, Event
 from kit.judge.shift.adversarial import FOLDS, Adversarial, adversarial
-from kit.judge.shift.bbsd import Detection, detect
+from kit.judge.shift.bbsd import detect
 from kit.judge.shift.priors import Prior, estimate
 from kit.judge.shift.statistics import NAMES, image_statistics
 from kit.judge.shift.twins import twins
@@ -25,8 +23,6 @@ from kit.store.data import Index, load_images, load_index, load_test_ids, load_t
 from kit.store.files import read_csv, write_atomic
 from kit.store.layout import Layout
 from kit.store.record import Digests, Made
-
-Array = NDArray[Any]
 
 VERSION = 1
 LEVEL = 0.01  # of a test, below which its answer is "they differ"
@@ -50,20 +46,6 @@ class ShiftReport(Made):
     prior_pvalue: float | None
     copies: tuple[tuple[str, str, float], ...]
     unlike: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Findings:
-    """What the four questions came to; ``outputs`` and ``prior`` are None without predictions of the test.
-
-    ``copies`` are (test id, training id, correlation).
-    """
-
-    told_apart: Adversarial
-    outputs: Detection | None
-    prior: Prior | None
-    train_prior: tuple[float, ...]
-    copies: tuple[tuple[str, str, float], ...]
 
 
 def look_at_test(layout: Layout, gathered: Gathered, seed: int, emit: Emit) -> list[str]:
@@ -106,67 +88,61 @@ def _most_able(gathered: Gathered) -> Entry | None:
 def _write(
     layout: Layout, index: Index, test: ImageArray, entry: Entry | None, seed: int, made_from: Digests
 ) -> ShiftReport:
-    findings = find(layout, index, test, entry, seed)
-    names = load_test_ids(layout)
-    told = np.nan_to_num(findings.told_apart.test_likeness, nan=-1.0)
-    order = np.argsort(-told, kind="stable")[:SHOWN]
-    images = dict(zip(np.sort(order).tolist(), test[np.sort(order)], strict=True))  # as a memory map likes to be read
-    tiles = [Tile(images[row], f"{names[row]}\n{told[row]:.2f}") for row in order.tolist()]
+    """Ask all four questions, draw the pictures, and write what was found."""
+    images = load_images(layout)
+    rows = np.sort(np.random.default_rng(seed).permutation(len(index.ids))[:COMPARED])
+    ours, theirs = (image_statistics(pictures).astype(float) for pictures in (np.asarray(images[rows]), test))
+    told = adversarial(ours, theirs, seed, NAMES)
+    sentences = [_about_images(told)]
+    counts = np.bincount(index.labels, minlength=len(index.classes)) + 1e-9
+    shares, outputs, prior = counts / counts.sum(), None, None
+    if entry is not None and entry.test is not None:
+        # Fold means are less sharp than single networks: one fold is compared where there is one.
+        outputs = detect(entry.clean, entry.folds[0] if entry.folds is not None else entry.test)
+        prior = estimate(entry.test, shares)
+        sentences += [_about_outputs(outputs), _about_prior(prior, shares.tolist(), index.classes)]
+        picture = figures.class_priors(index.classes, shares.tolist(), prior.prior)
+        write_atomic(layout.shift_picture("priors"), standalone(picture))
+    copies = _copies(layout, index, images, test)
+    sentences.append(_about_copies(copies))
+    names, likeness = load_test_ids(layout), np.nan_to_num(told.test_likeness, nan=-1.0)
+    order = np.argsort(-likeness, kind="stable")[:SHOWN]
+    pictures = dict(zip(np.sort(order).tolist(), test[np.sort(order)], strict=True))  # as a memory map likes to be read
+    tiles = [Tile(pictures[row], f"{names[row]}\n{likeness[row]:.2f}") for row in order.tolist()]
     title = "test images least like the training set, and how sure that is"
     write_atomic(layout.unlike_sheet, png(sheet([tiles], title)))
-    write_atomic(layout.shift_picture("likeness"), standalone(*figures.likeness(findings.told_apart)))
-    if findings.prior is not None:
-        picture = figures.class_priors(index.classes, findings.train_prior, findings.prior.prior)
-        write_atomic(layout.shift_picture("priors"), standalone(picture))
+    write_atomic(layout.shift_picture("likeness"), standalone(*figures.likeness(told)))
     report = ShiftReport(
         made_from=made_from,
-        sentences=tuple(sentences(findings, index.classes)),
-        auc=findings.told_apart.auc,
-        auc_error=findings.told_apart.error,
-        telling=findings.told_apart.telling,
-        outputs_pvalue=findings.outputs.pvalue if findings.outputs else None,
-        prior=findings.prior.prior if findings.prior else None,
-        prior_pvalue=findings.prior.pvalue if findings.prior else None,
-        copies=findings.copies,
+        sentences=tuple(sentences),
+        auc=told.auc,
+        auc_error=told.error,
+        telling=told.telling,
+        outputs_pvalue=outputs,
+        prior=prior.prior if prior else None,
+        prior_pvalue=prior.pvalue if prior else None,
+        copies=copies,
         unlike=tuple(names[row] for row in order.tolist()),
     )
     report.save(layout.shift_report)
     return report
 
 
-def find(layout: Layout, index: Index, test: ImageArray, entry: Entry | None, seed: int) -> Findings:
-    """Ask all four questions."""
-    images = load_images(layout)
-    rows = np.sort(np.random.default_rng(seed).permutation(len(index.ids))[:COMPARED])
-    ours, theirs = (image_statistics(pictures).astype(float) for pictures in (np.asarray(images[rows]), test))
-    told = adversarial(ours, theirs, seed, NAMES)
-    counts = np.bincount(index.labels, minlength=len(index.classes)) + 1e-9
-    shares = counts / counts.sum()
-    outputs = prior = None
-    if entry is not None and entry.test is not None:
-        # Fold means are less sharp than single networks: one fold is compared where there is one.
-        outputs = detect(entry.clean, entry.folds[0] if entry.folds is not None else entry.test)
-        prior = estimate(entry.test, shares)
-    # Identical pixels by their hash first, then those that look alike.
+def _copies(layout: Layout, index: Index, images: ImageArray, test: ImageArray) -> tuple[tuple[str, str, float], ...]:
+    """(test id, training id, correlation): identical pixels by their hash first, then those that look alike."""
     lines = read_csv(layout.test_index)
     known = {row["sha256"]: row["id"] for row in read_csv(layout.index)}
     same = {line["id"]: (known[line["sha256"]], 1.0) for line in lines if line["sha256"] in known}
     for row, other, likeness in twins(images[: len(index.ids)], test):
         same.setdefault(lines[row]["id"], (index.ids[other], likeness))
-    copies = tuple((name, *pair) for name, pair in same.items())
-    return Findings(told, outputs, prior, tuple(shares.tolist()), copies)
+    return tuple((name, *pair) for name, pair in same.items())
 
 
-def sentences(findings: Findings, classes: Sequence[str]) -> list[str]:
-    """One for each question."""
-    told = [_about_images(findings.told_apart)]
-    told += [_about_outputs(findings.outputs)] if findings.outputs else []
-    told += [_about_prior(findings.prior, findings.train_prior, classes)] if findings.prior else []
-    if not findings.copies:
-        return [*told, "copies: no test image is a training image: nothing to do"]
-    name, other, _ = findings.copies[0]
-    many = f"copies: {len(findings.copies)} test images are training images too ({name} = {other}): "
-    return [*told, many + "their score says nothing of new images"]
+def _about_copies(copies: Sequence[tuple[str, str, float]]) -> str:
+    if not copies:
+        return "copies: no test image is a training image: nothing to do"
+    many = f"copies: {len(copies)} test images are training images too ({copies[0][0]} = {copies[0][1]}): "
+    return many + "their score says nothing of new images"
 
 
 def _about_images(found: Adversarial) -> str:
@@ -180,11 +156,11 @@ def _about_images(found: Adversarial) -> str:
     )
 
 
-def _about_outputs(found: Detection) -> str:
-    if found.pvalue > LEVEL:
-        return f"outputs: alike on test and held-out rows (p = {found.pvalue:.2g}): the shift, if any, costs little"
+def _about_outputs(pvalue: float) -> str:
+    if pvalue > LEVEL:
+        return f"outputs: alike on test and held-out rows (p = {pvalue:.2g}): the shift, if any, costs little"
     return (
-        f"outputs: they differ between test and held-out rows (p = {found.pvalue:.2g}): "
+        f"outputs: they differ between test and held-out rows (p = {pvalue:.2g}): "
         "expect another score than the clean one and look at data/shift/unlike.png"
     )
 

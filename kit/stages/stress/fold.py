@@ -24,10 +24,7 @@ def stress_fold(spec: FoldSpec, plan: Plan, made_from: Digests, predict: Predict
 
     The mixture is predicted under all views of the run, the sample under the first.
 
-    Raises
-    ------
-    TrainingError
-        Where images or folds are no longer those that were planned with.
+    Raises `TrainingError` where images or folds are no longer those that were planned with.
     """
     index = load_index(spec.layout)
     table = read_table(spec.layout.folds_table(spec.folds), index.ids)
@@ -44,7 +41,7 @@ def stress_fold(spec: FoldSpec, plan: Plan, made_from: Digests, predict: Predict
     mixed, done = [], 0
     for start in range(0, len(rows), BLOCK):
         part = slice(start, start + BLOCK)
-        mixed.append(predict(apply(plan.mixture, images[rows[part]], ids[part], plan.seed), views))
+        mixed.append(predict(apply(plan, images[rows[part]], ids[part], plan.seed), views))
         done += len(mixed[-1][0])
         report({"event": "pictures", "done": done, "total": total})
     names = [index.ids[row] for row in tried]

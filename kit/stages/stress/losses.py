@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from kit.base.arrays import IntArray
 from kit.base.events import Emit, Event
 from kit.images.corrupt import SEVERITIES
-from kit.images.corrupt.mixture import CLEAN
-from kit.images.corrupt.plan import Plan, fates, split
+from kit.images.corrupt.mixture import CLEAN, assign
+from kit.images.corrupt.plan import Plan, split
 from kit.judge import score
 from kit.runs.stressed import StressScores
+from kit.store.data import Index
 from kit.store.predictions import Predictions
 from kit.store.record import Figure
 
@@ -21,57 +21,43 @@ MIXTURE = "mixture"
 HEADER = ("family", "severity", "rows", "score", "drop")
 
 
-def labels_of(ids: Sequence[str], labels: dict[str, int]) -> IntArray:
-    """(N,) labels of ids."""
-    return np.array([labels[str(name)] for name in ids], np.int64)
-
-
-def cell_rows(metric: str, labels: dict[str, int], clean: Predictions, found: Predictions) -> list[tuple[Any, ...]]:
+def cell_rows(metric: str, index: Index, clean: Predictions, found: Predictions) -> list[tuple[Any, ...]]:
     """(family, severity, rows, score, drop) of every cell of the grid; the drop is against the same rows clean."""
     ids, families, severities = split(found.ids)
-    proba, rows = found.first, []
-    sample = clean.take(np.array(list(dict.fromkeys(ids))))
-    y = labels_of(sample.ids.tolist(), labels)
-    before = score.score(metric, y, sample.first)
-    rows.append((CLEAN, 0, len(y), before, 0.0))
+    sample = clean.take(list(dict.fromkeys(ids)))
+    before = score.score(metric, index.labels[index.rows_of(sample.ids)], sample.first)
+    y, proba, rows = index.labels[index.rows_of(ids)], found.first, [(CLEAN, 0, len(sample.ids), before, 0.0)]
     for family in dict.fromkeys(families.tolist()):
         for degree in SEVERITIES:
             here = np.flatnonzero((families == family) & (severities == degree))
-            y = labels_of([ids[row] for row in here], labels)
-            after = score.score(metric, y, proba[here])
-            rows.append((family, degree, len(here), after, _loss(metric, before, after)))
+            after = score.score(metric, y[here], proba[here])
+            rows.append((family, degree, len(here), after, _drop(metric, before, after)))
     return rows
 
 
-def mixture_row(
-    metric: str, labels: dict[str, int], clean: Predictions, found: Predictions, plan: Plan
-) -> tuple[Any, ...]:
+def mixture_row(metric: str, index: Index, clean: Predictions, found: Predictions, plan: Plan) -> tuple[Any, ...]:
     """The line of all rows under the mixture; its severity is the mean of the severities drawn."""
-    y = labels_of(found.ids.tolist(), labels)
-    before = score.score(metric, y, clean.take(found.ids).first)
-    after = score.score(metric, y, found.first)
-    severity = round(float(fates(plan, found.ids.tolist())[1].mean()), 2)
-    return (MIXTURE, severity, len(y), after, _loss(metric, before, after))
+    y = index.labels[index.rows_of(found.ids)]
+    before, after = (score.score(metric, y, proba) for proba in (clean.take(found.ids).first, found.first))
+    severity = round(float(assign(plan, found.ids, plan.seed).severity.mean()), 2)
+    return (MIXTURE, severity, len(y), after, _drop(metric, before, after))
 
 
-def _loss(metric: str, before: float, after: float) -> float:
-    return before - after if score.lookup(metric).greater_is_better else after - before
+def _drop(metric: str, before: float, after: float) -> float:
+    sign = score.lookup(metric).sign
+    return sign * before - sign * after
 
 
-def summary(metric: str, labels: dict[str, int], clean: Predictions, found: Predictions, seed: int) -> StressScores:
+def summary(metric: str, index: Index, clean: Predictions, found: Predictions, seed: int) -> StressScores:
     """Scores with 95 % intervals: clean, stressed, and how much worse that is, in pairs over the rows."""
-    y = labels_of(found.ids.tolist(), labels)
+    y = index.labels[index.rows_of(found.ids)]
     before, after = clean.take(found.ids).first, found.first
     first, second = (before, after) if score.lookup(metric).greater_is_better else (after, before)
     return StressScores(
-        clean=_figure(score.interval(metric, y, before, seed=seed)),
-        stressed=_figure(score.interval(metric, y, after, seed=seed)),
-        drop=_figure(score.difference(metric, y, first, second, seed=seed)),
+        clean=score.interval(metric, y, before, seed=seed).figure,
+        stressed=score.interval(metric, y, after, seed=seed).figure,
+        drop=score.difference(metric, y, first, second, seed=seed).figure,
     )
-
-
-def _figure(found: score.Interval) -> Figure:
-    return Figure(score=found.score, low=found.low, high=found.high)
 
 
 def tell(emit: Emit, metric: str, name: str, rows: Sequence[Sequence[Any]], scores: StressScores) -> None:

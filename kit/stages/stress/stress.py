@@ -34,17 +34,11 @@ def stress(
 ) -> None:
     """Predict the held-out rows of trained runs under the mixture of ``[stress]``, and join the folds.
 
-    Raises
-    ------
-    StageError
-        Where a run is not trained on every fold, or another process works on it.
-    TrainingError
-        Where a fold failed, after the others have finished.
-    DataError
-        Where ``[stress]`` names a family that there is not.
+    Raises `StageError` where a run is not trained on every fold, or another process works on it; `TrainingError` where
+    a fold failed, after the others have finished; `DataError` where ``[stress]`` names a family that there is not.
     """
     plan = plan_of(config.stress)
-    _ = plan.mixture
+    plan.check()
     with terminable(), lock(layout.data_lock, "data/", shared=True):
         specs, index = plan_runs(layout, config, runs), load_index(layout)
         every = [spec for folds in specs.values() for spec in folds]
@@ -101,41 +95,28 @@ def tell_known(layout: Layout, config: Config, emit: Emit, runs: Sequence[str]) 
 
 def _join(folds: Sequence[FoldSpec], config: Config, index: Index, emit: Emit) -> None:
     """Write the run's files, its record last, unless they are there; then show them."""
-    paths, metric, name = folds[0].run_paths, config.competition.metric, folds[0].run
+    first, paths, metric = folds[0], folds[0].run_paths, config.competition.metric
     record = unless_damaged(lambda: stressed_run(folds, config, index), emit)
     wrote = [] if record else [paths.stress, paths.stress_table]
-    record = record or _write(folds, config, index)
+    if record is None:
+        plan, clean = plan_of(config.stress), load_oof(folds, index)
+        mixed = join([load_predictions(spec.paths.stress) for spec in folds], first.n, index.ids, index.classes)
+        held = set(clean.ids.tolist())
+        sample = grid_ids(plan, sampled(plan, [one for one in index.ids if one in held]))
+        single = join([load_predictions(spec.paths.stress_grid) for spec in folds], first.n, sample, index.classes)
+        cells = [*cell_rows(metric, index, clean, single), mixture_row(metric, index, clean, mixed, plan)]
+        mixed.save(paths.stress)
+        single.save(paths.stress_grid)
+        write_csv(paths.stress_table, HEADER, cells)
+        made_from = run_lineage(folds, plan, index, metric)
+        assert made_from is not None  # every fold was stressed just now
+        files = digests_of(paths.root, paths.stress, paths.stress_grid, paths.stress_table)
+        scores = summary(metric, index, clean, mixed, config.stress.seed)
+        record = StressedRun(made_from=made_from, files=files, metric=metric, plan=plan, scores=scores)
+        record.save(paths.stress_manifest)
     lines = read_csv(paths.stress_table)
     if wrote or not paths.stress_picture.exists():
-        picture = heat.losses(heat.drops(lines), metric, name)
+        picture = heat.losses(heat.drops(lines), metric, first.run)
         wrote.append(write_atomic(paths.stress_picture, standalone(picture)))
-    if wrote:
         emit(Event("wrote", "", {"paths": wrote}))
-    tell(emit, metric, name, [tuple(line.values()) for line in lines], record.scores)
-
-
-def _write(folds: Sequence[FoldSpec], config: Config, index: Index) -> StressedRun:
-    first, paths = folds[0], folds[0].run_paths
-    plan, metric = plan_of(config.stress), config.competition.metric
-    labels = dict(zip(index.ids, index.labels.tolist(), strict=True))
-    clean = load_oof(folds, index)
-    parts = [load_predictions(spec.paths.stress) for spec in folds]
-    mixed = join(parts, first.n, index.ids, index.classes)
-    held = set(clean.ids.tolist())
-    sample = grid_ids(plan, sampled(plan, [one for one in index.ids if one in held]))
-    single = join([load_predictions(spec.paths.stress_grid) for spec in folds], first.n, sample, index.classes)
-    rows = [*cell_rows(metric, labels, clean, single), mixture_row(metric, labels, clean, mixed, plan)]
-    mixed.save(paths.stress)
-    single.save(paths.stress_grid)
-    write_csv(paths.stress_table, HEADER, rows)
-    made_from = run_lineage(folds, plan, index, metric)
-    assert made_from is not None  # every fold was stressed just now
-    record = StressedRun(
-        made_from=made_from,
-        files=digests_of(paths.root, paths.stress, paths.stress_grid, paths.stress_table),
-        metric=metric,
-        plan=plan,
-        scores=summary(metric, labels, clean, mixed, config.stress.seed),
-    )
-    record.save(paths.stress_manifest)
-    return record
+    tell(emit, metric, first.run, [tuple(line.values()) for line in lines], record.scores)

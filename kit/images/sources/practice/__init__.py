@@ -49,7 +49,11 @@ def make(*, n: int = 1600, size: int = 64, seed: int = 0) -> Practice:
     but for the rows in ``planted``, which also depend on ``n``. Memory is that of the result and some 20 MB at
     64 px.
     """
-    _check(n, size, seed)
+    for name, value, low, high in (("n", n, FEWEST, MOST), ("size", size, SMALLEST, LARGEST)):
+        if not low <= value <= high:
+            raise DataError(f"practice: {name} = {value} is not between {low} and {high}")
+    if seed < 0:
+        raise DataError(f"practice: seed = {seed} is negative")
     labels, scenes = labels_of(np.arange(n), TRAIN_SHARES, seed, TRAIN), np.arange(n)
     planted = plan_plants(n, labels, seed)
     scenes[[row for row, kind, _ in planted if kind == "background"]] = BACKGROUND_SCENE
@@ -59,11 +63,3 @@ def make(*, n: int = 1600, size: int = 64, seed: int = 0) -> Practice:
     test_labels = labels_of(test, TEST_SHARES, seed, TEST)
     test_images = degrade(render(test_labels, test, size, seed, TEST, TEST_SLIDES), seed)
     return Practice(images, labels, CLASSES, test_images, test_labels, planted)
-
-
-def _check(n: int, size: int, seed: int) -> None:
-    for name, value, low, high in (("n", n, FEWEST, MOST), ("size", size, SMALLEST, LARGEST)):
-        if not low <= value <= high:
-            raise DataError(f"practice: {name} = {value} is not between {low} and {high}")
-    if seed < 0:
-        raise DataError(f"practice: seed = {seed} is negative")

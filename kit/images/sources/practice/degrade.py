@@ -6,11 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from kit.images.corrupt.colour import LUMA
 from kit.images.sources.practice.draws import DEGRADE, generator
 
 Pixels = NDArray[np.float32]
-
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def degrade(images: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -22,16 +21,11 @@ BACKGROUND_SCENE = 2**40
 
 
 class Planted(NamedTuple):
-    """One tampered row.
-
-    ``kind`` is one of exact, dihedral, recompressed, cropped, conflicting, foreign-all-labels, foreign-one-label,
-    background, noisy-label. ``of`` is the row of the original; -1 where there is none in the set (foreign pictures,
-    backgrounds); for a noisy label the class that the cell really has.
-    """
+    """One tampered row."""
 
     row: int
-    kind: str
-    of: int
+    kind: str  # a key of the counts in `plan_plants`
+    of: int  # row of the original, -1 where the set has none; for a noisy label the class that the cell really has
 
 
 def plan_plants(n: int, labels: Labels, seed: int) -> tuple[Planted, ...]:
@@ -50,14 +44,10 @@ def plan_plants(n: int, labels: Labels, seed: int) -> tuple[Planted, ...]:
     kinds = [kind for kind, count in counts.items() for _ in range(count)]
     rows = generator(seed, PLANT, n).permutation(n)
     originals = iter(rows[len(kinds) :].tolist())
-    of = [_origin(kind, int(labels[row]), originals) for kind, row in zip(kinds, rows, strict=False)]
-    return tuple(map(Planted, rows.tolist(), kinds, of))
-
-
-def _origin(kind: str, label: int, originals: Iterator[int]) -> int:
-    if kind in COPIES:
-        return next(originals)
-    return label if kind == "noisy-label" else -1
+    return tuple(
+        Planted(row, kind, next(originals) if kind in COPIES else int(labels[row]) if kind == "noisy-label" else -1)
+        for kind, row in zip(kinds, rows.tolist(), strict=False)
+    )
 
 
 def tamper(images: Images, labels: Labels, planted: tuple[Planted, ...], seed: int) -> None:
