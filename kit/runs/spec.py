@@ -66,7 +66,7 @@ class FoldSpec(Record):
     @property
     def again(self) -> str:
         """The command that trains this fold once more."""
-        return f"kit train {self.run} --fold {self.fold} --force"
+        return train_again(self.run, self.fold)
 
     @cached_property
     def network(self) -> Description:
@@ -88,6 +88,11 @@ class FoldSpec(Record):
     def class_numbers(self) -> tuple[str, ...]:
         """What the classes are called in the files of a fold: other names of the classes train nothing anew."""
         return tuple(map(str, range(self.classes)))
+
+
+def train_again(run: str, fold: int) -> str:
+    """The command that trains one fold once more, whatever is there of it."""
+    return f"kit train {run} --fold {fold} --force"
 
 
 def weights_hash(settings: RunConfig, layout: Layout) -> str:
@@ -133,9 +138,7 @@ def plan_runs(layout: Layout, config: Config, names: Sequence[str]) -> dict[str,
     folds = load_folds(layout, config, index)
     specs = {}
     for name in names or tuple(config.runs):
-        if name not in config.runs:
-            raise ConfigError(f"no run {name!r} in {layout.config.name}", f"known: {', '.join(config.runs)}")
-        settings = config.runs[name]
+        settings = config.run(name)
         check_run(name, settings, index)
         weights = weights_hash(settings, layout)
         key = sha256_json(lineage(settings, weights, index, folds.digest))

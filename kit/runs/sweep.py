@@ -66,9 +66,7 @@ def with_variants(config: Config, names: Sequence[str]) -> Config:
         if MARK not in name:
             continue
         base, change = name.split(MARK, 1)
-        if base not in config.runs:
-            raise ConfigError(f"no run {base!r}", f"known: {', '.join(config.runs)}")
-        runs[name] = _changed(base, config.runs[base], change)
+        runs[name] = _changed(base, config.run(base), change)
     return config.model_copy(update={"runs": runs})
 
 
@@ -77,11 +75,10 @@ def plan_sweep(config: Config, run: str, changes: Sequence[str], seeds: int) -> 
 
     Raises `ConfigError` where the run or a change does not exist.
     """
-    if run not in config.runs:
-        raise ConfigError(f"no run {run!r}", f"known: {', '.join(config.runs)}")
-    known = variants(config.runs[run])
+    settings = config.run(run)
+    known = variants(settings)
     for change in changes:
-        _changed(run, config.runs[run], change)
+        _changed(run, settings, change)
     replicas = [f"{run}{MARK}{SEED}{number}" for number in range(1, seeds)]
     return [run, *replicas, *(f"{run}{MARK}{change}" for change in dict.fromkeys(changes or known))]
 

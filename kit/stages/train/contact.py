@@ -15,7 +15,6 @@ import numpy.typing as npt
 from kit.base.arrays import IntArray
 from kit.base.events import Emit, Event
 from kit.config import Config
-from kit.errors import ConfigError
 from kit.images.augment.pipeline import Pipeline
 from kit.runs.spec import check_run
 from kit.show.plots import to_png
@@ -32,9 +31,7 @@ def augment_sheet(layout: Layout, config: Config, run: str, emit: Emit, *, rows:
 
     Raises `ConfigError` where there is no such run, `StageError` where the data are missing.
     """
-    if run not in config.runs:
-        raise ConfigError(f"no run {run!r} in {layout.config.name}", f"known: {', '.join(config.runs)}")
-    settings, index = config.runs[run], load_index(layout)
+    settings, index = config.run(run), load_index(layout)
     check_run(run, settings, index)
     chosen = varied_rows(index.labels, max(BATCH, rows), settings.seed)
     images = np.asarray(load_images(layout)[chosen], np.float32)
