@@ -99,6 +99,15 @@ def test_a_hint_mends_what_it_is_shown_for(world: World, names: list[str]) -> No
         follow(other, world, followed)
 
 
+def test_what_repairs_a_variant_of_a_sweep_can_be_pasted_too(world: World) -> None:
+    error = world.shown("kit compare net net~seed-1 other").error
+    assert error is not None and error.hint == "kit train net~seed-1"
+    follow(error.hint, world, [])
+    assert "`kit stress net~seed-1` does it" in world.shown("kit compare net net~seed-1 other").lines[-1]
+    follow("kit stress net~seed-1", world, [])
+    assert world.shown("kit compare net net~seed-1 other").error is None
+
+
 def hint(place: Place, shown: Shown) -> str:
     """What a user copies: the command in the line that the place shows."""
     found = [told[match.start() :] for told in shown.lines if (match := place.pattern.search(told))]
