@@ -79,12 +79,15 @@ class Project:
     ) -> bool:
         """Train what is missing of the named runs, or of all; what is not done after ``max_hours`` is left.
 
+        A run may be a variant such as ``b0~no-cutmix``: what repairs one that `sweep` trained has to name it.
         Returns whether nothing was left.
         """
+        from kit.runs.sweep import with_variants
         from kit.stages.stress.stress import tell_known
 
-        done = self._train(self.config, runs, fold=fold, force=force, max_hours=max_hours)
-        tell_known(self.layout, self.config, self._emit, runs)
+        config = with_variants(self.config, runs)
+        done = self._train(config, runs, fold=fold, force=force, max_hours=max_hours)
+        tell_known(self.layout, config, self._emit, runs)
         return done
 
     def _train(
@@ -113,13 +116,14 @@ class Project:
 
     def stress(self, runs: Sequence[str] = (), *, all: bool = False, force: bool = False) -> None:
         """Predict the held-out rows of the named runs, or of all, under corruptions; with ``all`` train first."""
+        from kit.runs.sweep import with_variants
         from kit.stages.stress.stress import stress
 
         if all:
             self.train(runs)
         else:
             self.folds()
-        stress(self.layout, self.config, self._emit, runs=runs, force=force)
+        stress(self.layout, with_variants(self.config, runs), self._emit, runs=runs, force=force)
 
     def corruptions(self) -> Path:
         """Draw every corruption of the project's own images."""
@@ -180,7 +184,8 @@ class Project:
         if not all:
             self.folds()
         elif not self.train(self.config.ensemble_runs(), max_hours=max_hours):
-            hint = f"kit ensemble --all --max-hours {max_hours:g} goes on where it stopped"
+            limit = f" --max-hours {max_hours:g}" if max_hours else ""  # in no time nothing would go on
+            hint = f"kit ensemble --all{limit}   # goes on where it stopped"
             raise StageError("the time was over before every run was trained; nothing is blended yet", hint)
         stress_if_possible(self.layout, self.config, self._emit)
         return ensemble(self.layout, self.config, self._emit, force=force)

@@ -89,7 +89,7 @@ MISTAKES = {
     "wrong shape": ('[data]\ntrain = "shape.npz"\n', ["folds"], "images have shape (4, 5), expected (N, H, W, 3)", ""),
     "label count": ('[data]\ntrain = "count.npz"\n', ["folds"], "labels have shape (3,), expected (40,)", ""),
     "empty class": ('[data]\ntrain = "gap.npz"\n', ["folds"], "class '1' has no image", "without gaps"),
-    "unknown run": ('[data]\ntrain = "good.npz"\n', ["train", "nobody"], "no run 'nobody' in kit.toml", "known: "),
+    "unknown run": ('[data]\ntrain = "good.npz"\n', ["train", "nobody"], "no run 'nobody'", "known: "),
     "unknown backbone": (
         '[data]\ntrain = "good.npz"\n[runs.a]\nbackbone = "resnet"\n',
         ["train"],

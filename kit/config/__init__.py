@@ -87,6 +87,12 @@ class Config(Section):
     bundle: BundleConfig = BundleConfig()
     """The shape of the zip and what it may cost."""
 
+    def run(self, name: str) -> RunConfig:
+        """The run of this name; raises `ConfigError` where there is none."""
+        if name not in self.runs:
+            raise ConfigError(f"no run {name!r}", nearest(name, self.runs))
+        return self.runs[name]
+
     def ensemble_runs(self) -> tuple[str, ...]:
         """Names of the runs to blend, in the order of the configuration."""
         return self.ensemble.runs or tuple(self.runs)

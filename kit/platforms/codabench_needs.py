@@ -27,14 +27,14 @@ def inspect_zip(file: Path) -> None:
     if not file.is_file():
         raise PlatformError(f"no such bundle: {file}", "kit bundle")
     if not zipfile.is_zipfile(file):
-        raise PlatformError(f"{file} is not a zip", "kit bundle --force")
+        raise PlatformError(f"{file} is not a zip", Proof.COMMAND)
     with zipfile.ZipFile(file) as archive:
         names = archive.namelist()
         damaged = archive.testzip()
     if damaged is not None:
-        raise PlatformError(f"{damaged} in {file} is damaged", "kit bundle --force")
+        raise PlatformError(f"{damaged} in {file} is damaged", Proof.COMMAND)
     if "model.py" not in names:
-        raise PlatformError(f"{file} has no model.py at its root", "kit bundle --force")
+        raise PlatformError(f"{file} has no model.py at its root", Proof.COMMAND)
 
 
 def check_dates(phase: Phase) -> None:
@@ -87,7 +87,7 @@ def time_notes(limit: int | None, proof: Path, test_size: int) -> list[str]:
     """A warning where the time that the proof took says that the limit is near."""
     if not limit or not proof.exists():
         return []
-    timed = Proof.load(proof, "kit bundle --force")
+    timed = Proof.load(proof)
     if not timed.images:
         return []
     rate = timed.predict_seconds / timed.images

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import stat
 import tempfile
 from contextlib import suppress
@@ -40,7 +41,9 @@ def codabench_hint(url: str) -> str:
     """What to do when a site does not accept the token, by where it came from."""
     if os.environ.get("CODABENCH_TOKEN", "").strip():
         return "the token is that of CODABENCH_TOKEN; unset it to use a stored one or to log in"
-    return f"rm {token_file(url)}   # then log in: export CODABENCH_USERNAME=... CODABENCH_PASSWORD=..."
+    return (
+        f"rm {shlex.quote(str(token_file(url)))}   # then log in: export CODABENCH_USERNAME=... CODABENCH_PASSWORD=..."
+    )
 
 
 def codabench_login() -> tuple[str, str]:

@@ -110,7 +110,7 @@ class Local(Platform):
 
     def _read(self, remote: str) -> Verdict:
         if not self._record(remote).exists():
-            raise PlatformError(f"the local platform knows no submission {remote!r}", "kit lb")
+            raise PlatformError(f"the local platform knows no submission {remote!r}", "kit submit --again")
         try:
             return read(self._record(remote), Verdict.model_validate_json)
         except StageError as error:

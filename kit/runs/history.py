@@ -11,6 +11,7 @@ import numpy as np
 from kit.config import RunConfig
 from kit.judge.score import METRICS
 from kit.runs.results import FoldRecord, RunRecord
+from kit.runs.spec import train_again
 from kit.store.files import read_csv
 from kit.store.layout import RunPaths
 
@@ -52,7 +53,7 @@ def histories(paths: RunPaths, run: RunRecord) -> dict[int, list[Epoch]]:
     """
     found = {}
     for number in range(run.n_folds * run.repeats):
-        fold, again = paths.fold(number), f"kit train {run.run} --fold {number} --force"
+        fold, again = paths.fold(number), train_again(run.run, number)
         if fold.record.exists():
             FoldRecord.load(fold.record, again).check(fold.root, again, fold.history.name)
             found[number] = [Epoch.of_columns(line) for line in read_csv(fold.history)]

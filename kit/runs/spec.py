@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, cast
 
-from kit.base.text import nearest
 from kit.config import Config, RunConfig
 from kit.errors import ConfigError
 from kit.images import augment
@@ -65,7 +64,7 @@ class FoldSpec(Record):
     @property
     def again(self) -> str:
         """The command that trains this fold once more."""
-        return f"kit train {self.run} --fold {self.fold} --force"
+        return train_again(self.run, self.fold)
 
     @cached_property
     def network(self) -> Description:
@@ -79,6 +78,11 @@ class FoldSpec(Record):
     def class_numbers(self) -> tuple[str, ...]:
         """What the classes are called in the files of a fold: other names of the classes train nothing anew."""
         return tuple(map(str, range(self.classes)))
+
+
+def train_again(run: str, fold: int) -> str:
+    """The command that trains one fold once more, whatever is there of it."""
+    return f"kit train {run} --fold {fold} --force"
 
 
 def weights_hash(settings: RunConfig, layout: Layout) -> str:
@@ -120,7 +124,7 @@ def plan_runs(layout: Layout, config: Config, names: Sequence[str]) -> dict[str,
     folds = load_folds(layout, config, index)
     specs = {}
     for name in names or tuple(config.runs):
-        settings = settings_of(config, name, f" in {layout.config.name}")
+        settings = config.run(name)
         check_run(name, settings, index)
         weights = weights_hash(settings, layout)
         key = sha256_json(lineage(settings, weights, index, folds.digest))
@@ -142,13 +146,6 @@ def plan_runs(layout: Layout, config: Config, names: Sequence[str]) -> dict[str,
             for fold in range(folds.units)
         ]
     return specs
-
-
-def settings_of(config: Config, name: str, where: str = "") -> RunConfig:
-    """The settings of a run; raises `ConfigError` where there is none of that name, and says ``where``."""
-    if name not in config.runs:
-        raise ConfigError(f"no run {name!r}{where}", nearest(name, config.runs))
-    return config.runs[name]
 
 
 def check_run(name: str, settings: RunConfig, index: Index) -> None:

@@ -12,7 +12,6 @@ from itertools import chain, count
 from kit.base.text import nearest
 from kit.config import AugmentConfig, Config, RunConfig, ScheduleConfig, StageConfig
 from kit.errors import ConfigError
-from kit.runs.spec import settings_of
 
 MARK = "~"
 ONE_VIEW = f"{MARK}one-view"
@@ -68,7 +67,7 @@ def with_variants(config: Config, names: Sequence[str]) -> Config:
         if MARK not in name:
             continue
         base, change = name.split(MARK, 1)
-        runs[name] = _changed(base, settings_of(config, base), change)
+        runs[name] = _changed(base, config.run(base), change)
     return config.model_copy(update={"runs": runs})
 
 
@@ -77,7 +76,7 @@ def plan_sweep(config: Config, run: str, changes: Sequence[str], seeds: int) -> 
 
     Raises `ConfigError` where the run or a change does not exist.
     """
-    settings = settings_of(config, run)
+    settings = config.run(run)
     for change in changes:
         _changed(run, settings, change)
     replicas = [f"{run}{MARK}{SEED}{number}" for number in range(1, seeds)]

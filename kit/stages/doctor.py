@@ -111,7 +111,9 @@ def _data(layout: Layout, config: Config) -> Iterator[Check]:
             elif path.exists():
                 yield Check(f"data.{part}", "ok", f"{path}: {path.stat().st_size / 1e6:.1f} MB")
             else:
-                hint = f"kit download, or another path: [data] {part}"
+                hint = f'[data] {part} = "where it is"'
+                if config.competition.platform != "local":
+                    hint = f"kit download   # or {hint}"
                 yield Check(f"data.{part}", "wrong", f"no such file or folder: {path}", hint)
     if config.data.train not in BUILT_IN and layout.named(config.data.train).exists():
         try:  # this finds the columns of a table and reads no image

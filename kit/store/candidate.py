@@ -249,7 +249,7 @@ class Proof(Made):
     """``proof.json``, written last: the zip ran, and how."""
 
     OLDER: ClassVar[tuple[int | None, ...]] = (None,)
-    COMMAND: ClassVar[str] = "kit bundle"
+    COMMAND: ClassVar[str] = "kit bundle --force"  # without it a damaged proof is left as it is
 
     sha256: str
     kit_absent: bool

@@ -142,7 +142,7 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise StageError(f"{path} is missing") from None
     except ValueError as error:
-        raise StageError(f"{path} is not JSON: {error}", f"delete it and run the command again: rm {path}") from error
+        raise StageError(f"{path} is not JSON: {error}", f"rm {shlex.quote(str(path))}") from error
 
 
 def append_log(path: Path, value: object) -> None:

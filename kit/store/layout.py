@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from kit.base.text import nearest
 from kit.errors import ConfigError
 
 CONFIG_NAME = "kit.toml"
@@ -126,7 +127,8 @@ def find_project(start: Path, config: Path | None = None) -> Layout:
     """
     if config is not None:
         if not config.is_file():
-            raise ConfigError(f"no such file: {config}", "kit init")
+            others = [str(path) for path in sorted(config.parent.glob("*.toml"))]
+            raise ConfigError(f"no such file: {config}", nearest(str(config), others))
         return Layout(config.resolve().parent, config.name)
     for folder in (start.resolve(), *start.resolve().parents):
         if (folder / CONFIG_NAME).is_file():

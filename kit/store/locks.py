@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -34,7 +35,7 @@ def lock(path: Path, what: str, *, shared: bool = False, wait: bool = False) -> 
         if shared:
             yield
             return
-        raise KitError(f"cannot write {path}: {error.strerror}", f"ls -ld {path.parent}") from error
+        raise KitError(f"cannot write {path}: {error.strerror}", f"ls -ld {shlex.quote(str(path.parent))}") from error
     with file:
         mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         try:

@@ -75,8 +75,7 @@ def read_table(path: Path, ids: tuple[str, ...]) -> IntArray:
 
     Raises `StageError` where the file is missing or damaged, or was made for other rows.
     """
-    if not path.exists():
-        raise StageError(f"{path} is missing", "kit folds")
+    _require(path)
     lines = {line.get("id"): line for line in read_csv(path)}
     if set(lines) != set(ids):
         raise StageError(f"{path} was made for other rows than the data have now", "kit folds")
@@ -85,6 +84,11 @@ def read_table(path: Path, ids: tuple[str, ...]) -> IntArray:
         return np.array([[int(lines[name][column]) for name in ids] for column in names], np.int64)
     except (TypeError, ValueError) as error:
         raise StageError(f"{path}: a fold is not a whole number: {error}", FoldsRecord.COMMAND) from None
+
+
+def _require(path: Path) -> None:
+    if not path.exists():
+        raise StageError(f"{path} is missing", "kit folds")
 
 
 def table_digest(ids: tuple[str, ...], table: IntArray) -> str:
@@ -115,8 +119,8 @@ def load_folds(layout: Layout, config: Config, index: Index) -> Folds:
     group.
     """
     path, record = layout.folds_table(config.folds.name), layout.folds_manifest(config.folds.name)
-    if not path.exists() or not record.exists():
-        raise StageError(f"{path if record.exists() else record} is missing", "kit folds")
+    _require(record)
+    _require(path)
     FoldsRecord.load(record).check(record.parent)
     table = read_table(path, index.ids)
     n = config.folds.held_out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -103,7 +104,7 @@ class RayTasks:
                 if self._ending:
                     raise failure(unit.name, unit.spec.run, ENDED, {}, unit.spec.paths.errors) from lost
                 if number == self._config.attempts:
-                    hint = f"cat {unit.spec.paths.log}"
+                    hint = f"cat {shlex.quote(str(unit.spec.paths.log))}"
                     raise TrainingError(f"{unit.name} was lost {number} times, at last: {lost}", hint) from lost
                 emit(Event("warn", f"{unit.name} is started again from its last checkpoint: {lost}"))
 

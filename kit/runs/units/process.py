@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -56,4 +57,4 @@ def failure(name: str, run: str, code: int, said: ReportLine, errors: Path) -> T
     advice = "[train] workers = 1, if memory ran out; " if -code in CRASHES else ""
     text = errors.read_text(errors="replace") if errors.exists() else ""
     lines = ["no message", *(line for line in text.splitlines() if line.strip() and not TALK.match(line))]
-    return TrainingError(f"{name} {how}: {lines[-1]}", f"{advice}cat {errors}")
+    return TrainingError(f"{name} {how}: {lines[-1]}", f"{advice}cat {shlex.quote(str(errors))}")

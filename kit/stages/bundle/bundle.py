@@ -31,7 +31,7 @@ def bundle(layout: Layout, config: Config, paths: SubmissionPaths, emit: Emit, *
     with lock(layout.data_lock, "data/", shared=True), lock(layout.bundle_lock, "the bundle", wait=True):
         record = Ensemble.load(paths.ensemble)
         made_from = lineage(layout, config, record)
-        if not force and paths.card.exists() and Proof.fresh(paths.proof, made_from, "kit bundle --force"):
+        if not force and paths.card.exists() and Proof.fresh(paths.proof, made_from):
             emit(Event("fresh", "bundle", {"stage": "bundle", "submission": paths.root.name}))
             return
         _make(layout, config, paths, record, made_from, emit)

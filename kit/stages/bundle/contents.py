@@ -11,6 +11,7 @@ from kit import runtime
 from kit.config import Config
 from kit.errors import BundleError
 from kit.runs.results import FoldRecord
+from kit.runs.spec import train_again
 from kit.store.candidate import Ensemble, Member
 from kit.store.digests import digest
 from kit.store.files import sha256_file
@@ -74,7 +75,7 @@ def fold_paths(layout: Layout, member: Member) -> list[FoldPaths]:
 
 def fold_predictions(member: Member, fold: int, paths: FoldPaths, name: str) -> Predictions:
     """What a fold predicted in the file ``name``; raises `StageError` where that was changed since."""
-    again = f"kit train {member.run} --fold {fold} --force"
+    again = train_again(member.run, fold)
     FoldRecord.load(paths.record, again).check(paths.root, again, name)
     return load_predictions(paths.root / name)
 
@@ -94,7 +95,7 @@ def weights_of(layout: Layout, record: Ensemble) -> dict[str, Path]:
     for member in record.used_members:
         for fold, paths in enumerate(fold_paths(layout, member)):
             what = f"the weights of run `{member.run}` fold {fold}"
-            again = f"kit train {member.run} --fold {fold} --force"
+            again = train_again(member.run, fold)
             if not paths.weights.exists():
                 raise BundleError(f"{what} are not here", again)
             if digest(paths.weights) != member.weights[fold]:

@@ -16,7 +16,7 @@ from kit.judge import score
 from kit.runs.results import trained
 from kit.runs.spec import FoldSpec, plan_runs
 from kit.runs.stressed import stressed_fold
-from kit.runs.sweep import ONE_VIEW, trained_by
+from kit.runs.sweep import MARK, ONE_VIEW, trained_by
 from kit.stages.compare.effects import Compared, Proba, Recipe, compared
 from kit.stages.compare.verdicts import tell, tell_noise
 from kit.store.data import Index, load_index
@@ -76,11 +76,13 @@ def compare(
     stressed = {name: folds for name, folds in clean.items() if any(map(under_stress, folds))}
     if len(_recipes(config, stressed)) > 1:
         stressed = _kept(stressed, under_stress, emit)
+    if len(_recipes(config, stressed)) > 1:  # of some, not every fold that the first one has was stressed
         found = _judged("stressed", index, config, stressed, under_stress, (metric, emit))
         report = Comparison(clean=report.clean, stressed=found)
     if len(stressed) < len(clean):
-        left = ", ".join(name for name in clean if name not in stressed)
-        emit(Event("say", f"not under stress: {left}; `kit stress` or `kit sweep --stress` does it"))
+        left = [name for name in clean if name not in stressed]
+        command = f"kit stress {' '.join(dict.fromkeys(map(trained_by, left)))}"
+        emit(Event("say", f"not under stress: {', '.join(left)}; `{command}` does it"))
     return report
 
 
@@ -96,7 +98,7 @@ def _kept(members: dict[str, list[FoldSpec]], done: Done, skip: Emit | None) -> 
         if not missing:
             kept[name] = [folds[unit] for unit in units]
         elif skip is None:
-            raise StageError(f"fold {missing[0]} of run `{name}` has no predictions", f"kit train {name}")
+            raise StageError(f"fold {missing[0]} of run `{name}` has no predictions", f"kit train {trained_by(name)}")
         else:
             skip(Event("warn", f"{name} is left out: fold {missing[0]} is not done"))
     return kept
@@ -109,7 +111,10 @@ def _judged(
     metric, emit = how
     groups = _recipes(config, members)
     if len(groups) < 2:
-        raise StageError(f"one recipe cannot be compared: {', '.join(members)}", "kit compare RUN OTHER")
+        one = next(iter(members))
+        others = [run for run in config.runs if MARK not in run and len(_recipes(config, {one: [], run: []})) > 1]
+        command = f"kit compare {one} {others[0]}" if others else f"kit sweep {trained_by(one).split(MARK)[0]}"
+        raise StageError(f"one recipe cannot be compared: {', '.join(members)}", command)
     rows, recipes = np.zeros(0, np.int64), []
     for name, runs in groups.items():
         found = [_proba(members[run], index, done, one_view=run.endswith(ONE_VIEW)) for run in runs]

@@ -37,7 +37,7 @@ def forecast(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
     if config.competition.metric != METRIC:
         raise StageError(
             f"forecasts are of accuracy, this competition is scored by {config.competition.metric}",
-            "kit stress shows the score under corruptions for any metric",
+            "kit stress   # shows the score under corruptions for any metric",
         )
     with lock(layout.data_lock, "data/", shared=True):
         gathered = gather(layout, config)

@@ -94,4 +94,4 @@ def _update(layout: Layout, platform: Platform, mine: Sequence[Attempt], waits: 
         for attempt in lacking[:-1]:
             refresh(platform, attempt)
     if problems:
-        raise PlatformError("; ".join(problems[:3]), "kit lb")
+        raise PlatformError("; ".join(problems[:3]))

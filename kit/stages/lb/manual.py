@@ -20,13 +20,16 @@ def add_score(layout: Layout, config: Config, score: float, of: str = "") -> Sub
     """
     if not math.isfinite(score):
         raise StageError(f"{score} is no score", "kit lb --add-score 0.87")
-    found = [submission.paths for submission in load_submissions(layout) if of in submission.name]
-    if not found:
-        raise StageError(f"no candidate is called {of!r}" if of else "there is no candidate yet", "kit ensemble")
+    every = [submission.paths for submission in load_submissions(layout)]
+    if not every:
+        raise StageError("there is no candidate yet", "kit ensemble")
+    found = [paths for paths in every if of in paths.root.name]
+    if not found or (of and len(found) > 1):
+        names = ", ".join(one.root.name for one in (found or every)[:5])
+        said = f"{len(found)} candidates are called {of!r}" if found else f"no candidate is called {of!r}"
+        newest = (found or every)[-1].root.name
+        raise StageError(f"{said}: {names}", f"kit lb --add-score {score:g} --of {newest}")
     paths = found[-1]
-    if of and len(found) > 1:
-        names = ", ".join(one.root.name for one in found[:5])
-        raise StageError(f"{len(found)} candidates are called {of!r}: {names}", f"--of {paths.root.name}")
     intent = secrets.token_hex(8)
     digest = sha256_file(paths.bundle) if paths.bundle.exists() else ""
     add_event(paths, intent, Intent(tag=paths.root.name, sha256=digest, target=target_of(config), by_hand=True))

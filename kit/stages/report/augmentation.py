@@ -31,7 +31,7 @@ def augmentation(facts: Facts) -> Section | str:
     names = list(facts.config.runs)
     drawn = [name for name in names if facts.layout.augment_picture(name).exists()]
     if not drawn:
-        return f"kit augment {names[0]}" if names else "kit augment RUN"
+        return f"kit augment {names[0]}"
     alike: dict[str, list[str]] = {}
     for name in drawn:
         alike.setdefault(repr((facts.config.runs[name].augment, facts.config.runs[name].seed)), []).append(name)

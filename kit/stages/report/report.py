@@ -49,10 +49,10 @@ def report(layout: Layout, config: Config, emit: Emit, out: Path, *, compute: bo
     if len(text.encode()) > LARGEST:
         emit(Event("warn", f"the page has {len(text.encode()) / 1e6:.1f} MB; some mail servers refuse it"))
     path = write_atomic(out, text)
-    missing = [section.run for section in sections if section.data is None and not section.problems]
-    for command in dict.fromkeys(missing):
-        if command != "kit report":  # the maps were not wanted
-            emit(Event("say", f"not in the report yet: {command}"))
+    missing = [section for section in sections if section.data is None and not section.problems]
+    wanted = [section.run for section in missing if compute or section.key != attention.__name__]
+    for command in dict.fromkeys(wanted):
+        emit(Event("say", f"not in the report yet: {command}"))
     emit(Event("wrote", "", {"paths": [path]}))
     return path
 

@@ -84,9 +84,9 @@ def submit(
 def _check_proven(paths: SubmissionPaths) -> None:
     if not paths.proof.exists():
         raise StageError(f"{paths.root.name} has no proven bundle", "kit bundle")
-    proof = Proof.load(paths.proof, "kit bundle --force")
+    proof = Proof.load(paths.proof)
     if not paths.bundle.is_file() or sha256_file(paths.bundle) != proof.sha256:
-        raise StageError(f"{paths.bundle} is not the file that was proven", "kit bundle --force")
+        raise StageError(f"{paths.bundle} is not the file that was proven", Proof.COMMAND)
 
 
 def _agreed(platform: Platform, parcel: Parcel, config: Config, emit: Emit, choice: Choice) -> bool:
@@ -119,7 +119,8 @@ def _wait(platform: Platform, attempt: Attempt, waits: Waits, emit: Emit) -> Non
         except PlatformError as error:
             status, missed = Status("waiting"), missed + 1
             if missed > MISSED:
-                raise PlatformError(f"submission {attempt.remote} is sent, but {error.message}", "kit lb") from None
+                what = f"submission {attempt.remote} is sent, but {error.message}"
+                raise PlatformError(what, error.hint or "kit lb") from None
         if status.state == "failed":
             raise StageError(f"the platform failed submission {attempt.remote}: {status.message}", "kit lb")
         if status.state == "scored":
@@ -140,4 +141,4 @@ def _finish(platform: Platform, attempt: Attempt, publish: bool, emit: Emit) -> 
     if publish:
         emit(Event("say", f"leaderboard: {platform.publish(attempt.remote)}"))
     elif platform.manual():
-        emit(Event("warn", "this board is filled by hand: kit submit --to-leaderboard shows the submission on it"))
+        emit(Event("warn", "this board is filled by hand; to show the submission on it: kit submit --to-leaderboard"))

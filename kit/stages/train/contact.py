@@ -16,7 +16,7 @@ from kit.base.arrays import IntArray
 from kit.base.events import Emit, Event
 from kit.config import Config
 from kit.images.augment.pipeline import Pipeline
-from kit.runs.spec import check_run, settings_of
+from kit.runs.spec import check_run
 from kit.show.figures.sheets import Tile, png, sheet
 from kit.stages.train.batches import epoch_seed, row_seeds, soft_labels
 from kit.store.data import load_images, load_index
@@ -32,7 +32,7 @@ def augment_sheet(layout: Layout, config: Config, run: str, emit: Emit) -> Path:
 
     Raises `ConfigError` where there is no such run, `StageError` where the data are missing.
     """
-    settings, index = settings_of(config, run, f" in {layout.config.name}"), load_index(layout)
+    settings, index = config.run(run), load_index(layout)
     check_run(run, settings, index)
     chosen = varied_rows(index.labels, BATCH, settings.seed)
     images = np.asarray(load_images(layout)[chosen], np.float32)
