@@ -13,15 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 
-def to_png(draw: Callable[[Any], None], width: float = 7.0, height: float = 4.0) -> bytes:
-    """PNG of the empty ``Figure`` that ``draw`` fills, in inches of 120 dots; the same figure gives the same bytes."""
+def to_png(draw: Callable[[Any], None], width: float = 7.0, height: float = 4.0, **said: str) -> bytes:
+    """PNG of the empty ``Figure`` that ``draw`` fills, in inches of 120 dots; the same figure gives the same bytes.
+
+    ``said`` are texts by name that the file holds beside its pixels.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
     draw(figure)
     buffer = io.BytesIO()
     # Without the software entry the bytes do not depend on the version of matplotlib that is named in it.
-    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None, **said})
     return buffer.getvalue()
 
 

@@ -106,7 +106,9 @@ def _forecast(layout: Layout, config: Config, paths: SubmissionPaths, record: En
     scored = [
         (attempt.score, attempt.submission.ensemble.cv.score)
         for attempt in attempts(load_submissions(layout))
-        if attempt.target == target and attempt.score is not None
+        if attempt.target == target
+        and attempt.score is not None
+        and attempt.submission.ensemble.metric == record.metric
     ]
     if not scored:
         return []

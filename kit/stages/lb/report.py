@@ -146,7 +146,7 @@ class Report:
 def build(config: Config, facts: Facts, emit: Emit) -> Report:
     """Bring the facts together; what cannot be read is a warning."""
     competition, snapshots = config.competition, facts.snapshots
-    lines = standing(facts.mine, snapshots, competition.test_size, emit)
+    lines = standing(facts.mine, snapshots, competition, emit)
     rows: Sequence[BoardRow] = ()
     try:
         rows = snapshots[-1].rows() if snapshots else ()

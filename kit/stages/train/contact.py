@@ -17,7 +17,7 @@ from kit.base.events import Emit, Event
 from kit.config import Config
 from kit.errors import ConfigError
 from kit.images.augment.pipeline import Pipeline
-from kit.runs.spec import check_run
+from kit.runs.spec import check_run, sheet_key
 from kit.show.plots import to_png
 from kit.stages.train.batches import epoch_seed, row_seeds, soft_labels
 from kit.store.data import load_images, load_index
@@ -53,7 +53,7 @@ def augment_sheet(layout: Layout, config: Config, run: str, emit: Emit, *, rows:
                 _tile(grid[row][column], row, picture, pictures[0], index.classes)
         figure.suptitle(f"{run}: training images as augmentation shows them", fontsize=13)
 
-    picture = to_png(draw, 1.5 * len(pictures), (1.6 + 0.2 * mixed) * rows + 0.7)
+    picture = to_png(draw, 1.5 * len(pictures), (1.6 + 0.2 * mixed) * rows + 0.7, made_from=sheet_key(settings, index))
     path = write_atomic(layout.augment_picture(run), picture)
     emit(Event("wrote", "", {"paths": [path]}))
     return path
