@@ -372,6 +372,17 @@ def test_a_score_by_another_metric_is_not_compared(tmp_path: Path) -> None:
     ]
 
 
+def test_a_damaged_forecast_takes_no_score_away(tmp_path: Path) -> None:
+    layout, config = make_project(tmp_path / "forecast")
+    paths = make_candidate(layout)
+    add_score(layout, config, 0.9)
+    paths.forecast.write_text("{")
+    said: list[Event] = []
+    (line,) = standing(attempts(load_submissions(layout)), (), config.competition, said.append)
+    assert (line.cv, line.attempt.score) == (0.88, 0.9)
+    assert [str(paths.forecast) in event.text and "kit forecast" in event.text for event in said] == [True]
+
+
 def test_the_local_board_has_no_scores_by_another_metric(tmp_path: Path) -> None:
     raw(tmp_path, ("cat", "dog", "hen"))
     (tmp_path / "kit.toml").write_text(

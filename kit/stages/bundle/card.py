@@ -13,8 +13,9 @@ from kit.store.candidate import Ensemble, ForecastRecord, Proof
 from kit.store.data import load_index
 from kit.store.files import read_csv
 from kit.store.layout import Layout, RunPaths, SubmissionPaths
-from kit.store.ledger import attempts, load_submissions, target_of
+from kit.store.ledger import attempts, load_for_tables, target_of
 from kit.store.ledger.forecast import forecast, standard_error
+from kit.store.ledger.standing import standing
 from kit.store.predictions import load_predictions
 
 
@@ -103,17 +104,12 @@ def _forecast(layout: Layout, config: Config, paths: SubmissionPaths, record: En
             f"from the {found.basis} and {_count(found.past, 'earlier score')}.",
         ]
     target = target_of(config)
-    scored = [
-        (attempt.score, attempt.submission.ensemble.cv.score)
-        for attempt in attempts(load_submissions(layout))
-        if attempt.target == target
-        and attempt.score is not None
-        and attempt.submission.ensemble.metric == record.metric
-    ]
-    if not scored:
+    mine = [attempt for attempt in attempts(load_for_tables(layout)) if attempt.target == target]
+    gaps = [line.gap for line in standing(mine, (), config.competition) if line.gap is not None]
+    if not gaps:
         return []
     error = standard_error(record.cv.low, record.cv.high)
-    expected = forecast(record.cv.score, error, error, [found - said for found, said in scored if found is not None])
+    expected = forecast(record.cv.score, error, error, gaps)
     return [
         "## Forecast",
         "",

@@ -63,14 +63,15 @@ def standing(
 
     One whose candidate cannot be read, or was scored by another metric than the competition's, is a warning.
 
-    A forecast is that of `kit forecast` where it was made, else it rests on the ``RECENT`` scores before it.
+    A forecast is that of `kit forecast` where there is one that can be read, else it rests on the ``RECENT`` scores
+    before it.
     """
     lines: list[Line] = []
     gaps: list[float] = []
     for attempt in attempts:
         if attempt.state in ("answered", "failed", "scored", "requested"):
             try:
-                line = _line(attempt, gaps[-RECENT:], snapshots, competition)
+                line = _line(attempt, gaps[-RECENT:], snapshots, competition, emit)
             except StageError as error:
                 emit(Event("warn", f"{error.message}; its submission is left out here"))
                 continue
@@ -80,14 +81,18 @@ def standing(
 
 
 def _line(
-    attempt: Attempt, gaps: Sequence[float], snapshots: Sequence[Snapshot], competition: CompetitionConfig
+    attempt: Attempt, gaps: Sequence[float], snapshots: Sequence[Snapshot], competition: CompetitionConfig, emit: Emit
 ) -> Line:
     known = attempt.submission.ensemble
     if known.metric != competition.metric:
         raise StageError(f"{attempt.submission.name} was scored by {known.metric}, not {competition.metric}")
     cv = known.cv
     written = attempt.submission.paths.forecast
-    said = ForecastRecord.load(written) if written.exists() else None
+    try:
+        said = ForecastRecord.load(written) if written.exists() else None
+    except StageError as problem:
+        emit(Event("warn", f"{problem.message}: {problem.hint}"))
+        said = None
     if said is not None and said.metric == known.metric:
         expected = Estimate(said.value, said.low, said.high, basis=said.basis, level=said.level)
     else:
