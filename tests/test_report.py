@@ -112,6 +112,36 @@ def test_the_figures_are_those_of_the_candidate(folder: Path, page: Page) -> Non
         assert f"{value:.4f}" in shown
 
 
+def relabel(folder: Path) -> None:
+    with np.load(folder / "raw/train.npz") as found:
+        arrays = dict(found)
+    arrays["labels"][:2] = arrays["labels"][1::-1]
+    np.savez(folder / "raw/train.npz", **arrays)
+    Project(folder).folds()
+
+
+def remeasure(folder: Path) -> None:
+    config = folder / "kit.toml"
+    config.write_text(config.read_text("utf-8").replace("test_size", 'metric = "nll"\ntest_size'), "utf-8")
+
+
+@pytest.mark.parametrize(("change", "other"), [(relabel, "labels"), (remeasure, "metric")])
+def test_figures_of_other_labels_or_of_another_metric_are_not_those_of_the_project(
+    change: Callable[[Path], None], other: str, folder: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    (path,) = copy.glob("submissions/*/ensemble.json")
+    change(copy)
+    done = run(copy, "report", "--no-attention")
+    assert done.returncode == 0, done.stderr
+    assert f"was made from other {other}" in " ".join(done.stderr.split())
+    assert "not in the report yet: kit ensemble --all" in done.stderr
+    shown = " ".join(Page((copy / "report.html").read_text("utf-8")).words)
+    assert f"{Ensemble.load(path).cv.score:.4f} out of fold" not in shown
+    assert "kit ensemble --all" in shown
+
+
 @pytest.mark.parametrize(
     ("gone", "command"),
     [
@@ -269,6 +299,16 @@ def test_versions_that_runs_were_trained_with_are_named_where_they_differ(folder
     words = Page(Project(copy).report(attention=False).read_text(encoding="utf-8")).words
     assert "trained with tensorflow" in words and "2.0.0" in words
     assert "trained with numpy" not in words
+
+
+def test_a_picture_of_another_augmentation_is_not_shown(tmp_path: Path) -> None:
+    project = invent(tmp_path)
+    project.augment("first")
+    assert "What the networks saw" in project.report(attention=False).read_text(encoding="utf-8")
+    config = tmp_path / "kit.toml"
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace('"plain-cnn"', '"plain-cnn"\naugment = [{ op = "flip" }]', 1), "utf-8")
+    assert "What the networks saw" not in Project(tmp_path).report(attention=False).read_text(encoding="utf-8")
 
 
 def test_the_page_stays_small_whatever_the_pictures_are(tmp_path: Path) -> None:

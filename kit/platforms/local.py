@@ -33,6 +33,7 @@ class Verdict(Part, extra="ignore"):
     time: str
     state: Literal["scored", "failed"]
     score: float | None = None
+    metric: str = ""  # empty where an earlier kit did not say it
     message: str = ""
 
 
@@ -92,10 +93,11 @@ class Local(Platform):
         """Our submissions among baselines that need no network; empty where there is nothing to score on."""
         if not self._config.data.truth or not self._layout.data_manifest.exists():
             return []
-        mine = map(self._read, self._tags())
+        metric = self._config.competition.metric
+        mine = [found for found in map(self._read, self._tags()) if found.metric in ("", metric)]
         lines = [(found.score, found.tag, True) for found in mine if found.score is not None]
         lines += [(value, name, False) for name, value in self._baselines().items()]
-        sign = -1 if score.lookup(self._config.competition.metric).greater_is_better else 1
+        sign = -1 if score.lookup(metric).greater_is_better else 1
         lines.sort(key=lambda line: (sign * line[0], line[1]))
         return [
             BoardRow(rank, name, value, own, name if own else "")
@@ -134,7 +136,7 @@ class Local(Platform):
         value = score.score(metric, truth.labels, answer)
         if not math.isfinite(value):
             return Verdict(tag=tag, time=time, state="failed", message=f"{metric} of these predictions is {value}")
-        return Verdict(tag=tag, time=time, state="scored", score=value)
+        return Verdict(tag=tag, time=time, state="scored", score=value, metric=metric)
 
     def _baselines(self) -> dict[str, float]:
         """What anybody reaches without a network; computed once for a state of the data."""

@@ -148,6 +148,12 @@ def plan_runs(layout: Layout, config: Config, names: Sequence[str]) -> dict[str,
     return specs
 
 
+def sheet_key(settings: RunConfig, index: Index) -> str:
+    """What the picture of a run's augmentation is made from."""
+    read = settings.model_dump(mode="json", include={"augment", "seed", "label_smoothing"})
+    return sha256_json([read, index.training, index.classes])
+
+
 def check_run(name: str, settings: RunConfig, index: Index) -> None:
     """Raise `ConfigError` where a run cannot be trained on these images, before anything is spent."""
     steps = settings.preprocess

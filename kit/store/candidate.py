@@ -183,6 +183,13 @@ class Ensemble(Made):
         """Candidates of earlier kits keep their scores on the board; nothing new is made from them."""
         return _made_from_nothing(content)
 
+    def other(self, **now: str) -> str:
+        """The first of these inputs that was another one when this was made, or empty.
+
+        Candidates of earlier kits do not say what they were made from: nothing is known to be other.
+        """
+        return next((name for name, value in now.items() if self.made_from.get(name, value) != value), "")
+
     @property
     def used_members(self) -> list[Member]:
         """The members that the blend uses at all."""

@@ -102,6 +102,9 @@ def test_label_errors_are_listed_from_the_newest_blend_and_nothing_is_changed(pr
     Predictions(np.array(index.ids), index.classes, ("identity",), -logits[None]).save(paths.predictions)
     with pytest.raises(StageError, match=r"oof\.npz was changed after the kit wrote it"):
         propose_labels(project.layout, silent)
+    write_candidate(paths, classes=index.classes[::-1], files=[paths.predictions])
+    with pytest.raises(StageError, match="was made from other classes"):
+        propose_labels(project.layout, silent)
     write_candidate(paths, classes=index.classes)
     with pytest.raises(StageError, match=r"oof\.npz is not in the record of what the kit wrote") as caught:
         propose_labels(project.layout, silent)

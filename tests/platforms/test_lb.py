@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from invented import CONFIG, raw
 from rich.cells import cell_len
 from servers.codabench import Codabench
 from servers.project import make_candidate, make_project
@@ -24,12 +25,14 @@ from servers.project import make_candidate, make_project
 from kit.base.events import Event, silent
 from kit.config import Config
 from kit.errors import StageError
-from kit.platforms import Waits
+from kit.platforms import Waits, open_platform
+from kit.project import Project
 from kit.show.figures.board import cv_against_score
 from kit.stages.lb import leaderboard
 from kit.stages.lb.board import csv_lines
 from kit.stages.lb.manual import add_score
 from kit.stages.submit import Choice, submit
+from kit.store.files import write_json
 from kit.store.layout import Layout
 from kit.store.ledger import (
     BoardRow,
@@ -335,12 +338,51 @@ def test_the_cache_of_the_ledger_never_says_anything_else_than_the_ledger(tmp_pa
     assert load_for_tables(layout) == load_submissions(layout)
 
 
+def test_a_score_by_another_metric_is_not_compared(tmp_path: Path) -> None:
+    layout, config = make_project(tmp_path / "metric")
+    for number in range(2):
+        make_candidate(layout, f"2026112{number}T000000Z-{number:08x}")
+        add_score(layout, config, 0.9)
+    other = config.model_copy(update={"competition": config.competition.model_copy(update={"metric": "nll"})})
+    said: list[Event] = []
+    assert standing(attempts(load_submissions(layout)), (), other.competition, said.append) == []
+    assert [event.text for event in said] == [
+        f"2026112{number}T000000Z-{number:08x} was scored by accuracy, not nll; its submission is left out here"
+        for number in range(2)
+    ]
+
+
+def test_a_damaged_forecast_takes_no_score_away(tmp_path: Path) -> None:
+    layout, config = make_project(tmp_path / "forecast")
+    paths = make_candidate(layout)
+    add_score(layout, config, 0.9)
+    paths.forecast.write_text("{")
+    said: list[Event] = []
+    (line,) = standing(attempts(load_submissions(layout)), (), config.competition, said.append)
+    assert (line.cv, line.attempt.score) == (0.88, 0.9)
+    assert [str(paths.forecast) in event.text and "kit forecast" in event.text for event in said] == [True]
+
+
+def test_the_local_board_has_no_scores_by_another_metric(tmp_path: Path) -> None:
+    raw(tmp_path, ("cat", "dog", "hen"))
+    (tmp_path / "kit.toml").write_text(
+        CONFIG.format(name="local").replace("classes =", 'truth = "raw/train.npz"\nclasses =')
+    )
+    project = Project(tmp_path)
+    project.folds()
+    told = {"time": "2026-11-21T05:40:00+00:00", "state": "scored", "score": 0.9}
+    for tag, metric in (("mine", "accuracy"), ("older", ""), ("other", "nll")):
+        write_json(project.layout.local_platform / f"submissions/{tag}.json", {**told, "tag": tag, "metric": metric})
+    board = open_platform(project.layout, project.config, WAITS, silent).leaderboard()
+    assert {row.name for row in board if row.mine} == {"mine", "older"}
+
+
 def test_a_score_as_expected_lies_on_the_diagonal_and_a_lower_one_below_it(tmp_path: Path) -> None:
     layout, config = make_project(tmp_path / "pictures")
     for number, (cv, score) in enumerate([(0.8, 0.8), (0.85, 0.9), (0.9, 0.7)]):
         make_candidate(layout, f"2026112{number}T000000Z-{number:08x}", cv=cv)
         add_score(layout, config, score)
-    lines = standing(attempts(load_submissions(layout)), (), 0)
+    lines = standing(attempts(load_submissions(layout)), (), config.competition)
     drawn = cv_against_score(lines, "accuracy").__html__()
     dots = [tuple(map(float, place)) for place in re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', drawn)]
     x, y = zip(

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from invented import invent, submit_more
+from recorded import write_proof
 from servers.codabench import Codabench
 from servers.project import make_candidate, make_project
 
@@ -17,9 +19,11 @@ from kit.base.events import Event, silent
 from kit.config import Config
 from kit.errors import PlatformError, StageError
 from kit.platforms import Waits, open_platform
+from kit.stages.bundle.card import card
 from kit.stages.lb import leaderboard
 from kit.stages.lb.manual import add_score
 from kit.stages.submit import submit
+from kit.store.candidate import Proof
 from kit.store.layout import Layout
 from kit.store.ledger import BoardRow, add_event, add_snapshot, attempts, load_for_tables, load_submissions, target_of
 from kit.store.ledger.facts import Failure, Intent, Score
@@ -294,3 +298,14 @@ def test_a_line_without_a_finite_score_takes_nothing_from_the_board(
     site.others.append(("alan", score))
     rows = open_platform(*competing(site, tmp_path), waits).leaderboard()
     assert sorted(row.name for row in rows) == ["ada", "edsger", "grace"]
+
+
+def test_a_card_is_written_though_an_earlier_candidate_is_damaged(tmp_path: Path) -> None:
+    project = invent(tmp_path)
+    submit_more(project, (0.7, 0.8))
+    *_, damaged, newest = load_submissions(project.layout)
+    damaged.paths.ensemble.write_text("{")
+    newest.paths.bundle.write_bytes(b"")
+    write_proof(newest.paths)
+    words = card(project.layout, project.config, newest.paths, newest.ensemble, Proof.load(newest.paths.proof))
+    assert "by the mean gap of 2 earlier scores" in words

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from kit.base.arrays import ImageArray
 
@@ -60,10 +61,13 @@ def sheet(rows: Sequence[Sequence[Tile]], title: str) -> Image.Image:
     return paper
 
 
-def png(image: Image.Image) -> bytes:
-    """The bytes of a PNG file; the same image gives the same bytes."""
+def png(image: Image.Image, **texts: str) -> bytes:
+    """The bytes of a PNG file, with ``texts`` by name beside its pixels; the same image gives the same bytes."""
+    beside = PngInfo()
+    for name, text in texts.items():
+        beside.add_text(name, text)
     with io.BytesIO() as file:
-        image.save(file, "PNG")
+        image.save(file, "PNG", pnginfo=beside)
         return file.getvalue()
 
 

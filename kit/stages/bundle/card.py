@@ -13,8 +13,9 @@ from kit.store.candidate import Ensemble, ForecastRecord, Proof
 from kit.store.data import Index, load_index
 from kit.store.files import read_csv
 from kit.store.layout import Layout, RunPaths, SubmissionPaths
-from kit.store.ledger import attempts, load_submissions, target_of
+from kit.store.ledger import attempts, load_for_tables, target_of
 from kit.store.ledger.forecast import forecast, standard_error
+from kit.store.ledger.standing import standing
 from kit.store.predictions import load_predictions
 
 
@@ -92,11 +93,8 @@ def _forecast(layout: Layout, config: Config, paths: SubmissionPaths, record: En
             f"from the {found.basis} and {_scores(found.past)}."
         )
     target = target_of(config)
-    gaps = [
-        attempt.score - attempt.submission.ensemble.cv.score
-        for attempt in attempts(load_submissions(layout))
-        if attempt.target == target and attempt.score is not None
-    ]
+    mine = attempts(load_for_tables(layout), target)
+    gaps = [line.gap for line in standing(mine, (), config.competition) if line.gap is not None]
     if not gaps:
         return ""
     error = standard_error(record.cv.low, record.cv.high)

@@ -64,7 +64,12 @@ def propose_labels(layout: Layout, emit: Emit) -> None:
     newest = latest(layout)
     if newest is None:
         raise StageError("label errors are proposed from out-of-fold predictions, and there are none", "kit ensemble")
-    Ensemble.load(newest.ensemble).check(newest.root, "", newest.predictions.name)
+    record = Ensemble.load(newest.ensemble)
+    record.check(newest.root, "", newest.predictions.name)
+    if record.classes != index.classes:
+        raise StageError(f"{newest.root.name} was made from other classes", "kit ensemble --all")
+    if record.other(labels=index.parts["labels"]):  # still out of fold: what is left after some were corrected
+        emit(Event("warn", f"{newest.root.name} was made from other labels than are here now: kit ensemble --all"))
     try:
         proba = load_predictions(newest.predictions).take(index.ids).first
     except DataError as error:

@@ -126,13 +126,14 @@ def gather(layout: Layout, config: Config) -> Gathered:
     submissions, target = load_submissions(layout), target_of(config)
     scored = [one for one in attempts(submissions, target) if one.score is not None]
     scores = {one.submission.name: one.score for one in scored}
-    for paths in [submission.paths for submission in submissions[-RECENT:]]:
-        found = _ensemble(paths, runs, ids, index)
+    for one in submissions[-RECENT:]:
+        found = _ensemble(one.paths, runs, ids, index)
         if isinstance(found, str):
-            left_out.append(f"{paths.root.name}: {found}")
-        else:
-            entries.append(replace(found, score=scores.get(paths.root.name)))
-            made_from[f"ensemble {paths.root.name}"] = digest(paths.ensemble)
+            left_out.append(f"{one.name}: {found}")
+        else:  # a score by another metric says nothing of this one
+            comparable = one.ensemble.metric == config.competition.metric
+            entries.append(replace(found, score=scores.get(one.name) if comparable else None))
+            made_from[f"ensemble {one.name}"] = digest(one.paths.ensemble)
     y = index.labels[index.rows_of(ids)]
     return Gathered(tuple(entries), ids, y, plan_of(config.stress), first.grid.ids, made_from, tuple(left_out))
 

@@ -137,7 +137,7 @@ def build(
     ``problem`` is why the platform did not say all, or empty, ``asked`` when it last showed its board.
     """
     competition = config.competition
-    lines = standing(mine, snapshots, competition.test_size, emit)
+    lines = standing(mine, snapshots, competition, emit)
     rows: Sequence[BoardRow] = ()
     try:
         rows = snapshots[-1].rows() if snapshots else ()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from PIL import Image
+
 from kit.errors import StageError
+from kit.runs.spec import sheet_key
 from kit.stages.report.inputs import Facts
 from kit.stages.report.section import Section, listed
 from kit.stages.report.thumbnails import SHEET, sheet
@@ -29,7 +32,7 @@ class Sheet:
 def augmentation(facts: Facts) -> Section | str:
     """The sheets that ``kit augment`` drew, one for runs that are augmented alike."""
     names = list(facts.config.runs)
-    drawn = [name for name in names if facts.layout.augment_picture(name).exists()]
+    drawn = [name for name in names if _is_fresh(facts, name)]
     if not drawn:
         return f"kit augment {names[0]}"
     alike: dict[str, list[str]] = {}
@@ -45,6 +48,19 @@ def augmentation(facts: Facts) -> Section | str:
         "taught to guess: turn that step down.",
         sheets,
     )
+
+
+def _is_fresh(facts: Facts, run: str) -> bool:
+    """Whether the picture is there, and not one of other steps or images."""
+    path = facts.layout.augment_picture(run)
+    if facts.index is None or not path.exists():
+        return path.exists()
+    key = sheet_key(facts.config.runs[run], facts.index)
+    try:
+        with Image.open(path) as file:
+            return bool(file.info.get("made_from", key) == key)  # earlier kits did not say it
+    except (OSError, SyntaxError, ValueError):
+        return True  # damaged: an error where it is drawn
 
 
 def _sheet(facts: Facts, names: list[str], widest: int) -> Sheet:

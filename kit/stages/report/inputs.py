@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.base.arrays import ImageArray, IntArray
-from kit.base.events import Emit, silent
+from kit.base.events import Emit, Event, silent
 from kit.config import Config
 from kit.errors import KitError
 from kit.runs.results import RunRecord
@@ -114,12 +114,20 @@ class Facts:
     def lines(self) -> list[Line]:
         """The submissions to the project's target, oldest first."""
         mine = attempts(self.submissions, target_of(self.config))
-        return standing(mine, self.snapshots, self.config.competition.test_size, self.emit)
+        return standing(mine, self.snapshots, self.config.competition, self.emit)
 
     @cached_property
     def ensemble(self) -> Ensemble | None:
-        """The record of the newest ensemble."""
-        return self.read(Ensemble, self.candidate.paths.ensemble) if self.candidate else None
+        """The record of the newest ensemble, where it is one of the present data and metric."""
+        found = self.read(Ensemble, self.candidate.paths.ensemble) if self.candidate else None
+        if found is None or self.candidate is None or self.index is None:
+            return found
+        parts = self.index.parts
+        other = found.other(labels=parts["labels"], classes=parts["classes"], metric=self.config.competition.metric)
+        if not other:
+            return found
+        self.emit(Event("warn", f"the newest ensemble, {self.candidate.name}, was made from other {other}; left out"))
+        return None
 
     @property
     def blend(self) -> StoredBlend | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -20,7 +21,7 @@ def expectations(facts: Facts) -> list[Dot]:
     """Scores of the newest candidate to expect beside cross-validation."""
     if facts.candidate is None or facts.ensemble is None:
         return []
-    stressed, found = facts.ensemble.stressed, facts.read(ForecastRecord, facts.candidate.paths.forecast)
+    stressed, found = facts.ensemble.stressed, _forecast(facts, facts.candidate.paths.forecast)
     dots = [Dot("under stress", stressed.score, stressed.low, stressed.high)] if stressed else []
     if found:
         dots.append(Dot(f"forecast, {percent(found.level)}", found.value, found.low, found.high))
@@ -38,7 +39,9 @@ class Losses:
 
 def stress(facts: Facts) -> Section | str:
     """Scores of every run clean and under the mixture, and what each family of corruptions costs."""
-    read = {run.record.run: facts.attempt(partial(_stressed, run)) for run in facts.runs}
+    read = {
+        run.record.run: facts.attempt(partial(_stressed, run, facts.config.competition.metric)) for run in facts.runs
+    }
     found = {name: pair for name, pair in read.items() if pair}
     if not found:
         return "kit stress"
@@ -61,12 +64,14 @@ def stress(facts: Facts) -> Section | str:
     )
 
 
-def _stressed(run: Run) -> tuple[StressScores, list[dict[str, str]]] | None:
-    """The scores of a run and the lines of its table, where it was stressed."""
+def _stressed(run: Run, metric: str) -> tuple[StressScores, list[dict[str, str]]] | None:
+    """The scores of a run and the lines of its table, where it was stressed and judged by this metric."""
     paths, again = run.paths, f"kit stress {run.record.run}"
     if not paths.stress_manifest.exists():
         return None
     record = StressedRun.load(paths.stress_manifest, again)
+    if record.metric != metric:
+        return None
     record.check(paths.root, again, paths.stress_table.name)
     return record.scores, read_csv(paths.stress_table)
 
@@ -74,7 +79,7 @@ def _stressed(run: Run) -> tuple[StressScores, list[dict[str, str]]] | None:
 def forecast(facts: Facts) -> Section | str:
     """The expected score of every run and candidate with its interval, and the score where there is one."""
     paths = [*(run.paths.forecast for run in facts.runs), *(one.paths.forecast for one in facts.submissions[::-1])]
-    found = [facts.read(ForecastRecord, path) for path in paths]
+    found = [_forecast(facts, path) for path in paths]
     records = sorted((record for record in found if record is not None), key=lambda record: -record.value)
     if not records:
         return "kit forecast"
@@ -98,6 +103,12 @@ def forecast(facts: Facts) -> Section | str:
         "is the score, where there is one. A forecast never rests on its own score.",
         strip("Forecasts and scores", dots),
     )
+
+
+def _forecast(facts: Facts, path: Path) -> ForecastRecord | None:
+    """What was said of the score by the competition's metric."""
+    found = facts.read(ForecastRecord, path)
+    return found if found and found.metric == facts.config.competition.metric else None
 
 
 def _name(record: ForecastRecord) -> str:

@@ -21,7 +21,7 @@ def tell_outcome(layout: Layout, config: Config, platform: Platform, intent: str
     except PlatformError as error:
         emit(Event("warn", f"no leaderboard: {error.message}"))
     snapshots = history(layout, target, emit)
-    for line in standing(mine, snapshots, config.competition.test_size, emit):
+    for line in standing(mine, snapshots, config.competition, emit):
         score, expected = line.attempt.score, line.forecast
         if line.attempt.intent == intent and score is not None:
             where = f"{config.competition.metric} on {config.competition.platform}"

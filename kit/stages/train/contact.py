@@ -16,7 +16,7 @@ from kit.base.arrays import IntArray
 from kit.base.events import Emit, Event
 from kit.config import Config
 from kit.images.augment.pipeline import Pipeline
-from kit.runs.spec import check_run
+from kit.runs.spec import check_run, sheet_key
 from kit.show.figures.sheets import Tile, png, sheet
 from kit.stages.train.batches import epoch_seed, row_seeds, soft_labels
 from kit.store.data import load_images, load_index
@@ -50,7 +50,7 @@ def augment_sheet(layout: Layout, config: Config, run: str, emit: Emit) -> Path:
             said += f"\n{words}" if not epoch or words != before else ""
             tiles[row].append(Tile(np.clip(found[row], 0, 255).astype(np.uint8), said))
     title = f"{run}: training images as augmentation shows them"
-    path = write_atomic(layout.augment_picture(run), png(sheet(tiles, title)))
+    path = write_atomic(layout.augment_picture(run), png(sheet(tiles, title), made_from=sheet_key(settings, index)))
     emit(Event("wrote", "", {"paths": [path]}))
     return path
 

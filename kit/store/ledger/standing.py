@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from kit.base.events import Emit, Event, silent
+from kit.config.competition import CompetitionConfig
 from kit.errors import StageError
 from kit.store.candidate import ForecastRecord
 from kit.store.ledger.attempts import Attempt
@@ -56,18 +57,21 @@ class Agreement:
 
 
 def standing(
-    attempts: Sequence[Attempt], snapshots: Sequence[Snapshot], test_size: int, emit: Emit = silent
+    attempts: Sequence[Attempt], snapshots: Sequence[Snapshot], competition: CompetitionConfig, emit: Emit = silent
 ) -> list[Line]:
-    """The attempts that reached the platform, oldest first; one whose candidate cannot be read is a warning.
+    """The attempts that reached the platform, oldest first.
 
-    A forecast is that of `kit forecast` where it was made, else it rests on the ``RECENT`` scores before it.
+    One whose candidate cannot be read, or was scored by another metric than the competition's, is a warning.
+
+    A forecast is that of `kit forecast` where there is one that can be read, else it rests on the ``RECENT`` scores
+    before it.
     """
     lines: list[Line] = []
     gaps: list[float] = []
     for attempt in attempts:
         if attempt.state in ("answered", "failed", "scored", "requested"):
             try:
-                line = _line(attempt, gaps[-RECENT:], snapshots, test_size)
+                line = _line(attempt, gaps[-RECENT:], snapshots, competition, emit)
             except StageError as error:
                 emit(Event("warn", f"{error.message}; its submission is left out here"))
                 continue
@@ -76,16 +80,24 @@ def standing(
     return lines
 
 
-def _line(attempt: Attempt, gaps: Sequence[float], snapshots: Sequence[Snapshot], test_size: int) -> Line:
+def _line(
+    attempt: Attempt, gaps: Sequence[float], snapshots: Sequence[Snapshot], competition: CompetitionConfig, emit: Emit
+) -> Line:
     known = attempt.submission.ensemble
+    if known.metric != competition.metric:
+        raise StageError(f"{attempt.submission.name} was scored by {known.metric}, not {competition.metric}")
     cv = known.cv
     written = attempt.submission.paths.forecast
-    if written.exists():
-        said = ForecastRecord.load(written)
+    try:
+        said = ForecastRecord.load(written) if written.exists() else None
+    except StageError as problem:
+        emit(Event("warn", f"{problem.message}: {problem.hint}"))
+        said = None
+    if said is not None and said.metric == known.metric:
         expected = Estimate(said.value, said.low, said.high, basis=said.basis, level=said.level)
     else:
         error = standard_error(cv.low, cv.high)
-        expected = forecast(cv.score, error, error_on_test(error, known.rows, test_size), gaps)
+        expected = forecast(cv.score, error, error_on_test(error, known.rows, competition.test_size), gaps)
     now = _rank(attempt, snapshots[-1]) if snapshots else None
     then = next((rank for snapshot in reversed(snapshots[:-1]) if (rank := _rank(attempt, snapshot))), None)
     moved = then - now if now and then else None
