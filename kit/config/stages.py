@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from kit.config.base import Section
+
+Kind = Literal["conv", "depthwise", "dense", "norm"]
+
+
+def _short(key: str, kind: type) -> BeforeValidator:
+    """A value of this kind stands for a table with this key alone."""
+    return BeforeValidator(lambda value: {key: value} if isinstance(value, kind) else value)
 
 
 class ScheduleConfig(Section):
@@ -30,11 +37,6 @@ class ScheduleConfig(Section):
     metric: str = "nll"
     """For `plateau`: what is watched on the rows that `inner_fraction` holds back."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _from_kind(cls, value: Any) -> Any:
-        return {"kind": value} if isinstance(value, str) else value
-
 
 class EarlyStoppingConfig(Section):
     """``early_stopping``: end a stage that no longer gains, with its best weights; a number is its `patience`."""
@@ -47,11 +49,6 @@ class EarlyStoppingConfig(Section):
     min_delta: float = Field(default=0.0, ge=0)
     """What counts as an improvement."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _from_patience(cls, value: Any) -> Any:
-        return {"patience": value} if isinstance(value, int) else value
-
 
 class StageConfig(Section):
     """One entry of ``stages``: which layers learn, for how long, how."""
@@ -60,7 +57,7 @@ class StageConfig(Section):
     """Layers that learn: the head on a frozen backbone, also its last block, the `layers` picked below, or all."""
     from_layer: int = Field(default=0, ge=0)
     """For `layers`: number of the first layer of the backbone that learns."""
-    kinds: tuple[Literal["conv", "depthwise", "dense", "norm"], ...] = ()
+    kinds: Annotated[tuple[Kind, ...], AfterValidator(lambda kinds: tuple(sorted(set(kinds))))] = ()
     """For `layers`: only these kinds learn; empty = all."""
     epochs: int = Field(ge=1, le=10_000)
     """Passes over the training rows."""
@@ -76,15 +73,10 @@ class StageConfig(Section):
     """Decay of the moving average of the weights that is judged and kept; 0 = the weights themselves."""
     batch_norm: Literal["frozen", "trained"] = "frozen"
     """BatchNorm of a pretrained backbone: kept as published, or trained with the layers that learn."""
-    schedule: ScheduleConfig = ScheduleConfig()
+    schedule: Annotated[ScheduleConfig, _short("kind", str)] = ScheduleConfig()
     """How the learning rate moves over the stage."""
-    early_stopping: EarlyStoppingConfig | None = None
+    early_stopping: Annotated[EarlyStoppingConfig | None, _short("patience", int)] = None
     """When to end the stage early and which weights to keep; none = run to the end, keep the last."""
     cached_views: int = Field(default=1, ge=0, le=64)
     """For `head` before any stage that trains the backbone: augmented copies of every image whose features are
     computed once and kept; 0 = no cache."""
-
-    @field_validator("kinds")
-    @classmethod
-    def _sorted(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(sorted(set(kinds)))

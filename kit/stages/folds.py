@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -180,10 +181,8 @@ def _pinned_ids(layout: Layout, config: Config, *, force: bool) -> list[dict[str
 
     def pin(line: Mapping[str, str], column: str) -> int:
         # A row that a hold-out split never holds out stays in any fold but the first.
-        fold = int(line[column])
-        if fold == NEVER:
-            return 1 + int(hashlib.sha256(line["group"].encode()).hexdigest(), 16) % (settings.n - 1)
-        return fold
+        elsewhere = 1 + int(hashlib.sha256(line["group"].encode()).hexdigest(), 16) % (settings.n - 1)
+        return elsewhere if int(line[column]) == NEVER else int(line[column])
 
     lines = read_csv(path)
     try:
@@ -198,23 +197,15 @@ def _written_with(record: Path, *, force: bool) -> dict[str, object]:
         found = FoldsRecord.load(record)
         found.check(record.parent)
     except StageError:
-        older = _older_settings(record)
-        if older is None and not force:
+        with suppress(OSError, ValueError, TypeError):
+            content = json.loads(record.read_text(encoding="utf-8"))
+            # A record of the first kits; it has neither a method nor repeats: they are what the defaults say.
+            if "version" not in content and "table" in content:
+                return {name: content.get(name, FoldsConfig.model_fields[name].default) for name in PINNED_KEYS}
+        if not force:
             raise
-        return older or {}
+        return {}
     return {name: getattr(found, name) for name in PINNED_KEYS}
-
-
-def _older_settings(record: Path) -> dict[str, object] | None:
-    """The settings in a record of an earlier version of the kit; None where it is none."""
-    try:
-        content = json.loads(record.read_text(encoding="utf-8"))
-        if "version" in content or "table" not in content:
-            return None
-        # The first tables had neither a method nor repeats: they are what the defaults say.
-        return {name: content.get(name, FoldsConfig.model_fields[name].default) for name in PINNED_KEYS}
-    except (OSError, ValueError, TypeError):
-        return None
 
 
 def _tell(emit: Emit, index: Index, balance: IntArray, paths: list[object], pinned: Mapping[str, int]) -> None:

@@ -14,8 +14,7 @@ from libraries import library
 from kit.errors import DataError
 from kit.judge import blend, metrics
 from kit.judge.blend.choose import MEAN_PRIOR, evidence_shares, prior, shares
-from kit.judge.blend.folds import fold_groups
-from kit.judge.blend.nested import cross
+from kit.judge.blend.nested import cross, fold_groups
 from kit.judge.blend.prune import keep_members
 from kit.judge.blend.tables import correlation, disagreement, per_class
 from kit.runtime import pool

@@ -8,8 +8,7 @@ from libraries import library, softmax
 from scipy.optimize import minimize
 from scipy.stats import rankdata, spearmanr
 
-from kit.judge.blend.candidates import CANDIDATES, candidates
-from kit.judge.blend.greedy import greedy_weights
+from kit.judge.blend.candidates import CANDIDATES, candidates, greedy_weights
 from kit.judge.blend.logit import fit_logit_pool
 from kit.judge.blend.rows import Rows
 from kit.judge.blend.temperature import SCALE, fit_temperature

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -35,14 +35,19 @@ def one_of(ops: Ops, weights: tuple[Annotated[float, Field(ge=0)], ...] = ()) ->
 
 def some_of(ops: Ops, k: Annotated[int, Field(ge=1, le=16)] = 2) -> Op:
     """``k`` draws from ``ops`` one after the other, the same one perhaps twice (as RandAugment draws)."""
-    one = one_of(ops)
-    return _chained([one] * k)
+    return _chained([one_of(ops)] * k)
 
 
 def _chained(ops: Sequence[Op]) -> Op:
     calls = [op.call for op in ops if isinstance(op, ImageOp)]
     if len(calls) == len(ops):
-        return ImageOp(lambda image: _through(calls, image))
+
+        def through(image: Any) -> Any:
+            for call in calls:
+                image = call(image)
+            return image
+
+        return ImageOp(through)
 
     def call(batch: Batch, context: Context) -> Batch:
         for op in ops:
@@ -52,18 +57,19 @@ def _chained(ops: Sequence[Op]) -> Op:
     return BatchOp(call)
 
 
-def _through(calls: Sequence[Callable[[Any], Any]], image: Any) -> Any:
-    for call in calls:
-        image = call(image)
-    return image
-
-
 def _chosen(ops: Sequence[Op], weights: Sequence[float]) -> Op:
     """One of ``ops`` for each image; where one needs the batch, all are computed and each image takes its own."""
     limits = np.cumsum(weights)[:-1] / np.sum(weights)
     calls = [op.call for op in ops if isinstance(op, ImageOp)]
     if len(calls) == len(ops):
-        return ImageOp(lambda image: _switch(calls, limits, image))
+
+        def switch(image: Any) -> Any:
+            import tensorflow as tf
+
+            chosen = tf.reduce_sum(tf.cast(tf.random.uniform([]) >= limits.astype(np.float32), tf.int32))
+            return tf.switch_case(chosen, [lambda call=call: call(image) for call in calls])
+
+        return ImageOp(switch)
 
     def call(batch: Batch, context: Context) -> Batch:
         import tensorflow as tf
@@ -77,10 +83,3 @@ def _chosen(ops: Sequence[Op], weights: Sequence[float]) -> Op:
         return out
 
     return BatchOp(call)
-
-
-def _switch(calls: Sequence[Callable[[Any], Any]], limits: Any, image: Any) -> Any:
-    import tensorflow as tf
-
-    chosen = tf.reduce_sum(tf.cast(tf.random.uniform([]) >= limits.astype(np.float32), tf.int32))
-    return tf.switch_case(chosen, [lambda call=call: call(image) for call in calls])

@@ -38,11 +38,7 @@ def quarter_turn() -> BatchOp:
 
 def dihedral() -> BatchOp:
     """One of the eight flips and quarter turns, evenly: right where up and left mean nothing, as under a microscope."""
-    return _evenly([*QUARTERS, *(partial(_mirrored, turn=turn) for turn in QUARTERS)])
-
-
-def _mirrored(grid: Any, turn: Turn) -> Any:
-    return np.fliplr(turn(grid))
+    return _evenly([*QUARTERS, *(lambda grid, turn=turn: np.fliplr(turn(grid)) for turn in QUARTERS)])
 
 
 def _evenly(turns: Sequence[Turn]) -> BatchOp:

@@ -24,19 +24,10 @@ class Pipeline:
     """
 
     def __init__(self, entries: Sequence[AugmentConfig], size: int, classes: int, *, mixing: bool = True) -> None:
+        import tensorflow as tf
+
         self._stream, self._mixing = Stream(), mixing
         self._ops: list[Op] = build_with(self._stream, lambda: build_ops(entries))
-        self._compiled = self._compile(size, classes)
-
-    def __call__(self, images: Any, labels: Any, seeds: Any) -> tuple[Any, Any]:
-        """Augmented images float32 (B, S, S, 3) and labels float32 (B, C), both tensors, from such.
-
-        ``seeds`` (B, 2) int32 are one key for each image; the batch's own draws (partners of a mix) use the first.
-        """
-        return self._compiled(images, labels, seeds)  # type: ignore[no-any-return]
-
-    def _compile(self, size: int, classes: int) -> Any:
-        import tensorflow as tf
 
         def run(images: Any, labels: Any, seeds: Any) -> tuple[Any, Any]:
             batch: Batch = {"images": images, "labels": labels}
@@ -53,7 +44,14 @@ class Pipeline:
             tf.TensorSpec((None, classes), tf.float32),
             tf.TensorSpec((None, 2), tf.int32),
         ]
-        return tf.function(run, input_signature=signature)
+        self._compiled = tf.function(run, input_signature=signature)
+
+    def __call__(self, images: Any, labels: Any, seeds: Any) -> tuple[Any, Any]:
+        """Augmented images float32 (B, S, S, 3) and labels float32 (B, C), both tensors, from such.
+
+        ``seeds`` (B, 2) int32 are one key for each image; the batch's own draws (partners of a mix) use the first.
+        """
+        return self._compiled(images, labels, seeds)  # type: ignore[no-any-return]
 
 
 class _Tracing:

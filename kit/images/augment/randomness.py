@@ -57,9 +57,9 @@ class Stream:
         drawn = tf.cast(tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32)), tf.float32) * 2.0**-24
         return tf.reshape(drawn, [-1, *shape])
 
-    def uniform(
-        self, shape: Any, minval: Any = 0, maxval: Any = None, dtype: Any = None, seed: Any = None, name: Any = None
-    ) -> Any:
+    # What is drawn with a seed of its own in `tf.random` is drawn from the stream's: ``seed`` and ``name`` are passed
+    # over.
+    def uniform(self, shape: Any, minval: Any = 0, maxval: Any = None, dtype: Any = None, **_: Any) -> Any:
         import tensorflow as tf
 
         dtype = tf.as_dtype(dtype or tf.float32)
@@ -67,33 +67,27 @@ class Stream:
             maxval = 1
         return tf.random.stateless_uniform(shape, self._key(), minval=minval, maxval=maxval, dtype=dtype)
 
-    def normal(
-        self, shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, seed: Any = None, name: Any = None
-    ) -> Any:
+    def normal(self, shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, **_: Any) -> Any:
         import tensorflow as tf
 
         return tf.random.stateless_normal(shape, self._key(), mean=mean, stddev=stddev, dtype=dtype or tf.float32)
 
     random_normal = normal
 
-    def truncated_normal(
-        self, shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, seed: Any = None, name: Any = None
-    ) -> Any:
+    def truncated_normal(self, shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, **_: Any) -> Any:
         import tensorflow as tf
 
         dtype = dtype or tf.float32
         return tf.random.stateless_truncated_normal(shape, self._key(), mean=mean, stddev=stddev, dtype=dtype)
 
-    def gamma(
-        self, shape: Any, alpha: Any, beta: Any = 1.0, dtype: Any = None, seed: Any = None, name: Any = None
-    ) -> Any:
+    def gamma(self, shape: Any, alpha: Any, beta: Any = 1.0, dtype: Any = None, **_: Any) -> Any:
         import tensorflow as tf
 
         # `tf.random.gamma` draws ``shape`` for every entry of ``alpha``, the stateless one as many as it is told.
         whole = tf.concat([tf.cast(tf.reshape(shape, [-1]), tf.int32), tf.shape(alpha)], axis=0)
         return tf.random.stateless_gamma(whole, self._key(), alpha=alpha, beta=beta, dtype=dtype or tf.float32)
 
-    def shuffle(self, value: Any, seed: Any = None, name: Any = None) -> Any:
+    def shuffle(self, value: Any, **_: Any) -> Any:
         import tensorflow as tf
 
         # Sorting by random keys: `tf.random.experimental.stateless_shuffle` has no gradient-free CPU path in 2.16.

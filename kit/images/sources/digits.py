@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from kit.errors import DataError
+from kit.images.sources.raw import Competition
 
 SIDE = 8  # of the original pictures
 TEST_ROWS = 297
 
 
-@dataclass(frozen=True, eq=False)
-class Digits:
-    """The digits, split in two."""
-
-    images: NDArray[np.uint8]  # (1500, S, S, 3)
-    labels: NDArray[np.int64]  # (1500,)
-    classes: tuple[str, ...]  # "0" to "9", in label order
-    test_images: NDArray[np.uint8]  # (297, S, S, 3)
-    test_labels: NDArray[np.int64]  # (297,), hidden: only the local platform reads them
-
-
-def load(*, size: int = 32) -> Digits:
+def load(*, size: int = 32) -> Competition:
     """Load scikit-learn's digits (Alpaydin and Kaynak 1998, test part), grey as three equal channels.
 
     ``size`` is the side in pixels, `DataError` if it is no positive multiple of 8; pixels are repeated. The last 297
@@ -42,4 +29,4 @@ def load(*, size: int = 32) -> Digits:
     labels = labels.astype(np.int64)
     classes = tuple(str(digit) for digit in range(10))
     train, test = slice(0, -TEST_ROWS), slice(-TEST_ROWS, None)
-    return Digits(images[train], labels[train], classes, images[test], labels[test])
+    return Competition(images[train], labels[train], classes, images[test], labels[test])

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kit.config import DataConfig
-from kit.images.sources.raw import RawSet, row_ids
+from kit.images.sources.raw import Competition, RawSet, row_ids
 from kit.store.files import sha256_json
-
-if TYPE_CHECKING:
-    from kit.images.sources.digits import Digits
-    from kit.images.sources.practice import Practice
 
 
 def open_practice(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
@@ -33,7 +28,7 @@ def open_digits(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     return _raw_set(load(size=size), "digits", part, {"size": size})
 
 
-def _raw_set(made: Practice | Digits, source: str, part: str, options: Mapping[str, int]) -> RawSet:
+def _raw_set(made: Competition, source: str, part: str, options: Mapping[str, int]) -> RawSet:
     images, labels = (made.images, made.labels) if part == "train" else (made.test_images, made.test_labels)
     return RawSet(
         ids=row_ids(len(images)),

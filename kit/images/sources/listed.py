@@ -30,7 +30,13 @@ def open_csv(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     a column cannot be told.
     """
     table = read_table(root / Path(spec).expanduser())
-    ids = _ids(table, data, root)
+    ids = table.column(find_id(table, data.id, _sample(data, root)))
+    first: dict[str, int] = {}
+    for row, name in enumerate(ids):
+        if not name:
+            raise DataError(f"{table.line(row)} has no id")
+        if first.setdefault(name, row) != row:
+            raise DataError(f"{table.line(row)}: id {name!r} stands in line {first[name] + 2} already")
     labels = np.full(len(ids), -1, np.int64)
     classes: tuple[str, ...] = ()
     if part != "test":
@@ -55,17 +61,6 @@ def csv_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
 
 def _sample(data: DataConfig, root: Path) -> Table | None:
     return read_table(root / Path(data.sample_submission).expanduser()) if data.sample_submission else None
-
-
-def _ids(table: Table, data: DataConfig, root: Path) -> list[str]:
-    ids = table.column(find_id(table, data.id, _sample(data, root)))
-    first: dict[str, int] = {}
-    for row, name in enumerate(ids):
-        if not name:
-            raise DataError(f"{table.line(row)} has no id")
-        if first.setdefault(name, row) != row:
-            raise DataError(f"{table.line(row)}: id {name!r} stands in line {first[name] + 2} already")
-    return ids
 
 
 def _classified(table: Table, data: DataConfig, root: Path) -> tuple[list[str], tuple[str, ...]]:
@@ -106,7 +101,12 @@ def _find_files(ids: Sequence[str], folders: Sequence[Path], table: str, part: s
     """The image file of every id, from the folder that has most of them; `DataError` where no folder has any."""
     best: list[Path | None] = []
     for folder in folders:
-        known = _by_key(folder)
+        # By path, by path without suffix, and, where only one file bears it, by name and by name without suffix.
+        files, known = [(name, folder / name) for name in image_files(folder)], dict[str, Path]()
+        for key in _KEYS:
+            keys = [key(name) for name, _ in files]
+            seen = Counter(keys)
+            known = {k: path for k, (_, path) in zip(keys, files, strict=True) if seen[k] == 1} | known
         found = [known.get(posixpath.normpath(name.replace("\\", "/"))) for name in ids]
         if None not in found:
             return found
@@ -127,14 +127,3 @@ _KEYS: tuple[Callable[[str], str], ...] = (
     posixpath.basename,
     lambda name: posixpath.splitext(posixpath.basename(name))[0],
 )
-
-
-def _by_key(folder: Path) -> dict[str, Path]:
-    """Files by path, by path without suffix, and, where only one file bears it, by name and by name without suffix."""
-    files = [(name, folder / name) for name in image_files(folder)]
-    keyed: dict[str, Path] = {}
-    for key in _KEYS:
-        keys = [key(name) for name, _ in files]
-        seen = Counter(keys)
-        keyed = {k: path for k, (_, path) in zip(keys, files, strict=True) if seen[k] == 1} | keyed
-    return keyed

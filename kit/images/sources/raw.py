@@ -47,6 +47,17 @@ class RawSet:
         return np.concatenate(parts)
 
 
+@dataclass(frozen=True, eq=False)
+class Competition:
+    """A competition that needs no download."""
+
+    images: ImageArray  # (N, S, S, 3)
+    labels: IntArray  # (N,) as handed out
+    classes: tuple[str, ...]  # in label order
+    test_images: ImageArray  # (M, S, S, 3)
+    test_labels: IntArray  # (M,), hidden: only the local platform reads them
+
+
 def row_ids(n: int) -> tuple[str, ...]:
     """Ids of rows of an array: their numbers, zero-padded so that they sort as numbers do."""
     width = len(str(max(n - 1, 0)))

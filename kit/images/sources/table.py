@@ -104,9 +104,9 @@ def find_label(table: Table, named: str, id_column: str, sample: Table | None = 
 def _by_name(table: Table, names: Sequence[str], key: str, columns: Sequence[str] | None = None) -> str:
     columns = table.header if columns is None else columns
     lower = {name.lower().replace(" ", "_"): name for name in columns}
-    for name in names:
-        if name in lower:
-            return lower[name]
+    found = next((lower[name] for name in names if name in lower), None)
+    if found is not None:
+        return found
     raise ConfigError(
         f"{table.path.name}: which column is the {key}? It has {', '.join(table.header)}",
         f'[data] {key} = "{table.header[0] if key == "id" else table.header[-1]}"',

@@ -11,8 +11,7 @@ from kit.judge import metrics, score
 from kit.judge.blend.candidates import candidates
 from kit.judge.blend.check import Data, check, with_stress
 from kit.judge.blend.choose import shares
-from kit.judge.blend.folds import fold_groups
-from kit.judge.blend.nested import cross
+from kit.judge.blend.nested import cross, fold_groups
 from kit.judge.blend.notes import notes
 from kit.judge.blend.options import Options
 from kit.judge.blend.procedure import Fit, Procedure

@@ -9,7 +9,6 @@ from functools import partial
 import numpy as np
 
 from kit.judge.blend.convex import convex_weights
-from kit.judge.blend.greedy import greedy_weights
 from kit.judge.blend.logit import fit_logit_pool
 from kit.judge.blend.rows import Rows
 from kit.judge.blend.temperature import fit_temperature
@@ -80,8 +79,26 @@ def best_single(rows: Rows) -> Fitted:
     return Fitted(linear_part(rows, np.eye(rows.members)[best], temperatures=rows.temperatures))
 
 
+def greedy_weights(q: Array, rounds: int = 25) -> Array:
+    """Return (M,) weights of the best prefix of a greedy selection by log loss from likelihoods (N, M).
+
+    Selection is with replacement (Caruana et al. 2004). The weights are multiples of 1/k on the simplex, k the length
+    of the best prefix; ties go to the first member.
+    """
+    counts, total = np.zeros(q.shape[1]), np.zeros(len(q))
+    best, best_loss = counts, np.inf
+    for size in range(1, rounds + 1):
+        losses = -np.log((total[:, None] + q) / size).mean(axis=0)
+        chosen = int(losses.argmin())
+        counts = counts + np.eye(len(counts))[chosen]
+        total = total + q[:, chosen]
+        if losses[chosen] < best_loss:
+            best, best_loss = counts / size, losses[chosen]
+    return best
+
+
 def greedy(rows: Rows) -> Fitted:
-    """Greedy selection with replacement of tempered members, then a temperature."""
+    """Greedy selection of tempered members, then a temperature."""
     return Fitted(_between_temperatures(rows, "greedy", greedy_weights(rows.tempered_likelihoods)))
 
 

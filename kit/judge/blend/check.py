@@ -39,11 +39,8 @@ def check(proba: Array, y: Array, fold: Array, options: Options) -> Data:
     members, views, rows, classes = proba.shape
     if y.shape != (rows,) or fold.shape != (rows,):
         raise DataError(f"{rows} rows predicted, y has shape {y.shape}, fold {fold.shape}: expected ({rows},)")
-    names = (
-        _names(options.members, members, "member"),
-        _names(options.views, views, "view"),
-        _names(options.classes, classes, "class"),
-    )
+    axes = ((options.members, members, "member"), (options.views, views, "view"), (options.classes, classes, "class"))
+    names = [_names(*axis) for axis in axes]
     row_names = _names(options.rows, rows, "row") if options.rows is not None else range(rows)
     if not np.issubdtype(y.dtype, np.integer):
         raise DataError(f"y holds {y.dtype}: expected class indices", "y.astype(int)")

@@ -38,22 +38,12 @@ def gather(proba: Array, y: Array) -> Array:
 
 
 def convex_weights(q: Array, *, pseudo_rows: float = 0.0, start: Array | None = None) -> Weights:
-    """Return the weights that maximise the mean log likelihood of the pool.
+    """Return the weights that maximise the mean log likelihood of the pool, starting from ``start`` (M,).
 
-    Parameters
-    ----------
-    q : (N, M) array
-        Likelihoods of the true classes, from `gather`, positive in at least one column of each row.
-    pseudo_rows : float
-        Strength of a Dirichlet prior towards 1/M. It enters as M rows in which one member alone is right, which
-        together count as much as this number of rows: solver and certificate stay the same.
-    start : (M,) array, optional
-        Weights to start from.
-
-    Returns
-    -------
-    Weights
-        With a gap of at most 1e-9 but for problems at the limit of double precision; the gap says so itself.
+    ``q`` (N, M) are likelihoods of the true classes, from `gather`, positive in at least one column of each row.
+    ``pseudo_rows`` is the strength of a Dirichlet prior towards 1/M. It enters as M rows in which one member alone is
+    right, which together count as much as this number of rows: solver and certificate stay the same. The gap is at most
+    1e-9 but for problems at the limit of double precision; it says so itself.
     """
     (rows, members), shares = q.shape, None
     if pseudo_rows > 0:

@@ -35,33 +35,34 @@ class LogitPool:
 
 
 def fit_logit_pool(features: Array, offset: Array, y: Array, ridge: Array, start: Array | None = None) -> LogitPool:
-    """Fit slopes and a class bias on top of an offset.
+    """Fit slopes and a class bias on top of an offset, for class indices ``y`` (N,).
 
-    Parameters
-    ----------
-    features : (D, N, C) array
-        Log probabilities.
-    offset : (N, C) array
-        Log probabilities at which the ridge leaves the pool when it is strong.
-    y : (N,) class indices
-    ridge : (D + C,) array
-        Precisions of a normal prior around zero on slopes and bias, all positive, in units of rows.
-    start : (D + C,) array, optional
-        A neighbouring solution.
+    ``features`` (D, N, C) are log probabilities, ``offset`` (N, C) those at which a strong ridge leaves the pool. The
+    ``ridge`` (D + C,) holds precisions of a normal prior around zero on slopes and bias, all positive, in units of
+    rows; ``start`` (D + C,) is a neighbouring solution.
     """
     ridge = ridge / len(y)
     theta = np.zeros(len(ridge)) if start is None else start.copy()
     loss, proba = _loss(features, offset, y, ridge, theta)
     for _ in range(MAX_STEPS):
-        gradient = _gradient(features, y, proba) + ridge * theta
+        residual = proba.copy()
+        residual[np.arange(len(y)), y] -= 1.0
+        slopes = features.reshape(len(features), -1) @ residual.ravel()
+        gradient = np.concatenate([slopes, residual.sum(axis=0)]) / len(y) + ridge * theta
         bound = float(np.sum(gradient**2 / ridge) / 2.0)
         if bound <= TOLERANCE:
             break
         direction = -cho_solve(cho_factor(_hessian(features, proba) + np.diag(ridge)), gradient)
-        moved = _line_search(features, offset, y, ridge, (theta, direction, loss, float(gradient @ direction)))
-        if moved is None:
+        step, slope = 1.0, float(gradient @ direction)
+        while step > 1e-8 and slope < 0:
+            moved = theta + step * direction
+            ahead, proba_ahead = _loss(features, offset, y, ridge, moved)
+            if ahead <= loss + 1e-4 * step * slope + 1e-14:
+                theta, loss, proba = moved, ahead, proba_ahead
+                break
+            step /= 2.0
+        else:
             break
-        theta, loss, proba = moved
     return LogitPool(theta[: len(features)], theta[len(features) :], bound)
 
 
@@ -78,13 +79,6 @@ def _loss(features: Array, offset: Array, y: Array, ridge: Array, theta: Array) 
     return float(np.mean(np.log(total[:, 0]) - true) + 0.5 * np.sum(ridge * theta**2)), z
 
 
-def _gradient(features: Array, y: Array, proba: Array) -> Array:
-    residual = proba.copy()
-    residual[np.arange(len(y)), y] -= 1.0
-    slopes = features.reshape(len(features), -1) @ residual.ravel()
-    return np.asarray(np.concatenate([slopes, residual.sum(axis=0)]) / len(y))
-
-
 def _hessian(features: Array, proba: Array) -> Array:
     depth, rows, classes = features.shape
     expected = np.einsum("dnc,nc->dn", features, proba)
@@ -97,17 +91,3 @@ def _hessian(features: Array, proba: Array) -> Array:
     hessian[depth:, depth:] = np.diag(proba.sum(axis=0)) - proba.T @ proba
     hessian /= rows
     return hessian
-
-
-def _line_search(
-    features: Array, offset: Array, y: Array, ridge: Array, state: tuple[Array, Array, float, float]
-) -> tuple[Array, float, Array] | None:
-    theta, direction, loss, slope = state
-    step = 1.0
-    while step > 1e-8 and slope < 0:
-        moved = theta + step * direction
-        ahead, proba = _loss(features, offset, y, ridge, moved)
-        if ahead <= loss + 1e-4 * step * slope + 1e-14:
-            return moved, ahead, proba
-        step /= 2.0
-    return None

@@ -38,7 +38,12 @@ def keep_members(q: Array, views: int, options: Options) -> Array:
         for cost, excess in [(cost[kept], cost[kept].sum() - limit) for cost, limit in costs]:
             if excess > 0:
                 relief += np.minimum(cost / excess, 1.0)
-        kept = np.delete(kept, int(np.argmin(_losses(q[:, kept], weights) / relief)))
+        # What the mean log likelihood loses with each member, the other weights scaled up.
+        fit = q[:, kept] @ weights
+        rest = np.maximum(fit[:, None] - q[:, kept] * weights, 1e-300) / np.maximum(1.0 - weights, 1e-12)
+        losses = np.maximum(np.log(fit)[:, None] - np.log(rest), -50.0).mean(axis=0)
+        losses = losses - min(float(losses.min()), 0.0) + 1e-9
+        kept = np.delete(kept, int(np.argmin(losses / relief)))
     return kept
 
 
@@ -67,11 +72,3 @@ def _limits(members: int, views: int, options: Options) -> list[tuple[str, Array
         if limit is not None and np.isnan(cost).any():
             raise DataError(f"{name} is {limit}, but not every member's cost is given", "give seconds_per_1000 and mb")
     return [(unit, cost, float(limit)) for unit, cost, limit, _ in given if limit is not None]
-
-
-def _losses(q: Array, weights: Array) -> Array:
-    """Return (M,) what the mean log likelihood loses with each member, the other weights scaled up."""
-    fit = q @ weights
-    rest = np.maximum(fit[:, None] - q * weights, 1e-300) / np.maximum(1.0 - weights, 1e-12)
-    losses: Array = np.maximum(np.log(fit)[:, None] - np.log(rest), -50.0).mean(axis=0)
-    return losses - min(float(losses.min()), 0.0) + 1e-9

@@ -21,24 +21,19 @@ def fit_temperature(logs: Array, y: Array, *, start: float = 1.0) -> float:
     logs = logs - logs.max(axis=1, keepdims=True)
     true = logs[np.arange(len(y)), y]
     t, prior = float(np.log(start)), 1.0 / (SCALE**2 * len(y))
+    ones = np.ones(logs.shape[1])  # a product with it is several times as fast as a sum over a short axis
     for _ in range(MAX_STEPS):
-        slope, curvature = _derivatives(logs, true, t)
-        slope, curvature = slope + prior * t, curvature + prior
+        # First and second derivative of the mean log loss in t.
+        beta = np.exp(-t)
+        proba = np.exp(beta * logs)
+        proba /= (proba @ ones)[:, None]
+        weighted = proba * logs
+        mean = weighted @ ones
+        first = float(np.mean(mean - true))
+        second = float(np.mean(np.einsum("nc,nc->n", weighted, logs) - mean**2))
+        slope, curvature = -beta * first + prior * t, beta**2 * second + beta * first + prior
         step = -slope / curvature if curvature > 0 else -np.sign(slope)
         t = float(np.clip(t + np.clip(step, -0.7, 0.7), -LIMIT, LIMIT))
         if abs(step) < TOLERANCE:
             break
     return float(np.exp(t))
-
-
-def _derivatives(logs: Array, true: Array, t: float) -> tuple[float, float]:
-    """Return first and second derivative of the mean log loss in ``t``, for ``beta = exp(-t)``."""
-    beta = np.exp(-t)
-    proba = np.exp(beta * logs)
-    ones = np.ones(logs.shape[1])  # a product with it is several times as fast as a sum over a short axis
-    proba /= (proba @ ones)[:, None]
-    weighted = proba * logs
-    mean = weighted @ ones
-    first = float(np.mean(mean - true))
-    second = float(np.mean(np.einsum("nc,nc->n", weighted, logs) - mean**2))
-    return -beta * first, beta**2 * second + beta * first

@@ -20,14 +20,8 @@ def view_likelihoods(proba: Array, y: Array) -> Array:
 def fit_views(q: Array, fold: Array, max_views: int | None = None) -> Array:
     """Return (V,) view weights; identity alone unless the others gain more than one standard error out of fold.
 
-    Parameters
-    ----------
-    q : (N, V) array
-        From `view_likelihoods`; the first view is the identity.
-    fold : (N,) fold numbers
-        The gain is that on rows whose fold was left out of the fit.
-    max_views : int, optional
-        The views that cost least are dropped until so many are left.
+    ``q`` (N, V) is from `view_likelihoods`, the first view the identity. The gain is that on rows whose ``fold`` (N,)
+    was left out of the fit; the views that cost least are dropped until ``max_views`` are left.
     """
     identity: Array = np.eye(q.shape[1])[IDENTITY]
     if q.shape[1] == 1:

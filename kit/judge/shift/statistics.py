@@ -35,23 +35,21 @@ def _block(images: Images) -> Table:
     # Pictures too narrow for two blocks have no borders between them.
     steps = np.abs(np.diff(luma, axis=2)).mean(1) if luma.shape[2] >= 16 else np.zeros((len(luma), 16), np.float32)
     border = steps[:, 7::8].mean(1)
+    details = []
+    for lag in (1, 2, 4):
+        step, difference = min(lag, luma.shape[1] - 1, luma.shape[2] - 1), np.zeros(len(luma), np.float32)
+        if step > 0:
+            across = np.abs(luma[:, :, step:] - luma[:, :, :-step]).mean((1, 2))
+            difference = (across + np.abs(luma[:, step:] - luma[:, :-step]).mean((1, 2))) / 2
+        details.append(np.log(difference + 0.1))
     columns = [
         *pixels.mean((1, 2)).T,
         *pixels.std((1, 2)).T,
         (images.max(-1) - images.min(-1)).mean((1, 2)),
         low,
         high,
-        *(np.log(_difference(luma, lag) + 0.1) for lag in (1, 2, 4)),
+        *details,
         ((images == 0) | (images == 255)).mean((1, 2, 3)),
         np.log((border + 0.5) / (steps.mean(1) + 0.5)),
     ]
     return np.stack(columns, axis=1).astype(np.float32)
-
-
-def _difference(luma: Table, lag: int) -> Table:
-    step = min(lag, luma.shape[1] - 1, luma.shape[2] - 1)
-    if step == 0:
-        return np.zeros(len(luma), np.float32)
-    across = np.abs(luma[:, :, step:] - luma[:, :, :-step]).mean((1, 2))
-    down = np.abs(luma[:, step:] - luma[:, :-step]).mean((1, 2))
-    return np.asarray((across + down) / 2, np.float32)

@@ -153,7 +153,15 @@ def _write_kept(layout: Layout, raw: RawSet, decoded: Decoded, result: Plan, tra
     digests = _write_images(layout.images, len(result.keep), raw.shape, blocks())
     kept = decoded.rows[result.keep]
     ids, roles = [raw.ids[row] for row in kept], ["train" if row < train_rows else "train-only" for row in kept]
-    labels, groups = raw.labels[kept].tolist(), _merged_groups(raw, kept, result.group)
+    # The groups found by cleaning joined with the user's own: two rows linked by either share a name.
+    first: dict[int | str, int] = {}
+    links = [(first.setdefault(number, place), place) for place, number in enumerate(result.group.tolist())]
+    if raw.groups:  # a row without a group is alone
+        named = [raw.groups[row] for row in kept]
+        links += [(first.setdefault(name, place), place) for place, name in enumerate(named) if name]
+    group = components(np.array(links), len(kept))
+    groups = [raw.ids[row] for row in kept[np.unique(group, return_index=True)[1][group]].tolist()]
+    labels = raw.labels[kept].tolist()
     header, columns = ["id", "label", "group", "role", "sha256"], [ids, labels, groups, roles, digests]
     weights = None if raw.weights is None else raw.weights[kept].tolist()
     if weights is not None:
@@ -179,17 +187,6 @@ def _write_images(path: Path, n: int, shape: tuple[int, int], blocks: Iterable[I
 
     write_atomic(path, fill, need=n * shape[0] * shape[1] * 3)
     return digests
-
-
-def _merged_groups(raw: RawSet, kept: IntArray, found: IntArray) -> list[str]:
-    """The groups found by cleaning joined with the user's own: two rows linked by either share a name."""
-    first: dict[int | str, int] = {}
-    links = [(first.setdefault(number, place), place) for place, number in enumerate(found.tolist())]
-    if raw.groups:  # a row without a group is alone
-        names = [raw.groups[row] for row in kept]
-        links += [(first.setdefault(name, place), place) for place, name in enumerate(names) if name]
-    group = components(np.array(links), len(kept))
-    return [raw.ids[row] for row in kept[np.unique(group, return_index=True)[1][group]].tolist()]
 
 
 def _write_findings(layout: Layout, raw: RawSet, decoded: Decoded, result: Plan) -> None:

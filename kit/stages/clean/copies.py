@@ -74,12 +74,8 @@ def spare(pairs: IntArray, rank: Callable[[int], tuple[bool, bytes]]) -> dict[in
         partners.setdefault(one, {})[other] = place
         partners.setdefault(other, {})[one] = place
     going: dict[int, int] = {}
-
-    def key(row: int) -> tuple[bool, int, bytes]:
-        free, content = rank(row)
-        return free, -len(partners[row]), content
-
-    for row in sorted(partners, key=key):
+    free = {row: rank(row) for row in partners}
+    for row in sorted(partners, key=lambda row: (free[row][0], -len(partners[row]), free[row][1])):
         if row not in going:
             going.update({other: place for other, place in partners[row].items() if other not in going})
     return going

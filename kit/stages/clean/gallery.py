@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,17 +28,17 @@ def contact_sheets(images: ImageArray, labels: IntArray, result: Plan, names: Se
         fate = "" if row in kept else ", dropped"
         return Tile(images[row], f"{names[row]}\nclass {labels[row]}{fate}\n{detail}")
 
-    by_reason: dict[str, list[Finding]] = {}
+    by_reason = defaultdict[str, list[Finding]](list)
     for finding in (*result.dropped, *result.noted):
-        by_reason.setdefault(finding.reason, []).append(finding)
+        by_reason[finding.reason].append(finding)
     sheets = {}
-    for reason in sorted(by_reason):
-        details = {finding.row: finding.detail for finding in by_reason[reason]}
-        sets = _sets(by_reason[reason])
+    for reason, findings in sorted(by_reason.items()):
+        details = {finding.row: finding.detail for finding in findings}
+        sets = _sets(findings)
         lines = [[tile(row, details.get(row, "")) for row in rows[:PER_LINE]] for rows in sets[:MOST]]
         shown, total = sum(map(len, lines)), sum(map(len, sets))
         some = f" ({shown} of {total} pictures shown)" if shown < total else ""
-        sheets[reason] = sheet(lines, f"{reason}: {len(by_reason[reason])}{some}")
+        sheets[reason] = sheet(lines, f"{reason}: {len(findings)}{some}")
     return sheets
 
 
@@ -47,8 +48,7 @@ def _sets(findings: Sequence[Finding]) -> list[list[int]]:
     pairs = [(finding.row, finding.twin) for finding in findings if finding.twin >= 0]
     rows, flat = np.unique(np.array(pairs, np.int64).reshape(-1), return_inverse=True)
     number = components(flat.reshape(-1, 2), len(rows))
-    sets: list[list[int]] = [[] for _ in range(int(number.max(initial=-1)) + 1)]
-    for row, place in zip(rows.tolist(), number.tolist(), strict=True):
-        sets[place].append(row)
-    sets.sort(key=lambda one: -len(one))
-    return sets + [alone[start : start + PER_LINE] for start in range(0, len(alone), PER_LINE)]
+    sets = [rows[number == place].tolist() for place in range(int(number.max(initial=-1)) + 1)]
+    return sorted(sets, key=lambda one: -len(one)) + [
+        alone[start : start + PER_LINE] for start in range(0, len(alone), PER_LINE)
+    ]

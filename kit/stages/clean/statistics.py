@@ -23,7 +23,7 @@ class Statistics:
     middle: Column  # 50th
     brightest: Column  # 99th
     entropy: Column  # of the brightness' histogram, 0 to 8 bits
-    sharpness: Column  # variance of the Laplacian of the brightness
+    sharpness: Column  # variance of the four-neighbour Laplacian of the brightness inside the picture
     chroma: Column  # mean over the pixels of the largest less the smallest channel; 0 is grey
     colour: NDArray[np.float32]  # (K, 6): mean and standard deviation of red, green and blue
     contrast: Column  # mean brightness of the middle quarter of the picture less that of the whole
@@ -56,14 +56,9 @@ def _block(images: ImageArray) -> tuple[NDArray[np.floating], ...]:
     colour = np.concatenate([planes.mean(axis=2), planes.std(axis=2)], axis=1)
     middle = brightness[:, height // 4 : height - height // 4, width // 4 : width - width // 4]
     contrast = middle.mean(axis=(1, 2)) - brightness.mean(axis=(1, 2))
-    return (*percentiles, entropy, _sharpness(brightness), chroma, colour, contrast)
-
-
-def _sharpness(brightness: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Variance of the four-neighbour Laplacian inside the picture; 0 where it has no inside."""
-    if min(brightness.shape[1:]) < 3:
-        return np.zeros(len(brightness), np.float32)
-    across = brightness[:, 1:-1, :-2] + brightness[:, 1:-1, 2:]
-    down = brightness[:, :-2, 1:-1] + brightness[:, 2:, 1:-1]
-    laplacian = across + down - 4 * brightness[:, 1:-1, 1:-1]
-    return np.asarray(laplacian.var(axis=(1, 2)))
+    sharpness = np.zeros(count, np.float32)  # where a picture has no inside
+    if min(height, width) >= 3:
+        across = brightness[:, 1:-1, :-2] + brightness[:, 1:-1, 2:]
+        down = brightness[:, :-2, 1:-1] + brightness[:, 2:, 1:-1]
+        sharpness = (across + down - 4 * brightness[:, 1:-1, 1:-1]).var(axis=(1, 2))
+    return (*percentiles, entropy, sharpness, chroma, colour, contrast)

@@ -102,10 +102,7 @@ class Gathered:
 
 
 def gather(layout: Layout, config: Config) -> Gathered:
-    """Read every trained run and the newest ensembles.
-
-    Raises `StageError` where no run is trained and stressed.
-    """
+    """Read every trained run and the newest ensembles; raises `StageError` where no run is trained and stressed."""
     index = load_index(layout)
     specs = plan_runs(layout, config, ())
     usable = {

@@ -10,7 +10,7 @@ from kit.base.events import Emit, Event
 from kit.config import Config
 from kit.errors import StageError
 from kit.judge.shift.forecast import CONCENTRATION, believe, summarise
-from kit.judge.shift.past import Explanation, explain
+from kit.judge.shift.past import explain
 from kit.judge.shift.signals import agreement, atc, difference_of_confidences
 from kit.runs.results import unless_damaged
 from kit.stages.forecast.entries import Entry, Gathered, gather
@@ -52,7 +52,15 @@ def forecast(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
             files = [record.save(entry.file) for entry, record in zip(gathered.entries, records, strict=True)]
             emit(Event("wrote", "", {"paths": files}))
         sentences = look_at_test(layout, gathered, config.stress.seed, emit)
-    tell(emit, records, gathered, _explained(gathered, size), sentences, size)
+    # The mixture of corruptions that best explains the scores, where there are any.
+    explained, scored = None, [number for number, entry in enumerate(gathered.entries) if entry.score is not None]
+    if scored:
+        scores = np.array([gathered.entries[number].score for number in scored], float)
+        share = np.clip(scores, 0.5 / size, 1 - 0.5 / size)
+        errors = np.sqrt(share * (1 - share) / size) + SLACK
+        cells = gathered.evidence().cells(gathered.plan)[scored]
+        explained = explain(cells, scores, errors, gathered.plan.shares, CONCENTRATION)
+    tell(emit, records, gathered, explained, sentences, size)
     return records
 
 
@@ -112,16 +120,3 @@ def _signals(gathered: Gathered, entry: Entry) -> dict[str, float]:
     if entry.folds is not None and len(entry.folds) > 1:
         found["agreement of folds"] = agreement(entry.folds.argmax(2))
     return found
-
-
-def _explained(gathered: Gathered, size: int) -> Explanation | None:
-    """The mixture of corruptions that best explains the scores, where there are any."""
-    scored = [entry for entry in gathered.entries if entry.score is not None]
-    if not scored:
-        return None
-    evidence, mixture = gathered.evidence(), gathered.plan
-    places = [evidence.names.index(entry.name) for entry in scored]
-    scores = np.array([entry.score for entry in scored], float)
-    share = np.clip(scores, 0.5 / size, 1 - 0.5 / size)
-    errors = np.sqrt(share * (1 - share) / size) + SLACK
-    return explain(evidence.cells(mixture)[places], scores, errors, mixture.shares, CONCENTRATION)

@@ -31,11 +31,7 @@ def tell(
         names = tuple(dict.fromkeys(name for one in with_signals for name in one.signals))
         rows = [(short(one), *(one.signals.get(name, "") for name in names)) for one in with_signals]
         emit(Event("table", "what the test images say by themselves", {"header": ("", *names), "rows": rows}))
-    if records[0].basis == "mixture":
-        basis = "no predictions of test images: the test is taken for some mixture of the corruptions of [stress]"
-    else:
-        basis = "from the test images: every model says of each how likely it is right, by confidence and agreement"
-    known = f"{basis}; intervals are for {size} images"
+    known = f"{BASES[records[0].basis]}; intervals are for {size} images"
     for sentence in [known, *_about_past(records, gathered, explained), *about_test]:
         emit(Event("say", sentence))
     for reason in gathered.left_out:
@@ -45,6 +41,11 @@ def tell(
     emit(Event("number", f"{short(best)}: accuracy to be expected, 90 % interval", data))
 
 
+BASES = {
+    "mixture": "no predictions of test images: the test is taken for some mixture of the corruptions of [stress]",
+    "test pictures": "from the test images: every model says of each how likely it is right, by confidence and "
+    "agreement",
+}
 HEADER = ("", "clean", "stressed", "forecast", "90 % interval", "score", "error")
 
 

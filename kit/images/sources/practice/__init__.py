@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kit.errors import DataError
 from kit.images.sources.practice.degrade import degrade
@@ -18,6 +17,7 @@ from kit.images.sources.practice.draws import labels_of
 from kit.images.sources.practice.plant import BACKGROUND_SCENE, Planted, plan_plants, tamper
 from kit.images.sources.practice.render import render
 from kit.images.sources.practice.traits import CLASSES, TEST_SHARES, TRAIN_SHARES
+from kit.images.sources.raw import Competition
 
 __all__ = ["CLASSES", "Planted", "Practice", "make"]
 
@@ -28,14 +28,9 @@ TRAIN_SLIDES, TEST_SLIDES = range(12), range(4, 16)
 
 
 @dataclass(frozen=True, eq=False)
-class Practice:
-    """The practice competition."""
+class Practice(Competition):
+    """The practice competition; some labels are wrong."""
 
-    images: NDArray[np.uint8]  # (N, S, S, 3)
-    labels: NDArray[np.int64]  # (N,) as handed out, wrong ones included
-    classes: tuple[str, ...]  # eight names, in label order
-    test_images: NDArray[np.uint8]  # (M, S, S, 3)
-    test_labels: NDArray[np.int64]  # (M,), hidden: only the local platform reads them
     planted: tuple[Planted, ...]  # what was done to which row, to measure the cleaning; no stage reads it
 
 

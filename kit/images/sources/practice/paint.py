@@ -114,7 +114,12 @@ def _surroundings(dice: Dice, outside: Layer, size: int) -> list[Layer]:
     rim = dice.between(-0.02, 0.10)[:, :, None]
     haze = dice.between(-0.04, 0.10)[:, :, None]
     shade = (haze + tilt[:, 0] * across + rim * across**2) + (tilt[:, 1] * down + rim * down**2)
-    return [np.ones_like(shade), shade, _red_cells(dice, size) * outside, _specks(dice, size) * outside]
+    red = _red_cells(dice, size)
+    # Two specks, platelets or drops of stain, half of them out of sight.
+    angle, far = dice.between(0, 2 * np.pi, 2), dice.between(0.75, 1.7, 2)
+    radius = dice.between(0.05, 0.11, 2)
+    specks = _mask(_blobs(far * np.cos(angle), far * np.sin(angle), radius, size, edge=1.5)) * np.float32(0.6)
+    return [np.ones_like(shade), shade, red * outside, specks * outside]
 
 
 def _red_cells(dice: Dice, size: int) -> Layer:
@@ -144,7 +149,9 @@ def _cell_layers(labels: NDArray[np.int64], cells: Cells, size: int) -> tuple[La
     centre = dice.between(-0.08, 0.08, 2)
     body = _body(trait, dice, centre, smooth[:, 0], size)
     nucleus = _nucleus(trait, dice, centre, smooth[:, 1], size) * np.minimum(body * 2, 1)
-    grain = _granules(trait, chromatin[:, 1], _texture(cells.fine, size))
+    mix = trait["coarseness"]
+    texture = mix * chromatin[:, 1] + np.sqrt(1 - mix * mix) * _texture(cells.fine, size)
+    grain: Layer = np.clip((texture - 1) * np.float32(0.9) + trait["granules"] * np.float32(1.2), 0, 1)
     grain *= body * (1 - nucleus * (1 - trait["covering"]))
     holes = np.clip(smooth[:, 1] * chromatin[:, 0] - 1, 0, 1) * trait["vacuoles"]
     plasm = body * (1 - nucleus) * trait["cytoplasm"] * (1 - holes)
@@ -181,17 +188,3 @@ def _nucleus(trait: dict[str, Layer], dice: Dice, centre: Layer, smooth: Layer, 
     scale = own["radius"]
     blobs = _blobs(centre[:, :1] + x * scale, centre[:, 1:] + y * scale, width * scale, size, edge=3.5)
     return _mask(blobs * (1 + np.float32(0.15) * smooth) ** 2)
-
-
-def _granules(trait: dict[str, Layer], coarse: Layer, fine: Layer) -> Layer:
-    mix = trait["coarseness"]
-    texture = mix * coarse + np.sqrt(1 - mix * mix) * fine
-    cover: Layer = np.clip((texture - 1) * np.float32(0.9) + trait["granules"] * np.float32(1.2), 0, 1)
-    return cover
-
-
-def _specks(dice: Dice, size: int) -> Layer:
-    """Two platelets or drops of stain, half of them out of sight."""
-    angle, far = dice.between(0, 2 * np.pi, 2), dice.between(0.75, 1.7, 2)
-    radius = dice.between(0.05, 0.11, 2)
-    return _mask(_blobs(far * np.cos(angle), far * np.sin(angle), radius, size, edge=1.5)) * np.float32(0.6)
