@@ -28,7 +28,7 @@ OPS: list[dict[str, Any]] = [
 
 def batches(steps: int, pipeline: Any) -> Any:
     """The batches of an epoch as training prepares them."""
-    from kit.stages.train.batches import EpochRows, batch_maker, prefetched
+    from kit.runs.batches import EpochRows, batch_maker, prefetched
 
     n = BATCH * steps
     images = np.random.default_rng(0).integers(0, 256, (n, SIZE, SIZE, 3), dtype=np.uint8)

@@ -109,7 +109,7 @@ class Project:
 
     def augment(self, run: str) -> Path:
         """Draw what the augmentation of a run makes of some images."""
-        from kit.stages.train.contact import augment_sheet
+        from kit.stages.augment import augment_sheet
 
         self.clean()
         return augment_sheet(self.layout, self.config, run, self._emit)

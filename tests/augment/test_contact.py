@@ -11,7 +11,7 @@ from PIL import Image
 
 from kit.errors import ConfigError
 from kit.project import Project
-from kit.stages.train.contact import caption, varied_rows
+from kit.stages.augment import caption, varied_rows
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
-from kit.stages.train.batches import (
+from kit.runs.batches import (
     EpochRows,
     batch_maker,
     class_weights,

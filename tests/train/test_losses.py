@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.config import RunConfig
-from kit.stages.train.batches import soft_labels
+from kit.runs.batches import soft_labels
 from kit.stages.train.loop import FoldData, weighted_labels
 
 pytestmark = pytest.mark.tf

@@ -12,11 +12,11 @@ import numpy as np
 from kit.config import RunConfig
 from kit.errors import StageError
 from kit.images.augment.pipeline import Pipeline
+from kit.runs.batches import row_seeds
 from kit.runs.spec import VERSION, FoldSpec, seed_of
 from kit.runs.units.worker import Report
 from kit.runtime.backbones import BACKBONES
 from kit.runtime.forward import compile_forward
-from kit.stages.train.batches import row_seeds
 from kit.stages.train.networks import make_network
 from kit.store.data import load_images, load_index
 from kit.store.files import sha256_json, write_atomic

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from kit.runs.batches import EpochRows, batch_maker, epoch_order, prefetched, steps_per_epoch
 from kit.runs.spec import FoldSpec
 from kit.runs.units.worker import Report
-from kit.stages.train.batches import EpochRows, batch_maker, epoch_order, prefetched, steps_per_epoch
 from kit.stages.train.fold import MakeTrainer, load_fold_data
 from kit.stages.train.loop import FoldData, Stage, weighted_labels
 from kit.store.data import load_images

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kit.base.events import Event
+from kit.runs.batches import epoch_order, steps_per_epoch
 from kit.runs.spec import FoldSpec
 from kit.runs.units import Unit, unit_name
-from kit.stages.train.batches import epoch_order, steps_per_epoch
 from kit.stages.train.fold import load_fold_data
 from kit.store.files import read_log
 

@@ -9,11 +9,11 @@ import numpy.typing as npt
 
 from kit.base.arrays import IntArray
 from kit.images.augment.pipeline import Pipeline
+from kit.runs.batches import row_seeds
 from kit.runs.spec import FoldSpec, seed_of
 from kit.runtime import arrays
 from kit.runtime.forward import compile_forward, logits
 from kit.runtime.lazy import keras
-from kit.stages.train.batches import row_seeds
 from kit.stages.train.checkpoint import Arrays
 from kit.stages.train.features import feature_files, open_features
 from kit.stages.train.learner import NetworkLearner

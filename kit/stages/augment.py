@@ -16,9 +16,9 @@ from kit.base.arrays import IntArray
 from kit.base.events import Emit, Event
 from kit.config import Config
 from kit.images.augment.pipeline import Pipeline
+from kit.runs.batches import epoch_seed, row_seeds, soft_labels
 from kit.runs.spec import check_run, sheet_key
 from kit.show.figures.sheets import Tile, png, sheet
-from kit.stages.train.batches import epoch_seed, row_seeds, soft_labels
 from kit.store.data import load_images, load_index
 from kit.store.files import write_atomic
 from kit.store.layout import Layout
