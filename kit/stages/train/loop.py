@@ -15,11 +15,11 @@ from kit.base.arrays import IntArray
 from kit.config import RunConfig
 from kit.config.stages import EarlyStoppingConfig
 from kit.errors import TrainingError
+from kit.runs import batches
 from kit.runs.batches import EpochRows
 from kit.runs.history import Epoch, epochs_since_best, greater_is_better
 from kit.runs.spec import FoldSpec, seed_of
 from kit.runs.units.worker import Report
-from kit.stages.train import batches
 from kit.stages.train.checkpoint import Arrays, Checkpoint, Position
 from kit.stages.train.interrupt import Interrupt
 from kit.stages.train.schedule import count_falls, learning_rate
