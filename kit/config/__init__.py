@@ -158,7 +158,7 @@ def _extend_runs(runs: dict[str, JsonValue], name: str) -> dict[str, JsonValue]:
         if not isinstance(source, dict):
             raise ConfigError(f"{name}: runs.{key} extends {parent!r}, which is not a run", nearest(str(parent), runs))
         if "extends" in source:
-            raise ConfigError(f"{name}: runs.{key} extends {parent!r}, which extends another run; one level only")
+            raise ConfigError(f"{name}: runs.{key} extends {parent!r}, which itself extends another run")
         resolved[key] = {**source, **{k: v for k, v in run.items() if k != "extends"}}
     return resolved
 

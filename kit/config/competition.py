@@ -42,7 +42,7 @@ class CompetitionConfig(Section):
     def _address(cls, url: str) -> str:
         parts = urlsplit(url)
         if url and not (parts.scheme and parts.hostname and (parts.port is None or parts.port)):
-            raise ValueError('is not a web address, as "https://www.codabench.org" is')
+            raise ValueError('is not a web address such as "https://www.codabench.org"')
         return url
 
     @property

@@ -46,7 +46,7 @@ class HeadConfig(Section):
     def _rates(self) -> HeadConfig:
         rates = self.dropout if isinstance(self.dropout, tuple) else (self.dropout,)
         if any(not 0 <= rate < 1 for rate in rates):
-            raise ValueError("dropout is a share from 0 to less than 1")
+            raise ValueError("dropout must be at least 0 and less than 1")
         if len(rates) not in (1, len(self.units) + 1):
             raise ValueError(f"dropout has {len(rates)} rates; give one, or {len(self.units) + 1}")
         return self
@@ -110,5 +110,5 @@ class RunConfig(Section):
     @classmethod
     def _identity_first(cls, views: tuple[str, ...]) -> tuple[str, ...]:
         if not views or views[0] != "identity" or len(set(views)) != len(views):
-            raise ValueError('views start with "identity" and name each view once')
+            raise ValueError('views must start with "identity" and contain each view only once')
         return views

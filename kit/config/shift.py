@@ -25,5 +25,5 @@ class StressConfig(Section):
     @classmethod
     def _five(cls, severities: tuple[float, ...]) -> tuple[float, ...]:
         if len(severities) != 5 or min(severities) < 0 or sum(severities) <= 0:
-            raise ValueError("five shares, for severities 1 to 5, not all 0")
+            raise ValueError("must be five shares for the severities 1 to 5, not negative and not all 0")
         return severities

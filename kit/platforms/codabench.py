@@ -69,7 +69,7 @@ class Codabench(Platform):
         detail = self._read_detail()
         if detail.participant_status != "approved":
             raise Refused(
-                f"your part in competition {detail.id} is: {detail.participant_status or 'not registered'}",
+                f"your registration for competition {detail.id} is: {detail.participant_status or 'not registered'}",
                 f"register at {self._url}/competitions/{detail.id}/",
             )
         phase = self._phase()
@@ -79,13 +79,13 @@ class Codabench(Platform):
         if not answer.can:
             ends = f"the day ends at midnight UTC, {midnight().astimezone():%H:%M on %d %B} here"
             hint = ends if "today" in (answer.reason or "") else ""
-            raise Refused(f"no submission to phase `{phase.name}` now: {answer.reason}", hint)
+            raise Refused(f"phase `{phase.name}` accepts no submission now: {answer.reason}", hint)
         check_space(self._api().get("/api/user_quota/", answers.Quota), file, self._url)
         notes = image_notes(detail.docker_image or "", file)
         limit = time_limit(phase.execution_time_limit, detail.queue)
         notes += time_notes(limit, file.with_name("proof.json"), self._competition.test_size)
         if detail.auto_run_submissions is False:
-            notes.append("submissions of this competition wait until an organiser starts them")
+            notes.append("an organiser of this competition has to start each submission")
         return notes
 
     def remaining(self) -> Remaining:
@@ -129,7 +129,7 @@ class Codabench(Platform):
         if any(not child.scores for child in rows):
             self._without_scores[remote] += 1
             if self._without_scores[remote] < PATIENCE:
-                return Status("waiting", message="Finished, scores to come")
+                return Status("waiting", message="Finished, waiting for the scores")
             return Status("failed", message="finished without a score")
         value = boards.main_score(rows, self._board(row), self._competition.metric)
         return Status("scored", value, scores=boards.named_scores(rows))
@@ -157,23 +157,23 @@ class Codabench(Platform):
         board = self._api().get(f"/api/phases/{self._phase().id}/get_leaderboard/", answers.Table)
         username = self._api().get("/api/my_profile/", answers.Profile).username or ""
         if not boards.is_sorted(board):
-            self._setting.emit(Event("warn", "the site lists the board in another order than its scores say"))
+            self._setting.emit(Event("warn", "the order of the leaderboard on the site does not match its scores"))
         return boards.board_rows(board, username)
 
     def publish(self, remote: str) -> str:
         """Put a submission on a board that its owner fills; nothing to do where the site does."""
         row = self._row(remote)
         if self._board(row).submission_rule not in MANUAL:
-            return "this board fills itself"
+            return "submissions appear on this leaderboard automatically"
         if row.on_leaderboard:
-            return "it is on the board already"
+            return "the submission is already on the leaderboard"
         try:
             self._api().send("POST", f"/api/submissions/{remote}/submission_leaderboard_connection/", {}, Shape)
         except PlatformError:
             # The first try may have done it without an answer, and a second one is refused.
             if not self._row(remote).on_leaderboard:
                 raise
-        return "put on the board"
+        return "added to the leaderboard"
 
     def manual(self) -> bool:
         return any(board.submission_rule in MANUAL for board in self._read_detail().leaderboards or ())
@@ -213,7 +213,7 @@ class Codabench(Platform):
                 entered = answers.pages(self._api(), "/api/competitions/", participating_in="true", type="any")
                 named = ", ".join(f"{row.id} ({row.title})" for row in entered[:NAMED])
                 raise Absent(
-                    f"{self._url} shows us no competition {self._competition.id}",
+                    f"{self._url} does not show a competition {self._competition.id}",
                     f"[competition] id: one of {named}"
                     if named
                     else f"register first: {self._url}/competitions/public/",
@@ -242,6 +242,6 @@ class Codabench(Platform):
         try:
             self._api().send("PUT", f"/api/datasets/completed/{slot.key}/", {}, Shape)
         except PlatformError as error:  # a courtesy: a submission is taken without it
-            self._setting.emit(Event("warn", f"{error.message}, when told that the upload is complete; going on"))
+            self._setting.emit(Event("warn", f"{error.message} after the upload was reported as complete; continuing"))
         journal.note(Uploaded(key=slot.key))
         return slot.key

@@ -40,7 +40,7 @@ def codabench_token(url: str, emit: Emit) -> str:
 def codabench_hint(url: str) -> str:
     """What to do when a site does not accept the token, by where it came from."""
     if os.environ.get("CODABENCH_TOKEN", "").strip():
-        return "the token is that of CODABENCH_TOKEN; unset it to use a stored one or to log in"
+        return "the token comes from CODABENCH_TOKEN; unset it to use a stored token or to log in"
     return f"rm {token_file(url)}   # then log in: export CODABENCH_USERNAME=... CODABENCH_PASSWORD=..."
 
 
@@ -135,4 +135,4 @@ def _config_home() -> Path:
 def _warn_if_open(path: Path, emit: Emit) -> None:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
-        emit(Event("warn", f"others can read {path} (mode {mode:o}); close it: chmod 600 {path}"))
+        emit(Event("warn", f"other users can read {path} (mode {mode:o}); to protect it: chmod 600 {path}"))

@@ -77,7 +77,7 @@ def put_file(
             # 308: a part has arrived.
             problem, busy = f"{answer.status_code}: {error_text(answer)}", answer.status_code in (*BUSY, 308)
         if not busy or attempt == waits.tries:
-            raise PlatformError(f"the storage host did not take {path.name}: {problem}", "kit submit")
+            raise PlatformError(f"the storage host did not accept {path.name}: {problem}", "kit submit")
         waits.sleep(pause)
         start = arrived()
         if start == size:

@@ -144,7 +144,7 @@ def _check_ids(ids: list[str], wanted: list[str]) -> None:
     first: dict[str, int] = {}
     for number, (name, expected) in enumerate(zip(ids, wanted, strict=True), start=2):
         if first.setdefault(name, number) != number:
-            raise DataError(f"line {number}: id {name!r} stands in line {first[name]} already")
+            raise DataError(f"line {number}: id {name!r} is already in line {first[name]}")
         if name != expected:
             raise DataError(f"line {number} has the id {name!r}, the sample {expected!r}")
 

@@ -44,7 +44,7 @@ def test_a_pause_that_is_no_pause_is_none(value: str) -> None:
 
 def test_a_pause_longer_than_anybody_waits_is_an_error() -> None:
     assert bearable(WAITS.obey, "the site", WAITS) == WAITS.obey
-    with pytest.raises(PlatformError, match="the site takes no more requests from us until"):
+    with pytest.raises(PlatformError, match="the site accepts no more requests until"):
         bearable(WAITS.obey + 1, "the site", WAITS)
 
 
@@ -143,6 +143,6 @@ def test_a_file_goes_up_again_only_where_the_host_is_busy(served: Callable[[int,
     path.write_bytes(b"abc")
     for status, times in ((503, WAITS.tries), (403, 1)):
         site = served(status, b"<Error><Code>No</Code></Error>")
-        with pytest.raises(PlatformError, match=rf"did not take a\.zip: {status}: No"):
+        with pytest.raises(PlatformError, match=rf"did not accept a\.zip: {status}: No"):
             put_file(site.url, path, WAITS, lambda done, total: None)
         assert site.seen == ["PUT"] * times

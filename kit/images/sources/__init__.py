@@ -46,7 +46,7 @@ def open_source(data: DataConfig, root: Path, part: Part) -> RawSet:
     reader = BUILT_IN[spec] if spec in BUILT_IN else BY_SUFFIX[_kind(spec, root, part)][0]
     raw: RawSet = _function(reader)(spec, data, root, part)
     if len(raw.ids) == 0:
-        raise DataError(f"data.{part} = {spec!r} holds no images")
+        raise DataError(f"data.{part} = {spec!r} contains no images")
     if part in ("truth", "external") and spec not in BUILT_IN:
         classes = training_classes(data, root)
         return replace(raw, classes=classes, labels=_renumbered(raw, classes, f"data.{part} = {spec!r}"))
@@ -83,5 +83,5 @@ def _kind(spec: str, root: Path, part: str) -> str:
         raise DataError(f"data.{part} = {spec!r}: no such file or folder", f"give a path, or one of: {names}")
     suffix = "folder" if path.is_dir() else path.suffix.lower()
     if suffix not in BY_SUFFIX:
-        raise ConfigError(f"data.{part} = {spec!r}: nothing reads {suffix!r}", f"known: {', '.join(BY_SUFFIX)}")
+        raise ConfigError(f"data.{part} = {spec!r}: {suffix!r} is not supported", f"known: {', '.join(BY_SUFFIX)}")
     return suffix

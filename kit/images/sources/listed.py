@@ -64,7 +64,7 @@ def _ids(table: Table, data: DataConfig, root: Path) -> list[str]:
         if not name:
             raise DataError(f"{table.line(row)} has no id")
         if first.setdefault(name, row) != row:
-            raise DataError(f"{table.line(row)}: id {name!r} stands in line {first[name] + 2} already")
+            raise DataError(f"{table.line(row)}: id {name!r} is already in line {first[name] + 2}")
     return ids
 
 
@@ -85,7 +85,7 @@ def _weights(table: Table, data: DataConfig, part: str) -> FloatArray | None:
     try:
         weights = np.array(table.column(data.weight, "weight"), dtype=np.float64)
     except ValueError as error:
-        raise DataError(f"{table.path.name}: column {data.weight!r} holds something that is no number") from error
+        raise DataError(f"{table.path.name}: column {data.weight!r} contains a value that is not a number") from error
     return checked_weights(weights, table.path.name)
 
 
@@ -115,7 +115,7 @@ def _find_files(ids: Sequence[str], folders: Sequence[Path], table: str, part: s
     if not best:
         places = ", ".join(map(str, folders)) or "no folder"
         raise DataError(
-            f"{table}: no image file for id {ids[0]!r} nor any other; looked in {places}",
+            f"{table}: no image file for id {ids[0]!r} or any other id; searched in {places}",
             f'[data] {"images" if part == "train" else "test_images"} = "folder"',
         )
     return best
