@@ -1,5 +1,5 @@
-# The checkout is the practice competition: its stages, and what keeps the code in order.
-# `folds` and `submissions` are folders too, so every target is phony but the environment.
+# The stages of the practice competition in this checkout, and the development tools.
+# `folds` and `submissions` are also folders, so all targets except the environment are phony.
 PYTHON ?= python3
 BIN := .venv/bin
 KIT := $(BIN)/kit
@@ -8,11 +8,11 @@ UV := $(shell command -v uv 2>/dev/null)
 .DEFAULT_GOAL := help
 .PHONY: help setup clean-data folds train-all ensemble bundle submit lb test fast slow compat lint types check bench docs lock
 
-help:            ## print this
+help:            ## print this help
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-# A folder .venv that an interrupted setup left without Python or pip is made again.
-setup: .venv/installed  ## make .venv with the locked packages and the kit
+# If an interrupted setup left .venv without Python or pip, it is created again.
+setup: .venv/installed  ## create .venv with the locked packages and the kit
 .venv/installed: requirements.lock pyproject.toml
 ifdef UV
 	@$(BIN)/python -c "" 2>/dev/null || { rm -rf .venv && uv venv -q --python $(PYTHON) .venv; }
@@ -27,26 +27,26 @@ endif
 
 clean-data: setup  ## drop copies, contamination and unreadable images
 	@$(KIT) clean
-folds: setup     ## stratified folds that no group crosses
+folds: setup     ## split the data into stratified folds
 	@$(KIT) folds
-train-all: setup  ## every run on every fold, what is missing of it
+train-all: setup  ## train the runs on all folds that are missing
 	@$(KIT) train
-ensemble: setup  ## blend from out-of-fold predictions
+ensemble: setup  ## blend the runs using their out-of-fold predictions
 	@$(KIT) ensemble
-bundle: setup    ## the zip, proven to run
+bundle: setup    ## build the zip and check that it runs
 	@$(KIT) bundle
-submit: setup    ## send it once, wait for the score
+submit: setup    ## submit the zip once and wait for the score
 	@$(KIT) submit
-lb: setup        ## the leaderboard, cross-validation beside it
+lb: setup        ## show the leaderboard next to cross-validation
 	@$(KIT) lb
 
 test: setup      ## all tests but the slow ones, under 20 minutes
 	$(BIN)/python -m pytest
 fast: setup      ## tests without TensorFlow, in seconds
 	$(BIN)/python -m pytest -m "not tf and not matrix and not slow and not compat"
-slow: setup      ## tests of minutes to hours; goes on where it was stopped
+slow: setup      ## tests that take minutes to hours; can be resumed
 	$(BIN)/python -m pytest -m slow --resume
-compat: setup    ## other library versions, in throw-away environments; goes on too
+compat: setup    ## other library versions, in temporary environments; can be resumed
 	$(BIN)/python -m pytest -m compat --resume
 lint: setup      ## style and format
 	$(BIN)/ruff check .
@@ -54,9 +54,9 @@ lint: setup      ## style and format
 types: setup     ## strict types outside the TensorFlow files
 	$(BIN)/mypy
 check: lint types test  ## what continuous integration runs
-bench: setup     ## the benchmarks, with a hint what each needs
+bench: setup     ## list the benchmarks with a short description
 	@for file in benchmarks/*.py; do printf '%s: ' $$file; $(BIN)/python -c "import ast,sys; print((ast.get_docstring(ast.parse(open(sys.argv[1]).read())) or '').splitlines()[0])" $$file; done
-docs: setup      ## write docs/reference.md and the snapshots of the terminal anew
+docs: setup      ## regenerate docs/reference.md and the terminal snapshots
 	$(BIN)/python docs/reference.py
 	KIT_SNAPSHOTS=write $(BIN)/python -m pytest tests/test_terminal.py -k "help or say"
 lock:            ## pin the newest versions that fit pyproject.toml (needs uv)

@@ -82,9 +82,9 @@ def _type(annotation: Any) -> str:
 def _default(field: Any) -> str:
     value = field.default
     if value is PydanticUndefined:
-        return "see below" if field.default_factory else "required"
+        return "none" if field.default_factory else "required"
     if isinstance(value, BaseModel) or (isinstance(value, tuple) and value and isinstance(value[0], BaseModel)):
-        return "as below"
+        return "see its keys"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if isinstance(value, tuple):

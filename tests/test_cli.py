@@ -85,7 +85,7 @@ MISTAKES = {
         "no such file or folder",
         "give a path, or one of",
     ),
-    "unknown suffix": ('[data]\ntrain = "kit.toml"\n', ["folds"], "nothing reads '.toml'", "known: "),
+    "unknown suffix": ('[data]\ntrain = "kit.toml"\n', ["folds"], "'.toml' is not supported", "known: "),
     "wrong shape": ('[data]\ntrain = "shape.npz"\n', ["folds"], "images have shape (4, 5), expected (N, H, W, 3)", ""),
     "label count": ('[data]\ntrain = "count.npz"\n', ["folds"], "labels have shape (3,), expected (40,)", ""),
     "empty class": ('[data]\ntrain = "gap.npz"\n', ["folds"], "class '1' has no image", "without gaps"),

@@ -57,7 +57,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(text: str, where: 
         (MINIMAL + '[competition]\nmetric = "acuracy"\n', "`competition.metric` = 'acuracy': "),
         (MINIMAL + '[competition]\ntask = "multilabel"\n', "`competition.task` = 'multilabel': "),
         (MINIMAL + '[runs.a]\nbackbone = "x"\nstages = []\n', "needs at least one stage"),
-        (MINIMAL + '[runs.a]\nbackbone = "x"\nviews = ["flip-lr"]\n', 'views start with "identity"'),
+        (MINIMAL + '[runs.a]\nbackbone = "x"\nviews = ["flip-lr"]\n', 'views must start with "identity"'),
         (MINIMAL + '[runs."a/b"]\nbackbone = "x"\n', "letters, digits"),
         (MINIMAL + '[ensemble]\nruns = ["nobody"]\n', "'nobody', which is not a run"),
         (MINIMAL + '[runs.a]\nextends = "b"\n', "extends 'b', which is not a run"),
@@ -75,7 +75,7 @@ def test_a_run_extends_another_by_one_level() -> None:
     text = MINIMAL + '[runs.a]\nbackbone = "plain-cnn"\nseed = 7\n[runs.b]\nextends = "a"\nbackbone = "residual-cnn"\n'
     config = parse(text)
     assert (config.runs["b"].backbone, config.runs["b"].seed) == ("residual-cnn", 7)
-    with pytest.raises(ConfigError, match="one level only"):
+    with pytest.raises(ConfigError, match="itself extends another run"):
         parse(text + '[runs.c]\nextends = "b"\n')
 
 

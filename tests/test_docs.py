@@ -194,8 +194,8 @@ def test_links_between_pages_lead_somewhere() -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
-def test_the_map_of_the_readme_names_every_module() -> None:
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+def test_the_map_for_contributors_names_every_module() -> None:
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
     entries = {path.name + ("/" if path.is_dir() else "") for path in (REPOSITORY / "kit").iterdir()}
     shown = {entry for entry in entries if not entry.startswith(("__", "py.typed"))}
     assert {entry for entry in shown if entry not in text} == set()

@@ -385,7 +385,7 @@ def test_the_configuration_is_asked_before_an_argument_with_a_dash_is_refused(pr
     assert run(project, "train", "--forse").returncode == 2
     (project / "kit.toml").write_text(f'{PROJECT}[runs."-x"]\nbackbone = "plain-cnn"\n')
     done = run(project, "train", "-x")
-    assert done.returncode == 1 and "a name is at most" in done.stderr
+    assert done.returncode == 1 and "a name has at most" in done.stderr
 
 
 def test_a_folder_that_was_deleted_is_an_error_on_one_line(tmp_path: Path) -> None:

@@ -216,7 +216,7 @@ GOOD = "id,cat,dog,hen\na,0.5,0.25,0.25\nb,0,0,1\nc,1,0,0\n"
     [
         (GOOD.replace("cat,dog", "dog,cat"), "the header is id, dog, cat, hen"),
         (GOOD.replace("c,1,0,0\n", ""), "2 rows, the sample has 3"),
-        (GOOD.replace("c,1", "b,1"), "line 4: id 'b' stands in line 3 already"),
+        (GOOD.replace("c,1", "b,1"), "line 4: id 'b' is already in line 3"),
         (GOOD.replace("c,1", "d,1"), "line 4 has the id 'd', the sample 'c'"),
         (GOOD.replace("a,0.5", "a,nan"), "line 2 \\(a\\) has an empty or not finite cell"),
         (GOOD.replace("a,0.5", "a,"), "line 2 \\(a\\) has an empty or not finite cell"),

@@ -22,17 +22,17 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Config = Annotated[Path | None, typer.Option("--config", help="Another configuration file than kit.toml.")]
-Force = Annotated[bool, typer.Option("--force", help="Redo it even where nothing changed.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
+Config = Annotated[Path | None, typer.Option("--config", help="Configuration file to use instead of kit.toml.")]
+Force = Annotated[bool, typer.Option("--force", help="Run again even if nothing has changed.")]
+Json = Annotated[bool, typer.Option("--json", help="Print only JSON on standard output.")]
 
 # For commands that take names of runs: whether `-x` is a run or a mistyped option, the configuration is asked first.
 RUNS = {"ignore_unknown_options": True}
-Runs = Annotated[list[str] | None, typer.Argument(help="Names of runs; all by default.")]
+Runs = Annotated[list[str] | None, typer.Argument(help="Names of the runs. By default all of them.")]
 MaxHours = Annotated[
-    float | None, typer.Option("--max-hours", min=0, help="Save and end after so long; the same command goes on.")
+    float | None, typer.Option("--max-hours", min=0, help="Stop after N hours; run the same command to continue.")
 ]
-Engine = Annotated[str, typer.Option("--engine", help="local or ray: where units run, instead of [engine] name.")]
+Engine = Annotated[str, typer.Option("--engine", help="Where to run: local or ray. Overrides [engine] name.")]
 
 
 def spread(arguments: list[str]) -> list[str]:
@@ -67,10 +67,10 @@ def _version(show: bool) -> None:
 @app.callback()
 def kit(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """The competition kit for image classification: raw images to a scored submission."""
+    """Competition kit for image classification, from raw images to a scored submission."""
 
 
 @contextmanager

@@ -12,11 +12,11 @@ from kit.cli.app import Config, Force, Json, app, open_project, print_result
 
 @app.command()
 def init(
-    train: Annotated[str, typer.Option(help="The training set: a path, or practice, or digits.")] = "practice",
-    recipe: Annotated[str, typer.Option(help="Begin with a recipe; `kit recipes` lists them.")] = "",
-    folder: Annotated[Path, typer.Argument(help="Where the project begins.")] = Path(),
+    train: Annotated[str, typer.Option(help="Training set: a path, practice or digits.")] = "practice",
+    recipe: Annotated[str, typer.Option(help="Start from a recipe. `kit recipes` lists them.")] = "",
+    folder: Annotated[Path, typer.Argument(help="Folder of the new project.")] = Path(),
 ) -> None:
-    """Start a project: kit.toml, a Makefile and a .gitignore."""
+    """Create a project: kit.toml, a Makefile and a .gitignore."""
     from kit.show.console import Console
     from kit.stages.init import init as run
 
@@ -26,7 +26,7 @@ def init(
 
 @app.command()
 def recipes() -> None:
-    """List the recipes that a project can begin with."""
+    """List the recipes that a project can start from."""
     from kit.show.console import print_lines
     from kit.stages.init import recipes as known
 
@@ -35,7 +35,7 @@ def recipes() -> None:
 
 @app.command()
 def doctor(config: Config = None, json: Json = False) -> None:
-    """Look at machine, packages, data, disk and credentials; exit 1 where something is wrong."""
+    """Check machine, packages, data, disk and credentials. Exit with 1 if something is wrong."""
     from dataclasses import asdict
 
     from kit.show.console import Console
@@ -51,7 +51,7 @@ def doctor(config: Config = None, json: Json = False) -> None:
 
 @app.command()
 def download(config: Config = None, force: Force = False) -> None:
-    """Fetch and unpack the competition's files into raw/."""
+    """Download the competition's files and unpack them into raw/."""
     with open_project(config) as project:
         project.download(force=force)
 
@@ -61,13 +61,13 @@ def clean(
     config: Config = None,
     force: Force = False,
     restore: Annotated[
-        list[str] | None, typer.Option("--restore", help="Bring back an id, all of a reason, or all; may be repeated.")
+        list[str] | None, typer.Option("--restore", help="Bring back an id, all of a reason, or all. Can be repeated.")
     ] = None,
     labels: Annotated[
-        bool, typer.Option("--labels", help="List labels that the newest ensemble finds unlikely; change nothing.")
+        bool, typer.Option("--labels", help="List labels that the newest ensemble finds unlikely. Change nothing.")
     ] = False,
 ) -> None:
-    """Drop copies, contamination and unreadable images, and say why."""
+    """Drop copies, contamination and unreadable images, and list the reasons."""
     with open_project(config) as project:
         if labels:
             project.propose_labels()
@@ -81,8 +81,8 @@ def clean(
 def folds(
     config: Config = None,
     force: Force = False,
-    reset: Annotated[bool, typer.Option("--reset", help="Forget the folds that ids have now.")] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="Create new folds and ignore the existing ones.")] = False,
 ) -> None:
-    """Split the rows into stratified folds that no group of duplicates crosses."""
+    """Split the data into stratified folds. A group of duplicates is never in two folds."""
     with open_project(config) as project:
         project.folds(force=force, reset=reset)

@@ -13,20 +13,20 @@ from kit.cli.app import RUNS, Config, Engine, Force, Json, MaxHours, Runs, app, 
 @app.command(context_settings=RUNS)
 def train(
     runs: Runs = None,
-    fold: Annotated[int | None, typer.Option("--fold", help="Only this fold.")] = None,
+    fold: Annotated[int | None, typer.Option("--fold", help="Train only this fold.")] = None,
     max_hours: MaxHours = None,
     engine: Engine = "",
     config: Config = None,
     force: Force = False,
 ) -> None:
-    """Train every run on every fold that is missing."""
+    """Train the runs on all folds that are not trained yet."""
     with open_project(config, engine=engine) as project:
         project.train(names(runs), fold=fold, force=force, max_hours=max_hours)
 
 
 @app.command()
 def augment(run: Annotated[str, typer.Argument(help="Name of a run.")], config: Config = None) -> None:
-    """Draw what the augmentation of a run makes of some training images."""
+    """Draw some training images with and without the augmentation of a run."""
     with open_project(config) as project:
         project.augment(run)
 
@@ -34,13 +34,13 @@ def augment(run: Annotated[str, typer.Argument(help="Name of a run.")], config: 
 @app.command(context_settings=RUNS)
 def stress(
     runs: Runs = None,
-    all: Annotated[bool, typer.Option("--all", help="Train first what is missing.")] = False,
-    sheet: Annotated[bool, typer.Option("--sheet", help="Only draw the corruptions of some training images.")] = False,
+    all: Annotated[bool, typer.Option("--all", help="First train folds that are missing.")] = False,
+    sheet: Annotated[bool, typer.Option("--sheet", help="Only draw corruptions of some training images.")] = False,
     engine: Engine = "",
     config: Config = None,
     force: Force = False,
 ) -> None:
-    """Score runs on held-out images that are blurred, tinted, covered and so on."""
+    """Score runs on corrupted held-out images (blur, noise, colour cast, ...)."""
     with open_project(config, engine=engine) as project:
         if sheet:
             project.corruptions()
@@ -50,24 +50,24 @@ def stress(
 
 @app.command()
 def ensemble(
-    all: Annotated[bool, typer.Option("--all", help="Train first what is missing.")] = False,
+    all: Annotated[bool, typer.Option("--all", help="First train folds that are missing.")] = False,
     max_hours: Annotated[
-        float | None, typer.Option("--max-hours", min=0, help="With --all: save and end after so long.")
+        float | None, typer.Option("--max-hours", min=0, help="With --all: stop after N hours.")
     ] = None,
     oof: Annotated[
-        list[Path] | None, typer.Option("--oof", help="Out-of-fold predictions of another tool; one file a member.")
+        list[Path] | None, typer.Option("--oof", help="Out-of-fold predictions of other tools, one file per member.")
     ] = None,
     test: Annotated[
         list[Path] | None, typer.Option("--test", help="Their predictions of the test images, in the same order.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder for what --oof gives.")] = Path("blend"),
+    out: Annotated[Path, typer.Option("--out", help="With --oof: folder for the results.")] = Path("blend"),
     engine: Engine = "",
     config: Config = None,
     force: Force = False,
 ) -> None:
-    """Blend the runs, or the files of --oof, from their out-of-fold predictions."""
+    """Blend the runs, or the files of --oof, using their out-of-fold predictions."""
     if max_hours is not None and not all:
-        raise typer.BadParameter("is for what --all trains", param_hint="--max-hours")
+        raise typer.BadParameter("is only valid together with --all", param_hint="--max-hours")
     with open_project(config, engine=engine) as project:
         if oof:
             project.blend_foreign(oof, test or (), out)
@@ -77,7 +77,7 @@ def ensemble(
 
 @app.command()
 def forecast(config: Config = None, force: Force = False, json: Json = False) -> None:
-    """Say what score to expect of every run and ensemble, and whether the test is like the training set."""
+    """Estimate the score of every run and ensemble, and compare the test set with the training set."""
     with open_project(config, quiet=json) as project:
         records = project.forecast(force=force)
         if json:
@@ -86,11 +86,11 @@ def forecast(config: Config = None, force: Force = False, json: Json = False) ->
 
 @app.command()
 def predict(
-    bundle: Annotated[Path, typer.Option("--bundle", help="A zip made by kit bundle, ours or another team's.")],
-    images: Annotated[Path, typer.Option("--input", help="Images: a .npz, a folder or a .csv.")],
-    out: Annotated[Path, typer.Option("--out", help="The table to write.")] = Path("predictions.csv"),
+    bundle: Annotated[Path, typer.Option("--bundle", help="Zip written by kit bundle, your own or another team's.")],
+    images: Annotated[Path, typer.Option("--input", help="Images: an .npz file, a folder or a .csv table.")],
+    out: Annotated[Path, typer.Option("--out", help="Table to write.")] = Path("predictions.csv"),
 ) -> None:
-    """Predict images with any bundle; nothing of its code is run."""
+    """Predict images with a bundle, without running any of its code."""
     from kit.show.console import Console
     from kit.stages.predict import predict as run
 
@@ -100,7 +100,7 @@ def predict(
 
 @app.command()
 def backbones() -> None:
-    """List the backbones that a run can name."""
+    """List the available backbones."""
     from kit.runtime.backbones import BACKBONES
     from kit.show.console import print_lines
 

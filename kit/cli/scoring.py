@@ -12,13 +12,13 @@ from kit.cli.app import RUNS, Config, Json, MaxHours, app, names, open_project, 
 @app.command(context_settings=RUNS)
 def compare(
     runs: Annotated[
-        list[str] | None, typer.Argument(help="Names of runs, also b0~no-cutmix; the others against the first.")
+        list[str] | None, typer.Argument(help="Names of runs, also b0~no-cutmix. The first one is the baseline.")
     ] = None,
-    metric: Annotated[str, typer.Option("--metric", help="Another metric than the competition's.")] = "",
+    metric: Annotated[str, typer.Option("--metric", help="Metric to use instead of the competition's.")] = "",
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Say whether runs differ: paired, out of fold, clean and under stress, with the noise of seeds."""
+    """Test whether runs differ, out of fold, on clean and on corrupted images."""
     with open_project(config, quiet=json) as project:
         report = project.compare(names(runs), metric=metric)
     if json:
@@ -28,15 +28,15 @@ def compare(
 @app.command()
 def sweep(
     run: Annotated[str, typer.Argument(help="Name of a run.")],
-    changes: Annotated[list[str] | None, typer.Argument(help="Only these, as --list names them.")] = None,
-    list_: Annotated[bool, typer.Option("--list", help="Only list the changes.")] = False,
-    fold: Annotated[int | None, typer.Option("--fold", help="Only this fold.")] = None,
+    changes: Annotated[list[str] | None, typer.Argument(help="Make only these changes (see --list).")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List the changes and exit.")] = False,
+    fold: Annotated[int | None, typer.Option("--fold", help="Train only this fold.")] = None,
     max_hours: MaxHours = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds of the run itself, to know their noise.")] = 2,
-    stress: Annotated[bool, typer.Option("--stress", help="Compare under corruptions as well.")] = False,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds of the unchanged run, to measure the noise.")] = 2,
+    stress: Annotated[bool, typer.Option("--stress", help="Compare on corrupted images too.")] = False,
     config: Config = None,
 ) -> None:
-    """Train a run with one ingredient changed at a time, and say what each is worth; kit.toml stays as it is."""
+    """Train a run with one ingredient changed at a time and compare. Does not change kit.toml."""
     with open_project(config, quiet=list_) as project:
         if list_:
             from kit.runs.sweep import MARK, plan_sweep

@@ -14,16 +14,16 @@ from kit.cli.app import Config, Force, Json, app, open_project, print_result
 def bundle(
     config: Config = None,
     force: Force = False,
-    against: Annotated[str, typer.Option("--against", help="Versions to try it under, as pip takes them.")] = "",
+    against: Annotated[str, typer.Option("--against", help="Also run it under these versions (pip syntax).")] = "",
 ) -> None:
-    """Build the zip of the current ensemble and prove that it runs."""
+    """Build the zip of the current ensemble and check that it runs without the kit."""
     with open_project(config) as project:
         project.bundle(force=force, against=against)
 
 
 @app.command()
 def table(config: Config = None) -> None:
-    """Write submission.csv: the blend of the test images in the columns, ids and order of the sample file."""
+    """Write submission.csv with the predictions of the test images, in the format of the sample file."""
     with open_project(config) as project:
         project.table()
 
@@ -31,16 +31,16 @@ def table(config: Config = None) -> None:
 @app.command()
 def submit(
     config: Config = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, send nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    again: Annotated[bool, typer.Option("--again", help="Send what was sent before; it counts again.")] = False,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Stay until there is a score.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Run all checks and send nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Submit a file again, which uses up a submission.")] = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the score.")] = True,
     to_leaderboard: Annotated[
-        bool, typer.Option("--to-leaderboard", help="Put it on a board that is filled by hand.")
+        bool, typer.Option("--to-leaderboard", help="Also put it on a leaderboard that needs this as a separate step.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Send the current bundle once and wait for its score."""
+    """Submit the current bundle once and wait for its score."""
     import sys
 
     from kit.stages.submit import Choice
@@ -58,24 +58,24 @@ def submit(
 
 @app.command()
 def report(
-    out: Annotated[Path | None, typer.Option("--out", help="The file; report.html in the project by default.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Output file. Default: report.html in the project.")] = None,
     no_attention: Annotated[
-        bool, typer.Option("--no-attention", help="Leave out where networks looked; drawing it takes seconds, once.")
+        bool, typer.Option("--no-attention", help="Leave out the attention maps, which take seconds the first time.")
     ] = False,
     config: Config = None,
 ) -> None:
-    """Write what is known as one HTML page: open it, print it, send it."""
+    """Write all results to a single HTML page."""
     with open_project(config) as project:
         project.report(out, attention=not no_attention)
 
 
 @app.command()
 def export(
-    tracker: Annotated[str, typer.Argument(help="Where to: mlflow.")],
-    to: Annotated[str, typer.Option("--to", help="Its address; MLFLOW_TRACKING_URI or ./mlruns by default.")] = "",
+    tracker: Annotated[str, typer.Argument(help="Experiment tracker: mlflow.")],
+    to: Annotated[str, typer.Option("--to", help="Its address. Default: MLFLOW_TRACKING_URI or ./mlruns.")] = "",
     config: Config = None,
 ) -> None:
-    """Log runs, epochs, scores and small files with a tracker of experiments."""
+    """Log runs, epochs, scores and small files to an experiment tracker."""
     with open_project(config) as project:
         project.export(tracker, to)
 
@@ -84,15 +84,15 @@ def export(
 def lb(
     config: Config = None,
     json: Json = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Print the submissions as CSV and nothing else.")] = False,
-    pictures: Annotated[bool, typer.Option("--pictures", help="Draw CV against score and rank over time.")] = False,
-    watch: Annotated[int, typer.Option("--watch", help="Ask again every so many seconds, 30 at least.")] = 0,
+    csv: Annotated[bool, typer.Option("--csv", help="Print only the submissions, as CSV.")] = False,
+    pictures: Annotated[bool, typer.Option("--pictures", help="Draw score against CV, and rank over time.")] = False,
+    watch: Annotated[int, typer.Option("--watch", help="Refresh every so many seconds (at least 30).")] = 0,
     add_score: Annotated[
-        float | None, typer.Option("--add-score", help="Note a score of a platform without an interface.")
+        float | None, typer.Option("--add-score", help="Record a score by hand, for a platform without an API.")
     ] = None,
-    of: Annotated[str, typer.Option("--of", help="With --add-score: part of the candidate's name.")] = "",
+    of: Annotated[str, typer.Option("--of", help="With --add-score: name of the candidate, or part of it.")] = "",
 ) -> None:
-    """Show the leaderboard, and cross-validation beside it."""
+    """Show the leaderboard next to the cross-validation scores."""
     import shutil
     import time
 

@@ -1,7 +1,7 @@
 """``kit.toml``: read, checked, frozen.
 
-The sections are the commands. A mistake is a `ConfigError` on one line that names the key as it stands in the
-file; an unknown key is refused with the nearest known one.
+Each section belongs to a command. A mistake raises a `ConfigError` with one line that names the key as written in the
+file. For an unknown key the nearest known one is suggested.
 """
 
 from __future__ import annotations
@@ -71,21 +71,21 @@ class Config(Section):
     data: DataConfig
     """The images and labels."""
     clean: CleanConfig = CleanConfig()
-    """What is dropped and what stays together."""
+    """Which images are dropped, and which ones must share a fold."""
     folds: FoldsConfig = FoldsConfig()
-    """How rows are split."""
+    """How the rows are split into folds."""
     train: TrainConfig = TrainConfig()
-    """How the machine is used."""
+    """How training uses this machine."""
     engine: EngineConfig = EngineConfig()
-    """Which machines are used."""
+    """Which machines training runs on."""
     runs: dict[Name, RunConfig] = Field(default_factory=_default_runs, min_length=1)
-    """What is trained, by name; `extends` takes the keys of another run, one level."""
+    """The networks to train, by name. `extends` copies the keys of another run, which must not use `extends` itself."""
     stress: StressConfig = StressConfig()
-    """How held-out images are hurt for the score beside the clean one."""
+    """How held-out images are corrupted for the stressed score."""
     ensemble: EnsembleConfig = EnsembleConfig()
-    """What is blended."""
+    """Which runs are blended, and how."""
     bundle: BundleConfig = BundleConfig()
-    """The shape of the zip and what it may cost."""
+    """The interface of the zip and its limits."""
 
     def run(self, name: str) -> RunConfig:
         """The run of this name; raises `ConfigError` where there is none."""
@@ -164,7 +164,7 @@ def _extend_runs(runs: dict[str, JsonValue], name: str) -> dict[str, JsonValue]:
         if not isinstance(source, dict):
             raise ConfigError(f"{name}: runs.{key} extends {parent!r}, which is not a run", nearest(str(parent), runs))
         if "extends" in source:
-            raise ConfigError(f"{name}: runs.{key} extends {parent!r}, which extends another run; one level only")
+            raise ConfigError(f"{name}: runs.{key} extends {parent!r}, which itself extends another run")
         resolved[key] = {**source, **{k: v for k, v in run.items() if k != "extends"}}
     return resolved
 

@@ -28,7 +28,7 @@ class Section(BaseModel):
     @classmethod
     def _without_nul(cls, value: object) -> object:
         if isinstance(value, str) and "\0" in value:
-            raise ValueError("no file, name or address holds the character NUL")
+            raise ValueError("the character NUL is not allowed")
         return value
 
 
@@ -36,8 +36,8 @@ def plain_name(name: str) -> str:
     """A name that can be a folder, a file and an argument of a command; raises `ValueError`."""
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]*", name) or len(name) > LONGEST_NAME:
         raise ValueError(
-            f"a name is at most {LONGEST_NAME} letters, digits, - and _, and does not begin with -, "
-            "so that it can be a folder and an argument"
+            f"a name has at most {LONGEST_NAME} letters, digits, - and _, and does not begin with -, "
+            "because it is used as a folder and an argument"
         )
     return name
 
@@ -46,7 +46,7 @@ def _with_home(path: str) -> str:
     try:
         Path(path).expanduser()
     except RuntimeError as error:
-        raise ValueError("there is no such home folder") from error
+        raise ValueError("this home folder does not exist") from error
     return path
 
 

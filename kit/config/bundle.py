@@ -1,4 +1,4 @@
-"""``[bundle]``: the shape of the zip and what it may cost."""
+"""``[bundle]``: the interface of the zip and its limits."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ CODE_MB = 0.5
 
 
 class BundleConfig(Section):
-    """``[bundle]``: the shape of the zip and what it may cost."""
+    """``[bundle]``: the interface of the zip and its limits."""
 
     contract: Literal["an2dl-2024", "codalab-legacy"] = "an2dl-2024"
-    """What the platform imports: `class Model` or the older `class model(path)`."""
+    """Interface that the platform imports: `class Model`, or the older `class model(path)`."""
     batch_size: int = Field(default=128, ge=1, le=4096)
-    """Images in one forward pass; bounds the memory."""
+    """Number of images per forward pass. Limits the memory use."""
     half_precision: Literal["auto", True, False] = "auto"
-    """float16 weights: `auto` where the zip is larger than `max_mb` otherwise; never where they move the score."""
+    """Store weights as float16. `auto`: only if the zip would exceed `max_mb`. Refused if it changes the score."""
     max_mb: float | None = Field(default=None, gt=CODE_MB)
-    """Most megabytes of the zip; the blend leaves members out to keep it."""
+    """Maximum size of the zip in megabytes. The blend drops members to stay below it."""
     max_seconds: float | None = Field(default=None, gt=0)
-    """Longest time to load and to predict `images` images on this machine; the blend leaves members out to keep it."""
+    """Maximum seconds to load and predict `images` images on this machine. The blend drops members to stay below."""
     images: int = Field(default=1000, ge=1)
-    """How many images `max_seconds` is for."""
+    """Number of images that `max_seconds` refers to."""
     max_memory_mb: float | None = Field(default=None, gt=0)
-    """Most resident memory, TensorFlow's own half gigabyte included; without it there is no limit."""
+    """Maximum resident memory in megabytes, including about 500 MB for TensorFlow itself. No limit if not set."""
     model_license: str = "not stated"
-    """What `card.md` says of the trained weights."""
+    """License of the trained weights, as stated in `card.md`."""
     data_license: str = "not stated"
-    """What `card.md` says of the training images."""
+    """License of the training images, as stated in `card.md`."""
 
     @property
     def weights_mb(self) -> float | None:

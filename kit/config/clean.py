@@ -10,24 +10,25 @@ from kit.config.base import Section
 
 
 class CleanConfig(Section):
-    """What happens to duplicated, contaminated and doubtful images; nothing is changed in the raw files."""
+    """What happens to duplicated, contaminated and doubtful images. The raw files are never changed."""
 
     exact: Literal["drop-copies", "group", "keep"] = "drop-copies"
-    """Identical pixels under one label: keep one representative, keep all in one fold, or only list them."""
+    """Identical images with the same label: keep one of them, keep all of them in one fold, or only list them."""
     near: Literal["group", "drop-copies", "keep", "off"] = "group"
-    """Flipped, turned, re-compressed, brighter, cropped copies: all in one fold, keep one, only list, not sought."""
+    """Flipped, rotated, re-compressed, brightened or cropped copies: keep all of them in one fold, keep one, only list
+    them, or do not search for them."""
     conflicting: Literal["majority", "drop", "keep"] = "majority"
-    """Identical pixels under several labels: keep the label most copies bear (then the commoner class), drop
-    the picture, or keep every label in one fold. Listed in every case."""
+    """Identical images with different labels: keep one with the most frequent label among the copies (on a tie, of the
+    larger class), drop all of them, or keep all of them in one fold. They are always listed."""
     contamination: bool = True
-    """Drop, without a representative, pictures copied far more often than the rest or under many labels."""
+    """Drop all copies of images that appear far more often than other duplicates, or under many labels."""
     background: Literal["group", "keep"] = "group"
-    """Different pictures on one identical background: keep all in one fold, or only list them."""
+    """Different images with an identical background: keep all of them in one fold, or only list them."""
     quality: bool = True
-    """List dark, light, blurry, empty and grey images; never dropped, a line in `clean_overrides.csv` does that."""
+    """List dark, light, blurry, empty and grey images. To drop one, add a line to `clean_overrides.csv`."""
     outliers: Literal[False, "isolation-forest", "knn"] = False
-    """List the images least like their class in colour and texture; `drop_outliers` drops them."""
+    """List the images that differ most from their class in colour and texture. `drop_outliers` also drops them."""
     outlier_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
-    """How much of each class `outliers` lists."""
+    """Share of each class that `outliers` lists."""
     drop_outliers: bool = False
-    """Drop what `outliers` lists. The same share goes whether it is odd or not: look at the sheet first."""
+    """Drop the images that `outliers` lists. The share is fixed, however unusual they are: look at the sheet first."""

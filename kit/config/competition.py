@@ -46,23 +46,23 @@ class CompetitionConfig(Section):
     """``[competition]``: where submissions go and how they are scored."""
 
     name: str = "competition"
-    """A name for tables and pictures."""
+    """Name that is shown in tables and pictures."""
     platform: Literal["local", "codabench", "kaggle"] = "local"
-    """Who scores: a platform's name, or `local` for the scorer that comes with the kit."""
+    """Platform that scores submissions. `local` is the scorer that comes with the kit."""
     url: str = ""
-    """The platform's address; empty = its public site."""
+    """Address of the platform. Empty: its public site."""
     id: str = ""
-    """The competition's number (Codabench) or slug (Kaggle)."""
+    """Number (Codabench) or slug (Kaggle) of the competition."""
     phase: str = ""
     """The phase's name or number, where the platform has phases; empty = the current one."""
     metric: Scored = "accuracy"
     """What the platform scores by."""
     task: Literal["multiclass", "binary"] = "multiclass"
-    """Binary is two classes; multi-label and regression are outside the kit."""
+    """`binary` means two classes. Multi-label tasks and regression are not supported."""
     test_size: int = Field(default=0, ge=0)
-    """Images that the public score is computed on, 0 = not known; tells how far a difference is noise."""
+    """Number of images behind the public score, 0 if unknown. Used to judge whether a difference is noise."""
     code: bool = False
-    """Kaggle only: what is submitted is a notebook that runs without internet, not a table."""
+    """Kaggle only: submit a notebook that runs without internet access, instead of a table."""
     fact_sheet: dict[str, str] = Field(default_factory=dict)
     """Codabench only: answers to the questions that some competitions ask with every submission."""
 
@@ -71,7 +71,7 @@ class CompetitionConfig(Section):
     def _address(cls, url: str) -> str:
         parts = urlsplit(url)
         if url and not (parts.scheme and parts.hostname and (parts.port is None or parts.port)):
-            raise ValueError('is not a web address, as "https://www.codabench.org" is')
+            raise ValueError('is not a web address such as "https://www.codabench.org"')
         return url
 
     @property

@@ -13,43 +13,44 @@ class PracticeConfig(Section):
     """``[data.practice]``: the size of the generated competition; only with `train = "practice"`."""
 
     n: int = Field(default=1600, ge=200, le=200_000)
-    """Training images, planted ones included."""
+    """Number of training images, including the planted duplicates and foreign images."""
     size: int = Field(default=64, ge=16, le=512)
-    """Pixels along each side."""
+    """Width and height in pixels."""
     seed: int = Field(default=0, ge=0)
-    """Another seed is another competition."""
+    """Seed of the generator. Another seed gives another competition."""
 
 
 class DataConfig(Section):
     """``[data]``: the images and labels. `train` alone is enough."""
 
     train: PathName
-    """A `.npz`, a folder with one folder a class, a `.csv` beside its images, or built in: `practice`, `digits`."""
+    """Training set: an `.npz` file, a folder with one subfolder per class, a `.csv` file next to its images, or
+    the built-in `practice` or `digits`."""
     test: PathName = ""
-    """Images to predict, where the competition gives them: a `.npz`, a folder of images, or a `.csv` with their ids."""
+    """Images to predict, if the competition has them: an `.npz` file, a folder, or a `.csv` file with their ids."""
     truth: PathName = ""
-    """Hidden labelled images that only the local platform reads, to score."""
+    """Hidden labelled images. Only the local platform reads them, for scoring."""
     external: PathName = ""
-    """Further labelled images in any of the forms of `train`: trained on in every fold, never validated on."""
+    """More labelled images, in the same forms as `train`. Used for training in every fold, never for validation."""
     sample_submission: PathName = ""
-    """The competition's sample file: columns, ids and order of `submission.csv` are taken from it."""
+    """The competition's sample file. It defines the columns, ids and row order of `submission.csv`."""
     classes: PathName = ""
-    """A text file with one class name a line, in label order."""
+    """Text file with one class name per line, in label order."""
     id: str = ""
-    """Column of a `.csv` that names the image; found by its name where empty."""
+    """Column of a `.csv` file that identifies the image. Empty: detected by its name."""
     label: str = ""
-    """Column of a `.csv` with the class; found by its name where empty."""
+    """Column of a `.csv` file that contains the class. Empty: detected by its name."""
     group: str = ""
-    """Column of a `.csv`, or array of a `.npz`, that says what must share a fold: the patient, the slide."""
+    """Column of a `.csv` file, or array of an `.npz` file, whose rows must share a fold, such as the patient."""
     weight: str = ""
-    """Column of a `.csv`, or array of a `.npz`, with the weight of each row in the loss."""
+    """Column of a `.csv` file, or array of an `.npz` file, with the weight of each row in the loss."""
     images: PathName = ""
-    """Folder with the image files of a `.csv`; found beside it where empty."""
+    """Folder with the image files of `train`. Empty: searched for next to the `.csv` file."""
     test_images: PathName = ""
-    """The same for the test's `.csv`."""
+    """Folder with the image files of `test`. Empty: searched for next to the `.csv` file."""
     image_size: int = Field(default=0, ge=0, le=4096)
-    """Pixels along each side that images are resized to; 0 = as they are (all the same size)."""
+    """Width and height in pixels that images are resized to. 0: not resized; all images must have the same size."""
     resize: Literal["fit", "crop", "stretch"] = "fit"
-    """How: `fit` shows everything, on black; `crop` cuts what stands over; `stretch` changes the proportions."""
+    """How to resize: `fit` pads with black, `crop` cuts off the longer side, `stretch` changes the proportions."""
     practice: PracticeConfig = PracticeConfig()
-    """What the built-in set `practice` is made with."""
+    """Size and seed of the built-in data set `practice`."""

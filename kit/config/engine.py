@@ -10,19 +10,19 @@ from kit.config.base import PathName, Section
 
 
 class EngineConfig(Section):
-    """``[engine]``: on which machines units run; nothing here changes a result."""
+    """``[engine]``: the machines that units of training run on. No key changes a result."""
 
     name: Literal["local", "ray"] = "local"
     """`local`: processes on this machine. `ray`: tasks on a Ray cluster."""
     address: str = ""
-    """Of the cluster; empty = `RAY_ADDRESS`, else the one that this machine belongs to. `local` starts one here."""
+    """Address of the cluster. Empty: `RAY_ADDRESS`, or else the cluster of this machine. `local`: start one here."""
     num_cpus: float = Field(default=2, gt=0)
-    """Processors of a task, or what the largest machine has where that is less."""
+    """CPUs per task. If no machine has that many, the number of the largest machine is used."""
     num_gpus: float | None = Field(default=None, ge=0)
-    """Graphics cards of a task; empty = one where the cluster has any."""
+    """GPUs per task. Not set: 1 if the cluster has GPUs, else 0."""
     memory: float = Field(default=0, ge=0)
-    """Gigabytes that a task needs free to be started; 0 = any."""
+    """Gigabytes of memory that must be free to start a task. 0: no requirement."""
     storage: PathName = ""
-    """How files travel: empty = through Ray's object store; a folder that all machines see; or an fsspec URL."""
+    """How files are transferred. Empty: Ray's object store. Else a folder that all machines share, or an fsspec URL."""
     attempts: int = Field(default=3, ge=1, le=20)
-    """How often a unit is started whose machine or process was lost."""
+    """How often a unit is started if its machine or process is lost."""

@@ -11,7 +11,7 @@ from kit.config.stages import StageConfig
 
 
 class AugmentConfig(BaseModel):
-    """An augmentation or a preprocessor: `op` names it, the other keys are its own and checked against its table."""
+    """An augmentation or a preprocessor. `op` is its name, and the other keys are its parameters."""
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
     __pydantic_extra__: dict[str, JsonValue] = Field(init=False)
@@ -25,28 +25,28 @@ class AugmentConfig(BaseModel):
 
 
 class HeadConfig(Section):
-    """``head``: what stands on the backbone, up to the logits."""
+    """``head``: the layers between the backbone and the logits."""
 
     pooling: Literal["avg", "max", "flatten"] = "avg"
-    """How the map of features becomes one row."""
+    """How the feature map becomes a vector."""
     batch_norm: tuple[Literal["features", "units"], ...] = ()
-    """Where BatchNorm stands: on the pooled features, after the dense layers, or both."""
+    """Where to put BatchNorm: on the pooled features, after the dense layers, or both."""
     dropout: float | tuple[float, ...] = 0.2
-    """Share set to zero while training: everywhere the same, or on the features and after each dense layer."""
+    """Dropout rate: one for all places, or a list with one for the features and one after each dense layer."""
     units: tuple[int, ...] = ()
-    """Widths of dense layers between the features and the logits."""
+    """Sizes of the dense layers between the features and the logits."""
     activation: Literal["relu", "gelu", "silu", "elu", "tanh"] = "relu"
-    """Of the dense layers."""
+    """Activation of the dense layers."""
     l1: float = Field(default=0.0, ge=0)
-    """Penalty on the absolute weights of the dense layers."""
+    """L1 penalty on the weights of the dense layers."""
     l2: float = Field(default=0.0, ge=0)
-    """Penalty on their squares."""
+    """L2 penalty on the weights of the dense layers."""
 
     @model_validator(mode="after")
     def _rates(self) -> HeadConfig:
         rates = self.dropout if isinstance(self.dropout, tuple) else (self.dropout,)
         if any(not 0 <= rate < 1 for rate in rates):
-            raise ValueError("dropout is a share from 0 to less than 1")
+            raise ValueError("dropout must be at least 0 and less than 1")
         if len(rates) not in (1, len(self.units) + 1):
             raise ValueError(f"dropout has {len(rates)} rates; give one, or {len(self.units) + 1}")
         return self
@@ -56,42 +56,43 @@ class RunConfig(Section):
     """``[runs.<name>]``: one network, trained on every fold."""
 
     backbone: str
-    """A name from `kit backbones`."""
+    """Name of the network, as listed by `kit backbones`."""
     weights: PathName = "none"
-    """`imagenet`, the path of a weights file, or `none` to start from scratch."""
+    """`imagenet`, the path of a weights file, or `none` to train from scratch."""
     head: HeadConfig = HeadConfig()
-    """Layers between features and logits."""
+    """Layers between the backbone and the logits."""
     options: dict[str, JsonValue] = Field(default_factory=dict)
-    """Keys of the network itself, where it is one of the kit's own: `l2 = 1e-4`."""
+    """Parameters of the network, for the kit's own networks, such as `l2 = 1e-4`."""
     preprocess: tuple[AugmentConfig, ...] = ()
-    """Steps before the network, in training and at test alike; part of the bundle."""
+    """Steps before the network, in training and in prediction. They are part of the bundle."""
     augment: tuple[AugmentConfig, ...] = ()
-    """Applied in order to training images only, after the split."""
+    """Augmentations, applied in order, to training images only."""
     validate_augment: tuple[AugmentConfig, ...] = ()
-    """Applied to held-out rows for a second score beside the one on clean rows; never used for anything else."""
+    """Augmentations of held-out images, for an additional score. Not used for anything else."""
     stages: tuple[StageConfig, ...] = (StageConfig(train="all", epochs=12),)
-    """Trained one after the other."""
+    """Stages of the training, one after the other."""
     batch_size: int = Field(default=32, ge=1, le=4096)
-    """Rows in one step."""
+    """Number of images per training step."""
     loss: Literal["crossentropy", "focal"] = "crossentropy"
-    """`focal` weighs rows down that are already right."""
+    """`focal` gives less weight to rows that are already classified correctly."""
     focal_gamma: float = Field(default=2.0, ge=0)
-    """How far `focal` does; 0 is cross-entropy."""
+    """Strength of the focal loss. 0 is the cross-entropy."""
     sampling: Literal["none", "over", "under"] = "none"
-    """Rows of an epoch: all once, rare classes repeated to the size of the largest, or all cut to the smallest."""
+    """Rows of an epoch: `none` uses each row once, `over` repeats rare classes up to the size of the largest class,
+    `under` reduces all classes to the size of the smallest."""
     class_weights: Literal["none", "balanced"] = "none"
-    """`balanced` weighs each class by the inverse of its share; right with soft labels too."""
+    """`balanced` weights each class by the inverse of its frequency. Also correct for soft labels."""
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
-    """Numbers in which the steps compute; weights, logits and every prediction are float32 whatever it says."""
+    """Precision of the training steps. Weights, logits and all predictions are always float32."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the label given to all classes evenly."""
+    """Share of the label that is distributed evenly over all classes."""
     inner_fraction: float = Field(default=0.1, gt=0, le=0.5)
-    """Share of the training rows that is held back where a stage has `early_stopping` or the schedule `plateau`: these
-    watch it, never the held-out fold."""
+    """Share of the training rows that is held back if a stage uses `early_stopping` or the schedule `plateau`. Both are
+    evaluated on these rows, never on the held-out fold."""
     seed: int = Field(default=0, ge=0)
-    """Seed of the weights, the order and the augmentation."""
+    """Seed of the initial weights, the order of the rows and the augmentation."""
     views: tuple[str, ...] = ("identity", "flip-lr", "flip-ud", "rot180")
-    """Turned, flipped, brighter or darker copies that are predicted as well, for test-time augmentation."""
+    """Views for test-time augmentation: rotated, flipped, brighter or darker copies that are also predicted."""
 
     @property
     def is_steered(self) -> bool:
@@ -109,5 +110,5 @@ class RunConfig(Section):
     @classmethod
     def _identity_first(cls, views: tuple[str, ...]) -> tuple[str, ...]:
         if not views or views[0] != "identity" or len(set(views)) != len(views):
-            raise ValueError('views start with "identity" and name each view once')
+            raise ValueError('views must start with "identity" and contain each view only once')
         return views

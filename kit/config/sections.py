@@ -1,4 +1,4 @@
-"""The small sections of ``kit.toml``: folds, machine, ensemble."""
+"""The small sections of ``kit.toml``: ``[folds]``, ``[train]`` and ``[ensemble]``."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ class FoldsConfig(Section):
     """``[folds]``: how rows are split."""
 
     name: Name = "folds"
-    """The file under `folds/`."""
+    """Name of the file in `folds/`."""
     method: Literal["k-fold", "hold-out"] = "k-fold"
-    """`hold-out` holds out the first fold alone: one network a run, judged on 1/n of the rows."""
+    """`hold-out` only uses the first fold for validation: one network per run, evaluated on 1/n of the rows."""
     n: int = Field(default=5, ge=2, le=100)
     """Number of folds."""
     repeats: int = Field(default=1, ge=1, le=20)
-    """Independent splits; every run trains n networks on each, and a row's prediction is their mean."""
+    """Number of independent splits. Every run trains n networks per split. Predictions are averaged over the splits."""
     seed: int = Field(default=0, ge=0)
-    """Shuffles the groups before they are dealt out."""
+    """Seed for shuffling the groups."""
 
     @property
     def held_out(self) -> int:
@@ -30,32 +30,32 @@ class FoldsConfig(Section):
 
 
 class TrainConfig(Section):
-    """``[train]``: how the machine is used; nothing here changes a result."""
+    """``[train]``: how training uses this machine. No key changes a result."""
 
     workers: int = Field(default=0, ge=0, le=64)
-    """Folds trained at the same time; 0 = one a graphics card, or where there is none one for every two cores."""
+    """Number of folds trained at the same time. 0: one per GPU, or one per two cores if there is no GPU."""
     tensorboard: bool = False
-    """Write what every epoch measured for TensorBoard, under `runs/RUN/fold-K/tensorboard/`."""
+    """Write the metrics of every epoch for TensorBoard to `runs/RUN/fold-K/tensorboard/`."""
 
 
 class EnsembleConfig(Section):
     """``[ensemble]``: which runs are blended and how the blend is judged."""
 
     runs: tuple[str, ...] = ()
-    """Names of runs; empty = all."""
+    """Names of the runs to blend. Empty: all runs."""
     metric: str = "nll"
-    """What weights and temperatures are fitted for."""
+    """Metric that weights and temperatures are fitted for."""
     fit_on: Literal["clean", "stressed", "mixture"] = "mixture"
-    """Held-out rows that members, weights, temperatures and views are fitted on: as they are, as `kit stress` hurt
-    them, or both. Scores are out of fold on clean and on stressed rows whatever it is. Where the key is missing and
-    `kit stress` could not run, clean rows it is."""
+    """Held-out rows that members, weights, temperatures and views are fitted on: `clean`, corrupted by `kit stress`, or
+    both (`mixture`). Scores on clean and on stressed rows are always out-of-fold. If the key is not set and
+    `kit stress` cannot run, clean rows are used."""
     seed: int = Field(default=0, ge=0)
     """Seed of the bootstrap."""
     max_members: int | None = Field(default=None, ge=1)
-    """Most members of the blend; the least useful go first."""
+    """Maximum number of members. The least useful ones are removed first."""
     max_views: int | None = Field(default=None, ge=1)
-    """Most views that are predicted at test time."""
+    """Maximum number of views for test-time augmentation."""
     max_seconds_per_1000: float | None = Field(default=None, gt=0)
-    """Longest time to predict 1,000 images, as measured on the machine that trained."""
+    """Maximum seconds to predict 1,000 images, as measured on the machine that trained the networks."""
     max_bundle_mb: float | None = Field(default=None, gt=0)
-    """Most megabytes of weights."""
+    """Maximum size of all weights in megabytes."""

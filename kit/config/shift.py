@@ -1,4 +1,4 @@
-"""``[stress]``: how held-out images are hurt for the score beside the clean one."""
+"""``[stress]``: how held-out images are corrupted for the stressed score."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from kit.config.base import Section
 
 
 class StressConfig(Section):
-    """``[stress]``: the mixture of corruptions that held-out images are predicted under, beside the clean ones."""
+    """``[stress]``: the mixture of corruptions for a second prediction of the held-out images."""
 
     families: tuple[str, ...] = ()
-    """Corruptions, by the names of `docs/shift.md`, each with the same share; empty = all."""
+    """Names of corruptions (see `docs/shift.md`), each with the same share. Empty: all of them."""
     severities: tuple[float, ...] = (1, 1, 1, 1, 1)
-    """How often severities 1 to 5 come, relative to each other."""
+    """Relative frequencies of the severities 1 to 5."""
     clean: float = Field(default=0.2, ge=0, lt=1)
-    """Share of the images that stay as they are."""
+    """Share of the images that are not corrupted."""
     rows: int = Field(default=200, ge=1)
-    """Held-out images, at most, that are predicted under every family and severity."""
+    """Maximum number of held-out images that are predicted under every family and severity."""
     seed: int = Field(default=0, ge=0)
-    """Decides which image is hurt in which way."""
+    """Seed that decides which image gets which corruption."""
 
     @field_validator("severities")
     @classmethod
     def _five(cls, severities: tuple[float, ...]) -> tuple[float, ...]:
         if len(severities) != 5 or min(severities) < 0 or sum(severities) <= 0:
-            raise ValueError("five shares, for severities 1 to 5, not all 0")
+            raise ValueError("must be five shares for the severities 1 to 5, not negative and not all 0")
         return severities

@@ -1,4 +1,4 @@
-"""``stages`` of a run: which layers learn, for how long, how."""
+"""``stages`` of a run: which layers are trained, for how long, and how."""
 
 from __future__ import annotations
 
@@ -17,60 +17,60 @@ def _short(key: str, kind: type) -> BeforeValidator:
 
 
 class ScheduleConfig(Section):
-    """``schedule``: how the learning rate moves over a stage; a string is short for its `kind`."""
+    """``schedule``: the learning rate over a stage. A string is short for its `kind`."""
 
     kind: Literal["constant", "cosine", "restarts", "plateau", "exponential"] = "cosine"
-    """`cosine` falls once over the stage, `restarts` over and over (SGDR), `exponential` by `decay` every epoch,
-    `plateau` by `decay` when `metric` has not improved for `patience` epochs."""
+    """`cosine` decays once over the stage, `restarts` decays repeatedly (SGDR), `exponential` multiplies by `decay`
+    every epoch, `plateau` multiplies by `decay` if `metric` has not improved for `patience` epochs."""
     warmup: float = Field(default=0.0, ge=0)
-    """Epochs in which the rate rises to where the schedule begins."""
+    """Number of epochs in which the learning rate rises to the start of the schedule."""
     floor: float = Field(default=0.0, ge=0, le=1)
-    """Smallest rate, as a share of `lr`."""
+    """Minimum learning rate, as a share of `lr`."""
     cycle: float = Field(default=10.0, gt=0)
-    """For `restarts`: epochs of the first fall."""
+    """For `restarts`: length of the first cycle in epochs."""
     growth: float = Field(default=1.0, ge=1)
-    """For `restarts`: how much longer each fall is than the one before."""
+    """For `restarts`: factor by which each cycle is longer than the previous one."""
     decay: float = Field(default=0.9, gt=0, lt=1)
-    """For `exponential` and `plateau`: the factor."""
+    """For `exponential` and `plateau`: factor of the learning rate."""
     patience: int = Field(default=5, ge=1)
-    """For `plateau`: epochs without improvement before the rate falls."""
+    """For `plateau`: number of epochs without improvement before the learning rate is reduced."""
     metric: str = "nll"
-    """For `plateau`: what is watched on the rows that `inner_fraction` holds back."""
+    """For `plateau`: metric to monitor, on the rows that `inner_fraction` holds back."""
 
 
 class EarlyStoppingConfig(Section):
-    """``early_stopping``: end a stage that no longer gains, with its best weights; a number is its `patience`."""
+    """``early_stopping``: stop a stage that no longer improves, with its best weights. A number is its `patience`."""
 
     metric: str = "nll"
-    """Watched on the rows that `inner_fraction` holds back: a metric of the kit, or `calibrated_nll`, the loss after
-    the best temperature."""
+    """Metric to monitor, on the rows that `inner_fraction` holds back. Also `calibrated_nll`: the loss at the best
+    temperature."""
     patience: int = Field(default=5, ge=1)
-    """Epochs without improvement before the stage ends."""
+    """Number of epochs without improvement before the stage stops."""
     min_delta: float = Field(default=0.0, ge=0)
-    """What counts as an improvement."""
+    """Minimum change that counts as an improvement."""
 
 
 class StageConfig(Section):
-    """One entry of ``stages``: which layers learn, for how long, how."""
+    """One entry of ``stages``: which layers are trained, for how long, and how."""
 
     train: Literal["head", "last-block", "layers", "all"]
-    """Layers that learn: the head on a frozen backbone, also its last block, the `layers` picked below, or all."""
+    """Layers to train: the head, the head and the last block of the backbone, the `layers` selected below, or all."""
     from_layer: int = Field(default=0, ge=0)
     """For `layers`: number of the first layer of the backbone that learns."""
     kinds: Annotated[tuple[Kind, ...], AfterValidator(lambda kinds: tuple(sorted(set(kinds))))] = ()
     """For `layers`: only these kinds learn; empty = all."""
     epochs: int = Field(ge=1, le=10_000)
-    """Passes over the training rows."""
+    """Number of passes over the training rows."""
     optimizer: Literal["adam", "adamw", "sgd", "lion"] = "adamw"
-    """The optimiser, with the field's usual settings."""
+    """Optimizer. Its other settings are the usual defaults."""
     lr: float = Field(default=1e-3, gt=0)
-    """Learning rate at the start."""
+    """Initial learning rate."""
     weight_decay: float = Field(default=1e-4, ge=0)
-    """Decoupled weight decay, not on biases and normalisation; `adam` is Adam without it."""
+    """Decoupled weight decay, except on biases and normalization layers. Not used by `adam`."""
     clip_norm: float = Field(default=0.0, ge=0)
-    """Largest norm of all gradients together; 0 = any."""
+    """Maximum global norm of the gradients. 0: no clipping."""
     ema: float = Field(default=0.0, ge=0, lt=1)
-    """Decay of the moving average of the weights that is judged and kept; 0 = the weights themselves."""
+    """Decay of the moving average of the weights, which is then evaluated and kept. 0: no averaging."""
     batch_norm: Literal["frozen", "trained"] = "frozen"
     """BatchNorm of a pretrained backbone: kept as published, or trained with the layers that learn."""
     schedule: Annotated[ScheduleConfig, _short("kind", str)] = ScheduleConfig()

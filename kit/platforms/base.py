@@ -177,4 +177,4 @@ class Platform(Protocol):
 
     def publish(self, remote: str) -> str:
         """Put a scored submission on a board that is filled by hand; returns what happened."""
-        return "this board fills itself"
+        return "submissions appear on this leaderboard automatically"

@@ -66,7 +66,7 @@ class Codabench(Platform):
         limit = needs.time_limit(phase.execution_time_limit, detail.queue)
         notes += needs.time_notes(limit, file.with_name("proof.json"), self._competition.test_size)
         if detail.auto_run_submissions is False:
-            notes.append("submissions of this competition wait until an organiser starts them")
+            notes.append("an organiser of this competition has to start each submission")
         return notes
 
     def remaining(self) -> Remaining:
@@ -110,7 +110,7 @@ class Codabench(Platform):
         if any(not child.scores for child in rows):
             self._without_scores[remote] += 1
             if self._without_scores[remote] < PATIENCE:
-                return Status("waiting", message="Finished, scores to come")
+                return Status("waiting", message="Finished, waiting for the scores")
             return Status("failed", message="finished without a score")
         value = boards.main_score(rows, self._board(row), self._competition.metric)
         return Status("scored", value, scores=boards.named_scores(rows))
@@ -145,16 +145,16 @@ class Codabench(Platform):
         """Put a submission on a board that its owner fills; nothing to do where the site does."""
         row = self._row(remote)
         if self._board(row).submission_rule not in MANUAL:
-            return "this board fills itself"
+            return "submissions appear on this leaderboard automatically"
         if row.on_leaderboard:
-            return "it is on the board already"
+            return "the submission is already on the leaderboard"
         try:
             self._api.send("POST", f"/api/submissions/{remote}/submission_leaderboard_connection/", {}, Shape)
         except PlatformError:
             # The first try may have done it without an answer, and a second one is refused.
             if not self._row(remote).on_leaderboard:
                 raise
-        return "put on the board"
+        return "added to the leaderboard"
 
     def manual(self) -> bool:
         return any(board.submission_rule in MANUAL for board in self._read_detail().leaderboards or ())
@@ -219,6 +219,6 @@ class Codabench(Platform):
         try:
             self._api.send("PUT", f"/api/datasets/completed/{slot.key}/", {}, Shape)
         except PlatformError as error:  # a courtesy: a submission is taken without it
-            self._setting.emit(Event("warn", f"{error.message}, when told that the upload is complete; going on"))
+            self._setting.emit(Event("warn", f"{error.message} after the upload was reported as complete; continuing"))
         journal.note(Uploaded(key=slot.key))
         return slot.key

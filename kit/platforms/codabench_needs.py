@@ -69,10 +69,10 @@ def image_notes(image: str, file: Path) -> list[str]:
             return []
     tag = image.rpartition(":")[2]
     if tag not in IMAGES:
-        return [f"the competition runs `{image}`: the kit does not know its TensorFlow"] if image else []
+        return [f"the competition runs `{image}`: its TensorFlow version is unknown"] if image else []
     offered = IMAGES[tag]
     if offered is None:
-        raise Refused(f"the competition runs `{image}`, which has no TensorFlow, and the bundle needs it")
+        raise Refused(f"the competition runs `{image}`, which has no TensorFlow, but the bundle needs it")
     if tuple(map(int, offered.split("."))) < tuple(map(int, NEEDED.split("."))):
         return [f"the competition runs `{image}` with TensorFlow {offered} at most; the bundle needs {NEEDED} or newer"]
     return []
@@ -93,7 +93,7 @@ def time_notes(limit: int | None, proof: Path, test_size: int) -> list[str]:
     rate = timed.predict_seconds / timed.images
     if not test_size:
         fits = int((limit - timed.load_seconds) / max(rate, 1e-9))
-        return [f"the time limit is {limit} s: at this machine's speed enough for {fits} images"]
+        return [f"the time limit is {limit} s, which is enough for {fits} images at the speed of this machine"]
     expected = timed.load_seconds + rate * test_size
     if expected < limit / 2:
         return []

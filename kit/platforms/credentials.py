@@ -131,4 +131,4 @@ def _config_home() -> Path:
 def _warn_if_open(path: Path, emit: Emit) -> None:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
-        emit(Event("warn", f"others can read {path} (mode {mode:o}); close it: chmod 600 {path}"))
+        emit(Event("warn", f"other users can read {path} (mode {mode:o}); to protect it: chmod 600 {path}"))

@@ -135,8 +135,8 @@ class Api:
             return shape.model_validate(self.json(method, path, json=body, params=query))
         except ValidationError as error:
             raise PlatformError(
-                f"{self._base}{path} answered what the kit does not understand: {first_problem(error)}",
-                "see that competition.url is a Codabench site; the site itself shows what was sent",
+                f"{self._base}{path} sent an answer that the kit does not understand: {first_problem(error)}",
+                "check that competition.url is a Codabench site; the site itself shows what was submitted",
             ) from None
 
     def send_once(self, path: str, body: object, key: str) -> Created:
@@ -185,7 +185,7 @@ class Api:
         if answer.status_code in (401, 403):
             return self._unwelcome
         if answer.is_redirect:
-            return f"the site moved: competition.url should be that of {answer.headers.get('Location', '')[:100]}"
+            return f"the site has moved; set competition.url to that of {answer.headers.get('Location', '')[:100]}"
         return ""
 
     def _describe(self, answer: requests.Response) -> str:
@@ -207,7 +207,7 @@ def reason(error: Exception) -> str:
     if isinstance(error, requests.Timeout):
         return "no answer in time"
     if isinstance(error, ConnectionError | ChunkedEncodingError):
-        return "the connection was not made" if never_left(error) else "the connection broke"
+        return "the connection failed" if never_left(error) else "the connection broke"
     return type(error).__name__
 
 

@@ -54,11 +54,11 @@ class Kaggle(Platform):
             hint = f"accept its rules: https://www.kaggle.com/competitions/{self._competition.id}/rules"
             raise Refused(f"you have not entered {self._competition.id}", hint)
         if about.submissions_disabled:
-            raise Refused(f"{self._competition.id} takes no submissions now")
+            raise Refused(f"{self._competition.id} does not accept submissions now")
         if about.is_kernels_submissions_only != self._competition.code:
             wanted = str(about.is_kernels_submissions_only).lower()
             what = "notebooks only" if about.is_kernels_submissions_only else "tables"
-            raise ConfigError(f"{self._competition.id} takes {what}", f"[competition] code = {wanted}")
+            raise ConfigError(f"{self._competition.id} accepts {what}", f"[competition] code = {wanted}")
         (inspect_zip if self._competition.code else check_csv)(file)
         late = about.deadline and about.deadline.replace(tzinfo=UTC) < datetime.now(UTC)
         return [f"the deadline was {about.deadline:%d %B %Y}: a submission is scored, but does not count"] * bool(late)
@@ -115,7 +115,7 @@ class Kaggle(Platform):
         if public is None and private is None:
             self._without_scores[remote] += 1
             if self._without_scores[remote] < PATIENCE:
-                return Status("waiting", message="complete, the score to come")
+                return Status("waiting", message="complete, waiting for the score")
             return Status("failed", message="complete without a score")
         return Status("scored", private if public is None else public, private=private)
 

@@ -36,8 +36,8 @@ T = TypeVar("T")
 # What usually mends an answer.
 HINTS = {
     401: "make a new token on kaggle.com under Settings > API",
-    403: "accept the rules on the competition's page, and see that competition.id is its slug",
-    404: "see that competition.id is the competition's slug",
+    403: "accept the rules on the competition's page, and check that competition.id is its slug",
+    404: "check that competition.id is the competition's slug",
 }
 # Its own checks, and what it raises over an answer that it did not expect.
 SHAPES = (ValueError, TypeError, KeyError, AttributeError, IndexError)
@@ -98,7 +98,7 @@ class Site:
                 raise Refused(f"cannot reach Kaggle: {http.reason(error)}", "nothing was sent; try again") from None
             problem = f"Kaggle gave no answer to the submission: {http.reason(error)}"
         except (*SHAPES, SystemExit) as error:
-            problem = f"the kaggle package, of the answer to the submission: {self._redact(repr(error))}"
+            problem = f"the kaggle package failed on the answer to the submission: {self._redact(repr(error))}"
         raise Unsure(problem) if noted() else PlatformError(problem, "kit submit")
 
     @contextmanager

@@ -50,7 +50,7 @@ def prepare(site: Any, setting: Setting, bundle: Path, tag: str, journal: Journa
 
 
 def _put_dataset(site: Any, ref: str, bundle: Path, tag: str, setting: Setting) -> None:
-    setting.emit(Event("say", f"putting the bundle up as the private data set {ref}"))
+    setting.emit(Event("say", f"uploading the bundle as the private data set {ref}"))
     with tempfile.TemporaryDirectory(prefix="kit-kaggle-") as name:
         folder = Path(name)
         shutil.copyfile(bundle, folder / "bundle.zip")

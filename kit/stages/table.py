@@ -104,7 +104,7 @@ def check_table(text: str, sample: Table) -> None:
     for number, (line, expected) in enumerate(zip(lines[1:], wanted, strict=True), start=2):
         name = line[0] if line else ""
         if first.setdefault(name, number) != number:
-            raise DataError(f"line {number}: id {name!r} stands in line {first[name]} already")
+            raise DataError(f"line {number}: id {name!r} is already in line {first[name]}")
         if name != expected:
             raise DataError(f"line {number} has the id {name!r}, the sample {expected!r}")
         if len(line) != len(sample.header):

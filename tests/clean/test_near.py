@@ -219,7 +219,7 @@ def film(n, size=16):
 
 def test_a_film_is_refused_with_a_hint_that_works():
     images = film(3000)
-    with pytest.raises(DataError, match="so alike") as refused:
+    with pytest.raises(DataError, match="so similar") as refused:
         plan(images, np.zeros(3000, np.int64), CleanConfig())
     assert 'near = "off"' in refused.value.hint
     assert len(plan(images, np.zeros(3000, np.int64), CleanConfig(near="off")).keep) == 3000

@@ -69,7 +69,7 @@ def test_one_image_or_one_reason_comes_back_and_stays(project: Project) -> None:
 
 
 def test_what_was_not_dropped_cannot_be_restored(project: Project) -> None:
-    with pytest.raises(DataError, match="'nonsense' is no dropped id and no reason") as caught:
+    with pytest.raises(DataError, match="'nonsense' is neither a dropped id nor a reason") as caught:
         restore(project.layout, ["nonsense"], silent)
     assert "exact-copy" in caught.value.hint
     assert not project.layout.overrides.exists()

@@ -33,7 +33,7 @@ def test_an_image_without_tensorflow_is_refused_for_a_bundle_that_needs_it(bundl
         ("codalab/codalab-legacy:gpu310", []),
         ("codalab/codalab-legacy:py39", ["2.9"]),
         ("codalab/codalab-legacy:py37", ["2.11"]),
-        ("ours:new", ["does not know"]),
+        ("ours:new", ["is unknown"]),
         ("", []),
     ],
 )

@@ -190,7 +190,7 @@ def test_publishing_says_what_happened_and_does_no_harm(opened: tuple[Platform, 
     remote = platform.submit(file, TAG, Notes())
     settle(platform, remote)
     assert platform.manual() is False
-    assert "fills itself" in platform.publish(remote)
+    assert "automatically" in platform.publish(remote)
     assert settle(platform, remote).state == "scored"
 
 

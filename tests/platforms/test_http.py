@@ -153,6 +153,6 @@ def test_a_file_goes_up_again_only_where_the_host_is_busy(served: Callable[[int,
     path.write_bytes(b"abc")
     for status, times in ((503, WAITS.tries), (403, 1)):
         site = served(status, b"<Error><Code>No</Code></Error>")
-        with pytest.raises(PlatformError, match=rf"did not take a\.zip: {status}: No"):
+        with pytest.raises(PlatformError, match=rf"did not accept a\.zip: {status}: No"):
             put_file(site.url, path, WAITS, lambda done, total: None)
         assert site.seen == ["PUT"] * times

@@ -96,7 +96,7 @@ def test_an_upload_that_fails_is_an_error_and_nothing_is_submitted(
     site: Kaggle, project: tuple[Layout, Config], waits: Waits
 ) -> None:
     site.storage.faults["put"] = ("403", -1)
-    with pytest.raises(PlatformError, match=r"did not take submission\.csv"):
+    with pytest.raises(PlatformError, match=r"did not accept submission\.csv"):
         run(project, waits)
     assert site.created() == 0
     assert states(project) == ["intended"]
@@ -185,7 +185,7 @@ def test_private_scores_are_asked_for_one_by_one_only_once_they_are_there(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda site: setattr(site, "entered", False), "not entered"),
+        (lambda site: setattr(site, "entered", False), "not joined"),
         (lambda site: setattr(site, "code", True), "notebooks only"),
         (lambda site: setattr(site, "used", 5), "no submissions are left"),
         (lambda site: setattr(site, "token", "another"), "Unauthenticated"),

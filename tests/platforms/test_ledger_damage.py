@@ -287,7 +287,7 @@ def test_an_answer_of_another_shape_is_told_with_its_address(site: Codabench, tm
     platform = open_platform(*competing(site, tmp_path), waits)
     site.quota = {"quota": "much", "storage_used": 0.0}
     bundle = make_candidate(Layout(tmp_path / "project")).bundle
-    with pytest.raises(PlatformError, match="/api/user_quota/ answered what the kit does not understand: quota"):
+    with pytest.raises(PlatformError, match="/api/user_quota/ sent an answer that the kit does not understand: quota"):
         platform.check(bundle)
 
 

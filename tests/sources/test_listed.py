@@ -121,7 +121,7 @@ def test_a_name_that_two_files_bear_is_not_guessed(tmp_path):
 def test_no_file_at_all_says_where_it_looked(tmp_path):
     (tmp_path / "images").mkdir()
     write_csv(tmp_path / "t.csv", ["id", "label"], [["a", "x"]])
-    with pytest.raises(DataError, match="no image file for id 'a' nor any other; looked in") as caught:
+    with pytest.raises(DataError, match="no image file for id 'a' or any other id; searched in") as caught:
         opened(tmp_path, train="t.csv")
     assert caught.value.hint == '[data] images = "folder"'
 
@@ -139,7 +139,7 @@ def test_a_folder_named_in_the_configuration_is_the_only_one_looked_in(tmp_path)
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([["a", "x"], ["a", "y"]], "t.csv line 3: id 'a' stands in line 2 already"),
+        ([["a", "x"], ["a", "y"]], "t.csv line 3: id 'a' is already in line 2"),
         ([["a", "x"], ["", "y"]], "t.csv line 3 has no id"),
         ([["a", "x"], ["b", ""]], "t.csv line 3 has no label"),
     ],
@@ -167,7 +167,7 @@ def test_hidden_images_are_numbered_like_the_training_set_though_a_class_is_miss
     assert truth.classes == ("cat", "dog", "hen") and truth.labels.tolist() == [2]
 
 
-@pytest.mark.parametrize(("weight", "message"), [("-1", "is -1.0"), ("nan", "is nan"), ("much", "no number")])
+@pytest.mark.parametrize(("weight", "message"), [("-1", "is -1.0"), ("nan", "is nan"), ("much", "not a number")])
 def test_weights_are_numbers_of_at_least_zero(tmp_path, weight, message):
     pictures(tmp_path / "images", "a.png", "b.png")
     write_csv(tmp_path / "t.csv", ["id", "label", "w"], [["a", "x", weight], ["b", "y", "1"]])
@@ -201,7 +201,7 @@ def test_numbers_sort_as_numbers():
 
 
 def test_a_class_that_nobody_knows_is_told():
-    with pytest.raises(DataError, match="row 1: 'owl' is no class; known are cat, dog"):
+    with pytest.raises(DataError, match="row 1: 'owl' is not a class; the classes are cat, dog"):
         to_labels(["owl"], ("cat", "dog"), ["row 1"])
 
 

@@ -55,7 +55,7 @@ def test_a_hidden_class_that_training_has_not_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"images": IMAGES / 255}, "values outside whole numbers"),
+        ({"images": IMAGES / 255}, "values that are not integers from 0 to 255"),
         ({"images": IMAGES[..., :2]}, "expected \\(N, H, W, 3\\)"),
         ({"labels": LABELS[:3]}, "labels have shape \\(3,\\)"),
         ({"labels": LABELS + 0.5}, "labels are not whole numbers"),

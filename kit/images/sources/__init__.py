@@ -46,7 +46,7 @@ def open_source(data: DataConfig, root: Path, part: Part) -> RawSet:
     reader = BUILT_IN[spec] if spec in BUILT_IN else BY_SUFFIX[_kind(spec, root, part)][0]
     raw: RawSet = _function(reader)(spec, data, root, part)
     if len(raw.ids) == 0:
-        raise DataError(f"data.{part} = {spec!r} holds no images")
+        raise DataError(f"data.{part} = {spec!r} contains no images")
     if part in ("truth", "external") and spec not in BUILT_IN:
         classes = training_classes(data, root)
         position = {name: number for number, name in enumerate(classes)}

@@ -51,7 +51,7 @@ def to_labels(values: Sequence[str], classes: tuple[str, ...], where: Sequence[s
             raise DataError(f"{place} has no label")
         if value not in position:
             listed = ", ".join(classes[:8]) + (" ..." if len(classes) > 8 else "")
-            raise DataError(f"{place}: {value!r} is no class; known are {listed}")
+            raise DataError(f"{place}: {value!r} is not a class; the classes are {listed}")
     return np.array([position[value] for value in values], np.int64)
 
 
@@ -68,4 +68,4 @@ def check_no_columns(data: DataConfig, what: str) -> None:
     """Raise `ConfigError` where columns are configured for a source that has none."""
     for key in ("group", "weight"):
         if getattr(data, key):
-            raise ConfigError(f"data.{key} = {getattr(data, key)!r}, but {what} has no columns", "a .csv or .npz has")
+            raise ConfigError(f"data.{key} = {getattr(data, key)!r}, but {what} has no columns", "use a .csv or .npz")

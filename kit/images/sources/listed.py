@@ -80,7 +80,7 @@ def _weights(table: Table, data: DataConfig, part: str) -> FloatArray | None:
     try:
         weights = np.array(table.column(data.weight, "weight"), dtype=np.float64)
     except ValueError as error:
-        raise DataError(f"{table.path.name}: column {data.weight!r} holds something that is no number") from error
+        raise DataError(f"{table.path.name}: column {data.weight!r} contains a value that is not a number") from error
     return checked_weights(weights, table.path.name)
 
 
@@ -115,7 +115,7 @@ def _find_files(ids: Sequence[str], folders: Sequence[Path], table: str, part: s
     if not best:
         places = ", ".join(map(str, folders)) or "no folder"
         raise DataError(
-            f"{table}: no image file for id {ids[0]!r} nor any other; looked in {places}",
+            f"{table}: no image file for id {ids[0]!r} or any other id; searched in {places}",
             f'[data] {"images" if part == "train" else "test_images"} = "folder"',
         )
     return best

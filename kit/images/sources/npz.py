@@ -101,7 +101,7 @@ def _images(arrays: Arrays, path: Path) -> ImageArray:
         return images
     if not np.isfinite(images).all() or images.min(initial=0) < 0 or images.max(initial=0) > 255 or (images % 1).any():
         raise DataError(
-            f"{path}: images have type {images.dtype} and values outside whole numbers from 0 to 255",
+            f"{path}: images have type {images.dtype} and values that are not integers from 0 to 255",
             "images = (images * 255).round().astype('uint8')",
         )
     return images.astype(np.uint8)
@@ -124,7 +124,7 @@ def _class_names(data: DataConfig, root: Path, labels: IntArray) -> tuple[str, .
         raise DataError(f"a label is {int(labels.min())}; labels start at 0")
     names = named_classes(data, root) or tuple(str(number) for number in range(highest))
     if highest > len(names):
-        raise DataError(f"label {highest - 1} has no name: {data.classes} holds {len(names)} names")
+        raise DataError(f"label {highest - 1} has no name: {data.classes} contains {len(names)} names")
     return names
 
 
@@ -132,7 +132,7 @@ def check_classes(labels: IntArray, classes: tuple[str, ...], what: str) -> None
     """Raise `DataError` where there are fewer than two classes or one of them has no image."""
     counts = np.bincount(labels[labels >= 0], minlength=len(classes))
     if len(classes) < 2:
-        raise DataError(f"{what} has {len(classes)} class; a classifier needs two")
+        raise DataError(f"{what} has {len(classes)} class; a classifier needs at least two")
     empty = [classes[c] for c in np.flatnonzero(counts == 0)]
     if empty:
         others = f", nor do {len(empty) - 1} others" if len(empty) > 1 else ""

@@ -137,7 +137,7 @@ def _overrides(path: Path, raw: RawSet, rows: IntArray) -> dict[int, str]:
     result = {}
     for line in read_csv(path, for_people=True):
         if line.get("id") not in known or line.get("action") not in ("keep", "drop"):
-            raise DataError(f"{path.name}: {line} names no image or no action", "id,action with action keep or drop")
+            raise DataError(f"{path.name}: {line} has an unknown id or action", "each line is id,keep or id,drop")
         if line["id"] in position:
             result[position[line["id"]]] = line["action"]
     return result
@@ -220,7 +220,7 @@ def _write_test(layout: Layout, test: RawSet | None, emit: Emit) -> None:
     files = digests_of(layout.data, layout.test_images, layout.test_index)
     UnlabelledRecord(made_from=lineage_of_test(test), files=files, n=len(test.ids)).save(layout.test_manifest)
     if problems:
-        text = f"{len(problems)} test images cannot be read and are predicted as black ones: {layout.test_index}"
+        text = f"{len(problems)} test images cannot be read and are replaced by black images: {layout.test_index}"
         emit(Event("warn", text))
 
 

@@ -31,7 +31,7 @@ def label_errors(proba: NDArray[np.floating], y: IntArray, n: int | None = None)
     Raises `DataError` if the arrays do not fit, or a probability is not finite.
     """
     if proba.ndim != 2 or y.shape != (len(proba),) or proba.shape[1] < 2:
-        raise DataError(f"probabilities of shape {proba.shape} and labels of shape {y.shape} do not fit")
+        raise DataError(f"probabilities of shape {proba.shape} and labels of shape {y.shape} do not match")
     if not np.isfinite(proba).all():
         raise DataError(f"probabilities of row {int(np.argwhere(~np.isfinite(proba))[0, 0])} are not finite")
     if len(y) and (y.min() < 0 or y.max() >= proba.shape[1]):

@@ -29,7 +29,7 @@ def override(layout: Layout, actions: Mapping[str, str], emit: Emit) -> None:
     lines = read_csv(layout.overrides, for_people=True) if layout.overrides.exists() else []
     table = {line["id"]: line["action"] for line in lines} | dict(actions)
     write_csv(layout.overrides, ("id", "action"), sorted(table.items()), for_people=True)
-    emit(Event("say", f"{len(actions)} ids noted in {layout.overrides.name}"))
+    emit(Event("say", f"{len(actions)} ids written to {layout.overrides.name}"))
 
 
 def restore(layout: Layout, ids: Sequence[str], emit: Emit) -> None:
@@ -44,7 +44,7 @@ def restore(layout: Layout, ids: Sequence[str], emit: Emit) -> None:
         found = {name for name, reason in dropped.items() if entry in (name, reason, ALL)}
         if not found:
             reasons = ", ".join(sorted(set(dropped.values()))) or "none"
-            raise DataError(f"{entry!r} is no dropped id and no reason", f"reasons: {reasons}")
+            raise DataError(f"{entry!r} is neither a dropped id nor a reason", f"reasons: {reasons}")
         chosen |= found
     unreadable = sorted(name for name in chosen if dropped[name] == "unreadable")
     if set(ids) & set(unreadable):
@@ -88,6 +88,6 @@ def propose_labels(layout: Layout, emit: Emit) -> None:
     ]
     lines = [tiles[start : start + PER_LINE] for start in range(0, len(tiles), PER_LINE)]
     write_atomic(layout.proposals_sheet, png(sheet(lines, "Labels that may be wrong, the likeliest first")))
-    text = f"about {expected} labels may be wrong; the {len(proposals)} likeliest are listed, none is changed"
+    text = f"about {expected} labels may be wrong; the {len(proposals)} most likely ones are listed, none is changed"
     emit(Event("say", text))
     emit(Event("wrote", "", {"paths": [layout.proposals, layout.proposals_sheet]}))
