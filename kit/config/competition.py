@@ -54,9 +54,9 @@ class CompetitionConfig(Section):
     id: str = ""
     """Number (Codabench) or slug (Kaggle) of the competition."""
     phase: str = ""
-    """The phase's name or number, where the platform has phases; empty = the current one."""
+    """Name or number of the phase, on platforms with phases. Empty: the current phase."""
     metric: Scored = "accuracy"
-    """What the platform scores by."""
+    """Metric of the leaderboard."""
     task: Literal["multiclass", "binary"] = "multiclass"
     """`binary` means two classes. Multi-label tasks and regression are not supported."""
     test_size: int = Field(default=0, ge=0)

@@ -56,9 +56,9 @@ class StageConfig(Section):
     train: Literal["head", "last-block", "layers", "all"]
     """Layers to train: the head, the head and the last block of the backbone, the `layers` selected below, or all."""
     from_layer: int = Field(default=0, ge=0)
-    """For `layers`: number of the first layer of the backbone that learns."""
+    """For `layers`: index of the first layer of the backbone that is trained."""
     kinds: Annotated[tuple[Kind, ...], AfterValidator(lambda kinds: tuple(sorted(set(kinds))))] = ()
-    """For `layers`: only these kinds learn; empty = all."""
+    """For `layers`: train only these kinds of layers. Empty: all kinds."""
     epochs: int = Field(ge=1, le=10_000)
     """Number of passes over the training rows."""
     optimizer: Literal["adam", "adamw", "sgd", "lion"] = "adamw"
@@ -72,11 +72,11 @@ class StageConfig(Section):
     ema: float = Field(default=0.0, ge=0, lt=1)
     """Decay of the moving average of the weights, which is then evaluated and kept. 0: no averaging."""
     batch_norm: Literal["frozen", "trained"] = "frozen"
-    """BatchNorm of a pretrained backbone: kept as published, or trained with the layers that learn."""
+    """BatchNorm layers of a pretrained backbone: frozen, or trained together with the other layers of the stage."""
     schedule: Annotated[ScheduleConfig, _short("kind", str)] = ScheduleConfig()
-    """How the learning rate moves over the stage."""
+    """Schedule of the learning rate."""
     early_stopping: Annotated[EarlyStoppingConfig | None, _short("patience", int)] = None
-    """When to end the stage early and which weights to keep; none = run to the end, keep the last."""
+    """When to stop early and keep the best weights. Not set: run all epochs and keep the last weights."""
     cached_views: int = Field(default=1, ge=0, le=64)
-    """For `head` before any stage that trains the backbone: augmented copies of every image whose features are
-    computed once and kept; 0 = no cache."""
+    """For `head`, before any stage that trains the backbone: number of copies per image (the first one not augmented)
+    whose features are computed once and cached. 0: no cache."""

@@ -51,7 +51,7 @@ class Codabench(Platform):
         needs.inspect_zip(file)
         detail = self._read_detail()
         if detail.participant_status != "approved":
-            said = f"your part in competition {detail.id} is: {detail.participant_status or 'not registered'}"
+            said = f"your registration for competition {detail.id} is: {detail.participant_status or 'not registered'}"
             raise Refused(said, f"register at {self._url}/competitions/{detail.id}/")
         phase = self._phase()
         needs.check_dates(phase)
@@ -60,7 +60,7 @@ class Codabench(Platform):
         if not answer.can:
             ends = f"the day ends at midnight UTC, {midnight().astimezone():%H:%M on %d %B} here"
             today = "today" in (answer.reason or "")
-            raise Refused(f"no submission to phase `{phase.name}` now: {answer.reason}", ends if today else "")
+            raise Refused(f"phase `{phase.name}` accepts no submission now: {answer.reason}", ends if today else "")
         needs.check_space(self._api.get("/api/user_quota/", answers.Quota), file, self._url)
         notes = needs.image_notes(detail.docker_image or "", file)
         limit = needs.time_limit(phase.execution_time_limit, detail.queue)
@@ -138,7 +138,7 @@ class Codabench(Platform):
         board = self._api.get(f"/api/phases/{self._phase().id}/get_leaderboard/", answers.ListedBoard)
         rows, in_order = boards.board_rows(board, self._api.get("/api/my_profile/", answers.Profile).username or "")
         if not in_order:
-            self._setting.emit(Event("warn", "the site lists the board in another order than its scores say"))
+            self._setting.emit(Event("warn", "the order of the leaderboard on the site does not match its scores"))
         return rows
 
     def publish(self, remote: str) -> str:
@@ -190,7 +190,7 @@ class Codabench(Platform):
                 # Benchmarks are competitions of another type.
                 entered = answers.pages(self._api, "/api/competitions/", participating_in="true", type="any")
                 named = ", ".join(f"{row.id} ({row.title})" for row in entered[:NAMED])
-                said = f"{self._url} shows us no competition {self._competition.id}"
+                said = f"{self._url} does not show a competition {self._competition.id}"
                 register = f"register first: {self._url}/competitions/public/"
                 raise Absent(said, f"[competition] id: one of {named}" if named else register) from None
         return self._detail

@@ -40,7 +40,7 @@ def codabench_token(url: str, emit: Emit) -> str:
 def codabench_hint(url: str) -> str:
     """What to do when a site does not accept the token, by where it came from."""
     if os.environ.get("CODABENCH_TOKEN", "").strip():
-        return "the token is that of CODABENCH_TOKEN; unset it to use a stored one or to log in"
+        return "the token comes from CODABENCH_TOKEN; unset it to use a stored token or to log in"
     return (
         f"rm {shlex.quote(str(token_file(url)))}   # then log in: export CODABENCH_USERNAME=... CODABENCH_PASSWORD=..."
     )

@@ -63,7 +63,7 @@ def repeated(call: Callable[[], T], site: str, waits: Waits) -> T:
                 raise busy.error from None
             if busy.pause > waits.obey:
                 until = datetime.fromtimestamp(waits.clock() + busy.pause).astimezone()
-                message = f"{site} takes no more requests from us until {until:%H:%M on %d %B}"
+                message = f"{site} accepts no more requests until {until:%H:%M on %d %B}"
                 raise PlatformError(message, "kit lb   # then") from None
             waits.sleep(max(pause, busy.pause))
     raise AssertionError("unreachable")

@@ -52,7 +52,7 @@ class Kaggle(Platform):
         about = self._about()
         if not about.user_has_entered:
             hint = f"accept its rules: https://www.kaggle.com/competitions/{self._competition.id}/rules"
-            raise Refused(f"you have not entered {self._competition.id}", hint)
+            raise Refused(f"you have not joined {self._competition.id}", hint)
         if about.submissions_disabled:
             raise Refused(f"{self._competition.id} does not accept submissions now")
         if about.is_kernels_submissions_only != self._competition.code:

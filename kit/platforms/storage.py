@@ -78,7 +78,7 @@ def put_file(
                 return
             # 308: a part has arrived.
             problem, busy = f"{answer.status_code}: {error_text(answer)}", answer.status_code in (*BUSY, 308)
-        refused = PlatformError(f"the storage host did not take {path.name}: {problem}", "kit submit")
+        refused = PlatformError(f"the storage host did not accept {path.name}: {problem}", "kit submit")
         raise Busy(refused) if busy else refused
 
     repeated(send, "the storage host", waits)

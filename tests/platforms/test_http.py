@@ -53,7 +53,7 @@ def test_a_pause_longer_than_anybody_waits_is_an_error() -> None:
     with pytest.raises(PlatformError, match="busy") as last:
         repeated(lambda: busy(waits.obey), "the site", waits)
     assert slept == [waits.obey] and not isinstance(last.value, Busy)
-    with pytest.raises(PlatformError, match="the site takes no more requests from us until"):
+    with pytest.raises(PlatformError, match="the site accepts no more requests until"):
         repeated(lambda: busy(waits.obey + 1), "the site", waits)
     assert slept == [waits.obey]
 

@@ -79,5 +79,5 @@ def _kind(spec: str, root: Path, part: str) -> str:
         raise DataError(f"data.{part} = {spec!r}: no such file or folder", f"give a path, or one of: {names}")
     suffix = "folder" if path.is_dir() else path.suffix.lower()
     if suffix not in BY_SUFFIX:
-        raise ConfigError(f"data.{part} = {spec!r}: nothing reads {suffix!r}", nearest(suffix, BY_SUFFIX))
+        raise ConfigError(f"data.{part} = {spec!r}: {suffix!r} is not supported", nearest(suffix, BY_SUFFIX))
     return suffix

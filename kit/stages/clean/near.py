@@ -63,7 +63,7 @@ def near_copies(images: ImageArray, rows: IntArray) -> NearCopies:
     alike = float((sample @ sample.T >= ROUGH).sum() - len(sample)) / max(len(sample) * (len(sample) - 1), 1)
     expected = alike * len(low) * (len(low) - 1) / 2
     if expected > MOST_CANDIDATES:
-        what = f"{len(low)} pictures so alike that about {expected:.1g} pairs pass for near copies"
+        what = f"{len(low)} images are so similar that about {expected:.1g} pairs would count as near copies"
         raise DataError(what, '[clean] near = "off", and [data] group = the column of the camera or the film')
     left, right, form = _candidates(low)
     scores = _scores(images, rows[left], rows[right], form)

@@ -63,7 +63,7 @@ def propose_labels(layout: Layout, emit: Emit) -> None:
     index = load_index(layout)
     newest = latest(layout)
     if newest is None:
-        raise StageError("label errors are proposed from out-of-fold predictions, and there are none", "kit ensemble")
+        raise StageError("label errors are estimated from out-of-fold predictions, but there are none", "kit ensemble")
     record = Ensemble.load(newest.ensemble)
     record.check(newest.root, "", newest.predictions.name)
     if record.classes != index.classes:
