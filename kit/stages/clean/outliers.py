@@ -43,14 +43,14 @@ def strangest(scores: NDArray[np.float64], labels: IntArray, share: float) -> In
     return found[np.argsort(-scores[found], kind="stable")]
 
 
-def isolation_forest(features: Features, seed: int) -> NDArray[np.float64]:
+def _isolation_forest(features: Features, seed: int) -> NDArray[np.float64]:
     from sklearn.ensemble import IsolationForest
 
     forest = IsolationForest(n_estimators=200, random_state=seed).fit(features)
     return np.asarray(-forest.score_samples(features), np.float64)
 
 
-def knn(features: Features, seed: int) -> NDArray[np.float64]:
+def _knn(features: Features, seed: int) -> NDArray[np.float64]:
     from sklearn.neighbors import NearestNeighbors
 
     neighbours = NearestNeighbors(n_neighbors=NEIGHBOURS).fit(features)
@@ -60,6 +60,6 @@ def knn(features: Features, seed: int) -> NDArray[np.float64]:
 
 
 METHODS: dict[str, Callable[[Features, int], NDArray[np.float64]]] = {
-    "isolation-forest": isolation_forest,
-    "knn": knn,
+    "isolation-forest": _isolation_forest,
+    "knn": _knn,
 }

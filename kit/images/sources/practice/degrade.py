@@ -24,44 +24,44 @@ def degrade(images: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
     return spoilt
 
 
-def clean(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+def _clean(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
     return pixels
 
 
-def blur(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+def _blur(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
     sigma = severity * pixels.shape[0] / 32
     return np.asarray(gaussian_filter(pixels, (sigma, sigma, 0), mode="nearest"), np.float32)
 
 
-def brightness(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+def _brightness(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
     return pixels + np.float32(rng.choice([-75, 45]) * severity)
 
 
-def contrast(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+def _contrast(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
     middle: Pixels = pixels.mean(axis=(0, 1), dtype=np.float32)
     return middle + (pixels - middle) * np.float32(rng.choice([1 - 0.65 * severity, 1 + 0.8 * severity]))
 
 
-def noise(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+def _noise(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
     return pixels + rng.standard_normal(pixels.shape, dtype=np.float32) * np.float32(32 * severity)
 
 
-def saturation(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+def _saturation(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
     grey: Pixels = (pixels @ LUMA)[..., None]
     return grey + (pixels - grey) * np.float32(rng.choice([1 - 0.9 * severity, 1 + severity]))
 
 
-def cast(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+def _cast(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
     tint = rng.uniform(-1, 1, 3).astype(np.float32)
     return pixels * (1 + np.float32(0.28 * severity) * tint)
 
 
 CORRUPTIONS = {
-    "clean": clean,
-    "blur": blur,
-    "brightness": brightness,
-    "contrast": contrast,
-    "noise": noise,
-    "saturation": saturation,
-    "cast": cast,
+    "clean": _clean,
+    "blur": _blur,
+    "brightness": _brightness,
+    "contrast": _contrast,
+    "noise": _noise,
+    "saturation": _saturation,
+    "cast": _cast,
 }

@@ -67,22 +67,22 @@ def tamper(images: Images, labels: Labels, planted: tuple[Planted, ...], seed: i
             labels[row] = SISTER[of]
 
 
-def same(image: Images, rng: np.random.Generator) -> Images:
+def _same(image: Images, rng: np.random.Generator) -> Images:
     return image
 
 
-def turned(image: Images, rng: np.random.Generator) -> Images:
+def _turned(image: Images, rng: np.random.Generator) -> Images:
     kind = int(rng.integers(1, 8))
     return np.rot90(image[:, ::-1] if kind >= 4 else image, kind % 4)
 
 
-def recompressed(image: Images, rng: np.random.Generator) -> Images:
+def _recompressed(image: Images, rng: np.random.Generator) -> Images:
     with io.BytesIO() as file:
         Image.fromarray(image).save(file, "JPEG", quality=int(rng.integers(60, 91)))
         return np.asarray(Image.open(file).convert("RGB"))
 
 
-def cropped(image: Images, rng: np.random.Generator) -> Images:
+def _cropped(image: Images, rng: np.random.Generator) -> Images:
     """Cut 2 to 3 % off each side's length, anywhere, and enlarge the rest."""
     size = image.shape[0]
     cut = size * rng.uniform(0.02, 0.03)
@@ -92,7 +92,7 @@ def cropped(image: Images, rng: np.random.Generator) -> Images:
     return np.array(whole, np.uint8)
 
 
-COPY = {"exact": same, "conflicting": same, "dihedral": turned, "recompressed": recompressed, "cropped": cropped}
+COPY = {"exact": _same, "conflicting": _same, "dihedral": _turned, "recompressed": _recompressed, "cropped": _cropped}
 
 
 def _sunset(size: int) -> Images:
