@@ -31,12 +31,7 @@ def predict(bundle: Path, images: Path, out: Path, emit: Emit) -> None:
     `DataError` where the images cannot be read.
     """
     with opened(bundle) as folder:
-        with _told(f"{bundle.name} cannot be loaded"):
-            try:
-                predictor = Predictor(str(folder))
-            except FileNotFoundError as error:
-                what = f"the weights {Path(error.filename).name} are too large for their network or for the zip"
-                raise BundleError(f"{bundle.name}: {what}") from None
+        predictor = _load(folder, bundle.name)
         data = DataConfig(
             train="unused.npz", test=str(images.resolve()), image_size=predictor.size, resize=predictor.resize
         )
@@ -61,6 +56,16 @@ def predict(bundle: Path, images: Path, out: Path, emit: Emit) -> None:
     ambiguous = {"id", "label"} & {name.casefold() for name in names}
     write_csv(out, ("id", "label", *(f"class {name}" if ambiguous else name for name in names)), rows)
     emit(Event("wrote", "", {"paths": [out.resolve()]}))
+
+
+def _load(folder: Path, name: str) -> Predictor:
+    """The predictor of an opened bundle; `archive` did not unpack weights that are larger than their network."""
+    with _told(f"{name} cannot be loaded"):
+        try:
+            return Predictor(str(folder))
+        except FileNotFoundError as error:
+            what = f"the weights {Path(error.filename).name} are too large for their network or for the zip"
+            raise BundleError(f"{name}: {what}") from None
 
 
 @contextmanager
