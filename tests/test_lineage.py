@@ -178,6 +178,12 @@ def expected(key: str) -> set[str]:
 
 
 @pytest.fixture(scope="module")
+def before(drawn_project: tuple[Layout, Config]) -> Lineages:
+    """What the stages of the project are made from."""
+    return lineages(*drawn_project)
+
+
+@pytest.fixture(scope="module")
 def by_key(drawn_project: tuple[Layout, Config]) -> dict[str, tuple[Lineages, Lineages]]:
     """Before and after, for every key; the files on the disk are the same."""
     layout, _ = drawn_project
@@ -343,10 +349,10 @@ CHANGES: dict[Callable[[Layout], None], set[str]] = {
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_an_input_redoes_exactly_the_stages_that_depend_on_it(
-    change: Callable[[Layout], None], copied: Layout, drawn_project: tuple[Layout, Config]
+    change: Callable[[Layout], None], copied: Layout, before: Lineages
 ) -> None:
     change(copied)
-    assert changed(lineages(*drawn_project), lineages(copied, load(copied.config))) == CHANGES[change]
+    assert changed(before, lineages(copied, load(copied.config))) == CHANGES[change]
 
 
 def configured(layout: Layout, ensemble: str) -> Config:
@@ -403,26 +409,23 @@ VERSIONS: dict[str, tuple[tuple[str, ...], set[str]]] = {
 
 @pytest.mark.parametrize("name", VERSIONS)
 def test_a_version_redoes_exactly_the_stages_of_its_code(
-    name: str, drawn_project: tuple[Layout, Config], monkeypatch: pytest.MonkeyPatch
+    name: str, before: Lineages, drawn_project: tuple[Layout, Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = lineages(*drawn_project)
     for constant in VERSIONS[name][0]:
         monkeypatch.setattr(constant, 99)
     assert changed(before, lineages(*drawn_project)) == VERSIONS[name][1]
 
 
 def test_what_travels_in_a_zip_reaches_the_zip_alone(
-    drawn_project: tuple[Layout, Config], monkeypatch: pytest.MonkeyPatch
+    before: Lineages, drawn_project: tuple[Layout, Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = lineages(*drawn_project)
     monkeypatch.setattr("kit.stages.bundle.bundle.runtime_files", lambda: [DESIGN])
     assert changed(before, lineages(*drawn_project)) == {"bundle"}
 
 
 def test_another_row_of_the_backbone_trains_its_runs_again(
-    drawn_project: tuple[Layout, Config], monkeypatch: pytest.MonkeyPatch
+    before: Lineages, drawn_project: tuple[Layout, Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = lineages(*drawn_project)
     monkeypatch.setitem(BACKBONES, "plain-cnn", replace(BACKBONES["plain-cnn"], contract="raw"))
     assert changed(before, lineages(*drawn_project)) == {"features", *RUN}
 

@@ -159,6 +159,8 @@ def test_every_ingredient_of_a_recipe_has_a_row_that_names_its_team(name: str) -
 
 
 @pytest.mark.tf
+@pytest.mark.usefixtures("here")
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize(
     ("run", "parameters"),
     [
@@ -254,6 +256,8 @@ def train_and_check(folder: Path, name: str, run: str) -> None:
 
 
 @pytest.mark.tf
+@pytest.mark.usefixtures("here")
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize("name", FAST)
 def test_a_recipe_goes_from_images_to_a_blend(tmp_path: Path, name: str) -> None:
     train_and_check(tmp_path, name, FAST[name])
@@ -261,6 +265,8 @@ def test_a_recipe_goes_from_images_to_a_blend(tmp_path: Path, name: str) -> None
 
 @pytest.mark.slow
 @pytest.mark.tf
+@pytest.mark.usefixtures("here")
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize(("name", "run"), SLOW)
 def test_every_other_run_of_a_recipe_goes_as_far(tmp_path: Path, name: str, run: str) -> None:
     train_and_check(tmp_path, name, run)

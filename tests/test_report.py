@@ -165,8 +165,20 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[: len(b) // 2], lambda b: b"\xff\xfe[]\n3\n"])
-@pytest.mark.parametrize(("name", "command"), DAMAGED.items())
+DAMAGES: tuple[Callable[[bytes], bytes], ...] = (
+    lambda b: b"",
+    lambda b: b[: len(b) // 2],
+    lambda b: b"\xff\xfe[]\n3\n",
+)
+# One damage for each file, in turn; all of them are the slow tier's.
+CASES = [
+    pytest.param(name, DAMAGED[name], damage, id=f"{name}-{number}", marks=[pytest.mark.slow] * (n % 3 != number))
+    for n, name in enumerate(DAMAGED)
+    for number, damage in enumerate(DAMAGES)
+]
+
+
+@pytest.mark.parametrize(("name", "command", "damage"), CASES)
 def test_a_damaged_file_is_named_with_what_makes_it_again_and_the_rest_is_shown(
     whole: Path, name: str, command: str, damage: Callable[[bytes], bytes], tmp_path: Path
 ) -> None:
@@ -279,6 +291,7 @@ def test_versions_that_runs_were_trained_with_are_named_where_they_differ(folder
     assert "trained with numpy" not in words
 
 
+@pytest.mark.matrix
 def test_the_page_stays_small_whatever_the_pictures_are(tmp_path: Path) -> None:
     project = invent(tmp_path)
     config = tmp_path / "kit.toml"
