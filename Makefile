@@ -20,7 +20,7 @@ setup: .venv/installed  ## make .venv with the locked packages and the kit
 .venv/installed: requirements.lock pyproject.toml
 ifdef UV
 	@$(BIN)/python -c "" 2>/dev/null || { rm -rf .venv && uv venv -q --python $(PYTHON) .venv; }
-	uv pip sync -q --python $(BIN)/python requirements.lock
+	uv pip sync -q --compile-bytecode --python $(BIN)/python requirements.lock
 	uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 else
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv

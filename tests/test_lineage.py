@@ -22,7 +22,7 @@ from lineage import changed, edit, lineages, required
 from pydantic import BaseModel, ValidationError
 
 from kit.base.events import silent
-from kit.config import Config, _first_model, load
+from kit.config import Config, load
 from kit.errors import StageError
 from kit.runs.results import PredictedRecord, RunRecord, fold_lineage, require
 from kit.runs.spec import plan_runs
@@ -116,11 +116,18 @@ PRACTICE = {"train": "practice", "test": "practice", "practice": {"n": 200, "siz
 def keys(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Name and type of every key of ``kit.toml``; names of runs and positions in lists are left out."""
     for name, field in model.model_fields.items():
-        inner = _first_model(field.annotation)
+        inner = table_of(field.annotation)
         if inner is None:
             yield prefix + name, field.annotation
         else:
             yield from keys(inner, f"{prefix}{name}.")
+
+
+def table_of(annotation: Any) -> type[BaseModel] | None:
+    """The table of keys that a type is, or holds, like a list of stages."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((table for one in get_args(annotation) if (table := table_of(one)) is not None), None)
 
 
 TYPES = dict(keys())

@@ -187,8 +187,7 @@ def test_a_damaged_file_is_named_with_what_makes_it_again_and_the_rest_is_shown(
     (path,) = copy.glob(name) if "augment" not in name else (Project(copy).layout.augment_picture("first"),)
     path.write_bytes(damage(path.read_bytes()))
     said: list[str] = []
-    project = Project(copy)
-    project._emit = lambda event: said.append(event.text) if event.kind == "warn" else None
+    project = Project(copy, emit=lambda event: said.append(event.text) if event.kind == "warn" else None)
     shown = Page(project.report(attention=False).read_text(encoding="utf-8"))
     assert len(shown.all("section")) == len(SECTIONS) and not shown.open
     words = "".join(shown.words)
