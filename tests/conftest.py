@@ -4,21 +4,41 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
+    from in_process import InProcess
+
     from kit.config import Config
     from kit.store.layout import Layout
 
 REPOSITORY = Path(__file__).parent.parent
+# Examples of a law; those that are fuzzed, or where few are met by chance, ask for more. No test is timed.
+settings.register_profile("kit", deadline=None, max_examples=30)
+settings.load_profile("kit")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--resume", action="store_true", help="skip tests that passed before, on the same code")
+
+
+# What runs side by side never splits a module, and never two modules of this folder: they look at all processes.
+TOGETHER = REPOSITORY / "tests" / "engine"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Modules that load TensorFlow come first, so that with two workers no long one is left for the end."""
+    heavy = {item.path for item in items if item.get_closest_marker("tf")}
+    items.sort(key=lambda item: item.path not in heavy)
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            group = TOGETHER if TOGETHER in item.path.parents else item.path
+            item.add_marker(pytest.mark.xdist_group(str(group.relative_to(REPOSITORY))))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -75,6 +95,15 @@ def make_project(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture(scope="module")
+def here() -> Iterator[InProcess]:
+    """Units of training and stress run in the process of the tests of this module, which loads TensorFlow once."""
+    from in_process import in_this_process
+
+    with in_this_process() as launch:
+        yield launch
 
 
 @pytest.fixture(scope="session")

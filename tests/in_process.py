@@ -2,26 +2,32 @@
 
 `InProcess(networks)` does what the worker processes do, with the real networks; a fold of a toy takes a second.
 `InProcess(drawn)` writes the same files by the same code without TensorFlow, from a softmax regression on mean colours.
+`in_this_process()` lets whole projects and commands run so. What only a process of its own can show is tested with
+processes: equal bytes, kills, crashes, signals, memory (`test_train.py`, `train/test_kills.py` and `test_memory.py`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from train.stub import StubTrainer, mean_colours
 
 from kit.base.events import Emit
 from kit.config import Config
+from kit.errors import TrainingError
+from kit.runs import engine
 from kit.runs.results import PredictionSpec
 from kit.runs.spec import FoldSpec
 from kit.runs.units import Unit
 from kit.stages.train.interrupt import Interrupt
-from kit.store.files import sha256_file, sha256_json
+from kit.store.files import mendable, sha256_file, sha256_json
 
 Report = Callable[[dict[str, Any]], None]
 Work = Callable[[str, Path, Report], None]
@@ -39,7 +45,13 @@ class InProcess:
     def __call__(self, unit: Unit, emit: Emit) -> None:
         unit.spec.paths.root.mkdir(parents=True, exist_ok=True)
         self.done.append(f"{unit.kind} {unit.spec.run} {unit.spec.fold}")
-        self._work(unit.kind, unit.description, lambda line: emit(unit.event(line)))
+        try:
+            self._work(unit.kind, unit.description, lambda line: emit(unit.event(line)))
+        except Exception as error:
+            known = mendable(error)
+            if known is None:
+                raise
+            raise TrainingError(known.message, known.hint) from error
         emit(unit.event({"event": "done"}))
 
     def places(self, config: Config) -> int:
@@ -49,7 +61,15 @@ class InProcess:
         """Nothing runs on."""
 
 
-def networks(kind: str, path: Path, report: Report) -> None:
+@contextmanager
+def in_this_process(work: Work | None = None) -> Iterator[InProcess]:
+    """Whatever opens the local engine gets this launch, by default with real networks, instead of processes."""
+    launch = InProcess(work or networks)
+    with mock.patch.object(engine, "Processes", lambda: launch):
+        yield launch
+
+
+def networks(kind: str, path: Path, report: Report, interrupt: Interrupt | None = None) -> None:
     """What the worker processes do."""
     import keras
 
@@ -61,7 +81,7 @@ def networks(kind: str, path: Path, report: Report) -> None:
     if kind == "stress":
         stress_unit(path, report)
     else:
-        work(kind, path, report, Interrupt())
+        work(kind, path, report, interrupt or Interrupt())
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -61,13 +62,34 @@ def test_unknown_operations_and_keys_are_refused_with_the_nearest() -> None:
     assert caught.value.hint == "did you mean `magnitude`?"
 
 
+@cache
+def first_use(op: str) -> tuple[Any, set[str]]:
+    """A pipeline that has been used once, which is when its graph is made, and what of keras-cv that has called."""
+    from kit.images.augment.pipeline import Pipeline
+
+    called: set[str] = set()
+
+    def trace(frame: Any, event: str, argument: Any) -> None:
+        if "keras_cv/src/layers/preprocessing" in frame.f_code.co_filename:
+            called.add(frame.f_code.co_name)
+
+    pipeline = Pipeline([entry(op)], 32, 4)
+    images, labels = batch()
+    sys.setprofile(trace)
+    try:
+        pipeline(images, labels, seeds(0))
+    finally:
+        sys.setprofile(None)
+    return pipeline, called
+
+
 @pytest.mark.tf
 @pytest.mark.parametrize("op", OPS)
 def test_the_same_seeds_give_the_same_bytes_and_other_seeds_others(op: str) -> None:
     from kit.images.augment.pipeline import Pipeline
 
     images, labels = batch()
-    pipeline, again = (Pipeline([entry(op)], 32, 4) for _ in range(2))
+    pipeline, again = first_use(op)[0], Pipeline([entry(op)], 32, 4)
     first = pipeline(images, labels, seeds(0))
     pipeline(images, labels, seeds(5))
     for other in (pipeline(images, labels, seeds(0)), again(images, labels, seeds(0))):
@@ -84,10 +106,8 @@ def test_the_same_seeds_give_the_same_bytes_and_other_seeds_others(op: str) -> N
 @pytest.mark.tf
 @pytest.mark.parametrize("op", [op for op in OPS if op not in ("cutmix", "mixup", "one-of")])
 def test_an_image_is_augmented_alike_in_any_batch(op: str) -> None:
-    from kit.images.augment.pipeline import Pipeline
-
     images, labels = batch()
-    pipeline = Pipeline([entry(op)], 32, 4)
+    pipeline, _ = first_use(op)
     whole, _ = pipeline(images, labels, seeds(0))
     part, _ = pipeline(images[2:5], labels[2:5], seeds(0)[2:5])
     assert np.allclose(np.asarray(whole)[2:5], part, atol=1e-3)
@@ -243,22 +263,7 @@ def test_degrade_is_its_parts_drawn_and_chained() -> None:
 @pytest.mark.tf
 @pytest.mark.parametrize("op", [op for op in OPS if op not in OWN])
 def test_the_entry_executes_code_of_keras_cv(op: str) -> None:
-    from kit.images.augment.pipeline import Pipeline
-
-    called: set[str] = set()
-
-    def trace(frame: Any, event: str, argument: Any) -> None:
-        name = frame.f_code.co_filename
-        if "keras_cv/src/layers/preprocessing" in name:
-            called.add(frame.f_code.co_name)
-
-    pipeline = Pipeline([entry(op)], 32, 4)
-    images, labels = batch()
-    sys.setprofile(trace)
-    try:
-        pipeline(images, labels, seeds(0))
-    finally:
-        sys.setprofile(None)
+    _, called = first_use(op)
     assert called & {"_augment", "_batch_augment", "augment_images", "_update_labels", "cutmix", "mixup", "_cutmix"}
 
 

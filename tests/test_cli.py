@@ -30,9 +30,13 @@ class Done:
     stderr: str
 
 
-def run(folder: Path, *arguments: str, **environment: str) -> Done:
-    """Run a command in this process, as `python -m kit` would: starting Python each time takes most of a second."""
+def run(folder: Path, *arguments: str, together: bool = False, **environment: str) -> Done:
+    """Run a command in this process, as `python -m kit` would: starting Python each time takes most of a second.
+
+    ``together`` puts both streams into ``stdout`` in the order in which they are written, as a terminal does.
+    """
     out, talk = io.StringIO(), io.StringIO()
+    talk = out if together else talk
     variables = {**os.environ, "COLUMNS": "80", **environment}
     with (
         mock.patch.dict(os.environ, variables, clear=True),

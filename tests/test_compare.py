@@ -91,6 +91,7 @@ def test_the_noise_of_seeds_is_pooled_within_recipes() -> None:
     assert found.deviation == pytest.approx(((0.005 + 0.02) / 3) ** 0.5)
 
 
+@pytest.mark.matrix
 def test_where_seeds_are_all_there_is_one_comparison_in_twenty_calls_it_real_and_rows_alone_many_more() -> None:
     rng, real, rows_alone, trials, labels = np.random.default_rng(0), 0, 0, 100, np.arange(150) % 3
     for _ in range(trials):
@@ -335,6 +336,8 @@ def test_rows_under_stress_are_compared_where_all_runs_have_them_and_are_true(fo
 
 
 @pytest.mark.tf
+@pytest.mark.usefixtures("here")
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_a_sweep_trains_what_is_missing_and_leaves_the_configuration_as_it_is(folder: Path, tmp_path: Path) -> None:
     text = SMALL.replace("lr = 0.5", "lr = 2e-3")
     (tmp_path / "kit.toml").write_text(text)

@@ -59,7 +59,7 @@ def test_a_step_has_the_keys_and_defaults_of_its_function(op: str) -> None:
     }
 
 
-@pytest.mark.parametrize("builder", OWN)
+@pytest.mark.parametrize("builder", sorted(OWN))
 def test_the_options_of_the_kits_own_networks_are_known(builder: str) -> None:
     keys = list(inspect.signature(resolve(builder)).parameters.values())[1:]
     assert {key.name for key in keys} <= set(Options.model_fields)

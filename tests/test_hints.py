@@ -162,6 +162,7 @@ def mended(commands: Commands, wanted: str) -> list[str]:
             return followed
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(
     ("wanted", "cases"),
     [

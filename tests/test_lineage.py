@@ -22,7 +22,7 @@ from lineage import changed, edit, lineages, required
 from pydantic import BaseModel, ValidationError
 
 from kit.base.events import silent
-from kit.config import Config, _first_model, load
+from kit.config import Config, load
 from kit.errors import StageError
 from kit.runs.results import PredictedRecord, RunRecord, fold_lineage, require
 from kit.runs.spec import plan_runs
@@ -116,11 +116,18 @@ PRACTICE = {"train": "practice", "test": "practice", "practice": {"n": 200, "siz
 def keys(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Name and type of every key of ``kit.toml``; names of runs and positions in lists are left out."""
     for name, field in model.model_fields.items():
-        inner = _first_model(field.annotation)
+        inner = table_of(field.annotation)
         if inner is None:
             yield prefix + name, field.annotation
         else:
             yield from keys(inner, f"{prefix}{name}.")
+
+
+def table_of(annotation: Any) -> type[BaseModel] | None:
+    """The table of keys that a type is, or holds, like a list of stages."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((table for one in get_args(annotation) if (table := table_of(one)) is not None), None)
 
 
 TYPES = dict(keys())
@@ -175,6 +182,12 @@ def with_other(key: str) -> tuple[Config, Config]:
 def expected(key: str) -> set[str]:
     assert key in KEYS or key.startswith("runs."), f"enter in REACHES what {key} reaches"
     return KEYS.get(key, KEYS["runs"])
+
+
+@pytest.fixture(scope="module")
+def before(drawn_project: tuple[Layout, Config]) -> Lineages:
+    """What the stages of the project are made from."""
+    return lineages(*drawn_project)
 
 
 @pytest.fixture(scope="module")
@@ -343,10 +356,10 @@ CHANGES: dict[Callable[[Layout], None], set[str]] = {
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_an_input_redoes_exactly_the_stages_that_depend_on_it(
-    change: Callable[[Layout], None], copied: Layout, drawn_project: tuple[Layout, Config]
+    change: Callable[[Layout], None], copied: Layout, before: Lineages
 ) -> None:
     change(copied)
-    assert changed(lineages(*drawn_project), lineages(copied, load(copied.config))) == CHANGES[change]
+    assert changed(before, lineages(copied, load(copied.config))) == CHANGES[change]
 
 
 def configured(layout: Layout, ensemble: str) -> Config:
@@ -403,26 +416,23 @@ VERSIONS: dict[str, tuple[tuple[str, ...], set[str]]] = {
 
 @pytest.mark.parametrize("name", VERSIONS)
 def test_a_version_redoes_exactly_the_stages_of_its_code(
-    name: str, drawn_project: tuple[Layout, Config], monkeypatch: pytest.MonkeyPatch
+    name: str, before: Lineages, drawn_project: tuple[Layout, Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = lineages(*drawn_project)
     for constant in VERSIONS[name][0]:
         monkeypatch.setattr(constant, 99)
     assert changed(before, lineages(*drawn_project)) == VERSIONS[name][1]
 
 
 def test_what_travels_in_a_zip_reaches_the_zip_alone(
-    drawn_project: tuple[Layout, Config], monkeypatch: pytest.MonkeyPatch
+    before: Lineages, drawn_project: tuple[Layout, Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = lineages(*drawn_project)
     monkeypatch.setattr("kit.stages.bundle.bundle.runtime_files", lambda: [DESIGN])
     assert changed(before, lineages(*drawn_project)) == {"bundle"}
 
 
 def test_another_row_of_the_backbone_trains_its_runs_again(
-    drawn_project: tuple[Layout, Config], monkeypatch: pytest.MonkeyPatch
+    before: Lineages, drawn_project: tuple[Layout, Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = lineages(*drawn_project)
     monkeypatch.setitem(BACKBONES, "plain-cnn", replace(BACKBONES["plain-cnn"], contract="raw"))
     assert changed(before, lineages(*drawn_project)) == {"features", *RUN}
 

@@ -24,6 +24,8 @@ from kit.store.predictions import load_predictions
 RUNS = """
 [folds]
 n = 2
+[stress]
+rows = 1
 
 [runs.plain]
 backbone = "plain-cnn"
@@ -34,6 +36,8 @@ batch_size = 8
 
 
 @pytest.mark.tf
+@pytest.mark.usefixtures("here")
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_a_kaggle_competition_ends_in_a_table_that_the_host_takes(tmp_path):
     kaggle_competition(tmp_path)
     (tmp_path / "more/hen").mkdir(parents=True)
@@ -69,6 +73,8 @@ def test_a_kaggle_competition_ends_in_a_table_that_the_host_takes(tmp_path):
 
 
 @pytest.mark.tf
+@pytest.mark.usefixtures("here")
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_a_folder_competition_ends_in_a_scored_submission(tmp_path):
     folder_competition(tmp_path)
     for path in tmp_path.glob("*/*/0*.png"):

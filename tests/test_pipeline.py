@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from in_process import InProcess
 from test_cli import run
 
 from kit.base.events import Event
@@ -43,17 +44,24 @@ backbone = "plain-cnn"
 augment = [{ op = "dihedral" }, { op = "cutmix" }]
 stages = [{ train = "all", epochs = 2, lr = 2e-3 }]
 views = ["identity", "flip-lr"]
+[stress]
+rows = 1
 [runs.residual]
 extends = "plain"
 backbone = "residual-cnn"
 augment = [{ op = "randaugment", ops = 1 }]
 """
 
-pytestmark = pytest.mark.tf
+# Keras with NumPy 2 says so of its own conversion of variables.
+pytestmark = [
+    pytest.mark.tf,
+    pytest.mark.usefixtures("here"),
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 
 @pytest.fixture(scope="module")
-def submitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def submitted(here: InProcess, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("submitted")
     (folder / "kit.toml").write_text(CONFIG)
     assert run(folder, "ensemble", "--all").returncode == 0

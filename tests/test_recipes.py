@@ -125,21 +125,24 @@ def everything(items: Any) -> list[Any]:
     return [*items, *(found for ops in inner for found in everything(ops))]
 
 
-@pytest.mark.parametrize("row", rows(), ids=lambda row: row[0][:40])
-def test_every_method_has_a_key_in_its_recipes_and_a_test(row: tuple[str, str, str, str]) -> None:
-    method, teams, cell, test = row
-    keys = re.findall(r"`([^`]+)`", cell)
-    assert keys, f"{method} has no key"
-    for key in (key for key in keys if key.startswith("kit ")):
-        assert f"### {key}\n" in (REPOSITORY / "docs" / "reference.md").read_text(encoding="utf-8")
-    for fragment in (tomllib.loads(key) for key in keys if not key.startswith("kit ")):
-        assert paths(fragment) <= reference_keys(), method
-        for team in re.sub(r"\(.*?\)", "", teams).split():  # in brackets: tried or said, not in the file
-            config = recipe(TEAMS[team]).model_dump(mode="json")
-            places = [config] if next(iter(fragment)) in config else list(config["runs"].values())
-            assert any(holds(place, fragment) for place in places), f"{TEAMS[team]} does not have {fragment}"
-    file, name = test.strip("`").split("::")
-    assert f"def {name}(" in (REPOSITORY / "tests" / file).read_text(encoding="utf-8")
+def test_every_method_has_a_key_in_its_recipes_and_a_test() -> None:
+    reference, known, wrong = (REPOSITORY / "docs" / "reference.md").read_text(encoding="utf-8"), reference_keys(), []
+    for method, teams, cell, test in rows():
+        keys = re.findall(r"`([^`]+)`", cell)
+        commands = [key for key in keys if key.startswith("kit ")]
+        wrong += [] if keys else [f"{method}: no key"]
+        wrong += [f"{method}: no command {key}" for key in commands if f"### {key}\n" not in reference]
+        for fragment in (tomllib.loads(key) for key in keys if key not in commands):
+            wrong += [f"{method}: no key {path}" for path in paths(fragment) - known]
+            for team in re.sub(r"\(.*?\)", "", teams).split():  # in brackets: tried or said, not in the file
+                config = recipe(TEAMS[team]).model_dump(mode="json")
+                places = [config] if next(iter(fragment)) in config else list(config["runs"].values())
+                if not any(holds(place, fragment) for place in places):
+                    wrong.append(f"{method}: {TEAMS[team]} does not have {fragment}")
+        file, name = test.strip("`").split("::")
+        if f"def {name}(" not in (REPOSITORY / "tests" / file).read_text(encoding="utf-8"):
+            wrong.append(f"{method}: no test {test}")
+    assert wrong == []
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -159,6 +162,8 @@ def test_every_ingredient_of_a_recipe_has_a_row_that_names_its_team(name: str) -
 
 
 @pytest.mark.tf
+@pytest.mark.usefixtures("here")
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize(
     ("run", "parameters"),
     [
@@ -254,6 +259,8 @@ def train_and_check(folder: Path, name: str, run: str) -> None:
 
 
 @pytest.mark.tf
+@pytest.mark.usefixtures("here")
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize("name", FAST)
 def test_a_recipe_goes_from_images_to_a_blend(tmp_path: Path, name: str) -> None:
     train_and_check(tmp_path, name, FAST[name])
@@ -261,6 +268,8 @@ def test_a_recipe_goes_from_images_to_a_blend(tmp_path: Path, name: str) -> None
 
 @pytest.mark.slow
 @pytest.mark.tf
+@pytest.mark.usefixtures("here")
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize(("name", "run"), SLOW)
 def test_every_other_run_of_a_recipe_goes_as_far(tmp_path: Path, name: str, run: str) -> None:
     train_and_check(tmp_path, name, run)

@@ -195,8 +195,20 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[: len(b) // 2], lambda b: b"\xff\xfe[]\n3\n"])
-@pytest.mark.parametrize(("name", "command"), DAMAGED.items())
+DAMAGES: tuple[Callable[[bytes], bytes], ...] = (
+    lambda b: b"",
+    lambda b: b[: len(b) // 2],
+    lambda b: b"\xff\xfe[]\n3\n",
+)
+# One damage for each file, in turn; all of them are the slow tier's.
+CASES = [
+    pytest.param(name, DAMAGED[name], damage, id=f"{name}-{number}", marks=[pytest.mark.slow] * (n % 3 != number))
+    for n, name in enumerate(DAMAGED)
+    for number, damage in enumerate(DAMAGES)
+]
+
+
+@pytest.mark.parametrize(("name", "command", "damage"), CASES)
 def test_a_damaged_file_is_named_with_what_makes_it_again_and_the_rest_is_shown(
     whole: Path, name: str, command: str, damage: Callable[[bytes], bytes], tmp_path: Path
 ) -> None:
@@ -205,8 +217,7 @@ def test_a_damaged_file_is_named_with_what_makes_it_again_and_the_rest_is_shown(
     (path,) = copy.glob(name) if "augment" not in name else (Project(copy).layout.augment_picture("first"),)
     path.write_bytes(damage(path.read_bytes()))
     said: list[str] = []
-    project = Project(copy)
-    project._emit = lambda event: said.append(event.text) if event.kind == "warn" else None
+    project = Project(copy, emit=lambda event: said.append(event.text) if event.kind == "warn" else None)
     shown = Page(project.report(attention=False).read_text(encoding="utf-8"))
     assert len(shown.all("section")) == len(SECTIONS) and not shown.open
     words = "".join(shown.words)
@@ -311,6 +322,7 @@ def test_a_picture_of_another_augmentation_is_not_shown(tmp_path: Path) -> None:
     assert "What the networks saw" not in Project(tmp_path).report(attention=False).read_text(encoding="utf-8")
 
 
+@pytest.mark.matrix
 def test_the_page_stays_small_whatever_the_pictures_are(tmp_path: Path) -> None:
     project = invent(tmp_path)
     config = tmp_path / "kit.toml"

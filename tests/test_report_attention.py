@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 from invented import invent
 
 from kit.base.events import silent
+from kit.project import Project
 from kit.runs.results import FoldRecord
 from kit.runs.spec import plan_runs
 from kit.stages.ensemble.ensemble import ensemble
@@ -102,8 +103,8 @@ def test_a_report_makes_the_maps_once(tmp_path: Path) -> None:
 @pytest.mark.tf
 def test_weights_that_do_not_fit_leave_the_section_out_and_the_page_whole(tmp_path: Path) -> None:
     said: list[str] = []
-    project = invent(tmp_path)
-    project._emit = lambda event: said.append(event.text)
+    invent(tmp_path)
+    project = Project(tmp_path, emit=lambda event: said.append(event.text))
     page = project.report().read_text(encoding="utf-8")
     assert any("attention" in text and "is left out" in text for text in said)
     assert 'id="provenance"' in page

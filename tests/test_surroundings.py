@@ -151,6 +151,7 @@ def test_a_full_disk_says_how_much_is_needed_and_how_much_there_is(tmp_path: Pat
 BOOKKEEPING = {".lock", ".folds.lock", ".digests.json"}
 
 
+@pytest.mark.matrix
 @ROOT
 def test_cleaning_without_room_says_what_it_needs_leaves_nothing_and_then_goes_on(
     mounted: Callable[..., Path],
@@ -171,6 +172,7 @@ def test_cleaning_without_room_says_what_it_needs_leaves_nothing_and_then_goes_o
     assert {path.name for path in (folder / "data").glob(".*")} <= BOOKKEEPING
 
 
+@pytest.mark.matrix
 @ROOT
 def test_a_project_that_cannot_be_written_is_read_or_refused_on_one_line(
     project: Path, mounted: Callable[..., Path]
@@ -187,6 +189,7 @@ def test_a_project_that_cannot_be_written_is_read_or_refused_on_one_line(
 # Limits, signals, streams
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(
     ("limit", "hint"),
     [("ulimit -v 300000;", "ulimit -v unlimited"), ("ulimit -f 8; rm -rf data;", "ulimit -f unlimited")],
@@ -199,6 +202,7 @@ def test_a_limit_of_the_shell_is_an_error_on_one_line(limit: str, hint: str, pro
     assert kit(project, "clean").returncode == 0
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("streams", ["| true", "2>&1 | true", ">&-", ">&- 2>&-", "<&-"])
 def test_a_stream_that_ends_stops_nothing(streams: str, project: Path) -> None:
     done = kit(project, f"clean {streams}; exit ${{PIPESTATUS[0]}}")
@@ -207,6 +211,7 @@ def test_a_stream_that_ends_stops_nothing(streams: str, project: Path) -> None:
     assert (project / "data" / "manifest.json").exists()
 
 
+@pytest.mark.matrix
 def test_a_full_disk_behind_standard_output_is_an_error(project: Path) -> None:
     done = kit(project, "recipes > /dev/full")
     assert done.returncode == 1

@@ -104,6 +104,7 @@ def test_help_fits_and_is_what_it_was(columns: str, tmp_path: Path) -> None:
     matches(f"help-{columns}", "\n".join(parts))
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("columns", WIDTHS)
 @pytest.mark.parametrize("kind", PLAIN)
 def test_what_commands_say_fits_and_is_what_it_was(columns: str, kind: str, folder: Path, tmp_path: Path) -> None:
@@ -185,6 +186,7 @@ def on_a_terminal(folder: Path, columns: int, *arguments: str, **variables: str)
     return b"".join(pieces).decode()
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("columns", [80, 40])
 def test_a_real_terminal_has_colour_and_no_line_too_long(columns: int, folder: Path) -> None:
     shown = on_a_terminal(folder, columns, "folds", "--force")
@@ -193,12 +195,14 @@ def test_a_real_terminal_has_colour_and_no_line_too_long(columns: int, folder: P
         assert cell_len(line) <= columns
 
 
+@pytest.mark.matrix
 def test_no_color_takes_the_colour_from_a_real_terminal(folder: Path) -> None:
     shown = on_a_terminal(folder, 80, "folds", "--force", NO_COLOR="1")
     assert not re.search(r"\x1b\[[0-9;]*3[0-9](;5;\d+)?m", shown)
     assert "wrote" in shown
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_shell_can_complete_commands_and_options(shell: str, tmp_path: Path) -> None:
     """What the shells ask typer: the script that `kit --show-completion` prints calls the command like this."""

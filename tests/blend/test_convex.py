@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cvxpy
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,6 +17,8 @@ def likelihoods(seed, members=5, rows=200):
 
 
 def cvxpy_optimum(q):
+    import cvxpy  # takes seconds to load
+
     w = cvxpy.Variable(q.shape[1], nonneg=True)
     problem = cvxpy.Problem(cvxpy.Minimize(-cvxpy.sum(cvxpy.log(q @ w)) / len(q)), [cvxpy.sum(w) == 1])
     problem.solve(solver=cvxpy.CLARABEL)

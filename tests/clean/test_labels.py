@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cleanlab.count import compute_confident_joint, get_confident_thresholds
-from cleanlab.rank import get_label_quality_scores
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
@@ -28,6 +26,9 @@ def predictions(seed, n=60, classes=4):
 @given(st.integers(0, 10**6))
 def test_the_order_is_self_confidence_against_cleanlabs_thresholds(seed):
     proba, y = predictions(seed)
+    from cleanlab.count import get_confident_thresholds  # takes seconds to load
+    from cleanlab.rank import get_label_quality_scores
+
     expected = get_label_quality_scores(y, proba, method="self_confidence")
     expected = expected - np.asarray(get_confident_thresholds(y, proba))[y]
     found = label_errors(proba, y, len(y))
@@ -37,6 +38,8 @@ def test_the_order_is_self_confidence_against_cleanlabs_thresholds(seed):
 @given(st.integers(0, 10**6))
 def test_the_confident_joint_is_cleanlabs(seed):
     proba, y = predictions(seed)
+    from cleanlab.count import compute_confident_joint
+
     counted = compute_confident_joint(y, proba, calibrate=False)
     if (counted.sum(axis=1) > 0).all():
         assert np.allclose(confident_joint(proba, y), counted / counted.sum(1, keepdims=True) * np.bincount(y)[:, None])

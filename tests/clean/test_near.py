@@ -107,6 +107,7 @@ def test_any_shape_can_be_searched(shape):
     assert pairs_of(images) == {(0, 6), (1, 7)}
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("size", [32, 64])
 def test_what_was_planted_in_the_practice_set_is_found_and_dropped_or_grouped(size):
     practice = make(n=800, size=size, seed=1)
@@ -174,6 +175,7 @@ def with_copies(seed):
 NEAR = st.sampled_from(["group", "drop-copies", "keep"])
 
 
+@pytest.mark.matrix
 @settings(max_examples=30)
 @given(st.integers(0, 10**6), NEAR, st.sampled_from(["drop-copies", "group", "keep"]))
 def test_dropping_near_copies_is_idempotent_and_blind_to_the_order(seed, near, exact):

@@ -36,6 +36,7 @@ def raw_of(project: Project) -> np.ndarray:
         return file["images"]
 
 
+@pytest.mark.matrix
 def test_kept_and_dropped_are_the_raw_images_and_the_raw_file_is_untouched(project: Project) -> None:
     before = hashlib.sha256((project.layout.root / "train.npz").read_bytes()).hexdigest()
     index = load_index(project.layout)
@@ -49,6 +50,7 @@ def test_kept_and_dropped_are_the_raw_images_and_the_raw_file_is_untouched(proje
     assert hashlib.sha256((project.layout.root / "train.npz").read_bytes()).hexdigest() == before
 
 
+@pytest.mark.matrix
 def test_all_that_was_dropped_comes_back_with_the_same_bytes(project: Project) -> None:
     project.restore(["all"])
     assert load_index(project.layout).ids == tuple(f"{row:03d}" for row in range(300))
@@ -56,6 +58,7 @@ def test_all_that_was_dropped_comes_back_with_the_same_bytes(project: Project) -
     assert read_csv(project.layout.dropped) == []
 
 
+@pytest.mark.matrix
 def test_one_image_or_one_reason_comes_back_and_stays(project: Project) -> None:
     dropped = read_csv(project.layout.dropped)
     one = next(line["id"] for line in dropped if line["reason"] == "exact-copy")

@@ -96,6 +96,7 @@ def trained(folder: Path, launch: Any, hear: Any = lambda event: None) -> dict[s
     return fingerprint(folder)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("kind", ["stream", "folder", pytest.param("url", marks=pytest.mark.slow)])
 def test_a_body_leaves_what_a_process_leaves(project: Any, tmp_path: Path, kind: str, machine: Path) -> None:
     store = {
@@ -110,6 +111,7 @@ def test_a_body_leaves_what_a_process_leaves(project: Any, tmp_path: Path, kind:
     assert not [path for path in (tmp_path / "storage" / "outputs").rglob("*") if path.is_file()]
 
 
+@pytest.mark.matrix
 def test_a_machine_writes_an_input_once_and_holds_no_more_than_its_units_need(project: Any, machine: Path) -> None:
     folder, store = project(), InMemory()
     (folder / "data" / "sheets.bin").write_bytes(b"nobody asks for this")
@@ -121,6 +123,7 @@ def test_a_machine_writes_an_input_once_and_holds_no_more_than_its_units_need(pr
     assert held == {hashlib.sha256(path.read_bytes()).hexdigest() for path in needed}
 
 
+@pytest.mark.matrix
 def test_a_body_that_is_asked_to_end_sends_its_checkpoint_and_another_goes_on(project: Any) -> None:
     here, there = project("here", epochs=4), project("there", epochs=4)
     heard: list[Event] = []
@@ -289,6 +292,7 @@ def test_the_engine_of_the_configuration_can_be_another_once(make_project: Calla
         assert isinstance(launch, Processes)
 
 
+@pytest.mark.matrix
 def test_without_ray_the_error_is_the_line_that_installs_it(make_project: Callable[..., Path]) -> None:
     folder = make_project('[data]\ntrain = "digits"')
     program = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,10 @@ from kit.store.predictions import join, load_predictions
 MORE = CONFIG + '[runs.b]\nextends = "a"\nviews = ["identity"]\n'
 
 
+# Projects as they were when they had been made, by their configuration.
+KEPT: dict[str, Path] = {}
+
+
 def pictures(seed: int, n: int = 90, spread: int = 60, brighter: int = 0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % 2
@@ -39,12 +44,18 @@ def made(make_project, text: str = MORE, test: np.ndarray | None = None) -> Proj
     """A project that is trained and stressed by hand, with test images where given."""
     text = text if test is None else text.replace('train = "small.npz"', 'train = "small.npz"\ntest = "test.npz"')
     folder = make_project(text)
+    if test is None and text in KEPT:
+        shutil.copytree(KEPT[text], folder, dirs_exist_ok=True)
+        return Project(folder)
     images, labels = pictures(0)
     np.savez(folder / "small.npz", images=images, labels=labels)
     if test is not None:
         np.savez(folder / "test.npz", images=test)
     project = train_by_hand(folder)
     stress(project.layout, project.config, lambda event: None, launch=Stand())
+    if test is None:
+        KEPT[text] = folder.with_name("kept")
+        shutil.copytree(folder, KEPT[text])
     return project
 
 
@@ -133,6 +144,7 @@ def test_scores_of_another_competition_do_not_count(make_project) -> None:
     assert gather(project.layout, project.config).past == {paths.root.name: 0.5}
 
 
+@pytest.mark.matrix
 def test_test_images_like_the_training_set_are_said_to_be_so(make_project) -> None:
     project = made(make_project, test=pictures(7)[0])
     ensembles(project)
@@ -146,6 +158,7 @@ def test_test_images_like_the_training_set_are_said_to_be_so(make_project) -> No
     assert "agreement of folds" in records["a"].signals
 
 
+@pytest.mark.matrix
 def test_brighter_test_images_are_found_out_and_drawn(make_project) -> None:
     project = made(make_project, test=pictures(8, brighter=90)[0])
     _, heard = run(project)
@@ -160,6 +173,7 @@ def test_brighter_test_images_are_found_out_and_drawn(make_project) -> None:
     assert [path.read_bytes() for path in drawn] == kept
 
 
+@pytest.mark.matrix
 def test_other_shares_of_the_classes_are_estimated(make_project) -> None:
     images, labels = pictures(9, n=400)
     project = made(make_project, test=images[np.r_[np.flatnonzero(labels == 0), np.flatnonzero(labels)[:40]]])
@@ -169,6 +183,7 @@ def test_other_shares_of_the_classes_are_estimated(make_project) -> None:
     assert any("other shares" in sentence for sentence in report.sentences)
 
 
+@pytest.mark.matrix
 def test_training_images_in_the_test_are_named(make_project) -> None:
     images, _ = pictures(10)
     train, _ = pictures(0)
@@ -251,6 +266,7 @@ def test_training_ends_with_the_score_under_stress_or_with_how_to_get_it(make_pr
     assert heard[-1].text == "score under stress: kit stress b"
 
 
+@pytest.mark.matrix
 def test_of_many_rows_a_draw_is_enough_and_the_clean_score_stays_exact(make_project, monkeypatch) -> None:
     project = made(make_project, test=pictures(11)[0])
     whole, _ = run(project)

@@ -35,4 +35,4 @@ def pauses() -> list[float]:
 @pytest.fixture
 def waits(pauses: list[float]) -> Waits:
     """Impatient, and never asleep."""
-    return Waits(first=1, longest=8, connect=2, read=0.3, tries=3, sleep=pauses.append)
+    return Waits(first=1, longest=8, connect=2, read=3, tries=3, sleep=pauses.append)

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.matrix
 CANARY = "canary0123456789abcdef0123456789abcdef01"
 SCRIPT = """
 import sys
+import traceback
 from kit.config import load
 from kit.errors import KitError
 from kit.store.layout import Layout
@@ -31,26 +32,32 @@ def say(event):
 
 layout = Layout(__import__("pathlib").Path("."))
 waits = Waits(first=0, longest=0, connect=1, read=1, tries=2, sleep=lambda seconds: None)
-try:
-    if sys.argv[1] == "lb":
-        print(leaderboard(layout, load(layout.config), say, waits=waits))
-    else:
-        submit(layout, load(layout.config), latest(layout), say, Choice(dry_run=sys.argv[1] == "dry"), waits)
-except KitError as error:
-    if sys.argv[1] == "loud":
-        raise
-    print(error.message, error.hint)
+for command in ("dry", "go", "loud", "lb"):
+    try:
+        if command == "lb":
+            print(leaderboard(layout, load(layout.config), say, waits=waits))
+        else:
+            submit(layout, load(layout.config), latest(layout), say, Choice(dry_run=command == "dry"), waits)
+    except KitError as error:
+        if command == "loud":
+            traceback.print_exc()
+        print(error.message, error.hint)
+    except Exception:
+        traceback.print_exc()
+    print("ended", command)
 """
 
 
-def run(folder: Path, home: Path, command: str, **environment: str) -> bytes:
+def run(folder: Path, home: Path, **environment: str) -> bytes:
+    """What a dry run, a submission, one that shows its traceback and the leaderboard say, one after the other."""
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, command],
+        [sys.executable, "-c", SCRIPT],
         cwd=folder,
         env={"PATH": os.environ["PATH"], "HOME": str(home), "VERBOSE": "1", **environment},
         capture_output=True,
         check=False,
     )
+    assert done.stdout.endswith(b"ended lb\n"), done.stderr
     return done.stdout + done.stderr
 
 
@@ -74,7 +81,7 @@ def test_codabench_tokens_stay_where_they_are(tmp_path: Path, home: Path, where:
             # The worst of sites: its error page repeats the token.
             site.fault_body = lambda status: Answer(status, {"detail": f"no {CANARY}"})
             site.faults[phase] = ("403", -1)
-        said = b"".join(run(layout.root, home, command, **environment) for command in ("dry", "go", "loud", "lb"))
+        said = run(layout.root, home, **environment)
         assert CANARY.encode() not in said
         assert site.password.encode() not in said
         tokens = [] if where == "environment" else [f"127.0.0.1-{site.url.rpartition(':')[2]}.token"]
@@ -91,7 +98,6 @@ def test_kaggle_tokens_stay_where_they_are(tmp_path: Path, home: Path, phase: st
         if phase:
             site.fault_body = lambda status: Answer(status, {"code": status, "message": f"no {CANARY}"})
             site.faults[phase] = ("403", -1)
-        commands = ("dry", "go", "loud", "lb")
-        said = b"".join(run(layout.root, home, command, KAGGLE_API_TOKEN=CANARY) for command in commands)
+        said = run(layout.root, home, KAGGLE_API_TOKEN=CANARY)
         assert CANARY.encode() not in said
         assert holders(layout.root, home) == []

@@ -34,6 +34,27 @@ logging.basicConfig(level=logging.DEBUG)
 from kit.cli import app, spread
 app(spread(sys.argv[1:]), prog_name="kit")
 """
+# Commands one after the other in a process, each as if it were alone; a traceback is printed as Python would.
+EACH = """
+import http.client, json, sys, traceback
+{imports}
+for line in json.loads(sys.argv[1]):
+    sys.argv[1:] = line
+    try:
+        {call}
+    except SystemExit:
+        pass
+    except Exception:
+        traceback.print_exc()
+    print("ended", line[0], flush=True)
+"""
+FAILING = {
+    True: EACH.format(
+        imports="import logging; logging.basicConfig(level=logging.DEBUG); from kit.cli import app, spread",
+        call="app(spread(line), prog_name='kit')",
+    ),
+    False: EACH.format(imports="from kit.__main__ import main", call="main()"),
+}
 COMMANDS = [str(command.name or command.callback.__name__) for command in app.registered_commands if command.callback]
 # In the order of a competition; a command that is not here runs without arguments, after these.
 WORKING: dict[str, list[list[str]]] = {
@@ -84,12 +105,12 @@ class Place:
     home: Path
     scratch: Path
 
-    def run(self, *arguments: str, loud: bool = False, environment: bool = True) -> subprocess.CompletedProcess[bytes]:
+    def run(self, *arguments: str, code: str, environment: bool = True) -> subprocess.CompletedProcess[bytes]:
+        """Run Python code with arguments."""
         names = ("CODABENCH_TOKEN", "CODABENCH_PASSWORD", "KAGGLE_API_TOKEN", "KAGGLE_KEY")
         secrets = dict.fromkeys(names, CANARY) if environment else {}
-        start = ["-c", LOUD] if loud else ["-m", "kit"]
         return subprocess.run(
-            [sys.executable, *start, *arguments],
+            [sys.executable, "-c", code, *arguments],
             cwd=self.project,
             env={
                 "PATH": os.environ["PATH"], "HOME": str(self.home), "TMPDIR": str(self.scratch), "COLUMNS": "80",
@@ -169,7 +190,6 @@ def watch(place: Place, allowed: set[str], done: subprocess.CompletedProcess[byt
     assert place.holders() == allowed, what
 
 
-@pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize(
     ("platform", "environment", "loud"),
     [
@@ -177,9 +197,7 @@ def watch(place: Place, allowed: set[str], done: subprocess.CompletedProcess[byt
         for case in product(("codabench", "kaggle"), (True, False), (True, False))
     ],
 )
-def test_a_command_that_fails_shows_no_token(
-    place: Place, platform: str, environment: bool, loud: bool, name: str
-) -> None:
+def test_a_command_that_fails_shows_no_token(place: Place, platform: str, environment: bool, loud: bool) -> None:
     site = Kaggle() if platform == "kaggle" else Codabench(later=True)
     with site:
         site.token = CANARY
@@ -187,8 +205,12 @@ def test_a_command_that_fails_shows_no_token(
         site.fault_body = lambda status: Answer(status, {"detail": f"no {CANARY}", "message": f"no {CANARY}"})
         site.faults = dict.fromkeys(("competition", "login"), ("403", -1))
         allowed = fill(place, site.url, platform, "cells" if platform == "kaggle" else "7", train="none.npz")
-        done = place.run(name, *ASKED.get(name, []), loud=loud, environment=environment)
-        watch(place, allowed, done, f"{name}: {done.returncode}")
+        lines = [[name, *ASKED.get(name, [])] for name in COMMANDS]
+        done = place.run(json.dumps(lines), code=FAILING[loud], environment=environment)
+        assert [line for line in done.stdout.decode().splitlines() if line.startswith("ended ")] == [
+            f"ended {name}" for name in COMMANDS
+        ]
+        watch(place, allowed, done, done.stdout.decode())
 
 
 @pytest.mark.slow
@@ -200,7 +222,7 @@ def test_every_command_that_works_shows_no_token_and_writes_none(place: Place, c
         for arguments in WORKING.get(name, [[]]):
             bundle = next((place.project / "submissions").glob("*/bundle.zip"), None)
             given = [str(bundle) if argument == "BUNDLE" else argument for argument in arguments]
-            done = place.run(name, *given, loud=True)
+            done = place.run(name, *given, code=LOUD)
             assert done.returncode == 0 or name not in WORKING, done.stderr.decode()[-2000:]
             watch(place, allowed, done, f"{name} {' '.join(given)}")
     assert codabench.created() == 2

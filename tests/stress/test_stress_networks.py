@@ -1,4 +1,4 @@
-"""Stress with real networks, in processes of their own."""
+"""Stress with real networks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from by_hand import CONFIG
+from in_process import InProcess
 
 from kit.base.events import Event
 from kit.errors import StageError, TrainingError
@@ -20,13 +21,17 @@ from kit.store.data import load_index
 from kit.store.digests import digest
 from kit.store.predictions import load_predictions
 
-pytestmark = pytest.mark.tf
+pytestmark = [
+    pytest.mark.tf,
+    pytest.mark.usefixtures("here"),
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 SMALL = CONFIG.replace("n = 3", "n = 2") + 'batch_size = 8\nstages = [{ train = "all", epochs = 1 }]\n'
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project(here: InProcess, tmp_path_factory: pytest.TempPathFactory) -> Project:
     folder = tmp_path_factory.mktemp("networks")
     rng = np.random.default_rng(0)
     labels = np.arange(48) % 2

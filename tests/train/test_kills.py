@@ -22,7 +22,7 @@ CONFIG = """
 [data]
 train = "small.npz"
 [folds]
-n = 3
+n = 2
 [runs.a]
 backbone = "two-conv-cnn"
 augment = [{ op = "dihedral" }]
@@ -33,7 +33,7 @@ batch_size = 16
 extends = "a"
 backbone = "residual-cnn"
 """
-EPOCHS = 2 * 3 * 3
+EPOCHS = 2 * 2 * 3
 
 
 def write_project(folder: Path) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from types import SimpleNamespace
 
 import pytest
+from test_cli import run
 
 from kit.base.events import silent
 from kit.errors import TrainingError
@@ -81,19 +80,15 @@ stages = [{ train = "all", epochs = 1 }]
 """
 
 
-def kit(folder, *arguments):
-    return subprocess.run([sys.executable, "-m", "kit", *arguments], cwd=folder, capture_output=True, text=True)
-
-
 def test_a_blend_is_not_made_of_what_happens_to_be_done_in_time(make_project):
     folder = make_project(CONFIG)
     # Nothing is started after 0 h, so no network is built.
-    done = kit(folder, "ensemble", "--all", "--max-hours", "0")
+    done = run(folder, "ensemble", "--all", "--max-hours", "0")
     assert done.returncode == 1
     assert "2 units left: a fold 0, a fold 1" in " ".join(done.stderr.split())
     assert "error: the time was over before every run was trained; nothing is blended yet" in done.stderr
     assert "hint: kit ensemble --all   # goes on where it stopped" in done.stderr
     assert not list(folder.glob("submissions/*/ensemble.json"))
-    assert kit(folder, "train", "--max-hours", "0").returncode == 0
-    wrong = kit(folder, "ensemble", "--max-hours", "1")
+    assert run(folder, "train", "--max-hours", "0").returncode == 0
+    wrong = run(folder, "ensemble", "--max-hours", "1")
     assert wrong.returncode == 2 and "is for what --all trains" in wrong.stderr

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from in_process import in_this_process
 from recorded import spec_of
 
 from kit.config import StageConfig
@@ -15,7 +16,8 @@ from kit.errors import TrainingError
 from kit.runs.spec import FoldSpec
 from kit.store.predictions import load_predictions
 
-pytestmark = pytest.mark.tf
+# Keras with NumPy 2 says so of its own conversion of variables.
+pytestmark = [pytest.mark.tf, pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")]
 
 HALVES = ("mixed_float16", "mixed_bfloat16")
 
@@ -151,7 +153,8 @@ def test_what_a_run_in_half_precision_predicts_is_what_its_weights_predict_in_fl
     from kit.store.data import load_images, load_index
 
     folder = make_project(CONFIG)
-    Project(folder).train(fold=0)
+    with in_this_process():
+        Project(folder).train(fold=0)
     (path,) = folder.glob("runs/a-*/fold-0/spec.json")
     spec = FoldSpec.load(path)
     assert "precision" not in spec.network
