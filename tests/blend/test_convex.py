@@ -53,6 +53,8 @@ def test_any_likelihoods_get_weights_on_the_simplex_and_a_proof(seed, members, r
 
 
 def test_a_gap_that_grows_on_the_way_is_no_reason_to_stop():
+    import cvxpy
+
     q = np.maximum(np.random.default_rng(77).beta(0.3, 0.3, size=(76, 8)), 1e-7)
     fitted = convex_weights(q, pseudo_rows=1.0)
     extended, w = np.vstack([q, np.eye(8)]), cvxpy.Variable(8, nonneg=True)
