@@ -198,6 +198,7 @@ def test_a_deleted_output_is_made_again_with_the_same_bytes(tmp_path: Path) -> N
     assert {path: path.read_bytes() for path in paths} == before
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("columns", ["80", "40"])
 @pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_output_fits_a_narrow_terminal(columns: str, variables: dict[str, str], tmp_path: Path) -> None:

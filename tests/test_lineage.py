@@ -206,6 +206,7 @@ def by_key(drawn_project: tuple[Layout, Config]) -> dict[str, tuple[Lineages, Li
     }
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("key", TYPES)
 def test_a_key_redoes_exactly_the_stages_that_depend_on_it(
     key: str, by_key: dict[str, tuple[Lineages, Lineages]]
@@ -471,6 +472,7 @@ EVERYTHING = (
 )
 
 
+@pytest.mark.matrix
 def test_no_input_is_dead(
     drawn_project: tuple[Layout, Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

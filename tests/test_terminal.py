@@ -122,6 +122,7 @@ def test_what_commands_say_fits_and_is_what_it_was(columns: str, kind: str, fold
     matches(f"talk-{columns}", "\n".join(parts))  # the same for all kinds: plain text is plain text
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("columns", WIDTHS)
 @pytest.mark.parametrize("kind", PLAIN)
 def test_what_the_doctor_says_fits(columns: str, kind: str, folder: Path) -> None:

@@ -61,6 +61,7 @@ def made(seed: int, severity: float | None, n: int = 900) -> tuple[Evidence, np.
     return evidence, np.asarray((test.argmax(2) == truth).mean(1))
 
 
+@pytest.mark.matrix
 def test_the_forecast_from_test_pictures_is_nearer_than_the_clean_score() -> None:
     evidence, truth = made(0, 0.5)
     found = forecast(evidence, MIXTURE, 2000)
@@ -70,17 +71,20 @@ def test_the_forecast_from_test_pictures_is_nearer_than_the_clean_score() -> Non
     assert {f.basis for f in found} == {"test pictures"}
 
 
+@pytest.mark.matrix
 def test_without_a_shift_the_forecast_is_the_clean_score() -> None:
     evidence, _ = made(1, 0.0)
     assert all(abs(f.value - f.clean) < 0.01 for f in forecast(evidence, MIXTURE, 2000))
 
 
+@pytest.mark.matrix
 def test_the_clean_rows_as_a_test_give_exactly_the_clean_score() -> None:
     evidence, _ = made(1, None)
     mean = from_test(calibrate(evidence), evidence.clean).mean
     np.testing.assert_allclose(mean, evidence.clean_right.mean(1), atol=1e-9)
 
 
+@pytest.mark.matrix
 def test_the_mixture_alone_forecasts_the_weighted_cells() -> None:
     evidence, _ = made(2, None)
     cells = evidence.cells(MIXTURE)
@@ -91,6 +95,7 @@ def test_the_mixture_alone_forecasts_the_weighted_cells() -> None:
     np.testing.assert_allclose(cells[:, MIXTURE.cells.index(("jpeg", 3))], wanted)
 
 
+@pytest.mark.matrix
 def test_the_covariance_of_a_mixture_is_that_of_dirichlet_draws() -> None:
     rng = np.random.default_rng(0)
     cells, shares = rng.random((3, 6)), np.array([0.3, 0.2, 0.2, 0.1, 0.1, 0.1])
@@ -100,6 +105,7 @@ def test_the_covariance_of_a_mixture_is_that_of_dirichlet_draws() -> None:
     np.testing.assert_allclose(belief.covariance - 0.005**2 * np.eye(3), np.cov(drawn), atol=1e-3)
 
 
+@pytest.mark.matrix
 def test_known_scores_move_the_others_and_narrow_their_intervals() -> None:
     evidence, truth = made(3, 0.55)
     blind = replace(evidence, test=None)
@@ -112,6 +118,7 @@ def test_known_scores_move_the_others_and_narrow_their_intervals() -> None:
     assert after[0].past == 2
 
 
+@pytest.mark.matrix
 @settings(max_examples=40)
 @given(st.integers(0, 10_000))
 def test_conditioning_is_the_formula_of_two_normals(seed: int) -> None:
@@ -126,6 +133,7 @@ def test_conditioning_is_the_formula_of_two_normals(seed: int) -> None:
     assert variance == pytest.approx([0, total[1, 1] - share * total[0, 1]], abs=1e-12)
 
 
+@pytest.mark.matrix
 def test_what_models_share_of_their_luck_is_the_covariance_of_drawn_labels() -> None:
     rng = np.random.default_rng(0)
     posterior, predicted = rng.dirichlet(np.ones(4), 40), rng.integers(0, 4, (3, 40))
@@ -135,6 +143,7 @@ def test_what_models_share_of_their_luck_is_the_covariance_of_drawn_labels() -> 
     np.testing.assert_allclose(shared_luck(posterior, predicted) / 40, np.cov(scores.T), atol=4e-4)
 
 
+@pytest.mark.matrix
 def test_models_are_alike_as_their_luck_is_correlated() -> None:
     rng = np.random.default_rng(1)
     posterior, predicted = rng.dirichlet(np.ones(3), 200), rng.integers(0, 3, (3, 200))
@@ -145,6 +154,7 @@ def test_models_are_alike_as_their_luck_is_correlated() -> None:
     assert np.all(np.isfinite(alike(np.zeros((2, 2)))))  # models that are sure of everything
 
 
+@pytest.mark.matrix
 def test_models_that_agree_are_taken_to_be_wrong_together() -> None:
     rng = np.random.default_rng(0)
     base = rng.standard_normal((2, 12)) * 0.1
@@ -158,6 +168,7 @@ def test_models_that_agree_are_taken_to_be_wrong_together() -> None:
     assert strangers[0, 1] < found[0, 1]
 
 
+@pytest.mark.matrix
 def test_a_test_counts_as_shifted_when_a_sign_has_clearly_moved() -> None:
     rng = np.random.default_rng(0)
     before = rng.standard_normal((800, 2))
@@ -168,6 +179,7 @@ def test_a_test_counts_as_shifted_when_a_sign_has_clearly_moved() -> None:
     assert shifted(flat, flat) == 0
 
 
+@pytest.mark.matrix
 def test_the_consensus_believes_the_models_that_stress_did_not_break() -> None:
     rng = np.random.default_rng(1)
     y = rng.integers(0, 3, 600)
@@ -179,6 +191,7 @@ def test_the_consensus_believes_the_models_that_stress_did_not_break() -> None:
     np.testing.assert_allclose(learn(proba[order], y).posterior(proba[order]), found, atol=1e-6)
 
 
+@pytest.mark.matrix
 def test_intervals_hold_more_where_the_test_is_small_and_at_a_higher_level() -> None:
     evidence, _ = made(4, None)
     widths = [
@@ -188,12 +201,14 @@ def test_intervals_hold_more_where_the_test_is_small_and_at_a_higher_level() -> 
     assert widths[0] < widths[1] < widths[2]
 
 
+@pytest.mark.matrix
 def test_a_forecast_is_repeatable() -> None:
     evidence, _ = made(5, 0.3)
     first, second = forecast(evidence, MIXTURE, 300), forecast(evidence, MIXTURE, 300)
     assert first == second
 
 
+@pytest.mark.matrix
 def test_one_model_alone_is_forecast_too() -> None:
     evidence, truth = made(6, 0.5)
     cut = {name: getattr(evidence, name)[:1] for name in ("names", "clean", "stressed", "test")}
@@ -201,12 +216,14 @@ def test_one_model_alone_is_forecast_too() -> None:
     assert abs(found.value - truth[0]) < abs(found.clean - truth[0])
 
 
+@pytest.mark.matrix
 def test_models_that_are_always_right_or_wrong_are_fitted_without_a_fit() -> None:
     x = np.random.default_rng(0).standard_normal((20, 3))
     assert fit(x, np.ones(20, bool), x, np.ones(20, bool)).rate(x).mean() == 1
     assert fit(x, np.zeros(20, bool), x, np.zeros(20, bool)).rate(x).mean() == 0
 
 
+@pytest.mark.matrix
 def test_features_of_a_row_do_not_depend_on_the_order_of_rows_or_of_the_company() -> None:
     proba = np.random.default_rng(0).dirichlet(np.ones(4), (5, 30))
     order = np.random.default_rng(1).permutation(30)
@@ -216,6 +233,7 @@ def test_features_of_a_row_do_not_depend_on_the_order_of_rows_or_of_the_company(
     np.testing.assert_allclose(row_features(proba[[0, 3, 4, 1, 2]], pooled)[0], whole)
 
 
+@pytest.mark.matrix
 def test_weights_of_past_scores_are_the_constrained_minimum() -> None:
     rng = np.random.default_rng(0)
     cells, prior = rng.random((4, 5)), np.array([0.4, 0.2, 0.2, 0.1, 0.1])
@@ -232,6 +250,7 @@ def test_weights_of_past_scores_are_the_constrained_minimum() -> None:
     assert not found.warning
 
 
+@pytest.mark.matrix
 def test_few_scores_warn_and_none_leave_the_prior() -> None:
     cells, prior = np.array([[0.9, 0.5], [0.8, 0.3]]), np.array([0.5, 0.5])
     none = explain(cells[:0], np.zeros(0), np.zeros(0), prior, 3.0)
@@ -242,12 +261,14 @@ def test_few_scores_warn_and_none_leave_the_prior() -> None:
     assert two.weights[1] > 0.6
 
 
+@pytest.mark.matrix
 def test_a_cell_without_weight_stays_without() -> None:
     cells = np.array([[0.9, 0.5, 0.1]])
     found = explain(cells, np.array([0.1]), np.array([0.01]), np.array([0.5, 0.5, 0.0]), 3.0)
     assert found.weights[2] == 0
 
 
+@pytest.mark.matrix
 def test_mistakes_are_named() -> None:
     evidence, _ = made(7, 0.3, n=60)
     with pytest.raises(DataError, match="'rex'"):
