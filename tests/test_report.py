@@ -22,7 +22,8 @@ from kit.show.figures import svg
 from kit.stages.report.cleaning import with_names
 from kit.stages.report.report import SECTIONS, soft
 from kit.stages.report.section import count, listed, percent
-from kit.store.candidate import Ensemble
+from kit.store.candidate import Ensemble, ForecastRecord
+from kit.store.data import images_of, load_test_record
 
 VOID = {"meta", "img", "br", "wbr", "link", "input", "hr"}
 
@@ -310,6 +311,21 @@ def test_versions_that_runs_were_trained_with_are_named_where_they_differ(folder
     words = Page(Project(copy).report(attention=False).read_text(encoding="utf-8")).words
     assert "trained with tensorflow" in words and "2.0.0" in words
     assert "trained with numpy" not in words
+
+
+def test_a_forecast_for_other_test_images_is_not_shown(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    project = Project(copy)
+    stress(project)
+    present = images_of(load_test_record(project.layout))
+    paths = list(copy.glob("runs/*/forecast.json"))
+    for made_from, shown in (({}, True), ({"test": present}, True), ({"test": "0" * 64}, False)):
+        for path in paths:
+            ForecastRecord.load(path).model_copy(update={"made_from": made_from}).save(path)
+        words = " ".join(Page(project.report(attention=False).read_text(encoding="utf-8")).words)
+        assert ("A forecast never rests on its own score" in words) == shown
+        assert ("was made for other test images" in words) != shown
 
 
 def test_a_picture_of_another_augmentation_is_not_shown(tmp_path: Path) -> None:

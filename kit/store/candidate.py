@@ -222,6 +222,10 @@ class ForecastRecord(Made):
     basis: str
     past: int
 
+    def is_of(self, test: str) -> bool:
+        """Whether it was made for test images of this digest; forecasts of earlier kits do not say it."""
+        return self.made_from.get("test", test) == test
+
     @classmethod
     def upgraded(cls, content: dict[str, Any]) -> dict[str, Any] | None:
         """Forecasts of earlier kits stay what was said at their time."""

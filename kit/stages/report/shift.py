@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from kit.errors import StageError
 from kit.runs.stressed import StressedRun, StressScores
 from kit.show.figures import Panel, heat
 from kit.show.figures.strips import Dot, strip
 from kit.stages.report.inputs import Facts, Run
 from kit.stages.report.section import Section, count, number, percent
 from kit.store.candidate import ForecastRecord
+from kit.store.data import images_of, load_test_record
 from kit.store.files import read_csv
 
 
@@ -108,6 +110,9 @@ def forecast(facts: Facts) -> Section | str:
 def _forecast(facts: Facts, path: Path) -> ForecastRecord | None:
     """What was said of the score by the competition's metric."""
     found = facts.read(ForecastRecord, path)
+    if found and not found.is_of(images_of(facts.attempt(lambda: load_test_record(facts.layout)))):
+        facts.problems.append(StageError(f"{path} was made for other test images", "kit forecast"))
+        return None
     return found if found and found.metric == facts.config.competition.metric else None
 
 
