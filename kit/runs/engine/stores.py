@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from kit.errors import ConfigError, KitError
+from kit.runs.engine.cluster import ray
 from kit.store.files import write_atomic
 
 # Of a file that is sent: large enough to be quick, small beside the memory of any machine.
@@ -60,8 +61,6 @@ class Objects(Store):
     streams = True
 
     def put(self, path: Path, name: str) -> Any:
-        import ray
-
         return [ray.put(piece) for piece in read_pieces(path)]
 
     def pieces(self, handle: Any) -> Iterator[bytes]:
