@@ -9,7 +9,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -114,7 +113,8 @@ class UrlStore(Store):
 
     def pieces(self, handle: Any) -> Iterator[bytes]:
         with self._system()[0].open(handle, "rb") as file:
-            yield from iter(partial(file.read, PIECE), b"")
+            while piece := file.read(PIECE):
+                yield piece
 
     def drop(self, handle: Any) -> None:
         self._system()[0].rm(handle)
@@ -141,7 +141,8 @@ def store_of(storage: str, root: Path) -> Store:
 def read_pieces(path: Path) -> Iterator[bytes]:
     """The bytes of a file, `PIECE` at a time."""
     with path.open("rb") as file:
-        yield from iter(partial(file.read, PIECE), b"")
+        while piece := file.read(PIECE):  # no `yield from`: Ray sends into generators, which an iterator does not take
+            yield piece
 
 
 def write_pieces(path: Path, pieces: Iterator[bytes], sha256: str) -> Path:
