@@ -77,7 +77,10 @@ class Console:
         header = [_cell(name) for name in event.data["header"]]
         rows = [list(row) for row in event.data["rows"]]
         title = event.text
-        for places in columns_that_fit([_width(n, header, rows) for n in range(len(header))], self._out.width):
+        columns = zip(header, *rows, strict=True)
+        texts = ([line for cell in column for line in _cell(cell).splitlines()] for column in columns)
+        widths = [max(map(cell_len, lines), default=0) for lines in texts]
+        for places in columns_that_fit(widths, self._out.width):
             table = Table(title=Text(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
             for place in places:
                 table.add_column(Text(header[place]), header_style="dim", overflow="fold")
@@ -107,10 +110,6 @@ def columns_that_fit(widths: Sequence[int], room: int) -> list[list[int]]:
         groups[-1].append(place)
         used += GUTTER + wide
     return groups
-
-
-def _width(place: int, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> int:
-    return max(cell_len(line) for row in [header, *rows] for line in _cell(row[place]).splitlines() or [""])
 
 
 def _cell(value: Any) -> str:

@@ -12,7 +12,7 @@ from PIL import Image, ImageEnhance
 
 from kit.config.clean import CleanConfig
 from kit.errors import DataError
-from kit.images.sources.digits import load
+from kit.images.sources.generated import digits as load
 from kit.images.sources.practice import make
 from kit.stages.clean import background
 from kit.stages.clean.background import shared_backgrounds

@@ -12,6 +12,7 @@ from kit.config import AugmentConfig
 from kit.errors import ConfigError
 from kit.images.augment.ops import Batch, BatchOp, Context, ImageOp, Op, Share
 from kit.images.augment.pipeline import build_ops
+from kit.runtime.lazy import tf
 
 Ops = Annotated[tuple[AugmentConfig, ...], Field(min_length=1)]
 
@@ -64,16 +65,12 @@ def _chosen(ops: Sequence[Op], weights: Sequence[float]) -> Op:
     if len(calls) == len(ops):
 
         def switch(image: Any) -> Any:
-            import tensorflow as tf
-
             chosen = tf.reduce_sum(tf.cast(tf.random.uniform([]) >= limits.astype(np.float32), tf.int32))
             return tf.switch_case(chosen, [lambda call=call: call(image) for call in calls])
 
         return ImageOp(switch)
 
     def call(batch: Batch, context: Context) -> Batch:
-        import tensorflow as tf
-
         chosen = tf.reduce_sum(tf.cast(context.draw([1]) >= limits.astype(np.float32), tf.int32), axis=1)
         out = batch
         for number, op in enumerate(ops):

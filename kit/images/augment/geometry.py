@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from kit.images.augment.ops import Batch, BatchOp, Context, Fill, ImageOp, Share, layer_op
+from kit.runtime.lazy import tf
 
 Turn = Callable[[Any], Any]
 
@@ -21,8 +22,6 @@ def flip(mode: Literal["horizontal", "vertical", "both"] = "horizontal", rate: S
     sides: dict[str, list[Turn]] = {"horizontal": [np.fliplr], "vertical": [np.flipud], "both": [np.fliplr, np.flipud]}
 
     def call(batch: Batch, context: Context) -> Batch:
-        import tensorflow as tf
-
         for side in sides[mode]:
             chosen = tf.cast(context.draw([1])[:, 0] < rate, tf.int32)
             batch = _moved(batch, [np.asarray, side], chosen)
@@ -43,8 +42,6 @@ def dihedral() -> BatchOp:
 
 def _evenly(turns: Sequence[Turn]) -> BatchOp:
     def call(batch: Batch, context: Context) -> Batch:
-        import tensorflow as tf
-
         return _moved(batch, turns, tf.cast(context.draw([1])[:, 0] * len(turns), tf.int32))
 
     return BatchOp(call)
@@ -52,8 +49,6 @@ def _evenly(turns: Sequence[Turn]) -> BatchOp:
 
 def _moved(batch: Batch, turns: Sequence[Turn], chosen: Any) -> Batch:
     """Each image after the turn of its number; one gather, because TensorFlow transposes images slowly."""
-    import tensorflow as tf
-
     images = batch["images"]
     side = int(images.shape[1])
     places = np.stack([turn(np.arange(side * side, dtype=np.int32).reshape(side, side)).ravel() for turn in turns])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kit.images.augment.ops import Batch, BatchOp, Context, Positive
+from kit.images.augment.ops import Batch, BatchOp, Context, Positive, keras_cv
+from kit.runtime.lazy import tf
 
 
 def cutmix(alpha: Positive = 1.0) -> BatchOp:
@@ -11,13 +12,9 @@ def cutmix(alpha: Positive = 1.0) -> BatchOp:
     keras-cv gives labels for the rectangle as drawn, though what lies beyond the border is not painted. So its layer
     mixes the images' numbers, which tell where each pixel comes from, and labels are counted from that.
     """
-    import keras_cv
-
     layer = keras_cv.layers.CutMix(alpha=alpha)
 
     def call(batch: Batch, context: Context) -> Batch:
-        import tensorflow as tf
-
         images, labels = batch["images"], batch["labels"]
         own = tf.range(tf.cast(tf.shape(images)[0], tf.float32))[:, None, None, None]
         source = layer({"images": own + tf.zeros_like(images[..., :1]), "labels": labels})["images"]
@@ -36,8 +33,6 @@ def cutmix(alpha: Positive = 1.0) -> BatchOp:
 
 def mixup(alpha: Positive = 0.2) -> BatchOp:
     """MixUp (Zhang et al. 2018): a weighted mean with another image of the batch, labels too."""
-    import keras_cv
-
     layer = keras_cv.layers.MixUp(alpha=alpha)
 
     def call(batch: Batch, context: Context) -> Batch:

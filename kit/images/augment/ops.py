@@ -11,9 +11,12 @@ from typing import Annotated, Any, Protocol, TypedDict
 
 from pydantic import Field
 
+from kit.runtime.lazy import Lazy
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Fill = Annotated[str, Field(pattern="^(reflect|constant|nearest|wrap)$")]
+keras_cv: Any = Lazy("keras_cv")
 
 
 class Batch(TypedDict):
@@ -56,7 +59,5 @@ class Context(Protocol):
 
 def layer_op(name: str, *values: Any, **options: Any) -> ImageOp:
     """The keras-cv layer ``name`` as an augmentation of one image."""
-    import keras_cv
-
     layer = getattr(keras_cv.layers, name)(*values, **options)
     return ImageOp(lambda image: layer({"images": image})["images"])

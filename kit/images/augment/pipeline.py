@@ -10,6 +10,7 @@ from kit.config import AugmentConfig
 from kit.images.augment import arguments, factory
 from kit.images.augment.ops import Batch, ImageOp, Op
 from kit.images.augment.randomness import Stream, build_with, replaced
+from kit.runtime.lazy import tf
 
 
 def build_ops(entries: Sequence[AugmentConfig]) -> list[Op]:
@@ -24,8 +25,6 @@ class Pipeline:
     """
 
     def __init__(self, entries: Sequence[AugmentConfig], size: int, classes: int, *, mixing: bool = True) -> None:
-        import tensorflow as tf
-
         self._stream, self._mixing = Stream(), mixing
         self._ops: list[Op] = build_with(self._stream, lambda: build_ops(entries))
 
@@ -77,8 +76,6 @@ class _Tracing:
         return batch
 
     def map(self, ops: Sequence[Any], batch: Batch) -> Batch:
-        import tensorflow as tf
-
         def one(element: tuple[Any, Any]) -> Any:
             image, seed = element
             with self._stream.keyed(seed):

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from kit.images.augment.ops import ImageOp, Positive, Share, layer_op
+from kit.runtime.lazy import tf
 
 
 def sharpness(factor: Share = 0.5) -> ImageOp:
@@ -16,8 +17,6 @@ def sharpness(factor: Share = 0.5) -> ImageOp:
 
 def blur(sigma: Positive = 1.5) -> ImageOp:
     """Gaussian blur of up to ``sigma`` pixels by keras-cv, on a reflected border: by itself it darkens the edge."""
-    import tensorflow as tf
-
     radius = max(1, round(3 * sigma))
     layer = layer_op("RandomGaussianBlur", 2 * radius + 1, (0.0, sigma))
 
@@ -32,8 +31,6 @@ def noise(deviation: Positive = 10.0) -> ImageOp:
     """Gaussian noise with a standard deviation of up to ``deviation`` levels, its own for each image."""
 
     def call(image: Any) -> Any:
-        import tensorflow as tf
-
         strength = tf.random.uniform([], 0.0, deviation)
         return tf.clip_by_value(image + strength * tf.random.normal(tf.shape(image)), 0.0, 255.0)
 

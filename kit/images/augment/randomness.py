@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from kit.runtime.lazy import tf
+
 PATCHED = ("uniform", "normal", "truncated_normal", "gamma", "shuffle")
 
 
@@ -33,8 +35,6 @@ class Stream:
             self._seed = before
 
     def _key(self) -> Any:
-        import tensorflow as tf
-
         if self._seed is None:
             raise RuntimeError("an augmentation layer drew a random number outside of a seeded block")
         # Numbered by the trace, not by the call: one operation keeps its number however often it runs.
@@ -47,8 +47,6 @@ class Stream:
         A hash of key and position (the finaliser of MurmurHash3, twice): a loop of ``tf.random`` over the seeds costs
         a hundred times as much.
         """
-        import tensorflow as tf
-
         self._drawn += 1
         count = math.prod(shape)
         position = tf.range(count, dtype=tf.int64) + self._drawn * 0x10001 + 1
@@ -60,44 +58,32 @@ class Stream:
     # What is drawn with a seed of its own in `tf.random` is drawn from the stream's: ``seed`` and ``name`` are passed
     # over.
     def uniform(self, shape: Any, minval: Any = 0, maxval: Any = None, dtype: Any = None, **_: Any) -> Any:
-        import tensorflow as tf
-
         dtype = tf.as_dtype(dtype or tf.float32)
         if maxval is None and dtype.is_floating:
             maxval = 1
         return tf.random.stateless_uniform(shape, self._key(), minval=minval, maxval=maxval, dtype=dtype)
 
     def normal(self, shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, **_: Any) -> Any:
-        import tensorflow as tf
-
         return tf.random.stateless_normal(shape, self._key(), mean=mean, stddev=stddev, dtype=dtype or tf.float32)
 
     random_normal = normal
 
     def truncated_normal(self, shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, **_: Any) -> Any:
-        import tensorflow as tf
-
         dtype = dtype or tf.float32
         return tf.random.stateless_truncated_normal(shape, self._key(), mean=mean, stddev=stddev, dtype=dtype)
 
     def gamma(self, shape: Any, alpha: Any, beta: Any = 1.0, dtype: Any = None, **_: Any) -> Any:
-        import tensorflow as tf
-
         # `tf.random.gamma` draws ``shape`` for every entry of ``alpha``, the stateless one as many as it is told.
         whole = tf.concat([tf.cast(tf.reshape(shape, [-1]), tf.int32), tf.shape(alpha)], axis=0)
         return tf.random.stateless_gamma(whole, self._key(), alpha=alpha, beta=beta, dtype=dtype or tf.float32)
 
     def shuffle(self, value: Any, **_: Any) -> Any:
-        import tensorflow as tf
-
         # Sorting by random keys: `tf.random.experimental.stateless_shuffle` has no gradient-free CPU path in 2.16.
         return tf.gather(value, tf.argsort(self.uniform([tf.shape(value)[0]])))
 
 
 def _mixed(bits: Any) -> Any:
     """The finaliser of MurmurHash3 (Appleby 2011) on uint32."""
-    import tensorflow as tf
-
     for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
         bits = tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(shift, tf.uint32)))
         bits = bits * tf.constant(factor, tf.uint32)
@@ -106,8 +92,6 @@ def _mixed(bits: Any) -> Any:
 
 def build_with(stream: Stream, build: Callable[[], Any]) -> Any:
     """Build layers that keep ``stream`` as their generator."""
-    import tensorflow as tf
-
     tf.random.set_global_generator(stream)
     try:
         return build()
@@ -118,8 +102,6 @@ def build_with(stream: Stream, build: Callable[[], Any]) -> Any:
 @contextmanager
 def replaced(stream: Stream) -> Iterator[None]:
     """Let ``tf.random.uniform`` and its kin draw from ``stream`` while the block is traced."""
-    import tensorflow as tf
-
     original = {name: getattr(tf.random, name) for name in PATCHED}
     try:
         for name in PATCHED:

@@ -8,8 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from kit.config import DataConfig
+from kit.errors import DataError
 from kit.images.sources.raw import Competition, RawSet, row_ids
 from kit.store.files import sha256_json
+
+SIDE = 8  # of scikit-learn's digits, pixels
+TEST_ROWS = 297
 
 
 def open_practice(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
@@ -22,10 +26,30 @@ def open_practice(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
 
 def open_digits(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     """Scikit-learn's handwritten digits; the part `truth` is a held-out split."""
-    from kit.images.sources.digits import load
-
     size = data.image_size or 16
-    return _raw_set(load(size=size), "digits", part, {"size": size})
+    return _raw_set(digits(size=size), "digits", part, {"size": size})
+
+
+def digits(*, size: int = 32) -> Competition:
+    """Load scikit-learn's digits (Alpaydin and Kaynak 1998, test part), grey as three equal channels.
+
+    ``size`` is the side in pixels, `DataError` if it is no positive multiple of 8; pixels are repeated. The last 297
+    rows are the hidden test. The rows are not shuffled, and these are harder than a random 297: three nearest
+    neighbours get .960 of them right, and .987 to .993 of three random draws.
+    """
+    from sklearn.datasets import load_digits
+
+    if size < SIDE or size % SIDE:
+        raise DataError(f"digits: size = {size} is not a multiple of {SIDE}", "try 32")
+    grey, labels = load_digits(return_X_y=True)
+    # Ink from 0 to 16.
+    pixels = np.rint(grey * (255 / 16)).astype(np.uint8).reshape(-1, SIDE, SIDE, 1)
+    times = size // SIDE
+    images = pixels.repeat(times, axis=1).repeat(times, axis=2).repeat(3, axis=3)
+    labels = labels.astype(np.int64)
+    classes = tuple(str(digit) for digit in range(10))
+    train, test = slice(0, -TEST_ROWS), slice(-TEST_ROWS, None)
+    return Competition(images[train], labels[train], classes, images[test], labels[test])
 
 
 def _raw_set(made: Competition, source: str, part: str, options: Mapping[str, int]) -> RawSet:

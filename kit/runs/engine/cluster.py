@@ -9,19 +9,22 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 from kit.config.engine import EngineConfig
 from kit.errors import ConfigError, KitError
+from kit.runtime.lazy import Lazy
 
 GIGABYTE = 1e9
 PATIENCE = 10.0  # seconds for an address to answer
+ray: Any = Lazy("ray")
 
 
 @contextmanager
 def connected(config: EngineConfig) -> Iterator[None]:
     """Be the driver of a job on the cluster; raises `ConfigError` where Ray is missing or the cluster is not there."""
-    ray = imported()
+    check_installed()
     if ray.is_initialized():
         yield
         return
@@ -57,15 +60,14 @@ def _unreachable(address: str, error: Exception) -> ConfigError:
     return ConfigError(f"no Ray cluster answers {where}: {str(error).splitlines()[0]}", hint)
 
 
-def imported() -> Any:
-    """The module `ray`; raises `ConfigError` with the install line where there is none."""
+def check_installed() -> None:
+    """Raise `ConfigError` with the install line where there is no Ray; what it reads of the environment is set."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns; tasks without cards are ours
     try:
-        import ray
+        import_module("ray")
     except ImportError as error:
         raise ConfigError("the engine `ray` needs Ray, which is not installed", "pip install 'kit[ray]'") from error
-    return ray
 
 
 def resources(config: EngineConfig) -> dict[str, float]:
@@ -84,8 +86,6 @@ def resources(config: EngineConfig) -> dict[str, float]:
 
 def machines() -> dict[str, Mapping[str, float]]:
     """By id of the living nodes of the cluster, what each has."""
-    import ray
-
     return {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
 
 
@@ -113,7 +113,6 @@ class Bell:
 
 def hang_bell() -> Any:
     """A `Bell` on this machine: it lasts as long as its driver, whatever happens to others."""
-    import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)

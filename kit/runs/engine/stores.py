@@ -9,11 +9,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 from kit.errors import ConfigError, KitError
+from kit.runs.engine.cluster import ray
 from kit.store.files import write_atomic
 
 # Of a file that is sent: large enough to be quick, small beside the memory of any machine.
@@ -60,8 +60,6 @@ class Objects(Store):
     streams = True
 
     def put(self, path: Path, name: str) -> Any:
-        import ray
-
         return [ray.put(piece) for piece in read_pieces(path)]
 
     def pieces(self, handle: Any) -> Iterator[bytes]:
@@ -115,7 +113,8 @@ class UrlStore(Store):
 
     def pieces(self, handle: Any) -> Iterator[bytes]:
         with self._system()[0].open(handle, "rb") as file:
-            yield from iter(partial(file.read, PIECE), b"")
+            while piece := file.read(PIECE):
+                yield piece
 
     def drop(self, handle: Any) -> None:
         self._system()[0].rm(handle)
@@ -142,7 +141,8 @@ def store_of(storage: str, root: Path) -> Store:
 def read_pieces(path: Path) -> Iterator[bytes]:
     """The bytes of a file, `PIECE` at a time."""
     with path.open("rb") as file:
-        yield from iter(partial(file.read, PIECE), b"")
+        while piece := file.read(PIECE):  # no `yield from`: Ray sends into generators, which an iterator does not take
+            yield piece
 
 
 def write_pieces(path: Path, pieces: Iterator[bytes], sha256: str) -> Path:

@@ -18,7 +18,7 @@ from kit.base.events import Emit, Event
 from kit.config import Config
 from kit.config.engine import EngineConfig
 from kit.errors import OutOfMemoryError, TrainingError
-from kit.runs.engine.cluster import connected, hang_bell, imported, machines, places, resources
+from kit.runs.engine.cluster import check_installed, connected, hang_bell, machines, places, ray, resources
 from kit.runs.engine.order import TaskSpec, Warehouse, task_spec, versions
 from kit.runs.engine.receive import Message, receive
 from kit.runs.engine.stores import Store, store_of
@@ -54,7 +54,7 @@ class RayTasks:
     queues: bool = True
 
     def __init__(self, config: EngineConfig, root: Path, modules: Mapping[str, str] = WORKERS) -> None:
-        imported()
+        check_installed()
         self._config, self._modules = config, modules
         self._store: Store = store_of(config.storage, root)
         self._warehouse = Warehouse(self._store)
@@ -78,8 +78,6 @@ class RayTasks:
         return places(self._wanted, machines())
 
     def end(self) -> None:
-        import ray
-
         with self._lock:
             first, self._ending = not self._ending, True
             waiting = list(self._waiting.values())
@@ -114,7 +112,7 @@ class RayTasks:
                 self._stack.enter_context(connected(self._config))
                 self._wanted = resources(self._config)
                 # Not retried by Ray: only the driver has the checkpoint that the next attempt starts from.
-                self._task = imported().remote(max_retries=0)(on_node)
+                self._task = ray.remote(max_retries=0)(on_node)
                 self._bell = hang_bell()
 
     def _attempt(self, attempt: Start, emit: Emit) -> None:
@@ -164,7 +162,6 @@ class RayTasks:
 
 def values(stream: Any) -> Iterator[Any]:
     """What a task gives, as it comes; raises `Lost` where it ends through no fault of its own."""
-    import ray
     from ray.exceptions import RayError, RayTaskError
 
     try:
@@ -180,8 +177,6 @@ def values(stream: Any) -> Iterator[Any]:
 
 def on_node(told: TaskSpec, store: Store, bell: Any) -> Iterator[Any]:
     """The task as Ray runs it."""
-    import ray
-
     yield from perform(told, store, rung(bell).done, ray.get_runtime_context().get_node_id())
 
 

@@ -32,7 +32,7 @@ class Row(NamedTuple):
     cells: list[Cell]
 
 
-def heat(columns: Sequence[str], rows: Sequence[Row], about: tuple[str, str, str]) -> Panel:
+def heat(columns: Sequence[str], rows: Sequence[Row], *about: str) -> Panel:
     """The rows under the names of their columns; ``about`` is title, note and alternative of the `Panel`."""
     letters = max((len(cell.text) for row in rows for cell in row.cells), default=1)
     wide = max(26.0 if len(columns) > 14 else 32.0, svg.LETTER * letters + 12)
@@ -55,7 +55,8 @@ def heat(columns: Sequence[str], rows: Sequence[Row], about: tuple[str, str, str
             x = left + place * wide
             parts.append(svg.box(x, y, (wide - 2, LINE - 2), cell.kind, opacity=cell.tint, title=cell.title))
             parts.append(svg.text(x + wide / 2 - 1, y + 15, cell.text, "" if cell.kind else "muted", "middle"))
-    return Panel(*about, parts, top + LINE * len(rows), max(left + wide * len(columns), 120.0))
+    title, note, alternative = about
+    return Panel(title, note, alternative, parts, top + LINE * len(rows), max(left + wide * len(columns), 120.0))
 
 
 def balance(classes: Sequence[str], counts: npt.ArrayLike) -> Panel:
@@ -77,11 +78,9 @@ def balance(classes: Sequence[str], counts: npt.ArrayLike) -> Panel:
     return heat(
         [*map(str, range(folds)), "all"],
         rows,
-        (
-            "Images of each class in each fold",
-            "blue: more than an even share, orange: fewer",
-            f"{about} than {np.abs(away).max():.0%}",
-        ),
+        "Images of each class in each fold",
+        "blue: more than an even share, orange: fewer",
+        f"{about} than {np.abs(away).max():.0%}",
     )
 
 
@@ -106,11 +105,9 @@ def confusion(counts: npt.NDArray[Any], classes: Sequence[str], name: str) -> Pa
     return heat(
         [*(classes[c] for c in shown), "images"],
         rows,
-        (
-            f"{name}: {right / every:.2%} of {every:,.0f} right, out of fold",
-            f"per cent of each true class (rows) by given class (columns){cut}",
-            f"Confusion of {len(classes)} classes by {name}: {every - right:.0f} errors in {every:.0f} images",
-        ),
+        f"{name}: {right / every:.2%} of {every:,.0f} right, out of fold",
+        f"per cent of each true class (rows) by given class (columns){cut}",
+        f"Confusion of {len(classes)} classes by {name}: {every - right:.0f} errors in {every:.0f} images",
     )
 
 
@@ -137,7 +134,7 @@ def losses(found: Mapping[str, Mapping[int, float]], metric: str, name: str) -> 
     rows = [Row(family.replace("-", " "), [loss(by.get(d, 0.0)) for d in columns]) for family, by in found.items()]
     about = f"Loss of {metric} by kind of damage and severity, the dearest first: {', '.join(row.name for row in rows)}"
     note = f"hundredths of {metric} lost, by severity"
-    return heat([str(degree) for degree in columns], rows, (f"{name} under stress", note, about))
+    return heat([str(degree) for degree in columns], rows, f"{name} under stress", note, about)
 
 
 def pairs(table: npt.NDArray[Any], names: Sequence[str], title: str) -> Panel:
@@ -146,4 +143,4 @@ def pairs(table: npt.NDArray[Any], names: Sequence[str], title: str) -> Panel:
         Row(name, [Cell(f"{v:.2f}", "more" if v > 0 else "less", min(abs(float(v)), 1.0) * 0.6) for v in line])
         for name, line in zip(names, table, strict=True)
     ]
-    return heat(names, rows, (title, "out of fold", f"{title} of {len(names)} networks"))
+    return heat(names, rows, title, "out of fold", f"{title} of {len(names)} networks")

@@ -17,16 +17,16 @@ def reliability(found: Mapping[str, Reliability]) -> list[Panel]:
     """Accuracy over confidence in bins of equal mass, by name, usually of the plain mean and of the blend."""
     lowest = min(float(min(one.confidence.min(), one.accuracy.min())) for one in found.values())
     low = max(0.0, np.floor(min(lowest, 0.9) * 20) / 20 - 0.05)
-    return [_panel(name, one, low) for name, one in found.items()]
-
-
-def _panel(name: str, found: Reliability, low: float) -> Panel:
-    x, y, parts = svg.square(low, 1.0, ("confidence, and where the images lie", "accuracy"), SIDE)
-    points = sorted(zip(found.confidence.tolist(), found.accuracy.tolist(), found.count.tolist(), strict=True))
-    for sure, right, count in points:
-        parts.append(svg.line([(x(sure), y(sure)), (x(sure), y(right))], "gap"))
-        parts.append(svg.dot(x(sure), y(right), "accent", f"{count:g} images: {sure:.3f} sure, {right:.3f} right"))
-        # A tick a group of equal mass: close together where many images lie.
-        parts.append(svg.line([(x(sure), SIDE + 2), (x(sure), SIDE + 14)], "mass"))
-    about = f"Reliability of the {name}: expected calibration error {found.ece:.3f} over {len(points)} groups of images"
-    return Panel(name, f"calibration error {found.ece:.3f}", about, parts, SIDE + 16, SIDE)
+    panels = []
+    for name, one in found.items():
+        x, y, parts = svg.square(low, 1.0, ("confidence, and where the images lie", "accuracy"), SIDE)
+        points = sorted(zip(one.confidence.tolist(), one.accuracy.tolist(), one.count.tolist(), strict=True))
+        for sure, right, count in points:
+            parts.append(svg.line([(x(sure), y(sure)), (x(sure), y(right))], "gap"))
+            parts.append(svg.dot(x(sure), y(right), "accent", f"{count:g} images: {sure:.3f} sure, {right:.3f} right"))
+            # A tick a group of equal mass: close together where many images lie.
+            parts.append(svg.line([(x(sure), SIDE + 2), (x(sure), SIDE + 14)], "mass"))
+        error = f"calibration error {one.ece:.3f}"
+        about = f"Reliability of the {name}: expected {error} over {len(points)} groups of images"
+        panels.append(Panel(name, error, about, parts, SIDE + 16, SIDE))
+    return panels

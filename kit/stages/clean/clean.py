@@ -16,8 +16,8 @@ from kit.base.events import Emit, Event
 from kit.config import Config
 from kit.errors import DataError
 from kit.images.sources import RawSet, open_source
-from kit.images.sources.join import joined
 from kit.images.sources.npz import check_classes
+from kit.images.sources.raw import joined
 from kit.show.figures.sheets import png
 from kit.stages.clean.decoded import Decoded, decode
 from kit.stages.clean.draft import components

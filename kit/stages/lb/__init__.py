@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 
-from kit.base.events import Emit
+from kit.base.events import Emit, Event
 from kit.config import Config
 from kit.errors import PlatformError, StageError
 from kit.platforms import Platform, Waits, open_platform
 from kit.platforms.base import Remaining, Unreachable
 from kit.platforms.track import refresh, resolve, take_snapshot
+from kit.show.figures import Panel, standalone
+from kit.show.figures.board import cv_against_score, forecast_against_score, rank_over_time
 from kit.stages.lb.board import show
-from kit.stages.lb.pictures import draw
 from kit.stages.lb.report import Report, build
+from kit.store.files import write_atomic
 from kit.store.layout import Layout
 from kit.store.ledger import Attempt, asked_at, attempts, history, load_for_tables, note_asked, target_of
 from kit.store.locks import lock
@@ -95,3 +98,23 @@ def _update(layout: Layout, platform: Platform, mine: Sequence[Attempt], waits: 
             refresh(platform, attempt)
     if problems:
         raise PlatformError("; ".join(problems[:3]))
+
+
+def draw(layout: Layout, report: Report, emit: Emit) -> list[Path]:
+    """Write the pictures that there are numbers for; returns their paths, and tells of those that have news."""
+    metric, found = report.competition.metric, dict[str, Panel]()
+    scored = [line for line in report.submissions if line.attempt.score is not None]
+    forecast = [line for line in scored if line.forecast.basis != "gaps"]
+    if scored:
+        found["cv-score"] = cv_against_score(scored, metric)
+    if forecast:
+        found["forecast-score"] = forecast_against_score(forecast, metric)
+    if len(report.snapshots) > 1:
+        found["rank"] = rank_over_time(report.snapshots)
+    texts = {layout.pictures / f"{name}.svg": standalone(panel) for name, panel in found.items()}
+    news = [path for path, text in texts.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    for path in news:
+        write_atomic(path, texts[path])
+    if news:
+        emit(Event("wrote", "", {"paths": news}))
+    return list(texts)

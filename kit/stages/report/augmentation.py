@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
 
 from PIL import Image
 
@@ -17,18 +17,6 @@ ROOM = 1_500_000
 SMALLER = (1080, 720, 480, 320)
 
 
-@dataclass(frozen=True)
-class Sheet:
-    """A drawn sheet, of which runs it is, and their steps."""
-
-    name: str
-    source: str
-    width: int
-    height: int
-    steps: str
-    alternative: str
-
-
 def augmentation(facts: Facts) -> Section | str:
     """The sheets that ``kit augment`` drew, one for runs that are augmented alike."""
     names = list(facts.config.runs)
@@ -40,7 +28,7 @@ def augmentation(facts: Facts) -> Section | str:
         alike.setdefault(repr((facts.config.runs[name].augment, facts.config.runs[name].seed)), []).append(name)
     for width in (SHEET, *SMALLER):  # all shrink together until they leave room on the page for the rest
         sheets = [_sheet(facts, names, width) for names in alike.values()]
-        if sum(len(one.source) for one in sheets) <= ROOM:
+        if sum(len(one["source"]) for one in sheets) <= ROOM:
             break
     return Section(
         "What the networks saw instead of the images",
@@ -63,17 +51,14 @@ def _is_fresh(facts: Facts, run: str) -> bool:
         return True  # damaged: an error where it is drawn
 
 
-def _sheet(facts: Facts, names: list[str], widest: int) -> Sheet:
+def _sheet(facts: Facts, names: list[str], widest: int) -> dict[str, Any]:
+    """A drawn sheet, of which runs it is, and their steps."""
     path = facts.layout.augment_picture(names[0])
     try:
         source, width, height = sheet(path, widest)
     except (OSError, SyntaxError, ValueError):  # what Pillow raises on files that are damaged
         raise StageError(f"{path} is no picture that can be read", f"kit augment {names[0]}") from None
-    return Sheet(
-        listed(names),
-        source,
-        width,
-        height,
-        steps=", ".join(step.op for step in facts.config.runs[names[0]].augment) or "none",
-        alternative=f"Training images of {listed(names)}, a row each: as they are, then as several epochs see them",
-    )
+    steps = ", ".join(step.op for step in facts.config.runs[names[0]].augment) or "none"
+    about = f"Training images of {listed(names)}, a row each: as they are, then as several epochs see them"
+    size = {"width": width, "height": height}
+    return {"name": listed(names), "source": source, **size, "steps": steps, "alternative": about}

@@ -7,7 +7,6 @@ import numpy as np
 from kit.judge.blend.tables import reliability
 from kit.show.figures import reliability as figures
 from kit.stages.report.inputs import Facts
-from kit.stages.report.parts import Panels
 from kit.stages.report.section import Section
 
 
@@ -34,4 +33,4 @@ def calibration(facts: Facts) -> Section | str:
         "Images in groups of equal size by the confidence of their first class; on the line, confidence and accuracy "
         f"agree. On the whole the blend {verdict}."
     )
-    return Section(title, lead, Panels(panels, note=f"{temperatures}."))
+    return Section(title, lead, {"panels": panels, "temperatures": f"{temperatures}."})

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from kit.runtime.lazy import keras, tf
 from kit.store.candidate import Network
 from kit.store.files import write_atomic
 from kit.store.record import Part, Record
@@ -37,9 +38,6 @@ class Jobs(Record):
 
 def attention_maps(network: Any, images: Any, classes: Any) -> Any:
     """Maps (N, h, w) float32, 0 to 1, of images (N, S, S, 3) for ``classes`` (N,); None where a network has no map."""
-    import keras
-    import tensorflow as tf
-
     pools = [layer for layer in network.features.layers if layer.name == "pool"]
     if not pools:
         return None

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from typing import Any
 
 from kit.errors import KitError
 from kit.images.sources import RawSet, open_source
 from kit.stages.report.inputs import Facts
-from kit.stages.report.parts import Tile
 from kit.stages.report.section import Section, count, listed, percent
-from kit.stages.report.thumbnails import thumbnail
+from kit.stages.report.thumbnails import Tile, thumbnail
 from kit.store.data import load_record
 from kit.store.files import read_csv
 
@@ -32,27 +31,6 @@ MEANING = {
     "shared-background": "different objects on one background; they share a fold",
     "unreadable": "the file could not be decoded",
 }
-
-
-@dataclass(frozen=True)
-class Reason:
-    """What was found for one reason: how many images, what became of them, and some of them."""
-
-    reason: str
-    count: int
-    fate: str
-    meaning: str
-    tiles: list[Tile]
-    lines: list[dict[str, str]]
-
-
-@dataclass(frozen=True)
-class Groups:
-    """The reasons, the count of the commonest, and why pictures are lacking, if any are."""
-
-    groups: list[Reason]
-    most: int
-    problem: str
 
 
 def cleaning(facts: Facts) -> Section | str:
@@ -78,7 +56,7 @@ def cleaning(facts: Facts) -> Section | str:
         title if dropped else "No image had to be dropped",
         f"{count(record.raw, 'raw image')}, {record.kept:,} kept; {shape}. Nothing is deleted: every "
         "decision stands in data/dropped.csv and can be taken back.",
-        {"groups": groups, "most": max((group.count for group in groups), default=1), "problem": pictures.problem},
+        {"groups": groups, "most": max((group["count"] for group in groups), default=1), "problem": pictures.problem},
     )
 
 
@@ -121,7 +99,8 @@ class Raw:
             return ""
 
 
-def _group(reason: str, found: list[dict[str, str]], fate: str, pictures: Raw) -> Reason:
+def _group(reason: str, found: list[dict[str, str]], fate: str, pictures: Raw) -> dict[str, Any]:
+    """What was found for one reason: how many images, what became of them, and some of them."""
     shown = (_different(found) if reason == "contamination" else found)[:SHOWN]
     same = len({row["detail"] for row in shown}) == 1  # said once, not under every picture
     tiles = []
@@ -130,14 +109,10 @@ def _group(reason: str, found: list[dict[str, str]], fate: str, pictures: Raw) -
             twin = f", twin {row['twin']}" if row["twin"] else ""
             alternative = f"Image {row['id']}: {row['reason']}, {fate}{twin}. {row['detail']}"
             tiles.append(Tile(source, row["id"], "" if same else row["detail"], alternative))
-    return Reason(
-        reason.replace("-", " "),
-        count=len(found),
-        fate=fate,
-        meaning="; ".join(filter(None, [MEANING.get(reason, ""), shown[0]["detail"] if same else ""])),
-        tiles=tiles,
-        lines=shown if reason.startswith("unreadable") else [],
-    )
+    meaning = "; ".join(filter(None, [MEANING.get(reason, ""), shown[0]["detail"] if same else ""]))
+    lines = shown if reason.startswith("unreadable") else []
+    name = reason.replace("-", " ")
+    return {"reason": name, "count": len(found), "fate": fate, "meaning": meaning, "tiles": tiles, "lines": lines}
 
 
 def _different(found: list[dict[str, str]]) -> list[dict[str, str]]:

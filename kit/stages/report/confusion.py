@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from kit.judge.blend.tables import ClassRow, per_class
+from kit.judge.blend.tables import per_class
 from kit.judge.metrics import confusion as count_confusion
-from kit.show.figures import Panel, heat
+from kit.show.figures import heat
 from kit.show.figures.heat import MOST_CLASSES
 from kit.stages.report.inputs import Facts, OutOfFold
-from kit.stages.report.parts import Group, Tile
 from kit.stages.report.section import Section, count, percent
-from kit.stages.report.thumbnails import thumbnail
+from kit.stages.report.thumbnails import Group, Tile, thumbnail
 
 PAIRS, SHOWN = 5, 8
 TABLE = 60
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """The picture, and the pairs of classes that are confused most."""
-
-    picture: Panel
-    pairs: list[Group]
 
 
 def confusion(facts: Facts) -> Section | str:
@@ -41,14 +30,16 @@ def confusion(facts: Facts) -> Section | str:
         true, given = pairs[0]
         share = percent(errors[true, given] / table[true].sum())
         title = f"{share} of {evidence.classes[true]} are called {evidence.classes[given]}"
-    wrong = int(errors.sum())
-    many = len(table) > MOST_CLASSES
-    cut = f" Of {len(table)} classes the {MOST_CLASSES} with most errors are shown." if many else ""
+    cut = f" Of {len(table)} classes the {MOST_CLASSES} with most errors are shown."
+    wrong = count(int(errors.sum()), "error")
     return Section(
         title,
-        f"{count(wrong, 'error')} in {int(table.sum()):,} images out of fold. A row is a true class, a cell the share "
-        f"of its images that were given the column's name.{cut}",
-        Matrix(heat.confusion(table, evidence.classes, "blend"), [_pair(facts, evidence, *pair) for pair in pairs]),
+        f"{wrong} in {int(table.sum()):,} images out of fold. A row is a true class, a cell the share of "
+        f"its images that were given the column's name.{cut if len(table) > MOST_CLASSES else ''}",
+        {
+            "picture": heat.confusion(table, evidence.classes, "blend"),
+            "pairs": [_pair(facts, evidence, *pair) for pair in pairs],
+        },
     )
 
 
@@ -63,15 +54,6 @@ def _pair(facts: Facts, evidence: OutOfFold, true: int, given: int) -> Group:
     of = int((evidence.y == true).sum())
     title = f"{evidence.classes[true]} called {evidence.classes[given]}"
     return Group(title, tiles, f"{len(found)} of {of}, {percent(len(found) / of)}")
-
-
-@dataclass(frozen=True)
-class Measures:
-    """Rows of the classes shown, the mean F1 of all, and how many images there are."""
-
-    rows: list[ClassRow]
-    macro: float
-    all: int
 
 
 def classes(facts: Facts) -> Section | str:

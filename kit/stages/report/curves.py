@@ -10,7 +10,6 @@ from kit.runs.history import histories
 from kit.show.figures.curves import curves as drawn
 from kit.show.figures.curves import learning_curves
 from kit.stages.report.inputs import Facts
-from kit.stages.report.parts import Panels
 from kit.stages.report.section import Section, listed
 
 
@@ -22,7 +21,7 @@ def curves(facts: Facts) -> Section | str:
         about = f"{config.backbone}, {'from scratch' if config.weights == 'none' else config.weights}"
         folds = facts.attempt(partial(histories, run.paths, run.record))
         if folds:
-            runs.append(Panels(learning_curves(name, folds, config), name, about))
+            runs.append({"name": name, "note": about, "panels": learning_curves(name, folds, config)})
             losses[name] = [value for _, value in drawn(folds, "valid_nll").mean]
     if not runs:
         return "kit train"

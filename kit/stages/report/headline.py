@@ -2,32 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from kit.show.figures import Panel
 from kit.show.figures.strips import Dot, strip
 from kit.stages.report.inputs import Facts
 from kit.stages.report.section import Section, count, number, percent, signed
 from kit.stages.report.shift import expectations
 from kit.store.ledger.standing import Line
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A figure in large type."""
-
-    value: str
-    label: str
-    note: str = ""
-    kind: str = ""
-
-
-@dataclass(frozen=True)
-class Headline:
-    """The figures, and those that are scores of the metric on one axis, where there are several."""
-
-    figures: list[Shown]
-    strip: Panel | None
 
 
 def headline(facts: Facts) -> Section | str:
@@ -55,20 +34,22 @@ def headline(facts: Facts) -> Section | str:
                 f" The score lies {signed(line.gap)} away from that: the test is not more of the same, and the "
                 "interval knows nothing of it."
             )
-    data = Headline(_figures(facts, dots, line), strip(metric, dots) if len(dots) > 1 else None)
-    return Section(title, lead, data)
+    several = strip(metric, dots) if len(dots) > 1 else None
+    return Section(title, lead, {"figures": _figures(facts, dots, line), "strip": several})
 
 
-def _figures(facts: Facts, dots: list[Dot], line: Line | None) -> list[Shown]:
+def _figures(facts: Facts, dots: list[Dot], line: Line | None) -> list[tuple[str, str, str, str]]:
+    """In large type: value, label, note and kind of each."""
+
     def interval(dot: Dot) -> str:
         if dot.kind == "warn" and line is not None:
             return f"{signed(line.gap)} against CV"
         return f"{number(dot.low)} – {number(dot.high)}" if dot.low is not None else ""
 
-    found = [Shown(number(dot.value), dot.name, interval(dot), dot.kind) for dot in dots]
+    found = [(number(dot.value), dot.name, interval(dot), dot.kind) for dot in dots]
     rank = facts.snapshots[-1].rank if facts.snapshots else None
     if rank is not None:
         of = facts.snapshots[-1].lines
         note = f"of {of:,}, the best {percent(rank / of)}" if of > 9 else f"of {of}"  # a share of few says nothing
-        found.append(Shown(str(rank), "rank", note))
+        found.append((str(rank), "rank", note, ""))
     return found

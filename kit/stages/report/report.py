@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -44,28 +45,24 @@ SECTIONS: tuple[tuple[str, Callable[[Facts], Section | str]], ...] = (
 def report(layout: Layout, config: Config, emit: Emit, out: Path, *, compute: bool = True) -> Path:
     """Write the page to ``out``; a section without files says which command makes them."""
     facts = Facts(layout, config, emit, compute=compute)
-    sections = [_made(label, make, facts, emit) for label, make in SECTIONS]
+    sections = []
+    for label, make in SECTIONS:
+        facts.problems.clear()
+        found = facts.attempt(partial(make, facts)) or ""  # one that cannot be made does not take the page with it
+        section = Section(run=found) if isinstance(found, str) else found
+        for problem in facts.problems:
+            said = "is left out" if section.data is None else "is not whole"
+            emit(Event("warn", f"the section `{make.__name__}` {said}: {problem.message}: {problem.hint}".rstrip(": ")))
+        sections.append(replace(section, key=make.__name__, label=label, problems=tuple(facts.problems)))
     text = page(config.competition.name, sections)
     if len(text.encode()) > LARGEST:
         emit(Event("warn", f"the page has {len(text.encode()) / 1e6:.1f} MB; some mail servers refuse it"))
     path = write_atomic(out, text)
     missing = [section for section in sections if section.data is None and not section.problems]
-    wanted = [section.run for section in missing if compute or section.key != attention.__name__]
-    for command in dict.fromkeys(wanted):
+    for command in dict.fromkeys(one.run for one in missing if compute or one.key != attention.__name__):
         emit(Event("say", f"not in the report yet: {command}"))
     emit(Event("wrote", "", {"paths": [path]}))
     return path
-
-
-def _made(label: str, make: Callable[[Facts], Section | str], facts: Facts, emit: Emit) -> Section:
-    """A section; one that cannot be made does not take the page with it."""
-    facts.problems.clear()
-    found = facts.attempt(lambda: make(facts)) or ""
-    section = Section(run=found) if isinstance(found, str) else found
-    for problem in facts.problems:
-        said = "is left out" if section.data is None else "is not whole"
-        emit(Event("warn", f"the section `{make.__name__}` {said}: {problem.message}: {problem.hint}".rstrip(": ")))
-    return replace(section, key=make.__name__, label=label, problems=tuple(facts.problems))
 
 
 def page(name: str, sections: list[Section]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from kit.errors import StageError
 from kit.runs.stressed import StressedRun, StressScores
-from kit.show.figures import Panel, heat
+from kit.show.figures import heat
 from kit.show.figures.strips import Dot, strip
 from kit.stages.report.inputs import Facts, Run
 from kit.stages.report.section import Section, count, number, percent
@@ -30,27 +29,16 @@ def expectations(facts: Facts) -> list[Dot]:
     return dots
 
 
-@dataclass(frozen=True)
-class Losses:
-    """What the section draws: scores of the runs, and the losses by kind of damage and severity, if any was tried."""
-
-    scores: Panel
-    drops: Panel | None
-    metric: str
-
-
 def stress(facts: Facts) -> Section | str:
     """Scores of every run clean and under the mixture, and what each family of corruptions costs."""
-    read = {
-        run.record.run: facts.attempt(partial(_stressed, run, facts.config.competition.metric)) for run in facts.runs
-    }
+    metric = facts.config.competition.metric
+    read = {run.record.run: facts.attempt(partial(_stressed, run, metric)) for run in facts.runs}
     found = {name: pair for name, pair in read.items() if pair}
     if not found:
         return "kit stress"
     scores = {name: pair[0] for name, pair in found.items()}
     drops = heat.drops(line for _, lines in found.values() for line in lines)
     title = f"Damaged images cost {number(float(np.mean([one.drop.score for one in scores.values()])), 3)}"
-    metric = facts.config.competition.metric
     dots = [Dot(name, one.clean.score, mate=one.stressed.score) for name, one in scores.items()]
     if facts.ensemble is not None and facts.ensemble.stressed is not None:
         dots.append(Dot("blend", facts.ensemble.cv.score, kind="accent", mate=facts.ensemble.stressed.score))
@@ -58,11 +46,11 @@ def stress(facts: Facts) -> Section | str:
         f"{title}, {next(iter(drops)).replace('-', ' ')} the most" if drops else title,
         "The same held-out images as a worse microscope would give them, networks unchanged. The table has the mean "
         f"loss of {metric} in hundredths, by kind of damage and its severity.",
-        Losses(
-            strip(f"{metric}, clean and under stress", dots),
-            heat.losses(drops, metric, "mean of the networks") if drops else None,
-            metric,
-        ),
+        {
+            "scores": strip(f"{metric}, clean and under stress", dots),
+            "drops": heat.losses(drops, metric, "mean of the networks") if drops else None,
+            "metric": metric,
+        },
     )
 
 

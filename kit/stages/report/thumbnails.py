@@ -1,9 +1,10 @@
-"""Photographs inside the page: small WebP files as data addresses."""
+"""Photographs inside the page, as small WebP files in data addresses."""
 
 from __future__ import annotations
 
 import base64
 import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,27 @@ from PIL import Image
 # Twice the side that a thumbnail has on the page, for screens with two dots a pixel.
 SIDE = 160
 SHEET = 1440
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A photograph: a data address, the image's id, a note, and words instead; perhaps the same as a network saw it."""
+
+    source: str
+    name: str
+    note: str
+    alternative: str
+    seen: str = ""
+    alternative_seen: str = ""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Photographs under one heading."""
+
+    title: str
+    tiles: list[Tile]
+    note: str = ""
 
 
 def thumbnail(image: Any, side: int = SIDE) -> str:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from kit.judge import score
-from kit.show.figures import Panel
 from kit.show.figures import strips as figures
 from kit.show.figures.strips import Dot, strip
 from kit.stages.report.inputs import Facts
@@ -18,14 +15,6 @@ LEAD = (
     "Every figure is out of fold, the blend's too: no row is scored by weights that saw it. Worth is the log loss "
     "without a part, minus that with it: right of zero it helps, and a bar of one standard error across zero is noise."
 )
-
-
-@dataclass(frozen=True)
-class Worth:
-    """Scores of members and blend where the members are here, and the worth of members and of views."""
-
-    panels: list[Panel]
-    notes: tuple[str, ...]
 
 
 def worth(facts: Facts) -> Section | str:
@@ -41,8 +30,7 @@ def worth(facts: Facts) -> Section | str:
             kind = "accent" if proba is facts.evidence.proba else ""
             dots.append(Dot(name, found.score, found.low, found.high, kind=kind))
         panels.insert(0, strip(f"{metric} out of fold", dots))
-    data = Worth(panels, (f"made of {blend.method}", *blend.notes))
-    return Section(_title(blend), LEAD, data)
+    return Section(_title(blend), LEAD, {"panels": panels, "notes": (f"made of {blend.method}", *blend.notes)})
 
 
 def _title(blend: StoredBlend) -> str:

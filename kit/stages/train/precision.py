@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from kit.errors import TrainingError
 from kit.runs.spec import FoldSpec
@@ -24,12 +23,6 @@ def computing_in(precision: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
-
-
-def scaled(optimizer: Any, precision: str) -> Any:
-    """The optimiser, for float16 one that scales the loss and leaves steps out whose gradients are not finite."""
-    # For graphics cards alone: a processor emulates float16 at .015 to .035 of the speed (docs/training.md).
-    return keras.optimizers.LossScaleOptimizer(optimizer) if precision == "mixed_float16" else optimizer
 
 
 @contextmanager

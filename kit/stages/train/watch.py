@@ -29,11 +29,6 @@ def calibrated_nll(logits: Logits, y: IntArray) -> float:
 EXTRA: dict[str, Callable[[Logits, IntArray], float]] = {"calibrated_nll": calibrated_nll}
 
 
-def greater_is_better(metric: str) -> bool:
-    """The direction of a metric or of an `EXTRA`, which are losses."""
-    return metric in METRICS and METRICS[metric].greater_is_better
-
-
 def check_metrics(settings: RunConfig) -> None:
     """Raise `ConfigError` where early stopping or a plateau watches what there is not."""
     for name in watched_metrics(settings):

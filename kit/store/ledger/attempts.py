@@ -42,7 +42,6 @@ class Attempt:
     facts: tuple[AnyFact, ...]
     state: State
     intent: str
-    target: Target
     tag: str
     time: datetime
     remote: str
@@ -84,7 +83,6 @@ def attempts(submissions: Iterable[Submission], target: Target | None = None) ->
                     tuple(facts),
                     state=next((state for kind, state in STATES.items() if kind in kinds), "intended"),
                     intent=begun.intent,
-                    target=begun.target,
                     tag=begun.tag,
                     time=begun.time,
                     remote=answer.remote if answer else "",
