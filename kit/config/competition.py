@@ -36,9 +36,18 @@ METRICS = {
     "ece": Measure("all", greater_is_better=False, needs_proba=True, scored=False),
 }
 
+# Each class as ``module:name``. Here and not beside the classes, because kit.toml is read before any of them is loaded.
+PLATFORMS = {
+    "local": "kit.platforms.local:Local",
+    "codabench": "kit.platforms.codabench:Codabench",
+    "kaggle": "kit.platforms.kaggle:Kaggle",
+}
+
 if TYPE_CHECKING:
+    Scorer: TypeAlias = str
     Scored: TypeAlias = str
 else:
+    Scorer = Literal[tuple(PLATFORMS)]
     Scored = Literal[tuple(name for name, measure in METRICS.items() if measure.scored)]
 
 
@@ -47,7 +56,7 @@ class CompetitionConfig(Section):
 
     name: str = "competition"
     """Name that is shown in tables and pictures."""
-    platform: Literal["local", "codabench", "kaggle"] = "local"
+    platform: Scorer = "local"
     """Platform that scores submissions. `local` is the scorer that comes with the kit."""
     url: str = ""
     """Address of the platform. Empty: its public site."""

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from kit.judge.blend.convex import convex_weights
+from kit.judge.blend.fitted import Fitted, linear_part
 from kit.judge.blend.logit import fit_logit_pool
 from kit.judge.blend.rows import Rows
 from kit.judge.blend.temperature import fit_temperature
@@ -18,15 +19,6 @@ from kit.runtime.pool import FLOOR, Part
 # A slope multiplies log probabilities, a few nats in size; a bias is added as it is.
 BIAS_SCALE = 3.0
 RANK_LEVELS = 201
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A part, the duality gap of its convex weights and the bound of its log-linear coefficients, 0 without them."""
-
-    part: Part
-    gap: float = 0.0
-    bound: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -42,20 +34,6 @@ class Candidate:
     prior: float = 1.0
     alone: bool = False
     metrics: tuple[str, ...] = ()
-
-
-def linear_part(
-    rows: Rows, weights: Array | None = None, *, temperatures: Array | None = None, final: float = 1.0
-) -> Part:
-    """Return the part of a linear pool, of equal weights by default, between two temperatures."""
-    ones = np.ones(rows.members)
-    return {
-        "temperatures": (ones if temperatures is None else temperatures).tolist(),
-        "weights": (ones / rows.members if weights is None else weights).tolist(),
-        "centre": 1.0 / final,
-        "slopes": [0.0] * rows.members,
-        "bias": [0.0] * rows.classes,
-    }
 
 
 def mean(rows: Rows) -> Fitted:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from kit.judge.blend.candidates import Candidate, Fitted
+from kit.judge.blend.candidates import Candidate
+from kit.judge.blend.fitted import Fitted
 from kit.judge.blend.options import Options
 from kit.judge.blend.prune import keep_members, keep_within_time
 from kit.judge.blend.rows import Rows
