@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from test_archive import description
 
 from kit.platforms.described import BundleDescription, NetworkDescription
-from kit.platforms.described.network import Options, Step
+from kit.platforms.described.network import NetworkOptions, Step
 from kit.runtime import pool
 from kit.runtime.backbones import BACKBONES, resolve
 from kit.runtime.preprocess import PREPROCESSORS
@@ -62,10 +62,10 @@ def test_a_step_has_the_keys_and_defaults_of_its_function(op: str) -> None:
 @pytest.mark.parametrize("builder", sorted(OWN))
 def test_the_options_of_the_kits_own_networks_are_known(builder: str) -> None:
     keys = list(inspect.signature(resolve(builder)).parameters.values())[1:]
-    missing = {key.name for key in keys} - set(Options.model_fields)
+    missing = {key.name for key in keys} - set(NetworkOptions.model_fields)
     assert not missing, f"limits for zips of other people: kit.platforms.described.network.Options, {sorted(missing)}"
     defaults = {key.name: key.default for key in keys if key.name in ("units", "ratio")}
-    assert all(Options.model_fields[name].default == value for name, value in defaults.items())
+    assert all(NetworkOptions.model_fields[name].default == value for name, value in defaults.items())
 
 
 REFUSED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {

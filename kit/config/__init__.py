@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 
 from kit.base.text import nearest
-from kit.config.base import Location, Name, Section, mistake
+from kit.config.base import ConfigSection, Location, Name, mistake
 from kit.config.bundle import BundleConfig
 from kit.config.clean import CleanConfig
 from kit.config.competition import CompetitionConfig
@@ -63,7 +63,7 @@ def _default_runs() -> dict[str, RunConfig]:
     return {name: run.model_copy(update={"backbone": name}) for name in ("mobilenetv2", "efficientnetv2-b0")}
 
 
-class Config(Section):
+class Config(ConfigSection):
     """The whole of ``kit.toml``."""
 
     competition: CompetitionConfig = CompetitionConfig()

@@ -17,7 +17,7 @@ LONGEST_VALUE = 100
 Location = tuple[int | str, ...]
 
 
-class Section(BaseModel):
+class ConfigSection(BaseModel):
     """A table of ``kit.toml``: frozen, unknown keys refused, every key documented by its description."""
 
     model_config = ConfigDict(

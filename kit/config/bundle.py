@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from kit.config.base import Section
+from kit.config.base import ConfigSection
 
 # Of the time that is allowed: the rest is for loading and for a busier machine.
 PREDICTING = 0.8
@@ -14,7 +14,7 @@ PREDICTING = 0.8
 CODE_MB = 0.5
 
 
-class BundleConfig(Section):
+class BundleConfig(ConfigSection):
     """``[bundle]``: the interface of the zip and its limits."""
 
     contract: Literal["an2dl-2024", "codalab-legacy"] = "an2dl-2024"

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from kit.config.base import Section
+from kit.config.base import ConfigSection
 
 
-class CleanConfig(Section):
+class CleanConfig(ConfigSection):
     """What happens to duplicated, contaminated and doubtful images. The raw files are never changed."""
 
     exact: Literal["drop-copies", "group", "keep"] = "drop-copies"

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from kit.config.base import Section
+from kit.config.base import ConfigSection
 
 
 class Measure(NamedTuple):
@@ -51,7 +51,7 @@ else:
     Scored = Literal[tuple(name for name, measure in METRICS.items() if measure.scored)]
 
 
-class CompetitionConfig(Section):
+class CompetitionConfig(ConfigSection):
     """``[competition]``: where submissions go and how they are scored."""
 
     name: str = "competition"

@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from kit.config.base import PathName, Section
+from kit.config.base import ConfigSection, PathName
 
 
-class PracticeConfig(Section):
+class PracticeConfig(ConfigSection):
     """``[data.practice]``: the size of the generated competition; only with `train = "practice"`."""
 
     n: int = Field(default=1600, ge=200, le=200_000)
@@ -20,7 +20,7 @@ class PracticeConfig(Section):
     """Seed of the generator. Another seed gives another competition."""
 
 
-class DataConfig(Section):
+class DataConfig(ConfigSection):
     """``[data]``: the images and labels. `train` alone is enough."""
 
     train: PathName

@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from kit.config.base import PathName, Section
+from kit.config.base import ConfigSection, PathName
 
 
-class EngineConfig(Section):
+class EngineConfig(ConfigSection):
     """``[engine]``: the machines that units of training run on. No key changes a result."""
 
     name: Literal["local", "ray"] = "local"

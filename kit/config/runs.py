@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
-from kit.config.base import PathName, Section
+from kit.config.base import ConfigSection, PathName
 from kit.config.stages import StageConfig
 
 
@@ -24,7 +24,7 @@ class AugmentConfig(BaseModel):
         return dict(self.__pydantic_extra__)
 
 
-class HeadConfig(Section):
+class HeadConfig(ConfigSection):
     """``head``: the layers between the backbone and the logits."""
 
     pooling: Literal["avg", "max", "flatten"] = "avg"
@@ -52,7 +52,7 @@ class HeadConfig(Section):
         return self
 
 
-class RunConfig(Section):
+class RunConfig(ConfigSection):
     """``[runs.<name>]``: one network, trained on every fold."""
 
     backbone: str

@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from kit.config.base import Name, Section
+from kit.config.base import ConfigSection, Name
 
 
-class FoldsConfig(Section):
+class FoldsConfig(ConfigSection):
     """``[folds]``: how rows are split."""
 
     name: Name = "folds"
@@ -29,7 +29,7 @@ class FoldsConfig(Section):
         return self.n if self.method == "k-fold" else 1
 
 
-class TrainConfig(Section):
+class TrainConfig(ConfigSection):
     """``[train]``: how training uses this machine. No key changes a result."""
 
     workers: int = Field(default=0, ge=0, le=64)
@@ -38,7 +38,7 @@ class TrainConfig(Section):
     """Write the metrics of every epoch for TensorBoard to `runs/RUN/fold-K/tensorboard/`."""
 
 
-class EnsembleConfig(Section):
+class EnsembleConfig(ConfigSection):
     """``[ensemble]``: which runs are blended and how the blend is judged."""
 
     runs: tuple[str, ...] = ()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from kit.config.base import Section
+from kit.config.base import ConfigSection
 
 
-class StressConfig(Section):
+class StressConfig(ConfigSection):
     """``[stress]``: the mixture of corruptions for a second prediction of the held-out images."""
 
     families: tuple[str, ...] = ()

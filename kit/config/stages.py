@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from kit.config.base import Section
+from kit.config.base import ConfigSection
 
 Kind = Literal["conv", "depthwise", "dense", "norm"]
 
@@ -16,7 +16,7 @@ def _short(key: str, kind: type) -> BeforeValidator:
     return BeforeValidator(lambda value: {key: value} if isinstance(value, kind) else value)
 
 
-class ScheduleConfig(Section):
+class ScheduleConfig(ConfigSection):
     """``schedule``: the learning rate over a stage. A string is short for its `kind`."""
 
     kind: Literal["constant", "cosine", "restarts", "plateau", "exponential"] = "cosine"
@@ -38,7 +38,7 @@ class ScheduleConfig(Section):
     """For `plateau`: metric to monitor, on the rows that `inner_fraction` holds back."""
 
 
-class EarlyStoppingConfig(Section):
+class EarlyStoppingConfig(ConfigSection):
     """``early_stopping``: stop a stage that no longer improves, with its best weights. A number is its `patience`."""
 
     metric: str = "nll"
@@ -50,7 +50,7 @@ class EarlyStoppingConfig(Section):
     """Minimum change that counts as an improvement."""
 
 
-class StageConfig(Section):
+class StageConfig(ConfigSection):
     """One entry of ``stages``: which layers are trained, for how long, and how."""
 
     train: Literal["head", "last-block", "layers", "all"]

@@ -26,7 +26,7 @@ from kit.store.record import Part
 THUMBNAIL = 8  # pixels a side: enough for colours, too few for shapes, so that a network has something to beat
 
 
-class Verdict(Part, extra="ignore"):
+class LocalScore(Part, extra="ignore"):
     """What became of a submission."""
 
     tag: str
@@ -110,18 +110,18 @@ class Local(Platform):
     def _record(self, tag: str) -> Path:
         return self._folder / "submissions" / f"{tag}.json"
 
-    def _read(self, remote: str) -> Verdict:
+    def _read(self, remote: str) -> LocalScore:
         if not self._record(remote).exists():
             raise PlatformError(f"the local platform knows no submission {remote!r}", "kit submit --again")
         try:
-            return read(self._record(remote), Verdict.model_validate_json)
+            return read(self._record(remote), LocalScore.model_validate_json)
         except StageError as error:
             raise PlatformError(error.message, error.hint) from None
 
     def _truth(self) -> RawSet:
         return open_source(self._config.data, self._layout.root, "truth")
 
-    def _score(self, bundle: Path, tag: str) -> Verdict:
+    def _score(self, bundle: Path, tag: str) -> LocalScore:
         """Run and score a bundle as a host would: its failure is an answer, not an error."""
         time = datetime.now(UTC).isoformat(timespec="seconds")
         truth, metric = self._truth(), self._config.competition.metric
@@ -129,14 +129,14 @@ class Local(Platform):
         try:
             run = run_bundle(bundle, truth.all_images(), proba=proba)
         except BundleError as error:
-            return Verdict(tag=tag, time=time, state="failed", message=error.message)
+            return LocalScore(tag=tag, time=time, state="failed", message=error.message)
         # Class indices as the contract gives them; probabilities only where the metric needs them.
         classes = len(truth.classes)
         answer = run.proba if proba else np.eye(classes)[np.clip(run.labels, 0, classes - 1)]
         value = score.score(metric, truth.labels, answer)
         if not math.isfinite(value):
-            return Verdict(tag=tag, time=time, state="failed", message=f"{metric} of these predictions is {value}")
-        return Verdict(tag=tag, time=time, state="scored", score=value, metric=metric)
+            return LocalScore(tag=tag, time=time, state="failed", message=f"{metric} of these predictions is {value}")
+        return LocalScore(tag=tag, time=time, state="scored", score=value, metric=metric)
 
     def _baselines(self) -> dict[str, float]:
         """What anybody reaches without a network; computed once for a state of the data."""

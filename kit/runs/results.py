@@ -8,7 +8,7 @@ from typing import ClassVar, TypeVar
 from kit.base.events import Emit, Event
 from kit.config import RunConfig
 from kit.errors import StageError
-from kit.images.corrupt.plan import Plan
+from kit.images.corrupt.plan import StressPlan
 from kit.runs.spec import FoldSpec
 from kit.store.data import Index, UnlabelledRecord
 from kit.store.files import sha256_json
@@ -53,7 +53,7 @@ class PredictionSpec(Record):
 
     fold: FoldSpec
     made_from: Digests
-    plan: Plan | None = None
+    plan: StressPlan | None = None
 
 
 def unless_damaged(look: Callable[[], Found | None], emit: Emit) -> Found | None:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from kit.config import Config
 from kit.errors import StageError
-from kit.images.corrupt.plan import Plan, plan_of
+from kit.images.corrupt.plan import StressPlan, plan_of
 from kit.runs.results import forward_lineage, require, require_joined, trained
 from kit.runs.spec import FoldSpec
 from kit.store.data import Index
@@ -40,7 +40,7 @@ class StressedRun(Made):
     COMMAND: ClassVar[str] = "kit stress"
 
     metric: str
-    plan: Plan
+    plan: StressPlan
     scores: StressScores
 
 
@@ -52,13 +52,13 @@ class Stressed:
     `kit.images.corrupt.plan.grid_ids`.
     """
 
-    plan: Plan
+    plan: StressPlan
     mixture: Predictions
     grid: Predictions
     record: StressedRun
 
 
-def fold_lineage(spec: FoldSpec, plan: Plan, index: Index) -> Digests:
+def fold_lineage(spec: FoldSpec, plan: StressPlan, index: Index) -> Digests:
     """What a fold's files under stress are made from; raises `StageError` where the fold is not trained."""
     return {
         "stress": str(VERSION),
@@ -69,14 +69,14 @@ def fold_lineage(spec: FoldSpec, plan: Plan, index: Index) -> Digests:
     }
 
 
-def stressed_fold(spec: FoldSpec, plan: Plan, index: Index) -> StressedFold | None:
+def stressed_fold(spec: FoldSpec, plan: StressPlan, index: Index) -> StressedFold | None:
     """The record of a fold's files under stress; None where they have to be made."""
     if trained(spec) is None:
         return None
     return StressedFold.fresh(spec.paths.stress_record, fold_lineage(spec, plan, index), f"kit stress {spec.run}")
 
 
-def run_lineage(folds: Sequence[FoldSpec], plan: Plan, index: Index, metric: str) -> Digests | None:
+def run_lineage(folds: Sequence[FoldSpec], plan: StressPlan, index: Index, metric: str) -> Digests | None:
     """What a run's files under stress are made from; None where a fold lacks its own."""
     found = [stressed_fold(spec, plan, index) for spec in folds]
     files = [record.files for record in found if record is not None]

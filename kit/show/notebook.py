@@ -41,18 +41,18 @@ class Notebook(Console):
         self._progress = Progress(self._talk)
 
     def _table(self, event: Event) -> None:
-        self._display(Shown(table(event.text, event.data["header"], event.data["rows"])))
+        self._display(Html(table(event.text, event.data["header"], event.data["rows"])))
 
     def _wrote(self, event: Event) -> None:
         for path in map(Path, event.data["paths"]):
             self._line(f"wrote {path}")
             if path.suffix in PICTURES:
-                self._display(Shown(picture(path)))
+                self._display(Html(picture(path)))
             if path.suffix == ".html" and path.stat().st_size < LARGEST_PAGE:
-                self._display(Shown(frame(path.read_text(encoding="utf-8"))))
+                self._display(Html(frame(path.read_text(encoding="utf-8"))))
 
 
-class Shown:
+class Html:
     """HTML, in the way that notebooks ask objects for it."""
 
     def __init__(self, html: str) -> None:

@@ -13,7 +13,7 @@ from recorded import join_runs, write_fold
 from kit.base.events import Event
 from kit.errors import ConfigError, DataError, StageError
 from kit.images.corrupt.mixture import CLEAN, apply, assign
-from kit.images.corrupt.plan import Plan, grid, grid_ids, plan_of, sampled, split
+from kit.images.corrupt.plan import StressPlan, grid, grid_ids, plan_of, sampled, split
 from kit.project import Project
 from kit.runs.spec import plan_runs
 from kit.runs.stressed import StressedRun, load_stressed, stressed_run
@@ -174,7 +174,7 @@ def test_unknown_families_and_odd_severities_are_refused(make_project) -> None:
 
 
 def test_a_sample_is_of_the_ids_and_the_seed_alone() -> None:
-    plan = Plan(("noise",), rows=10, seed=3)
+    plan = StressPlan(("noise",), rows=10, seed=3)
     ids = [f"p{number}" for number in range(40)]
     chosen = sampled(plan, ids)
     assert len(chosen) == 10
@@ -185,7 +185,7 @@ def test_a_sample_is_of_the_ids_and_the_seed_alone() -> None:
 
 
 def test_names_of_the_grid_can_be_taken_apart_whatever_the_ids_hold() -> None:
-    plan = Plan(("noise", "jpeg"), rows=10, seed=3)
+    plan = StressPlan(("noise", "jpeg"), rows=10, seed=3)
     ids = ["a|b", "c/d.png", "|"]
     names = grid_ids(plan, ids)
     found, families, severities = split(np.array(names))

@@ -18,7 +18,7 @@ SEPARATOR = "|"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan(Mixture):
+class StressPlan(Mixture):
     """Everything that decides which pictures come out; every family and severity is tried on a sample of ``rows``."""
 
     rows: int
@@ -30,12 +30,12 @@ class Plan(Mixture):
         return sha256_json(asdict(self))
 
 
-def plan_of(settings: StressConfig) -> Plan:
+def plan_of(settings: StressConfig) -> StressPlan:
     """The plan that the configuration describes."""
-    return Plan(**{**settings.model_dump(), "families": settings.families or tuple(FAMILIES)})
+    return StressPlan(**{**settings.model_dump(), "families": settings.families or tuple(FAMILIES)})
 
 
-def sampled(plan: Plan, ids: Sequence[str]) -> list[str]:
+def sampled(plan: StressPlan, ids: Sequence[str]) -> list[str]:
     """The ``plan.rows`` ids, or all, that every corruption is tried on, in the order given.
 
     Which ones depends on (seed, ids) alone; of two sets of ids that overlap the samples overlap.
@@ -45,13 +45,13 @@ def sampled(plan: Plan, ids: Sequence[str]) -> list[str]:
     return [name for name in ids if name in chosen]
 
 
-def grid_ids(plan: Plan, ids: Sequence[str]) -> list[str]:
+def grid_ids(plan: StressPlan, ids: Sequence[str]) -> list[str]:
     """What the pictures of `grid` are called: ``id|family|severity``."""
     cells = [(family, degree) for family in plan.families for degree in SEVERITIES]
     return [SEPARATOR.join((name, family, str(degree))) for family, degree in cells for name in ids]
 
 
-def grid(plan: Plan, images: Images, ids: Sequence[str]) -> Iterator[Images]:
+def grid(plan: StressPlan, images: Images, ids: Sequence[str]) -> Iterator[Images]:
     """Every corruption of ``images`` (N, H, W, 3) in turn, in the order of `grid_ids`: N pictures at a time."""
     seeds = assign(plan, ids, plan.seed).seeds
     for family in plan.families:

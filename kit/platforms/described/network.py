@@ -69,7 +69,7 @@ class Resize(Part):
 Step = Annotated[Illumination | Clahe | Bilateral | Segmentation | Resize, Field(discriminator="op")]
 
 
-class Options(Part):
+class NetworkOptions(Part):
     """Keys of the kit's own networks (`kit.runtime.scratch`), each of which takes some; those of Keras take none.
 
     One that is not set is not written: its default is the network's.
@@ -90,7 +90,7 @@ class NetworkDescription(Part):
     size: Side
     classes: int = Field(ge=2, le=10_000)
     head: HeadConfig
-    options: Options = Options()
+    options: NetworkOptions = NetworkOptions()
     preprocess: tuple[Step, ...] = Field(default=(), max_length=MAX_STEPS)
 
     @field_serializer("head")

@@ -31,7 +31,7 @@ from kit.store.files import append_log
 ENDED = 143
 
 
-class Lost(Exception):
+class NodeLost(Exception):
     """A machine or a process was lost, through no fault of the unit."""
 
 
@@ -96,7 +96,7 @@ class RayTasks:
                 self._attempt(attempt, emit)
                 emit(unit.event({"event": "done"}))
                 return
-            except Lost as lost:
+            except NodeLost as lost:
                 avoided.add(attempt.node)
                 self._note(unit, {"event": "lost", "attempt": number, "node": attempt.node, "why": str(lost)})
                 if self._ending:
@@ -148,11 +148,11 @@ class RayTasks:
             with self._lock:
                 self._waiting.pop(id(attempt), None)
         if not ended:
-            raise Lost("the task ended without a word")
+            raise NodeLost("the task ended without a word")
         if ended["code"] != 0:
             why = failure(unit.name, unit.spec.run, ended["code"], ended["said"], unit.spec.paths.errors)
             if ended["code"] < 0 or ended["said"].get("type") == OutOfMemoryError.__name__:
-                raise Lost(why.message)
+                raise NodeLost(why.message)
             raise why
 
     def _note(self, unit: Unit, line: Message) -> None:
@@ -161,7 +161,7 @@ class RayTasks:
 
 
 def values(stream: Any) -> Iterator[Any]:
-    """What a task gives, as it comes; raises `Lost` where it ends through no fault of its own."""
+    """What a task gives, as it comes; raises `NodeLost` where it ends through no fault of its own."""
     from ray.exceptions import RayError, RayTaskError
 
     try:
@@ -172,7 +172,7 @@ def values(stream: Any) -> Iterator[Any]:
         if not isinstance(cause, OSError | MemoryError | RayError):
             raise
         line = next((line for line in str(cause).splitlines() if line.strip()), "no message")
-        raise Lost(f"{type(cause).__name__}: {line}") from error
+        raise NodeLost(f"{type(cause).__name__}: {line}") from error
 
 
 def on_node(told: TaskSpec, store: Store, bell: Any) -> Iterator[Any]:

@@ -13,7 +13,7 @@ from kit.base.arrays import IntArray
 from kit.config import Config
 from kit.errors import StageError
 from kit.images.corrupt.mixture import assign
-from kit.images.corrupt.plan import Plan, plan_of, split
+from kit.images.corrupt.plan import StressPlan, plan_of, split
 from kit.judge.metrics import Array
 from kit.judge.shift.evidence import Evidence
 from kit.runs.results import is_complete, load_oof, load_test, require_joined, run_lineage_of_test
@@ -63,7 +63,7 @@ class Gathered:
     entries: tuple[Entry, ...]
     ids: tuple[str, ...]
     y: IntArray
-    plan: Plan
+    plan: StressPlan
     grid_ids: NDArray[np.str_]
     made_from: Digests
     left_out: tuple[str, ...]

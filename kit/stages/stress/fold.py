@@ -6,7 +6,7 @@ import numpy as np
 
 from kit.errors import TrainingError
 from kit.images.corrupt.mixture import apply
-from kit.images.corrupt.plan import Plan, grid, grid_ids, sampled
+from kit.images.corrupt.plan import StressPlan, grid, grid_ids, sampled
 from kit.runs.spec import FoldSpec
 from kit.runs.stressed import StressedFold
 from kit.runs.units.network import Predict
@@ -19,7 +19,7 @@ from kit.store.record import Digests, digests_of
 BLOCK = 512  # pictures that are hurt at a time; bounds the memory
 
 
-def stress_fold(spec: FoldSpec, plan: Plan, made_from: Digests, predict: Predict, report: Report) -> None:
+def stress_fold(spec: FoldSpec, plan: StressPlan, made_from: Digests, predict: Predict, report: Report) -> None:
     """Predict the held-out pictures under the mixture and a sample under every corruption; ``stress.json`` last.
 
     The mixture is predicted under all views of the run, the sample under the first.

@@ -10,7 +10,7 @@ import numpy as np
 from kit.base.events import Emit, Event
 from kit.images.corrupt import SEVERITIES
 from kit.images.corrupt.mixture import CLEAN, assign
-from kit.images.corrupt.plan import Plan, split
+from kit.images.corrupt.plan import StressPlan, split
 from kit.judge import score
 from kit.runs.stressed import StressScores
 from kit.store.data import Index
@@ -35,7 +35,7 @@ def cell_rows(metric: str, index: Index, clean: Predictions, found: Predictions)
     return rows
 
 
-def mixture_row(metric: str, index: Index, clean: Predictions, found: Predictions, plan: Plan) -> tuple[Any, ...]:
+def mixture_row(metric: str, index: Index, clean: Predictions, found: Predictions, plan: StressPlan) -> tuple[Any, ...]:
     """The line of all rows under the mixture; its severity is the mean of the severities drawn."""
     y = index.labels[index.rows_of(found.ids)]
     before, after = (score.score(metric, y, proba) for proba in (clean.take(found.ids).first, found.first))
