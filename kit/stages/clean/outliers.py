@@ -44,6 +44,7 @@ def strangest(scores: NDArray[np.float64], labels: IntArray, share: float) -> In
 
 
 def isolation_forest(features: Features, seed: int) -> NDArray[np.float64]:
+    """The anomaly scores of an isolation forest, (N,) float64, higher = stranger."""
     from sklearn.ensemble import IsolationForest
 
     forest = IsolationForest(n_estimators=200, random_state=seed).fit(features)
@@ -51,6 +52,7 @@ def isolation_forest(features: Features, seed: int) -> NDArray[np.float64]:
 
 
 def knn(features: Features, seed: int) -> NDArray[np.float64]:
+    """Mean distance to the nearest rows, over the median row's, (N,) float64."""
     from sklearn.neighbors import NearestNeighbors
 
     neighbours = NearestNeighbors(n_neighbors=NEIGHBOURS).fit(features)

@@ -25,33 +25,40 @@ def degrade(images: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
 
 
 def clean(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    """Leave the image as it is."""
     return pixels
 
 
 def blur(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    """Blur, over more pixels in larger images."""
     sigma = severity * pixels.shape[0] / 32
     return np.asarray(gaussian_filter(pixels, (sigma, sigma, 0), mode="nearest"), np.float32)
 
 
 def brightness(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    """Make the image darker or brighter."""
     return pixels + np.float32(rng.choice([-75, 45]) * severity)
 
 
 def contrast(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    """Lessen or raise the distance from the mean colour."""
     middle: Pixels = pixels.mean(axis=(0, 1), dtype=np.float32)
     return middle + (pixels - middle) * np.float32(rng.choice([1 - 0.65 * severity, 1 + 0.8 * severity]))
 
 
 def noise(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    """Add noise of the same strength to every pixel and channel."""
     return pixels + rng.standard_normal(pixels.shape, dtype=np.float32) * np.float32(32 * severity)
 
 
 def saturation(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    """Take colour away, or add to it."""
     grey: Pixels = (pixels @ LUMA)[..., None]
     return grey + (pixels - grey) * np.float32(rng.choice([1 - 0.9 * severity, 1 + severity]))
 
 
 def cast(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    """Tint the whole image."""
     tint = rng.uniform(-1, 1, 3).astype(np.float32)
     return pixels * (1 + np.float32(0.28 * severity) * tint)
 

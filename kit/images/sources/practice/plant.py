@@ -68,15 +68,18 @@ def tamper(images: Images, labels: Labels, planted: tuple[Planted, ...], seed: i
 
 
 def same(image: Images, rng: np.random.Generator) -> Images:
+    """The image itself."""
     return image
 
 
 def turned(image: Images, rng: np.random.Generator) -> Images:
+    """One of the seven other positions of a square."""
     kind = int(rng.integers(1, 8))
     return np.rot90(image[:, ::-1] if kind >= 4 else image, kind % 4)
 
 
 def recompressed(image: Images, rng: np.random.Generator) -> Images:
+    """Through a JPEG of quality 60 to 90."""
     with io.BytesIO() as file:
         Image.fromarray(image).save(file, "JPEG", quality=int(rng.integers(60, 91)))
         return np.asarray(Image.open(file).convert("RGB"))
