@@ -9,7 +9,6 @@ from collections import namedtuple
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from hints import Wanted, World
@@ -216,12 +215,12 @@ def no_time(w: World) -> None:
 
 
 def not_started(w: World) -> None:
-    from kit.runs.engine.tasks import Attempt, RayTasks
+    from kit.runs.engine.tasks import RayTasks, Start
     from kit.runs.units import Unit
 
-    tasks = RayTasks(w.config.engine, w.root)
+    tasks = RayTasks(w.config.engine.model_copy(update={"storage": "stored"}), w.root)
     tasks.end()
-    tasks._submit(Attempt(Unit("fold", spec_of(w)), 1, set()), SimpleNamespace(name="run `net` fold 0"))  # type: ignore[arg-type]
+    tasks._attempt(Start(Unit("fold", spec_of(w)), 1, set()), w.emit)
 
 
 def wrong_stress(w: World) -> None:
@@ -324,6 +323,12 @@ def one_more_row(w: World) -> None:
         file.write("36,36.png,p99,s99,1,1,cat,cat\n")
 
 
+def another_label(w: World) -> None:
+    rows = read_csv(w.root / "raw/train.csv")
+    rows[0]["label"] = next(row["label"] for row in rows if row["label"] != rows[0]["label"])
+    write_csv(w.root / "raw/train.csv", tuple(rows[0]), [tuple(row.values()) for row in rows])
+
+
 def one_run(w: World) -> None:
     text = (w.root / "kit.toml").read_text()
     first, last = text.index("[runs.other]"), text.index("[stress]")
@@ -348,6 +353,10 @@ SCENARIOS: dict[str, Scenario] = {
     "Proof.COMMAND: kit bundle --force": Scenario("kit bundle", flip(f"{CANDIDATE}/bundle.zip")),
     # clean
     "propose_labels: kit ensemble": Scenario("kit clean --labels", remove(CANDIDATE)),
+    "propose_labels: kit ensemble --all": Scenario("kit clean --labels", edit("raw/classes.txt", "raw/renamed.txt")),
+    "propose_labels: {newest.root.name} was made from other labels than are here now: kit ensemble --all": Scenario(
+        "kit clean --labels", another_label
+    ),
     "propose_labels: kit ensemble (2)": Scenario("kit clean --labels", one_more_row),
     # compare
     "compare: kit stress {' '.join(dict.fromkeys(map(trained_by, left)))}": Scenario(
@@ -409,7 +418,7 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "init: kit folds": Scenario("kit init", instead=True),
     # engine and units
-    "RayTasks._submit: kit train {attempt.unit.spec.run}": Scenario(not_started, instead=True),
+    "RayTasks._attempt: kit train {unit.spec.run}": Scenario(not_started, instead=True),
     "failure: kit train {run}": Scenario(asked_to_end, instead=True),
     "load_fold_data: kit train {spec.run}": Scenario(lambda w: load_fold_data(spec_of(w, data="0" * 64)), instead=True),
     "predict_test: kit train {spec.run}": Scenario(wrong_test, instead=True),
@@ -419,7 +428,7 @@ SCENARIOS: dict[str, Scenario] = {
         "kit ensemble --force",
         every(edit("max_bundle_mb = 100\n", ""), remove(f"{NET}/fold-*/weights.npz", f"{NET}/fold-*/stress.json")),
     ),
-    "_options: kit train --force": Scenario("kit ensemble", not_timed),
+    "_fitted: kit train --force": Scenario("kit ensemble", not_timed),
     "Project.ensemble: kit ensemble --all{limit}   # goes on where it stopped": Scenario(
         "kit ensemble --all --max-hours 0", remove("runs/*")
     ),
@@ -537,11 +546,11 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "codabench_hint: rm {shlex.quote(str(token_file(url)))}   # then log in: "
     "export CODABENCH_USERNAME=... CODABENCH_PASSWORD=...": Scenario("kit submit", bad_token, log_in),
-    "Api.json: kit lb": Scenario("kit submit", every(codabench(), faulty("competition", "reset-before", 3))),
-    "bearable: kit lb   # then": Scenario(
+    "Api.json.ask: kit lb": Scenario("kit submit", every(codabench(), faulty("competition", "reset-before", 3))),
+    "repeated: kit lb   # then": Scenario(
         "kit submit", every(codabench(), faulty("competition", "429", 1), lambda w: w.limit_waits(obey=5))
     ),
-    "put_file: kit submit": Scenario("kit submit", every(codabench(), faulty("put", "500", 3, storage=True))),
+    "put_file.send: kit submit": Scenario("kit submit", every(codabench(), faulty("put", "500", 3, storage=True))),
     "Kaggle.check: kit bundle": Scenario(platform_check, every(kaggle(True), remove(f"{CANDIDATE}/bundle.zip"))),
     "Kaggle.check: kit table": Scenario(platform_check, every(kaggle(), remove(f"{CANDIDATE}/submission.csv"))),
     "check_csv: kit table": Scenario(
@@ -581,10 +590,9 @@ NOT_PASTED = {
     "REFUSALS: ulimit -u unlimited, or in kit.toml: [train] workers = 1": "the shell itself changes its limits",
     "_packages: pip install -e .": "installs a package",
     "_packages: pip install '{need}'": "installs a package",
-    "_packages: pip install '{need}' (2)": "installs a package",
     "imported: pip install 'kit[ray]'": "installs a package",
-    "Remote._system: pip install 'kit[ray]'": "installs a package",
-    "_package: pip install mlflow-skinny": "installs a package",
+    "UrlStore._system: pip install 'kit[ray]'": "installs a package",
+    "send: pip install mlflow-skinny": "installs a package",
     "_import: pip install kaggle six": "installs a package",
     "_credentials: export CODABENCH_USERNAME=... CODABENCH_PASSWORD=...": "a person knows the values",
     "_credentials: export KAGGLE_API_TOKEN=...": "a person knows the values",

@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 import typer
 from in_process import InProcess, drawn
-from PIL import Image
 from servers.codabench import Codabench
 from servers.kaggle import Kaggle
 from train.stub import mean_colours
@@ -191,11 +190,6 @@ def set_waits(patch: Any, waits: dict[str, Any]) -> None:
     patch.setattr(Waits.__init__, "__defaults__", tuple({**before, **waits}.values()))
 
 
-def blank(figure: Any, file: Any, **_: Any) -> None:
-    """An empty picture instead of a drawn one."""
-    Image.new("RGB", (8, 8)).save(file, "PNG")
-
-
 @dataclass
 class Shown:
     """What a command told: the lines of its talk, and its error where it failed."""
@@ -335,15 +329,14 @@ def without_tensorflow(patch: Any, clock: Clock) -> Iterator[None]:
     """Units of training are drawn in this process, and so is what a zip answers; nobody waits for a platform."""
 
     @contextmanager
-    def opened(layout: Layout, config: Config) -> Iterator[InProcess]:
-        yield InProcess(drawn)
+    def opened(layout: Layout, config: Config, given: Any = None) -> Iterator[Any]:
+        yield given or InProcess(drawn)
 
     for name in ("kit.runs.engine.opened", "kit.stages.stress.stress.opened"):
         patch.setattr(name, opened)
     for name in ("kit.stages.bundle.proof.run_bundle", "kit.platforms.local.run_bundle"):
         patch.setattr(name, drawn_bundle)
     set_waits(patch, impatient(clock))
-    patch.setattr("matplotlib.figure.Figure.savefig", blank)  # drawing takes most of the time of some stages
     patch.setenv("COLUMNS", "4000")
     for name in [name for name in os.environ if name.startswith(("CODABENCH_", "KAGGLE_", "XDG_CONFIG"))]:
         patch.delenv(name)

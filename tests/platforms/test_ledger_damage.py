@@ -202,10 +202,10 @@ def test_half_of_a_board_is_not_shown_as_the_whole(project: tuple[Layout, Config
     assert "has 1 lines, not 2" in said(project)
 
 
-@pytest.mark.parametrize("file", ["ensemble", "forecast"])
 @pytest.mark.parametrize("content", [b"[]", b"{}", b"", b"\xff", b'{"cv": {"score": NaN}}'])
-def test_a_candidate_that_cannot_be_read_is_left_out_of_the_table(
-    project: tuple[Layout, Config], file: str, content: bytes
+@pytest.mark.parametrize("file, scores", [("ensemble", [0.87]), ("forecast", [0.87, 0.9])])
+def test_a_candidate_that_cannot_be_read_is_left_out_of_the_table_and_a_forecast_takes_nothing_away(
+    project: tuple[Layout, Config], file: str, scores: list[float], content: bytes
 ) -> None:
     layout, config = project
     make_candidate(layout, "20261122T000000Z-bbbbbbbb", salt=b"b")
@@ -213,7 +213,7 @@ def test_a_candidate_that_cannot_be_read_is_left_out_of_the_table(
     path = put(getattr(layout.submission("20261122T000000Z-bbbbbbbb"), file), content)
     heard: list[Event] = []
     report = leaderboard(layout, config, heard.append)
-    assert [line.attempt.score for line in report.submissions] == [0.87]
+    assert [line.attempt.score for line in report.submissions] == scores
     assert any(str(path) in event.text for event in heard if event.kind == "warn")
 
 

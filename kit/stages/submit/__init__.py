@@ -20,7 +20,6 @@ from kit.store.ledger import Attempt, target_of
 
 # Questions in a row that may fail before waiting is given up; the submission is safe and `kit lb` picks it up.
 MISSED = 5
-WAITS = Waits()
 
 
 @dataclass(frozen=True)
@@ -40,14 +39,14 @@ def submit(
     paths: SubmissionPaths,
     emit: Emit,
     choice: Choice = Choice(),
-    waits: Waits = WAITS,
+    waits: Waits | None = None,
 ) -> None:
     """Send a proven candidate to the platform, once, and wait for its score.
 
     Raises `StageError` where the bundle has no proof, is not the file that was proven, or was submitted before, and
     `PlatformError` where the platform refuses, fails or does not answer.
     """
-    platform = open_platform(layout, config, waits, emit)
+    platform = open_platform(layout, config, waits := waits or Waits(), emit)
     _check_proven(paths)
     file = platform.file(paths)
     parcel = Parcel(layout, paths, file, sha256_file(file), target_of(config), choice.again)
