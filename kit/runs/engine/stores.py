@@ -142,7 +142,9 @@ def store_of(storage: str, root: Path) -> Store:
 def read_pieces(path: Path) -> Iterator[bytes]:
     """The bytes of a file, `PIECE` at a time."""
     with path.open("rb") as file:
-        yield from iter(partial(file.read, PIECE), b"")
+        # Not `yield from`: Ray sends into the generators of a task, which a mere iterator does not take.
+        while piece := file.read(PIECE):
+            yield piece
 
 
 def write_pieces(path: Path, pieces: Iterator[bytes], sha256: str) -> Path:
