@@ -141,7 +141,8 @@ def store_of(storage: str, root: Path) -> Store:
 def read_pieces(path: Path) -> Iterator[bytes]:
     """The bytes of a file, `PIECE` at a time."""
     with path.open("rb") as file:
-        while piece := file.read(PIECE):  # no `yield from`: Ray sends into generators, which an iterator does not take
+        # Not `yield from`: Ray sends into the generators of a task, which a mere iterator does not take.
+        while piece := file.read(PIECE):
             yield piece
 
 
