@@ -114,10 +114,8 @@ def _find_files(ids: Sequence[str], folders: Sequence[Path], table: str, part: s
             best = found
     if not best:
         places = ", ".join(map(str, folders)) or "no folder"
-        raise DataError(
-            f"{table}: no image file for id {ids[0]!r} nor any other; looked in {places}",
-            f'[data] {"images" if part == "train" else "test_images"} = "folder"',
-        )
+        said = f"{table}: no image file for id {ids[0]!r} nor any other; looked in {places}"
+        raise DataError(said, f'[data] {"images" if part == "train" else "test_images"} = "folder"')
     return best
 
 

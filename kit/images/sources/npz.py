@@ -86,9 +86,8 @@ def _pick(arrays: Arrays, names: tuple[str, ...], path: Path) -> npt.NDArray[Any
     for name in names:
         if name in arrays:
             return arrays[name]
-    raise DataError(
-        f"{path} has no array `{names[0]}`, only {', '.join(arrays) or 'none'}", f"np.savez(path, {names[0]}=...)"
-    )
+    said = f"{path} has no array `{names[0]}`, only {', '.join(arrays) or 'none'}"
+    raise DataError(said, f"np.savez(path, {names[0]}=...)")
 
 
 def _images(arrays: Arrays, path: Path) -> ImageArray:
@@ -100,10 +99,8 @@ def _images(arrays: Arrays, path: Path) -> ImageArray:
     if images.dtype == np.uint8:
         return images
     if not np.isfinite(images).all() or images.min(initial=0) < 0 or images.max(initial=0) > 255 or (images % 1).any():
-        raise DataError(
-            f"{path}: images have type {images.dtype} and values outside whole numbers from 0 to 255",
-            "images = (images * 255).round().astype('uint8')",
-        )
+        said = f"{path}: images have type {images.dtype} and values outside whole numbers from 0 to 255"
+        raise DataError(said, "images = (images * 255).round().astype('uint8')")
     return images.astype(np.uint8)
 
 
