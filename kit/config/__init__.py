@@ -113,10 +113,8 @@ def load(path: Path) -> Config:
     except UnicodeDecodeError as error:
         source = "UTF-16" if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "WINDOWS-1252"
         name = shlex.quote(str(path))
-        raise ConfigError(
-            f"{path.name} is not UTF-8: byte {error.start + 1} is 0x{content[error.start]:02x}",
-            f"iconv -f {source} -t UTF-8 {name} > utf8.toml && mv utf8.toml {name}",
-        ) from None
+        said = f"{path.name} is not UTF-8: byte {error.start + 1} is 0x{content[error.start]:02x}"
+        raise ConfigError(said, f"iconv -f {source} -t UTF-8 {name} > utf8.toml && mv utf8.toml {name}") from None
     return parse(text, path.name)
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from kit.base.events import Event
 from kit.errors import ConfigError, PlatformError
 from kit.platforms import codabench_answers as answers
-from kit.platforms import codabench_board as boards
 from kit.platforms import codabench_needs as needs
 from kit.platforms.base import PATIENCE, Absent, Journal, Platform, Refused, Remaining, Setting, Status, midnight
 from kit.platforms.credentials import codabench_hint, codabench_login, codabench_token, store_token
@@ -112,8 +111,8 @@ class Codabench(Platform):
             if self._without_scores[remote] < PATIENCE:
                 return Status("waiting", message="Finished, waiting for the scores")
             return Status("failed", message="finished without a score")
-        value = boards.main_score(rows, self._board(row), self._competition.metric)
-        return Status("scored", value, scores=boards.named_scores(rows))
+        value = answers.main_score(rows, self._board(row), self._competition.metric)
+        return Status("scored", value, scores=answers.named_scores(rows))
 
     def logs(self, remote: str) -> str:
         """The end of the first log that says why: a crash of ours is in the ingestion's standard error.
@@ -136,7 +135,7 @@ class Codabench(Platform):
     def leaderboard(self) -> list[BoardRow]:
         """The phase's board in its own order, which is the rank."""
         board = self._api.get(f"/api/phases/{self._phase().id}/get_leaderboard/", answers.ListedBoard)
-        rows, in_order = boards.board_rows(board, self._api.get("/api/my_profile/", answers.Profile).username or "")
+        rows, in_order = answers.board_rows(board, self._api.get("/api/my_profile/", answers.Profile).username or "")
         if not in_order:
             self._setting.emit(Event("warn", "the order of the leaderboard on the site does not match its scores"))
         return rows

@@ -119,10 +119,7 @@ class Api:
     """
 
     def __init__(self, base: str, token: str, waits: Waits, unwelcome: str = "") -> None:
-        self._base = base
-        self._token = token
-        self._waits = waits
-        self._unwelcome = unwelcome
+        self._base, self._token, self._waits, self._unwelcome = base, token, waits, unwelcome
         self._session = plain_session(waits, token)
 
     def get(self, path: str, shape: type[S], **query: str | int) -> S:

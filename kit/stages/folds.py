@@ -174,10 +174,8 @@ def _pinned_ids(layout: Layout, config: Config, *, force: bool) -> list[dict[str
     before, now = _written_with(record, force=force), {name: getattr(settings, name) for name in PINNED_KEYS}
     if before and before != now:
         was, asked = (", ".join(f"{name} = {value}" for name, value in said.items()) for said in (before, now))
-        raise StageError(
-            f"{path} was made with {was}, kit.toml asks for {asked}; trained runs stand on it",
-            "kit folds --reset   # or another [folds] name",
-        )
+        what = f"{path} was made with {was}, kit.toml asks for {asked}; trained runs stand on it"
+        raise StageError(what, "kit folds --reset   # or another [folds] name")
 
     def pin(line: Mapping[str, str], column: str) -> int:
         # A row that a hold-out split never holds out stays in any fold but the first.

@@ -188,10 +188,8 @@ def read_text(path: Path) -> str:
         text = content.decode("utf-8-sig" if encoding == "UTF-8" else encoding)
     except UnicodeDecodeError as error:
         source, copy = shlex.quote(str(path)), shlex.quote(f"{path}.utf8")
-        raise DataError(
-            f"{path} is not {encoding} (byte {error.start})",
-            f"iconv -f latin1 -t utf-8 {source} > {copy} && mv {copy} {source}" if encoding == "UTF-8" else "",
-        ) from error
+        hint = f"iconv -f latin1 -t utf-8 {source} > {copy} && mv {copy} {source}" if encoding == "UTF-8" else ""
+        raise DataError(f"{path} is not {encoding} (byte {error.start})", hint) from error
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise DataError(f"{path} is not a text file: line {line} holds a zero byte")

@@ -18,8 +18,7 @@ from kit.errors import ConfigError, PlatformError, StageError
 from kit.platforms import Waits, open_platform
 from kit.platforms.base import Refused
 from kit.platforms.credentials import store_token
-from kit.stages.submit import Choice, submit
-from kit.stages.submit.outcome import tell_remaining
+from kit.stages.submit import Choice, submit, tell_remaining
 from kit.store.layout import Layout
 from kit.store.ledger import attempts, load_submissions
 from kit.store.ledger.facts import Score

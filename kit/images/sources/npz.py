@@ -86,9 +86,8 @@ def _pick(arrays: Arrays, names: tuple[str, ...], path: Path) -> npt.NDArray[Any
     for name in names:
         if name in arrays:
             return arrays[name]
-    raise DataError(
-        f"{path} has no array `{names[0]}`, only {', '.join(arrays) or 'none'}", f"np.savez(path, {names[0]}=...)"
-    )
+    said = f"{path} has no array `{names[0]}`, only {', '.join(arrays) or 'none'}"
+    raise DataError(said, f"np.savez(path, {names[0]}=...)")
 
 
 def _images(arrays: Arrays, path: Path) -> ImageArray:

@@ -107,7 +107,5 @@ def _by_name(table: Table, names: Sequence[str], key: str, columns: Sequence[str
     found = next((lower[name] for name in names if name in lower), None)
     if found is not None:
         return found
-    raise ConfigError(
-        f"{table.path.name}: which column is the {key}? It has {', '.join(table.header)}",
-        f'[data] {key} = "{table.header[0] if key == "id" else table.header[-1]}"',
-    )
+    said = f"{table.path.name}: which column is the {key}? It has {', '.join(table.header)}"
+    raise ConfigError(said, f'[data] {key} = "{table.header[0] if key == "id" else table.header[-1]}"')

@@ -79,10 +79,8 @@ def _check_member(name: str, member: Array, rows: Sequence[object]) -> None:
     missing = np.isnan(member).all(axis=(0, 2))
     if missing.any():
         first = rows[int(missing.argmax())]
-        raise DataError(
-            f"member `{name}` has no prediction of {missing.sum()} rows, the first is row {first}",
-            "leave these rows out for all members, or leave the member out",
-        )
+        said = f"member `{name}` has no prediction of {missing.sum()} rows, the first is row {first}"
+        raise DataError(said, "leave these rows out for all members, or leave the member out")
     for wrong, what in (
         (~np.isfinite(member).all(axis=2), "is NaN or infinite"),
         ((member < 0).any(axis=2) | (member > 1 + SUM_TOLERANCE).any(axis=2), "is outside [0, 1]"),
@@ -90,7 +88,5 @@ def _check_member(name: str, member: Array, rows: Sequence[object]) -> None:
     ):
         if wrong.any():
             row = int(wrong.any(axis=0).argmax())
-            raise DataError(
-                f"member `{name}`, row {rows[row]}: its prediction {what} ({wrong.any(axis=0).sum()} such rows)",
-                "give probabilities; logits go through softmax first",
-            )
+            said = f"member `{name}`, row {rows[row]}: its prediction {what} ({wrong.any(axis=0).sum()} such rows)"
+            raise DataError(said, "give probabilities; logits go through softmax first")

@@ -44,10 +44,8 @@ class Foreign:
         rows = match(self.ids, ids) if rows is None else rows
         missing = np.flatnonzero(rows < 0)
         if len(missing):
-            raise DataError(
-                f"{self.path} has no prediction of {len(missing)} rows, the first is row {ids[missing[0]]!r}",
-                "leave the member out, or predict these rows",
-            )
+            said = f"{self.path} has no prediction of {len(missing)} rows, the first is row {ids[missing[0]]!r}"
+            raise DataError(said, "leave the member out, or predict these rows")
         return Foreign(self.path, tuple(ids), self.views, self.proba[:, rows])
 
 

@@ -48,22 +48,21 @@ def row_features(proba: NDArray[np.floating], posterior: Array) -> list[Array]:
 
     ``posterior`` (R, C) is that of `kit.judge.shift.consensus`.
     """
-    return [_features_of(proba, model, posterior) for model in range(len(proba))]
-
-
-def _features_of(proba: NDArray[np.floating], model: int, posterior: Array) -> Array:
-    own = proba[model].astype(np.float64)
-    chosen = own.argmax(1)
-    top = np.sort(own, axis=1)[:, ::-1]
-    columns = [logit(top[:, 0]), np.log((top[:, 0] + SOFT) / (top[:, 1] + SOFT)), negative_entropy(own, TINY)]
-    if len(proba) > 1:
-        others = np.delete(proba, model, axis=0).astype(np.float64)
-        mean, votes = others.mean(0), (others.argmax(2) == chosen).mean(0)
-        given = mean[np.arange(len(chosen)), chosen]
-        columns += [logit(given), votes, logit(votes), negative_entropy(mean, TINY), logit(mean.max(1))]
-        columns += [(mean.argmax(1) == chosen).astype(np.float64)]
-    columns += [logit(posterior[np.arange(len(chosen)), chosen]), negative_entropy(posterior, TINY)]
-    return np.stack(columns, axis=1)
+    features = []
+    for model in range(len(proba)):
+        own = proba[model].astype(np.float64)
+        chosen = own.argmax(1)
+        top = np.sort(own, axis=1)[:, ::-1]
+        columns = [logit(top[:, 0]), np.log((top[:, 0] + SOFT) / (top[:, 1] + SOFT)), negative_entropy(own, TINY)]
+        if len(proba) > 1:
+            others = np.delete(proba, model, axis=0).astype(np.float64)
+            mean, votes = others.mean(0), (others.argmax(2) == chosen).mean(0)
+            given = mean[np.arange(len(chosen)), chosen]
+            columns += [logit(given), votes, logit(votes), negative_entropy(mean, TINY), logit(mean.max(1))]
+            columns += [(mean.argmax(1) == chosen).astype(np.float64)]
+        columns += [logit(posterior[np.arange(len(chosen)), chosen]), negative_entropy(posterior, TINY)]
+        features.append(np.stack(columns, axis=1))
+    return features
 
 
 def fit(clean: Array, clean_right: NDArray[np.bool_], stressed: Array, stressed_right: NDArray[np.bool_]) -> Calibrated:

@@ -30,9 +30,8 @@ def connected(config: EngineConfig) -> Iterator[None]:
         return
     address = config.address or os.environ.get("RAY_ADDRESS") or "auto"
     if address.startswith("ray://"):
-        raise ConfigError(
-            f"{address} is for Ray's client, which cannot stream", "run the command on a machine of the cluster"
-        )
+        said = f"{address} is for Ray's client, which cannot stream"
+        raise ConfigError(said, "run the command on a machine of the cluster")
     host, _, port = address.rpartition(":")
     if host and port.isdigit():  # Ray itself tries for minutes where nobody answers
         try:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import count
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from kit.base.events import Emit, Event
@@ -70,7 +69,7 @@ class RayTasks:
     def __enter__(self) -> RayTasks:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def places(self, config: Config) -> int:

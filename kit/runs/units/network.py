@@ -33,8 +33,7 @@ def fold_predictor(spec: FoldSpec, weights: str) -> Predict:
             raise ValueError("they were changed after training wrote them")
         arrays.assign(network.model, str(spec.paths.weights))
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise TrainingError(
-            f"the weights of run `{spec.run}` fold {spec.fold} cannot be used: {error}", spec.again
-        ) from error
+        said = f"the weights of run `{spec.run}` fold {spec.fold} cannot be used: {error}"
+        raise TrainingError(said, spec.again) from error
     forward = compile_forward(network.model)
     return lambda images, views: logits(forward, images, np.arange(len(images)), views, BATCH)

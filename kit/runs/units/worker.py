@@ -82,10 +82,8 @@ def memory_errors(spec: FoldSpec) -> Iterator[None]:
     try:
         yield
     except (MemoryError, tf.errors.ResourceExhaustedError) as error:
-        raise OutOfMemoryError(
-            f"run `{spec.run}` fold {spec.fold} does not fit into memory",
-            f"[runs.{spec.run}] batch_size = {max(1, spec.settings.batch_size // 2)}, or [train] workers = 1",
-        ) from error
+        hint = f"[runs.{spec.run}] batch_size = {max(1, spec.settings.batch_size // 2)}, or [train] workers = 1"
+        raise OutOfMemoryError(f"run `{spec.run}` fold {spec.fold} does not fit into memory", hint) from error
 
 
 def prepare_tensorflow() -> None:

@@ -100,9 +100,8 @@ def _again(
         for old in olds:
             logits = forward.logits(passed, images, index.rows_of(old.ids), old.views, size)
             if not np.isfinite(logits).all():
-                raise BundleError(
-                    f"with float16 weights {file.name} predicts what is not finite", "half_precision = false"
-                )
+                said = f"with float16 weights {file.name} predicts what is not finite"
+                raise BundleError(said, "half_precision = false")
             made[-1].append(Predictions(old.ids, old.classes, old.views, logits))
     return made
 

@@ -21,16 +21,9 @@ from kit.store.candidate import Ensemble, StoredBlend
 from kit.store.data import Index, load_images, load_index
 from kit.store.digests import digest
 from kit.store.layout import Layout, RunPaths
-from kit.store.ledger import (
-    Snapshot,
-    Submission,
-    attempts,
-    history,
-    latest,
-    load_for_tables,
-    load_submission,
-    target_of,
-)
+from kit.store.ledger import attempts, history, latest, load_for_tables, load_submission, target_of
+from kit.store.ledger.events import Submission
+from kit.store.ledger.snapshots import Snapshot
 from kit.store.ledger.standing import Line, standing
 from kit.store.predictions import Predictions, load_predictions
 from kit.store.record import Record

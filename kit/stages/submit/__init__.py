@@ -9,14 +9,14 @@ from kit.base.events import Emit, Event
 from kit.config import Config
 from kit.errors import PlatformError, StageError
 from kit.platforms import Platform, Waits, open_platform
-from kit.platforms.base import Status
-from kit.platforms.track import refresh
-from kit.stages.submit.outcome import tell_outcome
+from kit.platforms.base import Remaining, Status
+from kit.platforms.track import refresh, take_snapshot
 from kit.stages.submit.send import AlreadySubmitted, Parcel, deliver, earlier
 from kit.store.candidate import Proof
 from kit.store.files import sha256_file
 from kit.store.layout import Layout, SubmissionPaths
-from kit.store.ledger import Attempt, target_of
+from kit.store.ledger import Attempt, attempts, history, load_submissions, target_of
+from kit.store.ledger.standing import moved, place, standing
 
 # Questions in a row that may fail before waiting is given up; the submission is safe and `kit lb` picks it up.
 MISSED = 5
@@ -141,3 +141,36 @@ def _finish(platform: Platform, attempt: Attempt, publish: bool, emit: Emit) -> 
         emit(Event("say", f"leaderboard: {platform.publish(attempt.remote)}"))
     elif platform.manual():
         emit(Event("warn", "this board is filled by hand; to show the submission on it: kit submit --to-leaderboard"))
+
+
+def tell_outcome(layout: Layout, config: Config, platform: Platform, intent: str, emit: Emit) -> None:
+    """Score, gap to cross-validation and forecast, rank, what is left; a board that cannot be read spoils nothing."""
+    target = target_of(config)
+    mine = attempts(load_submissions(layout), target)
+    try:
+        take_snapshot(platform, layout, target, mine)
+    except PlatformError as error:
+        emit(Event("warn", f"no leaderboard: {error.message}"))
+    snapshots = history(layout, target, emit)
+    for line in standing(mine, snapshots, config.competition, emit):
+        score, expected = line.attempt.score, line.forecast
+        if line.attempt.intent == intent and score is not None:
+            where = f"{config.competition.metric} on {config.competition.platform}"
+            emit(Event("number", where, {"value": score, "cv": line.cv, "low": line.low, "high": line.high}))
+            surprise = "a surprise, look at how the test differs from the training images"
+            said = "as expected" if expected.low <= score <= expected.high else surprise
+            was = f"{expected.value:.4f} ({expected.low:.4f} - {expected.high:.4f})"
+            emit(Event("say", f"gap to CV {line.gap:+.4f}; the forecast was {was}: {said}"))
+    if snapshots and snapshots[-1].rank is not None:
+        emit(Event("say", place(snapshots[-1], moved(snapshots))))
+    try:
+        emit(Event("say", tell_remaining(platform.remaining())))
+    except PlatformError as error:
+        emit(Event("warn", f"submissions left: not known, {error.message}"))
+
+
+def tell_remaining(left: Remaining) -> str:
+    """Submissions left, in one line."""
+    if left.now is None:
+        return "submissions left: no limit known"
+    return f"submissions left: {left.now} ({left.counts}){left.until}"

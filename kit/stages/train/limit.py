@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from types import TracebackType
 
 from kit.base.events import Emit, Event
 from kit.config import Config
@@ -31,7 +30,7 @@ class TimeLimit:
         self._watch.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._finished.set()
         self._watch.join()
 

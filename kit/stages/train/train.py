@@ -15,23 +15,10 @@ from kit.base.events import Emit, Event
 from kit.config import Config
 from kit.errors import TrainingError
 from kit.judge.metrics import confusion
+from kit.runs import results
 from kit.runs.engine import opened
 from kit.runs.history import histories
-from kit.runs.results import (
-    PredictedRecord,
-    PredictionSpec,
-    RunRecord,
-    joined,
-    lineage_of_test,
-    load_oof,
-    predicted,
-    require,
-    require_weights,
-    run_lineage,
-    run_lineage_of_test,
-    trained,
-    unless_damaged,
-)
+from kit.runs.results import PredictedRecord, PredictionSpec, RunRecord, unless_damaged
 from kit.runs.spec import FoldSpec, plan_runs
 from kit.runs.units import Launch, Unit, locked, run_units, terminable, unit_name
 from kit.runtime.forward import mean_of_folds
@@ -75,7 +62,7 @@ def train(
             check_metrics(folds[0].settings)
         with locked([folds[0].run_paths for folds in specs.values()]):
             wanted = [spec for folds in specs.values() for spec in folds if fold is None or spec.fold == fold]
-            missing = [spec for spec in wanted if force or trained(spec) is None]
+            missing = [spec for spec in wanted if force or results.trained(spec) is None]
             for spec in missing:
                 spec.paths.record.unlink(missing_ok=True)
                 spec.save(spec.paths.spec)
@@ -87,7 +74,7 @@ def train(
                     run_units([Unit("test", spec) for spec in units[len(missing) :]], config, emit, engine)
             index = load_index(layout)
             for folds in specs.values():
-                if all(trained(spec) for spec in folds):
+                if all(results.trained(spec) for spec in folds):
                     for spec in folds:
                         delete(spec.paths)  # left where the process died right after its last file
                     _finish(folds, index, emit, pictures=pictures)
@@ -101,9 +88,9 @@ def _unpredicted(layout: Layout, specs: Sequence[FoldSpec], emit: Emit) -> list[
     if test is None:
         return []
     for spec in specs:
-        if not spec.paths.weights.exists() or unless_damaged(partial(predicted, spec, test), emit) is not None:
+        if not spec.paths.weights.exists() or unless_damaged(partial(results.predicted, spec, test), emit) is not None:
             continue
-        made_from = lineage_of_test(spec, require_weights(spec), test)
+        made_from = results.lineage_of_test(spec, results.require_weights(spec), test)
         PredictionSpec(fold=spec, made_from=made_from).save(spec.paths.test_spec)
         spec.paths.test_record.unlink(missing_ok=True)
         found.append(spec)
@@ -135,12 +122,12 @@ def _train_missing(config: Config, specs: Sequence[FoldSpec], emit: Emit, launch
 def _finish(folds: Sequence[FoldSpec], index: Index, emit: Emit, *, pictures: bool) -> None:
     """Join a run whose folds are all trained, draw it and say how good it is."""
     first, paths = folds[0], folds[0].run_paths
-    record = unless_damaged(lambda: joined(folds, index), emit)
+    record = unless_damaged(lambda: results.joined(folds, index), emit)
     stale = record is None
     record = record or _join(folds, index)
     if (test := load_test_record(first.layout)) is not None:
         _join_test(folds, index, test, emit)
-    oof = load_oof(folds, index)
+    oof = results.load_oof(folds, index)
     if pictures and (stale or not paths.confusion.exists()):
         curves = learning_curves(first.run, histories(paths, record), first.settings)
         write_atomic(paths.curves, standalone(*curves))
@@ -163,14 +150,14 @@ def _join(folds: Sequence[FoldSpec], index: Index) -> RunRecord:
     first, paths = folds[0], folds[0].run_paths
     join([load_predictions(spec.paths.valid) for spec in folds], first.n, index.ids, index.classes).save(paths.oof)
     record = RunRecord(
-        made_from=run_lineage(folds, index),
+        made_from=results.run_lineage(folds, index),
         files=digests_of(paths.root, paths.oof),
         run=first.run,
         config=first.settings,
         classes=index.classes,
         n_folds=first.n,
         repeats=len(folds) // first.n,
-        versions={**require(first).versions, "python": platform.python_version()},
+        versions={**results.require(first).versions, "python": platform.python_version()},
     )
     record.save(paths.manifest)
     return record
@@ -178,7 +165,7 @@ def _join(folds: Sequence[FoldSpec], index: Index) -> RunRecord:
 
 def _join_test(folds: Sequence[FoldSpec], index: Index, test: UnlabelledRecord, emit: Emit) -> None:
     """Write ``test.npz`` and ``test.json`` of a run, the mean of its folds, where all have predicted the test."""
-    paths, made_from = folds[0].run_paths, run_lineage_of_test(folds, index, test)
+    paths, made_from = folds[0].run_paths, results.run_lineage_of_test(folds, index, test)
     if made_from is None:
         return
     if unless_damaged(lambda: PredictedRecord.fresh(paths.test_record, made_from), emit):
