@@ -4,8 +4,6 @@ An error says *what* is wrong with names and values; ``hint`` is a command or a 
 command line prints both and exits with 1; anything that is not a ``KitError`` is ours and keeps its traceback.
 """
 
-from __future__ import annotations
-
 from kit.base.text import redacted
 
 

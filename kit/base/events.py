@@ -1,7 +1,5 @@
 """What a stage has to say while it works; who shows it decides how it looks."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any

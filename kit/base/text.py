@@ -3,8 +3,6 @@
 The content of files is left alone: a `submission.csv` must hold exactly the names and ids that its host knows.
 """
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """The commands that train, blend and predict."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """The commands that say what an ingredient is worth."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

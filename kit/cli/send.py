@@ -1,7 +1,5 @@
 """The commands that pack, send and look at the score."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -4,8 +4,6 @@ Each section belongs to a command. A mistake raises a `ConfigError` with one lin
 file. For an unknown key the nearest known one is suggested.
 """
 
-from __future__ import annotations
-
 import codecs
 import re
 import shlex

@@ -1,7 +1,5 @@
 """What every section of ``kit.toml`` has in common, and how a mistake in one is told."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path

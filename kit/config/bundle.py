@@ -1,7 +1,5 @@
 """``[bundle]``: the interface of the zip and its limits."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """The ``[clean]`` section of ``kit.toml``."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """``[data]``: the images and labels."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """``[engine]``: where the units of training run."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field

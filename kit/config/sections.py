@@ -1,7 +1,5 @@
 """The small sections of ``kit.toml``: ``[folds]``, ``[train]`` and ``[ensemble]``."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """``[stress]``: how held-out images are corrupted for the stressed score."""
 
-from __future__ import annotations
-
 from pydantic import Field, field_validator
 
 from kit.config.base import ConfigSection

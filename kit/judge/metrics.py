@@ -4,8 +4,6 @@ Three kinds: means of row values, functions of the confusion table, and those th
 that occur neither as label nor as prediction are left out of means over classes.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

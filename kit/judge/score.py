@@ -6,8 +6,6 @@ resampling its influence values (DeLong et al. 1988); none visits the prediction
 their loss before any draw, so that an interval does not depend on the order in which rows or classes are listed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Adding a platform is a class with the methods of `kit.platforms.base.Platform` a
 `kit.config.competition.PLATFORMS`; the contract tests then run on it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pkgutil import resolve_name
 

@@ -4,8 +4,6 @@ Nothing of a foreign zip is executed: only its description and its arrays are re
 runtime predicts with them.
 """
 
-from __future__ import annotations
-
 import math
 import stat
 import zipfile

@@ -1,7 +1,5 @@
 """The surface that every platform has, and the words it speaks in."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field

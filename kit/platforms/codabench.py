@@ -4,8 +4,6 @@ Facts about the interface are in docs/platforms.md. A submission there has no me
 the name of its file, so the tag is that name.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from functools import cached_property
 from pathlib import Path

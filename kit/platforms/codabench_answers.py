@@ -1,7 +1,5 @@
 """What the kit reads of Codabench's answers, scores and boards; facts about the interface are in docs/platforms.md."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """What a Codabench competition asks and offers against what we bring: dates, questions, zip, image, time limit."""
 
-from __future__ import annotations
-
 import zipfile
 from pathlib import Path
 

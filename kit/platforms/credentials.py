@@ -3,8 +3,6 @@
 The only file that is written is Codabench's token, readable by its owner alone, outside the project.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shlex

@@ -1,7 +1,5 @@
 """Throw-away environments with other versions of the libraries, kept in the user's cache."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil

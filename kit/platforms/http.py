@@ -4,8 +4,6 @@ Harmless requests are repeated after a pause. The one that spends a submission i
 family, or a connection that was never made, is `Refused`; everything else is `Unsure`.
 """
 
-from __future__ import annotations
-
 import email.utils
 import re
 from collections.abc import Callable

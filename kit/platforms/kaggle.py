@@ -3,8 +3,6 @@
 The tag is the submission's message. Its times are UTC without saying so, its scores text.
 """
 
-from __future__ import annotations
-
 import csv
 import importlib
 import io

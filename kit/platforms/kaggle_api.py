@@ -6,8 +6,6 @@ token. Here it is imported without running its ``__init__``, everything that it 
 time-out, and what goes wrong is a `PlatformError`.
 """
 
-from __future__ import annotations
-
 import importlib
 import importlib.metadata
 import importlib.util

@@ -1,7 +1,5 @@
 """Code competitions: the bundle as a private data set, a notebook without internet that runs it."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -1,7 +1,5 @@
 """The local platform: runs the bundle on the hidden test in its own process, scores, keeps a board with baselines."""
 
-from __future__ import annotations
-
 import math
 from datetime import UTC, datetime
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Run a bundle as a platform would: unzipped into an empty folder, without the kit, without network."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

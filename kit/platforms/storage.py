@@ -1,7 +1,5 @@
 """The storage host: files that go up and logs that come down, without any credentials."""
 
-from __future__ import annotations
-
 import io
 import itertools
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """Asking a platform and writing down what it says: what `kit submit` and `kit lb` have in common."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Batches as pure functions of (seed, fold, stage, epoch, row), prepared in a thread while the network works."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """What a trained fold costs at test time: bytes and seconds."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from kit.runs.float16 import halved_bytes

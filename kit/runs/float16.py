@@ -4,8 +4,6 @@ Kernels are halved; what has one axis (biases, the statistics of a BatchNorm) st
 bytes, and a variance of 1e-8 would become nothing. The runtime computes in float32 whatever is stored.
 """
 
-from __future__ import annotations
-
 import zipfile
 from pathlib import Path
 from typing import Any

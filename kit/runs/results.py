@@ -1,7 +1,5 @@
 """What training wrote of a run, as later stages read it: records of folds, of runs and of predictions of the test."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import ClassVar, TypeVar
 

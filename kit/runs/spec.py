@@ -1,7 +1,5 @@
 """Runs and their folds as descriptions: what a unit of training is given, and where its files are."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property

@@ -1,7 +1,5 @@
 """What `kit stress` wrote of a run, as later stages read it, and whether it is still true."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar

@@ -4,8 +4,6 @@ A changed run is called ``<run>~<change>``. It stands in no file: its name says 
 ``runs/`` has the hash of its whole configuration, as every run's has.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import chain, count
 

@@ -1,7 +1,5 @@
 """How events look in a notebook: tables as HTML, pictures and pages in place, the rest as lines of text."""
 
-from __future__ import annotations
-
 import base64
 import importlib
 import sys

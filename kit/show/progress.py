@@ -1,7 +1,5 @@
 """Progress of many training units: one live display on a terminal, plain lines elsewhere."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

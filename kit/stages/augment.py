@@ -1,7 +1,5 @@
 """``kit augment``: what a run's augmentation makes of the user's own images."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Iterator

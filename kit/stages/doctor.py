@@ -1,7 +1,5 @@
 """``kit doctor``: what is here, what is missing, and what mends it; nothing is sent and no secret is shown."""
 
-from __future__ import annotations
-
 import os
 import platform
 import shutil

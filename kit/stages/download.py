@@ -1,7 +1,5 @@
 """``kit download``: the competition's files into ``raw/``, unpacked."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import tempfile

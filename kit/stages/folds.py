@@ -4,8 +4,6 @@ The algorithm is greedy like scikit-learn's ``StratifiedGroupKFold`` but its own
 random groups before version 1.8 with ``shuffle=True``, and because ids must keep their fold when rows are appended.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """``kit predict``: the predictions of any bundle on a folder, an array or a table of images."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress

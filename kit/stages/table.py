@@ -1,7 +1,5 @@
 """``kit table``: the blend's predictions of the test images as the competition's ``submission.csv``."""
 
-from __future__ import annotations
-
 import csv
 import io
 from pathlib import Path

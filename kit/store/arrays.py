@@ -1,7 +1,5 @@
 """Named arrays from an ``.npz`` that anybody may have written: it fails in many ways, and its readers see one."""
 
-from __future__ import annotations
-
 import lzma
 import struct
 import tokenize

@@ -1,7 +1,5 @@
 """The cleaned data as every later stage reads them, and the records of the files that hold them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache

@@ -5,8 +5,6 @@ two seconds before it was hashed is hashed again the next time, because a second
 system's clock would leave no trace (git calls such an entry racy).
 """
 
-from __future__ import annotations
-
 import atexit
 import hashlib
 import json

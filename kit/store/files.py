@@ -4,8 +4,6 @@ A reader sees the old file or the new one, never a part of one: content goes to 
 folder, is synced, and takes the place of the old file in one step.
 """
 
-from __future__ import annotations
-
 import codecs
 import csv
 import errno

@@ -4,8 +4,6 @@ The system releases a lock however its holder ends. The lock's file lists the pr
 is kept out learns by whom; a line of a process that is gone means nothing.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import shlex

@@ -1,7 +1,5 @@
 """The split as every stage reads it: which rows each unit of training holds out, verified at every load."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal

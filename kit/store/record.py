@@ -4,8 +4,6 @@ On the disk a record is JSON with its ``version`` and a ``digest`` of the rest, 
 off or written by another version of the kit is recognised as such. In the program it is never a dictionary.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

@@ -3,8 +3,6 @@
 Applied to training rows only, after the split. Adding one is a function in a file here and its name in `MODULES`.
 """
 
-from __future__ import annotations
-
 import importlib
 import inspect
 from collections.abc import Sequence

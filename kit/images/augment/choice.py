@@ -1,7 +1,5 @@
 """Augmentations made of others: all of them, perhaps, one of them, several of them; chosen for each image."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated, Any
 

@@ -1,7 +1,5 @@
 """What changes the levels of pixels and not their places; all by keras-cv, each image by itself."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

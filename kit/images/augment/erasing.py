@@ -1,7 +1,5 @@
 """What hides parts of an image, so that a network looks at the others too; by keras-cv."""
 
-from __future__ import annotations
-
 from kit.images.augment.ops import ImageOp, Share, layer_op
 
 

@@ -1,7 +1,5 @@
 """Flips and turns, which move pixels whole, and what interpolates them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal

@@ -1,7 +1,5 @@
 """Augmentations that mix two images of a batch and their labels, which become soft; by keras-cv."""
 
-from __future__ import annotations
-
 from kit.images.augment.ops import Batch, BatchOp, Context, Positive, keras_cv
 from kit.runtime.lazy import tf
 

@@ -1,7 +1,5 @@
 """The augmentations of one run as one compiled, pure function."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any

@@ -1,7 +1,5 @@
 """Augmentation policies that choose operations at random for each image; RandAugment and AugMix by keras-cv."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

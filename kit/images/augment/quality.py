@@ -1,7 +1,5 @@
 """What cameras and files do to a picture: sharpness, blur, noise, compression."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from pydantic import Field

@@ -6,8 +6,6 @@ stateless draws that are keyed by a seed tensor and numbered in the order of the
 function of its images and seeds, so the same bytes come from any number of workers and after any interruption.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -6,8 +6,6 @@ follow MedMNIST-C (Di Salvo et al. 2024). Parameters stand as tables beside the 
 shares of the side, so that 32 px and 224 px are hurt alike.
 """
 
-from __future__ import annotations
-
 import importlib
 import zlib
 from collections.abc import Callable

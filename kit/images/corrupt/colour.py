@@ -1,7 +1,5 @@
 """What lamps, stains and sensors do: brightness, contrast, saturation, colour cast, noise."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from kit.images.corrupt import Pixels, Rng

@@ -1,7 +1,5 @@
 """A mixture of corruptions: which share of the pictures is hurt in which way, and how badly."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass

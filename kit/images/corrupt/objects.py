@@ -1,7 +1,5 @@
 """What lies on the slide: spots of stain, air bubbles, things in front."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """What lenses, hands and files do: blurs, coarse pixels, JPEG."""
 
-from __future__ import annotations
-
 import io
 import math
 from functools import lru_cache

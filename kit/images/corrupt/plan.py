@@ -1,7 +1,5 @@
 """What `kit stress` does to held-out pictures: a mixture, a sample for every single corruption, and a seed."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass

@@ -5,8 +5,6 @@ one is a file and a line in `BUILT_IN` or `BY_SUFFIX`. Sources only read; nothin
 for writing.
 """
 
-from __future__ import annotations
-
 import importlib
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Class names: one list for training, truth and external images, whatever forms they come in."""
 
-from __future__ import annotations
-
 from collections.abc import Container, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A folder of images: one folder a class, or, for the test, images in any arrangement."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The built-in competitions as sources: generated practice cells and scikit-learn's digits."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Image files as a `RawSet`: hashed and decoded in blocks by a pool of threads."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence

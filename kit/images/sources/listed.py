@@ -1,7 +1,5 @@
 """A ``.csv`` with ids and labels beside image files, in Kaggle's layout or any other."""
 
-from __future__ import annotations
-
 import posixpath
 from collections import Counter
 from collections.abc import Callable, Sequence

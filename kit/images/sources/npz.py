@@ -1,7 +1,5 @@
 """Arrays in one ``.npz``: ``images`` uint8 (N, H, W, 3) and ``labels`` (N,) or (N, 1)."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

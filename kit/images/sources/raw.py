@@ -1,7 +1,5 @@
 """What every source gives, and training and external images as one set."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 

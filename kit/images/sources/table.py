@@ -1,7 +1,5 @@
 """A competition's table: read strictly, its columns found by name."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The fitted blend, and the way from out-of-fold predictions to it."""
 
-from __future__ import annotations
-
 import hashlib
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The candidates: ways to turn members into one part of a blend, as a table."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

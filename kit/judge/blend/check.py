@@ -1,7 +1,5 @@
 """Refuse predictions that cannot be blended, by member and row."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

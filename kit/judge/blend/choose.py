@@ -6,8 +6,6 @@ expectation is over their joint sampling error (pseudo-BMA+, Yao et al. 2018, wi
 does not depend on the order of the rows). Nine tenths of the prior belong to the plain mean.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

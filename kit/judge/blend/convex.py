@@ -6,8 +6,6 @@ constraint ``sum w = 1`` may be replaced by the term ``sum w``, which leaves a n
 per step. Certificate: ``max_m g_m - 1 >= F(w) - F*`` (Cover 1984; the Frank-Wolfe gap, Jaggi 2013).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What a candidate makes of its rows; a file of its own, so that a candidate can be one as well."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -7,8 +7,6 @@ exactly the plain mean. A class bias ``b`` corrects the prior. Newton's method w
 ``|gradient|^2 / (2 mu)`` bounds the suboptimality, where ``mu`` is the ridge.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -4,8 +4,6 @@ The fit without groups j and k serves twice: its predictions of k are inner cros
 those of j for outer group k. So K groups need 1 + K + K (K - 1) / 2 fits of the candidates instead of 1 + K + K^2.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations

@@ -1,7 +1,5 @@
 """What a reader has to know about a blend, in words."""
 
-from __future__ import annotations
-
 from kit.judge import metrics
 from kit.judge.blend.result import Blend
 from kit.judge.metrics import Array

@@ -1,7 +1,5 @@
 """One fit of everything: views, limits, all candidates. What is fitted and scored out of fold is this."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

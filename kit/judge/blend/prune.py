@@ -1,7 +1,5 @@
 """Limits on members, time and size: drop what costs least until the rest fits."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from kit.errors import DataError

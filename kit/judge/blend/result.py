@@ -1,7 +1,5 @@
 """What `kit.judge.blend.fit` returns: a fitted blend, and what it predicts out of fold."""
 
-from __future__ import annotations
-
 import json
 
 from pydantic import ConfigDict, Field

@@ -1,7 +1,5 @@
 """The rows a candidate is fitted on, with what several candidates need computed once."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any

@@ -1,7 +1,5 @@
 """Tables about a blend and its members, as plain arrays and rows."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -4,8 +4,6 @@
 be right send T to zero. Solved in ``t = log T`` by damped Newton steps, so T is positive and the arg max stays.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from kit.judge.metrics import Array

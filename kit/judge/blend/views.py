@@ -1,7 +1,5 @@
 """Weights of the views of test-time augmentation (Shanmugam et al. 2021), by the solver of the members' weights."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from kit.judge.blend.convex import convex_weights

@@ -1,7 +1,5 @@
 """What a member or a view is worth: the log loss out of fold without it, minus that with it."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from kit.judge.blend.convex import convex_weights, gather

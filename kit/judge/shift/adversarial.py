@@ -1,7 +1,5 @@
 """Adversarial validation: can a classifier tell test pictures from training pictures?"""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Lipton, Wang and Smola 2018; on the softmax outputs, with a Kolmogorov-Smirnov t
 correction, as Rabanser, Guennemann and Lipton 2019 found to be best.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.stats import ks_2samp
 

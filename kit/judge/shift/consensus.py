@@ -5,8 +5,6 @@ others do not; a pool whose weights were fitted on stressed rows knows which, an
 this pool gives to what the model predicts.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

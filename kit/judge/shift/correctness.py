@@ -6,8 +6,6 @@ probability of the predicted class, their votes and entropy), and the corrupted 
 say what they are worth. The forecast of a test's accuracy is the mean over its rows.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

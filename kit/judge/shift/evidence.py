@@ -1,7 +1,5 @@
 """What a forecast is made of: held-out rows, clean and under stress, and the test where it is given."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -7,8 +7,6 @@ Without test pictures mean and covariance are those of a Dirichlet-distributed m
 the mean is `kit.judge.shift.correctness`, and the covariance is how wrong that was for corruptions left out of its fit.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

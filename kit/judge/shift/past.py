@@ -1,7 +1,5 @@
 """Which mixture of corruptions explains the scores that are known? Non-negative weights, shrunk to a prior."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

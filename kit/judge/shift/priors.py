@@ -1,7 +1,5 @@
 """The class prior of unlabelled test rows by EM (Saerens, Latinne and Decaestecker 2002)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Accuracy without labels: the estimates of the literature. Each takes arrays and gives a number."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """Colour and texture of a picture in a few numbers, for telling two sets of pictures apart."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """How models err together: those that say the same of a picture are right or wrong on it together."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

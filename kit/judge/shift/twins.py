@@ -1,7 +1,5 @@
 """The same picture in the training set and in the test, pixel for pixel or turned, re-compressed or made brighter."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

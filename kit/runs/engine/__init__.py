@@ -4,8 +4,6 @@
 comes back; `scratch` is a task's folder, `stores` how files travel, `cluster` what is known of Ray.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

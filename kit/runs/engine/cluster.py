@@ -1,7 +1,5 @@
 """A Ray cluster: reached, asked what it has, and told to end. The only file that knows Ray's interface to clusters."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import signal

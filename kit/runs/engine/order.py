@@ -1,7 +1,5 @@
 """What a task is told: which unit, with which files, under which names."""
 
-from __future__ import annotations
-
 import os
 import platform
 import threading

@@ -1,7 +1,5 @@
 """What a task sends, put into the project: whole files in one step, logs line by line."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress

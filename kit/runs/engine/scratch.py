@@ -1,7 +1,5 @@
 """The folder of one task on the machine that runs it: its inputs as links, and what it wrote."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import tempfile

@@ -1,7 +1,5 @@
 """How files travel between the machine that asks and those that work: an object store, a folder, a URL."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil

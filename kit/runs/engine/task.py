@@ -4,8 +4,6 @@ A message is a dict with ``what``: `placed`, `reports`, `file` (followed by its 
 `log`, `ended`.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import queue

@@ -1,7 +1,5 @@
 """Graphics cards: one process each, and no process on a card that another has."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """Start one process for each unit, pass its reports on, and end all of them together."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence

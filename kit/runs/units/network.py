@@ -1,7 +1,5 @@
 """The trained network of a fold, for the processes that predict with it."""
 
-from __future__ import annotations
-
 import zipfile
 from collections.abc import Callable
 from typing import Any

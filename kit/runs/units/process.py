@@ -1,7 +1,5 @@
 """The process of one unit: how it is started, and what it means when it ends badly."""
 
-from __future__ import annotations
-
 import re
 import shlex
 import signal

@@ -3,8 +3,6 @@
 Progress goes to standard output, one JSON object a line; a user's mistake is such a line too, with exit code 1.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -1,7 +1,5 @@
 """Scores of the platform against what was expected of them, and our rank over time."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from kit.show.figures import svg

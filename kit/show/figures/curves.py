@@ -1,7 +1,5 @@
 """Learning curves of a run: accuracy and log loss on held-out rows after every epoch, a line per fold."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Tables whose cells are tinted by their value: folds and classes, confusion, corruptions, pairs of members."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 

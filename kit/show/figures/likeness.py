@@ -1,7 +1,5 @@
 """How the test images differ from the training images."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

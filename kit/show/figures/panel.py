@@ -1,7 +1,5 @@
 """A panel, which a page embeds as it is, and a file of panels that brings its own colours."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from html import escape

@@ -1,7 +1,5 @@
 """Whether a probability of nine tenths is right nine times in ten."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

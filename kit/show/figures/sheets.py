@@ -1,7 +1,5 @@
 """Contact sheets: pictures side by side with captions, so that a person can look."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass

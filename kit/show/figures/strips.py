@@ -1,7 +1,5 @@
 """Rows of dots with intervals on one common axis."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The strokes of a figure as SVG: sizes are px of a figure 340 wide, looks are classes of ``style.css``."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The stage: build the zip, prove it, and keep it only then."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from tempfile import TemporaryDirectory
 

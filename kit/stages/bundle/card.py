@@ -1,7 +1,5 @@
 """``card.md``: a page about the candidate that a team can read and commit."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 

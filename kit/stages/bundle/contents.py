@@ -1,7 +1,5 @@
 """What is in the zip: the runtime, three lines for the platform, a description and the weights that are used."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Whether float16 weights may be shipped: the blend's score out of fold, with and without them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@ The blend has left members out by its own rule already, from what the folds weig
 Here the real zip is weighed and timed; where it is over all the same, it is refused with the numbers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

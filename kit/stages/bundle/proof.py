@@ -1,7 +1,5 @@
 """Run the zip without the kit on the probe images and hold its answers against the kit's own."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

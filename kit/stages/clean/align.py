@@ -1,7 +1,5 @@
 """How well one small grey picture explains another, whatever shift, zoom, brightness and contrast."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

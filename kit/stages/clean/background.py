@@ -1,7 +1,5 @@
 """One background under many different pictures."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

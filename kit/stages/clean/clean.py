@@ -1,7 +1,5 @@
 """``kit clean``: raw images to ``data/``, with a ledger of everything that was dropped or noticed."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator

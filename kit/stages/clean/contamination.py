@@ -1,7 +1,5 @@
 """Clusters of identical pictures that are no accident."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

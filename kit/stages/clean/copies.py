@@ -1,7 +1,5 @@
 """Which of several identical pictures stays."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

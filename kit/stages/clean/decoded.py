@@ -1,7 +1,5 @@
 """All raw images that can be read, decoded once, in a file without a name."""
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil

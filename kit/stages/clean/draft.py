@@ -1,7 +1,5 @@
 """What the steps of cleaning write their findings into, and which pictures are identical."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b

@@ -1,7 +1,5 @@
 """A contact sheet for every reason a plan gives."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 

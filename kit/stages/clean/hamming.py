@@ -1,7 +1,5 @@
 """All pairs of 64-bit words within a Hamming radius, without looking at all pairs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from itertools import combinations
 

@@ -1,7 +1,5 @@
 """Perceptual hashes of a picture and of its flips and turns."""
 
-from __future__ import annotations
-
 from typing import TypeVar
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Which labels are likely wrong, judged by predictions out of fold."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Near copies: flips, turns, re-compression, brightness, contrast, small crops and shifts."""
 
-from __future__ import annotations
-
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Pictures unlike the others of their class."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

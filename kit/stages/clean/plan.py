@@ -1,7 +1,5 @@
 """What to keep, what to drop and what belongs together: arrays in, arrays out."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter

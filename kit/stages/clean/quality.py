@@ -1,7 +1,5 @@
 """Pictures that are hardly any use: dark, light, blurry, empty, grey among colour, of an odd size."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """What a person decides about the cleaning: look at sheets, bring images back, weigh proposed label errors."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 

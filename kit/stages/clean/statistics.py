@@ -1,7 +1,5 @@
 """Colour and texture of every picture in a few numbers."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

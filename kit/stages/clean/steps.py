@@ -1,7 +1,5 @@
 """The steps of cleaning, in their order: each looks at what the ones before left and writes into the draft."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Read what runs said of held-out rows, clean and stressed, and hold them against each other in pairs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 

@@ -7,8 +7,6 @@ is not enough: Bouthillier et al. 2021). What a seed does on these rows is in bo
 little wide.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

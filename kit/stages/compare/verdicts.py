@@ -1,7 +1,5 @@
 """Comparisons in a table and in plain words."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from kit.base.events import Emit, Event

@@ -1,7 +1,5 @@
 """``kit ensemble``: blend the runs from their out-of-fold predictions, and keep what was decided."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Blend predictions that the kit did not make."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The members of a blend: what each says about the same rows."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

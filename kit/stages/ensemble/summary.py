@@ -1,7 +1,5 @@
 """What a blend is worth, in tables and pictures."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from kit.base.events import Emit, Event

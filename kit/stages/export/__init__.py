@@ -3,8 +3,6 @@
 The core knows no tracker: a row here names a module, and its package comes with an extra of the same name.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from pkgutil import resolve_name

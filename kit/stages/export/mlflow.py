@@ -1,7 +1,5 @@
 """MLflow: a run of its for every run and candidate, found again by the name of the folder."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import time

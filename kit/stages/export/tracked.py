@@ -1,7 +1,5 @@
 """What a tracker of experiments is told: the files of runs and candidates, read into names, numbers and paths."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterator, Mapping

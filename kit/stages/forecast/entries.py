@@ -1,7 +1,5 @@
 """Predictions of runs and ensembles, clean, stressed and of the test, brought to one shape."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

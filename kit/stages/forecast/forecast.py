@@ -1,7 +1,5 @@
 """``kit forecast``: an expected score with its interval for every run and ensemble, and a look at the test."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A forecast in tables and sentences."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Is the test like the training set? Four questions, answered in one sentence each that says what to do."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """``kit init``: a new project folder."""
 
-from __future__ import annotations
-
 import json
 from importlib.resources import files
 from pathlib import Path

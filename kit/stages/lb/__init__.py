@@ -1,7 +1,5 @@
 """``kit lb``: where we are, whether cross-validation is right, what is left today, what to do next."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The report as tables that fit the terminal, and a few sentences."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """``kit lb --add-score``: a score that a person read off a platform without an interface."""
 
-from __future__ import annotations
-
 import math
 import secrets
 

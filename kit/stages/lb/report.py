@@ -1,7 +1,5 @@
 """The facts of `kit lb` as one record: what the tables show, and ``--json`` prints."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime

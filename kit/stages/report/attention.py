@@ -1,7 +1,5 @@
 """Where the strongest network looked, on images that it got right and wrong."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import tempfile

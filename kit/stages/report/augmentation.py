@@ -1,7 +1,5 @@
 """What augmentation makes of the images."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from PIL import Image

@@ -1,7 +1,5 @@
 """How evenly the folds share the classes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Whether a probability of nine tenths is right nine times in ten, before and after the blend."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from kit.judge.blend.tables import reliability

@@ -5,8 +5,6 @@
 parts cut off.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What cleaning dropped and noticed, reason by reason, with pictures."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from typing import Any

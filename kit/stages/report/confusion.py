@@ -1,7 +1,5 @@
 """Which classes are taken for which, the images behind it, and the table of classes."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from kit.judge.blend.tables import per_class

@@ -1,7 +1,5 @@
 """Learning curves of every run and fold, as small multiples."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The first screen: what to expect, what came, where that leaves us."""
 
-from __future__ import annotations
-
 from kit.show.figures.strips import Dot, strip
 from kit.stages.report.inputs import Facts
 from kit.stages.report.section import Section, count, number, percent, signed

@@ -1,7 +1,5 @@
 """What the sections read: the files of the stages, each opened when it is first asked for."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Versions and hashes: what this page was made of, and from which files it can be made again."""
 
-from __future__ import annotations
-
 import platform
 import sys
 from contextlib import suppress

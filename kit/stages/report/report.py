@@ -1,7 +1,5 @@
 """The page: sections in the order in which a reader asks, one template, one file."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """A section of the page, and how numbers are written in it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from kit.errors import KitError

@@ -1,7 +1,5 @@
 """Clean against stressed, and what the leaderboard is expected to say: the files of the stages that made them."""
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Cross-validation against the leaderboard: every submission, the board around us, rank over time."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Photographs inside the page, as small WebP files in data addresses."""
 
-from __future__ import annotations
-
 import base64
 import io
 from dataclasses import dataclass

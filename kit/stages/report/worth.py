@@ -1,7 +1,5 @@
 """What each member and each view adds to the blend."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from kit.judge import score

@@ -1,7 +1,5 @@
 """One fold under stress: a description in, files out."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from kit.errors import TrainingError

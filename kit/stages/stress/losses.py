@@ -1,7 +1,5 @@
 """Scores under stress in tables, a picture and words."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

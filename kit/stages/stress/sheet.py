@@ -1,7 +1,5 @@
 """``kit stress --sheet``: every corruption of the user's own images on one sheet."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Plan the folds to stress, run what is missing, one process each, and join their predictions."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 

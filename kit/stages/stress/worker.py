@@ -1,7 +1,5 @@
 """The process of one fold under stress: ``python -m kit.stages.stress.worker stress STRESS-SPEC.json``."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """``kit submit``: spend a submission once, when it will count."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

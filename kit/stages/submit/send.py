@@ -4,8 +4,6 @@ The intent is on the disk before the first request, the request before it leaves
 looked up on the platform, under its file name or message, before anything else is sent.
 """
 
-from __future__ import annotations
-
 import secrets
 import subprocess
 from contextlib import AbstractContextManager, suppress

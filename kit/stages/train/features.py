@@ -1,7 +1,5 @@
 """Features of a frozen backbone, computed once for all folds, epochs and runs that share it."""
 
-from __future__ import annotations
-
 from functools import partial
 from itertools import takewhile
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Train one fold: a description in, files out, no global state. NumPy alone: the networks are behind `Trainer`."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version

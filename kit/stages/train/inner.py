@@ -4,8 +4,6 @@ The best of many epochs looks better than it is on the rows that chose it. Of 60
 of four classes 29 % were right out of fold where the held-out fold itself chose the epoch, instead of 25 %.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 
 import numpy as np

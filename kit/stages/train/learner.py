@@ -1,7 +1,5 @@
 """A network in one stage: compiled steps, moving averages, and all the state that the next step depends on."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any

@@ -1,7 +1,5 @@
 """The epochs of one fold, from any checkpoint to the end. NumPy alone: the network is behind `Learner`."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable

@@ -5,8 +5,6 @@ act by multiplication, and the loss of a mixed label is the mix of the losses of
 takes the larger part alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

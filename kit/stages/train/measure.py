@@ -1,7 +1,5 @@
 """Time some steps of every stage of a run before it is trained, and write down what they took."""
 
-from __future__ import annotations
-
 import time
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Networks for training: pretrained weights, which layers learn, optimisers."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

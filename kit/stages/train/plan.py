@@ -1,7 +1,5 @@
 """What a training will take: steps counted from the folds, seconds of a step measured, on this machine."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any

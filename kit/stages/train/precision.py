@@ -4,8 +4,6 @@ Micikevicius et al. 2018: weights stay float32, layers compute in 16 bits, and f
 6e-8, the loss is multiplied by a factor that is lowered when a gradient overflows and raised again while none does.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -4,8 +4,6 @@ Nothing here keeps state: what an early-stopping or plateau callback would remem
 the checkpoint holds, so a continued run decides as an uninterrupted one.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 

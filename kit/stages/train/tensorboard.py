@@ -4,8 +4,6 @@ The format is a sequence of records (length, its checksum, bytes, their checksum
 buffers; scalars are all that is written, so the few fields are laid out by hand.
 """
 
-from __future__ import annotations
-
 import struct
 import time
 from pathlib import Path

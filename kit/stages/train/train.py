@@ -1,7 +1,5 @@
 """Plan the units of training, run what is missing, one process each, and join their predictions."""
 
-from __future__ import annotations
-
 import platform
 from collections.abc import Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """The networks of one fold, stage by stage, behind `kit.stages.train.fold.Trainer`."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

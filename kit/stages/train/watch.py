@@ -1,7 +1,5 @@
 """What is measured on inner and held-out rows after every epoch, and which of it steers the training."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The process of one unit of training: ``python -m kit.stages.train.worker {fold,features,measure,test} SPEC.json``."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -4,8 +4,6 @@ An intent sends its file at most once. The state follows from which facts are th
 ledgers of two clones with clocks that disagree say the same.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime

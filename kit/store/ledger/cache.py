@@ -4,8 +4,6 @@ For tables only, which also do without events that cannot be read. What decides 
 event itself.
 """
 
-from __future__ import annotations
-
 import time
 
 from pydantic import TypeAdapter

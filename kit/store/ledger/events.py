@@ -1,7 +1,5 @@
 """Events: facts about a candidate, each in a file of its own that is never written again."""
 
-from __future__ import annotations
-
 import getpass
 import os
 import re

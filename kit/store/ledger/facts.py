@@ -4,8 +4,6 @@ Keys that a newer kit adds to a fact are ignored; a fact of a kind that this kit
 decide whether something is sent.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime

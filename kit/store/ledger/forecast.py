@@ -4,8 +4,6 @@ All pure: numbers in, numbers out. A score's standard error shrinks with the squ
 that of the test is the one of cross-validation times sqrt(rows / test size).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

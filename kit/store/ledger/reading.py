@@ -3,8 +3,6 @@
 Facts cannot be made again, so no hint deletes one; caches only cost time, so a damaged one is as good as none.
 """
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Callable
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Snapshots of the board: a table and a small summary per change, never written again."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Where we stand: every submission with what was expected of it and what it got."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations

@@ -5,8 +5,6 @@ shape of the nucleus, in size, colour and granules, and overlap as the real kind
 of a real one, the hidden test is another clinic's: other patients, other slides, a worse camera.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What the hidden test's camera does to pictures."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter

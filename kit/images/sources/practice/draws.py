@@ -1,7 +1,5 @@
 """Random numbers: each picture has its own stream, so that rows can be made in any order."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

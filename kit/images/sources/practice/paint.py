@@ -5,8 +5,6 @@ Every layer is a (B, size, size) float32 coverage; stains absorb (Beer-Lambert),
 as soft as a microscope's; separable, so a matrix product paints all blobs of a cell at once.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What is wrong with the practice set on purpose, so that cleaning has something to find."""
 
-from __future__ import annotations
-
 import io
 from typing import NamedTuple
 

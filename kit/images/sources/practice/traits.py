@@ -1,7 +1,5 @@
 """What the eight kinds of white cells look like, as numbers."""
 
-from __future__ import annotations
-
 import numpy as np
 
 CLASSES = (
