@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kit.config.clean import CleanConfig
+from kit.config.sections import CleanConfig
 from kit.show.figures.sheets import Tile, sheet
 from kit.stages.clean import near
 from kit.stages.clean.draft import Draft, Finding

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kit.config.clean import CleanConfig
+from kit.config.sections import CleanConfig
 from kit.images.sources.practice import make
 from kit.stages.clean.hamming import popcount, within
 from kit.stages.clean.hashes import FORMS, dct_hash, low_frequencies, turned

@@ -84,7 +84,7 @@ def cluster() -> Any:
 
 
 def ray_launch(address: str, folder: Path, modules: dict[str, str]) -> Any:
-    from kit.config.engine import EngineConfig
+    from kit.config.sections import EngineConfig
     from kit.runs.engine.tasks import RayTasks
 
     return RayTasks(EngineConfig(name="ray", address=address), folder, modules)

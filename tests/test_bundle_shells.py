@@ -19,7 +19,7 @@ from test_cli import run
 
 from kit.base.arrays import ImageArray
 from kit.platforms.sandbox import BundleRun, run_bundle
-from kit.runs.float16 import write_halved
+from kit.runs.costs import write_halved
 from kit.store.files import write_zip
 
 pytestmark = pytest.mark.tf

@@ -30,8 +30,7 @@ from kit.config import Config, StressConfig, load, parse
 from kit.images.corrupt.mixture import apply, assign
 from kit.images.corrupt.plan import grid, plan_of
 from kit.judge.blend import Options, fit
-from kit.judge.shift.bbsd import detect
-from kit.judge.shift.priors import estimate
+from kit.judge.shift.priors import detect, estimate
 from kit.judge.shift.statistics import image_statistics
 from kit.runs.spec import plan_runs
 from kit.runtime import decode

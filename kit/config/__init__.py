@@ -16,13 +16,10 @@ from pydantic import BaseModel, Field, JsonValue, ValidationError
 from kit.base.text import nearest
 from kit.config.base import ConfigSection, Location, Name, mistake
 from kit.config.bundle import BundleConfig
-from kit.config.clean import CleanConfig
 from kit.config.competition import CompetitionConfig
 from kit.config.data import DataConfig
-from kit.config.engine import EngineConfig
 from kit.config.runs import AugmentConfig, HeadConfig, RunConfig
-from kit.config.sections import EnsembleConfig, FoldsConfig, TrainConfig
-from kit.config.shift import StressConfig
+from kit.config.sections import CleanConfig, EngineConfig, EnsembleConfig, FoldsConfig, StressConfig, TrainConfig
 from kit.config.stages import ScheduleConfig, StageConfig
 from kit.errors import ConfigError
 

@@ -1,10 +1,35 @@
-"""The small sections of ``kit.toml``: ``[folds]``, ``[train]`` and ``[ensemble]``."""
+"""Small sections of ``kit.toml``: ``[clean]``, ``[folds]``, ``[train]``, ``[engine]``, ``[stress]``, ``[ensemble]``."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from kit.config.base import ConfigSection, Name
+from kit.config.base import ConfigSection, Name, PathName
+
+
+class CleanConfig(ConfigSection):
+    """``[clean]``: what happens to duplicated, contaminated and doubtful images. The raw files are never changed."""
+
+    exact: Literal["drop-copies", "group", "keep"] = "drop-copies"
+    """Identical images with the same label: keep one of them, keep all of them in one fold, or only list them."""
+    near: Literal["group", "drop-copies", "keep", "off"] = "group"
+    """Flipped, rotated, re-compressed, brightened or cropped copies: keep all of them in one fold, keep one, only list
+    them, or do not search for them."""
+    conflicting: Literal["majority", "drop", "keep"] = "majority"
+    """Identical images with different labels: keep one with the most frequent label among the copies (on a tie, of the
+    larger class), drop all of them, or keep all of them in one fold. They are always listed."""
+    contamination: bool = True
+    """Drop all copies of images that appear far more often than other duplicates, or under many labels."""
+    background: Literal["group", "keep"] = "group"
+    """Different images with an identical background: keep all of them in one fold, or only list them."""
+    quality: bool = True
+    """List dark, light, blurry, empty and grey images. To drop one, add a line to `clean_overrides.csv`."""
+    outliers: Literal[False, "isolation-forest", "knn"] = False
+    """List the images that differ most from their class in colour and texture. `drop_outliers` also drops them."""
+    outlier_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
+    """Share of each class that `outliers` lists."""
+    drop_outliers: bool = False
+    """Drop the images that `outliers` lists. The share is fixed, however unusual they are: look at the sheet first."""
 
 
 class FoldsConfig(ConfigSection):
@@ -34,6 +59,47 @@ class TrainConfig(ConfigSection):
     """Number of folds trained at the same time. 0: one per GPU, or one per two cores if there is no GPU."""
     tensorboard: bool = False
     """Write the metrics of every epoch for TensorBoard to `runs/RUN/fold-K/tensorboard/`."""
+
+
+class EngineConfig(ConfigSection):
+    """``[engine]``: the machines that units of training run on. No key changes a result."""
+
+    name: Literal["local", "ray"] = "local"
+    """`local`: processes on this machine. `ray`: tasks on a Ray cluster."""
+    address: str = ""
+    """Address of the cluster. Empty: `RAY_ADDRESS`, or else the cluster of this machine. `local`: start one here."""
+    num_cpus: float = Field(default=2, gt=0)
+    """CPUs per task. If no machine has that many, the number of the largest machine is used."""
+    num_gpus: float | None = Field(default=None, ge=0)
+    """GPUs per task. Not set: 1 if the cluster has GPUs, else 0."""
+    memory: float = Field(default=0, ge=0)
+    """Gigabytes of memory that must be free to start a task. 0: no requirement."""
+    storage: PathName = ""
+    """How files are transferred. Empty: Ray's object store. Else a folder that all machines share, or an fsspec URL."""
+    attempts: int = Field(default=3, ge=1, le=20)
+    """How often a unit is started if its machine or process is lost."""
+
+
+class StressConfig(ConfigSection):
+    """``[stress]``: the mixture of corruptions for a second prediction of the held-out images."""
+
+    families: tuple[str, ...] = ()
+    """Names of corruptions (see `docs/shift.md`), each with the same share. Empty: all of them."""
+    severities: tuple[float, ...] = (1, 1, 1, 1, 1)
+    """Relative frequencies of the severities 1 to 5."""
+    clean: float = Field(default=0.2, ge=0, lt=1)
+    """Share of the images that are not corrupted."""
+    rows: int = Field(default=200, ge=1)
+    """Maximum number of held-out images that are predicted under every family and severity."""
+    seed: int = Field(default=0, ge=0)
+    """Seed that decides which image gets which corruption."""
+
+    @field_validator("severities")
+    @classmethod
+    def _five(cls, severities: tuple[float, ...]) -> tuple[float, ...]:
+        if len(severities) != 5 or min(severities) < 0 or sum(severities) <= 0:
+            raise ValueError("must be five shares for the severities 1 to 5, not negative and not all 0")
+        return severities
 
 
 class EnsembleConfig(ConfigSection):

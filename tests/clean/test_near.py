@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
-from kit.config.clean import CleanConfig
+from kit.config.sections import CleanConfig
 from kit.errors import DataError
 from kit.images.sources.generated import digits as load
 from kit.images.sources.practice import make

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.config.clean import CleanConfig
+from kit.config.sections import CleanConfig
 from kit.errors import DataError
 from kit.stages.clean.plan import Plan, plan
 from kit.stages.clean.steps import STEPS

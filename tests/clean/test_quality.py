@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from kit.config.clean import CleanConfig
+from kit.config.sections import CleanConfig
 from kit.images.sources.practice import make
 from kit.stages.clean.outliers import METHODS, outlier_scores, strangest
 from kit.stages.clean.plan import plan

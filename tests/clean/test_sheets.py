@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from kit.config.clean import CleanConfig
+from kit.config.sections import CleanConfig
 from kit.images.sources.practice import make
 from kit.show.figures.sheets import CELL, Tile, png, sheet
 from kit.stages.clean.gallery import contact_sheets

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kit.base.events import Event
 from kit.config import load
-from kit.config.engine import EngineConfig
+from kit.config.sections import EngineConfig
 from kit.errors import KitError
 from kit.runs.engine.tasks import RayTasks
 from kit.runs.units import Processes

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from kit.base.events import Event
 from kit.config import load, on_engine
-from kit.config.engine import EngineConfig
+from kit.config.sections import EngineConfig
 from kit.errors import ConfigError, KitError, TrainingError
 from kit.runs.engine import cluster, opened, scratch, stores
 from kit.runs.engine.order import Warehouse, task_spec

@@ -13,8 +13,7 @@ from kit.errors import DataError
 from kit.images.corrupt import corrupt
 from kit.images.sources import practice
 from kit.judge.shift.adversarial import adversarial, auc_with_error
-from kit.judge.shift.bbsd import detect
-from kit.judge.shift.priors import estimate
+from kit.judge.shift.priors import detect, estimate
 from kit.judge.shift.signals import (
     agreement,
     atc,

@@ -1,9 +1,9 @@
-"""The class prior of unlabelled test rows by EM (Saerens, Latinne and Decaestecker 2002)."""
+"""What the outputs on the test tell: the class prior by EM (Saerens, Latinne and Decaestecker 2002), and a shift."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.stats import chi2, ks_2samp
 
 from kit.errors import DataError
 from kit.judge.metrics import Array
@@ -47,3 +47,17 @@ def estimate(proba: Array, train_prior: Array) -> Prior:
     statistic = max(0.0, float(gain))
     pvalue = float(chi2.sf(statistic, len(start) - 1)) if len(start) > 1 else 1.0
     return Prior(tuple(prior.tolist()), statistic, pvalue)
+
+
+def detect(oof: Array, test: Array) -> float:
+    """The p value of "softmax outputs (N, C) out of fold and (M, C) on the test are alike".
+
+    Black-box shift detection (Lipton, Wang and Smola 2018) with a Kolmogorov-Smirnov test for every class and
+    Bonferroni's correction, as Rabanser, Guennemann and Lipton 2019 found to be best. It is the least of the classes' times their number, at most 1. Averages over folds are sharper or flatter than
+    single models; give the test outputs of one fold where that matters. Raises `DataError` if the numbers of classes
+    differ or a set is empty.
+    """
+    if oof.ndim != 2 or test.ndim != 2 or oof.shape[1] != test.shape[1] or not len(oof) or not len(test):
+        raise DataError(f"shift detection: outputs of {oof.shape} and {test.shape} do not match")
+    pvalues = [float(ks_2samp(oof[:, c], test[:, c], method="asymp").pvalue) for c in range(oof.shape[1])]
+    return float(np.minimum(1.0, min(pvalues) * len(pvalues)))

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-from kit.config.engine import EngineConfig
+from kit.config.sections import EngineConfig
 from kit.errors import ConfigError, KitError
 from kit.runtime.lazy import Lazy
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from kit.base.events import Emit, Event
 from kit.config import Config
-from kit.config.engine import EngineConfig
+from kit.config.sections import EngineConfig
 from kit.errors import OutOfMemoryError, TrainingError
 from kit.runs.engine.cluster import check_installed, connected, hang_bell, machines, places, ray, resources
 from kit.runs.engine.order import TaskSpec, Warehouse, task_spec, versions

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 from kit.base.events import Emit, Event
 from kit.config import Config
 from kit.platforms.environments import environment
-from kit.runs.float16 import write_halved
+from kit.runs.costs import write_halved
 from kit.stages.bundle import proof
 from kit.stages.bundle.card import card
 from kit.stages.bundle.contents import VERSION, runtime_files, weights_of, zip_members

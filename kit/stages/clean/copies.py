@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kit.base.arrays import IntArray
-from kit.config.clean import CleanConfig
+from kit.config.sections import CleanConfig
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from kit.base.arrays import ImageArray, IntArray
-from kit.config.clean import CleanConfig
+from kit.config.sections import CleanConfig
 
 
 @dataclass(frozen=True, slots=True)

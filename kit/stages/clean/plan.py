@@ -7,7 +7,7 @@ from operator import attrgetter
 import numpy as np
 
 from kit.base.arrays import ImageArray, IntArray
-from kit.config.clean import CleanConfig
+from kit.config.sections import CleanConfig
 from kit.errors import DataError
 from kit.stages.clean.draft import Draft, Finding
 from kit.stages.clean.steps import STEPS

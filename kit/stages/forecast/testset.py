@@ -8,8 +8,7 @@ import numpy as np
 from kit.base.arrays import ImageArray
 from kit.base.events import Emit, Event
 from kit.judge.shift.adversarial import FOLDS, Adversarial, adversarial
-from kit.judge.shift.bbsd import detect
-from kit.judge.shift.priors import Prior, estimate
+from kit.judge.shift.priors import Prior, detect, estimate
 from kit.judge.shift.statistics import NAMES, image_statistics
 from kit.judge.shift.twins import twins
 from kit.runs.results import unless_damaged
