@@ -53,9 +53,9 @@ def detect(oof: Array, test: Array) -> float:
     """The p value of "softmax outputs (N, C) out of fold and (M, C) on the test are alike".
 
     Black-box shift detection (Lipton, Wang and Smola 2018) with a Kolmogorov-Smirnov test for every class and
-    Bonferroni's correction (Rabanser, Guennemann and Lipton 2019): the least of the classes' times their number, at most
-    1. Averages over folds are sharper or flatter than single models; give the test outputs of one fold where that
-    matters. Raises `DataError` if the numbers of classes differ or a set is empty.
+    Bonferroni's correction (Rabanser, Guennemann and Lipton 2019): the least of the classes' times their number. Averages
+    over folds are sharper or flatter than single models; give the test outputs of one fold where that matters.
+    Raises `DataError` if the numbers of classes differ or a set is empty.
     """
     if oof.ndim != 2 or test.ndim != 2 or oof.shape[1] != test.shape[1] or not len(oof) or not len(test):
         raise DataError(f"shift detection: outputs of {oof.shape} and {test.shape} do not match")
