@@ -53,7 +53,7 @@ def detect(oof: Array, test: Array) -> float:
     """The p value of "softmax outputs (N, C) out of fold and (M, C) on the test are alike".
 
     Black-box shift detection (Lipton, Wang and Smola 2018) with a Kolmogorov-Smirnov test for every class and
-    Bonferroni's correction (Rabanser, Guennemann and Lipton 2019): the least of the classes' times their number. Averages
+    Bonferroni's correction (Rabanser, Guennemann and Lipton 2019): the least of the classes' times their number. Means
     over folds are sharper or flatter than single models; give the test outputs of one fold where that matters.
     Raises `DataError` if the numbers of classes differ or a set is empty.
     """
