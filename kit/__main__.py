@@ -47,7 +47,7 @@ def _command() -> None:
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if 0 <= limit < LEAST_MEMORY:  # numpy would wait for ever, or end the process by a signal
         allowed, least = f"{limit / 1e6:.0f} MB", f"{LEAST_MEMORY / 1e6:.0f} MB"
-        raise KitError(f"{allowed} of memory are allowed here and {least} needed, more to train", "ulimit -v unlimited")
+        raise KitError(f"memory is limited to {allowed}; {least} are needed, more for training", "ulimit -v unlimited")
     # The parser would not go below 50 columns by itself.
     app(spread(sys.argv[1:]), prog_name="kit", terminal_width=min(shutil.get_terminal_size().columns, 80))
 

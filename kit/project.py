@@ -185,8 +185,8 @@ class Project:
             self.folds()
         elif not self.train(self.config.ensemble_runs(), max_hours=max_hours):
             limit = f" --max-hours {max_hours:g}" if max_hours else ""  # in no time nothing would go on
-            hint = f"kit ensemble --all{limit}   # goes on where it stopped"
-            raise StageError("the time was over before every run was trained; nothing is blended yet", hint)
+            hint = f"kit ensemble --all{limit}   # continues where it stopped"
+            raise StageError("the time limit was reached before all runs were trained; nothing was blended", hint)
         stress_if_possible(self.layout, self.config, self._emit)
         return ensemble(self.layout, self.config, self._emit, force=force)
 

@@ -435,7 +435,7 @@ SCENARIOS: dict[str, Scenario] = {
         every(edit("max_bundle_mb = 100\n", ""), remove(f"{NET}/fold-*/weights.npz", f"{NET}/fold-*/stress.json")),
     ),
     "_fitted: kit train --force": Scenario("kit ensemble", not_timed),
-    "Project.ensemble: kit ensemble --all{limit}   # goes on where it stopped": Scenario(
+    "Project.ensemble: kit ensemble --all{limit}   # continues where it stopped": Scenario(
         "kit ensemble --all --max-hours 0", remove("runs/*")
     ),
     'blend_of_test: [data] test = "raw/test", then kit train': Scenario(

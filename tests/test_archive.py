@@ -165,9 +165,9 @@ HOSTILE: dict[str, tuple[dict[str, bytes], str]] = {
     "absurd batch": (changed(lambda d: d.update(batch_size=10**9)), "batch_size"),
     "size of another bundle": (changed(lambda d: d.update(size=17)), "another size"),
     "absurd members": (changed(lambda d: d.update(members=d["members"] * 300)), "members"),
-    "blend of another size": (changed(lambda d: d["blend"]["parts"][0].update(weights=[1.0, 2.0])), "a list of 2"),
-    "blend of other classes": (changed(lambda d: d["blend"]["parts"][0].update(bias=[0.0])), "bias: a list of 1"),
-    "blend of other views": (changed(lambda d: d["blend"].update(views=[0.5, 0.5])), "views: a list of 2"),
+    "blend of another size": (changed(lambda d: d["blend"]["parts"][0].update(weights=[1.0, 2.0])), "list of length 2"),
+    "blend of other classes": (changed(lambda d: d["blend"]["parts"][0].update(bias=[0.0])), "a list of length 1"),
+    "blend of other views": (changed(lambda d: d["blend"].update(views=[0.5, 0.5])), "views: a list of length 2"),
     "blend is infinite": (changed(lambda d: d["blend"]["parts"][0].update(centre=float("inf"))), "finite number"),
     "blend without a key": (changed(lambda d: d["blend"]["parts"][0].pop("slopes")), "parts.0.slopes"),
     "blend of no temperature": (
@@ -176,7 +176,7 @@ HOSTILE: dict[str, tuple[dict[str, bytes], str]] = {
     ),
     "blend of ragged ranks": (
         changed(lambda d: d["blend"]["parts"][0].update(ranks=[[[0.0, 1.0], [0.0]]])),
-        "ranks: a list of 1, expected 2",
+        "ranks: a list of length 1, expected 2",
     ),
     "blend of text": (changed(lambda d: d["blend"]["parts"][0].update(share="all")), "valid number"),
     "blend is nothing": (changed(lambda d: d.update(blend={})), "blend.views"),

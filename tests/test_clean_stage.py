@@ -111,7 +111,7 @@ def test_an_unreadable_test_image_keeps_its_row_and_is_listed(tmp_path):
 def test_mixed_sizes_are_refused_with_a_size_to_paste_and_accepted_with_it(tmp_path):
     folder_competition(tmp_path)
     picture("cat", 77, size=48).save(tmp_path / "raw/cat/large.png")
-    with pytest.raises(DataError, match="images of 2 sizes, most of them 32 x 32 \\(37\\), 48 x 48 \\(1\\)") as caught:
+    with pytest.raises(DataError, match="2 different sizes, most often 32 x 32 \\(37\\), 48 x 48 \\(1\\)") as caught:
         cleaned(tmp_path, '[data]\ntrain = "raw"')
     assert caught.value.hint == "[data] image_size = 32"
     layout = cleaned(tmp_path, '[data]\ntrain = "raw"\nimage_size = 32')

@@ -90,8 +90,8 @@ REFUSED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "shares of nothing": (lambda d: part(d).update(share=0), "shares: all are 0"),
     "views of nothing": (lambda d: d["blend"].update(views=[0]), "views: all are 0"),
     "ranks of no weight": (lambda d: part(d).update(ranks=[[[0, 1]] * 2], weights=[0]), "weights: all are 0"),
-    "ranks of one quantile": (lambda d: part(d).update(ranks=[[[0.5]] * 2]), "a list of 1, expected 2"),
-    "ranks that fall": (lambda d: part(d).update(ranks=[[[1, 0]] * 2]), "do not increase"),
+    "ranks of one quantile": (lambda d: part(d).update(ranks=[[[0.5]] * 2]), "a list of length 1, expected 2"),
+    "ranks that fall": (lambda d: part(d).update(ranks=[[[1, 0]] * 2]), "are not increasing"),
     "ranks that are null": (lambda d: part(d).update(ranks=None), "ranks"),
     "ratio of 0": (
         lambda d: network(d).update(backbone="squeeze-excitation-cnn", options={"ratio": 0}),
@@ -100,7 +100,7 @@ REFUSED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "tiles finer than pixels": (lambda d: network(d).update(preprocess=[{"op": "clahe", "tiles": 9}]), "too coarse"),
     "passes without end": (
         lambda d: d.update(members=[{**d["members"][0], "weights": ["weights/m-0.npz"] * 1000}] * 3),
-        "members: a list of 1, expected 3",
+        "members: a list of length 1, expected 3",
     ),
 }
 

@@ -116,7 +116,7 @@ def test_commands_and_options_that_messages_tell_to_type_exist() -> None:
 
 def test_the_readme_and_the_tutorial_name_the_same_figures() -> None:
     readme, tutorial = ((REPOSITORY / name).read_text(encoding="utf-8") for name in ("README.md", "docs/tutorial.md"))
-    found = re.search(r"accuracy on local: (\S+), cross-validation said (\S+) \((\S+) - (\S+)\)", readme)
+    found = re.search(r"accuracy on local: (\S+), cross-validation score (\S+) \((\S+) - (\S+)\)", readme)
     assert found is not None
     score, cv, low, high = found.groups()
     assert f"accuracy of {cv} ({low} to {high})" in " ".join(tutorial.split())

@@ -89,8 +89,8 @@ def test_what_is_shown_is_out_of_fold_and_says_what_adds_nothing(project: Path) 
     [
         (lambda p: p["proba"].__setitem__((3, 0), np.nan), "row"),
         (lambda p: p["proba"].__setitem__(3, 0.7), "row"),
-        (lambda p: p.update(ids=p["ids"][:-1], proba=p["proba"][:-1]), "has no prediction of 1 rows"),
-        (lambda p: p.update(classes=np.array([*p["classes"][:-1], "ten"])), "class '9' of the data is not among"),
+        (lambda p: p.update(ids=p["ids"][:-1], proba=p["proba"][:-1]), "has no predictions for 1 rows"),
+        (lambda p: p.update(classes=np.array([*p["classes"][:-1], "ten"])), "class '9' of the data is missing"),
         (lambda p: p["ids"].__setitem__(1, p["ids"][0]), "twice"),
     ],
 )
@@ -182,7 +182,7 @@ def test_of_the_rows_that_are_held_out_none_may_be_missing(hold_out: Project, tm
     held = load_folds(hold_out.layout, hold_out.config, index).validated
     ids = np.array(index.ids)[held]
     save(tmp_path, "linear", tuple(ids[1:].tolist()), index.classes, guesses(index.labels, 0.7, 0)[held][1:])
-    with pytest.raises(DataError, match=f"has no prediction of 1 rows, the first is row '{ids[0]}'"):
+    with pytest.raises(DataError, match=f"has no predictions for 1 rows, first for row '{ids[0]}'"):
         hold_out.blend_foreign([tmp_path / "linear.npz"], (), tmp_path / "out")
 
 

@@ -123,7 +123,7 @@ def test_a_page_has_every_colour_in_both_schemes() -> None:
 
 def test_confusion_by_hand() -> None:
     panel = heat.confusion(np.array([[3, 1], [0, 2]]), ("cat", "dog"), "first")
-    assert panel.title == "first: 83.33% of 6 right, out of fold"
+    assert panel.title == "first: 83.33% of 6 correct, out-of-fold"
     assert texts(panel)[2:] == ["cat", "dog", "images", "cat", "75", "25", "4", "dog", "", "100", "2"]
 
 

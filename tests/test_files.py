@@ -110,7 +110,7 @@ def test_a_line_that_a_kill_left_unfinished_costs_no_other_line(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"id,a\n\xff,1\n", "is not UTF-8"), (b"id,a\n\0,1\n", "zero byte"), (b'id,a\n"' + b"9" * 200_000, "as a table")],
+    [(b"id,a\n\xff,1\n", "is not UTF-8"), (b"id,a\n\0,1\n", "NUL byte"), (b'id,a\n"' + b"9" * 200_000, "as a table")],
 )
 def test_a_table_that_is_no_text_is_an_error_with_its_name(tmp_path: Path, content: bytes, said: str) -> None:
     path = tmp_path / "t.csv"

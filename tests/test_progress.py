@@ -116,7 +116,7 @@ def test_a_plan_says_seconds_of_steps_folds_and_all_within_80_columns() -> None:
     lines = plan_lines(rows, 9_003_000.0)
     assert all(len(line) <= 80 for line in lines)
     assert lines[1].split() == ["b0", "5", "12", "215", "0.210", "s", "10", "min", "50", "min"]
-    assert lines[-1].startswith("together at most 2500.8 h, until ")
+    assert lines[-1].startswith("all runs: at most 2500.8 h, done by ")
     assert plan_lines(rows, None) == []
 
 

@@ -68,7 +68,7 @@ def test_views_are_selected_by_name_in_the_order_asked_for() -> None:
     assert turned.views == ("flip-lr", "identity")
     assert (turned.logits == made.logits[::-1]).all()
     assert (made.select(["flip-lr"]).logits == made.logits[1:]).all()
-    with pytest.raises(DataError, match="the view 'rot90' was not predicted, only identity, flip-lr"):
+    with pytest.raises(DataError, match="there are no predictions for view 'rot90', only for identity, flip-lr"):
         made.select(["identity", "rot90"])
 
 

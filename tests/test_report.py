@@ -233,7 +233,7 @@ def test_a_clone_without_weights_and_runs_still_shows_the_ensemble(folder: Path,
     shutil.rmtree(copy / "raw")
     Project(copy).report(attention=False)
     shown = " ".join(Page((copy / "report.html").read_text(encoding="utf-8")).words)
-    assert "What each network is worth" in shown
+    assert "Contribution of each network" in shown
     assert "Pictures of dropped images are left out" in shown
 
 

@@ -180,7 +180,7 @@ def test_a_project_that_cannot_be_written_is_read_or_refused_on_one_line(
     assert run(project, "folds").returncode == 0
     folder = mounted("--bind", str(project))
     subprocess.run(["mount", "-o", "remount,ro,bind", str(folder)], check=True)
-    assert run(folder, "folds").stderr.splitlines() == ["clean: fresh", "folds: fresh"]
+    assert run(folder, "folds").stderr.splitlines() == ["clean: up to date", "folds: up to date"]
     for command in (["clean", "--force"], ["folds", "--force"], ["train"], ["lb"], ["report"], ["init", "new"]):
         done = run(folder, *command)
         assert done.returncode == 0 or "Read-only file system" in done.stderr, command
@@ -215,7 +215,7 @@ def test_a_stream_that_ends_stops_nothing(streams: str, project: Path) -> None:
 def test_a_full_disk_behind_standard_output_is_an_error(project: Path) -> None:
     done = kit(project, "recipes > /dev/full")
     assert done.returncode == 1
-    assert done.stderr.startswith("error: the command cannot go on: No space left on device")
+    assert done.stderr.startswith("error: the command cannot continue: No space left on device")
 
 
 @pytest.mark.parametrize("number", ENDING[1:])

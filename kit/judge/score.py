@@ -186,7 +186,7 @@ def _influence(metric: Metric, y: Array, proba: Array) -> Array:
 def _checked(y: Array, proba: Array) -> tuple[Array, Array]:
     y, proba = np.asarray(y), np.asarray(proba)
     if len(y) == 0 or proba.ndim != 2 or len(proba) != len(y):
-        raise DataError(f"{len(y)} labels and predictions of shape {proba.shape}: expected (N, C) with N > 0")
+        raise DataError(f"{len(y)} labels, but predictions have shape {proba.shape}: expected (N, C) with N > 0")
     outside = np.flatnonzero((y < 0) | (y >= proba.shape[1]))
     if len(outside):
         raise DataError(f"row {outside[0]}: label {y[outside[0]]} is not one of the {proba.shape[1]} classes")

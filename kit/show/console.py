@@ -63,14 +63,14 @@ class Console:
         if "error" in data:
             line.append(f" +- {data['error']:.4f}")
         if "cv" in data:
-            line.append(f", cross-validation said {data['cv']:.4f}")
+            line.append(f", cross-validation score {data['cv']:.4f}")
         if "low" in data:
             line.append(f" ({data['low']:.4f} - {data['high']:.4f})")
         self._talk.print(line)
 
     def _fresh(self, event: Event) -> None:
         about = f" ({event.data['submission']})" if "submission" in event.data else ""
-        self._line(f"{event.data['stage']}: fresh{about}", "dim")
+        self._line(f"{event.data['stage']}: up to date{about}", "dim")
 
     def _table(self, event: Event) -> None:
         header = [_cell(name) for name in event.data["header"]]

@@ -80,9 +80,9 @@ class Progress:
                 if event.text in self._work and stage < len(self._work[event.text].epochs):
                     work = self._work[event.text]  # what lies before was done at another time
                     work.at, work.epoch = work.place(stage, epoch), sum(work.epochs[:stage]) + epoch
-                self._console.print(f"{event.text}: continues at stage {stage + 1}, epoch {epoch + 1}")
+                self._console.print(f"{event.text}: resumes at stage {stage + 1}, epoch {epoch + 1}")
             case "measuring":
-                self._console.print(f"{data['run']}: timing some steps of every stage")
+                self._console.print(f"{data['run']}: timing a few steps of each stage")
             case "features":
                 self._show(event.text, data["total"], data["done"], f"view {data['view']}")
             case "pictures":
@@ -186,13 +186,13 @@ def plan_lines(rows: Sequence[Sequence[Any]], seconds: float | None) -> list[str
     if not rows or seconds is None:
         return []
     width = min(max(len(str(row[0])) for row in rows), 24)
-    lines = [f"{'run':{width}} folds epochs  steps   a step   a fold   in all"]
+    lines = [f"{'run':{width}} folds epochs  steps per step per fold    total"]
     for run, folds, epochs, steps, step, fold, whole in rows:
         name = run if len(run) <= width else f"{run[: width - 1]}…"
         figures = f"{folds:5} {epochs:6} {steps:6} {step:6.3f} s {duration(fold):>8} {duration(whole):>8}"
         lines.append(f"{name:{width}} {figures}")
     end = datetime.now().astimezone() + timedelta(seconds=seconds)
-    return [*lines, f"together at most {duration(seconds)}, until {end:%H:%M} of {end:%Y-%m-%d}"]
+    return [*lines, f"all runs: at most {duration(seconds)}, done by {end:%H:%M} on {end:%Y-%m-%d}"]
 
 
 def sparkline(values: list[float], width: int = 12) -> str:

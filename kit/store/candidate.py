@@ -71,10 +71,10 @@ class Pool(Part):
                 lengths += [("ranks", table, max(2, len(tables[0]))) for table in tables]
                 sums.append(("weights", part.weights))
                 if any(low > high for table in tables for low, high in pairwise(table)):
-                    raise ValueError("ranks: the quantiles do not increase")
+                    raise ValueError("ranks: the quantiles are not increasing")
         for what, found, length in lengths:
             if len(found) != length or not length:
-                raise ValueError(f"{what}: a list of {len(found)}, expected {length}")
+                raise ValueError(f"{what}: a list of length {len(found)}, expected {length}")
         for what, weights in sums:
             if sum(weights) < MIN_SUM:
                 raise ValueError(f"{what}: all are 0")

@@ -36,7 +36,7 @@ REFUSALS = {
     errno.EFBIG: "ulimit -f unlimited",
     errno.EACCES: "ls -ld {folder}",
     errno.EPERM: "ls -ld {folder}",
-    errno.EROFS: "copy the project to a folder that can be written: cp -r . ~/project",
+    errno.EROFS: "copy the project to a writable folder: cp -r . ~/project",
     errno.EMFILE: "ulimit -n 1024",
     errno.ENFILE: "sysctl fs.file-nr",
     errno.ENOMEM: "ulimit -v unlimited, or in kit.toml: [train] workers = 1",
@@ -46,7 +46,7 @@ REFUSALS = {
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.ELOOP: "ls -l {folder}",
     errno.ENOTDIR: "ls -ld {folder}",
-    errno.EISDIR: "name a file in that folder",
+    errno.EISDIR: "give the path of a file in that folder",
     errno.EPIPE: "the program at the other end has ended",
 }
 # What threads and shared libraries say where there is no memory, in errors of other classes.
@@ -58,10 +58,10 @@ def mendable(error: Exception) -> KitError | None:
     if isinstance(error, KitError):
         return error
     if isinstance(error, MemoryError) or any(text in str(error) for text in NO_MEMORY):
-        return refusal(OSError(errno.ENOMEM, "not enough memory"), "the command cannot go on", Path())
+        return refusal(OSError(errno.ENOMEM, "not enough memory"), "the command cannot continue", Path())
     if isinstance(error, OSError) and error.errno in REFUSALS:
         path = Path(str(error.filename or "."))
-        return refusal(error, f"cannot use {path}" if error.filename else "the command cannot go on", path)
+        return refusal(error, f"cannot use {path}" if error.filename else "the command cannot continue", path)
     return None
 
 
@@ -190,7 +190,7 @@ def read_text(path: Path) -> str:
         raise DataError(f"{path} is not {encoding} (byte {error.start})", hint) from error
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise DataError(f"{path} is not a text file: line {line} holds a zero byte")
+        raise DataError(f"{path} is not a text file: line {line} contains a NUL byte")
     return text
 
 

@@ -76,7 +76,7 @@ def read_table(path: Path, ids: tuple[str, ...]) -> IntArray:
     _require(path)
     lines = {line.get("id"): line for line in read_csv(path)}
     if set(lines) != set(ids):
-        raise StageError(f"{path} was made for other rows than the data have now", "kit folds")
+        raise StageError(f"{path} does not match the rows of the current data", "kit folds")
     names = [name for name in next(iter(lines.values())) if name == "fold" or name.startswith("fold_")]
     try:
         return np.array([[int(lines[name][column]) for name in ids] for column in names], np.int64)

@@ -58,7 +58,7 @@ class Predictions:
         """The predictions under ``views`` in that order; raises `DataError` where one was not predicted."""
         missing = [view for view in views if view not in self.views]
         if missing:
-            raise DataError(f"the view {missing[0]!r} was not predicted, only {', '.join(self.views)}")
+            raise DataError(f"there are no predictions for view {missing[0]!r}, only for {', '.join(self.views)}")
         return replace(self, views=tuple(views), logits=self.logits[[self.views.index(view) for view in views]])
 
     @property

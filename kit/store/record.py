@@ -59,8 +59,8 @@ class Record(Part):
             older = cls._is_older(version)
             upgraded = cls.upgraded(content) if older else None
             if upgraded is None:
-                known = "an older version of the kit" if older else "no version of the kit that this one knows"
-                raise StageError(f"{path} is of version {version}, written by {known}", hint)
+                known = "an older version of the kit" if older else "a version of the kit that this one does not know"
+                raise StageError(f"{path} has version {version}, written by {known}", hint)
             content = upgraded
         elif said != sha256_json(content):
             raise StageError(f"{path} was changed after the kit wrote it", hint)
@@ -106,7 +106,7 @@ class Made(Record):
         for name in names or self.files:
             path = folder / name
             if name not in self.files:
-                raise StageError(f"{path} is not in the record of what the kit wrote", hint)
+                raise StageError(f"{path} is not in the list of files that the kit wrote", hint)
             with _readable(path, hint):
                 same = digest(path) == self.files[name]
             if not same:
@@ -166,5 +166,5 @@ def _read(path: Path, hint: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise StageError(f"{path} is damaged: {str(error)[:200]}", hint) from None
     if not isinstance(content, dict):
-        raise StageError(f"{path} is damaged: it holds a {type(content).__name__}, not a record", hint)
+        raise StageError(f"{path} is damaged: it contains a {type(content).__name__}, not a record", hint)
     return content

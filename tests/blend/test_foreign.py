@@ -144,21 +144,24 @@ def test_a_logit_may_be_minus_infinity_but_not_of_every_class(tmp_path):
     ("arrays", "message"),
     [
         ({"ids": np.array(IDS, object), "proba": PROBA}, "the array 'ids' holds Python objects"),
-        ({"ids": np.array(IDS)[None], "proba": PROBA}, "`ids` has the shape (1, 40)"),
-        ({"ids": np.arange(40) + 0.5, "proba": PROBA}, "`ids` has the shape (40,) and the type float64"),
-        ({"ids": np.array([b"\xff"] * 40), "proba": PROBA}, "`ids` holds bytes that are not UTF-8"),
-        ({"classes": np.array(3), "proba": PROBA}, "`classes` has the shape ()"),
+        ({"ids": np.array(IDS)[None], "proba": PROBA}, "`ids` has shape (1, 40)"),
+        ({"ids": np.arange(40) + 0.5, "proba": PROBA}, "`ids` has shape (40,) and dtype float64"),
+        ({"ids": np.array([b"\xff"] * 40), "proba": PROBA}, "`ids` contains bytes that are not UTF-8"),
+        ({"classes": np.array(3), "proba": PROBA}, "`classes` has shape ()"),
         ({"proba": PROBA.astype(str)}, "`proba` holds <U"),
-        ({"proba": PROBA.astype(complex)}, "`proba` holds complex128, not real numbers"),
-        ({"proba": PROBA[:, 0]}, "`proba` has the shape (40,)"),
-        ({"proba": np.stack([PROBA] * 3)}, "`proba` has the shape (3, 40, 3), expected (1, 40, 3)"),
-        ({"proba": PROBA[:, :2]}, "`proba` has the shape (40, 2)"),
-        ({"proba": np.zeros((0, 3)), "ids": np.array([], str)}, "`proba` has the shape (0, 3)"),
+        ({"proba": PROBA.astype(complex)}, "`proba` has dtype complex128, not real numbers"),
+        ({"proba": PROBA[:, 0]}, "`proba` has shape (40,)"),
+        ({"proba": np.stack([PROBA] * 3)}, "`proba` has shape (3, 40, 3), expected (1, 40, 3)"),
+        ({"proba": PROBA[:, :2]}, "`proba` has shape (40, 2)"),
+        ({"proba": np.zeros((0, 3)), "ids": np.array([], str)}, "`proba` has shape (0, 3)"),
         ({"logits": np.log(PROBA).astype("datetime64[s]")}, "`logits` holds datetime64"),
         ({}, "has no array `proba` or `logits`"),
-        ({"proba": PROBA, "classes": np.array(["cat", "dog", "elk"])}, "class 'emu' of the data is not among 'cat'"),
-        ({"proba": PROBA, "ids": np.array([*IDS[:39], IDS[0]])}, "id 'img0' is there twice"),
-        ({"proba": PROBA[:39], "ids": np.array(IDS[:39])}, "has no prediction of 1 rows, the first is row 'img39'"),
+        (
+            {"proba": PROBA, "classes": np.array(["cat", "dog", "elk"])},
+            "'emu' of the data is missing; the file has 'cat'",
+        ),
+        ({"proba": PROBA, "ids": np.array([*IDS[:39], IDS[0]])}, "id 'img0' appears twice"),
+        ({"proba": PROBA[:39], "ids": np.array(IDS[:39])}, "has no predictions for 1 rows, first for row 'img39'"),
     ],
 )
 def test_arrays_of_another_layout_are_refused_by_name(tmp_path, arrays, message):
@@ -171,12 +174,12 @@ def test_arrays_of_another_layout_are_refused_by_name(tmp_path, arrays, message)
         (b"", "has no rows"),
         (table().encode().replace(b"id,", "ïd,".encode("latin-1")), "is not UTF-8 (byte 0)"),
         (table().encode("utf-16")[:-1], "is not UTF-16"),
-        (table().encode("utf-16-le"), "line 1 holds a zero byte"),
+        (table().encode("utf-16-le"), "line 1 contains a NUL byte"),
         (table().encode() + b'"' + b"9" * 200_000, "field larger than field limit"),
-        (b"id,cat,dog,emu\nimg0,0.5\n", "row 1 has 2 cells, its header 4"),
+        (b"id,cat,dog,emu\nimg0,0.5\n", "row 1 has 2 cells, but the header has 4"),
         (b"id,cat,dog,emu\nimg0,1,0,x\n", "row 'img0', class 'emu': 'x' is not a number"),
         (b"id,cat,dog,emu\nimg0,1,0,\n", "row 'img0', class 'emu': '' is not a number"),
-        (b"cat,dog,emu\n1,0,0\n", "has no column of ids"),
+        (b"cat,dog,emu\n1,0,0\n", "has no id column"),
     ],
 )
 def test_damaged_tables_are_refused_on_one_line(tmp_path, content, message):
@@ -194,7 +197,7 @@ def test_what_is_not_a_file_of_predictions_is_refused(tmp_path):
     assert "No such file" in said(tmp_path / "c.csv")
     assert "No such file" in said(tmp_path / "c.npz")
     np.save(tmp_path / "a.npy", PROBA)
-    assert "predictions are read from .npz, .csv, .tsv, with ids and class names" in said(tmp_path / "a.npy")
+    assert "predictions must be a .npz, .csv, .tsv file with ids and class names" in said(tmp_path / "a.npy")
     for content in (b"", b"hello", b"PK", (tmp_path / "a.npy").read_bytes()):
         (tmp_path / "a.npz").write_bytes(content)
         said(tmp_path / "a.npz")

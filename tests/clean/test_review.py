@@ -109,7 +109,7 @@ def test_label_errors_are_listed_from_the_newest_blend_and_nothing_is_changed(pr
     with pytest.raises(StageError, match="was made from other classes"):
         propose_labels(project.layout, silent)
     write_candidate(paths, classes=index.classes)
-    with pytest.raises(StageError, match=r"oof\.npz is not in the record of what the kit wrote") as caught:
+    with pytest.raises(StageError, match=r"oof\.npz is not in the list of files that the kit wrote") as caught:
         propose_labels(project.layout, silent)
     assert caught.value.hint == "kit ensemble"
 

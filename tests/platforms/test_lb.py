@@ -347,7 +347,7 @@ def test_a_score_by_another_metric_is_not_compared(tmp_path: Path) -> None:
     said: list[Event] = []
     assert standing(attempts(load_submissions(layout)), (), other.competition, said.append) == []
     assert [event.text for event in said] == [
-        f"2026112{number}T000000Z-{number:08x} was scored by accuracy, not nll; its submission is left out here"
+        f"2026112{number}T000000Z-{number:08x} was scored by accuracy, not nll; its submission is skipped"
         for number in range(2)
     ]
 

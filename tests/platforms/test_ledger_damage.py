@@ -199,7 +199,7 @@ def test_a_damaged_snapshot_is_a_warning_and_the_submissions_are_shown(
 def test_half_of_a_board_is_not_shown_as_the_whole(project: tuple[Layout, Config]) -> None:
     (path,) = project[0].boards.glob("*.csv")
     put(path, path.read_bytes().rpartition(b"2,we")[0])
-    assert "has 1 lines, not 2" in said(project)
+    assert "has 1 lines, expected 2" in said(project)
 
 
 @pytest.mark.parametrize("content", [b"[]", b"{}", b"", b"\xff", b'{"cv": {"score": NaN}}'])

@@ -273,7 +273,7 @@ def test_mistakes_are_named() -> None:
     evidence, _ = made(7, 0.3, n=60)
     with pytest.raises(DataError, match="'rex'"):
         forecast(evidence, MIXTURE, 100, {"rex": 0.5})
-    with pytest.raises(DataError, match="no stressed row of the family 'motion-blur'"):
+    with pytest.raises(DataError, match="no stressed rows of the family 'motion-blur'"):
         evidence.cells(Mixture(("motion-blur",)))
     with pytest.raises(DataError, match="test predictions"):
         replace(evidence, test=np.zeros((2, 9, 5)))

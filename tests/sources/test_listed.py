@@ -59,10 +59,10 @@ def test_columns_of_zeros_and_a_one_are_one_label(tmp_path):
 
 def test_a_column_that_cannot_be_told_lists_the_columns_and_the_key(tmp_path):
     table = table_of(tmp_path, "a,b,c\n1,2,3\n")
-    with pytest.raises(ConfigError, match=r"which column is the id\? It has a, b, c") as caught:
+    with pytest.raises(ConfigError, match=r"no column was recognized as the id among a, b, c") as caught:
         find_id(table, "")
     assert caught.value.hint.startswith("[data] id =")
-    with pytest.raises(ConfigError, match=r"data\.label = 'x': t\.csv has the columns a, b, c"):
+    with pytest.raises(ConfigError, match=r"data\.label = 'x' not found: t\.csv has the columns a, b, c"):
         find_label(table, "x", "a")
 
 
@@ -72,7 +72,7 @@ def test_a_column_that_cannot_be_told_lists_the_columns_and_the_key(tmp_path):
         ("", "has no rows"),
         ("id,label\n", "has no rows"),
         ("id,label,id\n1,2,3\n", "the column 'id' twice"),
-        ("id,label\n1,2\n3\n", "row 2 has 1 cells, its header 2"),
+        ("id,label\n1,2\n3\n", "row 2 has 1 cells, but the header has 2"),
     ],
 )
 def test_a_broken_table_is_told(tmp_path, text, message):
@@ -139,7 +139,7 @@ def test_a_folder_named_in_the_configuration_is_the_only_one_looked_in(tmp_path)
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([["a", "x"], ["a", "y"]], "t.csv line 3: id 'a' is already in line 2"),
+        ([["a", "x"], ["a", "y"]], "t.csv line 3: id 'a' already appears in line 2"),
         ([["a", "x"], ["", "y"]], "t.csv line 3 has no id"),
         ([["a", "x"], ["b", ""]], "t.csv line 3 has no label"),
     ],

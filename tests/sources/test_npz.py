@@ -37,7 +37,7 @@ def test_groups_and_weights_are_arrays_of_the_file(tmp_path):
 
 
 def test_an_array_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(ConfigError, match=r"data\.group = 'patient': a\.npz has the arrays images, labels"):
+    with pytest.raises(ConfigError, match=r"data\.group = 'patient' not found: a\.npz has the arrays images, labels"):
         opened(tmp_path, text='group = "patient"')
 
 

@@ -86,8 +86,8 @@ def test_a_blend_is_not_made_of_what_happens_to_be_done_in_time(make_project):
     done = run(folder, "ensemble", "--all", "--max-hours", "0")
     assert done.returncode == 1
     assert "2 units left: a fold 0, a fold 1" in " ".join(done.stderr.split())
-    assert "error: the time was over before every run was trained; nothing is blended yet" in done.stderr
-    assert "hint: kit ensemble --all   # goes on where it stopped" in done.stderr
+    assert "error: the time limit was reached before all runs were trained; nothing was blended" in done.stderr
+    assert "hint: kit ensemble --all   # continues where it stopped" in done.stderr
     assert not list(folder.glob("submissions/*/ensemble.json"))
     assert run(folder, "train", "--max-hours", "0").returncode == 0
     wrong = run(folder, "ensemble", "--max-hours", "1")

@@ -47,7 +47,7 @@ def corrupt(images: Images, family: str, severity: int, seeds: NDArray[np.intege
     if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
         raise DataError(f"images to corrupt are {images.dtype} {images.shape}, not uint8 (N, H, W, 3)")
     if severity not in (0, *SEVERITIES):
-        raise DataError(f"severity {severity} is not one of 0 to 5")
+        raise DataError(f"severity {severity} is not an integer from 0 to 5")
     if len(seeds) != len(images):
         raise DataError(f"{len(seeds)} seeds for {len(images)} images")
     if severity == 0:

@@ -27,7 +27,7 @@ class Mixture:
         for family in self.families:
             lookup(family)
             if self.families.count(family) > 1:
-                raise DataError(f"mixture: the family {family} is named twice")
+                raise DataError(f"mixture: the family {family} is listed twice")
 
     @property
     def cells(self) -> tuple[tuple[str, int], ...]:

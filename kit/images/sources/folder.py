@@ -47,13 +47,13 @@ def folder_classes(folder: Path, data: DataConfig, root: Path) -> tuple[str, ...
 def _labels(ids: list[str], folder: Path, part: str, classes: tuple[str, ...]) -> IntArray:
     loose = next((name for name in ids if "/" not in name), None)
     if loose is not None:
-        raise DataError(f"{folder / loose} is not in the folder of a class", _other_hint(folder, part))
+        raise DataError(f"{folder / loose} is not in a class folder", _other_hint(folder, part))
     return to_labels([name.split("/", 1)[0] for name in ids], classes, [str(folder / name) for name in ids])
 
 
 def _other_hint(folder: Path, part: str) -> str:
     tables = sorted(path.name for path in folder.glob("*.csv"))
-    return f'[data] {part} = "{folder / tables[0]}"' if tables else "use one subfolder per class, named like the class"
+    return f'[data] {part} = "{folder / tables[0]}"' if tables else "use one subfolder per class, named after the class"
 
 
 def image_files(folder: Path) -> Iterator[str]:

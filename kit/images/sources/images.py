@@ -88,7 +88,7 @@ def _decoded(paths: Sequence[Path | None], shape: tuple[int, int], data: DataCon
         except decode.Unreadable as error:
             return str(error)
         if pixels.shape[:2] != shape:
-            return f"{pixels.shape[0]} x {pixels.shape[1]} pixels, the others have {shape[0]} x {shape[1]}"
+            return f"{pixels.shape[0]} x {pixels.shape[1]} pixels, but the others have {shape[0]} x {shape[1]}"
         images[row] = pixels
         return ""
 
@@ -133,6 +133,6 @@ def _common_shape(shapes: list[tuple[int, int] | None], what: str) -> tuple[int,
         # The smallest usual side that keeps what half of the images show, 224 at most.
         side = np.median([min(shape) for shape in counts.elements()])
         usual = next((usual for usual in (32, 64, 96, 128, 160, 192) if usual >= side), 224)
-        sizes = f"{what}: images of {len(counts)} sizes, most of them {listed}"
+        sizes = f"{what}: images have {len(counts)} different sizes, most often {listed}"
         raise DataError(sizes, f"[data] image_size = {usual}")
     return next(iter(counts))

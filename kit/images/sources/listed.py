@@ -34,7 +34,7 @@ def open_csv(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
         if not name:
             raise DataError(f"{table.line(row)} has no id")
         if first.setdefault(name, row) != row:
-            raise DataError(f"{table.line(row)}: id {name!r} is already in line {first[name] + 2}")
+            raise DataError(f"{table.line(row)}: id {name!r} already appears in line {first[name] + 2}")
     labels = np.full(len(ids), -1, np.int64)
     classes: tuple[str, ...] = ()
     if part != "test":

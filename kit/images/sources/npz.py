@@ -73,7 +73,7 @@ def _weights(arrays: Arrays, data: DataConfig, part: str, path: Path) -> FloatAr
 
 def _per_row(arrays: Arrays, name: str, key: str, path: Path) -> npt.NDArray[Any]:
     if name not in arrays:
-        raise ConfigError(f"data.{key} = {name!r}: {path.name} has the arrays {', '.join(arrays)}")
+        raise ConfigError(f"data.{key} = {name!r} not found: {path.name} has the arrays {', '.join(arrays)}")
     n = len(_pick(arrays, IMAGES, path))
     if arrays[name].shape not in ((n,), (n, 1)):
         raise DataError(f"{path}: {name} has shape {arrays[name].shape}, expected ({n},)")

@@ -79,7 +79,7 @@ def joined(train: RawSet, external: RawSet) -> RawSet:
     Raises `DataError` where their images have different sizes.
     """
     if external.shape != train.shape:
-        sizes = "external images are {} x {}, training images {} x {}".format(*external.shape, *train.shape)
+        sizes = "external images are {} x {}, but training images are {} x {}".format(*external.shape, *train.shape)
         raise DataError(sizes, f"[data] image_size = {min(train.shape)}")
     n = len(train.ids)
 

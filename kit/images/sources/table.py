@@ -31,7 +31,7 @@ class Table:
         """The cells of a column; raises `ConfigError` where there is none, naming the key it was asked for by."""
         if name not in self.header:
             asked = f"data.{key} = {name!r}" if key else f"column {name!r}"
-            raise ConfigError(f"{asked}: {self.path.name} has the columns {', '.join(self.header)}")
+            raise ConfigError(f"{asked} not found: {self.path.name} has the columns {', '.join(self.header)}")
         position = self.header.index(name)
         return [row[position] for row in self.rows]
 
@@ -61,7 +61,7 @@ def read_table(path: Path) -> Table:
             raise DataError(f"{path} has the column {name!r} twice")
     for number, row in enumerate(rows, 1):
         if len(row) != len(header):
-            raise DataError(f"{path.name} row {number} has {len(row)} cells, its header {len(header)}")
+            raise DataError(f"{path.name} row {number} has {len(row)} cells, but the header has {len(header)}")
     return Table(path, header, tuple(rows))
 
 
@@ -105,5 +105,5 @@ def _by_name(table: Table, names: Sequence[str], key: str, columns: Sequence[str
     found = next((lower[name] for name in names if name in lower), None)
     if found is not None:
         return found
-    said = f"{table.path.name}: which column is the {key}? It has {', '.join(table.header)}"
+    said = f"{table.path.name}: no column was recognized as the {key} among {', '.join(table.header)}"
     raise ConfigError(said, f'[data] {key} = "{table.header[0] if key == "id" else table.header[-1]}"')

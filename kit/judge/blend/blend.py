@@ -71,7 +71,7 @@ def fit(
     score.lookup(metric)
     options = options or Options()
     if fit_on not in FIT_ON or (stressed is None and fit_on != "clean"):
-        raise DataError(f"a blend cannot be fitted on {fit_on!r} rows", f"one of {', '.join(FIT_ON)}; give stressed")
+        raise DataError(f"a blend cannot be fitted on {fit_on!r} rows", f"use one of {', '.join(FIT_ON)}")
     clean = check(proba, y, fold, options)
     data = clean if stressed is None else with_stress(clean, np.asarray(stressed), options)
     return _Fitting(data, len(clean.y), np.repeat(FIT_ON[fit_on], len(clean.y)), metric, seed, options).blend(fit_on)

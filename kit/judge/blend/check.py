@@ -36,12 +36,12 @@ def check(proba: Array, y: Array, fold: Array, options: Options) -> Data:
     proba = proba[:, None] if proba.ndim == 3 else proba
     members, views, rows, classes = proba.shape
     if y.shape != (rows,) or fold.shape != (rows,):
-        raise DataError(f"{rows} rows predicted, y has shape {y.shape}, fold {fold.shape}: expected ({rows},)")
+        raise DataError(f"proba has {rows} rows, y has shape {y.shape}, fold {fold.shape}: expected ({rows},)")
     axes = ((options.members, members, "member"), (options.views, views, "view"), (options.classes, classes, "class"))
     names = [_names(*axis) for axis in axes]
     row_names = _names(options.rows, rows, "row") if options.rows is not None else range(rows)
     if not np.issubdtype(y.dtype, np.integer):
-        raise DataError(f"y holds {y.dtype}: expected class indices", "y.astype(int)")
+        raise DataError(f"y has dtype {y.dtype}: expected class indices", "y.astype(int)")
     wrong = np.flatnonzero((y < 0) | (y >= classes))
     if len(wrong):
         raise DataError(f"row {row_names[wrong[0]]}: label {y[wrong[0]]} is not one of the {classes} classes")
@@ -57,7 +57,7 @@ def with_stress(data: Data, stressed: Array, options: Options) -> Data:
     """
     stressed = stressed[:, None] if stressed.ndim == 3 else stressed
     if stressed.shape != data.proba.shape:
-        raise DataError(f"stressed predictions have shape {stressed.shape}, clean ones {data.proba.shape}")
+        raise DataError(f"stressed predictions have shape {stressed.shape}, but clean ones {data.proba.shape}")
     hurt = check(stressed, data.y, data.fold, options)
     twice = [np.concatenate([part, part]) for part in (data.y, data.fold)]
     return replace(data, proba=np.concatenate([data.proba, hurt.proba], axis=2), y=twice[0], fold=twice[1])
@@ -77,7 +77,7 @@ def _check_member(name: str, member: Array, rows: Sequence[object]) -> None:
     missing = np.isnan(member).all(axis=(0, 2))
     if missing.any():
         first = rows[int(missing.argmax())]
-        said = f"member `{name}` has no prediction of {missing.sum()} rows, the first is row {first}"
+        said = f"member `{name}` has no predictions for {missing.sum()} rows, first for row {first}"
         raise DataError(said, "leave these rows out for all members, or leave the member out")
     for wrong, what in (
         (~np.isfinite(member).all(axis=2), "is NaN or infinite"),
@@ -86,5 +86,5 @@ def _check_member(name: str, member: Array, rows: Sequence[object]) -> None:
     ):
         if wrong.any():
             row = int(wrong.any(axis=0).argmax())
-            said = f"member `{name}`, row {rows[row]}: its prediction {what} ({wrong.any(axis=0).sum()} such rows)"
-            raise DataError(said, "give probabilities; logits go through softmax first")
+            said = f"member `{name}`, row {rows[row]}: the prediction {what} ({wrong.any(axis=0).sum()} such rows)"
+            raise DataError(said, "pass probabilities; apply softmax to logits first")

@@ -44,7 +44,7 @@ class Foreign:
         rows = match(self.ids, ids) if rows is None else rows
         missing = np.flatnonzero(rows < 0)
         if len(missing):
-            said = f"{self.path} has no prediction of {len(missing)} rows, the first is row {ids[missing[0]]!r}"
+            said = f"{self.path} has no predictions for {len(missing)} rows, first for row {ids[missing[0]]!r}"
             raise DataError(said, "leave the member out, or predict these rows")
         return Foreign(self.path, tuple(ids), self.views, self.proba[:, rows])
 
@@ -100,11 +100,11 @@ def read_foreign(path: Path, classes: Sequence[str]) -> Foreign:
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise DataError(f"{path}: predictions are read from {', '.join(READERS)}, with ids and class names", LAYOUT)
+        raise DataError(f"{path}: predictions must be a {', '.join(READERS)} file with ids and class names", LAYOUT)
     found = reader(path, classes)
     twice = [name for name, count in Counter(found.ids).items() if count > 1]
     if twice:
-        raise DataError(f"{path}: id {twice[0]!r} is there twice")
+        raise DataError(f"{path}: id {twice[0]!r} appears twice")
     total = found.proba.sum(axis=2)
     wrong = np.argwhere(abs(total - 1) > TOLERANCE)
     if len(wrong):
@@ -112,7 +112,7 @@ def read_foreign(path: Path, classes: Sequence[str]) -> Foreign:
         raise DataError(
             f"{path}, row {found.ids[row]!r}: the probabilities of the {len(classes)} classes sum to "
             f"{total[view, row]:.4g} ({len(wrong)} such rows)",
-            "logits are read from an npz, as the array `logits`",
+            "save logits in an npz file, as the array `logits`",
         )
     return found
 
@@ -127,12 +127,12 @@ def _read_npz(path: Path, classes: Sequence[str]) -> Foreign:
     views = _texts(path, "views", arrays["views"]) if "views" in arrays else ("identity",)
     scores = arrays[kind]
     if scores.dtype.kind not in "fiub":
-        raise DataError(f"{path}: the array `{kind}` holds {scores.dtype}, not real numbers", f"{kind}.astype(float)")
+        raise DataError(f"{path}: array `{kind}` has dtype {scores.dtype}, not real numbers", f"{kind}.astype(float)")
     shape = scores.shape
     scores = scores.astype(np.float64)[None] if scores.ndim == 2 else scores.astype(np.float64)
     if scores.shape != (len(views), len(ids), len(names)) or not scores.size:
-        expected = f"({len(views)}, {len(ids)}, {len(names)}) of its views, ids and classes"
-        raise DataError(f"{path}: the array `{kind}` has the shape {shape}, expected {expected}", LAYOUT)
+        expected = f"({len(views)}, {len(ids)}, {len(names)}) for its views, ids and classes"
+        raise DataError(f"{path}: the array `{kind}` has shape {shape}, expected {expected}", LAYOUT)
     _check_values(path, ids, names, scores, logits=kind == "logits")
     proba = from_logits(scores) if kind == "logits" else scores
     return Foreign(path, ids, views, proba[:, :, _columns(path, names, classes)])
@@ -144,11 +144,11 @@ def _texts(path: Path, name: str, array: Array) -> tuple[str, ...]:
         try:
             return tuple(np.char.decode(array, "utf-8").tolist() if array.dtype.kind == "S" else array.tolist())
         except UnicodeDecodeError as error:
-            raise DataError(f"{path}: the array `{name}` holds bytes that are not UTF-8: {error}") from error
+            raise DataError(f"{path}: the array `{name}` contains bytes that are not UTF-8: {error}") from error
     if array.ndim == 1 and (array.dtype.kind in "iu" or (array.dtype.kind == "f" and (array % 1 == 0).all())):
         return tuple(str(int(value)) for value in array)
     raise DataError(
-        f"{path}: the array `{name}` has the shape {array.shape} and the type {array.dtype}, expected a list of names",
+        f"{path}: the array `{name}` has shape {array.shape} and dtype {array.dtype}, expected a list of names",
         LAYOUT,
     )
 
@@ -158,7 +158,7 @@ def _read_table(path: Path, classes: Sequence[str]) -> Foreign:
     columns = _columns(path, table.header, classes)
     others = [column for column in range(len(table.header)) if column not in columns]
     if not others:
-        raise DataError(f"{path} has no column of ids beside those of the classes")
+        raise DataError(f"{path} has no id column besides the class columns")
     # By its name, or else the first: pandas writes a column of row numbers without a name before it.
     named = [column for column in others if table.header[column].lower() in ID_NAMES]
     ids = tuple(row[(named or others)[0]] for row in table.rows)
@@ -179,7 +179,7 @@ def _columns(path: Path, names: Sequence[str], classes: Sequence[str]) -> list[i
     found: list[int] = match(names, classes).tolist()
     if -1 in found:
         listed = ", ".join(map(repr, names[:10])) + (", ..." if len(names) > 10 else "")
-        raise DataError(f"{path}: class {classes[found.index(-1)]!r} of the data is not among {listed}")
+        raise DataError(f"{path}: class {classes[found.index(-1)]!r} of the data is missing; the file has {listed}")
     return found
 
 

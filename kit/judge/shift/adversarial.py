@@ -36,9 +36,9 @@ def adversarial(train: Array, test: Array, seed: int, names: Sequence[str] = ())
     Raises `DataError` if a set has fewer rows than `FOLDS`, a value is not finite or the widths differ.
     """
     if train.ndim != 2 or test.ndim != 2 or train.shape[1] != test.shape[1]:
-        raise DataError(f"adversarial validation: tables of {train.shape} and {test.shape} do not match")
+        raise DataError(f"adversarial validation: tables of shape {train.shape} and {test.shape} do not match")
     if min(len(train), len(test)) < FOLDS:
-        raise DataError(f"adversarial validation: {len(train)} and {len(test)} rows; {FOLDS} of each are needed")
+        raise DataError(f"adversarial validation: {len(train)} and {len(test)} rows; each set needs at least {FOLDS}")
     if not (np.isfinite(train).all() and np.isfinite(test).all()):
         raise DataError("adversarial validation: a statistic is not finite")
     rng = np.random.default_rng(seed)

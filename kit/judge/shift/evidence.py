@@ -28,12 +28,12 @@ class Evidence:
         if self.clean.shape[:2] != (models, len(self.y)) or self.stressed.shape[:2] != (models, size):
             raise DataError(
                 f"forecast: {models} models, {len(self.y)} rows, {size} stressed rows, "
-                f"but predictions of {self.clean.shape} and {self.stressed.shape}"
+                f"but predictions of shape {self.clean.shape} and {self.stressed.shape}"
             )
         if len(self.family) != size or len(self.severity) != size:
-            raise DataError(f"forecast: {size} stressed rows, {len(self.family)} families")
+            raise DataError(f"forecast: {size} stressed rows, but {len(self.family)} family names")
         if self.test is not None and (len(self.test) != models or self.test.shape[2] != self.clean.shape[2]):
-            raise DataError(f"forecast: test predictions of {self.test.shape} for {models} models")
+            raise DataError(f"forecast: test predictions of shape {self.test.shape} for {models} models")
 
     @property
     def clean_right(self) -> NDArray[np.bool_]:
@@ -56,7 +56,7 @@ class Evidence:
             of_family = self.family == family
             exact = of_family & (self.severity == severity)
             if family != CLEAN and not of_family.any():
-                what = f"forecast: no stressed row of the family {family!r}"
+                what = f"forecast: no stressed rows of the family {family!r}"
                 raise DataError(what, "stress the runs with this mixture")
             columns.append(clean if family == CLEAN else right[:, exact if exact.any() else of_family].mean(1))
         return np.stack(columns, axis=1)

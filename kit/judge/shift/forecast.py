@@ -67,7 +67,7 @@ def summarise(
     """Condition on past scores, add the noise of the test's size and put into words."""
     unknown = sorted(set(past) - set(evidence.names))
     if unknown:
-        raise DataError(f"forecast: no predictions of {unknown[0]!r}, which has a score")
+        raise DataError(f"forecast: no predictions for {unknown[0]!r}, which has a score")
     known = np.array([evidence.names.index(name) for name in past], int)
     mean, variance = condition(belief, known, np.array(list(past.values()), float), test_size)
     half = norm.ppf(0.5 + level / 2) * np.sqrt(np.maximum(variance, 0))

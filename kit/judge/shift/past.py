@@ -33,7 +33,7 @@ def explain(cells: Array, scores: Array, errors: Array, prior: Array, concentrat
     Raises `DataError` if shapes differ or an error or the concentration is not positive.
     """
     if cells.shape != (len(scores), len(prior)) or errors.shape != scores.shape:
-        raise DataError(f"past scores: cells of {cells.shape} for {len(scores)} scores and {len(prior)} shares")
+        raise DataError(f"past scores: cells of shape {cells.shape} for {len(scores)} scores and {len(prior)} shares")
     if not (np.all(errors > 0) and concentration > 0):
         raise DataError("past scores: standard errors and concentration must be positive")
     weights = _weights(cells, scores, errors, prior, concentration)

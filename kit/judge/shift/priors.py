@@ -31,9 +31,9 @@ def estimate(proba: Array, train_prior: Array) -> Prior:
     Raises `DataError` if shapes differ or a class of the training prior has no share.
     """
     if proba.ndim != 2 or train_prior.shape != proba.shape[1:] or not len(proba):
-        raise DataError(f"class prior: probabilities of {proba.shape} for a prior of {train_prior.shape}")
+        raise DataError(f"class prior: probabilities of shape {proba.shape} for a prior of shape {train_prior.shape}")
     if not np.all(train_prior > 0):
-        raise DataError("class prior: a class has no share of the training rows", "leave the class out")
+        raise DataError("class prior: a class has no training rows", "leave the class out")
     start = train_prior / train_prior.sum()
     likelihood = np.maximum(proba, 1e-12) / start
     prior = start
@@ -58,6 +58,6 @@ def detect(oof: Array, test: Array) -> float:
     Raises `DataError` if the numbers of classes differ or a set is empty.
     """
     if oof.ndim != 2 or test.ndim != 2 or oof.shape[1] != test.shape[1] or not len(oof) or not len(test):
-        raise DataError(f"shift detection: outputs of {oof.shape} and {test.shape} do not match")
+        raise DataError(f"shift detection: outputs of shape {oof.shape} and {test.shape} do not match")
     pvalues = [float(ks_2samp(oof[:, c], test[:, c], method="asymp").pvalue) for c in range(oof.shape[1])]
     return float(np.minimum(1.0, min(pvalues) * len(pvalues)))

@@ -41,7 +41,7 @@ def _against_score(
     _, score, (value, *_) = shown[-1]
     parts.append(svg.text(x(value), y(score) - 9, f"{score:.4f}", "accent", "middle"))
     about = f"{len(shown)} submissions, {what.lower()} against score; the newest {value:.4f} against {score:.4f}"
-    return Panel(f"{what} against score", "below the line: less than expected", about, parts, WIDTH)
+    return Panel(f"{what} against score", "below the line: score lower than expected", about, parts, WIDTH)
 
 
 def rank_over_time(boards: Sequence[Snapshot]) -> Panel:

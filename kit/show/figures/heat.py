@@ -72,13 +72,13 @@ def balance(classes: Sequence[str], counts: npt.ArrayLike) -> Panel:
     ]
     rows.append(Row("all", [Cell(f"{n:.0f}") for n in (*table.sum(axis=0), table.sum())]))
     folds = table.shape[1]
-    about = f"{table.sum():.0f} images of {len(table)} classes in {folds} folds; no class is further from an even share"
+    about = f"{table.sum():.0f} images of {len(table)} classes in {folds} folds; largest deviation from an even share"
     return heat(
         [*map(str, range(folds)), "all"],
         rows,
         "Images of each class in each fold",
         "blue: more than an even share, orange: fewer",
-        f"{about} than {np.abs(away).max():.0%}",
+        f"{about}: {np.abs(away).max():.0%}",
     )
 
 
@@ -94,17 +94,17 @@ def confusion(counts: npt.NDArray[Any], classes: Sequence[str], name: str) -> Pa
         # Errors are what a reader looks for: a tenth of a class must be seen beside a diagonal of nine tenths.
         tint = 0.08 + 0.3 * share if given == true else min(0.75 * share**0.6, 0.55)
         words = "" if not count else f"{100 * share:.0f}" if share >= 0.005 else "·"
-        said = f"{count:.0f} of {total:.0f} {classes[true]} called {classes[given]}"
+        said = f"{count:.0f} of {total:.0f} {classes[true]} predicted as {classes[given]}"
         return Cell(words, "right" if given == true else "wrong", tint if count else 0.0, said)
 
     rows = [Row(classes[c], [*(cell(c, g) for g in shown), Cell(f"{counts[c].sum():.0f}")]) for c in shown]
     right, every = counts.trace(), max(float(counts.sum()), 1.0)
-    cut = f"; the {len(shown)} classes with most errors of {len(classes)}" if len(shown) < len(classes) else ""
+    cut = f"; the {len(shown)} of {len(classes)} classes with the most errors" if len(shown) < len(classes) else ""
     return heat(
         [*(classes[c] for c in shown), "images"],
         rows,
-        f"{name}: {right / every:.2%} of {every:,.0f} right, out of fold",
-        f"per cent of each true class (rows) by given class (columns){cut}",
+        f"{name}: {right / every:.2%} of {every:,.0f} correct, out-of-fold",
+        f"percentage of each true class (rows) by predicted class (columns){cut}",
         f"Confusion of {len(classes)} classes by {name}: {every - right:.0f} errors in {every:.0f} images",
     )
 
@@ -130,8 +130,8 @@ def losses(found: Mapping[str, Mapping[int, float]], metric: str, name: str) -> 
         return Cell(text.replace("-", "−"), kind, tint, f"{drop:.4f}".replace("-", "−"))
 
     rows = [Row(family.replace("-", " "), [loss(by.get(d, 0.0)) for d in columns]) for family, by in found.items()]
-    about = f"Loss of {metric} by kind of damage and severity, the dearest first: {', '.join(row.name for row in rows)}"
-    note = f"hundredths of {metric} lost, by severity"
+    about = f"Loss of {metric} by corruption and severity, largest first: {', '.join(row.name for row in rows)}"
+    note = f"loss of {metric} in hundredths, by severity"
     return heat([str(degree) for degree in columns], rows, f"{name} under stress", note, about)
 
 
@@ -141,4 +141,4 @@ def pairs(table: npt.NDArray[Any], names: Sequence[str], title: str) -> Panel:
         Row(name, [Cell(f"{v:.2f}", "more" if v > 0 else "less", min(abs(float(v)), 1.0) * 0.6) for v in line])
         for name, line in zip(names, table, strict=True)
     ]
-    return heat(names, rows, title, "out of fold", f"{title} of {len(names)} networks")
+    return heat(names, rows, title, "out-of-fold", f"{title} of {len(names)} networks")

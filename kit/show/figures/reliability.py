@@ -17,14 +17,14 @@ def reliability(found: Mapping[str, Reliability]) -> list[Panel]:
     low = max(0.0, np.floor(min(lowest, 0.9) * 20) / 20 - 0.05)
     panels = []
     for name, one in found.items():
-        x, y, parts = svg.square(low, 1.0, ("confidence, and where the images lie", "accuracy"), SIDE)
+        x, y, parts = svg.square(low, 1.0, ("confidence, one tick per bin", "accuracy"), SIDE)
         points = sorted(zip(one.confidence.tolist(), one.accuracy.tolist(), one.count.tolist(), strict=True))
-        for sure, right, count in points:
+        for sure, right, n in points:
             parts.append(svg.line([(x(sure), y(sure)), (x(sure), y(right))], "gap"))
-            parts.append(svg.dot(x(sure), y(right), "accent", f"{count:g} images: {sure:.3f} sure, {right:.3f} right"))
+            parts.append(svg.dot(x(sure), y(right), "accent", f"confidence {sure:.3f}, accuracy {right:.3f}, n={n:g}"))
             # A tick a group of equal mass: close together where many images lie.
             parts.append(svg.line([(x(sure), SIDE + 2), (x(sure), SIDE + 14)], "mass"))
         error = f"calibration error {one.ece:.3f}"
-        about = f"Reliability of the {name}: expected {error} over {len(points)} groups of images"
+        about = f"Reliability of the {name}: expected {error} over {len(points)} bins of images"
         panels.append(Panel(name, error, about, parts, SIDE + 16, SIDE))
     return panels

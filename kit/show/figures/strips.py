@@ -72,12 +72,12 @@ def worth(blend: StoredBlend) -> list[Panel]:
     sets = [("network", blend.members, blend.weights, blend.member_worth)]
     if sum(weight > 0 for weight in blend.views) > 1:
         sets.append(("view", blend.view_names, blend.views, blend.view_worth))
-    note = "log loss out of fold without it, minus with it, and one standard error"
+    note = "increase of the out-of-fold log loss without it, and one standard error"
     panels = []
     for what, names, weights, gains in sets:
         dots = [
             Dot(name, gain, gain - error, gain + error, f"weight {w:.2f}", "accent" if gain > error else "muted")
             for name, w, (gain, error) in zip(names, weights, gains, strict=False)
         ]
-        panels.append(strip(f"What each {what} is worth", dots, zero=True, note=note))
+        panels.append(strip(f"Contribution of each {what}", dots, zero=True, note=note))
     return panels

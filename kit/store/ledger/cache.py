@@ -40,7 +40,7 @@ def load_for_tables(layout: Layout, emit: Emit = silent) -> list[Submission]:
             fresh += len(submission.events)
         found.append(submission)
         for message in damaged:
-            emit(Event("warn", f"{message}; it is left out here"))
+            emit(Event("warn", f"{message}; it is skipped"))
         if stamp < (time.time() - SETTLED) * 1e9 and not damaged:
             kept[name] = (stamp, submission.events)
     if fresh >= WORTH_IT:

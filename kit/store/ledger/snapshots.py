@@ -62,7 +62,7 @@ class Snapshot(Part, extra="ignore"):
         except KitError as error:
             raise StageError(error.message, aside(self.table)) from None
         if len(rows) != self.lines:
-            raise StageError(f"{self.table} has {len(rows)} lines, not {self.lines}", aside(self.table))
+            raise StageError(f"{self.table} has {len(rows)} lines, expected {self.lines}", aside(self.table))
         return rows
 
 
@@ -106,7 +106,7 @@ def _newest_first(layout: Layout, target: Target, emit: Emit) -> Iterator[Snapsh
         try:
             snapshot = _load(path)
         except StageError as error:
-            emit(Event("warn", f"{error.message}; this snapshot is left out here"))
+            emit(Event("warn", f"{error.message}; this snapshot is skipped"))
             continue
         if snapshot.target == target:
             yield snapshot

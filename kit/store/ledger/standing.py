@@ -71,7 +71,7 @@ def standing(
             try:
                 line = _line(attempt, gaps[-RECENT:], snapshots, competition, emit)
             except StageError as error:
-                emit(Event("warn", f"{error.message}; its submission is left out here"))
+                emit(Event("warn", f"{error.message}; its submission is skipped"))
                 continue
             lines.append(line)
             gaps += [line.gap] if line.gap is not None else []
