@@ -91,4 +91,4 @@ def test_a_blend_is_not_made_of_what_happens_to_be_done_in_time(make_project):
     assert not list(folder.glob("submissions/*/ensemble.json"))
     assert run(folder, "train", "--max-hours", "0").returncode == 0
     wrong = run(folder, "ensemble", "--max-hours", "1")
-    assert wrong.returncode == 2 and "is for what --all trains" in wrong.stderr
+    assert wrong.returncode == 2 and "is only valid together with --all" in wrong.stderr
