@@ -430,7 +430,7 @@ SCENARIOS: dict[str, Scenario] = {
     "predict_test: kit train {spec.run}": Scenario(wrong_test, instead=True),
     "stress_fold: kit stress {spec.run}": Scenario(wrong_stress, instead=True),
     # ensemble, table, forecast, export
-    "_make: fitted on clean rows alone: not every run was stressed; kit stress": Scenario(
+    "_make: fitted on clean rows only, as not every run has stressed predictions; run `kit stress`": Scenario(
         "kit ensemble --force",
         every(edit("max_bundle_mb = 100\n", ""), remove(f"{NET}/fold-*/weights.npz", f"{NET}/fold-*/stress.json")),
     ),

@@ -103,7 +103,7 @@ MISTAKES = {
     "small images": (
         '[data]\ntrain = "good.npz"\n[runs.a]\nbackbone = "mobilenetv2"\nweights = "imagenet"\n',
         ["train"],
-        "mobilenetv2 needs images of 32 px, these have 16",
+        "mobilenetv2 needs images of at least 32 px, but these have 16",
         "image_size = 32",
     ),
     "unknown augmentation": (
@@ -121,13 +121,13 @@ MISTAKES = {
     "frozen from nothing": (
         '[data]\ntrain = "good.npz"\n[runs.a]\nbackbone = "plain-cnn"\nstages = [{ train = "head", epochs = 1 }]\n',
         ["train"],
-        "trains `head` on a backbone without weights",
+        "trains `head` on a backbone without pretrained weights",
         "stages = [",
     ),
     "weights file": (
         '[data]\ntrain = "good.npz"\n[runs.a]\nbackbone = "plain-cnn"\nweights = "no.h5"\n',
         ["train"],
-        "no weights file",
+        "does not exist",
         'weights = "imagenet"',
     ),
     "untrained": (

@@ -212,7 +212,7 @@ def test_a_sweep_is_the_run_its_other_seeds_and_its_changes() -> None:
     assert names == ["a", "a~seed-1", "a~seed-2", "a~no-clahe"]
     runs = with_variants(config, names).runs
     assert [runs[name].seed for name in names] == [0, 1, 2, 0]
-    with pytest.raises(ConfigError, match="'a' has no change 'no-clah'"):
+    with pytest.raises(ConfigError, match="unknown change 'no-clah' of run 'a'"):
         plan_sweep(config, "a", ["no-clah"], seeds=1)
     with pytest.raises(ConfigError, match="no run 'b'"):
         with_variants(config, ["b~no-clahe"])

@@ -208,7 +208,7 @@ def test_layers_of_given_kinds_from_a_number_on_learn() -> None:
     learning = [layer for layer in layers if layer.trainable_variables]
     expected = [layer for layer in layers[100:] if type(layer).__name__ in ("Conv2D", "DepthwiseConv2D")]
     assert learning == expected
-    with pytest.raises(TrainingError, match="no layer of mobilenetv2 learns: it has 154 layers"):
+    with pytest.raises(TrainingError, match="no layer of mobilenetv2 is trainable: it has 154 layers"):
         set_trainable(network, stage("layers", from_layer=500), "mobilenetv2", pretrained=True)
 
 

@@ -247,7 +247,7 @@ def test_a_signal_that_the_caller_ignores_stays_ignored() -> None:
 @pytest.mark.parametrize("number", ENDING)
 def test_a_unit_that_was_asked_to_end_is_told_as_such(number: signal.Signals, tmp_path: Path) -> None:
     error = failure("a fold 0", "a", 128 + number, {}, tmp_path / "stderr.txt")
-    assert error.message == "a fold 0 was asked to end and has saved its state"
+    assert error.message == "a fold 0 was stopped and has saved its state"
 
 
 # Text of others

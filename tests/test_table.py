@@ -138,7 +138,7 @@ def test_a_member_without_test_predictions_is_named(candidate):
     layout, paths, _, _ = candidate
     (run,) = layout.runs.glob("two-*/test.npz")
     run.unlink()
-    with pytest.raises(StageError, match="run `two` has not predicted the present test images") as caught:
+    with pytest.raises(StageError, match="run `two` has no predictions for the current test images") as caught:
         table(layout, config_of(), paths, silent)
     assert caught.value.hint == "kit train two"
 
@@ -153,7 +153,7 @@ def test_predictions_of_other_test_images_or_changed_ones_are_not_taken(candidat
     run.write_bytes(before)
     picture("hen", 99, size=16).save(layout.root / "test/t/a.png")
     clean(layout, config_of(), silent)
-    with pytest.raises(StageError, match="run `one` has not predicted the present test images"):
+    with pytest.raises(StageError, match="run `one` has no predictions for the current test images"):
         table(layout, config_of(), paths, silent)
 
 
@@ -215,14 +215,14 @@ GOOD = "id,cat,dog,hen\na,0.5,0.25,0.25\nb,0,0,1\nc,1,0,0\n"
     ("broken", "message"),
     [
         (GOOD.replace("cat,dog", "dog,cat"), "the header is id, dog, cat, hen"),
-        (GOOD.replace("c,1,0,0\n", ""), "2 rows, the sample has 3"),
+        (GOOD.replace("c,1,0,0\n", ""), "2 rows, but the sample has 3"),
         (GOOD.replace("c,1", "b,1"), "line 4: id 'b' is already in line 3"),
-        (GOOD.replace("c,1", "d,1"), "line 4 has the id 'd', the sample 'c'"),
-        (GOOD.replace("a,0.5", "a,nan"), "line 2 \\(a\\) has an empty or not finite cell"),
-        (GOOD.replace("a,0.5", "a,"), "line 2 \\(a\\) has an empty or not finite cell"),
+        (GOOD.replace("c,1", "d,1"), "line 4 has the id 'd', but the sample has 'c'"),
+        (GOOD.replace("a,0.5", "a,nan"), "line 2 \\(a\\) has an empty or non-finite cell"),
+        (GOOD.replace("a,0.5", "a,"), "line 2 \\(a\\) has an empty or non-finite cell"),
         (GOOD.replace("a,0.5", "a,0.500002"), "line 2 \\(a\\): probabilities .* sum 1.0000020"),
         (GOOD.replace("b,0,0", "b,-0.5,0.5"), "line 3 \\(b\\): probabilities from -0.5"),
-        (GOOD.replace("a,0.5", "a,half"), "line 2 \\(a\\) has a cell that is no number"),
+        (GOOD.replace("a,0.5", "a,half"), "line 2 \\(a\\) has a cell that is not a number"),
         (GOOD.replace("a,0.5", "a,0.5,0"), "line 2 has 5 cells"),
         ("", "the header is nothing"),
     ],

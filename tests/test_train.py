@@ -138,7 +138,7 @@ def test_a_fold_that_the_system_kills_for_memory_is_named_and_the_others_finish(
             os.kill(int(child), signal.SIGKILL)
     said = process.communicate()[1]
     assert process.returncode == 1
-    assert "error: a fold 0 was killed, most likely for want of memory" in said
+    assert "error: a fold 0 was killed, most likely because memory ran out" in said
     assert "hint: [train] workers = 1" in said
     assert list(tmp_path.glob("runs/*/fold-1/valid.npz"))
     assert not list(tmp_path.glob("runs/*/fold-0/valid.npz"))

@@ -59,7 +59,7 @@ def unless_damaged(look: Callable[[], Found | None], emit: Emit) -> Found | None
     try:
         return look()
     except StageError as error:
-        emit(Event("warn", f"{error.message}; it is made again"))
+        emit(Event("warn", f"{error.message}; it will be created again"))
         return None
 
 
@@ -160,5 +160,5 @@ def load_test(folds: Sequence[FoldSpec], index: Index, test: UnlabelledRecord) -
     made_from, paths = run_lineage_of_test(folds, index, test), folds[0].run_paths
     again = f"kit train {folds[0].run}"
     if made_from is None or PredictedRecord.fresh(paths.test_record, made_from, again) is None:
-        raise StageError(f"run `{folds[0].run}` has not predicted the present test images", again)
+        raise StageError(f"run `{folds[0].run}` has no predictions for the current test images", again)
     return load_predictions(paths.test)

@@ -89,7 +89,7 @@ def weights_hash(settings: RunConfig, layout: Layout) -> str:
         return settings.weights
     path = layout.named(settings.weights)
     if not path.is_file():
-        raise ConfigError(f"no weights file {path}", 'weights = "imagenet" downloads them')
+        raise ConfigError(f"weights file {path} does not exist", 'weights = "imagenet" downloads them')
     return digest(path)
 
 
@@ -164,7 +164,7 @@ def check_run(name: str, settings: RunConfig, index: Index) -> None:
         for unknown in [one for one in names if one not in table]:
             raise ConfigError(f"runs.{name}: unknown {what} {unknown!r}", f"known: {', '.join(table)}")
     if index.shape[0] != index.shape[1]:
-        raise ConfigError(f"images are {index.shape[0]} x {index.shape[1]}", "[data] image_size = 96")
+        raise ConfigError(f"images are {index.shape[0]} x {index.shape[1]}, not square", "[data] image_size = 96")
     for step in steps:
         known, what = keywords(PREPROCESSORS[step.op]), f"runs.{name}: preprocessor {step.op!r}"
         for key, value in step.options.items():
@@ -174,13 +174,13 @@ def check_run(name: str, settings: RunConfig, index: Index) -> None:
                 raise ConfigError(f"{what}: `{key}` = {value!r} is not a positive number")
     entry, side = BACKBONES[settings.backbone], side_after([step.model_dump() for step in steps], index.shape[0])
     if side < entry.smallest:
-        said = f"runs.{name}: {settings.backbone} needs images of {entry.smallest} px, these have {side}"
+        said = f"runs.{name}: {settings.backbone} needs images of at least {entry.smallest} px, but these have {side}"
         raise ConfigError(said, f"[data] image_size = {entry.smallest}")
     if settings.weights == "imagenet" and not entry.pretrained:
-        raise ConfigError(f"runs.{name}: there are no ImageNet weights of {settings.backbone}", 'weights = "none"')
+        raise ConfigError(f"runs.{name}: no ImageNet weights exist for {settings.backbone}", 'weights = "none"')
     first = settings.stages[0].train
     if settings.weights == "none" and first != "all":
-        what = f"runs.{name}: the first stage trains `{first}` on a backbone without weights"
+        what = f"runs.{name}: the first stage trains `{first}` on a backbone without pretrained weights"
         raise ConfigError(what, 'stages = [{ train = "all", epochs = 12 }]')
     for key in [key for key in settings.options if key not in entry.keywords]:
         hint = f"known: {', '.join(entry.keywords)}" if entry.keywords else f"remove `options` from runs.{name}"

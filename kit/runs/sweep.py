@@ -86,7 +86,7 @@ def _changed(base: str, settings: RunConfig, change: str) -> RunConfig:
         return settings.model_copy(update={"seed": settings.seed + int(change.removeprefix(SEED))})
     known = variants(settings)
     if change not in known:
-        raise ConfigError(f"run {base!r} has no change {change!r}", nearest(change, known))
+        raise ConfigError(f"unknown change {change!r} of run {base!r}", nearest(change, known))
     return known[change]
 
 

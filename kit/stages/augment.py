@@ -43,11 +43,11 @@ def augment_sheet(layout: Layout, config: Config, run: str, emit: Emit) -> Path:
     for epoch, (found, mixed) in enumerate(pictures):
         for row in range(ROWS):
             words, before = caption(mixed[row], index.classes), caption(labels[row], index.classes)
-            said = f"epoch {epoch}" if epoch else "as it is"
+            said = f"epoch {epoch}" if epoch else "original"
             # The classes stand below the first image of a row, and below others where they differ.
             said += f"\n{words}" if not epoch or words != before else ""
             tiles[row].append(Tile(np.clip(found[row], 0, 255).astype(np.uint8), said))
-    title = f"{run}: training images as augmentation shows them"
+    title = f"{run}: training images after augmentation"
     path = write_atomic(layout.augment_picture(run), png(sheet(tiles, title), made_from=sheet_key(settings, index)))
     emit(Event("wrote", "", {"paths": [path]}))
     return path

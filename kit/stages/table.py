@@ -94,26 +94,26 @@ def check_table(text: str, sample: Table) -> None:
     lines = list(csv.reader(io.StringIO(text)))
     if not lines or tuple(lines[0]) != sample.header:
         found = ", ".join(lines[0]) if lines else "nothing"
-        raise DataError(f"the header is {found}, the sample's {', '.join(sample.header)}")
+        raise DataError(f"the header is {found}, but the sample has {', '.join(sample.header)}")
     wanted = sample.column(sample.header[0])
     if len(lines) - 1 != len(wanted):
-        raise DataError(f"{len(lines) - 1} rows, the sample has {len(wanted)}")
+        raise DataError(f"{len(lines) - 1} rows, but the sample has {len(wanted)}")
     first: dict[str, int] = {}
     for number, (line, expected) in enumerate(zip(lines[1:], wanted, strict=True), start=2):
         name = line[0] if line else ""
         if first.setdefault(name, number) != number:
             raise DataError(f"line {number}: id {name!r} is already in line {first[name]}")
         if name != expected:
-            raise DataError(f"line {number} has the id {name!r}, the sample {expected!r}")
+            raise DataError(f"line {number} has the id {name!r}, but the sample has {expected!r}")
         if len(line) != len(sample.header):
-            raise DataError(f"line {number} has {len(line)} cells, its header {len(sample.header)}")
+            raise DataError(f"line {number} has {len(line)} cells, but the header has {len(sample.header)}")
         if any(not cell.strip() or cell.strip().lower() in ("nan", "inf", "-inf") for cell in line):
-            raise DataError(f"line {number} ({name}) has an empty or not finite cell")
+            raise DataError(f"line {number} ({name}) has an empty or non-finite cell")
         if len(sample.header) > 2:
             try:
                 values = [float(cell) for cell in line[1:]]
             except ValueError as error:
-                raise DataError(f"line {number} ({name}) has a cell that is no number") from error
+                raise DataError(f"line {number} ({name}) has a cell that is not a number") from error
             if min(values) < 0 or max(values) > 1 or abs(sum(values) - 1) > TOLERANCE:
                 raise DataError(f"line {number} ({name}): probabilities from {min(values)} to {max(values)}, "
                                 f"sum {sum(values):.7f}")  # fmt: skip

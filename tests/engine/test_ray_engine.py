@@ -107,7 +107,7 @@ def test_what_is_asked_to_end_brings_its_checkpoints_home(project: Any, drive: A
     drive(here).ended()
     ended = drive(there, one, end_after=3)
     out, err = ended.process.communicate(timeout=120)
-    assert ended.process.returncode == 1 and "was asked to end and has saved its state" in out, out + err
+    assert ended.process.returncode == 1 and "was stopped and has saved its state" in out, out + err
     assert not list(there.glob("runs/*/oof.npz")) and list(there.glob("runs/*/fold-*/checkpoint-*.npz"))
     assert not stubs()
     before = len(ended.heard("epoch"))

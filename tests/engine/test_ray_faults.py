@@ -85,7 +85,7 @@ def test_a_task_that_fails_three_times_is_reported_and_the_others_finish(project
     driver = drive(folder, three)
     out, err = driver.process.communicate(timeout=120)
     assert driver.process.returncode == 1, err
-    assert "was lost 3 times, at last: run `doomed` does not fit into memory" in out
+    assert "was lost 3 times; the last reason: run `doomed` does not fit into memory" in out
     assert len(list(folder.glob("runs/a-*/fold-*/valid.npz"))) == 2
     assert sum(line["event"] == "lost" for line in log_of(folder)) == 6
 

@@ -122,7 +122,7 @@ def test_a_score_moves_the_others_but_not_the_forecast_it_is_held_against(make_p
     assert own.past == 0 and own.value == pytest.approx(before[first.root.name].value)
     assert own.error == pytest.approx(-0.2)
     assert other.past == 1 and other.value < before[second.root.name].value - 0.05
-    assert "too few" in said(heard) and "the scores look most like" in said(heard)
+    assert "too few" in said(heard) and "the scores are best explained by" in said(heard)
 
 
 def test_three_scores_are_enough_to_say_what_they_look_like(make_project) -> None:
@@ -131,7 +131,7 @@ def test_three_scores_are_enough_to_say_what_they_look_like(make_project) -> Non
     for number, paths in enumerate(three):
         scored(project, paths, 0.6 + 0.01 * number)
     _, heard = run(project)
-    assert "too few" not in said(heard) and "each left out" in said(heard)
+    assert "too few" not in said(heard) and "each score left out" in said(heard)
 
 
 def test_scores_of_another_competition_do_not_count(make_project) -> None:
@@ -203,7 +203,7 @@ def test_what_cannot_be_forecast_is_named(make_project) -> None:
     others = tuple(member.model_copy(update={"oof": "0" * 64}) for member in record.members)
     record.model_copy(update={"members": others}).save(paths.ensemble)
     _, heard = run(project)
-    assert f"{paths.root.name}: its runs are not those of the present configuration" in said(heard)
+    assert f"{paths.root.name}: its runs differ from those of the current configuration" in said(heard)
 
 
 def test_without_a_stressed_run_the_hint_says_what_to_do(make_project) -> None:

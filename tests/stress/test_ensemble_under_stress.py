@@ -29,7 +29,7 @@ def test_without_stress_the_default_is_clean_rows_and_it_says_so(by_hand: Projec
     record = Ensemble.load(paths.ensemble)
     assert (record.fit_on, record.stressed) == ("clean", None)
     assert not paths.stressed_predictions.exists()
-    assert any(event.kind == "warn" and "clean rows alone" in event.text for event in heard)
+    assert any(event.kind == "warn" and "clean rows only" in event.text for event in heard)
 
 
 def test_without_stress_what_was_asked_for_is_not_replaced(by_hand: Project) -> None:

@@ -142,7 +142,7 @@ def test_predictions_that_were_changed_by_hand_are_refused_and_made_again(by_han
     stand = Stand()
     heard = stressed(by_hand, stand)
     assert stand.done == ["a fold 2"] and files_of(by_hand) == before
-    assert "it is made again" in next(event.text for event in heard if event.kind == "warn")
+    assert "it will be created again" in next(event.text for event in heard if event.kind == "warn")
 
 
 def test_an_untrained_run_is_named(make_project, by_hand: Project) -> None:

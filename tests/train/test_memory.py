@@ -77,10 +77,10 @@ def test_a_batch_that_does_not_fit_is_named_and_the_fold_can_be_trained_later(
 @pytest.mark.parametrize(
     ("code", "message", "hint"),
     [
-        (-9, "a fold 0 was killed, most likely for want of memory", "[train] workers = 1"),
+        (-9, "a fold 0 was killed, most likely because memory ran out", "[train] workers = 1"),
         (-11, "a fold 0 was killed by SIGSEGV: no message", "[train] workers = 1, if memory ran out; cat "),
         (-15, "a fold 0 was killed by SIGTERM: no message", "cat "),
-        (1, "a fold 0 ended with code 1: no message", "cat "),
+        (1, "a fold 0 exited with code 1: no message", "cat "),
     ],
 )
 def test_a_process_that_crashed_is_told_without_the_talk_of_its_start(

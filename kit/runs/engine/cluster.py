@@ -28,7 +28,7 @@ def connected(config: EngineConfig) -> Iterator[None]:
         return
     address = config.address or os.environ.get("RAY_ADDRESS") or "auto"
     if address.startswith("ray://"):
-        said = f"{address} is for Ray's client, which cannot stream"
+        said = f"{address} is an address for the Ray Client, which does not support streaming"
         raise ConfigError(said, "run the command on a machine of the cluster")
     host, _, port = address.rpartition(":")
     if host and port.isdigit():  # Ray itself tries for minutes where nobody answers
@@ -76,7 +76,7 @@ def resources(config: EngineConfig) -> dict[str, float]:
     asked = {"CPU": min(config.num_cpus, most), "GPU": cards, "memory": config.memory * GIGABYTE}
     wanted = {name: amount for name, amount in asked.items() if amount > 0}
     if places(wanted, nodes) == 0:
-        words = ", ".join(f"{amount:g} {name}" for name, amount in wanted.items()) or "a processor"
+        words = ", ".join(f"{amount:g} {name}" for name, amount in wanted.items()) or "a CPU"
         raise KitError(f"no machine of the Ray cluster has {words}", "ray status")
     return wanted
 

@@ -153,6 +153,6 @@ def write_pieces(path: Path, pieces: Iterator[bytes], sha256: str) -> Path:
             digest.update(piece)
             file.write(piece)
         if digest.hexdigest() != sha256:
-            raise KitError(f"{path.name} arrived damaged on {os.uname().nodename}", "the same command sends it again")
+            raise KitError(f"{path.name} is corrupted on {os.uname().nodename}", "run the command again to resend it")
 
     return write_atomic(path, fill)

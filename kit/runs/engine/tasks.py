@@ -102,7 +102,7 @@ class RayTasks:
                     raise failure(unit.name, unit.spec.run, ENDED, {}, unit.spec.paths.errors) from lost
                 if number == self._config.attempts:
                     hint = f"cat {shlex.quote(str(unit.spec.paths.log))}"
-                    raise TrainingError(f"{unit.name} was lost {number} times, at last: {lost}", hint) from lost
+                    raise TrainingError(f"{unit.name} was lost {number} times; the last reason: {lost}", hint) from lost
                 emit(Event("warn", f"{unit.name} is started again from its last checkpoint: {lost}"))
 
     def _connect(self) -> None:
@@ -128,7 +128,7 @@ class RayTasks:
             differing = [(name, own) for name, own in versions().items() if theirs.get(name) != own]
             other = [f"{name} {theirs.get(name)} instead of {own}" for name, own in differing]
             if other and not known:
-                emit(Event("warn", f"{message['host']} has {', '.join(other)}: other versions give other numbers"))
+                emit(Event("warn", f"{message['host']} has {', '.join(other)}: results may differ between versions"))
 
         module, cards = self._modules[unit.kind], self._wanted.get("GPU", 0)
         told = task_spec(unit, module, self._warehouse, cards)
@@ -147,7 +147,7 @@ class RayTasks:
             with self._lock:
                 self._waiting.pop(id(attempt), None)
         if not ended:
-            raise NodeLost("the task ended without a word")
+            raise NodeLost("the task ended without a report")
         if ended["code"] != 0:
             why = failure(unit.name, unit.spec.run, ended["code"], ended["said"], unit.spec.paths.errors)
             if ended["code"] < 0 or ended["said"].get("type") == OutOfMemoryError.__name__:

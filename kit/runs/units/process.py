@@ -47,10 +47,10 @@ def failure(name: str, run: str, code: int, said: ReportLine, errors: Path) -> T
     if said:
         return TrainingError(str(said["message"]), str(said["hint"]))
     if code in [128 + number for number in ENDING]:
-        return TrainingError(f"{name} was asked to end and has saved its state", f"kit train {run}")
+        return TrainingError(f"{name} was stopped and has saved its state", f"kit train {run}")
     if code == -signal.SIGKILL:
-        return TrainingError(f"{name} was killed, most likely for want of memory", "[train] workers = 1")
-    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        return TrainingError(f"{name} was killed, most likely because memory ran out", "[train] workers = 1")
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
     # Where a limit refuses memory some kernels of TensorFlow crash instead of raising an error.
     advice = "[train] workers = 1, if memory ran out; " if -code in CRASHES else ""
     text = errors.read_text(errors="replace") if errors.exists() else ""

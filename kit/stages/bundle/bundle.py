@@ -54,11 +54,11 @@ def _make(
     proven = proof.proof_of(made_from, paths, config.bundle, run, difference, half)
     write_atomic(paths.card, card(layout, config, paths, record, proven))
     proven.save(paths.proof)
-    isolation = "without network" if proven.network_removed else "network only patched away: no name spaces here"
+    isolation = "without network access" if proven.network_removed else "network blocked in Python only"
     text = (
-        f"the bundle ran without the kit, {isolation}: {proven.probe_images} images, at most {difference:.1e} from the "
-        f"kit's probabilities; {proven.peak_mb:.0f} MB of memory, {proven.zip_mb:.1f} MB zip; {proven.limits.images} "
-        f"images take {proven.limits.seconds:.1f} s here"
+        f"the bundle ran without the kit, {isolation}: {proven.probe_images} images, probabilities within "
+        f"{difference:.1e} of the kit's; {proven.peak_mb:.0f} MB of memory, {proven.zip_mb:.1f} MB zip; "
+        f"{proven.limits.images} images take {proven.limits.seconds:.1f} s here"
     )
     emit(Event("say", text))
     emit(Event("wrote", "", {"paths": [paths.bundle, paths.proof, paths.card]}))
@@ -70,11 +70,11 @@ def against(layout: Layout, paths: SubmissionPaths, requirements: str, emit: Emi
     Raises `BundleError` where the versions cannot be installed, or the bundle fails or predicts something else with
     them.
     """
-    emit(Event("say", f"an environment with {requirements} (made once, some minutes)"))
+    emit(Event("say", f"preparing an environment with {requirements} (once; takes a few minutes)"))
     record, half = Ensemble.load(paths.ensemble), Proof.load(paths.proof).float16
     run, difference = proof.prove(layout, record, paths.bundle, half, environment(requirements))
     versions = ", ".join(f"{name} {number}" for name, number in run.versions.items())
-    emit(Event("say", f"the same predictions to {difference:.1e} under {versions}"))
+    emit(Event("say", f"predictions are the same within {difference:.1e} under {versions}"))
 
 
 def lineage(layout: Layout, config: Config, record: Ensemble) -> Digests:
@@ -103,10 +103,10 @@ def _weights(
     emit(Event("say", "float16 weights: every held-out row is predicted again"))
     halved = {name: write_halved(path, folder / Path(name).name) for name, path in weights.items()}
     found = measure(layout, record, halved, settings.batch_size, emit)
-    check(found, record.metric, f"and float32 weights have {size:.4g} MB")
+    check(found, record.metric, f"and the float32 weights take {size:.4g} MB")
     text = (
         f"float16 weights keep {record.metric} out of fold: {found.score:.5f}, with float32 {found.score_float32:.5f} "
-        f"({found.rows} rows, no probability moves by more than {found.largest_change:.1e})"
+        f"({found.rows} rows, no probability changes by more than {found.largest_change:.1e})"
     )
     emit(Event("say", text))
     return halved, found

@@ -29,7 +29,7 @@ Made by kit {__version__}. {record.metric} out of fold: **{cv.score:.4f}** \
 (95 % interval {cv.low:.4f} - {cv.high:.4f}, {record.rows} rows).{stressed}
 
 The interval is of the blend on out-of-fold rows. On new images every member is the mean of its fold models,
-which is a little better and less sharp than any single one of them."""
+which is slightly better and less confident than any single one of them."""
     predicted, index = load_predictions(paths.predictions), load_index(layout)
     table = per_class(index.labels[index.rows_of(predicted.ids)], predicted.first, predicted.classes)
     classes = [[f"{cell:.3f}" if isinstance(cell, float) else cell for cell in row] for row in table]
@@ -40,7 +40,7 @@ which is a little better and less sharp than any single one of them."""
     ]
     for name, source in [(name, run.config.weights) for name, run in runs.items() if run.config.weights != "none"]:
         origin = "ImageNet weights of keras.applications" if source == "imagenet" else source
-        licences.append((f"{name} started from", origin))
+        licences.append((f"initial weights of {name}", origin))
     sections = {
         "Members": _members(record),
         "Classes, out of fold": _table(CLASS_HEADER, classes),
@@ -70,7 +70,7 @@ def _members(record: Ensemble) -> str:
 def _data(layout: Layout, config: Config, index: Index) -> str:
     rows = [
         (reason, count, fate)
-        for path, fate in ((layout.dropped, "dropped"), (layout.noted, "kept, noted"))
+        for path, fate in ((layout.dropped, "dropped"), (layout.noted, "kept with a note"))
         for reason, count in Counter(line["reason"] for line in read_csv(path)).most_common()
     ]
     dropped = sum(count for _, count, fate in rows if fate == "dropped")
@@ -79,7 +79,7 @@ def _data(layout: Layout, config: Config, index: Index) -> str:
         f"split by `{config.folds.method}`, n = {config.folds.n}, seed {config.folds.seed}. "
         f"Data {index.training[:16]}."
     )
-    return f"{text}\n\n{_table(('cleaning found', 'images', 'fate'), rows)}" if rows else text
+    return f"{text}\n\n{_table(('found by cleaning', 'images', 'action'), rows)}" if rows else text
 
 
 def _forecast(layout: Layout, config: Config, paths: SubmissionPaths, record: Ensemble) -> str:
@@ -98,8 +98,8 @@ def _forecast(layout: Layout, config: Config, paths: SubmissionPaths, record: En
     error = standard_error(record.cv.low, record.cv.high)
     expected = forecast(record.cv.score, error, error, gaps)
     return (
-        f"{expected.value:.4f} ({expected.low:.4f} - {expected.high:.4f}) on {target.platform}: cross-validation moved "
-        f"by the mean gap of {_scores(expected.seen)}."
+        f"{expected.value:.4f} ({expected.low:.4f} - {expected.high:.4f}) on {target.platform}: cross-validation score "
+        f"shifted by the mean gap of {_scores(expected.seen)}."
     )
 
 
@@ -108,14 +108,14 @@ def _scores(number: int) -> str:
 
 
 def _proof(proof: Proof) -> str:
-    network = "in a network of its own" if proof.network_removed else "with the network only patched away"
+    network = "in its own network namespace" if proof.network_removed else "with the network blocked in Python only"
     limits, half = proof.limits, proof.float16
     text = (
-        f"Ran without the kit, {network}, from another working directory: at most {proof.difference:.1e} from the "
-        f"kit's probabilities on {proof.probe_images} images.\n"
+        f"Ran without the kit, {network}, from another working directory: probabilities within {proof.difference:.1e} "
+        f"of the kit's on {proof.probe_images} images.\n"
         f"{proof.zip_mb:.1f} MB zip{_allowed(limits.max_mb, 'MB')}; {proof.peak_mb:.0f} MB of memory"
         f"{_allowed(limits.max_memory_mb, 'MB')}; {limits.images} images in {limits.seconds:.1f} s"
-        f"{_allowed(limits.max_seconds, 's')}, starting included, on the machine that bundled."
+        f"{_allowed(limits.max_seconds, 's')}, including start-up, on the machine that made the bundle."
     )
     if half is None:
         return text

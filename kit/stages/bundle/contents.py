@@ -95,7 +95,7 @@ def weights_of(layout: Layout, record: Ensemble) -> dict[str, Path]:
             what = f"the weights of run `{member.run}` fold {fold}"
             again = train_again(member.run, fold)
             if not paths.weights.exists():
-                raise BundleError(f"{what} are not here", again)
+                raise BundleError(f"{what} are missing", again)
             if digest(paths.weights) != member.weights[fold]:
                 raise BundleError(f"{what} differ from those that the ensemble was made with", again)
             found[weights_name(member, fold)] = paths.weights

@@ -65,7 +65,7 @@ def check(found: HalfRecord, metric: str, refused: str) -> None:
     if abs(found.score - found.score_float32) > AGREE:
         raise BundleError(
             f"with float16 weights {metric} out of fold is {found.score:.5f}, with float32 {found.score_float32:.5f} "
-            f"({found.rows} rows): more than {AGREE:g} apart, {refused}",
+            f"({found.rows} rows): they differ by more than {AGREE:g}, {refused}",
             "[bundle] half_precision = false",
         )
 
@@ -98,7 +98,7 @@ def _again(
         for old in olds:
             logits = forward.logits(passed, images, index.rows_of(old.ids), old.views, size)
             if not np.isfinite(logits).all():
-                said = f"with float16 weights {file.name} predicts what is not finite"
+                said = f"with float16 weights, {file.name} gives predictions that are not finite"
                 raise BundleError(said, "half_precision = false")
             made[-1].append(Predictions(old.ids, old.classes, old.views, logits))
     return made

@@ -45,7 +45,7 @@ def check_size(settings: BundleConfig, mb: float, costs: list[MemberCost]) -> No
     """Raise `BundleError` where a zip of ``mb`` megabytes is larger than ``max_mb``."""
     if settings.max_mb is not None and mb > settings.max_mb:
         weights = sum(cost.mb for cost in costs)
-        what = f"the zip has {mb:.4g} MB, [bundle] max_mb allows {settings.max_mb:g}: {_list(costs)}"
+        what = f"the zip is {mb:.4g} MB, but [bundle] max_mb allows {settings.max_mb:g}: {_list(costs)}"
         raise BundleError(what, f"[ensemble] max_bundle_mb = {0.99 * weights * settings.max_mb / mb:.3g}")
 
 
@@ -55,18 +55,18 @@ def check_run(settings: BundleConfig, run: BundleRun, costs: list[MemberCost]) -
     if settings.max_seconds is not None and seconds > settings.max_seconds:
         left = settings.max_seconds - run.starting_seconds
         timed = [cost.seconds for cost in costs if cost.seconds is not None]
-        hint = "[bundle] max_seconds: starting alone takes longer" if left <= 0 else "[ensemble] max_members = 1"
+        hint = "raise [bundle] max_seconds: start-up alone takes longer" if left <= 0 else "[ensemble] max_members = 1"
         if left > 0 and len(timed) == len(costs):  # by how the zip's time compares with that of the folds
             allowed = 0.95 * sum(timed) * left / (run.rate * settings.images)
             hint = f"[ensemble] max_seconds_per_1000 = {allowed:.3g}"
         raise BundleError(
-            f"{settings.images} images take {seconds:.3g} s, of which {run.starting_seconds:.3g} s to start; [bundle] "
-            f"max_seconds allows {settings.max_seconds:g}: {_list(costs)}",
+            f"{settings.images} images take {seconds:.3g} s, of which {run.starting_seconds:.3g} s to start, but "
+            f"[bundle] max_seconds allows {settings.max_seconds:g}: {_list(costs)}",
             hint,
         )
     if settings.max_memory_mb is not None and run.peak_mb > settings.max_memory_mb:
         raise BundleError(
-            f"the bundle took {run.peak_mb:.0f} MB of memory, [bundle] max_memory_mb allows "
+            f"the bundle used {run.peak_mb:.0f} MB of memory, but [bundle] max_memory_mb allows "
             f"{settings.max_memory_mb:g}: {_list(costs)}",
             f"[bundle] batch_size = {max(1, settings.batch_size // 4)}",
         )

@@ -49,10 +49,10 @@ def prove(
     difference = float(np.abs(run.proba - expected).max())
     if difference > TOLERANCE:
         raise BundleError(
-            f"the bundle's probabilities differ from the kit's by {difference:.2g}, allowed is {TOLERANCE:g}"
+            f"the bundle's probabilities differ from the kit's by {difference:.2g}, more than the allowed {TOLERANCE:g}"
         )
     if (run.labels != run.proba.argmax(axis=1)).any():
-        raise BundleError("the bundle's class indices are not the largest of its own probabilities")
+        raise BundleError("the bundle's class indices are not the argmax of its own probabilities")
     return run, difference
 
 

@@ -169,12 +169,12 @@ def _make(
     library = load_library(layout, config, specs)
     blend = _fitted(config, library, spent)
     if blend.stressed is None:
-        emit(Event("warn", "fitted on clean rows alone: not every run was stressed; kit stress"))
+        emit(Event("warn", "fitted on clean rows only, as not every run has stressed predictions; run `kit stress`"))
     cv, stressed = scores(config, library, blend)
     tell(emit, config, library, blend, cv, stressed)
     stored = StoredBlend.model_validate_json(blend.to_json())
     if known is not None and Ensemble.load(known.ensemble).blend == stored:
-        emit(Event("say", f"computed again, the blend is the one of {known.root.name}"))
+        emit(Event("say", f"the new blend is the same as that of {known.root.name}"))
         return known
     paths = _unused(layout, made_from)
     draw(paths, library, blend)

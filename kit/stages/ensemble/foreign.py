@@ -37,7 +37,7 @@ def blend_foreign(
     what it predicts.
     """
     if test and len(test) != len(oof):
-        raise DataError(f"--oof names {len(oof)} files, --test {len(test)}", "one each, in the same order")
+        raise DataError(f"--oof names {len(oof)} files, --test {len(test)}", "give one per --oof, in the same order")
     index = load_index(layout)
     folds = load_folds(layout, config, index)
     names, held = member_names(oof), folds.validated
@@ -46,7 +46,7 @@ def blend_foreign(
         emit(Event("say", f"the split holds out {held.sum()} of {len(held)} rows: only these are blended and scored"))
     views = shared_views(members)
     if not views:
-        raise DataError(f"{members[0].path} has the views {', '.join(members[0].views)}, another member none of them")
+        raise DataError(f"{members[0].path} has the views {', '.join(members[0].views)}, but another has none of them")
     tests = [read_foreign(path, index.classes) for path in test]
     tested = _stack([member.take(tests[0].ids) for member in tests], views) if tests else None
     library = Library(
@@ -102,7 +102,7 @@ def _stack(members: Sequence[Foreign], views: Sequence[str]) -> npt.NDArray[np.f
     for member in members:
         missing = [view for view in views if view not in member.views]
         if missing:
-            raise DataError(f"{member.path} has no predictions under the view {missing[0]!r}")
+            raise DataError(f"{member.path} has no predictions for the view {missing[0]!r}")
     return np.stack([member.proba[[member.views.index(view) for view in views]] for member in members])
 
 

@@ -34,7 +34,7 @@ def tell(emit: Emit, config: Config, library: Library, blend: Blend, cv: Figure,
     worth, weights = [*blend.member_worth, *blend.view_worth], [*blend.weights, *blend.views]
     lines = [(name, weight, *pair) for name, weight, pair in zip(names, weights, worth, strict=False)]
     header = ("member or view", "weight", "worth in nats", "standard error")
-    emit(Event("table", "what each is worth", {"header": header, "rows": lines}))
+    emit(Event("table", "worth of each member and view", {"header": header, "rows": lines}))
     rows = per_class(library.y, blend.oof, library.classes)
     emit(Event("table", "classes", {"header": CLASS_HEADER, "rows": rows}))
     gaps = f"duality gap {blend.gap:.1e}, bound of the log-linear pools {blend.bound:.1e} nats"
@@ -79,7 +79,7 @@ def draw(paths: SubmissionPaths, library: Library, blend: Blend) -> None:
     }
     if len(library.names) > 1:
         correlations = correlation(one_view, library.y)
-        panels["correlation"] = [pairs(correlations, library.names, "Correlation of what the true class was given")]
-        panels["disagreement"] = [pairs(disagreement(one_view), library.names, "Shares of rows named differently")]
+        panels["correlation"] = [pairs(correlations, library.names, "Correlation of the true class's probabilities")]
+        panels["disagreement"] = [pairs(disagreement(one_view), library.names, "Share of rows predicted differently")]
     for name, drawn in panels.items():
         write_atomic(paths.picture(name), standalone(*drawn))

@@ -108,7 +108,7 @@ def gather(layout: Layout, config: Config) -> Gathered:
         for name, folds in specs.items()
         if is_complete(folds, index) and stressed_run(folds, config, index) is not None
     }
-    left_out = [f"run {name} is not trained or not stressed" for name in specs if name not in usable]
+    left_out = [f"run {name} is not trained or lacks stressed predictions" for name in specs if name not in usable]
     if not usable:
         raise StageError("no run is trained and stressed: nothing to forecast from", "kit stress --all")
     test = load_test_record(layout)
@@ -168,7 +168,7 @@ def _ensemble(paths: SubmissionPaths, runs: dict[str, _Run], ids: Sequence[str],
     used = [by_folder.get(one.folder) for one in record.members]
     present = [run for run, one in zip(used, record.members, strict=True) if run is not None and run.oof == one.oof]
     if len(present) < len(used) or not record.files or record.classes != index.classes:
-        return "its runs are not those of the present configuration"
+        return "its runs differ from those of the current configuration"
     blend, views = record.blend, record.views
     clean = load_predictions(paths.predictions).take(ids)
     # Out of fold where the candidate has it: its blend never saw the row that it predicts.

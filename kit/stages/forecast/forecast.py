@@ -33,7 +33,7 @@ def forecast(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
     Raises `StageError` where the competition's metric is another, or no run is trained and stressed.
     """
     if config.competition.metric != METRIC:
-        said = f"forecasts are of accuracy, this competition is scored by {config.competition.metric}"
+        said = f"forecasts are for accuracy only, but this competition is scored by {config.competition.metric}"
         raise StageError(said, "kit stress   # shows the score under corruptions for any metric")
     with lock(layout.data_lock, "data/", shared=True):
         gathered = gather(layout, config)

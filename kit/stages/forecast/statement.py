@@ -28,7 +28,7 @@ def tell(
     if with_signals:
         names = tuple(dict.fromkeys(name for one in with_signals for name in one.signals))
         rows = [(short(one), *(one.signals.get(name, "") for name in names)) for one in with_signals]
-        emit(Event("table", "what the test images say by themselves", {"header": ("", *names), "rows": rows}))
+        emit(Event("table", "estimates from the test images alone", {"header": ("", *names), "rows": rows}))
     known = f"{BASES[records[0].basis]}; intervals are for {size} images"
     for sentence in [known, *_about_past(records, gathered, explained), *about_test]:
         emit(Event("say", sentence))
@@ -36,13 +36,13 @@ def tell(
         emit(Event("warn", f"no forecast: {reason}"))
     best = ordered[0]
     data = {"value": best.value, "low": best.low, "high": best.high}
-    emit(Event("number", f"{short(best)}: accuracy to be expected, 90 % interval", data))
+    emit(Event("number", f"{short(best)}: expected accuracy, 90 % interval", data))
 
 
 BASES = {
-    "mixture": "no predictions of test images: the test is taken for some mixture of the corruptions of [stress]",
-    "test pictures": "from the test images: every model says of each how likely it is right, by confidence and "
-    "agreement",
+    "mixture": "no predictions of test images: the test set is assumed to be a mixture of the [stress] corruptions",
+    "test pictures": "from the test images: the confidence and agreement of the models tell how likely each "
+    "prediction is right",
 }
 HEADER = ("", "clean", "stressed", "forecast", "90 % interval", "score", "error")
 
@@ -61,15 +61,15 @@ def _row(record: ForecastRecord) -> tuple[Any, ...]:
 
 def _about_past(records: Sequence[ForecastRecord], gathered: Gathered, explained: Explanation | None) -> list[str]:
     if explained is None:
-        return ["no scores yet: every submission that is scored makes the others' forecasts better"]
+        return ["no scores yet: each scored submission improves the forecasts of the others"]
     errors = [abs(record.error) for record in records if record.error is not None]
-    texts = [f"{len(errors)} scores, each forecast without itself: off by {np.mean(errors):.4f} in the mean"]
+    texts = [f"{len(errors)} scores, each forecast without its own score: mean error {np.mean(errors):.4f}"]
     families: dict[str, float] = {}
     for (family, _), weight in zip(gathered.plan.cells, explained.weights, strict=True):
         families[family] = families.get(family, 0.0) + weight
     order = sorted(families, key=lambda family: -families[family])[:NAMED]
-    texts.append("the scores look most like " + ", ".join(f"{families[name]:.0%} {name}" for name in order))
+    texts.append("the scores are best explained by " + ", ".join(f"{families[name]:.0%} {name}" for name in order))
     if explained.left_out:
         off = float(np.abs(explained.left_out).mean())
-        texts[-1] += f"; each left out, this mixture is off by {off:.4f}"
+        texts[-1] += f"; mean error with each score left out in turn: {off:.4f}"
     return [*texts, *([f"do not rely on it: {explained.warning}"] if explained.warning else [])]

@@ -106,7 +106,7 @@ def _write(
     order = np.argsort(-likeness, kind="stable")[:SHOWN]
     pictures = dict(zip(np.sort(order).tolist(), test[np.sort(order)], strict=True))  # as a memory map likes to be read
     tiles = [Tile(pictures[row], f"{names[row]}\n{likeness[row]:.2f}") for row in order.tolist()]
-    title = "test images least like the training set, and how sure that is"
+    title = "test images least like the training set, with probabilities"
     write_atomic(layout.unlike_sheet, png(sheet([tiles], title)))
     write_atomic(layout.shift_picture("likeness"), standalone(*figures.likeness(told)))
     report = ShiftReport(

@@ -27,7 +27,7 @@ def stress_fold(spec: FoldSpec, plan: StressPlan, made_from: Digests, predict: P
     index = load_index(spec.layout)
     table = read_table(spec.layout.folds_table(spec.folds), index.ids)
     if (index.parts["images"], table_digest(index.ids, table)) != (made_from["images"], made_from["folds"]):
-        what = f"the data or the folds are no longer those that {spec.run} fold {spec.fold} was to be stressed with"
+        what = f"the data or the folds have changed since the stress test of {spec.run} fold {spec.fold} was planned"
         raise TrainingError(what, f"kit stress {spec.run}")
     rows = np.flatnonzero(held_out(table, spec.fold))
     ids = [index.ids[row] for row in rows.tolist()]

@@ -71,7 +71,7 @@ def stress_if_possible(layout: Layout, config: Config, emit: Emit, launch: Launc
     wanted = {name: folds for name, folds in specs.items() if stressed_run(folds, config, index) is None}
     away = [name for name, folds in wanted.items() if not all(spec.paths.weights.exists() for spec in folds)]
     if away:
-        emit(Event("warn", f"no score under stress: the weights of {', '.join(away)} are not here"))
+        emit(Event("warn", f"no score under stress: the weights of {', '.join(away)} are missing"))
     elif wanted:
         stress(layout, config, emit, runs=tuple(wanted), launch=launch)
 

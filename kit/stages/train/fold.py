@@ -99,7 +99,7 @@ def load_fold_data(spec: FoldSpec) -> FoldData:
     index = load_index(spec.layout)
     table = read_table(spec.layout.folds_table(spec.folds), index.ids)
     if index.training != spec.data or table_digest(index.ids, table) != spec.table:
-        what = f"the data or the folds are no longer those that {spec.run} fold {spec.fold} was planned with"
+        what = f"the data or the folds have changed since {spec.run} fold {spec.fold} was planned"
         raise TrainingError(what, f"kit train {spec.run}")
     outside = np.r_[held_out(table, spec.fold), np.zeros(len(index.extra.ids), bool)]
     groups = np.array([*index.groups, *index.extra.groups])
@@ -161,7 +161,7 @@ def predict_test(spec: FoldSpec, made_from: Digests, predict: Callable[[ImageArr
     """
     test, images = load_test_record(spec.layout), load_test_images(spec.layout)
     if test is None or images is None or test.images != made_from["test"]:
-        what = f"the test images are no longer those that {spec.run} fold {spec.fold} was to predict"
+        what = f"the test images have changed since {spec.run} fold {spec.fold} was to predict them"
         raise TrainingError(what, f"kit train {spec.run}")
     paths, ids = spec.paths, np.array(load_test_ids(spec.layout))
     Predictions(ids, spec.class_numbers, spec.settings.views, predict(images)).save(paths.test)

@@ -59,8 +59,8 @@ class TimeLimit:
         """Say what is left, if anything is."""
         if self.left:
             names = ", ".join(sorted(self.left))
-            emit(Event("warn", f"{self._hours:g} h are over with {len(self.left)} units left: {names}"))
-            emit(Event("say", "the same command goes on where they stopped"))
+            emit(Event("warn", f"the limit of {self._hours:g} h was reached with {len(self.left)} units left: {names}"))
+            emit(Event("say", "run the same command to continue where they stopped"))
 
     def _wait(self) -> None:
         if self._finished.wait(self._hours * 3600):

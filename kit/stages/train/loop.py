@@ -184,5 +184,5 @@ def _checked(run: FoldRun, number: int, epoch: int, losses: list[float]) -> floa
     loss = float(np.mean(losses))
     if not math.isfinite(loss):
         what = f"the loss of run `{run.spec.run}` fold {run.spec.fold} became {loss} in epoch {epoch + 1}"
-        raise TrainingError(what, f"a smaller lr than {run.spec.settings.stages[number].lr} in stage {number + 1}")
+        raise TrainingError(what, f"set a smaller lr than {run.spec.settings.stages[number].lr} in stage {number + 1}")
     return loss

@@ -28,7 +28,7 @@ def make_network(spec: FoldSpec) -> Network:
             if type(error) is not Exception and not isinstance(error, OSError):
                 raise
             raise TrainingError(
-                f"the ImageNet weights of {settings.backbone} cannot be downloaded: no network?",
+                f"the ImageNet weights of {settings.backbone} cannot be downloaded: is there a network connection?",
                 'weights = "path/to/weights.h5", or weights = "none" to start from scratch',
             ) from error
         network.backbone.set_weights(donor.get_weights())
@@ -91,7 +91,7 @@ def set_trainable(network: Network, stage: StageConfig, backbone_name: str, pret
             leaf.trainable = position >= first and (not kinds or named in kinds) and not (named == NORM and frozen_norm)
     if stage.train == "layers" and not network.backbone.trainable_variables:
         raise TrainingError(
-            f"no layer of {backbone_name} learns: it has {len(layers)} layers, "
+            f"no layer of {backbone_name} is trainable: it has {len(layers)} layers, "
             f"from_layer = {stage.from_layer}, kinds = {list(stage.kinds)}",
             'train = "last-block"',
         )
