@@ -360,7 +360,7 @@ SCENARIOS: dict[str, Scenario] = {
     # clean
     "propose_labels: kit ensemble": Scenario("kit clean --labels", remove(CANDIDATE)),
     "propose_labels: kit ensemble --all": Scenario("kit clean --labels", edit("raw/classes.txt", "raw/renamed.txt")),
-    "propose_labels: {newest.root.name} was made from other labels than are here now: kit ensemble --all": Scenario(
+    "propose_labels: {newest.root.name} was made before the labels changed: kit ensemble --all": Scenario(
         "kit clean --labels", another_label
     ),
     "propose_labels: kit ensemble (2)": Scenario("kit clean --labels", one_more_row),
@@ -519,7 +519,7 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     # submit, wherever to
     "_check_proven: kit bundle": Scenario(direct_submit, remove(f"{CANDIDATE}/proof.json")),
-    "submit: {known.message}; to spend another: kit submit --again": Scenario(
+    "submit: {known.message}; to submit it once more: kit submit --again": Scenario(
         "kit submit", say("kit submit"), instead=True
     ),
     "submit: submitted as {attempt.remote}; its score: kit lb": Scenario("kit submit --no-wait", instead=True),

@@ -71,10 +71,10 @@ def test_the_options_of_the_kits_own_networks_are_known(builder: str) -> None:
 REFUSED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "another version": (lambda d: d.update(version=99, news=1), "version: 99 is unknown, this kit reads version 1"),
     "version is true": (lambda d: d.update(version=True), "version"),
-    "classes twice": (lambda d: d.update(classes=["a", "a"]), "the class 'a' is there twice"),
+    "classes twice": (lambda d: d.update(classes=["a", "a"]), "the class 'a' appears twice"),
     "views twice": (
         lambda d: (d.update(views=["identity"] * 2), d["blend"].update(views=[0.5, 0.5])),
-        "the view 'identity' is there twice",
+        "the view 'identity' appears twice",
     ),
     "class with an escape": (lambda d: d.update(classes=["a", "b\x1b[31m"]), "control character"),
     "class of two lines": (lambda d: d.update(classes=["a", "b\u2028c"]), "control character"),

@@ -106,7 +106,7 @@ def test_a_refusal_is_an_error_and_leaves_no_half_file(sites, tmp_path, fault):
 def test_a_competition_without_files_says_where_to_look(sites, tmp_path):
     site, _ = sites
     site.answer = lambda request: Answer(200, {"id": 7, "phases": [{"public_data": None, "starting_kit": None}]})
-    with pytest.raises(PlatformError, match="hands out no public data") as caught:
+    with pytest.raises(PlatformError, match="provides no public data") as caught:
         download(Layout(tmp_path), config_of(site), silent)
     assert f"{site.url}/competitions/7/" in caught.value.hint
 
@@ -114,7 +114,7 @@ def test_a_competition_without_files_says_where_to_look(sites, tmp_path):
 def test_a_zip_that_leaves_its_folder_is_refused(tmp_path):
     (tmp_path / "bad.zip").write_bytes(zipped(**{"..__evil": b"x"}))
     (tmp_path / "raw").mkdir()
-    with pytest.raises(DataError, match="leaves its folder"):
+    with pytest.raises(DataError, match="outside its folder"):
         unpack(tmp_path / "bad.zip", tmp_path / "raw")
     assert not (tmp_path / "evil").exists()
 

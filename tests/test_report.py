@@ -136,7 +136,7 @@ def test_figures_of_other_labels_or_of_another_metric_are_not_those_of_the_proje
     change(copy)
     done = run(copy, "report", "--no-attention")
     assert done.returncode == 0, done.stderr
-    assert f"was made from other {other}" in " ".join(done.stderr.split())
+    assert f"was made from different {other}" in " ".join(done.stderr.split())
     assert "not in the report yet: kit ensemble --all" in done.stderr
     shown = " ".join(Page((copy / "report.html").read_text("utf-8")).words)
     assert f"{Ensemble.load(path).cv.score:.4f} out of fold" not in shown
@@ -270,7 +270,7 @@ def test_of_many_classes_those_with_most_errors_are_shown(tmp_path: Path) -> Non
     shown = Page(invent(tmp_path, classes=names).report(attention=False).read_text(encoding="utf-8"))
     columns = [words for words in shown.all("text") if "rotate" in str(words.get("transform", ""))]
     assert len(columns) == 20 + 1  # and how many images a class has
-    assert "Of 30 classes the 20 with most errors are shown" in " ".join(" ".join(shown.words).split())
+    assert "Of 30 classes the 20 with the most errors are shown" in " ".join(" ".join(shown.words).split())
 
 
 def test_a_run_that_is_in_no_ensemble_yet_has_its_curves(tmp_path: Path) -> None:
@@ -324,18 +324,18 @@ def test_a_forecast_for_other_test_images_is_not_shown(folder: Path, tmp_path: P
         for path in paths:
             ForecastRecord.load(path).model_copy(update={"made_from": made_from}).save(path)
         words = " ".join(Page(project.report(attention=False).read_text(encoding="utf-8")).words)
-        assert ("A forecast never rests on its own score" in words) == shown
+        assert ("A forecast never uses its own score" in words) == shown
         assert ("was made for other test images" in words) != shown
 
 
 def test_a_picture_of_another_augmentation_is_not_shown(tmp_path: Path) -> None:
     project = invent(tmp_path)
     project.augment("first")
-    assert "What the networks saw" in project.report(attention=False).read_text(encoding="utf-8")
+    assert "What the networks see" in project.report(attention=False).read_text(encoding="utf-8")
     config = tmp_path / "kit.toml"
     text = config.read_text(encoding="utf-8")
     config.write_text(text.replace('"plain-cnn"', '"plain-cnn"\naugment = [{ op = "flip" }]', 1), "utf-8")
-    assert "What the networks saw" not in Project(tmp_path).report(attention=False).read_text(encoding="utf-8")
+    assert "What the networks see" not in Project(tmp_path).report(attention=False).read_text(encoding="utf-8")
 
 
 @pytest.mark.matrix

@@ -68,7 +68,7 @@ def _unpack(path: Path, folder: Path) -> None:
         left = max(FREE_BYTES, MAX_RATIO * path.stat().st_size)
         for file, used_by in networks.items():
             if file not in infos or not file.endswith(".npz"):
-                raise BundleError(f"{path.name} names the weights {file!r} and does not hold them")
+                raise BundleError(f"{path.name} lists the weights {file!r} but does not contain them")
             size = infos[file].file_size
             if size <= min(left, HEADERS + MAX_ITEM * min(network.parameters for network in used_by)):
                 _copy_weights(archive, infos[file], folder, path.name)
@@ -78,7 +78,7 @@ def _unpack(path: Path, folder: Path) -> None:
                 for network in used_by:
                     if not held <= network.parameters <= SLACK * held + FREE_NUMBERS:
                         raise BundleError(
-                            f"{path.name}: {file} holds {held} numbers, which do not fit a {network.backbone} of "
+                            f"{path.name}: {file} contains {held} numbers, which do not match a {network.backbone} of "
                             f"{network.parameters}"
                         )
                 left -= size
@@ -89,28 +89,28 @@ def _unpack(path: Path, folder: Path) -> None:
 def _checked_members(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:
     infos = archive.infolist()
     if len(infos) > MAX_MEMBERS:
-        raise BundleError(f"{name} holds {len(infos)} files, at most {MAX_MEMBERS} are read")
+        raise BundleError(f"{name} contains {len(infos)} files, at most {MAX_MEMBERS} are allowed")
     if sum(info.file_size for info in infos) > MAX_BYTES:
         raise BundleError(f"{name} unpacks to more than {MAX_BYTES >> 30} GiB")
     found: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
         parts = PurePosixPath(info.filename).parts
         if info.filename.startswith("/") or ".." in parts or "\\" in info.filename or ":" in info.filename:
-            raise BundleError(f"{name} holds {info.filename!r}, which leaves its folder")
+            raise BundleError(f"{name} contains {info.filename!r}, which is outside its folder")
         if stat.S_ISLNK(info.external_attr >> 16):
-            raise BundleError(f"{name} holds the link {info.filename!r}")
+            raise BundleError(f"{name} contains the link {info.filename!r}")
         # A read of bzip2 or LZMA takes as much memory as there is to a megabyte of them: a million times as much.
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise BundleError(f"{name} holds {info.filename!r} in a compression that is not read")
+            raise BundleError(f"{name} contains {info.filename!r} in an unsupported compression")
         if info.filename in found:
-            raise BundleError(f"{name} holds {info.filename!r} twice")
+            raise BundleError(f"{name} contains {info.filename!r} twice")
         found[info.filename] = info
     return found
 
 
 def _description(archive: zipfile.ZipFile, infos: dict[str, zipfile.ZipInfo], name: str) -> BundleDescription:
     if "bundle.json" not in infos:
-        raise BundleError(f"{name} is no bundle: it holds no bundle.json")
+        raise BundleError(f"{name} is not a bundle: it contains no bundle.json")
     # Its size is what it unpacks to, not what the archive says.
     with archive.open(infos["bundle.json"]) as file:
         content = file.read(MAX_JSON_BYTES + 1)
@@ -147,9 +147,9 @@ def check_arrays(file: IO[bytes], name: str) -> int:
     with zipfile.ZipFile(file) as archive:
         infos = archive.infolist()
         if len(infos) > MAX_ARRAYS:
-            raise BundleError(f"{name} holds {len(infos)} arrays, at most {MAX_ARRAYS} are read")
+            raise BundleError(f"{name} contains {len(infos)} arrays, at most {MAX_ARRAYS} are allowed")
         if len({info.filename for info in infos}) < len(infos):
-            raise BundleError(f"{name} holds an array twice")
+            raise BundleError(f"{name} contains an array twice")
         for info in infos:
             if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
                 raise BundleError(f"{name}: array {info.filename!r} is compressed")

@@ -95,12 +95,12 @@ class Remaining:
         """When the day's count starts again, as the end of a sentence; empty where there is none."""
         if self.resets is None or self.today is None:
             return ""
-        return f"; the day ends at midnight UTC, {self.resets.astimezone():%H:%M} here"
+        return f"; the count resets at midnight UTC ({self.resets.astimezone():%H:%M} local time)"
 
     @property
     def counts(self) -> str:
         """Every known count in words, with its limit."""
-        found = ((self.today, self.per_day, "today"), (self.total, self.per_person, "in all"))
+        found = ((self.today, self.per_day, "today"), (self.total, self.per_person, "in total"))
         known = [(left, f" of {limit}" if limit is not None else "", span) for left, limit, span in found]
         return ", ".join(f"{left}{limit} {span}" for left, limit, span in known if left is not None)
 

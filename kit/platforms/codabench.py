@@ -55,7 +55,7 @@ class Codabench(Platform):
         needs.check_fact_sheet(detail, self._competition.fact_sheet)
         answer = self._api.get(f"/api/can_make_submission/{phase.id}/", answers.Permission)
         if not answer.can:
-            ends = f"the day ends at midnight UTC, {midnight().astimezone():%H:%M on %d %B} here"
+            ends = f"the count resets at midnight UTC ({midnight().astimezone():%H:%M on %d %B} local time)"
             today = "today" in (answer.reason or "")
             raise Refused(f"phase `{phase.name}` accepts no submission now: {answer.reason}", ends if today else "")
         needs.check_space(self._api.get("/api/user_quota/", answers.Quota), file, self._url)

@@ -57,7 +57,7 @@ def check_space(quota: Quota, file: Path, url: str) -> None:
     free, size = quota.quota * GIGABYTE - quota.storage_used, file.stat().st_size
     if size > free:
         hint = f"delete old submissions at {url}/datasets/"
-        raise Refused(f"{file.name} has {size / GIGABYTE:.2f} GB, your account has {free / GIGABYTE:.2f} GB left", hint)
+        raise Refused(f"{file.name} is {size / GIGABYTE:.2f} GB, your account has {free / GIGABYTE:.2f} GB left", hint)
 
 
 def image_notes(image: str, file: Path) -> list[str]:

@@ -88,7 +88,7 @@ class Kaggle(Platform):
             send = partial(self._site.api.competition_submit, str(file), tag, self._competition.id, quiet=True)
         answer = self._site.ask_once(send, lambda: journal.recall(Request) is not None)
         if not answer.ref:
-            raise Unsure(f"Kaggle answered the submission with {answer.message!r} and no number")
+            raise Unsure(f"Kaggle answered the submission with {answer.message!r} and no submission number")
         return str(answer.ref)
 
     def find(self, digest: str) -> list[tuple[str, str]]:

@@ -54,7 +54,7 @@ class Local(Platform):
         """Raise where there is nothing to score on, or no bundle."""
         if not self._config.data.truth:
             hint = '[data] truth = "path/to/hidden.npz"'
-            raise ConfigError("the local platform has nothing to score on: data.truth is not set", hint)
+            raise ConfigError("the local platform cannot score: data.truth is not set", hint)
         if not file.is_file():
             raise PlatformError(f"no such bundle: {file}", "kit bundle")
         return []
@@ -110,7 +110,7 @@ class Local(Platform):
 
     def _read(self, remote: str) -> LocalScore:
         if not self._record(remote).exists():
-            raise PlatformError(f"the local platform knows no submission {remote!r}", "kit submit --again")
+            raise PlatformError(f"the local platform has no submission {remote!r}", "kit submit --again")
         try:
             return read(self._record(remote), LocalScore.model_validate_json)
         except StageError as error:

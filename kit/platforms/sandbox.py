@@ -87,7 +87,7 @@ def run_bundle(
         with zipfile.ZipFile(bundle) as archive:
             for member in archive.namelist():  # we wrote them; those that leave the folder are refused all the same
                 if not (unzipped / member).resolve().is_relative_to(unzipped.resolve()):
-                    raise BundleError(f"{bundle.name} holds {member!r}, which leaves its folder")
+                    raise BundleError(f"{bundle.name} contains {member!r}, which is outside its folder")
             archive.extractall(unzipped)
         (folder / "packages").mkdir()
         if python is None:  # all installed packages but the kit itself

@@ -124,7 +124,7 @@ def _data(layout: Layout, config: Config) -> Iterator[Check]:
 def _weights(layout: Layout, config: Config) -> Iterator[Check]:
     for name, run in config.runs.items():
         if run.weights == "imagenet":
-            yield Check(f"weights of {name}", "ok", "ImageNet, downloaded where they are not in the cache of Keras")
+            yield Check(f"weights of {name}", "ok", "ImageNet, downloaded if they are not in the Keras cache")
         elif run.weights != "none":
             path = layout.named(run.weights)
             state: Literal["ok", "wrong"] = "ok" if path.is_file() else "wrong"

@@ -55,7 +55,7 @@ def download(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
     record: dict[str, str] = read_json(folder / RECORD) if (folder / RECORD).exists() else {}
     for remote in SOURCES[competition.platform](config, emit):
         if record.get(remote.name) == remote.key and not force:
-            emit(Event("say", f"{remote.name}: here already"))
+            emit(Event("say", f"{remote.name}: already downloaded"))
             continue
         path = folder / remote.name
         folder.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ def unpack(path: Path, folder: Path) -> int:
             members = [member for member in archive.infolist() if not member.is_dir()]
             for member in members:
                 if not (folder / member.filename).resolve().is_relative_to(folder.resolve()):
-                    raise DataError(f"{path.name} holds {member.filename!r}, which leaves its folder")
+                    raise DataError(f"{path.name} contains {member.filename!r}, which is outside its folder")
             need, free = sum(member.file_size for member in members), shutil.disk_usage(folder).free
             if need > free:
                 raise DataError(f"{path.name} unpacks to {need / 1e6:.1f} MB, {free / 1e6:.1f} MB are free", "df -h .")
@@ -120,7 +120,7 @@ def codabench_files(config: Config, emit: Emit) -> Iterator[Offered]:
                 found.setdefault(str(data["key"] if isinstance(data, dict) else data), (kind, data))
     if not found:
         hint = f"see the tab Get Started: {base}/competitions/{config.competition.id}/"
-        raise PlatformError(f"competition {config.competition.id} hands out no public data and no starting kit", hint)
+        raise PlatformError(f"competition {config.competition.id} provides no public data and no starting kit", hint)
     for key, (kind, data) in found.items():
         yield Offered(_name(data, kind, key), key, partial(fetch, f"{base}/datasets/download/{key}/", token))
 

@@ -74,7 +74,7 @@ def _pinned_groups(ids: tuple[str, ...], group: IntArray, pinned: Mapping[str, i
         if fold_of_group[number] not in (-1, fold):
             raise StageError(
                 f"id {name!r} is pinned to fold {fold}, its group to fold {fold_of_group[number]}: "
-                "new rows or cleaning joined two groups that were apart",
+                "new rows or cleaning joined two groups that were separate",
                 "kit folds --reset",
             )
         fold_of_group[number] = fold
@@ -172,7 +172,7 @@ def _pinned_ids(layout: Layout, config: Config, *, force: bool) -> list[dict[str
     before, now = _written_with(record, force=force), {name: getattr(settings, name) for name in PINNED_KEYS}
     if before and before != now:
         was, asked = (", ".join(f"{name} = {value}" for name, value in said.items()) for said in (before, now))
-        what = f"{path} was made with {was}, kit.toml asks for {asked}; trained runs stand on it"
+        what = f"{path} was made with {was}, kit.toml asks for {asked}; trained runs depend on it"
         raise StageError(what, "kit folds --reset   # or another [folds] name")
 
     def pin(line: Mapping[str, str], column: str) -> int:
@@ -207,7 +207,7 @@ def _written_with(record: Path, *, force: bool) -> dict[str, object]:
 def _tell(emit: Emit, index: Index, balance: IntArray, paths: list[object], pinned: Mapping[str, int]) -> None:
     n = len(balance)
     if pinned:
-        emit(Event("say", f"{len(pinned)} ids kept the fold they had"))
+        emit(Event("say", f"{len(pinned)} ids kept their fold"))
     for name, count in zip(index.classes, balance.sum(axis=0).tolist(), strict=True):
         if count < n:
             emit(Event("warn", f"class {name!r} has {count} images for {n} folds: some folds have none of it"))

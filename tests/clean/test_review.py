@@ -106,7 +106,7 @@ def test_label_errors_are_listed_from_the_newest_blend_and_nothing_is_changed(pr
     with pytest.raises(StageError, match=r"oof\.npz was changed after the kit wrote it"):
         propose_labels(project.layout, silent)
     write_candidate(paths, classes=index.classes[::-1], files=[paths.predictions])
-    with pytest.raises(StageError, match="was made from other classes"):
+    with pytest.raises(StageError, match="was made from different classes"):
         propose_labels(project.layout, silent)
     write_candidate(paths, classes=index.classes)
     with pytest.raises(StageError, match=r"oof\.npz is not in the list of files that the kit wrote") as caught:

@@ -114,7 +114,7 @@ def test_a_file_that_another_clone_sent_is_refused_though_the_ledger_is_empty(
 ) -> None:
     run(project, waits)
     layout, config = make_project(tmp_path / "clone", platform="codabench", url=site.url, id="7")
-    with pytest.raises(StageError, match="the platform has this file already: submission 1"):
+    with pytest.raises(StageError, match="the platform already has this file: submission 1"):
         submit(layout, config, make_candidate(layout), silent, waits=waits)
     assert site.created() == 1
 
@@ -200,7 +200,7 @@ def test_an_interrupted_wait_is_picked_up(site: Codabench, project: tuple[Layout
         run(project, Waits(**{**vars(waits), "sleep": interrupt}))
     assert states(project) == ["answered"]
     said = run(project, waits)
-    assert any("nothing more is spent" in event.text for event in said if event.kind == "warn")
+    assert any("no further submission is spent" in event.text for event in said if event.kind == "warn")
     assert site.created() == 1
     assert states(project) == ["scored"]
 
@@ -390,8 +390,9 @@ def test_the_end_of_the_day_is_told_in_the_time_of_the_place(
         with pytest.raises(Refused, match="for today") as caught:
             run(project, waits)
     time.tzset()
-    assert text == f"submissions left: 5 (5 of 5 today, 100 of 100 in all); the day ends at midnight UTC, {here} here"
-    assert f"midnight UTC, {here} on" in caught.value.hint
+    assert text.startswith("submissions left: 5 (5 of 5 today, 100 of 100 in total); the count resets at midnight UTC")
+    assert text.endswith(f" ({here} local time)")
+    assert f"midnight UTC ({here} on" in caught.value.hint
 
 
 def test_a_large_upload_tells_its_progress_ten_times(

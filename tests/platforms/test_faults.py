@@ -76,7 +76,7 @@ class Case:
         except KitError as error:
             lines = error.message.splitlines()
             assert lines[0].strip()
-            assert len(lines) == 1 or "the platform failed submission" in lines[0]
+            assert len(lines) == 1 or "failed on the platform" in lines[0]
             assert self.site.token not in error.message + error.hint
             return error.message
         return "done"

@@ -184,7 +184,7 @@ def test_without_a_connection_the_last_snapshot_is_shown_with_its_age(
     after = leaderboard(*project, said.append, waits=WAITS)
     assert after.board == before.board
     assert after.standing.age >= 0
-    assert "was not asked" in said[0].text and said[0].kind == "warn"
+    assert "could not be asked" in said[0].text and said[0].kind == "warn"
 
 
 def test_a_hidden_board_takes_nothing_from_the_rest(site: Codabench, project: tuple[Layout, Config]) -> None:
@@ -193,7 +193,7 @@ def test_a_hidden_board_takes_nothing_from_the_rest(site: Codabench, project: tu
     site.faults["board"] = ("403", -1)
     for _ in range(2):
         report = leaderboard(*project, silent, waits=WAITS)
-    assert "403" in report.problem and "did not tell all" in report.problem
+    assert "403" in report.problem and "answers of the platform are missing" in report.problem
     assert report.remaining.today == 4
     assert report.submissions[0].attempt.state == "scored"
 
@@ -264,7 +264,7 @@ def test_a_score_by_hand_belongs_to_the_candidate_that_is_named(tmp_path: Path) 
     add_score(layout, config, 0.79, of="aaaa")
     report = leaderboard(layout, config, silent)
     assert {line["name"][-8:]: line["score"] for line in report.rows()} == {"aaaaaaaa": 0.79, "bbbbbbbb": 0.87}
-    with pytest.raises(StageError, match="nan is no score"):
+    with pytest.raises(StageError, match="nan is not a finite score"):
         add_score(layout, config, math.nan)
     with pytest.raises(StageError, match="2 candidates"):
         add_score(layout, config, 0.5, of="2026")

@@ -278,7 +278,7 @@ def test_a_file_whose_facts_are_lost_is_not_sent_a_second_time(
         submit(layout, config, paths, silent, waits=waits)
         assert [attempt.state for attempt in attempts(load_submissions(layout))] == ["scored"]
     else:
-        with pytest.raises(StageError, match="has this file already"):
+        with pytest.raises(StageError, match="already has this file"):
             submit(layout, config, paths, silent, waits=waits)
     assert site.created() == 1
 

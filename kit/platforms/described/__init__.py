@@ -31,7 +31,7 @@ UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")  # Unicode: control characters, halves of
 
 def _printable(name: str) -> str:
     if not name.isprintable() and any(unicodedata.category(letter) in UNPRINTABLE for letter in name):
-        raise ValueError(f"{name!r} holds a control character")
+        raise ValueError(f"{name!r} contains a control character")
     return name
 
 
@@ -72,13 +72,13 @@ class BundleDescription(Part):
             raise ValueError(f"batches of {self.batch_size} images of {self.side} pixels are too large")
         for what, names in (("class", self.classes), ("view", self.views)):
             if len(set(names)) < len(names):
-                raise ValueError(f"the {what} {next(name for name in names if names.count(name) > 1)!r} is there twice")
+                raise ValueError(f"the {what} {next(name for name in names if names.count(name) > 1)!r} appears twice")
         for view in self.views:
             if view not in VIEWS:
                 raise ValueError(f"unknown view {view!r}")
         for member in self.members:
             if (member.network.size, member.network.classes) != (self.size, len(self.classes)):
-                raise ValueError(f"member {member.name!r} is of another size or number of classes than the bundle")
+                raise ValueError(f"member {member.name!r} and the bundle differ in size or number of classes")
         try:
             self.blend.check(len(self.members), len(self.views), len(self.classes))
         except ValueError as error:
@@ -92,7 +92,7 @@ class BundleDescription(Part):
         )
         for what, found, most in totals:
             if found > most:
-                raise ValueError(f"{found} {what}, at most {most} are read")
+                raise ValueError(f"{found} {what}, at most {most} are allowed")
         return self
 
     @property

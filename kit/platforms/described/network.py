@@ -101,10 +101,10 @@ class NetworkDescription(Part):
     @classmethod
     def _bounded(cls, head: HeadConfig) -> HeadConfig:
         if len(head.units) > MAX_LAYERS or any(not 1 <= units <= MAX_UNITS for units in head.units):
-            most = f"at most {MAX_LAYERS} of 1 to {MAX_UNITS} units are read"
+            most = f"at most {MAX_LAYERS} of 1 to {MAX_UNITS} units are allowed"
             raise ValueError(f"head of {len(head.units)} layers; {most}")
         if not math.isfinite(head.l1) or not math.isfinite(head.l2):
-            raise ValueError("l1 and l2 are finite numbers")
+            raise ValueError("l1 and l2 must be finite numbers")
         return head
 
     @model_validator(mode="after")
@@ -120,10 +120,10 @@ class NetworkDescription(Part):
             ):
                 raise ValueError(f"preprocessor {step.op!r} is too coarse for images of {side} pixels")
         if not entry.smallest <= self.sides[-1] <= MAX_SIDE:
-            sides = f"from {entry.smallest} to {MAX_SIDE} are read"
+            sides = f"from {entry.smallest} to {MAX_SIDE} are allowed"
             raise ValueError(f"{self.backbone} of {self.sides[-1]} pixels; {sides}")
         if self.parameters > MAX_PARAMETERS:
-            raise ValueError(f"its weights are too large: {self.parameters} numbers, at most {MAX_PARAMETERS} are read")
+            raise ValueError(f"its weights are too large: {self.parameters} numbers, at most {MAX_PARAMETERS} allowed")
         return self
 
     @property

@@ -65,13 +65,13 @@ def propose_labels(layout: Layout, emit: Emit) -> None:
     record = Ensemble.load(newest.ensemble)
     record.check(newest.root, "", newest.predictions.name)
     if record.classes != index.classes:
-        raise StageError(f"{newest.root.name} was made from other classes", "kit ensemble --all")
+        raise StageError(f"{newest.root.name} was made from different classes", "kit ensemble --all")
     if record.other(labels=index.parts["labels"]):  # still out of fold: what is left after some were corrected
-        emit(Event("warn", f"{newest.root.name} was made from other labels than are here now: kit ensemble --all"))
+        emit(Event("warn", f"{newest.root.name} was made before the labels changed: kit ensemble --all"))
     try:
         proba = load_predictions(newest.predictions).take(index.ids).first
     except DataError as error:
-        raise StageError(f"{newest.root.name} was made from other rows: {error.message}", "kit ensemble") from error
+        raise StageError(f"{newest.root.name} was made from different rows: {error.message}", "kit ensemble") from error
     ids, classes, expected = index.ids, index.classes, expected_errors(proba, index.labels)
     proposals = label_errors(proba, index.labels, n=2 * max(expected, 1))
     rows = (

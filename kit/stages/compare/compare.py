@@ -80,7 +80,7 @@ def compare(
     if len(stressed) < len(clean):
         left = [name for name in clean if name not in stressed]
         command = f"kit stress {' '.join(dict.fromkeys(map(trained_by, left)))}"
-        emit(Event("say", f"not under stress: {', '.join(left)}; `{command}` does it"))
+        emit(Event("say", f"not compared under stress: {', '.join(left)}; run `{command}`"))
     return report
 
 
@@ -112,7 +112,7 @@ def _judged(
         one = next(iter(members))
         others = [run for run in config.runs if MARK not in run and len(_recipes(config, {one: [], run: []})) > 1]
         command = f"kit compare {one} {others[0]}" if others else f"kit sweep {trained_by(one).split(MARK)[0]}"
-        raise StageError(f"one recipe cannot be compared: {', '.join(members)}", command)
+        raise StageError(f"a comparison needs at least two recipes: {', '.join(members)}", command)
     rows, recipes = np.zeros(0, np.int64), []
     for name, runs in groups.items():
         found = [_proba(members[run], index, done, one_view=run.endswith(ONE_VIEW)) for run in runs]

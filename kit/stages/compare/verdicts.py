@@ -21,11 +21,11 @@ def sentence(metric: str, line: Compared, base: str) -> str:
     """One line of plain words on a recipe against the base."""
     found, said, name = line.effect, line.verdict, line.recipe
     if found is None:
-        return f"{name} is what the others are held against"
+        return f"{name} is the baseline"
     span = f"{amount(metric, found.low)} to {amount(metric, found.high)} {unit(metric)}"
     if said == NOTHING:
         return f"{name} against {base}: {NOTHING} ({span})"
-    tail = ", but of so many differences one looks like this by chance" if said.startswith("perhaps") else ""
+    tail = ", but among so many comparisons one may look like this by chance" if said.startswith("perhaps") else ""
     return f"{name} is {said} than {base} by {amount(metric, abs(found.gain))[1:]} {unit(metric)} ({span}){tail}"
 
 
@@ -51,7 +51,7 @@ def tell_noise(emit: Emit, noise: SeedNoise, metric: str, base: str) -> None:
     if noise.known:
         many = f"{noise.freedom + 1} runs" if noise.freedom == 1 else f"{noise.freedom} differences"
         told = amount(metric, noise.deviation)[1:]
-        emit(Event("say", f"between seeds one run moves by {told} {unit(metric)} (standard deviation, from {many})"))
+        emit(Event("say", f"scores vary by {told} {unit(metric)} between seeds (standard deviation, from {many})"))
         return
-    emit(Event("warn", "every recipe has one seed: intervals tell the noise of the rows, not that of training again"))
-    emit(Event("say", f"a run that differs from {base} in `seed` alone, trained and named here, shows the other noise"))
+    emit(Event("warn", "every recipe has one seed: intervals cover the noise of the rows, not that of retraining"))
+    emit(Event("say", f"to measure that too, train a run that differs from {base} only in `seed` and name it here"))

@@ -37,5 +37,5 @@ def export(layout: Layout, config: Config, emit: Emit, tracker: str, to: str = "
         epochs = sum(map(len, one.curves.values()))
         rows.append((one.name, len(one.curves), epochs, len(one.scores), len(one.files), "sent" if new else "known"))
     emit(Event("table", "", {"header": ("exported", "folds", "epochs", "scores", "files", ""), "rows": rows}))
-    emit(Event("say", f"{tracker}: {sum(news)} of {len(found)} are new or have news, at {where}"))
+    emit(Event("say", f"{tracker}: {sum(news)} of {len(found)} are new or changed, at {where}"))
     return sum(news)

@@ -53,9 +53,9 @@ def leaderboard(
             note_asked(layout, target)
         with _noting(problems):
             left = platform.remaining()
-        problem = f"the platform did not tell all: {'; '.join(problems)}" if problems else ""
+        problem = f"some answers of the platform are missing: {'; '.join(problems)}" if problems else ""
     except PlatformError as error:
-        problem = f"the platform was not asked: {error.message}"
+        problem = f"the platform could not be asked: {error.message}"
     snapshots = history(layout, target, emit)
     report = build(config, mine, snapshots, emit, problem=problem, remaining=left, asked=asked_at(layout, target))
     show(report, emit, width)

@@ -26,7 +26,7 @@ def show(report: Report, emit: Emit, width: int = 80) -> None:
     lines = report.submissions[-SHOWN:]
     if lines:
         hidden = len(report.submissions) - len(lines)
-        title = f"submissions ({hidden} older ones: --json)" if hidden else "submissions"
+        title = f"submissions ({hidden} older ones with --json)" if hidden else "submissions"
         header, cells = zip(*(column for column in _columns(report, lines) if any(column[1])), strict=True)
         emit(Event("table", title, {"header": header, "rows": list(zip(*cells, strict=True))}))
         newest = lines[-1].attempt
@@ -84,20 +84,20 @@ def sentences(report: Report) -> list[str]:
             texts.append(f"medal zone: {standing.medal or 'none'} ({zones})")
     if report.noise is not None:
         texts.append(
-            f"on {report.competition.test_size} images a difference below {report.noise:.4f} is noise "
-            "(two equal submissions, 95 %, an upper bound)"
+            f"on {report.competition.test_size} images a difference below {report.noise:.4f} is within the noise "
+            "(95 % upper bound for two equally good submissions)"
         )
     elif report.submissions:
-        texts.append("how much of a difference is noise: set competition.test_size")
+        texts.append("set competition.test_size to see how large a difference must be to exceed the noise")
     if found := report.agreement:
-        texts.append(f"CV and score rank {found.alike} of {found.pairs} pairs of submissions alike")
+        texts.append(f"CV and score agree on the order of {found.alike} of {found.pairs} pairs of submissions")
     if report.finals:
         finals = [f"{short(line.attempt.submission.name)} ({number(estimate)})" for line, estimate in report.finals]
-        texts.append(f"finals to select, by CV and score together: {', '.join(finals)}")
+        texts.append(f"suggested final submissions, by CV and score together: {', '.join(finals)}")
     if report.submissions:
         texts.append(
-            "CV and its interval are of the blend on out-of-fold rows; test predictions are means of fold models, "
-            "a little better and less sharp"
+            "CV and its interval come from the blend's out-of-fold predictions; test predictions average the fold "
+            "models, which makes them slightly better and less confident"
         )
     if report.remaining.counts:
         texts.append(f"submissions left: {report.remaining.counts}{report.remaining.until}")

@@ -17,14 +17,14 @@ def add_score(layout: Layout, config: Config, score: float, of: str = "") -> Sub
     Raises `StageError` where no candidate, or more than one, is meant, or the score is no finite number.
     """
     if not math.isfinite(score):
-        raise StageError(f"{score} is no score", "kit lb --add-score 0.87")
+        raise StageError(f"{score} is not a finite score", "kit lb --add-score 0.87")
     every = [submission.paths for submission in load_submissions(layout)]
     if not every:
         raise StageError("there is no candidate yet", "kit ensemble")
     found = [paths for paths in every if of in paths.root.name]
     if not found or (of and len(found) > 1):
         names = ", ".join(one.root.name for one in (found or every)[:5])
-        said = f"{len(found)} candidates are called {of!r}" if found else f"no candidate is called {of!r}"
+        said = f"{len(found)} candidates match {of!r}" if found else f"no candidate matches {of!r}"
         newest = (found or every)[-1].root.name
         raise StageError(f"{said}: {names}", f"kit lb --add-score {score:g} --of {newest}")
     paths = found[-1]

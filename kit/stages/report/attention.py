@@ -41,18 +41,18 @@ def attention(facts: Facts) -> Section | str:
     if not found:
         return missing
     wrong, right = (places[np.isin(evidence.rows[places], list(found))] for places in (wrong, right))
-    both = (("wrongly", wrong), ("rightly", right))
-    groups = [Group(f"called {how} by {name}", _tiles(facts, evidence, proba, at, found)) for how, at in both]
+    both = (("incorrectly", wrong), ("correctly", right))
+    groups = [Group(f"classified {how} by {name}", _tiles(facts, evidence, proba, at, found)) for how, at in both]
     title = "Where the strongest network looked"
     missed, hit = ([inner_share(found[row]) for row in evidence.rows[at].tolist()] for _, at in both)
     if hit:
         share = percent(float(np.mean(hit)))
-        title = f"{share} of the attention lies on the inner half of the image where it is right"
-        title += f", {percent(float(np.mean(missed)))} where it is wrong" if missed else ""
+        title = f"{share} of the attention lies on the inner half of correctly classified images"
+        title += f", {percent(float(np.mean(missed)))} on that of misclassified ones" if missed else ""
     return Section(
         title,
-        f"What {name} looked at to name the class that it named, each image seen by a network that did not train on "
-        "it: bright is what spoke for the class (Grad-CAM). Light on the background is a warning.",
+        f"Grad-CAM of {name} for the class that it predicted, from the fold whose network did not train on the image. "
+        "Bright regions support the predicted class; a bright background is a warning sign.",
         [group for group in groups if group.tiles],
     )
 
@@ -111,10 +111,10 @@ def _compute(jobs: Jobs, out: Path) -> None:
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)
         except subprocess.TimeoutExpired:
-            raise KitError(f"the maps of attention took more than {SECONDS} s", "kit report --no-attention") from None
+            raise KitError(f"the attention maps took more than {SECONDS} s", "kit report --no-attention") from None
     if done.returncode != 0:
         reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise KitError(f"the maps of attention could not be made: {reason}", "kit report --no-attention")
+        raise KitError(f"the attention maps could not be computed: {reason}", "kit report --no-attention")
 
 
 def spotlight(image: Any, heat: Any) -> Any:
@@ -132,10 +132,10 @@ def _tiles(facts: Facts, evidence: OutOfFold, proba: Any, places: IntArray, foun
     tiles = []
     for place in places.tolist():
         row, true, named = int(evidence.rows[place]), int(evidence.y[place]), int(proba[place].argmax())
-        called = f", called {evidence.classes[named]}" if true != named else ""
+        called = f", predicted {evidence.classes[named]}" if true != named else ""
         name, note = str(evidence.ids[place]), evidence.classes[true] + called
         image, heat = np.asarray(facts.images[row]), found[row]
-        words = f"The same image, bright where the network looked; {percent(inner_share(heat))} of it on the inner half"
+        words = f"The same image, bright where the network looked; {percent(inner_share(heat))} on the inner half"
         sure = f"{note}, {percent(float(proba[place, named]))} sure"
         seen = thumbnail(spotlight(image, heat))
         tiles.append(Tile(thumbnail(image), name, sure, f"Image {name}: {note}", seen, words))

@@ -29,9 +29,9 @@ def augmentation(facts: Facts) -> Section | str:
         if sum(len(one["source"]) for one in sheets) <= ROOM:
             break
     return Section(
-        "What the networks saw instead of the images",
-        "First the image, then what each epoch made of it. Where you could no longer name the class, the network was "
-        "taught to guess: turn that step down.",
+        "What the networks see after augmentation",
+        "First the original image, then its augmented version in each epoch. Where you can no longer recognise the "
+        "class, augmentation is too strong: reduce that step.",
         sheets,
     )
 
@@ -55,8 +55,8 @@ def _sheet(facts: Facts, names: list[str], widest: int) -> dict[str, Any]:
     try:
         source, width, height = sheet(path, widest)
     except (OSError, SyntaxError, ValueError):  # what Pillow raises on files that are damaged
-        raise StageError(f"{path} is no picture that can be read", f"kit augment {names[0]}") from None
+        raise StageError(f"{path} is not a readable picture", f"kit augment {names[0]}") from None
     steps = ", ".join(step.op for step in facts.config.runs[names[0]].augment) or "none"
-    about = f"Training images of {listed(names)}, a row each: as they are, then as several epochs see them"
+    about = f"Training images of {listed(names)}, one per row: the original, then several epochs"
     size = {"width": width, "height": height}
     return {"name": listed(names), "source": source, **size, "steps": steps, "alternative": about}

@@ -18,7 +18,7 @@ def balance(facts: Facts) -> Section | str:
     table = np.array(record.balance, np.float64).T  # classes, folds
     folds, size = table.shape[1], int(table.sum())
     groups = len(set(facts.index.groups)) if facts.index else 0
-    together = f" {size:,} images in {groups:,} groups: what belongs together is never in two folds." if groups else ""
+    together = f" {size:,} images in {groups:,} groups; no group is split across folds." if groups else ""
     return Section(
         _title(record.classes, table),
         f"{count(folds, 'fold')}, seed {record.seed}.{together}",

@@ -21,14 +21,14 @@ def calibration(facts: Facts) -> Section | str:
     title = f"Confidence and accuracy of the blend differ by {100 * after.ece:.1f} points on average"
     if before is not None:
         verb = f"{'falls' if after.ece < before.ece else 'goes'} from {100 * before.ece:.1f} to {100 * after.ece:.1f}"
-        title = f"The error of calibration {verb} points in the blend"
+        title = f"The calibration error {verb} points in the blend"
     panels = figures.reliability(({"plain mean": before} if before else {}) | {"blend": after})
     gap = float(np.average(after.accuracy - after.confidence, weights=after.count))
-    verdict = "says what it is worth"
+    verdict = "is well calibrated"
     if abs(gap) > 0.01:
-        verdict = f"is too {'careful: right more' if gap > 0 else 'sure: right less'} often than it says"
+        verdict = f"is {'underconfident: right more' if gap > 0 else 'overconfident: right less'} often than it says"
     lead = (
-        "Images in groups of equal size by the confidence of their first class; on the line, confidence and accuracy "
-        f"agree. On the whole the blend {verdict}."
+        "Images in bins of equal size by the confidence of the predicted class; on the diagonal, confidence and "
+        f"accuracy agree. On the whole the blend {verdict}."
     )
     return Section(title, lead, {"panels": panels, "temperatures": f"{temperatures}."})

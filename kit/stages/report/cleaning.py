@@ -22,7 +22,7 @@ PLURAL = {
     "outlier": "outliers",
 }
 MEANING = {
-    "contamination": "one picture many times over, under labels that cannot all be true",
+    "contamination": "one picture copied many times, under labels that cannot all be correct",
     "exact-copy": "the same pixels, perhaps turned or flipped, as an image that was kept",
     "near-copy": "the same picture, cropped or compressed again; copies share a fold",
     "conflicting-label": "copies of one picture that are labelled differently",
@@ -53,7 +53,7 @@ def cleaning(facts: Facts) -> Section | str:
     return Section(
         title if dropped else "No image had to be dropped",
         f"{count(record.raw, 'raw image')}, {record.kept:,} kept; {shape}. Nothing is deleted: every "
-        "decision stands in data/dropped.csv and can be taken back.",
+        "decision is recorded in data/dropped.csv and can be undone.",
         {"groups": groups, "most": max((group["count"] for group in groups), default=1), "problem": pictures.problem},
     )
 

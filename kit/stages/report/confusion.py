@@ -23,17 +23,17 @@ def confusion(facts: Facts) -> Section | str:
     errors = table - np.diag(np.diag(table))
     frequent = np.argsort(-errors, axis=None, kind="stable")[:PAIRS]
     pairs = [divmod(n, len(table)) for n in frequent.tolist() if errors.flat[n] > 0]
-    title = "No image is given a wrong class out of fold"
+    title = "No image is misclassified out of fold"
     if pairs:
         true, given = pairs[0]
         share = percent(errors[true, given] / table[true].sum())
-        title = f"{share} of {evidence.classes[true]} are called {evidence.classes[given]}"
-    cut = f" Of {len(table)} classes the {MOST_CLASSES} with most errors are shown."
+        title = f"{share} of {evidence.classes[true]} are classified as {evidence.classes[given]}"
+    cut = f" Of {len(table)} classes the {MOST_CLASSES} with the most errors are shown."
     wrong = count(int(errors.sum()), "error")
     return Section(
         title,
         f"{wrong} in {int(table.sum()):,} images out of fold. A row is a true class, a cell the share of "
-        f"its images that were given the column's name.{cut if len(table) > MOST_CLASSES else ''}",
+        f"its images that were predicted as the column's class.{cut if len(table) > MOST_CLASSES else ''}",
         {
             "picture": heat.confusion(table, evidence.classes, "blend"),
             "pairs": [_pair(facts, evidence, *pair) for pair in pairs],
@@ -47,10 +47,10 @@ def _pair(facts: Facts, evidence: OutOfFold, true: int, given: int) -> Group:
     tiles = []
     for place in found[np.argsort(-evidence.proba[found, given], kind="stable")][:SHOWN]:
         name, sure = str(evidence.ids[place]), percent(float(evidence.proba[place, given]))
-        said = f"Image {name}, {evidence.classes[true]}, called {evidence.classes[given]} with {sure}"
+        said = f"Image {name}, {evidence.classes[true]}, predicted as {evidence.classes[given]} with {sure}"
         tiles.append(Tile(thumbnail(facts.images[evidence.rows[place]]), name, f"{sure} sure", said))
     of = int((evidence.y == true).sum())
-    title = f"{evidence.classes[true]} called {evidence.classes[given]}"
+    title = f"{evidence.classes[true]} predicted as {evidence.classes[given]}"
     return Group(title, tiles, f"{len(found)} of {of}, {percent(len(found) / of)}")
 
 
@@ -63,10 +63,10 @@ def classes(facts: Facts) -> Section | str:
     ordered = sorted(rows, key=lambda row: row.f1)[:TABLE]
     worst, best = ordered[0], max(rows, key=lambda row: row.f1)
     ends = [f"{row.name}, F1 {row.f1:.2f}" for row in (worst, best)]
-    cut = f" The {len(ordered)} weakest of {len(rows)} classes." if len(ordered) < len(rows) else ""
+    cut = f" Only the {len(ordered)} weakest of {len(rows)} classes." if len(ordered) < len(rows) else ""
     return Section(
         f"Weakest class: {ends[0]}; strongest: {ends[1]}",
-        "Precision: of the images given a name, the share that bears it rightly. Recall: of the images of a class, the "
-        f"share that was found. Weakest first.{cut}",
+        "Precision: of the images predicted as a class, the share that belongs to it. Recall: of the images of a "
+        f"class, the share that was found. Weakest first.{cut}",
         {"rows": ordered, "macro": float(np.mean([row.f1 for row in rows])), "all": len(evidence.y)},
     )

@@ -25,9 +25,9 @@ def curves(facts: Facts) -> Section | str:
         return "kit train"
     return Section(
         _title(losses),
-        "One line a fold, on the images that it did not train on. Fine lines are folds, the strong one is their mean; "
-        "the dashed one is the loss on training images, which augmentation makes harder. Dots are the epochs whose "
-        "weights were kept.",
+        "Measured on the held-out images of each fold. Thin lines are folds, the thick one their mean; the dashed one "
+        "is the loss on training images, which augmentation makes harder. Dots mark the epochs whose weights were "
+        "kept.",
         runs,
     )
 
@@ -36,8 +36,8 @@ def _title(losses: dict[str, list[float]]) -> str:
     lowest = [(name, mean, int(np.argmin(mean))) for name, mean in losses.items() if len(mean) > 2]
     rising = [name for name, mean, at in lowest if at < len(mean) - 2 and mean[-1] > 1.05 * mean[at]]
     if rising:
-        return f"Fewer epochs, or stronger augmentation: held-out loss rises again in {listed(rising)}"
+        return f"Use fewer epochs or stronger augmentation: held-out loss rises again in {listed(rising)}"
     falling = [name for name, mean, at in lowest if at == len(mean) - 1 and mean[-1] < 0.97 * mean[-2]]
     if falling:
-        return f"More epochs may pay: loss was still falling in the last one of {listed(falling)}"
-    return "Training had settled when it ended"
+        return f"More epochs may help: the loss was still falling in the last epoch of {listed(falling)}"
+    return "Training had converged when it ended"

@@ -29,8 +29,8 @@ def headline(facts: Facts) -> Section | str:
         else:
             title += f", but {number(line.attempt.score)} on the platform"
             lead += (
-                f" The score lies {signed(line.gap)} away from that: the test is not more of the same, and the "
-                "interval knows nothing of it."
+                f" The score differs from that by {signed(line.gap)}: the test images are not of the same kind, which "
+                "the interval does not account for."
             )
     several = strip(metric, dots) if len(dots) > 1 else None
     return Section(title, lead, {"figures": _figures(facts, dots, line), "strip": several})
@@ -48,6 +48,6 @@ def _figures(facts: Facts, dots: list[Dot], line: Line | None) -> list[tuple[str
     rank = facts.snapshots[-1].rank if facts.snapshots else None
     if rank is not None:
         of = facts.snapshots[-1].lines
-        note = f"of {of:,}, the best {percent(rank / of)}" if of > 9 else f"of {of}"  # a share of few says nothing
+        note = f"of {of:,}, top {percent(rank / of)}" if of > 9 else f"of {of}"  # a share of few says nothing
         found.append((str(rank), "rank", note, ""))
     return found

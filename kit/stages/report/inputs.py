@@ -117,7 +117,7 @@ class Facts:
         other = found.other(labels=parts["labels"], classes=parts["classes"], metric=self.config.competition.metric)
         if not other:
             return found
-        self.emit(Event("warn", f"the newest ensemble, {self.candidate.name}, was made from other {other}; left out"))
+        self.emit(Event("warn", f"the newest ensemble {self.candidate.name} was made from different {other}; ignored"))
         return None
 
     @property

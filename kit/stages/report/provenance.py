@@ -21,7 +21,7 @@ def provenance(facts: Facts) -> Section:
     """The configuration, hashes of data, folds, runs and bundle, versions of libraries."""
     return Section(
         "The same inputs give the same files",
-        "Hashes are SHA-256, cut to their first sixteen digits; whole ones stand in the manifests of the stages.",
+        "Hashes are SHA-256, cut to their first sixteen digits; the full ones are in the manifests of the stages.",
         {
             "groups": [("Inputs", _inputs(facts)), ("Candidate", _candidate(facts)), ("Versions", _versions(facts))],
             "config": facts.layout.config.read_text(encoding="utf-8", errors="replace"),

@@ -49,12 +49,12 @@ def report(layout: Layout, config: Config, emit: Emit, out: Path, *, compute: bo
         found = facts.attempt(partial(make, facts)) or ""  # one that cannot be made does not take the page with it
         section = Section(run=found) if isinstance(found, str) else found
         for problem in facts.problems:
-            said = "is left out" if section.data is None else "is not whole"
+            said = "is left out" if section.data is None else "is incomplete"
             emit(Event("warn", f"the section `{make.__name__}` {said}: {problem.message}: {problem.hint}".rstrip(": ")))
         sections.append(replace(section, key=make.__name__, label=label, problems=tuple(facts.problems)))
     text = page(config.competition.name, sections)
     if len(text.encode()) > LARGEST:
-        emit(Event("warn", f"the page has {len(text.encode()) / 1e6:.1f} MB; some mail servers refuse it"))
+        emit(Event("warn", f"the page is {len(text.encode()) / 1e6:.1f} MB large; some mail servers refuse it"))
     path = write_atomic(out, text)
     missing = [section for section in sections if section.data is None and not section.problems]
     for command in dict.fromkeys(one.run for one in missing if compute or one.key != attention.__name__):

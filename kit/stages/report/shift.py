@@ -36,14 +36,14 @@ def stress(facts: Facts) -> Section | str:
         return "kit stress"
     scores = {name: pair[0] for name, pair in found.items()}
     drops = heat.drops(line for _, lines in found.values() for line in lines)
-    title = f"Damaged images cost {number(float(np.mean([one.drop.score for one in scores.values()])), 3)}"
+    title = f"Corrupted images cost {number(float(np.mean([one.drop.score for one in scores.values()])), 3)}"
     dots = [Dot(name, one.clean.score, mate=one.stressed.score) for name, one in scores.items()]
     if facts.ensemble is not None and facts.ensemble.stressed is not None:
         dots.append(Dot("blend", facts.ensemble.cv.score, kind="accent", mate=facts.ensemble.stressed.score))
     return Section(
         f"{title}, {next(iter(drops)).replace('-', ' ')} the most" if drops else title,
-        "The same held-out images as a worse microscope would give them, networks unchanged. The table has the mean "
-        f"loss of {metric} in hundredths, by kind of damage and its severity.",
+        "The same networks on held-out images corrupted as by a worse microscope. The table shows the mean "
+        f"loss of {metric} in hundredths, by kind of corruption and its severity.",
         {
             "scores": strip(f"{metric}, clean and under stress", dots),
             "drops": heat.losses(drops, metric, "mean of the networks") if drops else None,
@@ -72,14 +72,14 @@ def forecast(facts: Facts) -> Section | str:
     if not records:
         return "kit forecast"
     scored = [record for record in records if record.score is not None]
-    basis = "the predictions of the test images and how right such predictions are"
+    basis = "the predictions for the test images and how often such predictions are right"
     if records[0].basis == "mixture":
-        basis = "stressed predictions: the test is taken for some mixture of the corruptions"
+        basis = "stressed predictions: the test is assumed to be a mixture of the corruptions"
     inside = sum(record.low <= (record.score or 0.0) <= record.high for record in scored)
-    title = f"{number(records[0].value, 3)} is to be expected of {_name(records[0])}"
+    title = f"The expected score of {_name(records[0])} is {number(records[0].value, 3)}"
     if scored:
         share = "Every score so far" if inside == len(scored) else f"{inside} of {count(len(scored), 'score')}"
-        title = f"{share} fell into the interval that was forecast"
+        title = f"{share} fell into the forecast interval"
     dots = []
     for record in records:
         dots.append(Dot(_name(record), record.value, record.low, record.high, kind="accent"))
@@ -87,8 +87,8 @@ def forecast(facts: Facts) -> Section | str:
             dots.append(Dot(_name(record), record.score, note="score", kind="warn"))
     return Section(
         title,
-        f"What the platform is expected to say, from {basis}. Lines are {percent(records[0].level)} intervals; orange "
-        "is the score, where there is one. A forecast never rests on its own score.",
+        f"The score to expect from the platform, based on {basis}. Lines are {percent(records[0].level)} intervals; "
+        "orange marks the score, where there is one. A forecast never uses its own score.",
         strip("Forecasts and scores", dots),
     )
 

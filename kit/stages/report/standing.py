@@ -23,7 +23,7 @@ def standing(facts: Facts) -> Section | str:
     metric, title = facts.config.competition.metric, "Nothing has been scored yet"
     if scored:
         gap, alike = signed(mean_gap(scored)), agreement(scored)
-        title = f"The score is {gap} away from cross-validation"
+        title = f"The score differs from cross-validation by {gap}"
         if alike is not None:
             order = f"{alike.alike} of {alike.pairs} pairs in the same order"
             title = f"Cross-validation and score put {order}; mean gap {gap}"
@@ -33,7 +33,7 @@ def standing(facts: Facts) -> Section | str:
     return Section(
         title,
         f"{count(len(found), 'submission')} to {facts.config.competition.name} on {facts.config.competition.platform}. "
-        "The forecast, with its interval, is what was to be expected before the score was known.",
+        "The forecast, with its interval, is what was expected before the score was known.",
         {
             "pictures": pictures,
             "rows": found[-LISTED:][::-1],

@@ -10,8 +10,8 @@ from kit.stages.report.section import Section, count, listed
 from kit.store.candidate import StoredBlend
 
 LEAD = (
-    "Every figure is out of fold, the blend's too: no row is scored by weights that saw it. Worth is the log loss "
-    "without a part, minus that with it: right of zero it helps, and a bar of one standard error across zero is noise."
+    "Every figure is out-of-fold, including the blend's: no row is scored by weights fitted on it. Worth is log loss "
+    "without a part minus log loss with it: right of zero it helps; if its standard error crosses zero, it is noise."
 )
 
 
@@ -38,6 +38,6 @@ def _title(blend: StoredBlend) -> str:
     if idle and len(idle) < len(blend.members):
         return f"No gain beyond noise from {listed(idle)}"
     if idle:
-        return "No network adds more than the noise to the others"
+        return "No network adds more than noise to the others"
     first = max(range(len(blend.members)), key=lambda m: blend.weights[m])
-    return f"Each of the {count(len(blend.members), 'network')} adds something; {blend.members[first]} carries most"
+    return f"Each of {count(len(blend.members), 'network')} adds something; {blend.members[first]} has the most weight"

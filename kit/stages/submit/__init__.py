@@ -57,7 +57,7 @@ def submit(
         if choice.again or ours is None or ours.state != "scored" or ours.submission.name != paths.root.name:
             raise
         emit(Event("fresh", "submit", {"stage": "submit", "submission": paths.root.name}))
-        emit(Event("say", f"{known.message}; to spend another: kit submit --again"))
+        emit(Event("say", f"{known.message}; to submit it once more: kit submit --again"))
         if choice.publish and not choice.dry_run:
             _finish(platform, ours, True, emit)
         return
@@ -67,7 +67,7 @@ def submit(
         attempt = deliver(platform, parcel, waits, emit)
     else:
         told = f"submission {attempt.remote or '?'} ({attempt.sent})"
-        emit(Event("warn", f"sent already as {told}; nothing more is spent"))
+        emit(Event("warn", f"already sent as {told}; no further submission is spent"))
     if choice.dry_run:
         return
     if not choice.wait:
@@ -116,10 +116,10 @@ def _wait(platform: Platform, attempt: Attempt, waits: Waits, emit: Emit) -> Non
         except PlatformError as error:
             status, missed = Status("waiting"), missed + 1
             if missed > MISSED:
-                what = f"submission {attempt.remote} is sent, but {error.message}"
+                what = f"submission {attempt.remote} was sent, but {error.message}"
                 raise PlatformError(what, error.hint or "kit lb") from None
         if status.state == "failed":
-            raise StageError(f"the platform failed submission {attempt.remote}: {status.message}", "kit lb")
+            raise StageError(f"submission {attempt.remote} failed on the platform: {status.message}", "kit lb")
         if status.state == "scored":
             return
         text = f"submit: {status.message or 'waiting for the score'}"
@@ -148,14 +148,14 @@ def tell_outcome(layout: Layout, config: Config, platform: Platform, intent: str
     try:
         take_snapshot(platform, layout, target, mine)
     except PlatformError as error:
-        emit(Event("warn", f"no leaderboard: {error.message}"))
+        emit(Event("warn", f"the leaderboard could not be read: {error.message}"))
     snapshots = history(layout, target, emit)
     for line in standing(mine, snapshots, config.competition, emit):
         score, expected = line.attempt.score, line.forecast
         if line.attempt.intent == intent and score is not None:
             where = f"{config.competition.metric} on {config.competition.platform}"
             emit(Event("number", where, {"value": score, "cv": line.cv, "low": line.low, "high": line.high}))
-            surprise = "a surprise, look at how the test differs from the training images"
+            surprise = "outside this interval; look at how the test images differ from the training images"
             said = "as expected" if expected.low <= score <= expected.high else surprise
             was = f"{expected.value:.4f} ({expected.low:.4f} - {expected.high:.4f})"
             emit(Event("say", f"gap to CV {line.gap:+.4f}; the forecast was {was}: {said}"))

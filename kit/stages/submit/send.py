@@ -164,7 +164,7 @@ def _refuse_doubt(attempt: Attempt, waits: Waits) -> None:
     left = waits.settle - age(attempt, waits)
     if left > 0:
         raise PlatformError(
-            f"{attempt.tag} was sent without an answer, and the platform does not list it yet; it may still arrive",
+            f"{attempt.tag} was sent but not answered, and the platform does not list it yet; it may still arrive",
             f"kit submit   # asks again; sends again only when it is not listed after {left / 60:.0f} minutes",
         )
 
@@ -178,7 +178,7 @@ def _listed(platform: Platform, parcel: Parcel, known: list[Attempt]) -> Attempt
     for remote, tag in platform.find(parcel.digest[:8]):
         ours = next((attempt for attempt in known if attempt.tag == tag), None)
         if ours is None:
-            said = f"the platform has this file already: submission {remote}, {tag}; this ledger does not know it"
+            said = f"the platform already has this file: submission {remote}, {tag}, is not in this ledger"
             raise AlreadySubmitted(said, "git pull   # or spend another one: kit submit --again")
         if ours.state == "intended":
             ours.note(Answer(remote=remote, found=True))
