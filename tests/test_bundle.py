@@ -51,7 +51,9 @@ def test_the_time_for_many_images_is_starting_and_so_much_an_image() -> None:
 
 def test_a_zip_over_its_limit_is_refused_with_what_each_member_weighs() -> None:
     check_size(BundleConfig(max_mb=70), 64.5, COSTS)
-    with pytest.raises(BundleError, match=r"64.5 MB, \[bundle\] max_mb allows 50: small 4 MB.*large 60 MB") as raised:
+    with pytest.raises(
+        BundleError, match=r"64.5 MB, but \[bundle\] max_mb allows 50: small 4 MB.*large 60 MB"
+    ) as raised:
         check_size(BundleConfig(max_mb=50), 64.5, COSTS)
     assert raised.value.hint.startswith("[ensemble] max_bundle_mb = ")
 
@@ -60,7 +62,7 @@ def test_a_run_over_its_limits_is_refused_with_what_each_member_takes() -> None:
     check_run(BundleConfig(max_seconds=16.1, max_memory_mb=701), ran(), COSTS)
     with pytest.raises(BundleError, match=r"1000 images take 16 s, of which 6 s to start.*small 4 MB, 2 s per 1,000"):
         check_run(BundleConfig(max_seconds=15.9), ran(), COSTS)
-    with pytest.raises(BundleError, match=r"took 700 MB of memory, \[bundle\] max_memory_mb allows 600"):
+    with pytest.raises(BundleError, match=r"used 700 MB of memory, but \[bundle\] max_memory_mb allows 600"):
         check_run(BundleConfig(max_memory_mb=600), ran(), COSTS)
 
 

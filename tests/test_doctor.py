@@ -53,7 +53,7 @@ def test_classes_are_told_and_a_column_that_is_not_there_is_wrong(tmp_path):
 def test_a_missing_file_is_wrong_and_has_a_hint(tmp_path):
     (tmp_path / "kit.toml").write_text('[data]\ntrain = "raw/train.npz"')
     check = report(tmp_path)["data.train"]
-    assert check.state == "wrong" and "raw/train.npz" in check.detail and "kit download" in check.hint
+    assert check.state == "wrong" and "raw/train.npz" in check.detail and "[data] train" in check.hint
 
 
 def test_a_mistake_in_the_configuration_is_told_and_the_rest_is_still_looked_at(tmp_path):

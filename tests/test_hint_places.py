@@ -103,7 +103,7 @@ def test_what_repairs_a_variant_of_a_sweep_can_be_pasted_too(world: World) -> No
     error = world.shown("kit compare net net~seed-1 other").error
     assert error is not None and error.hint == "kit train net~seed-1"
     follow(error.hint, world, [])
-    assert "`kit stress net~seed-1` does it" in world.shown("kit compare net net~seed-1 other").lines[-1]
+    assert "run `kit stress net~seed-1`" in world.shown("kit compare net net~seed-1 other").lines[-1]
     follow("kit stress net~seed-1", world, [])
     assert world.shown("kit compare net net~seed-1 other").error is None
 

@@ -6,6 +6,7 @@ import re
 import stat
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -143,7 +144,7 @@ def test_an_answer_that_comes_too_late_is_found_and_nothing_is_sent_again(
 ) -> None:
     site.faults["create"] = ("late", 1)
     with pytest.raises(PlatformError, match="may still arrive"):
-        run(project, waits)
+        run(project, replace(waits, read=0.3))  # the site answers after .6 seconds
     while site.created() == 0:
         pass
     run(project, waits)
@@ -175,7 +176,7 @@ def test_a_pause_that_nobody_would_wait_for_is_an_end_with_its_time(
     site: Codabench, project: tuple[Layout, Config], waits: Waits, pauses: list[float]
 ) -> None:
     site.faults["competition"] = ("429", -1)
-    with pytest.raises(PlatformError, match=r"no more requests from us until \d\d:\d\d"):
+    with pytest.raises(PlatformError, match=r"accepts no more requests until \d\d:\d\d"):
         run(project, Waits(**{**vars(waits), "obey": 5}))
     assert pauses == [] and site.created() == 0
 
@@ -251,7 +252,7 @@ def test_a_board_that_is_filled_by_hand_is_filled_when_asked(
     assert site.submissions[0]["board"]
     assert site.created() == 1
     said = run(project, waits, publish=True)
-    assert "on the board already" in said[-1].text
+    assert "already on the leaderboard" in said[-1].text
 
 
 @pytest.mark.parametrize(
@@ -296,7 +297,7 @@ def test_a_wrong_number_is_told_with_those_that_we_take_part_in(
     site: Codabench, project: tuple[Layout, Config], tmp_path: Path, waits: Waits
 ) -> None:
     layout, config = make_project(tmp_path / "project", platform="codabench", url=site.url, id="8")
-    with pytest.raises(PlatformError, match="shows us no competition 8") as caught:
+    with pytest.raises(PlatformError, match="does not show a competition 8") as caught:
         open_platform(layout, config, waits).remaining()
     assert caught.value.hint == "[competition] id: one of 7 (Cells)"
 

@@ -168,7 +168,7 @@ def test_clones_that_merge_their_ledgers_have_no_conflict(
     one, two = Layout(tmp_path / "one"), Layout(tmp_path / "two")
     _, config = make_project(one.root, platform="codabench", url=site.url, id="7")
     submit(one, config, make_candidate(one), silent, Choice(wait=False))
-    template = resources.files("kit") / "templates/gitignore.tmpl"
+    template = resources.files("kit.stages.init") / "templates/gitignore.tmpl"
     (one.root / ".gitignore").write_text(template.read_text())
     git(one.root, "init", "-q", "-b", "main")
     git(one.root, "add", ".")

@@ -84,13 +84,13 @@ def test_more_rows_than_are_drawn_leave_gaps(monkeypatch: pytest.MonkeyPatch) ->
 def test_tables_that_do_not_match_are_refused() -> None:
     with pytest.raises(DataError, match="do not match"):
         adversarial(np.zeros((9, 2)), np.zeros((9, 3)), 0)
-    with pytest.raises(DataError, match="5 of each"):
+    with pytest.raises(DataError, match="each set needs at least 5"):
         adversarial(np.zeros((9, 2)), np.zeros((4, 2)), 0)
     with pytest.raises(DataError, match="finite"):
         adversarial(np.full((9, 2), np.nan), np.zeros((9, 2)), 0)
     with pytest.raises(DataError, match="do not match"):
         detect(np.zeros((9, 2)), np.zeros((9, 3)))
-    with pytest.raises(DataError, match="no share"):
+    with pytest.raises(DataError, match="no training rows"):
         estimate(np.full((9, 2), 0.5), np.array([1.0, 0.0]))
 
 
