@@ -176,7 +176,7 @@ def test_a_second_run_says_that_everything_is_fresh(tmp_path: Path) -> None:
     assert run(tmp_path, "folds").returncode == 0
     before = times(tmp_path)
     second = run(tmp_path, "folds")
-    assert second.stderr.splitlines() == ["clean: up to date", "folds: up to date"]
+    assert second.stderr.splitlines() == ["clean: fresh", "folds: fresh"]
     assert times(tmp_path) == before
 
 

@@ -106,7 +106,7 @@ def test_warnings_numbers_and_fresh_stages_are_lines(capsys: pytest.CaptureFixtu
     notebook.emit(Event("number", "accuracy", {"value": 0.5, "low": 0.4, "high": 0.6, "cv": 0.55}))
     assert capsys.readouterr().out.splitlines() == [
         "warning: [red]odd[/red]",
-        "clean: up to date",
+        "clean: fresh",
         "accuracy: 0.5000, cross-validation score 0.5500 (0.4000 - 0.6000)",
     ]
 

@@ -180,7 +180,7 @@ def test_a_project_that_cannot_be_written_is_read_or_refused_on_one_line(
     assert run(project, "folds").returncode == 0
     folder = mounted("--bind", str(project))
     subprocess.run(["mount", "-o", "remount,ro,bind", str(folder)], check=True)
-    assert run(folder, "folds").stderr.splitlines() == ["clean: up to date", "folds: up to date"]
+    assert run(folder, "folds").stderr.splitlines() == ["clean: fresh", "folds: fresh"]
     for command in (["clean", "--force"], ["folds", "--force"], ["train"], ["lb"], ["report"], ["init", "new"]):
         done = run(folder, *command)
         assert done.returncode == 0 or "Read-only file system" in done.stderr, command

@@ -138,14 +138,14 @@ def test_what_the_doctor_says_fits(columns: str, kind: str, folder: Path) -> Non
 @pytest.mark.parametrize("kind", PLAIN)
 def test_what_augment_says_fits_and_is_what_it_was(columns: str, kind: str, folder: Path) -> None:
     done = run(folder, "augment", "first", COLUMNS=columns, **PLAIN[kind])
-    assert (done.stdout, done.stderr) == ("", "clean: up to date\nwrote runs/first-augment.png\n")
+    assert (done.stdout, done.stderr) == ("", "clean: fresh\nwrote runs/first-augment.png\n")
 
 
 @pytest.mark.tf
 def test_tensorflow_greets_nobody(folder: Path) -> None:
     command = [sys.executable, "-m", "kit", "augment", "second"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-    assert done.stderr == "clean: up to date\nwrote runs/second-augment.png\n"
+    assert done.stderr == "clean: fresh\nwrote runs/second-augment.png\n"
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=12), st.integers(10, 100))

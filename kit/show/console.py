@@ -70,7 +70,7 @@ class Console:
 
     def _fresh(self, event: Event) -> None:
         about = f" ({event.data['submission']})" if "submission" in event.data else ""
-        self._line(f"{event.data['stage']}: up to date{about}", "dim")
+        self._line(f"{event.data['stage']}: fresh{about}", "dim")
 
     def _table(self, event: Event) -> None:
         header = [_cell(name) for name in event.data["header"]]

@@ -88,4 +88,4 @@ def test_commands_on_a_cluster_leave_the_bytes_of_one_machine(
     kit(there, "stress", "--engine", "ray", RAY_ADDRESS=address)
     assert trained(there) == trained(here)
     assert len(list(there.glob("runs/features/*/*.npy"))) == 2
-    assert "train: up to date" in kit(there, "train", "--engine", "ray", RAY_ADDRESS="127.0.0.1:1")
+    assert "train: fresh" in kit(there, "train", "--engine", "ray", RAY_ADDRESS="127.0.0.1:1")
