@@ -29,13 +29,13 @@ import numpy as np
 from machine import machine
 
 from kit.base.events import Event
-from kit.config import DEFAULT_RUNS, Config, RunConfig, parse
+from kit.config import Config, RunConfig, parse
 from kit.images.corrupt.mixture import assign
 from kit.images.corrupt.plan import plan_of, split
 from kit.judge.shift.evidence import Evidence
 from kit.judge.shift.forecast import believe, summarise
 from kit.runs.spec import FoldSpec, plan_runs
-from kit.runtime.forward import softmax
+from kit.runtime.pool import softmax
 from kit.stages.clean.clean import clean
 from kit.stages.compare.effects import Recipe, SeedNoise, effect
 from kit.stages.folds import make_folds
@@ -73,7 +73,7 @@ def systems() -> dict[str, dict[str, RunConfig]]:
     for name in recipes():
         config = parse(recipe_text(name), f"{name}.toml")
         found[name] = {f"{name}-{n}": replaced(config.runs[run]) for n, run in enumerate(config.ensemble.runs)}
-    default = RunConfig.model_validate(DEFAULT_RUNS["mobilenetv2"])
+    default = parse('[data]\ntrain = "raw/training_set.npz"\n', "kit.toml").runs["mobilenetv2"]
     return {DEFAULT: {f"{DEFAULT}-0": replaced(default)}, **found}
 
 

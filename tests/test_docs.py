@@ -65,7 +65,7 @@ def test_every_configuration_that_is_shown_is_valid() -> None:
                 parse(block if "[data]" in block else f'[data]\ntrain = "practice"\n{block}')
             except KitError as error:
                 wrong.append(f"{page.name}: {error.message}")
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
 
 
 def keys_of(section: str) -> set[str]:
@@ -216,3 +216,44 @@ def test_every_public_name_has_a_docstring() -> None:
         bare += [f"{path}: {node.name}" for node in nodes if not ast.get_docstring(node)]
         bare += [str(path)] * bool(tree.body and ast.get_docstring(tree) is None)
     assert bare == []
+
+
+def resolves(name: str) -> bool:
+    """Whether a dotted name of the kit is a module, something that a module has, or a field of a record."""
+    import pkgutil
+
+    try:
+        pkgutil.resolve_name(name)
+    except ImportError:
+        return False
+    except AttributeError:
+        owner, _, field = name.rpartition(".")
+        return field in getattr(pkgutil.resolve_name(owner), "model_fields", ())
+    return True
+
+
+def test_benchmarks_and_scripts_import_what_there_is() -> None:
+    """Nothing else runs them in continuous integration, so a name that moves would be noticed by a user."""
+    import ast
+
+    names = {
+        (path.name, f"{node.module}.{alias.name}")
+        for path in [*REPOSITORY.glob("benchmarks/*.py"), *REPOSITORY.glob("docs/*.py")]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "kit"
+        for alias in node.names
+    }
+    assert len(names) > 100
+    assert sorted(found for found in names if not resolves(found[1])) == []
+
+
+def test_names_and_paths_of_the_code_in_pages_and_docstrings_exist() -> None:
+    """`kit.judge.blend.fit` and `kit/judge/blend/` in a sentence: a page that sends a reader to nothing misleads."""
+    dotted = re.compile(r"`(kit\.[a-z_]+(?:\.[A-Za-z_]+)*)(?:\(|`)")
+    slashed = re.compile(r"`(kit/[a-z_0-9/]+(?:\.py|/))`")
+    wrong = []
+    for path in [*PAGES, *CODE, *REPOSITORY.glob("benchmarks/*.py"), *REPOSITORY.glob("tests/**/*.py")]:
+        text = path.read_text(encoding="utf-8")
+        wrong += [f"{path.name}: {name}" for name in dotted.findall(text) if name != "kit.toml" and not resolves(name)]
+        wrong += [f"{path.name}: {name}" for name in slashed.findall(text) if not (REPOSITORY / name).exists()]
+    assert not wrong, "\n".join(wrong)
