@@ -179,7 +179,7 @@ class Progress:
 
 
 def plan_lines(rows: Sequence[Sequence[Any]], seconds: float | None) -> list[str]:
-    """The plan (rows of `kit.stages.train.plan.plan_event`) as lines of at most 80 columns; none where nothing was measured.
+    """The plan (rows of `kit.stages.train.plan.plan_event`) in at most 80 columns; empty where nothing was measured.
 
     ``seconds`` are those of all runs together, as many at a time as there will be.
     """

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from kit.runtime import pool
 from kit.runtime.backbones import Description
+from kit.store.data import UnlabelledRecord
 from kit.store.record import Figure, Made, Part
 
 # Typed for those who read it; pydantic checks `typing.TypedDict` from Python 3.12 on only.
@@ -222,9 +223,10 @@ class ForecastRecord(Made):
     basis: str
     past: int
 
-    def is_of(self, test: str) -> bool:
-        """Whether it was made for test images of this digest; forecasts of earlier kits do not say it."""
-        return self.made_from.get("test", test) == test
+    def is_of(self, test: UnlabelledRecord | None) -> bool:
+        """Whether it was made for these test images; forecasts of earlier kits do not say it."""
+        present = test.images if test else ""
+        return self.made_from.get("test", present) == present
 
     @classmethod
     def upgraded(cls, content: dict[str, Any]) -> dict[str, Any] | None:

@@ -141,11 +141,6 @@ def load_test_record(layout: Layout) -> UnlabelledRecord | None:
     return UnlabelledRecord.load(layout.test_manifest) if layout.test_manifest.exists() else None
 
 
-def images_of(test: UnlabelledRecord | None) -> str:
-    """The digest of the test images, empty where there are none."""
-    return test.images if test else ""
-
-
 def load_test_images(layout: Layout) -> ImageArray | None:
     """The test images, memory-mapped and read-only, or None where the competition gives none."""
     record = load_test_record(layout)

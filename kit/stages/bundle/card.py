@@ -8,7 +8,7 @@ from kit.config import Config
 from kit.judge.blend.tables import CLASS_HEADER, per_class
 from kit.runs.results import RunRecord
 from kit.store.candidate import Ensemble, ForecastRecord, Proof
-from kit.store.data import Index, images_of, load_index, load_test_record
+from kit.store.data import Index, load_index, load_test_record
 from kit.store.files import read_csv
 from kit.store.layout import Layout, RunPaths, SubmissionPaths
 from kit.store.ledger import attempts, load_for_tables, target_of
@@ -85,7 +85,7 @@ def _data(layout: Layout, config: Config, index: Index) -> str:
 def _forecast(layout: Layout, config: Config, paths: SubmissionPaths, record: Ensemble) -> str:
     """What `kit forecast` wrote, else what earlier scores on the same board say; nothing before the first of them."""
     found = ForecastRecord.load(paths.forecast) if paths.forecast.exists() else None
-    if found and found.is_of(images_of(load_test_record(layout))):
+    if found and found.is_of(load_test_record(layout)):
         return (
             f"{found.metric} {found.value:.4f} ({found.low:.4f} - {found.high:.4f}, {found.level:.0%}) "
             f"from the {found.basis} and {_scores(found.past)}."

@@ -18,7 +18,7 @@ from kit.runs.results import is_complete, load_oof, load_test, require_joined, r
 from kit.runs.spec import FoldSpec, plan_runs
 from kit.runs.stressed import load_stressed, stressed_run
 from kit.store.candidate import Ensemble
-from kit.store.data import Index, UnlabelledRecord, images_of, load_index, load_test_record
+from kit.store.data import Index, UnlabelledRecord, load_index, load_test_record
 from kit.store.digests import digest
 from kit.store.files import sha256_json
 from kit.store.layout import Layout, SubmissionPaths
@@ -117,7 +117,11 @@ def gather(layout: Layout, config: Config) -> Gathered:
     runs = {name: _Run(folds, config, index, ids, test) for name, folds in usable.items()}
     entries = [run.entry(name) for name, run in runs.items()]
     made_from = {f"run {name}": run.digest for name, run in runs.items()}
-    made_from |= {"labels": index.parts["labels"], "plan": plan_of(config.stress).key, "test": images_of(test)}
+    made_from |= {
+        "labels": index.parts["labels"],
+        "plan": plan_of(config.stress).key,
+        "test": test.images if test else "",
+    }
     submissions, target = load_submissions(layout), target_of(config)
     scored = [one for one in attempts(submissions, target) if one.score is not None]
     scores = {one.submission.name: one.score for one in scored}

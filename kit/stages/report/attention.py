@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import tempfile
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from kit.stages.report.cam import Job, Jobs
 from kit.stages.report.inputs import Facts, OutOfFold
 from kit.stages.report.section import Section, percent
 from kit.stages.report.thumbnails import Group, Tile, thumbnail
+from kit.store.arrays import UNREADABLE
 from kit.store.digests import digest
 from kit.store.files import sha256_json
 from kit.store.layout import RunPaths
@@ -99,7 +99,7 @@ def _cached(path: Path, key: str) -> dict[int, Any] | None:
             if str(arrays["key"]) != key:
                 return None
             return dict(zip(arrays["rows"].tolist(), arrays["maps"], strict=True))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except UNREADABLE:
         return None
 
 

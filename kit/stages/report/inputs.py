@@ -16,7 +16,7 @@ from kit.errors import KitError
 from kit.runs.results import RunRecord
 from kit.runs.spec import plan_runs
 from kit.store.candidate import Ensemble, StoredBlend
-from kit.store.data import Index, load_images, load_index
+from kit.store.data import Index, UnlabelledRecord, load_images, load_index, load_test_record
 from kit.store.digests import digest
 from kit.store.layout import Layout, RunPaths
 from kit.store.ledger import attempts, history, latest, load_for_tables, load_submission, target_of
@@ -79,6 +79,11 @@ class Facts:
     def index(self) -> Index | None:
         """The cleaned data."""
         return self.attempt(lambda: load_index(self.layout)) if self.layout.data_manifest.exists() else None
+
+    @cached_property
+    def test(self) -> UnlabelledRecord | None:
+        """The record of the test images, where there are any."""
+        return self.attempt(lambda: load_test_record(self.layout))
 
     @cached_property
     def images(self) -> ImageArray:

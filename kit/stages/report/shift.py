@@ -12,7 +12,6 @@ from kit.show.figures.strips import Dot, strip
 from kit.stages.report.inputs import Facts, Run
 from kit.stages.report.section import Section, count, number, percent
 from kit.store.candidate import ForecastRecord
-from kit.store.data import images_of, load_test_record
 from kit.store.files import read_csv
 
 
@@ -96,7 +95,7 @@ def forecast(facts: Facts) -> Section | str:
 def _forecast(facts: Facts, path: Path) -> ForecastRecord | None:
     """What was said of the score by the competition's metric."""
     found = facts.read(ForecastRecord, path)
-    if found and not found.is_of(images_of(facts.attempt(lambda: load_test_record(facts.layout)))):
+    if found and not found.is_of(facts.test):
         facts.problems.append(StageError(f"{path} was made for other test images", "kit forecast"))
         return None
     return found if found and found.metric == facts.config.competition.metric else None

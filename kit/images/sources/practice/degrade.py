@@ -22,10 +22,6 @@ def degrade(images: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
     return spoilt
 
 
-def _clean(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
-    return pixels
-
-
 def _blur(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
     sigma = severity * pixels.shape[0] / 32
     return np.asarray(gaussian_filter(pixels, (sigma, sigma, 0), mode="nearest"), np.float32)
@@ -55,7 +51,7 @@ def _cast(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
 
 
 CORRUPTIONS = {
-    "clean": _clean,
+    "clean": lambda pixels, severity, rng: pixels,
     "blur": _blur,
     "brightness": _brightness,
     "contrast": _contrast,
