@@ -251,9 +251,13 @@ def test_names_and_paths_of_the_code_in_pages_and_docstrings_exist() -> None:
     """`kit.judge.blend.fit` and `kit/judge/blend/` in a sentence: a page that sends a reader to nothing misleads."""
     dotted = re.compile(r"`(kit\.[a-z_]+(?:\.[A-Za-z_]+)*)(?:\(|`)")
     slashed = re.compile(r"`(kit/[a-z_0-9/]+(?:\.py|/))`")
+    held = re.compile(r"`([A-Za-z_]+)`\s+(?:in|of)\s+`((?:kit|tests)/[a-z_0-9/]+\.py)`")
     wrong = []
     for path in [*PAGES, *CODE, *REPOSITORY.glob("benchmarks/*.py"), *REPOSITORY.glob("tests/**/*.py")]:
         text = path.read_text(encoding="utf-8")
         wrong += [f"{path.name}: {name}" for name in dotted.findall(text) if name != "kit.toml" and not resolves(name)]
         wrong += [f"{path.name}: {name}" for name in slashed.findall(text) if not (REPOSITORY / name).exists()]
+        for name, where in held.findall(text):
+            if not re.search(rf"\b{name}\b", (REPOSITORY / where).read_text(encoding="utf-8")):
+                wrong.append(f"{path.name}: {name} in {where}")
     assert not wrong, "\n".join(wrong)
