@@ -23,10 +23,10 @@ from kit.config import load, on_engine
 from kit.config.sections import EngineConfig
 from kit.errors import ConfigError, KitError, TrainingError
 from kit.runs.engine import cluster, opened, scratch, stores
-from kit.runs.engine.order import Warehouse, task_spec
 from kit.runs.engine.receive import receive
 from kit.runs.engine.stores import Folder, Store, UrlStore, store_of
 from kit.runs.engine.task import perform
+from kit.runs.engine.task_spec import Warehouse, task_spec
 from kit.runs.spec import FoldSpec, plan_runs
 from kit.runs.units import Processes, Unit
 from kit.runs.units.process import failure

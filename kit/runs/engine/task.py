@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import KitError
-from kit.runs.engine.order import THREADS, TaskSpec, versions
-from kit.runs.engine.scratch import Written, task_folder
 from kit.runs.engine.stores import Store, read_pieces
+from kit.runs.engine.task_folder import Written, task_folder
+from kit.runs.engine.task_spec import THREADS, TaskSpec, versions
 from kit.runs.units.devices import VARIABLE as CARDS
 from kit.runs.units.process import start
 from kit.runs.units.worker import ReportLine

@@ -18,10 +18,10 @@ from kit.config import Config
 from kit.config.sections import EngineConfig
 from kit.errors import OutOfMemoryError, TrainingError
 from kit.runs.engine.cluster import check_installed, connected, hang_bell, machines, places, ray, resources
-from kit.runs.engine.order import TaskSpec, Warehouse, task_spec, versions
 from kit.runs.engine.receive import Message, receive
 from kit.runs.engine.stores import Store, store_of
 from kit.runs.engine.task import perform
+from kit.runs.engine.task_spec import TaskSpec, Warehouse, task_spec, versions
 from kit.runs.units import Unit
 from kit.runs.units.process import WORKERS, failure
 from kit.store.files import append_log

@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kit.errors import KitError
-from kit.runs.engine.order import TaskSpec, changed
 from kit.runs.engine.stores import Blob, Store, write_pieces
+from kit.runs.engine.task_spec import TaskSpec, changed
 from kit.store.locks import lock
 
 # Inputs that no task has asked for in so long are removed.
