@@ -39,7 +39,7 @@ from kit.runtime.pool import softmax
 from kit.stages.clean.clean import clean
 from kit.stages.compare.effects import Recipe, SeedNoise, effect
 from kit.stages.folds import make_folds
-from kit.stages.init import recipe_text, recipes
+from kit.stages.init import known_recipes, recipe_text
 from kit.stages.stress.stress import stress
 from kit.stages.train.train import train
 from kit.store.data import load_index
@@ -70,7 +70,7 @@ rows = 1
 def systems() -> dict[str, dict[str, RunConfig]]:
     """By system, what it trains: the runs of its blend with MobileNetV2 in them."""
     found = {}
-    for name in recipes():
+    for name in known_recipes():
         config = parse(recipe_text(name), f"{name}.toml")
         found[name] = {f"{name}-{n}": replaced(config.runs[run]) for n, run in enumerate(config.ensemble.runs)}
     default = parse('[data]\ntrain = "raw/training_set.npz"\n', "kit.toml").runs["mobilenetv2"]

@@ -24,7 +24,7 @@ from kit.stages.compare.compare import compare
 from kit.stages.compare.effects import Compared, Effect, Recipe, SeedNoise, compared, effect, holm, seed_noise, verdict
 from kit.stages.compare.verdicts import sentence
 from kit.stages.folds import make_folds
-from kit.stages.init import recipe_text, recipes
+from kit.stages.init import known_recipes, recipe_text
 from kit.stages.train.train import train
 from kit.store.layout import Layout
 from kit.store.predictions import load_predictions
@@ -185,7 +185,7 @@ def test_every_ingredient_that_is_there_is_left_out_once() -> None:
     assert found["no-dense-layers"].head.dropout == 0.2
 
 
-@pytest.mark.parametrize("name", recipes())
+@pytest.mark.parametrize("name", known_recipes())
 def test_a_variant_differs_from_its_run_in_one_key_and_can_be_named_as_a_folder(name: str) -> None:
     config = parse(recipe_text(name))
     for run, settings in config.runs.items():

@@ -18,7 +18,7 @@ from kit.errors import ConfigError
 from kit.project import Project
 from kit.runs.spec import check_run
 from kit.runtime.backbones import BACKBONES
-from kit.stages.init import init, recipe_text, recipes
+from kit.stages.init import init, known_recipes, recipe_text
 from kit.store.data import DataRows, Index
 from kit.store.predictions import load_predictions
 
@@ -48,8 +48,8 @@ def index(side: int) -> Index:
 
 
 def test_they_are_five_and_each_says_what_it_is() -> None:
-    assert tuple(recipes()) == NAMES
-    assert all(20 < len(line) < 120 for line in recipes().values())
+    assert tuple(known_recipes()) == NAMES
+    assert all(20 < len(line) < 120 for line in known_recipes().values())
 
 
 @pytest.mark.parametrize("name", NAMES)

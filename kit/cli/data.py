@@ -26,9 +26,9 @@ def init(
 def recipes() -> None:
     """List the recipes that a project can start from."""
     from kit.show.console import print_lines
-    from kit.stages.init import recipes as known
+    from kit.stages.init import known_recipes
 
-    print_lines(f"{name:22} {line}" for name, line in known().items())
+    print_lines(f"{name:22} {line}" for name, line in known_recipes().items())
 
 
 @app.command()

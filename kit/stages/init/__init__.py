@@ -20,12 +20,13 @@ RECIPE_TRAIN = 'train = "raw/training_set.npz"'
 def init(folder: Path, train: str, emit: Emit, recipe: str = "") -> None:
     """Write ``kit.toml``, a Makefile and a ``.gitignore``; nothing that exists is touched.
 
-    ``train`` is what ``[data] train`` is set to; ``recipe`` is a key of `recipes`, whose text becomes ``kit.toml``, or
-    empty for the template. Raises `ConfigError` where the folder is a project already, or there is no such recipe.
+    ``train`` is what ``[data] train`` is set to; ``recipe`` is a key of `known_recipes`, whose text becomes
+    ``kit.toml``, or empty for the template. Raises `ConfigError` where the folder is a project already, or there is no
+    such recipe.
     """
     if (folder / CONFIG_NAME).exists():
         raise ConfigError(f"{folder / CONFIG_NAME} exists already", "kit folds")
-    if recipe and recipe not in (known := recipes()):
+    if recipe and recipe not in (known := known_recipes()):
         raise ConfigError(f"no recipe {recipe!r}", nearest(recipe, known))
     wrote = []
     for name, template in FILES.items():
@@ -53,7 +54,7 @@ def render(template: str, train: str, recipe: str = "") -> str:
     return text
 
 
-def recipes() -> dict[str, str]:
+def known_recipes() -> dict[str, str]:
     """The recipes that come with the kit: name and what it is, in one line."""
     folder = files("kit.stages.init") / "recipes"
     names = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
