@@ -22,8 +22,8 @@ class DataConfig(ConfigSection):
     """``[data]``: the images and labels. `train` alone is enough."""
 
     train: PathName
-    """Training set: an `.npz` file, a folder with one subfolder per class, a `.csv` file next to its images, or
-    the built-in `practice` or `digits`."""
+    """Training set: an `.npz` or `.npy` file, a folder with one subfolder per class, a `.csv` file next to its images,
+    or the built-in `practice` or `digits`."""
     test: PathName = ""
     """Images to predict, if the competition has them: an `.npz` file, a folder, or a `.csv` file with their ids."""
     truth: PathName = ""
@@ -37,7 +37,8 @@ class DataConfig(ConfigSection):
     id: str = ""
     """Column of a `.csv` file that identifies the image. Empty: detected by its name."""
     label: str = ""
-    """Column of a `.csv` file that contains the class. Empty: detected by its name."""
+    """Column of a `.csv` file, or array of an `.npz` file, that contains the class, or the `.npy` file with the labels.
+    Empty: detected by its name."""
     group: str = ""
     """Column of a `.csv` file, or array of an `.npz` file, whose rows must share a fold, such as the patient."""
     weight: str = ""

@@ -10,6 +10,7 @@ palette, CMYK and 1-bit images as Pillow converts them to RGB. Colour profiles a
 from __future__ import annotations
 
 import io
+import math
 import struct
 import warnings
 import zlib
@@ -74,7 +75,7 @@ def decode(data: bytes, size: int = 0, policy: Policy = "fit") -> Array:
     image = _open(data)
     try:
         image.load()
-        pixels = _to_rgb(ImageOps.exif_transpose(image))
+        pixels = to_rgb(ImageOps.exif_transpose(image))
     except _DAMAGE as error:
         raise Unreadable(f"damaged {image.format}: {_first_line(error)}") from error
     return resize(pixels, size, policy)
@@ -132,9 +133,11 @@ def _first_line(error: BaseException) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def _to_rgb(image: Image.Image) -> Array:
+def to_rgb(image: Image.Image) -> Array:
+    """Pixels (H, W, 3) uint8 of an image in any mode; what is transparent is seen over white."""
     if image.mode == "F" or image.mode.startswith("I"):  # with I;16 in any order of bytes
-        return np.repeat(_grey(np.asarray(image))[..., None], 3, axis=-1)
+        values = np.asarray(image)
+        return np.repeat(levels(values, white_of(values))[..., None], 3, axis=-1)
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
         # Not every mode with alpha has a direct way to RGBA.
@@ -142,19 +145,34 @@ def _to_rgb(image: Image.Image) -> Array:
     return np.asarray(image.convert("RGB"))
 
 
-def _grey(values: Any) -> Array:
-    """Levels 0..255 of whole numbers 0..65535, and of floats 0..1 or 0..255; others have no scale that can be known.
+def white_of(values: Any, whole: tuple[int, ...] = (65535,), slack: float = 0.0) -> int:
+    """What is white in pixels of any type: the smallest of 1, 255 and 65535 that none of them exceeds.
 
-    32-bit integers are taken where they stay in that range, as Pillow widens 16-bit greys.
+    ``whole`` are the choices for whole numbers: a file says how many bits it has, and a dark one stays dark. Floats
+    have 1 or 255, and may pass them by ``slack`` levels of 255, as resizing leaves them. Raises `Unreadable` where
+    there is no such scale; -1 to 1 could be several.
     """
-    whole = values.dtype.kind != "f"
-    if not whole and not np.isfinite(values).all():
-        raise Unreadable("floating-point pixels are NaN or infinite")
+    kind = values.dtype.kind
+    if kind not in "buif":
+        raise Unreadable(f"pixels have the type {values.dtype}, which is not numbers")
     low, high = values.min().item(), values.max().item()
-    if low < 0 or high > (65535 if whole else 255):
-        what = f"whole numbers from {low} to {high}" if whole else f"floating-point pixels from {low:g} to {high:g}"
-        raise Unreadable(f"{what}: no known scale, expected {'0 to 65535' if whole else '0 to 1 or 0 to 255'}")
-    return np.rint(values / 257.0 if whole else values * 255.0 if high <= 1 else values).astype(np.uint8)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise Unreadable("floating-point pixels are NaN or infinite")
+    scales = (1, 255) if kind == "f" else whole
+    over = slack / 255 if kind == "f" else 0.0
+    white = next((white for white in scales if -over * white <= low and high <= white * (1 + over)), 0)
+    if not white:
+        what = (
+            f"floating-point pixels from {low:g} to {high:g}" if kind == "f" else f"whole numbers from {low} to {high}"
+        )
+        raise Unreadable(f"{what}: no known scale, expected {'0 to 1 or 0 to 255' if kind == 'f' else '0 to 65535'}")
+    return white
+
+
+def levels(values: Any, white: int) -> Array:
+    """Pixels whose white is 1, 255 or 65535 as uint8, rounded."""
+    scaled = values / 257.0 if white == 65535 else values * 255.0 if white == 1 else values
+    return np.rint(scaled).clip(0, 255).astype(np.uint8)
 
 
 def resize(pixels: Array, size: int, policy: Policy = "fit") -> Array:

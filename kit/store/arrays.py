@@ -23,7 +23,7 @@ UNREADABLE = (
 )  # fmt: skip
 
 
-def read_arrays(path: Path, names: Collection[str] = ()) -> dict[str, npt.NDArray[Any]]:
+def read_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, npt.NDArray[Any]]:
     """The arrays of an ``.npz``; with ``names`` only those of them that it has. Nothing is unpickled.
 
     Raises `DataError` where the file is missing, damaged, not an ``.npz``, or an array in it holds Python objects.
@@ -38,13 +38,40 @@ def read_arrays(path: Path, names: Collection[str] = ()) -> dict[str, npt.NDArra
             opened.seek(0)
             with np.load(opened, allow_pickle=False) as file:
                 for name in file.files:
-                    if not names or name in names:
+                    if names is None or name in names:
                         found[name] = np.asanyarray(file[name])
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     except UNREADABLE as error:
-        if "allow_pickle" in str(error):
-            raise DataError(f"{path}: the array {name!r} holds Python objects", f"save {name}.astype(str)") from error
-        where = f"{path}: the array {name!r}" if name else str(path)
-        raise DataError(f"{where} cannot be read: {' '.join(str(error).split())[:200]}") from error
+        raise _refusal(path, name, error) from error
     return found
+
+
+def array_names(path: Path) -> tuple[str, ...]:
+    """The names of the arrays of an ``.npz``, of which none is read; raises `DataError` as `read_arrays` does."""
+    read_arrays(path, ())
+    with zipfile.ZipFile(path) as archive:
+        return tuple(name.removesuffix(".npy") for name in archive.namelist())
+
+
+def read_array(path: Path) -> npt.NDArray[Any]:
+    """The array of an ``.npy``, memory-mapped and read-only. Nothing is unpickled.
+
+    Raises `DataError` where the file is missing, damaged, not an ``.npy``, or holds Python objects.
+    """
+    try:
+        with path.open("rb") as opened:
+            if opened.read(6) != np.lib.format.MAGIC_PREFIX:
+                raise DataError(f"{path} is not an npy file, which holds one array")
+        return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+    except UNREADABLE as error:
+        raise _refusal(path, path.stem, error) from error
+
+
+def _refusal(path: Path, name: str, error: Exception) -> DataError:
+    """The error of a file that cannot be read, perhaps for its array ``name``."""
+    if isinstance(error, OSError):
+        return DataError(f"{path} cannot be read: {error.strerror or error}")
+    if "allow_pickle" in str(error) or "Python objects" in str(error):
+        hint = f"save {name}.astype(str), or images of one size as np.stack({name})"
+        return DataError(f"{path}: the array {name!r} holds Python objects", hint)
+    where = f"{path}: the array {name!r}" if name else str(path)
+    return DataError(f"{where} cannot be read: {' '.join(str(error).split())[:200]}")

@@ -9,6 +9,8 @@ from kit.config import parse
 from kit.errors import ConfigError, DataError
 from kit.images.sources import open_source
 from kit.runtime import decode
+from kit.store.digests import digest
+from kit.store.files import sha256_json
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
 LABELS = np.array([0, 1, 2, 0, 1, 2])
@@ -22,6 +24,133 @@ def opened(root, part="train", text="", **arrays):
 def test_labels_of_either_shape_are_read(tmp_path):
     for labels in (LABELS, LABELS[:, None], LABELS.astype(np.uint8)[:, None], LABELS.astype(np.float32)):
         assert opened(tmp_path, labels=labels).labels.tolist() == LABELS.tolist()
+
+
+GREY = IMAGES[..., 0]
+FORMS = {
+    "floats from 0 to 1": IMAGES / 255,
+    "half precision": (IMAGES / 255).astype(np.float16),
+    "fractions": IMAGES + 0.3,
+    "from 0 to 1 and a little over": IMAGES / 254.8,
+    "16 bits": IMAGES.astype(np.uint16) * 257,
+    "long integers": IMAGES.astype(np.int64),
+    "channels first": IMAGES.transpose(0, 3, 1, 2),
+    "opaque RGBA": np.concatenate([IMAGES, np.full((6, 8, 8, 1), 255, np.uint8)], axis=-1),
+    "opaque RGBA, channels first, floats": np.concatenate([IMAGES / 255, np.ones((6, 8, 8, 1))], -1).transpose(
+        0, 3, 1, 2
+    ),
+}
+GREYS = {
+    "N, H, W": GREY,
+    "N, H, W, 1": GREY[..., None],
+    "N, 1, H, W": GREY[:, None] / 255,
+    "N, H * W": GREY.reshape(6, -1),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_one_picture_in_any_form_is_the_same_pixels(tmp_path, form):
+    np.testing.assert_array_equal(opened(tmp_path, images=FORMS[form]).all_images(), IMAGES)
+
+
+@pytest.mark.parametrize("form", GREYS)
+def test_grey_pictures_have_three_equal_channels_whatever_their_shape(tmp_path, form):
+    np.testing.assert_array_equal(opened(tmp_path, images=GREYS[form]).all_images(), GREY[..., None].repeat(3, -1))
+
+
+@pytest.mark.parametrize("kind", [bool, np.uint8, np.int64, np.float32])
+def test_black_and_white_is_0_and_255(tmp_path, kind):
+    bits = IMAGES > 127
+    np.testing.assert_array_equal(opened(tmp_path, images=bits.astype(kind)).all_images(), bits * np.uint8(255))
+
+
+def test_transparent_pixels_are_seen_over_white(tmp_path):
+    images = np.concatenate([IMAGES, np.zeros((6, 8, 8, 1), np.uint8)], axis=-1)
+    assert (opened(tmp_path, images=images).all_images() == 255).all()
+
+
+@pytest.mark.parametrize("planes", [True, False])
+def test_rows_of_colours_are_read_in_the_order_that_makes_neighbours_alike(tmp_path, planes):
+    ramp = np.linspace(0, 200, 8).astype(np.uint8)
+    images = np.stack([np.stack([ramp + 10 * row, ramp[::-1], ramp // 2], -1)[None].repeat(8, 0) for row in range(6)])
+    rows = (images.transpose(0, 3, 1, 2) if planes else images).reshape(6, -1)
+    np.testing.assert_array_equal(opened(tmp_path, images=rows).all_images(), images)
+
+
+def test_the_scale_is_one_for_the_whole_set(tmp_path):
+    """A dark image among others is not made brighter than they are."""
+    images = IMAGES / 255
+    images[2] /= 300
+    assert opened(tmp_path, images=images).all_images()[2].max() <= 1
+
+
+NAMES = [("x_train", "y_train"), ("train_images", "train_labels"), ("X", "y"), ("arr_0", "arr_1"), ("data", "targets")]
+
+
+@pytest.mark.parametrize("names", NAMES)
+def test_arrays_are_found_by_their_usual_names(tmp_path, names):
+    np.savez(tmp_path / "a.npz", **dict(zip(names, (IMAGES, LABELS), strict=True)))
+    raw = open_source(parse('[data]\ntrain = "a.npz"').data, tmp_path, "train")
+    np.testing.assert_array_equal(raw.all_images(), IMAGES)
+    assert raw.labels.tolist() == LABELS.tolist()
+
+
+@pytest.mark.parametrize("names", ["x_{}", "{}_images"])
+def test_each_part_of_one_file_is_read_as_that_part(tmp_path, names):
+    labels = names.replace("x", "y").replace("images", "labels")
+    arrays = {names.format("train"): IMAGES, labels.format("train"): LABELS}
+    arrays |= {names.format("test"): IMAGES[:2] // 2, labels.format("test"): LABELS[1:3]}
+    np.savez(tmp_path / "a.npz", **arrays)
+    data = parse('[data]\ntrain = "a.npz"\ntest = "a.npz"\ntruth = "a.npz"').data
+    train, test, truth = (open_source(data, tmp_path, part) for part in ("train", "test", "truth"))
+    assert len(train.ids) == 6 and test.labels.tolist() == [-1, -1] and truth.labels.tolist() == [1, 2]
+    np.testing.assert_array_equal(test.all_images(), IMAGES[:2] // 2)
+
+
+@pytest.mark.parametrize("named", ["", 'classes = "names.txt"'])
+def test_labels_as_numbers_names_or_one_hot_are_the_same(tmp_path, named):
+    (tmp_path / "names.txt").write_text("ant\nbee\ncow\n")
+    names = np.array(["ant", "bee", "cow"])
+    forms = [np.eye(3)[LABELS], np.eye(3, dtype=bool)[LABELS], names[LABELS], names[LABELS].astype("S")]
+    for labels in forms:
+        raw = opened(tmp_path, text=named, labels=labels)
+        assert raw.labels.tolist() == LABELS.tolist()
+        assert raw.classes == (("ant", "bee", "cow") if named or labels.dtype.kind in "US" else ("0", "1", "2"))
+
+
+def test_a_number_is_the_name_of_its_class(tmp_path):
+    raw = opened(tmp_path, labels=LABELS * 2 + 1)
+    assert raw.classes == ("1", "3", "5") and raw.labels.tolist() == LABELS.tolist()
+
+
+def test_labels_from_one_do_not_take_the_names_of_others(tmp_path):
+    (tmp_path / "names.txt").write_text("ant\nbee\ncow\n")
+    with pytest.raises(DataError, match="label 3 has no name") as caught:
+        opened(tmp_path, text='classes = "names.txt"', labels=LABELS + 1)
+    assert caught.value.hint == "labels = labels - 1"
+
+
+def test_nothing_but_what_is_asked_for_is_looked_at(tmp_path):
+    """Notes beside the images are stored as a pickle, which is never loaded."""
+    raw = opened(tmp_path, notes=np.array({"camera": "one"}, dtype=object), text='label = "grade"', grade=LABELS[::-1])
+    assert raw.labels.tolist() == LABELS[::-1].tolist()
+
+
+@pytest.mark.parametrize(("images", "labels"), [("x_train", "y_train"), ("images", "labels"), ("pets", "pets_labels")])
+def test_arrays_in_two_files_are_read_together(tmp_path, images, labels):
+    np.save(tmp_path / f"{images}.npy", IMAGES)
+    np.save(tmp_path / f"{labels}.npy", LABELS + 1)
+    data = parse(f'[data]\ntrain = "{images}.npy"\ntest = "{images}.npy"').data
+    raw, test = open_source(data, tmp_path, "train"), open_source(data, tmp_path, "test")
+    np.testing.assert_array_equal(raw.all_images(), test.all_images())
+    assert raw.classes == ("1", "2", "3") and raw.labels.tolist() == LABELS.tolist()
+
+
+def test_an_array_without_labels_beside_it_says_what_was_looked_for(tmp_path):
+    np.save(tmp_path / "x.npy", IMAGES)
+    with pytest.raises(DataError, match="no file of labels") as caught:
+        open_source(parse('[data]\ntrain = "x.npy"').data, tmp_path, "train")
+    assert caught.value.hint.startswith("[data] label = ")
 
 
 def test_images_are_resized_by_the_one_rule(tmp_path):
@@ -41,6 +170,12 @@ def test_an_array_that_is_not_there_is_told(tmp_path):
         opened(tmp_path, text='group = "patient"')
 
 
+def test_a_file_that_could_be_read_before_keeps_its_fingerprint(tmp_path):
+    """Trained networks hang on it: digest, decoder, size, policy, group and weight, and nothing that is as usual."""
+    raw = opened(tmp_path)
+    assert raw.fingerprint == sha256_json([digest(tmp_path / "a.npz"), decode.VERSION, 0, "", "", ""])
+
+
 def test_hidden_labels_keep_the_number_of_classes_of_the_training_set(tmp_path):
     np.savez(tmp_path / "b.npz", images=IMAGES[:2], labels=LABELS[:2])
     assert opened(tmp_path, "truth").classes == ("0", "1", "2")
@@ -55,10 +190,15 @@ def test_a_hidden_class_that_training_has_not_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"images": IMAGES / 255}, "values that are not integers from 0 to 255"),
+        ({"images": IMAGES / 100 - 1.5}, "floating-point pixels from -1.5 to 1.05: no known scale"),
+        ({"images": IMAGES.astype(int) * 300}, "whole numbers from 0 to .*: no known scale"),
+        ({"images": np.where(IMAGES > 9, IMAGES, np.nan)}, "NaN or infinite"),
+        ({"images": IMAGES.astype(object)}, "the array 'images' holds Python objects"),
+        ({"images": IMAGES.astype(str)}, "pixels have the type <U3, which is not numbers"),
         ({"images": IMAGES[..., :2]}, "expected \\(N, H, W, 3\\)"),
+        ({"labels": np.eye(3)[LABELS] / 2}, "not a single 1 and zeros in every row"),
         ({"labels": LABELS[:3]}, "labels have shape \\(3,\\)"),
-        ({"labels": LABELS + 0.5}, "labels are not whole numbers"),
+        ({"labels": LABELS + 0.5}, "labels are not whole numbers or names"),
         ({"labels": LABELS - 2}, "a label is -2"),
     ],
 )

@@ -27,6 +27,7 @@ BUILT_IN: dict[str, str] = {
 }
 BY_SUFFIX: dict[str, tuple[str, str]] = {
     ".npz": ("kit.images.sources.npz:open_npz", "kit.images.sources.npz:npz_classes"),
+    ".npy": ("kit.images.sources.npz:open_npy", "kit.images.sources.npz:npy_classes"),
     ".csv": ("kit.images.sources.listed:open_csv", "kit.images.sources.listed:csv_classes"),
     "folder": ("kit.images.sources.folder:open_folder", "kit.images.sources.folder:folder_classes"),
 }

@@ -1,128 +1,189 @@
-"""Arrays in one ``.npz``: ``images`` uint8 (N, H, W, 3) and ``labels`` (N,) or (N, 1)."""
+"""Arrays: images and labels in one ``.npz``, or in two ``.npy`` that lie side by side."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from kit.base.arrays import FloatArray, ImageArray, IntArray
+from kit.base.arrays import IntArray
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
-from kit.images.sources.classes import has_column, named_classes
+from kit.images.sources.classes import check_no_columns, has_column, named_classes, sorted_names, to_labels
+from kit.images.sources.pixels import block_reader, readable
 from kit.images.sources.raw import RawSet, checked_weights, row_ids
 from kit.runtime import decode
-from kit.store.arrays import read_arrays
+from kit.store.arrays import array_names, read_array, read_arrays
 from kit.store.digests import digest
 from kit.store.files import sha256_json
 
-Arrays = dict[str, npt.NDArray[Any]]
+Array = npt.NDArray[Any]
 
-IMAGES = ("images", "data", "x", "X")
-LABELS = ("labels", "y", "label")
+IMAGES, LABELS = ("images", "data", "x", "image", "pixels"), ("labels", "y", "label", "targets", "target")
+# What `np.savez(path, images, labels)` calls them.
+UNNAMED: dict[tuple[str, ...], str] = {IMAGES: "arr_0", LABELS: "arr_1"}
+# What stands before or behind these names in a file with several parts: `x_train`, `test_images`, `y_val`.
+PARTS = {
+    "train": ("train", "training"),
+    "external": ("train", "training"),
+    "test": ("test", "testing"),
+    "truth": ("test", "testing"),
+}
 
 
 def open_npz(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
-    """Read images and labels from one file, as the blood-cell challenge handed them out.
+    """Read images and labels from one file, whatever they are called in it; nothing else in it is looked at.
 
-    ``images`` may be called ``data``, ``x`` or ``X`` as well, ``labels`` also ``y``; the test part needs none.
-    `data.group` and `data.weight` name arrays with one value a row.
+    Images are `images`, `x`, `x_train` (`x_test` for the test and its truth), `train_images`, `arr_0` or similar, and
+    labels `labels`, `y`, `y_train`, `arr_1` or what `data.label` says; the test part needs none. `data.group` and
+    `data.weight` name arrays with one value a row. See `readable` for the forms of images, `labelled` for labels.
 
-    Raises `DataError` where an array is missing, has another shape or type, or a label is not a class number.
+    Raises `DataError` where an array is missing or holds something else, and `ConfigError` where a configured one is
+    not there.
     """
     path = root / Path(spec).expanduser()
-    arrays = read_arrays(path)
-    images = _images(arrays, path)
-    labels = np.full(len(images), -1, np.int64) if part == "test" else _labels(arrays, len(images), path)
-    grouped = has_column(data.group, part, arrays)
-    groups = tuple(map(str, _per_row(arrays, data.group, "group", path).tolist())) if grouped else ()
-    size, policy = data.image_size, data.resize if data.image_size else ""
-
-    def read(start: int, stop: int) -> tuple[ImageArray, dict[int, str]]:
-        block = images[start:stop]
-        if size and images.shape[1:3] != (size, size):
-            block = np.stack([decode.resize(image, size, data.resize) for image in block])
-        return block, {}
-
-    return RawSet(
-        ids=row_ids(len(images)),
-        labels=labels,
-        classes=_class_names(data, root, labels),
-        shape=(size, size) if size else images.shape[1:3],
-        read=read,
-        fingerprint=sha256_json([digest(path), decode.VERSION, size, policy, data.group, data.weight]),
-        groups=groups,
-        weights=_weights(arrays, data, part, path),
-    )
+    names = array_names(path)
+    wanted = [_pick(names, IMAGES, part, path)]
+    if part != "test":
+        wanted.append(_label_name(names, data, part, path))
+    columns = {key: name for key in ("group", "weight") if has_column(name := getattr(data, key), part, names)}
+    for key, name in columns.items():
+        if name not in names:
+            raise ConfigError(f"data.{key} = {name!r} not found: {path.name} has the arrays {', '.join(names)}")
+    arrays = read_arrays(path, {*wanted, *columns.values()})
+    # Files that earlier versions could read have the same fingerprint as then.
+    unusual = [name for name in wanted if name.lower() not in IMAGES + LABELS]
+    images, labels = arrays[wanted[0]], arrays[wanted[1]] if wanted[1:] else None
+    raw = array_set(images, labels, data, root, path, [digest(path), *unusual])
+    flat = {key: _one_a_row(arrays[name], len(images), f"{path}: {name}") for key, name in columns.items()}
+    if "weight" in flat:
+        if flat["weight"].dtype.kind not in "iuf":
+            raise DataError(f"{path}: weights are not numbers but {flat['weight'].dtype}")
+        raw = replace(raw, weights=checked_weights(flat["weight"].astype(np.float64), path.name))
+    return replace(raw, groups=tuple(map(str, flat["group"].tolist()))) if "group" in flat else raw
 
 
 def npz_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
     """Names of the classes, in label order; only the labels are read."""
-    arrays = read_arrays(path, LABELS)
-    return _class_names(data, root, _labels(arrays, len(_pick(arrays, LABELS, path)), path))
+    name = _label_name(array_names(path), data, "train", path)
+    labels = read_arrays(path, [name])[name]
+    return labelled(labels, len(labels), data, root, path)[1]
 
 
-def _weights(arrays: Arrays, data: DataConfig, part: str, path: Path) -> FloatArray | None:
-    if not has_column(data.weight, part, arrays):
-        return None
-    weights = _per_row(arrays, data.weight, "weight", path)
-    if weights.dtype.kind not in "iuf":
-        raise DataError(f"{path}: weights are not numbers but {weights.dtype}")
-    return checked_weights(weights.astype(np.float64), path.name)
+def open_npy(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
+    """Read images from one file and labels from another beside it: ``x_train.npy`` and ``y_train.npy``.
+
+    Raises `DataError` where there is no file of labels, or a file holds something else.
+    """
+    path = root / Path(spec).expanduser()
+    if part == "train":
+        check_no_columns(data, f"the array {spec!r}")
+    files = [path] if part == "test" else [path, _labels_beside(path, data, root, part)]
+    arrays = [read_array(file) for file in files]
+    labels = None if part == "test" else arrays[1]
+    return array_set(arrays[0], labels, data, root, path, [digest(file) for file in files])
 
 
-def _per_row(arrays: Arrays, name: str, key: str, path: Path) -> npt.NDArray[Any]:
-    if name not in arrays:
-        raise ConfigError(f"data.{key} = {name!r} not found: {path.name} has the arrays {', '.join(arrays)}")
-    n = len(_pick(arrays, IMAGES, path))
-    if arrays[name].shape not in ((n,), (n, 1)):
-        raise DataError(f"{path}: {name} has shape {arrays[name].shape}, expected ({n},)")
-    return arrays[name].reshape(-1)
+def npy_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
+    """Names of the classes, in label order; only the labels are read."""
+    labels = read_array(_labels_beside(path, data, root, "train"))
+    return labelled(labels, len(labels), data, root, path)[1]
 
 
-def _pick(arrays: Arrays, names: tuple[str, ...], path: Path) -> npt.NDArray[Any]:
-    for name in names:
-        if name in arrays:
-            return arrays[name]
-    said = f"{path} has no array `{names[0]}`, only {', '.join(arrays) or 'none'}"
-    raise DataError(said, f"np.savez(path, {names[0]}=...)")
+def array_set(
+    images: Array, labels: Array | None, data: DataConfig, root: Path, path: Path, content: Sequence[str]
+) -> RawSet:
+    """Images and labels as a `RawSet`, the row numbers as ids; ``content`` identifies what they were read from."""
+    n = len(images)
+    known, classes = labelled(np.full(n, -1) if labels is None else labels, n, data, root, path)
+    images, white = readable(images, str(path))
+    size, policy = data.image_size, data.resize if data.image_size else ""
+    scale = [white] if white != 255 else []
+    return RawSet(
+        ids=row_ids(n),
+        labels=known,
+        classes=classes,
+        shape=(size, size) if size else images.shape[1:3],
+        read=block_reader(images, white, data),
+        fingerprint=sha256_json([*content, decode.VERSION, size, policy, data.group, data.weight, *scale]),
+    )
 
 
-def _images(arrays: Arrays, path: Path) -> ImageArray:
-    images = _pick(arrays, IMAGES, path)
-    if images.ndim == 3:
-        images = np.repeat(images[..., None], 3, axis=-1)
-    if images.ndim != 4 or images.shape[-1] != 3:
-        raise DataError(f"{path}: images have shape {images.shape}, expected (N, H, W, 3)")
-    if images.dtype == np.uint8:
-        return images
-    if not np.isfinite(images).all() or images.min(initial=0) < 0 or images.max(initial=0) > 255 or (images % 1).any():
-        raise DataError(
-            f"{path}: images have type {images.dtype} and values that are not integers from 0 to 255",
-            "images = (images * 255).round().astype('uint8')",
-        )
-    return images.astype(np.uint8)
+def labelled(labels: Array, n: int, data: DataConfig, root: Path, path: Path) -> tuple[IntArray, tuple[str, ...]]:
+    """Class numbers (N,), -1 for none, and class names of an array: numbers, text, or (N, K) with a single 1 a row.
+
+    Numbers are places in the file that ``data.classes`` names; without one they are themselves the names, so that
+    labels from 1 to 10 are the classes 1 to 10. Raises `DataError` where they are neither, or have no name.
+    """
+    if labels.ndim == 2 and labels.shape[1] > 1 and len(labels) == n and labels.dtype.kind in "buif":
+        if not ((labels == 0) | (labels == 1)).all() or (labels.sum(axis=1) != 1).any():
+            raise DataError(f"{path}: labels have shape {labels.shape}, but not a single 1 and zeros in every row")
+        labels = labels.argmax(axis=1)
+    flat, named = _one_a_row(labels, n, f"{path}: labels"), named_classes(data, root)
+    if flat.dtype.kind in "US":
+        text = np.char.decode(flat, "utf-8", "replace") if flat.dtype.kind == "S" else flat
+        values = [str(value).strip() for value in text]
+        classes = named or sorted_names([value for value in values if value])
+        return to_labels(values, classes, [f"{path.name} row {row + 1}" for row in range(n)]), classes
+    if flat.dtype.kind not in "bui" and not (flat.dtype.kind == "f" and (flat % 1 == 0).all()):
+        raise DataError(f"{path}: labels are not whole numbers or names but {flat.dtype}")
+    numbers = flat.astype(np.int64)
+    if numbers.min(initial=0) < -1:
+        raise DataError(f"a label is {int(numbers.min())}; labels start at 0")
+    if not named:
+        found = np.unique(numbers[numbers >= 0])
+        places = np.searchsorted(found, numbers)
+        return np.where(numbers < 0, -1, places), tuple(map(str, found.tolist()))
+    highest = int(numbers.max(initial=-1))
+    if highest >= len(named):
+        hint = "labels = labels - 1" if numbers.min() == 1 and highest == len(named) else ""
+        raise DataError(f"label {highest} has no name: {data.classes} contains {len(named)} names", hint)
+    return numbers, named
 
 
-def _labels(arrays: Arrays, n: int, path: Path) -> IntArray:
-    labels = _pick(arrays, LABELS, path)
-    if labels.shape not in ((n,), (n, 1)):
-        raise DataError(f"{path}: labels have shape {labels.shape}, expected ({n},) or ({n}, 1)")
-    flat = labels.reshape(-1)
-    if flat.dtype.kind not in "iu" and not (flat.dtype.kind == "f" and (flat % 1 == 0).all()):
-        raise DataError(f"{path}: labels are not whole numbers but {flat.dtype}")
-    return flat.astype(np.int64)
+def _pick(names: Sequence[str], usual: tuple[str, ...], part: str, path: Path) -> str:
+    """The array with one of the ``usual`` names, the one of this part first."""
+    lower = {name.lower(): name for name in reversed(names)}
+    of_part = [name for word in usual for own in PARTS[part] for name in (f"{word}_{own}", f"{own}_{word}")]
+    for name in (*of_part, *usual, UNNAMED[usual]):
+        if name in lower:
+            return lower[name]
+    said = f"{path} has no array `{usual[0]}`, only {', '.join(names[:20]) or 'none'}"
+    raise DataError(said, f"np.savez(path, {usual[0]}=...)")
 
 
-def _class_names(data: DataConfig, root: Path, labels: IntArray) -> tuple[str, ...]:
-    """Names from the file that ``data.classes`` names, or the class numbers; `DataError` where a label has no name."""
-    highest = int(labels.max(initial=-1)) + 1
-    if labels.min(initial=0) < -1:
-        raise DataError(f"a label is {int(labels.min())}; labels start at 0")
-    names = named_classes(data, root) or tuple(str(number) for number in range(highest))
-    if highest > len(names):
-        raise DataError(f"label {highest - 1} has no name: {data.classes} contains {len(names)} names")
-    return names
+def _label_name(names: Sequence[str], data: DataConfig, part: str, path: Path) -> str:
+    if data.label and data.label in names:
+        return data.label
+    if data.label and part == "train":
+        raise ConfigError(f"data.label = {data.label!r} not found: {path.name} has the arrays {', '.join(names[:20])}")
+    return _pick(names, LABELS, part, path)
+
+
+def _labels_beside(path: Path, data: DataConfig, root: Path, part: str) -> Path:
+    """The file of labels: as configured, or named like that of the images with another word in it."""
+    if data.label and part == "train":
+        return root / Path(data.label).expanduser()
+    words = path.stem.lower().split("_")
+    renamed = [
+        "_".join(label if word == image else word for word in words)
+        for image, label in (*((image, label) for image in IMAGES for label in LABELS),)
+        if image in words
+    ]
+    wanted = {*renamed, *(f"{path.stem.lower()}_{label}" for label in LABELS)}
+    found = [file for file in sorted(path.parent.glob("*.npy")) if file.stem.lower() in wanted]
+    if len(found) == 1:
+        return found[0]
+    what = f"{len(found)} files of labels" if found else "no file of labels, such as y_train.npy for x_train.npy,"
+    raise DataError(f"{path}: {what} beside it", f'[data] label = "{path.parent / "labels.npy"}"')
+
+
+def _one_a_row(values: Array, n: int, where: str) -> Array:
+    if values.shape not in ((n,), (n, 1)):
+        raise DataError(f"{where} have shape {values.shape}, expected ({n},) or ({n}, 1)")
+    return values.reshape(-1)
 
 
 def check_classes(labels: IntArray, classes: tuple[str, ...], what: str) -> None:
