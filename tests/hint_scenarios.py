@@ -295,11 +295,6 @@ def damaged_event(w: World) -> None:
     w.path("submissions/*/events/*.json").write_text("{")
 
 
-def as_utf16(w: World) -> None:
-    path = w.root / "kit.toml"
-    path.write_bytes(path.read_text().encode("utf-16"))
-
-
 def as_latin1(w: World) -> None:
     path = w.root / "raw/train.csv"
     path.write_bytes(path.read_text().replace("p0,", "pä,").encode("latin1"))
@@ -377,9 +372,8 @@ SCENARIOS: dict[str, Scenario] = {
         lambda w: w.config, every(remove("kit.toml"), lambda w: (w.root / "kit.toml").mkdir()), instead=True
     ),
     "load: kit init": Scenario(lambda w: w.config, remove("kit.toml")),
-    "load: iconv -f {source} -t UTF-8 {name} > utf8.toml && mv utf8.toml {name}": Scenario("kit folds", as_utf16),
     "parse: sed -n {line[1]}p {name}": Scenario("kit folds", edit("[folds]", "[folds"), instead=True),
-    "read_text: iconv -f latin1 -t utf-8 {source} > {copy} && mv {copy} {source}": Scenario("kit clean", as_latin1),
+    "text_of: iconv -f WINDOWS-1252 -t UTF-8 {source} > {copy} && mv {copy} {source}": Scenario("kit clean", as_latin1),
     "find_project: kit init": Scenario(QUICK, remove("kit.toml")),
     # data and folds
     "DataRecord.COMMAND: kit clean --force": Scenario("kit folds", halve("data/manifest.json")),

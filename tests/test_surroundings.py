@@ -371,17 +371,19 @@ def test_what_cannot_be_is_refused_on_one_short_line_without_secrets(lines: str)
     assert said.startswith("kit.toml") and "\n" not in said and len(said) < 400 and SECRET not in said
 
 
-def test_a_file_in_another_encoding_is_refused_with_a_command_that_mends_it(tmp_path: Path) -> None:
+def test_a_configuration_is_read_with_a_byte_order_mark_and_refused_without_one(tmp_path: Path) -> None:
     path = tmp_path / "kit.toml"
     content = '[competition]\nname = "Fu\u00df"\n[data]\ntrain = "digits"\n'
     path.write_text(content, encoding="utf-8-sig")
     assert load(path).competition.name == "Fu\u00df"
-    for encoding in ("latin-1", "utf-16"):
-        path.write_text(content, encoding=encoding)
-        with pytest.raises(ConfigError, match="is not UTF-8") as caught:
-            load(path)
-        subprocess.run(caught.value.hint, shell=True, cwd=tmp_path, check=True)
+    for encoding in ("utf-16", "utf-32"):
+        path.write_text(content.replace("\n", "\r\n"), encoding=encoding)
         assert load(path).competition.name == "Fu\u00df"
+    path.write_text(content, encoding="windows-1252")
+    with pytest.raises(ConfigError, match="is not UTF-8") as caught:
+        load(path)
+    subprocess.run(caught.value.hint, shell=True, cwd=tmp_path, check=True)
+    assert load(path).competition.name == "Fu\u00df"
     with pytest.raises(ConfigError, match="Is a directory"):
         load(tmp_path)
 

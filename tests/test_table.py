@@ -15,7 +15,6 @@ from recorded import join_runs, write_candidate, write_fold
 from kit.base.events import silent
 from kit.config import parse
 from kit.errors import DataError, StageError
-from kit.images.sources.table import Table, read_table
 from kit.runs.results import lineage_of_test, require
 from kit.runs.spec import plan_runs
 from kit.runtime import pool
@@ -30,6 +29,7 @@ from kit.store.data import load_index, load_test_ids, load_test_record
 from kit.store.layout import Layout
 from kit.store.partition import held_out, load_folds
 from kit.store.predictions import load_predictions
+from kit.store.tables import Table, read_table
 
 CLASSES = ("cat", "dog", "hen")
 VIEWS = ("identity", "flip-lr", "rot90")

@@ -4,7 +4,6 @@ Each section belongs to a command. A mistake raises a `ConfigError` with one lin
 file. For an unknown key the nearest known one is suggested.
 """
 
-import codecs
 import re
 import shlex
 import tomllib
@@ -13,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 
+from kit.base.reading import text_of
 from kit.base.text import nearest
 from kit.config.base import ConfigSection, Location, Name, mistake
 from kit.config.bundle import BundleConfig
@@ -103,14 +103,7 @@ def load(path: Path) -> Config:
     except OSError as error:
         hint = f"ls -ld {shlex.quote(str(path))}" if path.exists() else "kit init"
         raise ConfigError(f"cannot read {path}: {error.strerror}", hint) from error
-    try:
-        text = content.decode("utf-8-sig")  # without the mark that some editors put before it
-    except UnicodeDecodeError as error:
-        source = "UTF-16" if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "WINDOWS-1252"
-        name = shlex.quote(str(path))
-        said = f"{path.name} is not UTF-8: byte {error.start + 1} is 0x{content[error.start]:02x}"
-        raise ConfigError(said, f"iconv -f {source} -t UTF-8 {name} > utf8.toml && mv utf8.toml {name}") from None
-    return parse(text, path.name)
+    return parse(text_of(content, path, ConfigError), path.name)
 
 
 def parse(text: str, name: str = "kit.toml") -> Config:

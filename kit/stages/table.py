@@ -10,7 +10,6 @@ import numpy.typing as npt
 from kit.base.events import Emit, Event
 from kit.config import Config
 from kit.errors import DataError, StageError
-from kit.images.sources.table import Table, read_table
 from kit.judge import score
 from kit.runs.results import load_test
 from kit.runs.spec import plan_runs
@@ -21,6 +20,7 @@ from kit.store.data import load_index, load_test_record
 from kit.store.files import write_atomic
 from kit.store.layout import Layout, SubmissionPaths
 from kit.store.locks import lock
+from kit.store.tables import Table, read_table
 
 Proba = npt.NDArray[np.float64]
 

@@ -4,7 +4,6 @@ A reader sees the old file or the new one, never a part of one: content goes to 
 folder, is synced, and takes the place of the old file in one step.
 """
 
-import codecs
 import csv
 import errno
 import hashlib
@@ -21,6 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+from kit.base.reading import text_of
 from kit.base.text import guarded, unguarded
 from kit.errors import DataError, KitError, StageError
 
@@ -173,25 +173,15 @@ def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]
 
 
 def read_text(path: Path) -> str:
-    """The text of a file in UTF-8, or in UTF-16 with a byte order mark, as Excel saves "Unicode text".
+    """The text of a file, as `text_of` reads it.
 
-    Raises `DataError` where it is missing or in another encoding.
+    Raises `DataError` where it cannot be read, or is in another encoding.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    encoding = "UTF-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "UTF-8"
-    try:
-        text = content.decode("utf-8-sig" if encoding == "UTF-8" else encoding)
-    except UnicodeDecodeError as error:
-        source, copy = shlex.quote(str(path)), shlex.quote(f"{path}.utf8")
-        hint = f"iconv -f latin1 -t utf-8 {source} > {copy} && mv {copy} {source}" if encoding == "UTF-8" else ""
-        raise DataError(f"{path} is not {encoding} (byte {error.start})", hint) from error
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise DataError(f"{path} is not a text file: line {line} contains a NUL byte")
-    return text
+    return text_of(content, path, DataError)
 
 
 def read_csv(path: Path, *, for_people: bool = False) -> list[dict[str, str]]:

@@ -12,12 +12,15 @@ from PIL import Image
 from recorded import write_candidate
 
 from kit.base.events import silent
+from kit.config import parse
 from kit.errors import DataError, StageError
 from kit.images.sources.practice import make
 from kit.project import Project
-from kit.stages.clean.review import propose_labels, restore
+from kit.stages.clean.clean import clean
+from kit.stages.clean.review import override, propose_labels, restore
 from kit.store.data import load_images, load_index
 from kit.store.files import read_csv
+from kit.store.layout import Layout
 from kit.store.predictions import Predictions
 
 
@@ -127,3 +130,24 @@ def test_files_of_an_odd_size_are_listed(tmp_path: Path) -> None:
     odd = [line for line in read_csv(project.layout.noted) if line["reason"] == "odd-size"]
     assert [line["id"].split("/")[-1] for line in odd] == ["7.png"]
     assert odd[0]["detail"] == "300 x 30 px"
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_overrides_that_a_spreadsheet_saved_are_understood(tmp_path, delimiter, encoding):
+    np.savez(tmp_path / "t.npz", images=np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), np.uint8),
+             labels=np.arange(12) % 2)  # fmt: skip
+    layout = Layout(tmp_path)
+    layout.overrides.write_bytes(f"id{delimiter}action\r\n3{delimiter}drop\r\n".encode(encoding))
+    clean(layout, parse('[data]\ntrain = "t.npz"'), silent)
+    assert [row["id"] for row in read_csv(layout.dropped)] == ["03"]
+    override(layout, {"04": "drop", "03": "drop"}, silent)
+    clean(layout, parse('[data]\ntrain = "t.npz"'), silent)
+    assert [row["id"] for row in read_csv(layout.dropped)] == ["03", "04"]
+    for line, said in (("99,drop", "'99' is no image"), ("05,maybe", "'maybe' is no action")):
+        layout.overrides.write_text(f"id,action\n{line}\n")
+        with pytest.raises(DataError, match=f"clean_overrides.csv line 2: {said}"):
+            clean(layout, parse('[data]\ntrain = "t.npz"'), silent)
+    layout.overrides.write_text("id,action\n")
+    clean(layout, parse('[data]\ntrain = "t.npz"'), silent)
+    assert read_csv(layout.dropped) == []

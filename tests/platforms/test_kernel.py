@@ -19,10 +19,10 @@ from competitions import picture
 from kit import runtime
 from kit.config import Config, parse
 from kit.images.sources import open_source
-from kit.images.sources.table import read_table
 from kit.platforms.kaggle_code import script
 from kit.platforms.sandbox import run_bundle
 from kit.stages.table import answer
+from kit.store.tables import read_table
 
 TAG = "kit-20261121T054000Z-3f9c2ab1"
 # Says of every image how bright it is, and keeps what it has seen.

@@ -12,7 +12,8 @@ from kit.config import parse
 from kit.errors import ConfigError, DataError
 from kit.images.sources import open_source
 from kit.images.sources.classes import sorted_names, to_labels
-from kit.images.sources.table import LABEL_NAMES, find_id, find_label, read_table
+from kit.images.sources.table import LABEL_NAMES, find_id, find_label
+from kit.store.tables import read_table
 
 
 def opened(root, part="train", **keys):

@@ -14,7 +14,8 @@ from kit.images.sources.classes import has_column, named_classes, sorted_names, 
 from kit.images.sources.folder import image_files
 from kit.images.sources.images import ImageRows, open_images
 from kit.images.sources.raw import RawSet, checked_weights
-from kit.images.sources.table import Table, find_id, find_label, read_table
+from kit.images.sources.table import find_id, find_label
+from kit.store.tables import Table, read_table
 
 
 def open_csv(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:

@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from kit.errors import DataError
-from kit.images.sources.table import ID_NAMES, read_table
+from kit.images.sources.table import ID_NAMES
 from kit.judge.metrics import Array
 from kit.runtime.pool import from_logits
 from kit.store.arrays import read_arrays
+from kit.store.tables import read_table
 
 TOLERANCE = 1e-2
 LAYOUT = 'np.savez("oof.npz", ids=ids, classes=classes, proba=proba)'

@@ -16,18 +16,21 @@ from kit.errors import DataError
 from kit.images.sources import RawSet, open_source
 from kit.images.sources.npz import check_classes
 from kit.images.sources.raw import joined
+from kit.runtime.names import match
 from kit.show.figures.sheets import png
 from kit.stages.clean.decoded import Decoded, decode
 from kit.stages.clean.draft import components
 from kit.stages.clean.gallery import contact_sheets
 from kit.stages.clean.plan import Finding, Plan, plan
 from kit.stages.clean.quality import odd_sizes
+from kit.stages.clean.review import read_overrides
 from kit.store.data import DataRecord, UnlabelledRecord
 from kit.store.digests import DIGESTS, digest
-from kit.store.files import read_csv, sha256_file, sha256_json, write_atomic, write_csv
+from kit.store.files import sha256_file, sha256_json, write_atomic, write_csv
 from kit.store.layout import Layout
 from kit.store.locks import lock
 from kit.store.record import Digests, digests_of
+from kit.store.tables import LONGEST
 
 # Raised whenever the same raw images would give other data.
 VERSION = 1
@@ -128,16 +131,19 @@ def open_labelled(layout: Layout, config: Config) -> tuple[RawSet, int]:
 
 def _overrides(path: Path, raw: RawSet, rows: IntArray) -> dict[int, str]:
     """A person's word on images, by row of the readable ones; one on an unreadable image has no effect."""
-    if not path.exists():
-        return {}
-    position = {raw.ids[row]: place for place, row in enumerate(rows.tolist())}
-    known = set(raw.ids)
+    told = read_overrides(path)
+    row_of = {name: row for row, name in enumerate(raw.ids)}
+    others = [name for name in told if name not in row_of]
+    row_of |= zip(others, match(raw.ids, others), strict=True)  # a spreadsheet has made 7 of 007
+    place_of = {row: place for place, row in enumerate(rows.tolist())}
     result = {}
-    for line in read_csv(path, for_people=True):
-        if line.get("id") not in known or line.get("action") not in ("keep", "drop"):
-            raise DataError(f"{path.name}: {line} has an unknown id or action", "each line is id,keep or id,drop")
-        if line["id"] in position:
-            result[position[line["id"]]] = line["action"]
+    for name, (action, where) in told.items():
+        row = row_of[name]
+        if row < 0 or action not in ("keep", "drop"):
+            said = f"{name[:LONGEST]!r} is no image" if row < 0 else f"{action[:LONGEST]!r} is no action"
+            raise DataError(f"{where}: {said}", "each line is id,keep or id,drop")
+        if row in place_of:
+            result[place_of[row]] = action
     return result
 
 

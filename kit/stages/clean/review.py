@@ -2,19 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
+from pathlib import Path
 
 import numpy as np
 
 from kit.base.events import Emit, Event
+from kit.base.text import unguarded
 from kit.errors import DataError, StageError
 from kit.show.figures.sheets import PER_LINE, Tile, png, sheet
 from kit.stages.clean.labels import expected_errors, label_errors
 from kit.store.candidate import Ensemble
 from kit.store.data import load_images, load_index
-from kit.store.files import read_csv, write_atomic, write_csv
+from kit.store.files import read_csv, read_text, write_atomic, write_csv
 from kit.store.layout import Layout
 from kit.store.ledger import latest
 from kit.store.predictions import load_predictions
+from kit.store.tables import read_table
 
 ALL = "all"
 
@@ -24,10 +27,21 @@ def override(layout: Layout, actions: Mapping[str, str], emit: Emit) -> None:
 
     ``actions`` maps an id to `keep` or `drop`; a later word on the same id replaces the earlier one.
     """
-    lines = read_csv(layout.overrides, for_people=True) if layout.overrides.exists() else []
-    table = {line["id"]: line["action"] for line in lines} | dict(actions)
+    table = {name: action for name, (action, _) in read_overrides(layout.overrides).items()} | dict(actions)
     write_csv(layout.overrides, ("id", "action"), sorted(table.items()), for_people=True)
     emit(Event("say", f"{len(actions)} ids written to {layout.overrides.name}"))
+
+
+def read_overrides(path: Path) -> dict[str, tuple[str, str]]:
+    """The action that ``clean_overrides.csv`` has for each id, and where it stands; of two, the last.
+
+    Raises `DataError` where somebody saved the file as something else than a table.
+    """
+    if not path.exists() or not read_text(path).strip():
+        return {}
+    table = read_table(path, empty=True)
+    ids, actions = ([unguarded(cell) for cell in table.column(name)] for name in ("id", "action"))
+    return {name: (action, table.line(row)) for row, (name, action) in enumerate(zip(ids, actions, strict=True))}
 
 
 def restore(layout: Layout, ids: Sequence[str], emit: Emit) -> None:

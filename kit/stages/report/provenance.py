@@ -10,7 +10,7 @@ from kit.stages.report.inputs import Facts
 from kit.stages.report.section import Section
 from kit.store.candidate import Proof
 from kit.store.data import UnlabelledRecord
-from kit.store.files import sha256_file
+from kit.store.files import read_text, sha256_file
 from kit.store.partition import FoldsRecord
 
 CUT = 16  # digits of a hash that are shown
@@ -24,7 +24,7 @@ def provenance(facts: Facts) -> Section:
         "Hashes are SHA-256, cut to their first sixteen digits; the full ones are in the manifests of the stages.",
         {
             "groups": [("Inputs", _inputs(facts)), ("Candidate", _candidate(facts)), ("Versions", _versions(facts))],
-            "config": facts.layout.config.read_text(encoding="utf-8", errors="replace"),
+            "config": read_text(facts.layout.config),
             "config_name": facts.layout.config.name,
         },
     )

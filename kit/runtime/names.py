@@ -1,0 +1,60 @@
+"""How names of classes and images are compared: as they are written, and then in the forms that tools give them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from .decode import SUFFIXES
+
+# 7, 007 and 7.0, as spreadsheets and pandas rewrite a number; longer ones lose digits there.
+_WHOLE = re.compile(r"[+-]?\d{1,18}(\.0*)?", re.ASCII)
+
+
+def spelling(name: str) -> str:
+    """The name with composed accents (NFC) and without spaces around."""
+    return unicodedata.normalize("NFC", name.strip())
+
+
+def whole(name: str) -> int | None:
+    """The whole number that a name is (7, 007, 7.0), None where it is none."""
+    return int(name.partition(".")[0]) if _WHOLE.fullmatch(name) else None
+
+
+def number(name: str) -> str:
+    """The spelling of a name, of whole numbers the shortest: ``7`` of ``007`` and ``7.0``."""
+    plain = spelling(name)
+    found = whole(plain)
+    return plain if found is None else str(found)
+
+
+def folded(name: str) -> str:
+    """The spelling of a name in one case."""
+    return spelling(spelling(name).casefold())
+
+
+def bare(name: str) -> str:
+    """A file's name without the suffix of an image; what follows another dot is part of the name."""
+    stem, dot, suffix = spelling(name).rpartition(".")
+    return stem if dot and f".{suffix.lower()}" in SUFFIXES else spelling(name)
+
+
+def match(
+    names: Sequence[str], wanted: Sequence[str], keys: Sequence[Callable[[str], str]] = (str, spelling, number)
+) -> list[int]:
+    """Where each name of ``wanted`` stands in ``names``, -1 where it does not.
+
+    The first of ``keys`` under which all are found is taken, or else the one that finds the most. What a key cannot
+    tell apart, it does not find.
+    """
+    best = [-1] * len(wanted)
+    for key in keys:
+        theirs, ours = [key(name) for name in names], [key(name) for name in wanted]
+        there, once = Counter(theirs), Counter(ours)
+        place = {name: row for row, name in enumerate(theirs) if there[name] == 1}
+        found = [place.get(name, -1) if once[name] == 1 else -1 for name in ours]
+        if found.count(-1) < best.count(-1):
+            best = found
+    return best
