@@ -7,8 +7,6 @@ then a line per row with its id and its probabilities; other columns are passed 
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,13 +17,13 @@ import numpy as np
 from kit.errors import DataError
 from kit.images.sources.table import ID_NAMES
 from kit.judge.metrics import Array
+from kit.runtime.names import match as names_match
 from kit.runtime.pool import from_logits
 from kit.store.arrays import read_arrays
 from kit.store.tables import read_table
 
 TOLERANCE = 1e-2
 LAYOUT = 'np.savez("oof.npz", ids=ids, classes=classes, proba=proba)'
-NUMBER = re.compile(r"\d{1,18}(\.0*)?", re.ASCII)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,29 +49,8 @@ class Foreign:
 
 
 def match(names: Sequence[str], wanted: Sequence[str]) -> Array:
-    """Return (len(wanted),) where each name of ``wanted`` stands in ``names``, -1 where it does not.
-
-    Names are compared as they are, then in one Unicode form without spaces around, then as whole numbers (7, 007, 7.0);
-    the first of these comparisons that finds the most is taken. What it cannot tell apart, it does not find.
-    """
-    best = np.full(len(wanted), -1)
-    for key in (str, _spelling, _number):
-        theirs, ours = [key(name) for name in names], [key(name) for name in wanted]
-        there, once = Counter(theirs), Counter(ours)
-        place = {name: row for row, name in enumerate(theirs) if there[name] == 1}
-        found = np.array([place.get(name, -1) if once[name] == 1 else -1 for name in ours], dtype=np.int64)
-        if (found >= 0).sum() > (best >= 0).sum():
-            best = found
-    return best
-
-
-def _spelling(name: str) -> str:
-    return unicodedata.normalize("NFC", name.strip())
-
-
-def _number(name: str) -> str:
-    plain = _spelling(name)
-    return str(int(plain.partition(".")[0])) if NUMBER.fullmatch(plain) else plain
+    """`kit.runtime.names.match` as an array (len(wanted),) int64."""
+    return np.array(names_match(names, wanted), np.int64)
 
 
 def member_names(paths: Sequence[Path]) -> tuple[str, ...]:
