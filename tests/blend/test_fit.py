@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from libraries import library
+from libraries import library, softmax
 
 from kit.errors import DataError
 from kit.judge import blend
@@ -47,6 +47,28 @@ def test_the_order_of_rows_does_not_matter():
     one, other = blend.fit(proba, y, fold), blend.fit(proba[:, order], y[order], fold[order])
     assert np.allclose(one.apply(proba), other.apply(proba), atol=1e-5)
     assert one.nested.score == pytest.approx(other.nested.score, abs=1e-5)
+
+
+@pytest.mark.parametrize("folds", [1, 2])
+def test_the_order_of_named_rows_does_not_matter_where_the_folds_are_too_few_to_deal_out(folds):
+    proba, y, fold = library(2, members=4, rows=200, classes=3)
+    order, names = np.random.default_rng(0).permutation(len(y)), np.arange(len(y)).astype(str)
+    one = blend.fit(proba, y, fold % folds, options=blend.Options(rows=names))
+    shuffled = proba[:, order], y[order], fold[order] % folds
+    other = blend.fit(*shuffled, options=blend.Options(rows=names[order]))
+    assert np.allclose(one.oof[order], other.oof, atol=1e-5)
+
+
+@pytest.mark.parametrize("folds", [1, 2, 5])
+@pytest.mark.parametrize("seed", range(4))
+def test_rounding_the_predictions_hardly_moves_the_blend(folds, seed):
+    """Dealing rows out in the order of their loss moved some row by .03 to .08 in 3 of 40 libraries of two folds."""
+    proba, y, fold = library(seed, members=3, rows=150, classes=5)
+    half = softmax(np.log(proba).astype(np.float16).astype(float))
+    one, other = (blend.fit(each, y, fold % folds, metric="accuracy") for each in (proba, half))
+    assert 0 < abs(proba - half).max() < 3e-4
+    assert abs(one.oof - other.oof).max() < 0.01
+    assert abs(one.apply(proba) - other.apply(half)).max() < 0.01
 
 
 def test_the_order_of_classes_does_not_matter():

@@ -116,7 +116,7 @@ def test_groups_never_split_a_fold_and_leave_something_to_fit_on(fold):
     _, fold = np.unique(fold, return_inverse=True)
     if fold.max() < 2:
         return
-    group = fold_groups(fold, np.zeros(len(fold)))
+    group = fold_groups(fold, np.zeros(len(fold), int), range(len(fold)))
     assert 3 <= group.max() + 1 <= 5
     assert all(len(set(group[fold == k])) == 1 for k in range(fold.max() + 1))
 

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 
 from kit.errors import DataError
-from kit.judge import metrics, score
+from kit.judge import score
 from kit.judge.blend.candidates import candidates
 from kit.judge.blend.check import Data, check, with_stress
 from kit.judge.blend.choose import shares
@@ -65,8 +65,9 @@ def fit(
 
     Notes
     -----
-    Deterministic. Permuting members permutes the weights; the order of rows and classes does not matter; an exact copy
-    of a member changes nothing; a single member gets the weight 1.
+    Deterministic. Permuting members permutes the weights; the order of rows and classes does not matter (with fewer
+    than three folds, where the rows have names); an exact copy of a member changes nothing; a single member gets the
+    weight 1.
     """
     score.lookup(metric)
     options = options or Options()
@@ -89,8 +90,7 @@ class _Fitting:
         self.copies = {m: first[found] for m, found in enumerate(hashes) if first.setdefault(found, m) != m}
         self.originals = np.array([m for m in range(len(data.members)) if m not in self.copies])
         proba = data.proba[self.originals] if self.copies else data.proba
-        mean = np.stack([member[0, :clean] for member in proba]).mean(axis=0, dtype=np.float64)
-        group = fold_groups(data.fold[:clean], metrics.row_nll(data.y[:clean], mean))
+        group = fold_groups(data.fold[:clean], data.y[:clean], range(clean) if options.rows is None else options.rows)
         # A clean row and its stressed twin are left out together.
         self.group = np.tile(group, len(data.y) // clean)
         self.candidates = candidates(metric, len(self.originals))

@@ -4,7 +4,8 @@ The fit without groups j and k serves twice: its predictions of k are inner cros
 those of j for outer group k. So K groups need 1 + K + K (K - 1) / 2 fits of the candidates instead of 1 + K + K^2.
 """
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -18,18 +19,23 @@ Predict = Callable[[Array, list[Array]], list[Array]]
 """``(rows to fit on, lists of rows) -> (L, n, C)`` candidates' probabilities for each list."""
 
 
-def fold_groups(fold: Array, difficulty: Array) -> Array:
+def fold_groups(fold: Array, y: Array, names: Iterable[object]) -> Array:
     """Return (N,) group numbers, 0 to K - 1 with 3 <= K <= 5 where the rows allow it.
 
     A nested fit costs a fit per pair of groups, so many folds are joined; a fold is never split, because only folds
-    keep related rows together. Predictions that come from one or two folds only (a hold-out set)
-    are dealt out in the order of their ``difficulty`` (N,) instead, the loss of each row, which does not depend on the
-    order of the rows.
+    keep related rows together. Predictions that come from one or two folds only (a hold-out set) are dealt out class
+    by class instead, in an order by hashes of the ``names`` of the rows: it depends neither on the order of the rows
+    nor on what is predicted, which a file in another precision gives a little differently.
     """
     sizes = np.bincount(fold)
     if len(sizes) < 3:
-        dealt = np.empty(len(fold), dtype=np.int64)
-        dealt[np.argsort(difficulty, kind="stable")] = np.arange(len(fold)) % GROUPS
+        keys = [hashlib.sha256(str(name).encode()).digest() for name in names]
+        first: dict[int, bytes] = {}
+        for label, key in zip(y.tolist(), keys, strict=True):
+            first[label] = min(key, first.get(label, key))
+        order = sorted(range(len(y)), key=lambda row: (first[int(y[row])], keys[row]))
+        dealt = np.empty(len(y), dtype=np.int64)
+        dealt[order] = np.arange(len(y)) % GROUPS
         return np.unique(dealt, return_inverse=True)[1]
     totals, group = np.zeros(min(GROUPS, len(sizes))), np.empty(len(sizes), dtype=np.int64)
     for k in np.argsort(-sizes, kind="stable"):
