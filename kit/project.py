@@ -236,11 +236,11 @@ class Project:
     def submit(self, choice: Choice | None = None) -> SubmissionPaths:
         """Send the current bundle once; see `kit.stages.submit.Choice`."""
         from kit.stages.forecast.forecast import forecast
-        from kit.stages.submit import Choice, submit
+        from kit.stages.submit import Choice, submit, takes_table
         from kit.store.ledger import load_submission
         from kit.store.ledger.facts import Score
 
-        paths = self.bundle()
+        paths = self.table() if takes_table(self.layout, self.config, self._emit) else self.bundle()
         if load_submission(paths).last(Score) is None:
             # Say what score to expect before it is known; for other metrics, or without stress, CV has to do.
             with suppress(StageError):

@@ -16,8 +16,8 @@ from test_download import Site, Storage, zipped
 
 from kit.images.corrupt.plan import plan_of
 from kit.platforms import open_platform
-from kit.platforms.codabench_needs import inspect_zip
 from kit.platforms.credentials import store_token
+from kit.platforms.uploads import inspect_zip
 from kit.runs.results import PredictionSpec
 from kit.runs.spec import FoldSpec, plan_runs
 from kit.runs.stressed import StressedRun, load_stressed
@@ -512,6 +512,10 @@ SCENARIOS: dict[str, Scenario] = {
         "kit folds --force", every(remove("data/.folds.lock"), lambda w: w.layout.folds_lock.mkdir()), instead=True
     ),
     # submit, wherever to
+    "_parcel: kit table": Scenario(direct_submit, every(kaggle(), remove(f"{CANDIDATE}/submission.csv"))),
+    "sentences: nothing has been sent to phase `{phase.name}` yet: kit submit": Scenario(
+        "kit lb", every(codabench(), say("kit submit"), lambda w: w.site.switch()), instead=True
+    ),
     "_check_proven: kit bundle": Scenario(direct_submit, remove(f"{CANDIDATE}/proof.json")),
     "submit: {known.message}; to submit it once more: kit submit --again": Scenario(
         "kit submit", say("kit submit"), instead=True
@@ -552,15 +556,14 @@ SCENARIOS: dict[str, Scenario] = {
         "kit submit", every(codabench(), faulty("competition", "429", 1), lambda w: w.limit_waits(obey=5))
     ),
     "put_file.send: kit submit": Scenario("kit submit", every(codabench(), faulty("put", "500", 3, storage=True))),
-    "Kaggle.check: kit bundle": Scenario(platform_check, every(kaggle(True), remove(f"{CANDIDATE}/bundle.zip"))),
-    "Kaggle.check: kit table": Scenario(platform_check, every(kaggle(), remove(f"{CANDIDATE}/submission.csv"))),
-    "check_csv: kit table": Scenario(
+    "check_csv: kit table": Scenario(platform_check, every(kaggle(), remove(f"{CANDIDATE}/submission.csv"))),
+    "check_csv: kit table (2)": Scenario(
         platform_check, every(kaggle(), lambda w: w.newest.table.write_text("image_id,label\n"))
     ),
-    "check_csv: kit table (2)": Scenario(
+    "check_csv: kit table (3)": Scenario(
         platform_check, every(kaggle(), lambda w: w.newest.table.write_text("image_id,label\na,\n"))
     ),
-    "check_csv: kit table (3)": Scenario(
+    "check_csv: kit table (4)": Scenario(
         platform_check, every(kaggle(), lambda w: w.newest.table.write_text("image_id,label\na,b\na,b\n"))
     ),
     "Site.ask_once: kit submit": Scenario("kit submit", every(kaggle(), faulty("slot", "500", 1))),

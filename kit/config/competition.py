@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, StrictBool, field_validator
 
 from kit.config.base import ConfigSection
 
@@ -72,7 +72,7 @@ class CompetitionConfig(ConfigSection):
     """Number of images behind the public score, 0 if unknown. Used to judge whether a difference is noise."""
     code: bool = False
     """Kaggle only: submit a notebook that runs without internet access, instead of a table."""
-    fact_sheet: dict[str, str] = Field(default_factory=dict)
+    fact_sheet: dict[str, StrictBool | str] = Field(default_factory=dict)
     """Codabench only: answers to the questions that some competitions ask with every submission."""
 
     @field_validator("url")

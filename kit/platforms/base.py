@@ -12,7 +12,7 @@ from kit.base.events import Emit, silent
 from kit.config import Config
 from kit.errors import PlatformError
 from kit.store.layout import Layout, SubmissionPaths
-from kit.store.ledger import BoardRow
+from kit.store.ledger import BoardRow, Phase
 from kit.store.ledger.facts import F, Fact
 
 PUBLIC_SITE = "https://www.codabench.org"  # the Codabench site where `competition.url` names no other
@@ -114,7 +114,7 @@ def midnight() -> datetime:
 class Status:
     """Where a submission stands; ``score`` once it is scored, ``message`` where it failed or what it waits for.
 
-    ``scores`` holds every column by name, where the platform gives more than one.
+    ``scores`` holds every column by name, where the platform gives more than one, and ``parts`` the ids of its tasks.
     """
 
     state: Literal["waiting", "scored", "failed"]
@@ -122,6 +122,7 @@ class Status:
     message: str = ""
     private: float | None = None
     scores: dict[str, float] = field(default_factory=dict)
+    parts: tuple[str, ...] = ()
 
 
 class Journal(Protocol):
@@ -140,9 +141,25 @@ class Platform(Protocol):
     private_scores: bool = False
     """Whether a private score appears some time after the public one."""
 
+    def takes_table(self) -> bool:
+        """Whether it scores predictions, so that no bundle is needed."""
+        return False
+
     def file(self, paths: SubmissionPaths) -> Path:
         """The file of a candidate that goes to this platform."""
         return paths.bundle
+
+    def phase(self, said: str = "") -> Phase:
+        """The phase with this number or name, by default the one that a submission goes to; empty without phases."""
+        return Phase()
+
+    def phase_of(self, remote: str) -> str:
+        """The number of the phase that a submission was sent to; empty without phases."""
+        return ""
+
+    def account(self) -> str:
+        """Whose credentials these are, where the platform shows each account its own submissions only."""
+        return ""
 
     def check(self, file: Path) -> list[str]:
         """Raise where the platform would refuse the file; nothing is spent. Returns what is worth a warning."""
@@ -157,8 +174,11 @@ class Platform(Protocol):
         spent, `Unsure` that it may have been; any other `PlatformError` comes before that step.
         """
 
-    def find(self, digest: str) -> list[tuple[str, str]]:
-        """Id and tag of our submissions there whose tag ends with these eight hexadecimal digits, newest first."""
+    def find(self, digest: str, phase: str = "") -> list[tuple[str, str]]:
+        """Id and tag of our submissions whose tag ends with these eight hexadecimal digits, newest first.
+
+        In the phase with this number, by default in the one that a submission goes to.
+        """
 
     def status(self, remote: str) -> Status:
         """Where a submission stands."""
@@ -172,6 +192,14 @@ class Platform(Protocol):
     def manual(self) -> bool:
         """Whether a scored submission stays off the board until its owner puts it there."""
         return False
+
+    def cancel(self, remote: str) -> str:
+        """End a submission that has no result yet; returns what happened."""
+        raise PlatformError("this platform cannot cancel a submission")
+
+    def rerun(self, remote: str) -> str:
+        """Let the platform run a submission once more; returns the id of the new one."""
+        raise PlatformError("this platform cannot run a submission again")
 
     def publish(self, remote: str) -> str:
         """Put a scored submission on a board that is filled by hand; returns what happened."""

@@ -5,6 +5,7 @@ the name of its file, so the tag is that name.
 """
 
 from collections import Counter
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -12,17 +13,30 @@ from kit.base.events import Event
 from kit.errors import ConfigError, PlatformError
 from kit.platforms import codabench_answers as answers
 from kit.platforms import codabench_needs as needs
-from kit.platforms.base import PATIENCE, Absent, Journal, Platform, Refused, Remaining, Setting, Status, midnight
+from kit.platforms.base import (
+    PATIENCE,
+    Absent,
+    Journal,
+    Platform,
+    Refused,
+    Remaining,
+    Setting,
+    Status,
+    Unsure,
+    midnight,
+)
 from kit.platforms.credentials import codabench_hint, codabench_login, codabench_token, store_token
 from kit.platforms.http import Api, Shape, checked_url
+from kit.platforms.logs import explain
+from kit.platforms.rules import automation_notes
 from kit.platforms.storage import fetch_text, put_file, upload_teller
-from kit.store.ledger import BoardRow
+from kit.platforms.uploads import check_csv, inspect_zip
+from kit.store.files import write_zip
+from kit.store.layout import SubmissionPaths
+from kit.store.ledger import BoardRow, Phase
 from kit.store.ledger.facts import Request, Upload, Uploaded
 
-TAIL_LINES = 20
 NAMED = 10
-# In the order in which a cause precedes what it causes: a crash of `model.py` is in the first.
-FAILURES = ("prediction_ingestion_stderr", "prediction_stderr", "scoring_ingestion_stderr", "scoring_stderr")
 ENDED_BADLY = ("Failed", "Cancelled")
 MANUAL = ("Add", "Add_And_Delete", "Add_And_Delete_Multiple")
 
@@ -41,17 +55,50 @@ class Codabench(Platform):
             said = f"competition.id = {self._competition.id!r} is not the number of a Codabench competition"
             raise ConfigError(said, f"it is the number in the address: {self._url}/competitions/1234/")
         self._detail: answers.Detail | None = None
+        self._number = ""
         self._without_scores = Counter[str]()
 
+    def takes_table(self) -> bool:
+        """A phase without a program that runs a model gets predictions."""
+        tasks = self._phase().tasks
+        return bool(tasks) and all(task.scores_results for task in tasks)
+
+    def file(self, paths: SubmissionPaths) -> Path:
+        """The bundle or, where results are scored, the table in a zip of its own."""
+        if not self.takes_table():
+            return paths.bundle
+        sample = self._setting.config.data.sample_submission
+        if paths.table.is_file():
+            write_zip(paths.table_zip, {Path(sample or paths.table).name: paths.table})
+        return paths.table_zip
+
+    def phase(self, said: str = "") -> Phase:
+        """A phase that the site does not name is told by what was said of it."""
+        named = [phase for phase in self._read_detail().phases if said and phase.is_named(said)]
+        if said and not named:
+            return Phase(said)
+        found = named[0] if named else self._phase()
+        return Phase(str(found.id), found.name, found.end)
+
+    def phase_of(self, remote: str) -> str:
+        """Where there is only one, nobody has to be asked."""
+        phases = self._read_detail().phases
+        return str(phases[0].id) if len(phases) == 1 else str(self._row(remote).phase or "")
+
+    def account(self) -> str:
+        """The name of the account; its token alone does not say it."""
+        return self._profile.username or ""
+
     def check(self, file: Path) -> list[str]:
-        """Zip, participation, phase, quota, space, image and time limit, in this order; asks, sends nothing."""
-        needs.inspect_zip(file)
+        """File, participation, phase, quota, space, image and time limit, in this order; asks, sends nothing."""
+        if self.takes_table():
+            check_csv(file.with_suffix(".csv"))
+        else:
+            inspect_zip(file)
         detail = self._read_detail()
-        if detail.participant_status != "approved":
-            said = f"your registration for competition {detail.id} is: {detail.participant_status or 'not registered'}"
-            raise Refused(said, f"register at {self._url}/competitions/{detail.id}/")
+        needs.check_participation(detail, self._url)
         phase = self._phase()
-        needs.check_dates(phase)
+        needs.check_dates(phase, detail.phases)
         needs.check_fact_sheet(detail, self._competition.fact_sheet)
         answer = self._api.get(f"/api/can_make_submission/{phase.id}/", answers.Permission)
         if not answer.can:
@@ -59,9 +106,12 @@ class Codabench(Platform):
             today = "today" in (answer.reason or "")
             raise Refused(f"phase `{phase.name}` accepts no submission now: {answer.reason}", ends if today else "")
         needs.check_space(self._api.get("/api/user_quota/", answers.Quota), file, self._url)
-        notes = needs.image_notes(detail.docker_image or "", file)
-        limit = needs.time_limit(phase.execution_time_limit, detail.queue)
-        notes += needs.time_notes(limit, file.with_name("proof.json"), self._competition.test_size)
+        notes = needs.size_notes(file)
+        notes += automation_notes([page.content or "" for page in detail.pages or ()] + [detail.terms or ""])
+        if not self.takes_table():
+            limit = needs.time_limit(phase.execution_time_limit, detail.queue)
+            notes += needs.image_notes(detail.docker_image or "", file)
+            notes += needs.time_notes(limit, file.with_name("proof.json"), self._competition.test_size)
         if detail.auto_run_submissions is False:
             notes.append("an organiser of this competition has to start each submission")
         return notes
@@ -82,14 +132,22 @@ class Codabench(Platform):
         key = known.key if known else self._upload(file, tag, journal)
         phase = self._phase()
         body = {"phase": phase.id, "data": key, "tasks": [task.id for task in phase.tasks]}
-        sheet = self._competition.fact_sheet
+        sheet = needs.check_fact_sheet(self._read_detail(), self._competition.fact_sheet)
         journal.note(Request())
-        taken = self._api.send_once("/api/submissions/", body | ({"fact_sheet_answers": sheet} if sheet else {}), tag)
-        return taken.id
+        try:
+            return self._api.send_once(
+                "/api/submissions/", body | ({"fact_sheet_answers": sheet} if sheet else {}), tag
+            ).id
+        except Unsure as error:
+            answer = answers.Permission(can=True)
+            # An older site answers with a page about a server error where a limit is reached, and tells it only here.
+            with suppress(PlatformError):
+                answer = self._api.get(f"/api/can_make_submission/{phase.id}/", answers.Permission)
+            raise Unsure("; ".join([error.message, *filter(None, [answer.reason])])) from None
 
-    def find(self, digest: str) -> list[tuple[str, str]]:
+    def find(self, digest: str, phase: str = "") -> list[tuple[str, str]]:
         """Our own submissions of the phase by their file name; another account's are not listed to us."""
-        rows = answers.pages(self._api, "/api/submissions/", phase=self._phase().id)
+        rows = answers.pages(self._api, "/api/submissions/", phase=phase or self._phase().id)
         found = [row for row in rows if not row.parent and row.tag.endswith(f"-{digest}")]
         return [(str(row.id), row.tag) for row in sorted(found, key=lambda row: -row.id)]
 
@@ -100,7 +158,8 @@ class Codabench(Platform):
             return Status("failed", message=row.status_details or row.status)
         if row.status != "Finished":
             return Status("waiting", message=row.status)
-        rows = [self._row(child) for child in row.children or ()] or [row]
+        parts = tuple(str(child) for child in row.children or ())
+        rows = [self._row(child) for child in parts] or [row]
         failed = [child for child in rows if child.status in ENDED_BADLY]
         if failed:
             return Status("failed", message=failed[0].status_details or f"a task: {failed[0].status}")
@@ -110,33 +169,39 @@ class Codabench(Platform):
                 return Status("waiting", message="Finished, waiting for the scores")
             return Status("failed", message="finished without a score")
         value = answers.main_score(rows, self._board(row), self._competition.metric)
-        return Status("scored", value, scores=answers.named_scores(rows))
+        return Status("scored", value, scores=answers.named_scores(rows), parts=parts)
 
     def logs(self, remote: str) -> str:
-        """The end of the first log that says why: a crash of ours is in the ingestion's standard error.
+        """The end of the logs that say why, of all that the site keeps.
 
-        Of several tasks it is the log of the first that failed, for the submission itself has none then.
+        Of several tasks they are those of the first that failed, or of the first, for the submission itself has none.
         """
         children = [self._row(child) for child in self._row(remote).children or ()]
-        failed = next((child.id for child in children if child.status in ENDED_BADLY), remote)
+        first = children[0].id if children else remote
+        failed = next((child.id for child in children if child.status in ENDED_BADLY), first)
         try:
             detail = self._api.get(f"/api/submissions/{failed}/get_details/", answers.Details)
         except PlatformError as error:
             return f"(the organisers hide the logs, or {error.message})"
-        links = {log.name: log.data_file for log in detail.logs or ()}
-        for name in FAILURES:
-            link = links.get(name)
-            if link and (text := fetch_text(link, self._setting.waits).strip()):
-                return "\n".join([f"{name}:", *text.splitlines()[-TAIL_LINES:]])
-        return ""
+        waits = self._setting.waits
+        return explain({log.name: fetch_text(log.data_file, waits) for log in detail.logs or () if log.data_file})
 
     def leaderboard(self) -> list[BoardRow]:
         """The phase's board in its own order, which is the rank."""
         board = self._api.get(f"/api/phases/{self._phase().id}/get_leaderboard/", answers.ListedBoard)
-        rows, in_order = answers.board_rows(board, self._api.get("/api/my_profile/", answers.Profile).username or "")
+        rows, in_order = answers.board_rows(board, self._profile.username or "")
         if not in_order:
             self._setting.emit(Event("warn", "the order of the leaderboard on the site does not match its scores"))
         return rows
+
+    def cancel(self, remote: str) -> str:
+        """Counts against the limits all the same; a worker that is about to finish may still overwrite it."""
+        self._api.get(f"/api/submissions/{remote}/cancel_submission/", Shape)
+        return f"submission {remote} is cancelled; it still counts against the limits"
+
+    def rerun(self, remote: str) -> str:
+        """Only organisers and accounts that they let do it may; raises `Refused` for the others."""
+        return self._api.send_once(f"/api/submissions/{remote}/re_run_submission/", {}, f"rerun-{remote}").id
 
     def publish(self, remote: str) -> str:
         """Put a submission on a board that its owner fills; nothing to do where the site does."""
@@ -166,18 +231,24 @@ class Codabench(Platform):
 
     @cached_property
     def _api(self) -> Api:
-        waits, emit = self._setting.waits, self._setting.emit
-        token = codabench_token(self._url, emit)
-        if not token:
-            username, password = codabench_login()
-            anonymous, body = Api(self._url, "", waits), {"username": username, "password": password}
-            try:
-                token = anonymous.send("POST", "/api/api-token-auth/", body, answers.Token).token
-            except PlatformError as error:
-                message = error.message.replace(password, "***")
-                raise PlatformError(f"cannot log in as {username}: {message}", "see CODABENCH_PASSWORD") from None
-            emit(Event("say", f"logged in as {username}; the token is in {store_token(self._url, token, username)}"))
-        return Api(self._url, token, waits, codabench_hint(self._url))
+        token = codabench_token(self._url, self._setting.emit) or self._log_in()
+        return Api(self._url, token, self._setting.waits, codabench_hint(self._url), self._log_in)
+
+    def _log_in(self) -> str:
+        username, password = codabench_login()
+        anonymous, body = Api(self._url, "", self._setting.waits), {"username": username, "password": password}
+        try:
+            token = anonymous.send("POST", "/api/api-token-auth/", body, answers.Token).token
+        except PlatformError as error:
+            message = error.message.replace(password, "***")
+            raise PlatformError(f"cannot log in as {username}: {message}", "see CODABENCH_PASSWORD") from None
+        text = f"logged in as {username}; the token is in {store_token(self._url, token, username)}"
+        self._setting.emit(Event("say", text))
+        return token
+
+    @cached_property
+    def _profile(self) -> answers.Profile:
+        return self._api.get("/api/my_profile/", answers.Profile)
 
     def _read_detail(self, *, fresh: bool = False) -> answers.Detail:
         if self._detail is None or fresh:
@@ -193,14 +264,21 @@ class Codabench(Platform):
         return self._detail
 
     def _phase(self, *, fresh: bool = False) -> answers.Phase:
+        """The phase of the configuration: its own, the current one, or the last one that was open.
+
+        It stays the one that was found first, though the next one may begin before the command ends.
+        """
         phases = self._read_detail(fresh=fresh).phases
-        wanted = self._competition.phase.strip().lower()
-        for phase in phases:
-            if wanted in (phase.name.lower(), str(phase.id)) or (not wanted and phase.status == "Current"):
-                return phase
-        names = ", ".join(f"{phase.name} ({phase.status})" for phase in phases)
-        what = f"no phase {self._competition.phase!r}" if wanted else "no current phase"
-        raise ConfigError(f"competition {self._competition.id} has {what}", f"phases: {names}")
+        wanted = self._number or self._competition.phase
+        found = [phase for phase in phases if (phase.is_named(wanted) if wanted else phase.status == "Current")]
+        if not wanted:
+            found += [phase for phase in reversed(phases) if phase.status == "Previous"]
+        if not found:
+            names = ", ".join(f"{phase.name} ({phase.status})" for phase in phases)
+            what = f"no phase {self._competition.phase!r}" if wanted else "no phase that has begun"
+            raise ConfigError(f"competition {self._competition.id} has {what}", f"phases: {names}")
+        self._number = str(found[0].id)
+        return found[0]
 
     def _upload(self, file: Path, tag: str, journal: Journal) -> str:
         """Upload the file and return its key."""

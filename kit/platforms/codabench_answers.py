@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, StrictBool, model_validator
 
 from kit.platforms.http import Api, Shape
 from kit.store.ledger import BoardRow
@@ -23,12 +23,26 @@ class ScoreColumn(Shape):
     sorting: str | None = "desc"
 
 
+class Program(Shape):
+    """A data set of the organisers, by its kind only: the others are not for participants."""
+
+    type: str | None = None
+
+
 class Task(Shape):
     """A task of a phase, or the columns that it has on a board."""
 
     id: Id
     name: str | None = None
     columns: tuple[ScoreColumn, ...] = ()
+    public_datasets: tuple[Program, ...] | None = None
+    ingestion_program: object = "not said"
+
+    @property
+    def scores_results(self) -> bool:
+        """Whether it scores predictions as they are: it has a program that scores, and none that runs a model."""
+        kinds = {one.type for one in self.public_datasets or ()}
+        return self.ingestion_program is None or ("scoring_program" in kinds and "ingestion_program" not in kinds)
 
 
 class Cell(Shape):
@@ -62,6 +76,10 @@ class Phase(Shape):
     max_submissions_per_person: int | None = None
     used_submissions_per_person: int | None = None
 
+    def is_named(self, said: str) -> bool:
+        """Whether a name or a number means this phase."""
+        return said.strip().lower() in (self.name.strip().lower(), str(self.id))
+
 
 class Board(Shape):
     """A board as the competition describes it."""
@@ -73,9 +91,25 @@ class Board(Shape):
 
 
 class Question(Shape):
-    """A question of the fact sheet; ``is_required`` is a boolean or its name."""
+    """A question of the fact sheet; ``is_required`` is a boolean or its name, ``selection`` what can be answered."""
 
     is_required: object = None
+    selection: Annotated[tuple[StrictBool | str, ...], BeforeValidator(lambda found: found or ())] = ()
+
+    @property
+    def required(self) -> bool:
+        return str(self.is_required).lower() == "true"
+
+    @property
+    def empty(self) -> bool | str | None:
+        """The answer that says nothing: None where the site takes no such answer."""
+        return next((value for value in ("", False) if not self.selection or value in self.selection), None)
+
+
+class Text(Shape):
+    """A page about the competition."""
+
+    content: str | None = None
 
 
 class Detail(Shape):
@@ -88,6 +122,8 @@ class Detail(Shape):
     auto_run_submissions: bool | None = None
     fact_sheet: dict[str, Question] | None = None
     queue: object = None
+    pages: tuple[Text, ...] | None = None
+    terms: str | None = None
     leaderboards: tuple[Board, ...] | None = None
 
 
@@ -111,6 +147,7 @@ class Row(Shape):
     id: Id
     status: str
     scores: Scores
+    phase: Id | None = None
     status_details: str | None = None
     children: tuple[Child, ...] | None = None
     task: Task | Id | None = None

@@ -1,9 +1,11 @@
-"""What a Codabench competition asks and offers against what we bring: dates, questions, zip, image, time limit."""
+"""What a Codabench competition asks and offers against what we bring: dates, questions, image, time limit."""
 
 import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kit.errors import ConfigError, PlatformError
+from kit.base.text import nearest
+from kit.errors import ConfigError
 from kit.platforms.base import Refused
 from kit.platforms.codabench_answers import Detail, Phase, Quota
 from kit.store.candidate import Proof
@@ -15,41 +17,51 @@ IMAGES: dict[str, str | None] = {"gpu310": "2.16", "py39": "2.9", "py37": "2.11"
 NEEDED = "2.16"
 PUBLIC_QUEUE_SECONDS = 600  # where the public queue ends a task, whatever the phase allows
 GIGABYTE = 1e9
+LARGE = 50e6  # bytes: uploads of more than 50 to 150 MB fail for some users (codabench issue 2101)
 
 
-def inspect_zip(file: Path) -> None:
-    """Raise `PlatformError` where the file is no zip with ``model.py`` at its root.
-
-    Codabench holds a worker for three minutes before it says so itself.
-    """
-    if not file.is_file():
-        raise PlatformError(f"no such bundle: {file}", "kit bundle")
-    if not zipfile.is_zipfile(file):
-        raise PlatformError(f"{file} is not a zip", Proof.COMMAND)
-    with zipfile.ZipFile(file) as archive:
-        names = archive.namelist()
-        damaged = archive.testzip()
-    if damaged is not None:
-        raise PlatformError(f"{damaged} in {file} is damaged", Proof.COMMAND)
-    if "model.py" not in names:
-        raise PlatformError(f"{file} has no model.py at its root", Proof.COMMAND)
+def check_participation(detail: Detail, url: str) -> None:
+    """Raise `Refused` where the organisers have not let us in, with what can be done about it."""
+    said, page = detail.participant_status or "not registered", f"{url}/competitions/{detail.id}/"
+    if said != "approved":
+        hints = {"pending": "wait until the organisers approve it", "denied": f"ask the organisers: {page}"}
+        hint = hints.get(said, f"register at {page}")
+        raise Refused(f"your registration for competition {detail.id} is: {said}", hint)
 
 
-def check_dates(phase: Phase) -> None:
+def check_dates(phase: Phase, phases: Sequence[Phase]) -> None:
     """Raise `Refused` outside the phase's dates: an older site takes and scores what is sent then, for nothing."""
     if phase.status != "Current":
         dates = [f"{date.astimezone():%d %B %Y %H:%M}" if date else "an open end" for date in (phase.start, phase.end)]
-        hint = "set competition.phase, or leave it empty for the current one"
+        hint = f"set competition.phase; phases: {', '.join(f'{one.name} ({one.status})' for one in phases)}"
         raise Refused(f"phase `{phase.name}` is not open: it runs from {dates[0]} to {dates[1]}", hint)
 
 
-def check_fact_sheet(detail: Detail, answers: dict[str, str]) -> None:
-    """Raise `ConfigError` where the competition asks what the configuration does not answer."""
+def check_fact_sheet(detail: Detail, answers: Mapping[str, bool | str]) -> dict[str, bool | str]:
+    """The answers to send: to every question or, where nothing has to be said and nothing is, to none.
+
+    Raises `ConfigError` where the site would refuse them: a question that it does not ask, one without an answer that
+    needs one, or an answer that is not among its choices.
+    """
     sheet = detail.fact_sheet or {}
-    missing = [key for key, q in sheet.items() if str(q.is_required).lower() == "true" and key not in answers]
-    if missing:
-        hint = f'[competition] fact_sheet = {{ {missing[0]} = "..." }}'
-        raise ConfigError(f"the competition asks for {', '.join(missing)} with every submission", hint)
+    if not sheet or not (answers or any(question.required for question in sheet.values())):
+        return {}
+    for key in answers.keys() - sheet.keys():
+        raise ConfigError(f"the competition does not ask for {key!r} with a submission", nearest(key, sheet))
+    whole = {key: answers.get(key, question.empty) for key, question in sheet.items()}
+    for key, question in sheet.items():
+        choices = " or ".join(map(_as_toml, question.selection))
+        hint = f"[competition] fact_sheet = {{ {key} = {_as_toml(next(iter(question.selection), '...'))} }}"
+        if whole[key] is None or (question.required and not whole[key]):
+            wanted = f": {choices}" if choices else ""
+            raise ConfigError(f"the competition asks for {key} with every submission{wanted}", hint)
+        if question.selection and whole[key] not in question.selection:
+            raise ConfigError(f"fact_sheet.{key} = {whole[key]!r} is none of the choices: {choices}", hint)
+    return {key: value for key, value in whole.items() if value is not None}
+
+
+def _as_toml(value: bool | str) -> str:
+    return str(value).lower() if isinstance(value, bool) else f'"{value}"'
 
 
 def check_space(quota: Quota, file: Path, url: str) -> None:
@@ -96,3 +108,12 @@ def time_notes(limit: int | None, proof: Path, test_size: int) -> list[str]:
     if expected < limit / 2:
         return []
     return [f"the time limit is {limit} s; {test_size} images take {expected:.0f} s on this machine"]
+
+
+def size_notes(file: Path) -> list[str]:
+    """A warning about a file whose upload fails for some."""
+    size = file.stat().st_size
+    if size <= LARGE:
+        return []
+    smaller = f"[bundle] max_mb = {LARGE / 1e6:.0f} makes a smaller one"
+    return [f"{file.name} is {size / 1e6:.0f} MB: uploads above {LARGE / 1e6:.0f} MB fail for some users; {smaller}"]

@@ -7,6 +7,7 @@ family, or a connection that was never made, is `Refused`; everything else is `U
 import email.utils
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, TypeVar
@@ -113,12 +114,15 @@ def plain_session(waits: Waits, token: str = "") -> requests.Session:
 class Api:
     """The JSON interface of the site at ``base``, an address without a last slash.
 
-    An empty ``token`` is not sent; ``unwelcome`` is the hint where the site does not accept it.
+    An empty ``token`` is not sent; ``unwelcome`` is the hint where the site does not accept it, and ``renew`` gets
+    another one then, if it can.
     """
 
-    def __init__(self, base: str, token: str, waits: Waits, unwelcome: str = "") -> None:
+    def __init__(
+        self, base: str, token: str, waits: Waits, unwelcome: str = "", renew: Callable[[], str] | None = None
+    ) -> None:
         self._base, self._token, self._waits, self._unwelcome = base, token, waits, unwelcome
-        self._session = plain_session(waits, token)
+        self._session, self._renew = plain_session(waits, token), renew
 
     def get(self, path: str, shape: type[S], **query: str | int) -> S:
         """A page; repeated while the site is busy or unreachable."""
@@ -172,7 +176,17 @@ class Api:
         return repeated(ask, self._base, self._waits)
 
     def _request(self, method: str, path: str, **options: Any) -> requests.Response:
-        return self._session.request(method, self._base + path, allow_redirects=False, **options)
+        answer = self._session.request(method, self._base + path, allow_redirects=False, **options)
+        # Older sites say 403 of a token that they do not know, and of much else.
+        unknown = answer.status_code == 401 or (answer.status_code == 403 and "Invalid token" in answer.text)
+        if unknown and self._renew is not None:
+            renew, self._renew = self._renew, None
+            with suppress(PlatformError):
+                self._token = renew()
+                self._session = plain_session(self._waits, self._token)
+                # Harmless for what spends too: without a valid token nothing was taken.
+                return self._session.request(method, self._base + path, allow_redirects=False, **options)
+        return answer
 
     def _hint(self, answer: requests.Response) -> str:
         if answer.status_code == 429:

@@ -9,6 +9,7 @@ import io
 import math
 import zipfile
 from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
@@ -16,9 +17,10 @@ from typing import Any
 
 from kit.errors import ConfigError, PlatformError
 from kit.platforms.base import PATIENCE, Journal, Platform, Refused, Remaining, Setting, Status, Unsure, midnight
-from kit.platforms.codabench_needs import inspect_zip
 from kit.platforms.credentials import require_kaggle
+from kit.platforms.rules import automation_notes
 from kit.platforms.storage import upload_teller
+from kit.platforms.uploads import check_csv, inspect_zip
 from kit.store.layout import SubmissionPaths
 from kit.store.ledger import BoardRow
 from kit.store.ledger.facts import Request, Upload
@@ -39,14 +41,16 @@ class Kaggle(Platform):
         self._without_scores = Counter[str]()
         self._unlisted = Counter[str]()
 
+    def takes_table(self) -> bool:
+        return not self._competition.code
+
     def file(self, paths: SubmissionPaths) -> Path:
         """The table, or the bundle that a notebook will run."""
         return paths.bundle if self._competition.code else paths.table
 
     def check(self, file: Path) -> list[str]:
-        """Entry, kind of competition, deadline and limits, and the file's own shape; nothing is sent."""
-        if not file.is_file():
-            raise PlatformError(f"no such file: {file}", "kit bundle" if self._competition.code else "kit table")
+        """The file's own shape, entry, kind of competition, deadline and limits; nothing is sent."""
+        (inspect_zip if self._competition.code else check_csv)(file)
         about = self._about()
         if not about.user_has_entered:
             hint = f"accept its rules: https://www.kaggle.com/competitions/{self._competition.id}/rules"
@@ -57,9 +61,9 @@ class Kaggle(Platform):
             wanted = str(about.is_kernels_submissions_only).lower()
             what = "notebooks only" if about.is_kernels_submissions_only else "tables"
             raise ConfigError(f"{self._competition.id} accepts {what}", f"[competition] code = {wanted}")
-        (inspect_zip if self._competition.code else check_csv)(file)
         late = about.deadline and about.deadline.replace(tzinfo=UTC) < datetime.now(UTC)
-        return [f"the deadline was {about.deadline:%d %B %Y}: a submission is scored, but does not count"] * bool(late)
+        notes = [f"the deadline was {about.deadline:%d %B %Y}: a submission is scored, but does not count"] * bool(late)
+        return notes + self._rules()
 
     def remaining(self) -> Remaining:
         """What Kaggle allows the team now; its day is UTC's."""
@@ -91,7 +95,7 @@ class Kaggle(Platform):
             raise Unsure(f"Kaggle answered the submission with {answer.message!r} and no submission number")
         return str(answer.ref)
 
-    def find(self, digest: str) -> list[tuple[str, str]]:
+    def find(self, digest: str, phase: str = "") -> list[tuple[str, str]]:
         """Our team's submissions by their message."""
         return [(str(row.ref), row.description) for row in self._list() if row.description.endswith(f"-{digest}")]
 
@@ -147,6 +151,13 @@ class Kaggle(Platform):
     def _about(self) -> Any:
         return self._call("get_competition", "ApiGetCompetitionRequest", competition_name=self._competition.id)
 
+    def _rules(self) -> list[str]:
+        """What its pages say about automatic entries; a competition whose pages are not shown says nothing."""
+        with suppress(PlatformError):
+            pages = self._site.ask(lambda: self._site.api.competition_list_pages(self._competition.id))
+            return automation_notes(str(page.content or "") for page in pages or ())
+        return []
+
     def _submission(self, remote: str) -> Any:
         return self._call("get_submission", "ApiGetSubmissionRequest", ref=int(remote))
 
@@ -169,21 +180,6 @@ def number(text: str | None) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) else None
-
-
-def check_csv(file: Path) -> None:
-    """Raise `PlatformError` where a table is empty, ragged, or names an id twice."""
-    with file.open(newline="", encoding="utf-8") as text:
-        rows = list(csv.reader(text))
-    if len(rows) < 2:
-        raise PlatformError(f"{file} has no rows", "kit table")
-    for line, row in enumerate(rows, start=1):
-        if len(row) != len(rows[0]) or not all(cell.strip() for cell in row):
-            raise PlatformError(f"{file} line {line} has an empty or missing cell: {','.join(row)[:60]}", "kit table")
-    ids = [row[0] for row in rows[1:]]
-    if len(set(ids)) != len(ids):
-        twice = next(name for name in ids if ids.count(name) > 1)
-        raise PlatformError(f"{file} has the id {twice!r} twice", "kit table")
 
 
 def board_rows(content: bytes, names: set[str], rank: int, username: str = "") -> list[BoardRow]:

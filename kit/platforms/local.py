@@ -63,7 +63,7 @@ class Local(Platform):
         """There is no limit."""
         return Remaining()
 
-    def find(self, digest: str) -> list[tuple[str, str]]:
+    def find(self, digest: str, phase: str = "") -> list[tuple[str, str]]:
         """Submissions by the end of their tag, newest first."""
         return [(tag, tag) for tag in reversed(self._tags()) if tag.endswith(f"-{digest}")]
 

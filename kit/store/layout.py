@@ -74,7 +74,7 @@ class SubmissionPaths:
     stressed_predictions, forecast, attention = Below("stressed.npz"), Below("forecast.json"), Below("attention.npz")
     picture = EachBelow("{}.svg")
     bundle, proof, card = Below("bundle.zip"), Below("proof.json"), Below("card.md")
-    table, events = Below("submission.csv"), Below("events")
+    table, table_zip, events = Below("submission.csv"), Below("submission.zip"), Below("events")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from servers.project import MODEL
 
 from kit.errors import PlatformError
 from kit.platforms.base import Refused
-from kit.platforms.codabench_needs import image_notes, inspect_zip, time_limit, time_notes
+from kit.platforms.codabench_needs import image_notes, time_limit, time_notes
+from kit.platforms.uploads import inspect_zip
 from kit.store.files import write_zip
 from kit.store.layout import SubmissionPaths
 

@@ -258,7 +258,7 @@ def test_a_board_that_is_filled_by_hand_is_filled_when_asked(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda site: site.phases[1].update(status="Next"), "no current phase"),
+        (lambda site: site.phases[1].update(status="Next"), "`Warm-up` is not open"),
         (lambda site: site.detail.update(participant_status="pending"), "pending"),
         (lambda site: setattr(site, "used", 5), "for today"),
         (lambda site: site.quota.update(storage_used=15e9), "left"),

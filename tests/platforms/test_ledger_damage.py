@@ -23,7 +23,7 @@ from kit.stages.bundle.card import card
 from kit.stages.lb import leaderboard
 from kit.stages.lb.manual import add_score
 from kit.stages.submit import submit
-from kit.store.candidate import Proof
+from kit.store.candidate import Ensemble, Proof
 from kit.store.layout import Layout
 from kit.store.ledger import BoardRow, add_event, add_snapshot, attempts, load_for_tables, load_submissions, target_of
 from kit.store.ledger.facts import Failure, Intent, Score
@@ -225,13 +225,13 @@ def test_a_stray_folder_with_an_empty_record_takes_nothing_away(project: tuple[L
 def test_the_keys_of_the_json_are_public(project: tuple[Layout, Config]) -> None:
     found = json.loads(json.dumps(leaderboard(*project, silent).to_json(), allow_nan=False))
     assert list(found) == [
-        "competition", "platform", "phase", "metric", "greater_is_better", "problem", "submissions", "board",
-        "standing", "remaining", "noise", "agreement", "finals", "ranks",
+        "competition", "platform", "phase", "phase_ends", "metric", "greater_is_better", "problem", "hint",
+        "submissions", "board", "standing", "remaining", "noise", "agreement", "finals", "ranks",
     ]  # fmt: skip
     assert list(found["submissions"][0]) == [
-        "name", "tag", "remote", "state", "message", "cv", "low", "high", "stressed", "forecast", "forecast_low",
-        "forecast_high", "forecast_level", "forecast_basis", "forecast_error", "score", "private", "gap", "rank",
-        "moved", "time", "age", "who", "commit",
+        "name", "tag", "remote", "phase", "state", "message", "cv", "low", "high", "stressed", "forecast",
+        "forecast_low", "forecast_high", "forecast_level", "forecast_basis", "forecast_error", "score", "private",
+        "gap", "rank", "moved", "time", "age", "who", "commit",
     ]  # fmt: skip
     assert list(found["standing"]) == ["time", "age", "lines", "rank", "moved", "ahead", "medal", "zones"]
     assert list(found["standing"]["ahead"]) == ["rank", "name", "score", "mine", "remote", "distance"]
@@ -307,5 +307,11 @@ def test_a_card_is_written_though_an_earlier_candidate_is_damaged(tmp_path: Path
     damaged.paths.ensemble.write_text("{")
     newest.paths.bundle.write_bytes(b"")
     write_proof(newest.paths)
-    words = card(project.layout, project.config, newest.paths, newest.ensemble, Proof.load(newest.paths.proof))
+    words = card(
+        project.layout,
+        project.config,
+        newest.paths,
+        Ensemble.load(newest.paths.ensemble),
+        Proof.load(newest.paths.proof),
+    )
     assert "by the mean gap of 2 earlier scores" in words

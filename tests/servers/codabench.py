@@ -30,6 +30,8 @@ ROUTES = [
     ("details", r"GET /api/submissions/(\d+)/get_details/"),
     ("status", r"GET /api/submissions/(\d+)/"),
     ("list", r"GET /api/submissions/"),
+    ("cancel", r"GET /api/submissions/(\d+)/cancel_submission/"),
+    ("rerun", r"POST /api/submissions/(\d+)/re_run_submission/"),
     ("board", r"GET /api/phases/(\d+)/get_leaderboard/"),
     ("log", r"GET /storage/log/([\w-]+)"),
 ]
@@ -72,6 +74,9 @@ class Codabench(Server):
         self.outcome, self.details = "Finished", "scoring_hostname-vm"
         self.score = "0.8712345678"
         self.log = ""
+        self.logs: dict[str, str] = {}  # by name, beside the one of the program that runs the model
+        self.deleted: set[int] = set()
+        self.results_only, self.robot, self.child_lines = False, False, False
         self.rule = "Force_Best"
         self.others = [("ada", "0.93"), ("grace", "0.90"), ("edsger", "0.85")]
         self.tasks = [1]
@@ -89,7 +94,7 @@ class Codabench(Server):
         self.quota = {"quota": 15, "storage_used": 3675.0}
         self.page = 50
         # What happens between the check and the request: another upload of the account, the organisers' veto.
-        self.taken_meanwhile, self.denied_meanwhile = 0.0, False
+        self.taken_meanwhile, self.denied_meanwhile, self.used_meanwhile = 0.0, False, False
 
     def _phase(self, number: int, name: str, status: str) -> dict[str, Any]:
         return {
@@ -124,6 +129,9 @@ class Codabench(Server):
             return Answer(200, "")
         if request.path == "/created":
             return Answer(200, str(self.created()))
+        if request.path == "/switch":
+            self.switch()
+            return Answer(200, "")
         if request.phase == "unknown":
             return Answer(404, {"detail": "Not found."})
         if request.phase not in ("login", "board") and request.headers.get("authorization") != f"Token {self.token}":
@@ -144,6 +152,12 @@ class Codabench(Server):
         """How many submissions exist."""
         return sum(row["parent"] is None for row in self.submissions)
 
+    def switch(self) -> None:
+        """The current phase ends, and another one, `Final`, begins."""
+        for phase in self.phases:
+            phase["status"] = "Previous"
+        self.phases.append(self._phase(len(self.phases) + 1, "Final", "Current"))
+
     def _login(self, request: Request) -> Answer:
         if request.json() == {"username": self.username, "password": self.password}:
             return Answer(200, {"token": self.token})
@@ -158,7 +172,10 @@ class Codabench(Server):
     def _competition(self, request: Request, number: str) -> Answer:
         if number != "7":
             return Answer(404, {"detail": "Not found."})
-        tasks = [{"task": f"00e82360-{i}", "id": i, "key": f"00e82360-{i}", "name": f"task{i}"} for i in self.tasks]
+        kinds = ["reference_data", "scoring_program"] + ["input_data", "ingestion_program"] * (not self.results_only)
+        sets = [{"id": place, "type": kind, "name": kind} for place, kind in enumerate(kinds)]
+        names = [{"task": f"00e82360-{i}", "id": i, "key": f"00e82360-{i}", "name": f"task{i}"} for i in self.tasks]
+        tasks = [{**task, "public_datasets": sets} for task in names]
         used = {"max_submissions_per_day": self.limit, "used_submissions_per_day": self.used}
         phases = [{**phase, **used, "used_submissions_per_person": self.used, "tasks": tasks} for phase in self.phases]
         column = {"id": 1, "title": "Accuracy", "key": "accuracy", "index": 0, "sorting": "desc", "precision": 4}
@@ -208,12 +225,30 @@ class Codabench(Server):
             return Answer(400, {"data": [message]})
         if self.later and phase["status"] != "Current":
             return Answer(400, {"non_field_errors": ["This phase is not currently accepting submissions."]})
+        if self.used_meanwhile:
+            self.used = self.limit
         if self.used >= self.limit:
             return Answer(400, {"non_field_errors": [DAILY]}) if self.later else self._error(500)
+        if problem := self._fact_sheet_problem(body.get("fact_sheet_answers")):
+            return Answer(400, {"non_field_errors": [problem]})
         if not set(body["tasks"]) <= set(self.tasks):
             return Answer(400, {"tasks": [f'Invalid pk "{body["tasks"][0]}" - object does not exist.']})
         self.used += 1
         return Answer(201, self._add(body))
+
+    def _fact_sheet_problem(self, answers: dict[str, Any] | None) -> str:
+        """What the real site's serializer says of answers; it looks at none where there are none."""
+        sheet = self.detail["fact_sheet"]
+        if not answers:
+            return ""
+        if set(answers) != set(sheet):
+            return "Fact Sheet keys do not match Answer keys"
+        for key, value in answers.items():
+            if sheet[key]["selection"] and value not in sheet[key]["selection"]:
+                return f"{key}: {value} is not a valid selection from {sheet[key]}"
+            if not value and sheet[key]["is_required"] == "true":
+                return f"{sheet[key]['title']}({key}) requires an answer"
+        return ""
 
     def _add(self, body: dict[str, Any]) -> dict[str, Any]:
         stem, _, extension = self.datasets[body["data"]]["file_name"].rpartition(".")
@@ -238,15 +273,18 @@ class Codabench(Server):
         posted = row["status"] == "Finished" and row["step"] > len(self.walk)
         shown["scores"] = [score] if posted and self.outcome == "Finished" else []
         return {
-            **shown, "pk": row["id"], "owner": self.username, "phase_name": "Development", "leaderboard": 1,
+            **shown, "pk": row["id"], "owner": self.username, "leaderboard": 1,
+            "phase_name": next(phase["name"] for phase in self.phases if phase["id"] == row["phase"]),
             "on_leaderboard": row["board"], "has_children": bool(row["children"]), "auto_run": True,
             "is_soft_deleted": False,
         }  # fmt: skip
 
     def _status(self, request: Request, number: str) -> Answer:
         row = next((row for row in self.submissions if row["id"] == int(number)), None)
-        if row is None:
+        if row is None or row["id"] in self.deleted:
             return Answer(404, {"detail": "Not found."})
+        if row["status"] == "Cancelled":
+            return Answer(200, self._row(row))
         row["step"] += 1
         row["status"] = self.walk[min(row["step"], len(self.walk)) - 1]
         row["status_details"] = "scoring_hostname-vm"
@@ -256,13 +294,14 @@ class Codabench(Server):
             row["status_details"] = self.details
             for child in row["children"]:
                 self.submissions[child - 1]["step"] = len(self.walk) + 1
-            if self.rule.startswith("Force") and row["status"] == "Finished" and row["step"] > len(self.walk):
-                row["board"] = True
+            if self.rule.startswith("Force") and row["status"] == "Finished":
+                row["board"] = row["step"] > len(self.walk) or bool(row["children"])
         return Answer(200, self._row(row))
 
     def _list(self, request: Request) -> Answer:
         query = parse_qs(urlsplit(request.path).query)
-        rows = [self._row(row) for row in self.submissions if str(row["phase"]) in query.get("phase", [])]
+        shown = [row for row in self.submissions if row["id"] not in self.deleted]
+        rows = [self._row(row) for row in shown if str(row["phase"]) in query.get("phase", [])]
         if not self.later:
             return Answer(200, rows)
         number = int(query.get("page", ["1"])[0])
@@ -280,8 +319,23 @@ class Codabench(Server):
         link = f"{self.storage.url}/storage/log/err?Signature=abc"
         names = ["prediction_stdout", "prediction_stderr", "prediction_ingestion_stdout", "scoring_stderr"]
         logs = [{"name": name, "data_file": f"{self.storage.url}/storage/log/none?Signature=abc"} for name in names]
+        for name, text in self.logs.items():
+            self.storage.objects[f"/storage/log/{name}"] = text.encode()
+            logs.append({"name": name, "data_file": f"{self.storage.url}/storage/log/{name}?Signature=abc"})
         logs.append({"name": "prediction_ingestion_stderr", "data_file": link})
         return Answer(200, {"logs": logs, "data_file": link, "prediction_result": None, "leaderboards": []})
+
+    def _cancel(self, request: Request, number: str) -> Answer:
+        row = self.submissions[int(number) - 1]
+        over = row["status"] in ("Finished", "Failed", "Cancelled")
+        row["status"] = row["status"] if over else "Cancelled"
+        return Answer(200, {"canceled": not over})
+
+    def _rerun(self, request: Request, number: str) -> Answer:
+        if not self.robot:
+            return Answer(403, {"detail": "You do not have permission to re-run submissions"})
+        row = self.submissions[int(number) - 1]
+        return Answer(200, {"id": self._add({"data": row["data"], "phase": row["phase"]})["id"]})
 
     def _connect(self, request: Request, number: str) -> Answer:
         if self.rule.startswith("Force"):
@@ -294,9 +348,10 @@ class Codabench(Server):
             (name, score, 900 + place, f"/profiles/user/{name}/") for place, (name, score) in enumerate(self.others)
         ]
         for row in self.submissions:
-            if row["board"]:
+            if row["board"] and not row["parent"] and str(row["phase"]) == phase and row["id"] not in self.deleted:
                 shown = f"{float(self.score):.4f}"
-                rows.append(("A Display Name", shown, row["id"], f"/profiles/user/{self.username}/"))
+                line = row["children"][-1] if self.child_lines else row["id"]  # a rule keeps the last task's only
+                rows.append(("A Display Name", shown, line, f"/profiles/user/{self.username}/"))
         rows.sort(key=lambda row: -float(row[1]))
         column = {
             "id": 1, "title": "Accuracy", "key": "accuracy", "index": 0, "sorting": "desc", "precision": 4,

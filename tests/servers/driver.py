@@ -3,7 +3,8 @@
 ``python driver.py kill PROJECT KILL_AT``: a child that dies by SIGKILL at its KILL_AT-th write or request (0 = lives),
 then one that lives; prints how both ended and how many such moments there were.
 ``python driver.py race PROJECT N``: N children that start together.
-``python driver.py sweep PROJECT FIRST LAST``: `kill` at every moment of a range, each in a copy of the project.
+``python driver.py sweep PROJECT FIRST LAST [STEP]``: `kill` at the moments of a range, each in a copy of the project.
+``python driver.py switched PROJECT FIRST LAST``: the same, and the site begins a new phase after each death.
 ``python driver.py once PROJECT``: one `kit submit` in this process, for those who kill it themselves.
 """
 
@@ -87,25 +88,33 @@ def collect(started: tuple[int, int]) -> dict[str, object]:
     return json.loads(text) if text else {"ended": "killed", "moments": 0}
 
 
-def kill(folder: Path, kill_at: int) -> dict[str, object]:
+def kill(folder: Path, kill_at: int, between: str = "created") -> dict[str, object]:
     first = collect(child(folder, kill_at))
+    asked(folder, between)
     second = collect(child(folder))
     states = [attempt.state for attempt in attempts(load_submissions(Layout(folder)))]
     return {"at": kill_at, "first": first, "second": second["ended"], "states": states}
 
 
-def sweep(folder: Path, first: int, last: int) -> list[dict[str, object]]:
-    """Every moment; the site forgets everything in between."""
+def sweep(folder: Path, first: int, last: int, step: int = 1, between: str = "created") -> list[dict[str, object]]:
+    """Every moment, or some; the site forgets everything in between."""
     found = []
-    for moment in range(first, last + 1):
+    for moment in range(first, last + 1, step):
         copy = folder.with_name(f"{folder.name}-{moment}")
         shutil.copytree(folder, copy)
-        url = load(copy / "kit.toml").competition.url
-        urllib.request.urlopen(f"{url}/forget").read()
-        result = kill(copy, moment)
-        result["created"] = int(urllib.request.urlopen(f"{url}/created").read())
+        asked(copy, "forget")
+        result = kill(copy, moment, between)
+        result["created"] = json.loads(asked(copy, "created"))
         found.append(result)
     return found
+
+
+def switched(folder: Path, first: int, last: int, step: int = 1) -> list[dict[str, object]]:
+    return sweep(folder, first, last, step, "switch")
+
+
+def asked(folder: Path, what: str) -> bytes:
+    return urllib.request.urlopen(f"{load(folder / 'kit.toml').competition.url}/{what}").read()
 
 
 def race(folder: Path, number: int) -> list[object]:
@@ -130,5 +139,7 @@ def preload(folder: Path) -> None:
 if __name__ == "__main__":
     command, where, *numbers = sys.argv[1:]
     preload(Path(where))
-    made = {"kill": kill, "race": race, "sweep": sweep, "once": once}[command](Path(where), *map(int, numbers))
+    made = {"kill": kill, "race": race, "sweep": sweep, "switched": switched, "once": once}[command](
+        Path(where), *map(int, numbers)
+    )
     sys.stdout.write(json.dumps(made) + "\n")

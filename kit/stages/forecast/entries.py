@@ -22,7 +22,7 @@ from kit.store.data import Index, UnlabelledRecord, load_index, load_test_record
 from kit.store.digests import digest
 from kit.store.files import sha256_json
 from kit.store.layout import Layout, SubmissionPaths
-from kit.store.ledger import attempts, load_submissions, target_of
+from kit.store.ledger import Phase, attempts, load_submissions, of_phase, target_of
 from kit.store.predictions import load_predictions
 from kit.store.record import Digests
 
@@ -123,14 +123,15 @@ def gather(layout: Layout, config: Config) -> Gathered:
         "test": test.images if test else "",
     }
     submissions, target = load_submissions(layout), target_of(config)
-    scored = [one for one in attempts(submissions, target) if one.score is not None]
+    sent = of_phase(attempts(submissions, target), Phase(name=target.phase))
+    scored = [one for one in sent if one.score is not None]
     scores = {one.submission.name: one.score for one in scored}
     for one in submissions[-RECENT:]:
         found = _ensemble(one.paths, runs, ids, index)
         if isinstance(found, str):
             left_out.append(f"{one.name}: {found}")
         else:  # a score by another metric says nothing of this one
-            comparable = one.ensemble.metric == config.competition.metric
+            comparable = one.judged.metric == config.competition.metric
             entries.append(replace(found, score=scores.get(one.name) if comparable else None))
             made_from[f"ensemble {one.name}"] = digest(one.paths.ensemble)
     y = index.labels[index.rows_of(ids)]

@@ -10,14 +10,14 @@ from kit.config import Config
 from kit.errors import PlatformError, StageError
 from kit.platforms import Platform, Waits, open_platform
 from kit.platforms.base import Remaining, Unreachable
-from kit.platforms.track import refresh, resolve, take_snapshot
+from kit.platforms.track import locate, refresh, resolve, take_snapshot
 from kit.show.figures import Panel, standalone
 from kit.show.figures.board import cv_against_score, forecast_against_score, rank_over_time
 from kit.stages.lb.board import show
-from kit.stages.lb.report import Report, build
+from kit.stages.lb.report import Report, Seen, build
 from kit.store.files import write_atomic
 from kit.store.layout import Layout
-from kit.store.ledger import Attempt, asked_at, attempts, history, load_for_tables, note_asked, target_of
+from kit.store.ledger import Attempt, Phase, asked_at, attempts, history, load_for_tables, note_asked, target_of
 from kit.store.locks import lock
 
 __all__ = ["leaderboard"]
@@ -35,42 +35,51 @@ def leaderboard(
     drawn. The report's `to_json` is what ``--json`` prints.
     """
     target = target_of(config)
-    mine, left = attempts(load_for_tables(layout, emit), target), Remaining()
-    problems: list[str] = []
+    mine, left, phase = attempts(load_for_tables(layout, emit), target), Remaining(), Phase()
+    names: dict[str, str] = {}
+    problems: list[PlatformError] = []
     try:
         platform = open_platform(layout, config, waits, emit)
+        with _noting(problems):
+            phase = platform.phase()
         # Submissions, board and what is left, each for itself: a hidden board takes nothing from the others.
         with _noting(problems):
             # A state that does not last, or a score without its private half: only of these it may know more.
             passing = ["requested", "answered"] + ["scored"] * platform.private_scores
-            if any(attempt.state in passing and attempt.private is None for attempt in mine):
+            if any(not attempt.phase or (attempt.state in passing and attempt.private is None) for attempt in mine):
                 try:
                     _update(layout, platform, mine, waits)
                 finally:
                     mine = attempts(load_for_tables(layout), target)
         with _noting(problems):
-            take_snapshot(platform, layout, target, mine)
-            note_asked(layout, target)
+            take_snapshot(platform, layout, target, mine, phase)
+            note_asked(layout, target, phase)
         with _noting(problems):
             left = platform.remaining()
-        problem = f"some answers of the platform are missing: {'; '.join(problems)}" if problems else ""
+        with _noting(problems):
+            names = {said: platform.phase(said).name for said in {attempt.phase for attempt in mine} - {""}}
+        told = "; ".join(dict.fromkeys(error.message for error in problems))
+        problem = f"some answers of the platform are missing: {told}" if problems else ""
     except PlatformError as error:
-        problem = f"the platform could not be asked: {error.message}"
-    snapshots = history(layout, target, emit)
-    report = build(config, mine, snapshots, emit, problem=problem, remaining=left, asked=asked_at(layout, target))
+        problem, problems = f"the platform could not be asked: {error.message}", [error]
+    snapshots = history(layout, target, emit, phase)
+    seen = Seen(
+        phase, names, left, asked_at(layout, target, phase), problem, next((e.hint for e in problems if e.hint), "")
+    )
+    report = build(config, mine, snapshots, emit, seen)
     show(report, emit, width)
     return replace(report, pictures=draw(layout, report, emit)) if pictures else report
 
 
 @contextmanager
-def _noting(problems: list[str]) -> Iterator[None]:
-    """Note what the platform does not tell, each thing once, and go on; raises `Unreachable` where nobody answers."""
+def _noting(problems: list[PlatformError]) -> Iterator[None]:
+    """Note what the platform does not tell, and go on; raises `Unreachable` where nobody answers."""
     try:
         yield
     except Unreachable:
         raise
     except PlatformError as error:
-        problems += [error.message] if error.message not in problems else []
+        problems.append(error)
 
 
 def _update(layout: Layout, platform: Platform, mine: Sequence[Attempt], waits: Waits) -> None:
@@ -84,18 +93,19 @@ def _update(layout: Layout, platform: Platform, mine: Sequence[Attempt], waits: 
         with suppress(StageError), lock(layout.submit_lock, "a submission of this project"):
             for attempt in doubtful:
                 resolve(platform, attempt, waits)
-    problems: list[str] = []
+    problems: list[PlatformError] = []
     for attempt in mine:
+        locate(platform, attempt)
         if attempt.state == "answered" and attempt.remote:
             with _noting(problems):
-                refresh(platform, attempt)
+                refresh(platform, attempt, waits)
     lacking = [attempt for attempt in mine if attempt.state == "scored" and attempt.private is None and attempt.remote]
     # Private scores all appear at the end of the competition: the newest tells whether the others are worth asking for.
-    if platform.private_scores and lacking and refresh(platform, lacking[-1]).private is not None:
+    if platform.private_scores and lacking and refresh(platform, lacking[-1], waits).private is not None:
         for attempt in lacking[:-1]:
-            refresh(platform, attempt)
+            refresh(platform, attempt, waits)
     if problems:
-        raise PlatformError("; ".join(problems[:3]))
+        raise PlatformError("; ".join(dict.fromkeys(error.message for error in problems[:3])), problems[0].hint)
 
 
 def draw(layout: Layout, report: Report, emit: Emit) -> list[Path]:

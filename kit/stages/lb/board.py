@@ -20,7 +20,7 @@ WAITING = {"requested": "unsure", "answered": "waiting"}
 def show(report: Report, emit: Emit, width: int = 80) -> None:
     """Board, submissions, and what to make of them; a column without a single value is left out."""
     if report.problem:
-        emit(Event("warn", report.problem))
+        emit(Event("warn", f"{report.problem}: {report.seen.hint}" if report.seen.hint else report.problem))
     if report.board and report.standing:
         _show_board(report, report.standing, emit, width)
     lines = report.submissions[-SHOWN:]
@@ -32,6 +32,8 @@ def show(report: Report, emit: Emit, width: int = 80) -> None:
         newest = lines[-1].attempt
         if newest.state == "failed":
             emit(Event("warn", f"{short(newest.submission.name)} failed: {newest.message}"))
+        elif newest.message:
+            emit(Event("warn", f"{short(newest.submission.name)} scored {newest.score}, {newest.message}"))
     for text in sentences(report):
         emit(Event("say", text))
 
@@ -40,6 +42,7 @@ def _columns(report: Report, lines: Sequence[Line]) -> list[tuple[str, list[str]
     tried = [line.attempt for line in lines]
     return [
         ("submission", [short(one.submission.name) for one in tried]),
+        ("phase", [report.phase_of(line) for line in lines] if len(report.here) < len(report.submissions) else []),
         ("CV", [number(line.cv) for line in lines]),
         ("stressed", [number(line.stressed) for line in lines]),
         ("public", [number(one.score) or WAITING.get(one.state, one.state) for one in tried]),
@@ -72,7 +75,7 @@ def _show_board(report: Report, standing: Standing, emit: Emit, width: int) -> N
 
 def sentences(report: Report) -> list[str]:
     """What to make of the numbers."""
-    standing = report.standing
+    standing, phase = report.standing, report.seen.phase
     texts = ["we are not on the board" if standing else "no snapshot of the leaderboard yet"]
     if standing and standing.snapshot.rank is not None:
         texts = [place(standing.snapshot, standing.moved)]
@@ -99,6 +102,11 @@ def sentences(report: Report) -> list[str]:
             "CV and its interval come from the blend's out-of-fold predictions; test predictions average the fold "
             "models, which makes them slightly better and less confident"
         )
+    if phase.name:
+        end = f"ends {phase.end.astimezone():%d %B %Y %H:%M}" if phase.end else "has no end"
+        texts.append(f"phase `{phase.name}` {end}")
+        if report.submissions and not report.here:
+            texts.append(f"nothing has been sent to phase `{phase.name}` yet: kit submit")
     if report.remaining.counts:
         texts.append(f"submissions left: {report.remaining.counts}{report.remaining.until}")
     return texts

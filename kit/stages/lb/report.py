@@ -1,6 +1,6 @@
 """The facts of `kit lb` as one record: what the tables show, and ``--json`` prints."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,11 +11,26 @@ from kit.config import Config
 from kit.config.competition import CompetitionConfig
 from kit.errors import StageError
 from kit.platforms.base import Remaining
-from kit.store.ledger import Attempt, BoardRow, Snapshot
+from kit.store.ledger import Attempt, BoardRow, Phase, Snapshot, of_phase
 from kit.store.ledger.forecast import error_on_test, medal, medal_zones, noise_of_difference
 from kit.store.ledger.standing import Agreement, Line, agreement, mean_gap, moved, quality, standing, window
 
 FINALS = 2  # as many as Kaggle lets a team select
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the platform said: the phase, names of all by number, what is left, and when it last showed its board.
+
+    ``problem`` is why it did not say all, or empty, and ``hint`` what mends that.
+    """
+
+    phase: Phase
+    names: Mapping[str, str]
+    remaining: Remaining
+    asked: datetime | None
+    problem: str
+    hint: str
 
 
 @dataclass(frozen=True)
@@ -35,22 +50,37 @@ class Standing:
 class Report:
     """Everything that is known; the oldest submission and rank are first, ``board`` is a part of the whole one.
 
-    ``problem`` is the reason why the platform could not be asked, or empty; ``noise`` how far apart two equal
+    ``here`` are the submissions of the phase, of which the board is too. ``noise`` is how far apart two equal
     submissions can come to lie; ``finals`` those to select in the end, with the best guess of their quality.
     """
 
     competition: CompetitionConfig
-    problem: str
+    seen: Seen
     now: datetime
     submissions: list[Line]
+    here: list[Line]
     board: list[BoardRow]
     standing: Standing | None
-    remaining: Remaining
     noise: float | None
     agreement: Agreement | None
     finals: list[tuple[Line, float]]
     snapshots: list[Snapshot]
     pictures: list[Path] | None = None
+
+    @property
+    def problem(self) -> str:
+        """The reason why the platform did not say all, or empty."""
+        return self.seen.problem
+
+    @property
+    def remaining(self) -> Remaining:
+        """Submissions left."""
+        return self.seen.remaining
+
+    def phase_of(self, line: Line) -> str:
+        """The name of the phase that a submission was sent to, or else its number."""
+        phase = line.attempt.phase
+        return self.seen.names.get(phase) or phase
 
     def to_json(self) -> dict[str, Any]:
         """What ``kit lb --json`` prints; its keys are public."""
@@ -59,10 +89,12 @@ class Report:
         content = {
             "competition": competition.name,
             "platform": competition.platform,
-            "phase": competition.phase,
+            "phase": self.seen.phase.name or competition.phase,
+            "phase_ends": self.seen.phase.end and self.seen.phase.end.isoformat(),
             "metric": competition.metric,
             "greater_is_better": competition.greater_is_better,
             "problem": self.problem,
+            "hint": self.seen.hint,
             "submissions": self.rows(),
             "board": [vars(row) for row in self.board],
             "standing": standing
@@ -94,6 +126,7 @@ class Report:
                 "name": line.attempt.submission.name,
                 "tag": line.attempt.tag,
                 "remote": line.attempt.remote,
+                "phase": self.phase_of(line),
                 "state": line.attempt.state,
                 "message": line.attempt.message,
                 "cv": line.cv,
@@ -125,15 +158,9 @@ def build(
     mine: Sequence[Attempt],
     snapshots: Sequence[Snapshot],
     emit: Emit,
-    *,
-    problem: str,
-    remaining: Remaining,
-    asked: datetime | None,
+    seen: Seen,
 ) -> Report:
-    """Bring ledger, boards and what the platform said together; what cannot be read is a warning.
-
-    ``problem`` is why the platform did not say all, or empty, ``asked`` when it last showed its board.
-    """
+    """Bring ledger, boards and what the platform said together; what cannot be read is a warning."""
     competition = config.competition
     lines = standing(mine, snapshots, competition, emit)
     rows: Sequence[BoardRow] = ()
@@ -145,19 +172,26 @@ def build(
     if lines and size:  # from the interval of the newest
         noise = noise_of_difference(error_on_test(lines[-1].cv_error, lines[-1].rows, size))
     now = datetime.now(UTC)
+    here = _of_phase(lines, seen.phase)
     return Report(
         competition=competition,
-        problem=problem,
+        seen=seen,
         now=now,
         submissions=lines,
+        here=here,
         board=window(rows),
-        standing=_standing(config, snapshots, rows, now, asked) if snapshots else None,
-        remaining=remaining,
+        standing=_standing(config, snapshots, rows, now, seen.asked) if snapshots else None,
         noise=noise,
         agreement=agreement(lines),
-        finals=_finals(lines, config),
+        # Before the first score of a phase those of the phase before it say which files to send.
+        finals=_finals(here, config) or _finals(_of_phase(lines, Phase()), config),
         snapshots=[snapshot for snapshot in snapshots if snapshot.rank is not None],
     )
+
+
+def _of_phase(lines: Sequence[Line], phase: Phase) -> list[Line]:
+    chosen = {attempt.intent for attempt in of_phase([line.attempt for line in lines], phase)}
+    return [line for line in lines if line.attempt.intent in chosen]
 
 
 def _standing(

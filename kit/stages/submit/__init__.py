@@ -1,6 +1,7 @@
 """``kit submit``: spend a submission once, when it will count."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from kit.base.events import Emit, Event
@@ -45,9 +46,7 @@ def submit(
     `PlatformError` where the platform refuses, fails or does not answer.
     """
     platform = open_platform(layout, config, waits := waits or Waits(), emit)
-    _check_proven(paths)
-    file = platform.file(paths)
-    parcel = Parcel(layout, paths, file, sha256_file(file), target_of(config), choice.again)
+    parcel = _parcel(platform, layout, config, paths, choice.again)
     try:
         with parcel.alone():
             attempt = earlier(platform, parcel, waits)
@@ -78,6 +77,22 @@ def submit(
     tell_outcome(layout, config, platform, attempt.intent, emit)
 
 
+def takes_table(layout: Layout, config: Config, emit: Emit) -> bool:
+    """Whether the platform scores predictions, so that nobody has to build a bundle for it."""
+    return open_platform(layout, config, emit=emit).takes_table()
+
+
+def _parcel(platform: Platform, layout: Layout, config: Config, paths: SubmissionPaths, again: bool) -> Parcel:
+    if not platform.takes_table():
+        _check_proven(paths)
+    elif not paths.table.is_file():
+        raise StageError(f"{paths.root.name} has no table of predictions", "kit table")
+    file, account = platform.file(paths), ""
+    with suppress(PlatformError):  # it only helps to tell a deleted submission from one of a team mate
+        account = platform.account()
+    return Parcel(layout, paths, file, sha256_file(file), target_of(config), platform.phase(), account, again)
+
+
 def _check_proven(paths: SubmissionPaths) -> None:
     if not paths.proof.exists():
         raise StageError(f"{paths.root.name} has no proven bundle", "kit bundle")
@@ -93,8 +108,10 @@ def _agreed(platform: Platform, parcel: Parcel, config: Config, emit: Emit, choi
     left = platform.remaining()
     if left.now == 0:
         raise PlatformError(f"no submissions are left{left.until}", "kit lb")
+    tell_earlier(platform, parcel, emit)
     cost = "" if left.now is None else f": spends 1 of the submissions left ({left.counts}){left.until}"
-    plan = f"{parcel.file.name} ({parcel.digest[:8]}) to {config.competition.platform}{cost}"
+    where = f"{config.competition.platform}{f', phase `{parcel.phase.name}`' * bool(parcel.phase.name)}"
+    plan = f"{parcel.file.name} ({parcel.digest[:8]}) to {where}{cost}"
     if choice.dry_run:
         emit(Event("say", f"would send {plan}"))
         return False
@@ -105,6 +122,14 @@ def _agreed(platform: Platform, parcel: Parcel, config: Config, emit: Emit, choi
     return True
 
 
+def tell_earlier(platform: Platform, parcel: Parcel, emit: Emit) -> None:
+    """Say what became of the same file in other phases."""
+    for attempt in parcel.everywhere():
+        if attempt.state == "scored" and not parcel.phase.holds(attempt.phase):
+            phase = platform.phase(attempt.phase).name or attempt.phase
+            emit(Event("say", f"scored {attempt.score} in phase `{phase}`; `{parcel.phase.name}` has not seen it"))
+
+
 def _wait(platform: Platform, attempt: Attempt, waits: Waits, emit: Emit) -> None:
     missed, told = 0, ""
     begun = waits.clock()
@@ -112,7 +137,7 @@ def _wait(platform: Platform, attempt: Attempt, waits: Waits, emit: Emit) -> Non
         if waits.clock() - begun >= waits.end:
             break
         try:
-            status, missed = refresh(platform, attempt), 0
+            status, missed = refresh(platform, attempt, waits, lasting=missed >= MISSED), 0
         except PlatformError as error:
             status, missed = Status("waiting"), missed + 1
             if missed > MISSED:
@@ -128,7 +153,8 @@ def _wait(platform: Platform, attempt: Attempt, waits: Waits, emit: Emit) -> Non
             told = text
         waits.sleep(pause)
     raise PlatformError(
-        f"submission {attempt.remote} has no score after {waits.end / 3600:.0f} hours: {told.removeprefix('submit: ')}",
+        f"submission {attempt.remote} has no score after {waits.end / 3600:.0f} hours: "
+        f"{told.removeprefix('submit: ')}; it counts against the limits until it fails",
         "kit lb   # asks again; the submission stays where it is",
     )
 
@@ -143,13 +169,13 @@ def _finish(platform: Platform, attempt: Attempt, publish: bool, emit: Emit) -> 
 
 def tell_outcome(layout: Layout, config: Config, platform: Platform, intent: str, emit: Emit) -> None:
     """Score, gap to cross-validation and forecast, rank, what is left; a board that cannot be read spoils nothing."""
-    target = target_of(config)
+    target, phase = target_of(config), platform.phase()
     mine = attempts(load_submissions(layout), target)
     try:
-        take_snapshot(platform, layout, target, mine)
+        take_snapshot(platform, layout, target, mine, phase)
     except PlatformError as error:
         emit(Event("warn", f"the leaderboard could not be read: {error.message}"))
-    snapshots = history(layout, target, emit)
+    snapshots = history(layout, target, emit, phase)
     for line in standing(mine, snapshots, config.competition, emit):
         score, expected = line.attempt.score, line.forecast
         if line.attempt.intent == intent and score is not None:
@@ -159,6 +185,8 @@ def tell_outcome(layout: Layout, config: Config, platform: Platform, intent: str
             said = "as expected" if expected.low <= score <= expected.high else surprise
             was = f"{expected.value:.4f} ({expected.low:.4f} - {expected.high:.4f})"
             emit(Event("say", f"gap to CV {line.gap:+.4f}; the forecast was {was}: {said}"))
+            if line.attempt.message:
+                emit(Event("warn", f"scored {score}, {line.attempt.message}"))
     if snapshots and snapshots[-1].rank is not None:
         emit(Event("say", place(snapshots[-1], moved(snapshots))))
     try:

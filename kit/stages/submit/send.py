@@ -14,9 +14,9 @@ from pathlib import Path
 from kit.base.events import Emit, Event
 from kit.errors import PlatformError, StageError
 from kit.platforms.base import Platform, Refused, Unsure, Waits
-from kit.platforms.track import age, resolve
+from kit.platforms.track import age, locate, resolve
 from kit.store.layout import Layout, SubmissionPaths
-from kit.store.ledger import Attempt, Target, add_event, attempts, load_submissions
+from kit.store.ledger import Attempt, Phase, Target, add_event, attempts, load_submissions, of_phase
 from kit.store.ledger.facts import Answer, F, Fact, Intent, Refusal, newest
 from kit.store.locks import lock
 
@@ -31,19 +31,25 @@ class AlreadySubmitted(StageError):
 
 @dataclass(frozen=True)
 class Parcel:
-    """What is to be sent where."""
+    """What is to be sent where, and by which account."""
 
     layout: Layout
     paths: SubmissionPaths
     file: Path
     digest: str
     target: Target
+    phase: Phase
+    account: str
     again: bool
 
-    def attempts(self) -> list[Attempt]:
-        """Earlier attempts with the same content at the same place, oldest first."""
+    def everywhere(self) -> list[Attempt]:
+        """Earlier attempts with the same content in the same competition, oldest first."""
         every = attempts(load_submissions(self.layout), self.target)
         return [attempt for attempt in every if attempt.begun.sha256 == self.digest]
+
+    def attempts(self) -> list[Attempt]:
+        """Those in the same phase."""
+        return of_phase(self.everywhere(), self.phase)
 
     def alone(self) -> AbstractContextManager[None]:
         """While no other process of this project is sending."""
@@ -71,6 +77,8 @@ def earlier(platform: Platform, parcel: Parcel, waits: Waits) -> Attempt | None:
     Raises `StageError` where the file was submitted before, and ``again`` does not ask for another time, and
     `PlatformError` where it was sent a moment ago, without an answer, and the platform does not list it yet.
     """
+    for attempt in parcel.everywhere():
+        locate(platform, attempt)
     for attempt in parcel.attempts():
         if attempt.state == "requested" and resolve(platform, attempt, waits) is None:
             _refuse_doubt(attempt, waits)
@@ -109,9 +117,9 @@ def deliver(platform: Platform, parcel: Parcel, waits: Waits, emit: Emit) -> Att
             raise
         except Unsure as error:
             emit(Event("warn", f"{error.message}; asking whether it arrived"))
-            _ask(platform, attempt.intent, parcel, waits)
+            _ask(platform, attempt.intent, parcel, waits, error.message)
         else:
-            notes.note(Answer(remote=remote))
+            notes.note(Answer(remote=remote, phase=parcel.phase.id))
         return _reload(parcel, attempt.intent)
 
 
@@ -119,15 +127,16 @@ def _begin(parcel: Parcel) -> Attempt:
     """The intent that an interrupted run left before it sent anything, or a new one."""
     known, name = parcel.attempts(), parcel.paths.root.name
     unsent = [attempt for attempt in known if attempt.state == "intended" and attempt.submission.name == name]
-    if unsent:
+    if unsent and unsent[-1].begun.phase == parcel.phase.id:
         return unsent[-1]
     # A file name of at most 35 characters, which is what Codabench keeps: the time, and the hash of the content.
-    now, used = datetime.now(UTC), {attempt.tag for attempt in known}
+    now, used = datetime.now(UTC), {attempt.tag for attempt in parcel.everywhere()}
     while (tag := f"kit-{now:%Y%m%dT%H%M%SZ}-{parcel.digest[:8]}") in used:
         now += timedelta(seconds=1)
     intent, commit = secrets.token_hex(8), _commit(parcel.layout.root)
     begun = Intent(tag=tag, sha256=parcel.digest, target=parcel.target, file=parcel.file.name, commit=commit)
-    add_event(parcel.paths, intent, begun)
+    sender = {"phase": parcel.phase.id, "account": parcel.account}
+    add_event(parcel.paths, intent, begun.model_copy(update=sender))
     return _reload(parcel, intent)
 
 
@@ -145,8 +154,8 @@ def _commit(root: Path) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _ask(platform: Platform, intent: str, parcel: Parcel, waits: Waits) -> None:
-    """Look for a submission that got no answer, a few times; it may still be on its way."""
+def _ask(platform: Platform, intent: str, parcel: Parcel, waits: Waits, why: str) -> None:
+    """Look for a submission that got no answer, a few times; it may still be on its way. ``why`` there was none."""
     for _, pause in zip(range(waits.tries), waits.pauses(), strict=False):
         attempt = _reload(parcel, intent)
         if attempt.state == "lost":
@@ -155,16 +164,16 @@ def _ask(platform: Platform, intent: str, parcel: Parcel, waits: Waits) -> None:
             if resolve(platform, attempt, waits) is not None:
                 return
         waits.sleep(pause)
-    _refuse_doubt(_reload(parcel, intent), waits)
+    _refuse_doubt(_reload(parcel, intent), waits, f" ({why})")
     raise Refused("the submission did not arrive: the platform does not list it", "kit submit")
 
 
-def _refuse_doubt(attempt: Attempt, waits: Waits) -> None:
+def _refuse_doubt(attempt: Attempt, waits: Waits, why: str = "") -> None:
     """Raise while an unanswered request may still arrive."""
     left = waits.settle - age(attempt, waits)
     if left > 0:
         raise PlatformError(
-            f"{attempt.tag} was sent but not answered, and the platform does not list it yet; it may still arrive",
+            f"{attempt.tag} was sent but not answered{why}, and the platform does not list it yet; it may still arrive",
             f"kit submit   # asks again; sends again only when it is not listed after {left / 60:.0f} minutes",
         )
 
@@ -175,7 +184,7 @@ def _listed(platform: Platform, parcel: Parcel, known: list[Attempt]) -> Attempt
     Raises `AlreadySubmitted` where the platform has this content under a tag of another clone, whose ledger has not
     come here yet.
     """
-    for remote, tag in platform.find(parcel.digest[:8]):
+    for remote, tag in platform.find(parcel.digest[:8], parcel.phase.id):
         ours = next((attempt for attempt in known if attempt.tag == tag), None)
         if ours is None:
             said = f"the platform already has this file: submission {remote}, {tag}, is not in this ledger"

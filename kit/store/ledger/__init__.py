@@ -1,14 +1,15 @@
 """What was submitted and what came of it: one small immutable file per fact, so that clones merge without conflict."""
 
-from kit.store.ledger.attempts import Attempt, attempts, target_of
+from kit.store.ledger.attempts import Attempt, attempts, of_phase, target_of
 from kit.store.ledger.cache import load_for_tables
 from kit.store.ledger.events import Submission, add_event, latest, load_submission, load_submissions
-from kit.store.ledger.facts import Target
+from kit.store.ledger.facts import Phase, Target
 from kit.store.ledger.snapshots import BoardRow, Snapshot, add_snapshot, asked_at, history, note_asked
 
 __all__ = [
     "Attempt",
     "BoardRow",
+    "Phase",
     "Snapshot",
     "Submission",
     "Target",
@@ -22,5 +23,6 @@ __all__ = [
     "load_submission",
     "load_submissions",
     "note_asked",
+    "of_phase",
     "target_of",
 ]

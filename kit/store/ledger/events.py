@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any, ClassVar
 
 from kit.errors import StageError
 from kit.store.candidate import Ensemble
@@ -16,9 +17,28 @@ from kit.store.files import write_json
 from kit.store.layout import Layout, SubmissionPaths
 from kit.store.ledger.facts import FACT, AnyFact, F, encodable, newest
 from kit.store.ledger.reading import aside, read
+from kit.store.record import Figure, Record
 
 # Of a candidate's folder: when it was made, and the start of the hash of what it was made from.
 NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8,}")
+
+
+class Judged(Record, extra="ignore"):
+    """Of ``ensemble.json`` what the tables show; candidates of every earlier kit have it, whatever their blend was."""
+
+    VERSION: ClassVar[int] = Ensemble.VERSION
+    OLDER: ClassVar[tuple[int | None, ...]] = Ensemble.OLDER
+    COMMAND: ClassVar[str] = Ensemble.COMMAND
+
+    metric: str
+    cv: Figure
+    stressed: Figure | None = None
+    rows: int = 0
+
+    @classmethod
+    def upgraded(cls, content: dict[str, Any]) -> dict[str, Any] | None:
+        """What is shown has not changed."""
+        return content
 
 
 @dataclass(frozen=True)
@@ -30,9 +50,9 @@ class Submission:
     paths: SubmissionPaths
 
     @cached_property
-    def ensemble(self) -> Ensemble:
-        """The record of the candidate, read when it is first asked for."""
-        return Ensemble.load(self.paths.ensemble)
+    def judged(self) -> Judged:
+        """The scores of the candidate, read when they are first asked for."""
+        return Judged.load(self.paths.ensemble)
 
     def last(self, kind: type[F]) -> F | None:
         """The newest fact of a kind, if there is one."""

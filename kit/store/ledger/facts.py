@@ -5,7 +5,7 @@ decide whether something is sent.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Literal, TypeVar
 
@@ -38,6 +38,24 @@ class Target:
     def __post_init__(self) -> None:
         object.__setattr__(self, "url", redacted(self.url))
 
+    def same_competition(self, other: "Target") -> bool:
+        """Whether both are of one competition, in whatever phase."""
+        return replace(self, phase="") == replace(other, phase="")
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A phase of a competition by the platform's number and name, and when it ends; empty where there are none."""
+
+    id: str = ""
+    name: str = ""
+    end: datetime | None = None
+
+    def holds(self, *said: str) -> bool:
+        """Whether one of ``said``, numbers or names, is this phase; where either side says nothing, it may be."""
+        ours, theirs = ({one.strip().lower() for one in names} - {""} for names in ((self.id, self.name), said))
+        return not ours or not theirs or bool(ours & theirs)
+
 
 class Fact(Part, extra="ignore", strict=True):
     """Base of all; `kit.store.ledger.add_event` says of which intent it is, when it was written and by whom."""
@@ -49,7 +67,11 @@ class Fact(Part, extra="ignore", strict=True):
 
 
 class Intent(Fact):
-    """A file is about to be sent; ``tag`` is its name or message on the platform, ``sha256`` its content."""
+    """A file is about to be sent; ``tag`` is its name or message on the platform, ``sha256`` its content.
+
+    ``phase`` is the number of the phase that ``target`` meant at that moment, ``account`` who sends; either is empty
+    where the platform has none, or an earlier kit did not say it.
+    """
 
     kind: Literal["intent"] = "intent"
     tag: str
@@ -58,6 +80,8 @@ class Intent(Fact):
     file: Said = ""
     commit: str = ""
     by_hand: bool = False
+    phase: Said = ""
+    account: Said = ""
 
 
 class Upload(Fact):
@@ -100,11 +124,19 @@ class Lost(Fact):
 
 
 class Answer(Fact):
-    """The platform has it under this id; ``found`` = it was asked later."""
+    """The platform has it under this id; ``found`` = it was asked later, and may have said the ``phase`` too."""
 
     kind: Literal["answer"] = "answer"
     remote: Said
     found: bool = False
+    phase: Said = ""
+
+
+class Deleted(Fact):
+    """The platform had it, and neither shows nor lists it any more."""
+
+    kind: Literal["deleted"] = "deleted"
+    remote: Said = ""
 
 
 class Failure(Fact):
@@ -116,17 +148,23 @@ class Failure(Fact):
 
 
 class Score(Fact):
-    """What it got; ``scores`` holds every column by name, where the platform gives more than one."""
+    """What it got; ``scores`` holds every column by name, where the platform gives more than one.
+
+    ``parts`` are the ids of its tasks, which a board may list in its place, and ``message`` is a crash that its logs
+    tell of, looked for where the score is far from what was expected.
+    """
 
     kind: Literal["score"] = "score"
     remote: Said = ""
     score: float
     private: float | None = None
     scores: dict[str, float] = Field(default_factory=dict)
+    parts: tuple[str, ...] = Field(default=(), strict=False)
+    message: Said = ""
 
 
 AnyFact = Annotated[
-    Intent | Upload | Uploaded | Kernel | Request | Refusal | Lost | Answer | Failure | Score,
+    Intent | Upload | Uploaded | Kernel | Request | Refusal | Lost | Answer | Deleted | Failure | Score,
     Field(discriminator="kind"),
 ]
 FACT: TypeAdapter[AnyFact] = TypeAdapter(AnyFact)

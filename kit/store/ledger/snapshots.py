@@ -13,7 +13,7 @@ from kit.base.events import Emit, Event, silent
 from kit.errors import KitError, StageError
 from kit.store.files import read_csv, sha256_json, write_csv, write_json
 from kit.store.layout import Layout
-from kit.store.ledger.facts import Target
+from kit.store.ledger.facts import Phase, Target
 from kit.store.ledger.reading import aside, read, read_cache, write_cache
 from kit.store.record import Part, first_problem
 
@@ -31,6 +31,7 @@ class BoardRow:
     remote: str = ""
 
 
+ANY = Phase()
 TABLE = TypeAdapter(tuple[BoardRow, ...])
 ASKED = TypeAdapter(dict[str, AwareDatetime])
 
@@ -40,10 +41,14 @@ def _ours(rows: object) -> object:
 
 
 class Snapshot(Part, extra="ignore"):
-    """The board at a time: how many lines, which are ours, and where the whole table is."""
+    """The board at a time: how many lines, which are ours, and where the whole table is.
+
+    ``phase`` is the number of the phase whose board it is, empty where there is none or an earlier kit wrote it.
+    """
 
     time: AwareDatetime
     target: Target
+    phase: str = ""
     lines: int
     mine: Annotated[tuple[BoardRow, ...], BeforeValidator(_ours)]
     table: Path
@@ -66,11 +71,11 @@ class Snapshot(Part, extra="ignore"):
         return rows
 
 
-def add_snapshot(layout: Layout, target: Target, rows: Sequence[BoardRow]) -> Snapshot:
-    """Keep the board, unless it is what the last snapshot of this target holds; returns the one that holds it."""
+def add_snapshot(layout: Layout, target: Target, rows: Sequence[BoardRow], phase: Phase = ANY) -> Snapshot:
+    """Keep the board, unless it is what the last snapshot of this phase holds; returns the one that holds it."""
     table = [(row.rank, row.name, row.score, int(row.mine), row.remote) for row in rows]
     digest = hashlib.sha256(repr((target, table)).encode()).hexdigest()
-    last = next(_newest_first(layout, target, silent), None)
+    last = next(_newest_first(layout, target, silent, phase), None)
     if last is not None and last.table.stem.endswith(digest[:8]):
         return last
     now = datetime.now(UTC)
@@ -79,36 +84,48 @@ def add_snapshot(layout: Layout, target: Target, rows: Sequence[BoardRow]) -> Sn
     mine = [{"rank": row.rank, "name": row.name, "score": row.score, "remote": row.remote} for row in rows if row.mine]
     best = rows[0].score if rows else None
     record = {"time": now.isoformat(timespec="seconds"), "target": vars(target), "lines": len(rows)}
+    record |= {"phase": phase.id} if phase.id else {}
     summary = write_json(layout.boards / f"{stem}.json", {**record, "best": best, "mine": mine, "table": path.name})
     return _load(summary)
 
 
-def history(layout: Layout, target: Target, emit: Emit = silent) -> list[Snapshot]:
-    """Every snapshot of a target, oldest first; one that cannot be read is a warning."""
-    return list(_newest_first(layout, target, emit))[::-1]
+def history(layout: Layout, target: Target, emit: Emit = silent, phase: Phase = ANY) -> list[Snapshot]:
+    """Every snapshot of a phase, oldest first; one that cannot be read is a warning.
+
+    Where nothing is known of the phase it is that of the newest snapshot.
+    """
+    return list(_newest_first(layout, target, emit, phase))[::-1]
 
 
-def note_asked(layout: Layout, target: Target) -> None:
-    """Note that the board of a target was seen now; outside of what a team shares, for it changes at every look."""
+def note_asked(layout: Layout, target: Target, phase: Phase) -> None:
+    """Note that the board of a phase was seen now; outside of what a team shares, for it changes at every look."""
     known = read_cache(layout.asked, ASKED.validate_json) or {}
     now = datetime.now(UTC).replace(microsecond=0)
-    write_cache(layout.asked, ASKED.dump_json({**known, sha256_json(vars(target)): now}))
+    write_cache(layout.asked, ASKED.dump_json({**known, _key(target, phase): now}))
 
 
-def asked_at(layout: Layout, target: Target) -> datetime | None:
-    """When the board of a target was last seen by this clone."""
+def asked_at(layout: Layout, target: Target, phase: Phase) -> datetime | None:
+    """When the board of a phase was last seen by this clone."""
     known = read_cache(layout.asked, ASKED.validate_json) or {}
-    return known.get(sha256_json(vars(target)))
+    return known.get(_key(target, phase))
 
 
-def _newest_first(layout: Layout, target: Target, emit: Emit) -> Iterator[Snapshot]:
+def _key(target: Target, phase: Phase) -> str:
+    return sha256_json({**vars(target), "phase": phase.id or target.phase})
+
+
+def _newest_first(layout: Layout, target: Target, emit: Emit, phase: Phase) -> Iterator[Snapshot]:
+    if not phase.id:
+        phase = Phase(name=target.phase)
     for path in sorted(layout.boards.glob("*.json"), reverse=True):
         try:
             snapshot = _load(path)
         except StageError as error:
             emit(Event("warn", f"{error.message}; this snapshot is skipped"))
             continue
-        if snapshot.target == target:
+        if target.same_competition(snapshot.target) and phase.holds(snapshot.phase, snapshot.target.phase):
+            if phase == ANY:
+                phase = Phase(snapshot.phase, snapshot.target.phase)
             yield snapshot
 
 

@@ -65,23 +65,24 @@ def standing(
     before it.
     """
     lines: list[Line] = []
-    gaps: list[float] = []
+    gaps: dict[str, list[float]] = {}  # by phase: each has its own test images
     for attempt in attempts:
-        if attempt.state in ("answered", "failed", "scored", "requested"):
+        if attempt.state in ("answered", "deleted", "failed", "scored", "requested"):
+            earlier = gaps.setdefault(attempt.phase, [])
             try:
-                line = _line(attempt, gaps[-RECENT:], snapshots, competition, emit)
+                line = _line(attempt, earlier[-RECENT:], snapshots, competition, emit)
             except StageError as error:
                 emit(Event("warn", f"{error.message}; its submission is skipped"))
                 continue
             lines.append(line)
-            gaps += [line.gap] if line.gap is not None else []
+            earlier += [line.gap] if line.gap is not None else []
     return lines
 
 
 def _line(
     attempt: Attempt, gaps: Sequence[float], snapshots: Sequence[Snapshot], competition: CompetitionConfig, emit: Emit
 ) -> Line:
-    known = attempt.submission.ensemble
+    known = attempt.submission.judged
     if known.metric != competition.metric:
         raise StageError(f"{attempt.submission.name} was scored by {known.metric}, not {competition.metric}")
     cv = known.cv
@@ -107,7 +108,7 @@ def _rank(attempt: Attempt, snapshot: Snapshot) -> int | None:
     """The rank of a submission: of the line with its id, or of our only line where it shows this score."""
     named = [row for row in snapshot.mine if row.remote]
     if named:
-        return next((row.rank for row in named if row.remote == attempt.remote), None)
+        return next((row.rank for row in named if row.remote in attempt.remotes), None)
     score = attempt.score
     return next((row.rank for row in snapshot.mine if score is not None and abs(row.score - score) < 1e-5), None)
 
@@ -121,9 +122,10 @@ def window(rows: Sequence[BoardRow]) -> list[BoardRow]:
 
 
 def agreement(lines: Sequence[Line]) -> Agreement | None:
-    """Of the ``RECENT`` scored submissions; None where no two differ in both numbers."""
-    scored = [(line.cv, line.attempt.score) for line in lines if line.attempt.score is not None][-RECENT:]
-    pairs = [(a, b) for a, b in combinations(scored, 2) if a[0] != b[0] and a[1] != b[1]]
+    """Of the ``RECENT`` scored submissions, in pairs of one phase; None where no two differ in both numbers."""
+    found = [line for line in lines if line.attempt.score is not None][-RECENT:]
+    scored = [(line.cv, line.attempt.score or 0.0, line.attempt.phase) for line in found]
+    pairs = [(a, b) for a, b in combinations(scored, 2) if a[0] != b[0] and a[1] != b[1] and a[2] == b[2]]
     return Agreement(len(pairs), sum((a[0] < b[0]) == (a[1] < b[1]) for a, b in pairs)) if pairs else None
 
 

@@ -1,0 +1,241 @@
+"""What a Codabench site asks for, hides or takes back: questions, tables, deletion, expired tokens, rules."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from servers.codabench import Codabench
+from servers.project import make_candidate, make_project
+
+from kit.base.events import Event, silent
+from kit.config import Config
+from kit.errors import ConfigError, PlatformError, StageError
+from kit.platforms import Waits
+from kit.platforms.base import Refused
+from kit.platforms.codabench_answers import Detail
+from kit.platforms.codabench_needs import LARGE, check_fact_sheet, check_participation, size_notes
+from kit.platforms.credentials import store_token
+from kit.platforms.rules import automation_notes
+from kit.stages.lb import leaderboard
+from kit.stages.submit import Choice, submit
+from kit.store.layout import Layout
+from kit.store.ledger import attempts, load_submissions
+
+NAME = "20261121T054000Z-3f9c2ab1"
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Codabench]:
+    with Codabench() as server:
+        monkeypatch.setenv("CODABENCH_TOKEN", server.token)
+        server.walk = ["Finished"]
+        yield server
+
+
+def project(site: Codabench, root: Path, **more: Any) -> tuple[Layout, Config]:
+    made = make_project(root / "project", platform="codabench", url=site.url, id="7", **more)
+    make_candidate(made[0])
+    return made
+
+
+def run(made: tuple[Layout, Config], waits: Waits, **options: Any) -> str:
+    said: list[Event] = []
+    submit(*made, made[0].submission(NAME), said.append, Choice(**options), waits)
+    return "\n".join(event.text for event in said)
+
+
+def states(made: tuple[Layout, Config]) -> list[str]:
+    return [attempt.state for attempt in attempts(load_submissions(made[0]))]
+
+
+def question(required: bool, *selection: object) -> dict[str, object]:
+    return {"title": "A question", "is_required": str(required).lower(), "selection": list(selection) or ""}
+
+
+SHEET = {
+    "team": question(True),
+    "note": question(False),
+    "pretrained": question(True, True, False),
+    "code": question(False, True, False),
+    "kind": question(True, "CNN", "ViT"),
+}
+GOOD = {"team": "B", "pretrained": True, "kind": "CNN"}
+
+
+def test_answers_are_sent_whole_and_true_is_no_text(site: Codabench, tmp_path: Path, waits: Waits) -> None:
+    site.detail["fact_sheet"] = SHEET
+    run(project(site, tmp_path, fact_sheet=GOOD), waits)
+    assert site.submissions[0]["fact_sheet_answers"] == {**GOOD, "note": "", "code": False}
+
+
+sheets = st.dictionaries(
+    st.sampled_from("abcd"),
+    st.builds(question, st.booleans()) | st.builds(question, st.booleans(), st.just("x"), st.sampled_from(["y", ""])),
+)
+replies = st.dictionaries(st.sampled_from("abcde"), st.booleans() | st.sampled_from(["", "x", "y", "z"]))
+
+
+@given(sheets, replies)
+def test_whatever_passes_the_check_is_taken_by_the_site(sheet: dict[str, Any], answers: dict[str, Any]) -> None:
+    server = Codabench()
+    server.detail["fact_sheet"] = sheet
+    detail = Detail.model_validate({"id": 1, "phases": [], "fact_sheet": sheet})
+    try:
+        whole = check_fact_sheet(detail, answers)
+    except ConfigError:
+        return
+    assert server._fact_sheet_problem(whole) == ""
+    assert not whole or set(whole) == set(sheet)
+
+
+@pytest.mark.parametrize("change", [{"kind": "RNN"}, {"pretrained": "true"}, {"team": ""}, {"pretrained": False}])
+def test_an_answer_that_the_site_refuses_is_refused_before_the_upload(
+    site: Codabench, tmp_path: Path, waits: Waits, change: dict[str, object]
+) -> None:
+    site.detail["fact_sheet"] = SHEET
+    with pytest.raises(ConfigError, match=next(iter(change))):
+        run(project(site, tmp_path, fact_sheet=GOOD | change), waits)
+    assert site.datasets == {}
+
+
+@pytest.mark.parametrize(("said", "hint"), [("pending", "wait"), ("denied", "ask"), (None, "register at")])
+def test_the_advice_fits_the_state_of_the_registration(said: str | None, hint: str) -> None:
+    with pytest.raises(Refused) as caught:
+        check_participation(Detail(id=3, phases=(), participant_status=said), "http://site")
+    assert caught.value.hint.startswith(hint)
+
+
+def test_a_phase_that_scores_results_gets_the_table_in_a_zip_and_needs_no_bundle(
+    site: Codabench, tmp_path: Path, waits: Waits
+) -> None:
+    site.results_only = True
+    made = project(site, tmp_path)
+    paths = made[0].submission(NAME)
+    paths.bundle.unlink()
+    with pytest.raises(StageError, match="no table") as caught:
+        run(made, waits)
+    assert caught.value.hint == "kit table" and site.datasets == {}
+    paths.table.write_text("id,label\na,0\na,1\n")
+    with pytest.raises(PlatformError, match="'a' twice"):
+        run(made, waits)
+    paths.table.write_text("id,label\na,0\nb,1\n")
+    run(made, waits)
+    (upload,) = site.storage.objects.values()
+    with zipfile.ZipFile(io.BytesIO(upload)) as archive:
+        assert archive.read("submission.csv") == paths.table.read_bytes() and len(archive.namelist()) == 1
+    run(made, waits)
+    assert site.created() == 1
+
+
+def test_a_deleted_submission_ends_the_wait_and_the_same_file_may_be_sent_again(
+    site: Codabench, tmp_path: Path, waits: Waits
+) -> None:
+    made = project(site, tmp_path)
+    site.deleted = {1}
+    with pytest.raises(StageError, match="deleted"):
+        run(made, waits)
+    assert states(made) == ["deleted"]
+    run(made, waits)
+    assert states(made) == ["deleted", "scored"] and site.created() == 2
+
+
+def test_a_submission_that_is_only_not_shown_yet_or_is_of_a_team_mate_is_not_deleted(
+    site: Codabench, tmp_path: Path, waits: Waits
+) -> None:
+    made = project(site, tmp_path)
+    run(made, waits, wait=False)
+    site.deleted = {1}
+    leaderboard(*made, silent, waits=waits)
+    assert states(made) == ["answered"]
+    site.username = "another"  # the account of this token, to which the site shows nothing of the first one
+    old = Waits(**{**vars(waits), "clock": lambda: waits.clock() + waits.settle + 1})
+    leaderboard(*made, silent, waits=old)
+    assert states(made) == ["answered"]
+    site.username = "student"
+    leaderboard(*made, silent, waits=old)
+    assert states(made) == ["deleted"]
+
+
+def test_after_a_page_about_a_server_error_the_limit_is_told(site: Codabench, tmp_path: Path, waits: Waits) -> None:
+    made = project(site, tmp_path)
+    site.used_meanwhile = True
+    with pytest.raises(PlatformError, match="may still arrive") as caught:
+        run(made, waits)
+    assert "500" in caught.value.message and "Reached maximum allowed submissions for today" in caught.value.message
+
+
+def test_the_line_of_a_task_on_the_board_is_ours_and_gives_the_rank(
+    site: Codabench, tmp_path: Path, waits: Waits
+) -> None:
+    site.tasks, site.child_lines = [1, 2], True
+    made = project(site, tmp_path)
+    run(made, waits)
+    site.username = "renamed"
+    assert [line.rank for line in leaderboard(*made, silent, waits=waits).submissions] == [3]
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_token_that_is_no_longer_known_is_renewed_where_name_and_password_are_set(
+    site: Codabench, tmp_path: Path, waits: Waits, monkeypatch: pytest.MonkeyPatch, stored: bool
+) -> None:
+    made = project(site, tmp_path)
+    site.token = "another0123456789"
+    if stored:
+        monkeypatch.delenv("CODABENCH_TOKEN")
+        store_token(site.url, "expired0123456789", "student")
+    monkeypatch.setenv("CODABENCH_USERNAME", site.username)
+    monkeypatch.setenv("CODABENCH_PASSWORD", "wrong")
+    with pytest.raises(PlatformError, match="Invalid token"):
+        run(made, waits)
+    monkeypatch.setenv("CODABENCH_PASSWORD", site.password)
+    assert "logged in as student" in run(made, waits)
+    assert site.created() == 1 and states(made) == ["scored"]
+
+
+def test_what_mends_a_missing_answer_is_told_in_the_table_too(
+    site: Codabench, tmp_path: Path, waits: Waits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = project(site, tmp_path)
+    monkeypatch.delenv("CODABENCH_TOKEN")
+    said: list[Event] = []
+    report = leaderboard(*made, said.append, waits=waits)
+    assert "export CODABENCH_USERNAME" in said[0].text and report.to_json()["hint"].startswith("export")
+
+
+def test_a_large_file_is_told_before_its_upload(tmp_path: Path) -> None:
+    file = tmp_path / "bundle.zip"
+    with file.open("wb") as made:
+        made.truncate(int(LARGE))
+        assert size_notes(file) == []
+        made.truncate(int(LARGE) + 1)
+    assert "max_mb = 50" in size_notes(file)[0]
+
+
+@pytest.mark.parametrize(
+    ("page", "warned"),
+    [
+        ("<p>Be nice.</p><p>Entries that are generated by script, macro or other automated means are void.</p>", True),
+        ("You may not use bots&nbsp;to make submissions.", True),
+        ("Automated submissions are prohibited", True),
+        ("Submissions are scored automatically. You may not share code.", False),
+        ("You may submit with the API. No more than five entries a day.", False),
+        ("", False),
+    ],
+)
+def test_pages_that_forbid_automatic_entries_are_quoted(page: str, warned: bool) -> None:
+    assert bool(automation_notes(["Welcome!", page])) == warned
+
+
+def test_the_rules_of_the_competition_are_a_warning_and_stop_nothing(
+    site: Codabench, tmp_path: Path, waits: Waits
+) -> None:
+    site.detail["pages"] = [{"title": "Rules", "content": "Submitting with a bot is not allowed."}]
+    assert '"Submitting with a bot is not allowed."' in run(project(site, tmp_path), waits)
+    assert site.created() == 1
