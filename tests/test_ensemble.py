@@ -208,6 +208,7 @@ def test_views_as_the_kit_writes_them_are_blended_as_the_kit_blends_them(hold_ou
         metric=hold_out.config.ensemble.metric,
         seed=hold_out.config.ensemble.seed,
         options=Options(members=blend.members, views=views, classes=classes, rows=ids.tolist()),
+        groups=np.array(index.groups)[held],
     )
     assert blend == StoredBlend.model_validate_json(expected.to_json())
     with (tmp_path / "out" / "test.csv").open() as file:

@@ -337,7 +337,7 @@ FROM_LABELS = {"data", "folds", *RUN}
 CHANGES: dict[Callable[[Layout], None], set[str]] = {
     nothing: set(),
     one_label: FROM_LABELS,
-    one_group: {"data", "folds"},
+    one_group: {"data", "folds", "joined stressed", *BLENDED},  # intervals are over groups
     one_weight: {"data", *RUN},
     one_pixel: {"data", "features", *RUN},
     one_override: {*FROM_LABELS, "features"},

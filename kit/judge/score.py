@@ -3,11 +3,13 @@
 Every metric takes ``y`` (N,) class indices and ``proba`` (N, C). Bootstrapping the rows of a metric that sees them only
 through the confusion table is drawing tables from a multinomial, of a mean resampling row values, of the AUC
 resampling its influence values (DeLong et al. 1988); none visits the predictions again. Rows are put in the order of
-their loss before any draw, so that an interval does not depend on the order in which rows or classes are listed.
+their loss before any draw, so that an interval does not depend on the order in which rows or classes are listed. Rows
+that belong together are drawn together (`kit.judge.units`).
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -16,6 +18,7 @@ from kit.config import competition
 from kit.errors import DataError
 from kit.judge import metrics
 from kit.judge.metrics import Array, confusion, row_nll
+from kit.judge.units import BLOCK, incidence, mean_error, resampled_counts, resampled_means, sums, units_of
 from kit.store.record import Figure
 
 RESAMPLES = 2000
@@ -88,16 +91,22 @@ def score(metric: str, y: Array, proba: Array) -> float:
     return lookup(metric).function(y, proba)
 
 
-def interval(metric: str, y: Array, proba: Array, *, seed: int, resamples: int = RESAMPLES) -> Interval:
-    """Return a score with its bias-corrected and accelerated bootstrap interval over rows (Efron 1987)."""
-    y, proba = _ordered(*_checked(y, proba))
+def interval(
+    metric: str, y: Array, proba: Array, *, seed: int, groups: Any = None, resamples: int = RESAMPLES
+) -> Interval:
+    """Return a score with its bias-corrected and accelerated bootstrap interval (Efron 1987).
+
+    Rows are drawn, or with ``groups`` (N,) whole groups: rows that are near copies of each other or of one patient. An
+    empty group is that of no other row.
+    """
+    y, unit, proba = _ordered(*_checked(y, proba), groups=groups)
     chosen = lookup(metric)
     point = chosen.function(y, proba)
-    draws = _resample(chosen, y, [proba], np.random.default_rng(seed), resamples)[0]
+    draws = _resample(chosen, y, [proba], unit, np.random.default_rng(seed), resamples)[0]
     influence = _influence(chosen, y, proba)
-    centred = influence - influence.mean()
+    centred = sums(influence - influence.mean(), unit)
     spread = float(np.sum(centred**2))
-    # The acceleration is a sixth of the skewness of the rows' influence.
+    # The acceleration is a sixth of the skewness of the influence of what is drawn.
     acceleration = float(np.sum(centred**3) / (6.0 * spread**1.5)) if spread > 0 else 0.0
     below = np.mean(draws < point) + 0.5 * np.mean(draws == point)
     bias = float(ndtri(np.clip(below, 1e-3, 1 - 1e-3)))
@@ -106,19 +115,22 @@ def interval(metric: str, y: Array, proba: Array, *, seed: int, resamples: int =
     return Interval(point, float(min(low, point)), float(max(high, point)), float(draws.std(ddof=1)))
 
 
-def difference(metric: str, y: Array, proba: Array, other: Array, *, seed: int) -> Interval:
+def difference(metric: str, y: Array, proba: Array, other: Array, *, seed: int, groups: Any = None) -> Interval:
     """Return ``score(proba) - score(other)`` on the same rows, with its paired bootstrap interval (percentiles)."""
-    return contrast(metric, y, [proba], [other], seed=seed)
+    return contrast(metric, y, [proba], [other], seed=seed, groups=groups)
 
 
-def contrast(metric: str, y: Array, probas: Sequence[Array], others: Sequence[Array], *, seed: int) -> Interval:
+def contrast(
+    metric: str, y: Array, probas: Sequence[Array], others: Sequence[Array], *, seed: int, groups: Any = None
+) -> Interval:
     """Return the mean score of several (N, C) predictions minus that of others, bootstrapped in pairs (percentiles).
 
-    They are replicates: of one recipe under several seeds, for example.
+    They are replicates: of one recipe under several seeds, for example. ``groups`` are those of `interval`.
     """
-    y, *ordered = _ordered(_checked(y, probas[0])[0], *(_checked(y, proba)[1] for proba in (*probas, *others)))
+    y = _checked(y, probas[0])[0]
+    y, unit, *ordered = _ordered(y, *(_checked(y, proba)[1] for proba in (*probas, *others)), groups=groups)
     chosen, split = lookup(metric), len(probas)
-    draws = _resample(chosen, y, ordered, np.random.default_rng(seed), RESAMPLES)
+    draws = _resample(chosen, y, ordered, unit, np.random.default_rng(seed), RESAMPLES)
     gain = draws[:split].mean(axis=0) - draws[split:].mean(axis=0)
     low, high = np.quantile(gain, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     points = [chosen.function(y, proba) for proba in ordered]
@@ -126,45 +138,58 @@ def contrast(metric: str, y: Array, probas: Sequence[Array], others: Sequence[Ar
     return Interval(point, float(low), float(high), float(gain.std(ddof=1)))
 
 
-def standard_errors(metric: str, y: Array, probas: Array, baseline: Array) -> Array:
+def standard_errors(metric: str, y: Array, probas: Array, baseline: Array, groups: Any = None) -> Array:
     """Return (L,) standard errors of the scores of (L, N, C) less a baseline's (N, C), from the rows' influence."""
-    base = _influence(lookup(metric), y, baseline)
-    spreads = [(_influence(lookup(metric), y, proba) - base).std(ddof=1) for proba in probas]
-    return np.asarray(np.array(spreads) / np.sqrt(len(y)))
+    unit, base = units_of(groups, len(y)), _influence(lookup(metric), y, baseline)
+    return np.array([mean_error(_influence(lookup(metric), y, proba) - base, unit) for proba in probas])
 
 
-def _resample(metric: Metric, y: Array, probas: list[Array], rng: np.random.Generator, resamples: int) -> Array:
-    """Return the (P, B) scores of P sets of predictions on B common resamples of the rows."""
+def flattery(metric: str, y: Array, probas: Sequence[Array], *, seed: int, groups: Any = None) -> tuple[float, float]:
+    """Return by how much the best of several scores flatters because it was chosen, and its own standard error.
+
+    The scores (of an (N, C) array each) are taken for true values, as far apart as they are beyond their noise (James &
+    Stein 1961), to which the joint noise of their influence is added (BBC-CV, Tsamardinos et al. 2018, does so with
+    resampled rows): the mean noise of the one that looks best. Both are at least 0, whatever the metric's direction.
+    """
+    chosen, unit = lookup(metric), units_of(groups, len(y))
+    scores = chosen.sign * np.array([chosen.function(y, proba) for proba in probas])
+    influences = np.stack([_influence(chosen, y, proba) for proba in probas])
+    noise = sums(influences - influences.mean(axis=1, keepdims=True), unit)
+    covariance = noise @ noise.T / len(y) ** 2
+    apart, among = float(scores.var(ddof=1)), float(np.trace(covariance) - covariance.mean() * len(scores))
+    real = max(0.0, 1.0 - among / (len(scores) - 1) / apart) if apart > 0 else 0.0
+    values, vectors = np.linalg.eigh(covariance)
+    root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+    errors = np.random.default_rng(seed).standard_normal((RESAMPLES, len(scores))) @ root
+    best = (real * scores + errors).argmax(axis=1)
+    gained, error = errors[np.arange(RESAMPLES), best].mean(), np.diag(covariance)[scores.argmax()] ** 0.5
+    return max(0.0, float(gained)), float(error)
+
+
+def _resample(
+    metric: Metric, y: Array, probas: list[Array], unit: Array, rng: np.random.Generator, resamples: int
+) -> Array:
+    """Return the (P, B) scores of P sets of predictions on B common resamples of the units."""
     if metric.rows is not None:
-        return _resample_rows(np.stack([metric.rows(y, p) for p in probas]), rng, resamples)
+        return resampled_means(np.stack([metric.rows(y, p) for p in probas]), unit, rng, resamples)
     if metric.table is not None:
-        classes, rows = probas[0].shape[1], len(y)
+        classes = probas[0].shape[1]
         cells = np.stack([y, *(p.argmax(axis=1) for p in probas)])
-        (true, *predictions), counts = np.unique(cells, axis=1, return_counts=True)
-        times = rng.multinomial(rows, counts / rows, size=resamples).astype(np.float64)
-        places = [np.eye(classes * classes)[true * classes + predicted] for predicted in predictions]
-        return np.stack([metric.table((times @ place).reshape(resamples, classes, classes)) for place in places])
+        (true, *predictions), cell = np.unique(cells, axis=1, return_inverse=True)
+        places = [incidence(true * classes + p, np.arange(len(true)), (classes**2, len(true))) for p in predictions]
+        draws = [
+            [metric.table((place @ counts.T).T.reshape(-1, classes, classes)) for place in places]
+            for counts in resampled_counts(cell.ravel(), unit, rng, resamples, block=max(1, BLOCK // classes**2))
+        ]
+        return np.concatenate(draws, axis=1)
     if metric.influence is not None:
         values = np.stack([metric.function(y, p) + metric.influence(y, p) for p in probas])
-        return np.clip(_resample_rows(values, rng, resamples), 0.0, 1.0)
-    picks = (rng.integers(len(y), size=len(y)) for _ in range(resamples // 4))
+        return np.clip(resampled_means(values, unit, rng, resamples), 0.0, 1.0)
+    order, sizes = np.argsort(unit, kind="stable"), np.bincount(unit)
+    rows = np.split(order, np.cumsum(sizes)[:-1])
+    drawn = (rng.integers(len(rows), size=len(rows)) for _ in range(resamples // 4))
+    picks = (np.concatenate([rows[unit] for unit in each]) for each in drawn)
     return np.array([[metric.function(y[i], p[i]) for p in probas] for i in picks]).T
-
-
-def _resample_rows(values: Array, rng: np.random.Generator, resamples: int) -> Array:
-    """Rows that agree in all values are drawn together where that is cheaper; blocks bound the memory."""
-    distinct, counts = np.unique(values, axis=1, return_counts=True)
-    rows, draws = values.shape[1], np.empty((len(values), resamples))
-    few = 10 * len(counts) < rows
-    block = max(1, 2_000_000 // (len(counts) if few else rows))
-    for start in range(0, resamples, block):
-        size = min(block, resamples - start)
-        if few:
-            draws[:, start : start + size] = distinct @ rng.multinomial(rows, counts / rows, size=size).T / rows
-        else:
-            picks = rng.integers(rows, size=(size, rows), dtype=np.int32)
-            draws[:, start : start + size] = [row[picks].mean(axis=1) for row in values]
-    return draws
 
 
 def _influence(metric: Metric, y: Array, proba: Array) -> Array:
@@ -176,10 +201,12 @@ def _influence(metric: Metric, y: Array, proba: Array) -> Array:
     if metric.table is None:
         return np.zeros(len(y))
     counts, classes = confusion(y, proba), proba.shape[1]
+    whole, lost = metric.table(counts[None]), np.zeros(classes * classes)
     cells = np.flatnonzero(counts)
-    without = counts[None] - np.eye(classes * classes)[cells].reshape(-1, classes, classes)
-    lost = np.zeros(classes * classes)
-    lost[cells] = (metric.table(counts[None]) - metric.table(without)) * (len(y) - 1)
+    for block in np.array_split(cells, -(-len(cells) * classes**2 // BLOCK)):
+        without = np.repeat(counts.reshape(1, -1), len(block), axis=0)
+        without[np.arange(len(block)), block] -= 1.0
+        lost[block] = (whole - metric.table(without.reshape(-1, classes, classes))) * (len(y) - 1)
     return np.asarray(lost[y * classes + proba.argmax(axis=1)])
 
 
@@ -193,6 +220,11 @@ def _checked(y: Array, proba: Array) -> tuple[Array, Array]:
     return y.astype(np.int64), proba
 
 
-def _ordered(y: Array, *probas: Array) -> tuple[Array, ...]:
-    order = np.lexsort([row_nll(y, p) for p in probas[::-1]])
-    return (y[order], *(p[order] for p in probas))
+def _ordered(y: Array, *probas: Array, groups: Any) -> tuple[Array, ...]:
+    """Labels, units and predictions, rows in the order of their loss and units in that of their first row."""
+    unit = units_of(groups, len(y))
+    losses = [row_nll(y, proba) for proba in probas[::-1]]
+    order = np.lexsort([np.bincount(unit)[unit], np.bincount(unit, losses[-1])[unit], *losses])
+    _, first, unit = np.unique(unit[order], return_index=True, return_inverse=True)
+    rank = np.argsort(np.argsort(first))
+    return (y[order], rank[unit], *(proba[order] for proba in probas))

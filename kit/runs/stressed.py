@@ -86,6 +86,8 @@ def run_lineage(folds: Sequence[FoldSpec], plan: StressPlan, index: Index, metri
         "oof": sha256_json(require_joined(folds, index).files),
         "labels": index.parts["labels"],
         "metric": metric,
+        # Intervals are over groups; where every row is alone they are what they were before that.
+        **({"groups": index.parts["groups"]} if len(set(index.groups)) < len(index.groups) else {}),
     }
 
 

@@ -1,6 +1,8 @@
 """The fitted blend, and the way from out-of-fold predictions to it."""
 
 import hashlib
+from dataclasses import replace
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
@@ -10,7 +12,7 @@ from kit.judge.blend.candidates import candidates
 from kit.judge.blend.check import Data, check, with_stress
 from kit.judge.blend.choose import shares
 from kit.judge.blend.nested import cross, fold_groups
-from kit.judge.blend.notes import notes
+from kit.judge.blend.notes import OF_OOF, notes
 from kit.judge.blend.options import Options
 from kit.judge.blend.procedure import Fit, Procedure
 from kit.judge.blend.result import Blend
@@ -19,7 +21,17 @@ from kit.judge.metrics import Array
 from kit.runtime import pool
 from kit.runtime.pool import Params, Part
 from kit.store.candidate import Considered, Pool
+from kit.store.record import Figure
 
+
+class Twins(TypedDict, total=False):
+    """The stressed rows of a fit, and on which of both it is made; see `fit`."""
+
+    stressed: Array | None
+    fit_on: str
+
+
+SLIGHT = 0.05  # standard errors below which nothing is said of how a choice flatters
 FIT_ON = {"clean": (True, False), "stressed": (False, True), "mixture": (True, True)}
 
 
@@ -31,8 +43,8 @@ def fit(
     metric: str = "nll",
     seed: int = 0,
     options: Options | None = None,
-    stressed: Array | None = None,
-    fit_on: str = "clean",
+    groups: Any = None,
+    **twins: Unpack[Twins],
 ) -> Blend:
     """Fit the blend and its honest score on out-of-fold predictions.
 
@@ -48,11 +60,15 @@ def fit(
     seed : int
     options : Options, optional
         Names, limits and costs.
+    groups : (N,) array, optional
+        What a row belongs to, such as its patient; empty text for a row that is alone. Errors and intervals count a
+        group once; its rows must share a fold.
     stressed : (M, N, C) or (M, V, N, C) array, optional
         The same rows' predictions with the pictures hurt, out of fold too.
-    fit_on : str
-        A key of `FIT_ON`: the rows that views, temperatures, weights and shares are fitted on. Nested scores are given
-        of the clean rows and of the stressed ones whatever it is; a row and its hurt twin are always left out together.
+    fit_on : str, optional
+        A key of `FIT_ON`, by default clean: the rows that views, temperatures, weights and shares are fitted on.
+        Nested scores are given of the clean rows and of the stressed ones whatever it is; a row and its hurt twin are
+        always left out together.
 
     Returns
     -------
@@ -71,9 +87,12 @@ def fit(
     """
     score.lookup(metric)
     options = options or Options()
+    if unknown := twins.keys() - Twins.__annotations__.keys():
+        raise TypeError(f"fit() got an unexpected keyword argument {min(unknown)!r}")
+    stressed, fit_on = twins.get("stressed"), twins.get("fit_on", "clean")
     if fit_on not in FIT_ON or (stressed is None and fit_on != "clean"):
         raise DataError(f"a blend cannot be fitted on {fit_on!r} rows", f"use one of {', '.join(FIT_ON)}")
-    clean = check(proba, y, fold, options)
+    clean = check(proba, y, fold, options, groups)
     data = clean if stressed is None else with_stress(clean, np.asarray(stressed), options)
     return _Fitting(data, len(clean.y), np.repeat(FIT_ON[fit_on], len(clean.y)), metric, seed, options).blend(fit_on)
 
@@ -90,12 +109,13 @@ class _Fitting:
         self.copies = {m: first[found] for m, found in enumerate(hashes) if first.setdefault(found, m) != m}
         self.originals = np.array([m for m in range(len(data.members)) if m not in self.copies])
         proba = data.proba[self.originals] if self.copies else data.proba
-        group = fold_groups(data.fold[:clean], data.y[:clean], range(clean) if options.rows is None else options.rows)
+        names = range(clean) if options.rows is None else options.rows
+        group = fold_groups(data.fold[:clean], data.y[:clean], names, data.unit[:clean])
         # A clean row and its stressed twin are left out together.
         self.group = np.tile(group, len(data.y) // clean)
         self.candidates = candidates(metric, len(self.originals))
         chosen = options.only(self.originals.tolist())
-        self.procedure = Procedure(proba, data.y, self.group, self.candidates, chosen, self.used)
+        self.procedure = Procedure(replace(data, proba=proba), self.group, self.candidates, chosen, self.used)
 
     def blend(self, fit_on: str) -> Blend:
         clean, data, names = self.clean, self.data, list(self.candidates)
@@ -115,7 +135,7 @@ class _Fitting:
             temperatures=tuple(self._spread(fitted, fitted.temperatures, 1.0)),
             gap=max(c.gap for c in fitted.candidates),
             bound=max(c.bound for c in fitted.candidates),
-            nested=score.interval(self.metric, data.y[:clean], oof[:clean], seed=self.seed).figure,
+            nested=self._interval(oof[:clean]),
             optimism=self._optimism(params, oof),
             candidates=self._considered(single, chosen),
             member_worth=members.tolist(),
@@ -123,12 +143,30 @@ class _Fitting:
             notes=(),
             params=Pool.model_validate(params),
             fit_on=fit_on,
-            stressed=score.interval(self.metric, data.y[clean:], oof[clean:], seed=self.seed).figure if hurt else None,
+            stressed=self._interval(oof[clean:]) if hurt else None,
             oof=oof[:clean],
             stressed_oof=oof[clean:] if hurt else None,
         )
         pruned = np.delete(self.originals, fitted.kept).tolist()
-        return blend.model_copy(update={"notes": notes(blend, data.y[:clean], self.copies, pruned)})
+        told = notes(blend, data.y[:clean], data.unit[:clean], self.copies, pruned)
+        return blend.model_copy(update={"notes": (*told, *self._flattery(), OF_OOF)})
+
+    def _interval(self, oof: Array) -> Figure:
+        """The score of the clean rows, or of their stressed twins."""
+        y, unit = self.data.y[: self.clean], self.data.unit[: self.clean]
+        return score.interval(self.metric, y, oof, seed=self.seed, groups=unit).figure
+
+    def _flattery(self) -> list[str]:
+        """What the best member's score is worth, the best being chosen by it."""
+        if len(self.originals) < 2:
+            return []
+        y, unit = self.data.y[: self.clean], self.data.unit[: self.clean]
+        members = [self.data.proba[m, 0, : self.clean] for m in self.originals]
+        flattered, error = score.flattery(self.metric, y, members, seed=self.seed, groups=unit)
+        if flattered < SLIGHT * error or not flattered:
+            return []
+        what = f"the score of the best of {len(members)} members flatters it by about {flattered:.4f}"
+        return [f"{what} ({flattered / error:.1f} standard errors), because it was chosen by this score"]
 
     def _nested(self, fitted: Fit) -> tuple[Array, Array, Array]:
         """The candidates' predictions (L, N, C) and shares (L,), and predictions (N, C) by blends that never saw a row.
@@ -155,7 +193,7 @@ class _Fitting:
 
     def _shares(self, proba: Array, rows: Array) -> Array:
         rows, beliefs = rows & self.used, {name: candidate.prior for name, candidate in self.candidates.items()}
-        return shares(self.metric, beliefs, self.data.y[rows], proba[:, rows], self.seed)
+        return shares(self.metric, beliefs, self.data.y[rows], proba[:, rows], self.seed, self.data.unit[rows])
 
     def _params(self, fitted: Fit, chosen: Array) -> Params:
         """The blend over all members: those that were dropped have no weight."""
@@ -196,7 +234,8 @@ class _Fitting:
 
     def _considered(self, single: Array, chosen: Array) -> dict[str, Considered]:
         single, y, names = single[:, self.used], self.data.y[self.used], list(self.candidates)
-        errors = score.standard_errors(self.metric, y, single, single[names.index("mean")])
+        base, unit = single[names.index("mean")], self.data.unit[self.used]
+        errors = score.standard_errors(self.metric, y, single, base, unit)
         return {
             name: Considered(score=score.score(self.metric, y, proba), se=float(error), share=float(share))
             for name, proba, error, share in zip(names, single, errors, chosen, strict=True)
@@ -206,6 +245,6 @@ class _Fitting:
         """Pairs of gain and standard error of each member and of each view."""
         worth, used = np.zeros((len(self.data.members), 2)), self.used
         logs = self.procedure.logs(fitted.views, used)[fitted.kept]
-        group = self.group[used]
-        worth[self.originals[fitted.kept]] = member_worth(logs, self.data.y[used], group, fitted.temperatures)
-        return worth, view_worth(self.procedure.view_likelihoods[used], group, fitted.views)
+        group, unit = self.group[used], self.data.unit[used]
+        worth[self.originals[fitted.kept]] = member_worth(logs, self.data.y[used], group, unit, fitted.temperatures)
+        return worth, view_worth(self.procedure.view_likelihoods[used], group, unit, fitted.views)

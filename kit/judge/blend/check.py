@@ -2,33 +2,37 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from kit.errors import DataError
 from kit.judge.blend.options import Options
 from kit.judge.metrics import Array
+from kit.judge.units import units_of
 
 SUM_TOLERANCE = 1e-2  # files with three decimals and many classes stay within it, logits do not
 
 
 @dataclass(frozen=True)
 class Data:
-    """Checked predictions: proba (M, V, N, C), y and fold (N,) int64, folds from 0 to K - 1."""
+    """Checked predictions: proba (M, V, N, C), y, fold and unit (N,) int64, folds and units from 0 on."""
 
     proba: Array
     y: Array
     fold: Array
+    unit: Array
     members: tuple[str, ...]
     views: tuple[str, ...]
     classes: tuple[str, ...]
 
 
-def check(proba: Array, y: Array, fold: Array, options: Options) -> Data:
+def check(proba: Array, y: Array, fold: Array, options: Options, groups: Any = None) -> Data:
     """Return the predictions with a view axis, labels, folds and names, or refuse them.
 
     Raises `DataError`: names the member and the row: NaN, a missing prediction, a probability outside [0, 1], a row
-    that does not sum to one, a label that is no class, lengths that differ, fewer than two classes.
+    that does not sum to one, a label that is no class, lengths that differ, fewer than two classes, a group in two
+    folds.
     """
     proba, y, fold = np.asarray(proba), np.asarray(y), np.asarray(fold)
     if proba.ndim not in (3, 4) or 0 in proba.shape or proba.shape[-1] < 2:
@@ -47,7 +51,14 @@ def check(proba: Array, y: Array, fold: Array, options: Options) -> Data:
         raise DataError(f"row {row_names[wrong[0]]}: label {y[wrong[0]]} is not one of the {classes} classes")
     for name, member in zip(names[0], proba, strict=True):
         _check_member(name, member, row_names)
-    return Data(proba, y.astype(np.int64), np.unique(fold, return_inverse=True)[1], *names)
+    fold, unit = np.unique(fold, return_inverse=True)[1], units_of(groups, rows)
+    first = np.empty(unit.max() + 1, dtype=np.int64)
+    first[unit] = fold
+    split = np.flatnonzero(first[unit] != fold)
+    if len(split):
+        group = f"{np.asarray(groups)[split[0]]!s:.80}"
+        raise DataError(f"group `{group}` has rows in two folds, one of them row {row_names[split[0]]}")
+    return Data(proba, y.astype(np.int64), fold, unit, *names)
 
 
 def with_stress(data: Data, stressed: Array, options: Options) -> Data:
@@ -59,8 +70,8 @@ def with_stress(data: Data, stressed: Array, options: Options) -> Data:
     if stressed.shape != data.proba.shape:
         raise DataError(f"stressed predictions have shape {stressed.shape}, but clean ones {data.proba.shape}")
     hurt = check(stressed, data.y, data.fold, options)
-    twice = [np.concatenate([part, part]) for part in (data.y, data.fold)]
-    return replace(data, proba=np.concatenate([data.proba, hurt.proba], axis=2), y=twice[0], fold=twice[1])
+    y, fold, unit = (np.concatenate([part, part]) for part in (data.y, data.fold, data.unit))
+    return replace(data, proba=np.concatenate([data.proba, hurt.proba], axis=2), y=y, fold=fold, unit=unit)
 
 
 def _names(given: Sequence[str] | None, count: int, kind: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from scipy.special import softmax
 
 from kit.judge import score
 from kit.judge.metrics import Array
+from kit.judge.units import sums
 from kit.runtime.pool import FLOOR
 
 MEAN = "mean"
@@ -35,11 +36,14 @@ def prior(beliefs: Mapping[str, float], mean: float = MEAN_PRIOR) -> Array:
     return np.asarray(np.array(shares) / np.sum(shares))
 
 
-def evidence_shares(beliefs: Mapping[str, float], likelihoods: Array, rng: np.random.Generator) -> Array:
+def evidence_shares(
+    beliefs: Mapping[str, float], likelihoods: Array, rng: np.random.Generator, unit: Array | None = None
+) -> Array:
     """Return (L,) shares on the simplex from the log likelihoods (L, N) given, out of fold, to the true class."""
-    rows = likelihoods.shape[1]
     gains = likelihoods - likelihoods[list(beliefs).index(MEAN)]
-    covariance = np.atleast_2d(np.cov(gains)) * rows
+    departures = sums(gains - gains.mean(axis=1, keepdims=True), unit)
+    units = departures.shape[1]
+    covariance = departures @ departures.T * units / max(units - 1, 1)
     values, vectors = np.linalg.eigh(covariance)
     # The symmetric root: that of Cholesky or the bare eigenvectors would turn with rounding and the order of rows.
     root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
@@ -48,7 +52,9 @@ def evidence_shares(beliefs: Mapping[str, float], likelihoods: Array, rng: np.ra
     return _without_negligible(shares)
 
 
-def metric_shares(metric: str, beliefs: Mapping[str, float], y: Array, proba: Array, base: Array) -> Array:
+def metric_shares(
+    metric: str, beliefs: Mapping[str, float], y: Array, proba: Array, base: Array, unit: Array | None = None
+) -> Array:
     """Return (L,) shares for a metric other than the log loss.
 
     The blend that evidence chose is the one to beat. A candidate whose paired gain on the metric is z standard errors
@@ -58,7 +64,7 @@ def metric_shares(metric: str, beliefs: Mapping[str, float], y: Array, proba: Ar
     chosen = score.lookup(metric)
     blended = np.tensordot(base, proba, 1)
     gains = chosen.sign * np.array([chosen.function(y, p) - chosen.function(y, blended) for p in proba])
-    z = gains / np.maximum(score.standard_errors(metric, y, proba, blended), 1e-12)
+    z = gains / np.maximum(score.standard_errors(metric, y, proba, blended, unit), 1e-12)
     z[gains == 0] = 0.0
     before = np.log(np.append(prior(beliefs, 1 / len(beliefs)) * (1 - MEAN_PRIOR), MEAN_PRIOR))
     weights = softmax(before + np.append(np.sign(z) * z**2 / 2.0, 0.0))
@@ -70,9 +76,11 @@ def _without_negligible(shares: Array) -> Array:
     return np.asarray(kept / kept.sum())
 
 
-def shares(metric: str, beliefs: Mapping[str, float], y: Array, proba: Array, seed: int) -> Array:
-    """Return (L,) shares of the candidates from their out-of-fold probabilities (L, N, C)."""
+def shares(
+    metric: str, beliefs: Mapping[str, float], y: Array, proba: Array, seed: int, unit: Array | None = None
+) -> Array:
+    """Return (L,) shares of the candidates from their out-of-fold probabilities (L, N, C) of rows in units (N,)."""
     likelihoods = np.log(np.maximum(proba[:, np.arange(len(y)), y], FLOOR))
-    base = evidence_shares(beliefs, likelihoods, np.random.default_rng(seed))
+    base = evidence_shares(beliefs, likelihoods, np.random.default_rng(seed), unit)
     # The log likelihood serves the losses best: Brier's and the calibration error are of probabilities too.
-    return metric_shares(metric, beliefs, y, proba, base) if score.lookup(metric).greater_is_better else base
+    return metric_shares(metric, beliefs, y, proba, base, unit) if score.lookup(metric).greater_is_better else base

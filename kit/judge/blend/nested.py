@@ -19,13 +19,14 @@ Predict = Callable[[Array, list[Array]], list[Array]]
 """``(rows to fit on, lists of rows) -> (L, n, C)`` candidates' probabilities for each list."""
 
 
-def fold_groups(fold: Array, y: Array, names: Iterable[object]) -> Array:
+def fold_groups(fold: Array, y: Array, names: Iterable[object], unit: Array | None = None) -> Array:
     """Return (N,) group numbers, 0 to K - 1 with 3 <= K <= 5 where the rows allow it.
 
     A nested fit costs a fit per pair of groups, so many folds are joined; a fold is never split, because only folds
     keep related rows together. Predictions that come from one or two folds only (a hold-out set) are dealt out class
     by class instead, in an order by hashes of the ``names`` of the rows: it depends neither on the order of the rows
-    nor on what is predicted, which a file in another precision gives a little differently.
+    nor on what is predicted, which a file in another precision gives a little differently. The rows of a ``unit`` (N,)
+    stay together, where the first of them stands.
     """
     sizes = np.bincount(fold)
     if len(sizes) < 3:
@@ -34,9 +35,10 @@ def fold_groups(fold: Array, y: Array, names: Iterable[object]) -> Array:
         for label, key in zip(y.tolist(), keys, strict=True):
             first[label] = min(key, first.get(label, key))
         order = sorted(range(len(y)), key=lambda row: (first[int(y[row])], keys[row]))
-        dealt = np.empty(len(y), dtype=np.int64)
-        dealt[order] = np.arange(len(y)) % GROUPS
-        return np.unique(dealt, return_inverse=True)[1]
+        units, place = list(range(len(y))) if unit is None else unit.tolist(), dict[int, int]()
+        for row in order:
+            place.setdefault(units[row], len(place))
+        return np.unique([place[one] % GROUPS for one in units], return_inverse=True)[1]
     totals, group = np.zeros(min(GROUPS, len(sizes))), np.empty(len(sizes), dtype=np.int64)
     for k in np.argsort(-sizes, kind="stable"):
         group[k] = totals.argmin()

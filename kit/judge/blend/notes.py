@@ -1,5 +1,7 @@
 """What a reader has to know about a blend, in words."""
 
+import numpy as np
+
 from kit.judge import metrics
 from kit.judge.blend.result import Blend
 from kit.judge.metrics import Array
@@ -11,8 +13,11 @@ OF_OOF = (
 )
 
 
-def notes(blend: Blend, y: Array, copies: dict[int, int], pruned: list[int]) -> tuple[str, ...]:
-    """`copies` and `pruned` are the members left out before anything was fitted; y (N,) are the clean rows."""
+def notes(blend: Blend, y: Array, unit: Array, copies: dict[int, int], pruned: list[int]) -> tuple[str, ...]:
+    """`copies` and `pruned` are the members left out before anything was fitted; y and unit (N,) are of the clean rows.
+
+    Errors of one unit count once.
+    """
     names, absent = blend.members, {*copies, *pruned}
     found = [f"member {names[c]} repeats {names[original]} and is left out" for c, original in copies.items()]
     found += [f"member {names[m]} is left out to keep the limits" for m in pruned]
@@ -25,12 +30,14 @@ def notes(blend: Blend, y: Array, copies: dict[int, int], pruned: list[int]) -> 
     if len(blend.views) > 1:
         views = zip(blend.view_names, blend.views, strict=True)
         found += [f"view {name} does not help and is dropped" for name, weight in views if weight == 0]
-    errors = len(y) - metrics.row_accuracy(y, blend.oof).sum()
+    errors, units = len(np.unique(unit[metrics.row_accuracy(y, blend.oof) == 0])), int(unit.max()) + 1
+    if units < len(y):
+        found.append(f"the {len(y)} rows are in {units} groups, which count once each in intervals and standard errors")
     if errors < FEW_ERRORS:
-        wrong = f"only {errors:.0f} of {len(y)} rows are wrong"
+        wrong = f"only {errors} of {units} {'rows are wrong' if units == len(y) else 'groups have a wrong row'}"
         found.append(f"{wrong}: below {FEW_ERRORS} errors the interval is too narrow")
     present = set(y.tolist())
     found += [f"class {name} has no rows" for c, name in enumerate(blend.classes) if c not in present]
     rows = {"stressed": "stressed rows alone", "mixture": "clean and stressed rows together"}
     found += [f"fitted on {rows[blend.fit_on]}"] if blend.fit_on in rows else []
-    return (*found, OF_OOF)
+    return tuple(found)

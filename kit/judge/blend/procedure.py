@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from kit.judge.blend.candidates import Candidate
+from kit.judge.blend.check import Data
 from kit.judge.blend.fitted import Fitted
 from kit.judge.blend.options import Options
 from kit.judge.blend.prune import keep_members, keep_within_time
@@ -31,29 +32,28 @@ class Fit:
 
 
 class Procedure:
-    """Fits and predicts any subset of the rows of probabilities (M, V, N, C) and class indices (N,).
+    """Fits and predicts any subset of the rows of `Data`.
 
     Views are chosen by ``group`` (N,). Only rows that are ``used`` (N,) may be fitted on, the others are predicted.
     """
 
     def __init__(
         self,
-        proba: Array,
-        y: Array,
+        data: Data,
         group: Array,
         candidates: Mapping[str, Candidate],
         options: Options,
         used: Array,
     ) -> None:
-        self.proba, self.y, self.group, self.used = proba, y, group, used
+        self.proba, self.y, self.unit, self.group, self.used = data.proba, data.y, data.unit, group, used
         self.candidates, self.options = candidates, options
-        self.view_likelihoods = view_likelihoods(proba, y)
-        self._logs: Array | None = log_proba(proba[:, 0]) if proba.shape[1] == 1 else None
+        self.view_likelihoods = view_likelihoods(data.proba, data.y)
+        self._logs: Array | None = log_proba(data.proba[:, 0]) if data.proba.shape[1] == 1 else None
 
     def fit(self, rows: Array, neighbour: Fit | None = None) -> Fit:
         """Fit on the rows of a mask that may be used, starting from the solutions of a fit on most of them."""
         rows = rows & self.used
-        views = fit_views(self.view_likelihoods[rows], self.group[rows], self.options.max_views)
+        views = fit_views(self.view_likelihoods[rows], self.group[rows], self.options.max_views, self.unit[rows])
         logs = self.logs(views, rows)
         views = keep_within_time(views, self.options)
         kept = keep_members(Rows(logs, self.y[rows]).likelihoods, int((views > 0).sum()), self.options)

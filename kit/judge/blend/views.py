@@ -4,6 +4,7 @@ import numpy as np
 
 from kit.judge.blend.convex import convex_weights
 from kit.judge.metrics import Array
+from kit.judge.units import mean_error
 
 IDENTITY = 0
 
@@ -15,11 +16,12 @@ def view_likelihoods(proba: Array, y: Array) -> Array:
     return np.asarray(np.maximum(np.asarray(total).T / len(proba), 1e-12))
 
 
-def fit_views(q: Array, fold: Array, max_views: int | None = None) -> Array:
+def fit_views(q: Array, fold: Array, max_views: int | None = None, unit: Array | None = None) -> Array:
     """Return (V,) view weights; identity alone unless the others gain more than one standard error out of fold.
 
     ``q`` (N, V) is from `view_likelihoods`, the first view the identity. The gain is that on rows whose ``fold`` (N,)
-    was left out of the fit; the views that cost least are dropped until ``max_views`` are left.
+    was left out of the fit, its error that of the units (N,); the views that cost least are dropped until ``max_views``
+    are left.
     """
     identity: Array = np.eye(q.shape[1])[IDENTITY]
     if q.shape[1] == 1:
@@ -28,7 +30,7 @@ def fit_views(q: Array, fold: Array, max_views: int | None = None) -> Array:
     for k in np.unique(fold):
         left_out = fold == k
         gains[left_out] = np.log(q[left_out] @ view_weights(q[~left_out], max_views) / q[left_out, IDENTITY])
-    if gains.mean() <= gains.std(ddof=1) / np.sqrt(len(gains)):
+    if gains.mean() <= mean_error(gains, unit):
         return identity
     return view_weights(q, max_views)
 

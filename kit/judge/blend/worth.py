@@ -4,30 +4,31 @@ import numpy as np
 
 from kit.judge.blend.convex import convex_weights, gather
 from kit.judge.metrics import Array
+from kit.judge.units import mean_error
 from kit.runtime.pool import tempered
 
 
-def member_worth(logs: Array, y: Array, group: Array, temperatures: Array) -> Array:
+def member_worth(logs: Array, y: Array, group: Array, unit: Array, temperatures: Array) -> Array:
     """Return (M, 2) gain and standard error of each member in the shrunk convex pool of tempered members.
 
-    Log probabilities are (M, N, C), class indices and groups of rows (N,), temperatures (M,).
+    Log probabilities are (M, N, C), class indices, groups and units of rows (N,), temperatures (M,).
     """
     q = np.stack([gather(tempered(m, t)[None], y)[:, 0] for m, t in zip(logs, temperatures, strict=True)], axis=1)
-    return _worth(q, group)
+    return _worth(q, group, unit)
 
 
-def view_worth(q: Array, group: Array, views: Array) -> Array:
+def view_worth(q: Array, group: Array, unit: Array, views: Array) -> Array:
     """Return (V, 2) gain and standard error of each view with a weight (V,); zero for those that are not used.
 
     ``q`` (N, V) are likelihoods of the mean of the members.
     """
     worth = np.zeros((len(views), 2))
     used = np.flatnonzero(views)
-    worth[used] = _worth(q[:, used], group)
+    worth[used] = _worth(q[:, used], group, unit)
     return worth
 
 
-def _worth(q: Array, group: Array) -> Array:
+def _worth(q: Array, group: Array, unit: Array) -> Array:
     worth = np.zeros((q.shape[1], 2))
     if q.shape[1] == 1:
         return worth
@@ -36,7 +37,7 @@ def _worth(q: Array, group: Array) -> Array:
     for m in range(len(worth)):
         rest = np.delete(start, m)
         gains = full - _out_of_fold(np.delete(q, m, 1), group, rest / rest.sum())
-        worth[m] = gains.mean(), gains.std(ddof=1) / np.sqrt(len(gains))
+        worth[m] = gains.mean(), mean_error(gains, unit)
     return worth
 
 

@@ -118,7 +118,8 @@ def _judged(
         found = [_proba(members[run], index, done, one_view=run.endswith(ONE_VIEW)) for run in runs]
         rows = found[0][0]
         recipes.append(Recipe(name, tuple(map(trained_by, runs)), tuple(proba for _, proba in found)))
-    lines, noise = compared(metric, index.labels[rows], recipes, config.ensemble.seed)
+    together = np.array(index.groups)[rows]
+    lines, noise = compared(metric, index.labels[rows], recipes, config.ensemble.seed, together)
     tell(emit, metric, kind, len(rows), lines)
     tell_noise(emit, noise, metric, recipes[0].name)
     deviation = noise.deviation if noise.known else None

@@ -68,13 +68,21 @@ def seed_noise(scores: Sequence[Sequence[float]]) -> SeedNoise:
     return SeedNoise(float(np.sqrt(squares / freedom)) if freedom else float("nan"), freedom)
 
 
-def effect(metric: str, y: NDArray[np.int64], recipe: Recipe, base: Recipe, noise: SeedNoise, seed: int = 0) -> Effect:
-    """The gain of ``recipe`` over ``base`` on the rows whose labels are ``y``."""
+def effect(
+    metric: str,
+    y: NDArray[np.int64],
+    recipe: Recipe,
+    base: Recipe,
+    noise: SeedNoise,
+    seed: int = 0,
+    groups: NDArray[np.str_] | None = None,
+) -> Effect:
+    """The gain of ``recipe`` over ``base`` on the rows whose labels are ``y``; ``groups`` of rows count once each."""
     sign = 1.0 if score.lookup(metric).greater_is_better else -1.0
     others, share = base.probas, 1 / len(recipe.probas) + 1 / len(base.probas)
     if set(recipe.runs) <= set(base.runs):  # the same networks, read in another way: no seed lies between
         others, share = tuple(base.probas[base.runs.index(run)] for run in recipe.runs), 0.0
-    found = score.contrast(metric, y, recipe.probas, others, seed=seed)
+    found = score.contrast(metric, y, recipe.probas, others, seed=seed, groups=groups)
     seeds = noise.deviation * share**0.5 if noise.known else 0.0
     variance = found.se**2 + seeds**2
     # Rows are many, so their degrees of freedom are unlimited.
@@ -122,12 +130,16 @@ class Compared(Part):
 
 
 def compared(
-    metric: str, y: NDArray[np.int64], recipes: Sequence[Recipe], seed: int
+    metric: str,
+    y: NDArray[np.int64],
+    recipes: Sequence[Recipe],
+    seed: int,
+    groups: NDArray[np.str_] | None = None,
 ) -> tuple[list[Compared], SeedNoise]:
     """Every recipe against the first, and the noise of seeds that this rests on."""
     scores = [tuple(score.score(metric, y, proba) for proba in recipe.probas) for recipe in recipes]
     noise = seed_noise(scores)
-    effects = [effect(metric, y, recipe, recipes[0], noise, seed) for recipe in recipes[1:]]
+    effects = [effect(metric, y, recipe, recipes[0], noise, seed, groups) for recipe in recipes[1:]]
     adjusted = holm([found.p for found in effects])
     lines = [
         Compared(

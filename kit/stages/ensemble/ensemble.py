@@ -28,7 +28,7 @@ from kit.store.predictions import Predictions
 from kit.store.record import Digests, digests_of
 
 # Raised whenever the same predictions would be blended otherwise.
-VERSION = 3
+VERSION = 4
 
 Runs = dict[str, list[FoldSpec]]
 Costs = tuple[list[float] | None, list[float]]
@@ -101,6 +101,7 @@ def _fitted(config: Config, library: Library, spent: Costs | None) -> Blend:
         metric=settings.metric,
         seed=settings.seed,
         options=options,
+        groups=library.groups,
         stressed=library.stressed,
         fit_on=fit_on(config, library.stressed is not None),
     )
@@ -122,6 +123,7 @@ def lineage(layout: Layout, config: Config, specs: Runs, spent: Costs | None) ->
     found = {
         "ensemble": str(VERSION),
         "labels": index.parts["labels"],
+        "groups": index.parts["groups"],
         "classes": index.parts["classes"],
         "folds": load_folds(layout, config, index).digest,
         "metric": config.competition.metric,

@@ -56,13 +56,22 @@ def blend_foreign(
         proba=_stack(members, views),
         y=index.labels[held],
         fold=folds.fold[held],
+        groups=np.array(index.groups)[held],
         classes=index.classes,
     )
     settings = config.ensemble
     options = Options(
         names, views, library.classes, library.ids, max_members=settings.max_members, max_views=settings.max_views
     )
-    blend = fit(library.proba, library.y, library.fold, metric=settings.metric, seed=settings.seed, options=options)
+    blend = fit(
+        library.proba,
+        library.y,
+        library.fold,
+        metric=settings.metric,
+        seed=settings.seed,
+        options=options,
+        groups=library.groups,
+    )
     tell(emit, config, library, blend, *scores(config, library, blend))
     wrote = [write_atomic(out / "blend.json", blend.to_json())]
     wrote.append(_write_table(out / "oof.csv", library.ids, index.classes, blend.oof))

@@ -31,6 +31,7 @@ class Library:
     proba: npt.NDArray[np.float64]
     y: IntArray
     fold: IntArray
+    groups: npt.NDArray[np.str_]
     classes: tuple[str, ...]
     stressed: npt.NDArray[np.float64] | None = None
 
@@ -59,6 +60,7 @@ def load_library(layout: Layout, config: Config, specs: dict[str, list[FoldSpec]
         proba=np.stack([member.select(views).proba for member in members]),
         y=index.labels[rows],
         fold=folds_of_rows.fold[rows],
+        groups=np.array(index.groups)[rows],
         classes=index.classes,
         stressed=hurt,
     )

@@ -21,10 +21,13 @@ from kit.store.record import Figure
 def scores(config: Config, library: Library, blend: Blend) -> tuple[Figure, Figure | None]:
     """What the blend scores out of fold by the competition's metric, on clean rows and on stressed ones."""
 
-    def figure(proba: Array) -> Figure:
-        return score.interval(config.competition.metric, library.y, proba, seed=config.ensemble.seed).figure
+    stressed = None if blend.stressed_oof is None else _figure(config, library, blend.stressed_oof)
+    return _figure(config, library, blend.oof), stressed
 
-    return figure(blend.oof), None if blend.stressed_oof is None else figure(blend.stressed_oof)
+
+def _figure(config: Config, library: Library, proba: Array) -> Figure:
+    metric, seed = config.competition.metric, config.ensemble.seed
+    return score.interval(metric, library.y, proba, seed=seed, groups=library.groups).figure
 
 
 def tell(emit: Emit, config: Config, library: Library, blend: Blend, cv: Figure, stressed: Figure | None) -> None:
@@ -56,7 +59,7 @@ def _table_of_scores(config: Config, library: Library, blend: Blend, cv: Figure)
         return [*members[:, 0], members[:, 0].mean(axis=0), blended]
 
     clean, hurt = lines(library.proba, blend.oof), lines(library.stressed, blend.stressed_oof)
-    figures = [score.interval(metric, y, proba, seed=config.ensemble.seed).figure for proba in clean[:-1]]
+    figures = [_figure(config, library, proba) for proba in clean[:-1]]
     names, weights = (*library.names, "plain mean", "blend"), (*blend.weights, "", "")
     rows = []
     for number, found in enumerate([*figures, cv]):

@@ -34,12 +34,14 @@ Found = TypeVar("Found")
 class OutOfFold:
     """Out-of-fold probabilities (N, C) of the newest candidate beside the truth (N,).
 
-    ``rows`` (N,) are those of ``data/images.npy``, ``ids`` (N,) what their images are called.
+    ``rows`` (N,) are those of ``data/images.npy``, ``ids`` (N,) what their images are called, ``groups`` (N,) which of
+    them belong together.
     """
 
     rows: IntArray
     ids: NDArray[np.str_]
     y: IntArray
+    groups: NDArray[np.str_]
     proba: NDArray[np.float64]
     classes: tuple[str, ...]
 
@@ -147,7 +149,8 @@ class Facts:
         if found is None or found.classes != self.index.classes or not set(found.ids.tolist()) <= set(self.index.ids):
             return None  # damaged, or made of other data than are here now
         rows = self.index.rows_of(found.ids)
-        return OutOfFold(rows, found.ids, self.index.labels[rows], found.first, found.classes)
+        groups = np.array(self.index.groups)[rows]
+        return OutOfFold(rows, found.ids, self.index.labels[rows], groups, found.first, found.classes)
 
     @cached_property
     def members(self) -> dict[str, NDArray[np.float64]]:

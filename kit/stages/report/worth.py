@@ -24,7 +24,8 @@ def worth(facts: Facts) -> Section | str:
     if facts.members and facts.evidence is not None:
         mean = np.mean(list(facts.members.values()), axis=0)
         for name, proba in [*facts.members.items(), ("plain mean", mean), ("blend", facts.evidence.proba)]:
-            found = score.interval(metric, facts.evidence.y, proba, seed=facts.config.ensemble.seed)
+            seed, groups = facts.config.ensemble.seed, facts.evidence.groups
+            found = score.interval(metric, facts.evidence.y, proba, seed=seed, groups=groups)
             kind = "accent" if proba is facts.evidence.proba else ""
             dots.append(Dot(name, found.score, found.low, found.high, kind=kind))
         panels.insert(0, strip(f"{metric} out of fold", dots))

@@ -48,13 +48,14 @@ def _drop(metric: str, before: float, after: float) -> float:
 
 def summary(metric: str, index: Index, clean: Predictions, found: Predictions, seed: int) -> StressScores:
     """Scores with 95 % intervals: clean, stressed, and how much worse that is, in pairs over the rows."""
-    y = index.labels[index.rows_of(found.ids)]
+    rows = index.rows_of(found.ids)
+    y, groups = index.labels[rows], np.array(index.groups)[rows]
     before, after = clean.take(found.ids).first, found.first
     first, second = (before, after) if score.lookup(metric).greater_is_better else (after, before)
     return StressScores(
-        clean=score.interval(metric, y, before, seed=seed).figure,
-        stressed=score.interval(metric, y, after, seed=seed).figure,
-        drop=score.difference(metric, y, first, second, seed=seed).figure,
+        clean=score.interval(metric, y, before, seed=seed, groups=groups).figure,
+        stressed=score.interval(metric, y, after, seed=seed, groups=groups).figure,
+        drop=score.difference(metric, y, first, second, seed=seed, groups=groups).figure,
     )
 
 
