@@ -10,13 +10,13 @@ from kit.base.arrays import FloatArray
 from kit.base.events import Emit, Event, silent
 from kit.config import Config
 from kit.errors import StageError
-from kit.judge.blend import Blend, Options, fit
+from kit.judge.blend import Blend, Options
 from kit.runs.costs import megabytes, seconds_per_1000
 from kit.runs.results import require, require_joined, require_weights, unless_damaged
 from kit.runs.spec import FoldSpec, plan_runs
 from kit.runs.stressed import stressed_run
 from kit.runs.units import reading
-from kit.stages.ensemble.library import Library, fit_on, load_library
+from kit.stages.ensemble.library import Library, blended, fit_on, load_library
 from kit.stages.ensemble.summary import draw, scores, tell
 from kit.store.candidate import Ensemble, Member, StoredBlend
 from kit.store.data import Index, load_index
@@ -94,17 +94,7 @@ def _fitted(config: Config, library: Library, spent: Costs | None) -> Blend:
         seconds_per_1000=seconds,
         mb=sizes,
     )
-    return fit(
-        library.proba,
-        library.y,
-        library.fold,
-        metric=settings.metric,
-        seed=settings.seed,
-        options=options,
-        groups=library.groups,
-        stressed=library.stressed,
-        fit_on=fit_on(config, library.stressed is not None),
-    )
+    return blended(library, settings, options, fit_on(config, library.stressed is not None))
 
 
 def _least(*limits: float | None) -> float | None:

@@ -11,9 +11,9 @@ from kit.base.events import Emit, Event
 from kit.config import Config
 from kit.errors import DataError
 from kit.judge import metrics
-from kit.judge.blend import Blend, Options, fit
+from kit.judge.blend import Blend, Options
 from kit.judge.blend.foreign import Foreign, match, member_names, read_foreign
-from kit.stages.ensemble.library import Library, shared_views
+from kit.stages.ensemble.library import Library, blended, shared_views
 from kit.stages.ensemble.summary import scores, tell
 from kit.store.data import Index, load_index
 from kit.store.files import write_atomic, write_csv
@@ -63,15 +63,7 @@ def blend_foreign(
     options = Options(
         names, views, library.classes, library.ids, max_members=settings.max_members, max_views=settings.max_views
     )
-    blend = fit(
-        library.proba,
-        library.y,
-        library.fold,
-        metric=settings.metric,
-        seed=settings.seed,
-        options=options,
-        groups=library.groups,
-    )
+    blend = blended(library, settings, options)
     tell(emit, config, library, blend, *scores(config, library, blend))
     wrote = [write_atomic(out / "blend.json", blend.to_json())]
     wrote.append(_write_table(out / "oof.csv", library.ids, index.classes, blend.oof))

@@ -8,6 +8,8 @@ import numpy.typing as npt
 
 from kit.base.arrays import IntArray
 from kit.config import Config
+from kit.config.sections import EnsembleConfig
+from kit.judge.blend import Blend, Options, fit
 from kit.judge.blend.foreign import Foreign
 from kit.runs.results import load_oof
 from kit.runs.spec import FoldSpec
@@ -63,6 +65,21 @@ def load_library(layout: Layout, config: Config, specs: dict[str, list[FoldSpec]
         groups=np.array(index.groups)[rows],
         classes=index.classes,
         stressed=hurt,
+    )
+
+
+def blended(library: Library, settings: EnsembleConfig, options: Options, fit_on: str = "clean") -> Blend:
+    """Fit the blend of the members."""
+    return fit(
+        library.proba,
+        library.y,
+        library.fold,
+        metric=settings.metric,
+        seed=settings.seed,
+        options=options,
+        groups=library.groups,
+        stressed=library.stressed,
+        fit_on=fit_on,
     )
 
 
