@@ -417,6 +417,9 @@ SCENARIOS: dict[str, Scenario] = {
         "kit download", every(downloads(), write("raw/.download.json", b"{"))
     ),
     "init: kit folds": Scenario("kit init", instead=True),
+    "_looked: kit init --train {shlex.quote(train)} --no-look   # then edit kit.toml": Scenario(
+        "kit init --train raw/none.csv", remove("kit.toml"), instead=True
+    ),
     # engine and units
     "RayTasks._attempt: kit train {unit.spec.run}": Scenario(not_started, instead=True),
     "failure: kit train {run}": Scenario(asked_to_end, instead=True),
@@ -610,7 +613,7 @@ NOT_PASTED = {
     "resources: ray status": "needs a cluster",
     "RayTasks.__call__: cat {shlex.quote(str(unit.spec.paths.log))}": "needs a cluster",
     "send: kit export mlflow --to file:./mlruns": "needs MLflow; `tests/test_export.py` does it where it is installed",
-    "init: next: make folds train-all ensemble submit": "trains; `tests/test_pipeline.py` says it",
+    "init: next: make folds train-all ensemble {last}": "trains; `tests/test_pipeline.py` says it",
     "Project.leaderboard: make folds train-all ensemble submit": "trains; `tests/test_pipeline.py` says it",
     "kaggle_files.fetch_zip: kit download": "Kaggle's package of today always leaves a file",
     "ShiftReport.COMMAND: kit forecast": "nothing shows it: a damaged report is made again with a warning",

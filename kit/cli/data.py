@@ -12,6 +12,8 @@ from kit.cli.app import Config, Force, Json, app, open_project, print_result
 def init(
     train: Annotated[str, typer.Option(help="Training set: a path, practice or digits.")] = "practice",
     recipe: Annotated[str, typer.Option(help="Start from a recipe. `kit recipes` lists them.")] = "",
+    hours: Annotated[float, typer.Option(min=0, help="Plan a training of at most N hours on this machine.")] = 1.0,
+    look: Annotated[bool, typer.Option("--look/--no-look", help="Choose settings by looking at the images.")] = True,
     folder: Annotated[Path, typer.Argument(help="Folder of the new project.")] = Path(),
 ) -> None:
     """Create a project: kit.toml, a Makefile and a .gitignore."""
@@ -19,7 +21,7 @@ def init(
     from kit.stages.init import init as run
 
     with Console() as console:
-        run(folder, train, console.emit, recipe)
+        run(folder, train, console.emit, recipe, hours=hours, looks=look)
 
 
 @app.command()

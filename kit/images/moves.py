@@ -112,6 +112,19 @@ def allowed(gains: Gains) -> Allowed:
     return ALLOWED[frozenset(kept)]
 
 
+def moves_said(gains: Gains) -> str:
+    """What `allowed` makes of the gains, in a sentence."""
+    keeps = {
+        "flip": "Mirror images keep their class, as far as the images tell.",
+        "quarter-turn": "Turned images keep their class, but their mirror images do not.",
+        "dihedral": "Flipped and turned images keep their class.",
+    }
+    move = allowed(gains).augment
+    if "mode" in move:
+        return f"Images that are flipped ({move['mode']}) keep their class."
+    return keeps.get(move.get("op", ""), "No flip and no turn keeps the class, so images are not moved.")
+
+
 def _kernels(images: ImageArray) -> dict[str, npt.NDArray[np.float32]]:
     """Gaussian kernels (N, N) between the images and their copies under every view of `MOVES`."""
     levels = images.astype(np.float32)

@@ -1,54 +1,91 @@
 """``kit init``: a new project folder."""
 
-import json
+import os
+import shlex
+import shutil
+import sys
 from importlib.resources import files
 from pathlib import Path
 
 from kit.base.events import Emit, Event
 from kit.base.text import nearest
 from kit.config import parse
-from kit.errors import ConfigError
+from kit.errors import ConfigError, KitError
+from kit.stages.init.text import escaped
 from kit.store.files import write_atomic
 from kit.store.layout import CONFIG_NAME
 
 FILES = {CONFIG_NAME: "kit.toml.tmpl", "Makefile": "Makefile.tmpl", ".gitignore": "gitignore.tmpl"}
+HOURS = 1.0
 BUILT_IN = ("practice", "digits")
 # The line of a recipe that says where its images are.
 RECIPE_TRAIN = 'train = "raw/training_set.npz"'
 
 
-def init(folder: Path, train: str, emit: Emit, recipe: str = "") -> None:
+def init(folder: Path, train: str, emit: Emit, recipe: str = "", *, hours: float = HOURS, looks: bool = True) -> None:
     """Write ``kit.toml``, a Makefile and a ``.gitignore``; nothing that exists is touched.
 
     ``train`` is what ``[data] train`` is set to; ``recipe`` is a key of `known_recipes`, whose text becomes
-    ``kit.toml``, or empty for the template. Raises `ConfigError` where the folder is a project already, or there is no
-    such recipe.
+    ``kit.toml``. Without a recipe the images that ``train`` names are looked at, unless they are built in or ``looks``
+    is false: the networks are what can be trained in ``hours``, and the augmentation what the images allow.
+
+    Raises `ConfigError` where the folder is a project already, or there is no such recipe, and what `open_source`
+    raises where the images cannot be read.
     """
     if (folder / CONFIG_NAME).exists():
         raise ConfigError(f"{folder / CONFIG_NAME} exists already", "kit folds")
     if recipe and recipe not in (known := known_recipes()):
         raise ConfigError(f"no recipe {recipe!r}", nearest(recipe, known))
+    configuration, last = "", "submit"
+    if looks and not recipe and train not in BUILT_IN:
+        configuration, last = _looked(folder, train, emit, hours)
     wrote = []
     for name, template in FILES.items():
         if (folder / name).exists():
             emit(Event("say", f"kept {folder / name}"))
         else:
-            wrote.append(write_atomic(folder / name, render(template, train, recipe)))
+            text = configuration if name == CONFIG_NAME and configuration else render(template, train, recipe)
+            wrote.append(write_atomic(folder / name, text))
     emit(Event("wrote", "", {"paths": wrote}))
-    emit(Event("say", "next: make folds train-all ensemble submit"))
+    emit(Event("say", f"next: make folds train-all ensemble {last}".rstrip()))
+
+
+def _looked(folder: Path, train: str, emit: Emit, hours: float) -> tuple[str, str]:
+    """The text of ``kit.toml`` for images that are there, and the stage that ends what can be done with them."""
+    from kit.images.moves import moves_said
+    from kit.stages.init.look import look
+    from kit.stages.init.plan import choose, weights_within_reach
+    from kit.stages.init.text import config_text
+
+    source = Path(os.path.normpath(folder.resolve() / Path(train).expanduser()))
+    if not source.exists() and Path(train).exists():  # named from here, not from the new folder
+        source = Path(train).resolve()
+        train = Path(os.path.relpath(source, folder.resolve())).as_posix()
+    try:
+        seen = look(folder, source, train)
+    except KitError as error:
+        hint = f"kit init --train {shlex.quote(train)} --no-look   # then edit kit.toml"
+        raise type(error)(f"{error.message}{f' ({error.hint})' if error.hint else ''}", hint) from error
+    plan = choose(seen.n, seen.side, hours, pretrained=weights_within_reach())
+    text = config_text(seen, plan, folder.resolve().name, hours)
+    parse(text)
+    emit(Event("say", f"{seen.n} labelled images of {len(seen.classes)} classes: {moves_said(seen.gains)}"))
+    if plan.minutes > 60 * hours:
+        emit(Event("warn", f"training takes about {plan.minutes / 60:.1f} hours on this machine: nothing is cheaper"))
+    return text, "submit" if seen.truth else "table" if seen.test else ""
 
 
 def render(template: str, train: str, recipe: str = "") -> str:
     """The text of a template for a training set; a configuration, of a recipe if one is named, is checked first."""
     own = template == FILES[CONFIG_NAME] and train not in BUILT_IN
     if recipe and template == FILES[CONFIG_NAME]:
-        line = f'train = "{_escaped(train)}"' + ("" if own else f'\ntruth = "{train}"')
+        line = f'train = "{escaped(train)}"' + ("" if own else f'\ntruth = "{train}"')
         text = recipe_text(recipe).replace(RECIPE_TRAIN, line, 1)
     else:
         text = (files("kit.stages.init") / "templates" / ("kit-own.toml.tmpl" if own else template)).read_text(
             encoding="utf-8"
         )
-        text = text.replace("@TRAIN@", _escaped(train))
+        text = text.replace("@TRAIN@", escaped(train)).replace("@KIT@", _this_kit())
     if template == FILES[CONFIG_NAME]:
         parse(text)
     return text
@@ -66,10 +103,11 @@ def recipe_text(name: str) -> str:
     return (files("kit.stages.init") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
 
 
-def _escaped(text: str) -> str:
-    """The inside of a TOML string; JSON's strings are TOML's, but for one letter."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ConfigError(f"{text!r} is not UTF-8, so kit.toml cannot name it", "rename it") from None
-    return json.dumps(text, ensure_ascii=False)[1:-1].replace("\x7f", "\\u007f")
+def _this_kit() -> str:
+    """The command that is running as a Makefile writes it: found although its environment is not active.
+
+    It stands beside its Python in an environment of venv, uv, pipx or conda; the Makefile asks the shell where it is
+    not there any more.
+    """
+    path = shutil.which("kit", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}") or "kit"
+    return shlex.quote(path).replace("$", "$$").replace("#", "\\#")

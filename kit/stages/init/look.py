@@ -1,0 +1,114 @@
+"""What a project can know of its data before anything is configured: a bounded look, in seconds."""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kit.base.arrays import ImageArray, IntArray
+from kit.config import DataConfig
+from kit.errors import KitError
+from kit.images.moves import ROWS, SIDE, Gains, judge
+from kit.images.sources import Part, RawSet, open_source
+from kit.images.sources.images import THREADS
+from kit.runtime import decode
+from kit.store.arrays import array_names
+from kit.store.digests import DIGESTS
+from kit.store.layout import Layout
+from kit.store.tables import Table, read_table
+
+# Decoded for the sample: 10 to 20 seconds of a core for JPEG files, however large they are.
+PIXELS = 1e9
+SAMPLES = ("sample_submission*.csv", "sampleSubmission*.csv")
+BLOCK = 4  # neighbouring rows that are read together: few, because neighbours are often alike
+
+
+@dataclass(frozen=True)
+class Seen:
+    """``test``, ``truth`` and ``sample_submission`` are as in ``[data]``, empty where nothing was found."""
+
+    train: str
+    classes: tuple[str, ...]
+    counts: tuple[int, ...]  # images by class
+    height: int  # of the images, in pixels: the median
+    width: int
+    one_size: bool
+    gains: Gains
+    test: str = ""
+    truth: str = ""
+    sample_submission: str = ""
+    sample: Table | None = None
+
+    @property
+    def n(self) -> int:
+        return sum(self.counts)
+
+    @property
+    def side(self) -> int:
+        """Pixels of the longer side."""
+        return max(self.height, self.width)
+
+
+def look(folder: Path, path: Path, train: str) -> Seen:
+    """Read labels, sizes and a sample of the images at ``path``, and what lies beside them.
+
+    ``folder`` is that of the project, whose ``[data] train`` is ``train``. Raises the errors of `open_source`.
+    """
+    DIGESTS.attach(Layout(folder).digests)  # every file is hashed once, here or by `kit clean`
+    raw = open_source(DataConfig(train=str(path), image_size=SIDE), folder, "train")
+    if raw.sizes is None:  # arrays, which are all of one size
+        raw = open_source(DataConfig(train=str(path)), folder, "train")
+    sizes = raw.sizes if raw.sizes is not None else np.array([raw.shape])
+    known = sizes[sizes.all(axis=1)]
+    counts = np.bincount(raw.labels[raw.labels >= 0], minlength=len(raw.classes))
+    height, width = (int(np.median(side)) for side in known.T) if len(known) else (SIDE, SIDE)
+    images, labels = _sample(raw, int(min(ROWS, PIXELS / (height * width))))
+    sample = next((file for name in SAMPLES for file in sorted(path.parent.glob(name))), None)
+    return Seen(
+        train=train,
+        classes=raw.classes,
+        counts=tuple(counts.tolist()),
+        height=height,
+        width=width,
+        one_size=len(np.unique(known, axis=0)) == 1,
+        gains=judge(images, labels, 0),
+        **_hidden(path, train),
+        sample_submission=_beside(train, sample) if sample else "",
+        sample=read_table(sample) if sample else None,
+    )
+
+
+def _sample(raw: RawSet, n: int) -> tuple[ImageArray, IntArray]:
+    """At most ``n`` labelled images from all over the set, without those that cannot be read."""
+    starts = np.arange(0, len(raw.ids), BLOCK)
+    chosen = np.sort(np.random.default_rng(0).permutation(starts)[: max(n // BLOCK, 1)])
+    with decode.quiet(), ThreadPoolExecutor(THREADS) as pool:
+        parts = list(pool.map(lambda start: raw.read(start, min(start + BLOCK, len(raw.ids))), chosen.tolist()))
+    rows = np.concatenate([np.arange(start, min(start + BLOCK, len(raw.ids))) for start in chosen])
+    damaged = [row for _, problems in parts for row in problems]
+    usable = (raw.labels[rows] >= 0) & ~np.isin(rows, damaged)
+    return np.concatenate([images for images, _ in parts])[usable], raw.labels[rows][usable]
+
+
+def _hidden(path: Path, train: str) -> dict[str, str]:
+    """``truth`` where images for the test have labels, else ``test``; empty where there are none."""
+    files = [path.parent / name for name in ("test.npz", "test.csv", "test.tsv", "test")]
+    if path.suffix == ".npz" and any("test" in name.lower() for name in array_names(path)):
+        files = [path]
+    for file in files:
+        if file.exists():
+            parts: tuple[Part, ...] = ("truth", "test")
+            for part in parts:
+                with suppress(KitError):
+                    data = {"train": str(path), part: str(file), "image_size": SIDE}
+                    raw = open_source(DataConfig.model_validate(data), path.parent, part)
+                    if part == "test" or (raw.labels >= 0).all():
+                        return {part: _beside(train, file)}
+    return {}
+
+
+def _beside(train: str, path: Path) -> str:
+    """What a file or folder that lies beside the training set is called in ``[data]``."""
+    return (Path(train).parent / path.name).as_posix()

@@ -1,0 +1,201 @@
+"""``kit init`` looks at the images: what it writes runs without a change, for every form that data come in."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from competitions import folder_competition, kaggle_competition
+from hypothesis import given
+from hypothesis import strategies as st
+from in_process import drawn, in_this_process
+from PIL import Image
+
+from kit.base.events import Event, silent
+from kit.errors import KitError
+from kit.images.moves import MOVES, Gain
+from kit.images.sources.practice import make
+from kit.project import Project
+from kit.runs.spec import check_run
+from kit.runtime.backbones import BACKBONES
+from kit.stages.init import init
+from kit.stages.init.look import Seen
+from kit.stages.init.plan import CACHED, choose, minutes
+from kit.stages.init.text import metric_of
+from kit.store.data import load_index
+from kit.store.ledger import load_submissions
+from kit.store.ledger.facts import Score
+from kit.store.tables import Table
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+def several(n: int = 60, side: int = 28) -> tuple[np.ndarray, np.ndarray]:
+    """Noise whose mean says the class, of three."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(n) % 3
+    return (rng.integers(0, 90, (n, side, side)) + 80 * labels[:, None, None]).astype(np.uint8), labels
+
+
+def keras_file(root: Path) -> str:
+    images, labels = several()
+    np.savez(root / "mnist.npz", x_train=images, y_train=labels, x_test=images[:12] + 1, y_test=labels[:12])
+    return "mnist.npz"
+
+
+def two_files(root: Path) -> str:
+    made = make(n=200, size=32, seed=0)
+    np.savez(root / "training_set.npz", images=made.images, labels=made.labels[:, None])
+    np.savez(root / "test.npz", images=made.test_images[:20], labels=made.test_labels[:20, None])
+    return "training_set.npz"
+
+
+def folders(root: Path) -> str:
+    folder_competition(root)
+    return "raw"
+
+
+def photographs(root: Path) -> str:
+    images, labels = several(30, 120)
+    for row, (image, label) in enumerate(zip(images, labels, strict=True)):
+        path = root / f"photos/{'abc'[label]}/{row}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        height, width = ((80, 120), (120, 90), (110, 110))[row % 3]
+        Image.fromarray(image[:height, :width]).save(path)
+    return "photos"
+
+
+def table(root: Path) -> str:
+    kaggle_competition(root)
+    return "raw/train.csv"
+
+
+SETS: dict[str, Callable[[Path], str]] = {
+    "arrays of several parts": keras_file,
+    "arrays beside a test": two_files,
+    "one folder per class": folders,
+    "photographs of several proportions": photographs,
+    "a table and a sample file": table,
+}
+
+
+@pytest.mark.parametrize("name", SETS)
+@pytest.mark.filterwarnings("ignore")
+def test_every_form_of_data_gets_a_score_without_a_file_edited(name: str, tmp_path: Path) -> None:
+    said: list[Event] = []
+    init(tmp_path, SETS[name](tmp_path), said.append, hours=0)
+    project = Project(tmp_path)
+    with in_this_process(drawn):
+        project.train()
+        assert project.ensemble().ensemble.exists()
+    index = load_index(project.layout)
+    for run, settings in project.config.runs.items():
+        check_run(run, settings, index)
+    last = said[-1].text.split()[-1]
+    data = project.config.data
+    assert {"submit": bool(data.truth), "table": bool(data.test), "ensemble": True}[last]
+
+
+@pytest.mark.tf
+@pytest.mark.usefixtures("here")
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_what_is_written_trains_and_is_scored(tmp_path: Path) -> None:
+    init(tmp_path, keras_file(tmp_path), silent, hours=0)
+    project = Project(tmp_path)
+    project.submit()
+    assert load_submissions(project.layout)[0].last(Score) is not None
+
+
+def test_data_are_found_from_where_the_command_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keras_file(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    init(Path("new/project"), "mnist.npz", silent, hours=0)
+    assert Project("new/project").config.data.train == "../../mnist.npz"
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip", None])
+def test_data_that_cannot_be_read_leave_nothing_and_a_way_on(content: bytes | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "raw.npz").write_bytes(content)
+    with pytest.raises(KitError) as caught:
+        init(tmp_path / "new", "../raw.npz", silent)
+    assert not (tmp_path / "new").exists()
+    assert caught.value.hint.startswith("kit init --train ../raw.npz --no-look")
+    init(tmp_path / "new", "../raw.npz", silent, looks=False)
+    assert Project(tmp_path / "new").config.data.train == "../raw.npz"
+
+
+def test_the_sizes_of_networks_and_images_fit(tmp_path: Path) -> None:
+    init(tmp_path, keras_file(tmp_path), silent)
+    config = Project(tmp_path).config
+    smallest = max(BACKBONES[run.backbone].smallest for run in config.runs.values())
+    assert (config.data.image_size or 28) >= smallest
+
+
+# --- the plan
+
+
+@given(st.integers(20, 500_000), st.integers(8, 5000), st.floats(0.01, 50), st.floats(1, 10), st.booleans())
+def test_more_time_never_plans_less_and_what_fits_is_kept(
+    n: int, side: int, hours: float, factor: float, pretrained: bool
+) -> None:
+    short, long = (choose(n, side, time, pretrained=pretrained) for time in (hours, factor * hours))
+    assert short.minutes <= long.minutes or short.minutes > 60 * hours
+    for plan in (short, long):
+        assert plan.minutes == minutes(plan, n)
+        assert plan.size >= max(BACKBONES[network].smallest for network in plan.networks)
+        assert plan.pretrained <= pretrained
+        assert all(BACKBONES[network].pretrained for network in plan.networks) == plan.pretrained
+
+
+def test_photographs_get_pretrained_networks_where_weights_can_be_had() -> None:
+    assert choose(2000, 600, 8, pretrained=True).networks == tuple(CACHED)
+    assert not choose(2000, 600, 8, pretrained=False).pretrained
+    assert not choose(60_000, 28, 8, pretrained=True).pretrained
+
+
+@pytest.mark.parametrize(
+    ("classes", "lines", "metric"),
+    [
+        (("cat", "dog", "hen"), ["id,label", "1,cat"], "accuracy"),
+        (("cat", "dog", "hen"), ["id,cat,dog,hen", "1,0.3,0.3,0.4"], "nll"),
+        (("0", "1"), ["id,label", "1,0.5"], "auc"),
+        (("0", "1"), ["id,label", "1,0"], "accuracy"),
+    ],
+)
+def test_the_sample_file_suggests_the_metric(classes: tuple[str, ...], lines: list[str], metric: str) -> None:
+    header, *rows = (tuple(line.split(",")) for line in lines)
+    gains = dict.fromkeys(MOVES, Gain(0.0, 1.0))
+    unknown = Seen("train.csv", classes, (1,) * len(classes), 28, 28, True, gains)
+    seen = replace(unknown, sample=Table(Path(), header, tuple(rows)))
+    assert metric_of(seen)[0] == metric
+    assert metric_of(unknown)[0] == "accuracy"
+
+
+# --- a kit in any folder
+
+
+def test_make_finds_the_kit_that_wrote_the_makefile(tmp_path: Path) -> None:
+    folder = tmp_path / "it's a $project # 1"
+    init(folder, "digits", silent)
+    bare = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(["make", "clean-data"], cwd=folder, env=bare, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "data/images.npy").exists()
+
+
+@pytest.mark.matrix
+def test_a_wheel_has_every_file_of_the_kit(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q", "-w", str(tmp_path)]
+    subprocess.run([*command, str(REPOSITORY)], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("kit-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if name.startswith("kit/")}
+    listed = subprocess.run(["git", "ls-files", "kit"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert set(listed.stdout.split()) == packed
