@@ -600,6 +600,7 @@ NOT_PASTED = {
     "check_installed: pip install 'kit[ray]'": "installs a package",
     "UrlStore._system: pip install 'kit[ray]'": "installs a package",
     "send: pip install mlflow-skinny": "installs a package",
+    "LACKS: : pip install ": "installs a package",
     "_import: pip install kaggle six": "installs a package",
     "_credentials: export CODABENCH_USERNAME=... CODABENCH_PASSWORD=...": "a person knows the values",
     "_credentials: export KAGGLE_API_TOKEN=...": "a person knows the values",

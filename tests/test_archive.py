@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import re
 import stat
 import zipfile
 from collections.abc import Callable
@@ -272,6 +273,30 @@ def test_a_good_bundle_opens_and_leaves_nothing_behind(tmp_path: Path) -> None:
         assert (folder / "weights" / "m-0.npz").exists()
         assert not (folder / "model.py").exists()
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("around", ["bundle", "my bundle (2)", "weights"])
+def test_a_bundle_in_a_folder_is_read_whatever_a_mac_leaves_beside_it(tmp_path: Path, around: str) -> None:
+    inside = {f"{around}/{name}": content for name, content in good().items()}
+    litter = {"__MACOSX/bundle/._bundle.json": b"\0\5\x16\7", f"{around}/.DS_Store": b"x", f"{around}/": b""}
+    with opened(pack(tmp_path / "b.zip", {**inside, **litter})) as folder:
+        assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*")) == sorted(good())
+    described = {**inside, f"{around}/bundle.json": b"{}"}
+    with (
+        pytest.raises(BundleError, match=re.escape(f"{around}/bundle.json: ")),
+        opened(pack(tmp_path / "c.zip", described)),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("two", [{"other/a.txt": b""}, {"a.txt": b""}])
+def test_a_description_deeper_than_one_folder_around_everything_is_none(tmp_path: Path, two: dict[str, bytes]) -> None:
+    inside = {f"bundle/{name}": content for name, content in good().items()}
+    with (
+        pytest.raises(BundleError, match=r"contains no bundle\.json"),
+        opened(pack(tmp_path / "b.zip", {**inside, **two})),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("case", HOSTILE)

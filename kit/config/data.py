@@ -38,7 +38,7 @@ class DataConfig(ConfigSection):
     """Column of a `.csv` file that identifies the image. Empty: detected by its name."""
     label: str = ""
     """Column of a `.csv` file, or array of an `.npz` file, that contains the class, or the `.npy` file with the labels.
-    Empty: detected by its name."""
+    Empty: detected by its name. For a folder: regular expression whose group is the class in the path of an image."""
     group: str = ""
     """Column of a `.csv` file, or array of an `.npz` file, whose rows must share a fold, such as the patient."""
     weight: str = ""

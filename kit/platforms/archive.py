@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from kit.errors import BundleError
 from kit.platforms.described import BundleDescription, NetworkDescription
 from kit.store.arrays import UNREADABLE
+from kit.store.files import is_litter
 from kit.store.record import first_problem
 
 MAX_MEMBERS = 2_000
@@ -71,7 +72,7 @@ def _unpack(path: Path, folder: Path) -> None:
                 raise BundleError(f"{path.name} lists the weights {file!r} but does not contain them")
             size = infos[file].file_size
             if size <= min(left, HEADERS + MAX_ITEM * min(network.parameters for network in used_by)):
-                _copy_weights(archive, infos[file], folder, path.name)
+                _copy_weights(archive, infos[file], folder / file, path.name)
                 with (folder / file).open("rb") as weights:
                     held = check_arrays(weights, f"{path.name}: {file}")
                 # Of about as many numbers as each network, which is not built for others.
@@ -105,7 +106,15 @@ def _checked_members(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.Z
         if info.filename in found:
             raise BundleError(f"{name} contains {info.filename!r} twice")
         found[info.filename] = info
-    return found
+    return _without_a_folder_around(found)
+
+
+def _without_a_folder_around(infos: dict[str, zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+    """Members by their paths in the bundle: file managers pack its folder, and a Mac adds files of its own."""
+    own = {name: info for name, info in infos.items() if not is_litter(name)}
+    around = {name.partition("/")[0] for name in own}
+    prefix = f"{around.pop()}/" if len(around) == 1 and "bundle.json" not in own else ""
+    return {name.removeprefix(prefix): info for name, info in own.items()}
 
 
 def _description(archive: zipfile.ZipFile, infos: dict[str, zipfile.ZipInfo], name: str) -> BundleDescription:
@@ -121,11 +130,10 @@ def _description(archive: zipfile.ZipFile, infos: dict[str, zipfile.ZipInfo], na
     except ValidationError as error:
         # Keys of the file may stand in the message, and they may hold anything.
         said = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in first_problem(error))
-        raise BundleError(f"{name}: bundle.json: {said[:300]}") from None
+        raise BundleError(f"{name}: {infos['bundle.json'].filename}: {said[:300]}") from None
 
 
-def _copy_weights(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path, name: str) -> None:
-    target = folder / PurePosixPath(info.filename)
+def _copy_weights(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, name: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     left = info.file_size
     with archive.open(info) as source, target.open("wb") as file:

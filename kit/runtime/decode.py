@@ -2,7 +2,8 @@
 
 It needs NumPy and Pillow, and travels in the bundle, where only those who hand it files need it.
 
-What is read and how: JPEG, PNG, GIF, BMP, TIFF, WebP, PPM and JPEG 2000; the first frame of an animation; turned
+What is read and how: JPEG, PNG, GIF, BMP, TIFF, WebP, PPM and JPEG 2000; AVIF, HEIC and DICOM where there are libraries
+for them; the first frame of an animation; turned
 upright by its EXIF orientation; 16-bit values scaled from 0..65535, not cut off; transparent pixels over white; grey,
 palette, CMYK and 1-bit images as Pillow converts them to RGB. Colour profiles and gamma are not applied.
 """
@@ -19,7 +20,9 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
+
+from . import dicom
 
 # Raised whenever the same file would give other pixels: data decoded before are then stale.
 VERSION = 1
@@ -28,10 +31,11 @@ Policy = Literal["fit", "crop", "stretch"]
 Array = Any  # (H, W, 3) uint8
 
 # Named, because Pillow would hand an EPS file to Ghostscript.
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000")
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "HEIF")
 SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp",
-    ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif",
+    ".heic", ".heif", ".dcm", ".dicom",
 )  # fmt: skip
 # From here on Pillow itself warns of a bomb; the decoded image is 270 MB.
 MAX_PIXELS = 89_478_485
@@ -53,8 +57,19 @@ _DAMAGE = (
 )  # fmt: skip
 
 
+# Marks a reason that is no fault of the file.
+LACKS = ": pip install "
+
+
 class Unreadable(ValueError):
     """There is no image in the bytes, or one that must not be decoded; the message is the reason, on one line."""
+
+
+class LacksLibrary(Unreadable):
+    """What can read the image is not installed."""
+
+    def __init__(self, kind: str, library: str, extra: str) -> None:
+        super().__init__(f"{kind} needs {library}{LACKS}'kit[{extra}]'")
 
 
 @contextmanager
@@ -72,17 +87,23 @@ def decode(data: bytes, size: int = 0, policy: Policy = "fit") -> Array:
     reason. A pure function of its arguments and of the Pillow version. A flipped bit inside a JPEG may decode without
     complaint: the format has no checksum.
     """
+    if data.startswith(b"DICM", 128):
+        header_size(data)  # refuses bombs
+        with _told("DICOM"):
+            return resize(dicom.pixels(data), size, policy)
     image = _open(data)
-    try:
+    with _told(str(image.format)):
         image.load()
-        pixels = to_rgb(ImageOps.exif_transpose(image))
-    except _DAMAGE as error:
-        raise Unreadable(f"damaged {image.format}: {_first_line(error)}") from error
-    return resize(pixels, size, policy)
+        return resize(to_rgb(ImageOps.exif_transpose(image)), size, policy)
 
 
 def header_size(data: bytes) -> tuple[int, int]:
     """Height and width that `decode` would give, from the header alone; raises `Unreadable` as it does."""
+    if data.startswith(b"DICM", 128):
+        with _told("DICOM"):
+            rows, columns = dicom.size(data)
+        _check_size(columns, rows, len(data))
+        return rows, columns
     image = _open(data)
     width, height = image.size
     try:
@@ -97,25 +118,66 @@ def _open(data: bytes) -> Image.Image:
     if not data:
         raise Unreadable("empty file")
     Image.init()  # else a format of ours that has not been met yet is a KeyError
+    kind = _brand(data)
+    if kind:
+        _check_library(kind)
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN])
     except Image.DecompressionBombError as error:
         raise Unreadable(f"too large, perhaps a decompression bomb: {_first_line(error)}") from error
     except _DAMAGE as error:
         raise Unreadable(_what_else(data)) from error
-    width, height = image.size
+    _check_size(*image.size, len(data))
+    return image
+
+
+def _check_size(width: int, height: int, held: int) -> None:
     if width * height > MAX_PIXELS:
         raise Unreadable(
-            f"too large, perhaps a decompression bomb: {width} x {height} pixels in {len(data)} bytes, "
+            f"too large, perhaps a decompression bomb: {width} x {height} pixels in {held} bytes, "
             f"at most {MAX_PIXELS} pixels are decoded"
         )
-    if not width * height:
+    if width <= 0 or height <= 0:
         raise Unreadable(f"no pixels: {width} x {height}")
-    return image
+
+
+@contextmanager
+def _told(kind: str) -> Iterator[None]:
+    """What goes wrong with the pixels of a file whose header was read."""
+    try:
+        yield
+    except ImportError as error:
+        raise LacksLibrary(kind, "pydicom", "dicom") from error
+    except Unreadable:
+        raise
+    except _DAMAGE as error:
+        raise Unreadable(f"damaged {kind}: {_first_line(error)}") from error
+
+
+def _brand(data: bytes) -> str:
+    """AVIF or HEIC by the box that their files begin with, else empty; HEIC names many brands."""
+    if data[4:8] != b"ftyp":
+        return ""
+    brands = data[8 : min(int.from_bytes(data[:4], "big"), 128)]
+    return "AVIF" if b"avi" in brands else "HEIC" if b"mif1" in brands or b"msf1" in brands or b"he" in brands else ""
+
+
+def _check_library(kind: str) -> None:
+    """Raise `LacksLibrary` where Pillow does not read a format that it reads with help alone."""
+    if kind == "AVIF" and ("AVIF" not in Image.OPEN or not features.check("avif")):
+        raise LacksLibrary("AVIF", "Pillow 11.3 or newer", "heic")
+    if kind == "HEIC" and "HEIF" not in Image.OPEN:
+        try:
+            from pillow_heif import register_heif_opener
+        except ImportError as error:
+            raise LacksLibrary("HEIC", "pillow-heif", "heic") from error
+        register_heif_opener()
 
 
 def _what_else(data: bytes) -> str:
     """What a file is whose header cannot be read."""
+    if _brand(data):
+        return f"damaged {_brand(data)}: its header cannot be read"
     for name, start in _SIGNATURES.items():
         if data.startswith(start):
             return f"damaged {name}: its header cannot be read"
@@ -130,7 +192,7 @@ def _what_else(data: bytes) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return str(error).splitlines()[0][:200] if str(error).strip() else type(error).__name__
 
 
 def to_rgb(image: Image.Image) -> Array:

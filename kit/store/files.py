@@ -25,6 +25,7 @@ from kit.base.text import guarded, unguarded
 from kit.errors import DataError, KitError, StageError
 
 CHUNK = 1 << 20
+LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
 # The oldest date a zip can hold: a rebuilt archive must not differ by the hour it was made in.
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 Content = bytes | str | Callable[[IO[bytes]], object]
@@ -198,6 +199,12 @@ def read_csv(path: Path, *, for_people: bool = False) -> list[dict[str, str]]:
     if not for_people:
         return rows
     return [{name: unguarded(cell) for name, cell in row.items() if isinstance(cell, str)} for row in rows]
+
+
+def is_litter(name: str) -> bool:
+    """Whether a path ends in, or lies in, what systems leave behind: hidden files, ``__MACOSX``, thumbnails."""
+    parts = name.replace("\\", "/").split("/")
+    return any((part.startswith(".") and part not in (".", "..")) or part in LITTER for part in parts)
 
 
 def sha256_file(path: Path) -> str:

@@ -1,54 +1,118 @@
 """A folder of images: one folder a class, or, for the test, images in any arrangement."""
 
 import os
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from kit.base.arrays import IntArray
 from kit.config import DataConfig
-from kit.errors import DataError
+from kit.errors import ConfigError, DataError
 from kit.images.sources.classes import check_no_columns, named_classes, sorted_names, to_labels
 from kit.images.sources.images import ImageRows, open_images
 from kit.images.sources.raw import RawSet
 from kit.runtime.decode import SUFFIXES
+from kit.store.files import is_litter
+
+# What the folders of a data set are called that is split already, by the part that each is for.
+SPLITS = {
+    "train": ("train", "training"),
+    "validation": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
+}
+# Labels in file names: what stands before the number.
+USUAL_PATTERN = r"^(.+?)[._ -]*\d+\.\w+$"
 
 
 def open_folder(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     """Read a folder whose folders are the classes; ids are the paths below it.
 
-    Class folders are sorted by name (by number where all are numbers), or in the order of `data.classes`. Hidden
-    files and files with other suffixes than an image's are passed over.
+    Where `data.label` is a regular expression, the class is what its group finds in the path instead. Class folders are
+    sorted by name (by number where all are numbers), or in the order of `data.classes`. Files with other suffixes than
+    an image's are counted as passed over, hidden ones and what systems leave behind are not.
 
-    Raises `DataError` where there are no class folders, or an image lies in none.
+    Raises `DataError` where there are no class folders, an image lies in none, or the folders are the parts of a data
+    set that is split already.
     """
     folder = root / Path(spec).expanduser()
     if part == "train":
         check_no_columns(data, f"the folder {spec!r}")
-    ids = list(image_files(folder))
+    passed: Counter[str] = Counter()
+    ids = list(image_files(folder, passed))
     if not ids:
-        raise DataError(f"data.{part} = {spec!r}: no image files in this folder", _other_hint(folder, part))
+        raise DataError(
+            f"data.{part} = {spec!r}: no image files in this folder" + (f"; {told(passed)}" if passed else ""),
+            _other_hint(folder, part),
+        )
     paths = tuple(folder / name for name in ids)
     if part == "test":
         rows = ImageRows(tuple(ids), paths, np.full(len(ids), -1, np.int64), ())
     else:
         classes = folder_classes(folder, data, root)
-        rows = ImageRows(tuple(ids), paths, _labels(ids, folder, part, classes), classes)
-    return open_images(rows, data, f"data.{part} = {spec!r}")
+        values = _written(ids, data.label) if _is_pattern(data.label) else _folders_of(ids, folder, part)
+        labels = to_labels(values, classes, [str(path) for path in paths])
+        rows = ImageRows(tuple(ids), paths, labels, classes)
+    return replace(open_images(rows, data, f"data.{part} = {spec!r}"), passed_over=passed)
 
 
 def folder_classes(folder: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
-    """Names of the classes, in label order."""
-    own = [entry.name for entry in os.scandir(folder) if entry.is_dir() and not _passed_over(entry.name)]
+    """Names of the classes, in label order; raises `DataError` where the folders are no classes."""
+    if _is_pattern(data.label):
+        return named_classes(data, root) or sorted_names(_written(list(image_files(folder)), data.label))
+    own = _folders_in(folder)
+    _check_not_split(folder, own)
     return named_classes(data, root) or sorted_names(own)
 
 
-def _labels(ids: list[str], folder: Path, part: str, classes: tuple[str, ...]) -> IntArray:
-    loose = next((name for name in ids if "/" not in name), None)
-    if loose is not None:
-        raise DataError(f"{folder / loose} is not in a class folder", _other_hint(folder, part))
-    return to_labels([name.split("/", 1)[0] for name in ids], classes, [str(folder / name) for name in ids])
+def _folders_in(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not is_litter(entry.name))
+
+
+def _check_not_split(folder: Path, own: Sequence[str]) -> None:
+    """Refuse `train/`, `val/` and `test/` as classes, also below a folder that is alone."""
+    while len(own) == 1 and (inner := _folders_in(folder / own[0])):
+        folder, own = folder / own[0], inner
+    found = {part: name for name in reversed(own) for part, names in SPLITS.items() if name.lower() in names}
+    if "train" not in found or len(found) < 2:
+        return
+    hint = _other_hint(folder, "train")
+    if _folders_in(folder / found["train"]):
+        hint = f'[data] train = "{folder / found["train"]}"'
+    names = ", ".join(f"{name}/" for name in own[:8])
+    raise DataError(f"{folder} is split already: its folders {names} are not classes", hint)
+
+
+def _folders_of(ids: Sequence[str], folder: Path, part: str) -> list[str]:
+    loose = [name for name in ids if "/" not in name]
+    if loose:
+        hint = _other_hint(folder, part)
+        with suppress(ConfigError):
+            # As `cat.0.jpg` and `great_pyrenees_12.jpg`: several images a class, and nothing that does not fit.
+            if part == "train" and 1 < len(set(_written(loose, USUAL_PATTERN))) < len(loose):
+                hint = f"[data] label = '{USUAL_PATTERN}'"
+        raise DataError(f"{folder / loose[0]} is not in a class folder", hint)
+    return [name.split("/", 1)[0] for name in ids]
+
+
+def _is_pattern(label: str) -> bool:
+    """Whether `data.label` is not the column of a table, which another part may be."""
+    return "(" in label
+
+
+def _written(ids: Sequence[str], pattern: str) -> list[str]:
+    """What the first group of ``pattern`` finds in every path; `ConfigError` where it finds nothing in one."""
+    try:
+        found = [re.search(pattern, name) for name in ids]
+        values = [match.group(1) or "" if match else "" for match in found]
+    except (re.error, IndexError) as error:
+        raise ConfigError(f"data.label = {pattern!r} is not a regular expression with a group: {error}") from error
+    if "" in values:
+        raise ConfigError(f"data.label = {pattern!r} finds no class in {ids[values.index('')]!r}")
+    return values
 
 
 def _other_hint(folder: Path, part: str) -> str:
@@ -56,16 +120,26 @@ def _other_hint(folder: Path, part: str) -> str:
     return f'[data] {part} = "{folder / tables[0]}"' if tables else "use one subfolder per class, named after the class"
 
 
-def image_files(folder: Path) -> Iterator[str]:
-    """Paths of all image files below ``folder``, relative to it, sorted, with forward slashes."""
+def image_files(folder: Path, passed: Counter[str] | None = None) -> Iterator[str]:
+    """Paths of all image files below ``folder``, relative to it, sorted, with forward slashes.
+
+    ``passed`` counts the other files by their suffix, but for what systems leave behind.
+    """
     for where, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not _passed_over(name))
+        folders[:] = sorted(name for name in folders if not is_litter(name))
         below = Path(where).relative_to(folder).as_posix()
         for name in sorted(files):
-            if not _passed_over(name) and Path(name).suffix.lower() in SUFFIXES:
+            suffix = Path(name).suffix.lower()
+            if is_litter(name):
+                continue
+            if suffix in SUFFIXES:
                 yield name if below == "." else f"{below}/{name}"
+            elif passed is not None:
+                passed[suffix] += 1
 
 
-def _passed_over(name: str) -> bool:
-    """Hidden files and what a Mac leaves in zips."""
-    return name.startswith(".") or name == "__MACOSX"
+def told(passed: Mapping[str, int]) -> str:
+    """What was passed over, in words: ``3 files have no suffix of an image: 2 .svg, 1 without``."""
+    listed = ", ".join(f"{n} {suffix or 'without'}" for suffix, n in Counter(passed).most_common(8))
+    files = sum(passed.values())
+    return f"{files} {'file has' if files == 1 else 'files have'} no suffix of an image: {listed}"

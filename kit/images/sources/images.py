@@ -44,7 +44,9 @@ def open_images(rows: ImageRows, data: DataConfig, what: str) -> RawSet:
     Raises `DataError` where `image_size` is not set and the files have several sizes, or none of them can be read.
     """
     scanned = _scan(rows.paths)
-    shape = (data.image_size, data.image_size) if data.image_size else _common_shape([s for _, s in scanned], what)
+    lacking = next((f": {digest.partition(' ')[2]}" for digest, _ in scanned if decode.LACKS in digest), "")
+    sizes = [size for _, size in scanned]
+    shape = (data.image_size, data.image_size) if data.image_size else _common_shape(sizes, what, lacking)
 
     def read(start: int, stop: int) -> tuple[ImageArray, dict[int, str]]:
         images, reasons = _decoded(rows.paths[start:stop], shape, data)
@@ -99,11 +101,20 @@ def _scan(paths: Sequence[Path | None]) -> list[tuple[str, tuple[int, int] | Non
     """SHA-256 of every file, and height and width from its header, None where it has none."""
 
     def one(path: Path | None) -> tuple[str, tuple[int, int] | None]:
+        if path is None:
+            return MISSING, None
         try:
-            digest, size = (MISSING, ()) if path is None else DIGESTS.of_image(path, measure)
+            digest, size = DIGESTS.of_image(path, measure)
+            if size:
+                return digest, (size[0], size[1])
+            # Perhaps for want of a library, now or when it was measured first: another image then.
+            return digest, decode.header_size(path.read_bytes())
+        except decode.LacksLibrary as error:
+            return f"{digest} {error}", None
+        except decode.Unreadable:
+            return digest, None
         except OSError as error:
             return f"cannot be read: {error.strerror}", None
-        return digest, (size[0], size[1]) if size else None
 
     def measure(content: bytes) -> tuple[int, ...]:
         try:
@@ -124,10 +135,10 @@ def _in_threads(function: Callable[[T], R], values: Sequence[T]) -> list[R]:
         return [result for part in pool.map(several, range(0, len(values), TASK)) for result in part]
 
 
-def _common_shape(shapes: list[tuple[int, int] | None], what: str) -> tuple[int, int]:
+def _common_shape(shapes: list[tuple[int, int] | None], what: str, lacking: str) -> tuple[int, int]:
     counts = Counter(shape for shape in shapes if shape is not None)
     if not counts:
-        raise DataError(f"{what}: none of {len(shapes)} files can be read as an image")
+        raise DataError(f"{what}: none of {len(shapes)} files can be read as an image{lacking}")
     if len(counts) > 1:
         listed = ", ".join(f"{height} x {width} ({n})" for (height, width), n in counts.most_common(3))
         # The smallest usual side that keeps what half of the images show, 224 at most.

@@ -1,7 +1,8 @@
 """What every source gives, and training and external images as one set."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -29,6 +30,7 @@ class RawSet:
     groups: tuple[str, ...] = ()  # the user's own (patients): rows with one value share a fold; an empty one: alone
     weights: FloatArray | None = None  # (N,) float64, of each row in the loss
     sizes: IntArray | None = None  # (N, 2) height and width in the file, before a resize; (0, 0) = not known
+    passed_over: Mapping[str, int] = field(default_factory=dict)  # files that are no images, by their suffix
 
     def blocks(self, size: int = BLOCK) -> Iterator[tuple[int, ImageArray, dict[int, str]]]:
         """First row, images and problems of consecutive blocks of ``size`` rows."""
@@ -107,4 +109,5 @@ def joined(train: RawSet, external: RawSet) -> RawSet:
         weights=np.concatenate([np.ones(len(one.ids)) if one.weights is None else one.weights for one in both])
         if weighted
         else None,
+        passed_over=Counter(train.passed_over) + Counter(external.passed_over),
     )

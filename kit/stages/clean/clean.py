@@ -14,8 +14,10 @@ from kit.base.events import Emit, Event
 from kit.config import Config
 from kit.errors import DataError
 from kit.images.sources import RawSet, open_source
+from kit.images.sources.folder import told
 from kit.images.sources.npz import check_classes
 from kit.images.sources.raw import joined
+from kit.runtime.decode import LACKS
 from kit.runtime.names import match
 from kit.show.figures.sheets import png
 from kit.stages.clean.decoded import Decoded, decode
@@ -61,6 +63,9 @@ def clean(layout: Layout, config: Config, emit: Emit, *, force: bool = False) ->
         emit(Event("fresh", "clean", {"stage": "clean"}))
         return
     with lock(layout.data_lock, "data/"):
+        for what, source in (("training", raw if stale else None), ("test", test if stale_test else None)):
+            if source is not None and source.passed_over:
+                emit(Event("warn", f"{what} images: {told(source.passed_over)}; passed over"))
         if stale:
             _write_data(layout, config, raw, train_rows, made_from, emit)
         if stale_test:
@@ -215,6 +220,9 @@ def _write_test(layout: Layout, test: RawSet | None, emit: Emit) -> None:
 
     def blocks() -> Iterator[ImageArray]:
         for _, images, found in test.blocks():
+            for row, reason in found.items():
+                if LACKS in reason:
+                    raise DataError(f"test image {test.ids[row]!r} cannot be read: {reason}")
             problems.update(found)
             yield images
 
@@ -231,6 +239,8 @@ def _write_test(layout: Layout, test: RawSet | None, emit: Emit) -> None:
 def _tell(emit: Emit, layout: Layout, raw: RawSet, result: Plan, problems: dict[int, str]) -> None:
     dropped = Counter([*(finding.reason for finding in result.dropped), *["unreadable"] * len(problems)])
     noted = Counter(finding.reason for finding in result.noted)
+    for reason, n in Counter(reason for reason in problems.values() if LACKS in reason).items():
+        emit(Event("warn", f"{n} images are dropped, because {reason}"))
     rows = [("kept", len(result.keep), "")]
     rows += [(reason, count, "dropped") for reason, count in dropped.most_common()]
     rows += [(reason, count, "listed") for reason, count in noted.most_common()]

@@ -1,0 +1,105 @@
+"""Folders of images: what is a class, what is passed over, and labels in file names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from competitions import folder_competition, picture
+
+from kit.base.events import Event
+from kit.config import parse
+from kit.errors import ConfigError, DataError
+from kit.images.sources import open_source
+from kit.images.sources.folder import SPLITS
+from kit.stages.clean.clean import clean
+from kit.store.layout import Layout
+
+
+def save(root: Path, *names: str) -> None:
+    for number, name in enumerate(names):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        picture("cat", number, 16).save(root / name)
+
+
+def opened(root: Path, text: str = "", part: str = "train"):
+    return open_source(parse(f'[data]\ntrain = "raw"\n{text}').data, root, part)
+
+
+@pytest.mark.parametrize("around", ["", "pets/", "pets/pets/"])
+@pytest.mark.parametrize("train", SPLITS["train"])
+@pytest.mark.parametrize("other", [*SPLITS["validation"], *SPLITS["test"], "TEST"])
+def test_the_parts_of_a_data_set_are_not_its_classes(tmp_path, around, train, other):
+    save(tmp_path / "raw", *(f"{around}{part}/{name}/0.png" for part in (train, other) for name in ("cat", "dog")))
+    with pytest.raises(DataError, match="is split already") as caught:
+        opened(tmp_path)
+    assert caught.value.hint == f'[data] train = "{tmp_path / "raw" / around / train}"'
+    parsed = parse(caught.value.hint.replace("[data] ", "[data]\n")).data
+    assert open_source(parsed, tmp_path, "train").classes == ("cat", "dog")
+
+
+def test_parts_without_class_folders_lead_to_the_table_beside_them(tmp_path):
+    save(tmp_path / "raw", "train/0.png", "test/1.png")
+    (tmp_path / "raw/train.csv").write_text("id,label\n0,cat\n")
+    with pytest.raises(DataError, match="is split already") as caught:
+        opened(tmp_path)
+    assert caught.value.hint == f'[data] train = "{tmp_path / "raw/train.csv"}"'
+
+
+@pytest.mark.parametrize("names", [("train", "plane"), ("test", "control"), ("dev", "ops"), ("training", "other")])
+def test_a_class_may_be_called_like_a_part(tmp_path, names):
+    save(tmp_path / "raw", *(f"{name}/0.png" for name in names))
+    assert opened(tmp_path).classes == tuple(sorted(names))
+
+
+def test_what_is_passed_over_is_counted_by_suffix_and_litter_is_not(tmp_path):
+    folder_competition(tmp_path, 12)
+    for name in ("cat/a.svg", "cat/b.SVG", "dog/deep/c.pdf", "dog/plain", "cat/.hidden.png", "cat/Thumbs.db"):
+        (tmp_path / "raw" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "raw" / name).write_bytes(b"x")
+    save(tmp_path / "raw", "__MACOSX/cat/0.png", ".ipynb_checkpoints/0.png")
+    assert opened(tmp_path).passed_over == {".svg": 2, ".pdf": 1, "": 1}
+    said: list[Event] = []
+    clean(Layout(tmp_path), parse('[data]\ntrain = "raw"'), said.append)
+    warned = [event.text for event in said if event.kind == "warn"]
+    assert len(warned) == 1 and all(part in warned[0] for part in ("4 files", "2 .svg", "1 .pdf", "1 without"))
+
+
+@pytest.mark.parametrize("pattern", ["^(.+?)\\.\\d+", "(cat|dog)", "^([a-z]+)"])
+def test_labels_stand_in_file_names(tmp_path, pattern):
+    save(tmp_path / "raw", "cat.0.png", "dog.0.png", "cat.1.png")
+    raw = opened(tmp_path, f"label = '{pattern}'")
+    assert raw.classes == ("cat", "dog") and [raw.classes[label] for label in raw.labels] == ["cat", "cat", "dog"]
+
+
+@pytest.mark.parametrize("name", ["cat.{}.png", "great_pyrenees_{}.jpg", "Cat {}.png", "n0{}.png"])
+def test_a_pattern_is_proposed_that_works(tmp_path, name):
+    save(tmp_path / "raw", *(name.format(number) for number in range(3)), *(f"hen-{number}.png" for number in range(3)))
+    with pytest.raises(DataError, match="is not in a class folder") as caught:
+        opened(tmp_path)
+    raw = opened(tmp_path, caught.value.hint.removeprefix("[data] "))
+    assert raw.classes == tuple(sorted((name.format("").rpartition(".")[0].rstrip("._ 0"), "hen")))
+
+
+def test_files_whose_names_are_numbers_need_folders_or_a_table(tmp_path):
+    save(tmp_path / "raw", "001.png", "002.png")
+    with pytest.raises(DataError) as caught:
+        opened(tmp_path)
+    assert "label" not in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"), [("(bird)", "finds no class in"), ("(cat", "not a regular expression")]
+)
+def test_a_pattern_that_does_not_fit_is_told(tmp_path, pattern, message):
+    save(tmp_path / "raw", "cat.0.png", "dog.0.png")
+    with pytest.raises(ConfigError, match=message):
+        opened(tmp_path, f"label = '{pattern}'")
+
+
+def test_the_label_column_of_a_table_is_no_pattern_for_a_folder(tmp_path):
+    save(tmp_path / "raw", "0.png", "1.png")
+    save(tmp_path / "hidden", "cat/0.png")
+    (tmp_path / "t.csv").write_text("id,grade,age\n0,cat,7\n1,dog,8\n")
+    data = parse('[data]\ntrain = "t.csv"\ntruth = "hidden"\nlabel = "grade"\nimages = "raw"').data
+    assert open_source(data, tmp_path, "truth").labels.tolist() == [0]
