@@ -406,7 +406,7 @@ SCENARIOS: dict[str, Scenario] = {
         "kit doctor", lambda w: w.patch.setattr("kit.stages.doctor.RUN_BYTES", 1e18), instead=True
     ),
     "unpack: df -h .": Scenario("kit download", every(downloads(), full_disk), instead=True),
-    "unpack: kit download --force": Scenario(
+    "_opened: kit download --force": Scenario(
         "kit download", downloads(corrupt()), lambda w: vars(w.other).update(content=zipped(new_csv=b"x"))
     ),
     "fetch: register for the competition on its page, then: kit download": Scenario(
@@ -601,6 +601,8 @@ NOT_PASTED = {
     "UrlStore._system: pip install 'kit[ray]'": "installs a package",
     "send: pip install mlflow-skinny": "installs a package",
     "LACKS: : pip install ": "installs a package",
+    "read_parquet: pip install 'kit[parquet]'": "installs a package",
+    "_seven_zip: pip install 'kit[7z]'": "installs a package",
     "_import: pip install kaggle six": "installs a package",
     "_credentials: export CODABENCH_USERNAME=... CODABENCH_PASSWORD=...": "a person knows the values",
     "_credentials: export KAGGLE_API_TOKEN=...": "a person knows the values",

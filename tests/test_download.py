@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
+import stat
+import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 from servers.base import Answer, Server
@@ -117,6 +121,93 @@ def test_a_zip_that_leaves_its_folder_is_refused(tmp_path):
     with pytest.raises(DataError, match="outside its folder"):
         unpack(tmp_path / "bad.zip", tmp_path / "raw")
     assert not (tmp_path / "evil").exists()
+
+
+def seven_zipped(path: Path, **files: bytes) -> None:
+    py7zr = pytest.importorskip("py7zr", reason="pip install 'kit[7z]'")
+    with py7zr.SevenZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writef(io.BytesIO(content), name.replace("__", "/").replace("_csv", ".csv"))
+
+
+def unpacked(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_archives_in_archives_are_unpacked_beside_themselves_and_litter_is_not(tmp_path):
+    inner = {
+        "train.zip": zipped(train__a=b"1"),  # a folder of its name
+        "test.zip": zipped(b=b"2", **{"._b": b"x"}),  # no folder around
+        "train.csv.zip": zipped(train_csv=b"3"),  # a file of its name
+        "deep/more.ZIP": zipped(**{"x.zip": zipped(c=b"4")}),
+        ".DS_Store": b"x",
+        "__MACOSX/train/._a": b"x",
+    }
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for name, content in inner.items():
+            archive.writestr(name, content)
+    (tmp_path / "raw").mkdir()
+    assert unpack(tmp_path / "all.zip", tmp_path / "raw") == 4
+    expected = {"train/a": b"1", "test/b": b"2", "train.csv": b"3", "deep/more/x/c": b"4"}
+    assert unpacked(tmp_path / "raw") == expected
+
+
+def test_archives_are_unpacked_three_deep_and_no_deeper(tmp_path):
+    content = zipped(bottom=b"x")
+    for _ in range(6):
+        content = zipped(**{"a.zip": content})
+    (tmp_path / "a.zip").write_bytes(content)
+    (tmp_path / "raw").mkdir()
+    unpack(tmp_path / "a.zip", tmp_path / "raw")
+    assert [Path(name).suffix for name in unpacked(tmp_path / "raw")] == [".zip"]
+
+
+def test_seven_zip_archives_are_unpacked_also_inside_a_zip(tmp_path):
+    seven_zipped(tmp_path / "train.7z", train__a=b"1", train__b=b"2" * 5000)
+    for source in ("train.7z", "all.zip"):
+        (tmp_path / "all.zip").write_bytes(zipped(**{"train.7z": (tmp_path / "train.7z").read_bytes()}))
+        target = tmp_path / source.partition(".")[0]
+        target.mkdir()
+        assert unpack(tmp_path / source, target) == 2
+        assert unpacked(target) == {"train/a": b"1", "train/b": b"2" * 5000}
+
+
+def test_a_damaged_or_hostile_seven_zip_archive_is_refused(tmp_path):
+    seven_zipped(tmp_path / "a.7z", train__a=bytes(range(256)) * 50)
+    content = (tmp_path / "a.7z").read_bytes()
+    (tmp_path / "raw").mkdir()
+    for place in range(0, len(content), 7):
+        damaged = bytearray(content)
+        damaged[place] ^= 255
+        (tmp_path / "a.7z").write_bytes(bytes(damaged))
+        with contextlib.suppress(DataError):
+            unpack(tmp_path / "a.7z", tmp_path / "raw")
+    with pytest.MonkeyPatch.context() as patch:  # a name that py7zr itself would refuse to write into an archive
+        patch.setattr("py7zr.py7zr.check_archive_path", lambda name: True)
+        seven_zipped(tmp_path / "a.7z", **{"..__evil": b"x"})
+    with pytest.raises(DataError):
+        unpack(tmp_path / "a.7z", tmp_path / "raw")
+    assert not (tmp_path / "evil").exists()
+
+
+def test_a_link_in_an_archive_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        info = zipfile.ZipInfo("link")
+        info.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(info, "/etc/passwd")
+    with pytest.raises(DataError, match="contains the link 'link'"):
+        unpack(tmp_path / "a.zip", tmp_path)
+
+
+def test_without_py7zr_nothing_is_unpacked_and_nothing_is_fetched_twice(sites, tmp_path, monkeypatch):
+    site, storage = sites
+    storage.content = zipped(train_csv=b"id,label\n", **{"train.7z": b"7z"})
+    monkeypatch.setitem(sys.modules, "py7zr", None)
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="needs py7zr") as caught:
+            download(Layout(tmp_path), config_of(site), silent)
+        assert caught.value.hint == "pip install 'kit[7z]'"
+        assert len(storage.requests) == 1 and not (tmp_path / "raw/train.csv").exists()
 
 
 def test_a_damaged_zip_is_named(tmp_path):

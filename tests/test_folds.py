@@ -6,15 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from competitions import picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from sklearn.model_selection import StratifiedGroupKFold
 
 from kit.base.arrays import IntArray
 from kit.base.events import silent
-from kit.config import parse
+from kit.config import Config, parse
 from kit.errors import StageError
 from kit.project import Project
+from kit.stages.clean.clean import clean
 from kit.stages.folds import make_folds, split
 from kit.store.data import load_index
 from kit.store.files import read_csv, write_csv
@@ -245,3 +248,46 @@ def test_a_hold_out_keeps_its_rows_when_others_are_appended(tmp_path: Path) -> N
     after = load_folds(project.layout, project.config, load_index(project.layout))
     assert (after.fold[:200] == before.fold).all()
     assert 65 <= after.validated.sum() <= 85
+
+
+def given_split(root: Path, method: str = "hold-out", n: int = 3) -> tuple[Layout, Config]:
+    """Six training images and six of a validation split, one of which is a copy of a training image, turned."""
+    for number in range(12):
+        folder = root / ("val" if number >= 6 else "train") / ("cat", "dog")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        picture(("cat", "dog")[number % 2], number, 16).save(folder / f"{number}.png")
+    picture("cat", 2, 16).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(root / "val/cat/6.png")
+    text = (
+        f'[data]\ntrain = "train"\nvalidation = "val"\n[clean]\nexact = "group"\n[folds]\nmethod = "{method}"\nn = {n}'
+    )
+    layout, config = Layout(root), parse(text)
+    clean(layout, config, silent)
+    make_folds(layout, config, silent)
+    return layout, config
+
+
+@pytest.mark.parametrize("n", [2, 5])
+def test_an_existing_validation_split_is_what_is_held_out_with_what_is_copied_from_it(tmp_path: Path, n: int) -> None:
+    layout, config = given_split(tmp_path, n=n)
+    index = load_index(layout)
+    out = {index.ids[row] for row in np.flatnonzero(load_folds(layout, config, index).table[0] == 0)}
+    assert out == {*(name for name in index.ids if name.startswith("validation/")), "cat/2.png"}
+    assert len(index.ids) == 12
+
+
+def test_an_existing_validation_split_keeps_its_images_when_rows_are_added(tmp_path: Path) -> None:
+    layout, config = given_split(tmp_path)
+    picture("dog", 50, 16).save(tmp_path / "train/dog/50.png")
+    picture("dog", 51, 16).save(tmp_path / "val/dog/51.png")
+    clean(layout, config, silent)
+    make_folds(layout, config, silent)
+    index = load_index(layout)
+    out = {index.ids[row] for row in np.flatnonzero(load_folds(layout, config, index).table[0] == 0)}
+    assert "validation/dog/51.png" in out and "dog/50.png" not in out and len(out) == 8
+
+
+def test_with_k_folds_the_images_of_a_validation_split_are_training_images(tmp_path: Path) -> None:
+    layout, config = given_split(tmp_path, "k-fold")
+    index = load_index(layout)
+    table = load_folds(layout, config, index).table[0]
+    assert set(table.tolist()) == {0, 1, 2} and len(table) == 12

@@ -22,10 +22,13 @@ class DataConfig(ConfigSection):
     """``[data]``: the images and labels. `train` alone is enough."""
 
     train: PathName
-    """Training set: an `.npz` or `.npy` file, a folder with one subfolder per class, a `.csv` file next to its images,
-    or the built-in `practice` or `digits`."""
+    """Training set: an `.npz` or `.npy` file, a folder with one subfolder per class, a table (`.csv`,
+    `.tsv`, `.json`, `.jsonl`, `.parquet`) next to its images or with them, or the built-in `practice` or `digits`."""
     test: PathName = ""
     """Images to predict, if the competition has them: an `.npz` file, a folder, or a `.csv` file with their ids."""
+    validation: PathName = ""
+    """The validation split of a data set that has one, in the same forms as `train`. With `[folds] method = "hold-out"`
+    it is the fold that is held out; with `k-fold` its images are training images like the others."""
     truth: PathName = ""
     """Hidden labelled images. Only the local platform reads them, for scoring."""
     external: PathName = ""

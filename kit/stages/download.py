@@ -1,10 +1,14 @@
 """``kit download``: the competition's files into ``raw/``, unpacked."""
 
+import lzma
 import re
 import shutil
+import stat
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -20,10 +24,11 @@ from kit.errors import ConfigError, DataError, PlatformError
 from kit.platforms.base import Waits
 from kit.platforms.credentials import codabench_token, require_kaggle
 from kit.platforms.http import Api, checked_url, plain_session, reason
-from kit.store.files import read_json, sha256_file, write_atomic, write_json
+from kit.store.files import is_litter, read_json, sha256_file, write_atomic, write_json
 from kit.store.layout import Layout
 
 RECORD = ".download.json"
+INNER = 3  # archives in archives in archives
 PIECE = 1 << 20
 REDIRECTS = 5  # a site sends us to its storage in one or two
 
@@ -40,10 +45,10 @@ class Offered:
 def download(layout: Layout, config: Config, emit: Emit, *, force: bool = False) -> None:
     """Fetch what the competition hands out, unpack its zips, and say what ``[data]`` could name.
 
-    Files that were fetched before are kept, unless ``force``; a zip is unpacked and then removed. Raises `ConfigError`
-    where the platform hands out no files, or `competition.id` is not set, and `PlatformError` where the platform
-    refuses or cannot be reached, and `DataError` where a zip is damaged, leaves its folder, or needs more space than
-    there is.
+    Files that were fetched before are kept, unless ``force``; an archive is unpacked and then removed. Raises
+    `ConfigError` where the platform hands out no files, `competition.id` is not set or a library lacks, `PlatformError`
+    where the platform refuses or cannot be reached, and `DataError` where an archive is damaged, leaves its folder, or
+    needs more space than there is.
     """
     competition = config.competition
     if competition.platform not in SOURCES:
@@ -59,10 +64,14 @@ def download(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
             continue
         path = folder / remote.name
         folder.mkdir(parents=True, exist_ok=True)
-        emit(Event("progress", f"download: {remote.name}", {"stage": "download"}))
-        remote.fetch(path)
-        emit(Event("say", f"{remote.name}: {path.stat().st_size / 1e6:.1f} MB, sha256 {sha256_file(path)[:16]}"))
-        if zipfile.is_zipfile(path) and path.suffix == ".zip":
+        if force or record.get(remote.name) != f"packed {remote.key}" or not path.exists():
+            emit(Event("progress", f"download: {remote.name}", {"stage": "download"}))
+            remote.fetch(path)
+            emit(Event("say", f"{remote.name}: {path.stat().st_size / 1e6:.1f} MB, sha256 {sha256_file(path)[:16]}"))
+            # Where it cannot be unpacked now, for want of a library or of space, it need not be fetched again.
+            record[remote.name] = f"packed {remote.key}"
+            write_json(folder / RECORD, record)
+        if _is_packed(path) and (path.suffix != ".zip" or zipfile.is_zipfile(path)):
             files = unpack(path, folder)
             path.unlink()
             emit(Event("say", f"unpacked {files} files into {folder.name}/"))
@@ -72,30 +81,100 @@ def download(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
         emit(Event("say", line))
 
 
-def unpack(path: Path, folder: Path) -> int:
-    """Unpack a zip into ``folder`` and return how many files it had.
+def unpack(path: Path, folder: Path, depth: int = 0) -> int:
+    """Unpack a ``.zip`` or ``.7z`` into ``folder``, and the archives in it beside themselves; how many files it had.
 
-    Raises `DataError` where a name leaves the folder, the zip is damaged or encrypted, or the disk is too small.
+    What systems leave behind (``__MACOSX``) stays packed. Raises `DataError` where a name leaves the folder, the
+    archive is damaged or encrypted, or the disk is too small, and `ConfigError` where a library lacks.
     """
+    with _opened(path) as archive:
+        members = [member for member in archive.members if not is_litter(member.name)]
+        for member in members:
+            if not (folder / member.name).resolve().is_relative_to(folder.resolve()):
+                raise DataError(f"{path.name} contains {member.name!r}, which is outside its folder")
+            if member.is_link:
+                raise DataError(f"{path.name} contains the link {member.name!r}")
+        need, free = sum(member.size for member in members), shutil.disk_usage(folder).free
+        if need > free:
+            raise DataError(f"{path.name} unpacks to {need / 1e6:.1f} MB, {free / 1e6:.1f} MB are free", "df -h .")
+        inner = [folder / member.name for member in members if _is_packed(folder / member.name) and depth < INNER]
+        if any(other.suffix.lower() == ".7z" for other in inner):
+            _seven_zip(path)  # before anything is written
+        archive.extract([member.name for member in members], folder)
+    files = len(members) - len(inner)
+    for other in inner:
+        with _opened(other) as archive:
+            tops = {
+                member.name.replace("\\", "/").split("/")[0] for member in archive.members if not is_litter(member.name)
+            }
+        # As `train.zip` with the folder `train/` in it, and `train.csv.zip` with the file `train.csv`.
+        target = other.parent if tops == {other.stem} else other.with_suffix("")
+        target.mkdir(exist_ok=True)
+        files += unpack(other, target, depth + 1)
+        other.unlink()
+    return files
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file in an archive, and how many bytes it unpacks to."""
+
+    name: str
+    size: int
+    is_link: bool
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An open archive: its files, and what writes those of some names into a folder."""
+
+    members: tuple[Member, ...]
+    extract: Callable[[list[str], Path], object]
+
+
+def _is_packed(path: Path) -> bool:
+    return path.suffix.lower() in (".zip", ".7z")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Archive]:
+    """An archive; what goes wrong with it in the block is a `DataError`."""
+    seven = _seven_zip(path) if path.suffix.lower() == ".7z" else None
+    damages: tuple[type[Exception], ...] = (
+        zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, ValueError, zlib.error, lzma.LZMAError,
+    )  # fmt: skip
+    if seven is not None:
+        damages = (*damages, seven.exceptions.ArchiveError)
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
-            for member in members:
-                if not (folder / member.filename).resolve().is_relative_to(folder.resolve()):
-                    raise DataError(f"{path.name} contains {member.filename!r}, which is outside its folder")
-            need, free = sum(member.file_size for member in members), shutil.disk_usage(folder).free
-            if need > free:
-                raise DataError(f"{path.name} unpacks to {need / 1e6:.1f} MB, {free / 1e6:.1f} MB are free", "df -h .")
-            archive.extractall(folder, [member.filename for member in members])
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
-        raise DataError(f"{path.name} cannot be unpacked: {error}", "kit download --force") from error
-    return len(members)
+        if seven is None:
+            with zipfile.ZipFile(path) as file:
+                infos = [info for info in file.infolist() if not info.is_dir()]
+                links = [stat.S_ISLNK(info.external_attr >> 16) for info in infos]
+                members = [Member(info.filename, info.file_size, link) for info, link in zip(infos, links, strict=True)]
+                yield Archive(tuple(members), lambda names, folder: file.extractall(folder, names))
+        else:
+            with seven.SevenZipFile(path) as packed:
+                found = [entry for entry in packed.files if not entry.is_directory]
+                members = [Member(entry.filename, entry.uncompressed, entry.is_symlink) for entry in found]
+                yield Archive(tuple(members), lambda names, folder: packed.extract(folder, names))
+    except damages as error:
+        said = " ".join(str(error).split())[:200]
+        raise DataError(f"{path.name} cannot be unpacked: {said}", "kit download --force") from error
+
+
+def _seven_zip(path: Path) -> Any:
+    try:
+        import py7zr
+    except ImportError as error:
+        raise ConfigError(f"{path.name} needs py7zr, which is not installed", "pip install 'kit[7z]'") from error
+    return py7zr
 
 
 def suggest(root: Path, folder: Path) -> list[str]:
     """Lines of ``[data]`` for what lies in ``folder``, by the names that competitions use."""
     found = {
         "train": ("train.csv", "**/train.csv", "**/train*.npz", "**/training*.npz", "**/train"),
+        "validation": ("**/val", "**/valid", "**/validation"),
         "test": ("test.csv", "**/test.csv", "**/test*.npz", "**/test"),
         "sample_submission": ("**/sample_submission*.csv", "**/sampleSubmission*.csv"),
     }

@@ -27,6 +27,7 @@ from kit.store.record import Digests, digests_of
 
 # Raised whenever the same rows would be split otherwise.
 VERSION = 2
+GIVEN = "validation/"  # what the ids of the validation split begin with
 PINNED_KEYS = ("method", "n", "repeats", "seed")
 
 
@@ -62,6 +63,15 @@ def split(
     _deal_large_groups(counts, keys, fold_of_group, totals)
     _deal_single_rows(counts, keys, fold_of_group, totals)
     return fold_of_group[group]
+
+
+def as_given(index: Index) -> dict[str, int]:
+    """The fold of every id where the data have a validation split of their own: 0 for its rows, and 1 for the others.
+
+    A training row that shares a group with a row of the split is held out with it.
+    """
+    split_groups = {group for name, group in zip(index.ids, index.groups, strict=True) if name.startswith(GIVEN)}
+    return {name: int(group not in split_groups) for name, group in zip(index.ids, index.groups, strict=True)}
 
 
 def _pinned_groups(ids: tuple[str, ...], group: IntArray, pinned: Mapping[str, int]) -> IntArray:
@@ -133,6 +143,8 @@ def make_folds(layout: Layout, config: Config, emit: Emit, *, force: bool = Fals
             return
     with lock(layout.data_lock, "data/", shared=True), lock(layout.folds_lock, "folds/", wait=True):
         pinned = [{}] * settings.repeats if reset else _pinned_ids(layout, config, force=force)
+        if settings.method == "hold-out" and config.data.validation:
+            pinned = [as_given(index)] * settings.repeats
         repeats = (
             split(index.ids, index.labels, index.groups, n=settings.n, seed=settings.seed + repeat, pinned=before)
             for repeat, before in enumerate(pinned)
@@ -154,7 +166,7 @@ def make_folds(layout: Layout, config: Config, emit: Emit, *, force: bool = Fals
             balance=tuple(map(tuple, balance.tolist())),
             **{name: getattr(settings, name) for name in PINNED_KEYS},
         ).save(record)
-        _tell(emit, index, balance, [path, record, picture], pinned[0])
+        _tell(emit, index, balance, [path, record, picture], {} if config.data.validation else pinned[0])
 
 
 def lineage(config: Config, index: Index) -> Digests:

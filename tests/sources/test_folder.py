@@ -33,8 +33,10 @@ def test_the_parts_of_a_data_set_are_not_its_classes(tmp_path, around, train, ot
     save(tmp_path / "raw", *(f"{around}{part}/{name}/0.png" for part in (train, other) for name in ("cat", "dog")))
     with pytest.raises(DataError, match="is split already") as caught:
         opened(tmp_path)
-    assert caught.value.hint == f'[data] train = "{tmp_path / "raw" / around / train}"'
-    parsed = parse(caught.value.hint.replace("[data] ", "[data]\n")).data
+    folder = tmp_path / "raw" / around
+    also = f'   # and validation = "{folder / other}"' if other in SPLITS["validation"] else ""
+    assert caught.value.hint == f'[data] train = "{folder / train}"{also}'
+    parsed = parse(caught.value.hint.replace("[data] ", "[data]\n").replace("   # and ", "\n")).data
     assert open_source(parsed, tmp_path, "train").classes == ("cat", "dog")
 
 

@@ -15,11 +15,12 @@ import numpy as np
 from kit.base.text import nearest
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
+from kit.images.sources.pixel_table import is_pixel_table
 from kit.images.sources.raw import RawSet
 
 __all__ = ["BUILT_IN", "BY_SUFFIX", "Part", "RawSet", "open_source", "training_classes"]
 
-Part = Literal["train", "test", "truth", "external"]
+Part = Literal["train", "validation", "test", "truth", "external"]
 
 BUILT_IN: dict[str, str] = {
     "practice": "kit.images.sources.generated:open_practice",
@@ -28,9 +29,14 @@ BUILT_IN: dict[str, str] = {
 BY_SUFFIX: dict[str, tuple[str, str]] = {
     ".npz": ("kit.images.sources.npz:open_npz", "kit.images.sources.npz:npz_classes"),
     ".npy": ("kit.images.sources.npz:open_npy", "kit.images.sources.npz:npy_classes"),
-    ".csv": ("kit.images.sources.listed:open_csv", "kit.images.sources.listed:csv_classes"),
+    **dict.fromkeys(
+        (".csv", ".tsv", ".json", ".jsonl", ".parquet"),
+        ("kit.images.sources.listed:open_csv", "kit.images.sources.listed:csv_classes"),
+    ),
+    "pixels": ("kit.images.sources.pixel_table:open_pixels", "kit.images.sources.pixel_table:pixel_classes"),
     "folder": ("kit.images.sources.folder:open_folder", "kit.images.sources.folder:folder_classes"),
 }
+PACKED = (".zip", ".7z", ".tar", ".gz", ".tgz", ".rar")
 
 
 def open_source(data: DataConfig, root: Path, part: Part) -> RawSet:
@@ -46,7 +52,7 @@ def open_source(data: DataConfig, root: Path, part: Part) -> RawSet:
     raw: RawSet = _function(reader)(spec, data, root, part)
     if len(raw.ids) == 0:
         raise DataError(f"data.{part} = {spec!r} contains no images")
-    if part in ("truth", "external") and spec not in BUILT_IN:
+    if part in ("validation", "truth", "external") and spec not in BUILT_IN:
         classes = training_classes(data, root)
         position = {name: number for number, name in enumerate(classes)}
         used = {raw.classes[label] for label in np.unique(raw.labels[raw.labels >= 0]).tolist()}
@@ -77,6 +83,12 @@ def _kind(spec: str, root: Path, part: str) -> str:
         names = ", ".join(BUILT_IN)
         raise DataError(f"data.{part} = {spec!r}: no such file or folder", f"give a path, or one of: {names}")
     suffix = "folder" if path.is_dir() else path.suffix.lower()
+    if suffix in (".csv", ".tsv") and is_pixel_table(path):
+        return "pixels"
+    if suffix in PACKED:
+        what = f"data.{part} = {spec!r} has to be unpacked first"
+        raise ConfigError(what, f'[data] {part} = "{Path(spec).with_suffix("")}", once it is unpacked there')
     if suffix not in BY_SUFFIX:
-        raise ConfigError(f"data.{part} = {spec!r}: {suffix!r} is not supported", nearest(suffix, BY_SUFFIX))
+        known = [name for name in BY_SUFFIX if name.startswith(".")]
+        raise ConfigError(f"data.{part} = {spec!r}: {suffix!r} is not supported", nearest(suffix, known))
     return suffix

@@ -59,7 +59,7 @@ def _is_number(value: str) -> bool:
 
 def has_column(named: str, part: str, columns: Container[str]) -> bool:
     """Whether a column that is configured as ``named`` is read: the training set must have it, external images may."""
-    return bool(named) and (part == "train" or (part == "external" and named in columns))
+    return bool(named) and (part == "train" or (part in ("external", "validation") and named in columns))
 
 
 def check_no_columns(data: DataConfig, what: str) -> None:

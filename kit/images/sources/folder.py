@@ -82,6 +82,8 @@ def _check_not_split(folder: Path, own: Sequence[str]) -> None:
     hint = _other_hint(folder, "train")
     if _folders_in(folder / found["train"]):
         hint = f'[data] train = "{folder / found["train"]}"'
+        if "validation" in found:
+            hint += f'   # and validation = "{folder / found["validation"]}"'
     names = ", ".join(f"{name}/" for name in own[:8])
     raise DataError(f"{folder} is split already: its folders {names} are not classes", hint)
 

@@ -1,5 +1,6 @@
 """Image files as a `RawSet`: hashed and decoded in blocks by a pool of threads."""
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -26,12 +27,19 @@ R = TypeVar("R")
 MISSING = "no such file"
 
 
+@dataclass(frozen=True)
+class Held:
+    """The file of an image that is inside another file."""
+
+    read_bytes: Callable[[], bytes]
+
+
 @dataclass(frozen=True, eq=False)
 class ImageRows:
     """What a table or a folder says of its images."""
 
     ids: tuple[str, ...]
-    paths: tuple[Path | None, ...]  # None where the table names a file that is not there
+    paths: tuple[Path | Held | None, ...]  # None where the table names a file that is not there
     labels: IntArray  # (N,), -1 = no label
     classes: tuple[str, ...]
     groups: tuple[str, ...] = ()
@@ -75,7 +83,9 @@ def open_images(rows: ImageRows, data: DataConfig, what: str) -> RawSet:
     )
 
 
-def _decoded(paths: Sequence[Path | None], shape: tuple[int, int], data: DataConfig) -> tuple[ImageArray, list[str]]:
+def _decoded(
+    paths: Sequence[Path | Held | None], shape: tuple[int, int], data: DataConfig
+) -> tuple[ImageArray, list[str]]:
     """Images (N, H, W, 3) uint8, zero where one cannot be read, and why that is."""
     images = np.zeros((len(paths), *shape, 3), np.uint8)
 
@@ -97,14 +107,18 @@ def _decoded(paths: Sequence[Path | None], shape: tuple[int, int], data: DataCon
     return images, _in_threads(fill, range(len(paths)))
 
 
-def _scan(paths: Sequence[Path | None]) -> list[tuple[str, tuple[int, int] | None]]:
+def _scan(paths: Sequence[Path | Held | None]) -> list[tuple[str, tuple[int, int] | None]]:
     """SHA-256 of every file, and height and width from its header, None where it has none."""
 
-    def one(path: Path | None) -> tuple[str, tuple[int, int] | None]:
+    def one(path: Path | Held | None) -> tuple[str, tuple[int, int] | None]:
         if path is None:
             return MISSING, None
         try:
-            digest, size = DIGESTS.of_image(path, measure)
+            if isinstance(path, Held):
+                content = path.read_bytes()
+                digest, size = hashlib.sha256(content).hexdigest(), measure(content)
+            else:
+                digest, size = DIGESTS.of_image(path, measure)
             if size:
                 return digest, (size[0], size[1])
             # Perhaps for want of a library, now or when it was measured first: another image then.

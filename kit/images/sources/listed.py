@@ -12,6 +12,7 @@ from kit.config import DataConfig
 from kit.errors import DataError
 from kit.images.sources.classes import has_column, named_classes, sorted_names, to_labels
 from kit.images.sources.folder import image_files
+from kit.images.sources.forms import read_listing
 from kit.images.sources.images import ImageRows, open_images
 from kit.images.sources.raw import RawSet, checked_weights
 from kit.images.sources.table import find_id, find_label
@@ -28,7 +29,7 @@ def open_csv(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     Raises `DataError` where an id stands twice, a label is missing, or no row's file is found, and `ConfigError` where
     a column cannot be told.
     """
-    table = read_table(root / Path(spec).expanduser())
+    table, held = read_listing(root / Path(spec).expanduser())
     ids = table.column(find_id(table, data.id, _sample(data, root)))
     first: dict[str, int] = {}
     for row, name in enumerate(ids):
@@ -44,7 +45,7 @@ def open_csv(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     named = {"train": data.images, "test": data.test_images}.get(part, "")
     rows = ImageRows(
         ids=tuple(ids),
-        paths=tuple(_find_files(ids, _folders(table.path, part, root, named), table.path.name, part)),
+        paths=held or tuple(_find_files(ids, _folders(table.path, part, root, named), table.path.name, part)),
         labels=labels,
         classes=classes,
         groups=tuple(table.column(data.group, "group")) if has_column(data.group, part, table.header) else (),
@@ -55,7 +56,7 @@ def open_csv(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
 
 def csv_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
     """Names of the classes, in label order."""
-    return _classified(read_table(path), data, root)[1]
+    return _classified(read_listing(path)[0], data, root)[1]
 
 
 def _sample(data: DataConfig, root: Path) -> Table | None:

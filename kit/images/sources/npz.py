@@ -28,6 +28,7 @@ UNNAMED: dict[tuple[str, ...], str] = {IMAGES: "arr_0", LABELS: "arr_1"}
 PARTS = {
     "train": ("train", "training"),
     "external": ("train", "training"),
+    "validation": ("val", "valid", "validation", "dev"),
     "test": ("test", "testing"),
     "truth": ("test", "testing"),
 }

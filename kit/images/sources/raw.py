@@ -75,14 +75,14 @@ def checked_weights(weights: FloatArray, what: str) -> FloatArray:
     return weights
 
 
-def joined(train: RawSet, external: RawSet) -> RawSet:
-    """Both sets as one, the external rows last and their ids under ``external/``.
+def joined(train: RawSet, external: RawSet, part: str) -> RawSet:
+    """Both sets as one, the rows of the other ``part`` last and their ids under its name.
 
     Raises `DataError` where their images have different sizes.
     """
     if external.shape != train.shape:
-        sizes = "external images are {} x {}, but training images are {} x {}".format(*external.shape, *train.shape)
-        raise DataError(sizes, f"[data] image_size = {min(train.shape)}")
+        sizes = "images are {} x {}, but training images are {} x {}".format(*external.shape, *train.shape)
+        raise DataError(f"{part} {sizes}", f"[data] image_size = {min(train.shape)}")
     n = len(train.ids)
 
     def read(start: int, stop: int) -> tuple[ImageArray, dict[int, str]]:
@@ -99,7 +99,7 @@ def joined(train: RawSet, external: RawSet) -> RawSet:
     both = (train, external)
     grouped, weighted = any(one.groups for one in both), any(one.weights is not None for one in both)
     return RawSet(
-        ids=(*train.ids, *(f"external/{name}" for name in external.ids)),
+        ids=(*train.ids, *(f"{part}/{name}" for name in external.ids)),
         labels=np.concatenate([train.labels, external.labels]),
         classes=train.classes,
         shape=train.shape,

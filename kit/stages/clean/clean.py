@@ -127,11 +127,14 @@ def _write_data(layout: Layout, config: Config, raw: RawSet, train_rows: int, ma
 
 
 def open_labelled(layout: Layout, config: Config) -> tuple[RawSet, int]:
-    """The labelled images, external ones last, and how many are not external."""
+    """The labelled images, those of the validation split and external ones last, and how many are not external."""
     raw = open_source(config.data, layout.root, "train")
-    if not config.data.external:
-        return raw, len(raw.ids)
-    return joined(raw, open_source(config.data, layout.root, "external")), len(raw.ids)
+    if config.data.validation:
+        raw = joined(raw, open_source(config.data, layout.root, "validation"), "validation")
+    n = len(raw.ids)
+    if config.data.external:
+        raw = joined(raw, open_source(config.data, layout.root, "external"), "external")
+    return raw, n
 
 
 def _overrides(path: Path, raw: RawSet, rows: IntArray) -> dict[int, str]:

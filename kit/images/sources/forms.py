@@ -1,0 +1,74 @@
+"""Lists of images in other forms than a table of text: COCO's JSON, lists of JSON records, and Parquet."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kit.base.text import plain
+from kit.errors import DataError
+from kit.images.sources.images import Held
+from kit.images.sources.parquet import read_parquet
+from kit.store.files import read_text
+from kit.store.tables import Table, read_table
+
+
+def read_listing(path: Path) -> tuple[Table, tuple[Held, ...]]:
+    """What a file says of images, as a table, and the images themselves where they are in it.
+
+    Raises `DataError` where it is missing or is not what its suffix says, and `ConfigError` where a library lacks.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        return read_parquet(path)
+    if suffix in (".json", ".jsonl"):
+        return _read_json(path), ()
+    return read_table(path), ()
+
+
+def _read_json(path: Path) -> Table:
+    text = read_text(path)
+    try:
+        lines = [line for line in text.splitlines() if line.strip()]
+        found = [json.loads(line) for line in lines] if path.suffix.lower() == ".jsonl" else json.loads(text)
+        records = found if isinstance(found, list) else _from_coco(found, path)
+        header = tuple(dict.fromkeys(name for record in records for name in record))
+        rows = [
+            tuple("" if record.get(name) is None else str(record[name]).strip() for name in header)
+            for record in records
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        said = plain(" ".join(f"{type(error).__name__}: {error}".split()))[:200]
+        raise DataError(f"{path} is neither COCO's JSON nor a list of records: {said}") from error
+    if not rows or not header:
+        raise DataError(f"{path} has no rows")
+    return Table(path, header, tuple(rows))
+
+
+def _from_coco(content: Mapping[str, Any], path: Path) -> list[dict[str, object]]:
+    """A record for each image: its file, its category and what else stands with it, such as the place of a camera.
+
+    An image with several boxes of one category has that category; `DataError` where it has two.
+    """
+    names = {category["id"]: str(category["name"]) for category in content.get("categories", ())}
+    found: dict[object, dict[str, None]] = {}
+    for annotation in content.get("annotations", ()):
+        found.setdefault(annotation["image_id"], {})[names[annotation["category_id"]]] = None
+    for image in content["images"]:
+        several = list(found.get(image["id"], ()))
+        if len(several) > 1:
+            said = f"{path.name}: image {image['file_name']!r} has the categories {', '.join(several[:4])}"
+            raise DataError(f"{said}; one label per image is supported")
+    return [
+        {
+            "file_name": image["file_name"],
+            "category": next(iter(found.get(image["id"], ())), ""),
+            **_simple(image, without=("id", "file_name", "category")),
+        }
+        for image in content["images"]
+    ]
+
+
+def _simple(record: Mapping[str, Any], without: Sequence[str]) -> dict[str, object]:
+    kept: Iterable[tuple[str, Any]] = ((name, value) for name, value in record.items() if name not in without)
+    return {name: value for name, value in kept if isinstance(value, str | int | float)}

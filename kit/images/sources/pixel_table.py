@@ -1,0 +1,124 @@
+"""Tables with a column per pixel, as Kaggle's digit recogniser and sets like MNIST are handed out as text."""
+
+import io
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kit.config import DataConfig
+from kit.errors import DataError
+from kit.images.sources.classes import check_no_columns
+from kit.images.sources.npz import array_set, labelled
+from kit.images.sources.raw import RawSet
+from kit.images.sources.table import ID_NAMES, find_label
+from kit.store.digests import digest
+from kit.store.files import read_text
+from kit.store.tables import Table, read_table
+
+# pixel0, pixel_12, px7, 3x28 or a plain number: a place, or row and column.
+PIXEL = re.compile(r"(pixel|px|p|x|v)?[ _.-]?\d+(x\d+)?", re.IGNORECASE)
+FEWEST = 16
+LONGEST = 1 << 20  # bytes of a header
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the first line says of a table."""
+
+    names: tuple[str, ...]
+    delimiter: str
+    has_header: bool
+
+    @property
+    def pixels(self) -> list[int]:
+        """The places of the columns of pixels."""
+        return [place for place, name in enumerate(self.names) if PIXEL.fullmatch(name)]
+
+    @property
+    def others(self) -> list[int]:
+        """The places of the other columns."""
+        return [place for place, name in enumerate(self.names) if not PIXEL.fullmatch(name)]
+
+    @classmethod
+    def of(cls, line: str) -> "Columns":
+        """Of the first line; a row of pixels repeats values, and names do not: the label is before or behind them."""
+        delimiter = max(",;\t", key=line.count)
+        names = tuple(name.strip().strip('"') for name in line.strip("\r\n").split(delimiter))
+        if not all(re.fullmatch(r"\d+(\.\d*)?", name) for name in names) or len(set(names)) == len(names):
+            return cls(names, delimiter, True)
+        numbered = tuple(f"pixel{place}" for place in range(len(names)))
+        return cls(numbered if _is_square(len(names)) else ("label", *numbered[1:]), delimiter, False)
+
+
+def is_pixel_table(path: Path) -> bool:
+    """Whether the first line has as many pixels as a square image, in one colour or in three."""
+    with path.open("rb") as file:
+        return _is_square(len(Columns.of(file.readline(LONGEST).decode("utf-8-sig", "replace")).pixels))
+
+
+def open_pixels(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
+    """Read a table with a pixel a column; ids are the rows' numbers, for the test those of the sample file.
+
+    Raises `DataError` where a cell is no number, and `ConfigError` where no other column can be the label.
+    """
+    path = root / Path(spec).expanduser()
+    if part == "train":
+        check_no_columns(data, f"the table of pixels {spec!r}")
+    text = read_text(path)
+    columns = Columns.of(text.partition("\n")[0])
+    pixels = _read(text, columns, columns.pixels, np.float32, path)
+    if not (pixels % 1).any():
+        pixels = pixels.astype(np.int32)
+    labels = None if part == "test" else _labels(text, columns, path, data)
+    raw = array_set(pixels, labels, data, root, path, [digest(path)])
+    if part == "test" and data.sample_submission:
+        ids = tuple(row[0] for row in read_table(root / Path(data.sample_submission).expanduser()).rows)
+        return replace(raw, ids=ids) if len(set(ids)) == len(raw.ids) else raw
+    return raw
+
+
+def pixel_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
+    """Names of the classes, in label order."""
+    text = read_text(path)
+    labels = _labels(text, Columns.of(text.partition("\n")[0]), path, data)
+    return labelled(labels, len(labels), data, root, path)[1]
+
+
+def _labels(text: str, columns: Columns, path: Path, data: DataConfig) -> npt.NDArray[Any]:
+    """The labels (N,) as they are written."""
+    names = tuple(columns.names[place] for place in columns.others)
+    cells = _read(text, columns, columns.others, str, path) if names else np.empty((0, 0), str)
+    table = Table(path, names, tuple(map(tuple, cells.tolist())))
+    identity = next((name for name in names if name.lower() in ID_NAMES), "")
+    found = find_label(table, data.label, identity)
+    if isinstance(found, str):
+        return np.array(table.column(found))
+    hot = np.array([table.column(name) for name in found], np.float64).argmax(axis=0)
+    return np.array([found[place] for place in hot.tolist()])
+
+
+def _read(text: str, columns: Columns, places: Sequence[int], kind: Any, path: Path) -> npt.NDArray[Any]:
+    try:
+        found: npt.NDArray[Any] = np.loadtxt(
+            io.StringIO(text),
+            kind,
+            comments=None,
+            delimiter=columns.delimiter,
+            skiprows=int(columns.has_header),
+            usecols=places,
+            ndmin=2,
+            quotechar='"',
+        )
+    except (ValueError, IndexError) as error:
+        raise DataError(f"{path}: {' '.join(str(error).split())[:200]}") from error
+    return found
+
+
+def _is_square(n: int) -> bool:
+    return n >= FEWEST and (math.isqrt(n) ** 2 == n or (n % 3 == 0 and math.isqrt(n // 3) ** 2 * 3 == n))
