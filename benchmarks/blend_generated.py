@@ -33,7 +33,7 @@ def library(seed: int) -> tuple[str, int, float, float, float, float]:
     rows, logs = Rows(log_proba(drawn.proba), drawn.y), log_proba(drawn.test_proba)
     losses = {
         name: row_nll(drawn.test_y, apply_part(candidate.fit(rows).part, drawn.test_proba, logs))
-        for name, candidate in candidates("nll", len(drawn.proba)).items()
+        for name, candidate in candidates("nll", len(drawn.proba), drawn.proba.shape[2]).items()
     }
     own = float(row_nll(drawn.test_y, fitted.apply(drawn.test_proba)).mean())
     noise = float(losses["mean"].std() / np.sqrt(len(drawn.y)))

@@ -46,7 +46,7 @@ def test_nothing_is_lost_or_added_between_reading_and_writing() -> None:
         preprocess=[{"op": "clahe"}, {"op": "resize", "size": 32}],
         head={"pooling": "avg", "batch_norm": [], "dropout": 0.1, "units": [], "activation": "relu", "l1": 0, "l2": 0},
     )
-    part(content).update(ranks=[[[0.0, 0.5, 1.0]] * 2], name="ranks")
+    part(content).update(ranks=[[[0.0, 0.5, 1.0]] * 2], name="ranks", class_slopes=[[[0.5, 1.0]]])
     assert json.loads(read(content).to_json()) == content
     assert read(json.loads(read(content).to_json())) == read(content)
 
@@ -91,6 +91,9 @@ REFUSED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "views of nothing": (lambda d: d["blend"].update(views=[0]), "views: all are 0"),
     "ranks of no weight": (lambda d: part(d).update(ranks=[[[0, 1]] * 2], weights=[0]), "weights: all are 0"),
     "ranks of one quantile": (lambda d: part(d).update(ranks=[[[0.5]] * 2]), "a list of length 1, expected 2"),
+    "weights of a class too many": (lambda d: part(d).update(class_slopes=[[[0, 0, 0]]]), "class_slopes"),
+    "weights of no class": (lambda d: part(d).update(class_slopes=[[]]), "class_slopes"),
+    "weights of classes that are null": (lambda d: part(d).update(class_slopes=None), "class_slopes"),
     "ranks that fall": (lambda d: part(d).update(ranks=[[[1, 0]] * 2]), "are not increasing"),
     "ranks that are null": (lambda d: part(d).update(ranks=None), "ranks"),
     "ratio of 0": (
@@ -173,7 +176,12 @@ def blends(draw: st.DrawFn) -> Pool:
             "centre": NUMBERS,
             "bias": row(NUMBERS, classes),
         },
-        optional={"ranks": table.map(lambda quantiles: [[quantiles] * classes] * members)},
+        optional={
+            "ranks": table.map(lambda quantiles: [[quantiles] * classes] * members),
+            "class_slopes": row(
+                st.sampled_from([1, classes]).flatmap(lambda n: row(row(NUMBERS, classes), n)), members
+            ),
+        },
     )
     parts = draw(st.lists(pools, min_size=1, max_size=3))
     blend = {"views": draw(row(st.floats(0.01, 1000), views)), "parts": parts, "bias": draw(row(NUMBERS, classes))}

@@ -9,7 +9,9 @@ plain dictionary of floats, so that ``json.dump`` is all that stands between fit
 
 Every pool of the literature is one of the parts ``softmax(c log sum_m w_m p_m + sum_m a_m log p_m + bias)``
 with ``p_m`` the member after its own temperature: the plain mean has ``w = 1/M, c = 1, a = 0``, a linear pool other
-``w``, a final temperature ``c = 1/T``, a log-linear pool ``c = 0``, the pool centred on the mean both terms.
+``w``, a final temperature ``c = 1/T``, a log-linear pool ``c = 0``, the pool centred on the mean both terms. Weights
+that differ by class are ``"class_slopes": [M][R][C]``, a term ``sum_m W_m log p_m`` with matrices ``W_m`` of C rows, or
+of one, which is a diagonal.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ Array = Any  # an array, or what NumPy takes for one
 
 
 class Part(TypedDict, total=False):
-    """One pool; ``ranks`` only where it is of ranks (M members, C classes, Q quantiles)."""
+    """One pool of M members and C classes; ``ranks`` only where it is of ranks (M, C, Q quantiles)."""
 
     name: str
     share: float
@@ -31,6 +33,7 @@ class Part(TypedDict, total=False):
     slopes: list[float]
     centre: float
     bias: list[float]
+    class_slopes: list[list[list[float]]]
     ranks: list[list[list[float]]]
 
 
@@ -101,6 +104,11 @@ def apply_part(part: Part, proba: Array, logs: Array = None) -> Array:
     out = np.zeros(logs.shape[1:]) + np.asarray(part["bias"])
     for m in sloped:
         out += slopes[m] / temperatures[m] * logs[m]
+    for m, slopes_of in enumerate(part.get("class_slopes", ())):
+        of_classes = np.asarray(slopes_of)
+        if of_classes.any():
+            said = np.log(np.maximum(tempered(logs[m], temperatures[m]), FLOOR**2))
+            out += said * of_classes[0] if len(of_classes) == 1 else said @ of_classes
     if len(pooled):
         mixed = sum(weights[m] * tempered(logs[m], temperatures[m]) for m in pooled)
         out += part["centre"] * np.log(np.maximum(mixed, FLOOR))

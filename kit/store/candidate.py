@@ -40,11 +40,17 @@ class PoolPart(Part):
     slopes: tuple[Coefficient, ...]
     centre: Coefficient
     bias: tuple[Coefficient, ...]
+    class_slopes: tuple[tuple[tuple[Coefficient, ...], ...], ...] | None = None
     ranks: tuple[tuple[tuple[Probability, ...], ...], ...] | None = None
+
+    def counts(self, member: int) -> bool:
+        """Whether a member has any weight."""
+        by_class = self.class_slopes[member] if self.class_slopes else ()
+        return bool(self.weights[member] or self.slopes[member] or any(map(any, by_class)))
 
     def narrowed(self, members: Sequence[int]) -> PoolPart:
         """The part for a selection of members."""
-        names = ("temperatures", "weights", "slopes", "ranks")
+        names = ("temperatures", "weights", "slopes", "class_slopes", "ranks")
         lists = {name: getattr(self, name) for name in names}
         return self.model_copy(update={k: tuple(v[m] for m in members) if v else v for k, v in lists.items()})
 
@@ -65,6 +71,11 @@ class Pool(Part):
         for part in self.parts:
             lengths.append(("bias", part.bias, classes))
             lengths += [("members", found, members) for found in (part.temperatures, part.weights, part.slopes)]
+            if "class_slopes" in part.model_fields_set:
+                slopes = part.class_slopes or ()
+                lengths.append(("class_slopes", slopes, members))
+                lengths += [("class_slopes", of, 1 if len(of) == 1 else classes) for of in slopes]
+                lengths += [("class_slopes", row, classes) for of in slopes for row in of]
             if "ranks" in part.model_fields_set:
                 ranks = part.ranks or ()
                 tables = [table for member in ranks for table in member]
@@ -91,7 +102,7 @@ class Pool(Part):
     def used_members(self) -> list[int]:
         """Positions of the members that count at all."""
         members = range(len(self.parts[0].weights))
-        return [m for m in members if any(part.weights[m] or part.slopes[m] for part in self.parts)]
+        return [m for m in members if any(part.counts(m) for part in self.parts)]
 
     def used_views(self) -> list[int]:
         """Positions of the views that count at all."""
@@ -165,8 +176,8 @@ def _made_from_nothing(content: dict[str, Any]) -> dict[str, Any]:
 class Ensemble(Made):
     """``ensemble.json``: never written again once it is there."""
 
-    VERSION: ClassVar[int] = 2
-    OLDER: ClassVar[tuple[int | None, ...]] = (1,)
+    VERSION: ClassVar[int] = 3
+    OLDER: ClassVar[tuple[int | None, ...]] = (1, 2)
     COMMAND: ClassVar[str] = "kit ensemble"
 
     metric: str
@@ -182,7 +193,7 @@ class Ensemble(Made):
     @classmethod
     def upgraded(cls, content: dict[str, Any]) -> dict[str, Any] | None:
         """Candidates of earlier kits keep their scores on the board; nothing new is made from them."""
-        return _made_from_nothing(content)
+        return content if "made_from" in content else _made_from_nothing(content)
 
     def other(self, **now: str) -> str:
         """The first of these inputs that was another one when this was made, or empty.

@@ -113,7 +113,7 @@ class _Fitting:
         group = fold_groups(data.fold[:clean], data.y[:clean], names, data.unit[:clean])
         # A clean row and its stressed twin are left out together.
         self.group = np.tile(group, len(data.y) // clean)
-        self.candidates = candidates(metric, len(self.originals))
+        self.candidates = candidates(metric, len(self.originals), len(data.classes))
         chosen = options.only(self.originals.tolist())
         self.procedure = Procedure(replace(data, proba=proba), self.group, self.candidates, chosen, self.used)
 
@@ -210,9 +210,13 @@ class _Fitting:
                 "name": name,
                 "share": float(chosen[k]),
             }
+            kept, members = self.originals[fitted.kept].tolist(), range(len(self.data.members))
             if "ranks" in part:
-                placed = dict(zip(self.originals[fitted.kept].tolist(), part["ranks"], strict=True))
-                full["ranks"] = [placed.get(m, part["ranks"][0]) for m in range(len(self.data.members))]
+                placed = dict(zip(kept, part["ranks"], strict=True))
+                full["ranks"] = [placed.get(m, part["ranks"][0]) for m in members]
+            if "class_slopes" in part:
+                slopes, none = dict(zip(kept, part["class_slopes"], strict=True)), [[0.0] * len(self.data.classes)]
+                full["class_slopes"] = [slopes.get(m, none * len(part["class_slopes"][0])) for m in members]
             parts.append(full)
         return {"views": fitted.views.tolist(), "parts": parts}
 
@@ -227,7 +231,11 @@ class _Fitting:
         """What part of the blend each member carries, a negative coefficient counted as nothing."""
         total = np.zeros(len(self.data.members))
         for part in params["parts"]:
-            carried = np.maximum(part["centre"] * np.array(part["weights"]) + np.array(part["slopes"]), 0.0)
+            carried = part["centre"] * np.array(part["weights"]) + np.array(part["slopes"])
+            if "class_slopes" in part:
+                slopes = np.array(part["class_slopes"])
+                carried += (slopes[:, 0] if slopes.shape[1] == 1 else slopes.diagonal(axis1=1, axis2=2)).mean(axis=1)
+            carried = np.maximum(carried, 0.0)
             total += part["share"] * carried / max(carried.sum(), 1e-300)
         weights: list[float] = (total / total.sum()).tolist()
         return weights

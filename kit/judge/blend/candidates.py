@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from kit.judge.blend.classwise import fit_classwise
 from kit.judge.blend.convex import convex_weights
 from kit.judge.blend.fitted import Fitted, linear_part
 from kit.judge.blend.logit import fit_logit_pool
@@ -17,6 +18,8 @@ from kit.runtime.pool import FLOOR, Part
 # A slope multiplies log probabilities, a few nats in size; a bias is added as it is.
 BIAS_SCALE = 3.0
 RANK_LEVELS = 201
+SHARED_SCALE = 0.3  # of slopes that all classes share, beside weights of classes
+MOST_WEIGHTS = 600  # weights of classes beyond which Hessians take too long, and rows are too few anyway
 
 
 @dataclass(frozen=True)
@@ -25,13 +28,14 @@ class Candidate:
 
     ``prior`` is that of its family, the text before the comma of its name, relative to the other families; the rows of
     a family share it. ``alone`` says that it is worth trying with a single member, ``metrics`` are the only ones that
-    it is tried for, where it is not for all.
+    it is tried for, where it is not for all, ``weights`` says that it has some for each member and class.
     """
 
     fit: Callable[[Rows], Fitted]
     prior: float = 1.0
     alone: bool = False
     metrics: tuple[str, ...] = ()
+    weights: bool = False
 
 
 def mean(rows: Rows) -> Fitted:
@@ -101,6 +105,21 @@ def centred(rows: Rows, *, scale: float) -> Fitted:
     return _ridge(rows, f"centred {scale}", features, rows.tempered_mean, scale, np.eye(1 + rows.members)[0])
 
 
+def class_specific(rows: Rows, *, scale: float) -> Fitted:
+    """Weights of each class, as departures from the mean of the tempered members, with a ridge on all of them.
+
+    What a member says of one class may move every class where members x classes squared is below the number of rows,
+    and that class alone where it is not.
+    """
+    full = rows.members * rows.classes**2 < min(len(rows.y), MOST_WEIGHTS)
+    key, scales = f"class-specific {scale} {full}", (SHARED_SCALE, scale, BIAS_SCALE * scale)
+    pool = fit_classwise(rows.tempered_logs, rows.tempered_mean, rows.y, scales, full=full, start=rows.warm.get(key))
+    rows.warm[key] = pool.optimum
+    part = linear_part(rows, temperatures=rows.temperatures)
+    part |= {"slopes": pool.slopes.tolist(), "class_slopes": pool.weights.tolist(), "bias": pool.bias.tolist()}
+    return Fitted(part, bound=pool.bound)
+
+
 def prior_corrected(rows: Rows, *, power: float) -> Fitted:
     """Centred pool, rare classes raised by a power of the inverse of their share, for metrics that count classes."""
     pool = centred(rows, scale=0.1)
@@ -120,11 +139,11 @@ def _ridge(rows: Rows, key: str, features: Array, offset: Array, scale: float, b
     """Fit a pool of the tempered members whose centre and slopes are ``before`` (1 + M,) where the ridge is strong."""
     scales = np.concatenate([np.full(len(features), scale), np.full(rows.classes, BIAS_SCALE * scale)])
     pool = fit_logit_pool(features, offset, rows.y, scales**-2.0, rows.warm.get(key))
-    rows.warm[key] = pool.theta
-    after = before.copy()
-    after[-len(pool.slopes) :] += pool.slopes
+    rows.warm[key], after = pool, before.copy()
+    slopes, bias = np.split(pool.theta, [len(features)])
+    after[-len(slopes) :] += slopes
     part = linear_part(rows, temperatures=rows.temperatures)
-    part |= {"centre": float(after[0]), "slopes": after[1:].tolist(), "bias": pool.bias.tolist()}
+    part |= {"centre": float(after[0]), "slopes": after[1:].tolist(), "bias": bias.tolist()}
     return Fitted(part, bound=pool.bound)
 
 
@@ -158,6 +177,10 @@ CANDIDATES: dict[str, Candidate] = {
     "centred, scale 0.1": Candidate(partial(centred, scale=0.1)),
     "centred, scale 0.3": Candidate(partial(centred, scale=0.3), alone=True),
     "centred, scale 1": Candidate(partial(centred, scale=1.0)),
+    "class-specific, scale 0.03": Candidate(partial(class_specific, scale=0.03), weights=True),
+    "class-specific, scale 0.1": Candidate(partial(class_specific, scale=0.1), weights=True),
+    "class-specific, scale 0.3": Candidate(partial(class_specific, scale=0.3), weights=True),
+    "class-specific, scale 1": Candidate(partial(class_specific, scale=1.0), weights=True),
     "rank average": Candidate(rank_average, alone=True, metrics=("auc",)),
     "prior-corrected, half": Candidate(
         partial(prior_corrected, power=0.5), prior=10.0, alone=True, metrics=("balanced_accuracy", "macro_f1")
@@ -168,10 +191,11 @@ CANDIDATES: dict[str, Candidate] = {
 }
 
 
-def candidates(metric: str, members: int) -> dict[str, Candidate]:
-    """Return the candidates that are tried for a metric and a number of members."""
+def candidates(metric: str, members: int, classes: int = 2) -> dict[str, Candidate]:
+    """Return the candidates that are tried for a metric and numbers of members and classes."""
     return {
         name: row
         for name, row in CANDIDATES.items()
         if (members > 1 or row.alone) and (not row.metrics or metric in row.metrics)
+        if not row.weights or members * classes <= MOST_WEIGHTS
     }

@@ -38,7 +38,7 @@ def learn(proba: NDArray[np.floating], y: NDArray[np.integer]) -> Consensus:
     features = np.concatenate([offset[None], logs])
     ridge = np.full(len(features) + proba.shape[2], SCALE**-2.0)
     pool = fit_logit_pool(features, offset, np.asarray(y, np.int64), ridge)
-    return Consensus(pool.slopes, pool.bias)
+    return Consensus(*np.split(pool.theta, [len(features)]))
 
 
 def _logs(proba: NDArray[np.floating]) -> tuple[Array, Array]:

@@ -18,7 +18,7 @@ from kit.store.record import Part
 
 __all__ = ["BundleDescription", "NetworkDescription"]
 
-VERSION = 1
+VERSIONS = (1, 2)  # the second has weights by class
 MAX_PARAMETERS = 1 << 30  # of all folds of all members, 4 GiB as float32
 MAX_PASSES = 2_000  # for one image: members x folds x views; ten members of ten folds under ten views are a thousand
 MAX_PIXELS = 1 << 27  # that the passes for one image see: 32 of the largest side, 2,000 of 256 pixels a side
@@ -62,8 +62,8 @@ class BundleDescription(Part):
     @classmethod
     def _known(cls, version: int) -> int:
         # The first field, whose error is the one that is told: another version may have other keys.
-        if version != VERSION:
-            raise ValueError(f"{str(version)[:20]} is unknown, this kit reads version {VERSION}")
+        if version not in VERSIONS:
+            raise ValueError(f"{str(version)[:20]} is unknown, this kit reads version {VERSIONS[0]} to {VERSIONS[-1]}")
         return version
 
     @model_validator(mode="after")

@@ -16,7 +16,7 @@ from kit.store.files import sha256_file
 from kit.store.layout import FoldPaths, Layout, RunPaths
 from kit.store.predictions import Predictions, load_predictions
 
-VERSION = 1
+VERSION = 2
 PACKAGE = "kit_runtime"
 
 MODEL = {

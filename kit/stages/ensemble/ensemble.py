@@ -28,7 +28,7 @@ from kit.store.predictions import Predictions
 from kit.store.record import Digests, digests_of
 
 # Raised whenever the same predictions would be blended otherwise.
-VERSION = 4
+VERSION = 5
 
 Runs = dict[str, list[FoldSpec]]
 Costs = tuple[list[float] | None, list[float]]
