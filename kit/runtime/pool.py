@@ -104,10 +104,10 @@ def apply_part(part: Part, proba: Array, logs: Array = None) -> Array:
     out = np.zeros(logs.shape[1:]) + np.asarray(part["bias"])
     for m in sloped:
         out += slopes[m] / temperatures[m] * logs[m]
-    for m, slopes_of in enumerate(part.get("class_slopes", ())):
+    for member, slopes_of in enumerate(part.get("class_slopes", ())):
         of_classes = np.asarray(slopes_of)
         if of_classes.any():
-            said = np.log(np.maximum(tempered(logs[m], temperatures[m]), FLOOR**2))
+            said = np.log(np.maximum(tempered(logs[member], temperatures[member]), FLOOR**2))
             out += said * of_classes[0] if len(of_classes) == 1 else said @ of_classes
     if len(pooled):
         mixed = sum(weights[m] * tempered(logs[m], temperatures[m]) for m in pooled)
