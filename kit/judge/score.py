@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
 from kit.config import competition
 from kit.errors import DataError
@@ -99,6 +98,8 @@ def interval(
     Rows are drawn, or with ``groups`` (N,) whole groups: rows that are near copies of each other or of one patient. An
     empty group is that of no other row.
     """
+    from scipy.special import ndtr, ndtri  # every command and every unit imports this module, few need an interval
+
     y, unit, proba = _ordered(*_checked(y, proba), groups=groups)
     chosen = lookup(metric)
     point = chosen.function(y, proba)

@@ -77,6 +77,8 @@ def silent(line: dict[str, Any]) -> None:
 
 
 def test_a_crash_at_any_write_changes_nothing_and_repeats_one_epoch_at_most(folder: Path, tmp_path: Path) -> None:
+    # One run: all of another's writes are its own again, and the trials grow with the square of the writes.
+    (folder / "kit.toml").write_text(CONFIG.partition("[runs.b]")[0])
     script = Path(__file__).with_name("crashes.py")
     scratch = tmp_path / "scratch"
     scratch.mkdir()
@@ -84,7 +86,7 @@ def test_a_crash_at_any_write_changes_nothing_and_repeats_one_epoch_at_most(fold
         [sys.executable, str(script), str(folder), str(scratch)], capture_output=True, text=True, check=True
     )
     found = json.loads(done.stdout)
-    assert found["writes"] > 20
+    assert found["writes"] > 10
     for trial in found["trials"]:
         assert trial["codes"] == [77, 0], trial
         assert trial["same"], trial
@@ -125,6 +127,7 @@ def test_a_signal_ends_after_the_step_and_not_one_step_is_repeated(
         for path in spec.paths.root.iterdir():
             path.unlink()
         Signalled.at, Signalled.steps = at, 0
+        signal.signal(number, signal.SIG_DFL)  # tests that run in the background are deaf to some
         with pytest.raises(Interrupted) as caught:
             train_fold(spec, Signalled, silent, Interrupt().listen())
         assert caught.value.code == 128 + number

@@ -29,11 +29,8 @@ augment = [{ op = "dihedral" }]
 stages = [{ train = "all", epochs = 3, lr = 2e-3, early_stopping = 2 }]
 views = ["identity"]
 batch_size = 16
-[runs.b]
-extends = "a"
-backbone = "residual-cnn"
 """
-EPOCHS = 2 * 2 * 3
+EPOCHS = 2 * 3
 
 
 def write_project(folder: Path) -> None:
@@ -96,12 +93,11 @@ def kill_and_continue(whole: Path, folder: Path, seed: int) -> None:
     assert fingerprint(folder) == fingerprint(whole)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_a_training_killed_at_any_instant_ends_with_the_same_bytes(whole: Path, tmp_path: Path, seed: int) -> None:
-    kill_and_continue(whole, tmp_path / "project", seed)
+def test_a_training_killed_at_an_instant_ends_with_the_same_bytes(whole: Path, tmp_path: Path) -> None:
+    kill_and_continue(whole, tmp_path / "project", seed=0)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2, 30))
+@pytest.mark.parametrize("seed", range(1, 30))
 def test_thirty_instants(whole: Path, tmp_path: Path, seed: int) -> None:
     kill_and_continue(whole, tmp_path / "project", seed)

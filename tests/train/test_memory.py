@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from in_process import in_this_process
 
 from kit.project import Project
 from kit.runs.spec import plan_runs
@@ -70,7 +71,8 @@ def test_a_batch_that_does_not_fit_is_named_and_the_fold_can_be_trained_later(
     assert error["message"] == "run `a` fold 0 does not fit into memory"
     assert error["hint"] == "[runs.a] batch_size = 2048, or [train] workers = 1"
     assert not spec.paths.valid.exists()
-    project.train(fold=0)
+    with in_this_process():
+        project.train(fold=0)
     assert spec.paths.valid.exists()
 
 

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.tf, pytest.mark.filterwarnings("ignore:__array__ imple
 HALVES = ("mixed_float16", "mixed_bfloat16")
 
 
-def learner(precision: str, backbone: str = "plain-cnn", **keys: Any) -> tuple[Any, Any]:
+def learner(precision: str, backbone: str = "two-conv-cnn", **keys: Any) -> tuple[Any, Any]:
     """A network that computes in ``precision`` and what its steps are done with."""
     import keras
 
@@ -38,7 +38,7 @@ def learner(precision: str, backbone: str = "plain-cnn", **keys: Any) -> tuple[A
         network = build(
             {
                 "backbone": backbone,
-                "size": 32,
+                "size": 16,
                 "classes": 3,
                 "head": {"units": [8], "batch_norm": ["features"]},
                 "preprocess": [{"op": "clahe", "tiles": 2}],
@@ -61,7 +61,7 @@ def same(first: list[Any], second: list[Any]) -> bool:
 
 
 def batch(weight: float = 1.0) -> tuple[Any, Any]:
-    images = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3)).astype(np.float32)
+    images = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3)).astype(np.float32)
     return images, np.eye(3, dtype=np.float32)[np.arange(12) % 3] * np.float32(weight)
 
 

@@ -25,6 +25,9 @@ Report = Callable[[Mapping[str, str | float]], None]
 
 THREADS = 2
 FREQUENT = ("step", "features", "pictures")
+# Keras and keras-cv import these where they are installed, for wrappers and plots that no unit needs: a third of the
+# time that a process takes to start.
+UNUSED = ("matplotlib", "pandas", "sklearn")
 # Set by the starter of a process that holds the other end of its standard input.
 PARENT = "KIT_PARENT"
 
@@ -48,6 +51,7 @@ class Reporter:
 def run(work: Callable[[], None], report: Report) -> int:
     """Do the work with TensorFlow ready; returns the exit code and reports what a user can mend."""
     end_with_parent()
+    sys.modules.update(dict.fromkeys(UNUSED))  # they appear not to be installed
     try:
         prepare_tensorflow()
         work()
