@@ -51,7 +51,7 @@ class Reporter:
 def run(work: Callable[[], None], report: Report) -> int:
     """Do the work with TensorFlow ready; returns the exit code and reports what a user can mend."""
     end_with_parent()
-    sys.modules.update(dict.fromkeys(UNUSED))  # they appear not to be installed
+    sys.modules.update(dict.fromkeys(UNUSED))  # type: ignore[arg-type]  # they appear not to be installed
     try:
         prepare_tensorflow()
         work()
