@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from kit.config import parse
 from kit.config.bundle import BundleConfig
 from kit.errors import BundleError, ConfigError, DataError
+from kit.platforms.environments import environment
 from kit.platforms.sandbox import BundleRun, run_bundle
 from kit.runs.costs import LARGEST, halved, halved_bytes, write_halved
 from kit.stages.bundle.halves import AGREE, check, joined
@@ -64,6 +66,18 @@ def test_a_run_over_its_limits_is_refused_with_what_each_member_takes() -> None:
         check_run(BundleConfig(max_seconds=15.9), ran(), COSTS)
     with pytest.raises(BundleError, match=r"used 700 MB of memory, but \[bundle\] max_memory_mb allows 600"):
         check_run(BundleConfig(max_memory_mb=600), ran(), COSTS)
+
+
+def test_an_environment_that_cannot_be_made_is_an_error_with_the_last_line_of_the_installer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "uv").write_text("#!/bin/sh\necho 'no such package' >&2\ntest $1 = venv\n")
+    (tmp_path / "uv").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(BundleError, match=r"cannot install nothing-of-this-name==0: no such package"):
+        environment("nothing-of-this-name==0")
+    assert not list(tmp_path.rglob("complete"))
 
 
 def test_the_hint_to_a_slow_bundle_is_the_limit_that_would_have_kept_it() -> None:

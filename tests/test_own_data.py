@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,6 @@ from PIL import Image
 
 from kit.base.events import silent
 from kit.images.sources import open_source
-from kit.platforms.sandbox import run_bundle
 from kit.project import Project
 from kit.stages.predict import predict
 from kit.store.data import load_index, load_test_ids, load_test_images
@@ -39,6 +39,8 @@ batch_size = 8
 @pytest.mark.usefixtures("here")
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_a_kaggle_competition_ends_in_a_table_that_the_host_takes(tmp_path):
+    from kit.runtime.predictor import Predictor
+
     kaggle_competition(tmp_path)
     (tmp_path / "more/hen").mkdir(parents=True)
     for row in range(3):
@@ -55,12 +57,11 @@ def test_a_kaggle_competition_ends_in_a_table_that_the_host_takes(tmp_path):
     assert list(written.columns) == list(sample.columns) and list(written.image_id) == list(sample.image_id)
     assert set(written.label) <= {"cat", "dog", "hen"}
     project.bundle()
-    answered = run_bundle(paths.bundle, np.asarray(load_test_images(project.layout)))
+    with zipfile.ZipFile(paths.bundle) as archive:
+        archive.extractall(tmp_path / "zip")
+    labels = Predictor(str(tmp_path / "zip")).predict(np.asarray(load_test_images(project.layout)))
     classes = load_index(project.layout).classes
-    said = {
-        Path(name).stem: classes[label]
-        for name, label in zip(load_test_ids(project.layout), answered.labels, strict=True)
-    }
+    said = {Path(name).stem: classes[n] for name, n in zip(load_test_ids(project.layout), labels, strict=True)}
     assert [said[Path(name).stem] for name in written.image_id] == list(written.label)
 
     patients = {line["id"]: line["group"] for line in read_csv(project.layout.index)}
@@ -85,14 +86,14 @@ def test_a_folder_competition_ends_in_a_scored_submission(tmp_path):
     project.train()
     paths = project.submit()
     submission = load_submissions(project.layout)[0]
-    score = submission.last(Score).score
-    assert score * 12 == pytest.approx(round(score * 12))  # a share of the twelve hidden images
     predict(paths.bundle, tmp_path / "hidden", tmp_path / "predicted.csv", silent)
     predicted = pd.read_csv(tmp_path / "predicted.csv")
     truth = open_source(project.config.data, tmp_path, "truth")
     assert tuple(predicted.id) == truth.ids
-    expected = run_bundle(paths.bundle, truth.all_images()).proba
-    np.testing.assert_allclose(predicted[["cat", "dog", "hen"]], expected, atol=1e-5)
+    # The platform has run the zip on the same images, in a process without the kit.
+    right = predicted.label == [Path(name).parent.name for name in truth.ids]
+    assert submission.last(Score).score == pytest.approx(right.mean())
+    assert (predicted[["cat", "dog", "hen"]].idxmax(axis=1) == predicted.label).all()
     dropped = read_csv(project.layout.dropped)
     assert sorted(line["id"] for line in dropped) == ["cat/empty.png", "cat/text.jpg", "dog/half.png"]
     assert np.unique(load_index(project.layout).labels, return_counts=True)[1].tolist() == [

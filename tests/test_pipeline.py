@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import shutil
@@ -41,7 +40,7 @@ practice = { n = 400, size = 32 }
 n = 2
 [runs.plain]
 backbone = "plain-cnn"
-augment = [{ op = "dihedral" }, { op = "cutmix" }]
+augment = [{ op = "dihedral" }]
 stages = [{ train = "all", epochs = 2, lr = 2e-3 }]
 views = ["identity", "flip-lr"]
 [stress]
@@ -49,7 +48,7 @@ rows = 1
 [runs.residual]
 extends = "plain"
 backbone = "residual-cnn"
-augment = [{ op = "randaugment", ops = 1 }]
+augment = [{ op = "noise" }]
 """
 
 # Keras with NumPy 2 says so of its own conversion of variables.
@@ -190,7 +189,7 @@ def test_the_proof_holds_what_was_asked_and_the_card_what_a_team_wants_to_know(s
 
 
 def test_float16_weights_are_shipped_where_the_score_out_of_fold_stays(submitted: Path) -> None:
-    from kit.stages.bundle.bundle import against, bundle
+    from kit.stages.bundle.bundle import bundle
 
     project = Project(submitted)
     full = candidate(submitted).bundle.stat().st_size
@@ -202,8 +201,6 @@ def test_float16_weights_are_shipped_where_the_score_out_of_fold_stays(submitted
         assert 0 < abs(half.score - half.score_float32) <= 5e-4
         assert 0 < half.largest_change < 0.05
         assert paths.bundle.stat().st_size < 0.65 * full
-        with pytest.raises(BundleError, match="cannot install"):
-            against(project.layout, paths, "no-such-package-anywhere==0", lambda event: None)
 
 
 def test_a_zip_over_its_limits_is_refused_and_not_kept(submitted: Path) -> None:
@@ -233,25 +230,6 @@ def test_the_blend_leaves_out_what_the_zip_cannot_carry(submitted: Path) -> None
     finally:
         shutil.rmtree(paths.root)
         (submitted / "small.toml").unlink()
-
-
-def test_a_bundle_predicts_an_array_without_its_code_being_run(submitted: Path, tmp_path: Path) -> None:
-    paths = candidate(submitted)
-    with zipfile.ZipFile(paths.bundle) as archive:
-        files = {name: archive.read(name) for name in archive.namelist()}
-    files["model.py"] = files["kit_runtime/predictor.py"] = b"raise SystemExit('executed')"
-    bundle = write_zip(tmp_path / "theirs.zip", files)
-    images = np.load(submitted / "data" / "images.npy", mmap_mode="r")[:5]
-    np.savez(tmp_path / "images.npz", images=images)
-    out = tmp_path / "out.csv"
-    done = run(tmp_path, "predict", "--bundle", str(bundle), "--input", "images.npz", "--out", str(out))
-    assert done.returncode == 0, done.stderr
-    with out.open() as file:
-        rows = list(csv.DictReader(file))
-    proven = run_bundle(paths.bundle, np.asarray(images))
-    classes = Ensemble.load(paths.ensemble).classes
-    assert [row["label"] for row in rows] == [classes[label] for label in proven.labels]
-    assert np.allclose([float(rows[0][name]) for name in classes], proven.proba[0], atol=1e-5)
 
 
 def test_the_ensemble_says_every_member_the_mean_and_the_choice(submitted: Path) -> None:

@@ -20,7 +20,6 @@ from kit import runtime
 from kit.config import Config, parse
 from kit.images.sources import open_source
 from kit.platforms.kaggle_code import script
-from kit.platforms.sandbox import run_bundle
 from kit.stages.table import answer
 from kit.store.tables import read_table
 
@@ -164,8 +163,10 @@ def test_folders_that_lie_deeper_and_a_zip_that_is_not_unpacked_are_found(kaggle
 
 
 @pytest.mark.tf
-def test_a_real_bundle_gives_the_notebook_what_it_gives_the_sandbox(tmp_path: Path) -> None:
+def test_a_real_bundle_predicts_in_the_notebook_as_elsewhere(tmp_path: Path) -> None:
     from test_compat import make_bundle
+
+    from kit.runtime.predictor import Predictor
 
     bundle, size = make_bundle(tmp_path, "plain-cnn")
     data, test = tmp_path / "kaggle/input/kit-cells", tmp_path / "kaggle/input/cells/test"
@@ -181,4 +182,4 @@ def test_a_real_bundle_gives_the_notebook_what_it_gives_the_sandbox(tmp_path: Pa
     source = parse(f'[data]\ntrain = "unused"\ntest = "{test}"\nimage_size = {size}').data
     images = open_source(source, tmp_path, "test").read(0, 4)[0][[2, 0, 3, 1]]
     found = np.array([row[1:] for row in written(tmp_path / "kaggle")[1:]], float)
-    np.testing.assert_allclose(found, run_bundle(bundle, images).proba, atol=1e-6)
+    np.testing.assert_allclose(found, Predictor(str(data / "bundle")).predict_proba(images), atol=1e-6)
