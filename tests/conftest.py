@@ -32,9 +32,9 @@ TOGETHER = REPOSITORY / "tests" / "engine"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Modules that load TensorFlow come first, so that with two workers no long one is left for the end."""
-    heavy = {item.path for item in items if item.get_closest_marker("tf")}
-    items.sort(key=lambda item: item.path not in heavy)
+    """Modules that load TensorFlow come first, then the others that take long, so that none is left for the end."""
+    marked = [{item.path for item in items if item.get_closest_marker(name)} for name in ("tf", "matrix")]
+    items.sort(key=lambda item: tuple(item.path not in paths for paths in marked))
     if config.pluginmanager.hasplugin("xdist"):
         for item in items:
             group = TOGETHER if TOGETHER in item.path.parents else item.path

@@ -72,6 +72,7 @@ def world(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
             yield made
 
 
+@pytest.mark.matrix
 @pytest.mark.filterwarnings("ignore")  # of the official package of Kaggle and what it imports
 @pytest.mark.parametrize("names", CASES)
 def test_a_hint_mends_what_it_is_shown_for(world: World, names: list[str]) -> None:
