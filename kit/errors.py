@@ -4,7 +4,7 @@ An error says *what* is wrong with names and values; ``hint`` is a command or a 
 command line prints both and exits with 1; anything that is not a ``KitError`` is ours and keeps its traceback.
 """
 
-from kit.base.text import redacted
+from kit.base.text import bounded, redacted
 
 
 class KitError(Exception):
@@ -15,11 +15,12 @@ class KitError(Exception):
     message : str
         What is wrong, with names and values, on one line.
     hint : str
-        What to type or to change, empty where nothing helps. Addresses lose their passwords in both.
+        What to type or to change, empty where nothing helps. Addresses lose their passwords in both, and what is
+        longer than `kit.base.text.LONGEST` its middle.
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
-        self.message, self.hint = redacted(message), redacted(hint)
+        self.message, self.hint = bounded(redacted(message)), bounded(redacted(hint))
         super().__init__(self.message)
 
 

@@ -112,6 +112,7 @@ def test_kit_predict_reads_a_folder_a_table_and_an_array_and_runs_no_code_of_the
     x, bundle = answered.x[:6], str(write_zip(tmp_path / "theirs.zip", files))
     done = run(tmp_path, "predict", "--bundle", bundle, "--input", str(save(tmp_path, x)), "--out", "p.csv")
     assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines() == ["predict: 6 of 6", "wrote p.csv"]  # not a word of TensorFlow's
     with (tmp_path / "p.csv").open() as file:
         rows = sorted(csv.DictReader(file), key=lambda row: row["id"])
     expected = answered.run

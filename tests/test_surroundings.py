@@ -22,7 +22,7 @@ from test_cli import run, save
 
 from kit.base.events import Event
 from kit.base.signals import ENDING, take, terminable
-from kit.base.text import guarded, plain, redacted, unguarded
+from kit.base.text import LONGEST, guarded, plain, redacted, unguarded
 from kit.config import load, parse
 from kit.errors import ConfigError, KitError, PlatformError
 from kit.runs.units.process import failure
@@ -295,6 +295,16 @@ def test_no_password_of_an_address_is_shown(rest: str, scheme: str) -> None:
 @given(st.sampled_from(["https://host:80/a@b", "see host/a:b@c", "a:b@c", "https://host/?page=2", "me@host"]))
 def test_an_address_without_a_password_stays_as_it_is(address: str) -> None:
     assert redacted(address) == address
+
+
+@given(st.integers(0, 30_000), st.text("ab \x27\n", max_size=50), st.text("ab \x27", max_size=50))
+def test_an_error_has_a_bound_and_keeps_what_stands_before_and_after_a_long_value(n: int, head: str, tail: str) -> None:
+    text = f"{head}{'x' * n}{tail}"
+    error = KitError(text, text)
+    assert error.message == error.hint == str(error) and len(error.message) <= LONGEST
+    assert (error.message == text) == (len(text) <= LONGEST)
+    assert error.message.startswith(head) and error.message.endswith(tail)
+    assert KitError(error.message).message == error.message
 
 
 def test_a_target_is_stored_without_its_password() -> None:

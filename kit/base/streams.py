@@ -1,4 +1,4 @@
-"""Standard streams that may end before the command does: a closed pipe, a closed terminal, none from the start."""
+"""Standard streams: they may end before the command does, and libraries write to them as well."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import errno
 import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -47,3 +50,19 @@ def secure() -> None:
             buffer = io.BufferedWriter(Output(stream.fileno()))
             lines = name == "stderr" or stream.isatty()
             setattr(sys, name, io.TextIOWrapper(buffer, stream.encoding, "backslashreplace", line_buffering=lines))
+
+
+@contextmanager
+def without_greeting() -> Iterator[None]:
+    """TensorFlow speaks of graphics cards when it starts, before it reads its settings; that goes nowhere."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)

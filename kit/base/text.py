@@ -7,6 +7,8 @@ import difflib
 import re
 from collections.abc import Iterable
 
+LONGEST = 1_000  # characters of an error: a dozen lines of a terminal
+
 # Controls of C0 and C1 but tab and newline; separators and marks that turn the direction of writing, so that a line
 # reads as another one; halves of surrogate pairs, which stand for bytes of file names and cannot be encoded.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -34,6 +36,18 @@ def redacted(text: str) -> str:
     'MLflow at https://host:5000/?token=*** failed'
     """
     return _PARAMETER.sub(r"\1***", _LOGIN.sub("", text)) if "://" in text else text
+
+
+def bounded(text: str) -> str:
+    """``text`` of at most `LONGEST` characters: of a longer one the middle is left out, for both ends say what it was.
+
+    >>> bounded(f"data.train = {'x' * 5_000!r} not found").replace("x", "")
+    "data.train = ' [4,065 characters left out] ' not found"
+    """
+    if len(text) <= LONGEST:
+        return text
+    left_out = f" [{len(text) - LONGEST + 40:,} characters left out] "
+    return f"{text[: LONGEST - 240]}{left_out}{text[-200:]}"
 
 
 def guarded(cell: object) -> object:

@@ -1,9 +1,5 @@
 """``kit augment``: what a run's augmentation makes of the user's own images."""
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +8,7 @@ import numpy.typing as npt
 
 from kit.base.arrays import IntArray
 from kit.base.events import Emit, Event
+from kit.base.streams import without_greeting
 from kit.config import Config
 from kit.images.augment.pipeline import Pipeline
 from kit.runs.batches import epoch_seed, row_seeds, soft_labels
@@ -35,7 +32,7 @@ def augment_sheet(layout: Layout, config: Config, run: str, emit: Emit) -> Path:
     chosen = varied_rows(index.labels, BATCH, settings.seed)
     images = np.asarray(load_images(layout)[chosen], np.float32)
     labels = soft_labels(index.labels[chosen], len(index.classes), settings.label_smoothing)
-    with _without_greeting():
+    with without_greeting():
         pipeline = Pipeline(settings.augment, index.shape[0], len(index.classes))
         seen = [pipeline(images, labels, row_seeds(epoch_seed(settings.seed, 0, 0, e), chosen)) for e in range(EPOCHS)]
     pictures = [(images, labels), *((np.asarray(image), np.asarray(label)) for image, label in seen)]
@@ -51,22 +48,6 @@ def augment_sheet(layout: Layout, config: Config, run: str, emit: Emit) -> Path:
     path = write_atomic(layout.augment_picture(run), png(sheet(tiles, title), made_from=sheet_key(settings, index)))
     emit(Event("wrote", "", {"paths": [path]}))
     return path
-
-
-@contextmanager
-def _without_greeting() -> Iterator[None]:
-    """TensorFlow speaks of graphics cards when it starts, before it reads its settings; that goes nowhere."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with Path(os.devnull).open("w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 def varied_rows(labels: IntArray, n: int, seed: int) -> IntArray:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from kit.base.events import Emit, Event
+from kit.base.streams import without_greeting
 from kit.config import DataConfig
 from kit.errors import BundleError, DataError
 from kit.images.sources import open_source
@@ -29,7 +30,8 @@ def predict(bundle: Path, images: Path, out: Path, emit: Emit) -> None:
     `DataError` where the images cannot be read.
     """
     with opened(bundle) as folder:
-        predictor = _load(folder, bundle.name)
+        with without_greeting():
+            predictor = _load(folder, bundle.name)
         data = DataConfig(
             train="unused.npz", test=str(images.resolve()), image_size=predictor.size, resize=predictor.resize
         )
