@@ -12,13 +12,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from test_cli import run
 
+from kit.base.events import Event
 from kit.cli import spread
 from kit.errors import DataError
 from kit.judge.blend import Options, fit
 from kit.project import Project
 from kit.runtime.pool import softmax
+from kit.stages.ensemble.library import Library
+from kit.stages.ensemble.summary import scores, tell
 from kit.store.candidate import StoredBlend
-from kit.store.data import load_images, load_index
+from kit.store.data import load_images, load_index, load_record
 from kit.store.partition import load_folds
 from kit.store.predictions import Predictions, load_predictions
 
@@ -214,3 +217,38 @@ def test_views_as_the_kit_writes_them_are_blended_as_the_kit_blends_them(hold_ou
     with (tmp_path / "out" / "test.csv").open() as file:
         shown = [[float(row[name]) for name in classes] for row in csv.DictReader(file)]
     assert np.allclose(shown, expected.apply(proba), atol=1e-12)
+
+
+def test_arrays_without_ids_are_the_same_members_as_files_with_ids(hold_out: Project, tmp_path: Path) -> None:
+    index = load_index(hold_out.layout)
+    held = load_folds(hold_out.layout, hold_out.config, index).validated
+    proba = guesses(index.labels, 0.7, 0)
+    raw = np.zeros((load_record(hold_out.layout).raw, 10))
+    raw[[int(name) for name in index.ids]] = proba
+    order = np.random.default_rng(0).permutation(len(held))
+    (tmp_path / "mixed.ids.txt").write_text("\n".join(np.array(index.ids)[order]))
+    arrays = {"all": proba, "held": proba[held], "raw": raw, "mixed": proba[order]}
+    save(tmp_path, "linear", index.ids, index.classes, proba)
+    hold_out.blend_foreign([tmp_path / "linear.npz"], (), tmp_path / "out")
+    expected = (tmp_path / "out" / "oof.csv").read_text()
+    for name, array in arrays.items():
+        np.save(tmp_path / f"{name}.npy", array)
+        heard: list[Event] = []
+        project = Project(hold_out.layout.root, emit=heard.append)
+        project.blend_foreign([tmp_path / f"{name}.npy"], (), tmp_path / name)
+        assert (tmp_path / name / "oof.csv").read_text() == expected
+        assert any("has no ids" in event.text for event in heard) == (name != "mixed")
+
+
+def test_a_blend_far_below_the_plain_mean_is_told_and_another_is_not(hold_out: Project) -> None:
+    index = load_index(hold_out.layout)
+    y, proba = index.labels, guesses(index.labels, 0.7, 0)
+    blend = fit(proba[None], y, np.arange(len(y)) % 5)
+    library = Library(
+        index.ids, ("a",), ("identity",), proba[None, None], y, y * 0, np.array(index.groups), index.classes
+    )
+    for right, told in ((0.7, False), (0.69, False), (0.5, True)):
+        heard: list[Event] = []
+        found = blend.model_copy(update={"oof": proba if right == 0.7 else guesses(y, right, 1)})
+        tell(heard.append, hold_out.config, library, found, *scores(hold_out.config, library, found))
+        assert any("worse than the plain mean" in event.text for event in heard if event.kind == "warn") == told

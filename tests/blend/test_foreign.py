@@ -86,6 +86,84 @@ def test_views_are_kept_apart_as_the_kit_writes_them(tmp_path):
     assert np.allclose(found.proba, [PROBA, PROBA[:, ::-1]], atol=1e-6)
 
 
+HEADERS = {
+    "kit predict": "class {}".format,
+    "probabilities": "proba_{}".format,
+    "a suffix": "{} (p)".format,
+    "another case": str.upper,
+    "a guarded cell": "'{}".format,
+}
+
+
+@pytest.mark.parametrize("header", HEADERS)
+@pytest.mark.parametrize("classes", [("cat", "dog", "emu"), ("=1", "+x", "-y"), ("10", "1", "0"), ("a", "id", "label")])
+def test_class_columns_are_found_by_what_they_have_in_common(tmp_path, header, classes):
+    if (header == "a guarded cell" and classes[0] != "=1") or (header == "another case" and "id" in classes):
+        return  # a guard before what needs none; names that stand there twice
+    order = [2, 0, 1]
+    columns = [HEADERS[header](classes[k]) for k in order]
+    lines = [",".join(["id", "label", *columns])] if "id" not in columns else [",".join(["image_id", "fold", *columns])]
+    lines += [f"{name},0,{','.join(map(repr, row.tolist()))}" for name, row in zip(IDS, PROBA[:, order], strict=True)]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    assert np.allclose(read_foreign(tmp_path / "t.csv", classes).take(IDS).proba[0], PROBA)
+
+
+def test_of_several_columns_that_may_be_the_ids_the_one_with_the_ids_of_the_data_is_taken(tmp_path):
+    lines = [f"{k},x{k},{name},{','.join(map(repr, row.tolist()))}" for k, (name, row) in enumerate(
+        zip(IDS, PROBA, strict=True)
+    )]  # fmt: skip
+    (tmp_path / "t.csv").write_text("\n".join(["id,uuid,photo,cat,dog,emu", *lines]))
+    assert np.allclose(read_foreign(tmp_path / "t.csv", CLASSES, [IDS]).take(IDS).proba[0], PROBA)
+
+
+@pytest.mark.parametrize("form", ["{}.png", "train/{}.JPG", "a\\b\\{}.jpeg", "/data/raw/{}"])
+def test_ids_are_found_behind_folders_and_suffixes(form):
+    assert match([form.format(name) for name in IDS], IDS[::-1]).tolist() == list(range(40))[::-1]
+
+
+def test_an_array_without_ids_has_the_rows_of_the_first_order_of_its_length(tmp_path):
+    np.save(tmp_path / "a.npy", PROBA.astype(np.float16))
+    np.savez(tmp_path / "b.npz", preds=PROBA)
+    for name in ("a.npy", "b.npz"):
+        found = read_foreign(tmp_path / name, CLASSES, [IDS[:7], IDS[::-1], IDS])
+        assert found.ids == IDS[::-1] and np.allclose(found.proba[0], PROBA, atol=3e-4)
+        with pytest.raises(DataError, match=r"40 rows without ids, but the project has 39 or 7"):
+            read_foreign(tmp_path / name, CLASSES, [IDS[:39], IDS[:7]])
+    np.save(tmp_path / "a.npy", PROBA[:, :2])
+    with pytest.raises(DataError, match="2 columns without names, but the data have 3 classes"):
+        read_foreign(tmp_path / "a.npy", CLASSES, [IDS])
+
+
+@pytest.mark.parametrize("name", ["a.ids.txt", "a_ids.npy", "ids.csv"])
+def test_a_list_of_ids_beside_an_array_names_its_rows(tmp_path, name):
+    def write(ids):
+        if name.endswith("npy"):
+            np.save(tmp_path / name, np.array(ids))
+        else:
+            lines = [f"{k},{each}" for k, each in enumerate(ids)] if name.endswith("csv") else ids
+            (tmp_path / name).write_text(
+                "\n".join([*(["row,image_id"] if name.endswith("csv") else []), *lines]) + "\n"
+            )
+
+    np.save(tmp_path / "a.npy", PROBA)
+    write(IDS[::-1])
+    assert np.array_equal(read_foreign(tmp_path / "a.npy", CLASSES, [IDS]).take(IDS).proba[0], PROBA[::-1])
+    write(IDS[:-1])
+    with pytest.raises(DataError, match=f"{name} has 39 ids, but .*a.npy has 40 rows"):
+        read_foreign(tmp_path / "a.npy", CLASSES, [IDS])
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".csv"])
+def test_numbers_of_which_most_rows_have_a_negative_one_are_logits(tmp_path, suffix):
+    path, logits = tmp_path / f"a{suffix}", np.log(PROBA)
+    np.save(path, logits) if suffix == ".npy" else path.write_text(table(proba=logits))
+    assert np.allclose(read_foreign(path, CLASSES, [IDS]).take(IDS).proba[0], PROBA)
+    scaled = 100 * PROBA
+    np.save(path, scaled) if suffix == ".npy" else path.write_text(table(proba=scaled))
+    with pytest.raises(DataError, match="row 'img0': the probabilities of the 3 classes sum to 100"):
+        read_foreign(path, CLASSES, [IDS])
+
+
 NAMES = st.lists(st.integers(0, 10**6), min_size=1, max_size=12, unique=True)
 
 
@@ -197,7 +275,7 @@ def test_what_is_not_a_file_of_predictions_is_refused(tmp_path):
     assert "No such file" in said(tmp_path / "c.csv")
     assert "No such file" in said(tmp_path / "c.npz")
     np.save(tmp_path / "a.npy", PROBA)
-    assert "predictions must be a .npz, .csv, .tsv file with ids and class names" in said(tmp_path / "a.npy")
+    assert "predictions must be a .npz, .npy, .csv, .tsv file" in said(tmp_path / "a.pkl")
     for content in (b"", b"hello", b"PK", (tmp_path / "a.npy").read_bytes()):
         (tmp_path / "a.npz").write_bytes(content)
         said(tmp_path / "a.npz")

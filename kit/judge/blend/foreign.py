@@ -1,12 +1,12 @@
-"""Predictions that the kit did not make: read from npz or tables, brought to one order, refused by file and row.
+"""Predictions that the kit did not make: read in the layouts of docs/ensemble.md, refused by file, row and value.
 
-npz: ``ids`` (N,), ``classes`` (C,) and ``proba`` or ``logits`` (N, C), or (V, N, C) with ``views`` (V,), as the kit's
-own files have them; nothing is unpickled. Tables: a header line with the name of the id column and the class names,
-then a line per row with its id and its probabilities; other columns are passed over.
+Arrays without ids have the rows of a list of ids beside them, or those of the project in their order; arrays without
+names of classes have the project's. Nothing is unpickled.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,26 +14,39 @@ from pathlib import Path
 
 import numpy as np
 
+from kit.base.text import unguarded
 from kit.errors import DataError
 from kit.images.sources.table import ID_NAMES
 from kit.judge.metrics import Array
+from kit.runtime.names import bare, folded, number, spelling
 from kit.runtime.names import match as names_match
 from kit.runtime.pool import from_logits
-from kit.store.arrays import read_arrays
+from kit.store.arrays import read_array, read_arrays
+from kit.store.files import read_text
 from kit.store.tables import read_table
 
 TOLERANCE = 1e-2
 LAYOUT = 'np.savez("oof.npz", ids=ids, classes=classes, proba=proba)'
+# What others call their arrays, and whether the name says what the numbers are: "" is told from the numbers.
+SCORES = {"proba": "proba", "logits": "logits", "probs": "proba", "probabilities": "proba"}
+SCORES |= dict.fromkeys(("predictions", "preds", "oof", "arr_0"), "")
+IDS, CLASSES = ("ids", "id", "image_ids", "filenames"), ("classes", "class_names", "columns")
+# Beside `oof.npy`: `oof.ids.txt`, `oof_ids.npy`, `ids.csv` ...
+ORDERS = tuple(f"{name}{suffix}" for name in ("{}.ids", "{}_ids", "ids") for suffix in (".txt", ".csv", ".npy"))
 
 
 @dataclass(frozen=True, eq=False)
 class Foreign:
-    """One member's predictions (V, N, C) float64, the classes in the order that was asked for."""
+    """One member's predictions (V, N, C) float64, the classes in the order that was asked for.
+
+    ``assumed`` says that the file has no ids, and its rows were taken in an order of the project.
+    """
 
     path: Path
     ids: tuple[str, ...]
     views: tuple[str, ...]
     proba: Array
+    assumed: bool = False
 
     def take(self, ids: Sequence[str], rows: Array | None = None) -> Foreign:
         """The predictions of ``ids``, which stand in ``rows``, or where `match` finds them; others are left out.
@@ -44,13 +57,25 @@ class Foreign:
         missing = np.flatnonzero(rows < 0)
         if len(missing):
             said = f"{self.path} has no predictions for {len(missing)} rows, first for row {ids[missing[0]]!r}"
-            raise DataError(said, "leave the member out, or predict these rows")
+            raise DataError(f"{said}; it has {self.ids[0]!r} ...", "leave the member out, or predict these rows")
         return Foreign(self.path, tuple(ids), self.views, self.proba[:, rows])
 
 
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """What a file holds: scores (V, N, C) of a ``kind`` that may not be known, nor ids and names of classes."""
+
+    ids: tuple[str, ...] | None
+    classes: tuple[str, ...] | None
+    views: tuple[str, ...]
+    scores: Array
+    kind: str
+
+
 def match(names: Sequence[str], wanted: Sequence[str]) -> Array:
-    """`kit.runtime.names.match` as an array (len(wanted),) int64."""
-    return np.array(names_match(names, wanted), np.int64)
+    """`kit.runtime.names.match` as an array (len(wanted),) int64, also of files with folders and suffixes."""
+    keys = (str, spelling, number, bare, lambda name: bare(name.replace("\\", "/").rpartition("/")[2]))
+    return np.array(names_match(names, wanted, keys), np.int64)
 
 
 def member_names(paths: Sequence[Path]) -> tuple[str, ...]:
@@ -70,50 +95,112 @@ def member_names(paths: Sequence[Path]) -> tuple[str, ...]:
     return next(names for names in ends if len(set(names)) == len(names))
 
 
-def read_foreign(path: Path, classes: Sequence[str]) -> Foreign:
+def read_foreign(path: Path, classes: Sequence[str], orders: Sequence[Sequence[str]] = ()) -> Foreign:
     """Return the predictions of ``classes`` in a file.
+
+    ``orders`` are lists of ids that the rows of a file without ids may stand for; the first of its length is taken.
+    Where a table has several columns that might be the ids, it is the one with the most of the first list.
 
     Raises `DataError`: the file is missing, damaged, of another layout, lacks a class, has an id twice or a row that is
     no distribution; names file, row, class and value.
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise DataError(f"{path}: predictions must be a {', '.join(READERS)} file with ids and class names", LAYOUT)
-    found = reader(path, classes)
-    twice = [name for name, count in Counter(found.ids).items() if count > 1]
+        raise DataError(f"{path}: predictions must be a {', '.join(READERS)} file", LAYOUT)
+    given = reader(path, classes, orders)
+    scores, names = given.scores, tuple(classes) if given.classes is None else given.classes
+    ids = given.ids or _ids_beside(path, scores.shape[1])
+    assumed = ids is None
+    ids = ids or _order(path, scores.shape[1], orders)
+    if scores.shape[2] != len(names):
+        said = f"{path} has {scores.shape[2]} columns without names, but the data have {len(names)} classes"
+        raise DataError(said, LAYOUT)
+    twice = [name for name, count in Counter(ids).items() if count > 1]
     if twice:
         raise DataError(f"{path}: id {twice[0]!r} appears twice")
-    total = found.proba.sum(axis=2)
+    logits = given.kind == "logits" or (not given.kind and _are_logits(scores))
+    _check_values(path, ids, names, scores, logits=logits)
+    proba = (from_logits(scores) if logits else scores)[:, :, _columns(path, names, classes)]
+    total = proba.sum(axis=2)
     wrong = np.argwhere(abs(total - 1) > TOLERANCE)
     if len(wrong):
         view, row = wrong[0]
         raise DataError(
-            f"{path}, row {found.ids[row]!r}: the probabilities of the {len(classes)} classes sum to "
+            f"{path}, row {ids[row]!r}: the probabilities of the {len(classes)} classes sum to "
             f"{total[view, row]:.4g} ({len(wrong)} such rows)",
             "save logits in an npz file, as the array `logits`",
         )
-    return found
+    return Foreign(path, ids, given.views, proba, assumed)
 
 
-def _read_npz(path: Path, classes: Sequence[str]) -> Foreign:
-    arrays = read_arrays(path, ("ids", "classes", "views", "proba", "logits"))
-    kind = "proba" if "proba" in arrays else "logits"
-    for name in ("ids", "classes", kind):
-        if name not in arrays:
-            raise DataError(f"{path} has no array {'`proba` or `logits`' if name == kind else f'`{name}`'}", LAYOUT)
-    ids, names = (_texts(path, name, arrays[name]) for name in ("ids", "classes"))
+def _are_logits(scores: Array) -> bool:
+    """Whether most rows (V, N, C) have a negative number, which no probability is."""
+    return bool((scores < 0).any(axis=2).mean() > 0.5)
+
+
+def _ids_beside(path: Path, rows: int) -> tuple[str, ...] | None:
+    """The list of ids beside a file without ids, None where there is none."""
+    beside = [path.with_name(name.format(path.stem)) for name in ORDERS]
+    file = next((file for file in beside if file.exists() and file != path), None)
+    ids = None if file is None else _listed_ids(file)
+    if ids is not None and len(ids) != rows:
+        raise DataError(f"{file} has {len(ids)} ids, but {path} has {rows} rows")
+    return ids
+
+
+def _order(path: Path, rows: int, orders: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """The first of ``orders`` with as many ids as a file without ids has rows."""
+    for order in orders:
+        if len(order) == rows:
+            return tuple(order)
+    known = " or ".join(dict.fromkeys(str(len(order)) for order in orders)) or "none"
+    said = f"{path} has {rows} rows without ids, but the project has {known} in its order"
+    raise DataError(said, f"write the ids, one per line, to {path.with_suffix('.ids.txt').name} beside it")
+
+
+def _listed_ids(path: Path) -> tuple[str, ...]:
+    if path.suffix == ".npy":
+        return _texts(path, "ids", read_array(path))
+    if path.suffix == ".csv":
+        table = read_table(path)
+        return tuple(table.column(next((name for name in table.header if name.lower() in ID_NAMES), table.header[0])))
+    return tuple(line.strip() for line in read_text(path).splitlines() if line.strip())
+
+
+def _read_npz(path: Path, classes: Sequence[str], orders: Sequence[Sequence[str]]) -> _Given:
+    arrays = read_arrays(path, (*SCORES, *IDS, *CLASSES, "views"))
+    name = next((name for name in SCORES if name in arrays), None)
+    if name is None:
+        raise DataError(f"{path} has no array `proba` or `logits`", LAYOUT)
+    ids, names = (
+        next((_texts(path, name, arrays[name]) for name in kind if name in arrays), None) for kind in (IDS, CLASSES)
+    )
     views = _texts(path, "views", arrays["views"]) if "views" in arrays else ("identity",)
-    scores = arrays[kind]
-    if scores.dtype.kind not in "fiub":
-        raise DataError(f"{path}: array `{kind}` has dtype {scores.dtype}, not real numbers", f"{kind}.astype(float)")
-    shape = scores.shape
-    scores = scores.astype(np.float64)[None] if scores.ndim == 2 else scores.astype(np.float64)
-    if scores.shape != (len(views), len(ids), len(names)) or not scores.size:
-        expected = f"({len(views)}, {len(ids)}, {len(names)}) for its views, ids and classes"
-        raise DataError(f"{path}: the array `{kind}` has shape {shape}, expected {expected}", LAYOUT)
-    _check_values(path, ids, names, scores, logits=kind == "logits")
-    proba = from_logits(scores) if kind == "logits" else scores
-    return Foreign(path, ids, views, proba[:, :, _columns(path, names, classes)])
+    return _Given(ids, names, views, _scores(path, name, arrays[name], (views, ids, names)), SCORES[name])
+
+
+def _read_npy(path: Path, classes: Sequence[str], orders: Sequence[Sequence[str]]) -> _Given:
+    scores = _scores(path, path.stem, read_array(path), (("identity",), None, None))
+    return _Given(None, None, ("identity",), scores, "")
+
+
+def _scores(path: Path, name: str, array: Array, axes: Sequence[tuple[str, ...] | None]) -> Array:
+    """The array as (V, N, C) float64; ``axes`` are its views, ids and classes where they are known."""
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"{path}: array `{name}` has dtype {array.dtype}, not real numbers", f"{name}.astype(float)")
+    scores = array.astype(np.float64)[None] if array.ndim == 2 else array.astype(np.float64)
+    wanted = [None if axis is None else len(axis) for axis in axes]
+    if (
+        scores.ndim != 3
+        or not scores.size
+        or any(n not in (None, size) for n, size in zip(wanted, scores.shape, strict=True))
+    ):
+        expected = ", ".join(letter if n is None else str(n) for n, letter in zip(wanted, "VNC", strict=True))
+        said = (
+            f"{path}: the array `{name}` has shape {array.shape}, expected ({expected}) for its views, ids and classes"
+        )
+        raise DataError(said, LAYOUT)
+    return scores
 
 
 def _texts(path: Path, name: str, array: Array) -> tuple[str, ...]:
@@ -131,7 +218,7 @@ def _texts(path: Path, name: str, array: Array) -> tuple[str, ...]:
     )
 
 
-def _read_table(path: Path, classes: Sequence[str]) -> Foreign:
+def _read_table(path: Path, classes: Sequence[str], orders: Sequence[Sequence[str]]) -> _Given:
     table = read_table(path)
     columns = _columns(path, table.header, classes)
     others = [column for column in range(len(table.header)) if column not in columns]
@@ -139,26 +226,36 @@ def _read_table(path: Path, classes: Sequence[str]) -> Foreign:
         raise DataError(f"{path} has no id column besides the class columns")
     # By its name, or else the first: pandas writes a column of row numbers without a name before it.
     named = [column for column in others if table.header[column].lower() in ID_NAMES]
-    ids = tuple(row[(named or others)[0]] for row in table.rows)
+    candidates = {column: tuple(row[column] for row in table.rows) for column in (*named, *others[:10])}
+    wanted = orders[0] if orders else ()
+    ids = max(candidates.values(), key=lambda ids: int((match(ids, wanted) >= 0).sum()))
     scores = np.empty((1, len(ids), len(columns)))
-    for number, row in enumerate(table.rows):
+    for row_number, row in enumerate(table.rows):
         for place, column in enumerate(columns):
             try:
-                scores[0, number, place] = float(row[column].replace(",", "."))  # decimals of half of Europe
+                scores[0, row_number, place] = float(row[column].replace(",", "."))  # decimals of half of Europe
             except ValueError:
-                where = f"{path}, row {ids[number]!r}, class {table.header[column]!r}"
+                where = f"{path}, row {ids[row_number]!r}, class {table.header[column]!r}"
                 raise DataError(f"{where}: {row[column][:40]!r} is not a number") from None
-    _check_values(path, ids, classes, scores, logits=False)
-    return Foreign(path, ids, ("identity",), scores)
+    return _Given(ids, tuple(classes), ("identity",), scores, "")
 
 
 def _columns(path: Path, names: Sequence[str], classes: Sequence[str]) -> list[int]:
-    """Where each class stands in ``names``."""
-    found: list[int] = match(names, classes).tolist()
-    if -1 in found:
-        listed = ", ".join(map(repr, names[:10])) + (", ..." if len(names) > 10 else "")
-        raise DataError(f"{path}: class {classes[found.index(-1)]!r} of the data is missing; the file has {listed}")
-    return found
+    """Where each class stands in ``names``: as `kit predict` writes them, as they are, or all with the same affixes."""
+    affixes = [("class ", ""), ("", "")]
+    affixes += [
+        (name[: at.start()], name[at.end() :]) for name in names for at in re.finditer(re.escape(classes[0]), name)
+    ]
+    for before, after in affixes:
+        # What lacks the affixes is none of the classes.
+        places = [k for k, name in enumerate(names) if name.startswith(before) and name.endswith(after)]
+        cores = [names[k][len(before) : len(names[k]) - len(after)] for k in places]
+        found = names_match(cores, classes, (str, unguarded, spelling, number, folded))
+        if -1 not in found:
+            return [places[row] for row in found]
+    found = names_match(names, classes)
+    listed = ", ".join(map(repr, names[:10])) + (", ..." if len(names) > 10 else "")
+    raise DataError(f"{path}: class {classes[found.index(-1)]!r} of the data is missing; the file has {listed}")
 
 
 def _check_values(path: Path, ids: Sequence[str], names: Sequence[str], scores: Array, *, logits: bool) -> None:
@@ -173,8 +270,9 @@ def _check_values(path: Path, ids: Sequence[str], names: Sequence[str], scores: 
         )
 
 
-READERS: dict[str, Callable[[Path, Sequence[str]], Foreign]] = {
+READERS: dict[str, Callable[[Path, Sequence[str], Sequence[Sequence[str]]], _Given]] = {
     ".npz": _read_npz,
+    ".npy": _read_npy,
     ".csv": _read_table,
     ".tsv": _read_table,
 }

@@ -13,9 +13,10 @@ from kit.errors import DataError
 from kit.judge import metrics
 from kit.judge.blend import Blend, Options
 from kit.judge.blend.foreign import Foreign, match, member_names, read_foreign
+from kit.runtime.names import whole
 from kit.stages.ensemble.library import Library, blended, shared_views
 from kit.stages.ensemble.summary import scores, tell
-from kit.store.data import Index, load_index
+from kit.store.data import Index, load_index, load_record, load_test_ids, load_test_record
 from kit.store.files import write_atomic, write_csv
 from kit.store.layout import Layout
 from kit.store.partition import Folds, load_folds
@@ -41,13 +42,15 @@ def blend_foreign(
     index = load_index(layout)
     folds = load_folds(layout, config, index)
     names, held = member_names(oof), folds.validated
-    members = [out_of_fold(read_foreign(path, index.classes), index, folds) for path in oof]
+    orders = [index.ids, _held_out(index, folds), *_raw_order(layout, index)]
+    members = [out_of_fold(member, index, folds) for member in _read(oof, index, orders, emit)]
     if not held.all():
         emit(Event("say", f"the split holds out {held.sum()} of {len(held)} rows: only these are blended and scored"))
     views = shared_views(members)
     if not views:
         raise DataError(f"{members[0].path} has the views {', '.join(members[0].views)}, but another has none of them")
-    tests = [read_foreign(path, index.classes) for path in test]
+    known = [load_test_ids(layout)] if test and load_test_record(layout) else []
+    tests = _read(test, index, known, emit)
     tested = _stack([member.take(tests[0].ids) for member in tests], views) if tests else None
     library = Library(
         ids=members[0].ids,
@@ -73,6 +76,28 @@ def blend_foreign(
     return blend
 
 
+def _read(paths: Sequence[Path], index: Index, orders: Sequence[Sequence[str]], emit: Emit) -> list[Foreign]:
+    found = [read_foreign(path, index.classes, orders) for path in paths]
+    for member in found:
+        if member.assumed:
+            first = ", ".join(member.ids[:3])
+            emit(
+                Event("say", f"{member.path} has no ids: its rows are taken to be {first} ..., in the project's order")
+            )
+    return found
+
+
+def _held_out(index: Index, folds: Folds) -> list[str]:
+    return [name for name, is_held in zip(index.ids, folds.validated, strict=True) if is_held]
+
+
+def _raw_order(layout: Layout, index: Index) -> list[list[str]]:
+    """The rows of the raw data in their order, where their ids are the numbers of the rows: an array of images."""
+    raw = load_record(layout).raw
+    numbers = [whole(name) for name in index.ids]
+    return [] if any(row is None or not 0 <= row < raw for row in numbers) else [[str(row) for row in range(raw)]]
+
+
 def out_of_fold(member: Foreign, index: Index, folds: Folds) -> Foreign:
     """The predictions of the rows that the split holds out, in the order of the data.
 
@@ -82,7 +107,7 @@ def out_of_fold(member: Foreign, index: Index, folds: Folds) -> Foreign:
     Raises `DataError` where a held-out row is missing, or rows that are never held out are predicted evidently better.
     """
     held, rows = folds.validated, match(member.ids, index.ids)
-    taken = member.take([name for name, is_held in zip(index.ids, held, strict=True) if is_held], rows[held])
+    taken = member.take(_held_out(index, folds), rows[held])
     never = ~held & (rows >= 0)
     if never.any():
         seen = metrics.row_nll(index.labels[never], member.proba[0, rows[never]])

@@ -17,6 +17,8 @@ from kit.store.files import write_atomic
 from kit.store.layout import SubmissionPaths
 from kit.store.record import Figure
 
+FAR = 2.0
+
 
 def scores(config: Config, library: Library, blend: Blend) -> tuple[Figure, Figure | None]:
     """What the blend scores out of fold by the competition's metric, on clean rows and on stressed ones."""
@@ -43,10 +45,25 @@ def tell(emit: Emit, config: Config, library: Library, blend: Blend, cv: Figure,
     gaps = f"duality gap {blend.gap:.1e}, bound of the log-linear pools {blend.bound:.1e} nats"
     for text in (f"blend: {blend.method}", gaps, *blend.notes):
         emit(Event("say", text))
+    if below := _below_the_mean(config, library, blend):
+        emit(Event("warn", below))
     for what, found in (("", cv), (" under stress", stressed)):
         if found is not None:
             data = {"value": found.score, "low": found.low, "high": found.high}
             emit(Event("number", f"blend: {config.competition.metric} out of fold{what}", data))
+
+
+def _below_the_mean(config: Config, library: Library, blend: Blend) -> str:
+    """A warning where the plain mean is better by more than `FAR` standard errors on the competition's metric."""
+    metric, mean = config.competition.metric, library.proba[:, 0].mean(axis=0)
+    rule = score.lookup(metric)
+    loss = rule.sign * (rule.function(library.y, mean) - rule.function(library.y, blend.oof))
+    if loss <= FAR * score.standard_errors(metric, library.y, mean[None], blend.oof, library.groups)[0]:
+        return ""
+    said = f"the blend is worse than the plain mean by {loss:.4f} in {metric}, more than {FAR:g} standard errors"
+    if config.ensemble.metric == metric:
+        return said
+    return f"{said}: it was fitted for {config.ensemble.metric}; try [ensemble] metric = {metric!r}"
 
 
 def _table_of_scores(config: Config, library: Library, blend: Blend, cv: Figure) -> dict[str, Any]:
