@@ -132,10 +132,18 @@ def test_images_as_the_hub_stores_them_are_read(tmp_path, plain, count, paths):
     shards(tmp_path, count, image=cells, label=[["hen", "cat", "dog"].index(name) for name in LABELS])
     raw = opened(tmp_path, "train-00001-of-00003.parquet" if count == 3 else "t.parquet")
     assert_equal(raw, plain)
-    assert raw.ids == (plain.ids if paths else tuple(f"{row:06d}" for row in range(N)))
+    assert raw.ids == (plain.ids if paths else tuple(f"{row:02d}" for row in range(N)))
     part, problems = raw.read(5, 7)
     np.testing.assert_array_equal(part, plain.all_images()[5:7])
     assert problems == {}
+
+
+def test_paths_that_two_shards_share_are_no_ids(tmp_path, plain):
+    cells = [{"bytes": data, "path": f"{row % 6}.png"} for row, data in enumerate(files(tmp_path))]
+    shards(tmp_path, 2, image=cells, label=LABELS)
+    raw = opened(tmp_path, "train-00000-of-00002.parquet")
+    assert_equal(raw, plain)
+    assert raw.ids == tuple(f"{row:02d}" for row in range(N))
 
 
 def test_bytes_alone_are_images_and_a_column_of_ids_names_them(tmp_path, plain):
@@ -219,6 +227,13 @@ def test_colours_and_a_label_at_the_end_as_text_are_read(tmp_path):
     raw = opened(tmp_path, "t.csv")
     np.testing.assert_array_equal(raw.all_images(), images)
     assert [raw.classes[label] for label in raw.labels] == LABELS
+
+
+def test_classes_that_are_numbers_are_no_pixels(tmp_path, plain):
+    header = ["file_name", *map(str, range(16))]
+    rows = [[f"{row}.png", *(int(row == label) for label in range(16))] for row in range(N)]
+    write_csv(tmp_path / "t.csv", header, rows)
+    assert opened(tmp_path, "t.csv").ids == plain.ids
 
 
 def test_the_test_table_has_the_ids_of_the_sample_file(tmp_path):

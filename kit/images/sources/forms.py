@@ -57,7 +57,7 @@ def _from_coco(content: Mapping[str, Any], path: Path) -> list[dict[str, object]
     for image in content["images"]:
         several = list(found.get(image["id"], ()))
         if len(several) > 1:
-            said = f"{path.name}: image {image['file_name']!r} has the categories {', '.join(several[:4])}"
+            said = f"{path.name}: image {image['file_name']!r} has the categories {', '.join(several[:4])}"[:300]
             raise DataError(f"{said}; one label per image is supported")
     return [
         {

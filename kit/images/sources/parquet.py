@@ -10,6 +10,7 @@ from typing import Any
 
 from kit.errors import ConfigError, DataError
 from kit.images.sources.images import Held
+from kit.images.sources.raw import row_ids
 from kit.store.tables import Table
 
 SHARD = re.compile(r"(.*-)(\d{5})(-of-)(\d{5})(\.parquet)", re.IGNORECASE)
@@ -43,13 +44,12 @@ def read_parquet(path: Path) -> tuple[Table, tuple[Held, ...]]:
                     [field.name for field in file.schema_arrow if _is_picture(field, arrow)],
                 )
                 if pictures[1:]:
-                    raise ConfigError(f"{shard.name} has several columns of images: {', '.join(pictures)}")
+                    raise ConfigError(f"{shard.name} has several columns of images: {', '.join(pictures)[:200]}")
                 texts = [name for name in schema.names if name not in pictures]
                 cells = _cells(file.read(columns=texts), _class_names(schema.metadata or {}))
                 if pictures:
                     rows = [(group, row) for group, n in enumerate(_group_sizes(file, shard)) for row in range(n)]
-                    paths = _paths(file, pictures[0])
-                    cells[pictures[0]] = paths or [f"{len(held) + row:06d}" for row in range(len(rows))]
+                    cells[pictures[0]] = _paths(file, pictures[0]) or [""] * len(rows)
                     held += [Held(partial(_image, shard, pictures[0], group, row)) for group, row in rows]
         except (arrow.ArrowException, OSError) as error:
             said = " ".join(str(error).split())[:200]
@@ -60,6 +60,8 @@ def read_parquet(path: Path) -> tuple[Table, tuple[Held, ...]]:
             columns.setdefault(name, []).extend(values)
     if not columns or not next(iter(columns.values())):
         raise DataError(f"{path} has no rows")
+    if held and len(set(columns[pictures[0]]) - {""}) < len(held):
+        columns[pictures[0]] = list(row_ids(len(held)))  # paths that are not there or not unique are no ids
     return Table(path, tuple(columns), tuple(zip(*columns.values(), strict=True))), tuple(held)
 
 
@@ -118,10 +120,9 @@ def _group_sizes(file: Any, path: Path) -> list[int]:
 
 
 def _paths(file: Any, name: str) -> list[str]:
-    """Where the images came from, if every one says so and no two the same."""
+    """Where the images came from, empty where one does not say so."""
     found = file.read(columns=[f"{name}.path"]).to_pydict().get(name, [])
-    paths = [str((cell or {}).get("path") or "") if isinstance(cell, dict) else "" for cell in found]
-    return paths if "" not in paths and len(set(paths)) == len(paths) else []
+    return [str(cell.get("path") or "") if isinstance(cell, dict) else "" for cell in found]
 
 
 def _image(path: Path, name: str, group: int, row: int) -> bytes:

@@ -57,9 +57,15 @@ class Columns:
 
 
 def is_pixel_table(path: Path) -> bool:
-    """Whether the first line has as many pixels as a square image, in one colour or in three."""
+    """Whether the first line has as many pixels as a square image, in one colour or in three.
+
+    Beside a column of ids, columns that are called by plain numbers are classes.
+    """
     with path.open("rb") as file:
-        return _is_square(len(Columns.of(file.readline(LONGEST).decode("utf-8-sig", "replace")).pixels))
+        columns = Columns.of(file.readline(LONGEST).decode("utf-8-sig", "replace"))
+    has_ids = any(name.lower() in ID_NAMES for name in columns.names)
+    numbered = all(columns.names[place].isdigit() for place in columns.pixels)
+    return _is_square(len(columns.pixels)) and not (has_ids and numbered)
 
 
 def open_pixels(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
