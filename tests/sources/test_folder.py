@@ -40,6 +40,14 @@ def test_the_parts_of_a_data_set_are_not_its_classes(tmp_path, around, train, ot
     assert open_source(parsed, tmp_path, "train").classes == ("cat", "dog")
 
 
+def test_a_folder_around_the_classes_is_not_the_only_class(tmp_path):
+    save(tmp_path / "raw", "pets/images/cat/0.png", "pets/images/dog/1.png")
+    with pytest.raises(DataError, match="contains a single folder, and 'images' in it the class folders") as caught:
+        opened(tmp_path)
+    data = parse(caught.value.hint.replace("[data] ", "[data]\n")).data
+    assert open_source(data, tmp_path, "train").classes == ("cat", "dog")
+
+
 def test_parts_without_class_folders_lead_to_the_table_beside_them(tmp_path):
     save(tmp_path / "raw", "train/0.png", "test/1.png")
     (tmp_path / "raw/train.csv").write_text("id,label\n0,cat\n")

@@ -53,6 +53,10 @@ def open_folder(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
         rows = ImageRows(tuple(ids), paths, np.full(len(ids), -1, np.int64), ())
     else:
         classes = folder_classes(folder, data, root)
+        inside = _inside(folder)
+        if part == "train" and inside != folder and len(_folders_in(inside)) > 1 and not _is_pattern(data.label):
+            hint = f'[data] train = "{inside}"'
+            raise DataError(f"{folder} contains a single folder, and {inside.name!r} in it the class folders", hint)
         values = _written(ids, data.label) if _is_pattern(data.label) else _folders_of(ids, folder, part)
         labels = to_labels(values, classes, [str(path) for path in paths])
         rows = ImageRows(tuple(ids), paths, labels, classes)
@@ -63,19 +67,25 @@ def folder_classes(folder: Path, data: DataConfig, root: Path) -> tuple[str, ...
     """Names of the classes, in label order; raises `DataError` where the folders are no classes."""
     if _is_pattern(data.label):
         return named_classes(data, root) or sorted_names(_written(list(image_files(folder)), data.label))
-    own = _folders_in(folder)
-    _check_not_split(folder, own)
-    return named_classes(data, root) or sorted_names(own)
+    _check_not_split(folder)
+    return named_classes(data, root) or sorted_names(_folders_in(folder))
 
 
 def _folders_in(folder: Path) -> list[str]:
     return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not is_litter(entry.name))
 
 
-def _check_not_split(folder: Path, own: Sequence[str]) -> None:
+def _inside(folder: Path) -> Path:
+    """The folder below those that hold nothing but one folder, as archives are often unpacked."""
+    while len(own := _folders_in(folder)) == 1 and _folders_in(folder / own[0]):
+        folder = folder / own[0]
+    return folder
+
+
+def _check_not_split(folder: Path) -> None:
     """Refuse `train/`, `val/` and `test/` as classes, also below a folder that is alone."""
-    while len(own) == 1 and (inner := _folders_in(folder / own[0])):
-        folder, own = folder / own[0], inner
+    folder = _inside(folder)
+    own = _folders_in(folder)
     found = {part: name for name in reversed(own) for part, names in SPLITS.items() if name.lower() in names}
     if "train" not in found or len(found) < 2:
         return
