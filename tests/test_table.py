@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from kit.errors import DataError, StageError
 from kit.runs.results import lineage_of_test, require
 from kit.runs.spec import plan_runs
 from kit.runtime import pool
-from kit.runtime.answer import Mismatch, match_ids
+from kit.runtime.answer import Mismatch, answers, match_ids, places
 from kit.runtime.forward import mean_of_folds
 from kit.stages.clean.clean import clean
 from kit.stages.folds import make_folds
@@ -165,8 +166,28 @@ def test_ids_match_with_or_without_folder_and_suffix(order):
 
 
 def test_ids_that_would_be_mixed_up_are_not_matched():
-    with pytest.raises(Mismatch, match="3 of 3 ids have no test image, the first is '1'"):
+    with pytest.raises(Mismatch, match="2 of 3 ids have no test image, the first is '1'"):
         match_ids(["1", "2", "3"], ["a/1.png", "b/1.png", "2.png"], "sample")
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=20, unique=True), st.randoms(use_true_random=False))
+def test_row_numbers_match_however_many_zeros_they_begin_with(numbers, random):
+    ids = [f"{number:07d}" for number in numbers]
+    order = random.sample(range(len(numbers)), len(numbers))
+    for form in ("{}", "{}.0", "{:05d}", "test/{}.jpg"):
+        assert match_ids([form.format(numbers[row]) for row in order], ids, "sample").tolist() == order
+
+
+def test_only_the_suffix_of_an_image_is_cut_off_an_id():
+    ids = ["scan.1.v2.PNG", "scan.1.v3.png", "scan.2"]
+    assert match_ids(["scan.2", "scan.1.v3", "scan.1.v2"], ids, "sample").tolist() == [2, 1, 0]
+    with pytest.raises(Mismatch):
+        match_ids(["scan.1"], ["scan.1.v2"], "sample")
+
+
+def test_an_id_matches_however_its_accents_are_composed():
+    ids = [unicodedata.normalize("NFD", f"café_{row}.png") for row in range(3)]
+    assert match_ids(["café_2", "café_0"], ids, "sample").tolist() == [2, 0]
 
 
 def test_an_id_without_an_image_or_twice_in_the_sample_is_named():
@@ -180,6 +201,46 @@ def test_class_numbers_are_written_where_the_sample_has_numbers(tmp_path):
     sample = sample_of("id,label\n1,0\n2,0\n", tmp_path)
     assert answer(sample, proba_of("hen", "dog"), CLASSES, "accuracy") == [["2"], ["1"]]
     assert answer(sample, proba_of("hen", "dog"), ("3", "0", "7"), "accuracy") == [["7"], ["0"]]
+
+
+@pytest.mark.parametrize("seen", [{"0"}, {"1", "2"}, {"0.0"}, {"", "nan"}])
+def test_a_class_that_is_a_number_is_written_as_that_number_whatever_the_sample_holds(seen):
+    assert answers(("id", "label"), seen, proba_of("hen", "dog", "cat"), ("1", "2", "3")) == [["3"], ["2"], ["1"]]
+
+
+def test_numbers_in_the_sample_that_are_no_places_of_the_classes_are_refused():
+    with pytest.raises(Mismatch, match="the labels 1, 3, which are no numbers of the 3 classes cat, dog, hen"):
+        answers(("id", "label"), {"1", "3"}, proba_of("hen"), CLASSES)
+
+
+def test_one_column_with_the_name_of_a_class_is_of_that_class():
+    proba = np.array([[0.75, 0.25], [0.125, 0.875]])
+    assert answers(("id", "Sick"), {"0.5"}, proba, ("sick", "well"), "auc") == [["0.75"], ["0.125"]]
+    assert answers(("id", "sick"), {"0"}, proba, ("sick", "well")) == [["1"], ["0"]]
+    assert answers(("id", "sick"), {"well"}, proba, ("sick", "well")) == [["sick"], ["well"]]
+    assert answers(("id", "hen"), {"0"}, proba[:, [0, 1, 0]], CLASSES, "auc") == [["0.75"], ["0.125"]]
+
+
+@given(st.permutations("AaBbC"))
+def test_columns_are_told_by_their_exact_names_before_others(order):
+    classes = ("A", "B", "C", "a", "b")
+    proba = np.eye(5)
+    written = answers(("id", *order), set(), proba, classes, "nll")
+    assert [[column for column, value in zip(order, row, strict=True) if value == "1"] for row in written] == [
+        [name] for name in classes
+    ]
+    assert places([name.swapcase() if name == "C" else name for name in order], classes) == places(order, classes)
+
+
+def test_a_column_of_no_class_is_0_where_every_class_has_its_column(candidate):
+    layout, paths, expected, _ = candidate
+    rows = "".join(f"{name},0,0,0,0\n" for name in "abcdef")
+    (layout.root / "sample.csv").write_text(f"image,owl,dog,hen,cat\n{rows}")
+    said = []
+    path = table(layout, config_of('sample_submission = "sample.csv"', "nll"), paths, said.append)
+    written = pd.read_csv(path)
+    assert (written.owl == 0).all() and any("owl" in event.text for event in said if event.kind == "warn")
+    np.testing.assert_allclose(written[["cat", "dog", "hen"]], expected, atol=1e-11)
 
 
 def test_one_column_for_a_metric_of_probabilities_is_that_of_the_second_class(tmp_path):

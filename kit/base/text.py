@@ -83,3 +83,14 @@ def nearest(word: str, known: Iterable[str]) -> str:
     names = list(known)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     return f"did you mean `{close[0]}`?" if close else f"known: {', '.join(names) or 'none'}"
+
+
+def some(names: Iterable[str], n: int = 8) -> str:
+    """The first of many names, each cut, for an error of bounded length.
+
+    >>> some(["cat", "dog", "hen"], 2)
+    'cat, dog and 1 others'
+    """
+    known = list(names)
+    shown = ", ".join(name if len(name) <= 40 else f"{name[:37]}..." for name in known[:n])
+    return shown + (f" and {len(known) - n} others" if len(known) > n else "")

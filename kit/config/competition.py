@@ -22,6 +22,7 @@ class Measure(NamedTuple):
     greater_is_better: bool = True
     needs_proba: bool = False  # more than the arg max of a row
     scored: bool = True
+    ordinal: bool = False  # how far a wrong class is from the right one in the order of the classes counts
 
 
 # Here and not beside the functions, so that a table of scores is sorted without loading numerics.
@@ -30,7 +31,7 @@ METRICS = {
     "macro_f1": Measure("table"),
     "balanced_accuracy": Measure("table"),
     "auc": Measure("all", needs_proba=True),
-    "qwk": Measure("table"),
+    "qwk": Measure("table", ordinal=True),
     "nll": Measure("rows", greater_is_better=False, needs_proba=True),
     "brier": Measure("rows", greater_is_better=False, needs_proba=True),
     "ece": Measure("all", greater_is_better=False, needs_proba=True, scored=False),

@@ -123,15 +123,16 @@ class Local(Platform):
         """Run and score a bundle as a host would: its failure is an answer, not an error."""
         time = datetime.now(UTC).isoformat(timespec="seconds")
         truth, metric = self._truth(), self._config.competition.metric
+        images, labels = truth.labelled()
         proba = score.lookup(metric).needs_proba
         try:
-            run = run_bundle(bundle, truth.all_images(), proba=proba)
+            run = run_bundle(bundle, images, proba=proba)
         except BundleError as error:
             return LocalScore(tag=tag, time=time, state="failed", message=error.message)
         # Class indices as the contract gives them; probabilities only where the metric needs them.
         classes = len(truth.classes)
         answer = run.proba if proba else np.eye(classes)[np.clip(run.labels, 0, classes - 1)]
-        value = score.score(metric, truth.labels, answer)
+        value = score.score(metric, labels, answer)
         if not math.isfinite(value):
             return LocalScore(tag=tag, time=time, state="failed", message=f"{metric} of these predictions is {value}")
         return LocalScore(tag=tag, time=time, state="scored", score=value, metric=metric)
@@ -148,7 +149,7 @@ class Local(Platform):
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
-        images, ours = truth.all_images(), np.asarray(load_images(self._layout)[: len(index.ids)])
+        (images, labels), ours = truth.labelled(), np.asarray(load_images(self._layout)[: len(index.ids)])
         prior = np.bincount(index.labels, minlength=int(index.labels.max()) + 1) / len(index.labels)
         model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300))
         model.fit(_thumbnails(ours), index.labels)
@@ -157,7 +158,7 @@ class Local(Platform):
             "baseline: logistic regression on thumbnails": model.predict_proba(_thumbnails(images)),
         }
         metric = self._config.competition.metric
-        scores = {name: score.score(metric, truth.labels, proba) for name, proba in baselines.items()}
+        scores = {name: score.score(metric, labels, proba) for name, proba in baselines.items()}
         write_cache(path, Baselines(key=key, scores=scores).model_dump_json().encode())
         return scores
 

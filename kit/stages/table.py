@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kit.base.events import Emit, Event
+from kit.base.text import some
 from kit.config import Config
 from kit.errors import DataError, StageError
 from kit.judge import score
@@ -59,6 +60,7 @@ def table(layout: Layout, config: Config, paths: SubmissionPaths, emit: Emit) ->
     if paths.table.exists() and paths.table.read_bytes() == text.encode():
         emit(Event("fresh", "table", {"stage": "table", "submission": paths.root.name}))
         return paths.table
+    _tell_meaning(sample, classes, config.competition.metric, emit)
     write_atomic(paths.table, text)
     emit(Event("say", f"{len(rows)} rows with the columns {', '.join(sample.header[:6])}, as {sample.path.name} has"))
     emit(Event("wrote", "", {"paths": [paths.table]}))
@@ -82,6 +84,17 @@ def answer(sample: Table, proba: Proba, classes: tuple[str, ...], metric: str) -
     seen = set(sample.column(sample.header[1])) if len(sample.header) > 1 else set()
     of_proba = metric if score.lookup(metric).needs_proba else ""
     return cells.answers(sample.header, seen, proba, classes, of_proba, sample.path.name)
+
+
+def _tell_meaning(sample: Table, classes: tuple[str, ...], metric: str, emit: Emit) -> None:
+    """Say what stands in columns whose name does not say it."""
+    columns = sample.header[1:]
+    found = cells.places(columns, classes)
+    if len(columns) > 1 and -1 in found:
+        unknown = [name for name, place in zip(columns, found, strict=True) if place < 0]
+        emit(Event("warn", f"no class is called {some(unknown)}: its probability is 0 in every row"))
+    if len(columns) == 1 and score.lookup(metric).needs_proba:
+        emit(Event("say", f"{columns[0]} is the probability of the class {classes[found[0] if found[0] >= 0 else 1]}"))
 
 
 def check_table(text: str, sample: Table) -> None:

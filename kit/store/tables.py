@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from kit.base.text import some
 from kit.errors import ConfigError, DataError
 from kit.runtime.names import spelling
 from kit.store.files import read_text
@@ -30,18 +31,13 @@ class Table:
         wanted = name if name in names else spelling(name)
         if wanted not in names:
             asked = f"data.{key} = {name!r}" if key else f"column {name!r}"
-            raise ConfigError(f"{asked} not found: {self.path.name} has the columns {self.listed()}")
+            raise ConfigError(f"{asked} not found: {self.path.name} has the columns {some(self.header, SHOWN)}")
         position = names.index(wanted)
         return [row[position] for row in self.rows]
 
     def line(self, row: int) -> str:
         """Where a row stands, for an error."""
         return f"{self.path.name} line {self.numbers[row] if self.numbers else row + 2}"
-
-    def listed(self) -> str:
-        """The names of the columns, for an error; of many, the first."""
-        more = len(self.header) - SHOWN
-        return ", ".join(self.header[:SHOWN]) + (f" and {more} others" if more > 0 else "")
 
 
 def read_table(path: Path, *, empty: bool = False) -> Table:

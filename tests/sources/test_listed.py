@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import numpy as np
 import pytest
 from competitions import kaggle_competition, names, picture, write_csv
@@ -10,9 +12,13 @@ from hypothesis import strategies as st
 
 from kit.config import parse
 from kit.errors import ConfigError, DataError
-from kit.images.sources import open_source
+from kit.images.sources import open_source, training_classes
 from kit.images.sources.classes import sorted_names, to_labels
 from kit.images.sources.table import LABEL_NAMES, find_id, find_label
+from kit.stages.clean.clean import clean
+from kit.store.data import load_index
+from kit.store.files import read_csv
+from kit.store.layout import Layout
 from kit.store.tables import read_table
 
 
@@ -142,7 +148,10 @@ def test_a_folder_named_in_the_configuration_is_the_only_one_looked_in(tmp_path)
     [
         ([["a", "x"], ["a", "y"]], "t.csv line 3: id 'a' already appears in line 2"),
         ([["a", "x"], ["", "y"]], "t.csv line 3 has no id"),
-        ([["a", "x"], ["b", ""]], "t.csv line 3 has no label"),
+        (
+            [["a", "x"], ["b", "x y"], ["c", "y"]],
+            "t.csv line 3: 'x y' is several labels (x, y); one label per image is supported",
+        ),
     ],
 )
 def test_a_row_that_cannot_be_used_is_told_with_its_line(tmp_path, rows, message):
@@ -196,9 +205,151 @@ def test_labels_and_names_are_each_others_inverse(values):
     assert [classes[label] for label in labels] == values
 
 
+@pytest.mark.parametrize(
+    "cells",
+    [["x", "y", "x y"], ["x", "y", "y, x"], ["x;y", "y;z", "z;x"], ["['x']", "['y']", "['x', 'y']"], ["0", "1", "0 1"],
+     ["x|y", "x", "y"]],
+)  # fmt: skip
+def test_several_labels_in_a_cell_are_told_from_the_names_of_the_classes(tmp_path, cells):
+    pictures(tmp_path / "images", *(f"{row}.png" for row in range(len(cells))))
+    rows = [[str(row), cell] for row, cell in enumerate(cells)]
+    write_csv(tmp_path / "t.csv", ["id", "label"], rows)
+    with pytest.raises(DataError, match="is several labels") as caught:
+        opened(tmp_path, train="t.csv")
+    assert "\n" not in caught.value.message and len(caught.value.message) < 300
+    (tmp_path / "names.txt").write_text("\n".join(cells))
+    assert opened(tmp_path, train="t.csv", classes="names.txt").labels.tolist() == list(range(len(cells)))
+
+
+@pytest.mark.parametrize("cells", [["red fox", "red deer"], ["a, b", "c, d"], ["apple", "apple tree"], ["1.5", "2.5"]])
+def test_names_of_several_words_are_one_label(tmp_path, cells):
+    pictures(tmp_path / "images", "0.png", "1.png")
+    write_csv(tmp_path / "t.csv", ["id", "label"], [[str(row), cell] for row, cell in enumerate(cells)])
+    assert set(opened(tmp_path, train="t.csv").classes) == set(cells)
+
+
+@pytest.mark.parametrize("missing", ["", "nan", "NaN", "None", "<NA>", "-1", "-1.0"])
+@pytest.mark.parametrize("names", [("1", "2"), ("1.0", "2.0"), ("cat", "dog")])
+def test_a_row_without_a_label_is_unlabelled_and_no_class(tmp_path, missing, names):
+    pictures(tmp_path / "images", "a.png", "b.png", "c.png")
+    write_csv(tmp_path / "t.csv", ["id", "label"], [["a", names[0]], ["b", missing], ["c", names[1]]])
+    raw = opened(tmp_path, train="t.csv")
+    assert raw.labels.tolist() == [0, -1, 1] and raw.classes == tuple(name.removesuffix(".0") for name in names)
+    assert bool(raw.notes) == bool(missing)
+    (tmp_path / "names.txt").write_text(f"{names[0]}\n{missing or 'other'}\n{names[1]}\n")
+    named = opened(tmp_path, train="t.csv", classes="names.txt")
+    assert named.labels.tolist() == [0, 1 if missing else -1, 2]
+
+
+def test_unlabelled_rows_are_dropped_by_cleaning_with_a_count(tmp_path):
+    pictures(tmp_path / "images", *(f"{row}.png" for row in range(8)))
+    write_csv(tmp_path / "t.csv", ["id", "label"], [[str(row), ["x", "y", "", "-1"][row % 4]] for row in range(8)])
+    layout, said = Layout(tmp_path), []
+    clean(layout, parse('[data]\ntrain = "t.csv"'), said.append)
+    assert {row["id"]: row["reason"] for row in read_csv(layout.dropped)} == dict.fromkeys("2367", "unlabelled")
+    assert set(load_index(layout).labels.tolist()) == {0, 1}
+    assert any("4 of 8 rows have no label" in event.text for event in said)
+
+
+def test_columns_of_true_and_false_are_one_label_and_a_row_of_false_is_unlabelled(tmp_path):
+    pictures(tmp_path / "images", "a.jpg", "b.jpg", "c.jpg")
+    rows = [["a", False, True, False, 7], ["b", True, False, False, 8], ["c", False, False, False, 9]]
+    write_csv(tmp_path / "t.csv", ["image", "sick", "well", "odd", "age"], rows)
+    raw = opened(tmp_path, train="t.csv")
+    assert raw.classes == ("sick", "well") and raw.labels.tolist() == [1, 0, -1]
+
+
+def test_columns_of_the_sample_are_the_classes_and_one_without_images_is_told(tmp_path):
+    pictures(tmp_path / "images", "a.jpg", "b.jpg")
+    write_csv(tmp_path / "t.csv", ["image", "flag", "sick", "well", "odd"], [["a", 1, 0, 1, 0], ["b", 1, 1, 0, 0]])
+    write_csv(tmp_path / "s.csv", ["image", "sick", "odd", "well"], [["x", 0, 0, 0]])
+    raw = opened(tmp_path, train="t.csv", sample_submission="s.csv")
+    assert raw.classes == ("sick", "well") and raw.labels.tolist() == [1, 0] and "no image of odd" in raw.notes[0]
+    assert training_classes(parse('[data]\ntrain = "t.csv"\nsample_submission = "s.csv"').data, tmp_path) == raw.classes
+    write_csv(tmp_path / "t.csv", ["image", "sick", "well", "odd"], [["a", 0, 1, 0], ["b", 1, 1, 0]])
+    with pytest.raises(DataError, match=r"t\.csv line 3 has several labels \(sick, well\)"):
+        opened(tmp_path, train="t.csv", sample_submission="s.csv")
+
+
+def test_values_that_stand_for_a_missing_group_group_nothing(tmp_path):
+    pictures(tmp_path / "images", "a.png", "b.png", "c.png")
+    write_csv(tmp_path / "t.csv", ["id", "label", "who"], [["a", "x", "nan"], ["b", "y", "p"], ["c", "x", "None"]])
+    assert opened(tmp_path, train="t.csv", group="who").groups == ("", "p", "")
+
+
+@pytest.mark.parametrize(
+    ("listed", "file"),
+    [("1.jpg", "1.JPG"), ("1", "0001.png"), ("0001.jpg", "1.jpg"), ("a.b.1", "a.b.1.png"), ("A", "a.png"),
+     (unicodedata.normalize("NFC", "é.png"), unicodedata.normalize("NFD", "é.png")),
+     (unicodedata.normalize("NFD", "é"), unicodedata.normalize("NFC", "é.png")),
+     ("C:\\data\\pics\\1.png", "1.png"), ("/home/else/train/1.png", "deep/1.png")],
+)  # fmt: skip
+def test_a_file_is_found_in_the_forms_that_tools_give_its_name(tmp_path, listed, file):
+    pictures(tmp_path / "images", file)
+    write_csv(tmp_path / "t.csv", ["id", "label"], [[listed, "x"]])
+    assert opened(tmp_path, train="t.csv").read(0, 1)[1] == {}
+
+
+def test_a_file_is_given_to_the_id_that_is_most_like_its_name(tmp_path):
+    pictures(tmp_path / "images", "007.png", "a.png", "A.png")
+    write_csv(tmp_path / "t.csv", ["id", "label"], [["7", "x"], ["007", "y"], ["a", "x"], ["A", "y"], ["b.1", "x"]])
+    raw = opened(tmp_path, train="t.csv")
+    assert set(raw.read(0, 5)[1]) == {0, 4}
+    np.testing.assert_array_equal(raw.read(3, 4)[0][0], np.asarray(picture("cat", 2)))
+
+
+def test_a_path_that_exists_is_taken(tmp_path):
+    pictures(tmp_path / "raw/one", "a.png")
+    pictures(tmp_path / "raw/t", "a.png", "b.png")
+    pictures(tmp_path / "far", "b.png", "c.png")
+    rows = [["one/a.png", "x"], [str(tmp_path / "far/b.png"), "y"], ["far/c.png", "x"]]
+    write_csv(tmp_path / "raw/t.csv", ["path", "label"], rows)
+    raw = opened(tmp_path, train="raw/t.csv")
+    assert raw.read(0, 3)[1] == {}
+    np.testing.assert_array_equal(raw.read(1, 2)[0][0], np.asarray(picture("cat", 0)))
+
+
+@pytest.mark.parametrize("folder", ["test", "test_images", "Stage1-Test", "hidden"])
+def test_no_image_is_taken_from_the_folder_of_another_part(tmp_path, folder):
+    pictures(tmp_path / "pictures", "0.png")
+    pictures(tmp_path / folder, "0.png", "1.png", "2.png")
+    write_csv(tmp_path / "t.csv", ["id", "label"], [["0", "x"], ["1", "y"], [f"{folder}/2.png", "x"]])
+    raw = opened(tmp_path, train="t.csv", test=folder)
+    assert raw.read(0, 3)[1] == {1: "no such file"}  # the last is named with its folder
+    pictures(tmp_path / "train_images", "7.png")
+    write_csv(tmp_path / "u.csv", ["id"], [["7"]])
+    with pytest.raises(DataError, match="no image file for id '7'"):
+        opened(tmp_path, "test", train="t.csv", test="u.csv")
+
+
+def test_another_column_names_the_files_where_the_first_does_not(tmp_path):
+    pictures(tmp_path / "images", "10.png", "11.png", "0.png")
+    write_csv(tmp_path / "t.csv", ["id", "label", "filename"], [["0", "x", "10.png"], ["1", "y", "11.png"]])
+    raw = opened(tmp_path, train="t.csv")
+    assert raw.ids == ("0", "1") and raw.read(0, 2)[1] == {}
+    np.testing.assert_array_equal(raw.read(0, 1)[0][0], np.asarray(picture("cat", 0)))
+    write_csv(tmp_path / "t.csv", ["id", "label", "img"], [["7", "x", "10"], ["7", "y", "11"]])
+    assert opened(tmp_path, train="t.csv").ids == ("10", "11")
+
+
 def test_numbers_sort_as_numbers():
     assert sorted_names(["10", "9", "2"]) == ("2", "9", "10")
+    assert sorted_names(["10.0", "9", "2.0", "2"]) == ("2", "9", "10")
+    assert sorted_names(["02", "10", "01"]) == ("01", "02", "10")
     assert sorted_names(["10", "9", "b"]) == ("10", "9", "b")
+
+
+def test_a_number_is_a_place_in_names_and_never_in_numbers():
+    assert to_labels(["1", "0.0"], ("cat", "dog"), ["", ""]).tolist() == [1, 0]
+    assert to_labels(["1", "2.0", "3"], ("1", "2", "3"), ["", "", ""]).tolist() == [0, 1, 2]
+    with pytest.raises(DataError, match="'0' is not a class; the classes are 1, 2, 3"):
+        to_labels(["0", "1"], ("1", "2", "3"), ["row 1", "row 2"])
+
+
+def test_exact_names_go_before_others():
+    assert to_labels(["a", "A", "B", unicodedata.normalize("NFD", "É")], ("A", "a", "b", "é"), [""] * 4).tolist() == [
+        1, 0, 2, 3,
+    ]  # fmt: skip
 
 
 def test_a_class_that_nobody_knows_is_told():

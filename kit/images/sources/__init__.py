@@ -12,9 +12,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from kit.base.text import nearest
+from kit.base.text import nearest, some
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
+from kit.images.sources.classes import finder
 from kit.images.sources.pixel_table import is_pixel_table
 from kit.images.sources.raw import RawSet
 
@@ -54,12 +55,12 @@ def open_source(data: DataConfig, root: Path, part: Part) -> RawSet:
         raise DataError(f"data.{part} = {spec!r} contains no images")
     if part in ("validation", "truth", "external") and spec not in BUILT_IN:
         classes = training_classes(data, root)
-        position = {name: number for number, name in enumerate(classes)}
-        used = {raw.classes[label] for label in np.unique(raw.labels[raw.labels >= 0]).tolist()}
-        for name in sorted(used - set(position)):
-            known = ", ".join(classes)
-            raise DataError(f"data.{part} = {spec!r}: class {name!r} is not in the training set, which has {known}")
-        table = np.array([position.get(name, -1) for name in raw.classes] + [-1], np.int64)  # label -1 stays
+        find = finder(classes)
+        for label in np.unique(raw.labels[raw.labels >= 0]).tolist():
+            if find(raw.classes[label]) < 0:
+                said = f"class {raw.classes[label][:100]!r} is not in the training set, which has {some(classes)}"
+                raise DataError(f"data.{part} = {spec!r}: {said}")
+        table = np.array([*map(find, raw.classes), -1], np.int64)  # label -1 stays
         return replace(raw, classes=classes, labels=table[raw.labels])
     return raw
 

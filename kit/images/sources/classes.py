@@ -1,14 +1,23 @@
 """Class names: one list for training, truth and external images, whatever forms they come in."""
 
-from collections.abc import Container, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from kit.base.arrays import IntArray
+from kit.base.text import some
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
+from kit.runtime.names import folded, number, spelling, whole
 from kit.store.files import read_text
+
+# What pandas and spreadsheets write where there is no value; as pandas, so that `none` is a word.
+MISSING = frozenset({"", "nan", "NaN", "NAN", "None", "NULL", "null", "NA", "N/A", "n/a", "<NA>", "#N/A", "NaT"})
+# Between several labels in one cell; the last is white space.
+SEPARATORS = (",", ";", "|", "/", "+", "&", None)
+NAME_IT = '[data] classes = "classes.txt" with this name in it, if it is one class'
 
 
 def named_classes(data: DataConfig, root: Path) -> tuple[str, ...]:
@@ -21,45 +30,96 @@ def named_classes(data: DataConfig, root: Path) -> tuple[str, ...]:
     path = root / Path(data.classes).expanduser()
     if not path.is_file():
         raise DataError(f"data.classes = {data.classes!r}: no such file")
-    names = tuple(line.strip() for line in read_text(path).splitlines() if line.strip())
-    for name in names:
-        if names.count(name) > 1:
+    names = tuple(spelling(line) for line in read_text(path).splitlines() if line.strip())
+    for name, count in Counter(names).items():
+        if count > 1:
             raise DataError(f"{path.name} has the class {name!r} twice")
     return names
 
 
-def sorted_names(values: Sequence[str]) -> tuple[str, ...]:
-    """The distinct values in order: as numbers where all are whole numbers, else as text."""
-    distinct = set(values)
-    if all(_is_number(value) for value in distinct):
-        return tuple(sorted(distinct, key=int))
-    return tuple(sorted(distinct))
+def is_unlabelled(value: str) -> bool:
+    """Whether a cell says that there is no label: empty, what stands for a missing value, or a negative number."""
+    return value in MISSING or (whole(value) or 0) < 0
+
+
+def sorted_names(values: Iterable[str]) -> tuple[str, ...]:
+    """The distinct values in order: as numbers where all are whole numbers, else as text.
+
+    Numbers of which some are written as 1.0 are written as 1.
+    """
+    distinct = set(map(spelling, values))
+    if any(whole(value) is None for value in distinct):
+        return tuple(sorted(distinct))
+    if any("." in value for value in distinct):
+        distinct = set(map(number, distinct))
+    return tuple(sorted(distinct, key=lambda value: (whole(value), value)))
+
+
+def finder(classes: Sequence[str]) -> Callable[[str], int]:
+    """What gives the label of a name, -1 where it is no class.
+
+    Names are compared as they are, then in one Unicode form, as numbers (1.0 is 1), and without case; where two classes
+    are equal in a form, it does not tell them.
+    """
+    keys: tuple[Callable[[str], str], ...] = (str, spelling, number, folded)
+    forms = [[key(name) for name in classes] for key in keys]
+    tables = [
+        {form: label for label, form in enumerate(of_key) if counts[form] == 1}
+        for of_key, counts in zip(forms, map(Counter, forms), strict=True)
+    ]
+    return lambda name: next((t[key(name)] for key, t in zip(keys, tables, strict=True) if key(name) in t), -1)
 
 
 def to_labels(values: Sequence[str], classes: tuple[str, ...], where: Sequence[str]) -> IntArray:
-    """Labels (N,) of class names, or of class numbers where the names have a file of their own.
+    """Labels (N,) of class names, or of class numbers where the names have a file of their own; -1 for no label.
 
-    ``where`` says where each of the N values stands, for an error: `DataError` where a value is empty or no class.
+    ``where`` says where each of the N values stands, for an error: `DataError` where a value is no class, or several.
     """
-    position = {name: number for number, name in enumerate(classes)}
-    if not set(values) <= set(position) and all(_is_number(value) for value in values):
-        position = {str(number): number for number in range(len(classes))}
+    find = finder(classes)
+    label_of = {value: find(value) for value in set(values)}
+    labelled = {value for value, label in label_of.items() if label >= 0 or not is_unlabelled(value)}
+    numbers = {value: whole(value) for value in label_of}
+    # Numbers are places in a list of names, but never in one of numbers.
+    is_numbered = None not in (numbers[value] for value in labelled) and not any(whole(n) is not None for n in classes)
+    if is_numbered and any(label_of[value] < 0 for value in labelled):
+        label_of = {v: n if n is not None and 0 <= n < len(classes) else -1 for v, n in numbers.items()}
     for value, place in zip(values, where, strict=True):
-        if not value:
-            raise DataError(f"{place} has no label")
-        if value not in position:
-            listed = ", ".join(classes[:8]) + (" ..." if len(classes) > 8 else "")
-            raise DataError(f"{place}: {value!r} is not a class; the classes are {listed}")
-    return np.array([position[value] for value in values], np.int64)
+        if label_of[value] < 0 and value in labelled:
+            check_single({value: place}, classes)
+            raise DataError(f"{place}: {value[:100]!r} is not a class; the classes are {some(classes)}")
+    return np.array([label_of[value] for value in values], np.int64)
 
 
-def _is_number(value: str) -> bool:
-    return value.isascii() and value.isdigit()
+def check_single(places: Mapping[str, str], names: Collection[str]) -> None:
+    """Raise `DataError` where a value is several of the names, which tell a name of two words from two labels.
+
+    ``places`` says where each value stands first.
+    Values that a comma, a semicolon or a bar divides are also several labels where every part is one of another value.
+    """
+    known = {name.strip("[](){}'\" ") for name in names}
+    for separator in SEPARATORS:
+        divided = {value: _parts(value, separator) for value in places}
+        shared = Counter(part for parts in divided.values() for part in parts)
+        for value, parts in divided.items():
+            if len(parts) > 1 and (
+                known.issuperset(parts) or (separator in (",", ";", "|") and all(shared[part] > 1 for part in parts))
+            ):
+                said = f"{places[value]}: {value[:100]!r} is several labels ({some(parts)})"
+                raise DataError(f"{said}; one label per image is supported", NAME_IT)
+
+
+def _parts(value: str, separator: str | None) -> list[str]:
+    return [part for part in (part.strip("[](){}'\" ") for part in value.split(separator)) if part]
 
 
 def has_column(named: str, part: str, columns: Container[str]) -> bool:
     """Whether a column that is configured as ``named`` is read: the training set must have it, external images may."""
     return bool(named) and (part == "train" or (part in ("external", "validation") and named in columns))
+
+
+def group_names(values: Iterable[object]) -> tuple[str, ...]:
+    """The user's groups as text; what stands for a missing value is empty, which is no group."""
+    return tuple("" if str(value) in MISSING else str(value) for value in values)
 
 
 def check_no_columns(data: DataConfig, what: str) -> None:

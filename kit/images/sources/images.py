@@ -44,6 +44,7 @@ class ImageRows:
     classes: tuple[str, ...]
     groups: tuple[str, ...] = ()
     weights: FloatArray | None = None  # (N,) float64
+    notes: tuple[str, ...] = ()
 
 
 def open_images(rows: ImageRows, data: DataConfig, what: str) -> RawSet:
@@ -79,6 +80,7 @@ def open_images(rows: ImageRows, data: DataConfig, what: str) -> RawSet:
         fingerprint=sha256_json(content),
         groups=rows.groups,
         weights=rows.weights,
+        notes=rows.notes,
         sizes=np.array([size or (0, 0) for _, size in scanned], np.int64).reshape(-1, 2),
     )
 

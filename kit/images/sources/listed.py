@@ -1,33 +1,42 @@
 """A ``.csv`` with ids and labels beside image files, in Kaggle's layout or any other."""
 
-import posixpath
 from collections import Counter
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from kit.base.arrays import FloatArray
+from kit.base.arrays import FloatArray, IntArray
+from kit.base.text import some
 from kit.config import DataConfig
 from kit.errors import DataError
-from kit.images.sources.classes import has_column, named_classes, sorted_names, to_labels
-from kit.images.sources.folder import image_files
+from kit.images.sources.classes import (
+    check_single,
+    group_names,
+    has_column,
+    is_unlabelled,
+    named_classes,
+    sorted_names,
+    to_labels,
+)
+from kit.images.sources.find import Finder
 from kit.images.sources.forms import read_listing
 from kit.images.sources.images import ImageRows, open_images
 from kit.images.sources.raw import RawSet, checked_weights
-from kit.images.sources.table import find_id, find_label
-from kit.store.tables import Table, read_table
+from kit.images.sources.table import ID_NAMES, find_id, find_label, from_flags
+from kit.runtime.names import bare
+from kit.store.tables import LONGEST, Table, read_table
 
 
 def open_csv(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     """Read a table and the image files that it names; the test part needs no labels.
 
-    The id column names a file, with its suffix or without, in `data.images` (`data.test_images` for the test), or in
-    a folder beside the table: ``train/`` for ``train.csv``, ``train_images/``, ``images/``, or anywhere below it.
-    A row whose file is not there is listed like an unreadable image.
+    The id column, or another column with a usual name, names a file (see `Finder.find`), in `data.images`
+    (`data.test_images` for the test), or in a folder beside the table: ``train/`` for ``train.csv``,
+    ``train_images/``, ``images/``, or anywhere below it. A row whose file is not there is listed like an unreadable
+    image; one without a label has the label -1.
 
-    Raises `DataError` where an id stands twice, a label is missing, or no row's file is found, and `ConfigError` where
-    a column cannot be told.
+    Raises `DataError` where an id stands twice, a label is no class or several, or no row's file is found, and
+    `ConfigError` where a column cannot be told.
     """
     table, held = read_listing(root / Path(spec).expanduser())
     ids = table.column(find_id(table, data.id, _sample(data, root)))
@@ -36,20 +45,21 @@ def open_csv(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
         if not name:
             raise DataError(f"{table.line(row)} has no id")
         if first.setdefault(name, row) != row:
-            raise DataError(f"{table.line(row)}: id {name!r} already appears in line {first[name] + 2}")
+            before = table.line(first[name]).removeprefix(f"{table.path.name} ")
+            raise DataError(f"{table.line(row)}: id {name[:LONGEST]!r} already appears in {before}")
     labels = np.full(len(ids), -1, np.int64)
     classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     if part != "test":
-        values, classes = _classified(table, data, root)
-        labels = to_labels(values, classes, [table.line(row) for row in range(len(ids))])
-    named = {"train": data.images, "test": data.test_images}.get(part, "")
+        labels, classes, notes = _classified(table, data, root)
     rows = ImageRows(
         ids=tuple(ids),
-        paths=held or tuple(_find_files(ids, _folders(table.path, part, root, named), table.path.name, part)),
+        paths=held or _files(table, data, root, part),
         labels=labels,
         classes=classes,
-        groups=tuple(table.column(data.group, "group")) if has_column(data.group, part, table.header) else (),
+        groups=group_names(table.column(data.group, "group")) if has_column(data.group, part, table.header) else (),
         weights=_weights(table, data, part),
+        notes=notes,
     )
     return open_images(rows, data, f"data.{part} = {spec!r}")
 
@@ -63,15 +73,54 @@ def _sample(data: DataConfig, root: Path) -> Table | None:
     return read_table(root / Path(data.sample_submission).expanduser()) if data.sample_submission else None
 
 
-def _classified(table: Table, data: DataConfig, root: Path) -> tuple[list[str], tuple[str, ...]]:
-    """The class of every row as it is written (for one column a class, the column with the 1), and all classes."""
-    sample = _sample(data, root)
+def _files(table: Table, data: DataConfig, root: Path, part: str) -> tuple[Path | None, ...]:
+    """The image file of every row, by the column that names most of them; `DataError` where none does."""
+    ids = find_id(table, data.id, _sample(data, root))
+    usual = [name for name in table.header if name.lower().replace(" ", "_") in ID_NAMES and name != ids]
+    # A name with the suffix of an image is one of a file, and a number in another column need not be.
+    columns = sorted((ids, *usual), key=lambda name: bare(table.column(name)[0]) == table.column(name)[0])
+    finder = Finder(table.path, data, root, part)
+    best: list[Path | None] = [None] * len(table.rows)
+    for name in columns:
+        found = finder.find(table.column(name))
+        best = min(best, found, key=lambda paths: paths.count(None))
+        if None not in best:
+            break
+    if any(best):
+        return tuple(best)
+    places = some([str(folder) for folder in finder.folders], 4) or "no folder"
+    raise DataError(
+        f"{table.path.name}: no image file for id {table.column(ids)[0][:LONGEST]!r} or any other id; searched in "
+        f"{places}" + (f", also by the columns {some(usual)}" if usual else ""),
+        f'[data] {"images" if part == "train" else "test_images"} = "folder"',
+    )
+
+
+def _classified(table: Table, data: DataConfig, root: Path) -> tuple[IntArray, tuple[str, ...], tuple[str, ...]]:
+    """Labels (N,), -1 for none, the names of the classes, and what a person should know of them."""
+    sample, named = _sample(data, root), named_classes(data, root)
     columns = find_label(table, data.label, find_id(table, data.id, sample), sample)
-    if isinstance(columns, str):
-        values = table.column(columns)
-        return values, named_classes(data, root) or sorted_names([value for value in values if value])
-    hot = np.array([table.column(name) for name in columns], dtype=np.float64)
-    return [columns[number] for number in hot.argmax(axis=0).tolist()], named_classes(data, root) or columns
+    where = [table.line(row) for row in range(len(table.rows))]
+    if not isinstance(columns, str):
+        hot = from_flags(table, columns)
+        if named:
+            return to_labels([columns[label] if label >= 0 else "" for label in hot], named, where), named, ()
+        used = np.unique(hot[hot >= 0])
+        empty = [name for label, name in enumerate(columns) if label not in used]
+        said = f"{table.path.name}: no image of {some(empty)}; its probability will be 0"
+        labels = np.where(hot < 0, -1, np.searchsorted(used, hot))
+        return labels, tuple(columns[label] for label in used), (said,) if empty else ()
+    values = table.column(columns)
+    if not named:
+        names = set(sample.header[1:]) if sample is not None and len(sample.header) > 2 else set[str]()
+        first = {v: w for v, w in zip(reversed(values), reversed(where), strict=True) if not is_unlabelled(v)}
+        check_single({value: place for value, place in first.items() if value not in names}, {*first, *names})
+        named = sorted_names(first)
+    labels = to_labels(values, named, where)
+    unknown = Counter(value for value, label in zip(values, labels, strict=True) if label < 0 and value)
+    said = f"{table.path.name}: {some([repr(value) for value in unknown])} in column {columns!r} is no label"
+    hint = "if it is a class, name it in the file [data] classes"
+    return labels, named, (f"{said} ({unknown.total()} rows); {hint}",) if unknown else ()
 
 
 def _weights(table: Table, data: DataConfig, part: str) -> FloatArray | None:
@@ -82,48 +131,3 @@ def _weights(table: Table, data: DataConfig, part: str) -> FloatArray | None:
     except ValueError as error:
         raise DataError(f"{table.path.name}: column {data.weight!r} contains a value that is not a number") from error
     return checked_weights(weights, table.path.name)
-
-
-def _folders(table: Path, part: str, root: Path, named: str) -> list[Path]:
-    """Where the image files may be, the likeliest first."""
-    if named:
-        folder = root / Path(named).expanduser()
-        if not folder.is_dir():
-            raise DataError(f"data.{'images' if part == 'train' else 'test_images'} = {named!r}: no such folder")
-        return [folder]
-    stems = list(dict.fromkeys((table.stem, part)))
-    names = [name for stem in stems for name in (stem, f"{stem}_images", f"{stem}-images", f"images/{stem}")]
-    candidates = [table.parent / name for name in (*names, "images")] + [table.parent]
-    return [folder for folder in candidates if folder.is_dir()]
-
-
-def _find_files(ids: Sequence[str], folders: Sequence[Path], table: str, part: str) -> list[Path | None]:
-    """The image file of every id, from the folder that has most of them; `DataError` where no folder has any."""
-    best: list[Path | None] = []
-    for folder in folders:
-        # By path, by path without suffix, and, where only one file bears it, by name and by name without suffix.
-        files, known = [(name, folder / name) for name in image_files(folder)], dict[str, Path]()
-        for key in _KEYS:
-            keys = [key(name) for name, _ in files]
-            seen = Counter(keys)
-            known = {k: path for k, (_, path) in zip(keys, files, strict=True) if seen[k] == 1} | known
-        found = [known.get(posixpath.normpath(name.replace("\\", "/"))) for name in ids]
-        if None not in found:
-            return found
-        if found.count(None) < len(found) and (not best or found.count(None) < best.count(None)):
-            best = found
-    if not best:
-        places = ", ".join(map(str, folders)) or "no folder"
-        raise DataError(
-            f"{table}: no image file for id {ids[0]!r} or any other id; searched in {places}",
-            f'[data] {"images" if part == "train" else "test_images"} = "folder"',
-        )
-    return best
-
-
-_KEYS: tuple[Callable[[str], str], ...] = (
-    lambda name: name,
-    lambda name: posixpath.splitext(name)[0],
-    posixpath.basename,
-    lambda name: posixpath.splitext(posixpath.basename(name))[0],
-)

@@ -11,7 +11,15 @@ import numpy.typing as npt
 from kit.base.arrays import IntArray
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
-from kit.images.sources.classes import check_no_columns, has_column, named_classes, sorted_names, to_labels
+from kit.images.sources.classes import (
+    check_no_columns,
+    group_names,
+    has_column,
+    is_unlabelled,
+    named_classes,
+    sorted_names,
+    to_labels,
+)
 from kit.images.sources.pixels import block_reader, readable
 from kit.images.sources.raw import RawSet, checked_weights, row_ids
 from kit.runtime import decode
@@ -63,7 +71,7 @@ def open_npz(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
         if flat["weight"].dtype.kind not in "iuf":
             raise DataError(f"{path}: weights are not numbers but {flat['weight'].dtype}")
         raw = replace(raw, weights=checked_weights(flat["weight"].astype(np.float64), path.name))
-    return replace(raw, groups=tuple(map(str, flat["group"].tolist()))) if "group" in flat else raw
+    return replace(raw, groups=group_names(flat["group"].tolist())) if "group" in flat else raw
 
 
 def npz_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
@@ -126,13 +134,12 @@ def labelled(labels: Array, n: int, data: DataConfig, root: Path, path: Path) ->
     if flat.dtype.kind in "US":
         text = np.char.decode(flat, "utf-8", "replace") if flat.dtype.kind == "S" else flat
         values = [str(value).strip() for value in text]
-        classes = named or sorted_names([value for value in values if value])
+        classes = named or sorted_names(value for value in values if not is_unlabelled(value))
         return to_labels(values, classes, [f"{path.name} row {row + 1}" for row in range(n)]), classes
+    flat = np.where(np.isnan(flat), -1, flat) if flat.dtype.kind == "f" else flat  # NaN is no label
     if flat.dtype.kind not in "bui" and not (flat.dtype.kind == "f" and (flat % 1 == 0).all()):
         raise DataError(f"{path}: labels are not whole numbers or names but {flat.dtype}")
-    numbers = flat.astype(np.int64)
-    if numbers.min(initial=0) < -1:
-        raise DataError(f"a label is {int(numbers.min())}; labels start at 0")
+    numbers = np.maximum(flat.astype(np.int64), -1)
     if not named:
         found = np.unique(numbers[numbers >= 0])
         places = np.searchsorted(found, numbers)

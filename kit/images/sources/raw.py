@@ -31,6 +31,7 @@ class RawSet:
     weights: FloatArray | None = None  # (N,) float64, of each row in the loss
     sizes: IntArray | None = None  # (N, 2) height and width in the file, before a resize; (0, 0) = not known
     passed_over: Mapping[str, int] = field(default_factory=dict)  # files that are no images, by their suffix
+    notes: tuple[str, ...] = ()  # what a person should know of how it was read
 
     def blocks(self, size: int = BLOCK) -> Iterator[tuple[int, ImageArray, dict[int, str]]]:
         """First row, images and problems of consecutive blocks of ``size`` rows."""
@@ -46,6 +47,11 @@ class RawSet:
                 raise DataError(f"image {self.ids[row]!r} cannot be read: {reason}")
             parts.append(images)
         return np.concatenate(parts)
+
+    def labelled(self) -> tuple[ImageArray, IntArray]:
+        """Images and labels of the rows that have a label: no other can be scored; errors as `all_images`."""
+        known = self.labels >= 0
+        return self.all_images()[known], self.labels[known]
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,4 +116,5 @@ def joined(train: RawSet, external: RawSet, part: str) -> RawSet:
         if weighted
         else None,
         passed_over=Counter(train.passed_over) + Counter(external.passed_over),
+        notes=train.notes + external.notes,
     )

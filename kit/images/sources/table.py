@@ -2,8 +2,13 @@
 
 from collections.abc import Sequence
 
-from kit.errors import ConfigError
-from kit.store.tables import Table
+import numpy as np
+
+from kit.base.arrays import IntArray
+from kit.base.text import some
+from kit.errors import ConfigError, DataError
+from kit.images.sources.classes import MISSING
+from kit.store.tables import LONGEST, SHOWN, Table
 
 ID_NAMES = (
     "id", "image_id", "image", "img", "filename", "file_name", "file", "image_name", "imageid", "imagename",
@@ -13,6 +18,8 @@ LABEL_NAMES = (
     "label", "labels", "class", "target", "category", "diagnosis", "class_name", "classname", "label_name", "class_id",
     "species", "breed", "y", "dx", "category_id", "predicted", "prediction",
 )  # fmt: skip
+# In columns that are one a class: an empty cell is no label.
+FLAGS = {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1} | dict.fromkeys(map(str.lower, MISSING), 0)
 
 
 def find_id(table: Table, named: str, sample: Table | None = None) -> str:
@@ -25,11 +32,13 @@ def find_id(table: Table, named: str, sample: Table | None = None) -> str:
         return named
     if sample is not None and sample.header[0] in table.header:
         return sample.header[0]
-    return _by_name(table, ID_NAMES, "id")
+    found = _by_name(table, ID_NAMES, "id", table.header)
+    # A column of patients has a value for several images; where every column does, the rows are told.
+    return next((name for name in found if len(set(table.column(name))) == len(table.rows)), found[0])
 
 
 def find_label(table: Table, named: str, id_column: str, sample: Table | None = None) -> str | tuple[str, ...]:
-    """The column with the classes, or the columns, one a class, whose cells are 0 but for a single 1.
+    """The column with the classes, or the columns, one a class, whose cells are 0 but for a single 1 (or True).
 
     Raises `ConfigError` where it cannot be told; the columns are listed.
     """
@@ -39,21 +48,43 @@ def find_label(table: Table, named: str, id_column: str, sample: Table | None = 
     others = [name for name in table.header if name != id_column]
     if sample is not None and len(sample.header) == 2 and sample.header[1] in others:
         return sample.header[1]
+    if sample is not None and len(sample.header) > 2 and set(sample.header[1:]) <= set(others):
+        return sample.header[1:]
     if len(others) == 1:
         return others[0]
     if any(name.lower() in LABEL_NAMES for name in others):
-        return _by_name(table, LABEL_NAMES, "label", others)
-    one_hot = tuple(name for name in others if set(table.column(name)) <= {"0", "1", "0.0", "1.0"})
-    if len(one_hot) > 1 and all(sum(float(row[table.header.index(n)]) for n in one_hot) == 1 for row in table.rows):
-        return one_hot
-    return _by_name(table, LABEL_NAMES, "label", others)
+        return _by_name(table, LABEL_NAMES, "label", others)[0]
+    cells = {name: [FLAGS.get(cell.lower(), -1) for cell in table.column(name)] for name in others}
+    flags = tuple(name for name in others if 1 in cells[name] and -1 not in cells[name])
+    # Some rows may have no label or several, but columns that mostly do are something else.
+    if len(flags) > 1 and np.median(np.sum([cells[name] for name in flags], axis=0)) == 1:
+        return flags
+    return _by_name(table, LABEL_NAMES, "label", others)[0]
 
 
-def _by_name(table: Table, names: Sequence[str], key: str, columns: Sequence[str] | None = None) -> str:
-    columns = table.header if columns is None else columns
+def from_flags(table: Table, columns: Sequence[str]) -> IntArray:
+    """For every row the column with the 1, -1 where there is none: labels (N,) of ``columns``.
+
+    Raises `DataError` where a cell is no flag, or a row has several.
+    """
+    cells = np.array([[FLAGS.get(cell.lower(), -1) for cell in table.column(name)] for name in columns])
+    wrong = np.argwhere(cells.T < 0)
+    if len(wrong):
+        row, column = wrong[0].tolist()
+        said = f"{table.line(row)}: {table.column(columns[column])[row][:LONGEST]!r} in column {columns[column]!r}"
+        raise DataError(f"{said} is neither 0 nor 1", '[data] label = "the column with the class"')
+    several = np.flatnonzero(cells.sum(axis=0) > 1)
+    if len(several):
+        found = some([columns[column] for column in np.flatnonzero(cells[:, several[0]]).tolist()])
+        said = f"{table.line(int(several[0]))} has several labels ({found}), and so have {len(several) - 1} other rows"
+        raise DataError(f"{said}; one label per image is supported", '[data] label = "the column with the class"')
+    return np.where(cells.any(axis=0), cells.argmax(axis=0), -1)
+
+
+def _by_name(table: Table, names: Sequence[str], key: str, columns: Sequence[str]) -> list[str]:
     lower = {name.lower().replace(" ", "_"): name for name in columns}
-    found = next((lower[name] for name in names if name in lower), None)
-    if found is not None:
+    found = [lower[name] for name in names if name in lower]
+    if found:
         return found
-    said = f"{table.path.name}: no column was recognized as the {key} among {table.listed()}"
+    said = f"{table.path.name}: no column was recognized as the {key} among {some(table.header, SHOWN)}"
     raise ConfigError(said, f'[data] {key} = "{table.header[0] if key == "id" else table.header[-1]}"')

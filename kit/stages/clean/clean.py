@@ -11,14 +11,16 @@ import numpy as np
 
 from kit.base.arrays import ImageArray, IntArray
 from kit.base.events import Emit, Event
+from kit.base.text import some
 from kit.config import Config
+from kit.config.competition import METRICS
 from kit.errors import DataError
 from kit.images.sources import RawSet, open_source
 from kit.images.sources.folder import told
 from kit.images.sources.npz import check_classes
 from kit.images.sources.raw import joined
 from kit.runtime.decode import LACKS
-from kit.runtime.names import match
+from kit.runtime.names import match, whole
 from kit.show.figures.sheets import png
 from kit.stages.clean.decoded import Decoded, decode
 from kit.stages.clean.draft import components
@@ -35,7 +37,7 @@ from kit.store.record import Digests, digests_of
 from kit.store.tables import LONGEST
 
 # Raised whenever the same raw images would give other data.
-VERSION = 1
+VERSION = 2
 
 
 def clean(layout: Layout, config: Config, emit: Emit, *, force: bool = False) -> None:
@@ -90,10 +92,12 @@ def lineage_of_test(test: RawSet) -> Digests:
 
 def _write_data(layout: Layout, config: Config, raw: RawSet, train_rows: int, made_from: Digests, emit: Emit) -> None:
     check_classes(raw.labels[:train_rows], raw.classes, f"data.train = {config.data.train!r}")
+    _warn(emit, config, raw)
     layout.data_manifest.unlink(missing_ok=True)
     with decode(layout.data, raw) as decoded:
         if not len(decoded.rows):
-            raise DataError(f"none of {len(raw.ids)} images can be read; {raw.ids[0]!r}: {decoded.problems[0]}")
+            first = int(np.argmax(raw.labels >= 0))
+            raise DataError(f"none of {len(raw.ids)} images can be read; {raw.ids[first]!r}: {decoded.problems[first]}")
         result = plan(
             decoded.images,
             raw.labels[decoded.rows],
@@ -124,6 +128,23 @@ def _write_data(layout: Layout, config: Config, raw: RawSet, train_rows: int, ma
         parts={**parts, "images": digest(layout.images), "classes": sha256_json(raw.classes)},
     ).save(layout.data_manifest)
     _tell(emit, layout, raw, result, decoded.problems)
+
+
+def _warn(emit: Emit, config: Config, raw: RawSet) -> None:
+    """Say what was read otherwise than a person may think."""
+    for note in raw.notes:
+        emit(Event("warn", note))
+    unlabelled = np.flatnonzero(raw.labels < 0)
+    if len(unlabelled):
+        said = f"{len(unlabelled)} of {len(raw.ids)} rows have no label and are dropped"
+        emit(Event("warn", f"{said}, the first is {raw.ids[unlabelled[0]]!r}"))
+    metric = config.competition.metric
+    if METRICS[metric].ordinal:
+        order = some(raw.classes, 20).replace(", ", " < ")
+        emit(Event("say", f"{metric} depends on the order of the classes: {order}"))
+        if not config.data.classes and any(whole(name) is None for name in raw.classes):
+            hint = 'list them in order, one a line, in a file: [data] classes = "classes.txt"'
+            emit(Event("warn", f"{metric}: the names of the classes do not say their order; {hint}"))
 
 
 def open_labelled(layout: Layout, config: Config) -> tuple[RawSet, int]:
@@ -207,9 +228,13 @@ def _write_findings(layout: Layout, raw: RawSet, decoded: Decoded, result: Plan)
         return raw.ids[decoded.rows[finding.row]], finding.reason, twin, finding.detail
 
     header = ("id", "reason", "twin", "detail")
-    unreadable = [(raw.ids[row], "unreadable", "", why) for row, why in sorted(decoded.problems.items())]
-    write_csv(layout.dropped, header, [*unreadable, *map(line, result.dropped)], for_people=True)
+    unusable = [(raw.ids[row], _reason(raw, row), "", why) for row, why in sorted(decoded.problems.items())]
+    write_csv(layout.dropped, header, [*unusable, *map(line, result.dropped)], for_people=True)
     write_csv(layout.noted, header, map(line, result.noted), for_people=True)
+
+
+def _reason(raw: RawSet, row: int) -> str:
+    return "unreadable" if raw.labels[row] >= 0 else "unlabelled"
 
 
 def _write_test(layout: Layout, test: RawSet | None, emit: Emit) -> None:
@@ -240,7 +265,7 @@ def _write_test(layout: Layout, test: RawSet | None, emit: Emit) -> None:
 
 
 def _tell(emit: Emit, layout: Layout, raw: RawSet, result: Plan, problems: dict[int, str]) -> None:
-    dropped = Counter([*(finding.reason for finding in result.dropped), *["unreadable"] * len(problems)])
+    dropped = Counter([*(finding.reason for finding in result.dropped), *(_reason(raw, row) for row in problems)])
     noted = Counter(finding.reason for finding in result.noted)
     for reason, n in Counter(reason for reason in problems.values() if LACKS in reason).items():
         emit(Event("warn", f"{n} images are dropped, because {reason}"))

@@ -1,4 +1,4 @@
-"""All raw images that can be read, decoded once, in a file without a name."""
+"""All raw images that can be trained on, decoded once, in a file without a name."""
 
 import errno
 import os
@@ -16,14 +16,16 @@ from kit.base.arrays import ImageArray, IntArray
 from kit.images.sources import RawSet
 from kit.store.files import refusal
 
+NO_LABEL = "no label"
+
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """All raw images that can be read."""
+    """All raw images that can be trained on."""
 
     images: ImageArray  # (U, H, W, 3)
     rows: IntArray  # (U,) the raw row of each
-    problems: dict[int, str]  # the other raw rows and why
+    problems: dict[int, str]  # the other raw rows and why: they cannot be read, or have no label
 
 
 @contextmanager
@@ -51,6 +53,8 @@ def decode(folder: Path, raw: RawSet) -> Iterator[Decoded]:
         rows: list[int] = []
         problems: dict[int, str] = {}
         for start, images, found in raw.blocks():
+            unlabelled = np.flatnonzero(raw.labels[start : start + len(images)] < 0).tolist()
+            found |= {start + row: NO_LABEL for row in unlabelled}
             usable = [row for row in range(len(images)) if start + row not in found]
             mapped[len(rows) : len(rows) + len(usable)] = images[usable]
             rows += [start + row for row in usable]

@@ -20,6 +20,8 @@ from kit.store.predictions import load_predictions
 from kit.store.tables import read_table
 
 ALL = "all"
+# Rows that nobody can bring back, and why.
+UNUSABLE = {"unreadable": "cannot be read", "unlabelled": "has no label"}
 
 
 def override(layout: Layout, actions: Mapping[str, str], emit: Emit) -> None:
@@ -47,7 +49,8 @@ def read_overrides(path: Path) -> dict[str, tuple[str, str]]:
 def restore(layout: Layout, ids: Sequence[str], emit: Emit) -> None:
     """Mark dropped images to be kept at the next cleaning: ``ids``, reasons (all dropped for one), or `all`.
 
-    Raises `DataError` where an entry is neither a dropped id nor a reason, or names an image that cannot be read.
+    Raises `DataError` where an entry is neither a dropped id nor a reason, or names an image that cannot be read or has
+    no label.
     """
     lines = read_csv(layout.dropped, for_people=True)
     dropped = {line["id"]: line["reason"] for line in lines}
@@ -58,10 +61,11 @@ def restore(layout: Layout, ids: Sequence[str], emit: Emit) -> None:
             reasons = ", ".join(sorted(set(dropped.values()))) or "none"
             raise DataError(f"{entry!r} is neither a dropped id nor a reason", f"reasons: {reasons}")
         chosen |= found
-    unreadable = sorted(name for name in chosen if dropped[name] == "unreadable")
-    if set(ids) & set(unreadable):
-        raise DataError(f"image {unreadable[0]!r} cannot be read, so it cannot be restored")
-    back = chosen - set(unreadable)
+    lost = {name: UNUSABLE[dropped[name]] for name in sorted(chosen) if dropped[name] in UNUSABLE}
+    for name, why in lost.items():
+        if name in ids:
+            raise DataError(f"image {name!r} {why}, so it cannot be restored")
+    back = chosen - set(lost)
     # The twin that stayed is pinned too: of two equal images the one that nobody asked for would go in its place.
     twins = {line["twin"] for line in lines if line["id"] in back and line["twin"]}
     override(layout, dict.fromkeys(sorted(back | twins), "keep"), emit)
