@@ -59,7 +59,7 @@ def kaggle(tmp_path: Path) -> Path:
     (bundle / "kit_runtime").mkdir(parents=True)
     (bundle / "model.py").write_text(MODEL)
     (bundle / "kit_runtime/__init__.py").touch()
-    for name in ("decode.py", "answer.py"):
+    for name in ("decode.py", "names.py", "answer.py"):
         shutil.copy(Path(runtime.__path__[0]) / name, bundle / "kit_runtime")
     (bundle / "bundle.json").write_text(json.dumps({"size": 32, "classes": ["x", "y"], "resize": "crop"}))
     (bundle.parent / "tag.txt").write_text(f"{TAG}\n")
