@@ -18,7 +18,7 @@ from in_process import drawn, in_this_process
 from PIL import Image
 
 from kit.base.events import Event, silent
-from kit.errors import KitError
+from kit.errors import ConfigError, KitError
 from kit.images.moves import MOVES, Gain
 from kit.images.sources.practice import make
 from kit.project import Project
@@ -108,6 +108,7 @@ def test_every_form_of_data_gets_a_score_without_a_file_edited(name: str, tmp_pa
 def test_what_is_written_trains_and_is_scored(tmp_path: Path) -> None:
     init(tmp_path, keras_file(tmp_path), silent, hours=0)
     project = Project(tmp_path)
+    project.train()
     project.submit()
     assert load_submissions(project.layout)[0].last(Score) is not None
 
@@ -136,6 +137,21 @@ def test_the_sizes_of_networks_and_images_fit(tmp_path: Path) -> None:
     config = Project(tmp_path).config
     smallest = max(BACKBONES[run.backbone].smallest for run in config.runs.values())
     assert (config.data.image_size or 28) >= smallest
+
+
+@pytest.mark.parametrize("runs", ["", '[runs.net]\nbackbone = "mobilenetv2"\nweights = "imagenet"\n'])
+def test_images_that_are_too_small_are_told_before_the_folds(runs: str, tmp_path: Path) -> None:
+    said: list[Event] = []
+    (tmp_path / "kit.toml").write_text(f'[data]\ntrain = "{keras_file(tmp_path)}"\n{runs}')
+    project = Project(tmp_path, emit=said.append)
+    if runs:
+        with pytest.raises(ConfigError, match="at least 32 px, but these have 28") as caught:
+            project.folds()
+        assert caught.value.hint == "[data] image_size = 32"
+    else:  # folds can be made without any network, for predictions of other tools
+        project.folds()
+        assert [event.text for event in said if "image_size = 32" in event.text]
+    assert (tmp_path / "folds/folds.csv").exists() == (not runs)
 
 
 # --- the plan

@@ -15,7 +15,8 @@ import numpy as np
 from kit.base.arrays import IntArray
 from kit.base.events import Emit, Event
 from kit.config import Config, FoldsConfig
-from kit.errors import StageError
+from kit.errors import ConfigError, StageError
+from kit.runs.spec import check_run
 from kit.show.figures import standalone
 from kit.show.figures.heat import balance as draw
 from kit.store.data import Index, load_index
@@ -126,7 +127,8 @@ def make_folds(layout: Layout, config: Config, emit: Emit, *, force: bool = Fals
     An existing file pins the fold of its ids, unless ``reset``; ``force`` takes it as it is now, whoever changed it.
 
     Raises `StageError` where the number of folds changed, groups pinned to two folds were joined, or the file was
-    changed by something else and neither ``force`` nor ``reset`` says what to do about it.
+    changed by something else and neither ``force`` nor ``reset`` says what to do about it, and `ConfigError` where a
+    run of the configuration cannot be trained on these images.
     """
     settings = config.folds
     path, record = layout.folds_table(settings.name), layout.folds_manifest(settings.name)
@@ -141,6 +143,7 @@ def make_folds(layout: Layout, config: Config, emit: Emit, *, force: bool = Fals
                 write_atomic(picture, standalone(draw(found.classes, found.balance)))
             emit(Event("fresh", "folds", {"stage": "folds"}))
             return
+        _check_runs(config, index, emit)
     with lock(layout.data_lock, "data/", shared=True), lock(layout.folds_lock, "folds/", wait=True):
         pinned = [{}] * settings.repeats if reset else _pinned_ids(layout, config, force=force)
         if settings.method == "hold-out" and config.data.validation:
@@ -167,6 +170,18 @@ def make_folds(layout: Layout, config: Config, emit: Emit, *, force: bool = Fals
             **{name: getattr(settings, name) for name in PINNED_KEYS},
         ).save(record)
         _tell(emit, index, balance, [path, record, picture], {} if config.data.validation else pinned[0])
+
+
+def _check_runs(config: Config, index: Index, emit: Emit) -> None:
+    """Refuse runs that cannot be trained before rows are split; of those that nobody wrote a warning is enough."""
+    for name, settings in config.runs.items():
+        try:
+            check_run(name, settings, index)
+        except ConfigError as error:
+            if "runs" in config.model_fields_set:
+                raise
+            emit(Event("warn", f"{error.message}: {error.hint}"))
+            return
 
 
 def lineage(config: Config, index: Index) -> Digests:

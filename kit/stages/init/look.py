@@ -11,7 +11,7 @@ from kit.base.arrays import ImageArray, IntArray
 from kit.config import DataConfig
 from kit.errors import KitError
 from kit.images.moves import ROWS, SIDE, Gains, judge
-from kit.images.sources import Part, RawSet, open_source
+from kit.images.sources import BUILT_IN, Part, RawSet, open_source
 from kit.images.sources.images import THREADS
 from kit.runtime import decode
 from kit.store.arrays import array_names
@@ -57,15 +57,13 @@ def look(folder: Path, path: Path, train: str) -> Seen:
     ``folder`` is that of the project, whose ``[data] train`` is ``train``. Raises the errors of `open_source`.
     """
     DIGESTS.attach(Layout(folder).digests)  # every file is hashed once, here or by `kit clean`
-    raw = open_source(DataConfig(train=str(path), image_size=SIDE), folder, "train")
-    if raw.sizes is None:  # arrays, which are all of one size
-        raw = open_source(DataConfig(train=str(path)), folder, "train")
+    raw = opened(folder, str(path))
     sizes = raw.sizes if raw.sizes is not None else np.array([raw.shape])
     known = sizes[sizes.all(axis=1)]
     counts = np.bincount(raw.labels[raw.labels >= 0], minlength=len(raw.classes))
     height, width = (int(np.median(side)) for side in known.T) if len(known) else (SIDE, SIDE)
-    images, labels = _sample(raw, int(min(ROWS, PIXELS / (height * width))))
-    sample = next((file for name in SAMPLES for file in sorted(path.parent.glob(name))), None)
+    images, labels = sample(raw, int(min(ROWS, PIXELS / (height * width))))
+    sheet = next((file for name in SAMPLES for file in sorted(path.parent.glob(name))), None)
     return Seen(
         train=train,
         classes=raw.classes,
@@ -75,12 +73,21 @@ def look(folder: Path, path: Path, train: str) -> Seen:
         one_size=len(np.unique(known, axis=0)) == 1,
         gains=judge(images, labels, 0),
         **_hidden(path, train),
-        sample_submission=_beside(train, sample) if sample else "",
-        sample=read_table(sample) if sample else None,
+        sample_submission=_beside(train, sheet) if sheet else "",
+        sample=read_table(sheet) if sheet else None,
     )
 
 
-def _sample(raw: RawSet, n: int) -> tuple[ImageArray, IntArray]:
+def opened(folder: Path, train: str) -> RawSet:
+    """The training set, files as thumbnails of any size in the file, arrays as they are."""
+    if train not in BUILT_IN:
+        raw = open_source(DataConfig(train=train, image_size=SIDE), folder, "train")
+        if raw.sizes is not None:
+            return raw
+    return open_source(DataConfig(train=train), folder, "train")
+
+
+def sample(raw: RawSet, n: int) -> tuple[ImageArray, IntArray]:
     """At most ``n`` labelled images from all over the set, without those that cannot be read."""
     starts = np.arange(0, len(raw.ids), BLOCK)
     chosen = np.sort(np.random.default_rng(0).permutation(starts)[: max(n // BLOCK, 1)])
