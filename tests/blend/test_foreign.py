@@ -108,6 +108,17 @@ def test_class_columns_are_found_by_what_they_have_in_common(tmp_path, header, c
     assert np.allclose(read_foreign(tmp_path / "t.csv", classes).take(IDS).proba[0], PROBA)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_parquet_file_is_read_as_the_table_that_it_is(tmp_path, dtype):
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    columns = {"label": ["cat"] * 40, "image_id": list(IDS[::-1])}
+    columns |= {f"p_{name}": PROBA[::-1, k].astype(dtype) for k, name in enumerate(CLASSES)}
+    parquet.write_table(arrow.table(columns), tmp_path / "a.parquet")
+    assert np.allclose(read_foreign(tmp_path / "a.parquet", CLASSES).take(IDS).proba[0], PROBA)
+    (tmp_path / "a.parquet").write_bytes(b"PAR1")
+    assert "a.parquet cannot be read" in said(tmp_path / "a.parquet")
+
+
 def test_of_several_columns_that_may_be_the_ids_the_one_with_the_ids_of_the_data_is_taken(tmp_path):
     lines = [f"{k},x{k},{name},{','.join(map(repr, row.tolist()))}" for k, (name, row) in enumerate(
         zip(IDS, PROBA, strict=True)
@@ -275,7 +286,7 @@ def test_what_is_not_a_file_of_predictions_is_refused(tmp_path):
     assert "No such file" in said(tmp_path / "c.csv")
     assert "No such file" in said(tmp_path / "c.npz")
     np.save(tmp_path / "a.npy", PROBA)
-    assert "predictions must be a .npz, .npy, .csv, .tsv file" in said(tmp_path / "a.pkl")
+    assert "predictions must be a .npz, .npy, .csv, .tsv, .parquet file" in said(tmp_path / "a.pkl")
     for content in (b"", b"hello", b"PK", (tmp_path / "a.npy").read_bytes()):
         (tmp_path / "a.npz").write_bytes(content)
         said(tmp_path / "a.npz")

@@ -16,6 +16,7 @@ import numpy as np
 
 from kit.base.text import unguarded
 from kit.errors import DataError
+from kit.images.sources.parquet import read_parquet
 from kit.images.sources.table import ID_NAMES
 from kit.judge.metrics import Array
 from kit.runtime.names import bare, folded, number, spelling
@@ -219,7 +220,7 @@ def _texts(path: Path, name: str, array: Array) -> tuple[str, ...]:
 
 
 def _read_table(path: Path, classes: Sequence[str], orders: Sequence[Sequence[str]]) -> _Given:
-    table = read_table(path)
+    table = read_parquet(path)[0] if path.suffix.lower() == ".parquet" else read_table(path)
     columns = _columns(path, table.header, classes)
     others = [column for column in range(len(table.header)) if column not in columns]
     if not others:
@@ -275,4 +276,5 @@ READERS: dict[str, Callable[[Path, Sequence[str], Sequence[Sequence[str]]], _Giv
     ".npy": _read_npy,
     ".csv": _read_table,
     ".tsv": _read_table,
+    ".parquet": _read_table,
 }
