@@ -271,6 +271,12 @@ class Project:
 
         return export(self.layout, self.config, self._emit, tracker, to)
 
+    def act(self, of: str = "", *, rerun: bool) -> None:
+        """Cancel a submission, or let the platform run it once more; see `kit.stages.lb.act`."""
+        from kit.stages.lb.act import act
+
+        act(self.layout, self.config, self._emit, of, rerun=rerun)
+
     def add_score(self, score: float, of: str = "") -> SubmissionPaths:
         """Note a score that was read off a platform without an interface."""
         from kit.stages.lb.manual import add_score

@@ -175,6 +175,12 @@ def set_site(**changes: Any) -> Do:
     return lambda w: vars(w.site).update(changes)
 
 
+def years_ago(w: World) -> None:
+    """Everything that the ledger tells of happened long ago."""
+    for path in w.newest.events.glob("*.json"):
+        path.write_text(re.sub(r'("time": ")\d{4}', r"\g<1>2020", path.read_text()))
+
+
 def later(w: World) -> None:
     w.clock.ahead += 1000
 
@@ -513,6 +519,13 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "lock: ls -ld {shlex.quote(str(path.parent))}": Scenario(
         "kit folds --force", every(remove("data/.folds.lock"), lambda w: w.layout.folds_lock.mkdir()), instead=True
+    ),
+    "act: kit lb": Scenario("kit lb --cancel", codabench(), instead=True),
+    "act: submission {attempt.remote} runs again as {remote}; its score: kit lb": Scenario(
+        "kit lb --rerun", every(codabench(robot=True), say("kit submit")), instead=True
+    ),
+    "sentences: {told}: kit lb --cancel --of {one.remote}": Scenario(
+        "kit lb", every(codabench(walk=["Running"] * 999), say("kit submit --no-wait"), years_ago), instead=True
     ),
     # submit, wherever to
     "_parcel: kit table": Scenario(direct_submit, every(kaggle(), remove(f"{CANDIDATE}/submission.csv"))),

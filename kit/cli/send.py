@@ -88,7 +88,13 @@ def lb(
     add_score: Annotated[
         float | None, typer.Option("--add-score", help="Record a score by hand, for a platform without an API.")
     ] = None,
-    of: Annotated[str, typer.Option("--of", help="With --add-score: name of the candidate, or part of it.")] = "",
+    rerun: Annotated[
+        bool | None,
+        typer.Option("--rerun/--cancel", help="Run a submission again, or cancel it, where the site offers it."),
+    ] = None,
+    of: Annotated[
+        str, typer.Option("--of", help="With the three above: part of a candidate's name, or a submission's number.")
+    ] = "",
 ) -> None:
     """Show the leaderboard next to the cross-validation scores."""
     import shutil
@@ -99,6 +105,8 @@ def lb(
     with open_project(config, quiet=json or csv) as project:
         if add_score is not None:
             project.add_score(add_score, of)
+        if rerun is not None:
+            project.act(of, rerun=rerun)
         while True:
             report = project.leaderboard(width=shutil.get_terminal_size().columns, pictures=pictures)
             if json:

@@ -18,6 +18,7 @@ from kit.config.base import ConfigSection, Location, Name, mistake
 from kit.config.bundle import BundleConfig
 from kit.config.competition import CompetitionConfig
 from kit.config.data import DataConfig
+from kit.config.notebook import NotebookConfig
 from kit.config.runs import AugmentConfig, HeadConfig, RunConfig
 from kit.config.sections import CleanConfig, EngineConfig, EnsembleConfig, FoldsConfig, StressConfig, TrainConfig
 from kit.config.stages import ScheduleConfig, StageConfig
@@ -81,6 +82,8 @@ class Config(ConfigSection):
     """Which runs are blended, and how."""
     bundle: BundleConfig = BundleConfig()
     """The interface of the zip and its limits."""
+    notebook: NotebookConfig = NotebookConfig()
+    """The notebook that runs the bundle in a code competition on Kaggle."""
 
     def run(self, name: str) -> RunConfig:
         """The run of this name; raises `ConfigError` where there is none."""

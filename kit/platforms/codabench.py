@@ -196,8 +196,9 @@ class Codabench(Platform):
 
     def cancel(self, remote: str) -> str:
         """Counts against the limits all the same; a worker that is about to finish may still overwrite it."""
-        self._api.get(f"/api/submissions/{remote}/cancel_submission/", Shape)
-        return f"submission {remote} is cancelled; it still counts against the limits"
+        if self._api.get(f"/api/submissions/{remote}/cancel_submission/", answers.Cancelled).canceled:
+            return f"submission {remote} is cancelled; it still counts against the limits"
+        return f"submission {remote} has ended already"
 
     def rerun(self, remote: str) -> str:
         """Only organisers and accounts that they let do it may; raises `Refused` for the others."""

@@ -205,6 +205,12 @@ class Profile(Shape):
     username: str | None = None
 
 
+class Cancelled(Shape):
+    """Whether a submission was ended before its result."""
+
+    canceled: bool = False
+
+
 class Slot(Shape):
     """Where a file goes, by a signed address."""
 

@@ -84,7 +84,8 @@ class Kaggle(Platform):
             def send() -> Any:
                 journal.note(Request())
                 call = self._site.api.competition_submit_code
-                return call("submission.csv", tag, self._competition.id, kernel, version, quiet=True)
+                output = self._setting.config.notebook.output
+                return call(output, tag, self._competition.id, kernel, version, quiet=True)
         else:
             journal.note(Upload())
             self._site.api.uploaded = lambda: journal.note(Request())

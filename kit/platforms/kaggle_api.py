@@ -156,6 +156,23 @@ def client_class() -> Any:
                 own._session.mount(scheme, http.Timed(self._waits))
             return client
 
+        def kernels_status(self, kernel: str) -> Any:
+            """Of the version that ``owner/slug/version`` names; the package asks for the newest."""
+            return self._session("get_kernel_session_status", "ApiGetKernelSessionStatusRequest", kernel)
+
+        def kernels_logs(self, kernel: str) -> str:
+            """Of the version that is named."""
+            return str(
+                self._session("list_kernel_session_output", "ApiListKernelSessionOutputRequest", kernel).log or ""
+            )
+
+        def _session(self, method: str, kind: str, kernel: str) -> Any:
+            request = getattr(importlib.import_module("kagglesdk.kernels.types.kernels_api_service"), kind)()
+            request.user_name, request.kernel_slug, *version = kernel.split("/")
+            request.version_label = version[0] if version else None
+            with self.build_kaggle_client() as client:
+                return getattr(client.kernels.kernels_api_client, method)(request)
+
         def get_response_processor(self) -> None:
             """No notices about newer versions."""
 

@@ -5,6 +5,8 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,12 @@ from kit.config import Config
 from kit.errors import PlatformError
 from kit.judge import score
 from kit.platforms.base import Journal, Setting
+from kit.platforms.logs import explain
 from kit.store.ledger.facts import Kernel
+
+
+class NotebookFailed(PlatformError):
+    """A notebook ended without output."""
 
 
 def prepare(site: Any, setting: Setting, bundle: Path, tag: str, journal: Journal) -> tuple[str, int]:
@@ -31,20 +38,39 @@ def prepare(site: Any, setting: Setting, bundle: Path, tag: str, journal: Journa
         version = known.version
     else:
         _put_dataset(site, kernel, bundle, tag, setting)
+        if setting.config.notebook.accelerator != "none":
+            _tell_quota(site, setting)
         version = _push_kernel(site, kernel, setting, tag)
         journal.note(Kernel(version=version))
 
-    def done() -> bool:
-        answer = site.ask(lambda: site.api.kernels_status(kernel))
-        state = answer.status.name
-        if state in ("ERROR", "CANCEL_REQUESTED", "CANCEL_ACKNOWLEDGED"):
-            journal.note(Kernel(version=0))  # it has no output: the next try needs another one
-            said = f"the notebook {kernel} ended with {state}: {answer.failure_message or 'it gives no reason'}"
-            raise PlatformError(said, f"see https://www.kaggle.com/code/{kernel}")
-        return bool(state == "COMPLETE")
-
-    _wait(done, f"notebook {kernel}", setting)
+    try:
+        _wait(lambda: _kernel_done(site, f"{kernel}/{version}"), f"notebook {kernel}", setting)
+    except NotebookFailed:
+        journal.note(Kernel(version=0))  # it has no output: the next try needs another one
+        raise
     return kernel, version
+
+
+def _kernel_done(site: Any, ref: str) -> bool:
+    """Whether a version of a notebook, ``owner/slug/version``, has run; raises `NotebookFailed` where it failed."""
+    answer = site.ask(lambda: site.api.kernels_status(ref))
+    state = answer.status.name
+    if state in ("ERROR", "CANCEL_REQUESTED", "CANCEL_ACKNOWLEDGED"):
+        told = [answer.failure_message or ""]
+        with suppress(PlatformError):
+            told.append(explain({"log": _text(site.ask(lambda: site.api.kernels_logs(ref)))}))
+        reason = "\n".join(filter(None, told)) or "it gives no reason"
+        notebook = "/".join(ref.split("/")[:2])
+        hint = f"see https://www.kaggle.com/code/{notebook}"
+        raise NotebookFailed(f"the notebook {notebook} ended with {state}: {reason}", hint)
+    return bool(state == "COMPLETE")
+
+
+def _text(log: str) -> str:
+    """A log as a person reads it: Kaggle keeps a list of pieces, each with its stream and time."""
+    with suppress(ValueError, TypeError, KeyError):
+        return "".join(str(piece["data"]) for piece in json.loads(log))
+    return log
 
 
 def _put_dataset(site: Any, ref: str, bundle: Path, tag: str, setting: Setting) -> None:
@@ -77,8 +103,21 @@ def _dataset_status(site: Any, ref: str) -> str | None:
     return status
 
 
+def _tell_quota(site: Any, setting: Setting) -> None:
+    """Say what is left of the week's hours with a GPU; a site that does not tell is no reason to stop."""
+    with suppress(PlatformError):
+        quota = site.ask(lambda: site.api.quota_view()).gpu_quota
+        if quota is not None and quota.total_time_allowed:
+            used, allowed = (
+                (span or timedelta()).total_seconds() / 3600 for span in (quota.time_used, quota.total_time_allowed)
+            )
+            text = f"GPU quota of this week: {used:.1f} of {allowed:.0f} hours are used"
+            setting.emit(Event("say" if used < allowed else "warn", text))
+
+
 def _push_kernel(site: Any, ref: str, setting: Setting, tag: str) -> int:
-    competition = setting.config.competition
+    competition, notebook = setting.config.competition, setting.config.notebook
+    pinned = notebook.image in ("original", "latest")
     meta = {
         "id": ref,
         "title": ref.partition("/")[2],
@@ -86,16 +125,25 @@ def _push_kernel(site: Any, ref: str, setting: Setting, tag: str) -> int:
         "language": "python",
         "kernel_type": "script",
         "is_private": True,
-        "enable_gpu": True,
+        "enable_gpu": notebook.accelerator != "none",
+        "machine_shape": notebook.accelerator.removeprefix("none") or None,
+        "docker_image_pinning_type": notebook.image if pinned else None,
+        "docker_image": None if pinned else notebook.image or None,
         # Said aloud: left out, the package turns it on.
         "enable_internet": False,
-        "dataset_sources": [ref],
+        "dataset_sources": [ref, *notebook.datasets],
+        "model_sources": list(notebook.models),
         "competition_sources": [competition.id],
     }
     with tempfile.TemporaryDirectory(prefix="kit-kaggle-") as name:
         Path(name, "run.py").write_text(script(setting.config, ref.partition("/")[2], tag), encoding="utf-8")
         Path(name, "kernel-metadata.json").write_text(json.dumps(meta), encoding="utf-8")
         answer = site.ask(lambda: site.api.kernels_push(name))
+    kinds = ("dataset", "competition", "kernel", "model")
+    unknown = [source for kind in kinds for source in getattr(answer, f"invalid_{kind}_sources", None) or ()]
+    if unknown:
+        hint = "[notebook] datasets, models; accept the licence of a model on its page"
+        raise PlatformError(f"Kaggle does not let the notebook use {', '.join(map(str, unknown))}", hint)
     if answer.error or not answer.version_number:
         raise PlatformError(f"Kaggle refused the notebook {ref}: {answer.error or 'no version number'}")
     return int(answer.version_number)
@@ -112,6 +160,7 @@ def script(config: Config, dataset: str, tag: str) -> str:
         "@SAMPLE@": Path(config.data.sample_submission or "sample_submission.csv").name,
         # One column is a label, unless the metric is of probabilities: the rule of `kit table`.
         "@METRIC@": metric if score.lookup(metric).needs_proba else "",
+        "@EVALUATION@": config.notebook.evaluation,
     }
     for mark, value in values.items():
         text = text.replace(mark, value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,13 +18,14 @@ from servers.project import make_candidate, make_project
 from kit.base.events import Event, silent
 from kit.config import Config
 from kit.errors import ConfigError, PlatformError, StageError
-from kit.platforms import Waits
+from kit.platforms import Waits, open_platform
 from kit.platforms.base import Refused
 from kit.platforms.codabench_answers import Detail
 from kit.platforms.codabench_needs import LARGE, check_fact_sheet, check_participation, size_notes
 from kit.platforms.credentials import store_token
 from kit.platforms.rules import automation_notes
 from kit.stages.lb import leaderboard
+from kit.stages.lb.act import act
 from kit.stages.submit import Choice, submit
 from kit.store.layout import Layout
 from kit.store.ledger import attempts, load_submissions
@@ -239,3 +241,45 @@ def test_the_rules_of_the_competition_are_a_warning_and_stop_nothing(
     site.detail["pages"] = [{"title": "Rules", "content": "Submitting with a bot is not allowed."}]
     assert '"Submitting with a bot is not allowed."' in run(project(site, tmp_path), waits)
     assert site.created() == 1
+
+
+def test_a_submission_is_cancelled_where_it_waits_and_still_counts(
+    site: Codabench, tmp_path: Path, waits: Waits
+) -> None:
+    made = project(site, tmp_path)
+    with pytest.raises(StageError, match="no submission is waiting"):
+        act(*made, silent, rerun=False)
+    site.walk = ["Running"]
+    run(made, waits, wait=False)
+    for path in made[0].submission(NAME).events.glob("*.json"):
+        path.write_text(re.sub(r'("time": ")2\d{3}', r"\g<1>2020", path.read_text()))
+    said: list[Event] = []
+    leaderboard(*made, said.append, waits=waits)
+    assert any("kit lb --cancel --of 1" in event.text and "counts against" in event.text for event in said)
+    act(*made, said.append, "1", rerun=False)
+    assert "still counts" in said[-1].text
+    assert states(made) == ["failed"] and site.used == 1
+
+
+def test_a_run_again_is_a_submission_of_its_own_where_the_site_offers_it(
+    site: Codabench, tmp_path: Path, waits: Waits
+) -> None:
+    made = project(site, tmp_path)
+    run(made, waits)
+    with pytest.raises(PlatformError, match="do not have permission"):
+        act(*made, silent, rerun=True)
+    assert states(made) == ["scored"]
+    site.robot, site.score = True, "0.9"
+    act(*made, silent, NAME[-8:], rerun=True)
+    assert states(made) == ["scored", "answered"]
+    for _ in range(2):  # the score is posted a moment after the state
+        leaderboard(*made, silent, waits=waits)
+    assert [attempt.score for attempt in attempts(load_submissions(made[0]))] == [0.8712345678, 0.9]
+
+
+def test_a_platform_that_cannot_cancel_says_so(tmp_path: Path) -> None:
+    made = make_project(tmp_path / "project")
+    with pytest.raises(PlatformError, match="cannot cancel"):
+        open_platform(*made).cancel("1")
+    with pytest.raises(PlatformError, match="cannot run"):
+        open_platform(*made).rerun("1")

@@ -29,6 +29,9 @@ PHASES = {
     "CreateDatasetVersion": "dataset-version",
     "SaveKernel": "kernel",
     "GetKernelSessionStatus": "kernel-status",
+    "ListKernelSessionOutput": "kernel-log",
+    "GetAcceleratorQuotaStatistics": "quota",
+    "ListCompetitionPages": "pages",
 }
 
 
@@ -84,6 +87,9 @@ class Kaggle(Server):
         self.kernels: dict[str, list[dict[str, Any]]] = {}
         self.walks = {"dataset": ["BLOBS_RECEIVED", "READY"], "kernel": ["QUEUED", "RUNNING", "COMPLETE"]}
         self.steps = {"dataset": 0, "kernel": 0}
+        self.kernel_log, self.kernel_failure, self.pages = "", "", {"rules": "Be nice."}
+        self.invalid: dict[str, list[str]] = {}
+        self.gpu_hours = (12.5, 30.0)
 
     def __enter__(self) -> Kaggle:
         self.storage.__enter__()
@@ -214,7 +220,24 @@ class Kaggle(Server):
     def _kernel(self, body: dict[str, Any]) -> Answer:
         versions = self.kernels.setdefault(body["slug"], [])
         versions.append(body)
-        return Answer(200, {"ref": body["slug"], "url": "", "versionNumber": len(versions), "error": ""})
+        made = {"ref": body["slug"], "url": "", "versionNumber": len(versions), "error": ""}
+        return Answer(200, {**made, **self.invalid})
 
     def _kernel_status(self, body: dict[str, Any]) -> Answer:
-        return Answer(200, {"status": self._walk("kernel")})
+        versions = self.kernels[f"{body['userName']}/{body['kernelSlug']}"]
+        if body.get("versionLabel") != str(len(versions)):
+            return Answer(200, {"status": "COMPLETE"})  # of another version than the one that was pushed last
+        state = self._walk("kernel")
+        return Answer(200, {"status": state, "failureMessage": self.kernel_failure if state == "ERROR" else ""})
+
+    def _kernel_log(self, body: dict[str, Any]) -> Answer:
+        lines = self.kernel_log.splitlines(keepends=True)
+        pieces = [{"stream_name": "stderr", "time": float(place), "data": line} for place, line in enumerate(lines)]
+        return Answer(200, {"files": [], "log": json.dumps(pieces), "nextPageToken": ""})
+
+    def _quota(self, body: dict[str, Any]) -> Answer:
+        used, allowed = (f"{hours * 3600:.0f}s" for hours in self.gpu_hours)
+        return Answer(200, {"gpuQuota": {"timeUsed": used, "totalTimeAllowed": allowed}})
+
+    def _pages(self, body: dict[str, Any]) -> Answer:
+        return Answer(200, {"pages": [{"name": name, "content": text} for name, text in self.pages.items()]})

@@ -15,6 +15,7 @@ SHOWN = 20
 LONG = 40
 # What stands in a score's place before there is one.
 WAITING = {"requested": "unsure", "answered": "waiting"}
+STUCK = 3600.0  # seconds without a result after which a submission may never get one
 
 
 def show(report: Report, emit: Emit, width: int = 80) -> None:
@@ -105,6 +106,10 @@ def sentences(report: Report) -> list[str]:
     if phase.name:
         end = f"ends {phase.end.astimezone():%d %B %Y %H:%M}" if phase.end else "has no end"
         texts.append(f"phase `{phase.name}` {end}")
+        for one in [line.attempt for line in report.here if line.attempt.state == "answered"]:
+            if (waited := (report.now - one.time).total_seconds()) > STUCK:
+                told = f"submission {one.remote} has had no result for {ago(waited)}; it counts against the limits"
+                texts.append(f"{told}: kit lb --cancel --of {one.remote}")
         if report.submissions and not report.here:
             texts.append(f"nothing has been sent to phase `{phase.name}` yet: kit submit")
     if report.remaining.counts:
