@@ -1,8 +1,9 @@
 """``[notebook]``: the notebook that runs the bundle in a code competition on Kaggle."""
 
+import re
 from pathlib import PurePosixPath
 
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
 from kit.config.base import ConfigSection
 
@@ -20,16 +21,23 @@ class NotebookConfig(ConfigSection):
     """Models to attach, as `owner/model/framework/variation/version`."""
     evaluation: str = ""
     """For competitions with an evaluation API: NAME in `kaggle_evaluation.NAME_inference_server`. Empty: none."""
-    output: str = Field(default="submission.csv", min_length=1)
-    """The file of the notebook's output that is submitted, `submission.parquet` where the gateway writes that."""
+    output: str = "submission.csv"
+    """File name in the notebook's output that is submitted; with the ending `.parquet` it is written in that form."""
 
     @field_validator("evaluation")
     @classmethod
     def _module(cls, value: str) -> str:
         name = value.removeprefix("kaggle_evaluation.").removesuffix("_inference_server")
-        if name and not name.isidentifier():
+        if name and not all(part.isidentifier() for part in name.split(".")):
             raise ValueError("is not the name of a module, such as `rsna` for kaggle_evaluation.rsna_inference_server")
         return name
+
+    @field_validator("output")
+    @classmethod
+    def _file(cls, value: str) -> str:
+        if not re.fullmatch(r"[\w-][\w.-]*", value):
+            raise ValueError("is not the name of a file, such as `submission.csv`")
+        return value
 
     @field_validator("datasets", "models")
     @classmethod

@@ -130,12 +130,33 @@ class Site:
         return " ".join(text.split())[:300]
 
 
+class Sessions:
+    """What the package asks of the newest version of a notebook, asked of the one that ``owner/slug/version`` names."""
+
+    build_kaggle_client: Any
+
+    def kernels_status(self, kernel: str) -> Any:
+        """State, and why it failed."""
+        return self._session("get_kernel_session_status", "ApiGetKernelSessionStatusRequest", kernel)
+
+    def kernels_logs(self, kernel: str) -> str:
+        """What it printed."""
+        return str(self._session("list_kernel_session_output", "ApiListKernelSessionOutputRequest", kernel).log or "")
+
+    def _session(self, method: str, kind: str, kernel: str) -> Any:
+        request = getattr(importlib.import_module("kagglesdk.kernels.types.kernels_api_service"), kind)()
+        request.user_name, request.kernel_slug, *version = kernel.split("/")
+        request.version_label = version[0] if version else None
+        with self.build_kaggle_client() as client:
+            return getattr(client.kernels.kernels_api_client, method)(request)
+
+
 @cache
 def client_class() -> Any:
     """The package's client, with time-outs, our address and an upload that raises; imported on the first use."""
     base: Any = _import().KaggleApi
 
-    class Client(base):  # type: ignore[misc]
+    class Client(Sessions, base):  # type: ignore[misc]
         args: list[str] = []  # noqa: RUF012 - as in the package, where VERBOSE puts a flag into it
         config_dir = str(kaggle_folder())
         config = str(kaggle_folder() / "kaggle.json")
@@ -155,23 +176,6 @@ def client_class() -> Any:
             for scheme in ("http://", "https://"):
                 own._session.mount(scheme, http.Timed(self._waits))
             return client
-
-        def kernels_status(self, kernel: str) -> Any:
-            """Of the version that ``owner/slug/version`` names; the package asks for the newest."""
-            return self._session("get_kernel_session_status", "ApiGetKernelSessionStatusRequest", kernel)
-
-        def kernels_logs(self, kernel: str) -> str:
-            """Of the version that is named."""
-            return str(
-                self._session("list_kernel_session_output", "ApiListKernelSessionOutputRequest", kernel).log or ""
-            )
-
-        def _session(self, method: str, kind: str, kernel: str) -> Any:
-            request = getattr(importlib.import_module("kagglesdk.kernels.types.kernels_api_service"), kind)()
-            request.user_name, request.kernel_slug, *version = kernel.split("/")
-            request.version_label = version[0] if version else None
-            with self.build_kaggle_client() as client:
-                return getattr(client.kernels.kernels_api_client, method)(request)
 
         def get_response_processor(self) -> None:
             """No notices about newer versions."""

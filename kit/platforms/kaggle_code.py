@@ -161,6 +161,7 @@ def script(config: Config, dataset: str, tag: str) -> str:
         # One column is a label, unless the metric is of probabilities: the rule of `kit table`.
         "@METRIC@": metric if score.lookup(metric).needs_proba else "",
         "@EVALUATION@": config.notebook.evaluation,
+        "@OUTPUT@": config.notebook.output,
     }
     for mark, value in values.items():
         text = text.replace(mark, value)

@@ -53,8 +53,11 @@ def add_test_images(folder: Path) -> None:
 
 @pytest.fixture
 def kaggle(tmp_path: Path) -> Path:
+    return make_tree(tmp_path / "kaggle")
+
+
+def make_tree(root: Path) -> Path:
     """What is under /kaggle: a competition, and the data set with an unpacked bundle."""
-    root = tmp_path / "kaggle"
     bundle = root / "input/kit-cells/bundle"
     (bundle / "kit_runtime").mkdir(parents=True)
     (bundle / "model.py").write_text(MODEL)
