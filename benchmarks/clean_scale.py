@@ -3,8 +3,8 @@
     python benchmarks/clean_scale.py --n 10000 20000 50000 100000
 
 Each size runs in a process of its own on a memory-mapped file; peak memory includes the pages of that file. The peer
-is what the multi-index search replaces: comparing the eight symmetries' hashes of every picture with every other's,
-in blocks with NumPy (up to 20,000 pictures).
+is what the search in cells replaces: comparing the eight symmetries of every picture with every other picture, in
+blocks with NumPy (up to 20,000 pictures).
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from kit.config.sections import CleanConfig
 from kit.images.sources.practice import make
-from kit.stages.clean.hamming import popcount, within
-from kit.stages.clean.hashes import FORMS, dct_hash, low_frequencies, turned
-from kit.stages.clean.near import RADIUS
+from kit.stages.clean.near import unit_vectors
+from kit.stages.clean.neighbours import Cells
 from kit.stages.clean.plan import plan
+from kit.stages.clean.thumbnails import FORMS, low_frequencies, turned, whole
 
 EXHAUSTIVE = 20_000
 
@@ -50,17 +51,19 @@ def one(path: Path) -> None:
 
 
 def searches(images: np.ndarray) -> tuple[float, float]:
-    """Seconds of the multi-index search and of the exhaustive one, for the same pairs."""
-    low = low_frequencies(images, np.arange(len(images)))
-    words, queries = (
-        dct_hash(low),
-        np.concatenate([dct_hash(turned(low, form)) for form in range(len(FORMS))]),
-    )
+    """Seconds of the search in cells and of the exhaustive one, for the neighbours of all eight symmetries."""
+    low = low_frequencies(images, whole(images), np.arange(len(images)))
+    vectors = unit_vectors(low)
+    reach = np.full(len(vectors), 0.1)
     start = time.perf_counter()
-    found = len(within(queries, words, RADIUS)[0])
+    cells = Cells(vectors)
+    for form in range(len(FORMS)):
+        cells.within(unit_vectors(turned(low, form)), reach)
     middle = time.perf_counter()
-    blocks = (queries[k : k + 512, None] for k in range(0, len(queries), 512))
-    assert found == sum(int((popcount(block ^ words) <= RADIUS).sum()) for block in blocks)
+    for form in range(len(FORMS)):
+        queries = unit_vectors(turned(low, form))
+        for first in range(0, len(queries), 512):
+            np.flatnonzero(queries[first : first + 512] @ vectors.T > 1 - reach[0] ** 2 / 2)
     return middle - start, time.perf_counter() - middle
 
 
@@ -83,7 +86,8 @@ def main() -> None:
             answer = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
             ratio = "-"
             if n <= EXHAUSTIVE:
-                ours, theirs = searches(data.images)
+                with threadpool_limits(1, user_api="blas"):
+                    ours, theirs = searches(data.images)
                 ratio = f"{ours:.1f} / {theirs:.1f} s = {ours / theirs:.2f}"
         near = answer["steps"]["near copies"]
         print(f"{n:8}  {answer['seconds']:7.1f}  {answer['peak']:8.2f}  {near:9.1f} s  {ratio}", flush=True)

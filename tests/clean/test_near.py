@@ -6,19 +6,19 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
 from kit.config.sections import CleanConfig
-from kit.errors import DataError
 from kit.images.sources.generated import digits as load
 from kit.images.sources.practice import make
+from kit.runtime.decode import resize
 from kit.stages.clean import background
 from kit.stages.clean.background import shared_backgrounds
-from kit.stages.clean.hashes import FORMS, dihedral
-from kit.stages.clean.near import near_copies
+from kit.stages.clean.near import FULL, near_copies
 from kit.stages.clean.plan import plan
+from kit.stages.clean.thumbnails import FORMS, dihedral, fitted
 
 
 def jpeg(image, quality):
@@ -177,6 +177,7 @@ NEAR = st.sampled_from(["group", "drop-copies", "keep"])
 
 @pytest.mark.matrix
 @settings(max_examples=30)
+@example(18608, "drop-copies", "keep")
 @given(st.integers(0, 10**6), NEAR, st.sampled_from(["drop-copies", "group", "keep"]))
 def test_dropping_near_copies_is_idempotent_and_blind_to_the_order(seed, near, exact):
     images, labels = with_copies(seed)
@@ -195,6 +196,16 @@ def test_dropping_near_copies_is_idempotent_and_blind_to_the_order(seed, near, e
 
     order = np.random.default_rng(seed).permutation(len(images))
     assert outcome(images, labels) == outcome(images[order], labels[order])
+
+
+@pytest.mark.parametrize("exact", ["keep", "group"])
+def test_a_picture_under_two_labels_is_never_dropped_for_a_near_copy(exact, cells):
+    images = np.concatenate([cells[:20], cells[:1], cells[:1, ::-1], cells[:1, ::-1]])
+    labels = np.zeros(23, np.int64)
+    labels[[20, 22]] = 1
+    config = CleanConfig(near="drop-copies", exact=exact, conflicting="keep")
+    for order in (np.arange(23), np.arange(23)[::-1]):
+        assert len(plan(images[order], labels[order], config).keep) == 23
 
 
 def test_a_near_copy_dropped_has_a_direct_copy_that_stays(cells):
@@ -219,12 +230,61 @@ def film(n, size=16):
     return np.clip(scene + np.random.default_rng(0).integers(-2, 3, (n, size, size, 3)), 0, 255).astype(np.uint8)
 
 
-def test_a_film_is_refused_with_a_hint_that_works():
+def test_the_frames_of_a_film_are_as_alike_as_usual_and_no_copies():
     images = film(3000)
-    with pytest.raises(DataError, match="so similar") as refused:
-        plan(images, np.zeros(3000, np.int64), CleanConfig())
-    assert 'near = "off"' in refused.value.hint
-    assert len(plan(images, np.zeros(3000, np.int64), CleanConfig(near="off")).keep) == 3000
+    assert pairs_of(images) == set()
+
+
+def test_a_series_of_look_alikes_becomes_no_group(cells):
+    """Each picture is a near copy of the next one, the first and the last are different pictures."""
+    first, last = cells[:2].astype(float)
+    series = np.stack([first + (last - first) * step / 60 for step in range(61)]).round().astype(np.uint8)
+    result = plan(
+        np.concatenate([cells[2:], series]), np.zeros(len(cells) + 59, np.int64), CleanConfig(background="keep")
+    )
+    sizes = np.bincount(result.group)
+    assert 2 <= sizes.max() <= 1 + 2 * FULL
+
+
+def grey_sets(size):
+    """Grey pictures of very different likeness: digits, and stripes with a little noise."""
+    rng = np.random.default_rng(0)
+    stripes = 120 + 80 * np.sin(np.arange(size) / 3 + rng.uniform(0, 7, (300, 1, 1)))
+    noisy = np.repeat(stripes, size, axis=1) + rng.normal(0, 12, (300, size, size))
+    return {"digits": load(size=size).images[:600], "stripes": np.repeat(noisy[..., None], 3, 3).astype(np.uint8)}
+
+
+@pytest.mark.parametrize("name", ["digits", "stripes"])
+def test_pictures_alike_by_nature_are_told_from_copies(name):
+    images = grey_sets(32)[name]
+    changes = [CHANGES[change] for change in ("jpeg 90", "darker", "brighter")]
+    copies = [np.asarray(change(Image.fromarray(image))) for change in changes for image in images[:20]]
+    found = pairs_of(np.concatenate([images, np.stack(copies)]))
+    planted = {(row, len(images) + 20 * k + row) for row in range(20) for k in range(3)}
+    assert len(planted & found) >= 0.95 * len(planted)
+    of_one = {(one, other) for one, other in found if other >= len(images) and one >= len(images)}
+    assert len(found - planted - of_one) <= 0.01 * len(images)
+
+
+@pytest.mark.parametrize("proportion", [0.5, 0.75, 1.6])
+def test_padding_makes_nothing_alike_and_hides_no_copy(proportion, cells):
+    size = np.array([96, round(96 * proportion)])
+    frame = np.tile(fitted(size[None], 64), (140, 1))
+    stretched = [Image.fromarray(image).resize(tuple(size[::-1].tolist())) for image in cells[:120]]
+    stretched += [jpeg(image, 75) for image in stretched[:20]]
+    images = np.stack([resize(np.asarray(image), 64, "fit") for image in stretched])
+    result = plan(images, np.zeros(140, np.int64), CleanConfig(), frames=frame)
+    assert not [finding for finding in result.noted if finding.reason == "shared-background"]
+    expected = [*range(120), *range(20)]
+    assert result.group.tolist() == expected
+
+
+@pytest.mark.parametrize("thickness", [1, 3, 6])
+def test_bars_and_drawn_frames_are_no_background(thickness, cells):
+    images = cells[:60].copy()
+    images[:, :thickness] = images[:, -thickness:] = 0
+    images[30:, :, :thickness] = images[30:, :, -thickness:] = 200
+    assert shared_backgrounds(images, np.arange(60)) == []
 
 
 def test_a_common_scene_is_found_in_a_sample_of_many_pictures(monkeypatch):

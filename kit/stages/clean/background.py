@@ -6,17 +6,15 @@ from numpy.typing import NDArray
 from kit.base.arrays import ImageArray, IntArray
 from kit.stages.clean.align import detail
 from kit.stages.clean.draft import components
-from kit.stages.clean.hamming import within
-from kit.stages.clean.hashes import grey
-from kit.stages.clean.near import content_sample
+from kit.stages.clean.neighbours import Cells
+from kit.stages.clean.thumbnails import grey, whole
 
 SIDE = 32
 FRAME = 4
 BLOCK = 1024
 # Frames of the practice pictures that lie on one background correlate by 0.98, frames of different ones by at most
-# 0.69 (blood cells: 0.6); 10 of 64 signs is where two frames that correlate by 0.88 are on average.
+# 0.69 (blood cells: 0.6).
 ALIKE = 0.85
-RADIUS = 10
 # As a rule half a grey level of fine detail on every side: an empty background proves nothing, nor does a stroke
 # that touches the edge (digits), nor a picture of a few pixels.
 PLAIN = 0.5
@@ -24,64 +22,59 @@ SMALLEST = 24
 FEWEST = 5
 SAMPLE, MOST_PAIRS = 1024, 2e6
 # With the mean frame of a set, free of what reaches into single frames, less is enough: practice pictures on the
-# set's background reach 0.8, others stay below 0.65.
-LIKE_THE_MEAN = 0.75
+# set's background reach 0.8, others stay below 0.65; few may be in between.
+LIKE_THE_MEAN, UNLIKE_THE_MEAN, BETWEEN = 0.75, 0.65, 0.1
 
 
-def shared_backgrounds(images: ImageArray, rows: IntArray) -> list[IntArray]:
-    """Find the sets of pictures whose outer frame shows the same fine detail.
+def shared_backgrounds(images: ImageArray, rows: IntArray, frames: IntArray | None = None) -> list[IntArray]:
+    """Find the sets of pictures whose outer edge shows the same fine detail.
 
-    ``images`` (N, H, W, 3) are read in blocks, of them ``rows`` (K,), no two identical. Returns the ascending rows of
-    each set of at least five, by first row.
+    ``images`` (N, H, W, 3) are read in blocks, of them ``rows`` (K,), no two identical; ``frames`` (N, 4) say which
+    part of each image is the picture, without padding. Returns the ascending rows of each set of at least five, by
+    first row.
 
-    Pairs are found by the signs of 64 random projections (Charikar 2002) and verified by correlation. Connected
-    components of at least five give a mean frame, and each picture joins the mean frame most like its own.
+    Connected components of at least five pictures whose edges correlate give a mean edge, and each picture joins the
+    mean edge most like its own. Lines along a side are no detail: a drawn frame, a shadow, bars, paper.
     """
     if min(images.shape[1:3]) < SMALLEST:
         return []
-    frames, strength = _frames(images, rows)
+    edges, strength = _edges(images, whole(images) if frames is None else frames, rows)
     firm = np.flatnonzero(strength >= PLAIN)
     if len(firm) < FEWEST:
         return []
-    frames = frames[firm]
-    directions = np.random.default_rng(0).standard_normal((frames.shape[1], 64)).astype(np.float32)
-    words = np.packbits(frames @ directions > 0, axis=1).view(">u8")[:, 0].astype(np.uint64)
-    # All frames, or a sample where most of them are alike: a common scene is found in a sample too.
-    searched = content_sample(words, SAMPLE)
-    alike = int((frames[searched] @ frames[searched].T >= ALIKE).sum()) - len(searched)
-    if alike * (len(words) / len(searched)) ** 2 <= MOST_PAIRS:
-        searched = np.arange(len(words))
-
-    def wanted(one: IntArray, other: IntArray) -> NDArray[np.bool_]:
-        alike = one < other
-        pairs = frames[searched[one[alike]]], frames[searched[other[alike]]]
-        alike[alike] = np.einsum("pk,pk->p", *pairs) >= ALIKE
-        return alike
-
-    pairs = np.stack(within(words[searched], words[searched], RADIUS, wanted), axis=1)
-    sets = components(pairs, len(searched))
+    # In an order that says nothing about the rows.
+    firm = firm[np.argsort(edges[firm].view(f"V{edges.itemsize * edges.shape[1]}").ravel())]
+    edges = edges[firm]
+    # All of them, or a sample where most are alike: a common scene is found in a sample too.
+    searched = edges[:: -(-len(edges) // SAMPLE)]
+    alike = int((searched @ searched.T >= ALIKE).sum()) - len(searched)
+    if alike * (len(edges) / len(searched)) ** 2 <= MOST_PAIRS:
+        searched = edges
+    reach = np.full(len(searched), np.sqrt(2 - 2 * ALIKE))
+    sets = components(np.stack(Cells(searched).within(searched, reach)[:2], axis=1), len(searched))
     large = np.flatnonzero(np.bincount(sets) >= FEWEST)
     if not len(large):
         return []
-    means = np.stack([frames[searched[sets == number]].mean(axis=0) for number in large])
-    likeness = frames @ (means / np.linalg.norm(means, axis=1, keepdims=True)).T
+    means = np.stack([searched[sets == number].mean(axis=0) for number in large])
+    likeness = edges @ (means / np.linalg.norm(means, axis=1, keepdims=True)).T
+    # A background stands apart; outlines of things of one kind, such as pullovers, are more or less alike.
+    apart = (likeness >= UNLIKE_THE_MEAN).sum(axis=0) <= (1 + BETWEEN) * (likeness >= LIKE_THE_MEAN).sum(axis=0)
+    likeness = np.where(apart, likeness, -1)
     nearest = np.where(likeness.max(axis=1) >= LIKE_THE_MEAN, likeness.argmax(axis=1), -1)
-    found = [rows[firm[nearest == place]] for place in range(len(large))]
+    found = [np.sort(rows[firm[nearest == place]]) for place in range(len(large))]
     return sorted((part for part in found if len(part) >= FEWEST), key=lambda part: int(part[0]))
 
 
-def _frames(images: ImageArray, rows: IntArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Detail of the outer frame, centred and scaled to length one (K, P), and how much of it there is as a rule
-    along the emptiest of the four sides: the median of its absolute value (K,)."""
-    outer = np.ones((SIDE, SIDE), bool)
-    outer[FRAME:-FRAME, FRAME:-FRAME] = False
-    found, strength = np.empty((len(rows), outer.sum()), np.float32), np.empty(len(rows), np.float32)
+def _edges(images: ImageArray, frames: IntArray, rows: IntArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Detail of the four sides without their corners, what runs along a side taken away, scaled to length one (K, P),
+    and how much of it there is as a rule on the emptiest side: the median of its absolute value (K,)."""
+    found = np.empty((len(rows), 4, FRAME, SIDE - 2 * FRAME), np.float32)
     for start in range(0, len(rows), BLOCK):
-        block = slice(start, start + BLOCK)
-        pictures = detail(grey(images[rows[block]], SIDE))
-        found[block] = pictures[:, outer]
-        turns = (np.rot90(pictures, turn, (1, 2))[:, :FRAME] for turn in range(4))
-        strength[block] = np.min([np.median(np.abs(side), axis=(1, 2)) for side in turns], axis=0)
-    found -= found.mean(axis=1, keepdims=True)
-    found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-6)
-    return found, strength
+        block = rows[start : start + BLOCK]
+        pictures = detail(grey(images[block], frames[block], SIDE))
+        for turn in range(4):
+            found[start : start + BLOCK, turn] = np.rot90(pictures, turn, (1, 2))[:, :FRAME, FRAME:-FRAME]
+    found -= np.median(found, axis=3, keepdims=True)
+    strength = np.median(np.abs(found), axis=(2, 3)).min(axis=1)
+    edges = found.reshape(len(rows), 4 * FRAME * (SIDE - 2 * FRAME))
+    return edges / np.maximum(np.linalg.norm(edges, axis=1, keepdims=True), 1e-6), strength

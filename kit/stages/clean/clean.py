@@ -28,6 +28,7 @@ from kit.stages.clean.gallery import contact_sheets
 from kit.stages.clean.plan import Finding, Plan, plan
 from kit.stages.clean.quality import odd_sizes
 from kit.stages.clean.review import read_overrides
+from kit.stages.clean.thumbnails import fitted
 from kit.store.data import DataRecord, UnlabelledRecord
 from kit.store.digests import DIGESTS, digest
 from kit.store.files import sha256_file, sha256_json, write_atomic, write_csv
@@ -98,11 +99,15 @@ def _write_data(layout: Layout, config: Config, raw: RawSet, train_rows: int, ma
         if not len(decoded.rows):
             first = int(np.argmax(raw.labels >= 0))
             raise DataError(f"none of {len(raw.ids)} images can be read; {raw.ids[first]!r}: {decoded.problems[first]}")
+        frames = None
+        if raw.sizes is not None and config.data.image_size and config.data.resize == "fit":
+            frames = fitted(raw.sizes[decoded.rows], config.data.image_size)
         result = plan(
             decoded.images,
             raw.labels[decoded.rows],
             config.clean,
             overrides=_overrides(layout.overrides, raw, decoded.rows),
+            frames=frames,
             on_step=lambda name: emit(Event("progress", f"clean: {name}", {"stage": "clean"})),
         )
         if raw.sizes is not None and config.clean.quality:

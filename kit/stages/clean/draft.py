@@ -10,6 +10,7 @@ from scipy.sparse.csgraph import connected_components
 
 from kit.base.arrays import ImageArray, IntArray
 from kit.config.sections import CleanConfig
+from kit.stages.clean.thumbnails import whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,20 @@ class Finding:
 class Draft:
     """The plan while it is being made: which rows are still in, what was found, which rows belong together.
 
-    Made of images (N, H, W, 3) uint8, labels (N,) int64, and ``overrides``, a person's word by row, ``"keep"`` or
-    ``"drop"``, which goes before every rule.
+    Made of images (N, H, W, 3) uint8, labels (N,) int64, ``overrides``, a person's word by row, ``"keep"`` or
+    ``"drop"``, which goes before every rule, and ``frames`` (N, 4), the part of each image that is no padding.
     """
 
-    def __init__(self, images: ImageArray, labels: IntArray, config: CleanConfig, overrides: Mapping[int, str]) -> None:
+    def __init__(
+        self,
+        images: ImageArray,
+        labels: IntArray,
+        config: CleanConfig,
+        overrides: Mapping[int, str],
+        frames: IntArray | None = None,
+    ) -> None:
         self.images, self.labels, self.config = images, labels, config
+        self.frames = whole(images) if frames is None else frames
         # Equal exactly where all pixels are equal, by first row; a memmap is read one image at a time.
         seen: dict[bytes, int] = {}
         digests = (blake2b(image.tobytes(), digest_size=16).digest() for image in images)
@@ -65,6 +74,14 @@ class Draft:
         """The rows still in that show the picture of ``row``."""
         rows: list[int] = self.rows[self.numbers[self.rows] == self.numbers[row]].tolist()
         return rows
+
+    def given(self, rows: IntArray) -> list[frozenset[int]]:
+        """For each of ``rows`` all labels, -1 = none, under which its picture is still in."""
+        met = dict.fromkeys(self.numbers[rows].tolist(), frozenset[int]())
+        for number, label in zip(self.numbers[self.rows].tolist(), self.labels[self.rows].tolist(), strict=True):
+            if number in met:
+                met[number] |= {label}
+        return [met[number] for number in self.numbers[rows].tolist()]
 
     def drop(self, finding: Finding) -> None:
         """Take a row out, unless a person pinned it: then the finding is only noted."""

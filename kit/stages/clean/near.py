@@ -7,29 +7,31 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.base.arrays import ImageArray, IntArray
-from kit.errors import DataError
+from kit.base.arrays import FloatArray, ImageArray, IntArray
 from kit.stages.clean.align import agreement
-from kit.stages.clean.hamming import within
-from kit.stages.clean.hashes import FORMS, LOW, dct_hash, dihedral, grey, low_frequencies, turned
+from kit.stages.clean.neighbours import Cells
+from kit.stages.clean.thumbnails import FORMS, LOW, dihedral, grey, low_frequencies, turned, whole
 
-# The thresholds stand in the gaps measured on 12,000 blood cells with 160 planted near copies
-# (`benchmarks/clean_blood.py --gaps`): 2 px crops of 96 px are up to 10 bits away; the worst planted copy reaches
-# 0.975 and 0.87, the best pair of different cells 0.948 and 0.70, never both at once.
-RADIUS = 10
-OVERALL = 0.957
-DETAIL = 0.70
-# A pair whose 63 lowest frequencies correlate less is not worth resizing; planted copies do by 0.98 or more.
-ROUGH = 0.95
-# Compared at three quarters of their size, where compression noise is averaged out: of 32 px practice pictures
-# compressed with quality 60 the worst reaches 0.978 and 0.89 at 24 px, but 0.938 and 0.63 at 32 px.
+# What is usual in a set is the distance to the eighth neighbour, so up to eight copies of one picture do not hide each
+# other, and its growth from the fourth to the eighth, from which the copies of up to four are absent.
+HALF, FULL = 4, 8
+GROWTH = sum(1 / rank for rank in range(HALF, FULL))
+# A picture with more copies than that has only copies near it: no scale is taken to be smaller than this quantile.
+LEAST_SCALE = 0.01
+# Pairs of different pictures expected in the whole set that are as near as the farthest copy, before their pixels
+# are compared; and the same where more must be certain.
+CHANCE, SMALL_CHANCE = 10.0, 0.1
+# Nearer than this to one another than to others, whatever the number of pictures: also in a set of a dozen.
+FARTHEST = 0.6
+UNRELATED = 1.0
+# Pixels are compared at three quarters of their size, where compression noise is averaged out. Planted copies reach
+# 0.9 and 0.8 in 97 % of all kinds, different blood cells 0.95 and 0.70 but never both (`benchmarks/clean_sets.py`).
+OVERALL, DETAIL = 0.90, 0.80
 SMALLEST_SIDE, LARGEST_SIDE = 16, 32
-# Smaller pictures have not enough detail to tell a copy from another of the same class (8 px digits).
-SMALL_OVERALL = 0.99
-# 3 million candidates take two minutes; data without a common scene have fewer pairs than pictures.
-SAMPLE, MOST_CANDIDATES = 512, 3e6
+LEAST = 1e-6
 BATCH = 1024
 THREADS = min(4, os.cpu_count() or 1)
+INVERSE = np.array([0, 1, 2, 3, 4, 6, 5, 7])  # the form that takes each of `FORMS` back
 
 
 @dataclass(frozen=True)
@@ -37,86 +39,103 @@ class NearCopies:
     """Verified pairs."""
 
     pairs: IntArray  # (P, 2) rows, the smaller first, sorted, without repetition
-    form: IntArray  # (P,) the symmetry of `hashes.FORMS` that takes one to the other
-    overall: NDArray[np.float64]  # (P,) share of the variance of one explained by the other after alignment
-    detail: NDArray[np.float64]  # (P,) correlation of the fine detail after alignment
+    form: IntArray  # (P,) the symmetry of `thumbnails.FORMS` that takes one to the other
+    overall: FloatArray  # (P,) share of the variance of one explained by the other after alignment
+    detail: FloatArray  # (P,) correlation of the fine detail after alignment
+    chance: FloatArray  # (P,) how many pairs of different pictures of the set are expected to be as near
 
     def told(self, place: int) -> str:
         """The evidence for one pair in words."""
         form = FORMS[self.form[place]]
         return f"{form}, {self.overall[place]:.3f} overall, {self.detail[place]:.3f} in the detail"
 
+    def take(self, places: IntArray) -> "NearCopies":
+        """Only the pairs at ``places``."""
+        scores = (field[places] for field in (self.overall, self.detail, self.chance))
+        return NearCopies(self.pairs[places], self.form[places], *scores)
 
-def near_copies(images: ImageArray, rows: IntArray) -> NearCopies:
+
+def near_copies(images: ImageArray, rows: IntArray, frames: IntArray | None = None) -> NearCopies:
     """Find the pairs of near copies among ``rows`` (K,), no two identical, of ``images`` (N, H, W, 3), read in blocks.
 
-    A pair is a candidate if the hash of one of the eight symmetries of the one lies within `RADIUS` of the hash
-    of the other; the search is exact. A candidate is a copy if, aligned for shift and zoom and up to brightness
-    and contrast, both the whole picture and its fine detail agree. Grey values only: a colour cast hides no copy.
+    ``frames`` (N, 4) say which part of each image is the picture, without padding: top, left, height and width.
 
-    Raises `DataError` if the pictures are so alike (a fixed camera, a film) that millions of pairs pass for copies.
+    A pair is a candidate if the low frequencies of one of the eight symmetries of the one are much nearer to those of
+    the other than pictures of this set usually are. A candidate is a copy if, aligned for shift and zoom and up to
+    brightness and contrast, both the whole picture and its fine detail agree. Grey values only: a colour cast hides
+    no copy. The order of the rows changes nothing, because the pictures are compared in an order of their own.
     """
-    low = low_frequencies(images, rows)
-    sample = _units(low[content_sample(dct_hash(low), SAMPLE)])
-    alike = float((sample @ sample.T >= ROUGH).sum() - len(sample)) / max(len(sample) * (len(sample) - 1), 1)
-    expected = alike * len(low) * (len(low) - 1) / 2
-    if expected > MOST_CANDIDATES:
-        what = f"{len(low)} images are so similar that about {expected:.1g} pairs would count as near copies"
-        raise DataError(what, '[clean] near = "off", and [data] group = the column of the camera or the film')
-    left, right, form = _candidates(low)
-    scores = _scores(images, rows[left], rows[right], form)
-    least = OVERALL if min(images.shape[1:3]) >= SMALLEST_SIDE else SMALL_OVERALL
-    good = np.flatnonzero((scores[:, 0] >= least) & (scores[:, 1] >= DETAIL))
-    pairs = np.sort(np.stack([rows[left[good]], rows[right[good]]], axis=1), axis=1)
-    form, overall, fine = form[good], scores[good, 0], scores[good, 1]
+    if len(rows) < 2:
+        return NearCopies(np.zeros((0, 2), np.int64), np.zeros(0, np.int64), *np.zeros((3, 0)))
+    frames = whole(images) if frames is None else frames
+    low = low_frequencies(images, frames, rows).reshape(len(rows), -1)
+    order = np.argsort(np.ascontiguousarray(low).view(f"V{low.itemsize * low.shape[1]}").ravel())
+    ones, others, form, chance = _candidates(low[order].reshape(-1, LOW, LOW))
+    ones, others = rows[order[ones]], rows[order[others]]
+    scores = _scores(images, frames, ones, others, form)
+    found = NearCopies(np.sort(np.stack([ones, others], axis=1), axis=1), form, scores[:, 0], scores[:, 1], chance)
+    found = found.take(np.flatnonzero((scores >= (OVERALL, DETAIL)).all(axis=1)))
     # One entry per pair, the one with the best overall agreement.
-    order = np.lexsort((form, -overall, pairs[:, 1], pairs[:, 0]))
-    best = order[np.unique(pairs[order], axis=0, return_index=True)[1]]
-    return NearCopies(pairs[best], form[best], overall[best], fine[best])
+    found = found.take(np.lexsort((found.form, -found.overall)))
+    return found.take(np.unique(found.pairs, axis=0, return_index=True)[1])
 
 
-def content_sample(words: NDArray[np.uint64], n: int) -> IntArray:
-    """At most ``n`` numbers chosen by the hashes alone, whatever the order of the rows."""
-    return np.argsort(words * np.uint64(0x9E3779B97F4A7C15), kind="stable")[:n]
+def _candidates(low: NDArray[np.float32]) -> tuple[IntArray, IntArray, IntArray, FloatArray]:
+    """Numbers of the pictures (P,) of each pair worth looking at, the form of the first that is like the second, and
+    the number of pairs of different pictures expected to be as near.
 
+    Where different pictures have a local density in m dimensions, the share of them whose nearest is within a
+    fraction t of the distance to the k-th neighbour is k t ** m. The m of the set follows from how the distance grows
+    with the rank (Levina and Bickel 2004), and t from the number of false pairs allowed (an a-contrario bound:
+    Desolneux, Moisan and Morel 2000).
+    """
+    n = len(low)
+    cells = Cells(unit_vectors(low))
+    half, full = cells.scale((HALF, FULL), UNRELATED).T
+    dimensions = GROWTH / max(float(np.median(np.log(full / np.maximum(half, LEAST)))), LEAST)
+    scale = np.maximum(full, max(float(np.quantile(full, LEAST_SCALE)), LEAST))
+    bound = min(FARTHEST, (CHANCE / (n * FULL * len(FORMS))) ** (1 / dimensions))
 
-def _candidates(low: NDArray[np.float32]) -> tuple[IntArray, IntArray, IntArray]:
-    """Left and right numbers and forms of the pairs worth looking at, each symmetry on its own."""
-    words, units = dct_hash(low), _units(low)
+    def search(form: int) -> tuple[IntArray, IntArray, FloatArray]:
+        ones, others, far = cells.within(unit_vectors(turned(low, form)), bound * scale)
+        near = far / np.minimum(scale[ones], scale[others])
+        # Of what is nearer than the least scale there may be much.
+        order = np.lexsort((near, ones))
+        rank = np.arange(len(order)) - np.searchsorted(ones[order], ones[order])
+        good = order[rank <= FULL]
+        good = good[(ones[good] != others[good]) & (near[good] < bound)]
+        return ones[good], others[good], near[good]
 
-    def search(form: int) -> tuple[IntArray, IntArray, IntArray]:
-        other = turned(low, form)
-        units_of_form = _units(other)
-
-        def wanted(query: IntArray, word: IntArray) -> NDArray[np.bool_]:
-            alike = np.einsum("pk,pk->p", units_of_form[query], units[word]) >= ROUGH
-            return np.asarray(alike & (query != word))
-
-        left, right = within(dct_hash(other), words, RADIUS, wanted)
-        return left, right, np.full(len(left), form)
-
-    # NumPy lets go of the interpreter in the large operations: two threads take 0.6 of the time of one.
+    # NumPy lets go of the interpreter in the large operations.
     with ThreadPoolExecutor(THREADS) as pool:
-        found = zip(*pool.map(search, range(len(FORMS))), strict=True)
-        left, right, form = (np.concatenate(part) for part in found)
-    return left, right, form
+        found = list(pool.map(search, range(len(FORMS))))
+    ones, others, near = (np.concatenate(part) for part in zip(*found, strict=True))
+    form = np.repeat(np.arange(len(FORMS)), [len(part[0]) for part in found])
+    # A pair that was found from either side is compared once.
+    pairs = np.where(ones < others, (ones, others, form), (others, ones, INVERSE[form]))
+    (ones, others, form), first = np.unique(pairs, axis=1, return_index=True)
+    return ones, others, form, n * FULL * len(FORMS) * near[first] ** dimensions
 
 
-def _units(low: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Low frequencies without the mean, scaled to length one, (N, 63)."""
+def unit_vectors(low: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Low frequencies without the mean, scaled to length one, (N, 63); a flat picture is at 0, far from all."""
     flat = low.reshape(len(low), LOW * LOW)[:, 1:]
-    return np.asarray(flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6))
+    return np.asarray(flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), LEAST))
 
 
-def _scores(images: ImageArray, left: IntArray, right: IntArray, form: IntArray) -> NDArray[np.float64]:
-    """Overall agreement and agreement of the detail of every candidate, (P, 2) float64."""
+def _scores(
+    images: ImageArray, frames: IntArray, ones: IntArray, others: IntArray, form: IntArray
+) -> NDArray[np.float64]:
+    """Overall agreement and agreement of the detail of every candidate, (P, 2) float64: of the one moved onto the
+    other, or the other way round, whichever is better overall."""
     side = int(np.clip(3 * min(images.shape[1:3]) // 4, SMALLEST_SIDE, LARGEST_SIDE))
-    found = np.empty((len(left), 2))
-    for start in range(0, len(left), BATCH):
+    found = np.empty((len(ones), 2))
+    for start in range(0, len(ones), BATCH):
         block = slice(start, start + BATCH)
-        ones, others = grey(images[left[block]], side), grey(images[right[block]], side)
+        left, right = (grey(images[rows[block]], frames[rows[block]], side) for rows in (ones, others))
         for number in range(len(FORMS)):
-            same = np.flatnonzero(form[block] == number)
-            if len(same):
-                found[start + same] = agreement(dihedral(ones[same], number), others[same])
+            same = form[block] == number
+            left[same] = dihedral(left[same], number)
+        there, back = agreement(left, right), agreement(right, left)
+        found[block] = np.where(there[:, :1] >= back[:, :1], there, back)
     return found

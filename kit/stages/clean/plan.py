@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from kit.base.arrays import ImageArray, IntArray
 from kit.config.sections import CleanConfig
@@ -31,13 +32,15 @@ def plan(
     config: CleanConfig,
     *,
     overrides: Mapping[int, str] | None = None,
+    frames: IntArray | None = None,
     on_step: Callable[[str], None] | None = None,
 ) -> Plan:
     """Plan the cleaning of images (N, H, W, 3) uint8, an array or a memmap that is read in blocks and never written.
 
     ``labels`` (N,) int64 are classes, -1 = unlabeled. ``overrides`` are a person's word by row: one to ``"keep"`` is
-    never dropped (it may be grouped), one to ``"drop"`` is out before anything else is looked at. ``on_step`` is called
-    with the name of each step as it begins. Raises `DataError` if the arrays do not belong together or an override
+    never dropped (it may be grouped), one to ``"drop"`` is out before anything else is looked at. ``frames`` (N, 4) say
+    which part of each image is the picture, without padding: top, left, height and width. ``on_step`` is called with
+    the name of each step as it begins. Raises `DataError` if the arrays do not belong together or an override
     names no row or no action.
 
     Kept and dropped rows partition the raw ones. Planning again on what was kept drops nothing, unless
@@ -51,11 +54,13 @@ def plan(
     for row, action in (overrides or {}).items():
         if not 0 <= row < len(images) or action not in ("keep", "drop"):
             raise DataError(f"row {row} of {len(images)} cannot be overridden with `{action}`", "use keep or drop")
-    draft = Draft(images, labels, config, overrides or {})
-    for name, step in STEPS.items():
-        if on_step is not None:
-            on_step(name)
-        step(draft)
+    draft = Draft(images, labels, config, overrides or {}, frames)
+    # Matrices this small gain nothing from threads, and on a busy machine waiting for them costs tenfold.
+    with threadpool_limits(1, user_api="blas"):
+        for name, step in STEPS.items():
+            if on_step is not None:
+                on_step(name)
+            step(draft)
     by_row = attrgetter("row", "reason", "twin")
     dropped, noted = (tuple(sorted(findings, key=by_row)) for findings in (draft.dropped, draft.noted))
     return Plan(draft.rows, draft.groups(), dropped, noted)

@@ -8,8 +8,8 @@ from kit.base.arrays import IntArray
 from kit.stages.clean.background import shared_backgrounds
 from kit.stages.clean.contamination import contaminated
 from kit.stages.clean.copies import judge, spare
-from kit.stages.clean.draft import Draft, Finding
-from kit.stages.clean.near import NearCopies, near_copies
+from kit.stages.clean.draft import Draft, Finding, components
+from kit.stages.clean.near import FULL, SMALL_CHANCE, NearCopies, near_copies
 from kit.stages.clean.outliers import outlier_scores, strangest
 from kit.stages.clean.quality import quality as problems
 from kit.stages.clean.statistics import statistics
@@ -18,6 +18,8 @@ from kit.stages.clean.statistics import statistics
 # frame), not an accident: one group of them would leave the folds nothing to divide.
 LARGEST_SHARE = 0.15
 LARGEST_COUNT = 20
+# As many copies of one picture need more evidence.
+LARGEST_GROUP = 0.01
 
 
 def contamination(draft: Draft) -> None:
@@ -49,46 +51,77 @@ def near(draft: Draft) -> None:
     """Find near copies and group, drop or list them."""
     if draft.config.near == "off":
         return
-    found = near_copies(draft.images, draft.pictures)
+    found, stay = _near_copies(draft), set[int]()
+    # What is usual in the set is another thing once copies are gone: until nothing more goes.
+    while draft.config.near == "drop-copies" and _drop_near(draft, found, stay):
+        found = _near_copies(draft)
     if draft.config.near != "keep":
-        draft.link_pictures(map(tuple, found.pairs.tolist()))
-    if draft.config.near == "drop-copies":
-        _drop_near(draft, found)
+        draft.link_pictures(_linked(draft, found.pairs))
+    known = [given - {-1} for given in draft.given(found.pairs.ravel())]
     listed = set()
     for place in np.argsort(-found.overall, kind="stable").tolist():
-        one, other = found.pairs[place].tolist()
-        conflict = draft.labels[one] != draft.labels[other] and min(draft.labels[[one, other]]) >= 0
-        reason = "near-conflict" if conflict else "near-copy"
-        for row, twin in ((one, other), (other, one)):
-            if draft.alive[row] and (row, reason) not in listed:
+        reason = "near-conflict" if _conflict(*known[2 * place : 2 * place + 2]) else "near-copy"
+        for row, twin in (found.pairs[place].tolist(), found.pairs[place, ::-1].tolist()):
+            if (row, reason) not in listed:
                 listed.add((row, reason))
                 draft.note([Finding(row, reason, twin, found.told(place))])
 
 
-def _drop_near(draft: Draft, found: NearCopies) -> None:
-    """Drop all rows of a picture whose near copy stays, where both bear one and the same label."""
+def _conflict(one: frozenset[int], other: frozenset[int]) -> bool:
+    return bool(one and other and one != other)
 
-    def labels(row: int) -> set[int]:
-        return set(draft.labels[draft.alike(row)].tolist())
 
-    given = draft.labels[found.pairs]
-    pure = np.array([labels(one) == labels(other) for one, other in found.pairs.tolist()], bool)
-    places = np.flatnonzero((given[:, 0] == given[:, 1]) & pure).tolist()
+def _linked(draft: Draft, pairs: IntArray) -> list[tuple[int, int]]:
+    """The pairs to keep in one fold: all, but of a chain longer than copies of one picture make only those with one
+    picture in the middle, so that no series of look-alikes becomes a group."""
+    rows, places = np.unique(pairs, return_inverse=True)
+    group = components(places.reshape(-1, 2), len(rows))
+    long = np.bincount(group)[group[places.reshape(-1, 2)[:, 0]]] > FULL
+    stars = spare(pairs[long], lambda row: (True, draft.images[row].tobytes()))
+    kept = np.concatenate([pairs[~long], pairs[long][list(stars.values())]])
+    return [(int(one), int(other)) for one, other in kept]
+
+
+def _near_copies(draft: Draft) -> NearCopies:
+    """Near copies among the pictures still in, of which those that bear different labels, or have far more copies than
+    the scale of the search allows for, are the more certain ones."""
+    pictures = draft.pictures
+    found = near_copies(draft.images, pictures, draft.frames)
+    known = [given - {-1} for given in draft.given(found.pairs.ravel())]
+    doubtful = np.array([_conflict(*pair) for pair in zip(known[::2], known[1::2], strict=True)], bool)
+    places = np.searchsorted(pictures, found.pairs)
+    group = components(places, len(pictures))
+    doubtful |= np.bincount(group)[group[places[:, 0]]] > max(FULL, LARGEST_GROUP * len(pictures))
+    return found.take(np.flatnonzero(~doubtful | (found.chance <= SMALL_CHANCE)))
+
+
+def _drop_near(draft: Draft, found: NearCopies, stay: set[int]) -> bool:
+    """Drop all rows of a picture whose near copy stays, where both bear one and the same label; says whether any was.
+
+    ``stay`` are the rows for which others went before; what they are now is added.
+    """
+    given = draft.given(found.pairs.ravel())
+    same = [one == other and len(one) == 1 for one, other in zip(given[::2], given[1::2], strict=True)]
+    places = np.flatnonzero(same).tolist()
 
     def rank(row: int) -> tuple[bool, bytes]:
-        return row not in draft.pinned, draft.images[row].tobytes()
+        return row not in draft.pinned | stay, draft.images[row].tobytes()
 
+    before = draft.alive.sum()
     for row, place in spare(found.pairs[places], rank).items():
         one, other = found.pairs[places[place]].tolist()
         twin = other if row == one else one
-        for same in draft.alike(row):
-            draft.drop(Finding(same, "near-copy", twin, found.told(places[place])))
+        stay.add(twin)
+        for alike in draft.alike(row):
+            if alike not in draft.pinned:
+                draft.drop(Finding(alike, "near-copy", twin, found.told(places[place])))
+    return bool(draft.alive.sum() < before)
 
 
 def background(draft: Draft) -> None:
     """Find one background under many different pictures, list them and keep them in one fold."""
     pictures = draft.pictures
-    for rows in shared_backgrounds(draft.images, pictures):
+    for rows in shared_backgrounds(draft.images, pictures, draft.frames):
         evidence = f"{len(rows)} pictures on one background"
         draft.note(Finding(row, "shared-background", _other(rows, row), evidence) for row in rows.tolist())
         common = len(rows) > max(LARGEST_COUNT, LARGEST_SHARE * len(pictures))
