@@ -6,7 +6,7 @@ random groups before version 1.8 with ``shuffle=True``, and because ids must kee
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -148,13 +148,7 @@ def make_folds(layout: Layout, config: Config, emit: Emit, *, force: bool = Fals
         pinned = [{}] * settings.repeats if reset else _pinned_ids(layout, config, force=force)
         if settings.method == "hold-out" and config.data.validation:
             pinned = [as_given(index)] * settings.repeats
-        repeats = (
-            split(index.ids, index.labels, index.groups, n=settings.n, seed=settings.seed + repeat, pinned=before)
-            for repeat, before in enumerate(pinned)
-        )
-        table = np.stack(list(repeats))
-        if settings.method == "hold-out":
-            table = np.where(table == 0, 0, NEVER)
+        table = _assigned(config, index, pinned)
         verify_folds(index, table, settings.held_out)
         rows = zip(index.ids, index.labels.tolist(), index.groups, *table.tolist(), strict=True)
         write_csv(path, ("id", "label", "group", *columns(settings.repeats)), rows)
@@ -170,6 +164,17 @@ def make_folds(layout: Layout, config: Config, emit: Emit, *, force: bool = Fals
             **{name: getattr(settings, name) for name in PINNED_KEYS},
         ).save(record)
         _tell(emit, index, balance, [path, record, picture], {} if config.data.validation else pinned[0])
+
+
+def _assigned(config: Config, index: Index, pinned: Sequence[Mapping[str, int]]) -> IntArray:
+    """The fold of every row (repeats, N), or `NEVER` where a hold-out split leaves it for training."""
+    settings = config.folds
+    repeats = (
+        split(index.ids, index.labels, index.groups, n=settings.n, seed=settings.seed + repeat, pinned=before)
+        for repeat, before in enumerate(pinned)
+    )
+    table = np.stack(list(repeats))
+    return np.where(table == 0, 0, NEVER) if settings.method == "hold-out" else table
 
 
 def _check_runs(config: Config, index: Index, emit: Emit) -> None:

@@ -99,15 +99,12 @@ def _write_data(layout: Layout, config: Config, raw: RawSet, train_rows: int, ma
         if not len(decoded.rows):
             first = int(np.argmax(raw.labels >= 0))
             raise DataError(f"none of {len(raw.ids)} images can be read; {raw.ids[first]!r}: {decoded.problems[first]}")
-        frames = None
-        if raw.sizes is not None and config.data.image_size and config.data.resize == "fit":
-            frames = fitted(raw.sizes[decoded.rows], config.data.image_size)
         result = plan(
             decoded.images,
             raw.labels[decoded.rows],
             config.clean,
             overrides=_overrides(layout.overrides, raw, decoded.rows),
-            frames=frames,
+            frames=_frames(config, raw, decoded),
             on_step=lambda name: emit(Event("progress", f"clean: {name}", {"stage": "clean"})),
         )
         if raw.sizes is not None and config.clean.quality:
@@ -133,6 +130,13 @@ def _write_data(layout: Layout, config: Config, raw: RawSet, train_rows: int, ma
         parts={**parts, "images": digest(layout.images), "classes": sha256_json(raw.classes)},
     ).save(layout.data_manifest)
     _tell(emit, layout, raw, result, decoded.problems)
+
+
+def _frames(config: Config, raw: RawSet, decoded: Decoded) -> IntArray | None:
+    """Where the picture itself is in each decoded square, if ``resize = "fit"`` padded it."""
+    if raw.sizes is None or not config.data.image_size or config.data.resize != "fit":
+        return None
+    return fitted(raw.sizes[decoded.rows], config.data.image_size)
 
 
 def _warn(emit: Emit, config: Config, raw: RawSet) -> None:
