@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from competitions import picture
 
-from kit import runtime
 from kit.config import Config, parse
 from kit.images.sources import open_source
 from kit.platforms.kaggle_code import script
+from kit.stages.bundle.contents import runtime_files
 from kit.stages.table import answer
 from kit.store.tables import read_table
 
@@ -61,9 +61,8 @@ def make_tree(root: Path) -> Path:
     bundle = root / "input/kit-cells/bundle"
     (bundle / "kit_runtime").mkdir(parents=True)
     (bundle / "model.py").write_text(MODEL)
-    (bundle / "kit_runtime/__init__.py").touch()
-    for name in ("decode.py", "names.py", "answer.py"):
-        shutil.copy(Path(runtime.__path__[0]) / name, bundle / "kit_runtime")
+    for path in runtime_files():
+        shutil.copy(path, bundle / "kit_runtime")
     (bundle / "bundle.json").write_text(json.dumps({"size": 32, "classes": ["x", "y"], "resize": "crop"}))
     (bundle.parent / "tag.txt").write_text(f"{TAG}\n")
     add_test_images(root / "input/cells/test")
