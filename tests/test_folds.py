@@ -206,7 +206,8 @@ def test_a_rare_class_is_warned_about(tmp_path: Path) -> None:
 
     images = np.random.default_rng(0).integers(0, 256, (63, 8, 8, 3), dtype=np.uint8)
     np.savez(tmp_path / "d.npz", images=images, labels=np.r_[np.zeros(30), np.ones(30), np.full(3, 2)].astype(int))
-    (tmp_path / "kit.toml").write_text('[data]\ntrain = "d.npz"\n', encoding="utf-8")
+    run = '[runs.net]\nbackbone = "plain-cnn"\n'
+    (tmp_path / "kit.toml").write_text(f'[data]\ntrain = "d.npz"\nimage_size = 16\n{run}', encoding="utf-8")
     heard: list[Event] = []
     Project(tmp_path, emit=heard.append).folds()
     warnings = [event.text for event in heard if event.kind == "warn" and event.text.startswith("class")]

@@ -130,9 +130,8 @@ def make_folds(layout: Layout, config: Config, emit: Emit, *, force: bool = Fals
     changed by something else and neither ``force`` nor ``reset`` says what to do about it, and `ConfigError` where a
     run of the configuration cannot be trained on these images.
     """
-    settings = config.folds
+    settings, picture = config.folds, layout.folds_picture(config.folds.name)
     path, record = layout.folds_table(settings.name), layout.folds_manifest(settings.name)
-    picture = layout.folds_picture(settings.name)
     with lock(layout.data_lock, "data/", shared=True):
         index = load_index(layout)
         made_from = lineage(config, index)
@@ -143,8 +142,8 @@ def make_folds(layout: Layout, config: Config, emit: Emit, *, force: bool = Fals
                 write_atomic(picture, standalone(draw(found.classes, found.balance)))
             emit(Event("fresh", "folds", {"stage": "folds"}))
             return
-        _check_runs(config, index, emit)
     with lock(layout.data_lock, "data/", shared=True), lock(layout.folds_lock, "folds/", wait=True):
+        _check_runs(config, index, emit)
         pinned = [{}] * settings.repeats if reset else _pinned_ids(layout, config, force=force)
         if settings.method == "hold-out" and config.data.validation:
             pinned = [as_given(index)] * settings.repeats
