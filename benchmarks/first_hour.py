@@ -155,7 +155,7 @@ def run(root: Path, name: str, given: Given, hours: float) -> list[object]:
         hidden = f"{json.loads(kit(root, 'submit', '--yes', '--json'))['score']:.4f}"
     elif config.data.test:
         kit(root, "table")
-    (blend,) = (json.loads(path.read_text()) for path in root.glob("submissions/*/ensemble.json"))
+    blend = json.loads(max(root.glob("submissions/*/ensemble.json")).read_text())
     first = next(iter(config.runs.values()))
     steps = " ".join(step.op + (f" {step.options}" if step.options else "") for step in first.augment) or "none"
     images = json.loads((root / "data/manifest.json").read_text())["raw"]
