@@ -127,3 +127,10 @@ def test_a_broken_row_is_refused_by_name(kind):
     with pytest.raises(DataError, match="image-17") as error:
         blend.fit(*broken(kind), options=options)
     assert kind == "label" or "`b`" in error.value.message
+
+
+def test_a_member_without_a_mistake_is_blended_with_one_that_errs():
+    proba, y, fold = library(0, members=1, rows=40, classes=3)
+    sure = 0.97 * np.eye(3)[y] + 0.01
+    fitted = blend.fit(np.stack([sure, proba[0]]), y, fold, metric="accuracy")
+    assert fitted.nested.score == 1

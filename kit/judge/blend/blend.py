@@ -163,7 +163,7 @@ class _Fitting:
         y, unit = self.data.y[: self.clean], self.data.unit[: self.clean]
         members = [self.data.proba[m, 0, : self.clean] for m in self.originals]
         flattered, error = score.flattery(self.metric, y, members, seed=self.seed, groups=unit)
-        if flattered < SLIGHT * error or not flattered:
+        if not error or flattered < SLIGHT * error:  # a member without a mistake has no error to compare with
             return []
         what = f"the score of the best of {len(members)} members flatters it by about {flattered:.4f}"
         return [f"{what} ({flattered / error:.1f} standard errors), because it was chosen by this score"]
