@@ -24,6 +24,7 @@ def bundle_files(
     size: int = 16,
     views: Sequence[str] = ("identity", "rot90"),
     contract: str = "an2dl-2024",
+    classes: Sequence[str] = CLASSES,
 ) -> dict[str, Path | bytes]:
     """Name and content of every file; the weights are written to ``folder``. Loads TensorFlow."""
     import keras
@@ -36,21 +37,22 @@ def bundle_files(
     files |= {"model.py": MODEL[contract].encode(), "metadata": METADATA}
     members: list[dict[str, Any]] = []
     for number, backbone in enumerate(backbones):
-        network = {"backbone": backbone, "size": size, "classes": len(CLASSES), "head": {"dropout": 0.1, "units": [8]}}
+        network = {"backbone": backbone, "size": size, "classes": len(classes), "head": {"dropout": 0.1, "units": [8]}}
         names = [f"weights/m{number}-{fold}.npz" for fold in range(folds)]
         for fold, name in enumerate(names):
             files[name] = folder / f"m{number}-{fold}.npz"
             np.savez(files[name], **arrays.of(_filled(build(network).model, size, fold)))
         members.append({"name": f"m{number}", "network": network, "weights": names})
     m = len(members)
+    views_of, bias = [1 / len(views)] * len(views), [0.0] * len(classes)
     part = {"share": 1.0, "temperatures": [1.0] * m, "weights": [1 / m] * m, "centre": 1.0, "slopes": [0.0] * m}
     description = {
         "version": 1,
-        "classes": list(CLASSES),
+        "classes": list(classes),
         "size": size,
         "views": list(views),
         "members": members,
-        "blend": {"views": [1 / len(views)] * len(views), "parts": [{**part, "bias": [0.0] * 3}], "bias": []},
+        "blend": {"views": views_of, "parts": [{**part, "bias": bias}], "bias": []},
         "resize": "fit",
         "batch_size": 4,
     }

@@ -198,3 +198,17 @@ def test_five_hundred_bad_inputs_are_answered_or_refused_with_a_message(tmp_path
             assert np.isfinite(values).all() and (values.max(initial=2) > 1 or not (values % 1).any())
     assert refused > 300
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_classes_that_are_numbers_are_answered_with_their_number(tmp_path: Path) -> None:
+    """A scorer compares with labels as they were handed out, from 1 to 8 for example."""
+    from kit.runtime.predictor import Predictor
+
+    cases = {("1", "3", "8"): [1, 3, 8], ("cat", "3", "8"): [0, 1, 2], ("1", "01", "2"): [0, 1, 2]}
+    for classes, numbers in cases.items():
+        folder = tmp_path / classes[0] / classes[1]
+        with zipfile.ZipFile(make_bundle(tmp_path, folds=1, classes=classes)) as archive:
+            archive.extractall(folder)
+        predictor = Predictor(str(folder))
+        expected = np.array(numbers)[predictor.predict_proba(images(12)).argmax(axis=1)]
+        assert predictor.predict(images(12)).tolist() == expected.tolist()

@@ -14,6 +14,7 @@ from kit.images.sources import RawSet, open_source
 from kit.judge import score
 from kit.platforms.base import Journal, Platform, Remaining, Setting, Status
 from kit.platforms.sandbox import run_bundle
+from kit.runtime.names import answers
 from kit.store.data import load_images, load_index
 from kit.store.files import write_json
 from kit.store.ledger import BoardRow
@@ -129,9 +130,12 @@ class Local(Platform):
             run = run_bundle(bundle, images, proba=proba)
         except BundleError as error:
             return LocalScore(tag=tag, time=time, state="failed", message=error.message)
-        # Class indices as the contract gives them; probabilities only where the metric needs them.
-        classes = len(truth.classes)
-        answer = run.proba if proba else np.eye(classes)[np.clip(run.labels, 0, classes - 1)]
+        # Numbers of classes as the contract gives them; probabilities only where the metric needs them.
+        place = {number: at for at, number in enumerate(answers(truth.classes))}
+        # A number that is no class is wrong, whatever the label.
+        wrong = ((labels + 1) % len(place)).tolist()
+        found = [place.get(number, other) for number, other in zip(run.labels.tolist(), wrong, strict=True)]
+        answer = run.proba if proba else np.eye(len(place))[found]
         value = score.score(metric, labels, answer)
         if not math.isfinite(value):
             return LocalScore(tag=tag, time=time, state="failed", message=f"{metric} of these predictions is {value}")

@@ -12,7 +12,7 @@ BUNDLE = str(Path(__file__).resolve().parent.parent)
 
 
 class Model:
-    """``Model().predict(X)``: class indices (N,) of images (N, H, W, 3), 0 to 255."""
+    """``Model().predict(X)``: classes (N,) of images (N, H, W, 3), 0 to 255, as numbers (`names.answers`)."""
 
     def __init__(self) -> None:
         self._predictor = Predictor(BUNDLE)

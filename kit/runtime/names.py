@@ -30,6 +30,12 @@ def number(name: str) -> str:
     return plain if found is None else str(found)
 
 
+def answers(classes: Sequence[str]) -> list[int]:
+    """What a platform that wants numbers is told of a class: its own number where all are numbers, else its place."""
+    found = [number for number in map(whole, classes) if number is not None]
+    return found if len(set(found)) == len(classes) else list(range(len(classes)))
+
+
 def folded(name: str) -> str:
     """The spelling of a name in one case."""
     return spelling(spelling(name).casefold())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from . import arrays, backbones, forward, passes, pool, views
+from . import arrays, backbones, forward, names, passes, pool, views
 
 if TYPE_CHECKING:
     from .decode import Policy
@@ -82,8 +82,8 @@ class Predictor:
         return proba
 
     def predict(self, images: Any) -> Any:
-        """Class indices int64 (N,)."""
-        return self.predict_proba(images).argmax(axis=1)
+        """Classes int64 (N,): the number that a class is written as, or its place where classes have names."""
+        return np.array(names.answers(self.classes))[self.predict_proba(images).argmax(axis=1)]
 
     def logits(self, images: Any) -> list[Any]:
         """Of each member the logits float32 (V, B, C) of one batch, mean of its folds."""

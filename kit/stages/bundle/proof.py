@@ -9,6 +9,7 @@ from kit.config import BundleConfig
 from kit.errors import BundleError
 from kit.platforms.sandbox import BundleRun, run_bundle
 from kit.runtime.forward import mean_of_folds
+from kit.runtime.names import answers
 from kit.runtime.pool import softmax
 from kit.stages.bundle.contents import fold_paths, fold_predictions
 from kit.store.candidate import Ensemble, HalfRecord, Limits, Proof
@@ -51,8 +52,8 @@ def prove(
         raise BundleError(
             f"the bundle's probabilities differ from the kit's by {difference:.2g}, more than the allowed {TOLERANCE:g}"
         )
-    if (run.labels != run.proba.argmax(axis=1)).any():
-        raise BundleError("the bundle's class indices are not the argmax of its own probabilities")
+    if (run.labels != np.array(answers(record.classes))[run.proba.argmax(axis=1)]).any():
+        raise BundleError("the bundle's classes are not those of the largest of its own probabilities")
     return run, difference
 
 
