@@ -24,8 +24,8 @@ CHANCE, SMALL_CHANCE = 10.0, 0.1
 # Nearer than this to one another than to others, whatever the number of pictures: also in a set of a dozen.
 FARTHEST = 0.6
 UNRELATED = 1.0
-# Pixels are compared at three quarters of their size, where compression noise is averaged out. Planted copies reach
-# 0.9 and 0.8 in 97 % of all kinds, different blood cells 0.95 and 0.70 but never both (`benchmarks/clean_sets.py`).
+# Pixels are compared at three quarters of their size, where compression noise is averaged out. Planted copies
+# of most kinds reach both (`benchmarks/clean_sets.py`), different blood cells 0.95 and 0.63 but never both.
 OVERALL, DETAIL = 0.90, 0.80
 SMALLEST_SIDE, LARGEST_SIDE = 16, 32
 LEAST = 1e-6

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from kit.base.arrays import IntArray
 
-# Vectors to a cell, and cells that each query looks into. Of planted copies all are within 4 cells but some crops
-# of 2 px (0.84 to 0.99), and those are looked for from either side (`benchmarks/clean_sets.py`).
+# Vectors to a cell, and cells that each query looks into. Planted copies are within 4 cells, but for some crops
+# of 2 px, and those are looked for from either side.
 CELL, PROBES = 256, 4
 # Rows compared with a cell in one go: 16 MB of cosines.
 BLOCK = 8192

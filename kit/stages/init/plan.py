@@ -10,7 +10,7 @@ from typing import Literal
 from kit.runs.units.devices import visible_gpus
 from kit.runtime.backbones import BACKBONES
 
-# Seconds of a core for a training step of one image: by pixel, measured with two cores (docs/experiments.md).
+# Seconds of a core for a training step of one image, by pixel: rough, to choose between sizes and numbers of epochs.
 SECONDS_PER_PIXEL = {"plain-cnn": 0.7e-6, "residual-cnn": 1.2e-6, "mobilenetv2": 1.2e-6, "efficientnetv2-b0": 3.0e-6}
 DEGRADE = 1e-3  # seconds of a core for an image: `degrade` goes through images one by one
 START = 8.0  # seconds of a process before its first step
