@@ -202,9 +202,10 @@ class Project:
     def blend_foreign(self, oof: Sequence[Path], test: Sequence[Path], out: Path) -> None:
         """Blend predictions from files on the project's labels and folds."""
         from kit.stages.ensemble.foreign import blend_foreign
+        from kit.stages.ensemble.known import of_project
 
         self.folds()
-        blend_foreign(self.layout, self.config, self._emit, oof=oof, test=test, out=out)
+        blend_foreign(of_project(self.layout, self.config), self.config, self._emit, oof=oof, test=test, out=out)
 
     def predict(self, bundle: Path, images: Path, out: Path) -> None:
         """Predict images with any bundle and write a table; nothing of the bundle's code is run."""

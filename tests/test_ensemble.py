@@ -14,10 +14,11 @@ from test_cli import run
 
 from kit.base.events import Event
 from kit.cli import spread
-from kit.errors import DataError
+from kit.errors import DataError, KitError
 from kit.judge.blend import Options, fit
 from kit.project import Project
 from kit.runtime.pool import softmax
+from kit.stages.ensemble.known import of_table
 from kit.stages.ensemble.library import Library
 from kit.stages.ensemble.summary import scores, tell
 from kit.store.candidate import StoredBlend
@@ -252,3 +253,30 @@ def test_a_blend_far_below_the_plain_mean_is_told_and_another_is_not(hold_out: P
         found = blend.model_copy(update={"oof": proba if right == 0.7 else guesses(y, right, 1)})
         tell(heard.append, hold_out.config, library, found, *scores(hold_out.config, library, found))
         assert any("worse than the plain mean" in event.text for event in heard if event.kind == "warn") == told
+
+
+def test_a_table_of_labels_and_folds_stands_for_a_project(project: Path, tmp_path: Path) -> None:
+    (table,) = (project / "folds").glob("*.csv")
+    files = [str(project / name) for name in ("linear.npz", "near.csv")]
+    done = run(tmp_path, "ensemble", "--oof", *files, "--config", str(table), "--out", "without")
+    assert done.returncode == 0, done.stderr
+    made = Project(project)
+    made.blend_foreign([Path(file) for file in files], [], tmp_path / "within")
+    without, within = (tmp_path / name / "blend.json" for name in ("without", "within"))
+    assert without.read_text() == within.read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["within", "without"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("id,label\na,0\n", "'fold' not found"),
+        ("id,label,fold\na,0,0\na,1,1\n", "'a' appears twice"),
+        ("id,label,fold\na,,0\nb,1,1\n", "line 2 has no label"),
+        ("id,label,fold\na,0,-1\nb,1,\n", "no row has a fold"),
+    ],
+)
+def test_a_table_that_does_not_say_what_is_held_out_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "labels.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(KitError, match=said):
+        of_table(tmp_path / "labels.csv")

@@ -7,6 +7,8 @@ import typer
 
 from kit.cli.app import RUNS, Config, Engine, Force, Json, MaxHours, Runs, app, names, open_project, print_result
 
+TABLES = (".csv", ".tsv")
+
 
 @app.command(context_settings=RUNS)
 def train(
@@ -53,7 +55,12 @@ def ensemble(
         float | None, typer.Option("--max-hours", min=0, help="With --all: stop after N hours.")
     ] = None,
     oof: Annotated[
-        list[Path] | None, typer.Option("--oof", help="Out-of-fold predictions of other tools, one file per member.")
+        list[Path] | None,
+        typer.Option(
+            "--oof",
+            help="Out-of-fold predictions of other tools, one file per member. Without a project: --config labels.csv, "
+            "a table with id, label and fold.",
+        ),
     ] = None,
     test: Annotated[
         list[Path] | None, typer.Option("--test", help="Their predictions of the test images, in the same order.")
@@ -66,6 +73,13 @@ def ensemble(
     """Blend the runs, or the files of --oof, using their out-of-fold predictions."""
     if max_hours is not None and not all:
         raise typer.BadParameter("is only valid together with --all", param_hint="--max-hours")
+    if oof and config is not None and config.suffix in TABLES:
+        from kit.show.console import Console
+        from kit.stages.ensemble.foreign import blend_files
+
+        with Console() as console:
+            blend_files(config, console.emit, oof=oof, test=test or (), out=out)
+        return
     with open_project(config, engine=engine) as project:
         if oof:
             project.blend_foreign(oof, test or (), out)

@@ -165,7 +165,7 @@ class _Fitting:
         flattered, error = score.flattery(self.metric, y, members, seed=self.seed, groups=unit)
         if not error or flattered < SLIGHT * error:  # a member without a mistake has no error to compare with
             return []
-        what = f"the score of the best of {len(members)} members flatters it by about {flattered:.4f}"
+        what = f"the {self.metric} of the best of {len(members)} members flatters it by about {flattered:.4f}"
         return [f"{what} ({flattered / error:.1f} standard errors), because it was chosen by this score"]
 
     def _nested(self, fitted: Fit) -> tuple[Array, Array, Array]:

@@ -8,18 +8,15 @@ import numpy.typing as npt
 
 from kit.base.arrays import FloatArray
 from kit.base.events import Emit, Event
-from kit.config import Config
+from kit.config import Config, DataConfig
 from kit.errors import DataError
 from kit.judge import metrics
 from kit.judge.blend import Blend, Options
 from kit.judge.blend.foreign import Foreign, match, member_names, read_foreign
-from kit.runtime.names import whole
+from kit.stages.ensemble.known import Known, of_table
 from kit.stages.ensemble.library import Library, blended, shared_views
 from kit.stages.ensemble.summary import scores, tell
-from kit.store.data import Index, load_index, load_record, load_test_ids, load_test_record
 from kit.store.files import write_atomic, write_csv
-from kit.store.layout import Layout
-from kit.store.partition import Folds, load_folds
 
 # Standard errors by which rows that a member was trained on are predicted better than others. Of 1,000 honest files one
 # is refused, and it is accepted once it has the held-out rows alone.
@@ -27,9 +24,9 @@ FITTED = 3.0
 
 
 def blend_foreign(
-    layout: Layout, config: Config, emit: Emit, *, oof: Sequence[Path], test: Sequence[Path], out: Path
+    known: Known, config: Config, emit: Emit, *, oof: Sequence[Path], test: Sequence[Path], out: Path
 ) -> Blend:
-    """Fit a blend on out-of-fold predictions from files, on the project's labels and the rows that are held out.
+    """Fit a blend on out-of-fold predictions from files, on known labels and the rows that are held out.
 
     ``oof`` has one file a member (layouts in docs/ensemble.md), ``test`` the same members' predictions of the test
     images in the same order, or none; ``out`` is the folder for ``blend.json``, ``oof.csv`` and ``test.csv``.
@@ -39,28 +36,25 @@ def blend_foreign(
     """
     if test and len(test) != len(oof):
         raise DataError(f"--oof names {len(oof)} files, --test {len(test)}", "give one per --oof, in the same order")
-    index = load_index(layout)
-    folds = load_folds(layout, config, index)
-    names, held = member_names(oof), folds.validated
-    orders = [index.ids, _held_out(index, folds), *_raw_order(layout, index)]
-    members = [out_of_fold(member, index, folds) for member in _read(oof, index, orders, emit)]
+    names, held, classes = member_names(oof), known.held, known.classes
+    orders = [known.ids, known.held_ids, *known.orders]
+    members = [out_of_fold(member, known) for member in _read(oof, classes, orders, emit)]
     if not held.all():
         emit(Event("say", f"the split holds out {held.sum()} of {len(held)} rows: only these are blended and scored"))
     views = shared_views(members)
     if not views:
         raise DataError(f"{members[0].path} has the views {', '.join(members[0].views)}, but another has none of them")
-    known = [load_test_ids(layout)] if test and load_test_record(layout) else []
-    tests = _read(test, index, known, emit)
+    tests = _read(test, classes, known.test_orders, emit)
     tested = _stack([member.take(tests[0].ids) for member in tests], views) if tests else None
     library = Library(
         ids=members[0].ids,
         names=names,
         views=views,
         proba=_stack(members, views),
-        y=index.labels[held],
-        fold=folds.fold[held],
-        groups=np.array(index.groups)[held],
-        classes=index.classes,
+        y=known.y[held],
+        fold=known.fold[held],
+        groups=known.groups[held],
+        classes=classes,
     )
     settings = config.ensemble
     options = Options(
@@ -69,15 +63,21 @@ def blend_foreign(
     blend = blended(library, settings, options)
     tell(emit, config, library, blend, *scores(config, library, blend))
     wrote = [write_atomic(out / "blend.json", blend.to_json())]
-    wrote.append(_write_table(out / "oof.csv", library.ids, index.classes, blend.oof))
+    wrote.append(_write_table(out / "oof.csv", library.ids, classes, blend.oof))
     if tested is not None:
-        wrote.append(_write_table(out / "test.csv", tests[0].ids, index.classes, blend.apply(tested)))
+        wrote.append(_write_table(out / "test.csv", tests[0].ids, classes, blend.apply(tested)))
     emit(Event("wrote", "", {"paths": wrote}))
     return blend
 
 
-def _read(paths: Sequence[Path], index: Index, orders: Sequence[Sequence[str]], emit: Emit) -> list[Foreign]:
-    found = [read_foreign(path, index.classes, orders) for path in paths]
+def blend_files(labels: Path, emit: Emit, *, oof: Sequence[Path], test: Sequence[Path], out: Path) -> Blend:
+    """`blend_foreign` without a project, on the log loss: ``labels`` is a table of `of_table`."""
+    config = Config(data=DataConfig(train=str(labels)))
+    return blend_foreign(of_table(labels), config, emit, oof=oof, test=test, out=out)
+
+
+def _read(paths: Sequence[Path], classes: Sequence[str], orders: Sequence[Sequence[str]], emit: Emit) -> list[Foreign]:
+    found = [read_foreign(path, classes, orders) for path in paths]
     for member in found:
         if member.assumed:
             first = ", ".join(member.ids[:3])
@@ -87,18 +87,7 @@ def _read(paths: Sequence[Path], index: Index, orders: Sequence[Sequence[str]], 
     return found
 
 
-def _held_out(index: Index, folds: Folds) -> list[str]:
-    return [name for name, is_held in zip(index.ids, folds.validated, strict=True) if is_held]
-
-
-def _raw_order(layout: Layout, index: Index) -> list[list[str]]:
-    """The rows of the raw data in their order, where their ids are the numbers of the rows: an array of images."""
-    raw = load_record(layout).raw
-    numbers = [whole(name) for name in index.ids]
-    return [] if any(row is None or not 0 <= row < raw for row in numbers) else [[str(row) for row in range(raw)]]
-
-
-def out_of_fold(member: Foreign, index: Index, folds: Folds) -> Foreign:
+def out_of_fold(member: Foreign, known: Known) -> Foreign:
     """The predictions of the rows that the split holds out, in the order of the data.
 
     A member may have predictions of other rows as well, unless they show that it was trained on them: then the file is
@@ -106,12 +95,12 @@ def out_of_fold(member: Foreign, index: Index, folds: Folds) -> Foreign:
 
     Raises `DataError` where a held-out row is missing, or rows that are never held out are predicted evidently better.
     """
-    held, rows = folds.validated, match(member.ids, index.ids)
-    taken = member.take(_held_out(index, folds), rows[held])
+    held, rows = known.held, match(member.ids, known.ids)
+    taken = member.take(known.held_ids, rows[held])
     never = ~held & (rows >= 0)
     if never.any():
-        seen = metrics.row_nll(index.labels[never], member.proba[0, rows[never]])
-        unseen = metrics.row_nll(index.labels[held], taken.proba[0])
+        seen = metrics.row_nll(known.y[never], member.proba[0, rows[never]])
+        unseen = metrics.row_nll(known.y[held], taken.proba[0])
         error = np.sqrt(seen.var() / len(seen) + unseen.var() / len(unseen))
         if unseen.mean() - seen.mean() > FITTED * error:
             raise DataError(

@@ -1,0 +1,88 @@
+"""What predictions are held against: labels, folds and groups of rows, of a project or of a table."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from kit.base.arrays import IntArray
+from kit.config import Config
+from kit.errors import DataError
+from kit.images.sources.classes import sorted_names, to_labels
+from kit.runtime.names import whole
+from kit.store.data import Index, load_index, load_record, load_test_ids, load_test_record
+from kit.store.layout import Layout
+from kit.store.partition import NEVER, load_folds
+from kit.store.tables import read_table
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Rows whose classes are known; ``fold`` (N,) is `NEVER` where a row is never held out.
+
+    ``orders`` are others in which an array without ids may have the rows, ``test_orders`` those of test images.
+    """
+
+    ids: tuple[str, ...]
+    classes: tuple[str, ...]
+    y: IntArray
+    fold: IntArray
+    groups: npt.NDArray[np.str_]
+    orders: Sequence[Sequence[str]] = ()
+    test_orders: Sequence[Sequence[str]] = ()
+
+    @property
+    def held(self) -> npt.NDArray[np.bool_]:
+        """(N,) which rows have an out-of-fold prediction."""
+        return np.asarray(self.fold != NEVER)
+
+    @property
+    def held_ids(self) -> list[str]:
+        """The ids of these rows."""
+        return [name for name, is_held in zip(self.ids, self.held, strict=True) if is_held]
+
+
+def of_project(layout: Layout, config: Config) -> Known:
+    """The rows of a project, and its split."""
+    index = load_index(layout)
+    return Known(
+        ids=index.ids,
+        classes=index.classes,
+        y=index.labels,
+        fold=load_folds(layout, config, index).fold,
+        groups=np.array(index.groups),
+        orders=_raw_order(layout, index),
+        test_orders=[load_test_ids(layout)] if load_test_record(layout) else [],
+    )
+
+
+def _raw_order(layout: Layout, index: Index) -> list[list[str]]:
+    """The rows of the raw data in their order, where their ids are the numbers of the rows: an array of images."""
+    raw = load_record(layout).raw
+    numbers = [whole(name) for name in index.ids]
+    return [] if any(row is None or not 0 <= row < raw for row in numbers) else [[str(row) for row in range(raw)]]
+
+
+def of_table(path: Path) -> Known:
+    """The rows of a table with the columns ``id``, ``label`` and ``fold``, and ``group`` where rows belong together.
+
+    An empty fold or -1 is that of a row that no member predicts out of fold. The classes are those that occur.
+
+    Raises `ConfigError` where a column is missing, `DataError` where an id stands twice or a row has no label.
+    """
+    table = read_table(path)
+    ids, names, fold = (table.column(name) for name in ("id", "label", "fold"))
+    twice = [name for name, count in Counter(ids).items() if count > 1]
+    if twice:
+        raise DataError(f"{path}: id {twice[0]!r} appears twice")
+    classes = sorted_names([name for name in names if name])
+    y = to_labels(names, classes, [table.line(row) for row in range(len(ids))])
+    held = [cell not in ("", str(NEVER)) for cell in fold]
+    if not any(held):
+        raise DataError(f"{path}: no row has a fold")
+    groups = table.column("group") if "group" in table.header else [""] * len(ids)
+    numbers = np.where(held, np.unique(fold, return_inverse=True)[1], NEVER)
+    return Known(tuple(ids), classes, y, numbers, np.array(groups))
