@@ -215,3 +215,24 @@ def test_a_wheel_has_every_file_of_the_kit(tmp_path: Path) -> None:
         packed = {name for name in archive.namelist() if name.startswith("kit/")}
     listed = subprocess.run(["git", "ls-files", "kit"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert set(listed.stdout.split()) == packed
+
+
+def test_tables_of_pixels_without_labels_are_the_test_set(tmp_path: Path) -> None:
+    images, labels = several(60, 8)
+    header = ",".join(f"pixel{place}" for place in range(64))
+    rows = [",".join(map(str, image.ravel())) for image in images]
+    lines = (f"{label},{row}" for label, row in zip(labels, rows, strict=True))
+    (tmp_path / "train.csv").write_text("\n".join([f"label,{header}", *lines]))
+    (tmp_path / "test.csv").write_text("\n".join([header, *rows]))
+    init(tmp_path, "train.csv", silent)
+    assert 'test = "test.csv"' in (tmp_path / "kit.toml").read_text()
+
+
+def test_images_that_cannot_be_read_are_told_with_the_reason(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / "raw" / name).mkdir(parents=True)
+        for row in range(20):
+            (tmp_path / "raw" / name / f"{row}.png").write_bytes(b"no image")
+    with pytest.raises(KitError, match="none of 40 images"):
+        init(tmp_path, "raw", silent)
+    assert not (tmp_path / "kit.toml").exists()

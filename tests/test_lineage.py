@@ -51,7 +51,8 @@ RUN = STRESSED | {"run", "predicted", "joined", "joined test"}
 # there; a result that cannot be found under the changed key counts as redone, and what reads it does too.
 REACHES: tuple[tuple[set[str], str], ...] = (
     (set(), "competition.name competition.task competition.code competition.fact_sheet"),
-    ({"forecast"}, "competition.platform competition.url competition.id competition.phase competition.test_size"),
+    ({"forecast"}, "competition.platform competition.url competition.id competition.test_size"),
+    (set(), "competition.phase"),  # scores of the local platform are of no phase
     ({"joined stressed", *BLENDED}, "competition.metric"),
     ({"data"}, "data.train data.external data.validation data.classes data.label data.group data.weight"),
     ({"data"}, "data.images"),
@@ -75,6 +76,10 @@ REACHES: tuple[tuple[set[str], str], ...] = (
     (CANDIDATE, "bundle.max_mb bundle.max_seconds"),
     ({"bundle"}, "bundle.contract bundle.batch_size bundle.half_precision bundle.images bundle.max_memory_mb"),
     ({"bundle"}, "bundle.model_license bundle.data_license"),
+    (
+        set(),
+        "notebook.accelerator notebook.image notebook.datasets notebook.models notebook.evaluation notebook.output",
+    ),
 )
 KEYS = {key: stages for stages, words in REACHES for key in words.split()}
 # Other values of the keys whose type does not tell one.
@@ -111,6 +116,8 @@ OTHERS: dict[str, object] = {
     "stress.severities": [1, 2, 1, 1, 1],
     "ensemble.runs": ["net"],
     "ensemble.metric": "brier",
+    "notebook.datasets": ["someone/images"],
+    "notebook.models": ["someone/net/keras/small/1"],
 }
 PRACTICE = {"train": "practice", "test": "practice", "practice": {"n": 200, "size": 16}}
 

@@ -179,6 +179,7 @@ def test_the_manifest_says_what_was_trained_with_what(trained: Path) -> None:
     assert log[-1]["event"] == "done"
 
 
+@pytest.mark.filterwarnings("ignore:.input_shape. is undefined:UserWarning")
 def test_weights_without_network_are_one_error_with_a_hint(
     make_project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

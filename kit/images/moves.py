@@ -73,7 +73,9 @@ def judge(images: ImageArray, labels: IntArray, seed: int) -> dict[str, Gain]:
     praise every move that was planted with them. Of fewer than two images a part nothing is known: no gain, and an
     error without bounds.
     """
-    small = np.stack([decode.resize(image, SIDE, "stretch") for image in images]) if len(images) else images
+    if len(images) < 2 * PARTS:
+        return dict.fromkeys(MOVES, Gain(0.0, float("inf")))
+    small = np.stack([decode.resize(image, SIDE, "stretch") for image in images])
     _, distinct = np.unique(small.reshape(len(small), -1), axis=0, return_index=True)
     rows = np.random.default_rng(seed).permutation(np.sort(distinct))[:ROWS]
     if len(rows) < 2 * PARTS:

@@ -246,6 +246,16 @@ def test_the_test_table_has_the_ids_of_the_sample_file(tmp_path):
     np.testing.assert_array_equal(test.all_images()[..., 0], PIXELS)
 
 
+def test_a_column_of_ids_goes_before_the_order_of_the_sample_file(tmp_path):
+    header, ids = HEADERS["the digit recogniser"], [f"r{row}" for row in range(N)]
+    write(tmp_path / "t.csv", pixel_text(header, [[0, *image.ravel()] for image in PIXELS]))
+    rows = [[name, *image.ravel()] for name, image in zip(ids, PIXELS, strict=True)]
+    write(tmp_path / "test.csv", pixel_text(["id", *header[1:]], rows))
+    write_csv(tmp_path / "sample.csv", ["id", "label"], [[name, 0] for name in reversed(ids)])
+    data = parse('[data]\ntrain = "t.csv"\ntest = "test.csv"\nsample_submission = "sample.csv"').data
+    assert open_source(data, tmp_path, "test").ids == tuple(ids)
+
+
 @pytest.mark.parametrize(("cell", "message"), [("x", "could not convert"), ("", "could not convert"), ("nan", "NaN")])
 def test_a_cell_that_is_no_pixel_is_told(tmp_path, cell, message):
     rows = [[0, *PIXELS[row].ravel().tolist()] for row in range(N)]

@@ -125,6 +125,12 @@ def test_a_name_that_two_files_bear_is_not_guessed(tmp_path):
     assert opened(tmp_path, train="t.csv").read(0, 2)[1] == {0: "no such file"}
 
 
+def test_a_photo_and_its_mask_of_one_name_are_not_guessed(tmp_path):
+    pictures(tmp_path / "images", "a.png", "a.jpg", "b.png")
+    write_csv(tmp_path / "t.csv", ["id", "label"], [["a", "x"], ["b", "y"]])
+    assert opened(tmp_path, train="t.csv").read(0, 2)[1] == {0: "no such file"}
+
+
 def test_no_file_at_all_says_where_it_looked(tmp_path):
     (tmp_path / "images").mkdir()
     write_csv(tmp_path / "t.csv", ["id", "label"], [["a", "x"]])

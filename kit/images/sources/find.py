@@ -91,14 +91,15 @@ class Finder:
         result: dict[str, Path | None] = dict.fromkeys(plain)
 
         def choose(files: list[tuple[Folder, str]], asked: Folder) -> Path | None:
-            fit = []
+            exact, fit = [], []
             for below, last in files:
                 own = tuple(map(spelling, below))
                 if own == asked and (asked or not barred[below]):
-                    return folder.joinpath(*below, last)
+                    exact.append(folder.joinpath(*below, last))
                 is_named = asked and (*above, *own)[-len(asked) :] == asked
                 if is_named or ((uniform or not asked) and not barred[below]):
                     fit.append(folder.joinpath(*below, last))
+            fit = exact or fit
             return fit[0] if len(fit) == 1 else None
 
         for form in FORMS:

@@ -69,7 +69,8 @@ def is_pixel_table(path: Path) -> bool:
 
 
 def open_pixels(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
-    """Read a table with a pixel a column; ids are the rows' numbers, for the test those of the sample file.
+    """Read a table with a pixel a column; ids are those of a column, else for the test those of the sample file, else
+    the rows' numbers.
 
     Raises `DataError` where a cell is no number, and `ConfigError` where no other column can be the label.
     """
@@ -83,6 +84,11 @@ def open_pixels(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
         pixels = pixels.astype(np.int32)
     labels = None if part == "test" else _labels(text, columns, path, data)
     raw = array_set(pixels, labels, data, root, path, [digest(path)])
+    identity = [place for place in columns.others if columns.names[place].lower() in ID_NAMES]
+    if identity:
+        ids = tuple(_read(text, columns, identity[:1], str, path)[:, 0].tolist())
+        if len(set(ids)) == len(ids):
+            return replace(raw, ids=ids)
     if part == "test" and data.sample_submission:
         ids = tuple(row[0] for row in read_table(root / Path(data.sample_submission).expanduser()).rows)
         return replace(raw, ids=ids) if len(set(ids)) == len(raw.ids) else raw

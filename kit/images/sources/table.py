@@ -87,4 +87,5 @@ def _by_name(table: Table, names: Sequence[str], key: str, columns: Sequence[str
     if found:
         return found
     said = f"{table.path.name}: no column was recognized as the {key} among {some(table.header, SHOWN)}"
-    raise ConfigError(said, f'[data] {key} = "{table.header[0] if key == "id" else table.header[-1]}"')
+    hint = f'[data] {key} = "{table.header[0] if key == "id" else table.header[-1]}"' if table.header else ""
+    raise ConfigError(said, hint)

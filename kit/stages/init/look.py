@@ -9,7 +9,7 @@ import numpy as np
 
 from kit.base.arrays import ImageArray, IntArray
 from kit.config import DataConfig
-from kit.errors import KitError
+from kit.errors import DataError, KitError
 from kit.images.moves import ROWS, SIDE, Gains, judge
 from kit.images.sources import BUILT_IN, Part, RawSet, open_source
 from kit.images.sources.images import THREADS
@@ -88,14 +88,17 @@ def opened(folder: Path, train: str) -> RawSet:
 
 
 def sample(raw: RawSet, n: int) -> tuple[ImageArray, IntArray]:
-    """At most ``n`` labelled images from all over the set, without those that cannot be read."""
+    """At most ``n`` labelled images from all over the set; raises `DataError` where none of them can be read."""
     starts = np.arange(0, len(raw.ids), BLOCK)
     chosen = np.sort(np.random.default_rng(0).permutation(starts)[: max(n // BLOCK, 1)])
     with decode.quiet(), ThreadPoolExecutor(THREADS) as pool:
         parts = list(pool.map(lambda start: raw.read(start, min(start + BLOCK, len(raw.ids))), chosen.tolist()))
     rows = np.concatenate([np.arange(start, min(start + BLOCK, len(raw.ids))) for start in chosen])
-    damaged = [row for _, problems in parts for row in problems]
-    usable = (raw.labels[rows] >= 0) & ~np.isin(rows, damaged)
+    damaged = {row: problem for _, problems in parts for row, problem in problems.items()}
+    if len(damaged) == len(rows):
+        row, problem = next(iter(damaged.items()))
+        raise DataError(f"none of {len(rows)} images that were looked at can be read; {raw.ids[row]!r}: {problem}")
+    usable = (raw.labels[rows] >= 0) & ~np.isin(rows, list(damaged))
     return np.concatenate([images for images, _ in parts])[usable], raw.labels[rows][usable]
 
 
