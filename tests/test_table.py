@@ -217,6 +217,7 @@ def test_one_column_with_the_name_of_a_class_is_of_that_class():
     proba = np.array([[0.75, 0.25], [0.125, 0.875]])
     assert answers(("id", "Sick"), {"0.5"}, proba, ("sick", "well"), "auc") == [["0.75"], ["0.125"]]
     assert answers(("id", "sick"), {"0"}, proba, ("sick", "well")) == [["1"], ["0"]]
+    assert answers(("id", "sick"), {"0.5"}, proba, ("sick", "well")) == [[str(p)] for p in proba[:, 0].tolist()]
     assert answers(("id", "sick"), {"well"}, proba, ("sick", "well")) == [["sick"], ["well"]]
     assert answers(("id", "hen"), {"0"}, proba[:, [0, 1, 0]], CLASSES, "auc") == [["0.75"], ["0.125"]]
 

@@ -73,9 +73,9 @@ def answers(
 
     Several columns are class names with a probability each, which is 0 for a name that is no class where every class
     has its column. One column with the name of a class is the probability of that class, or where the metric is of
-    labels and the sample has 0 and 1, whether it is that class. Any other column is the probability of the second of
-    two classes where the metric needs probabilities, else the class: its name, or its number where the sample has
-    numbers and the names are none. A class whose name is a number is written as that number.
+    labels and the sample has 0 and 1 alone, whether it is that class. Any other column is the probability of the
+    second of two classes where the metric needs probabilities, else the class: its name, or its number where the
+    sample has numbers and the names are none. A class whose name is a number is written as that number.
 
     Raises `Mismatch` where a class has no column, one column must hold more than two classes' probabilities, or the
     sample has numbers that are no numbers of classes.
@@ -101,8 +101,10 @@ def answers(
             raise Mismatch(said, "[competition] metric: the one that the competition is scored by")
         return [[cell(value)] for value in proba[:, found[0] if found[0] >= 0 else 1]]
     best = proba.argmax(axis=1).tolist()
-    if found[0] >= 0 and {whole(value) for value in seen} <= {0, 1} and -1 in places(sorted(seen), classes):
-        return [[str(int(label == found[0]))] for label in best]
+    if found[0] >= 0 and -1 in places(sorted(seen), classes) and all(map(_is_number, seen)):
+        if {whole(value) for value in seen} <= {0, 1}:
+            return [[str(int(label == found[0]))] for label in best]
+        return [[cell(value)] for value in proba[:, found[0]]]
     labels = _labels(seen, classes, what)
     return [[labels[label]] for label in best]
 
@@ -119,6 +121,14 @@ def _labels(seen: set[str], classes: Sequence[str], what: str) -> list[str]:
             '[data] label = "the column with these numbers", or leave out sample_submission to write names',
         )
     return [str(place) for place in range(len(classes))]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _some(names: Sequence[str]) -> str:

@@ -113,3 +113,23 @@ def test_the_label_column_of_a_table_is_no_pattern_for_a_folder(tmp_path):
     (tmp_path / "t.csv").write_text("id,grade,age\n0,cat,7\n1,dog,8\n")
     data = parse('[data]\ntrain = "t.csv"\ntruth = "hidden"\nlabel = "grade"\nimages = "raw"').data
     assert open_source(data, tmp_path, "truth").labels.tolist() == [0]
+
+
+def test_folders_that_are_alike_in_all_class_folders_are_told(tmp_path):
+    names = [f"{site}/{name}/{row}.png" for site in ("one", "two") for name in ("cat", "dog") for row in range(2)]
+    save(tmp_path / "raw", *names)
+    raw = opened(tmp_path)
+    assert raw.classes == ("one", "two") and "cat, dog" in raw.notes[0]
+    again = opened(tmp_path, raw.notes[0].partition("[data] ")[2] + "\n")
+    assert again.classes == ("cat", "dog") and not again.notes
+    save(tmp_path / "raw", "two/loose.png")
+    assert not opened(tmp_path).notes
+
+
+def test_classes_that_differ_in_case_are_told(tmp_path):
+    save(tmp_path / "raw", *(f"{name}/{row}.png" for name in ("cat", "Cat", "dog") for row in range(3)))
+    said: list[Event] = []
+    clean(Layout(tmp_path), parse('[data]\ntrain = "raw"\nimage_size = 16\n'), said.append)
+    assert [event.text for event in said if "differ in case" in event.text] == [
+        "the classes 'Cat' and 'cat' differ in case alone: if they are one, correct it"
+    ]

@@ -341,6 +341,7 @@ def test_another_column_names_the_files_where_the_first_does_not(tmp_path):
 def test_numbers_sort_as_numbers():
     assert sorted_names(["10", "9", "2"]) == ("2", "9", "10")
     assert sorted_names(["10.0", "9", "2.0", "2"]) == ("2", "9", "10")
+    assert sorted_names(["10.0", "2.5", "9"]) == ("2.5", "9", "10.0")
     assert sorted_names(["02", "10", "01"]) == ("01", "02", "10")
     assert sorted_names(["10", "9", "b"]) == ("10", "9", "b")
 

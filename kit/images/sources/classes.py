@@ -43,13 +43,16 @@ def is_unlabelled(value: str) -> bool:
 
 
 def sorted_names(values: Iterable[str]) -> tuple[str, ...]:
-    """The distinct values in order: as numbers where all are whole numbers, else as text.
+    """The distinct values in order: as numbers where all are numbers, else as text.
 
-    Numbers of which some are written as 1.0 are written as 1.
+    Whole numbers of which some are written as 1.0 are written as 1.
     """
     distinct = set(map(spelling, values))
     if any(whole(value) is None for value in distinct):
-        return tuple(sorted(distinct))
+        try:
+            return tuple(sorted(distinct, key=lambda value: (float(value), value)))
+        except ValueError:
+            return tuple(sorted(distinct))
     if any("." in value for value in distinct):
         distinct = set(map(number, distinct))
     return tuple(sorted(distinct, key=lambda value: (whole(value), value)))

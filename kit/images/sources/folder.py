@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kit.base.text import some
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
 from kit.images.sources.classes import check_no_columns, named_classes, sorted_names, to_labels
@@ -60,7 +61,8 @@ def open_folder(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
         values = _written(ids, data.label) if _is_pattern(data.label) else _folders_of(ids, folder, part)
         labels = to_labels(values, classes, [str(path) for path in paths])
         rows = ImageRows(tuple(ids), paths, labels, classes)
-    return replace(open_images(rows, data, f"data.{part} = {spec!r}"), passed_over=passed)
+    raw = replace(open_images(rows, data, f"data.{part} = {spec!r}"), passed_over=passed)
+    return raw if part == "test" else replace(raw, notes=(*raw.notes, *_deeper(ids, data)))
 
 
 def folder_classes(folder: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
@@ -108,6 +110,25 @@ def _folders_of(ids: Sequence[str], folder: Path, part: str) -> list[str]:
                 hint = f"[data] label = '{USUAL_PATTERN}'"
         raise DataError(f"{folder / loose[0]} is not in a class folder", hint)
     return [name.split("/", 1)[0] for name in ids]
+
+
+def _deeper(ids: Sequence[str], data: DataConfig) -> list[str]:
+    """A note where the folders in all class folders are called alike, as where sites or cameras come first."""
+    below: dict[str, set[str]] = {}
+    for name in ids:
+        first, *rest = name.split("/")
+        below.setdefault(first, set()).add(rest[0] if len(rest) > 1 else "")
+    inner = set.union(*below.values())
+    if (
+        _is_pattern(data.label)
+        or len(below) < 2
+        or len(inner) < 2
+        or "" in inner
+        or any(inner != s for s in below.values())
+    ):
+        return []
+    said = f"the classes {some(below)} all contain the folders {some(sorted(inner))}"
+    return [f"{said}: if these are the classes, [data] label = '^[^/]+/([^/]+)/'"]
 
 
 def _is_pattern(label: str) -> bool:

@@ -198,9 +198,11 @@ def check_classes(labels: IntArray, classes: tuple[str, ...], what: str) -> None
     """Raise `DataError` where there are fewer than two classes or one of them has no image."""
     counts = np.bincount(labels[labels >= 0], minlength=len(classes))
     if len(classes) < 2:
-        raise DataError(f"{what} has {len(classes)} class; a classifier needs at least two")
+        bare = int((labels < 0).sum())
+        without = f" ({bare} rows have no label: an empty cell or a negative number)" if bare else ""
+        raise DataError(f"{what} has {len(classes)} class{without}; a classifier needs at least two")
     empty = [classes[c] for c in np.flatnonzero(counts == 0)]
     if empty:
         others = f", nor do {len(empty) - 1} others" if len(empty) > 1 else ""
-        hint = "remove its name from data.classes, or number the labels without gaps"
+        hint = "remove its name from data.classes"
         raise DataError(f"{what}: class {empty[0]!r} has no image{others}", hint)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from kit.errors import DataError
 from kit.judge import score
@@ -94,7 +95,10 @@ def fit(
         raise DataError(f"a blend cannot be fitted on {fit_on!r} rows", f"use one of {', '.join(FIT_ON)}")
     clean = check(proba, y, fold, options, groups)
     data = clean if stressed is None else with_stress(clean, np.asarray(stressed), options)
-    return _Fitting(data, len(clean.y), np.repeat(FIT_ON[fit_on], len(clean.y)), metric, seed, options).blend(fit_on)
+    # Thousands of matrices, most of them small: waiting for threads takes longer than they do.
+    with threadpool_limits(1, user_api="blas"):
+        fitting = _Fitting(data, len(clean.y), np.repeat(FIT_ON[fit_on], len(clean.y)), metric, seed, options)
+        return fitting.blend(fit_on)
 
 
 class _Fitting:

@@ -20,7 +20,7 @@ from kit.images.sources.folder import told
 from kit.images.sources.npz import check_classes
 from kit.images.sources.raw import joined
 from kit.runtime.decode import LACKS
-from kit.runtime.names import match, whole
+from kit.runtime.names import folded, match, whole
 from kit.show.figures.sheets import png
 from kit.stages.clean.decoded import Decoded, decode
 from kit.stages.clean.draft import components
@@ -147,6 +147,10 @@ def _warn(emit: Emit, config: Config, raw: RawSet) -> None:
     if len(unlabelled):
         said = f"{len(unlabelled)} of {len(raw.ids)} rows have no label and are dropped"
         emit(Event("warn", f"{said}, the first is {raw.ids[unlabelled[0]]!r}"))
+    alike = {folded(name): name for name in raw.classes}
+    for name in raw.classes:
+        if (other := alike[folded(name)]) != name:
+            emit(Event("warn", f"the classes {name!r} and {other!r} differ in case alone: if they are one, correct it"))
     metric = config.competition.metric
     if METRICS[metric].ordinal:
         order = some(raw.classes, 20).replace(", ", " < ")

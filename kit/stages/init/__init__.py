@@ -47,7 +47,8 @@ def init(folder: Path, train: str, emit: Emit, recipe: str = "", *, hours: float
             text = configuration if name == CONFIG_NAME and configuration else render(template, train, recipe)
             wrote.append(write_atomic(folder / name, text))
     emit(Event("wrote", "", {"paths": wrote}))
-    emit(Event("say", f"next: make folds train-all ensemble {last}".rstrip()))
+    there = f"cd {shlex.quote(str(folder))} && " if folder.resolve() != Path.cwd() else ""
+    emit(Event("say", f"next: {there}make folds train-all ensemble {last}".rstrip()))
 
 
 def _looked(folder: Path, train: str, emit: Emit, hours: float) -> tuple[str, str]:
