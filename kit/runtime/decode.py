@@ -237,6 +237,14 @@ def levels(values: Any, white: int) -> Array:
     return np.rint(scaled).clip(0, 255).astype(np.uint8)
 
 
+def fitted(height: int, width: int, size: int) -> tuple[int, int, int, int]:
+    """Where ``fit`` puts an image in its square of ``size`` pixels: top, left, height and width."""
+    # ImageOps.pad makes an image nothing high whose sides are as 1 to 200.
+    scale = size / max(width, height)
+    high, wide = max(1, round(height * scale)), max(1, round(width * scale))
+    return (size - high) // 2, (size - wide) // 2, high, wide
+
+
 def resize(pixels: Array, size: int, policy: Policy = "fit") -> Array:
     """Bring an image (H, W, 3) to (size, size, 3); bicubic, antialiased.
 
@@ -251,9 +259,7 @@ def resize(pixels: Array, size: int, policy: Policy = "fit") -> Array:
         return np.asarray(ImageOps.fit(image, (size, size), bicubic))
     if policy == "stretch":
         return np.asarray(image.resize((size, size), bicubic))
-    # ImageOps.pad makes an image nothing high whose sides are as 1 to 200.
-    scale = size / max(width, height)
-    inner = max(1, round(width * scale)), max(1, round(height * scale))
+    top, left, high, wide = fitted(height, width, size)
     canvas = Image.new("RGB", (size, size), PADDING)
-    canvas.paste(image.resize(inner, bicubic), ((size - inner[0]) // 2, (size - inner[1]) // 2))
+    canvas.paste(image.resize((wide, high), bicubic), (left, top))
     return np.asarray(canvas)

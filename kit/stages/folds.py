@@ -66,13 +66,25 @@ def split(
     return fold_of_group[group]
 
 
-def as_given(index: Index) -> dict[str, int]:
+def as_given(index: Index, before: Sequence[Mapping[str, int]]) -> dict[str, int]:
     """The fold of every id where the data have a validation split of their own: 0 for its rows, and 1 for the others.
 
-    A training row that shares a group with a row of the split is held out with it.
+    A training row that shares a group with a row of the split is held out with it. ``before`` are the folds that ids
+    had, for every repeat.
+
+    Raises `StageError` where no row of the split is left, it is to be repeated, or other rows were held out before.
     """
+    if len(before) > 1:
+        raise StageError("data.validation is one split, which cannot be repeated", "[folds] repeats = 1")
     split_groups = {group for name, group in zip(index.ids, index.groups, strict=True) if name.startswith(GIVEN)}
-    return {name: int(group not in split_groups) for name, group in zip(index.ids, index.groups, strict=True)}
+    if not split_groups:
+        raise StageError("cleaning dropped every image of data.validation", '[data] validation = ""')
+    given = {name: int(group not in split_groups) for name, group in zip(index.ids, index.groups, strict=True)}
+    moved = [name for name, fold in before[0].items() if name in given and (fold == 0) != (given[name] == 0)]
+    if moved:
+        said = f"{len(moved)} ids, the first is {moved[0]!r}, were held out or not, and data.validation says otherwise"
+        raise StageError(f"{said}; trained runs depend on it", "kit folds --reset   # or another [folds] name")
+    return given
 
 
 def _pinned_groups(ids: tuple[str, ...], group: IntArray, pinned: Mapping[str, int]) -> IntArray:
@@ -145,8 +157,9 @@ def make_folds(layout: Layout, config: Config, emit: Emit, *, force: bool = Fals
     with lock(layout.data_lock, "data/", shared=True), lock(layout.folds_lock, "folds/", wait=True):
         _check_runs(config, index, emit)
         pinned = [{}] * settings.repeats if reset else _pinned_ids(layout, config, force=force)
-        if settings.method == "hold-out" and config.data.validation:
-            pinned = [as_given(index)] * settings.repeats
+        given = as_given(index, pinned) if settings.method == "hold-out" and config.data.validation else None
+        if given is not None:
+            pinned = [given]
         table = _assigned(config, index, pinned)
         verify_folds(index, table, settings.held_out)
         rows = zip(index.ids, index.labels.tolist(), index.groups, *table.tolist(), strict=True)
@@ -162,7 +175,7 @@ def make_folds(layout: Layout, config: Config, emit: Emit, *, force: bool = Fals
             balance=tuple(map(tuple, balance.tolist())),
             **{name: getattr(settings, name) for name in PINNED_KEYS},
         ).save(record)
-        _tell(emit, index, balance, [path, record, picture], {} if config.data.validation else pinned[0])
+        _tell(emit, index, balance, [path, record, picture], pinned[0] if given is None else {})
 
 
 def _assigned(config: Config, index: Index, pinned: Sequence[Mapping[str, int]]) -> IntArray:

@@ -110,10 +110,16 @@ def joined(train: RawSet, external: RawSet, part: str) -> RawSet:
         classes=train.classes,
         shape=train.shape,
         read=read,
-        fingerprint=sha256_json([train.fingerprint, external.fingerprint, external.labels.tolist()]),
+        fingerprint=sha256_json([part, train.fingerprint, external.fingerprint, external.labels.tolist()]),
         groups=tuple(name for one in both for name in one.groups or [""] * len(one.ids)) if grouped else (),
         weights=np.concatenate([np.ones(len(one.ids)) if one.weights is None else one.weights for one in both])
         if weighted
+        else None,
+        # A size of 0 is not known.
+        sizes=np.concatenate(
+            [np.zeros((len(one.ids), 2), np.int64) if one.sizes is None else one.sizes for one in both]
+        )
+        if any(one.sizes is not None for one in both)
         else None,
         passed_over=Counter(train.passed_over) + Counter(external.passed_over),
         notes=train.notes + external.notes,

@@ -184,8 +184,8 @@ def _overrides(path: Path, raw: RawSet, rows: IntArray) -> dict[int, str]:
         if row < 0 or action not in ("keep", "drop"):
             said = f"{name[:LONGEST]!r} is no image" if row < 0 else f"{action[:LONGEST]!r} is no action"
             raise DataError(f"{where}: {said}", "each line is id,keep or id,drop")
-        if row in place_of:
-            result[place_of[row]] = action
+        if row in place_of and result.setdefault(place_of[row], action) != action:
+            raise DataError(f"{where}: {name[:LONGEST]!r} is an image with another action in an earlier line")
     return result
 
 

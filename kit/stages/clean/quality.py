@@ -44,8 +44,10 @@ def odd_sizes(sizes: IntArray, rows: IntArray) -> list[Finding]:
     """List the ``rows`` (K,) whose area or aspect is far from the others', by height and width in the file (K, 2).
 
     ``odd-size`` is where area or aspect leaves the quartiles by three times their distance (Tukey's far out) and by a
-    factor of two at least.
+    factor of two at least. A size of 0 is not known.
     """
+    known = sizes.all(axis=1)
+    sizes, rows = sizes[known], rows[known]
     if not len(rows):
         return []
     height, width = sizes.T.astype(float)

@@ -10,6 +10,7 @@ from scipy.fft import dct
 
 from kit.base.arrays import ImageArray, IntArray
 from kit.images.corrupt.colour import LUMA
+from kit.runtime import decode
 
 SIDE = 32
 LOW = 8
@@ -45,9 +46,9 @@ def whole(images: ImageArray) -> IntArray:
 def fitted(sizes: IntArray, side: int) -> IntArray:
     """The frames (N, 4) of pictures of ``sizes`` (N, 2), height and width, that ``resize = "fit"`` put on a black
     square of ``side`` pixels; the whole square where a size is 0, not known."""
-    scale = side / np.maximum(sizes.max(axis=1, keepdims=True), 1)
-    inner = np.where(sizes > 0, np.maximum(np.rint(sizes * scale), 1), side).astype(np.int64)
-    return np.concatenate([(side - inner) // 2, inner], axis=1)
+    kinds, kind = np.unique(sizes, axis=0, return_inverse=True)
+    frames = [decode.fitted(*size, side) if all(size) else (0, 0, side, side) for size in kinds.tolist()]
+    return np.array(frames, np.int64).reshape(-1, 4)[kind.ravel()]
 
 
 @lru_cache(4096)

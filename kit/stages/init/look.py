@@ -61,6 +61,8 @@ def look(folder: Path, path: Path, train: str) -> Seen:
     sizes = raw.sizes if raw.sizes is not None else np.array([raw.shape])
     known = sizes[sizes.all(axis=1)]
     counts = np.bincount(raw.labels[raw.labels >= 0], minlength=len(raw.classes))
+    if not counts.any():
+        raise DataError(f"data.train = {train!r}: no image has a label")
     height, width = (int(np.median(side)) for side in known.T) if len(known) else (SIDE, SIDE)
     images, labels = sample(raw, int(min(ROWS, PIXELS / (height * width))))
     sheet = next((file for name in SAMPLES for file in sorted(path.parent.glob(name))), None)

@@ -4,6 +4,7 @@ import os
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from http.client import HTTPException
 from pathlib import Path
 from typing import Literal
 
@@ -49,9 +50,9 @@ def choose(n: int, side: int, hours: float, *, pretrained: bool) -> Plan:
     """The first plan that takes at most ``hours`` for ``n`` images whose longer side has ``side`` pixels.
 
     Epochs are cut first, then the second network, then the size, and the folds last. Where nothing is cheap enough,
-    the cheapest.
+    the cheapest. ``pretrained`` weights are of no use below `SMALL` pixels.
     """
-    plans = [replace(plan, minutes=minutes(plan, n)) for plan in _plans(n, side, pretrained and side > SMALL)]
+    plans = [replace(plan, minutes=minutes(plan, n)) for plan in _plans(n, side, pretrained)]
     return next((plan for plan in plans if plan.minutes <= 60 * hours), min(plans, key=lambda plan: plan.minutes))
 
 
@@ -95,5 +96,5 @@ def weights_within_reach() -> bool:
     try:
         with urllib.request.urlopen(urllib.request.Request(WEIGHTS, method="HEAD"), timeout=3):
             return True
-    except OSError:
+    except (OSError, HTTPException, ValueError):  # a proxy may answer nonsense, or be written wrongly
         return False

@@ -62,7 +62,9 @@ def metric_of(seen: Seen) -> tuple[str, str]:
         return "nll", "The sample file has a column for each class, so probabilities are scored."
     if len(answers) == 1 and len(seen.classes) == 2 and _has_fractions(row[1] for row in seen.sample.rows):
         return "auc", "The sample file has a fraction for each image, so a probability is scored."
-    return "accuracy", "The sample file has one class per image; use the metric of the leaderboard."
+    if len(answers) == 1:
+        return "accuracy", "The sample file has one class per image; use the metric of the leaderboard."
+    return "accuracy", "A guess: the columns of the sample file are not the classes. Use the metric of the leaderboard."
 
 
 def _has_fractions(cells: Iterable[str]) -> bool:
