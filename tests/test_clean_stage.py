@@ -10,7 +10,10 @@ from PIL import Image
 from kit.base.events import silent
 from kit.config import parse
 from kit.errors import ConfigError, DataError, StageError
+from kit.images.sources import open_source
+from kit.images.sources.raw import joined
 from kit.stages.clean.clean import clean
+from kit.stages.clean.quality import odd_sizes
 from kit.store.data import load_images, load_index, load_test_ids, load_test_images, load_test_record
 from kit.store.files import read_csv
 from kit.store.layout import Layout
@@ -214,3 +217,39 @@ def test_a_group_of_a_folder_is_refused(tmp_path):
     folder_competition(tmp_path)
     with pytest.raises(ConfigError, match="has no columns"):
         cleaned(tmp_path, '[data]\ntrain = "raw"\ngroup = "patient"')
+
+
+def test_external_images_that_become_a_validation_split_are_read_anew(tmp_path):
+    """Both parts are the same images after those of the training set; what they are for is another thing."""
+    folder_competition(tmp_path / "train")
+    for number, name in enumerate(sorted(path.name for path in (tmp_path / "train/raw").iterdir() if path.is_dir())):
+        (tmp_path / "more" / name).mkdir(parents=True)
+        picture("cat", 900 + number, 16).save(tmp_path / "more" / name / "0.png")
+    text = '[data]\ntrain = "train/raw"\nimage_size = 16\n'
+    layout = cleaned(tmp_path, f'{text}external = "more"\n')
+    assert any(name.startswith("external/") for name in (line["id"] for line in read_csv(layout.index)))
+    clean(layout, parse(f'{text}validation = "more"\n'), silent)
+    ids = [line["id"] for line in read_csv(layout.index)]
+    assert any(name.startswith("validation/") for name in ids)
+    assert not any(name.startswith("external/") for name in ids)
+
+
+def test_sizes_stay_known_where_other_images_are_joined(tmp_path):
+    folder_competition(tmp_path / "train")
+    np.savez(tmp_path / "more.npz", images=np.zeros((3, 16, 16, 3), np.uint8), labels=np.zeros(3, int))
+    data = parse('[data]\ntrain = "train/raw"\nimage_size = 16\n').data
+    one = open_source(data, tmp_path, "train")
+    other = open_source(parse('[data]\ntrain = "more.npz"\n').data, tmp_path, "train")
+    both = joined(one, other, "external")
+    assert (both.sizes[: len(one.ids)] == one.sizes).all() and not both.sizes[len(one.ids) :].any()
+    assert odd_sizes(np.vstack([one.sizes, np.zeros((3, 2), np.int64)]), np.arange(len(one.ids) + 3)) == odd_sizes(
+        one.sizes, np.arange(len(one.ids))
+    )
+
+
+def test_two_words_on_one_image_are_refused(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
+    np.savez(tmp_path / "d.npz", images=images, labels=np.arange(40) % 2)
+    (tmp_path / "clean_overrides.csv").write_text("id,action\n07,keep\n7,drop\n")
+    with pytest.raises(DataError, match="another action"):
+        cleaned(tmp_path, '[data]\ntrain = "d.npz"\n')

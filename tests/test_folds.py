@@ -292,3 +292,24 @@ def test_with_k_folds_the_images_of_a_validation_split_are_training_images(tmp_p
     index = load_index(layout)
     table = load_folds(layout, config, index).table[0]
     assert set(table.tolist()) == {0, 1, 2} and len(table) == 12
+
+
+def test_a_validation_split_that_comes_later_moves_no_row_unasked(tmp_path: Path) -> None:
+    layout, config = given_split(tmp_path)
+    one = parse('[data]\ntrain = "train"\n[folds]\nmethod = "hold-out"\nn = 3')
+    clean(layout, one, silent)
+    make_folds(layout, one, silent, reset=True)
+    clean(layout, config, silent)
+    with pytest.raises(StageError, match="says otherwise") as caught:
+        make_folds(layout, config, silent)
+    assert "kit folds --reset" in caught.value.hint
+    make_folds(layout, config, silent, reset=True)
+    index = load_index(layout)
+    assert sum(load_folds(layout, config, index).table[0] == 0) == 7
+
+
+def test_a_validation_split_is_not_repeated(tmp_path: Path) -> None:
+    layout, config = given_split(tmp_path)
+    folds = config.folds.model_copy(update={"repeats": 2, "name": "again"})
+    with pytest.raises(StageError, match="cannot be repeated"):
+        make_folds(layout, config.model_copy(update={"folds": folds}), silent)

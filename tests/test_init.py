@@ -161,7 +161,7 @@ def test_images_that_are_too_small_are_told_before_the_folds(runs: str, tmp_path
 def test_more_time_never_plans_less_and_what_fits_is_kept(
     n: int, side: int, hours: float, factor: float, pretrained: bool
 ) -> None:
-    short, long = (choose(n, side, time, pretrained=pretrained) for time in (hours, factor * hours))
+    short, long = (choose(n, side, time, pretrained=lambda: pretrained) for time in (hours, factor * hours))
     assert short.minutes <= long.minutes or short.minutes > 60 * hours
     for plan in (short, long):
         assert plan.minutes == minutes(plan, n)
@@ -171,9 +171,9 @@ def test_more_time_never_plans_less_and_what_fits_is_kept(
 
 
 def test_photographs_get_pretrained_networks_where_weights_can_be_had() -> None:
-    assert choose(2000, 600, 8, pretrained=True).networks == tuple(CACHED)
-    assert not choose(2000, 600, 8, pretrained=False).pretrained
-    assert not choose(60_000, 28, 8, pretrained=True).pretrained
+    assert choose(2000, 600, 8, pretrained=lambda: True).networks == tuple(CACHED)
+    assert not choose(2000, 600, 8, pretrained=lambda: False).pretrained
+    assert not choose(60_000, 28, 8, pretrained=lambda: True).pretrained
 
 
 @pytest.mark.parametrize(
@@ -192,6 +192,8 @@ def test_the_sample_file_suggests_the_metric(classes: tuple[str, ...], lines: li
     seen = replace(unknown, sample=Table(Path(), header, tuple(rows)))
     assert metric_of(seen)[0] == metric
     assert metric_of(unknown)[0] == "accuracy"
+    ids = Table(Path("sample.csv"), ("id",), (("a",),))
+    assert "one class per image" not in metric_of(replace(seen, sample=ids))[1]
 
 
 # --- a kit in any folder
@@ -236,3 +238,9 @@ def test_images_that_cannot_be_read_are_told_with_the_reason(tmp_path: Path) -> 
     with pytest.raises(KitError, match="none of 40 images"):
         init(tmp_path, "raw", silent)
     assert not (tmp_path / "kit.toml").exists()
+
+
+def test_images_without_a_label_are_told(tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", images=several()[0], labels=np.full(60, -1))
+    with pytest.raises(KitError, match="no image has a label"):
+        init(tmp_path, "d.npz", silent)

@@ -115,12 +115,11 @@ def joined(train: RawSet, external: RawSet, part: str) -> RawSet:
         weights=np.concatenate([np.ones(len(one.ids)) if one.weights is None else one.weights for one in both])
         if weighted
         else None,
-        # A size of 0 is not known.
-        sizes=np.concatenate(
-            [np.zeros((len(one.ids), 2), np.int64) if one.sizes is None else one.sizes for one in both]
-        )
-        if any(one.sizes is not None for one in both)
-        else None,
+        sizes=None if all(one.sizes is None for one in both) else np.concatenate([_sizes(one) for one in both]),
         passed_over=Counter(train.passed_over) + Counter(external.passed_over),
         notes=train.notes + external.notes,
     )
+
+
+def _sizes(raw: RawSet) -> IntArray:
+    return np.zeros((len(raw.ids), 2), np.int64) if raw.sizes is None else raw.sizes

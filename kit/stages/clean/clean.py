@@ -178,7 +178,7 @@ def _overrides(path: Path, raw: RawSet, rows: IntArray) -> dict[int, str]:
     others = [name for name in told if name not in row_of]
     row_of |= zip(others, match(raw.ids, others), strict=True)  # a spreadsheet has made 7 of 007
     place_of = {row: place for place, row in enumerate(rows.tolist())}
-    result = {}
+    result: dict[int, str] = {}
     for name, (action, where) in told.items():
         row = row_of[name]
         if row < 0 or action not in ("keep", "drop"):

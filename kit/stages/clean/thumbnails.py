@@ -47,7 +47,8 @@ def fitted(sizes: IntArray, side: int) -> IntArray:
     """The frames (N, 4) of pictures of ``sizes`` (N, 2), height and width, that ``resize = "fit"`` put on a black
     square of ``side`` pixels; the whole square where a size is 0, not known."""
     kinds, kind = np.unique(sizes, axis=0, return_inverse=True)
-    frames = [decode.fitted(*size, side) if all(size) else (0, 0, side, side) for size in kinds.tolist()]
+    sizes_of = ((int(high), int(wide)) for high, wide in kinds)
+    frames = [decode.fitted(high, wide, side) if high * wide else (0, 0, side, side) for high, wide in sizes_of]
     return np.array(frames, np.int64).reshape(-1, 4)[kind.ravel()]
 
 

@@ -55,7 +55,7 @@ def _looked(folder: Path, train: str, emit: Emit, hours: float) -> tuple[str, st
     """The text of ``kit.toml`` for images that are there, and the stage that ends what can be done with them."""
     from kit.images.moves import moves_said
     from kit.stages.init.look import look
-    from kit.stages.init.plan import SMALL, choose, weights_within_reach
+    from kit.stages.init.plan import choose, weights_within_reach
     from kit.stages.init.text import config_text
 
     source = Path(os.path.normpath(folder.resolve() / Path(train).expanduser()))
@@ -67,7 +67,7 @@ def _looked(folder: Path, train: str, emit: Emit, hours: float) -> tuple[str, st
     except KitError as error:
         hint = f"kit init --train {shlex.quote(train)} --no-look   # then edit kit.toml"
         raise type(error)(f"{error.message}{f' ({error.hint})' if error.hint else ''}", hint) from error
-    plan = choose(seen.n, seen.side, hours, pretrained=seen.side > SMALL and weights_within_reach())
+    plan = choose(seen.n, seen.side, hours, pretrained=weights_within_reach)
     text = config_text(seen, plan, folder.resolve().name, hours)
     parse(text)
     emit(Event("say", f"{seen.n} labelled images of {len(seen.classes)} classes: {moves_said(seen.gains)}"))

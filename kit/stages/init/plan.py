@@ -2,7 +2,7 @@
 
 import os
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from http.client import HTTPException
 from pathlib import Path
@@ -46,13 +46,13 @@ class Plan:
     minutes: float = 0.0
 
 
-def choose(n: int, side: int, hours: float, *, pretrained: bool) -> Plan:
+def choose(n: int, side: int, hours: float, *, pretrained: Callable[[], bool]) -> Plan:
     """The first plan that takes at most ``hours`` for ``n`` images whose longer side has ``side`` pixels.
 
     Epochs are cut first, then the second network, then the size, and the folds last. Where nothing is cheap enough,
-    the cheapest. ``pretrained`` weights are of no use below `SMALL` pixels.
+    the cheapest. ``pretrained`` says whether weights are within reach; up to `SMALL` pixels they are not asked for.
     """
-    plans = [replace(plan, minutes=minutes(plan, n)) for plan in _plans(n, side, pretrained)]
+    plans = [replace(plan, minutes=minutes(plan, n)) for plan in _plans(n, side, side > SMALL and pretrained())]
     return next((plan for plan in plans if plan.minutes <= 60 * hours), min(plans, key=lambda plan: plan.minutes))
 
 
