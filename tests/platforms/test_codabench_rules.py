@@ -138,6 +138,20 @@ def test_a_phase_that_scores_results_gets_the_table_in_a_zip_and_needs_no_bundle
     assert site.created() == 1
 
 
+@pytest.mark.parametrize("results_only", [False, True])
+@pytest.mark.parametrize("shown", [False, True, None])
+def test_a_phase_whose_programs_are_hidden_gets_the_bundle_and_a_warning(
+    site: Codabench, tmp_path: Path, waits: Waits, results_only: bool, shown: bool | None
+) -> None:
+    site.masked, site.results_only, site.detail["make_programs_available"] = True, results_only, shown
+    made = project(site, tmp_path)
+    platform, bundle = open_platform(*made, waits), made[0].submission(NAME).bundle
+    assert platform.takes_table() == bool(results_only and shown)
+    if not platform.takes_table():
+        notes = platform.check(bundle)
+        assert any("runs a model or scores predictions" in note for note in notes) == (not shown)
+
+
 def test_a_deleted_submission_ends_the_wait_and_the_same_file_may_be_sent_again(
     site: Codabench, tmp_path: Path, waits: Waits
 ) -> None:
