@@ -36,8 +36,7 @@ def leaderboard(
     """
     target = target_of(config)
     mine, left, phase = attempts(load_for_tables(layout, emit), target), Remaining(), Phase()
-    names: dict[str, str] = {}
-    problems: list[PlatformError] = []
+    names, problems = dict[str, str](), list[PlatformError]()
     try:
         platform = open_platform(layout, config, waits, emit)
         with _noting(problems):
@@ -46,11 +45,8 @@ def leaderboard(
         with _noting(problems):
             # A state that does not last, or a score without its private half: only of these it may know more.
             passing = ["requested", "answered"] + ["scored"] * platform.private_scores
-            if any(
-                (phase.id and attempt.remote and not attempt.phase)
-                or (attempt.state in passing and attempt.private is None)
-                for attempt in mine
-            ):
+            news = [attempt for attempt in mine if attempt.state in passing and attempt.private is None]
+            if news or (phase.id and any(attempt.remote and not attempt.phase for attempt in mine)):
                 try:
                     _update(layout, platform, mine, waits)
                 finally:
