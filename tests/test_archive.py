@@ -186,6 +186,11 @@ HOSTILE: dict[str, tuple[dict[str, bytes], str]] = {
     "weights are code": (changed(lambda d: d["members"][0].update(weights=["model.py"])), "does not contain"),
     "parent folder": ({**good(), "../evil.txt": b"x"}, "outside its folder"),
     "absolute path": ({**good(), "/tmp/evil.txt": b"x"}, "outside its folder"),
+    "absolute path in a folder around": (
+        {f"b/{name}": content for name, content in {**good(), "/tmp/evil.npz": weights()}.items()},
+        "outside its folder",
+    ),
+    "empty folder name": ({**good(), "weights//evil.npz": weights()}, "outside its folder"),
     "windows path": ({**good(), "..\\evil.txt": b"x"}, "outside its folder"),
     "drive": ({**good(), "C:evil.txt": b"x"}, "outside its folder"),
     "many files": ({**good(), **{f"f{number}": b"" for number in range(2001)}}, "contains 2003 files"),

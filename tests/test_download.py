@@ -152,6 +152,33 @@ def test_archives_in_archives_are_unpacked_beside_themselves_and_litter_is_not(t
     assert unpacked(tmp_path / "raw") == expected
 
 
+def test_an_archive_in_an_archive_that_cannot_be_opened_stays_packed(tmp_path):
+    secret = bytearray(zipped(a=b"1"))
+    for header, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        secret[secret.index(header) + flags] |= 1  # what a zip says of a file with a password
+    (tmp_path / "all.zip").write_bytes(
+        zipped(
+            train_csv=b"id\n",
+            labels=b"a file",
+            **{"secret.zip": bytes(secret), "model.zip": b"no zip", "labels.zip": zipped(a=b"1", b=b"2")},
+        )
+    )
+    (tmp_path / "raw").mkdir()
+    said = []
+    assert unpack(tmp_path / "all.zip", tmp_path / "raw", said.append) == 5
+    assert set(unpacked(tmp_path / "raw")) == {"train.csv", "labels", "secret.zip", "model.zip", "labels.zip"}
+    assert [event.kind for event in said] == ["warn"] * 3
+
+
+@pytest.mark.parametrize("names_too", [False, True])
+def test_an_encrypted_seven_zip_archive_is_refused(tmp_path, names_too):
+    py7zr = pytest.importorskip("py7zr", reason="pip install 'kit[7z]'")
+    with py7zr.SevenZipFile(tmp_path / "a.7z", "w", password="x", header_encryption=names_too) as archive:
+        archive.writef(io.BytesIO(b"1"), "a")
+    with pytest.raises(DataError, match=r"a\.7z cannot be unpacked"):
+        unpack(tmp_path / "a.7z", tmp_path)
+
+
 def test_archives_are_unpacked_three_deep_and_no_deeper(tmp_path):
     content = zipped(bottom=b"x")
     for _ in range(6):

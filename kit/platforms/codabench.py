@@ -8,6 +8,7 @@ from collections import Counter
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from kit.base.events import Event
 from kit.errors import ConfigError, PlatformError
@@ -59,9 +60,8 @@ class Codabench(Platform):
         self._without_scores = Counter[str]()
 
     def takes_table(self) -> bool:
-        """A phase without a program that runs a model gets predictions."""
-        tasks = self._phase().tasks
-        return bool(tasks) and all(task.scores_results for task in tasks)
+        """A phase that evidently has no program that runs a model gets predictions."""
+        return self._read_detail().runs_models(self._phase()) == {False}
 
     def file(self, paths: SubmissionPaths) -> Path:
         """The bundle or, where results are scored, the table in a zip of its own."""
@@ -109,6 +109,7 @@ class Codabench(Platform):
         notes = needs.size_notes(file)
         notes += automation_notes([page.content or "" for page in detail.pages or ()] + [detail.terms or ""])
         if not self.takes_table():
+            notes += needs.kind_notes(phase, detail.runs_models(phase))
             limit = needs.time_limit(phase.execution_time_limit, detail.queue)
             notes += needs.image_notes(detail.docker_image or "", file)
             notes += needs.time_notes(limit, file.with_name("proof.json"), self._competition.test_size)
@@ -131,13 +132,12 @@ class Codabench(Platform):
         known = journal.recall(Uploaded)  # by this attempt, or by an earlier one that got so far
         key = known.key if known else self._upload(file, tag, journal)
         phase = self._phase()
-        body = {"phase": phase.id, "data": key, "tasks": [task.id for task in phase.tasks]}
-        sheet = needs.check_fact_sheet(self._read_detail(), self._competition.fact_sheet)
+        body: dict[str, Any] = {"phase": phase.id, "data": key, "tasks": [task.id for task in phase.tasks]}
+        if sheet := needs.check_fact_sheet(self._read_detail(), self._competition.fact_sheet):
+            body["fact_sheet_answers"] = sheet
         journal.note(Request())
         try:
-            return self._api.send_once(
-                "/api/submissions/", body | ({"fact_sheet_answers": sheet} if sheet else {}), tag
-            ).id
+            return self._api.send_once("/api/submissions/", body, tag).id
         except Unsure as error:
             answer = answers.Permission(can=True)
             # An older site answers with a page about a server error where a limit is reached, and tells it only here.

@@ -38,11 +38,17 @@ class Task(Shape):
     public_datasets: tuple[Program, ...] | None = None
     ingestion_program: object = "not said"
 
-    @property
-    def scores_results(self) -> bool:
-        """Whether it scores predictions as they are: it has a program that scores, and none that runs a model."""
+    def runs_models(self, programs_shown: bool) -> bool | None:
+        """Whether it has a program that runs a model; None where that cannot be told.
+
+        Newer sites hide programs from participants unless the competition shows them: then one that is missing proves
+        nothing, except beside the reference data, which is hidden first.
+        """
         kinds = {one.type for one in self.public_datasets or ()}
-        return self.ingestion_program is None or ("scoring_program" in kinds and "ingestion_program" not in kinds)
+        if "ingestion_program" in kinds:
+            return True
+        told = self.ingestion_program is None or "scoring_program" in kinds
+        return False if told and (programs_shown or "reference_data" in kinds) else None
 
 
 class Cell(Shape):
@@ -125,6 +131,11 @@ class Detail(Shape):
     pages: tuple[Text, ...] | None = None
     terms: str | None = None
     leaderboards: tuple[Board, ...] | None = None
+    make_programs_available: bool | None = None
+
+    def runs_models(self, phase: Phase) -> set[bool | None]:
+        """What is known of the tasks of a phase."""
+        return {task.runs_models(bool(self.make_programs_available)) for task in phase.tasks}
 
 
 class Listed(Shape):

@@ -17,6 +17,7 @@ from kit.errors import PlatformError
 from kit.judge import score
 from kit.platforms.base import Journal, Setting
 from kit.platforms.logs import explain
+from kit.store.files import sha256_json
 from kit.store.ledger.facts import Kernel
 
 
@@ -27,21 +28,23 @@ class NotebookFailed(PlatformError):
 def prepare(site: Any, setting: Setting, bundle: Path, tag: str, journal: Journal) -> tuple[str, int]:
     """Put up data set and notebook and wait until it has run; returns the notebook and its version.
 
-    Nothing of this spends a submission, so after a crash it is done again, except a notebook that was pushed already
-    and did not fail. Raises `PlatformError` where Kaggle refuses the data set or the notebook, or the notebook fails.
+    Nothing of this spends a submission, so after a crash it is done again, except a notebook that was pushed already,
+    with the same settings, and did not fail. Raises `PlatformError` where Kaggle refuses the data set or the notebook,
+    or the notebook fails.
     """
     # A name for data set and notebook: 6 to 50 letters, digits and dashes, its own title's slug.
     name = re.sub(r"[^a-z0-9]+", "-", f"kit {setting.config.competition.id}".lower()).strip("-")
     kernel = f"{site.username}/{name[:50].rstrip('-').ljust(6, '0')}"
-    known = journal.recall(Kernel)
-    if known is not None and known.version:
+    meta, text = _metadata(setting.config, kernel), script(setting.config, kernel.partition("/")[2], tag)
+    known, digest = journal.recall(Kernel), sha256_json([meta, text])
+    if known is not None and known.version and known.digest == digest:
         version = known.version
     else:
         _put_dataset(site, kernel, bundle, tag, setting)
         if setting.config.notebook.accelerator != "none":
             _tell_quota(site, setting)
-        version = _push_kernel(site, kernel, setting, tag)
-        journal.note(Kernel(version=version))
+        version = _push_kernel(site, meta, text)
+        journal.note(Kernel(version=version, digest=digest))
 
     try:
         _wait(lambda: _kernel_done(site, f"{kernel}/{version}"), f"notebook {kernel}", setting)
@@ -115,10 +118,10 @@ def _tell_quota(site: Any, setting: Setting) -> None:
             setting.emit(Event("say" if used < allowed else "warn", text))
 
 
-def _push_kernel(site: Any, ref: str, setting: Setting, tag: str) -> int:
-    competition, notebook = setting.config.competition, setting.config.notebook
-    pinned = notebook.image in ("original", "latest")
-    meta = {
+def _metadata(config: Config, ref: str) -> dict[str, Any]:
+    """What Kaggle is to know of the notebook ``ref``."""
+    notebook, pinned = config.notebook, config.notebook.image in ("original", "latest")
+    return {
         "id": ref,
         "title": ref.partition("/")[2],
         "code_file": "run.py",
@@ -133,10 +136,13 @@ def _push_kernel(site: Any, ref: str, setting: Setting, tag: str) -> int:
         "enable_internet": False,
         "dataset_sources": [ref, *notebook.datasets],
         "model_sources": list(notebook.models),
-        "competition_sources": [competition.id],
+        "competition_sources": [config.competition.id],
     }
+
+
+def _push_kernel(site: Any, meta: dict[str, Any], text: str) -> int:
     with tempfile.TemporaryDirectory(prefix="kit-kaggle-") as name:
-        Path(name, "run.py").write_text(script(setting.config, ref.partition("/")[2], tag), encoding="utf-8")
+        Path(name, "run.py").write_text(text, encoding="utf-8")
         Path(name, "kernel-metadata.json").write_text(json.dumps(meta), encoding="utf-8")
         answer = site.ask(lambda: site.api.kernels_push(name))
     kinds = ("dataset", "competition", "kernel", "model")
@@ -145,7 +151,7 @@ def _push_kernel(site: Any, ref: str, setting: Setting, tag: str) -> int:
         hint = "[notebook] datasets, models; accept the licence of a model on its page"
         raise PlatformError(f"Kaggle does not let the notebook use {', '.join(map(str, unknown))}", hint)
     if answer.error or not answer.version_number:
-        raise PlatformError(f"Kaggle refused the notebook {ref}: {answer.error or 'no version number'}")
+        raise PlatformError(f"Kaggle refused the notebook {meta['id']}: {answer.error or 'no version number'}")
     return int(answer.version_number)
 
 

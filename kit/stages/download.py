@@ -18,7 +18,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from pydantic import JsonValue
 
-from kit.base.events import Emit, Event
+from kit.base.events import Emit, Event, silent
 from kit.config import Config
 from kit.errors import ConfigError, DataError, PlatformError
 from kit.platforms.base import Waits
@@ -72,7 +72,7 @@ def download(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
             record[remote.name] = f"packed {remote.key}"
             write_json(folder / RECORD, record)
         if _is_packed(path) and (path.suffix != ".zip" or zipfile.is_zipfile(path)):
-            files = unpack(path, folder)
+            files = unpack(path, folder, emit)
             path.unlink()
             emit(Event("say", f"unpacked {files} files into {folder.name}/"))
         record[remote.name] = remote.key
@@ -81,11 +81,12 @@ def download(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
         emit(Event("say", line))
 
 
-def unpack(path: Path, folder: Path, depth: int = 0) -> int:
+def unpack(path: Path, folder: Path, emit: Emit = silent, depth: int = 0) -> int:
     """Unpack a ``.zip`` or ``.7z`` into ``folder``, and the archives in it beside themselves; how many files it had.
 
-    What systems leave behind (``__MACOSX``) stays packed. Raises `DataError` where a name leaves the folder, the
-    archive is damaged or encrypted, or the disk is too small, and `ConfigError` where a library lacks.
+    What systems leave behind (``__MACOSX``) stays packed, and so does an archive in it that cannot be opened, or where
+    a file has the name of its folder: another download would bring the same. Raises `DataError` where a name leaves
+    the folder, the archive is damaged or encrypted, or the disk is too small, and `ConfigError` where a library lacks.
     """
     with _opened(path) as archive:
         members = [member for member in archive.members if not is_litter(member.name)]
@@ -103,16 +104,30 @@ def unpack(path: Path, folder: Path, depth: int = 0) -> int:
         archive.extract([member.name for member in members], folder)
     files = len(members) - len(inner)
     for other in inner:
-        with _opened(other) as archive:
-            tops = {
-                member.name.replace("\\", "/").split("/")[0] for member in archive.members if not is_litter(member.name)
-            }
-        # As `train.zip` with the folder `train/` in it, and `train.csv.zip` with the file `train.csv`.
-        target = other.parent if tops == {other.stem} else other.with_suffix("")
+        try:
+            target = _target(other)
+        except DataError as error:
+            emit(Event("warn", f"{error.message}; it stays packed"))
+            files += 1
+            continue
         target.mkdir(exist_ok=True)
-        files += unpack(other, target, depth + 1)
+        files += unpack(other, target, emit, depth + 1)
         other.unlink()
     return files
+
+
+def _target(path: Path) -> Path:
+    """Where an archive is unpacked to: its own folder unless it is all in one, or is one file, of the archive's name.
+
+    Raises `DataError` where it cannot be opened, or a file lies where its folder would be.
+    """
+    with _opened(path) as archive:
+        names = {member.name.replace("\\", "/") for member in archive.members if not is_litter(member.name)}
+    folder = path.with_suffix("")
+    if folder.is_file() and names != {path.stem}:
+        raise DataError(f"{path.name} cannot be unpacked: there is a file {folder.name}")
+    # As `train.zip` with the folder `train/` in it, and `train.csv.zip` with the file `train.csv`.
+    return path.parent if {name.split("/")[0] for name in names} == {path.stem} else folder
 
 
 @dataclass(frozen=True)
@@ -144,16 +159,20 @@ def _opened(path: Path) -> Iterator[Archive]:
         zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, ValueError, zlib.error, lzma.LZMAError,
     )  # fmt: skip
     if seven is not None:
-        damages = (*damages, seven.exceptions.ArchiveError)
+        damages = (*damages, seven.exceptions.ArchiveError, seven.exceptions.PasswordRequired)
     try:
         if seven is None:
             with zipfile.ZipFile(path) as file:
                 infos = [info for info in file.infolist() if not info.is_dir()]
+                if any(info.flag_bits & 1 for info in infos):
+                    raise RuntimeError("it is encrypted")
                 links = [stat.S_ISLNK(info.external_attr >> 16) for info in infos]
                 members = [Member(info.filename, info.file_size, link) for info, link in zip(infos, links, strict=True)]
                 yield Archive(tuple(members), lambda names, folder: file.extractall(folder, names))
         else:
             with seven.SevenZipFile(path) as packed:
+                if packed.needs_password():
+                    raise RuntimeError("it is encrypted")
                 found = [entry for entry in packed.files if not entry.is_directory]
                 members = [Member(entry.filename, entry.uncompressed, entry.is_symlink) for entry in found]
                 yield Archive(tuple(members), lambda names, folder: packed.extract(folder, names))

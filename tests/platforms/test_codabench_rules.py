@@ -6,6 +6,7 @@ import io
 import re
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ from kit.stages.lb import leaderboard
 from kit.stages.lb.act import act
 from kit.stages.submit import Choice, submit
 from kit.store.layout import Layout
-from kit.store.ledger import attempts, load_submissions
+from kit.store.ledger import add_event, attempts, load_submissions, target_of
+from kit.store.ledger.facts import Answer, Intent, Request
 
 NAME = "20261121T054000Z-3f9c2ab1"
 
@@ -136,6 +138,20 @@ def test_a_phase_that_scores_results_gets_the_table_in_a_zip_and_needs_no_bundle
     assert site.created() == 1
 
 
+@pytest.mark.parametrize("results_only", [False, True])
+@pytest.mark.parametrize("shown", [False, True, None])
+def test_a_phase_whose_programs_are_hidden_gets_the_bundle_and_a_warning(
+    site: Codabench, tmp_path: Path, waits: Waits, results_only: bool, shown: bool | None
+) -> None:
+    site.masked, site.results_only, site.detail["make_programs_available"] = True, results_only, shown
+    made = project(site, tmp_path)
+    platform, bundle = open_platform(*made, waits), made[0].submission(NAME).bundle
+    assert platform.takes_table() == bool(results_only and shown)
+    if not platform.takes_table():
+        notes = platform.check(bundle)
+        assert any("runs a model or scores predictions" in note for note in notes) == (not shown)
+
+
 def test_a_deleted_submission_ends_the_wait_and_the_same_file_may_be_sent_again(
     site: Codabench, tmp_path: Path, waits: Waits
 ) -> None:
@@ -157,12 +173,28 @@ def test_a_submission_that_is_only_not_shown_yet_or_is_of_a_team_mate_is_not_del
     leaderboard(*made, silent, waits=waits)
     assert states(made) == ["answered"]
     site.username = "another"  # the account of this token, to which the site shows nothing of the first one
-    old = Waits(**{**vars(waits), "clock": lambda: waits.clock() + waits.settle + 1})
+    old = replace(waits, clock=lambda: waits.clock() + waits.settle + 1)
     leaderboard(*made, silent, waits=old)
     assert states(made) == ["answered"]
     site.username = "student"
     leaderboard(*made, silent, waits=old)
     assert states(made) == ["deleted"]
+    site.deleted.clear()  # what the platform lists is not sent again, whatever the ledger says
+    with pytest.raises(StageError, match="is deleted in this ledger"):
+        run(made, waits)
+    assert site.created() == 1
+
+
+@pytest.mark.parametrize(("account", "state"), [("", "answered"), ("student", "deleted")])
+def test_a_submission_of_which_nobody_knows_the_sender_is_not_deleted(
+    site: Codabench, tmp_path: Path, waits: Waits, account: str, state: str
+) -> None:
+    made = project(site, tmp_path)
+    sent = Intent(tag="kit-20261121T054000Z-00000000", sha256="0" * 64, target=target_of(made[1]), account=account)
+    for fact in (sent, Request(), Answer(remote="99", phase="2")):
+        add_event(made[0].submission(NAME), "i", fact)
+    leaderboard(*made, silent, waits=replace(waits, clock=lambda: waits.clock() + waits.settle + 1))
+    assert states(made) == [state]
 
 
 def test_after_a_page_about_a_server_error_the_limit_is_told(site: Codabench, tmp_path: Path, waits: Waits) -> None:

@@ -231,6 +231,17 @@ def test_without_an_evaluation_the_table_can_be_parquet_too(kaggle: Path) -> Non
     np.testing.assert_allclose(found["x"] + found["y"], 1, atol=1e-6)
 
 
+@pytest.mark.parametrize("ids", [["30", "1", "4", "2"], ["30", "01", "4", "2"]])
+def test_ids_in_parquet_are_numbers_only_where_all_are_written_as_such(kaggle: Path, ids: list[str]) -> None:
+    for name, number in zip(NAMES, ids, strict=True):
+        (file,) = (kaggle / "input/cells/test").glob(f"{name}.*")
+        file.rename(file.with_stem(number))
+    (kaggle / "input/cells/sample.csv").write_text("id,label\n" + "".join(f"{number},x\n" for number in ids))
+    run(kaggle, config_of("submission.parquet", evaluation=""))
+    found = pd.read_parquet(kaggle / "working/submission.parquet")
+    assert found["id"].tolist() == (ids if "01" in ids else [30, 1, 4, 2])
+
+
 @pytest.fixture
 def served(kaggle: Path) -> Iterator[tuple[Path, subprocess.Popen[str], Connection[Any, Any]]]:
     """The hidden run: the notebook serves in a process of its own, and the gateway has connected to it."""

@@ -85,6 +85,20 @@ output = "submission.parquet"
     assert "12.5 of 30 hours" in said
 
 
+@pytest.mark.parametrize(
+    ("changed", "pushed"), [("", 1), ('accelerator = "NvidiaTeslaT4"', 2), ('output = "a.csv"', 2)]
+)
+def test_a_notebook_that_was_pushed_with_other_settings_is_pushed_again(
+    site: Kaggle, tmp_path: Path, waits: Waits, changed: str, pushed: int
+) -> None:
+    layout, config = project(site, tmp_path)
+    site.faults["kernel-status"] = ("404", 1)
+    with pytest.raises(PlatformError):
+        run((layout, config), waits)
+    run((layout, parse(layout.config.read_text() + changed)), waits)
+    assert len(site.kernels["student/kit-cells"]) == pushed and site.created() == 1
+
+
 def test_without_an_accelerator_none_is_asked_for(site: Kaggle, tmp_path: Path, waits: Waits) -> None:
     said = run(project(site, tmp_path, 'accelerator = "none"\nimage = "gcr.io/kaggle-images/python@sha256:1"'), waits)
     (notebook,) = site.kernels["student/kit-cells"]

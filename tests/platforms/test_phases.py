@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from kit.stages.submit import Choice, submit
 from kit.store.layout import Layout
 from kit.store.ledger import Attempt, Phase, add_event, attempts, history, load_submissions, target_of
 from kit.store.ledger.facts import Answer, Intent, Request, Score
+from kit.store.ledger.standing import agreement, standing
 
 DRIVER = Path(__file__).parents[1] / "servers" / "driver.py"
 NAME = "20261121T054000Z-3f9c2ab1"
@@ -146,6 +148,10 @@ def test_the_table_names_the_phase_its_end_and_what_is_left_and_marks_scores_of_
     found = report.to_json()
     assert (found["phase"], found["submissions"][0]["phase"]) == ("Final", "Development")
     assert found["phase_ends"].startswith("2031-05-06T12:00")
+    site.walk = ["Running"]
+    run(project, waits, wait=False)
+    report = leaderboard(*project, silent, waits=waits)
+    assert [line.attempt.state for line in report.here] == ["answered"] and len(report.finals) == 1
 
 
 def test_boards_and_gaps_of_two_phases_do_not_mix(
@@ -165,6 +171,7 @@ def test_boards_and_gaps_of_two_phases_do_not_mix(
     site.faults["competition"] = ("reset-before", -1)
     offline = leaderboard(*project, silent, waits=waits)
     assert offline.problem and offline.standing is not None
+    assert offline.seen.asked == report.seen.asked and report.seen.asked is not None
     assert offline.standing.snapshot == report.standing.snapshot and offline.here == [offline.submissions[1]]
 
 
@@ -182,6 +189,25 @@ def test_between_two_phases_the_last_one_is_shown_and_nothing_is_sent(
 def test_a_phase_holds_what_names_it_or_says_nothing(said: tuple[str, ...]) -> None:
     assert Phase("2", "Development").holds(*said) and Phase().holds(*said)
     assert not Phase("2", "Development").holds("3", "")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [("2", "2", True), ("2", "", True), ("Final", " final", True), ("2", "3", False), ("", "", True)],
+)
+def test_gaps_and_agreement_count_what_may_be_of_one_phase(
+    project: tuple[Layout, Config], first: str, second: str, same: bool
+) -> None:
+    layout, config = project
+    target = target_of(config)
+    for number, phase in enumerate((first, second)):
+        paths = make_candidate(layout, f"2026112{number}T000000Z-{number:08x}", cv=0.8 + number / 10)
+        named = target if phase.isdigit() else replace(target, phase=phase)
+        add_event(paths, phase or "0", Intent(tag="", sha256="", target=named))
+        add_event(paths, phase or "0", Answer(remote=f"{number}", phase=phase if phase.isdigit() else ""))
+        add_event(paths, phase or "0", Score(score=0.85 + number / 10))
+    lines = standing(sent(project), (), config.competition)
+    assert lines[1].forecast.seen == same and (agreement(lines) is not None) == same
 
 
 def drive(site: Codabench, *arguments: object) -> Any:

@@ -77,6 +77,7 @@ class Codabench(Server):
         self.logs: dict[str, str] = {}  # by name, beside the one of the program that runs the model
         self.deleted: set[int] = set()
         self.results_only, self.robot, self.child_lines = False, False, False
+        self.masked = False  # hides reference data, and programs unless the competition makes them available
         self.rule = "Force_Best"
         self.others = [("ada", "0.93"), ("grace", "0.90"), ("edsger", "0.85")]
         self.tasks = [1]
@@ -173,9 +174,12 @@ class Codabench(Server):
         if number != "7":
             return Answer(404, {"detail": "Not found."})
         kinds = ["reference_data", "scoring_program"] + ["input_data", "ingestion_program"] * (not self.results_only)
+        if self.masked:
+            kinds = [kind for kind in kinds if kind.endswith("program") and self.detail.get("make_programs_available")]
         sets = [{"id": place, "type": kind, "name": kind} for place, kind in enumerate(kinds)]
         names = [{"task": f"00e82360-{i}", "id": i, "key": f"00e82360-{i}", "name": f"task{i}"} for i in self.tasks]
-        tasks = [{**task, "public_datasets": sets} for task in names]
+        programs = {"ingestion_program": None} if self.masked and "ingestion_program" not in kinds else {}
+        tasks = [{**task, **programs, "public_datasets": sets} for task in names]
         used = {"max_submissions_per_day": self.limit, "used_submissions_per_day": self.used}
         phases = [{**phase, **used, "used_submissions_per_person": self.used, "tasks": tasks} for phase in self.phases]
         column = {"id": 1, "title": "Accuracy", "key": "accuracy", "index": 0, "sorting": "desc", "precision": 4}

@@ -36,8 +36,7 @@ def leaderboard(
     """
     target = target_of(config)
     mine, left, phase = attempts(load_for_tables(layout, emit), target), Remaining(), Phase()
-    names: dict[str, str] = {}
-    problems: list[PlatformError] = []
+    names, problems = dict[str, str](), list[PlatformError]()
     try:
         platform = open_platform(layout, config, waits, emit)
         with _noting(problems):
@@ -46,7 +45,8 @@ def leaderboard(
         with _noting(problems):
             # A state that does not last, or a score without its private half: only of these it may know more.
             passing = ["requested", "answered"] + ["scored"] * platform.private_scores
-            if any(not attempt.phase or (attempt.state in passing and attempt.private is None) for attempt in mine):
+            news = [attempt for attempt in mine if attempt.state in passing and attempt.private is None]
+            if news or (phase.id and any(attempt.remote and not attempt.phase for attempt in mine)):
                 try:
                     _update(layout, platform, mine, waits)
                 finally:
@@ -63,9 +63,9 @@ def leaderboard(
     except PlatformError as error:
         problem, problems = f"the platform could not be asked: {error.message}", [error]
     snapshots = history(layout, target, emit, phase)
-    seen = Seen(
-        phase, names, left, asked_at(layout, target, phase), problem, next((e.hint for e in problems if e.hint), "")
-    )
+    # Without a connection the phase is that of the newest snapshot, as its board is.
+    asked = asked_at(layout, target, phase if phase.id or not snapshots else Phase(snapshots[-1].phase))
+    seen = Seen(phase, names, left, asked, problem, next((e.hint for e in problems if e.hint), ""))
     report = build(config, mine, snapshots, emit, seen)
     show(report, emit, width)
     return replace(report, pictures=draw(layout, report, emit)) if pictures else report

@@ -9,8 +9,6 @@ from kit.store.layout import Layout
 from kit.store.ledger import add_event, attempts, load_submissions, target_of
 from kit.store.ledger.facts import Answer
 
-MARK = "rerun"
-
 
 def act(layout: Layout, config: Config, emit: Emit, of: str = "", *, rerun: bool) -> None:
     """Cancel a submission that has no result yet or, with ``rerun``, let the platform run one once more.
@@ -31,7 +29,7 @@ def act(layout: Layout, config: Config, emit: Emit, of: str = "", *, rerun: bool
         return
     remote = platform.rerun(attempt.remote)
     # Under an intent of its own: the platform made another submission of the same file, which counts like any other.
-    intent = f"{MARK}-{remote}"
+    intent = f"rerun-{remote}"
     add_event(attempt.submission.paths, intent, attempt.begun)
     add_event(attempt.submission.paths, intent, Answer(remote=remote, phase=attempt.phase))
     emit(Event("say", f"submission {attempt.remote} runs again as {remote}; its score: kit lb"))

@@ -172,7 +172,7 @@ def build(
     if lines and size:  # from the interval of the newest
         noise = noise_of_difference(error_on_test(lines[-1].cv_error, lines[-1].rows, size))
     now = datetime.now(UTC)
-    here = _of_phase(lines, seen.phase)
+    here, scored = _of_phase(lines, seen.phase), [line for line in lines if line.attempt.score is not None]
     return Report(
         competition=competition,
         seen=seen,
@@ -184,7 +184,7 @@ def build(
         noise=noise,
         agreement=agreement(lines),
         # Before the first score of a phase those of the phase before it say which files to send.
-        finals=_finals(here, config) or _finals(_of_phase(lines, Phase()), config),
+        finals=_finals(here, config) or _finals(_of_phase(scored, Phase()), config),
         snapshots=[snapshot for snapshot in snapshots if snapshot.rank is not None],
     )
 

@@ -182,14 +182,14 @@ def _listed(platform: Platform, parcel: Parcel, known: list[Attempt]) -> Attempt
     """An attempt that was not sent, as far as the ledger knows, though the platform lists it: a fact was lost.
 
     Raises `AlreadySubmitted` where the platform has this content under a tag of another clone, whose ledger has not
-    come here yet.
+    come here yet, or under one that the ledger calls deleted.
     """
     for remote, tag in platform.find(parcel.digest[:8], parcel.phase.id):
         ours = next((attempt for attempt in known if attempt.tag == tag), None)
-        if ours is None:
-            said = f"the platform already has this file: submission {remote}, {tag}, is not in this ledger"
+        if ours is None or ours.state == "deleted":
+            why = "is deleted" if ours else "is not"
+            said = f"the platform already has this file: submission {remote}, {tag}, {why} in this ledger"
             raise AlreadySubmitted(said, "git pull   # or spend another one: kit submit --again")
-        if ours.state == "intended":
-            ours.note(Answer(remote=remote, found=True))
-            return _reload(parcel, ours.intent)
+        ours.note(Answer(remote=remote, found=True))
+        return _reload(parcel, ours.intent)
     return None

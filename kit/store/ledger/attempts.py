@@ -7,6 +7,7 @@ ledgers of two clones with clocks that disagree say the same.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Literal
 
 from kit.config import Config
@@ -56,11 +57,17 @@ class Attempt:
         """Write one more fact about it, synced to disk before this returns."""
         return add_event(self.submission.paths, self.intent, fact)
 
-    @property
+    @cached_property
     def phase(self) -> str:
         """The number of its phase, or else how the configuration spelled it; empty where nothing was said."""
         answer = self.last(Answer)
         return (answer.phase if answer else "") or self.begun.phase or self.begun.target.phase
+
+    def same_phase(self, other: "Attempt") -> bool:
+        """Whether both are of one phase, or may be where one of them does not say it."""
+        if self.phase == other.phase:
+            return True
+        return Phase(self.phase, self.begun.target.phase).holds(other.phase, other.begun.target.phase)
 
     @property
     def remotes(self) -> set[str]:

@@ -98,10 +98,14 @@ class Uploaded(Fact):
 
 
 class Kernel(Fact):
-    """A notebook was pushed in this version; 0 = it failed, and the next try needs another one."""
+    """A notebook was pushed in this version; 0 = it failed, and the next try needs another one.
+
+    ``digest`` is of its settings and its script, empty where an earlier kit did not say it.
+    """
 
     kind: Literal["kernel"] = "kernel"
     version: int
+    digest: str = ""
 
 
 class Request(Fact):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, islice
 
 from kit.base.events import Emit, Event, silent
 from kit.config.competition import CompetitionConfig
@@ -65,17 +65,14 @@ def standing(
     before it.
     """
     lines: list[Line] = []
-    gaps: dict[str, list[float]] = {}  # by phase: each has its own test images
     for attempt in attempts:
         if attempt.state in ("answered", "deleted", "failed", "scored", "requested"):
-            earlier = gaps.setdefault(attempt.phase, [])
+            # Of its phase only: each has its own test images.
+            gaps = (one.gap for one in reversed(lines) if one.gap is not None and one.attempt.same_phase(attempt))
             try:
-                line = _line(attempt, earlier[-RECENT:], snapshots, competition, emit)
+                lines.append(_line(attempt, [*islice(gaps, RECENT)][::-1], snapshots, competition, emit))
             except StageError as error:
                 emit(Event("warn", f"{error.message}; its submission is skipped"))
-                continue
-            lines.append(line)
-            earlier += [line.gap] if line.gap is not None else []
     return lines
 
 
@@ -124,9 +121,12 @@ def window(rows: Sequence[BoardRow]) -> list[BoardRow]:
 def agreement(lines: Sequence[Line]) -> Agreement | None:
     """Of the ``RECENT`` scored submissions, in pairs of one phase; None where no two differ in both numbers."""
     found = [line for line in lines if line.attempt.score is not None][-RECENT:]
-    scored = [(line.cv, line.attempt.score or 0.0, line.attempt.phase) for line in found]
-    pairs = [(a, b) for a, b in combinations(scored, 2) if a[0] != b[0] and a[1] != b[1] and a[2] == b[2]]
-    return Agreement(len(pairs), sum((a[0] < b[0]) == (a[1] < b[1]) for a, b in pairs)) if pairs else None
+    alike = [
+        (a.cv < b.cv) == ((a.attempt.score or 0.0) < (b.attempt.score or 0.0))
+        for a, b in combinations(found, 2)
+        if a.cv != b.cv and a.attempt.score != b.attempt.score and a.attempt.same_phase(b.attempt)
+    ]
+    return Agreement(len(alike), sum(alike)) if alike else None
 
 
 def moved(snapshots: Sequence[Snapshot]) -> int | None:
