@@ -19,7 +19,7 @@ from blend_libraries import KINDS, generate
 from machine import machine
 
 from kit.judge import blend
-from kit.judge.blend.candidates import candidates
+from kit.judge.blend.candidates import candidates, may_be_joint
 from kit.judge.blend.rows import Rows
 from kit.judge.metrics import row_nll
 from kit.runtime.pool import apply_part, log_proba
@@ -30,10 +30,11 @@ def library(seed: int) -> tuple[str, int, float, float, float, float]:
     kind = KINDS[seed % 3]
     drawn = generate(kind, seed)
     fitted = blend.fit(drawn.proba, drawn.y, drawn.fold)
-    rows, logs = Rows(log_proba(drawn.proba), drawn.y), log_proba(drawn.test_proba)
+    logs, (members, count, classes) = log_proba(drawn.test_proba), drawn.proba.shape
+    rows = Rows(log_proba(drawn.proba), drawn.y, joint=may_be_joint(members, classes, count))
     losses = {
         name: row_nll(drawn.test_y, apply_part(candidate.fit(rows).part, drawn.test_proba, logs))
-        for name, candidate in candidates("nll", len(drawn.proba), drawn.proba.shape[2]).items()
+        for name, candidate in candidates("nll", members, classes).items()
     }
     own = float(row_nll(drawn.test_y, fitted.apply(drawn.test_proba)).mean())
     noise = float(losses["mean"].std() / np.sqrt(len(drawn.y)))

@@ -18,7 +18,7 @@ from kit.errors import DataError, KitError
 from kit.judge.blend import Options, fit
 from kit.project import Project
 from kit.runtime.pool import softmax
-from kit.stages.ensemble.known import of_table
+from kit.stages.ensemble.known import of_project, of_table
 from kit.stages.ensemble.library import Library
 from kit.stages.ensemble.summary import scores, tell
 from kit.store.candidate import StoredBlend
@@ -241,6 +241,19 @@ def test_arrays_without_ids_are_the_same_members_as_files_with_ids(hold_out: Pro
         assert any("has no ids" in event.text for event in heard) == (name != "mixed")
 
 
+def test_an_array_is_not_taken_for_rows_in_the_order_of_numbers_that_the_table_of_labels_shuffles(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "kit.toml").write_text('[data]\ntrain = "raw.csv"\nimage_size = 8\n', encoding="utf-8")
+    project, pixels = Project(tmp_path), np.random.default_rng(0).integers(256, size=(30, 64)).tolist()
+    for ids, orders in ((range(30), 1), ([*range(1, 30), 0], 0)):
+        lines = [[name, row % 3, *pixels[row]] for row, name in enumerate(ids)]
+        header = ["id", "label", *(f"pixel{k}" for k in range(64))]
+        (tmp_path / "raw.csv").write_text("\n".join(",".join(map(str, line)) for line in (header, *lines)))
+        project.folds()
+        assert len(of_project(project.layout, project.config).orders) == orders
+
+
 def test_a_blend_far_below_the_plain_mean_is_told_and_another_is_not(hold_out: Project) -> None:
     index = load_index(hold_out.layout)
     y, proba = index.labels, guesses(index.labels, 0.7, 0)
@@ -265,6 +278,16 @@ def test_a_table_of_labels_and_folds_stands_for_a_project(project: Path, tmp_pat
     without, within = (tmp_path / name / "blend.json" for name in ("without", "within"))
     assert without.read_text() == within.read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["within", "without"]
+    assert "accuracy" not in done.stdout
+
+
+def test_a_row_of_a_table_is_held_out_where_its_fold_is_a_number_or_a_name(tmp_path: Path) -> None:
+    folds = ["0", "0.0", "-1", "-1.0", "", "nan", "b"]
+    lines = [f"r{row},{row % 2},{fold}" for row, fold in enumerate(folds)]
+    (tmp_path / "labels.csv").write_text("\n".join(["id,label,fold", *lines]), encoding="utf-8")
+    known = of_table(tmp_path / "labels.csv")
+    assert known.held.tolist() == [True, True, False, False, False, False, True]
+    assert known.fold[0] == known.fold[1] != known.fold[6]
 
 
 @pytest.mark.parametrize(

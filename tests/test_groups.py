@@ -116,5 +116,17 @@ def test_a_group_in_two_folds_is_refused_by_name():
         blend.fit(proba, y, fold, groups=np.array([f"p{row // 10}" if row // 10 == 3 else "" for row in range(60)]))
     with pytest.raises(DataError, match="60 rows, but groups"):
         blend.fit(proba, y, fold, groups=["a"])
+    for few in (np.arange(60) % 2, np.zeros(60)):
+        with pytest.raises(DataError, match=f"60 rows in {len(set(few))} groups"):
+            blend.fit(proba, y, np.zeros(60), groups=few)
     with pytest.raises(TypeError, match="group"):
         blend.fit(proba, y, fold, group=fold)
+
+
+@pytest.mark.parametrize("missing", ["", None, float("nan")])
+def test_a_missing_group_is_that_of_no_other_row(missing: object) -> None:
+    found = units.units_of(np.array(["a", missing, "b", missing, "a"], dtype=object), 5)
+    assert len(set(found.tolist())) == 4
+    assert found[0] == found[4]
+    numbers = units.units_of(np.array([1.0, np.nan, 1.0, np.nan]), 4)
+    assert len(set(numbers.tolist())) == 3

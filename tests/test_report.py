@@ -6,6 +6,7 @@ import html.parser
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,13 @@ from test_cli import run
 from kit.project import Project
 from kit.runs.results import RunRecord
 from kit.show.figures import svg
+from kit.stages.report.augmentation import augmentation
 from kit.stages.report.cleaning import with_names
+from kit.stages.report.inputs import Facts
 from kit.stages.report.report import SECTIONS, soft
 from kit.stages.report.section import count, listed, percent
 from kit.store.candidate import Ensemble, ForecastRecord
-from kit.store.data import load_test_record
+from kit.store.data import load_index, load_test_record
 
 VOID = {"meta", "img", "br", "wbr", "link", "input", "hr"}
 
@@ -337,6 +340,18 @@ def test_a_picture_of_another_augmentation_is_not_shown(tmp_path: Path) -> None:
     text = config.read_text(encoding="utf-8")
     config.write_text(text.replace('"plain-cnn"', '"plain-cnn"\naugment = [{ op = "flip" }]', 1), "utf-8")
     assert "What the networks see" not in Project(tmp_path).report(attention=False).read_text(encoding="utf-8")
+
+
+def test_which_moves_the_images_allow_is_said_only_where_they_are_read_and_enough(tmp_path: Path) -> None:
+    project = invent(tmp_path)
+    project.augment("first")
+    facts = [Facts(project.layout, project.config) for _ in range(3)]
+    facts[1].index = replace(load_index(project.layout), labels=load_index(project.layout).labels[:5])
+    said = [augmentation(one).lead for one in facts[:2]]
+    project.layout.images.write_bytes(b"damaged")
+    said.append(augmentation(facts[2]).lead)
+    assert ["points of accuracy" in lead for lead in said] == [True, False, False]
+    assert [len(one.problems) for one in facts] == [0, 0, 1]
 
 
 @pytest.mark.matrix

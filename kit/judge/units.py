@@ -7,7 +7,6 @@ is the usual thing for independent rows.
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from kit.errors import DataError
 from kit.judge.metrics import Array
@@ -16,13 +15,19 @@ BLOCK = 2_000_000  # numbers drawn at a time
 
 
 def units_of(groups: Any, rows: int) -> Array:
-    """Return (N,) the unit of each row, from 0 on, from its group (N,), or None; an empty group is that of no other.
+    """Return (N,) the unit of each row, from 0 on, from its group (N,), or None.
+
+    An empty group, or a missing value as pandas has them, is that of no other row.
 
     Raises `DataError` where there are not as many groups as rows.
     """
     if groups is None:
         return np.arange(rows)
     groups = np.asarray(groups)
+    if groups.dtype.kind in "Of":
+        from kit.images.sources.classes import group_names  # with it come readers of images, and few groups are such
+
+        groups = np.array(group_names(groups.ravel()), dtype=str).reshape(groups.shape)
     if groups.shape != (rows,):
         raise DataError(f"{rows} rows, but groups have shape {groups.shape}: expected ({rows},)")
     _, code = np.unique(groups, return_inverse=True)
@@ -48,6 +53,8 @@ def mean_error(values: Array, unit: Array | None) -> Array:
 
 def incidence(unit: Array, column: Array, shape: tuple[int, int] | None = None) -> Any:
     """Return the sparse (U, K) counts of rows by unit (N,) and column (N,)."""
+    from scipy import sparse  # every command and every unit imports this module, few have groups
+
     return sparse.csr_array((np.ones(len(unit)), (unit, column)), shape=shape)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from scipy.optimize import approx_fprime, minimize
 
 from kit.judge import blend
 from kit.judge.blend.candidates import CANDIDATES
+from kit.judge.blend.check import check, with_stress
 from kit.judge.blend.classwise import _Classwise, fit_classwise
-from kit.judge.blend.rows import Rows
+from kit.judge.blend.options import Options
+from kit.judge.blend.procedure import Procedure
 from kit.runtime import pool
 from kit.store.candidate import Pool
 
@@ -115,8 +118,17 @@ def test_what_travels_says_the_same_after_json_and_without_members_that_do_not_c
         params.model_copy(update={"parts": (broken,)}).check(3, 1, 4)
 
 
-def test_the_full_form_needs_more_rows_than_weights():
-    for rows, expected in ((20, 1), (200, 4)):
-        proba, y, _ = library(0, members=2, rows=rows, classes=4)
-        part = CANDIDATES["class-specific, scale 0.1"].fit(Rows(pool.log_proba(proba), y)).part
-        assert np.shape(part["class_slopes"]) == (2, expected, 4)
+@pytest.mark.parametrize("copies", [1, 4])
+@pytest.mark.parametrize(("rows", "expected"), [(50, 1), (60, 4)])
+def test_the_full_form_needs_more_units_than_weights_and_every_nested_fit_has_that_of_the_blend(rows, expected, copies):
+    """With 2 members and 4 classes: more than 32 units in 3 of 5 folds."""
+    proba, y, _ = library(0, members=2, rows=rows, classes=4)
+    unit = np.repeat(np.arange(rows), copies)
+    proba, y, fold = proba[:, unit], y[unit], unit % 5
+    data = with_stress(check(proba, y, fold, Options(), unit), proba, Options())
+    group, used = data.fold, np.ones(len(data.y), dtype=bool)
+    procedure = Procedure(data, group, {"it": CANDIDATES["class-specific, scale 0.1"]}, Options(), used)
+    whole = procedure.fit(used)
+    for j, k in combinations(range(-1, 5), 2):
+        fitted = procedure.fit((group != j) & (group != k), whole).candidates[0].part
+        assert np.shape(fitted["class_slopes"]) == (2, expected, 4)

@@ -127,6 +127,13 @@ def test_of_several_columns_that_may_be_the_ids_the_one_with_the_ids_of_the_data
     assert np.allclose(read_foreign(tmp_path / "t.csv", CLASSES, [IDS]).take(IDS).proba[0], PROBA)
 
 
+def test_a_column_named_id_goes_before_numbers_of_rows(tmp_path):
+    lines = [f"{k},{k + 30},{','.join(map(repr, row.tolist()))}" for k, row in enumerate(PROBA)]
+    (tmp_path / "t.csv").write_text("\n".join([",id,cat,dog,emu", *lines]))
+    wanted = [str(k) for k in range(40)]
+    assert read_foreign(tmp_path / "t.csv", CLASSES, [wanted]).ids == tuple(str(k + 30) for k in range(40))
+
+
 @pytest.mark.parametrize("form", ["{}.png", "train/{}.JPG", "a\\b\\{}.jpeg", "/data/raw/{}"])
 def test_ids_are_found_behind_folders_and_suffixes(form):
     assert match([form.format(name) for name in IDS], IDS[::-1]).tolist() == list(range(40))[::-1]
@@ -138,7 +145,7 @@ def test_an_array_without_ids_has_the_rows_of_the_first_order_of_its_length(tmp_
     for name in ("a.npy", "b.npz"):
         found = read_foreign(tmp_path / name, CLASSES, [IDS[:7], IDS[::-1], IDS])
         assert found.ids == IDS[::-1] and np.allclose(found.proba[0], PROBA, atol=3e-4)
-        with pytest.raises(DataError, match=r"40 rows without ids, but the project has 39 or 7"):
+        with pytest.raises(DataError, match=r"40 rows without ids, but the data have 39 or 7"):
             read_foreign(tmp_path / name, CLASSES, [IDS[:39], IDS[:7]])
     np.save(tmp_path / "a.npy", PROBA[:, :2])
     with pytest.raises(DataError, match="2 columns without names, but the data have 3 classes"):
@@ -168,7 +175,14 @@ def test_a_list_of_ids_beside_an_array_names_its_rows(tmp_path, name):
 def test_numbers_of_which_most_rows_have_a_negative_one_are_logits(tmp_path, suffix):
     path, logits = tmp_path / f"a{suffix}", np.log(PROBA)
     np.save(path, logits) if suffix == ".npy" else path.write_text(table(proba=logits))
-    assert np.allclose(read_foreign(path, CLASSES, [IDS]).take(IDS).proba[0], PROBA)
+    found = read_foreign(path, CLASSES, [IDS])
+    assert np.allclose(found.take(IDS).proba[0], PROBA)
+    assert found.guessed
+    noisy = np.where(PROBA.argmax(axis=1)[:, None] == range(3), 1 + 1e-9, -5e-10)
+    np.save(path, noisy) if suffix == ".npy" else path.write_text(table(proba=noisy))
+    found = read_foreign(path, CLASSES, [IDS])
+    assert np.allclose(found.proba[0], noisy.round())
+    assert not found.guessed
     scaled = 100 * PROBA
     np.save(path, scaled) if suffix == ".npy" else path.write_text(table(proba=scaled))
     with pytest.raises(DataError, match="row 'img0': the probabilities of the 3 classes sum to 100"):

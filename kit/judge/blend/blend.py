@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import replace
-from typing import Any, TypedDict, Unpack
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
@@ -24,14 +24,6 @@ from kit.runtime.pool import Params, Part
 from kit.store.candidate import Considered, Pool
 from kit.store.record import Figure
 
-
-class Twins(TypedDict, total=False):
-    """The stressed rows of a fit, and on which of both it is made; see `fit`."""
-
-    stressed: Array | None
-    fit_on: str
-
-
 SLIGHT = 0.05  # standard errors below which nothing is said of how a choice flatters
 FIT_ON = {"clean": (True, False), "stressed": (False, True), "mixture": (True, True)}
 
@@ -45,7 +37,8 @@ def fit(
     seed: int = 0,
     options: Options | None = None,
     groups: Any = None,
-    **twins: Unpack[Twins],
+    stressed: Array | None = None,
+    fit_on: str = "clean",
 ) -> Blend:
     """Fit the blend and its honest score on out-of-fold predictions.
 
@@ -88,9 +81,6 @@ def fit(
     """
     score.lookup(metric)
     options = options or Options()
-    if unknown := twins.keys() - Twins.__annotations__.keys():
-        raise TypeError(f"fit() got an unexpected keyword argument {min(unknown)!r}")
-    stressed, fit_on = twins.get("stressed"), twins.get("fit_on", "clean")
     if fit_on not in FIT_ON or (stressed is None and fit_on != "clean"):
         raise DataError(f"a blend cannot be fitted on {fit_on!r} rows", f"use one of {', '.join(FIT_ON)}")
     clean = check(proba, y, fold, options, groups)

@@ -105,15 +105,16 @@ def centred(rows: Rows, *, scale: float) -> Fitted:
     return _ridge(rows, f"centred {scale}", features, rows.tempered_mean, scale, np.eye(1 + rows.members)[0])
 
 
-def class_specific(rows: Rows, *, scale: float) -> Fitted:
-    """Weights of each class, as departures from the mean of the tempered members, with a ridge on all of them.
+def may_be_joint(members: int, classes: int, units: int) -> bool:
+    """Whether so many units are enough for what a member says of one class to move every class, not that one alone."""
+    return members * classes**2 < min(units, MOST_WEIGHTS)
 
-    What a member says of one class may move every class where members x classes squared is below the number of rows,
-    and that class alone where it is not.
-    """
-    full = rows.members * rows.classes**2 < min(len(rows.y), MOST_WEIGHTS)
-    key, scales = f"class-specific {scale} {full}", (SHARED_SCALE, scale, BIAS_SCALE * scale)
-    pool = fit_classwise(rows.tempered_logs, rows.tempered_mean, rows.y, scales, full=full, start=rows.warm.get(key))
+
+def class_specific(rows: Rows, *, scale: float) -> Fitted:
+    """Weights of each class, as departures from the mean of the tempered members, with a ridge on all of them."""
+    key, scales = f"class-specific {scale}", (SHARED_SCALE, scale, BIAS_SCALE * scale)
+    start = rows.warm.get(key)
+    pool = fit_classwise(rows.tempered_logs, rows.tempered_mean, rows.y, scales, full=rows.joint, start=start)
     rows.warm[key] = pool.optimum
     part = linear_part(rows, temperatures=rows.temperatures)
     part |= {"slopes": pool.slopes.tolist(), "class_slopes": pool.weights.tolist(), "bias": pool.bias.tolist()}

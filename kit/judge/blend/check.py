@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from kit.errors import DataError
+from kit.judge.blend.nested import LEAST
 from kit.judge.blend.options import Options
 from kit.judge.metrics import Array
 from kit.judge.units import units_of
@@ -31,8 +32,8 @@ def check(proba: Array, y: Array, fold: Array, options: Options, groups: Any = N
     """Return the predictions with a view axis, labels, folds and names, or refuse them.
 
     Raises `DataError`: names the member and the row: NaN, a missing prediction, a probability outside [0, 1], a row
-    that does not sum to one, a label that is no class, lengths that differ, fewer than two classes, a group in two
-    folds.
+    that does not sum to one, a label that is no class, lengths that differ, fewer than two classes or three groups,
+    a group in two folds.
     """
     proba, y, fold = np.asarray(proba), np.asarray(y), np.asarray(fold)
     if proba.ndim not in (3, 4) or 0 in proba.shape or proba.shape[-1] < 2:
@@ -54,6 +55,8 @@ def check(proba: Array, y: Array, fold: Array, options: Options, groups: Any = N
     fold, unit = np.unique(fold, return_inverse=True)[1], units_of(groups, rows)
     first = np.empty(unit.max() + 1, dtype=np.int64)
     first[unit] = fold
+    if len(first) < LEAST:
+        raise DataError(f"{rows} rows in {len(first)} groups: a blend is fitted and scored on at least {LEAST} groups")
     split = np.flatnonzero(first[unit] != fold)
     if len(split):
         group = f"{np.asarray(groups)[split[0]]!s:.80}"

@@ -19,7 +19,8 @@ from kit.errors import DataError
 from kit.images.sources.parquet import read_parquet
 from kit.images.sources.table import ID_NAMES
 from kit.judge.metrics import Array
-from kit.runtime.names import bare, folded, number, spelling
+from kit.runtime.answer import KEYS
+from kit.runtime.names import folded, number, spelling
 from kit.runtime.names import match as names_match
 from kit.runtime.pool import from_logits
 from kit.store.arrays import read_array, read_arrays
@@ -27,6 +28,7 @@ from kit.store.files import read_text
 from kit.store.tables import read_table
 
 TOLERANCE = 1e-2
+ROUNDING = 1e-6  # what single precision leaves below 0 of a probability that is 0
 LAYOUT = 'np.savez("oof.npz", ids=ids, classes=classes, proba=proba)'
 # What others call their arrays, and whether the name says what the numbers are: "" is told from the numbers.
 SCORES = {"proba": "proba", "logits": "logits", "probs": "proba", "probabilities": "proba"}
@@ -40,7 +42,8 @@ ORDERS = tuple(f"{name}{suffix}" for name in ("{}.ids", "{}_ids", "ids") for suf
 class Foreign:
     """One member's predictions (V, N, C) float64, the classes in the order that was asked for.
 
-    ``assumed`` says that the file has no ids, and its rows were taken in an order of the project.
+    ``assumed`` says that the file has no ids, and its rows were taken in an order of the project; ``guessed`` that it
+    does not say what its numbers are, and they were taken for logits.
     """
 
     path: Path
@@ -48,6 +51,7 @@ class Foreign:
     views: tuple[str, ...]
     proba: Array
     assumed: bool = False
+    guessed: bool = False
 
     def take(self, ids: Sequence[str], rows: Array | None = None) -> Foreign:
         """The predictions of ``ids``, which stand in ``rows``, or where `match` finds them; others are left out.
@@ -74,9 +78,8 @@ class _Given:
 
 
 def match(names: Sequence[str], wanted: Sequence[str]) -> Array:
-    """`kit.runtime.names.match` as an array (len(wanted),) int64, also of files with folders and suffixes."""
-    keys = (str, spelling, number, bare, lambda name: bare(name.replace("\\", "/").rpartition("/")[2]))
-    return np.array(names_match(names, wanted, keys), np.int64)
+    """`kit.runtime.names.match` of ids, by `KEYS`, as an array (len(wanted),) int64."""
+    return np.array(names_match(names, wanted, KEYS), np.int64)
 
 
 def member_names(paths: Sequence[Path]) -> tuple[str, ...]:
@@ -119,7 +122,9 @@ def read_foreign(path: Path, classes: Sequence[str], orders: Sequence[Sequence[s
     twice = [name for name, count in Counter(ids).items() if count > 1]
     if twice:
         raise DataError(f"{path}: id {twice[0]!r} appears twice")
-    logits = given.kind == "logits" or (not given.kind and _are_logits(scores))
+    guessed = not given.kind and _are_logits(scores)
+    logits = given.kind == "logits" or guessed
+    scores = scores if logits else np.where((scores < 0) & (scores >= -ROUNDING), 0.0, scores)
     _check_values(path, ids, names, scores, logits=logits)
     proba = (from_logits(scores) if logits else scores)[:, :, _columns(path, names, classes)]
     total = proba.sum(axis=2)
@@ -131,12 +136,13 @@ def read_foreign(path: Path, classes: Sequence[str], orders: Sequence[Sequence[s
             f"{total[view, row]:.4g} ({len(wrong)} such rows)",
             "save logits in an npz file, as the array `logits`",
         )
-    return Foreign(path, ids, given.views, proba, assumed)
+    return Foreign(path, ids, given.views, proba, assumed, guessed)
 
 
 def _are_logits(scores: Array) -> bool:
-    """Whether most rows (V, N, C) have a negative number, which no probability is."""
-    return bool((scores < 0).any(axis=2).mean() > 0.5)
+    """Whether most rows (V, N, C) have a negative number, which no probability is, and do not sum to 1."""
+    odd = (scores < 0).any(axis=2) & (abs(scores.sum(axis=2) - 1) > TOLERANCE)
+    return bool(odd.mean() > 0.5)
 
 
 def _ids_beside(path: Path, rows: int) -> tuple[str, ...] | None:
@@ -155,7 +161,7 @@ def _order(path: Path, rows: int, orders: Sequence[Sequence[str]]) -> tuple[str,
         if len(order) == rows:
             return tuple(order)
     known = " or ".join(dict.fromkeys(str(len(order)) for order in orders)) or "none"
-    said = f"{path} has {rows} rows without ids, but the project has {known} in its order"
+    said = f"{path} has {rows} rows without ids, but the data have {known}"
     raise DataError(said, f"write the ids, one per line, to {path.with_suffix('.ids.txt').name} beside it")
 
 
@@ -229,7 +235,9 @@ def _read_table(path: Path, classes: Sequence[str], orders: Sequence[Sequence[st
     named = [column for column in others if table.header[column].lower() in ID_NAMES]
     candidates = {column: tuple(row[column] for row in table.rows) for column in (*named, *others[:10])}
     wanted = orders[0] if orders else ()
-    ids = max(candidates.values(), key=lambda ids: int((match(ids, wanted) >= 0).sum()))
+    hits = {column: int((match(ids, wanted) >= 0).sum()) for column, ids in candidates.items()}
+    # Numbers of rows may be more of the ids than a column `id` of some rows has, so that one goes first.
+    ids = candidates[max(hits, key=lambda column: (column in named and hits[column] > 0, hits[column]))]
     scores = np.empty((1, len(ids), len(columns)))
     for row_number, row in enumerate(table.rows):
         for place, column in enumerate(columns):

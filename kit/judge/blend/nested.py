@@ -14,6 +14,7 @@ import numpy as np
 from kit.judge.metrics import Array
 
 GROUPS = 5
+LEAST = 3  # two are left out at a time, and a fit needs rows
 
 Predict = Callable[[Array, list[Array]], list[Array]]
 """``(rows to fit on, lists of rows) -> (L, n, C)`` candidates' probabilities for each list."""

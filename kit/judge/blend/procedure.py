@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kit.judge.blend.candidates import Candidate
+from kit.judge.blend.candidates import Candidate, may_be_joint
 from kit.judge.blend.check import Data
 from kit.judge.blend.fitted import Fitted
 from kit.judge.blend.options import Options
@@ -48,6 +48,10 @@ class Procedure:
         self.proba, self.y, self.unit, self.group, self.used = data.proba, data.y, data.unit, group, used
         self.candidates, self.options = candidates, options
         self.view_likelihoods = view_likelihoods(data.proba, data.y)
+        # Of the smallest nested fit, which lacks the two largest groups: every fit has the form of the blend it scores.
+        units = sorted(len(np.unique(self.unit[group == k])) for k in np.unique(group))
+        most = min(len(data.proba), options.max_members or len(data.proba))
+        self.joint = may_be_joint(most, len(data.classes), sum(units[:-2]))
         self._logs: Array | None = log_proba(data.proba[:, 0]) if data.proba.shape[1] == 1 else None
 
     def fit(self, rows: Array, neighbour: Fit | None = None) -> Fit:
@@ -59,7 +63,7 @@ class Procedure:
         kept = keep_members(Rows(logs, self.y[rows]).likelihoods, int((views > 0).sum()), self.options)
         # Limits may keep another number of members here, for which the neighbour's solutions are no start.
         warm = dict(neighbour.warm) if neighbour is not None and len(neighbour.kept) == len(kept) else {}
-        used = Rows(logs[kept], self.y[rows], warm)
+        used = Rows(logs[kept], self.y[rows], warm, self.joint)
         fitted = [candidate.fit(used) for candidate in self.candidates.values()]
         return Fit(views, kept, fitted, used.temperatures, warm)
 

@@ -22,11 +22,14 @@ class Rows:
     y : (N,) class indices
     warm : dict
         Solutions of a neighbouring problem by name, written by the fits and used as starts.
+    joint : bool
+        Whether what a member says of one class may move every class, in pools whose weights differ by class.
     """
 
     logs: Array
     y: Array
     warm: dict[str, Any] = field(default_factory=dict)
+    joint: bool = False
 
     @property
     def members(self) -> int:

@@ -11,7 +11,7 @@ from kit.store.candidate import Ensemble, ForecastRecord, Proof
 from kit.store.data import Index, load_index, load_test_record
 from kit.store.files import read_csv
 from kit.store.layout import Layout, RunPaths, SubmissionPaths
-from kit.store.ledger import Phase, attempts, load_for_tables, of_phase, target_of
+from kit.store.ledger import attempts_of, load_for_tables, target_of
 from kit.store.ledger.forecast import forecast, standard_error
 from kit.store.ledger.standing import standing
 from kit.store.predictions import load_predictions
@@ -90,8 +90,7 @@ def _forecast(layout: Layout, config: Config, paths: SubmissionPaths, record: En
             f"{found.metric} {found.value:.4f} ({found.low:.4f} - {found.high:.4f}, {found.level:.0%}) "
             f"from the {found.basis} and {_scores(found.past)}."
         )
-    target = target_of(config)
-    mine = of_phase(attempts(load_for_tables(layout), target), Phase(name=target.phase))
+    mine = attempts_of(load_for_tables(layout), target_of(config))
     gaps = [line.gap for line in standing(mine, (), config.competition) if line.gap is not None]
     if not gaps:
         return ""

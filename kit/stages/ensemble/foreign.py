@@ -9,6 +9,7 @@ import numpy.typing as npt
 from kit.base.arrays import FloatArray
 from kit.base.events import Emit, Event
 from kit.config import Config, DataConfig
+from kit.config.competition import CompetitionConfig
 from kit.errors import DataError
 from kit.judge import metrics
 from kit.judge.blend import Blend, Options
@@ -72,7 +73,7 @@ def blend_foreign(
 
 def blend_files(labels: Path, emit: Emit, *, oof: Sequence[Path], test: Sequence[Path], out: Path) -> Blend:
     """`blend_foreign` without a project, on the log loss: ``labels`` is a table of `of_table`."""
-    config = Config(data=DataConfig(train=str(labels)))
+    config = Config(data=DataConfig(train=str(labels)), competition=CompetitionConfig(metric="nll"))
     return blend_foreign(of_table(labels), config, emit, oof=oof, test=test, out=out)
 
 
@@ -81,9 +82,11 @@ def _read(paths: Sequence[Path], classes: Sequence[str], orders: Sequence[Sequen
     for member in found:
         if member.assumed:
             first = ", ".join(member.ids[:3])
-            emit(
-                Event("say", f"{member.path} has no ids: its rows are taken to be {first} ..., in the project's order")
-            )
+            said = f"{member.path} has no ids: its rows are taken to be {first} ..., in the order of the data"
+            emit(Event("say", said))
+        if member.guessed:
+            said = f"{member.path} is taken for logits: most rows have a negative number and do not sum to 1"
+            emit(Event("say", said))
     return found
 
 

@@ -12,7 +12,7 @@ from kit.base.arrays import IntArray
 from kit.config import Config
 from kit.errors import DataError
 from kit.images.sources.classes import is_unlabelled, sorted_names, to_labels
-from kit.runtime.names import whole
+from kit.runtime.names import number, whole
 from kit.store.data import Index, load_index, load_record, load_test_ids, load_test_record
 from kit.store.layout import Layout
 from kit.store.partition import NEVER, load_folds
@@ -62,14 +62,16 @@ def of_project(layout: Layout, config: Config) -> Known:
 def _raw_order(layout: Layout, index: Index) -> list[list[str]]:
     """The rows of the raw data in their order, where their ids are the numbers of the rows: an array of images."""
     raw = load_record(layout).raw
-    numbers = [whole(name) for name in index.ids]
-    return [] if any(row is None or not 0 <= row < raw for row in numbers) else [[str(row) for row in range(raw)]]
+    numbers = [-1 if row is None else row for row in map(whole, index.ids)]
+    # Numbers in another order are the ids of a table, whose rows an array is in.
+    inside, ascending = all(0 <= row < raw for row in numbers), numbers == sorted(set(numbers))
+    return [[str(row) for row in range(raw)]] if inside and ascending else []
 
 
 def of_table(path: Path) -> Known:
     """The rows of a table with the columns ``id``, ``label`` and ``fold``, and ``group`` where rows belong together.
 
-    An empty fold or -1 is that of a row that no member predicts out of fold. The classes are those that occur.
+    A missing or negative fold is that of a row that no member predicts out of fold. The classes are those that occur.
 
     Raises `ConfigError` where a column is missing, `DataError` where an id stands twice or a row has no label.
     """
@@ -83,9 +85,9 @@ def of_table(path: Path) -> Known:
     missing = np.flatnonzero(y < 0)
     if len(missing):
         raise DataError(f"{table.line(int(missing[0]))} has no label ({len(missing)} such rows)")
-    held = [cell not in ("", str(NEVER)) for cell in fold]
+    held = [not is_unlabelled(cell) for cell in fold]
     if not any(held):
         raise DataError(f"{path}: no row has a fold")
     groups = table.column("group") if "group" in table.header else [""] * len(ids)
-    numbers = np.where(held, np.unique(fold, return_inverse=True)[1], NEVER)
+    numbers = np.where(held, np.unique([number(cell) for cell in fold], return_inverse=True)[1], NEVER)
     return Known(tuple(ids), classes, y, numbers, np.array(groups))

@@ -68,6 +68,7 @@ def _below_the_mean(config: Config, library: Library, blend: Blend) -> str:
 
 def _table_of_scores(config: Config, library: Library, blend: Blend, cv: Figure) -> dict[str, Any]:
     metric, y = config.competition.metric, library.y
+    others = [other for other in ("nll", "ece") if other != metric]
 
     def lines(members: Array | None, blended: Array | None) -> list[Array]:
         """(N, C) of the members' first view, their plain mean and the blend."""
@@ -81,12 +82,12 @@ def _table_of_scores(config: Config, library: Library, blend: Blend, cv: Figure)
     rows = []
     for number, found in enumerate([*figures, cv]):
         stressed = [score.score(metric, y, hurt[number])] if hurt else []
-        others = [score.score(other, y, clean[number]) for other in ("nll", "ece")]
+        further = [score.score(other, y, clean[number]) for other in others]
         interval = f"{found.low:.4f} - {found.high:.4f}"
-        rows.append((names[number], weights[number], found.score, interval, *stressed, *others))
+        rows.append((names[number], weights[number], found.score, interval, *stressed, *further))
     # One interval: a second would not fit into 80 columns, and the blend's is said below.
     stress = ("stressed",) if hurt else ()
-    return {"header": ("out of fold", "weight", metric, "95 % interval", *stress, "nll", "ece"), "rows": rows}
+    return {"header": ("out of fold", "weight", metric, "95 % interval", *stress, *others), "rows": rows}
 
 
 def draw(paths: SubmissionPaths, library: Library, blend: Blend) -> None:

@@ -22,7 +22,7 @@ from kit.store.data import Index, UnlabelledRecord, load_index, load_test_record
 from kit.store.digests import digest
 from kit.store.files import sha256_json
 from kit.store.layout import Layout, SubmissionPaths
-from kit.store.ledger import Phase, attempts, load_submissions, of_phase, target_of
+from kit.store.ledger import attempts_of, load_submissions, target_of
 from kit.store.predictions import load_predictions
 from kit.store.record import Digests
 
@@ -122,9 +122,8 @@ def gather(layout: Layout, config: Config) -> Gathered:
         "plan": plan_of(config.stress).key,
         "test": test.images if test else "",
     }
-    submissions, target = load_submissions(layout), target_of(config)
-    sent = of_phase(attempts(submissions, target), Phase(name=target.phase))
-    scored = [one for one in sent if one.score is not None]
+    submissions = load_submissions(layout)
+    scored = [one for one in attempts_of(submissions, target_of(config)) if one.score is not None]
     scores = {one.submission.name: one.score for one in scored}
     for one in submissions[-RECENT:]:
         found = _ensemble(one.paths, runs, ids, index)

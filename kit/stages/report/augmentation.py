@@ -1,5 +1,7 @@
 """What augmentation makes of the images."""
 
+from functools import partial
+from math import isfinite
 from typing import Any
 
 from PIL import Image
@@ -41,7 +43,9 @@ def _moves(facts: Facts) -> str:
     """Which flips and turns the cleaned images allow, whoever wrote the configuration."""
     if facts.index is None:
         return ""
-    gains = judge_cleaned(facts.layout, facts.index)
+    gains = facts.attempt(partial(judge_cleaned, facts.layout, facts.index))
+    if gains is None or not any(isfinite(gain.error) for gain in gains.values()):  # of too few images nothing is known
+        return ""
     said = ", ".join(f"{move} {gain}" for move, gain in gains.items())
     lead = "A classifier of thumbnails gains these points of accuracy from copies that are flipped or turned"
     return f" {lead}: {said}. {moves_said(gains)}"

@@ -19,7 +19,7 @@ from kit.store.candidate import Ensemble, StoredBlend
 from kit.store.data import Index, UnlabelledRecord, load_images, load_index, load_test_record
 from kit.store.digests import digest
 from kit.store.layout import Layout, RunPaths
-from kit.store.ledger import Phase, attempts, history, latest, load_for_tables, load_submission, of_phase, target_of
+from kit.store.ledger import attempts_of, history, latest, load_for_tables, load_submission, target_of
 from kit.store.ledger.events import Submission
 from kit.store.ledger.snapshots import Snapshot
 from kit.store.ledger.standing import Line, standing
@@ -111,8 +111,7 @@ class Facts:
     @cached_property
     def lines(self) -> list[Line]:
         """The submissions to the project's target, oldest first."""
-        target = target_of(self.config)
-        mine = of_phase(attempts(self.submissions, target), Phase(name=target.phase))
+        mine = attempts_of(self.submissions, target_of(self.config))
         return standing(mine, self.snapshots, self.config.competition, self.emit)
 
     @cached_property

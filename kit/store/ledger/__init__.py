@@ -1,6 +1,6 @@
 """What was submitted and what came of it: one small immutable file per fact, so that clones merge without conflict."""
 
-from kit.store.ledger.attempts import Attempt, attempts, of_phase, target_of
+from kit.store.ledger.attempts import Attempt, attempts, attempts_of, of_phase, target_of
 from kit.store.ledger.cache import load_for_tables
 from kit.store.ledger.events import Submission, add_event, latest, load_submission, load_submissions
 from kit.store.ledger.facts import Phase, Target
@@ -17,6 +17,7 @@ __all__ = [
     "add_snapshot",
     "asked_at",
     "attempts",
+    "attempts_of",
     "history",
     "latest",
     "load_for_tables",

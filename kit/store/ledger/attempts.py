@@ -112,6 +112,11 @@ def attempts(submissions: Iterable[Submission], target: Target | None = None) ->
     return sorted(found, key=lambda attempt: (attempt.time, attempt.intent))
 
 
+def attempts_of(submissions: Iterable[Submission], target: Target) -> list[Attempt]:
+    """Every intent to the competition and phase of ``target``; oldest first."""
+    return of_phase(attempts(submissions, target), Phase(name=target.phase))
+
+
 def target_of(config: Config) -> Target:
     """Where this project submits now."""
     competition = config.competition
