@@ -4,7 +4,7 @@ An error says *what* is wrong with names and values; ``hint`` is a command or a 
 command line prints both and exits with 1; anything that is not a ``KitError`` is ours and keeps its traceback.
 """
 
-from kit.base.text import bounded, redacted
+from kit.base.text import LONGEST, bounded, redacted
 
 
 class KitError(Exception):
@@ -15,12 +15,14 @@ class KitError(Exception):
     message : str
         What is wrong, with names and values, on one line.
     hint : str
-        What to type or to change, empty where nothing helps. Addresses lose their passwords in both, and what is
-        longer than `kit.base.text.LONGEST` its middle.
+        What to type or to change, empty where nothing helps. Addresses lose their passwords in both. A message that is
+        longer than `kit.base.text.LONGEST` loses its middle; such a hint, which could not be pasted, is dropped.
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
-        self.message, self.hint = bounded(redacted(message)), bounded(redacted(hint))
+        self.message, self.hint = bounded(redacted(message)), redacted(hint)
+        if len(self.hint) > LONGEST:
+            self.hint = ""
         super().__init__(self.message)
 
 

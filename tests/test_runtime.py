@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,11 @@ def test_the_mean_of_folds_is_the_log_of_the_mean_probability(folds: int, rows: 
 def test_images_that_cannot_be_meant_are_refused(images: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         check_images(images, 8)
+
+
+def test_arrays_are_predicted_without_pillow() -> None:
+    code = "import sys; sys.modules['PIL'] = None; import kit.runtime.contracts, kit.runtime.predictor"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("value", [0, 1, 255])

@@ -89,8 +89,8 @@ def some(names: Iterable[str], n: int = 8) -> str:
     """The first of many names, each cut, for an error of bounded length.
 
     >>> some(["cat", "dog", "hen"], 2)
-    'cat, dog and 1 others'
+    'cat, dog and 1 more'
     """
     known = list(names)
     shown = ", ".join(name if len(name) <= 40 else f"{name[:37]}..." for name in known[:n])
-    return shown + (f" and {len(known) - n} others" if len(known) > n else "")
+    return shown + (f" and {len(known) - n} more" if len(known) > n else "")

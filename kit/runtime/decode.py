@@ -32,11 +32,6 @@ Array = Any  # (H, W, 3) uint8
 
 # Named, because Pillow would hand an EPS file to Ghostscript.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "HEIF")
-SUFFIXES = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp",
-    ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif",
-    ".heic", ".heif", ".dcm", ".dicom",
-)  # fmt: skip
 # From here on Pillow itself warns of a bomb; the decoded image is 270 MB.
 MAX_PIXELS = 89_478_485
 PADDING = (0, 0, 0)
@@ -53,7 +48,7 @@ _ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
 # What the decoders of damaged files have been seen to raise: they are fed with other people's bytes.
 _DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError,
-    RuntimeError, struct.error, zlib.error, Image.DecompressionBombError,
+    RuntimeError, ImportError, struct.error, zlib.error, Image.DecompressionBombError,
 )  # fmt: skip
 
 
@@ -68,8 +63,8 @@ class Unreadable(ValueError):
 class LacksLibrary(Unreadable):
     """What can read the image is not installed."""
 
-    def __init__(self, kind: str, library: str, extra: str) -> None:
-        super().__init__(f"{kind} needs {library}{LACKS}'kit[{extra}]'")
+    def __init__(self, kind: str, library: str, package: str) -> None:
+        super().__init__(f"{kind} needs {library}{LACKS}'{package}'")
 
 
 @contextmanager
@@ -101,7 +96,12 @@ def header_size(data: bytes) -> tuple[int, int]:
     """Height and width that `decode` would give, from the header alone; raises `Unreadable` as it does."""
     if data.startswith(b"DICM", 128):
         with _told("DICOM"):
-            rows, columns = dicom.size(data)
+            try:
+                rows, columns = dicom.size(data)
+            except ImportError as error:
+                if error.name == dicom.PLUGINS:
+                    raise LacksLibrary(f"DICOM in {error}", dicom.PLUGINS, f"{dicom.PLUGINS}[all]") from error
+                raise LacksLibrary("DICOM", "pydicom", "kit[dicom]") from error
         _check_size(columns, rows, len(data))
         return rows, columns
     image = _open(data)
@@ -146,8 +146,6 @@ def _told(kind: str) -> Iterator[None]:
     """What goes wrong with the pixels of a file whose header was read."""
     try:
         yield
-    except ImportError as error:
-        raise LacksLibrary(kind, "pydicom", "dicom") from error
     except Unreadable:
         raise
     except _DAMAGE as error:
@@ -165,12 +163,12 @@ def _brand(data: bytes) -> str:
 def _check_library(kind: str) -> None:
     """Raise `LacksLibrary` where Pillow does not read a format that it reads with help alone."""
     if kind == "AVIF" and ("AVIF" not in Image.OPEN or not features.check("avif")):
-        raise LacksLibrary("AVIF", "Pillow 11.3 or newer", "heic")
+        raise LacksLibrary("AVIF", "Pillow 11.3 or newer", "kit[heic]")
     if kind == "HEIC" and "HEIF" not in Image.OPEN:
         try:
             from pillow_heif import register_heif_opener
         except ImportError as error:
-            raise LacksLibrary("HEIC", "pillow-heif", "heic") from error
+            raise LacksLibrary("HEIC", "pillow-heif", "kit[heic]") from error
         register_heif_opener()
 
 

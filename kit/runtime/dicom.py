@@ -12,12 +12,23 @@ import numpy as np
 
 # Its pixels and its header are one stream of zlib, whose size nothing says before it is unpacked.
 DEFLATED = b"1.2.840.10008.1.2.1.99"
+# Decompresses what pydicom and Pillow cannot, such as lossless JPEG.
+PLUGINS = "pylibjpeg"
 
 
 def size(data: bytes) -> tuple[int, int]:
-    """Height and width from the header; raises `ImportError` without pydicom, and `ValueError` where it is damaged."""
+    """Height and width from the header.
+
+    Raises `ImportError` without pydicom, or, named `PLUGINS`, without what decompresses the pixels, and `ValueError`
+    and others where the file is damaged.
+    """
     with _damage():
+        from pydicom.pixels import get_decoder
+
         header = _header(data)
+        syntax = header.file_meta.TransferSyntaxUID
+        if not get_decoder(syntax).is_available:
+            raise ImportError(syntax.name, name=PLUGINS)
         return int(header.Rows), int(header.Columns)
 
 

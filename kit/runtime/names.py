@@ -7,8 +7,12 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from .decode import SUFFIXES
-
+# Of the image files that `kit.runtime.decode` reads; here, because arrays are predicted without its Pillow.
+SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif",
+    ".heic", ".heif", ".dcm", ".dicom",
+)  # fmt: skip
 # 7, 007 and 7.0, as spreadsheets and pandas rewrite a number; longer ones lose digits there.
 _WHOLE = re.compile(r"[+-]?\d{1,18}(\.0*)?", re.ASCII)
 
@@ -63,4 +67,6 @@ def match(
         found = [place.get(name, -1) if once[name] == 1 else -1 for name in ours]
         if found.count(-1) < best.count(-1):
             best = found
+        if -1 not in best:
+            break
     return best

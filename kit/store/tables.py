@@ -22,7 +22,7 @@ class Table:
     path: Path
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    numbers: tuple[int, ...] = ()  # the line in the file that each row begins in; not known where it was no file
+    numbers: tuple[int, ...] = ()  # the line in the file that each row begins in; not known of every kind of file
 
     def column(self, name: str, key: str = "") -> list[str]:
         """The cells of a column; raises `ConfigError` where there is none, naming the key it was asked for by."""
@@ -37,7 +37,7 @@ class Table:
 
     def line(self, row: int) -> str:
         """Where a row stands, for an error."""
-        return f"{self.path.name} line {self.numbers[row] if self.numbers else row + 2}"
+        return f"{self.path.name} " + (f"line {self.numbers[row]}" if self.numbers else f"row {row + 1}")
 
 
 def read_table(path: Path, *, empty: bool = False) -> Table:

@@ -149,6 +149,21 @@ def test_a_damaged_dicom_file_gives_pixels_or_a_reason(place, byte, share):
             assert "\n" not in str(error)
 
 
+def test_a_file_whose_decompressor_is_not_installed_names_it():
+    pydicom = pytest.importorskip("pydicom")
+    syntax = pydicom.uid.JPEGLSLossless
+    if pydicom.pixels.get_decoder(syntax).is_available:
+        pytest.skip("a decoder of JPEG-LS is installed")
+    made = pydicom.dcmread(io.BytesIO(dicom_file(GREY)))
+    made.file_meta.TransferSyntaxUID = syntax
+    made.PixelData = pydicom.encaps.encapsulate([bytes(100)])
+    out = io.BytesIO()
+    made.save_as(out)
+    for read in (decode.decode, decode.header_size):
+        with pytest.raises(LacksLibrary, match=r"JPEG-LS.* needs pylibjpeg: pip install 'pylibjpeg\[all\]'"):
+            read(out.getvalue())
+
+
 LACKING = {"HEIC": ("a.heic", HEIC, "pillow-heif"), "DICOM": ("a.dcm", bytes(128) + b"DICM" + bytes(50), "pydicom")}
 
 

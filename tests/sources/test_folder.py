@@ -110,9 +110,10 @@ def test_a_pattern_that_does_not_fit_is_told(tmp_path, pattern, message):
 def test_the_label_column_of_a_table_is_no_pattern_for_a_folder(tmp_path):
     save(tmp_path / "raw", "0.png", "1.png")
     save(tmp_path / "hidden", "cat/0.png")
-    (tmp_path / "t.csv").write_text("id,grade,age\n0,cat,7\n1,dog,8\n")
-    data = parse('[data]\ntrain = "t.csv"\ntruth = "hidden"\nlabel = "grade"\nimages = "raw"').data
-    assert open_source(data, tmp_path, "truth").labels.tolist() == [0]
+    for column in ("grade", "class (animal)"):
+        (tmp_path / "t.csv").write_text(f"id,{column},age\n0,cat,7\n1,dog,8\n")
+        data = parse(f'[data]\ntrain = "t.csv"\ntruth = "hidden"\nlabel = "{column}"\nimages = "raw"').data
+        assert open_source(data, tmp_path, "truth").labels.tolist() == [0]
 
 
 def test_folders_that_are_alike_in_all_class_folders_are_told(tmp_path):

@@ -14,6 +14,9 @@ from competitions import names, picture, write_csv
 from kit.config import parse
 from kit.errors import ConfigError, DataError
 from kit.images.sources import open_source
+from kit.images.sources.parquet import Groups
+from kit.images.sources.pixel_table import is_pixel_table
+from kit.runtime import decode
 
 N = 12
 LABELS = names(N)
@@ -78,6 +81,15 @@ def test_records_are_rows(tmp_path, plain, kind):
     assert_equal(opened(tmp_path, f"t.{kind}"), plain)
 
 
+@pytest.mark.parametrize(("kind", "place"), [("json", "row 2"), ("jsonl", "line 3")])
+def test_a_record_is_told_by_what_is_known_of_its_place(tmp_path, plain, kind, place):
+    records = [{"file_name": "0.png", "label": "a\u2028b"}, {"file_name": "0.png", "label": "cat"}]
+    text = "\n\n".join(json.dumps(record, ensure_ascii=False) for record in records)
+    write(tmp_path / f"t.{kind}", records if kind == "json" else text)
+    with pytest.raises(DataError, match=rf"t\.{kind} {place}: id '0.png' already appears in"):
+        opened(tmp_path, f"t.{kind}")
+
+
 def test_several_categories_in_one_image_are_told(tmp_path, plain):
     content = coco()
     content["annotations"].append({"id": 99, "image_id": 100, "category_id": 90})
@@ -136,6 +148,24 @@ def test_images_as_the_hub_stores_them_are_read(tmp_path, plain, count, paths):
     part, problems = raw.read(5, 7)
     np.testing.assert_array_equal(part, plain.all_images()[5:7])
     assert problems == {}
+
+
+def test_a_file_that_is_written_anew_is_read_anew(tmp_path, plain):
+    contents = files(tmp_path)
+    for cells in (contents, contents[::-1]):
+        shards(tmp_path, 1, image=cells, label=LABELS)
+        np.testing.assert_array_equal(opened(tmp_path, "t.parquet").all_images()[0], decode.decode(cells[0]))
+
+
+def test_of_large_groups_of_rows_only_the_newest_is_kept(tmp_path, plain, monkeypatch):
+    shards(tmp_path, 1, image=files(tmp_path), label=LABELS)
+    groups = Groups()
+    assert [groups.image(tmp_path / "t.parquet", "image", row // 3, row % 3) for row in range(N)] == files(tmp_path)
+    assert len(groups.kept) == N // 3
+    monkeypatch.setattr("kit.images.sources.parquet.KEPT", 1)
+    groups = Groups()
+    assert [groups.image(tmp_path / "t.parquet", "image", row // 3, row % 3) for row in range(N)] == files(tmp_path)
+    assert len(groups.kept) == 1
 
 
 def test_paths_that_two_shards_share_are_no_ids(tmp_path, plain):
@@ -229,6 +259,26 @@ def test_colours_and_a_label_at_the_end_as_text_are_read(tmp_path):
     assert [raw.classes[label] for label in raw.labels] == LABELS
 
 
+@pytest.mark.parametrize(("no", "yes"), [("0", "1"), ("False", "True")])
+def test_columns_one_a_class_beside_pixels_are_read_as_those_beside_files(tmp_path, no, yes):
+    kinds = ("cat", "dog", "hen")
+    rows = [[*(yes if row % 3 == kind else no for kind in range(3)), *PIXELS[row].ravel()] for row in range(N)]
+    rows[4][:3] = [no] * 3
+    header = [*kinds, *HEADERS["numbers"][1:]]
+    write(tmp_path / "t.csv", pixel_text(header, rows))
+    raw = opened(tmp_path, "t.csv")
+    assert raw.classes == kinds and raw.labels.tolist() == [-1 if row == 4 else row % 3 for row in range(N)]
+    rows[5][:2] = [yes] * 2
+    write(tmp_path / "t.csv", pixel_text(header, rows))
+    with pytest.raises(DataError, match=r"row 6 has several labels \(cat, dog, hen\)"):
+        opened(tmp_path, "t.csv")
+
+
+def test_a_table_that_cannot_be_opened_is_told(tmp_path):
+    with pytest.raises(DataError, match="cannot be read: Is a directory"):
+        is_pixel_table(tmp_path)
+
+
 def test_classes_that_are_numbers_are_no_pixels(tmp_path, plain):
     header = ["file_name", *map(str, range(16))]
     rows = [[f"{row}.png", *(int(row == label) for label in range(16))] for row in range(N)]
@@ -265,8 +315,9 @@ def test_a_cell_that_is_no_pixel_is_told(tmp_path, cell, message):
         opened(tmp_path, "t.csv")
 
 
-@pytest.mark.parametrize("name", ["t.zip", "t.7z", "t.tar"])
+@pytest.mark.parametrize("name", ["t.zip", "t.7z", "t.tar", "t.tar.gz"])
 def test_an_archive_is_not_a_training_set(tmp_path, name):
     (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(ConfigError, match="has to be unpacked first"):
+    with pytest.raises(ConfigError, match="has to be unpacked first") as caught:
         opened(tmp_path, name)
+    assert caught.value.hint.startswith('[data] train = "t"')

@@ -7,7 +7,7 @@ import pytest
 
 from kit.config import parse
 from kit.errors import ConfigError, DataError
-from kit.images.sources import open_source
+from kit.images.sources import open_source, training_classes
 from kit.runtime import decode
 from kit.store.digests import digest
 from kit.store.files import sha256_json
@@ -176,6 +176,15 @@ def test_a_file_that_could_be_read_before_keeps_its_fingerprint(tmp_path):
     assert raw.fingerprint == sha256_json([digest(tmp_path / "a.npz"), decode.VERSION, 0, "", "", ""])
 
 
+def test_another_array_of_labels_is_another_set_but_the_same_test(tmp_path):
+    texts = ("", 'label = "labels"', 'label = "grade"')
+    train, test = (
+        {opened(tmp_path, part, f'test = "a.npz"\n{text}', grade=LABELS[::-1]).fingerprint for text in texts}
+        for part in ("train", "test")
+    )
+    assert len(train) == 3 and len(test) == 1
+
+
 def test_hidden_labels_keep_the_number_of_classes_of_the_training_set(tmp_path):
     np.savez(tmp_path / "b.npz", images=IMAGES[:2], labels=LABELS[:2])
     assert opened(tmp_path, "truth").classes == ("0", "1", "2")
@@ -199,8 +208,23 @@ def test_a_hidden_class_that_training_has_not_is_refused(tmp_path):
         ({"labels": np.eye(3)[LABELS] / 2}, "not a single 1 and zeros in every row"),
         ({"labels": LABELS[:3]}, "labels have shape \\(3,\\)"),
         ({"labels": LABELS + 0.5}, "labels are not whole numbers or names"),
+        ({"images": np.array(7)}, r"images have shape \(\), expected"),
+        ({"images": IMAGES.reshape(6, -1)[:, :0]}, r"images have shape \(6, 0\), expected"),
+        ({"labels": np.array(7)}, r"labels have shape \(\), expected"),
     ],
 )
 def test_what_is_wrong_is_told(tmp_path, arrays, message):
     with pytest.raises(DataError, match=message):
         opened(tmp_path, **arrays)
+
+
+def test_a_single_number_in_the_place_of_an_array_is_told(tmp_path):
+    np.savez(tmp_path / "a.npz", images=IMAGES, labels=7)
+    for images, labels in ((7, LABELS), (IMAGES, 7)):
+        np.save(tmp_path / "x.npy", images)
+        np.save(tmp_path / "y.npy", labels)
+        with pytest.raises(DataError, match=r"have shape \(\), expected"):
+            open_source(parse('[data]\ntrain = "x.npy"').data, tmp_path, "train")
+    for file in ("a.npz", "x.npy"):
+        with pytest.raises(DataError, match=r"labels have shape \(\), expected"):
+            training_classes(parse(f'[data]\ntrain = "{file}"').data, tmp_path)

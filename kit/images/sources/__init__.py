@@ -88,7 +88,10 @@ def _kind(spec: str, root: Path, part: str) -> str:
         return "pixels"
     if suffix in PACKED:
         what = f"data.{part} = {spec!r} has to be unpacked first"
-        raise ConfigError(what, f'[data] {part} = "{Path(spec).with_suffix("")}", once it is unpacked there')
+        unpacked = Path(spec)
+        while unpacked.suffix.lower() in PACKED:
+            unpacked = unpacked.with_suffix("")
+        raise ConfigError(what, f'[data] {part} = "{unpacked}", once it is unpacked there')
     if suffix not in BY_SUFFIX:
         known = [name for name in BY_SUFFIX if name.startswith(".")]
         raise ConfigError(f"data.{part} = {spec!r}: {suffix!r} is not supported", nearest(suffix, known))

@@ -16,7 +16,7 @@ from kit.errors import ConfigError, DataError
 from kit.images.sources.classes import check_no_columns, named_classes, sorted_names, to_labels
 from kit.images.sources.images import ImageRows, open_images
 from kit.images.sources.raw import RawSet
-from kit.runtime.decode import SUFFIXES
+from kit.runtime.names import SUFFIXES
 from kit.store.files import is_litter
 
 # What the folders of a data set are called that is split already, by the part that each is for.
@@ -39,7 +39,7 @@ def open_folder(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     Raises `DataError` where there are no class folders, an image lies in none, or the folders are the parts of a data
     set that is split already.
     """
-    folder = root / Path(spec).expanduser()
+    folder, pattern = root / Path(spec).expanduser(), _pattern(data, root)
     if part == "train":
         check_no_columns(data, f"the folder {spec!r}")
     passed: Counter[str] = Counter()
@@ -55,20 +55,20 @@ def open_folder(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     else:
         classes = folder_classes(folder, data, root)
         inside = _inside(folder)
-        if part == "train" and inside != folder and len(_folders_in(inside)) > 1 and not _is_pattern(data.label):
+        if part == "train" and inside != folder and len(_folders_in(inside)) > 1 and not pattern:
             hint = f'[data] train = "{inside}"'
             raise DataError(f"{folder} contains a single folder, and {inside.name!r} in it the class folders", hint)
-        values = _written(ids, data.label) if _is_pattern(data.label) else _folders_of(ids, folder, part)
+        values = _written(ids, pattern) if pattern else _folders_of(ids, folder, part)
         labels = to_labels(values, classes, [str(path) for path in paths])
         rows = ImageRows(tuple(ids), paths, labels, classes)
     raw = replace(open_images(rows, data, f"data.{part} = {spec!r}"), passed_over=passed)
-    return raw if part == "test" else replace(raw, notes=(*raw.notes, *_deeper(ids, data)))
+    return raw if part == "test" or pattern else replace(raw, notes=(*raw.notes, *_deeper(ids)))
 
 
 def folder_classes(folder: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
     """Names of the classes, in label order; raises `DataError` where the folders are no classes."""
-    if _is_pattern(data.label):
-        return named_classes(data, root) or sorted_names(_written(list(image_files(folder)), data.label))
+    if pattern := _pattern(data, root):
+        return named_classes(data, root) or sorted_names(_written(list(image_files(folder)), pattern))
     _check_not_split(folder)
     return named_classes(data, root) or sorted_names(_folders_in(folder))
 
@@ -112,28 +112,22 @@ def _folders_of(ids: Sequence[str], folder: Path, part: str) -> list[str]:
     return [name.split("/", 1)[0] for name in ids]
 
 
-def _deeper(ids: Sequence[str], data: DataConfig) -> list[str]:
+def _deeper(ids: Sequence[str]) -> list[str]:
     """A note where the folders in all class folders are called alike, as where sites or cameras come first."""
     below: dict[str, set[str]] = {}
     for name in ids:
         first, *rest = name.split("/")
         below.setdefault(first, set()).add(rest[0] if len(rest) > 1 else "")
     inner = set.union(*below.values())
-    if (
-        _is_pattern(data.label)
-        or len(below) < 2
-        or len(inner) < 2
-        or "" in inner
-        or any(inner != s for s in below.values())
-    ):
+    if len(below) < 2 or len(inner) < 2 or "" in inner or any(inner != s for s in below.values()):
         return []
     said = f"the classes {some(below)} all contain the folders {some(sorted(inner))}"
     return [f"{said}: if these are the classes, [data] label = '^[^/]+/([^/]+)/'"]
 
 
-def _is_pattern(label: str) -> bool:
-    """Whether `data.label` is not the column of a table, which another part may be."""
-    return "(" in label
+def _pattern(data: DataConfig, root: Path) -> str:
+    """`data.label` where it is a regular expression, else empty: of a training table it is a column."""
+    return data.label if "(" in data.label and (root / Path(data.train).expanduser()).is_dir() else ""
 
 
 def _written(ids: Sequence[str], pattern: str) -> list[str]:

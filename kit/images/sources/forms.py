@@ -1,5 +1,6 @@
 """Lists of images in other forms than a table of text: COCO's JSON, lists of JSON records, and Parquet."""
 
+import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -29,8 +30,10 @@ def read_listing(path: Path) -> tuple[Table, tuple[Held, ...]]:
 def _read_json(path: Path) -> Table:
     text = read_text(path)
     try:
-        lines = [line for line in text.splitlines() if line.strip()]
-        found = [json.loads(line) for line in lines] if path.suffix.lower() == ".jsonl" else json.loads(text)
+        lines: dict[int, str] = {}
+        if path.suffix.lower() == ".jsonl":
+            lines = {n: line for n, line in enumerate(io.StringIO(text, newline=None), 1) if line.strip()}
+        found = [json.loads(line) for line in lines.values()] if lines else json.loads(text)
         records = found if isinstance(found, list) else _from_coco(found, path)
         header = tuple(dict.fromkeys(name for record in records for name in record))
         rows = [
@@ -42,7 +45,7 @@ def _read_json(path: Path) -> Table:
         raise DataError(f"{path} is neither COCO's JSON nor a list of records: {said}") from error
     if not rows or not header:
         raise DataError(f"{path} has no rows")
-    return Table(path, header, tuple(rows))
+    return Table(path, header, tuple(rows), tuple(lines))
 
 
 def _from_coco(content: Mapping[str, Any], path: Path) -> list[dict[str, object]]:

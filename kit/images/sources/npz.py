@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def npz_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
     """Names of the classes, in label order; only the labels are read."""
     name = _label_name(array_names(path), data, "train", path)
     labels = read_arrays(path, [name])[name]
-    return labelled(labels, len(labels), data, root, path)[1]
+    return labelled(labels, len(np.atleast_1d(labels)), data, root, path)[1]
 
 
 def open_npy(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
@@ -98,25 +99,27 @@ def open_npy(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
 def npy_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
     """Names of the classes, in label order; only the labels are read."""
     labels = read_array(_labels_beside(path, data, root, "train"))
-    return labelled(labels, len(labels), data, root, path)[1]
+    return labelled(labels, len(np.atleast_1d(labels)), data, root, path)[1]
 
 
 def array_set(
     images: Array, labels: Array | None, data: DataConfig, root: Path, path: Path, content: Sequence[str]
 ) -> RawSet:
     """Images and labels as a `RawSet`, the row numbers as ids; ``content`` identifies what they were read from."""
+    images, white = readable(images, str(path))
     n = len(images)
     known, classes = labelled(np.full(n, -1) if labels is None else labels, n, data, root, path)
-    images, white = readable(images, str(path))
     size, policy = data.image_size, data.resize if data.image_size else ""
+    # Only where they are not as usual, so that data that were read before stay fresh.
     scale = [white] if white != 255 else []
+    label = [{"label": data.label}] if data.label and labels is not None else []
     return RawSet(
         ids=row_ids(n),
         labels=known,
         classes=classes,
         shape=(size, size) if size else images.shape[1:3],
         read=block_reader(images, white, data),
-        fingerprint=sha256_json([*content, decode.VERSION, size, policy, data.group, data.weight, *scale]),
+        fingerprint=sha256_json([*content, decode.VERSION, size, policy, data.group, data.weight, *scale, *label]),
     )
 
 
@@ -177,7 +180,7 @@ def _labels_beside(path: Path, data: DataConfig, root: Path, part: str) -> Path:
     words = path.stem.lower().split("_")
     renamed = [
         "_".join(label if word == image else word for word in words)
-        for image, label in (*((image, label) for image in IMAGES for label in LABELS),)
+        for image, label in product(IMAGES, LABELS)
         if image in words
     ]
     wanted = {*renamed, *(f"{path.stem.lower()}_{label}" for label in LABELS)}

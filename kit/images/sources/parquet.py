@@ -3,7 +3,8 @@
 import json
 import re
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -14,10 +15,28 @@ from kit.images.sources.raw import row_ids
 from kit.store.tables import Table
 
 SHARD = re.compile(r"(.*-)(\d{5})(-of-)(\d{5})(\.parquet)", re.IGNORECASE)
-# A few groups of rows are kept: images are read in blocks, one after another, by several threads.
-GROUPS = 4
-READING = Lock()
+# Groups of rows are kept up to so many bytes: images are read in blocks, one after another, by several threads.
+KEPT = 1 << 30
 LARGEST = 4 << 30  # bytes of one group of rows, which is read at once
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The groups of rows of one reading that were needed last, the newest however large it is."""
+
+    kept: dict[tuple[Path, str, int], Any] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)
+
+    def image(self, path: Path, name: str, group: int, row: int) -> bytes:
+        """The file of the image in a row of a group, in the column ``name``."""
+        key = path, name, group
+        with self.lock:  # else every thread reads the group that the first one is reading
+            if key not in self.kept:
+                self.kept[key] = _group(path, name, group)
+                while len(self.kept) > 1 and sum(kept.nbytes for kept in self.kept.values()) > KEPT:
+                    del self.kept[next(iter(self.kept))]
+            cell = self.kept[key][row].as_py()
+        return bytes((cell.get("bytes") if isinstance(cell, dict) else cell) or b"")
 
 
 def read_parquet(path: Path) -> tuple[Table, tuple[Held, ...]]:
@@ -36,6 +55,7 @@ def read_parquet(path: Path) -> tuple[Table, tuple[Held, ...]]:
         raise ConfigError(f"{path.name} needs pyarrow, which is not installed", "pip install 'kit[parquet]'") from error
     columns: dict[str, list[str]] = {}
     held: list[Held] = []
+    groups = Groups()
     for shard in _shards(path):
         try:
             with parquet.ParquetFile(shard) as file:
@@ -50,7 +70,7 @@ def read_parquet(path: Path) -> tuple[Table, tuple[Held, ...]]:
                 if pictures:
                     rows = [(group, row) for group, n in enumerate(_group_sizes(file, shard)) for row in range(n)]
                     cells[pictures[0]] = _paths(file, pictures[0]) or [""] * len(rows)
-                    held += [Held(partial(_image, shard, pictures[0], group, row)) for group, row in rows]
+                    held += [Held(partial(groups.image, shard, pictures[0], group, row)) for group, row in rows]
         except (arrow.ArrowException, OSError) as error:
             said = " ".join(str(error).split())[:200]
             raise DataError(f"{shard} cannot be read: {said}") from error
@@ -125,13 +145,6 @@ def _paths(file: Any, name: str) -> list[str]:
     return [str(cell.get("path") or "") if isinstance(cell, dict) else "" for cell in found]
 
 
-def _image(path: Path, name: str, group: int, row: int) -> bytes:
-    with READING:  # else every thread reads the group that the first one is reading
-        cell = _group(path, name, group)[row].as_py()
-    return bytes((cell.get("bytes") if isinstance(cell, dict) else cell) or b"")
-
-
-@lru_cache(maxsize=GROUPS)
 def _group(path: Path, name: str, group: int) -> Any:
     from pyarrow import parquet
 

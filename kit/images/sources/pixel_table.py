@@ -16,7 +16,7 @@ from kit.errors import DataError
 from kit.images.sources.classes import check_no_columns
 from kit.images.sources.npz import array_set, labelled
 from kit.images.sources.raw import RawSet
-from kit.images.sources.table import ID_NAMES, find_label
+from kit.images.sources.table import ID_NAMES, find_label, from_flags
 from kit.store.digests import digest
 from kit.store.files import read_text
 from kit.store.tables import Table, read_table
@@ -61,8 +61,11 @@ def is_pixel_table(path: Path) -> bool:
 
     Beside a column of ids, columns that are called by plain numbers are classes.
     """
-    with path.open("rb") as file:
-        columns = Columns.of(file.readline(LONGEST).decode("utf-8-sig", "replace"))
+    try:
+        with path.open("rb") as file:
+            columns = Columns.of(file.readline(LONGEST).decode("utf-8-sig", "replace"))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
     has_ids = any(name.lower() in ID_NAMES for name in columns.names)
     numbered = all(columns.names[place].isdigit() for place in columns.pixels)
     return _is_square(len(columns.pixels)) and not (has_ids and numbered)
@@ -82,11 +85,11 @@ def open_pixels(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     pixels = _read(text, columns, columns.pixels, np.float32, path)
     if not (pixels % 1).any():
         pixels = pixels.astype(np.int32)
-    labels = None if part == "test" else _labels(text, columns, path, data)
+    table = _others(text, columns, path)
+    labels = None if part == "test" else _labels(table, data)
     raw = array_set(pixels, labels, data, root, path, [digest(path)])
-    identity = [place for place in columns.others if columns.names[place].lower() in ID_NAMES]
-    if identity:
-        ids = tuple(_read(text, columns, identity[:1], str, path)[:, 0].tolist())
+    if identity := _identity(table):
+        ids = tuple(table.column(identity))
         if len(set(ids)) == len(ids):
             return replace(raw, ids=ids)
     if part == "test" and data.sample_submission:
@@ -98,21 +101,27 @@ def open_pixels(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
 def pixel_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
     """Names of the classes, in label order."""
     text = read_text(path)
-    labels = _labels(text, Columns.of(text.partition("\n")[0]), path, data)
+    labels = _labels(_others(text, Columns.of(text.partition("\n")[0]), path), data)
     return labelled(labels, len(labels), data, root, path)[1]
 
 
-def _labels(text: str, columns: Columns, path: Path, data: DataConfig) -> npt.NDArray[Any]:
-    """The labels (N,) as they are written."""
+def _others(text: str, columns: Columns, path: Path) -> Table:
+    """The columns that are no pixels."""
     names = tuple(columns.names[place] for place in columns.others)
     cells = _read(text, columns, columns.others, str, path) if names else np.empty((0, 0), str)
-    table = Table(path, names, tuple(map(tuple, cells.tolist())))
-    identity = next((name for name in names if name.lower() in ID_NAMES), "")
-    found = find_label(table, data.label, identity)
+    return Table(path, names, tuple(map(tuple, cells.tolist())))
+
+
+def _identity(table: Table) -> str:
+    return next((name for name in table.header if name.lower() in ID_NAMES), "")
+
+
+def _labels(table: Table, data: DataConfig) -> npt.NDArray[Any]:
+    """The labels (N,) as they are written, empty where a row has none."""
+    found = find_label(table, data.label, _identity(table))
     if isinstance(found, str):
         return np.array(table.column(found))
-    hot = np.array([table.column(name) for name in found], np.float64).argmax(axis=0)
-    return np.array([found[place] for place in hot.tolist()])
+    return np.array([found[place] if place >= 0 else "" for place in from_flags(table, found).tolist()])
 
 
 def _read(text: str, columns: Columns, places: Sequence[int], kind: Any, path: Path) -> npt.NDArray[Any]:

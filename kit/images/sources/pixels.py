@@ -24,7 +24,7 @@ def readable(images: Array, where: str) -> tuple[Array, int]:
     ones. Raises `DataError` where they have another shape or no known scale of values; ``where`` they stand.
     """
     shape = images.shape
-    if images.ndim == 2:
+    if images.ndim == 2 and images.size:
         images = _squares(images)
     if images.ndim == 3:
         images = images[..., None]
