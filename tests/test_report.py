@@ -17,9 +17,11 @@ from invented import HOSTILE, invent, stress, submit_more, train
 from PIL import Image
 from test_cli import run
 
+from kit.base.events import silent
 from kit.project import Project
 from kit.runs.results import RunRecord
 from kit.show.figures import svg
+from kit.stages.ensemble.ensemble import ensemble
 from kit.stages.report.augmentation import augmentation
 from kit.stages.report.cleaning import with_names
 from kit.stages.report.inputs import Facts
@@ -27,6 +29,7 @@ from kit.stages.report.report import SECTIONS, soft
 from kit.stages.report.section import count, listed, percent
 from kit.store.candidate import Ensemble, ForecastRecord
 from kit.store.data import load_index, load_test_record
+from kit.store.ledger import latest
 
 VOID = {"meta", "img", "br", "wbr", "link", "input", "hr"}
 
@@ -366,3 +369,14 @@ def test_the_page_stays_small_whatever_the_pictures_are(tmp_path: Path) -> None:
     text = Project(tmp_path).report(attention=False).read_text(encoding="utf-8")
     assert text.count('class="sheet"') == 4
     assert len(text) < 5_000_000
+
+
+def test_the_blend_made_last_is_the_latest_however_fast_and_whatever_the_clock_says(tmp_path: Path) -> None:
+    project = invent(tmp_path)
+    (tmp_path / "submissions" / "none of ours").mkdir()
+    for _ in range(3):
+        made = ensemble(project.layout, project.config, silent, force=True)
+        assert latest(project.layout) == made
+    ahead = made.root.rename(made.root.with_name("20990101T000000Z-aaaaaaaa"))
+    again = ensemble(project.layout, project.config, silent, force=True)
+    assert latest(project.layout) == again and again.root.name > ahead.name

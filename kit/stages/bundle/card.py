@@ -90,7 +90,8 @@ def _forecast(layout: Layout, config: Config, paths: SubmissionPaths, record: En
             f"{found.metric} {found.value:.4f} ({found.low:.4f} - {found.high:.4f}, {found.level:.0%}) "
             f"from the {found.basis} and {_scores(found.past)}."
         )
-    mine = attempts_of(load_for_tables(layout), target_of(config))
+    target = target_of(config)
+    mine = attempts_of(load_for_tables(layout), target)
     gaps = [line.gap for line in standing(mine, (), config.competition) if line.gap is not None]
     if not gaps:
         return ""

@@ -1,5 +1,6 @@
 """``kit ensemble``: blend the runs from their out-of-fold predictions, and keep what was decided."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from kit.store.record import Digests, digests_of
 
 # Raised whenever the same predictions would be blended otherwise.
 VERSION = 5
+STAMP = "%Y%m%dT%H%M%SZ"
 
 Runs = dict[str, list[FoldSpec]]
 Costs = tuple[list[float] | None, list[float]]
@@ -192,11 +194,12 @@ def _make(
 
 
 def _unused(layout: Layout, made_from: Digests) -> SubmissionPaths:
-    """A folder that nobody has: the time is part of its name, and two blends may be made within a second."""
-    now = datetime.now(UTC)
-    while (paths := layout.submission(f"{now:%Y%m%dT%H%M%SZ}-{sha256_json(made_from)[:8]}")).root.exists():
-        now += timedelta(seconds=1)
-    return paths
+    """A new folder whose name, which begins with a time in seconds, sorts after all others: the last is the latest."""
+    times = [datetime.now(UTC)]
+    for folder in layout.submissions.glob("*Z-*"):
+        with suppress(ValueError):
+            times.append(datetime.strptime(folder.name[:16], STAMP).replace(tzinfo=UTC) + timedelta(seconds=1))
+    return layout.submission(f"{max(times):{STAMP}}-{sha256_json(made_from)[:8]}")
 
 
 def _save(path: Path, library: Library, proba: FloatArray) -> Path:
