@@ -629,7 +629,7 @@ NOT_PASTED = {
     "resources: ray status": "needs a cluster",
     "RayTasks.__call__: cat {shlex.quote(str(unit.spec.paths.log))}": "needs a cluster",
     "send: kit export mlflow --to file:./mlruns": "needs MLflow; `tests/test_export.py` does it where it is installed",
-    "init: next: {there}make folds train-all ensemble {last}": "trains; `tests/test_pipeline.py` says it",
+    "init: cd {shlex.quote(str(folder))} && ": "the shell itself changes its folder",
     "as_given: kit folds --reset   # or another [folds] name": "`tests/test_folds.py` provokes and mends it",
     "Project.leaderboard: make folds train-all ensemble submit": "trains; `tests/test_pipeline.py` says it",
     "kaggle_files.fetch_zip: kit download": "Kaggle's package of today always leaves a file",
