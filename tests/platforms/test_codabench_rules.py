@@ -237,14 +237,6 @@ def test_pages_that_forbid_automatic_entries_are_quoted(page: str, warned: bool)
     assert bool(automation_notes(["Welcome!", page])) == warned
 
 
-def test_the_rules_of_the_competition_are_a_warning_and_stop_nothing(
-    site: Codabench, tmp_path: Path, waits: Waits
-) -> None:
-    site.detail["pages"] = [{"title": "Rules", "content": "Submitting with a bot is not allowed."}]
-    assert '"Submitting with a bot is not allowed."' in run(at_codabench(site, tmp_path), waits)
-    assert site.created() == 1
-
-
 def test_a_submission_is_cancelled_where_it_waits_and_still_counts(
     site: Codabench, tmp_path: Path, waits: Waits
 ) -> None:
