@@ -118,15 +118,21 @@ class Text(Shape):
     content: str | None = None
 
 
-class Detail(Shape):
+class Entry(Shape):
+    """What a competition says of our entry, and asks with a submission."""
+
+    id: Id = ""
+    participant_status: str | None = None
+    fact_sheet: dict[str, Question] | None = None
+
+
+class Detail(Entry):
     """A competition as a participant sees it."""
 
     id: Id
     phases: tuple[Phase, ...]
-    participant_status: str | None = None
     docker_image: str | None = None
     auto_run_submissions: bool | None = None
-    fact_sheet: dict[str, Question] | None = None
     queue: object = None
     pages: tuple[Text, ...] | None = None
     terms: str | None = None

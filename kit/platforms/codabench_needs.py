@@ -4,10 +4,12 @@ import zipfile
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
+from pydantic import validate_call
+
 from kit.base.text import nearest
 from kit.errors import ConfigError
 from kit.platforms.base import Refused
-from kit.platforms.codabench_answers import Detail, Phase, Quota
+from kit.platforms.codabench_answers import Entry, Phase, Quota
 from kit.store.candidate import Proof
 
 # The newest TensorFlow that the usual images can have (tags of codalab/codalab-legacy and its successors): None = there
@@ -20,7 +22,8 @@ GIGABYTE = 1e9
 LARGE = 50e6  # bytes: uploads of more than 50 to 150 MB fail for some users (codabench issue 2101)
 
 
-def check_participation(detail: Detail, url: str) -> None:
+@validate_call
+def check_participation(detail: Entry, url: str) -> None:
     """Raise `Refused` where the organisers have not let us in, with what can be done about it."""
     said, page = detail.participant_status or "not registered", f"{url}/competitions/{detail.id}/"
     if said != "approved":
@@ -37,7 +40,8 @@ def check_dates(phase: Phase, phases: Sequence[Phase]) -> None:
         raise Refused(f"phase `{phase.name}` is not open: it runs from {dates[0]} to {dates[1]}", hint)
 
 
-def check_fact_sheet(detail: Detail, answers: Mapping[str, bool | str]) -> dict[str, bool | str]:
+@validate_call
+def check_fact_sheet(detail: Entry, answers: Mapping[str, bool | str]) -> dict[str, bool | str]:
     """The answers to send: to every question or, where nothing has to be said and nothing is, to none.
 
     Raises `ConfigError` where the site would refuse them: a question that it does not ask, one without an answer that

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from servers.codabench import Codabench
 
 from kit.platforms import Waits
 
@@ -34,5 +37,16 @@ def pauses() -> list[float]:
 
 @pytest.fixture
 def waits(pauses: list[float]) -> Waits:
-    """Impatient, and never asleep."""
-    return Waits(first=1, longest=8, connect=2, read=3, tries=3, sleep=pauses.append)
+    """Impatient, and never asleep: the clock goes with the pauses."""
+    return Waits(
+        first=1, longest=8, connect=2, read=3, tries=3, sleep=pauses.append, clock=lambda: time.time() + sum(pauses)
+    )
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Codabench]:
+    """A Codabench site that is done with a submission when it is first asked; its token is in the environment."""
+    with Codabench() as server:
+        monkeypatch.setenv("CODABENCH_TOKEN", server.token)
+        server.walk = ["Finished"]
+        yield server

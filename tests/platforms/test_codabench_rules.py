@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from servers.codabench import Codabench
-from servers.project import make_candidate, make_project
+from servers.project import NAME, at_codabench, make_project, run, states
 
 from kit.base.events import Event, silent
-from kit.config import Config
 from kit.errors import ConfigError, PlatformError, StageError
 from kit.platforms import Waits, open_platform
 from kit.platforms.base import Refused
@@ -27,36 +25,8 @@ from kit.platforms.credentials import store_token
 from kit.platforms.rules import automation_notes
 from kit.stages.lb import leaderboard
 from kit.stages.lb.act import act
-from kit.stages.submit import Choice, submit
-from kit.store.layout import Layout
 from kit.store.ledger import add_event, attempts, load_submissions, target_of
 from kit.store.ledger.facts import Answer, Intent, Request
-
-NAME = "20261121T054000Z-3f9c2ab1"
-
-
-@pytest.fixture
-def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Codabench]:
-    with Codabench() as server:
-        monkeypatch.setenv("CODABENCH_TOKEN", server.token)
-        server.walk = ["Finished"]
-        yield server
-
-
-def project(site: Codabench, root: Path, **more: Any) -> tuple[Layout, Config]:
-    made = make_project(root / "project", platform="codabench", url=site.url, id="7", **more)
-    make_candidate(made[0])
-    return made
-
-
-def run(made: tuple[Layout, Config], waits: Waits, **options: Any) -> str:
-    said: list[Event] = []
-    submit(*made, made[0].submission(NAME), said.append, Choice(**options), waits)
-    return "\n".join(event.text for event in said)
-
-
-def states(made: tuple[Layout, Config]) -> list[str]:
-    return [attempt.state for attempt in attempts(load_submissions(made[0]))]
 
 
 def question(required: bool, *selection: object) -> dict[str, object]:
@@ -75,7 +45,7 @@ GOOD = {"team": "B", "pretrained": True, "kind": "CNN"}
 
 def test_answers_are_sent_whole_and_true_is_no_text(site: Codabench, tmp_path: Path, waits: Waits) -> None:
     site.detail["fact_sheet"] = SHEET
-    run(project(site, tmp_path, fact_sheet=GOOD), waits)
+    run(at_codabench(site, tmp_path, fact_sheet=GOOD), waits)
     assert site.submissions[0]["fact_sheet_answers"] == {**GOOD, "note": "", "code": False}
 
 
@@ -105,7 +75,7 @@ def test_an_answer_that_the_site_refuses_is_refused_before_the_upload(
 ) -> None:
     site.detail["fact_sheet"] = SHEET
     with pytest.raises(ConfigError, match=next(iter(change))):
-        run(project(site, tmp_path, fact_sheet=GOOD | change), waits)
+        run(at_codabench(site, tmp_path, fact_sheet=GOOD | change), waits)
     assert site.datasets == {}
 
 
@@ -120,7 +90,7 @@ def test_a_phase_that_scores_results_gets_the_table_in_a_zip_and_needs_no_bundle
     site: Codabench, tmp_path: Path, waits: Waits
 ) -> None:
     site.results_only = True
-    made = project(site, tmp_path)
+    made = at_codabench(site, tmp_path)
     paths = made[0].submission(NAME)
     paths.bundle.unlink()
     with pytest.raises(StageError, match="no table") as caught:
@@ -144,7 +114,7 @@ def test_a_phase_whose_programs_are_hidden_gets_the_bundle_and_a_warning(
     site: Codabench, tmp_path: Path, waits: Waits, results_only: bool, shown: bool | None
 ) -> None:
     site.masked, site.results_only, site.detail["make_programs_available"] = True, results_only, shown
-    made = project(site, tmp_path)
+    made = at_codabench(site, tmp_path)
     platform, bundle = open_platform(*made, waits), made[0].submission(NAME).bundle
     assert platform.takes_table() == bool(results_only and shown)
     if not platform.takes_table():
@@ -155,7 +125,7 @@ def test_a_phase_whose_programs_are_hidden_gets_the_bundle_and_a_warning(
 def test_a_deleted_submission_ends_the_wait_and_the_same_file_may_be_sent_again(
     site: Codabench, tmp_path: Path, waits: Waits
 ) -> None:
-    made = project(site, tmp_path)
+    made = at_codabench(site, tmp_path)
     site.deleted = {1}
     with pytest.raises(StageError, match="deleted"):
         run(made, waits)
@@ -167,7 +137,7 @@ def test_a_deleted_submission_ends_the_wait_and_the_same_file_may_be_sent_again(
 def test_a_submission_that_is_only_not_shown_yet_or_is_of_a_team_mate_is_not_deleted(
     site: Codabench, tmp_path: Path, waits: Waits
 ) -> None:
-    made = project(site, tmp_path)
+    made = at_codabench(site, tmp_path)
     run(made, waits, wait=False)
     site.deleted = {1}
     leaderboard(*made, silent, waits=waits)
@@ -189,7 +159,7 @@ def test_a_submission_that_is_only_not_shown_yet_or_is_of_a_team_mate_is_not_del
 def test_a_submission_of_which_nobody_knows_the_sender_is_not_deleted(
     site: Codabench, tmp_path: Path, waits: Waits, account: str, state: str
 ) -> None:
-    made = project(site, tmp_path)
+    made = at_codabench(site, tmp_path)
     sent = Intent(tag="kit-20261121T054000Z-00000000", sha256="0" * 64, target=target_of(made[1]), account=account)
     for fact in (sent, Request(), Answer(remote="99", phase="2")):
         add_event(made[0].submission(NAME), "i", fact)
@@ -198,7 +168,7 @@ def test_a_submission_of_which_nobody_knows_the_sender_is_not_deleted(
 
 
 def test_after_a_page_about_a_server_error_the_limit_is_told(site: Codabench, tmp_path: Path, waits: Waits) -> None:
-    made = project(site, tmp_path)
+    made = at_codabench(site, tmp_path)
     site.used_meanwhile = True
     with pytest.raises(PlatformError, match="may still arrive") as caught:
         run(made, waits)
@@ -209,7 +179,7 @@ def test_the_line_of_a_task_on_the_board_is_ours_and_gives_the_rank(
     site: Codabench, tmp_path: Path, waits: Waits
 ) -> None:
     site.tasks, site.child_lines = [1, 2], True
-    made = project(site, tmp_path)
+    made = at_codabench(site, tmp_path)
     run(made, waits)
     site.username = "renamed"
     assert [line.rank for line in leaderboard(*made, silent, waits=waits).submissions] == [3]
@@ -219,7 +189,7 @@ def test_the_line_of_a_task_on_the_board_is_ours_and_gives_the_rank(
 def test_a_token_that_is_no_longer_known_is_renewed_where_name_and_password_are_set(
     site: Codabench, tmp_path: Path, waits: Waits, monkeypatch: pytest.MonkeyPatch, stored: bool
 ) -> None:
-    made = project(site, tmp_path)
+    made = at_codabench(site, tmp_path)
     site.token = "another0123456789"
     if stored:
         monkeypatch.delenv("CODABENCH_TOKEN")
@@ -236,7 +206,7 @@ def test_a_token_that_is_no_longer_known_is_renewed_where_name_and_password_are_
 def test_what_mends_a_missing_answer_is_told_in_the_table_too(
     site: Codabench, tmp_path: Path, waits: Waits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = project(site, tmp_path)
+    made = at_codabench(site, tmp_path)
     monkeypatch.delenv("CODABENCH_TOKEN")
     said: list[Event] = []
     report = leaderboard(*made, said.append, waits=waits)
@@ -267,18 +237,10 @@ def test_pages_that_forbid_automatic_entries_are_quoted(page: str, warned: bool)
     assert bool(automation_notes(["Welcome!", page])) == warned
 
 
-def test_the_rules_of_the_competition_are_a_warning_and_stop_nothing(
-    site: Codabench, tmp_path: Path, waits: Waits
-) -> None:
-    site.detail["pages"] = [{"title": "Rules", "content": "Submitting with a bot is not allowed."}]
-    assert '"Submitting with a bot is not allowed."' in run(project(site, tmp_path), waits)
-    assert site.created() == 1
-
-
 def test_a_submission_is_cancelled_where_it_waits_and_still_counts(
     site: Codabench, tmp_path: Path, waits: Waits
 ) -> None:
-    made = project(site, tmp_path)
+    made = at_codabench(site, tmp_path)
     with pytest.raises(StageError, match="no submission is waiting"):
         act(*made, silent, rerun=False)
     site.walk = ["Running"]
@@ -296,7 +258,7 @@ def test_a_submission_is_cancelled_where_it_waits_and_still_counts(
 def test_a_run_again_is_a_submission_of_its_own_where_the_site_offers_it(
     site: Codabench, tmp_path: Path, waits: Waits
 ) -> None:
-    made = project(site, tmp_path)
+    made = at_codabench(site, tmp_path)
     run(made, waits)
     with pytest.raises(PlatformError, match="do not have permission"):
         act(*made, silent, rerun=True)

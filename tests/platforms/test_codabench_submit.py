@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from servers.codabench import Codabench
-from servers.project import make_candidate, make_project
+from servers.project import make_candidate, make_project, states
 
 from kit.base.events import Event, silent
 from kit.config import Config
@@ -47,10 +47,6 @@ def run(project: tuple[Layout, Config], waits: Waits, **options: object) -> list
     paths = layout.submission("20261121T054000Z-3f9c2ab1")
     submit(layout, config, paths, said.append, Choice(**options), waits)  # type: ignore[arg-type]
     return said
-
-
-def states(project: tuple[Layout, Config]) -> list[str]:
-    return [attempt.state for attempt in attempts(load_submissions(project[0]))]
 
 
 def test_a_submission_ends_with_its_score_in_the_ledger(
@@ -153,13 +149,16 @@ def test_an_answer_that_comes_too_late_is_found_and_nothing_is_sent_again(
 
 
 def test_what_never_arrived_is_sent_again_once_it_can_no_longer_arrive(
-    site: Codabench, project: tuple[Layout, Config], waits: Waits
+    site: Codabench, project: tuple[Layout, Config], waits: Waits, pauses: list[float]
 ) -> None:
     site.faults["create"] = ("reset-before", 1)
     with pytest.raises(PlatformError, match="may still arrive"):
         run(project, waits)
-    later = Waits(**{**vars(waits), "clock": lambda: waits.clock() + waits.settle + 1})
-    run(project, later)
+    with pytest.raises(PlatformError, match="may still arrive"):
+        run(project, waits, wait=False)
+    assert states(project) == ["requested"]
+    run(project, waits)
+    assert waits.settle <= sum(pauses) < waits.settle + 60
     assert site.created() == 1
     assert states(project) == ["lost", "scored"]
 

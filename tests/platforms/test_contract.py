@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 from collections.abc import Iterator
@@ -203,6 +204,35 @@ def test_a_failure_is_told_with_its_reason(opened: tuple[Platform, Path], monkey
     assert status.state == "failed" and status.score is None
     assert "NameError" in platform.logs(remote)
     assert not any(row.mine for row in platform.leaderboard())
+
+
+def test_rules_that_forbid_automatic_entries_are_quoted_before_anything_is_sent(
+    opened: tuple[Platform, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform, file = opened
+    for kind in (Codabench, Kaggle):
+        monkeypatch.setattr(kind, "rules", "<p>Be nice.</p><p>Entries made by automated means are void.</p>")
+    limited = platform.remaining().now is not None  # a site, which was read anew with this
+    quoted = [note for note in platform.check(file) if "Entries made by automated means are void." in note]
+    assert len(quoted) == int(limited)
+
+
+def test_a_submission_is_of_the_phase_that_it_was_sent_to(opened: tuple[Platform, Path]) -> None:
+    platform, file = opened
+    remote, phase = platform.submit(file, TAG, Notes()), platform.phase()
+    assert platform.phase_of(remote) == phase.id and platform.phase(phase.id) == phase
+    assert platform.find("3f9c2ab1", phase.id) == [(remote, TAG)]
+
+
+def test_what_a_platform_does_not_offer_is_an_error_and_changes_nothing(opened: tuple[Platform, Path]) -> None:
+    platform, file = opened
+    remote = platform.submit(file, TAG, Notes())
+    before = platform.remaining()
+    with pytest.raises(PlatformError):
+        platform.rerun(remote)
+    with contextlib.suppress(PlatformError):
+        assert "still counts" in platform.cancel(remote)
+    assert platform.remaining() == before and len(platform.find("3f9c2ab1")) == 1
 
 
 def test_the_local_platform_scores_a_tag_once(tmp_path: Path, waits: Waits) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -91,7 +90,6 @@ def case(
     request: pytest.FixtureRequest,
     tmp_path: Path,
     waits: Waits,
-    pauses: list[float],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Case]:
     name, phase = request.param
@@ -114,8 +112,8 @@ def case(
             site.rule = "Add"
         if phase == "dataset-version":
             site.datasets["student/kit-cells"] = {}
-        # An answer that is odd may say `pending` for ever: the clock goes with the pauses, and waiting has an end.
-        patient = Waits(**{**vars(waits), "read": 3, "end": 300, "clock": lambda: time.time() + sum(pauses)})
+        # An answer that is odd may say `pending` for ever: waiting has an end.
+        patient = replace(waits, read=3, end=300)
         yield Case(site, layout, config, patient, Choice(publish=phase == "connect"))
 
 
@@ -135,9 +133,7 @@ def test_no_fault_makes_a_second_submission_and_every_fault_ends_clearly(
     case.set(phase, "", 0)
     second = case.run()
     if phase.startswith("create") and fault not in CERTAIN and fault != "reset-after":
-        assert (case.site.created(), case.states) == (0, ["requested"])
-        assert "may still arrive" in first and "may still arrive" in second
-        return
+        assert "may still arrive" in first and case.states == ["lost", "scored"]
     assert case.site.created() == 1, (first, second)
     assert case.states[-1] == ("failed" if phase in ("details", "log") else "scored"), (first, second)
     if phase == "connect":

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from servers.kaggle import Kaggle
-from servers.project import make_candidate, make_project
+from servers.project import make_candidate, make_project, states
 
 from kit.base.events import Event, silent
 from kit.config import Config
@@ -54,10 +54,6 @@ def run(project: tuple[Layout, Config], waits: Waits, **options: object) -> list
     layout, config = project
     submit(layout, config, layout.submission(NAME), said.append, Choice(**options), waits)  # type: ignore[arg-type]
     return said
-
-
-def states(project: tuple[Layout, Config]) -> list[str]:
-    return [attempt.state for attempt in attempts(load_submissions(project[0]))]
 
 
 def test_a_table_is_sent_scored_and_ranked_without_a_word_of_the_package(

@@ -123,13 +123,6 @@ def test_what_cannot_be_a_setting_of_a_notebook_is_refused(text: str) -> None:
         parse(f'[data]\ntrain = "x"\n[notebook]\n{text}\n')
 
 
-def test_the_pages_of_a_competition_that_forbid_automatic_entries_are_quoted(
-    site: Kaggle, tmp_path: Path, waits: Waits
-) -> None:
-    site.pages = {"description": "Cells!", "rules": "Entries made by automated means are void."}
-    assert '"Entries made by automated means are void."' in run(project(site, tmp_path), waits)
-
-
 @pytest.mark.parametrize("keys", [{"code": False}, {"code": True}])
 def test_only_a_code_competition_builds_a_bundle(
     site: Kaggle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: dict[str, Any]

@@ -9,7 +9,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -54,11 +53,9 @@ errors = st.floats(1e-3, 0.1)
 
 
 @pytest.fixture
-def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Codabench]:
-    with Codabench() as server:
-        monkeypatch.setenv("CODABENCH_TOKEN", server.token)
-        server.walk = ["Running", "Finished"]
-        yield server
+def site(site: Codabench) -> Codabench:
+    site.walk = ["Running", "Finished"]
+    return site
 
 
 @pytest.fixture

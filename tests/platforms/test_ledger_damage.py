@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -238,14 +237,6 @@ def test_the_keys_of_the_json_are_public(project: tuple[Layout, Config]) -> None
     assert list(found["remaining"]) == ["today", "per_day", "total", "per_person", "resets"]
     assert list(found["finals"][0]) == ["name", "remote", "cv", "score", "estimate"]
     assert list(found["ranks"][0]) == ["time", "rank", "lines"]
-
-
-@pytest.fixture
-def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Codabench]:
-    with Codabench() as server:
-        monkeypatch.setenv("CODABENCH_TOKEN", server.token)
-        server.walk = ["Finished"]
-        yield server
 
 
 def competing(site: Codabench, tmp_path: Path) -> tuple[Layout, Config]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -70,15 +69,8 @@ def test_whatever_stands_in_the_logs_what_is_shown_of_them_has_a_bound(logs: dic
 
 
 @pytest.fixture
-def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Codabench]:
-    with Codabench() as server:
-        monkeypatch.setenv("CODABENCH_TOKEN", server.token)
-        server.walk, server.log = ["Finished"], CHATTER
-        yield server
-
-
-@pytest.fixture
 def project(site: Codabench, tmp_path: Path) -> tuple[Layout, Config]:
+    site.log = CHATTER
     return make_project(tmp_path / "project", platform="codabench", url=site.url, id="7")
 
 

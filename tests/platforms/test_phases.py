@@ -6,53 +6,36 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from servers.codabench import Codabench
-from servers.project import make_candidate, make_project
+from servers.project import NAME, at_codabench, make_candidate, make_project, run, sent
 
 from kit.base.events import Event, silent
 from kit.config import Config
 from kit.errors import PlatformError
 from kit.platforms import Waits
 from kit.stages.lb import leaderboard
-from kit.stages.submit import Choice, submit
 from kit.store.layout import Layout
-from kit.store.ledger import Attempt, Phase, add_event, attempts, history, load_submissions, target_of
+from kit.store.ledger import Phase, add_event, history, target_of
 from kit.store.ledger.facts import Answer, Intent, Request, Score
 from kit.store.ledger.standing import agreement, standing
 
 DRIVER = Path(__file__).parents[1] / "servers" / "driver.py"
-NAME = "20261121T054000Z-3f9c2ab1"
 
 
 @pytest.fixture
-def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Codabench]:
-    with Codabench(later=True) as server:
-        monkeypatch.setenv("CODABENCH_TOKEN", server.token)
-        server.walk = ["Finished"]
-        yield server
+def site(site: Codabench) -> Codabench:
+    site.later = True
+    return site
 
 
 @pytest.fixture
 def project(site: Codabench, tmp_path: Path) -> tuple[Layout, Config]:
-    made = make_project(tmp_path / "project", platform="codabench", url=site.url, id="7")
-    make_candidate(made[0])
-    return made
-
-
-def run(project: tuple[Layout, Config], waits: Waits, **options: Any) -> str:
-    said: list[Event] = []
-    submit(*project, project[0].submission(NAME), said.append, Choice(**options), waits)
-    return "\n".join(event.text for event in said)
-
-
-def sent(project: tuple[Layout, Config]) -> list[Attempt]:
-    return attempts(load_submissions(project[0]))
+    return at_codabench(site, tmp_path)
 
 
 def test_a_phase_that_has_not_seen_the_file_gets_it_once_and_is_asked_for(
@@ -239,7 +222,7 @@ def test_killed_at_any_moment_the_phase_that_follows_gets_the_file_exactly_once(
 
 @pytest.mark.matrix
 @pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.slow)])
-def test_killed_at_any_moment_a_switched_project_sends_to_the_new_phase_never_twice(
+def test_killed_at_any_moment_a_switched_project_sends_to_the_new_phase_exactly_once(
     site: Codabench, project: tuple[Layout, Config], step: int
 ) -> None:
     layout, config = project
@@ -250,12 +233,7 @@ def test_killed_at_any_moment_a_switched_project_sends_to_the_new_phase_never_tw
         add_event(paths, "0123456789abcdef", fact)
     moments = drive(site, "sweep", layout.root, 0, 0)[0]["first"]["moments"]
     assert moments > 30
-    doubts = 0
     for found in drive(site, "sweep", layout.root, 1, moments, step):
-        assert found["created"] <= 1, found
-        doubts += found["created"] == 0
-        if found["created"] == 0:  # dead between the note and the request: it waits, as anywhere
-            assert "may still arrive" in found["second"], found
-        else:
-            assert found["states"] == ["scored", "scored"], found
-    assert doubts <= 8
+        # Dead between the note and the request it waits, as anywhere, until what was noted cannot arrive.
+        states = [state for state in found["states"] if state != "lost"]
+        assert found["created"] == 1 and states == ["scored", "scored"], found

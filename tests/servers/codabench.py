@@ -62,6 +62,8 @@ class Codabench(Server):
 
     fails_with = ""
     """A log of a failure that every submission ends with."""
+    rules = ""
+    """What a page of the competition says."""
 
     def __init__(self, later: bool = False) -> None:
         super().__init__()
@@ -184,7 +186,8 @@ class Codabench(Server):
         phases = [{**phase, **used, "used_submissions_per_person": self.used, "tasks": tasks} for phase in self.phases]
         column = {"id": 1, "title": "Accuracy", "key": "accuracy", "index": 0, "sorting": "desc", "precision": 4}
         board = {"id": 1, "title": "Results", "primary_index": 0, "submission_rule": self.rule, "columns": [column]}
-        return Answer(200, {**self.detail, "phases": phases, "leaderboards": [board]})
+        pages = [{"title": "Rules", "content": self.rules}]
+        return Answer(200, {"pages": pages, **self.detail, "phases": phases, "leaderboards": [board]})
 
     def _competitions(self, request: Request) -> Answer:
         query = parse_qs(urlsplit(request.path).query)

@@ -15,6 +15,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -48,12 +49,13 @@ def watch(kill_at: int) -> list[int]:
     return count
 
 
-def run(folder: Path, settle: float = 900.0) -> str:
+def run(folder: Path) -> str:
     """One `kit submit` in this process; how it ended."""
     layout = Layout(folder)
     paths = latest(layout)
     assert paths is not None
-    waits = Waits(first=0, longest=0, connect=2, read=10, tries=2, settle=settle, sleep=lambda seconds: None)
+    pauses: list[float] = []  # the clock goes with them
+    waits = Waits(connect=2, read=10, tries=2, sleep=pauses.append, clock=lambda: time.time() + sum(pauses))
     try:
         submit(layout, load(layout.config), paths, silent, waits=waits)
     except KitError as error:

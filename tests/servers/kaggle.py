@@ -71,6 +71,8 @@ class Kaggle(Server):
 
     fails_with = ""
     """A reason that every submission fails with."""
+    rules = ""
+    """What a page of the competition says."""
 
     def __init__(self, code: bool = False) -> None:
         super().__init__()
@@ -87,7 +89,7 @@ class Kaggle(Server):
         self.kernels: dict[str, list[dict[str, Any]]] = {}
         self.walks = {"dataset": ["BLOBS_RECEIVED", "READY"], "kernel": ["QUEUED", "RUNNING", "COMPLETE"]}
         self.steps = {"dataset": 0, "kernel": 0}
-        self.kernel_log, self.kernel_failure, self.pages = "", "", {"rules": "Be nice."}
+        self.kernel_log, self.kernel_failure = "", ""
         self.invalid: dict[str, list[str]] = {}
         self.gpu_hours = (12.5, 30.0)
 
@@ -240,4 +242,6 @@ class Kaggle(Server):
         return Answer(200, {"gpuQuota": {"timeUsed": used, "totalTimeAllowed": allowed}})
 
     def _pages(self, body: dict[str, Any]) -> Answer:
-        return Answer(200, {"pages": [{"name": name, "content": text} for name, text in self.pages.items()]})
+        return Answer(
+            200, {"pages": [{"name": "description", "content": "Cells!"}, {"name": "rules", "content": self.rules}]}
+        )

@@ -10,7 +10,7 @@ from kit.errors import PlatformError, StageError
 from kit.platforms import Platform, Waits, open_platform
 from kit.platforms.base import Remaining, Status
 from kit.platforms.track import refresh, take_snapshot
-from kit.stages.submit.send import AlreadySubmitted, Parcel, deliver, earlier
+from kit.stages.submit.send import AlreadySubmitted, InDoubt, Parcel, deliver, earlier
 from kit.store.candidate import Proof
 from kit.store.files import sha256_file
 from kit.store.layout import Layout, SubmissionPaths
@@ -48,8 +48,7 @@ def submit(
     platform = open_platform(layout, config, waits := waits or Waits(), emit)
     parcel = _parcel(platform, layout, config, paths, choice.again)
     try:
-        with parcel.alone():
-            attempt = earlier(platform, parcel, waits)
+        attempt = _settled(platform, parcel, waits, emit, choice)
     except AlreadySubmitted as known:
         ours = known.by_us
         # Nothing is left to do where this very candidate has its score. Anything else is refused by name.
@@ -75,6 +74,20 @@ def submit(
     _wait(platform, attempt, waits, emit)
     _finish(platform, attempt, choice.publish, emit)
     tell_outcome(layout, config, platform, attempt.intent, emit)
+
+
+def _settled(platform: Platform, parcel: Parcel, waits: Waits, emit: Emit, choice: Choice) -> Attempt | None:
+    """As `earlier`; stays, where it may, until a request that a killed run left without an answer is certain."""
+    pauses = waits.pauses()
+    while True:
+        try:
+            with parcel.alone():
+                return earlier(platform, parcel, waits)
+        except InDoubt as doubt:
+            if choice.dry_run or not choice.wait:
+                raise
+            emit(Event("progress", f"submit: {doubt.message}; waiting", {"stage": "submit"}))
+            waits.sleep(next(pauses))
 
 
 def takes_table(layout: Layout, config: Config, emit: Emit) -> bool:

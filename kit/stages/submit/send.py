@@ -29,6 +29,10 @@ class AlreadySubmitted(StageError):
         self.by_us = by_us
 
 
+class InDoubt(PlatformError):
+    """A request without an answer, of which nobody knows yet whether it will arrive."""
+
+
 @dataclass(frozen=True)
 class Parcel:
     """What is to be sent where, and by which account."""
@@ -74,8 +78,8 @@ class Notes:
 def earlier(platform: Platform, parcel: Parcel, waits: Waits) -> Attempt | None:
     """The attempt whose score is still to come, if this file is under way already.
 
-    Raises `StageError` where the file was submitted before, and ``again`` does not ask for another time, and
-    `PlatformError` where it was sent a moment ago, without an answer, and the platform does not list it yet.
+    Raises `StageError` where the file was submitted before, and ``again`` does not ask for another time, and `InDoubt`
+    where it was sent a moment ago, without an answer, and the platform does not list it yet.
     """
     for attempt in parcel.everywhere():
         locate(platform, attempt)
@@ -172,7 +176,7 @@ def _refuse_doubt(attempt: Attempt, waits: Waits, why: str = "") -> None:
     """Raise while an unanswered request may still arrive."""
     left = waits.settle - age(attempt, waits)
     if left > 0:
-        raise PlatformError(
+        raise InDoubt(
             f"{attempt.tag} was sent but not answered{why}, and the platform does not list it yet; it may still arrive",
             f"kit submit   # asks again; sends again only when it is not listed after {left / 60:.0f} minutes",
         )
