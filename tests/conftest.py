@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +26,18 @@ settings.load_profile("kit")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--resume", action="store_true", help="skip tests that passed before, on the same code")
+    parser.addoption("--fast", action="store_true", help="only tests that carry none of the marks of a slower tier")
+
+
+SLOWER = ("stage", "tf", "matrix", "slow", "compat")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The fast tier does not import what is marked as a whole: all imports take as long as all fast tests."""
+    if not config.getoption("--fast") or not collection_path.name.startswith("test_"):
+        return None
+    marks = re.search(r"^pytestmark = [^\n[]*(\[[^\]]*\])?", collection_path.read_text(encoding="utf-8"), re.MULTILINE)
+    return True if marks and re.search(rf"mark\.({'|'.join(SLOWER)})\b", marks[0]) else None
 
 
 # What runs side by side never splits a module, and never two modules of this folder: they look at all processes.
@@ -42,6 +55,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--fast"):
+        config.option.markexpr = " and ".join(f"not {name}" for name in SLOWER)
     if config.getoption("--resume"):
         config.pluginmanager.register(Resume(), "resume")
 

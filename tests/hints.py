@@ -86,7 +86,10 @@ class Place:
 
 @cache
 def places() -> tuple[Place, ...]:
-    """Every place in the order of the files; what is in `kit/cli` are help texts, which belong to no failure."""
+    """Every place in the order of the files; what is in `kit/cli` are help texts, which belong to no failure.
+
+    It takes a second, so nothing may ask for it while tests are collected.
+    """
     files = [path for path in sorted(KIT.rglob("*.py")) if "cli" not in path.relative_to(KIT).parts]
     seen = Counter[str]()
     found = []

@@ -15,7 +15,6 @@ from kit.config import Config
 from kit.errors import KitError
 from kit.store.layout import Layout
 
-PLACES = {place.name: place for place in places()}
 # Hints that come of the same damage are one case.
 TOGETHER = {scenario: [name for name in SCENARIOS if SCENARIOS[name] is scenario] for scenario in SCENARIOS.values()}
 CASES = [
@@ -42,8 +41,9 @@ def test_every_command_in_a_hint_parses() -> None:
 
 
 def test_every_hint_that_names_a_command_has_a_scenario_and_every_scenario_its_hint() -> None:
-    assert not {name for name in PLACES if name not in SCENARIOS | NOT_PASTED}, "without a scenario"
-    assert not {name for name in SCENARIOS | NOT_PASTED if name not in PLACES}, "no such hint"
+    found = {place.name for place in places()}
+    assert not found - set(SCENARIOS | NOT_PASTED), "without a scenario"
+    assert not set(SCENARIOS | NOT_PASTED) - found, "no such hint"
     assert not set(SCENARIOS) & set(NOT_PASTED)
 
 
@@ -76,7 +76,8 @@ def world(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 @pytest.mark.filterwarnings("ignore")  # of the official package of Kaggle and what it imports
 @pytest.mark.parametrize("names", CASES)
 def test_a_hint_mends_what_it_is_shown_for(world: World, names: list[str]) -> None:
-    scenario, shown_by = SCENARIOS[names[0]], [PLACES[name] for name in names]
+    known = {place.name: place for place in places()}
+    scenario, shown_by = SCENARIOS[names[0]], [known[name] for name in names]
     scenario.damage(world)
     with executed({place.file for place in shown_by}) as lines:
         shown = world.shown(scenario.wanted)

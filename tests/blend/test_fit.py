@@ -60,7 +60,7 @@ def test_the_order_of_named_rows_does_not_matter_where_the_folds_are_too_few_to_
 
 
 @pytest.mark.parametrize("folds", [1, 2, 5])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_rounding_the_predictions_hardly_moves_the_blend(folds, seed):
     """Dealing rows out in the order of their loss moved some row by .03 to .08 in 3 of 40 libraries of two folds."""
     proba, y, fold = library(seed, members=3, rows=150, classes=5)

@@ -96,16 +96,32 @@ def trained(folder: Path, launch: Any, hear: Any = lambda event: None) -> dict[s
     return fingerprint(folder)
 
 
+@pytest.fixture(scope="module")
+def by_processes() -> dict[str, Path]:
+    return {}
+
+
+@pytest.fixture
+def here(project: Any, by_processes: dict[str, Path]) -> Path:
+    """A project that processes have trained, once for all tests."""
+    if not by_processes:
+        by_processes["here"] = project("here", epochs=4)
+        trained(by_processes["here"], Processes(MODULES))
+    return by_processes["here"]
+
+
 @pytest.mark.matrix
 @pytest.mark.parametrize("kind", ["stream", "folder", pytest.param("url", marks=pytest.mark.slow)])
-def test_a_body_leaves_what_a_process_leaves(project: Any, tmp_path: Path, kind: str, machine: Path) -> None:
+def test_a_body_leaves_what_a_process_leaves(
+    here: Path, project: Any, tmp_path: Path, kind: str, machine: Path
+) -> None:
     store = {
         "stream": InMemory(),
         "folder": Folder(tmp_path / "storage"),
         "url": UrlStore(f"file://{tmp_path / 'storage'}"),
     }[kind]
     launch = Bodies(store)
-    assert trained(project("there"), launch) == trained(project("here"), Processes(MODULES))
+    assert trained(project("there", epochs=4), launch) == fingerprint(here)
     assert len(launch.placed) == 2 and launch.placed[0]["versions"]["numpy"]
     assert not list((machine / "units").iterdir())
     assert not [path for path in (tmp_path / "storage" / "outputs").rglob("*") if path.is_file()]
@@ -124,8 +140,8 @@ def test_a_machine_writes_an_input_once_and_holds_no_more_than_its_units_need(pr
 
 
 @pytest.mark.matrix
-def test_a_body_that_is_asked_to_end_sends_its_checkpoint_and_another_goes_on(project: Any) -> None:
-    here, there = project("here", epochs=4), project("there", epochs=4)
+def test_a_body_that_is_asked_to_end_sends_its_checkpoint_and_another_goes_on(here: Path, project: Any) -> None:
+    there = project("there", epochs=4)
     heard: list[Event] = []
 
     def epochs() -> int:
@@ -134,7 +150,7 @@ def test_a_body_that_is_asked_to_end_sends_its_checkpoint_and_another_goes_on(pr
     with pytest.raises(TrainingError, match="was stopped and has saved its state"):
         trained(there, Bodies(InMemory(), asked=lambda: epochs() >= 2), heard.append)
     assert list(there.glob("runs/*/fold-*/checkpoint-*.npz"))
-    assert trained(there, Bodies(InMemory()), heard.append) == trained(here, Processes(MODULES))
+    assert trained(there, Bodies(InMemory()), heard.append) == fingerprint(here)
     assert epochs() == sum(len(path.read_text().splitlines()) - 1 for path in here.glob("runs/*/fold-*/history.csv"))
     assert not list(there.glob("runs/*/fold-*/checkpoint-*"))
 
