@@ -46,12 +46,23 @@ class Params(TypedDict, total=False):
 
 
 FLOOR = 1e-7  # probabilities below it are taken for it: at 1e-4 a confident, right member would lose information
+BLOCK = 2**20  # numbers of all members that are worked on at a time
 
 
 def softmax(logits: Array) -> Array:
     """Return probabilities along the last axis of (..., C) logits, of the same floating type."""
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    shifted = np.exp(logits - largest(logits))
     return shifted / shifted.sum(axis=-1, keepdims=True)
+
+
+def largest(values: Array) -> Array:
+    """Return the largest of (..., C) values as (..., 1)."""
+    if values.shape[-1] > 16:
+        return values.max(axis=-1, keepdims=True)
+    found = values[..., :1].copy()
+    for c in range(1, values.shape[-1]):  # several times as fast over a short axis
+        np.maximum(found, values[..., c : c + 1], out=found)
+    return found
 
 
 def log_proba(proba: Array) -> Array:
@@ -89,36 +100,54 @@ def ranks(tables: Array, proba: Array) -> Array:
     return np.clip(out, FLOOR, 1.0)
 
 
-def apply_part(part: Part, proba: Array, logs: Array = None) -> Array:
-    """Return the (N, C) probabilities of one part of a blend of (M, N, C) ``proba``.
+def blocks(rows: int, each: int) -> list[slice]:
+    """Return slices of ``rows`` rows of ``each`` numbers, of ``BLOCK`` numbers and at least one row."""
+    size = max(1, BLOCK // each)
+    return [slice(start, start + size) for start in range(0, max(rows, 1), size)]
 
-    ``logs`` is ``log_proba(proba)``, where the caller has it already.
+
+def apply_part(
+    part: Part, proba: Array, logs: Array = None, seen: dict[tuple[int, float], Array] | None = None
+) -> Array:
+    """Return the (N, C) probabilities of one part of a blend of (M, N, C) ``proba``, of the type of their logs.
+
+    ``logs`` is ``log_proba(proba)``, where the caller has it already, ``seen`` what tempered members other parts of the
+    same rows needed.
     """
     if "ranks" in part:
         logs = np.log(ranks(part["ranks"], proba))
         mixed = np.tensordot(np.asarray(part["weights"]), np.exp(logs), 1)
         return mixed / mixed.sum(axis=1, keepdims=True)
-    logs = log_proba(proba) if logs is None else logs
-    temperatures, slopes, weights = (np.asarray(part[key]) for key in ("temperatures", "slopes", "weights"))
-    pooled, sloped = np.flatnonzero(weights) if part["centre"] else (), np.flatnonzero(slopes)
-    out = np.zeros(logs.shape[1:]) + np.asarray(part["bias"])
-    for m in sloped:
-        out += slopes[m] / temperatures[m] * logs[m]
-    for member, slopes_of in enumerate(part.get("class_slopes", ())):
-        of_classes = np.asarray(slopes_of)
+    logs, seen = log_proba(proba) if logs is None else logs, {} if seen is None else seen
+
+    def member(m: int) -> Array:
+        key = (m, part["temperatures"][m])
+        if key not in seen:
+            seen[key] = tempered(logs[m], key[1])
+        return seen[key]
+
+    # The numbers of a part are those of Python, which leave arrays of single precision what they are.
+    out = np.zeros(logs.shape[1:], logs.dtype) + np.asarray(part["bias"], logs.dtype)
+    for m, slope in enumerate(part["slopes"]):
+        if slope:
+            out += slope / part["temperatures"][m] * logs[m]
+    for m, slopes_of in enumerate(part.get("class_slopes", ())):
+        of_classes = np.asarray(slopes_of, logs.dtype)
         if of_classes.any():
-            said = np.log(np.maximum(tempered(logs[member], temperatures[member]), FLOOR**2))
+            said = np.log(np.maximum(member(m), FLOOR**2))
             out += said * of_classes[0] if len(of_classes) == 1 else said @ of_classes
-    if len(pooled):
-        mixed = sum(weights[m] * tempered(logs[m], temperatures[m]) for m in pooled)
+    pooled = [(m, weight) for m, weight in enumerate(part["weights"]) if weight and part["centre"]]
+    if pooled:
+        mixed = sum(weight * member(m) for m, weight in pooled)
         out += part["centre"] * np.log(np.maximum(mixed, FLOOR))
     return softmax(out)
 
 
 def tempered(logs: Array, temperature: float) -> Array:
     """Return ``softmax(logs / temperature)`` of normalised log probabilities, whose largest cannot underflow."""
-    proba = np.exp(logs / temperature)
-    proba /= (proba @ np.ones(proba.shape[-1]))[..., None]  # several times as fast as a sum over a short axis
+    proba = np.exp(logs / float(temperature))
+    ones = np.ones(proba.shape[-1], proba.dtype)
+    proba /= (proba @ ones)[..., None]  # several times as fast as a sum over a short axis
     return proba
 
 
@@ -130,15 +159,23 @@ def apply(params: Params, proba: Array) -> Array:
 
     Raises ValueError where the number of members, views or classes is not the fitted one.
     """
-    members = mix_views(params.get("views"), proba)
-    given, expected = members.shape[::2], (len(params["parts"][0]["weights"]), len(params["parts"][0]["bias"]))
+    proba, rows = np.asarray(proba), np.shape(proba)[-2]
+    given, expected = (
+        proba.shape[:: proba.ndim - 1],
+        (len(params["parts"][0]["weights"]), len(params["parts"][0]["bias"])),
+    )
     if given != expected:
         raise ValueError(f"(members, classes) is {given}, fitted were {expected}")
-    logs = log_proba(members)
-    out = sum(part["share"] * apply_part(part, members, logs) for part in params["parts"])
-    if any(params.get("bias", ())):
-        out = softmax(np.log(np.maximum(out, FLOOR)) + np.asarray(params["bias"]))
-    return out / out.sum(axis=1, keepdims=True)
+
+    def of(block: slice) -> Array:
+        members = mix_views(params.get("views"), proba[..., block, :])
+        logs, seen = log_proba(members), dict[tuple[int, float], Array]()
+        out: Array = sum(part["share"] * apply_part(part, members, logs, seen) for part in params["parts"])
+        if any(params.get("bias", ())):
+            out = softmax(np.log(np.maximum(out, FLOOR)) + np.asarray(params["bias"]))
+        return out / out.sum(axis=1, keepdims=True)
+
+    return np.concatenate([of(block) for block in blocks(rows, max(1, proba.size // max(rows, 1)))])
 
 
 def from_logits(logits: Array) -> Array:

@@ -107,7 +107,7 @@ class _Fitting:
         group = fold_groups(data.fold[:clean], data.y[:clean], names, data.unit[:clean])
         # A clean row and its stressed twin are left out together.
         self.group = np.tile(group, len(data.y) // clean)
-        self.candidates = candidates(metric, len(self.originals), len(data.classes))
+        self.candidates = candidates(metric, len(self.originals), len(data.classes), large=data.large)
         chosen = options.only(self.originals.tolist())
         self.procedure = Procedure(replace(data, proba=proba), self.group, self.candidates, chosen, self.used)
 
@@ -165,29 +165,39 @@ class _Fitting:
     def _nested(self, fitted: Fit) -> tuple[Array, Array, Array]:
         """The candidates' predictions (L, N, C) and shares (L,), and predictions (N, C) by blends that never saw a row.
 
-        Neither the parts nor the shares of the blend that predicts a row have seen its group.
+        Neither the parts nor the shares of the blend that predicts a row have seen its group. What serves the choice
+        for one group is forgotten before the next one: of large sets it is larger than they are.
         """
-
-        def predict(rows: Array, wanted: list[Array]) -> list[Array]:
-            again = self.procedure.fit(rows, fitted)
-            return [self.procedure.predict(again, each) for each in wanted]
-
-        crossed = cross(self.group, len(self.candidates), len(self.data.classes), predict)
-        oof = np.empty(crossed.single.shape[1:])
-        for j, proba in enumerate(crossed.double):
+        fits = cross(self.group, lambda rows: self.procedure.fit(rows, fitted))
+        groups = range(int(self.group.max()) + 1)
+        without = [self._shares(*self._predicted({k: fits[j, k] for k in groups if k != j})) for j in groups]
+        single, rows = self._predicted({k: fits[k, k] for k in groups})
+        oof = np.empty(single.shape[1:])
+        for j, chosen in enumerate(without):
             inside = self.group == j
-            oof[inside] = np.tensordot(self._shares(proba, ~inside), crossed.single[:, inside], 1)
-        return crossed.single, self._shares(crossed.single, self.used), oof
+            oof[inside] = np.tensordot(chosen.astype(single.dtype), single[:, inside], 1)
+        return single, self._shares(single, rows), oof
+
+    def _predicted(self, fits: dict[int, Fit]) -> tuple[Array, Array]:
+        """The candidates' predictions (L, n, C) of groups, each by a fit of its own, and the mask of their rows."""
+        rows = np.isin(self.group, list(fits))
+        out = np.empty((len(self.candidates), int(rows.sum()), len(self.data.classes)), self.procedure.precision)
+        for k, fit in fits.items():
+            out[:, self.group[rows] == k] = self.procedure.predict(fit, self.group == k)
+        return out, rows
 
     def _optimism(self, params: Params, oof: Array) -> float:
         """By how much the score on the rows fitted on flatters."""
-        y, again = self.data.y[self.used], pool.apply(params, self.data.proba[:, :, self.used])
+        proba = self.data.proba if self.used.all() else self.data.proba[:, :, self.used]
+        y, again = self.data.y[self.used], pool.apply(params, proba)
         sign = score.lookup(self.metric).sign
         return sign * (score.score(self.metric, y, again) - score.score(self.metric, y, oof[self.used]))
 
     def _shares(self, proba: Array, rows: Array) -> Array:
-        rows, beliefs = rows & self.used, {name: candidate.prior for name, candidate in self.candidates.items()}
-        return shares(self.metric, beliefs, self.data.y[rows], proba[:, rows], self.seed, self.data.unit[rows])
+        """The shares (L,) by predictions (L, n, C) of a mask of rows."""
+        used, beliefs = self.used[rows], {name: candidate.prior for name, candidate in self.candidates.items()}
+        proba, rows = proba if used.all() else proba[:, used], rows & self.used
+        return shares(self.metric, beliefs, self.data.y[rows], proba, self.seed, self.data.unit[rows])
 
     def _params(self, fitted: Fit, chosen: Array) -> Params:
         """The blend over all members: those that were dropped have no weight."""
@@ -235,7 +245,8 @@ class _Fitting:
         return weights
 
     def _considered(self, single: Array, chosen: Array) -> dict[str, Considered]:
-        single, y, names = single[:, self.used], self.data.y[self.used], list(self.candidates)
+        single = single if self.used.all() else single[:, self.used]
+        y, names = self.data.y[self.used], list(self.candidates)
         base, unit = single[names.index("mean")], self.data.unit[self.used]
         errors = score.standard_errors(self.metric, y, single, base, unit)
         return {
@@ -246,7 +257,7 @@ class _Fitting:
     def _worth(self, fitted: Fit) -> tuple[Array, Array]:
         """Pairs of gain and standard error of each member and of each view."""
         worth, used = np.zeros((len(self.data.members), 2)), self.used
-        logs = self.procedure.logs(fitted.views, used)[fitted.kept]
-        group, unit = self.group[used], self.data.unit[used]
+        every, group, unit = self.procedure.logs(fitted.views, used), self.group[used], self.data.unit[used]
+        logs = [every[m] for m in fitted.kept]
         worth[self.originals[fitted.kept]] = member_worth(logs, self.data.y[used], group, unit, fitted.temperatures)
         return worth, view_worth(self.procedure.view_likelihoods[used], group, unit, fitted.views)

@@ -28,7 +28,8 @@ class Candidate:
 
     ``prior`` is that of its family, the text before the comma of its name, relative to the other families; the rows of
     a family share it. ``alone`` says that it is worth trying with a single member, ``metrics`` are the only ones that
-    it is tried for, where it is not for all, ``weights`` says that it has some for each member and class.
+    it is tried for, where it is not for all, ``weights`` says that it has some for each member and class, ``like`` that
+    others of its family differ by a prior only.
     """
 
     fit: Callable[[Rows], Fitted]
@@ -36,6 +37,7 @@ class Candidate:
     alone: bool = False
     metrics: tuple[str, ...] = ()
     weights: bool = False
+    like: bool = False
 
 
 def mean(rows: Rows) -> Fitted:
@@ -50,7 +52,7 @@ def calibrated_mean(rows: Rows) -> Fitted:
 
 def mean_temperature(rows: Rows) -> Fitted:
     """Plain mean, then a temperature: the arg max of the plain mean stays."""
-    return Fitted(linear_part(rows, final=_temperature(rows, "mean temperature", rows.proba.mean(axis=0))))
+    return Fitted(linear_part(rows, final=_temperature(rows, "mean temperature", np.exp(rows.few_logs).mean(axis=0))))
 
 
 def best_single(rows: Rows) -> Fitted:
@@ -79,7 +81,7 @@ def greedy_weights(q: Array, rounds: int = 25) -> Array:
 
 def greedy(rows: Rows) -> Fitted:
     """Greedy selection of tempered members, then a temperature."""
-    return Fitted(_between_temperatures(rows, "greedy", greedy_weights(rows.tempered_likelihoods)))
+    return Fitted(_between_temperatures(rows, "greedy", greedy_weights(rows.tempered_likelihoods[rows.few])))
 
 
 def convex(rows: Rows, *, pseudo_rows: float, calibrated: bool = False) -> Fitted:
@@ -95,14 +97,14 @@ def convex(rows: Rows, *, pseudo_rows: float, calibrated: bool = False) -> Fitte
 def log_linear(rows: Rows, *, scale: float) -> Fitted:
     """Log-linear pool with class bias, shrunk towards the geometric mean of the tempered members."""
     equal = np.full(rows.members, 1.0 / rows.members)
-    offset = np.tensordot(equal, rows.tempered_logs, 1)
-    return _ridge(rows, f"log-linear {scale}", rows.tempered_logs, offset, scale, np.append(0.0, equal))
+    # The logs of a row are those before temperatures but for a number, which all classes share: it does not matter.
+    offset = np.tensordot((equal / rows.temperatures).astype(rows.logs.dtype), rows.logs, 1)
+    return _ridge(rows, f"log-linear {scale}", offset, scale, np.append(0.0, equal))
 
 
 def centred(rows: Rows, *, scale: float) -> Fitted:
     """Pool centred on the mean of the tempered members, with a ridge on every departure from it."""
-    features = np.concatenate([rows.tempered_mean[None], rows.tempered_logs])
-    return _ridge(rows, f"centred {scale}", features, rows.tempered_mean, scale, np.eye(1 + rows.members)[0])
+    return _ridge(rows, f"centred {scale}", rows.tempered_mean, scale, np.eye(1 + rows.members)[0])
 
 
 def may_be_joint(members: int, classes: int, units: int) -> bool:
@@ -132,31 +134,40 @@ def prior_corrected(rows: Rows, *, power: float) -> Fitted:
 def rank_average(rows: Rows) -> Fitted:
     """Mean of the members' ranks among the fitted rows, class by class: for metrics that see order only."""
     levels = np.linspace(0.0, 1.0, RANK_LEVELS)
-    tables = np.quantile(rows.proba, levels, axis=1).transpose(1, 2, 0)
+    tables = np.stack([np.quantile(np.exp(member), levels, axis=0).T for member in rows.few_logs])
     return Fitted(linear_part(rows) | {"ranks": tables.tolist()})
 
 
-def _ridge(rows: Rows, key: str, features: Array, offset: Array, scale: float, before: Array) -> Fitted:
-    """Fit a pool of the tempered members whose centre and slopes are ``before`` (1 + M,) where the ridge is strong."""
-    scales = np.concatenate([np.full(len(features), scale), np.full(rows.classes, BIAS_SCALE * scale)])
-    pool = fit_logit_pool(features, offset, rows.y, scales**-2.0, rows.warm.get(key))
-    rows.warm[key], after = pool, before.copy()
+def _ridge(rows: Rows, key: str, offset: Array, scale: float, before: Array) -> Fitted:
+    """Fit a pool of the tempered members whose centre and slopes are ``before`` (1 + M,) where the ridge is strong.
+
+    Where there is a centre, the offset is a feature as well. Slopes are of the logs as they are: a temperature is a
+    part of a slope, and no copy of all of them is needed.
+    """
+    features = [offset, *rows.logs] if before[0] else list(rows.logs)
+    units = np.append(np.ones(len(features) - rows.members), rows.temperatures)
+    scales = np.append(scale / units, np.full(rows.classes, BIAS_SCALE * scale))
+    family = key.split()[0]
+    pool = fit_logit_pool(features, offset, rows.y, scales**-2.0, rows.warm.get(key, rows.warm.get(family)))
+    rows.warm[key] = rows.warm[family] = pool
     slopes, bias = np.split(pool.theta, [len(features)])
-    after[-len(slopes) :] += slopes
+    after = before.copy()
+    after[-len(slopes) :] += slopes * units
     part = linear_part(rows, temperatures=rows.temperatures)
     part |= {"centre": float(after[0]), "slopes": after[1:].tolist(), "bias": bias.tolist()}
     return Fitted(part, bound=pool.bound)
 
 
 def _between_temperatures(rows: Rows, key: str, weights: Array) -> Part:
-    final = _temperature(rows, f"final {key}", np.tensordot(weights, rows.tempered, 1))
+    mixed = np.tensordot(weights.astype(rows.logs.dtype), rows.few_tempered, 1)
+    final = _temperature(rows, f"final {key}", mixed)
     return linear_part(rows, weights, temperatures=rows.temperatures, final=final)
 
 
 def _temperature(rows: Rows, key: str, mixed: Array) -> float:
-    """The temperature of a pool's probabilities (N, C)."""
+    """The temperature of a pool's probabilities (n, C) of the few rows."""
     logs = np.log(np.maximum(mixed, FLOOR))
-    rows.warm[key] = found = fit_temperature(logs, rows.y, start=rows.warm.get(key, 1.0))
+    rows.warm[key] = found = fit_temperature(logs, rows.y[rows.few], start=rows.warm.get(key, 1.0))
     return found
 
 
@@ -169,19 +180,19 @@ CANDIDATES: dict[str, Candidate] = {
     "best single": Candidate(best_single, prior=0.1),
     "greedy": Candidate(greedy, prior=0.1),
     "convex, prior 1": Candidate(partial(convex, pseudo_rows=1.0)),
-    "convex, prior 10": Candidate(partial(convex, pseudo_rows=10.0)),
+    "convex, prior 10": Candidate(partial(convex, pseudo_rows=10.0), like=True),
     "calibrated convex, prior 1": Candidate(partial(convex, pseudo_rows=1.0, calibrated=True)),
-    "calibrated convex, prior 10": Candidate(partial(convex, pseudo_rows=10.0, calibrated=True)),
+    "calibrated convex, prior 10": Candidate(partial(convex, pseudo_rows=10.0, calibrated=True), like=True),
     "log-linear, scale 0.1": Candidate(partial(log_linear, scale=0.1)),
-    "log-linear, scale 1": Candidate(partial(log_linear, scale=1.0)),
-    "centred, scale 0.03": Candidate(partial(centred, scale=0.03)),
+    "log-linear, scale 1": Candidate(partial(log_linear, scale=1.0), like=True),
+    "centred, scale 0.03": Candidate(partial(centred, scale=0.03), like=True),
     "centred, scale 0.1": Candidate(partial(centred, scale=0.1)),
     "centred, scale 0.3": Candidate(partial(centred, scale=0.3), alone=True),
-    "centred, scale 1": Candidate(partial(centred, scale=1.0)),
-    "class-specific, scale 0.03": Candidate(partial(class_specific, scale=0.03), weights=True),
+    "centred, scale 1": Candidate(partial(centred, scale=1.0), like=True),
+    "class-specific, scale 0.03": Candidate(partial(class_specific, scale=0.03), weights=True, like=True),
     "class-specific, scale 0.1": Candidate(partial(class_specific, scale=0.1), weights=True),
-    "class-specific, scale 0.3": Candidate(partial(class_specific, scale=0.3), weights=True),
-    "class-specific, scale 1": Candidate(partial(class_specific, scale=1.0), weights=True),
+    "class-specific, scale 0.3": Candidate(partial(class_specific, scale=0.3), weights=True, like=True),
+    "class-specific, scale 1": Candidate(partial(class_specific, scale=1.0), weights=True, like=True),
     "rank average": Candidate(rank_average, alone=True, metrics=("auc",)),
     "prior-corrected, half": Candidate(
         partial(prior_corrected, power=0.5), prior=10.0, alone=True, metrics=("balanced_accuracy", "macro_f1")
@@ -192,11 +203,15 @@ CANDIDATES: dict[str, Candidate] = {
 }
 
 
-def candidates(metric: str, members: int, classes: int = 2) -> dict[str, Candidate]:
-    """Return the candidates that are tried for a metric and numbers of members and classes."""
+def candidates(metric: str, members: int, classes: int = 2, *, large: bool = False) -> dict[str, Candidate]:
+    """Return the candidates that are tried for a metric and numbers of members and classes.
+
+    For a ``large`` set one candidate stands for those that are like it: their priors matter less, their time more.
+    """
     return {
         name: row
         for name, row in CANDIDATES.items()
         if (members > 1 or row.alone) and (not row.metrics or metric in row.metrics)
         if not row.weights or members * classes <= MOST_WEIGHTS
+        if not (row.like and large)
     }

@@ -12,6 +12,7 @@ from kit.judge.blend.options import Options
 from kit.judge.metrics import Array
 from kit.judge.units import units_of
 
+LARGE = 2**24  # numbers of a large set, of which copies are in single precision and not everything is tried
 SUM_TOLERANCE = 1e-2  # files with three decimals and many classes stay within it, logits do not
 
 
@@ -26,6 +27,11 @@ class Data:
     members: tuple[str, ...]
     views: tuple[str, ...]
     classes: tuple[str, ...]
+
+    @property
+    def large(self) -> bool:
+        """Whether the numbers of one view are so many that time and memory decide on how they are worked on."""
+        return self.proba.size // len(self.views) > LARGE
 
 
 def check(proba: Array, y: Array, fold: Array, options: Options, groups: Any = None) -> Data:

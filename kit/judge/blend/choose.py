@@ -62,7 +62,7 @@ def metric_shares(
     have the prior that the mean has there. Probabilities are out of fold, (L, N, C).
     """
     chosen = score.lookup(metric)
-    blended = np.tensordot(base, proba, 1)
+    blended = np.tensordot(base.astype(proba.dtype), proba, 1)
     gains = chosen.sign * np.array([chosen.function(y, p) - chosen.function(y, blended) for p in proba])
     z = gains / np.maximum(score.standard_errors(metric, y, proba, blended, unit), 1e-12)
     z[gains == 0] = 0.0

@@ -12,10 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from kit.judge.blend.logit import log_loss, residuals
-from kit.judge.blend.newton import Optimum, minimise
+from kit.judge.blend.newton import HESSIAN_ROWS, Optimum, minimise
 from kit.judge.metrics import Array
-
-HESSIAN_ROWS = 20_000  # more say the same about how far to step
 
 
 @dataclass(frozen=True)
@@ -64,9 +62,9 @@ class _Classwise:
     def predict(self, theta: Array) -> tuple[float, Array]:
         weights = theta[self.members : -self.classes].copy()
         weights[self.shared] += theta[: self.members, None]
-        dense = np.zeros((self.x.shape[1], self.classes))
+        dense = np.zeros((self.x.shape[1], self.classes), self.x.dtype)
         dense[self.feature, self.target] = weights
-        return log_loss(self.x @ dense + self.offset + theta[-self.classes :], self.y)
+        return log_loss(self.x @ dense + self.offset + theta[-self.classes :].astype(dense.dtype), self.y)
 
     def gradient(self, proba: Array) -> Array:
         residual = residuals(proba, self.y)

@@ -6,8 +6,8 @@ those of j for outer group k. So K groups need 1 + K + K (K - 1) / 2 fits of the
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations_with_replacement
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,8 +16,7 @@ from kit.judge.metrics import Array
 GROUPS = 5
 LEAST = 3  # two are left out at a time, and a fit needs rows
 
-Predict = Callable[[Array, list[Array]], list[Array]]
-"""``(rows to fit on, lists of rows) -> (L, n, C)`` candidates' probabilities for each list."""
+Fit = TypeVar("Fit")
 
 
 def fold_groups(fold: Array, y: Array, names: Iterable[object], unit: Array | None = None) -> Array:
@@ -47,25 +46,9 @@ def fold_groups(fold: Array, y: Array, names: Iterable[object], unit: Array | No
     return group[fold]
 
 
-@dataclass(frozen=True)
-class Crossed:
-    """Out-of-fold predictions of all candidates: ``single`` (L, N, C) by fits without the row's group.
-
-    ``double[j]`` (K, L, N, C): rows outside group j, predicted by fits without group j and their own; zeros inside j.
-    """
-
-    single: Array
-    double: Array
-
-
-def cross(group: Array, candidates: int, classes: int, predict: Predict) -> Crossed:
-    """Return the out-of-fold predictions of ``candidates`` L and ``classes`` C for groups (N,)."""
-    groups, rows = int(group.max()) + 1, len(group)
-    single = np.zeros((candidates, rows, classes))
-    double = np.zeros((groups, candidates, rows, classes))
-    for j in range(groups):
-        (single[:, group == j],) = predict(group != j, [group == j])
-    for j, k in combinations(range(groups), 2):
-        of_j, of_k = predict((group != j) & (group != k), [group == j, group == k])
-        double[j][:, group == k], double[k][:, group == j] = of_k, of_j
-    return Crossed(single, double)
+def cross(group: Array, fit: Callable[[Array], Fit]) -> dict[tuple[int, int], Fit]:
+    """Return the fits without groups (N,) j and k, by both orders of the pair, and without j alone: j and j."""
+    fits = {}
+    for j, k in combinations_with_replacement(range(int(group.max()) + 1), 2):
+        fits[j, k] = fits[k, j] = fit((group != j) & (group != k))
+    return fits

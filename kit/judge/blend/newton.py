@@ -17,6 +17,9 @@ TOLERANCE = 1e-10
 MAX_STEPS = 60
 FALL = 4.0  # the bound is to fall by this factor in a step, or the Hessian is computed again
 PRECISION = 1e-14
+SINGLE = 1e-7  # both, where probabilities are of single precision, or a total of SLACK nats if that is more
+SLACK = 0.02
+HESSIAN_ROWS = 20_000  # more say the same about how far to step
 
 
 class Problem(Protocol):
@@ -50,10 +53,12 @@ def minimise(problem: Problem, start: Optimum | None = None) -> Optimum:
     theta = np.zeros(len(problem.ridge)) if start is None else start.theta
     factor, before = None if start is None else start.factor, np.inf
     loss, proba = _penalised(problem, theta)
+    double = proba.dtype == np.float64
+    tolerance, precision = (TOLERANCE, PRECISION) if double else (max(SINGLE, SLACK / len(proba)), SINGLE)
     for _ in range(MAX_STEPS):
         gradient = problem.gradient(proba) + problem.ridge * theta
         bound = float(np.sum(gradient**2 / problem.ridge) / 2.0)
-        if bound <= TOLERANCE:
+        if bound <= tolerance:
             break
         if factor is None or bound > before / FALL:
             factor = cho_factor(problem.hessian(proba) + np.diag(problem.ridge))
@@ -62,7 +67,7 @@ def minimise(problem: Problem, start: Optimum | None = None) -> Optimum:
         while step > 1e-8 and slope < 0:
             moved = theta + step * direction
             ahead, proba_ahead = _penalised(problem, moved)
-            if ahead <= loss + 1e-4 * step * slope + PRECISION:
+            if ahead <= loss + 1e-4 * step * slope + precision:
                 theta, loss, proba = moved, ahead, proba_ahead
                 break
             step /= 2.0

@@ -14,7 +14,7 @@ from kit.judge.blend.prune import keep_members, keep_within_time
 from kit.judge.blend.rows import Rows
 from kit.judge.blend.views import fit_views, view_likelihoods
 from kit.judge.metrics import Array
-from kit.runtime.pool import apply_part, log_proba, mix_views
+from kit.runtime.pool import apply_part, blocks, log_proba, mix_views
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,10 @@ class Procedure:
         units = sorted(len(np.unique(self.unit[group == k])) for k in np.unique(group))
         most = min(len(data.proba), options.max_members or len(data.proba))
         self.joint = may_be_joint(most, len(data.classes), sum(units[:-2]))
-        self._logs: Array | None = log_proba(data.proba[:, 0]) if data.proba.shape[1] == 1 else None
+        self.precision = np.float32 if data.large else np.float64
+        self._logs: Array | None = None  # of all rows, where views cannot change them
+        if len(data.views) == 1:
+            self._logs = self.logs(np.ones(1), np.ones(len(self.y), dtype=bool))
 
     def fit(self, rows: Array, neighbour: Fit | None = None) -> Fit:
         """Fit on the rows of a mask that may be used, starting from the solutions of a fit on most of them."""
@@ -63,18 +66,30 @@ class Procedure:
         kept = keep_members(Rows(logs, self.y[rows]).likelihoods, int((views > 0).sum()), self.options)
         # Limits may keep another number of members here, for which the neighbour's solutions are no start.
         warm = dict(neighbour.warm) if neighbour is not None and len(neighbour.kept) == len(kept) else {}
-        used = Rows(logs[kept], self.y[rows], warm, self.joint)
+        used = Rows(logs if len(kept) == len(logs) else logs[kept], self.y[rows], warm, self.joint)
         fitted = [candidate.fit(used) for candidate in self.candidates.values()]
-        return Fit(views, kept, fitted, used.temperatures, warm)
+        return Fit(views, kept, fitted, used.temperatures, warm if neighbour is None else {})
 
     def logs(self, views: Array, rows: Array) -> Array:
         """Return (M, n, C) log probabilities of the members under view weights."""
         if self._logs is not None:
-            return self._logs[:, rows]
-        return np.asarray(log_proba(mix_views(views, self.proba[:, :, rows])))
+            return (
+                self._logs if rows.all() else self._logs.compress(rows, axis=1)
+            )  # an index of a mask would put rows first in memory
+        out = np.empty((len(self.proba), int(rows.sum()), self.proba.shape[3]), self.precision)
+        for member, logs in zip(self.proba, out, strict=True):
+            logs[:] = log_proba(mix_views(views, member[None, :, rows]))[0]
+        return out
 
     def predict(self, fit: Fit, rows: Array) -> Array:
-        """Return (L, n, C) probabilities of the candidates."""
-        logs = self.logs(fit.views, rows)[fit.kept]
-        proba = np.exp(logs)
-        return np.stack([apply_part(candidate.part, proba, logs) for candidate in fit.candidates])
+        """Return (L, n, C) probabilities of the candidates for the rows of a mask."""
+        places, (members, _, _, classes) = np.flatnonzero(rows), self.proba.shape
+        out = np.empty((len(fit.candidates), len(places), classes), self.precision)
+        for block in blocks(len(places), members * classes):
+            mask = np.zeros(len(rows), dtype=bool)
+            mask[places[block]] = True
+            logs, seen = self.logs(fit.views, mask)[fit.kept], dict[tuple[int, float], Array]()
+            proba = np.exp(logs)
+            for k, candidate in enumerate(fit.candidates):
+                out[k, block] = apply_part(candidate.part, proba, logs, seen)
+        return out

@@ -11,6 +11,8 @@ from kit.judge.blend.temperature import fit_temperature
 from kit.judge.metrics import Array
 from kit.runtime.pool import FLOOR, tempered
 
+FEW, LEAST_ROWS = 500_000, 5_000  # numbers of a member, and rows, on which single numbers are fitted
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -42,37 +44,59 @@ class Rows:
         return int(self.logs.shape[2])
 
     @cached_property
-    def proba(self) -> Array:
-        """(M, N, C) probabilities as given."""
-        return np.exp(self.logs)
+    def few(self) -> Array:
+        """Sorted rows (n,) that are enough to fit a single number, drawn by the number of rows alone; mostly all."""
+        count = max(LEAST_ROWS, FEW // self.classes)
+        if count >= len(self.y):
+            return np.arange(len(self.y))
+        return np.sort(np.random.default_rng(0).choice(len(self.y), count, replace=False))
+
+    @cached_property
+    def few_logs(self) -> Array:
+        """(M, n, C) log probabilities of the few."""
+        return self.logs if len(self.few) == len(self.y) else self.logs.take(self.few, axis=1)
+
+    @cached_property
+    def few_tempered(self) -> Array:
+        """(M, n, C) probabilities of the few after each member's temperature."""
+        return np.stack([tempered(logs, t) for logs, t in zip(self.few_logs, self.temperatures, strict=True)])
 
     @cached_property
     def temperatures(self) -> Array:
         """(M,) temperature of each member."""
-        return np.array([fit_temperature(logs, self.y) for logs in self.logs])
-
-    @cached_property
-    def tempered(self) -> Array:
-        """(M, N, C) probabilities after each member's temperature."""
-        return np.stack([tempered(logs, t) for logs, t in zip(self.logs, self.temperatures, strict=True)])
+        starts, y = self.warm.get("temperatures", np.ones(self.members)), self.y[self.few]
+        found = [fit_temperature(logs, y, start=t) for logs, t in zip(self.few_logs, starts, strict=True)]
+        self.warm["temperatures"] = np.array(found)
+        return np.array(found)
 
     @cached_property
     def tempered_logs(self) -> Array:
         """(M, N, C) log probabilities after each member's temperature."""
-        return np.log(np.maximum(self.tempered, FLOOR**2))
+        each = zip(self.logs, self.temperatures, strict=True)
+        return np.stack([np.log(np.maximum(tempered(logs, t), FLOOR**2)) for logs, t in each])
 
     @cached_property
+    def _pooled(self) -> tuple[Array, Array]:
+        """What `tempered_mean` and `tempered_likelihoods` return, one member in memory at a time."""
+        total, q = np.zeros_like(self.logs[0]), np.empty((len(self.y), self.members))
+        for m, temperature in enumerate(self.temperatures):
+            proba = tempered(self.logs[m], temperature)
+            total += proba
+            q[:, m] = proba[np.arange(len(self.y)), self.y]
+        total /= self.members
+        return np.log(np.maximum(total, FLOOR)), q
+
+    @property
     def tempered_mean(self) -> Array:
         """(N, C) log of the mean of the tempered members."""
-        mean: Array = np.log(np.maximum(self.tempered.mean(axis=0), FLOOR))
-        return mean
+        return self._pooled[0]
+
+    @property
+    def tempered_likelihoods(self) -> Array:
+        """(N, M) what each tempered member gave to the true class."""
+        return self._pooled[1]
 
     @cached_property
     def likelihoods(self) -> Array:
         """(N, M) what each member gave to the true class."""
-        return gather(self.proba, self.y)
-
-    @cached_property
-    def tempered_likelihoods(self) -> Array:
-        """(N, M) what each tempered member gave to the true class."""
-        return gather(self.tempered, self.y)
+        return np.exp(gather(self.logs, self.y))

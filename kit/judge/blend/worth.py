@@ -1,5 +1,7 @@
 """What a member or a view is worth: the log loss out of fold without it, minus that with it."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from kit.judge.blend.convex import convex_weights, gather
@@ -8,10 +10,10 @@ from kit.judge.units import mean_error
 from kit.runtime.pool import tempered
 
 
-def member_worth(logs: Array, y: Array, group: Array, unit: Array, temperatures: Array) -> Array:
+def member_worth(logs: Sequence[Array], y: Array, group: Array, unit: Array, temperatures: Array) -> Array:
     """Return (M, 2) gain and standard error of each member in the shrunk convex pool of tempered members.
 
-    Log probabilities are (M, N, C), class indices, groups and units of rows (N,), temperatures (M,).
+    Log probabilities are M arrays (N, C), class indices, groups and units of rows (N,), temperatures (M,).
     """
     q = np.stack([gather(tempered(m, t)[None], y)[:, 0] for m, t in zip(logs, temperatures, strict=True)], axis=1)
     return _worth(q, group, unit)
