@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import Field, StrictBool, field_validator
+from pydantic import Field, StrictBool, field_validator, model_validator
 
 from kit.config.base import ConfigSection
 
@@ -23,6 +23,11 @@ class Measure(NamedTuple):
     needs_proba: bool = False  # more than the arg max of a row
     scored: bool = True
     ordinal: bool = False  # how far a wrong class is from the right one in the order of the classes counts
+    tasks: tuple[str, ...] = ("classes", "grades")  # what may be predicted, of `TASKS`
+
+
+# One of several classes; of classes with an order; any number of labels; a number.
+TASKS = ("classes", "grades", "multilabel", "numbers")
 
 
 # Here and not beside the functions, so that a table of scores is sorted without loading numerics.
@@ -35,6 +40,14 @@ METRICS = {
     "nll": Measure("rows", greater_is_better=False, needs_proba=True),
     "brier": Measure("rows", greater_is_better=False, needs_proba=True),
     "ece": Measure("all", greater_is_better=False, needs_proba=True, scored=False),
+}
+
+# By `task` the kind that metrics of it name in ``tasks``, and metrics of one class an image that make sense of it too:
+# of single labels, of single votes, of the bin of a number; see `kit.judge.seen`.
+KINDS = {
+    "multilabel": ("multilabel", ("accuracy", "nll", "brier")),
+    "soft": ("shares", ("accuracy", "nll", "brier", "kl")),
+    "regression": ("numbers", ("nll",)),
 }
 
 # Each class as ``module:name``. Here and not beside the classes, because kit.toml is read before any of them is loaded.
@@ -67,8 +80,9 @@ class CompetitionConfig(ConfigSection):
     """Name or number of the phase, on platforms with phases. Empty: the current phase."""
     metric: Scored = "accuracy"
     """Metric of the leaderboard."""
-    task: Literal["multiclass", "binary"] = "multiclass"
-    """`binary` means two classes. Multi-label tasks and regression are not supported."""
+    task: Literal["multiclass", "binary", "ordinal", "multilabel", "soft", "regression"] = "multiclass"
+    """What is asked of an image: one class (`binary`: of two, `ordinal`: of classes in order), any number of labels
+    (`multilabel`), shares of votes (`soft`), or a number (`regression`). See `docs/data.md`."""
     test_size: int = Field(default=0, ge=0)
     """Number of images behind the public score, 0 if unknown. Used to judge whether a difference is noise."""
     code: bool = False
@@ -83,6 +97,14 @@ class CompetitionConfig(ConfigSection):
         if url and not (parts.scheme and parts.hostname and (parts.port is None or parts.port)):
             raise ValueError('is not a web address such as "https://www.codabench.org"')
         return url
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        kind, others = KINDS.get(self.task, ("classes", (self.metric,)))
+        if kind not in METRICS[self.metric].tasks and self.metric not in others:
+            fit = [name for name, one in METRICS.items() if one.scored and (kind in one.tasks or name in others)]
+            raise ValueError(f"metric {self.metric!r} is not one of task {self.task!r}; those are {', '.join(fit)}")
+        return self
 
     @property
     def greater_is_better(self) -> bool:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from libraries import library
 
+from kit.base.tasks import ONE_CLASS
 from kit.errors import DataError
 from kit.judge import blend, metrics, score
 from kit.judge.blend.choose import MEAN_PRIOR, evidence_shares, prior, shares
@@ -189,7 +190,7 @@ def test_rare_classes_gain_where_the_metric_counts_classes():
 def test_tables_by_hand():
     y = np.array([0, 0, 1, 1, 2])
     proba = np.eye(3)[[0, 1, 1, 1, 1]]
-    rows = per_class(y, proba, ["a", "b", "c"])
+    rows = per_class(ONE_CLASS, y, proba, ["a", "b", "c"])
     assert [row.recall for row in rows] == [0.5, 1.0, 0.0]
     assert rows[1].precision == 0.5
     assert [row.taken_for for row in rows] == ["b", "", "b"]

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from kit.base.events import Emit, silent
 from kit.errors import KitError
 from kit.judge.score import METRICS
+from kit.judge.seen import seen_of
 from kit.runs.history import Epoch, histories
 from kit.runs.results import RunRecord
 from kit.runs.stressed import StressedRun
@@ -93,11 +94,11 @@ def _oof(paths: RunPaths, index: Index | None) -> dict[str, float]:
     oof = load_predictions(paths.oof)
     if oof.classes != index.classes or not set(oof.ids.tolist()) <= set(index.ids):
         return {}
-    y, proba = index.labels[index.rows_of(oof.ids)], oof.first
     found = {}
     for name, metric in METRICS.items():
+        every = seen_of(name, index, oof.ids)
         try:
-            found[f"oof_{name}"] = float(metric.function(y, proba))
+            found[f"oof_{name}"] = float(metric.function(every.y, every.of(oof.first)))
         except KitError:  # a metric that these classes do not have
             continue
     return found
