@@ -23,6 +23,11 @@ class Measure(NamedTuple):
     needs_proba: bool = False  # more than the arg max of a row
     scored: bool = True
     ordinal: bool = False  # how far a wrong class is from the right one in the order of the classes counts
+    tasks: tuple[str, ...] = ("classes", "grades")  # what may be predicted, of `TASKS`
+
+
+# One of several classes; of classes with an order; any number of labels; a number.
+TASKS = ("classes", "grades", "multilabel", "numbers")
 
 
 # Here and not beside the functions, so that a table of scores is sorted without loading numerics.
