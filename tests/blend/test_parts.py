@@ -13,7 +13,7 @@ from libraries import library
 
 from kit.base.tasks import ONE_CLASS
 from kit.errors import DataError
-from kit.judge import blend, metrics, score
+from kit.judge import blend, score
 from kit.judge.blend.choose import MEAN_PRIOR, evidence_shares, prior, shares
 from kit.judge.blend.nested import cross, fold_groups
 from kit.judge.blend.prune import keep_members
@@ -183,7 +183,7 @@ def test_rare_classes_gain_where_the_metric_counts_classes():
     proba = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
     fold = np.arange(2000) % 5
     by_loss, by_metric = blend.fit(proba, y, fold), blend.fit(proba, y, fold, metric="balanced_accuracy")
-    recall = metrics.table_balanced_accuracy(metrics.confusion(y, by_loss.oof)[None])[0]
+    recall = score.score("balanced_accuracy", y, by_loss.oof)
     assert by_metric.nested.score > recall + 0.02
 
 

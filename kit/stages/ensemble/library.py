@@ -10,7 +10,6 @@ import numpy.typing as npt
 from kit.base.arrays import IntArray
 from kit.base.tasks import ONE_CLASS, Array, Flat, Task
 from kit.config import Config
-from kit.config.competition import METRICS
 from kit.config.sections import EnsembleConfig
 from kit.judge.blend import Blend, Options, fit
 from kit.judge.blend.foreign import Foreign
@@ -93,7 +92,7 @@ def blended(library: Library, settings: EnsembleConfig, options: Options, fit_on
         flat.spread(library.proba),
         flat.y,
         library.fold[flat.row],
-        metric=settings.metric if "classes" in METRICS[settings.metric].tasks else "nll",
+        metric=settings.metric if library.task.kind == "classes" else "nll",
         seed=settings.seed,
         options=options,
         groups=library.groups[flat.row],

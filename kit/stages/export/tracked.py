@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from pydantic import JsonValue
 
 from kit.base.events import Emit, silent
 from kit.errors import KitError
-from kit.judge.score import METRICS
+from kit.judge.metrics.table import METRICS
 from kit.judge.seen import seen_of
 from kit.runs.history import Epoch, histories
 from kit.runs.results import RunRecord
@@ -96,11 +97,11 @@ def _oof(paths: RunPaths, index: Index | None) -> dict[str, float]:
         return {}
     found = {}
     for name, metric in METRICS.items():
-        every = seen_of(name, index, oof.ids)
-        try:
-            found[f"oof_{name}"] = float(metric.function(every.y, every.of(oof.first)))
-        except KitError:  # a metric that these classes do not have
+        if not {"classes", index.task.kind} & {*metric.measure.tasks}:
             continue
+        every = seen_of(name, index, oof.ids)
+        with suppress(KitError):  # a metric that these classes do not have
+            found[f"oof_{name}"] = float(metric.function(every.y, every.of(oof.first)))
     return found
 
 

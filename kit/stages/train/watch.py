@@ -12,7 +12,8 @@ from kit.config import RunConfig
 from kit.errors import ConfigError
 from kit.judge.blend.temperature import fit_temperature
 from kit.judge.metrics import row_nll
-from kit.judge.score import METRICS, score
+from kit.judge.metrics.table import METRICS
+from kit.judge.score import score
 from kit.runtime.pool import softmax
 
 Logits = npt.NDArray[np.floating]
