@@ -55,7 +55,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(text: str, where: 
         ("[data]\n", "`data.train` is missing"),
         (MINIMAL + "[folds]\nn = 1\n", "`folds.n` = 1: "),
         (MINIMAL + '[competition]\nmetric = "acuracy"\n', "`competition.metric` = 'acuracy': "),
-        (MINIMAL + '[competition]\ntask = "multilabel"\n', "`competition.task` = 'multilabel': "),
+        (MINIMAL + '[competition]\ntask = "multi"\n', "`competition.task` = 'multi': "),
         (MINIMAL + '[runs.a]\nbackbone = "x"\nstages = []\n', "needs at least one stage"),
         (MINIMAL + '[runs.a]\nbackbone = "x"\nviews = ["flip-lr"]\n', 'views must start with "identity"'),
         (MINIMAL + '[runs."a/b"]\nbackbone = "x"\n', "letters, digits"),

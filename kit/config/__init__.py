@@ -8,9 +8,9 @@ import re
 import shlex
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, Field, JsonValue, ValidationError
+from pydantic import BaseModel, Field, JsonValue, ValidationError, model_validator
 
 from kit.base.reading import text_of
 from kit.base.text import nearest
@@ -84,6 +84,11 @@ class Config(ConfigSection):
     """The interface of the zip and its limits."""
     notebook: NotebookConfig = NotebookConfig()
     """The notebook that runs the bundle in a code competition on Kaggle."""
+
+    @model_validator(mode="after")
+    def _tell_task(self) -> Self:
+        object.__setattr__(self, "data", self.data.of_task(self.competition.task))
+        return self
 
     def run(self, name: str) -> RunConfig:
         """The run of this name; raises `ConfigError` where there is none."""

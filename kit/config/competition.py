@@ -2,39 +2,80 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import Field, StrictBool, field_validator
+from pydantic import Field, StrictBool, field_validator, model_validator
 
 from kit.config.base import ConfigSection
+
+CLASSES, LABELS, NUMBERS = ("classes", "grades"), ("multilabel",), ("numbers",)
+BOTH = CLASSES + LABELS
+# One of several classes; of classes with an order; any number of labels; a number.
+TASKS = BOTH + NUMBERS
 
 
 class Measure(NamedTuple):
     """What a metric sees, which way it points, and whether platforms score by it.
 
-    ``of`` names its function in `kit.judge.metrics`: `rows` is ``row_NAME``, whose mean is the score; `table` is
-    ``table_NAME`` of confusion tables; `all` is ``NAME``, of all rows at once, with ``NAME_influence`` where there is
-    one.
+    ``of`` is what its function in `kit.judge.score` is given: `rows` is a mean of row values, `counts` sees decided
+    answers through `kit.judge.metrics.counts.Counts`, `all` is of all rows at once. ``tasks`` are what may be
+    predicted, of `TASKS`, and ``source`` says who defines it.
     """
 
-    of: Literal["rows", "table", "all"]
+    of: Literal["rows", "counts", "all"]
+    needs: Literal["labels", "probabilities", "ranks", "numbers"] = "labels"
+    tasks: tuple[str, ...] = CLASSES
     greater_is_better: bool = True
-    needs_proba: bool = False  # more than the arg max of a row
     scored: bool = True
     ordinal: bool = False  # how far a wrong class is from the right one in the order of the classes counts
+    source: str = "scikit-learn"
+
+    @property
+    def needs_proba(self) -> bool:
+        """Whether it sees more than decided answers."""
+        return self.needs == "probabilities"
 
 
 # Here and not beside the functions, so that a table of scores is sorted without loading numerics.
 METRICS = {
-    "accuracy": Measure("rows"),
-    "macro_f1": Measure("table"),
-    "balanced_accuracy": Measure("table"),
-    "auc": Measure("all", needs_proba=True),
-    "qwk": Measure("table", ordinal=True),
-    "nll": Measure("rows", greater_is_better=False, needs_proba=True),
-    "brier": Measure("rows", greater_is_better=False, needs_proba=True),
-    "ece": Measure("all", greater_is_better=False, needs_proba=True, scored=False),
+    "accuracy": Measure("rows", tasks=BOTH),
+    "balanced_accuracy": Measure("counts", tasks=BOTH),
+    "f1": Measure("counts", source="scikit-learn, of the second of two classes"),
+    "macro_f1": Measure("counts", tasks=BOTH),
+    "weighted_f1": Measure("counts", tasks=BOTH),
+    "micro_f1": Measure("counts", tasks=BOTH),
+    "macro_f2": Measure("counts", tasks=BOTH),
+    "micro_f2": Measure("counts", tasks=BOTH),
+    "sample_f1": Measure("rows", tasks=LABELS),
+    "mcc": Measure("counts", tasks=BOTH, source="Matthews 1975, Gorodkin 2004"),
+    "qwk": Measure("counts", ordinal=True, source="Cohen 1968"),
+    "lwk": Measure("counts", ordinal=True, source="Cohen 1968"),
+    "top3_accuracy": Measure("rows", "ranks"),
+    "top5_accuracy": Measure("rows", "ranks"),
+    "map3": Measure("rows", "ranks", source="Kaggle, mean average precision at 3"),
+    "map5": Measure("rows", "ranks", source="Kaggle, mean average precision at 5"),
+    "auc": Measure("all", "probabilities", BOTH),
+    "weighted_auc": Measure("all", "probabilities", BOTH),
+    "partial_auc": Measure("all", "probabilities", BOTH, source="Kaggle, ISIC 2024"),
+    "average_precision": Measure("all", "probabilities", BOTH),
+    "micro_average_precision": Measure("all", "probabilities", BOTH),
+    "probabilistic_f1": Measure("all", "probabilities", BOTH, source="Yacouby & Axman 2020"),
+    "nll": Measure("rows", "probabilities", BOTH, greater_is_better=False),
+    "kl": Measure("rows", "probabilities", greater_is_better=False, source="Kullback & Leibler 1951"),
+    "brier": Measure("rows", "probabilities", BOTH, greater_is_better=False, source="Brier 1950"),
+    "ece": Measure("all", "probabilities", greater_is_better=False, scored=False, source="Naeini et al. 2015"),
+    "r2": Measure("all", "numbers", NUMBERS),
+    "rmse": Measure("all", "numbers", NUMBERS, greater_is_better=False),
+    "mae": Measure("rows", "numbers", NUMBERS, greater_is_better=False),
+}
+
+# By `task` the kind that metrics of it name in ``tasks``, and metrics of one class an image that make sense of it too:
+# of single votes, of the bin of a number; see `kit.judge.seen`.
+KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "multilabel": ("multilabel", ()),
+    "soft": ("shares", ("accuracy", "nll", "brier", "kl")),
+    "regression": ("numbers", ("nll",)),
 }
 
 # Each class as ``module:name``. Here and not beside the classes, because kit.toml is read before any of them is loaded.
@@ -67,8 +108,9 @@ class CompetitionConfig(ConfigSection):
     """Name or number of the phase, on platforms with phases. Empty: the current phase."""
     metric: Scored = "accuracy"
     """Metric of the leaderboard."""
-    task: Literal["multiclass", "binary"] = "multiclass"
-    """`binary` means two classes. Multi-label tasks and regression are not supported."""
+    task: Literal["multiclass", "binary", "ordinal", "multilabel", "soft", "regression"] = "multiclass"
+    """What is asked of an image: one class (`binary`: of two, `ordinal`: of classes in order), any number of labels
+    (`multilabel`), shares of votes (`soft`), or a number (`regression`). See `docs/data.md`."""
     test_size: int = Field(default=0, ge=0)
     """Number of images behind the public score, 0 if unknown. Used to judge whether a difference is noise."""
     code: bool = False
@@ -83,6 +125,14 @@ class CompetitionConfig(ConfigSection):
         if url and not (parts.scheme and parts.hostname and (parts.port is None or parts.port)):
             raise ValueError('is not a web address such as "https://www.codabench.org"')
         return url
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        kind, others = KINDS.get(self.task, ("classes", (self.metric,)))
+        if kind not in METRICS[self.metric].tasks and self.metric not in others:
+            fit = [name for name, one in METRICS.items() if one.scored and (kind in one.tasks or name in others)]
+            raise ValueError(f"metric {self.metric!r} is not one of task {self.task!r}; those are {', '.join(fit)}")
+        return self
 
     @property
     def greater_is_better(self) -> bool:

@@ -1,8 +1,8 @@
 """``[data]``: the images and labels."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from kit.config.base import ConfigSection, PathName
 
@@ -56,3 +56,15 @@ class DataConfig(ConfigSection):
     """How to resize: `fit` pads with black, `crop` cuts off the longer side, `stretch` changes the proportions."""
     practice: PracticeConfig = PracticeConfig()
     """Size and seed of the built-in data set `practice`."""
+    _task: str = PrivateAttr(default="multiclass")
+
+    @property
+    def task(self) -> str:
+        """``[competition] task``, which says what labels are."""
+        return self._task
+
+    def of_task(self, task: str) -> Self:
+        """The same data, read for another task."""
+        data = self.model_copy()
+        data._task = task
+        return data

@@ -73,15 +73,17 @@ class RunConfig(ConfigSection):
     """Stages of the training, one after the other."""
     batch_size: int = Field(default=32, ge=1, le=4096)
     """Number of images per training step."""
-    loss: Literal["crossentropy", "focal"] = "crossentropy"
-    """`focal` gives less weight to rows that are already classified correctly."""
+    loss: Literal["crossentropy", "focal", "cumulative"] = "crossentropy"
+    """`focal` gives less weight to rows that are already classified correctly. `cumulative` is for classes in order:
+    the mean log loss of the questions whether the class is above each of the others."""
     focal_gamma: float = Field(default=2.0, ge=0)
     """Strength of the focal loss. 0 is the cross-entropy."""
     sampling: Literal["none", "over", "under"] = "none"
     """Rows of an epoch: `none` uses each row once, `over` repeats rare classes up to the size of the largest class,
     `under` reduces all classes to the size of the smallest."""
     class_weights: Literal["none", "balanced"] = "none"
-    """`balanced` weights each class by the inverse of its frequency. Also correct for soft labels."""
+    """`balanced` weights each class by the inverse of its frequency, or of several labels each one and its absence.
+    Also correct for soft labels."""
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     """Precision of the training steps. Weights, logits and all predictions are always float32."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)

@@ -1,62 +1,28 @@
 """Metrics with a direction, and bootstrap errors of scores and of differences between scores.
 
-Every metric takes ``y`` (N,) class indices and ``proba`` (N, C). Bootstrapping the rows of a metric that sees them only
-through the confusion table is drawing tables from a multinomial, of a mean resampling row values, of the AUC
-resampling its influence values (DeLong et al. 1988); none visits the predictions again. Rows are put in the order of
-their loss before any draw, so that an interval does not depend on the order in which rows or classes are listed. Rows
-that belong together are drawn together (`kit.judge.units`).
+Truth and what is said of it are those of `kit.judge.metrics`: a metric of labels is given probabilities, whose arg max
+it takes, or answers that were decided otherwise. Bootstrapping the rows of a metric that sees them only through counts
+is drawing counts from a multinomial, of a mean resampling row values, of a curve resampling its influence values (for
+the AUC DeLong et al. 1988); none visits the predictions again. Rows are put in the order of their loss before any draw,
+so that an interval does not depend on the order in which rows are listed. Rows that belong together are drawn together
+(`kit.judge.units`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from kit.config import competition
 from kit.errors import DataError
-from kit.judge import metrics
-from kit.judge.metrics import Array, confusion, row_nll
-from kit.judge.units import BLOCK, incidence, mean_error, resampled_counts, resampled_means, sums, units_of
+from kit.judge.metrics.counts import Counts, kinds, of_predictions
+from kit.judge.metrics.rows import Array, row_nll
+from kit.judge.metrics.table import METRICS, Metric
+from kit.judge.units import BLOCK, mean_error, resampled_counts, resampled_means, sums, units_of
 from kit.store.record import Figure
 
 RESAMPLES = 2000
 LEVEL = 0.95  # coverage aimed at
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A metric; ``needs_proba`` is False where only the arg max of a row matters.
-
-    ``rows`` gives (N,) where it is the mean of row values, ``table`` ``(B, C, C) -> (B,)`` where it is a function of
-    the confusion table, ``influence`` (N,) what each row adds where it is neither.
-    """
-
-    function: Callable[[Array, Array], float]
-    greater_is_better: bool
-    needs_proba: bool
-    rows: Callable[[Array, Array], Array] | None = None
-    table: Callable[[Array], Array] | None = None
-    influence: Callable[[Array, Array], Array] | None = None
-
-    @property
-    def sign(self) -> float:
-        """What a gain is multiplied by, so that more is better."""
-        return 1.0 if self.greater_is_better else -1.0
-
-
-def _metric(name: str, measure: competition.Measure) -> Metric:
-    greater, proba = measure.greater_is_better, measure.needs_proba
-    if measure.of == "rows":
-        rows = getattr(metrics, f"row_{name}")
-        return Metric(lambda y, p: float(rows(y, p).mean()), greater, proba, rows=rows)
-    if measure.of == "table":
-        table = getattr(metrics, f"table_{name}")
-        return Metric(lambda y, p: float(table(confusion(y, p)[None])[0]), greater, proba, table=table)
-    return Metric(getattr(metrics, name), greater, proba, influence=getattr(metrics, f"{name}_influence", None))
-
-
-METRICS = {name: _metric(name, measure) for name, measure in competition.METRICS.items()}
 
 
 @dataclass(frozen=True)
@@ -82,12 +48,11 @@ def lookup(metric: str) -> Metric:
 
 
 def score(metric: str, y: Array, proba: Array) -> float:
-    """Return the score of (N, C) probabilities for (N,) class indices.
+    """Return the score of probabilities or answers, as `kit.judge.metrics` has them.
 
     Raises `DataError`: the metric is unknown, there are no rows, or a label is outside ``0 .. C - 1``.
     """
-    y, proba = _checked(y, proba)
-    return lookup(metric).function(y, proba)
+    return lookup(metric).function(*_checked(y, proba))
 
 
 def interval(
@@ -168,64 +133,74 @@ def flattery(metric: str, y: Array, probas: Sequence[Array], *, seed: int, group
 
 
 def _resample(
-    metric: Metric, y: Array, probas: list[Array], unit: Array, rng: np.random.Generator, resamples: int
+    metric: Metric, y: Array, said: list[Array], unit: Array, rng: np.random.Generator, resamples: int
 ) -> Array:
-    """Return the (P, B) scores of P sets of predictions on B common resamples of the units."""
+    """Return the (P, B) scores of P predictions on B common resamples of the units."""
     if metric.rows is not None:
-        return resampled_means(np.stack([metric.rows(y, p) for p in probas]), unit, rng, resamples)
-    if metric.table is not None:
-        classes = probas[0].shape[1]
-        cells = np.stack([y, *(p.argmax(axis=1) for p in probas)])
-        (true, *predictions), cell = np.unique(cells, axis=1, return_inverse=True)
-        places = [incidence(true * classes + p, np.arange(len(true)), (classes**2, len(true))) for p in predictions]
+        return resampled_means(np.stack([metric.rows(y, p) for p in said]), unit, rng, resamples)
+    if metric.counts is not None:
+        first, cell = kinds(y, said)
+        parts = of_predictions(y[first], [p[first] for p in said])
         draws = [
-            [metric.table((place @ counts.T).T.reshape(-1, classes, classes)) for place in places]
-            for counts in resampled_counts(cell.ravel(), unit, rng, resamples, block=max(1, BLOCK // classes**2))
+            [metric.counts(Counts.of((part.T @ times.T).T, y.ndim == 2)) for part in parts]
+            for times in resampled_counts(cell, unit, rng, resamples, block=max(1, BLOCK // parts[0].shape[1]))
         ]
         return np.concatenate(draws, axis=1)
-    if metric.influence is not None:
-        values = np.stack([metric.function(y, p) + metric.influence(y, p) for p in probas])
-        return np.clip(resampled_means(values, unit, rng, resamples), 0.0, 1.0)
+    if metric.whole is not None:
+        values = np.stack([value + influence for value, influence in (metric.whole(y, p) for p in said)])
+        drawn = resampled_means(values, unit, rng, resamples)
+        return np.clip(drawn, 0.0, 1.0) if metric.needs_proba else drawn
+    assert metric.drawn is not None
     order, sizes = np.argsort(unit, kind="stable"), np.bincount(unit)
-    rows = np.split(order, np.cumsum(sizes)[:-1])
-    drawn = (rng.integers(len(rows), size=len(rows)) for _ in range(resamples // 4))
-    picks = (np.concatenate([rows[unit] for unit in each]) for each in drawn)
-    return np.array([[metric.function(y[i], p[i]) for p in probas] for i in picks]).T
+    of_unit, reduced = np.split(order, np.cumsum(sizes)[:-1]), [metric.reduce(y, p) for p in said]
+    drawn_units = (rng.integers(len(of_unit), size=len(of_unit)) for _ in range(resamples // 4))
+    picks = (np.concatenate([of_unit[unit] for unit in each]) for each in drawn_units)
+    return np.array([[metric.drawn(truth[i], p[i]) for truth, p in reduced] for i in picks]).T
 
 
-def _influence(metric: Metric, y: Array, proba: Array) -> Array:
+def _influence(metric: Metric, y: Array, said: Array) -> Array:
     """Return (N,) what each row adds to the score, by leaving it out where there is no formula; zeros for the ECE."""
     if metric.rows is not None:
-        return metric.rows(y, proba)
-    if metric.influence is not None:
-        return metric.influence(y, proba)
-    if metric.table is None:
+        return metric.rows(y, said)
+    if metric.whole is not None:
+        return metric.whole(y, said)[1]
+    if metric.counts is None:
         return np.zeros(len(y))
-    counts, classes = confusion(y, proba), proba.shape[1]
-    whole, lost = metric.table(counts[None]), np.zeros(classes * classes)
-    cells = np.flatnonzero(counts)
-    for block in np.array_split(cells, -(-len(cells) * classes**2 // BLOCK)):
-        without = np.repeat(counts.reshape(1, -1), len(block), axis=0)
-        without[np.arange(len(block)), block] -= 1.0
-        lost[block] = (whole - metric.table(without.reshape(-1, classes, classes))) * (len(y) - 1)
-    return np.asarray(lost[y * classes + proba.argmax(axis=1)])
+    first, cell = kinds(y, [said])
+    parts, labels = of_predictions(y[first], [said[first]])[0], y.ndim == 2
+    whole, lost = parts.T @ np.bincount(cell).astype(np.float64), np.empty(len(first))
+    score = metric.counts(Counts.of(whole, labels))
+    for block in np.array_split(np.arange(len(first)), -(-len(first) * parts.shape[1] // BLOCK)):
+        without = metric.counts(Counts.of(whole - parts[block].toarray(), labels))
+        lost[block] = (score - without) * (len(y) - 1)
+    return lost[cell]
 
 
-def _checked(y: Array, proba: Array) -> tuple[Array, Array]:
-    y, proba = np.asarray(y), np.asarray(proba)
-    if len(y) == 0 or proba.ndim != 2 or len(proba) != len(y):
-        raise DataError(f"{len(y)} labels, but predictions have shape {proba.shape}: expected (N, C) with N > 0")
-    outside = np.flatnonzero((y < 0) | (y >= proba.shape[1]))
+def _checked(y: Array, said: Array) -> tuple[Array, Array]:
+    y, said = np.asarray(y), np.asarray(said)
+    of_classes = y.ndim == 1 and y.dtype.kind != "f"
+    if len(y) == 0 or said.ndim not in ((1, 2) if of_classes else (y.ndim,)) or len(said) != len(y):
+        raise DataError(f"{len(y)} labels, but predictions have shape {said.shape}: expected (N, C) with N > 0")
+    if not of_classes or said.ndim == 1 or said.dtype.kind in "iu":
+        return y, said
+    outside = np.flatnonzero((y < 0) | (y >= said.shape[1]))
     if len(outside):
-        raise DataError(f"row {outside[0]}: label {y[outside[0]]} is not one of the {proba.shape[1]} classes")
-    return y.astype(np.int64), proba
+        raise DataError(f"row {outside[0]}: label {y[outside[0]]} is not one of the {said.shape[1]} classes")
+    return y.astype(np.int64), said
 
 
-def _ordered(y: Array, *probas: Array, groups: Any) -> tuple[Array, ...]:
+def _ordered(y: Array, *said: Array, groups: Any) -> tuple[Array, ...]:
     """Labels, units and predictions, rows in the order of their loss and units in that of their first row."""
     unit = units_of(groups, len(y))
-    losses = [row_nll(y, proba) for proba in probas[::-1]]
+    losses = [_loss(y, p) for p in said[::-1]]
     order = np.lexsort([np.bincount(unit)[unit], np.bincount(unit, losses[-1])[unit], *losses])
     _, first, unit = np.unique(unit[order], return_index=True, return_inverse=True)
     rank = np.argsort(np.argsort(first))
-    return (y[order], rank[unit], *(proba[order] for proba in probas))
+    return (y[order], rank[unit], *(p[order] for p in said))
+
+
+def _loss(y: Array, said: Array) -> Array:
+    """Return (N,) a number by which rows are put in order: alike where they are."""
+    if said.dtype.kind in "iu":
+        return kinds(y, [said])[1].astype(np.float64)
+    return row_nll(y, said) if said.ndim == 2 else said - y

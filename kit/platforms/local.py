@@ -12,6 +12,7 @@ from kit.base.arrays import ImageArray
 from kit.errors import BundleError, ConfigError, PlatformError, StageError
 from kit.images.sources import RawSet, open_source
 from kit.judge import score
+from kit.judge.seen import seen
 from kit.platforms.base import Journal, Platform, Remaining, Setting, Status
 from kit.platforms.sandbox import run_bundle
 from kit.runtime.names import answers
@@ -125,18 +126,23 @@ class Local(Platform):
         time = datetime.now(UTC).isoformat(timespec="seconds")
         truth, metric = self._truth(), self._config.competition.metric
         images, labels = truth.labelled()
-        proba = score.lookup(metric).needs_proba
+        proba = score.lookup(metric).needs_proba or truth.task.kind != "classes"
         try:
             run = run_bundle(bundle, images, proba=proba)
         except BundleError as error:
             return LocalScore(tag=tag, time=time, state="failed", message=error.message)
+        if truth.task.kind != "classes":
+            every = seen(metric, truth.task, labels, truth.classes)
+            return self._judged(tag, time, metric, score.score(metric, every.y, every.of(run.proba)))
         # Numbers of classes as the contract gives them; probabilities only where the metric needs them.
         place = {number: at for at, number in enumerate(answers(truth.classes))}
         # A number that is no class is wrong, whatever the label.
         wrong = ((labels + 1) % len(place)).tolist()
         found = [place.get(number, other) for number, other in zip(run.labels.tolist(), wrong, strict=True)]
         answer = run.proba if proba else np.eye(len(place))[found]
-        value = score.score(metric, labels, answer)
+        return self._judged(tag, time, metric, score.score(metric, labels, answer))
+
+    def _judged(self, tag: str, time: str, metric: str, value: float) -> LocalScore:
         if not math.isfinite(value):
             return LocalScore(tag=tag, time=time, state="failed", message=f"{metric} of these predictions is {value}")
         return LocalScore(tag=tag, time=time, state="scored", score=value, metric=metric)
@@ -145,6 +151,8 @@ class Local(Platform):
         """What anybody reaches without a network; computed once for a state of the data."""
         path = self._folder / "baselines.json"
         index, truth = load_index(self._layout), self._truth()
+        if index.task.kind != "classes":  # these baselines are classifiers
+            return {}
         key = [index.training, truth.fingerprint, self._config.competition.metric]
         known = read_cache(path, Baselines.model_validate_json)
         if known is not None and known.key == key:

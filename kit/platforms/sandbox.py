@@ -10,11 +10,12 @@ import tempfile
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from kit.base.arrays import ImageArray, IntArray
+from kit.base.arrays import ImageArray
 from kit.errors import BundleError
 
 RUNNER = Path(__file__).with_name("sandbox_runner.py")
@@ -36,7 +37,7 @@ class BundleRun:
     gave the same answer, and to what cannot be meant, by name in ``refused``, something was said.
     """
 
-    labels: IntArray  # (N,)
+    labels: npt.NDArray[Any]  # (N,), of numbers float64; or (N, C) with 0 or 1 for several labels
     proba: npt.NDArray[np.float64]  # (N, C), or (N, 0) where the bundle gives no probabilities
     load_seconds: float
     predict_seconds: float  # of the first call
@@ -102,9 +103,10 @@ def run_bundle(
         report = json.loads(_start(folder, python, flags))
         with np.load(folder / "answer.npz", allow_pickle=False) as answer:
             labels, probabilities = answer["labels"], answer["proba"]
-    if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
+    if labels.shape not in ((len(images),), probabilities.shape) or labels.dtype.kind not in "iuf":
         raise BundleError(f"predict gave {labels.dtype} {labels.shape}, expected class indices ({len(images)},)")
-    return BundleRun(labels.astype(np.int64), probabilities.astype(np.float64), **report)
+    labels = labels if labels.dtype.kind == "f" else labels.astype(np.int64)
+    return BundleRun(labels, probabilities.astype(np.float64), **report)
 
 
 def _start(folder: Path, python: Path | None, flags: list[str]) -> str:

@@ -22,18 +22,17 @@ class EpochRows:
     rows: IntArray
 
 
-def soft_labels(labels: IntArray, classes: int, smoothing: float) -> npt.NDArray[np.float32]:
-    """One-hot labels (N, C) float32 with ``smoothing`` of the mass spread evenly over all classes (Szegedy 2016)."""
-    one_hot = np.eye(classes, dtype=np.float32)[labels]
-    return (1 - smoothing) * one_hot + np.float32(smoothing / classes)
+def soft_labels(masses: npt.NDArray[np.float32], outcomes: int, smoothing: float) -> npt.NDArray[np.float32]:
+    """`Task.masses` (N, W) with ``smoothing`` of the mass spread evenly over all ``outcomes`` (Szegedy 2016)."""
+    return (1 - smoothing) * masses + np.float32(smoothing / outcomes)
 
 
-def class_weights(labels: IntArray, classes: int, mode: str) -> npt.NDArray[np.float32]:
-    """(C,) weights: ones, or for `balanced` n / (C x count), 0 for a class without rows."""
+def class_weights(masses: npt.NDArray[np.float32], outcomes: int, mode: str) -> npt.NDArray[np.float32]:
+    """(W,) weights of `Task.masses`: ones, or for `balanced` n / (outcomes x mass), 0 where there is none."""
     if mode == "none":
-        return np.ones(classes, np.float32)
-    counts = np.bincount(labels, minlength=classes)
-    return np.where(counts > 0, len(labels) / (classes * np.maximum(counts, 1)), 0).astype(np.float32)
+        return np.ones(masses.shape[1], np.float32)
+    counts = masses.sum(axis=0, dtype=np.float64)
+    return np.where(counts > 0, len(masses) / (outcomes * np.maximum(counts, 1)), 0).astype(np.float32)
 
 
 def steps_per_epoch(n: int, batch_size: int) -> int:

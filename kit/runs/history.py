@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kit.config import RunConfig
-from kit.judge.score import METRICS
+from kit.judge.metrics.table import METRICS
 from kit.runs.results import FoldRecord, RunRecord
 from kit.runs.spec import train_again
 from kit.store.files import read_csv

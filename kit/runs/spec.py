@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, cast
 
+from kit.base.tasks import ONE_CLASS, TASKS
 from kit.config import Config, RunConfig
 from kit.errors import ConfigError
 from kit.images import augment
@@ -42,6 +43,7 @@ class FoldSpec(Record):
     folds: str
     settings: RunConfig
     classes: int
+    task: str = ONE_CLASS.name
     size: int
     data: str
     table: str
@@ -58,6 +60,11 @@ class FoldSpec(Record):
     @property
     def paths(self) -> FoldPaths:
         return self.run_paths.fold(self.fold)
+
+    @property
+    def several(self) -> bool:
+        """Whether the network has a sigmoid for each of several labels."""
+        return TASKS[self.task].several
 
     @property
     def again(self) -> str:
@@ -136,6 +143,7 @@ def plan_runs(layout: Layout, config: Config, names: Sequence[str]) -> dict[str,
                 folds=config.folds.name,
                 settings=settings,
                 classes=len(index.classes),
+                task=index.task.name,
                 size=index.shape[0],
                 data=index.training,
                 table=folds.digest,
@@ -172,6 +180,11 @@ def check_run(name: str, settings: RunConfig, index: Index) -> None:
                 raise ConfigError(f"{what} has no key `{key}`", f"known: {', '.join(known)}")
             if not isinstance(value, int | float) or value <= 0:
                 raise ConfigError(f"{what}: `{key}` = {value!r} is not a positive number")
+    if index.task.several and settings.sampling != "none":
+        said = f"runs.{name}: sampling = {settings.sampling!r} needs one class an image, but the task is multilabel"
+        raise ConfigError(said, 'class_weights = "balanced"')
+    if index.task.several and settings.loss == "cumulative":
+        raise ConfigError(f"runs.{name}: the loss `cumulative` needs classes in order", 'loss = "crossentropy"')
     entry, side = BACKBONES[settings.backbone], side_after([step.model_dump() for step in steps], index.shape[0])
     if side < entry.smallest:
         said = f"runs.{name}: {settings.backbone} needs images of at least {entry.smallest} px, but these have {side}"

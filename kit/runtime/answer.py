@@ -30,6 +30,10 @@ KEYS: tuple[Callable[[str], str], ...] = (
 )  # fmt: skip
 
 
+DIVIDERS = (" ", ", ", ",", "; ", ";", "|")  # between labels in one cell
+BEHIND = ("_", "-", "/", " ", "|", ":")  # between the name of an image and that of a class
+
+
 def match_ids(wanted: Sequence[str], ids: Sequence[str], what: str) -> Any:
     """Rows int64 of ``ids`` in the order of ``wanted``, compared by the first of `KEYS` that finds all.
 
@@ -83,18 +87,11 @@ def answers(
     columns = list(header[1:])
     if not columns:
         raise Mismatch(f"{what} has only one column, {header[0]!r}; expected an id and an answer")
-    found = places(columns, classes)
     if len(columns) > 1:
-        missing = [name for place, name in enumerate(classes) if place not in found]
-        if missing:
-            unknown = [f"{name!r} is no class, " for name, place in zip(columns, found, strict=True) if place < 0]
-            raise Mismatch(
-                f"{what} has the columns {_some(columns)}; the classes are {_some(classes)}: "
-                + "".join(unknown[:1]) + f"{missing[0]!r} has no column",
-                '[data] classes = "classes.txt" with the names of the columns, in label order',
-            )  # fmt: skip
+        found = _columns(columns, classes, what)
         padded = np.concatenate([proba, np.zeros((len(proba), 1))], axis=1)
         return [[cell(value) for value in row] for row in padded[:, found]]
+    found = places(columns, classes)
     if metric:
         if found[0] < 0 and len(classes) != 2:
             said = f"{what} has one column, {columns[0]!r}, for the {metric} of {len(classes)} classes"
@@ -107,6 +104,84 @@ def answers(
         return [[cell(value)] for value in proba[:, found[0]]]
     labels = _labels(seen, classes, what)
     return [[labels[label]] for label in best]
+
+
+def labels_of(
+    header: Sequence[str],
+    lines: Sequence[Sequence[str]],
+    ids: Sequence[str],
+    values: Any,
+    classes: Sequence[str],
+    what: str = "the sample",
+) -> list[list[str]]:
+    """The cells beside the first of every line of a sample file, where an image has any number of labels.
+
+    ``values`` (N, C) are of the images ``ids``: probabilities, or 0 and 1 (integers). A column is the name of a class;
+    or a line is of one class, which is its second cell, or stands behind the image in its first; or the only column
+    holds a list of labels, divided as in the sample.
+
+    Raises `Mismatch` where an image or a class cannot be found.
+    """
+    names = [line[0] for line in lines]
+    write = cell if values.dtype.kind == "f" else str
+    if len(header) == 3 and len(set(names)) < len(names):
+        asked = [line[1] for line in lines]
+        known = dict(zip(set(asked), places(list(set(asked)), classes), strict=True))
+        row, label = _images(names, ids, what), [known[name] for name in asked]
+        if -1 in label:
+            said = f"{what}: {asked[label.index(-1)][:100]!r} in column {header[1]!r} is no class"
+            raise Mismatch(f"{said}; the classes are {_some(classes)}")
+        return [[name, write(value)] for name, value in zip(asked, values[row, label].tolist(), strict=True)]
+    behind = [_behind(name, classes) for name in names]
+    if len(header) == 2 and all(behind):
+        label = [place for (place,) in behind]
+        images = [name[: -len(classes[place]) - 1] for name, place in zip(names, label, strict=True)]
+        return [[write(value)] for value in values[_images(images, ids, what), label].tolist()]
+    values = values[match_ids(names, ids, what)]
+    if len(header) > 2:
+        found = _columns(header[1:], classes, what)
+        padded = np.concatenate([values, np.zeros((len(values), 1), values.dtype)], axis=1)
+        return [[write(value) for value in row] for row in padded[:, found].tolist()]
+    if values.dtype.kind == "f":
+        said = f"{what} has one column, {header[1]!r}, for the probabilities of {len(classes)} labels"
+        raise Mismatch(said, "[competition] metric: the one that the competition is scored by")
+    divider = _divider(lines, classes)
+    return [[divider.join(name for name, one in zip(classes, row, strict=True) if one)] for row in values.tolist()]
+
+
+def _images(names: Sequence[str], ids: Sequence[str], what: str) -> Any:
+    """Rows of ``ids`` of names that stand in several lines."""
+    once = list(dict.fromkeys(names))
+    row_of = dict(zip(once, match_ids(once, ids, what).tolist(), strict=True))
+    return np.array([row_of[name] for name in names], np.int64)
+
+
+def _behind(name: str, classes: Sequence[str]) -> list[int]:
+    """The class, if any, that ends a name after a sign: `cat` in ``12_cat``; the longest where there are several."""
+    found = [place for place, one in enumerate(classes) if name.endswith(tuple(sign + one for sign in BEHIND))]
+    return [max(found, key=lambda place: len(classes[place]))] if found else []
+
+
+def _divider(lines: Sequence[Sequence[str]], classes: Sequence[str]) -> str:
+    """What stands between the labels of the sample; a space where no cell has two."""
+    for divider in DIVIDERS:
+        if any(set(line[1].split(divider)) <= set(classes) for line in lines if divider in line[1]):
+            return divider
+    return " "
+
+
+def _columns(columns: Sequence[str], classes: Sequence[str], what: str) -> list[int]:
+    """The class of each column, -1 for none; every class must have its column."""
+    found = places(columns, classes)
+    missing = [name for place, name in enumerate(classes) if place not in found]
+    if missing:
+        unknown = [f"{name!r} is no class, " for name, place in zip(columns, found, strict=True) if place < 0]
+        raise Mismatch(
+            f"{what} has the columns {_some(columns)}; the classes are {_some(classes)}: "
+            + "".join(unknown[:1]) + f"{missing[0]!r} has no column",
+            '[data] classes = "classes.txt" with the names of the columns, in label order',
+        )  # fmt: skip
+    return found
 
 
 def _labels(seen: set[str], classes: Sequence[str], what: str) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from . import views as view_table
 from .lazy import tf
-from .pool import softmax
+from .pool import sigmoid, softmax
 
 
 def compile_forward(model: Any) -> Callable[[Any], Any]:
@@ -32,10 +32,16 @@ def logits(forward: Callable[[Any], Any], images: Any, rows: Any, views: Sequenc
     return np.concatenate(blocks, axis=1).astype(np.float32)
 
 
-def mean_of_folds(stack: Any) -> Any:
-    """One set of logits from those of K fold models, (K, ...) to (...): the log of their mean probability."""
+def mean_of_folds(stack: Any, several: bool = False) -> Any:
+    """One set of logits from those of K fold models, (K, ...) to (...): the log of their mean probability.
+
+    With ``several`` labels, the log of their mean odds.
+    """
     if len(stack) == 1:
         return stack[0]
     # Less sharp than a mean of logits, and one definition for members with one fold and with ten.
+    if several:
+        yes, no = (sigmoid(sign * np.asarray(stack, dtype=np.float64)).mean(axis=0) for sign in (1, -1))
+        return (np.log(np.maximum(yes, 1e-30)) - np.log(np.maximum(no, 1e-30))).astype(np.float32)
     mean = softmax(np.asarray(stack, dtype=np.float64)).mean(axis=0)
     return np.log(np.maximum(mean, 1e-30)).astype(np.float32)

@@ -5,8 +5,10 @@ plain dictionary of floats, so that ``json.dump`` is all that stands between fit
 
     {"views": [V floats],
      "parts": [{"share": s, "temperatures": [M], "weights": [M], "centre": c, "slopes": [M], "bias": [C]}, ...],
-     "bias": [C]}
+     "bias": [C], "several": bool, "values": [C]}
 
+With ``several`` each class is a question of its own (a sigmoid), and the blend is one of the two classes no and yes.
+``values`` are the numbers that classes stand for, where a number is asked for.
 Every pool of the literature is one of the parts ``softmax(c log sum_m w_m p_m + sum_m a_m log p_m + bias)``
 with ``p_m`` the member after its own temperature: the plain mean has ``w = 1/M, c = 1, a = 0``, a linear pool other
 ``w``, a final temperature ``c = 1/T``, a log-linear pool ``c = 0``, the pool centred on the mean both terms. Weights
@@ -43,6 +45,8 @@ class Params(TypedDict, total=False):
     views: list[float] | None
     parts: list[Part]
     bias: list[float]
+    several: bool
+    values: list[float]
 
 
 FLOOR = 1e-7  # probabilities below it are taken for it: at 1e-4 a confident, right member would lose information
@@ -63,6 +67,12 @@ def largest(values: Array) -> Array:
     for c in range(1, values.shape[-1]):  # several times as fast over a short axis
         np.maximum(found, values[..., c : c + 1], out=found)
     return found
+
+
+def sigmoid(logits: Array) -> Array:
+    """Return probabilities of (..., C) logits that are questions of their own, of the same floating type."""
+    small = np.exp(-np.abs(logits))
+    return np.where(logits >= 0, 1, small) / (1 + small)
 
 
 def log_proba(proba: Array) -> Array:
@@ -152,32 +162,34 @@ def tempered(logs: Array, temperature: float) -> Array:
 
 
 def apply(params: Params, proba: Array) -> Array:
-    """Return the blend's probabilities, (N, C) float64 whose rows sum to one.
+    """Return the blend's probabilities, (N, C) float64 whose rows sum to one, but for ``several`` labels.
 
     ``params`` is what ``kit.blend.Blend.params`` holds, possibly after a round trip through JSON; ``proba`` (M, N, C)
     or (M, V, N, C) are probabilities of the members in the order they were fitted in. Rows are independent.
 
     Raises ValueError where the number of members, views or classes is not the fitted one.
     """
-    proba, rows = np.asarray(proba), np.shape(proba)[-2]
-    given, expected = (
-        proba.shape[:: proba.ndim - 1],
-        (len(params["parts"][0]["weights"]), len(params["parts"][0]["bias"])),
-    )
+    proba, several = np.asarray(proba), params.get("several", False)
+    given = len(proba), 2 if several else proba.shape[-1]
+    expected = len(params["parts"][0]["weights"]), len(params["parts"][0]["bias"])
     if given != expected:
         raise ValueError(f"(members, classes) is {given}, fitted were {expected}")
 
     def of(block: slice) -> Array:
         members = mix_views(params.get("views"), proba[..., block, :])
+        if several:
+            members = np.stack([1 - members, members], axis=-1).reshape(len(members), -1, 2)
         logs, seen = log_proba(members), dict[tuple[int, float], Array]()
         out: Array = sum(part["share"] * apply_part(part, members, logs, seen) for part in params["parts"])
         if any(params.get("bias", ())):
             out = softmax(np.log(np.maximum(out, FLOOR)) + np.asarray(params["bias"]))
-        return out / out.sum(axis=1, keepdims=True)
+        out = out / out.sum(axis=1, keepdims=True)
+        return out[:, 1].reshape(-1, proba.shape[-1]) if several else out
 
+    rows = proba.shape[-2]
     return np.concatenate([of(block) for block in blocks(rows, max(1, proba.size // max(rows, 1)))])
 
 
-def from_logits(logits: Array) -> Array:
-    """Return (M, V, N, C) probabilities of members' logits (M, V, N, C), as ``apply`` wants them."""
-    return softmax(np.asarray(logits, dtype=np.float64))
+def from_logits(logits: Array, several: bool = False) -> Array:
+    """Return (M, V, N, C) float64 probabilities of members' logits (M, V, N, C), as ``apply`` wants them."""
+    return (sigmoid if several else softmax)(np.asarray(logits, dtype=np.float64))

@@ -40,6 +40,7 @@ class Predictor:
         self.classes: list[str] = self.bundle["classes"]
         self.size: int = self.bundle["size"]
         self.resize: Policy = self.bundle.get("resize", "fit")
+        self.several = bool(self.bundle["blend"].get("several"))
         self._networks: dict[str, tuple[Any, passes.Pass, passes.Pass]] = {}
         self._tensors: dict[str, list[Any]] = {}
         self._steps: dict[str, Callable[[Any], Any]] = {}
@@ -78,11 +79,18 @@ class Predictor:
         proba = np.empty((len(images), len(self.classes)))
         for start in range(0, len(images), batch):
             logits = np.stack(self.logits(np.asarray(images[start : start + batch])))
-            proba[start : start + batch] = pool.apply(self.bundle["blend"], pool.from_logits(logits))
+            proba[start : start + batch] = pool.apply(self.bundle["blend"], pool.from_logits(logits, self.several))
         return proba
 
     def predict(self, images: Any) -> Any:
-        """Classes int64 (N,): the number that a class is written as, or its place where classes have names."""
+        """Classes int64 (N,): the number that a class is written as, or its place where classes have names.
+
+        For several labels int64 (N, C), 0 or 1; for a number float64 (N,), its mean.
+        """
+        if self.several:
+            return (self.predict_proba(images) >= 0.5).astype(np.int64)
+        if "values" in self.bundle["blend"]:
+            return self.predict_proba(images) @ np.array(self.bundle["blend"]["values"])
         return np.array(names.answers(self.classes))[self.predict_proba(images).argmax(axis=1)]
 
     def logits(self, images: Any) -> list[Any]:
@@ -99,7 +107,7 @@ class Predictor:
                     if fold.key not in features:
                         features[fold.key] = fold.features.call(prepared[fold.steps], fold.feature_weights)
                     found.append(fold.head.call(features[fold.key], fold.head_weights).numpy())
-        return [forward.mean_of_folds(np.stack([np.stack(found) for found in stack])) for stack in stacks]
+        return [forward.mean_of_folds(np.stack([np.stack(found) for found in stack]), self.several) for stack in stacks]
 
 
 def check_images(images: Any, size: int, batch: int = 128) -> Any:

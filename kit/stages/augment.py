@@ -31,9 +31,10 @@ def augment_sheet(layout: Layout, config: Config, run: str, emit: Emit) -> Path:
     check_run(run, settings, index)
     chosen = varied_rows(index.labels, BATCH, settings.seed)
     images = np.asarray(load_images(layout)[chosen], np.float32)
-    labels = soft_labels(index.labels[chosen], len(index.classes), settings.label_smoothing)
+    masses, outcomes = index.task.masses(index.truth[chosen], index.classes), index.task.outcomes(len(index.classes))
+    labels = soft_labels(masses, outcomes, settings.label_smoothing)
     with without_greeting():
-        pipeline = Pipeline(settings.augment, index.shape[0], len(index.classes))
+        pipeline = Pipeline(settings.augment, index.shape[0], index.task.width(len(index.classes)))
         seen = [pipeline(images, labels, row_seeds(epoch_seed(settings.seed, 0, 0, e), chosen)) for e in range(EPOCHS)]
     pictures = [(images, labels), *((np.asarray(image), np.asarray(label)) for image, label in seen)]
     tiles: list[list[Tile]] = [[] for _ in range(ROWS)]
@@ -62,7 +63,7 @@ def varied_rows(labels: IntArray, n: int, seed: int) -> IntArray:
 
 def caption(label: npt.NDArray[Any], classes: tuple[str, ...]) -> str:
     """The classes of a soft label with more than a tenth of it, largest first."""
-    order = [c for c in np.argsort(-label) if label[c] > 0.1]
+    order = [c for c in np.argsort(-label[: len(classes)]) if label[c] > 0.1]
     if len(order) == 1:
         return str(classes[order[0]])
     return "\n".join(f"{classes[c]} {label[c]:.2f}" for c in order)

@@ -14,6 +14,7 @@ import numpy as np
 
 from kit.base.arrays import IntArray
 from kit.base.events import Emit, Event
+from kit.base.tasks import Array
 from kit.config import Config, FoldsConfig
 from kit.errors import ConfigError, StageError
 from kit.runs.spec import check_run
@@ -40,11 +41,12 @@ def split(
     n: int,
     seed: int,
     pinned: Mapping[str, int] | None = None,
+    several: Array | None = None,
 ) -> IntArray:
     """Deal groups out to ``n`` folds, 0 to n - 1, with class shares as even as the groups allow.
 
     Rows (N,) with the same group share a fold; ``seed`` shuffles the groups; ids in ``pinned`` keep their fold, and
-    their group follows them.
+    their group follows them. ``several`` (N, L), 0 or 1, takes the place of ``labels`` where rows have several.
 
     Raises `StageError` where a group holds ids pinned to two folds.
 
@@ -53,14 +55,17 @@ def split(
     """
     _, group = np.unique(np.asarray(groups), return_inverse=True)
     _, label = np.unique(labels, return_inverse=True)
-    counts = np.zeros((group.max() + 1, label.max() + 1), np.int64)
-    np.add.at(counts, (group, label), 1)
+    counts = np.zeros((group.max() + 1, label.max() + 1 if several is None else several.shape[1]), np.int64)
+    np.add.at(counts, (group, label) if several is None else group, 1 if several is None else several)
     smallest: dict[int, str] = {}
     for name, number in zip(ids, group.tolist(), strict=True):
         smallest[number] = min(name, smallest.get(number, name))
     keys = [hashlib.sha256(f"{seed}/{smallest[number]}".encode()).digest() for number in range(len(smallest))]
     fold_of_group = _pinned_groups(ids, group, pinned or {})
     totals = np.stack([counts[fold_of_group == fold].sum(axis=0) for fold in range(n)])
+    if several is not None:
+        _deal_iteratively(counts, np.bincount(group), keys, fold_of_group, n)
+        return fold_of_group[group]
     _deal_large_groups(counts, keys, fold_of_group, totals)
     _deal_single_rows(counts, keys, fold_of_group, totals)
     return fold_of_group[group]
@@ -133,6 +138,28 @@ def _deal_single_rows(counts: IntArray, keys: list[bytes], fold_of_group: IntArr
             totals[best, c] += 1
 
 
+def _deal_iteratively(counts: IntArray, sizes: IntArray, keys: list[bytes], fold_of_group: IntArray, n: int) -> None:
+    """Iterative stratification of several labels (Sechidis et al. 2011, algorithm 1), of groups instead of rows.
+
+    The label with the fewest rows left goes first, each of its groups to the fold that wants most of that label, or of
+    those that want as many, most rows. Groups that have most of the label go first, others in the order of ``keys``.
+    """
+    every = np.column_stack([counts, sizes])  # rows without a label left are dealt like those with a last label
+    wanted = np.tile(every.sum(axis=0), (n, 1))  # times n, to stay whole numbers
+    for number in np.flatnonzero(fold_of_group >= 0).tolist():
+        wanted[fold_of_group[number]] -= n * every[number]
+    first_key = [min((keys[g] for g in np.flatnonzero(column).tolist()), default=b"") for column in every.T]
+    while (left := np.flatnonzero(fold_of_group < 0)).size:
+        totals = every[left].sum(axis=0)
+        present = np.flatnonzero(totals[:-1]).tolist() or [counts.shape[1]]
+        label = min(present, key=lambda c: (totals[c], first_key[c]))
+        members = left[every[left, label] > 0].tolist()
+        for number in sorted(members, key=lambda g: (-every[g, label], keys[g])):
+            best = max(range(n), key=lambda f: (wanted[f, label], wanted[f, -1], -f))
+            fold_of_group[number] = best
+            wanted[best] -= n * every[number]
+
+
 def make_folds(layout: Layout, config: Config, emit: Emit, *, force: bool = False, reset: bool = False) -> None:
     """Write ``folds/<name>.csv``, its record and a picture of the balance.
 
@@ -166,7 +193,7 @@ def make_folds(layout: Layout, config: Config, emit: Emit, *, force: bool = Fals
         write_csv(path, ("id", "label", "group", *columns(settings.repeats)), rows)
         balance = np.zeros((settings.held_out, len(index.classes)), np.int64)  # rows never held out do not count
         counted = table[0] != NEVER
-        np.add.at(balance, (table[0][counted], index.labels[counted]), 1)
+        np.add.at(balance, table[0][counted], index.task.tally(index.truth[counted], index.classes))
         write_atomic(picture, standalone(draw(index.classes, balance)))
         FoldsRecord(
             made_from=made_from,
@@ -182,7 +209,15 @@ def _assigned(config: Config, index: Index, pinned: Sequence[Mapping[str, int]])
     """The fold of every row (repeats, N), or `NEVER` where a hold-out split leaves it for training."""
     settings = config.folds
     repeats = (
-        split(index.ids, index.labels, index.groups, n=settings.n, seed=settings.seed + repeat, pinned=before)
+        split(
+            index.ids,
+            index.labels,
+            index.groups,
+            n=settings.n,
+            seed=settings.seed + repeat,
+            pinned=before,
+            several=index.truth if index.task.several else None,
+        )
         for repeat, before in enumerate(pinned)
     )
     table = np.stack(list(repeats))

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,12 +44,12 @@ def table(layout: Layout, config: Config, paths: SubmissionPaths, emit: Emit) ->
         sample = read_table(layout.named(config.data.sample_submission))
     else:
         proba_wanted = score.lookup(config.competition.metric).needs_proba
+        proba_wanted = proba_wanted or bool(record.blend.params.several)
         header = ("id", *classes) if proba_wanted else ("id", "label")
         row = ("0.5",) * len(classes) if proba_wanted else (classes[0],)
         sample = Table(Path("the plain layout"), header, tuple((name, *row) for name in ids))
     try:
-        rows = cells.match_ids(sample.column(sample.header[0]), ids, sample.path.name)
-        answers = answer(sample, proba[rows], classes, config.competition.metric)
+        answers = _answers(sample, ids, proba, record, config.competition.metric)
     except cells.Mismatch as error:
         raise DataError(error.message, error.hint) from error
     buffer = io.StringIO()
@@ -56,13 +57,15 @@ def table(layout: Layout, config: Config, paths: SubmissionPaths, emit: Emit) ->
     writer.writerow(sample.header)
     writer.writerows([name, *line] for name, line in zip(sample.column(sample.header[0]), answers, strict=True))
     text = buffer.getvalue()
-    check_table(text, sample)
+    check_table(text, sample, several=bool(record.blend.params.several))
     if paths.table.exists() and paths.table.read_bytes() == text.encode():
         emit(Event("fresh", "table", {"stage": "table", "submission": paths.root.name}))
         return paths.table
-    _tell_meaning(sample, classes, config.competition.metric, emit)
+    if record.blend.params.values is None and not record.blend.params.several:
+        _tell_meaning(sample, classes, config.competition.metric, emit)
     write_atomic(paths.table, text)
-    emit(Event("say", f"{len(rows)} rows with the columns {', '.join(sample.header[:6])}, as {sample.path.name} has"))
+    said = f"{len(answers)} rows with the columns {', '.join(sample.header[:6])}, as {sample.path.name} has"
+    emit(Event("say", said))
     emit(Event("wrote", "", {"paths": [paths.table]}))
     return paths.table
 
@@ -76,7 +79,19 @@ def blend_of_test(layout: Layout, config: Config, record: Ensemble) -> tuple[tup
     members = [load_test(specs[member.run], index, test) for member in record.members]
     ids = members[0].ids
     views = [member.take(ids).select(record.views).logits for member in members]
-    return tuple(ids.tolist()), record.blend.apply(pool.from_logits(np.stack(views)))
+    return tuple(ids.tolist()), record.blend.apply(pool.from_logits(np.stack(views), members[0].several))
+
+
+def _answers(sample: Table, ids: Sequence[str], proba: Proba, record: Ensemble, metric: str) -> list[list[str]]:
+    """The cells beside the first of every line of the sample, as the task of ``record`` wants them."""
+    params, what = record.blend.params, sample.path.name
+    if params.several:
+        values = proba if score.lookup(metric).needs_proba else (proba >= 0.5).astype(np.int64)
+        return cells.labels_of(sample.header, sample.rows, ids, values, record.classes, what)
+    rows = cells.match_ids(sample.column(sample.header[0]), ids, what)
+    if params.values is not None and len(sample.header) == 2:
+        return [[cells.cell(value)] for value in (proba[rows] @ np.array(params.values)).tolist()]
+    return answer(sample, proba[rows], record.classes, metric)
 
 
 def answer(sample: Table, proba: Proba, classes: tuple[str, ...], metric: str) -> list[list[str]]:
@@ -97,11 +112,12 @@ def _tell_meaning(sample: Table, classes: tuple[str, ...], metric: str, emit: Em
         emit(Event("say", f"{columns[0]} is the probability of the class {classes[found[0] if found[0] >= 0 else 1]}"))
 
 
-def check_table(text: str, sample: Table) -> None:
+def check_table(text: str, sample: Table, *, several: bool = False) -> None:
     """Refuse what a strict host would refuse, each with the line.
 
     Checked are the columns and their order, the number of rows, the ids (all of the sample's, none twice, in its
     order), empty cells, and for several answer columns that they are numbers from 0 to 1 that sum to 1 within 1e-6.
+    With ``several`` labels an image there is no such sum, a list may be empty, and an id may have a line for each.
     Raises `DataError` at the first thing that is wrong.
     """
     lines = list(csv.reader(io.StringIO(text)))
@@ -112,21 +128,23 @@ def check_table(text: str, sample: Table) -> None:
     if len(lines) - 1 != len(wanted):
         raise DataError(f"{len(lines) - 1} rows, but the sample has {len(wanted)}")
     first: dict[str, int] = {}
+    repeated = several and len(set(wanted)) < len(wanted)
     for number, (line, expected) in enumerate(zip(lines[1:], wanted, strict=True), start=2):
         name = line[0] if line else ""
-        if first.setdefault(name, number) != number:
+        if first.setdefault(name, number) != number and not several:
             raise DataError(f"line {number}: id {name!r} is already in line {first[name]}")
         if name != expected:
             raise DataError(f"line {number} has the id {name!r}, but the sample has {expected!r}")
         if len(line) != len(sample.header):
             raise DataError(f"line {number} has {len(line)} cells, but the header has {len(sample.header)}")
-        if any(not cell.strip() or cell.strip().lower() in ("nan", "inf", "-inf") for cell in line):
+        told = line[:1] if several and len(line) == 2 else line
+        if any(not cell.strip() or cell.strip().lower() in ("nan", "inf", "-inf") for cell in told):
             raise DataError(f"line {number} ({name}) has an empty or non-finite cell")
         if len(sample.header) > 2:
             try:
-                values = [float(cell) for cell in line[1:]]
+                values = [float(cell) for cell in (line[-1:] if repeated else line[1:])]
             except ValueError as error:
                 raise DataError(f"line {number} ({name}) has a cell that is not a number") from error
-            if min(values) < 0 or max(values) > 1 or abs(sum(values) - 1) > TOLERANCE:
+            if min(values) < 0 or max(values) > 1 or (not several and abs(sum(values) - 1) > TOLERANCE):
                 raise DataError(f"line {number} ({name}): probabilities from {min(values)} to {max(values)}, "
                                 f"sum {sum(values):.7f}")  # fmt: skip

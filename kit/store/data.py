@@ -1,7 +1,7 @@
 """The cleaned data as every later stage reads them, and the records of the files that hold them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import ClassVar
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kit.base.arrays import ImageArray, IntArray
+from kit.base.tasks import ONE_CLASS, TASKS, Array, Flat, Task
 from kit.errors import DataError, StageError
 from kit.store.digests import DIGESTS
 from kit.store.files import read_csv, sha256_json
@@ -34,6 +35,11 @@ class DataRecord(Made):
     shape: tuple[int, int, int]  # (H, W, 3)
     parts: Digests
 
+    @property
+    def task(self) -> Task:
+        """What is asked of the images; its name stands in ``parts`` where that is not one class."""
+        return TASKS[self.parts.get("task", ONE_CLASS.name)]
+
 
 class UnlabelledRecord(Made):
     """``data/test.json``: the images to predict."""
@@ -53,9 +59,15 @@ class DataRows:
     """Images in the order of ``data/images.npy``."""
 
     ids: tuple[str, ...]
-    labels: IntArray  # (N,)
+    labels: IntArray  # (N,), or `Task.strata` of the truth
     groups: tuple[str, ...]  # rows with the same group must share a fold
     weights: npt.NDArray[np.float32]  # (N,) of each row in the loss
+    targets: Array | None = field(default=None, kw_only=True)  # `truth` where that is not the labels
+
+    @property
+    def truth(self) -> Array:
+        """What metrics are given, see `kit.base.tasks`."""
+        return self.labels if self.targets is None else self.targets
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +78,20 @@ class Index(DataRows):
     classes: tuple[str, ...]
     shape: tuple[int, int, int]  # (H, W, 3)
     parts: Digests  # see `DataRecord`
+    task: Task = field(default=ONE_CLASS, kw_only=True)
+
+    def truth_of(self, ids: Sequence[str] | npt.NDArray[np.str_]) -> Array:
+        """The truth of ids; raises `DataError` where an id is not in the data."""
+        return np.asarray(self.truth[self.rows_of(ids)])
+
+    def flat(self, ids: Sequence[str] | npt.NDArray[np.str_]) -> Flat:
+        """Rows of one class each that stand for the rows of ids."""
+        return self.task.flat(self.truth_of(ids), self.classes)
+
+    def classes_only(self, what: str) -> None:
+        """Raise `StageError` where an image has more than one class: ``what`` is not made for that."""
+        if self.task.kind != "classes":
+            raise StageError(f"{what}: images with one class each are supported, but the task is {self.task.name}")
 
     @property
     def split(self) -> Digests:
@@ -114,16 +140,23 @@ def _parsed(path: Path, text: str) -> Index:
     """The index of a record's ``text``: a stage asks for it many times, and it may have a hundred thousand lines."""
     record = DataRecord.model_validate_json(text)
     lines = read_csv(path)
-    n = sum(line["role"] == "train" for line in lines)
+    n, task, classes = sum(line["role"] == "train" for line in lines), record.task, record.classes
     return Index(
-        **vars(_rows(lines[:n])), extra=_rows(lines[n:]), classes=record.classes, shape=record.shape, parts=record.parts
+        **vars(_rows(lines[:n], task, len(classes))),
+        extra=_rows(lines[n:], task, len(classes)),
+        classes=classes,
+        shape=record.shape,
+        parts=record.parts,
+        task=task,
     )
 
 
-def _rows(lines: list[dict[str, str]]) -> DataRows:
+def _rows(lines: list[dict[str, str]], task: Task, classes: int) -> DataRows:
+    targets = None if task.kind == "classes" else task.of_texts([line["target"] for line in lines], classes)
     return DataRows(
         ids=tuple(line["id"] for line in lines),
         labels=np.array([int(line["label"]) for line in lines], np.int64),
+        targets=targets,
         groups=tuple(line["group"] for line in lines),
         weights=np.array([float(line.get("weight", 1)) for line in lines], np.float32),
     )

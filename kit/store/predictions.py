@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from kit.errors import DataError
 from kit.runtime.forward import mean_of_folds
-from kit.runtime.pool import softmax
+from kit.runtime.pool import from_logits
 from kit.store.arrays import UNREADABLE
 from kit.store.files import write_atomic
 
@@ -20,6 +20,8 @@ from kit.store.files import write_atomic
 class Predictions:
     """Logits (V, N, C) of a set of images under several views, of which the first is `identity`.
 
+    With ``several`` labels an image they are those of sigmoids, else of one softmax.
+
     Views are kept apart, so that test-time augmentation is chosen later without running a network again.
     """
 
@@ -27,6 +29,7 @@ class Predictions:
     classes: tuple[str, ...]
     views: tuple[str, ...]
     logits: npt.NDArray[np.float32]
+    several: bool = False
 
     def __post_init__(self) -> None:
         expected = (len(self.views), len(self.ids), len(self.classes))
@@ -42,7 +45,8 @@ class Predictions:
         """Write an npz without pickles; the same predictions give the same bytes."""
         words = {name: np.asarray(getattr(self, name), dtype=np.str_) for name in ("ids", "classes", "views")}
         logits = np.asarray(self.logits, dtype=np.float32)
-        return write_atomic(path, lambda file: np.savez(file, allow_pickle=True, **words, logits=logits))
+        flag = {"several": np.array(True)} if self.several else {}
+        return write_atomic(path, lambda file: np.savez(file, allow_pickle=True, **words, logits=logits, **flag))
 
     def take(self, ids: Sequence[str] | npt.NDArray[np.str_]) -> Predictions:
         """The predictions for ``ids`` in that order; raises `DataError` where one is missing."""
@@ -64,12 +68,12 @@ class Predictions:
     @property
     def proba(self) -> npt.NDArray[np.float64]:
         """(V, N, C) probabilities."""
-        return np.asarray(softmax(self.logits.astype(np.float64)))
+        return np.asarray(from_logits(self.logits, self.several))
 
     @property
     def first(self) -> npt.NDArray[np.float64]:
         """(N, C) probabilities under the first view."""
-        return np.asarray(softmax(self.logits[0].astype(np.float64)))
+        return np.asarray(from_logits(self.logits[0], self.several))
 
 
 def load_predictions(path: Path) -> Predictions:
@@ -82,6 +86,7 @@ def load_predictions(path: Path) -> Predictions:
                 classes=tuple(str(name) for name in arrays["classes"]),
                 views=tuple(str(name) for name in arrays["views"]),
                 logits=arrays["logits"].astype(np.float32),
+                several="several" in arrays,
             )
     except UNREADABLE as error:
         raise DataError(f"{path} cannot be read as predictions: {error}") from error
@@ -96,10 +101,12 @@ def join(parts: Sequence[Predictions], n: int, ids: Sequence[str], classes: Sequ
         raise DataError("predictions of different views cannot be joined")
     known = {name for part in parts for name in part.ids.tolist()}
     order = [name for name in ids if name in known]
-    repeats = []
+    repeats, several = [], parts[0].several
     for start in range(0, len(parts), n):
         held = parts[start : start + n]
         together = np.concatenate([part.logits for part in held], axis=1)
-        whole = Predictions(np.concatenate([part.ids for part in held]), tuple(classes), parts[0].views, together)
+        rows = np.concatenate([part.ids for part in held])
+        whole = Predictions(rows, tuple(classes), parts[0].views, together, several)
         repeats.append(whole.take(order).logits)
-    return Predictions(np.array(order, np.str_), tuple(classes), parts[0].views, mean_of_folds(np.stack(repeats)))
+    mean = mean_of_folds(np.stack(repeats), several)
+    return Predictions(np.array(order, np.str_), tuple(classes), parts[0].views, mean, several)

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from libraries import library
 
+from kit.base.tasks import ONE_CLASS
 from kit.errors import DataError
-from kit.judge import blend, metrics, score
+from kit.judge import blend, score
 from kit.judge.blend.choose import MEAN_PRIOR, evidence_shares, prior, shares
 from kit.judge.blend.nested import cross, fold_groups
 from kit.judge.blend.prune import keep_members
@@ -173,14 +174,14 @@ def test_rare_classes_gain_where_the_metric_counts_classes():
     proba = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
     fold = np.arange(2000) % 5
     by_loss, by_metric = blend.fit(proba, y, fold), blend.fit(proba, y, fold, metric="balanced_accuracy")
-    recall = metrics.table_balanced_accuracy(metrics.confusion(y, by_loss.oof)[None])[0]
+    recall = score.score("balanced_accuracy", y, by_loss.oof)
     assert by_metric.nested.score > recall + 0.02
 
 
 def test_tables_by_hand():
     y = np.array([0, 0, 1, 1, 2])
     proba = np.eye(3)[[0, 1, 1, 1, 1]]
-    rows = per_class(y, proba, ["a", "b", "c"])
+    rows = per_class(ONE_CLASS, y, proba, ["a", "b", "c"])
     assert [row.recall for row in rows] == [0.5, 1.0, 0.0]
     assert rows[1].precision == 0.5
     assert [row.taken_for for row in rows] == ["b", "", "b"]

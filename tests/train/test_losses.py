@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kit.base.tasks import ONE_CLASS
 from kit.config import RunConfig
 from kit.runs.batches import soft_labels
 from kit.stages.train.loop import FoldData, weighted_labels
@@ -32,7 +33,7 @@ def test_they_are_those_of_keras() -> None:
 
     y, logits = draws()
     one_hot = np.eye(4, dtype=np.float32)[y]
-    smooth = soft_labels(y, 4, 0.1)
+    smooth = soft_labels(one_hot, 4, 0.1)
     found = losses()
     expected = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)(one_hot, logits)
     assert float(found["crossentropy"](smooth, logits)) == pytest.approx(float(expected), rel=1e-5)
@@ -44,7 +45,7 @@ def test_focal_without_focus_is_cross_entropy() -> None:
     from kit.stages.train.losses import cross_entropy, focal
 
     y, logits = draws()
-    labels = soft_labels(y, 4, 0.2)
+    labels = soft_labels(np.eye(4, dtype=np.float32)[y], 4, 0.2)
     assert float(focal(0.0)(labels, logits)) == pytest.approx(float(cross_entropy(labels, logits)), rel=1e-6)
 
 
@@ -82,7 +83,8 @@ def weighted_gradient(name: str, rows: Any, weights: Any) -> Any:
 
     y, inputs = draws(3, 8)
     config = RunConfig(backbone="plain-cnn", label_smoothing=0.1)
-    data = FoldData(y[rows], np.arange(len(rows)), np.arange(0), np.arange(0), 4, np.asarray(weights, np.float32))
+    every, none, names = np.arange(len(rows)), np.arange(0), ("a", "b", "c", "d")
+    data = FoldData(y[rows], y[rows], ONE_CLASS, every, none, none, names, np.asarray(weights, np.float32))
     labels = weighted_labels(config, data)
     kernel = tf.constant(np.random.default_rng(1).normal(size=(4, 4)).astype(np.float32))
     with tf.GradientTape() as tape:

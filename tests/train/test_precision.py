@@ -47,7 +47,7 @@ def learner(precision: str, backbone: str = "two-conv-cnn", **keys: Any) -> tupl
     set_trainable(network, stage, backbone, pretrained=False)
     optimizer = make_optimizer(stage, network.model.trainable_variables, precision)
     return network, NetworkLearner(
-        network.model, network.model, optimizer, cross_entropy, lambda: np.zeros((1, 3), "f")
+        network.model, network.model, optimizer, cross_entropy, lambda: np.zeros((1, 3), "f"), 3
     )
 
 

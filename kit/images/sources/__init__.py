@@ -12,12 +12,16 @@ from typing import Any, Literal
 
 import numpy as np
 
+from kit.base.tasks import TASKS, Array
 from kit.base.text import nearest, some
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
 from kit.images.sources.classes import finder
 from kit.images.sources.pixel_table import is_pixel_table
 from kit.images.sources.raw import RawSet
+from kit.images.sources.targets import truth_of
+from kit.runtime.names import whole
+from kit.store.tables import LONGEST
 
 __all__ = ["BUILT_IN", "BY_SUFFIX", "Part", "RawSet", "open_source", "training_classes"]
 
@@ -51,18 +55,38 @@ def open_source(data: DataConfig, root: Path, part: Part) -> RawSet:
     spec = str(getattr(data, part))
     reader = BUILT_IN[spec] if spec in BUILT_IN else BY_SUFFIX[_kind(spec, root, part)][0]
     raw: RawSet = _function(reader)(spec, data, root, part)
+    if part != "test" and TASKS[data.task].kind != "classes" and raw.targets is None:
+        what = f"data.{part} = {spec!r} has one class an image, but the task is {data.task}"
+        raise ConfigError(what, '[data] train = "train.csv", a table of the labels')
     if len(raw.ids) == 0:
         raise DataError(f"data.{part} = {spec!r} contains no images")
+    unordered = [name for name in raw.classes if whole(name) is None]
+    if part == "train" and data.task == "ordinal" and unordered and not data.classes:
+        said = f"task ordinal: the name of the class {unordered[0][:LONGEST]!r} does not say its place in the order"
+        raise ConfigError(said, '[data] classes = "classes.txt", a file with their names in order')
     if part in ("validation", "truth", "external") and spec not in BUILT_IN:
         classes = training_classes(data, root)
+        if TASKS[data.task].kind == "numbers":
+            return replace(raw, classes=classes, **_again(raw, raw.truth, classes))
         find = finder(classes)
-        for label in np.unique(raw.labels[raw.labels >= 0]).tolist():
+        used = raw.labels[raw.labels >= 0] if raw.targets is None else np.flatnonzero(raw.targets.any(axis=0))
+        for label in np.unique(used).tolist():
             if find(raw.classes[label]) < 0:
                 said = f"class {raw.classes[label][:100]!r} is not in the training set, which has {some(classes)}"
                 raise DataError(f"data.{part} = {spec!r}: {said}")
         table = np.array([*map(find, raw.classes), -1], np.int64)  # label -1 stays
+        if raw.targets is not None:
+            targets = np.zeros((len(raw.ids), len(classes) + 1), raw.targets.dtype)
+            targets[:, table[:-1]] = raw.targets  # classes without an image, which the training set lacks, come last
+            return replace(raw, classes=classes, **_again(raw, targets[:, :-1], classes))
         return replace(raw, classes=classes, labels=table[raw.labels])
     return raw
+
+
+def _again(raw: RawSet, targets: Array, classes: tuple[str, ...]) -> dict[str, Any]:
+    """The labels and targets of other classes."""
+    found = truth_of(raw.task, targets, raw.labels >= 0, classes)
+    return {"labels": found.labels, "targets": found.targets}
 
 
 def training_classes(data: DataConfig, root: Path) -> tuple[str, ...]:

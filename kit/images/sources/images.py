@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from kit.base.arrays import FloatArray, ImageArray, IntArray
+from kit.base.tasks import ONE_CLASS, Array, Task
 from kit.config import DataConfig
 from kit.errors import DataError
 from kit.images.sources.raw import RawSet
@@ -45,6 +46,8 @@ class ImageRows:
     groups: tuple[str, ...] = ()
     weights: FloatArray | None = None  # (N,) float64
     notes: tuple[str, ...] = ()
+    task: Task = ONE_CLASS
+    targets: Array | None = None  # as of a `RawSet`
 
 
 def open_images(rows: ImageRows, data: DataConfig, what: str) -> RawSet:
@@ -70,6 +73,7 @@ def open_images(rows: ImageRows, data: DataConfig, what: str) -> RawSet:
         "groups": rows.groups,
         "weights": None if rows.weights is None else rows.weights.tolist(),
         "files": [digest for digest, _ in scanned],
+        **({} if rows.targets is None else {"task": rows.task.name, "targets": rows.targets.tolist()}),
     }
     return RawSet(
         ids=rows.ids,
@@ -81,6 +85,8 @@ def open_images(rows: ImageRows, data: DataConfig, what: str) -> RawSet:
         groups=rows.groups,
         weights=rows.weights,
         notes=rows.notes,
+        task=rows.task,
+        targets=rows.targets,
         sizes=np.array([size or (0, 0) for _, size in scanned], np.int64).reshape(-1, 2),
     )
 

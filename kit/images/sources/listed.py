@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kit.base.arrays import FloatArray, IntArray
+from kit.base.arrays import FloatArray
+from kit.base.tasks import TASKS
 from kit.base.text import some
 from kit.config import DataConfig
 from kit.errors import DataError
@@ -23,6 +24,7 @@ from kit.images.sources.forms import read_listing
 from kit.images.sources.images import ImageRows, open_images
 from kit.images.sources.raw import RawSet, checked_weights
 from kit.images.sources.table import ID_NAMES, find_id, find_label, from_flags
+from kit.images.sources.targets import Truth, of_table, paired
 from kit.runtime.names import bare
 from kit.store.tables import LONGEST, Table, read_table
 
@@ -39,7 +41,11 @@ def open_csv(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     `ConfigError` where a column cannot be told.
     """
     table, held = read_listing(root / Path(spec).expanduser())
-    ids = table.column(find_id(table, data.id, _sample(data, root)))
+    column = find_id(table, data.id, _sample(data, root))
+    if part != "test":
+        table, kept = paired(table, data, column)
+        held = tuple(held[row] for row in kept) if held else ()
+    ids = table.column(column)
     first: dict[str, int] = {}
     for row, name in enumerate(ids):
         if not name:
@@ -47,26 +53,25 @@ def open_csv(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
         if first.setdefault(name, row) != row:
             before = table.line(first[name]).removeprefix(f"{table.path.name} ")
             raise DataError(f"{table.line(row)}: id {name[:LONGEST]!r} already appears in {before}")
-    labels = np.full(len(ids), -1, np.int64)
-    classes: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    if part != "test":
-        labels, classes, notes = _classified(table, data, root)
+    truth = _classified(table, data, root) if part != "test" else Truth(np.full(len(ids), -1, np.int64), ())
     rows = ImageRows(
         ids=tuple(ids),
         paths=held or _files(table, data, root, part),
-        labels=labels,
-        classes=classes,
+        labels=truth.labels,
+        classes=truth.classes,
         groups=group_names(table.column(data.group, "group")) if has_column(data.group, part, table.header) else (),
         weights=_weights(table, data, part),
-        notes=notes,
+        notes=truth.notes,
+        task=TASKS[data.task],
+        targets=truth.targets,
     )
     return open_images(rows, data, f"data.{part} = {spec!r}")
 
 
 def csv_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
     """Names of the classes, in label order."""
-    return _classified(read_listing(path)[0], data, root)[1]
+    table = read_listing(path)[0]
+    return _classified(paired(table, data, find_id(table, data.id, _sample(data, root)))[0], data, root).classes
 
 
 def _sample(data: DataConfig, root: Path) -> Table | None:
@@ -96,20 +101,22 @@ def _files(table: Table, data: DataConfig, root: Path, part: str) -> tuple[Path 
     )
 
 
-def _classified(table: Table, data: DataConfig, root: Path) -> tuple[IntArray, tuple[str, ...], tuple[str, ...]]:
+def _classified(table: Table, data: DataConfig, root: Path) -> Truth:
     """Labels (N,), -1 for none, the names of the classes, and what a person should know of them."""
     sample, named = _sample(data, root), named_classes(data, root)
+    if TASKS[data.task].kind != "classes":
+        return of_table(table, data, root, sample)
     columns = find_label(table, data.label, find_id(table, data.id, sample), sample)
     where = [table.line(row) for row in range(len(table.rows))]
     if not isinstance(columns, str):
         hot = from_flags(table, columns)
         if named:
-            return to_labels([columns[label] if label >= 0 else "" for label in hot], named, where), named, ()
+            return Truth(to_labels([columns[label] if label >= 0 else "" for label in hot], named, where), named)
         used = np.unique(hot[hot >= 0])
         empty = [name for label, name in enumerate(columns) if label not in used]
         said = f"{table.path.name}: no image of {some(empty)}; its probability will be 0"
         labels = np.where(hot < 0, -1, np.searchsorted(used, hot))
-        return labels, tuple(columns[label] for label in used), (said,) if empty else ()
+        return Truth(labels, tuple(columns[label] for label in used), (said,) if empty else ())
     values = table.column(columns)
     if not named:
         names = set(sample.header[1:]) if sample is not None and len(sample.header) > 2 else set[str]()
@@ -120,7 +127,7 @@ def _classified(table: Table, data: DataConfig, root: Path) -> tuple[IntArray, t
     unknown = Counter(value for value, label in zip(values, labels, strict=True) if label < 0 and value)
     said = f"{table.path.name}: {some([repr(value) for value in unknown])} in column {columns!r} is no label"
     hint = "if it is a class, name it in the file [data] classes"
-    return labels, named, (f"{said} ({unknown.total()} rows); {hint}",) if unknown else ()
+    return Truth(labels, named, (f"{said} ({unknown.total()} rows); {hint}",) if unknown else ())
 
 
 def _weights(table: Table, data: DataConfig, part: str) -> FloatArray | None:

@@ -197,8 +197,10 @@ def _one_a_row(values: Array, n: int, where: str) -> Array:
     return values.reshape(-1)
 
 
-def check_classes(labels: IntArray, classes: tuple[str, ...], what: str) -> None:
-    """Raise `DataError` where there are fewer than two classes or one of them has no image."""
+def check_classes(raw: RawSet, rows: IntArray, what: str) -> None:
+    """Raise `DataError` where there are fewer than two classes or one of them has no image among ``rows``."""
+    classes = raw.classes
+    labels = raw.task.occurring(raw.truth[rows], classes)
     counts = np.bincount(labels[labels >= 0], minlength=len(classes))
     if len(classes) < 2:
         bare = int((labels < 0).sum())

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from kit.base.arrays import FloatArray, ImageArray, IntArray
+from kit.base.tasks import ONE_CLASS, Array, Task
 from kit.errors import DataError
 from kit.store.files import sha256_json
 
@@ -32,6 +33,8 @@ class RawSet:
     sizes: IntArray | None = None  # (N, 2) height and width in the file, before a resize; (0, 0) = not known
     passed_over: Mapping[str, int] = field(default_factory=dict)  # files that are no images, by their suffix
     notes: tuple[str, ...] = ()  # what a person should know of how it was read
+    task: Task = ONE_CLASS
+    targets: Array | None = None  # the truth where that is not the labels, see `kit.base.tasks`
 
     def blocks(self, size: int = BLOCK) -> Iterator[tuple[int, ImageArray, dict[int, str]]]:
         """First row, images and problems of consecutive blocks of ``size`` rows."""
@@ -48,10 +51,15 @@ class RawSet:
             parts.append(images)
         return np.concatenate(parts)
 
-    def labelled(self) -> tuple[ImageArray, IntArray]:
-        """Images and labels of the rows that have a label: no other can be scored; errors as `all_images`."""
+    @property
+    def truth(self) -> Array:
+        """What metrics are given, see `kit.base.tasks`."""
+        return self.labels if self.targets is None else self.targets
+
+    def labelled(self) -> tuple[ImageArray, Array]:
+        """Images and truth of the rows that have a label: no other can be scored; errors as `all_images`."""
         known = self.labels >= 0
-        return self.all_images()[known], self.labels[known]
+        return self.all_images()[known], self.truth[known]
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +119,8 @@ def joined(train: RawSet, external: RawSet, part: str) -> RawSet:
         shape=train.shape,
         read=read,
         fingerprint=sha256_json([part, train.fingerprint, external.fingerprint, external.labels.tolist()]),
+        task=train.task,
+        targets=None if train.targets is None else np.concatenate([train.truth, external.truth]),
         groups=tuple(name for one in both for name in one.groups or [""] * len(one.ids)) if grouped else (),
         weights=np.concatenate([np.ones(len(one.ids)) if one.weights is None else one.weights for one in both])
         if weighted

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kit.base.tasks import Task
 from kit.judge.metrics import ECE_BINS, Array, confusion, ece
 
 
@@ -33,12 +34,20 @@ class Reliability:
     ece: float
 
 
-def per_class(y: Array, proba: Array, names: Sequence[str]) -> list[ClassRow]:
-    """Return a row per class of out-of-fold probabilities (N, C), such as ``Blend.oof``."""
-    table = confusion(y, proba)
+def per_class(task: Task, truth: Array, proba: Array, names: Sequence[str]) -> list[ClassRow]:
+    """Return a row per class of out-of-fold probabilities (N, C), such as ``Blend.oof``.
+
+    Of several labels those are predicted that have a probability of at least .5, and none is taken for another.
+    """
+    if task.several:
+        said = proba >= 0.5
+        table = np.zeros((len(names), len(names)))
+        counts = (truth * said).sum(axis=0), truth.sum(axis=0), said.sum(axis=0)
+    else:
+        table = confusion(task.strata(truth, names), proba)
+        counts = np.diag(table), table.sum(axis=1), table.sum(axis=0)
     rows = []
-    for c, name in enumerate(names):
-        hits, true, predicted = table[c, c], table[c].sum(), table[:, c].sum()
+    for c, (name, hits, true, predicted) in enumerate(zip(names, *counts, strict=True)):
         wrong = np.where(np.arange(len(names)) == c, 0.0, table[c])
         rows.append(
             ClassRow(

@@ -31,7 +31,7 @@ Made by kit {__version__}. {record.metric} out of fold: **{cv.score:.4f}** \
 The interval is of the blend on out-of-fold rows. On new images every member is the mean of its fold models,
 which is slightly better and less confident than any single one of them."""
     predicted, index = load_predictions(paths.predictions), load_index(layout)
-    table = per_class(index.labels[index.rows_of(predicted.ids)], predicted.first, predicted.classes)
+    table = per_class(index.task, index.truth_of(predicted.ids), predicted.first, predicted.classes)
     classes = [[f"{cell:.3f}" if isinstance(cell, float) else cell for cell in row] for row in table]
     licences = [
         ("code in the zip", "MIT, the kit's"),

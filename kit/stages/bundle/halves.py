@@ -1,6 +1,7 @@
 """Whether float16 weights may be shipped: the blend's score out of fold, with and without them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from kit.base.events import Emit, Event
 from kit.errors import BundleError
 from kit.judge import score
+from kit.judge.seen import seen_of
 from kit.runtime import arrays, backbones, forward, pool
 from kit.runtime.forward import mean_of_folds
 from kit.stages.bundle.contents import fold_paths, fold_predictions, weights_name
@@ -48,13 +50,13 @@ def measure(layout: Layout, record: Ensemble, halved: Mapping[str, Path], batch_
         ids, logits = joined([held_out for held_out, _ in stored])
         before.append(logits)
         after.append(joined(valid)[1])
-        probes.append(mean_of_folds(np.stack([part.logits for part in probe])))
-    y = index.labels[index.rows_of(ids)]
+        probes.append(mean_of_folds(np.stack([part.logits for part in probe]), probe[0].several))
+    every = seen_of(record.metric, index, ids)
     first, second = (_blend(record, members) for members in (before, after))
     return HalfRecord(
-        score=score.score(record.metric, y, second),
-        score_float32=score.score(record.metric, y, first),
-        rows=len(y),
+        score=score.score(record.metric, every.y, every.of(second)),
+        score_float32=score.score(record.metric, every.y, every.of(first)),
+        rows=len(ids),
         largest_change=float(np.abs(first - second).max()),
         probe=tuple(map(tuple, np.round(_blend(record, probes), 9).tolist())),
     )
@@ -81,7 +83,7 @@ def joined(parts: Sequence[Predictions]) -> tuple[list[str], npt.NDArray[np.floa
     for count in np.unique(counts):
         rows = np.flatnonzero(counts == count)
         places = order[starts[rows] + np.arange(count)[:, None]]
-        out[:, rows] = mean_of_folds(logits[:, places].transpose(1, 0, 2, 3))
+        out[:, rows] = mean_of_folds(logits[:, places].transpose(1, 0, 2, 3), parts[0].several)
     return ids.tolist(), out
 
 
@@ -100,9 +102,10 @@ def _again(
             if not np.isfinite(logits).all():
                 said = f"with float16 weights, {file.name} gives predictions that are not finite"
                 raise BundleError(said, "half_precision = false")
-            made[-1].append(Predictions(old.ids, old.classes, old.views, logits))
+            made[-1].append(replace(old, logits=logits))
     return made
 
 
 def _blend(record: Ensemble, members: Sequence[npt.NDArray[np.float32]]) -> Proba:
-    return np.asarray(record.blend.params.narrowed().apply(pool.from_logits(np.stack(members))))
+    params = record.blend.params
+    return np.asarray(params.narrowed().apply(pool.from_logits(np.stack(members), bool(params.several))))

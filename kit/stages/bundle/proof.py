@@ -10,7 +10,7 @@ from kit.errors import BundleError
 from kit.platforms.sandbox import BundleRun, run_bundle
 from kit.runtime.forward import mean_of_folds
 from kit.runtime.names import answers
-from kit.runtime.pool import softmax
+from kit.runtime.pool import from_logits
 from kit.stages.bundle.contents import fold_paths, fold_predictions
 from kit.store.candidate import Ensemble, HalfRecord, Limits, Proof
 from kit.store.data import load_images, load_index
@@ -41,8 +41,9 @@ def prove(
             fold_predictions(member, fold, paths, paths.probe.name)
             for fold, paths in enumerate(fold_paths(layout, member))
         ]
-        logits = mean_of_folds(np.stack([fold.select(record.views).logits for fold in folds]))
-        members.append(softmax(logits.astype(np.float64)))
+        several = folds[0].several
+        logits = mean_of_folds(np.stack([fold.select(record.views).logits for fold in folds]), several)
+        members.append(from_logits(logits, several))
         ids = folds[0].ids.tolist()
     expected = record.blend.apply(np.stack(members)) if half is None else np.array(half.probe)
     images = np.asarray(load_images(layout)[load_index(layout).rows_of(ids)])
@@ -52,7 +53,13 @@ def prove(
         raise BundleError(
             f"the bundle's probabilities differ from the kit's by {difference:.2g}, more than the allowed {TOLERANCE:g}"
         )
-    if (run.labels != np.array(answers(record.classes))[run.proba.argmax(axis=1)]).any():
+    if record.blend.params.several:
+        if run.labels.shape != run.proba.shape or (run.labels != (run.proba >= 0.5)).any():
+            raise BundleError("the bundle's labels are not those that it gives a probability of at least .5")
+    elif record.blend.params.values is not None:
+        if not np.allclose(run.labels, run.proba @ np.array(record.blend.params.values)):
+            raise BundleError("the bundle's numbers are not the means of its own probabilities")
+    elif (run.labels != np.array(answers(record.classes))[run.proba.argmax(axis=1)]).any():
         raise BundleError("the bundle's classes are not those of the largest of its own probabilities")
     return run, difference
 

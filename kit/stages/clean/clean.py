@@ -92,16 +92,17 @@ def lineage_of_test(test: RawSet) -> Digests:
 
 
 def _write_data(layout: Layout, config: Config, raw: RawSet, train_rows: int, made_from: Digests, emit: Emit) -> None:
-    check_classes(raw.labels[:train_rows], raw.classes, f"data.train = {config.data.train!r}")
+    check_classes(raw, np.arange(train_rows), f"data.train = {config.data.train!r}")
     _warn(emit, config, raw)
     layout.data_manifest.unlink(missing_ok=True)
+    codes = raw.task.codes(raw.truth, raw.labels)
     with decode(layout.data, raw) as decoded:
         if not len(decoded.rows):
             first = int(np.argmax(raw.labels >= 0))
             raise DataError(f"none of {len(raw.ids)} images can be read; {raw.ids[first]!r}: {decoded.problems[first]}")
         result = plan(
             decoded.images,
-            raw.labels[decoded.rows],
+            codes[decoded.rows],
             config.clean,
             overrides=_overrides(layout.overrides, raw, decoded.rows),
             frames=_frames(config, raw, decoded),
@@ -111,13 +112,13 @@ def _write_data(layout: Layout, config: Config, raw: RawSet, train_rows: int, ma
             odd = odd_sizes(raw.sizes[decoded.rows[result.keep]], result.keep)
             result = replace(result, noted=(*result.noted, *odd))
         kept = decoded.rows[result.keep]
-        check_classes(raw.labels[kept[kept < train_rows]], raw.classes, "after cleaning, the data")
+        check_classes(raw, kept[kept < train_rows], "after cleaning, the data")
         parts = _write_kept(layout, raw, decoded, result, train_rows)
         # A contact sheet for every reason, so that a person can look; those of an earlier cleaning go.
         for old in layout.sheets.glob("*.png"):
             old.unlink()
         names = [raw.ids[row] for row in decoded.rows.tolist()]
-        for reason, picture in contact_sheets(decoded.images, raw.labels[decoded.rows], result, names).items():
+        for reason, picture in contact_sheets(decoded.images, codes[decoded.rows], result, names).items():
             write_atomic(layout.sheets / f"{reason}.png", png(picture))
     _write_findings(layout, raw, decoded, result)
     DataRecord(
@@ -152,7 +153,7 @@ def _warn(emit: Emit, config: Config, raw: RawSet) -> None:
         if (other := alike[folded(name)]) != name:
             emit(Event("warn", f"the classes {name!r} and {other!r} differ in case alone: if they are one, correct it"))
     metric = config.competition.metric
-    if METRICS[metric].ordinal:
+    if METRICS[metric].ordinal and raw.targets is None:
         order = some(raw.classes, 20).replace(", ", " < ")
         emit(Event("say", f"{metric} depends on the order of the classes: {order}"))
         if not config.data.classes and any(whole(name) is None for name in raw.classes):
@@ -207,14 +208,19 @@ def _write_kept(layout: Layout, raw: RawSet, decoded: Decoded, result: Plan, tra
         links += [(first.setdefault(name, place), place) for place, name in enumerate(named) if name]
     group = components(np.array(links), len(kept))
     groups = [raw.ids[row] for row in kept[np.unique(group, return_index=True)[1][group]].tolist()]
-    labels = raw.labels[kept].tolist()
+    labels = raw.task.strata(raw.truth[kept], raw.classes).tolist()
     header, columns = ["id", "label", "group", "role", "sha256"], [ids, labels, groups, roles, digests]
     weights = None if raw.weights is None else raw.weights[kept].tolist()
     if weights is not None:
         header, columns = [*header, "weight"], [*columns, weights]
+    told: list[Any] = [ids, roles, labels]
+    if raw.targets is not None:
+        told.append([raw.task.name, raw.task.texts(raw.targets[kept])])
+        header, columns = [*header, "target"], [*columns, told[-1][1]]
     write_csv(layout.index, header, zip(*columns, strict=True))
     return {
-        "labels": sha256_json([ids, roles, labels]),
+        **({} if raw.targets is None else {"task": raw.task.name}),
+        "labels": sha256_json(told),
         "groups": sha256_json([ids, groups]),
         "weights": sha256_json(weights),
     }

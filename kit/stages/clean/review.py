@@ -77,6 +77,7 @@ def propose_labels(layout: Layout, emit: Emit) -> None:
     Raises `StageError` where there is no blend of the current rows yet.
     """
     index = load_index(layout)
+    index.classes_only("label errors")
     newest = latest(layout)
     if newest is None:
         raise StageError("label errors are estimated from out-of-fold predictions, but there are none", "kit ensemble")

@@ -1,6 +1,7 @@
 """Read what runs said of held-out rows, clean and stressed, and hold them against each other in pairs."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from kit.config import Config
 from kit.errors import StageError
 from kit.images.corrupt.plan import plan_of
 from kit.judge import score
+from kit.judge.seen import seen_of
 from kit.runs.results import trained
 from kit.runs.spec import FoldSpec, plan_runs
 from kit.runs.stressed import stressed_fold
@@ -118,8 +120,9 @@ def _judged(
         found = [_proba(members[run], index, done, one_view=run.endswith(ONE_VIEW)) for run in runs]
         rows = found[0][0]
         recipes.append(Recipe(name, tuple(map(trained_by, runs)), tuple(proba for _, proba in found)))
-    together = np.array(index.groups)[rows]
-    lines, noise = compared(metric, index.labels[rows], recipes, config.ensemble.seed, together)
+    every = seen_of(metric, index, [index.ids[row] for row in rows])
+    recipes = [replace(recipe, probas=tuple(map(every.of, recipe.probas))) for recipe in recipes]
+    lines, noise = compared(metric, every.y, recipes, config.ensemble.seed, every.groups)
     tell(emit, metric, kind, len(rows), lines)
     tell_noise(emit, noise, metric, recipes[0].name)
     deviation = noise.deviation if noise.known else None

@@ -183,7 +183,7 @@ def _make(
         cv=cv,
         stressed=stressed,
         fit_on=blend.fit_on,
-        rows=len(library.y),
+        rows=len(library.ids),
         classes=library.classes,
         views=library.views,
         members=tuple(_member(name, folds, index) for name, folds in specs.items()),
@@ -203,5 +203,8 @@ def _unused(layout: Layout, made_from: Digests) -> SubmissionPaths:
 
 
 def _save(path: Path, library: Library, proba: FloatArray) -> Path:
-    logits = np.log(np.maximum(proba, 1e-30)).astype(np.float32)[None]
-    return Predictions(np.array(library.ids), library.classes, ("identity",), logits).save(path)
+    logits, several = np.log(np.maximum(proba, 1e-30)), library.task.several
+    if several:
+        logits -= np.log(np.maximum(1 - proba, 1e-30))
+    words = np.array(library.ids), library.classes, ("identity",)
+    return Predictions(*words, logits.astype(np.float32)[None], several).save(path)

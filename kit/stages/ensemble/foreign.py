@@ -52,7 +52,7 @@ def blend_foreign(
         names=names,
         views=views,
         proba=_stack(members, views),
-        y=known.y[held],
+        truth=known.y[held],
         fold=known.fold[held],
         groups=known.groups[held],
         classes=classes,

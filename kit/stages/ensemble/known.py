@@ -48,6 +48,7 @@ class Known:
 def of_project(layout: Layout, config: Config) -> Known:
     """The rows of a project, and its split."""
     index = load_index(layout)
+    index.classes_only("predictions from files")
     return Known(
         ids=index.ids,
         classes=index.classes,

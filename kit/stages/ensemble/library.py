@@ -1,16 +1,19 @@
 """The members of a blend: what each says about the same rows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from kit.base.arrays import IntArray
+from kit.base.tasks import ONE_CLASS, Array, Flat, Task
 from kit.config import Config
 from kit.config.sections import EnsembleConfig
 from kit.judge.blend import Blend, Options, fit
 from kit.judge.blend.foreign import Foreign
+from kit.judge.seen import Seen, seen
 from kit.runs.results import load_oof
 from kit.runs.spec import FoldSpec
 from kit.runs.stressed import load_stressed, stressed_run
@@ -31,11 +34,21 @@ class Library:
     names: tuple[str, ...]
     views: tuple[str, ...]
     proba: npt.NDArray[np.float64]
-    y: IntArray
+    truth: Array
     fold: IntArray
     groups: npt.NDArray[np.str_]
     classes: tuple[str, ...]
     stressed: npt.NDArray[np.float64] | None = None
+    task: Task = ONE_CLASS
+
+    @cached_property
+    def flat(self) -> Flat:
+        """The rows of one class each that a blend is fitted on."""
+        return self.task.flat(self.truth, self.classes)
+
+    def seen(self, metric: str) -> Seen:
+        """What a metric is given."""
+        return seen(metric, self.task, self.truth, self.classes, self.groups)
 
 
 def load_library(layout: Layout, config: Config, specs: dict[str, list[FoldSpec]]) -> Library:
@@ -60,27 +73,41 @@ def load_library(layout: Layout, config: Config, specs: dict[str, list[FoldSpec]
         names=tuple(specs),
         views=views,
         proba=np.stack([member.select(views).proba for member in members]),
-        y=index.labels[rows],
+        truth=index.truth[rows],
         fold=folds_of_rows.fold[rows],
         groups=np.array(index.groups)[rows],
         classes=index.classes,
         stressed=hurt,
+        task=index.task,
     )
 
 
 def blended(library: Library, settings: EnsembleConfig, options: Options, fit_on: str = "clean") -> Blend:
-    """Fit the blend of the members."""
-    return fit(
-        library.proba,
-        library.y,
-        library.fold,
-        metric=settings.metric,
+    """Fit the blend of the members, on the `Task.flat` rows of the images; it is one of whole images again."""
+    flat, hurt = library.flat, library.stressed
+    if library.task.kind != "classes":
+        rows = tuple(f"{library.ids[row]}/{number}" for number, row in enumerate(flat.row.tolist()))
+        options = replace(options, classes=flat.classes, rows=rows)
+    blend = fit(
+        flat.spread(library.proba),
+        flat.y,
+        library.fold[flat.row],
+        metric=settings.metric if library.task.kind == "classes" else "nll",
         seed=settings.seed,
         options=options,
-        groups=library.groups,
-        stressed=library.stressed,
+        groups=library.groups[flat.row],
+        stressed=None if hurt is None else flat.spread(hurt),
         fit_on=fit_on,
     )
+    if library.task.kind == "classes":
+        return blend
+    told: dict[str, object] = {"several": True} if library.task.several else {}
+    if library.task.kind == "numbers":
+        told = {"values": tuple(map(float, library.classes))}
+    params = blend.params.model_copy(update=told)
+    oof = {name: getattr(blend, name) for name in ("oof", "stressed_oof")}
+    oof = {name: None if proba is None else flat.gather(proba) for name, proba in oof.items()}
+    return blend.model_copy(update={"params": params, "classes": library.classes, **oof})
 
 
 def fit_on(config: Config, stressed: bool) -> str:

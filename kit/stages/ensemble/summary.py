@@ -29,7 +29,8 @@ def scores(config: Config, library: Library, blend: Blend) -> tuple[Figure, Figu
 
 def _figure(config: Config, library: Library, proba: Array) -> Figure:
     metric, seed = config.competition.metric, config.ensemble.seed
-    return score.interval(metric, library.y, proba, seed=seed, groups=library.groups).figure
+    every = library.seen(metric)
+    return score.interval(metric, every.y, every.of(proba), seed=seed, groups=every.groups).figure
 
 
 def tell(emit: Emit, config: Config, library: Library, blend: Blend, cv: Figure, stressed: Figure | None) -> None:
@@ -40,7 +41,7 @@ def tell(emit: Emit, config: Config, library: Library, blend: Blend, cv: Figure,
     lines = [(name, weight, *pair) for name, weight, pair in zip(names, weights, worth, strict=False)]
     header = ("member or view", "weight", "worth in nats", "standard error")
     emit(Event("table", "worth of each member and view", {"header": header, "rows": lines}))
-    rows = per_class(library.y, blend.oof, library.classes)
+    rows = per_class(library.task, library.truth, blend.oof, library.classes)
     emit(Event("table", "classes", {"header": CLASS_HEADER, "rows": rows}))
     gaps = f"duality gap {blend.gap:.1e}, bound of the log-linear pools {blend.bound:.1e} nats"
     for text in (f"blend: {blend.method}", gaps, *blend.notes):
@@ -55,10 +56,11 @@ def tell(emit: Emit, config: Config, library: Library, blend: Blend, cv: Figure,
 
 def _below_the_mean(config: Config, library: Library, blend: Blend) -> str:
     """A warning where the plain mean is better by more than `FAR` standard errors on the competition's metric."""
-    metric, mean = config.competition.metric, library.proba[:, 0].mean(axis=0)
-    rule = score.lookup(metric)
-    loss = rule.sign * (rule.function(library.y, mean) - rule.function(library.y, blend.oof))
-    if loss <= FAR * score.standard_errors(metric, library.y, mean[None], blend.oof, library.groups)[0]:
+    metric = config.competition.metric
+    rule, every = score.lookup(metric), library.seen(metric)
+    mean, oof = every.of(library.proba[:, 0].mean(axis=0)), every.of(blend.oof)
+    loss = rule.sign * (rule.function(every.y, mean) - rule.function(every.y, oof))
+    if loss <= FAR * score.standard_errors(metric, every.y, mean[None], oof, every.groups)[0]:
         return ""
     said = f"the blend is worse than the plain mean by {loss:.4f} in {metric}, more than {FAR:g} standard errors"
     if config.ensemble.metric == metric:
@@ -67,7 +69,7 @@ def _below_the_mean(config: Config, library: Library, blend: Blend) -> str:
 
 
 def _table_of_scores(config: Config, library: Library, blend: Blend, cv: Figure) -> dict[str, Any]:
-    metric, y = config.competition.metric, library.y
+    metric = config.competition.metric
     others = [other for other in ("nll", "ece") if other != metric]
 
     def lines(members: Array | None, blended: Array | None) -> list[Array]:
@@ -76,13 +78,17 @@ def _table_of_scores(config: Config, library: Library, blend: Blend, cv: Figure)
             return []
         return [*members[:, 0], members[:, 0].mean(axis=0), blended]
 
+    def scored(metric: str, proba: Array) -> float:
+        every = library.seen(metric)
+        return score.score(metric, every.y, every.of(proba))
+
     clean, hurt = lines(library.proba, blend.oof), lines(library.stressed, blend.stressed_oof)
     figures = [_figure(config, library, proba) for proba in clean[:-1]]
     names, weights = (*library.names, "plain mean", "blend"), (*blend.weights, "", "")
     rows = []
     for number, found in enumerate([*figures, cv]):
-        stressed = [score.score(metric, y, hurt[number])] if hurt else []
-        further = [score.score(other, y, clean[number]) for other in others]
+        stressed = [scored(metric, hurt[number])] if hurt else []
+        further = [scored(other, clean[number]) for other in others]
         interval = f"{found.low:.4f} - {found.high:.4f}"
         rows.append((names[number], weights[number], found.score, interval, *stressed, *further))
     # One interval: a second would not fit into 80 columns, and the blend's is said below.
@@ -92,14 +98,15 @@ def _table_of_scores(config: Config, library: Library, blend: Blend, cv: Figure)
 
 def draw(paths: SubmissionPaths, library: Library, blend: Blend) -> None:
     """Write the pictures of a candidate beside it: reliability, worth, correlation and disagreement."""
-    one_view = library.proba[:, 0]
-    found = {"plain mean": one_view.mean(axis=0), "blend": blend.oof}
+    flat = library.flat
+    one_view, y = flat.spread(library.proba[:, 0]), flat.y
+    found = {"plain mean": one_view.mean(axis=0), "blend": flat.spread(blend.oof)}
     panels = {
-        "reliability": figures.reliability({name: reliability(library.y, proba) for name, proba in found.items()}),
+        "reliability": figures.reliability({name: reliability(y, proba) for name, proba in found.items()}),
         "worth": worth(blend),
     }
     if len(library.names) > 1:
-        correlations = correlation(one_view, library.y)
+        correlations = correlation(one_view, y)
         panels["correlation"] = [pairs(correlations, library.names, "Correlation of the true class's probabilities")]
         panels["disagreement"] = [pairs(disagreement(one_view), library.names, "Share of rows predicted differently")]
     for name, drawn in panels.items():

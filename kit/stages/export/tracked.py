@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from pydantic import JsonValue
 
 from kit.base.events import Emit, silent
 from kit.errors import KitError
-from kit.judge.score import METRICS
+from kit.judge.metrics.table import METRICS
+from kit.judge.seen import seen_of
 from kit.runs.history import Epoch, histories
 from kit.runs.results import RunRecord
 from kit.runs.stressed import StressedRun
@@ -93,13 +95,13 @@ def _oof(paths: RunPaths, index: Index | None) -> dict[str, float]:
     oof = load_predictions(paths.oof)
     if oof.classes != index.classes or not set(oof.ids.tolist()) <= set(index.ids):
         return {}
-    y, proba = index.labels[index.rows_of(oof.ids)], oof.first
     found = {}
     for name, metric in METRICS.items():
-        try:
-            found[f"oof_{name}"] = float(metric.function(y, proba))
-        except KitError:  # a metric that these classes do not have
+        if not {"classes", index.task.kind} & {*metric.measure.tasks}:
             continue
+        every = seen_of(name, index, oof.ids)
+        with suppress(KitError):  # a metric that these classes do not have
+            found[f"oof_{name}"] = float(metric.function(every.y, every.of(oof.first)))
     return found
 
 

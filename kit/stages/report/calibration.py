@@ -13,9 +13,10 @@ def calibration(facts: Facts) -> Section | str:
     evidence = facts.evidence
     if evidence is None or facts.blend is None:
         return "kit ensemble"
-    after = reliability(evidence.y, evidence.proba)
+    flat = evidence.flat
+    after = reliability(flat.y, flat.spread(evidence.proba))
     members = list(facts.members.values())
-    before = reliability(evidence.y, np.mean(members, axis=0)) if members else None
+    before = reliability(flat.y, flat.spread(np.mean(members, axis=0))) if members else None
     pairs = zip(facts.blend.members, facts.blend.temperatures, strict=True)
     temperatures = ", ".join(f"{name} {value:.2f}" for name, value in pairs)
     title = f"Confidence and accuracy of the blend differ by {100 * after.ece:.1f} points on average"

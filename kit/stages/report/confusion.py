@@ -17,7 +17,7 @@ TABLE = 60
 def confusion(facts: Facts) -> Section | str:
     """The confusion matrix out of fold and the images of the pairs that are confused most."""
     evidence = facts.evidence
-    if evidence is None:
+    if evidence is None or evidence.task.several:
         return "kit ensemble"
     table = count_confusion(evidence.y, evidence.proba)
     errors = table - np.diag(np.diag(table))
@@ -59,7 +59,7 @@ def classes(facts: Facts) -> Section | str:
     evidence = facts.evidence
     if evidence is None:
         return "kit ensemble"
-    rows = per_class(evidence.y, evidence.proba, evidence.classes)
+    rows = per_class(evidence.task, evidence.truth, evidence.proba, evidence.classes)
     ordered = sorted(rows, key=lambda row: row.f1)[:TABLE]
     worst, best = ordered[0], max(rows, key=lambda row: row.f1)
     ends = [f"{row.name}, F1 {row.f1:.2f}" for row in (worst, best)]

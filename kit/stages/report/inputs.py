@@ -4,13 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kit.base.arrays import ImageArray, IntArray
 from kit.base.events import Emit, Event, silent
+from kit.base.tasks import Flat, Task
 from kit.config import Config
 from kit.errors import KitError
 from kit.runs.results import RunRecord
@@ -32,7 +33,7 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True, eq=False)
 class OutOfFold:
-    """Out-of-fold probabilities (N, C) of the newest candidate beside the truth (N,).
+    """Out-of-fold probabilities (N, C) of the newest candidate beside the truth.
 
     ``rows`` (N,) are those of ``data/images.npy``, ``ids`` (N,) what their images are called, ``groups`` (N,) which of
     them belong together.
@@ -40,10 +41,21 @@ class OutOfFold:
 
     rows: IntArray
     ids: NDArray[np.str_]
-    y: IntArray
+    truth: NDArray[Any]
     groups: NDArray[np.str_]
     proba: NDArray[np.float64]
     classes: tuple[str, ...]
+    task: Task
+
+    @cached_property
+    def y(self) -> IntArray:
+        """(N,) one class an image."""
+        return self.task.strata(self.truth, self.classes)
+
+    @cached_property
+    def flat(self) -> Flat:
+        """Rows of one class each that stand for all."""
+        return self.task.flat(self.truth, self.classes)
 
 
 @dataclass(frozen=True)
@@ -149,7 +161,8 @@ class Facts:
             return None  # damaged, or made of other data than are here now
         rows = self.index.rows_of(found.ids)
         groups = np.array(self.index.groups)[rows]
-        return OutOfFold(rows, found.ids, self.index.labels[rows], groups, found.first, found.classes)
+        truth, task = self.index.truth[rows], self.index.task
+        return OutOfFold(rows, found.ids, truth, groups, found.first, found.classes, task)
 
     @cached_property
     def members(self) -> dict[str, NDArray[np.float64]]:

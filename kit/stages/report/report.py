@@ -31,6 +31,7 @@ from kit.store.layout import Layout
 
 # What a page may weigh and still be sent around.
 LARGEST = 5_000_000
+ONE_CLASS = ("Confusion", "Attention")  # of images with several labels there are none
 # In the order of the page, with their labels. A function returns its section, or the command that writes what it needs.
 # Adding a section is a function here and a template of its name.
 SECTIONS: tuple[tuple[str, Callable[[Facts], Section | str]], ...] = (
@@ -44,7 +45,10 @@ def report(layout: Layout, config: Config, emit: Emit, out: Path, *, compute: bo
     """Write the page to ``out``; a section without files says which command makes them."""
     facts = Facts(layout, config, emit, compute=compute)
     sections = []
+    several = facts.index is not None and facts.index.task.several
     for label, make in SECTIONS:
+        if several and label in ONE_CLASS:
+            continue
         facts.problems.clear()
         found = facts.attempt(partial(make, facts)) or ""  # one that cannot be made does not take the page with it
         section = Section(run=found) if isinstance(found, str) else found

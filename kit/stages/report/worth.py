@@ -3,6 +3,7 @@
 import numpy as np
 
 from kit.judge import score
+from kit.judge.seen import seen
 from kit.show.figures import strips as figures
 from kit.show.figures.strips import Dot, strip
 from kit.stages.report.inputs import Facts
@@ -23,10 +24,11 @@ def worth(facts: Facts) -> Section | str:
     metric, dots, panels = facts.config.competition.metric, [], figures.worth(blend)
     if facts.members and facts.evidence is not None:
         mean = np.mean(list(facts.members.values()), axis=0)
-        for name, proba in [*facts.members.items(), ("plain mean", mean), ("blend", facts.evidence.proba)]:
-            seed, groups = facts.config.ensemble.seed, facts.evidence.groups
-            found = score.interval(metric, facts.evidence.y, proba, seed=seed, groups=groups)
-            kind = "accent" if proba is facts.evidence.proba else ""
+        evidence, seed = facts.evidence, facts.config.ensemble.seed
+        every = seen(metric, evidence.task, evidence.truth, evidence.classes, evidence.groups)
+        for name, proba in [*facts.members.items(), ("plain mean", mean), ("blend", evidence.proba)]:
+            found = score.interval(metric, every.y, every.of(proba), seed=seed, groups=every.groups)
+            kind = "accent" if proba is evidence.proba else ""
             dots.append(Dot(name, found.score, found.low, found.high, kind=kind))
         panels.insert(0, strip(f"{metric} out of fold", dots))
     return Section(_title(blend), LEAD, {"panels": panels, "notes": (f"made of {blend.method}", *blend.notes)})

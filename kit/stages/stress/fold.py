@@ -1,5 +1,9 @@
 """One fold under stress: a description in, files out."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from kit.errors import TrainingError
@@ -48,8 +52,12 @@ def stress_fold(spec: FoldSpec, plan: StressPlan, made_from: Digests, predict: P
         single.append(predict(pictures, views[:1]))
         done += len(pictures)
         report({"event": "pictures", "done": done, "total": total})
-    cells, paths = np.array(grid_ids(plan, names), np.str_), spec.paths
-    Predictions(cells, spec.class_numbers, views[:1], np.concatenate(single, axis=1)).save(paths.stress_grid)
-    Predictions(np.array(ids), spec.class_numbers, views, np.concatenate(mixed, axis=1)).save(paths.stress)
+    paths, cells = spec.paths, np.array(grid_ids(plan, names), np.str_)
+
+    def save(path: Path, ids: Any, seen: tuple[str, ...], blocks: Sequence[Any]) -> None:
+        Predictions(ids, spec.class_numbers, seen, np.concatenate(blocks, axis=1), spec.several).save(path)
+
+    save(paths.stress_grid, cells, views[:1], single)
+    save(paths.stress, np.array(ids), views, mixed)
     files = digests_of(paths.root, paths.stress, paths.stress_grid)
     StressedFold(made_from=made_from, files=files).save(paths.stress_record)

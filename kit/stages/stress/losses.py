@@ -10,6 +10,7 @@ from kit.images.corrupt import SEVERITIES
 from kit.images.corrupt.mixture import CLEAN, assign
 from kit.images.corrupt.plan import StressPlan, split
 from kit.judge import score
+from kit.judge.seen import seen_of
 from kit.runs.stressed import StressScores
 from kit.store.data import Index
 from kit.store.predictions import Predictions
@@ -23,22 +24,25 @@ def cell_rows(metric: str, index: Index, clean: Predictions, found: Predictions)
     """(family, severity, rows, score, drop) of every cell of the grid; the drop is against the same rows clean."""
     ids, families, severities = split(found.ids)
     sample = clean.take(list(dict.fromkeys(ids)))
-    before = score.score(metric, index.labels[index.rows_of(sample.ids)], sample.first)
-    y, proba, rows = index.labels[index.rows_of(ids)], found.first, [(CLEAN, 0, len(sample.ids), before, 0.0)]
+    whole, proba = seen_of(metric, index, sample.ids), found.first
+    before = score.score(metric, whole.y, whole.of(sample.first))
+    rows = [(CLEAN, 0, len(sample.ids), before, 0.0)]
     for family in dict.fromkeys(families.tolist()):
         for degree in SEVERITIES:
             here = np.flatnonzero((families == family) & (severities == degree))
-            after = score.score(metric, y[here], proba[here])
+            part = seen_of(metric, index, [ids[row] for row in here])
+            after = score.score(metric, part.y, part.of(proba[here]))
             rows.append((family, degree, len(here), after, _drop(metric, before, after)))
     return rows
 
 
 def mixture_row(metric: str, index: Index, clean: Predictions, found: Predictions, plan: StressPlan) -> tuple[Any, ...]:
     """The line of all rows under the mixture; its severity is the mean of the severities drawn."""
-    y = index.labels[index.rows_of(found.ids)]
-    before, after = (score.score(metric, y, proba) for proba in (clean.take(found.ids).first, found.first))
+    every = seen_of(metric, index, found.ids)
+    both = (clean.take(found.ids).first, found.first)
+    before, after = (score.score(metric, every.y, every.of(proba)) for proba in both)
     severity = round(float(assign(plan, found.ids, plan.seed).severity.mean()), 2)
-    return (MIXTURE, severity, len(y), after, _drop(metric, before, after))
+    return (MIXTURE, severity, len(found.ids), after, _drop(metric, before, after))
 
 
 def _drop(metric: str, before: float, after: float) -> float:
@@ -48,9 +52,9 @@ def _drop(metric: str, before: float, after: float) -> float:
 
 def summary(metric: str, index: Index, clean: Predictions, found: Predictions, seed: int) -> StressScores:
     """Scores with 95 % intervals: clean, stressed, and how much worse that is, in pairs over the rows."""
-    rows = index.rows_of(found.ids)
-    y, groups = index.labels[rows], np.array(index.groups)[rows]
-    before, after = clean.take(found.ids).first, found.first
+    every = seen_of(metric, index, found.ids)
+    y, groups = every.y, every.groups
+    before, after = every.of(clean.take(found.ids).first), every.of(found.first)
     first, second = (before, after) if score.lookup(metric).greater_is_better else (after, before)
     return StressScores(
         clean=score.interval(metric, y, before, seed=seed, groups=groups).figure,

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from statistics import median_low
 from typing import Any, Protocol
@@ -117,10 +118,12 @@ def load_fold_data(spec: FoldSpec) -> FoldData:
             )
     return FoldData(
         labels=labels,
+        truth=np.concatenate([index.truth, index.extra.truth]),
+        task=index.task,
         train_rows=rows[~np.isin(groups[rows], groups[inner])],
         inner_rows=inner,
         valid_rows=np.flatnonzero(outside),
-        classes=len(index.classes),
+        names=index.classes,
         weights=np.concatenate([index.weights, index.extra.weights]),
     )
 
@@ -133,7 +136,7 @@ def _write_results(
 
     def predict(rows: IntArray) -> Predictions:
         ids = np.array(index.ids)[rows]
-        return Predictions(ids, spec.class_numbers, views, trainer.predict(images, rows, views))
+        return Predictions(ids, spec.class_numbers, views, trainer.predict(images, rows, views), spec.several)
 
     views = spec.settings.views
     write_atomic(paths.weights, lambda file: np.savez(file, allow_pickle=True, **trainer.weights()))
@@ -147,7 +150,7 @@ def _write_results(
     valid.save(paths.valid)
     if spec.settings.validate_augment:
         found = trainer.predict_augmented(data.valid_rows)
-        files.append(Predictions(valid.ids, valid.classes, ("augmented",), found).save(paths.valid_augmented))
+        files.append(replace(valid, views=("augmented",), logits=found).save(paths.valid_augmented))
     versions = {name: version(name) for name in PACKAGES}
     record = FoldRecord(made_from=fold_lineage(spec), files=digests_of(paths.root, *files), versions=versions)
     record.save(paths.record)
@@ -164,5 +167,5 @@ def predict_test(spec: FoldSpec, made_from: Digests, predict: Callable[[ImageArr
         what = f"the test images have changed since {spec.run} fold {spec.fold} was to predict them"
         raise TrainingError(what, f"kit train {spec.run}")
     paths, ids = spec.paths, np.array(load_test_ids(spec.layout))
-    Predictions(ids, spec.class_numbers, spec.settings.views, predict(images)).save(paths.test)
+    Predictions(ids, spec.class_numbers, spec.settings.views, predict(images), spec.several).save(paths.test)
     PredictedRecord(made_from=made_from, files=digests_of(paths.root, paths.test)).save(paths.test_record)

@@ -18,14 +18,21 @@ class NetworkLearner:
     """`kit.stages.train.loop.Learner` of a Keras network.
 
     The weights of ``model`` are kept; ``learning`` is the part that is trained: the network, or its head on cached
-    features. ``optimizer`` is built for its trainable variables; ``judge`` gives logits of rows of the data.
+    features. ``optimizer`` is built for its trainable variables; ``judge`` gives logits of rows of the data;
+    ``width`` are the columns of the labels.
     """
 
     def __init__(
-        self, model: Any, learning: Any, optimizer: Any, loss: Loss, judge: Callable[[IntArray], npt.NDArray[Any]]
+        self,
+        model: Any,
+        learning: Any,
+        optimizer: Any,
+        loss: Loss,
+        judge: Callable[[IntArray], npt.NDArray[Any]],
+        width: int,
     ) -> None:
         self._model, self._learning, self._optimizer, self._judge = model, learning, optimizer, judge
-        self._step = compile_step(learning, optimizer, loss)
+        self._step = compile_step(learning, optimizer, loss, width)
 
     def begin_epoch(self, seed: int) -> None:
         """Start the dropout of every layer from ``seed``: an epoch depends on its number and not on the past."""
@@ -76,12 +83,12 @@ class NetworkLearner:
             _fill(variables, trained)
 
 
-def compile_step(model: Any, optimizer: Any, loss: Loss) -> Callable[..., Any]:
+def compile_step(model: Any, optimizer: Any, loss: Loss, width: int) -> Callable[..., Any]:
     """One compiled optimiser step: ``(inputs, labels, learning rate) -> loss`` without the penalties on weights."""
     variables = model.trainable_variables
     signature = [
         tf.TensorSpec(model.input_shape, tf.float32),
-        tf.TensorSpec(model.output_shape, tf.float32),
+        tf.TensorSpec((None, width), tf.float32),
         tf.TensorSpec((), tf.float32),
     ]
 

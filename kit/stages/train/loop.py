@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kit.base.arrays import IntArray
+from kit.base.tasks import Array, Flat, Task
 from kit.config import RunConfig
 from kit.config.stages import EarlyStoppingConfig
 from kit.errors import TrainingError
@@ -51,14 +52,23 @@ class Learner(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class FoldData:
-    """Labels and weights of all rows, and which of them one fold trains on, chooses by and holds out."""
+    """Truth and weights of all rows, and which of them one fold trains on, chooses by and holds out.
+
+    ``labels`` (N,) are the classes by which rows are drawn and held back, see `Task.strata`.
+    """
 
     labels: IntArray
+    truth: Array
+    task: Task
     train_rows: IntArray
     inner_rows: IntArray
     valid_rows: IntArray
-    classes: int
+    names: tuple[str, ...]  # of the classes
     weights: npt.NDArray[np.float32]
+
+    def flat(self, rows: IntArray) -> Flat:
+        """Some rows as images with one class each."""
+        return self.task.flat(self.truth[rows], self.names)
 
 
 class Stage(NamedTuple):
@@ -114,9 +124,10 @@ def run_stage(run: FoldRun, number: int, stage: Stage) -> None:
 
 
 def weighted_labels(settings: RunConfig, data: FoldData) -> npt.NDArray[np.float32]:
-    """Soft labels (N, C) of all rows, times the weights of rows and classes."""
-    weights = batches.class_weights(data.labels[data.train_rows], data.classes, settings.class_weights)
-    soft = batches.soft_labels(data.labels, data.classes, settings.label_smoothing)
+    """Soft labels (N, W) of all rows, see `Task.masses`, times the weights of rows and classes."""
+    masses, outcomes = data.task.masses(data.truth, data.names), data.task.outcomes(len(data.names))
+    weights = batches.class_weights(masses[data.train_rows], outcomes, settings.class_weights)
+    soft = batches.soft_labels(masses, outcomes, settings.label_smoothing)
     return np.asarray(soft * data.weights[:, None] * weights)
 
 
@@ -130,7 +141,7 @@ def _run_epoch(run: FoldRun, number: int, epoch: int, stage: Stage, labels: npt.
     loss, rate = _train_epoch(run, number, epoch, stage, labels)
     trained = time.perf_counter()
     inner, valid = (
-        measure(watched_metrics(settings), stage.learner.judge(rows), run.data.labels[rows]) if len(rows) else {}
+        measure(watched_metrics(settings), stage.learner.judge(rows), run.data.flat(rows)) if len(rows) else {}
         for rows in (run.data.inner_rows, run.data.valid_rows)
     )
     run.timings[-1] = run.timings[-1]._replace(judging=time.perf_counter() - trained)

@@ -31,7 +31,7 @@ from kit.store.data import Index, UnlabelledRecord, load_index, load_test_record
 from kit.store.files import write_atomic
 from kit.store.layout import Layout
 from kit.store.locks import lock
-from kit.store.predictions import Predictions, join, load_predictions
+from kit.store.predictions import join, load_predictions
 from kit.store.record import digests_of
 
 
@@ -129,15 +129,17 @@ def _finish(folds: Sequence[FoldSpec], index: Index, emit: Emit, *, pictures: bo
     if pictures and (stale or not paths.confusion.exists()):
         curves = learning_curves(first.run, histories(paths, record), first.settings)
         write_atomic(paths.curves, standalone(*curves))
-        counts = confusion(index.labels[index.rows_of(oof.ids)], oof.logits[0])
-        write_atomic(paths.confusion, standalone(heat.confusion(counts, oof.classes, first.run)))
+        flat = index.flat(oof.ids)
+        counts = confusion(flat.y, flat.logits(oof.logits[0]))
+        write_atomic(paths.confusion, standalone(heat.confusion(counts, flat.classes, first.run)))
         emit(Event("wrote", "", {"paths": [paths.curves, paths.confusion]}))
     found = {"": oof}
     if first.settings.validate_augment:
         parts = [load_predictions(spec.paths.valid_augmented) for spec in folds]
         found[", augmented rows"] = join(parts, first.n, index.ids, index.classes)
     for what, predictions in found.items():
-        right = predictions.logits[0].argmax(axis=1) == index.labels[index.rows_of(predictions.ids)]
+        flat = index.flat(predictions.ids)
+        right = flat.logits(predictions.logits[0]).argmax(axis=1) == flat.y
         accuracy = float(right.mean())
         data = {"value": accuracy, "error": float(np.sqrt(accuracy * (1 - accuracy) / len(right))), "run": first.run}
         emit(Event("number", f"{first.run}: accuracy out of fold{what}", data))
@@ -169,6 +171,6 @@ def _join_test(folds: Sequence[FoldSpec], index: Index, test: UnlabelledRecord, 
     if unless_damaged(lambda: PredictedRecord.fresh(paths.test_record, made_from), emit):
         return
     parts = [load_predictions(spec.paths.test) for spec in folds]
-    mean = mean_of_folds(np.stack([part.logits for part in parts]))
-    Predictions(parts[0].ids, index.classes, parts[0].views, mean).save(paths.test)
+    mean = mean_of_folds(np.stack([part.logits for part in parts]), parts[0].several)
+    replace(parts[0], classes=index.classes, logits=mean).save(paths.test)
     PredictedRecord(made_from=made_from, files=digests_of(paths.root, paths.test)).save(paths.test_record)

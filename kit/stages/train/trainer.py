@@ -32,7 +32,8 @@ class NetworkTrainer:
         self._network = make_network(spec)
         self._twin = training_twin(spec, self._network)
         self._forward = compile_forward(self._network.model)
-        self._augment = Pipeline(spec.settings.augment, spec.size, data.classes) if spec.settings.augment else None
+        self._width = data.task.width(spec.classes)
+        self._augment = Pipeline(spec.settings.augment, spec.size, self._width) if spec.settings.augment else None
 
     def stage(self, number: int) -> Stage:
         """The learner of a stage, on images or on cached features."""
@@ -57,9 +58,9 @@ class NetworkTrainer:
         """Logits (1, N, C) of rows of the data after the run's ``validate_augment``, mixes of labels left out."""
         self._follow()
         settings = self._spec.settings
-        pipeline = Pipeline(settings.validate_augment, self._spec.size, self._data.classes, mixing=False)
+        pipeline = Pipeline(settings.validate_augment, self._spec.size, self._width, mixing=False)
         seeds = row_seeds(seed_of("validate", settings.seed), rows)
-        labels = np.zeros((len(rows), self._data.classes), np.float32)
+        labels = np.zeros((len(rows), self._width), np.float32)
         blocks = []
         for part in (slice(start, start + PREDICT_BATCH) for start in range(0, len(rows), PREDICT_BATCH)):
             images = np.asarray(self._images[rows[part]], np.float32)
@@ -74,7 +75,8 @@ class NetworkTrainer:
         settings, stage = self._spec.settings, self._spec.settings.stages[number]
         set_trainable(self._twin, stage, settings.backbone, settings.weights != "none")
         optimizer = make_optimizer(stage, learning.trainable_variables, settings.precision)
-        return NetworkLearner(self._twin.model, learning, optimizer, LOSSES[settings.loss](settings), judge)
+        loss = LOSSES[settings.loss](settings)
+        return NetworkLearner(self._twin.model, learning, optimizer, loss, judge, self._width)
 
     def _follow(self) -> None:
         """Give the network that predicts the weights of the one that learns, where they are two."""

@@ -6,12 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from kit.base.arrays import IntArray
+from kit.base.tasks import Flat
 from kit.base.text import nearest
 from kit.config import RunConfig
 from kit.errors import ConfigError
 from kit.judge.blend.temperature import fit_temperature
 from kit.judge.metrics import row_nll
-from kit.judge.score import METRICS, score
+from kit.judge.metrics.table import METRICS
+from kit.judge.score import score
 from kit.runtime.pool import softmax
 
 Logits = npt.NDArray[np.floating]
@@ -43,7 +45,8 @@ def watched_metrics(settings: RunConfig) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def measure(metrics: Sequence[str], logits: Logits, y: IntArray) -> dict[str, float]:
-    """Each metric of logits (N, C)."""
+def measure(metrics: Sequence[str], logits: Logits, flat: Flat) -> dict[str, float]:
+    """Each metric of logits (N, C), as of images with one class each."""
+    logits = flat.logits(logits)
     proba = softmax(logits.astype(np.float64))
-    return {name: EXTRA[name](logits, y) if name in EXTRA else score(name, y, proba) for name in metrics}
+    return {name: EXTRA[name](logits, flat.y) if name in EXTRA else score(name, flat.y, proba) for name in metrics}

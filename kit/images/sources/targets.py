@@ -1,0 +1,170 @@
+"""The truth in a table where it is more than one class an image: several labels, shares of votes, or numbers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from kit.base.arrays import IntArray
+from kit.base.tasks import TASKS, Array, Task, bins
+from kit.base.text import some
+from kit.config import DataConfig
+from kit.errors import ConfigError, DataError
+from kit.images.sources.classes import MISSING, SEPARATORS, finder, named_classes, sorted_names
+from kit.images.sources.table import FLAGS, LABEL_NAMES, find_id, find_label
+from kit.store.tables import LONGEST, Table
+
+PAIRED = "\n"  # between the labels of an image that has a row for each: no cell has it
+
+
+class Truth(NamedTuple):
+    """Labels (N,), -1 = none; the names of the classes; notes for a person; targets as of a `RawSet`."""
+
+    labels: IntArray
+    classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    targets: Array | None = None
+
+
+def truth_of(task: Task, targets: Array, known: Array, classes: tuple[str, ...]) -> Truth:
+    """The truth of rows of which those that are not ``known`` (N,) have none."""
+    labels = np.minimum(task.strata(targets, classes), len(classes) - 1)
+    return Truth(np.where(known, labels, -1), classes, (), targets)
+
+
+def paired(table: Table, data: DataConfig, column: str) -> tuple[Table, list[int]]:
+    """A table of (image, class) pairs with one row an image, and the first row of each; any other as it is."""
+    ids, every = table.column(column), list(range(len(table.rows)))
+    if not TASKS[data.task].several or len(set(ids)) == len(ids):
+        return table, every
+    label = find_label(table, data.label, column)
+    if not isinstance(label, str):
+        return table, every
+    place, cells = table.header.index(label), table.column(label)
+    first = {name: row for row, name in reversed(list(enumerate(ids)))}
+    of: dict[str, list[str]] = {name: [] for name in ids}
+    for name, cell in zip(ids, cells, strict=True):
+        of[name].append(cell)
+    kept = sorted(first.values())
+    rows = [
+        tuple(PAIRED.join(of[ids[row]]) if at == place else cell for at, cell in enumerate(table.rows[row]))
+        for row in kept
+    ]
+    numbers = tuple(table.numbers[row] for row in kept if table.numbers)
+    return Table(table.path, table.header, tuple(rows), numbers), kept
+
+
+def of_table(table: Table, data: DataConfig, root: Path, sample: Table | None) -> Truth:
+    """The truth of every row of a table, as ``[competition] task`` says.
+
+    Raises `DataError` where a cell is not what the task needs, and `ConfigError` where a column cannot be told.
+    """
+    task, named = TASKS[data.task], named_classes(data, root)
+    column = find_id(table, data.id, sample)
+    others = [name for name in table.header if name not in (column, data.group, data.weight)]
+    if task.kind == "numbers":
+        return _numbers(task, table, find_label(table, data.label, column, sample), named)
+    columns = () if data.label else _columns(task, table, others, named, sample)
+    if columns:
+        cells = _cells(table, columns, flags=task.several)
+        sums = cells.sum(axis=1)
+        if task.several:
+            return truth_of(task, cells.astype(np.int64), np.ones(len(cells), bool), columns)
+        return truth_of(task, cells / np.maximum(sums, 1e-300)[:, None], sums > 0, columns)
+    label = find_label(table, data.label, column)
+    if not task.several or not isinstance(label, str):
+        said = f"{table.path.name}: no columns of numbers, one a class, among {some(table.header)}"
+        raise ConfigError(f"{said}, as task {task.name} needs", '[data] classes = "classes.txt" with their names')
+    return _lists(task, table, label, named)
+
+
+def _columns(
+    task: Task, table: Table, others: Sequence[str], named: tuple[str, ...], sample: Table | None
+) -> tuple[str, ...]:
+    """The columns that are one a class: those named as classes, those of the sample, or all that hold such cells."""
+    for wanted in (named, () if sample is None or len(sample.header) < 3 else sample.header[1:]):
+        if wanted and set(wanted) <= set(others):
+            return tuple(wanted)
+    found = tuple(name for name in others if all(_number(cell, flags=task.several) >= 0 for cell in table.column(name)))
+    usual = any(name.lower() in LABEL_NAMES and name not in found for name in others)
+    return () if len(found) < 2 or (task.several and usual) else found
+
+
+def _number(cell: str, *, flags: bool) -> float:
+    """A cell as 0 or 1, or as a number of votes; -1 where it is neither."""
+    if flags:
+        return FLAGS.get(cell.lower(), -1)
+    try:
+        value = 0.0 if cell in MISSING else float(cell)
+    except ValueError:
+        return -1
+    return value if 0 <= value < np.inf else -1
+
+
+def _cells(table: Table, columns: Sequence[str], *, flags: bool) -> Array:
+    cells = np.array([[_number(cell, flags=flags) for cell in table.column(name)] for name in columns]).T
+    wrong = np.argwhere(cells < 0)
+    if len(wrong):
+        row, place = wrong[0].tolist()
+        said = f"{table.line(row)}: {table.column(columns[place])[row][:LONGEST]!r} in column {columns[place]!r}"
+        raise DataError(f"{said} is neither 0 nor 1" if flags else f"{said} is no number of votes")
+    return cells
+
+
+def _lists(task: Task, table: Table, label: str, named: tuple[str, ...]) -> Truth:
+    """Labels in one cell: what divides the cells into the fewest names, or into classes that are known, divides them.
+
+    A cell without a value is that of an image with none of the labels.
+    """
+    cells = ["" if cell in MISSING else cell for cell in table.column(label)]
+    known = {*named}
+
+    def divided(separator: str | None) -> list[list[str]]:
+        parts = [[part.strip("[](){}'\" ") for part in cell.split(separator)] for cell in cells]
+        return [[part for part in row if part and part not in MISSING] for row in parts]
+
+    def strange(separator: str | None) -> tuple[int, int]:
+        names = {part for row in divided(separator) for part in row}
+        return len(names - known) if named else 0, len(names)
+
+    several = any(PAIRED in cell for cell in cells)
+    rows = divided(PAIRED if several else min(SEPARATORS, key=strange))
+    classes = named or sorted_names(part for row in rows for part in row)
+    find = finder(classes)
+    truth = np.zeros((len(rows), len(classes)), np.int64)
+    for place, row in enumerate(rows):
+        found = [find(part) for part in row]
+        if -1 in found:
+            said = f"{table.line(place)}: {row[found.index(-1)][:LONGEST]!r} is not a class"
+            raise DataError(f"{said}; the classes are {some(classes)}")
+        truth[place, found] = 1
+    return truth_of(task, truth, np.ones(len(rows), bool), classes)
+
+
+def _numbers(task: Task, table: Table, column: str | tuple[str, ...], named: tuple[str, ...]) -> Truth:
+    """A number an image; the classes are the centres of bins, those that are named or `kit.base.tasks.bins`."""
+    if not isinstance(column, str):
+        raise ConfigError(f"{table.path.name}: task {task.name} needs one column", f'[data] label = "{column[0]}"')
+    values = table.column(column)
+    numbers = np.full(len(values), np.nan)
+    for row, value in enumerate(values):
+        try:
+            numbers[row] = np.nan if value in MISSING else float(value)
+        except ValueError:
+            said = f"{table.line(row)}: {value[:LONGEST]!r} in column {column!r} is not a number"
+            raise DataError(said) from None
+    known = np.isfinite(numbers)
+    if len(np.unique(numbers[known])) < 2:
+        raise DataError(f"{table.path.name}: column {column!r} has fewer than two different numbers")
+    return truth_of(task, np.where(known, numbers, 0.0), known, checked_bins(named) or bins(numbers[known]))
+
+
+def checked_bins(named: tuple[str, ...]) -> tuple[str, ...]:
+    """The names as centres of bins; raises `DataError` where they are no increasing numbers."""
+    try:
+        if named and not (len(named) > 1 and (np.diff(np.array(named, float)) > 0).all()):
+            raise ValueError
+    except ValueError:
+        raise DataError(f"data.classes of a number must be increasing centres of bins, not {some(named)}") from None
+    return named

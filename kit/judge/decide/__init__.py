@@ -1,0 +1,5 @@
+"""Decisions: what to answer where probabilities are known and a metric counts answers."""
+
+from kit.judge.decide.fit import Decided, fit
+
+__all__ = ["Decided", "fit"]

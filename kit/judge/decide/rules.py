@@ -1,0 +1,133 @@
+"""The best rule for each metric under probabilities that are taken for true.
+
+A metric of counts is highest where every row is answered by the derivative of the metric at the counts that these
+answers are expected to have (Narasimhan et al. 2015; for F1 the threshold is half of it, Ye et al. 2012; for kappa the
+grade expected, stretched about the mean by one over kappa). Such a point is found by going round a few times. Nothing
+is fitted to labels, which are few for a rare class and would be learnt by heart.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from kit.judge.metrics.counts import Counts, divide, f_values
+from kit.judge.metrics.rows import Array
+from kit.judge.metrics.table import METRICS
+from kit.runtime.decide import Decision, decide
+
+ROUNDS = 30
+PSEUDO = 1.0  # rows added to every class, and by which a threshold is drawn to a half: rules of rare classes are shrunk
+
+Gains = Callable[[Counts], tuple[Array, Array]]
+"""Derivative (C,) of a metric in the hits of each class, and in how often it is said."""
+
+
+def _f(counts: Counts, *, beta: float = 1.0, weights: str = "equal") -> tuple[Array, Array]:
+    total = beta**2 * counts.true + counts.said
+    values = f_values(counts, beta)
+    if weights == "micro":
+        total, hits = np.full(len(total), total.sum()), counts.hits.sum()
+        values = np.full(len(total), (1.0 + beta**2) * hits / total[0])
+    of = {"weighted": counts.true, "second": np.eye(len(total))[1]}.get(weights, np.ones(len(total)))
+    return of * divide(np.full(len(total), 1.0 + beta**2), total), -of * divide(values, total)
+
+
+def _balanced_accuracy(counts: Counts) -> tuple[Array, Array]:
+    present, absent = 1.0 / np.maximum(counts.true, 1e-9), np.zeros(len(counts.true))
+    if counts.labels:
+        absent = 1.0 / np.maximum(counts.rows - counts.true, 1e-9)
+    return present + absent, -absent
+
+
+def _mcc(counts: Counts) -> tuple[Array, Array]:
+    rows, true, said = counts.rows, counts.true, counts.said
+    if counts.labels:
+        top, left = rows * counts.hits - true * said, np.maximum(said * (rows - said), 1e-9)
+        return np.full(len(true), rows), -true - top * (rows - 2.0 * said) / (2.0 * left)
+    top, left = rows * counts.hits.sum() - true @ said, max(float(rows**2 - said @ said), 1e-9)
+    return np.full(len(true), rows), top * said / left - true
+
+
+GAINS: dict[str, Gains] = {
+    "balanced_accuracy": _balanced_accuracy,
+    "f1": partial(_f, weights="second"),
+    "macro_f1": _f,
+    "weighted_f1": partial(_f, weights="weighted"),
+    "micro_f1": partial(_f, weights="micro"),
+    "macro_f2": partial(_f, beta=2.0),
+    "micro_f2": partial(_f, beta=2.0, weights="micro"),
+    "mcc": _mcc,
+}
+POWERS = {"qwk": 2, "lwk": 1}
+BEST = {"top3_accuracy": 3, "top5_accuracy": 5, "map3": 3, "map5": 5}
+# Of classes that exclude each other these are the accuracy, which the most probable class serves best.
+PLAIN = ("micro_f1", "micro_f2")
+FIXED: dict[str, Decision] = {"sample_f1": {"kind": "overlap"}}
+FIXED |= {name: {"kind": "best", "k": k} for name, k in BEST.items()}
+
+
+def plain(metric: str, proba: Array, labels: bool) -> Decision | None:
+    """The rule without any fitting: the most probable class or the k best, labels above a half."""
+    if labels:
+        return {"kind": "thresholds", "thresholds": [0.5] * proba.shape[1]}
+    return FIXED.get(metric)
+
+
+def is_fitted(metric: str, labels: bool) -> bool:
+    """Whether there is anything to fit for a metric."""
+    return metric in POWERS or (metric in GAINS and (labels or metric not in PLAIN))
+
+
+def best(metric: str, proba: Array, labels: bool) -> Decision | None:
+    """Return the rule with the highest metric that probabilities (N, C) let expect; None: the most probable class."""
+    rule = plain(metric, proba, labels)
+    if not is_fitted(metric, labels):
+        return FIXED.get(metric, rule)
+    of_counts, found, highest = METRICS[metric].counts, rule, -np.inf
+    assert of_counts is not None
+    answers = decide(rule, proba)
+    for _ in range(ROUNDS):
+        counts = _expected(proba, answers, labels)
+        value = float(of_counts(counts))
+        if value > highest + 1e-12:
+            found, highest = rule, value
+        rule = _rule(metric, counts)
+        before, answers = answers, decide(rule, proba)
+        if (before == answers).all():
+            return rule
+    return found
+
+
+def _expected(proba: Array, answers: Array, labels: bool) -> Counts:
+    """The counts that answers (N,) or (N, C) are expected to have."""
+    rows, classes = proba.shape
+    far = np.zeros(2)
+    if labels:
+        said, hits = answers.sum(axis=0), (proba * answers).sum(axis=0)
+        return Counts(proba.sum(axis=0), said.astype(float), hits, far, np.array(float(rows)), labels)
+    said = np.bincount(answers, minlength=classes).astype(float)
+    hits = np.bincount(answers, proba[np.arange(rows), answers], minlength=classes)
+    if classes <= 100:  # grades, which alone have a distance
+        apart = abs(np.arange(classes)[:, None] - np.arange(classes))
+        far = np.array([(proba * (apart[answers] ** power)).sum() for power in (1, 2)])
+    return Counts(proba.sum(axis=0), said, hits, far, np.array(float(rows)), labels)
+
+
+def _rule(metric: str, counts: Counts) -> Decision:
+    if metric in POWERS:
+        grades = np.arange(len(counts.true))
+        cost = abs(grades[:, None] - grades) ** float(POWERS[metric])
+        assert (of_counts := METRICS[metric].counts) is not None
+        chance = (counts.true / counts.rows) @ cost
+        return {"kind": "costs", "costs": (cost - (1.0 - float(of_counts(counts))) * chance).tolist()}
+    if counts.labels:
+        scale, offset = GAINS[metric](counts)
+        thresholds = np.clip(divide(-offset, scale), 0.0, 1.0)
+        shrunk = (counts.true * thresholds + PSEUDO * 0.5) / (counts.true + PSEUDO)
+        return {"kind": "thresholds", "thresholds": shrunk.tolist()}
+    scale, offset = GAINS[metric](
+        counts._replace(true=counts.true + PSEUDO, rows=counts.rows + PSEUDO * len(counts.true))
+    )
+    size = float(scale.max())
+    return {"kind": "gains", "scale": (scale / size).tolist(), "offset": (offset / size).tolist()}

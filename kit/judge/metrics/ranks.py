@@ -1,0 +1,129 @@
+"""Metrics that need the order of all rows, as curves of one class against the rest, and the calibration error.
+
+A curve gives its value and what each row adds to it (N,), with mean zero: rows drawn are never sorted anew.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from kit.errors import DataError
+from kit.judge.metrics.rows import Array, row_accuracy
+
+ECE_BINS = 15
+SENSITIVITY = 0.8  # from which on the partial area counts: ISIC 2024
+
+
+def _columns(y: Array, proba: Array) -> Iterator[tuple[Array, Array]]:
+    """Whether each class holds, and what was said of it, for the classes with both kinds of rows."""
+    for c in range(int(y.ndim == 1 and proba.shape[1] == 2), proba.shape[1]):
+        holds = np.asarray(y[:, c] > 0 if y.ndim == 2 else y == c)
+        if 0 < holds.sum() < len(y):
+            yield holds, proba[:, c]
+
+
+def _placements(holds: Array, said: Array) -> tuple[Array, Array]:
+    """Return of each positive the share of negatives below it, and of each negative that of positives above it."""
+    levels, place, count = np.unique(said[holds], return_inverse=True, return_counts=True)
+    below, up_to = (np.searchsorted(levels, said[~holds], side=side) for side in ("left", "right"))
+    cumulated = np.append(0, count.cumsum())
+    above = 1.0 - (cumulated[below] + cumulated[up_to]) / (2.0 * holds.sum())
+    negatives = len(said) - holds.sum()
+    # Negatives strictly below a level are those that reach no further than the level before it.
+    reached = [np.bincount(each, minlength=len(levels) + 1).cumsum() for each in (up_to, below)]
+    return ((reached[0] + reached[1])[: len(levels)] / (2.0 * negatives))[place], above
+
+
+Curve = Callable[[Array, Array], tuple[float, Array]]
+"""``(holds, said) -> (value, influence)`` of one class against the rest."""
+
+
+def auc_curve(holds: Array, said: Array) -> tuple[float, Array]:
+    """Area under the ROC curve, and what each row adds by the placements of DeLong et al. (1988)."""
+    (positive, negative), rows = _placements(holds, said), len(said)
+    area, influence = float(positive.mean()), np.empty(rows)
+    for side, placement in ((holds, positive), (~holds, negative)):
+        influence[side] = (placement - area) * rows / side.sum()
+    return area, influence
+
+
+def ap_curve(holds: Array, said: Array) -> tuple[float, Array]:
+    """Average precision as scikit-learn has it, and its derivative in the weight of each row."""
+    order = np.argsort(-said, kind="stable")
+    hit = holds[order].astype(np.float64)
+    _, first, count = np.unique(-said[order], return_index=True, return_counts=True)
+    last, tie = first + count - 1, np.repeat(np.arange(len(first)), count)
+    above, right = (last + 1.0)[tie], hit.cumsum()[last][tie]
+    positives, value = hit.sum(), float((hit * right / above).sum() / hit.sum())
+    # A row changes the precision at every positive that is said as much or less.
+    up, down = ((hit * term)[::-1].cumsum()[::-1][first][tie] for term in (1.0 / above, right / above**2))
+    influence = np.empty(len(said))
+    influence[order] = (hit * (right / above - value) + hit * up - down) * len(said) / positives
+    return value, influence
+
+
+def partial_curve(holds: Array, said: Array) -> tuple[float, Array]:
+    """Area between the ROC curve and the least sensitivity, from 0 to .2, and what each row adds.
+
+    That is of the positives that are said least, a fifth of all, the share of negatives below each: an integral up to a
+    quantile, whose influence is that of a trimmed mean.
+    """
+    (positive, _), influence = _placements(holds, said), np.empty(len(said))
+    order, positives = np.argsort(said[holds], kind="stable"), len(positive)
+    weight = np.clip((1.0 - SENSITIVITY) * positives - np.arange(positives), 0.0, 1.0) / positives
+    value, last = float(weight @ positive[order]), positive[order][np.flatnonzero(weight)[-1]]
+    capped = np.minimum(positive, last)
+    influence[holds] = (capped - capped.mean()) * len(said) / positives
+    # What a negative takes away: the positives below it, by half those that are said as much.
+    reached = [np.searchsorted(said[holds][order], said[~holds], side=side) for side in ("left", "right")]
+    taken = np.append(0.0, weight.cumsum())[reached].mean(axis=0)
+    influence[~holds] = (taken.mean() - taken) * len(said) / (len(said) - positives)
+    return value, influence
+
+
+def pf_curve(holds: Array, said: Array) -> tuple[float, Array]:
+    """Probabilistic F1 (Yacouby & Axman 2020), hits counted by their probability, and what each row adds."""
+    hits, total = said * holds, said + holds
+    value = float(2.0 * hits.sum() / total.sum())
+    return value, (2.0 * hits - value * total) * len(said) / total.sum()
+
+
+def over_classes(y: Array, proba: Array, *, curve: Curve, average: str = "macro") -> tuple[float, Array]:
+    """Return the mean of a curve over the classes with both kinds of rows, and its influence (N,).
+
+    ``average`` is macro, weighted by how often a class holds, or micro: all cells as rows. Of two classes that exclude
+    each other it is the second.
+
+    Raises `DataError` where no class has both kinds of rows.
+    """
+    if average == "micro":
+        holds = y > 0 if y.ndim == 2 else y[:, None] == np.arange(proba.shape[1])
+        value, cells = curve(holds.ravel(), proba.ravel())
+        return value, cells.reshape(proba.shape).mean(axis=1)
+    total, value, weights = np.zeros(len(y)), 0.0, 0.0
+    for holds, said in _columns(y, proba):
+        found, influence = curve(holds, said)
+        weight = float(holds.sum()) if average == "weighted" else 1.0
+        value, weights, total = value + weight * found, weights + weight, total + weight * influence
+    if not weights:
+        raise DataError(f"AUC needs rows of two classes; all {len(y)} rows are of class {y[0]}", "use metric = 'nll'")
+    return value / weights, total / weights
+
+
+def ece_rows(y: Array, proba: Array) -> tuple[Array, Array]:
+    """Return (N,) whether the top class is right, and how sure it is: all that the calibration error sees."""
+    return row_accuracy(y, proba), proba.max(axis=1)
+
+
+def ece(y: Array, proba: Array) -> float:
+    """Expected calibration error of the top class in ``ECE_BINS`` bins of equal mass (Naeini et al. 2015)."""
+    return ece_of(*ece_rows(y, proba))
+
+
+def ece_of(correct: Array, sure: Array) -> float:
+    """`ece` from `ece_rows`."""
+    confidence, tied = np.unique(sure, return_inverse=True)
+    # Rows of one confidence share their mean accuracy, or their order would decide in which bin the errors lie.
+    right = np.bincount(tied, correct) / np.bincount(tied)
+    gaps = (confidence - right)[np.sort(tied)]
+    return float(sum(abs(part.sum()) for part in np.array_split(gaps, min(ECE_BINS, len(sure)))) / len(sure))

@@ -1,0 +1,100 @@
+"""The table of metrics: what computes each name of `kit.config.competition.METRICS`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from kit.config.competition import METRICS as MEASURES
+from kit.config.competition import Measure
+from kit.judge.metrics import counts, numbers, ranks, rows
+from kit.judge.metrics.rows import Array
+
+Rows = Callable[[Array, Array], Array]
+"""``(truth, said) -> (N,)`` values, whose mean is the score."""
+OfCounts = Callable[[counts.Counts], Array]
+Whole = Callable[[Array, Array], tuple[float, Array]]
+"""``(truth, said) ->`` the score, and what each row adds to it (N,)."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric: one of ``rows``, ``counts`` and ``whole``, or a ``function`` that is computed anew of rows drawn.
+
+    ``reduce`` gives that function less to draw: two arrays (N,) from truth and prediction.
+    """
+
+    measure: Measure
+    rows: Rows | None = None
+    counts: OfCounts | None = None
+    whole: Whole | None = None
+    drawn: Callable[[Array, Array], float] | None = None
+    reduce: Callable[[Array, Array], tuple[Array, Array]] = lambda y, said: (y, said)
+
+    @property
+    def greater_is_better(self) -> bool:
+        """Its direction."""
+        return self.measure.greater_is_better
+
+    @property
+    def needs_proba(self) -> bool:
+        """Whether it sees more than decided answers."""
+        return self.measure.needs_proba
+
+    @property
+    def sign(self) -> float:
+        """What a gain is multiplied by, so that more is better."""
+        return 1.0 if self.greater_is_better else -1.0
+
+    def function(self, y: Array, said: Array) -> float:
+        """The score."""
+        if self.rows is not None:
+            return float(self.rows(y, said).mean())
+        if self.counts is not None:
+            return float(self.counts(counts.Counts.of(counts.of_predictions(y, [said])[0].sum(axis=0), y.ndim == 2)))
+        if self.whole is not None:
+            return self.whole(y, said)[0]
+        assert self.drawn is not None
+        return float(self.drawn(*self.reduce(y, said)))
+
+
+def _curve(curve: ranks.Curve, average: str = "macro") -> Whole:
+    return partial(ranks.over_classes, curve=curve, average=average)
+
+
+ROWS: dict[str, Rows] = {
+    "accuracy": rows.row_accuracy,
+    "sample_f1": rows.row_sample_f1,
+    "top3_accuracy": partial(rows.row_top, k=3),
+    "top5_accuracy": partial(rows.row_top, k=5),
+    "map3": partial(rows.row_map, k=3),
+    "map5": partial(rows.row_map, k=5),
+    "nll": rows.row_nll,
+    "kl": rows.row_kl,
+    "brier": rows.row_brier,
+    "mae": numbers.row_mae,
+}
+COUNTS: dict[str, OfCounts] = {
+    "balanced_accuracy": counts.count_balanced_accuracy,
+    "f1": lambda found: counts.f_values(found)[..., 1],
+    "macro_f1": counts.count_macro_f,
+    "weighted_f1": counts.count_weighted_f,
+    "micro_f1": counts.count_micro_f,
+    "macro_f2": partial(counts.count_macro_f, beta=2.0),
+    "micro_f2": partial(counts.count_micro_f, beta=2.0),
+    "mcc": counts.count_mcc,
+    "qwk": counts.count_qwk,
+    "lwk": counts.count_lwk,
+}
+WHOLE: dict[str, Whole] = {
+    "auc": _curve(ranks.auc_curve),
+    "weighted_auc": _curve(ranks.auc_curve, "weighted"),
+    "partial_auc": _curve(ranks.partial_curve),
+    "average_precision": _curve(ranks.ap_curve),
+    "micro_average_precision": _curve(ranks.ap_curve, "micro"),
+    "probabilistic_f1": _curve(ranks.pf_curve),
+    "rmse": numbers.rmse,
+    "r2": numbers.r2,
+}
+METRICS = {
+    name: Metric(measure, ROWS.get(name), COUNTS.get(name), WHOLE.get(name)) for name, measure in MEASURES.items()
+} | {"ece": Metric(MEASURES["ece"], drawn=ranks.ece_of, reduce=ranks.ece_rows)}
