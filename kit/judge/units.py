@@ -74,7 +74,8 @@ def resampled_means(values: Array, unit: Array, rng: np.random.Generator, resamp
             *found, rows = distinct @ rng.multinomial(drawn, counts / drawn, size=size).T
         else:
             picks = rng.integers(drawn, size=(size, drawn), dtype=np.int32)
-            *found, rows = (row[picks].sum(axis=1) for row in (*totals, sizes))
+            rows = sizes[picks].sum(axis=1) if sizes.max() > 1 else drawn
+            found = [row[picks].sum(axis=1) for row in totals]
         draws[:, start : start + size] = np.asarray(found) / rows
     return draws
 

@@ -43,10 +43,8 @@ def convex_weights(q: Array, *, pseudo_rows: float = 0.0, start: Array | None = 
     right, which together count as much as this number of rows: solver and certificate stay the same. The gap is at most
     1e-9 but for problems at the limit of double precision; it says so itself.
     """
-    (rows, members), shares = q.shape, None
-    if pseudo_rows > 0:
-        shares = np.concatenate([np.ones(rows), np.full(members, pseudo_rows / members)])
-        q, shares = np.vstack([q, np.eye(members)]), shares / shares.sum()
+    members = q.shape[1]
+    q, shares = _with_prior(q, pseudo_rows)
     w = np.full(members, 1.0 / members) if start is None else 0.99 * start + 0.01 / members
     best, fit, waited = Weights(w, np.inf), q @ w, 0
     for _ in range(MAX_STEPS):
@@ -58,11 +56,34 @@ def convex_weights(q: Array, *, pseudo_rows: float = 0.0, start: Array | None = 
         best = Weights(w, gap) if gap < best.gap else best
         if gap <= TOLERANCE or waited > PATIENCE:
             break
-        moved = _line_search(q, shares, w, fit, _newton_target(q, shares, fit, gradient))
+        moved = _line_search(q, shares, w, fit, _target(_hessian(q, shares, fit), gradient))
         if moved is None:
             break
         w, fit = moved
     return best
+
+
+def leave_one_out(q: Array, weights: Array, *, pseudo_rows: float) -> Array:
+    """Return (M, M): row m has the weights without member m, nearly, from those (M,) that `convex_weights` returned.
+
+    They minimise the quadratic model there. What that misses is of third order in the weight of the member.
+    """
+    q, shares = _with_prior(q, pseudo_rows)
+    fit, out = q @ weights, np.zeros((len(weights), len(weights)))
+    hessian, gradient = _hessian(q, shares, fit), _gradient(q, fit, shares)
+    for m in range(len(out)):
+        rest = np.delete(np.arange(len(out)), m)
+        out[m, rest] = _target(hessian[np.ix_(rest, rest)], gradient[rest])
+    return np.asarray(out / out.sum(axis=1, keepdims=True))
+
+
+def _with_prior(q: Array, pseudo_rows: float) -> tuple[Array, Array | None]:
+    """The rows with those of the prior, and what share of the whole each is; None where all are alike."""
+    if pseudo_rows <= 0:
+        return q, None
+    rows, members = q.shape
+    shares = np.concatenate([np.ones(rows), np.full(members, pseudo_rows / members)])
+    return np.vstack([q, np.eye(members)]), shares / shares.sum()
 
 
 def _gradient(q: Array, fit: Array, shares: Array | None) -> Array:
@@ -71,11 +92,14 @@ def _gradient(q: Array, fit: Array, shares: Array | None) -> Array:
     return gradient
 
 
-def _newton_target(q: Array, shares: Array | None, fit: Array, gradient: Array) -> Array:
-    """Minimise the quadratic model of ``F(w) + sum(w)`` over ``w >= 0``."""
+def _hessian(q: Array, shares: Array | None, fit: Array) -> Array:
     scale = 1.0 / (fit * np.sqrt(len(fit))) if shares is None else np.sqrt(shares) / fit
     scaled = q * scale[:, None]
-    hessian = scaled.T @ scaled
+    return np.asarray(scaled.T @ scaled)
+
+
+def _target(hessian: Array, gradient: Array) -> Array:
+    """Minimise the quadratic model of ``F(w) + sum(w)`` over ``w >= 0``."""
     # Columns of unit length, or a pseudo-row on a small weight would drown the rest; members that nearly coincide
     # make the Hessian singular, and the ridge only tilts the step, not the optimum.
     unit = 1.0 / np.sqrt(np.diag(hessian))

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kit.judge.blend.convex import convex_weights, gather
+from kit.judge.blend.convex import convex_weights, gather, leave_one_out
 from kit.judge.metrics import Array
 from kit.judge.units import mean_error
 from kit.runtime.pool import tempered
+
+MANY = 2**20  # likelihoods from which on fits without each member take too long
 
 
 def member_worth(logs: Sequence[Array], y: Array, group: Array, unit: Array, temperatures: Array) -> Array:
@@ -31,22 +33,24 @@ def view_worth(q: Array, group: Array, unit: Array, views: Array) -> Array:
 
 
 def _worth(q: Array, group: Array, unit: Array) -> Array:
-    worth = np.zeros((q.shape[1], 2))
-    if q.shape[1] == 1:
+    members = q.shape[1]
+    worth = np.zeros((members, 2))
+    if members == 1:
         return worth
-    start = convex_weights(q, pseudo_rows=q.shape[1]).weights
-    full = _out_of_fold(q, group, start)
-    for m in range(len(worth)):
-        rest = np.delete(start, m)
-        gains = full - _out_of_fold(np.delete(q, m, 1), group, rest / rest.sum())
-        worth[m] = gains.mean(), mean_error(gains, unit)
-    return worth
-
-
-def _out_of_fold(q: Array, group: Array, start: Array) -> Array:
-    """Return (N,) log likelihoods under weights fitted on the other groups."""
-    out = np.empty(len(q))
+    start = convex_weights(q, pseudo_rows=members).weights
+    without = np.empty((members, len(q)))  # log likelihoods without each member, by weights fitted on the other groups
+    full = np.empty(len(q))
     for k in range(int(group.max()) + 1):
         inside = group == k
-        out[inside] = np.log(q[inside] @ convex_weights(q[~inside], pseudo_rows=q.shape[1], start=start).weights)
-    return out
+        fitted, out = q[~inside], q[inside]
+        weights = convex_weights(fitted, pseudo_rows=members, start=start).weights
+        full[inside] = np.log(out @ weights)
+        if q.size > MANY:
+            without[:, inside] = np.log(leave_one_out(fitted, weights, pseudo_rows=members) @ out.T)
+            continue
+        for m in range(members):
+            rest, columns = np.delete(start, m), np.delete(fitted, m, 1)
+            found = convex_weights(columns, pseudo_rows=members - 1, start=rest / rest.sum())
+            without[m, inside] = np.log(np.delete(out, m, 1) @ found.weights)
+    gains = full - without
+    return np.stack([gains.mean(axis=1), mean_error(gains, unit)], axis=1)
