@@ -402,3 +402,33 @@ def test_a_metric_that_is_not_of_the_task_is_refused() -> None:
     for task, metric in (("multilabel", "qwk"), ("soft", "macro_f1"), ("regression", "accuracy"), ("multiclass", "r2")):
         with pytest.raises(KitError, match=f"metric '{metric}' is not one of task '{task}'"):
             parse(f'[competition]\ntask = "{task}"\nmetric = "{metric}"\n[data]\ntrain = "practice"')
+
+
+@pytest.mark.parametrize(
+    ("task", "labels"),
+    [("multilabel", TRUTH), ("multilabel", TRUTH.astype(bool)), ("soft", TRUTH + 1), ("regression", TRUTH[:, 0] + 0.5)],
+)
+def test_arrays_have_a_column_for_each_class_or_numbers(tmp_path: Path, task: str, labels: np.ndarray) -> None:
+    np.savez(tmp_path / "train.npz", images=np.zeros((6, 8, 8, 3), np.uint8), labels=labels)
+    (tmp_path / "classes.txt").write_text("\n".join(NAMES if task != "regression" else "012"))
+    text = f'[competition]\ntask = "{task}"\nmetric = "nll"\n[data]\ntrain = "train.npz"\nclasses = "classes.txt"'
+    raw = open_source(parse(text).data, tmp_path, "train")
+    expected = labels / labels.sum(axis=1, keepdims=True) if task == "soft" else labels
+    assert np.allclose(raw.truth, expected) and raw.classes == (NAMES if task != "regression" else ("0", "1", "2"))
+    np.savez(tmp_path / "train.npz", images=np.zeros((6, 8, 8, 3), np.uint8), labels=np.array(list("abcdef")))
+    with pytest.raises(KitError, match="rows of numbers"):
+        open_source(parse(text).data, tmp_path, "train")
+
+
+@pytest.mark.tf
+def test_cutmix_mixes_what_speaks_for_a_label_and_against_it() -> None:
+    from kit.config import AugmentConfig
+    from kit.images.augment.pipeline import Pipeline
+
+    masses = TASKS["multilabel"].masses(np.tile(TRUTH, (4, 1)), NAMES)
+    images = np.random.default_rng(0).uniform(0, 255, (24, 16, 16, 3)).astype(np.float32)
+    seeds = np.arange(48, dtype=np.int32).reshape(24, 2)
+    for op in ("cutmix", "mixup"):
+        mixed = np.asarray(Pipeline([AugmentConfig(op=op)], 16, 6)(images, masses, seeds)[1])
+        assert np.allclose(mixed[:, :3] + mixed[:, 3:], 1, atol=1e-5)
+        assert ((mixed > 0.01) & (mixed < 0.99)).any()

@@ -128,6 +128,8 @@ class CompetitionConfig(ConfigSection):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        if self.code and self.task in ("multilabel", "regression"):
+            raise ValueError(f"code = true, but a notebook on Kaggle cannot answer for the task {self.task!r} yet")
         kind, others = KINDS.get(self.task, ("classes", ()))
         if kind not in METRICS[self.metric].tasks and self.metric not in others:
             fit = [name for name, one in METRICS.items() if one.scored and (kind in one.tasks or name in others)]

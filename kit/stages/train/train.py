@@ -141,7 +141,11 @@ def _finish(folds: Sequence[FoldSpec], index: Index, emit: Emit, *, pictures: bo
         flat = index.flat(predictions.ids)
         right = flat.logits(predictions.logits[0]).argmax(axis=1) == flat.y
         accuracy = float(right.mean())
-        data = {"value": accuracy, "error": float(np.sqrt(accuracy * (1 - accuracy) / len(right))), "run": first.run}
+        data = {
+            "value": accuracy,
+            "error": float(np.sqrt(accuracy * (1 - accuracy) / len(predictions.ids))),
+            "run": first.run,
+        }
         emit(Event("number", f"{first.run}: accuracy out of fold{what}", data))
 
 
