@@ -125,7 +125,7 @@ class Local(Platform):
         time = datetime.now(UTC).isoformat(timespec="seconds")
         truth, metric = self._truth(), self._config.competition.metric
         images, labels = truth.labelled()
-        proba = score.lookup(metric).needs_proba
+        proba = score.lookup(metric).measure.needs != "labels"
         try:
             run = run_bundle(bundle, images, proba=proba)
         except BundleError as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from . import arrays, backbones, forward, names, passes, pool, views
+from . import arrays, backbones, decide, forward, names, passes, pool, views
 
 if TYPE_CHECKING:
     from .decode import Policy
@@ -83,7 +83,12 @@ class Predictor:
 
     def predict(self, images: Any) -> Any:
         """Classes int64 (N,): the number that a class is written as, or its place where classes have names."""
-        return np.array(names.answers(self.classes))[self.predict_proba(images).argmax(axis=1)]
+        return np.array(names.answers(self.classes))[self.decided(self.predict_proba(images))]
+
+    def decided(self, proba: Any) -> Any:
+        """Places of the classes int64 (N,) that probabilities (N, C) are answered with, the best where several are."""
+        answers = decide.decide(self.bundle.get("decision"), proba)
+        return answers if answers.ndim == 1 else answers[:, 0]
 
     def logits(self, images: Any) -> list[Any]:
         """Of each member the logits float32 (V, B, C) of one batch, mean of its folds."""

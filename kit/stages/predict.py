@@ -49,8 +49,8 @@ def predict(bundle: Path, images: Path, out: Path, emit: Emit) -> None:
         raise BundleError(f"{bundle.name} gives NaN or infinity for image {source.ids[int(finite.argmin())]!r}")
     names = [_text(name) for name in predictor.classes]
     rows = (
-        (name, names[int(line.argmax())], *(f"{value:.6f}" for value in line))
-        for name, line in zip(source.ids, proba, strict=True)
+        (name, names[answer], *(f"{value:.6f}" for value in line))
+        for name, answer, line in zip(source.ids, predictor.decided(proba).tolist(), proba, strict=True)
     )
     # Told apart from the first columns where a class is called so.
     ambiguous = {"id", "label"} & {name.casefold() for name in names}

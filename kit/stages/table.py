@@ -16,6 +16,7 @@ from kit.runs.results import load_test
 from kit.runs.spec import plan_runs
 from kit.runtime import answer as cells
 from kit.runtime import pool
+from kit.runtime.decide import Decision
 from kit.store.candidate import Ensemble
 from kit.store.data import load_index, load_test_record
 from kit.store.files import write_atomic
@@ -48,7 +49,8 @@ def table(layout: Layout, config: Config, paths: SubmissionPaths, emit: Emit) ->
         sample = Table(Path("the plain layout"), header, tuple((name, *row) for name in ids))
     try:
         rows = cells.match_ids(sample.column(sample.header[0]), ids, sample.path.name)
-        answers = answer(sample, proba[rows], classes, config.competition.metric)
+        rule = record.blend.decision
+        answers = answer(sample, proba[rows], classes, config.competition.metric, rule.plain() if rule else None)
     except cells.Mismatch as error:
         raise DataError(error.message, error.hint) from error
     buffer = io.StringIO()
@@ -79,11 +81,13 @@ def blend_of_test(layout: Layout, config: Config, record: Ensemble) -> tuple[tup
     return tuple(ids.tolist()), record.blend.apply(pool.from_logits(np.stack(views)))
 
 
-def answer(sample: Table, proba: Proba, classes: tuple[str, ...], metric: str) -> list[list[str]]:
+def answer(
+    sample: Table, proba: Proba, classes: tuple[str, ...], metric: str, decision: Decision | None = None
+) -> list[list[str]]:
     """`kit.runtime.answer.answers` for a sample file; raises `Mismatch` where they do not fit."""
     seen = set(sample.column(sample.header[1])) if len(sample.header) > 1 else set()
     of_proba = metric if score.lookup(metric).needs_proba else ""
-    return cells.answers(sample.header, seen, proba, classes, of_proba, sample.path.name)
+    return cells.answers(sample.header, seen, proba, classes, of_proba, sample.path.name, decision)
 
 
 def _tell_meaning(sample: Table, classes: tuple[str, ...], metric: str, emit: Emit) -> None:

@@ -33,9 +33,9 @@ class Reliability:
     ece: float
 
 
-def per_class(y: Array, proba: Array, names: Sequence[str]) -> list[ClassRow]:
-    """Return a row per class of out-of-fold probabilities (N, C), such as ``Blend.oof``."""
-    table = confusion(y, proba)
+def per_class(y: Array, said: Array, names: Sequence[str]) -> list[ClassRow]:
+    """Return a row per class of answers out of fold, such as ``Blend.answers``, or of probabilities (N, C)."""
+    table = confusion(y, said, len(names))
     rows = []
     for c, name in enumerate(names):
         hits, true, predicted = table[c, c], table[c].sum(), table[:, c].sum()

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from kit.base.events import Emit, Event
 from kit.errors import BundleError
 from kit.judge import score
+from kit.judge.decide import said
 from kit.runtime import arrays, backbones, forward, pool
 from kit.runtime.forward import mean_of_folds
 from kit.stages.bundle.contents import fold_paths, fold_predictions, weights_name
@@ -52,8 +53,8 @@ def measure(layout: Layout, record: Ensemble, halved: Mapping[str, Path], batch_
     y = index.labels[index.rows_of(ids)]
     first, second = (_blend(record, members) for members in (before, after))
     return HalfRecord(
-        score=score.score(record.metric, y, second),
-        score_float32=score.score(record.metric, y, first),
+        score=score.score(record.metric, y, said(record.metric, second, record.blend.answer(second))),
+        score_float32=score.score(record.metric, y, said(record.metric, first, record.blend.answer(first))),
         rows=len(y),
         largest_change=float(np.abs(first - second).max()),
         probe=tuple(map(tuple, np.round(_blend(record, probes), 9).tolist())),

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from kit.config import BundleConfig
 from kit.errors import BundleError
+from kit.judge.metrics import classes_of
 from kit.platforms.sandbox import BundleRun, run_bundle
 from kit.runtime.forward import mean_of_folds
 from kit.runtime.names import answers
@@ -52,8 +53,9 @@ def prove(
         raise BundleError(
             f"the bundle's probabilities differ from the kit's by {difference:.2g}, more than the allowed {TOLERANCE:g}"
         )
-    if (run.labels != np.array(answers(record.classes))[run.proba.argmax(axis=1)]).any():
-        raise BundleError("the bundle's classes are not those of the largest of its own probabilities")
+    decided = classes_of(np.asarray(record.blend.answer(run.proba)))
+    if (run.labels != np.array(answers(record.classes))[decided]).any():
+        raise BundleError("the bundle's classes are not those that its own probabilities decide")
     return run, difference
 
 

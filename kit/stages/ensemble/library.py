@@ -8,7 +8,6 @@ import numpy.typing as npt
 
 from kit.base.arrays import IntArray
 from kit.config import Config
-from kit.config.sections import EnsembleConfig
 from kit.judge.blend import Blend, Options, fit
 from kit.judge.blend.foreign import Foreign
 from kit.runs.results import load_oof
@@ -68,13 +67,14 @@ def load_library(layout: Layout, config: Config, specs: dict[str, list[FoldSpec]
     )
 
 
-def blended(library: Library, settings: EnsembleConfig, options: Options, fit_on: str = "clean") -> Blend:
-    """Fit the blend of the members."""
+def blended(library: Library, config: Config, options: Options, fit_on: str = "clean") -> Blend:
+    """Fit the blend of the members, its answers decided for the metric of the competition where no other is set."""
+    settings = config.ensemble
     return fit(
         library.proba,
         library.y,
         library.fold,
-        metric=settings.metric,
+        metric=settings.metric or config.competition.metric,
         seed=settings.seed,
         options=options,
         groups=library.groups,

@@ -7,6 +7,7 @@ from kit.config import Config
 from kit.judge import score
 from kit.judge.blend import Blend
 from kit.judge.blend.tables import CLASS_HEADER, correlation, disagreement, per_class, reliability
+from kit.judge.decide import said
 from kit.judge.metrics import Array
 from kit.show.figures import reliability as figures
 from kit.show.figures import standalone
@@ -22,9 +23,16 @@ FAR = 2.0
 
 def scores(config: Config, library: Library, blend: Blend) -> tuple[Figure, Figure | None]:
     """What the blend scores out of fold by the competition's metric, on clean rows and on stressed ones."""
+    clean, hurt = _said(config, blend)
+    return _figure(config, library, clean), None if hurt is None else _figure(config, library, hurt)
 
-    stressed = None if blend.stressed_oof is None else _figure(config, library, blend.stressed_oof)
-    return _figure(config, library, blend.oof), stressed
+
+def _said(config: Config, blend: Blend) -> tuple[Array, Array | None]:
+    """What the competition's metric is given of the clean rows, and of the stressed ones."""
+    metric = config.competition.metric
+    if blend.stressed_oof is None or blend.stressed_answers is None:
+        return said(metric, blend.oof, blend.answers), None
+    return said(metric, blend.oof, blend.answers), said(metric, blend.stressed_oof, blend.stressed_answers)
 
 
 def _figure(config: Config, library: Library, proba: Array) -> Figure:
@@ -40,10 +48,11 @@ def tell(emit: Emit, config: Config, library: Library, blend: Blend, cv: Figure,
     lines = [(name, weight, *pair) for name, weight, pair in zip(names, weights, worth, strict=False)]
     header = ("member or view", "weight", "worth in nats", "standard error")
     emit(Event("table", "worth of each member and view", {"header": header, "rows": lines}))
-    rows = per_class(library.y, blend.oof, library.classes)
+    rows = per_class(library.y, blend.answers, library.classes)
     emit(Event("table", "classes", {"header": CLASS_HEADER, "rows": rows}))
     gaps = f"duality gap {blend.gap:.1e}, bound of the log-linear pools {blend.bound:.1e} nats"
-    for text in (f"blend: {blend.method}", gaps, *blend.notes):
+    decided = [blend.worth_of_decision] if blend.worth_of_decision else []
+    for text in (f"blend: {blend.method}", *decided, gaps, *blend.notes):
         emit(Event("say", text))
     if below := _below_the_mean(config, library, blend):
         emit(Event("warn", below))
@@ -57,13 +66,14 @@ def _below_the_mean(config: Config, library: Library, blend: Blend) -> str:
     """A warning where the plain mean is better by more than `FAR` standard errors on the competition's metric."""
     metric, mean = config.competition.metric, library.proba[:, 0].mean(axis=0)
     rule = score.lookup(metric)
-    loss = rule.sign * (rule.function(library.y, mean) - rule.function(library.y, blend.oof))
-    if loss <= FAR * score.standard_errors(metric, library.y, mean[None], blend.oof, library.groups)[0]:
+    ours = _said(config, blend)[0]
+    loss = rule.sign * (rule.function(library.y, mean) - rule.function(library.y, ours))
+    if loss <= FAR * score.standard_errors(metric, library.y, mean[None], ours, library.groups)[0]:
         return ""
-    said = f"the blend is worse than the plain mean by {loss:.4f} in {metric}, more than {FAR:g} standard errors"
-    if config.ensemble.metric == metric:
-        return said
-    return f"{said}: it was fitted for {config.ensemble.metric}; try [ensemble] metric = {metric!r}"
+    text = f"the blend is worse than the plain mean by {loss:.4f} in {metric}, more than {FAR:g} standard errors"
+    if config.ensemble.metric in (None, metric):
+        return text
+    return f"{text}: it was fitted for {config.ensemble.metric}; try [ensemble] metric = {metric!r}"
 
 
 def _table_of_scores(config: Config, library: Library, blend: Blend, cv: Figure) -> dict[str, Any]:
@@ -76,7 +86,7 @@ def _table_of_scores(config: Config, library: Library, blend: Blend, cv: Figure)
             return []
         return [*members[:, 0], members[:, 0].mean(axis=0), blended]
 
-    clean, hurt = lines(library.proba, blend.oof), lines(library.stressed, blend.stressed_oof)
+    clean, hurt = lines(library.proba, blend.oof), lines(library.stressed, _said(config, blend)[1])
     figures = [_figure(config, library, proba) for proba in clean[:-1]]
     names, weights = (*library.names, "plain mean", "blend"), (*blend.weights, "", "")
     rows = []

@@ -13,6 +13,7 @@ from kit.base.arrays import ImageArray, IntArray
 from kit.base.events import Emit, Event, silent
 from kit.config import Config
 from kit.errors import KitError
+from kit.judge.metrics import classes_of
 from kit.runs.results import RunRecord
 from kit.runs.spec import plan_runs
 from kit.store.candidate import Ensemble, StoredBlend
@@ -32,7 +33,7 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True, eq=False)
 class OutOfFold:
-    """Out-of-fold probabilities (N, C) of the newest candidate beside the truth (N,).
+    """Out-of-fold probabilities (N, C) of the newest candidate, and its answers, beside the truth (N,).
 
     ``rows`` (N,) are those of ``data/images.npy``, ``ids`` (N,) what their images are called, ``groups`` (N,) which of
     them belong together.
@@ -43,6 +44,7 @@ class OutOfFold:
     y: IntArray
     groups: NDArray[np.str_]
     proba: NDArray[np.float64]
+    answers: IntArray
     classes: tuple[str, ...]
 
 
@@ -149,7 +151,8 @@ class Facts:
             return None  # damaged, or made of other data than are here now
         rows = self.index.rows_of(found.ids)
         groups = np.array(self.index.groups)[rows]
-        return OutOfFold(rows, found.ids, self.index.labels[rows], groups, found.first, found.classes)
+        answers = classes_of(record.blend.answer(found.first))
+        return OutOfFold(rows, found.ids, self.index.labels[rows], groups, found.first, answers, found.classes)
 
     @cached_property
     def members(self) -> dict[str, NDArray[np.float64]]:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from kit.judge import score
+from kit.judge.decide import said
 from kit.show.figures import strips as figures
 from kit.show.figures.strips import Dot, strip
 from kit.stages.report.inputs import Facts
@@ -23,13 +24,16 @@ def worth(facts: Facts) -> Section | str:
     metric, dots, panels = facts.config.competition.metric, [], figures.worth(blend)
     if facts.members and facts.evidence is not None:
         mean = np.mean(list(facts.members.values()), axis=0)
-        for name, proba in [*facts.members.items(), ("plain mean", mean), ("blend", facts.evidence.proba)]:
+        ours = said(metric, facts.evidence.proba, blend.answer(facts.evidence.proba))
+        for name, proba in [*facts.members.items(), ("plain mean", mean), ("blend", ours)]:
             seed, groups = facts.config.ensemble.seed, facts.evidence.groups
             found = score.interval(metric, facts.evidence.y, proba, seed=seed, groups=groups)
-            kind = "accent" if proba is facts.evidence.proba else ""
+            kind = "accent" if proba is ours else ""
             dots.append(Dot(name, found.score, found.low, found.high, kind=kind))
         panels.insert(0, strip(f"{metric} out of fold", dots))
-    return Section(_title(blend), LEAD, {"panels": panels, "notes": (f"made of {blend.method}", *blend.notes)})
+    decided = [blend.worth_of_decision] if blend.worth_of_decision else []
+    notes = (f"made of {blend.method}", *decided, *blend.notes)
+    return Section(_title(blend), LEAD, {"panels": panels, "notes": notes})
 
 
 def _title(blend: StoredBlend) -> str:
