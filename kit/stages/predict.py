@@ -51,22 +51,23 @@ def predict(bundle: Path, images: Path, out: Path, emit: Emit) -> None:
     if not finite.all():
         raise BundleError(f"{bundle.name} gives NaN or infinity for image {source.ids[int(finite.argmin())]!r}")
     names = [_text(name) for name in predictor.classes]
-    blend = predictor.bundle["blend"]
-
-    def answer(line: Proba) -> str:
-        if "values" in blend:
-            return f"{float(line @ np.array(blend['values'])):.6g}"
-        if predictor.several:
-            return " ".join(name for name, value in zip(names, line, strict=True) if value >= 0.5)
-        return names[int(line.argmax())]
-
     rows = (
-        (name, answer(line), *(f"{value:.6f}" for value in line)) for name, line in zip(source.ids, proba, strict=True)
+        (name, answer, *(f"{value:.6f}" for value in line))
+        for name, answer, line in zip(source.ids, _answers(predictor, proba, names), proba, strict=True)
     )
     # Told apart from the first columns where a class is called so.
     ambiguous = {"id", "label"} & {name.casefold() for name in names}
     write_csv(out, ("id", "label", *(f"class {name}" if ambiguous else name for name in names)), rows)
     emit(Event("wrote", "", {"paths": [out.resolve()]}))
+
+
+def _answers(predictor: Predictor, proba: Proba, names: list[str]) -> list[str]:
+    """The cell of each row: a class, several labels with spaces between them, or a number."""
+    if not predictor.several:
+        return [f"{said:.6g}" if isinstance(said, float) else names[said] for said in predictor.decided(proba).tolist()]
+    return [
+        " ".join(name for name, one in zip(names, row, strict=True) if one) for row in predictor.decided(proba).tolist()
+    ]
 
 
 def _load(folder: Path, name: str) -> Predictor:

@@ -116,8 +116,9 @@ def array_set(
     size, policy = data.image_size, data.resize if data.image_size else ""
     # Only where they are not as usual, so that data that were read before stay fresh.
     scale = [white] if white != 255 else []
-    label = [{"label": data.label}] if data.label and labels is not None else []
+    told = [{"label": data.label}] if data.label and labels is not None else []
     task = [data.task] if truth.targets is not None else []
+    known: list[object] = [*content, decode.VERSION, size, policy, data.group, data.weight, *scale, *told, *task]
     return RawSet(
         ids=row_ids(n),
         labels=truth.labels,
@@ -126,9 +127,7 @@ def array_set(
         targets=truth.targets,
         shape=(size, size) if size else images.shape[1:3],
         read=block_reader(images, white, data),
-        fingerprint=sha256_json(
-            [*content, decode.VERSION, size, policy, data.group, data.weight, *scale, *label, *task]
-        ),
+        fingerprint=sha256_json(known),
     )
 
 
@@ -138,9 +137,7 @@ def _truth(labels: Array, n: int, data: DataConfig, root: Path, path: Path) -> T
         return Truth(*labelled(labels, n, data, root, path))
     columns = labels.reshape(n, -1) if len(labels) == n else labels
     if columns.ndim != 2 or labels.dtype.kind not in "buif":
-        raise DataError(
-            f"{path}: labels have shape {labels.shape} and are {labels.dtype}, expected {n} rows of numbers"
-        )
+        raise DataError(f"{path}: labels are {labels.dtype} {labels.shape}, expected {n} rows of numbers")
     names = named_classes(data, root) if columns.shape[1] > 1 else ("number",)
     names = names or tuple(map(str, range(columns.shape[1])))
     if len(names) != columns.shape[1]:
