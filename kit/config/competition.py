@@ -128,7 +128,9 @@ class CompetitionConfig(ConfigSection):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        kind, others = KINDS.get(self.task, ("classes", (self.metric,)))
+        if self.code and self.task in ("multilabel", "regression"):
+            raise ValueError(f"code = true, but a notebook on Kaggle cannot answer for the task {self.task!r} yet")
+        kind, others = KINDS.get(self.task, ("classes", ()))
         if kind not in METRICS[self.metric].tasks and self.metric not in others:
             fit = [name for name, one in METRICS.items() if one.scored and (kind in one.tasks or name in others)]
             raise ValueError(f"metric {self.metric!r} is not one of task {self.task!r}; those are {', '.join(fit)}")

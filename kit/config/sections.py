@@ -107,8 +107,9 @@ class EnsembleConfig(ConfigSection):
 
     runs: tuple[str, ...] = ()
     """Names of the runs to blend. Empty: all runs."""
-    metric: str = "nll"
-    """Metric that weights and temperatures are fitted for."""
+    metric: str | None = None
+    """Metric that answers are decided for. Not set: that of the competition. Weights and temperatures are always fitted
+    by likelihood."""
     fit_on: Literal["clean", "stressed", "mixture"] = "mixture"
     """Held-out rows that members, weights, temperatures and views are fitted on: `clean`, corrupted by `kit stress`, or
     both (`mixture`). Scores on clean and on stressed rows are always out-of-fold. If the key is not set and

@@ -21,8 +21,7 @@ from kit.judge.metrics.table import METRICS, Metric
 from kit.judge.units import BLOCK, mean_error, resampled_counts, resampled_means, sums, units_of
 from kit.store.record import Figure
 
-RESAMPLES = 2000
-LEVEL = 0.95  # coverage aimed at
+RESAMPLES, LEVEL = 2000, 0.95  # and the coverage aimed at
 
 
 @dataclass(frozen=True)

@@ -126,14 +126,14 @@ class Local(Platform):
         time = datetime.now(UTC).isoformat(timespec="seconds")
         truth, metric = self._truth(), self._config.competition.metric
         images, labels = truth.labelled()
-        proba = score.lookup(metric).needs_proba or truth.task.kind != "classes"
+        proba = score.lookup(metric).measure.needs != "labels" or truth.task.kind != "classes"
         try:
             run = run_bundle(bundle, images, proba=proba)
         except BundleError as error:
             return LocalScore(tag=tag, time=time, state="failed", message=error.message)
         if truth.task.kind != "classes":
             every = seen(metric, truth.task, labels, truth.classes)
-            return self._judged(tag, time, metric, score.score(metric, every.y, every.of(run.proba)))
+            return self._judged(tag, time, metric, score.score(metric, every.y, every.said(run.proba, run.labels)))
         # Numbers of classes as the contract gives them; probabilities only where the metric needs them.
         place = {number: at for at, number in enumerate(answers(truth.classes))}
         # A number that is no class is wrong, whatever the label.

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .decide import Decision, decide
 from .names import bare, folded, match, number, spelling, whole
 
 
@@ -69,11 +70,13 @@ def answers(
     classes: Sequence[str],
     metric: str = "",
     what: str = "the sample",
+    decision: Decision | None = None,
 ) -> list[list[str]]:
     """The cells beside the id of every row of ``proba`` (N, C), as a sample file wants them.
 
     ``header`` is the sample's, the id first; ``seen`` is what stands in its second column; ``metric`` is the name of
-    the metric where that is one of probabilities, else empty.
+    the metric where that is one of probabilities, else empty. ``decision`` says what a row's class is; where it gives
+    several, the best first, they stand in one cell, with spaces between them.
 
     Several columns are class names with a probability each, which is 0 for a name that is no class where every class
     has its column. One column with the name of a class is the probability of that class, or where the metric is of
@@ -97,13 +100,14 @@ def answers(
             said = f"{what} has one column, {columns[0]!r}, for the {metric} of {len(classes)} classes"
             raise Mismatch(said, "[competition] metric: the one that the competition is scored by")
         return [[cell(value)] for value in proba[:, found[0] if found[0] >= 0 else 1]]
-    best = proba.argmax(axis=1).tolist()
+    found_best = np.asarray(decide(decision, proba))
+    best = (found_best if found_best.ndim == 1 else found_best[:, 0]).tolist()
     if found[0] >= 0 and -1 in places(sorted(seen), classes) and all(map(_is_number, seen)):
         if {whole(value) for value in seen} <= {0, 1}:
             return [[str(int(label == found[0]))] for label in best]
         return [[cell(value)] for value in proba[:, found[0]]]
     labels = _labels(seen, classes, what)
-    return [[labels[label]] for label in best]
+    return [[" ".join(labels[label] for label in row)] for row in found_best.reshape(len(proba), -1).tolist()]
 
 
 def labels_of(

@@ -54,16 +54,15 @@ def decide(decision: Decision | None, proba: Array) -> Array:
         size = np.arange(1, proba.shape[1] + 1)
         best = (found / (size + proba.sum(axis=1, keepdims=True))).argmax(axis=1)
         return (np.argsort(order, axis=1) <= best[:, None]).astype(np.int64)
-    values = np.asarray(decision["values"])
     if kind == "mean":
-        return proba @ values / proba.sum(axis=1)
+        return proba @ np.asarray(decision["values"]) / proba.sum(axis=1)
     if kind == "median":
-        return _medians(proba, values)
+        return _medians(proba, np.asarray(decision["values"]))
     raise ValueError(f"unknown kind of decision {kind!r}")
 
 
 def _medians(proba: Array, values: Array) -> Array:
-    """Medians (N,): where half of the mass is reached, each value's mass spread evenly to half way to its neighbours."""
+    """Medians (N,): where half of the mass is reached, the mass of a value spread to half way to the next."""
     edges = np.concatenate([[values[0]], (values[1:] + values[:-1]) / 2.0, [values[-1]]])
     reached = np.concatenate([np.zeros((len(proba), 1)), proba.cumsum(axis=1)], axis=1)
     return np.array([np.interp(row[-1] / 2.0, row, edges) for row in reached])

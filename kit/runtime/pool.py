@@ -5,10 +5,9 @@ plain dictionary of floats, so that ``json.dump`` is all that stands between fit
 
     {"views": [V floats],
      "parts": [{"share": s, "temperatures": [M], "weights": [M], "centre": c, "slopes": [M], "bias": [C]}, ...],
-     "bias": [C], "several": bool, "values": [C]}
+     "bias": [C], "several": bool}
 
 With ``several`` each class is a question of its own (a sigmoid), and the blend is one of the two classes no and yes.
-``values`` are the numbers that classes stand for, where a number is asked for.
 Every pool of the literature is one of the parts ``softmax(c log sum_m w_m p_m + sum_m a_m log p_m + bias)``
 with ``p_m`` the member after its own temperature: the plain mean has ``w = 1/M, c = 1, a = 0``, a linear pool other
 ``w``, a final temperature ``c = 1/T``, a log-linear pool ``c = 0``, the pool centred on the mean both terms. Weights
@@ -46,7 +45,6 @@ class Params(TypedDict, total=False):
     parts: list[Part]
     bias: list[float]
     several: bool
-    values: list[float]
 
 
 FLOOR = 1e-7  # probabilities below it are taken for it: at 1e-4 a confident, right member would lose information

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from . import arrays, backbones, forward, names, passes, pool, views
+from . import arrays, backbones, decide, forward, names, passes, pool, views
 
 if TYPE_CHECKING:
     from .decode import Policy
@@ -85,13 +85,18 @@ class Predictor:
     def predict(self, images: Any) -> Any:
         """Classes int64 (N,): the number that a class is written as, or its place where classes have names.
 
-        For several labels int64 (N, C), 0 or 1; for a number float64 (N,), its mean.
+        For several labels int64 (N, C), 0 or 1; for a number float64 (N,).
         """
-        if self.several:
-            return (self.predict_proba(images) >= 0.5).astype(np.int64)
-        if "values" in self.bundle["blend"]:
-            return self.predict_proba(images) @ np.array(self.bundle["blend"]["values"])
-        return np.array(names.answers(self.classes))[self.predict_proba(images).argmax(axis=1)]
+        decided = self.decided(self.predict_proba(images))
+        return decided if self.several or decided.dtype.kind == "f" else np.array(names.answers(self.classes))[decided]
+
+    def decided(self, proba: Any) -> Any:
+        """Places of the classes int64 (N,) that probabilities (N, C) are answered with, the best of several answers.
+
+        For several labels 0 or 1 (N, C), and numbers float64 (N,) where one is asked for.
+        """
+        answers = decide.decide(self.bundle.get("decision"), proba)
+        return answers if self.several or answers.ndim == 1 else answers[:, 0]
 
     def logits(self, images: Any) -> list[Any]:
         """Of each member the logits float32 (V, B, C) of one batch, mean of its folds."""

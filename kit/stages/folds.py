@@ -148,11 +148,13 @@ def _deal_iteratively(counts: IntArray, sizes: IntArray, keys: list[bytes], fold
     wanted = np.tile(every.sum(axis=0), (n, 1))  # times n, to stay whole numbers
     for number in np.flatnonzero(fold_of_group >= 0).tolist():
         wanted[fold_of_group[number]] -= n * every[number]
-    first_key = [min((keys[g] for g in np.flatnonzero(column).tolist()), default=b"") for column in every.T]
+    # Of labels with as many rows left the one whose groups have the smaller keys: not the order of the columns.
+    turn = every[sorted(range(len(keys)), key=lambda number: keys[number])]
+    ties = [[(place, -count) for place, count in enumerate(column) if count] for column in turn.T.tolist()]
     while (left := np.flatnonzero(fold_of_group < 0)).size:
         totals = every[left].sum(axis=0)
         present = np.flatnonzero(totals[:-1]).tolist() or [counts.shape[1]]
-        label = min(present, key=lambda c: (totals[c], first_key[c]))
+        label = min(present, key=lambda c: (totals[c], ties[c]))
         members = left[every[left, label] > 0].tolist()
         for number in sorted(members, key=lambda g: (-every[g, label], keys[g])):
             best = max(range(n), key=lambda f: (wanted[f, label], wanted[f, -1], -f))

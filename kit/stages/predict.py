@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from kit.base.events import Emit, Event
 from kit.base.streams import without_greeting
@@ -18,13 +19,15 @@ from kit.runtime.predictor import Predictor
 from kit.store.arrays import UNREADABLE
 from kit.store.files import write_csv
 
+Proba = npt.NDArray[np.float64]
+
 
 def predict(bundle: Path, images: Path, out: Path, emit: Emit) -> None:
     """Predict images with the description and weights of a zip that `kit bundle` made; none of its code is run.
 
     ``images`` is a ``.npz``, a folder, or a ``.csv``: whatever ``[data] test`` can name. They are resized to what the
     networks take, as the bundle says. ``out`` is a table with ``id``, ``label`` and a column of probabilities for each
-    class.
+    class; the label is one class, or those of several with a probability of at least .5, or the mean of a number.
 
     Raises `BundleError` where the zip is not one that can be trusted, or its networks give no probabilities, and
     `DataError` where the images cannot be read.
@@ -49,13 +52,22 @@ def predict(bundle: Path, images: Path, out: Path, emit: Emit) -> None:
         raise BundleError(f"{bundle.name} gives NaN or infinity for image {source.ids[int(finite.argmin())]!r}")
     names = [_text(name) for name in predictor.classes]
     rows = (
-        (name, names[int(line.argmax())], *(f"{value:.6f}" for value in line))
-        for name, line in zip(source.ids, proba, strict=True)
+        (name, answer, *(f"{value:.6f}" for value in line))
+        for name, answer, line in zip(source.ids, _answers(predictor, proba, names), proba, strict=True)
     )
     # Told apart from the first columns where a class is called so.
     ambiguous = {"id", "label"} & {name.casefold() for name in names}
     write_csv(out, ("id", "label", *(f"class {name}" if ambiguous else name for name in names)), rows)
     emit(Event("wrote", "", {"paths": [out.resolve()]}))
+
+
+def _answers(predictor: Predictor, proba: Proba, names: list[str]) -> list[str]:
+    """The cell of each row: a class, several labels with spaces between them, or a number."""
+    if not predictor.several:
+        return [f"{said:.6g}" if isinstance(said, float) else names[said] for said in predictor.decided(proba).tolist()]
+    return [
+        " ".join(name for name, one in zip(names, row, strict=True) if one) for row in predictor.decided(proba).tolist()
+    ]
 
 
 def _load(folder: Path, name: str) -> Predictor:

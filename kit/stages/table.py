@@ -17,6 +17,7 @@ from kit.runs.results import load_test
 from kit.runs.spec import plan_runs
 from kit.runtime import answer as cells
 from kit.runtime import pool
+from kit.runtime.decide import Decision
 from kit.store.candidate import Ensemble
 from kit.store.data import load_index, load_test_record
 from kit.store.files import write_atomic
@@ -61,7 +62,7 @@ def table(layout: Layout, config: Config, paths: SubmissionPaths, emit: Emit) ->
     if paths.table.exists() and paths.table.read_bytes() == text.encode():
         emit(Event("fresh", "table", {"stage": "table", "submission": paths.root.name}))
         return paths.table
-    if record.blend.params.values is None and not record.blend.params.several:
+    if not record.blend.params.several and not (record.blend.decision and record.blend.decision.values):
         _tell_meaning(sample, classes, config.competition.metric, emit)
     write_atomic(paths.table, text)
     said = f"{len(answers)} rows with the columns {', '.join(sample.header[:6])}, as {sample.path.name} has"
@@ -84,21 +85,23 @@ def blend_of_test(layout: Layout, config: Config, record: Ensemble) -> tuple[tup
 
 def _answers(sample: Table, ids: Sequence[str], proba: Proba, record: Ensemble, metric: str) -> list[list[str]]:
     """The cells beside the first of every line of the sample, as the task of ``record`` wants them."""
-    params, what = record.blend.params, sample.path.name
-    if params.several:
-        values = proba if score.lookup(metric).needs_proba else (proba >= 0.5).astype(np.int64)
+    what, rule = sample.path.name, record.blend.decision
+    if record.blend.params.several:
+        values = proba if score.lookup(metric).needs_proba else record.blend.answer(proba)
         return cells.labels_of(sample.header, sample.rows, ids, values, record.classes, what)
-    rows = cells.match_ids(sample.column(sample.header[0]), ids, what)
-    if params.values is not None and len(sample.header) == 2:
-        return [[cells.cell(value)] for value in (proba[rows] @ np.array(params.values)).tolist()]
-    return answer(sample, proba[rows], record.classes, metric)
+    proba = proba[cells.match_ids(sample.column(sample.header[0]), ids, what)]
+    if rule is not None and rule.values and len(sample.header) == 2:
+        return [[cells.cell(value)] for value in record.blend.answer(proba).tolist()]
+    return answer(sample, proba, record.classes, metric, rule.plain() if rule else None)
 
 
-def answer(sample: Table, proba: Proba, classes: tuple[str, ...], metric: str) -> list[list[str]]:
+def answer(
+    sample: Table, proba: Proba, classes: tuple[str, ...], metric: str, decision: Decision | None = None
+) -> list[list[str]]:
     """`kit.runtime.answer.answers` for a sample file; raises `Mismatch` where they do not fit."""
     seen = set(sample.column(sample.header[1])) if len(sample.header) > 1 else set()
     of_proba = metric if score.lookup(metric).needs_proba else ""
-    return cells.answers(sample.header, seen, proba, classes, of_proba, sample.path.name)
+    return cells.answers(sample.header, seen, proba, classes, of_proba, sample.path.name, decision)
 
 
 def _tell_meaning(sample: Table, classes: tuple[str, ...], metric: str, emit: Emit) -> None:

@@ -10,7 +10,9 @@ from pydantic import Field
 
 from kit.runtime import pool
 from kit.runtime.backbones import Description
+from kit.runtime.decide import decide
 from kit.store.data import UnlabelledRecord
+from kit.store.decision import Coefficient, Probability, Rule, Weight
 from kit.store.record import Figure, Made, Part
 
 # Typed for those who read it; pydantic checks `typing.TypedDict` from Python 3.12 on only.
@@ -19,15 +21,9 @@ if TYPE_CHECKING:
 else:
     Network = dict
 
-# Far beyond what a fit gives (temperatures from .05 to 20), and so small that no power of a probability overflows,
-# nor vanishes for all of 10,000 classes.
-MAX_COEFFICIENT = 1e6
 MIN_SUM = 1e-6
 
 Temperature = Annotated[float, Field(ge=0.02, le=100)]
-Weight = Annotated[float, Field(ge=0, le=1000)]
-Coefficient = Annotated[float, Field(ge=-MAX_COEFFICIENT, le=MAX_COEFFICIENT)]
-Probability = Annotated[float, Field(ge=0, le=1 + 1e-9)]  # a mean over views may round to just above 1
 
 
 class PoolPart(Part):
@@ -61,13 +57,12 @@ class Pool(Part):
     parts: tuple[PoolPart, ...] = Field(min_length=1, max_length=100)
     bias: tuple[Coefficient, ...] = ()
     several: bool | None = None
-    values: tuple[float, ...] | None = None
 
     def check(self, members: int, views: int, classes: int) -> None:
         """Raise ValueError where others describe what is not a blend of so many members, views and classes."""
         classes = 2 if self.several else classes
         lengths: list[tuple[str, Sequence[object], int]] = [("views", self.views, views)]
-        lengths += [(what, found, classes) for what in ("bias", "values") if (found := getattr(self, what))]
+        lengths += [("bias", self.bias, classes)] if self.bias else []
         sums = [("views", self.views), ("shares", tuple(part.share for part in self.parts))]
         for part in self.parts:
             lengths.append(("bias", part.bias, classes))
@@ -151,6 +146,25 @@ class StoredBlend(Part):
     params: Pool
     fit_on: str = "clean"  # the rows that it was fitted on: clean, stressed, or mixture, which is both
     stressed: Figure | None = None
+    decision: Rule | None = None  # None: the most probable class
+    decision_worth: tuple[float, float] | None = None  # what it gains on the metric out of fold, and its error
+
+    @property
+    def worth_of_decision(self) -> str:
+        """What the decision gains out of fold, in words; empty where the metric leaves nothing to decide."""
+        if self.decision_worth is None:
+            return ""
+        rule = "answers are the most probable class" if self.decision is None else f"answers are made for {self.metric}"
+        gain, error = self.decision_worth
+        return f"{rule}: worth {gain:+.4f} over the most probable class (standard error {error:.4f})"
+
+    def answer(self, proba: Any) -> Any:
+        """What is decided of the blend's probabilities (N, C), see `kit.runtime.decide.decide`."""
+        return decide(self.decision.plain() if self.decision else None, proba)
+
+    def decide(self, proba: Any) -> Any:
+        """The answers (N,), (N, k) or (N, L) from what `apply` takes."""
+        return self.answer(self.apply(proba))
 
     def apply(self, proba: Any) -> Any:
         """(N, C) probabilities from those of the members, (M, N, C) or (M, V, N, C), in the fitted order."""

@@ -12,7 +12,6 @@ from kit.judge.blend.candidates import CANDIDATES, candidates, greedy_weights
 from kit.judge.blend.logit import fit_logit_pool
 from kit.judge.blend.rows import Rows
 from kit.judge.blend.temperature import SCALE, fit_temperature
-from kit.judge.score import METRICS
 from kit.runtime.pool import apply_part, log_proba, ranks
 
 
@@ -99,9 +98,10 @@ def test_a_temperature_leaves_the_arg_max_alone():
     assert np.array_equal(cooled.argmax(axis=1), proba.mean(axis=0).argmax(axis=1))
 
 
-def test_rank_averages_order_rows_as_the_mean_of_their_ranks_does():
+def test_rank_averages_of_older_blends_order_rows_as_the_mean_of_their_ranks_does():
     proba, y, _ = library(6, members=3, rows=300, classes=2)
-    part = CANDIDATES["rank average"].fit(Rows(log_proba(proba), y)).part
+    tables = np.quantile(proba, np.linspace(0.0, 1.0, 201), axis=1).transpose(1, 2, 0)
+    part = CANDIDATES["mean"].fit(Rows(log_proba(proba), y)).part | {"ranks": tables.tolist()}
     expected = np.mean([rankdata(member[:, 1]) for member in proba], axis=0)
     assert spearmanr(apply_part(part, proba)[:, 1], expected).statistic > 0.9995
 
@@ -112,12 +112,8 @@ def test_ranks_of_values_never_seen_and_of_ties_lie_between_their_neighbours():
     assert found.tolist() == pytest.approx([1e-7, 0.125, 0.5, 0.75 + 0.25 * 3 / 7, 1.0])
 
 
-def test_a_single_member_is_not_weighted_and_some_metrics_have_candidates_of_their_own():
-    alone = candidates("nll", 1)
+def test_a_single_member_is_not_weighted():
+    alone = candidates(1)
     assert {"mean", "temperature-mean-temperature", "centred, scale 0.3"} <= set(alone)
     assert not {"best single", "greedy", "convex, prior 1", "log-linear, scale 1"} & set(alone)
-    assert set(alone) < set(candidates("nll", 2))
-    corrected = {"prior-corrected, half", "prior-corrected, full"}
-    own = {"auc": {"rank average"}, "macro_f1": {"prior-corrected, half"}, "balanced_accuracy": corrected}
-    for metric in METRICS:
-        assert set(candidates(metric, 1)) & {"rank average", *corrected} == own.get(metric, set())
+    assert set(alone) < set(candidates(2))

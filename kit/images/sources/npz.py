@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kit.base.arrays import IntArray
+from kit.base.tasks import TASKS
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
 from kit.images.sources.classes import (
@@ -23,13 +24,16 @@ from kit.images.sources.classes import (
 )
 from kit.images.sources.pixels import block_reader, readable
 from kit.images.sources.raw import RawSet, checked_weights, row_ids
+from kit.images.sources.targets import Truth, of_table
 from kit.runtime import decode
 from kit.store.arrays import array_names, read_array, read_arrays
 from kit.store.digests import digest
 from kit.store.files import sha256_json
+from kit.store.tables import Table
 
 Array = npt.NDArray[Any]
 
+ROW = "row of the array"
 IMAGES, LABELS = ("images", "data", "x", "image", "pixels"), ("labels", "y", "label", "targets", "target")
 # What `np.savez(path, images, labels)` calls them.
 UNNAMED: dict[tuple[str, ...], str] = {IMAGES: "arr_0", LABELS: "arr_1"}
@@ -79,7 +83,7 @@ def npz_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
     """Names of the classes, in label order; only the labels are read."""
     name = _label_name(array_names(path), data, "train", path)
     labels = read_arrays(path, [name])[name]
-    return labelled(labels, len(np.atleast_1d(labels)), data, root, path)[1]
+    return _truth(labels, len(np.atleast_1d(labels)), data, root, path).classes
 
 
 def open_npy(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
@@ -99,7 +103,7 @@ def open_npy(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
 def npy_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
     """Names of the classes, in label order; only the labels are read."""
     labels = read_array(_labels_beside(path, data, root, "train"))
-    return labelled(labels, len(np.atleast_1d(labels)), data, root, path)[1]
+    return _truth(labels, len(np.atleast_1d(labels)), data, root, path).classes
 
 
 def array_set(
@@ -108,19 +112,39 @@ def array_set(
     """Images and labels as a `RawSet`, the row numbers as ids; ``content`` identifies what they were read from."""
     images, white = readable(images, str(path))
     n = len(images)
-    known, classes = labelled(np.full(n, -1) if labels is None else labels, n, data, root, path)
+    truth = Truth(np.full(n, -1), ()) if labels is None else _truth(labels, n, data, root, path)
     size, policy = data.image_size, data.resize if data.image_size else ""
     # Only where they are not as usual, so that data that were read before stay fresh.
     scale = [white] if white != 255 else []
-    label = [{"label": data.label}] if data.label and labels is not None else []
+    told = [{"label": data.label}] if data.label and labels is not None else []
+    task = [data.task] if truth.targets is not None else []
+    known: list[object] = [*content, decode.VERSION, size, policy, data.group, data.weight, *scale, *told, *task]
     return RawSet(
         ids=row_ids(n),
-        labels=known,
-        classes=classes,
+        labels=truth.labels,
+        classes=truth.classes,
+        task=TASKS[data.task],
+        targets=truth.targets,
         shape=(size, size) if size else images.shape[1:3],
         read=block_reader(images, white, data),
-        fingerprint=sha256_json([*content, decode.VERSION, size, policy, data.group, data.weight, *scale, *label]),
+        fingerprint=sha256_json(known),
     )
+
+
+def _truth(labels: Array, n: int, data: DataConfig, root: Path, path: Path) -> Truth:
+    """The truth in an array: `labelled`, or for another task its columns (N, C), or numbers (N,), as a table's."""
+    if TASKS[data.task].kind == "classes":
+        return Truth(*labelled(labels, n, data, root, path))
+    columns = labels.reshape(n, -1) if len(labels) == n else labels
+    if columns.ndim != 2 or labels.dtype.kind not in "buif":
+        raise DataError(f"{path}: labels are {labels.dtype} {labels.shape}, expected {n} rows of numbers")
+    names = named_classes(data, root) if columns.shape[1] > 1 else ("number",)
+    names = names or tuple(map(str, range(columns.shape[1])))
+    if len(names) != columns.shape[1]:
+        raise DataError(f"{path}: labels have {columns.shape[1]} columns, but {data.classes} has {len(names)} names")
+    cells = [(str(row), *map(str, line)) for row, line in enumerate(columns.tolist())]
+    settings = data.model_copy(update={"id": ROW, "label": "", "group": "", "weight": ""})
+    return of_table(Table(path, (ROW, *names), tuple(cells)), settings, root, None)
 
 
 def labelled(labels: Array, n: int, data: DataConfig, root: Path, path: Path) -> tuple[IntArray, tuple[str, ...]]:

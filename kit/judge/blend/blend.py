@@ -8,7 +8,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from kit.errors import DataError
-from kit.judge import score
+from kit.judge import decide, score
 from kit.judge.blend.candidates import candidates
 from kit.judge.blend.check import Data, check, with_stress
 from kit.judge.blend.choose import shares
@@ -18,10 +18,12 @@ from kit.judge.blend.options import Options
 from kit.judge.blend.procedure import Fit, Procedure
 from kit.judge.blend.result import Blend
 from kit.judge.blend.worth import member_worth, view_worth
+from kit.judge.decide import Decided
 from kit.judge.metrics import Array
 from kit.runtime import pool
 from kit.runtime.pool import Params, Part
 from kit.store.candidate import Considered, Pool
+from kit.store.decision import Rule
 from kit.store.record import Figure
 
 SLIGHT = 0.05  # standard errors below which nothing is said of how a choice flatters
@@ -107,14 +109,15 @@ class _Fitting:
         group = fold_groups(data.fold[:clean], data.y[:clean], names, data.unit[:clean])
         # A clean row and its stressed twin are left out together.
         self.group = np.tile(group, len(data.y) // clean)
-        self.candidates = candidates(metric, len(self.originals), len(data.classes), large=data.large)
+        self.candidates = candidates(len(self.originals), len(data.classes), large=data.large)
         chosen = options.only(self.originals.tolist())
         self.procedure = Procedure(replace(data, proba=proba), self.group, self.candidates, chosen, self.used)
 
     def blend(self, fit_on: str) -> Blend:
         clean, data, names = self.clean, self.data, list(self.candidates)
         fitted = self.procedure.fit(np.ones(len(data.y), dtype=bool))
-        single, chosen, oof = self._nested(fitted)
+        single, oof, answers = self._nested(fitted)
+        chosen, decided = self._choice(single, np.ones(len(data.y), dtype=bool))
         params, (members, views) = self._params(fitted, chosen), self._worth(fitted)
         used = [(names[k], chosen[k]) for k in np.argsort(-chosen, kind="stable") if chosen[k] > 0]
         hurt = len(oof) > clean
@@ -129,26 +132,40 @@ class _Fitting:
             temperatures=tuple(self._spread(fitted, fitted.temperatures, 1.0)),
             gap=max(c.gap for c in fitted.candidates),
             bound=max(c.bound for c in fitted.candidates),
-            nested=self._interval(oof[:clean]),
-            optimism=self._optimism(params, oof),
+            nested=self._interval(oof[:clean], answers[:clean]),
+            optimism=self._optimism(params, decided, oof, answers),
             candidates=self._considered(single, chosen),
             member_worth=members.tolist(),
             view_worth=views.tolist(),
             notes=(),
             params=Pool.model_validate(params),
             fit_on=fit_on,
-            stressed=self._interval(oof[clean:]) if hurt else None,
+            stressed=self._interval(oof[clean:], answers[clean:]) if hurt else None,
+            decision=Rule.of(decided.decision),
+            decision_worth=self._decision_worth(oof[:clean], answers[:clean]),
             oof=oof[:clean],
             stressed_oof=oof[clean:] if hurt else None,
+            answers=answers[:clean],
+            stressed_answers=answers[clean:] if hurt else None,
         )
         pruned = np.delete(self.originals, fitted.kept).tolist()
         told = notes(blend, data.y[:clean], data.unit[:clean], self.copies, pruned)
         return blend.model_copy(update={"notes": (*told, *self._flattery(), OF_OOF)})
 
-    def _interval(self, oof: Array) -> Figure:
+    def _interval(self, oof: Array, answers: Array) -> Figure:
         """The score of the clean rows, or of their stressed twins."""
         y, unit = self.data.y[: self.clean], self.data.unit[: self.clean]
-        return score.interval(self.metric, y, oof, seed=self.seed, groups=unit).figure
+        return score.interval(
+            self.metric, y, decide.said(self.metric, oof, answers), seed=self.seed, groups=unit
+        ).figure
+
+    def _decision_worth(self, oof: Array, answers: Array) -> tuple[float, float] | None:
+        """What the decided answers gain over the most probable classes, both nested; None where these are the rule."""
+        if not decide.is_fitted(self.metric):
+            return None
+        return decide.worth(
+            self.metric, self.data.y[: self.clean], answers, oof.argmax(axis=1), self.data.unit[: self.clean]
+        )
 
     def _flattery(self) -> list[str]:
         """What the best member's score is worth, the best being chosen by it."""
@@ -163,20 +180,23 @@ class _Fitting:
         return [f"{what} ({flattered / error:.1f} standard errors), because it was chosen by this score"]
 
     def _nested(self, fitted: Fit) -> tuple[Array, Array, Array]:
-        """The candidates' predictions (L, N, C) and shares (L,), and predictions (N, C) by blends that never saw a row.
+        """The candidates' predictions (L, N, C), and predictions (N, C) and answers of blends that never saw a row.
 
-        Neither the parts nor the shares of the blend that predicts a row have seen its group. What serves the choice
-        for one group is forgotten before the next one: of large sets it is larger than they are.
+        Neither the parts nor the shares of the blend that predicts a row have seen its group, nor has the decision of
+        its answer, which are the last. What serves the choice for one group is forgotten before the next one: of large
+        sets it is larger than they are.
         """
         fits = cross(self.group, lambda rows: self.procedure.fit(rows, fitted))
         groups = range(int(self.group.max()) + 1)
-        without = [self._shares(*self._predicted({k: fits[j, k] for k in groups if k != j})) for j in groups]
-        single, rows = self._predicted({k: fits[k, k] for k in groups})
-        oof = np.empty(single.shape[1:])
-        for j, chosen in enumerate(without):
+        choices = [self._choice(*self._predicted({k: fits[j, k] for k in groups if k != j})) for j in groups]
+        single, _ = self._predicted({k: fits[k, k] for k in groups})
+        oof, answers = np.empty(single.shape[1:]), list[Array]()
+        for j, (chosen, decided) in enumerate(choices):
             inside = self.group == j
             oof[inside] = np.tensordot(chosen.astype(single.dtype), single[:, inside], 1)
-        return single, self._shares(single, rows), oof
+            answers.append(decide.apply(decided.decision, oof[inside]))
+        order = np.argsort(np.argsort(self.group, kind="stable"), kind="stable")
+        return single, oof, np.concatenate(answers)[order]
 
     def _predicted(self, fits: dict[int, Fit]) -> tuple[Array, Array]:
         """The candidates' predictions (L, n, C) of groups, each by a fit of its own, and the mask of their rows."""
@@ -186,18 +206,21 @@ class _Fitting:
             out[:, self.group[rows] == k] = self.procedure.predict(fit, self.group == k)
         return out, rows
 
-    def _optimism(self, params: Params, oof: Array) -> float:
+    def _choice(self, proba: Array, rows: Array) -> tuple[Array, Decided]:
+        """Shares (L,) of the candidates by their predictions (L, n, C) of a mask of rows, and the decision by these."""
+        used, beliefs = self.used[rows], {name: candidate.prior for name, candidate in self.candidates.items()}
+        proba, rows = proba if used.all() else proba[:, used], rows & self.used
+        y, group, unit = (each[rows] for each in (self.data.y, self.group, self.data.unit))
+        chosen = shares(beliefs, y, proba, self.seed, unit)
+        return chosen, decide.fit(self.metric, y, np.tensordot(chosen.astype(proba.dtype), proba, 1), group, unit)
+
+    def _optimism(self, params: Params, decided: Decided, oof: Array, answers: Array) -> float:
         """By how much the score on the rows fitted on flatters."""
         proba = self.data.proba if self.used.all() else self.data.proba[:, :, self.used]
         y, again = self.data.y[self.used], pool.apply(params, proba)
-        sign = score.lookup(self.metric).sign
-        return sign * (score.score(self.metric, y, again) - score.score(self.metric, y, oof[self.used]))
-
-    def _shares(self, proba: Array, rows: Array) -> Array:
-        """The shares (L,) by predictions (L, n, C) of a mask of rows."""
-        used, beliefs = self.used[rows], {name: candidate.prior for name, candidate in self.candidates.items()}
-        proba, rows = proba if used.all() else proba[:, used], rows & self.used
-        return shares(self.metric, beliefs, self.data.y[rows], proba, self.seed, self.data.unit[rows])
+        both = ((again, decide.apply(decided.decision, again)), (oof[self.used], answers[self.used]))
+        first, nested = (score.score(self.metric, y, decide.said(self.metric, *each)) for each in both)
+        return score.lookup(self.metric).sign * (first - nested)
 
     def _params(self, fitted: Fit, chosen: Array) -> Params:
         """The blend over all members: those that were dropped have no weight."""

@@ -17,7 +17,6 @@ from kit.runtime.pool import FLOOR, Part
 
 # A slope multiplies log probabilities, a few nats in size; a bias is added as it is.
 BIAS_SCALE = 3.0
-RANK_LEVELS = 201
 SHARED_SCALE = 0.3  # of slopes that all classes share, beside weights of classes
 MOST_WEIGHTS = 600  # weights of classes beyond which Hessians take too long, and rows are too few anyway
 
@@ -27,15 +26,13 @@ class Candidate:
     """A row of the table: what fits it, how much is believed of it beforehand, and where it is tried.
 
     ``prior`` is that of its family, the text before the comma of its name, relative to the other families; the rows of
-    a family share it. ``alone`` says that it is worth trying with a single member, ``metrics`` are the only ones that
-    it is tried for, where it is not for all, ``weights`` says that it has some for each member and class, ``like`` that
-    others of its family differ by a prior only.
+    a family share it. ``alone`` says that it is worth trying with a single member, ``weights`` that it has some for
+    each member and class, ``like`` that others of its family differ by a prior only.
     """
 
     fit: Callable[[Rows], Fitted]
     prior: float = 1.0
     alone: bool = False
-    metrics: tuple[str, ...] = ()
     weights: bool = False
     like: bool = False
 
@@ -123,21 +120,6 @@ def class_specific(rows: Rows, *, scale: float) -> Fitted:
     return Fitted(part, bound=pool.bound)
 
 
-def prior_corrected(rows: Rows, *, power: float) -> Fitted:
-    """Centred pool, rare classes raised by a power of the inverse of their share, for metrics that count classes."""
-    pool = centred(rows, scale=0.1)
-    shares = (np.bincount(rows.y, minlength=rows.classes) + 1.0) / (len(rows.y) + rows.classes)
-    bias = np.array(pool.part["bias"]) - power * np.log(shares)
-    return Fitted(pool.part | {"bias": bias.tolist()}, bound=pool.bound)
-
-
-def rank_average(rows: Rows) -> Fitted:
-    """Mean of the members' ranks among the fitted rows, class by class: for metrics that see order only."""
-    levels = np.linspace(0.0, 1.0, RANK_LEVELS)
-    tables = np.stack([np.quantile(np.exp(member), levels, axis=0).T for member in rows.few_logs])
-    return Fitted(linear_part(rows) | {"ranks": tables.tolist()})
-
-
 def _ridge(rows: Rows, key: str, offset: Array, scale: float, before: Array) -> Fitted:
     """Fit a pool of the tempered members whose centre and slopes are ``before`` (1 + M,) where the ridge is strong.
 
@@ -171,8 +153,8 @@ def _temperature(rows: Rows, key: str, mixed: Array) -> float:
     return found
 
 
-# Nothing shrinks what picks members outright: the best of thirty on fifty rows is often an accident. Raising rare
-# classes is what theory asks for where a metric counts classes.
+# Nothing shrinks what picks members outright: the best of thirty on fifty rows is often an accident. What a metric asks
+# for beyond good probabilities is the business of `kit.judge.decide`.
 CANDIDATES: dict[str, Candidate] = {
     "mean": Candidate(mean, alone=True),
     "mean-temperature": Candidate(mean_temperature),
@@ -193,25 +175,17 @@ CANDIDATES: dict[str, Candidate] = {
     "class-specific, scale 0.1": Candidate(partial(class_specific, scale=0.1), weights=True),
     "class-specific, scale 0.3": Candidate(partial(class_specific, scale=0.3), weights=True, like=True),
     "class-specific, scale 1": Candidate(partial(class_specific, scale=1.0), weights=True, like=True),
-    "rank average": Candidate(rank_average, alone=True, metrics=("auc",)),
-    "prior-corrected, half": Candidate(
-        partial(prior_corrected, power=0.5), prior=10.0, alone=True, metrics=("balanced_accuracy", "macro_f1")
-    ),
-    "prior-corrected, full": Candidate(
-        partial(prior_corrected, power=1.0), prior=10.0, alone=True, metrics=("balanced_accuracy",)
-    ),
 }
 
 
-def candidates(metric: str, members: int, classes: int = 2, *, large: bool = False) -> dict[str, Candidate]:
-    """Return the candidates that are tried for a metric and numbers of members and classes.
+def candidates(members: int, classes: int = 2, *, large: bool = False) -> dict[str, Candidate]:
+    """Return the candidates that are tried for numbers of members and classes.
 
     For a ``large`` set one candidate stands for those that are like it: their priors matter less, their time more.
     """
     return {
         name: row
         for name, row in CANDIDATES.items()
-        if (members > 1 or row.alone) and (not row.metrics or metric in row.metrics)
-        if not row.weights or members * classes <= MOST_WEIGHTS
+        if (members > 1 or row.alone) and (not row.weights or members * classes <= MOST_WEIGHTS)
         if not (row.like and large)
     }

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.special import softmax
 
-from kit.judge import score
 from kit.judge.metrics import Array
 from kit.judge.units import sums
 from kit.runtime.pool import FLOOR
@@ -23,16 +22,16 @@ DRAWS = 1000
 NEGLIGIBLE = 0.01  # a part below this share is not worth carrying
 
 
-def prior(beliefs: Mapping[str, float], mean: float = MEAN_PRIOR) -> Array:
-    """Return the candidates' prior shares: ``mean`` for the plain mean, the rest over families, even inside each.
+def prior(beliefs: Mapping[str, float]) -> Array:
+    """Return the candidates' prior shares: ``MEAN_PRIOR`` for the plain mean, the rest over families, even inside each.
 
     The family of a name is what stands before the comma; ``beliefs`` give by name the prior of the family, relative to
     the others.
     """
     families = [name.split(",")[0] for name in beliefs]
     others = {family: belief for family, belief in zip(families, beliefs.values(), strict=True) if family != MEAN}
-    scale = (1 - mean) / max(sum(others.values()), 1e-12)
-    shares = [mean if f == MEAN else scale * others[f] / families.count(f) for f in families]
+    scale = (1 - MEAN_PRIOR) / max(sum(others.values()), 1e-12)
+    shares = [MEAN_PRIOR if f == MEAN else scale * others[f] / families.count(f) for f in families]
     return np.asarray(np.array(shares) / np.sum(shares))
 
 
@@ -52,35 +51,12 @@ def evidence_shares(
     return _without_negligible(shares)
 
 
-def metric_shares(
-    metric: str, beliefs: Mapping[str, float], y: Array, proba: Array, base: Array, unit: Array | None = None
-) -> Array:
-    """Return (L,) shares for a metric other than the log loss.
-
-    The blend that evidence chose is the one to beat. A candidate whose paired gain on the metric is z standard errors
-    counts ``exp(sign(z) z^2 / 2)``, the likelihood ratio of that gain to none; ``base`` (L,), the shares by evidence,
-    have the prior that the mean has there. Probabilities are out of fold, (L, N, C).
-    """
-    chosen = score.lookup(metric)
-    blended = np.tensordot(base.astype(proba.dtype), proba, 1)
-    gains = chosen.sign * np.array([chosen.function(y, p) - chosen.function(y, blended) for p in proba])
-    z = gains / np.maximum(score.standard_errors(metric, y, proba, blended, unit), 1e-12)
-    z[gains == 0] = 0.0
-    before = np.log(np.append(prior(beliefs, 1 / len(beliefs)) * (1 - MEAN_PRIOR), MEAN_PRIOR))
-    weights = softmax(before + np.append(np.sign(z) * z**2 / 2.0, 0.0))
-    return _without_negligible(weights[:-1] + weights[-1] * base)
-
-
 def _without_negligible(shares: Array) -> Array:
     kept = np.where(shares < NEGLIGIBLE, 0.0, shares)
     return np.asarray(kept / kept.sum())
 
 
-def shares(
-    metric: str, beliefs: Mapping[str, float], y: Array, proba: Array, seed: int, unit: Array | None = None
-) -> Array:
+def shares(beliefs: Mapping[str, float], y: Array, proba: Array, seed: int, unit: Array | None = None) -> Array:
     """Return (L,) shares of the candidates from their out-of-fold probabilities (L, N, C) of rows in units (N,)."""
     likelihoods = np.log(np.maximum(proba[:, np.arange(len(y)), y], FLOOR))
-    base = evidence_shares(beliefs, likelihoods, np.random.default_rng(seed), unit)
-    # The log likelihood serves the losses best: Brier's and the calibration error are of probabilities too.
-    return metric_shares(metric, beliefs, y, proba, base, unit) if score.lookup(metric).greater_is_better else base
+    return evidence_shares(beliefs, likelihoods, np.random.default_rng(seed), unit)

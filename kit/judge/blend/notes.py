@@ -30,7 +30,7 @@ def notes(blend: Blend, y: Array, unit: Array, copies: dict[int, int], pruned: l
     if len(blend.views) > 1:
         views = zip(blend.view_names, blend.views, strict=True)
         found += [f"view {name} does not help and is dropped" for name, weight in views if weight == 0]
-    errors, units = len(np.unique(unit[metrics.row_accuracy(y, blend.oof) == 0])), int(unit.max()) + 1
+    errors, units = len(np.unique(unit[metrics.row_accuracy(y, blend.answers) == 0])), int(unit.max()) + 1
     if units < len(y):
         found.append(f"the {len(y)} rows are in {units} groups, which count once each in intervals and standard errors")
     if errors < FEW_ERRORS:

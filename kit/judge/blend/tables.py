@@ -8,6 +8,7 @@ import numpy as np
 
 from kit.base.tasks import Task
 from kit.judge.metrics import ECE_BINS, Array, confusion, ece
+from kit.judge.metrics.rows import labels_of
 
 
 class ClassRow(NamedTuple):
@@ -34,17 +35,18 @@ class Reliability:
     ece: float
 
 
-def per_class(task: Task, truth: Array, proba: Array, names: Sequence[str]) -> list[ClassRow]:
-    """Return a row per class of out-of-fold probabilities (N, C), such as ``Blend.oof``.
+def per_class(task: Task, truth: Array, said: Array, names: Sequence[str]) -> list[ClassRow]:
+    """Return a row per class of answers out of fold, such as ``Blend.answers``, or of probabilities (N, C).
 
-    Of several labels those are predicted that have a probability of at least .5, and none is taken for another.
+    Of several labels none is taken for another; a number is of the class whose bin it is in.
     """
     if task.several:
-        said = proba >= 0.5
+        said = labels_of(said)
         table = np.zeros((len(names), len(names)))
         counts = (truth * said).sum(axis=0), truth.sum(axis=0), said.sum(axis=0)
     else:
-        table = confusion(task.strata(truth, names), proba)
+        said = task.strata(said, names) if said.ndim == 1 and said.dtype.kind == "f" else said
+        table = confusion(task.strata(truth, names), said, len(names))
         counts = np.diag(table), table.sum(axis=1), table.sum(axis=0)
     rows = []
     for c, (name, hits, true, predicted) in enumerate(zip(names, *counts, strict=True)):

@@ -32,7 +32,7 @@ def fit(metric: str, y: Array, proba: Array, group: Array, unit: Array | None = 
     """
     labels = y.ndim == 2 and y.dtype.kind != "f"
     simple = plain(metric, proba, labels)
-    if not is_fitted(metric, labels):
+    if not is_fitted(metric, labels=labels):
         return Decided(best(metric, proba, labels))
     answers, before = np.empty_like(decide(simple, proba)), decide(simple, proba)
     for k in np.unique(group):
@@ -41,6 +41,11 @@ def fit(metric: str, y: Array, proba: Array, group: Array, unit: Array | None = 
     if gain < -se:
         return Decided(simple, gain, se, kept=False)
     return Decided(best(metric, proba, labels), gain, se)
+
+
+def said(metric: str, proba: Array, answers: Array) -> Array:
+    """What a metric is given: probabilities where it sees more than answers."""
+    return proba if score.lookup(metric).needs_proba else answers
 
 
 def worth(metric: str, y: Array, answers: Array, before: Array, unit: Array | None = None) -> tuple[float, float]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from kit.judge.metrics.counts import Counts, divide, f_values
 from kit.judge.metrics.rows import Array
-from kit.judge.metrics.table import METRICS
+from kit.judge.metrics.table import METRICS, OfCounts
 from kit.runtime.decide import Decision, decide
 
 ROUNDS = 30
@@ -74,7 +74,7 @@ def plain(metric: str, proba: Array, labels: bool) -> Decision | None:
     return FIXED.get(metric)
 
 
-def is_fitted(metric: str, labels: bool) -> bool:
+def is_fitted(metric: str, *, labels: bool = False) -> bool:
     """Whether there is anything to fit for a metric."""
     return metric in POWERS or (metric in GAINS and (labels or metric not in PLAIN))
 
@@ -82,20 +82,25 @@ def is_fitted(metric: str, labels: bool) -> bool:
 def best(metric: str, proba: Array, labels: bool) -> Decision | None:
     """Return the rule with the highest metric that probabilities (N, C) let expect; None: the most probable class."""
     rule = plain(metric, proba, labels)
-    if not is_fitted(metric, labels):
+    if not is_fitted(metric, labels=labels):
         return FIXED.get(metric, rule)
-    of_counts, found, highest = METRICS[metric].counts, rule, -np.inf
-    assert of_counts is not None
+    found, highest = rule, -np.inf
     answers = decide(rule, proba)
     for _ in range(ROUNDS):
         counts = _expected(proba, answers, labels)
-        value = float(of_counts(counts))
+        value = float(_of_counts(metric)(counts))
         if value > highest + 1e-12:
             found, highest = rule, value
         rule = _rule(metric, counts)
         before, answers = answers, decide(rule, proba)
         if (before == answers).all():
             return rule
+    return found
+
+
+def _of_counts(metric: str) -> OfCounts:
+    found = METRICS[metric].counts
+    assert found is not None
     return found
 
 
@@ -118,16 +123,14 @@ def _rule(metric: str, counts: Counts) -> Decision:
     if metric in POWERS:
         grades = np.arange(len(counts.true))
         cost = abs(grades[:, None] - grades) ** float(POWERS[metric])
-        assert (of_counts := METRICS[metric].counts) is not None
-        chance = (counts.true / counts.rows) @ cost
-        return {"kind": "costs", "costs": (cost - (1.0 - float(of_counts(counts))) * chance).tolist()}
+        disagreement = 1.0 - float(_of_counts(metric)(counts))
+        return {"kind": "costs", "costs": (cost - disagreement * (counts.true / counts.rows) @ cost).tolist()}
     if counts.labels:
         scale, offset = GAINS[metric](counts)
         thresholds = np.clip(divide(-offset, scale), 0.0, 1.0)
         shrunk = (counts.true * thresholds + PSEUDO * 0.5) / (counts.true + PSEUDO)
         return {"kind": "thresholds", "thresholds": shrunk.tolist()}
-    scale, offset = GAINS[metric](
-        counts._replace(true=counts.true + PSEUDO, rows=counts.rows + PSEUDO * len(counts.true))
-    )
+    rows = counts.rows + PSEUDO * len(counts.true)
+    scale, offset = GAINS[metric](counts._replace(true=counts.true + PSEUDO, rows=rows))
     size = float(scale.max())
     return {"kind": "gains", "scale": (scale / size).tolist(), "offset": (offset / size).tolist()}

@@ -14,11 +14,12 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from kit.platforms.described.network import NetworkDescription, Side
 from kit.runtime.views import VIEWS
 from kit.store.candidate import Pool
+from kit.store.decision import Rule
 from kit.store.record import Part
 
 __all__ = ["BundleDescription", "NetworkDescription"]
 
-VERSIONS = (1, 2)  # the second has weights by class
+VERSIONS = (1, 2, 3)  # the second has weights by class, the third decisions
 MAX_PARAMETERS = 1 << 30  # of all folds of all members, 4 GiB as float32
 MAX_PASSES = 2_000  # for one image: members x folds x views; ten members of ten folds under ten views are a thousand
 MAX_PIXELS = 1 << 27  # that the passes for one image see: 32 of the largest side, 2,000 of 256 pixels a side
@@ -55,6 +56,7 @@ class BundleDescription(Part):
     views: tuple[Name, ...] = Field(min_length=1, max_length=len(VIEWS))
     members: tuple[MemberDescription, ...] = Field(min_length=1, max_length=200)
     blend: Pool
+    decision: Rule | None = None
     batch_size: int = Field(ge=1, le=4096)
     resize: Literal["fit", "crop", "stretch"] = "fit"
 
@@ -83,6 +85,11 @@ class BundleDescription(Part):
             self.blend.check(len(self.members), len(self.views), len(self.classes))
         except ValueError as error:
             raise ValueError(f"blend: {error}") from None
+        try:
+            if self.decision is not None:
+                self.decision.check(len(self.classes))
+        except ValueError as error:
+            raise ValueError(f"decision: {error}") from None
         pixels = sum(max(member.network.sides) ** 2 * len(member.weights) for member in self.members)
         numbers = sum(member.network.parameters * len(member.weights) for member in self.members)
         totals = (

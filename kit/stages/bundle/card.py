@@ -31,7 +31,8 @@ Made by kit {__version__}. {record.metric} out of fold: **{cv.score:.4f}** \
 The interval is of the blend on out-of-fold rows. On new images every member is the mean of its fold models,
 which is slightly better and less confident than any single one of them."""
     predicted, index = load_predictions(paths.predictions), load_index(layout)
-    table = per_class(index.task, index.truth_of(predicted.ids), predicted.first, predicted.classes)
+    answers = record.blend.answer(predicted.first)
+    table = per_class(index.task, index.truth_of(predicted.ids), answers, predicted.classes)
     classes = [[f"{cell:.3f}" if isinstance(cell, float) else cell for cell in row] for row in table]
     licences = [
         ("code in the zip", "MIT, the kit's"),
@@ -64,7 +65,8 @@ def _members(record: Ensemble) -> str:
     views = ", ".join(f"{name} {weights[name]:.2f}" for name in record.used_views)
     table = _table(("member", "backbone", "folds", "weight", "temperature"), rows)
     notes = "".join(["\n", *(f"\n- {note}" for note in blend.notes)]) if blend.notes else ""
-    return f"{table}\n\nBlend: {blend.method}. Views: {views}.{notes}"
+    decided = f" {blend.worth_of_decision.capitalize()}." if blend.worth_of_decision else ""
+    return f"{table}\n\nBlend: {blend.method}. Views: {views}.{decided}{notes}"
 
 
 def _data(layout: Layout, config: Config, index: Index) -> str:

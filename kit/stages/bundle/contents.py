@@ -16,7 +16,7 @@ from kit.store.files import sha256_file
 from kit.store.layout import FoldPaths, Layout, RunPaths
 from kit.store.predictions import Predictions, load_predictions
 
-VERSION = 2
+VERSION = 3
 PACKAGE = "kit_runtime"
 
 MODEL = {
@@ -50,6 +50,8 @@ def zip_members(config: Config, record: Ensemble, weights: Mapping[str, Path]) -
         "resize": config.data.resize,
         "batch_size": config.bundle.batch_size,
     }
+    if record.blend.decision is not None:
+        description["decision"] = record.blend.decision.plain()
     files["bundle.json"] = (json.dumps(description, indent=1, sort_keys=True) + "\n").encode()
     digests = {
         name: hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else sha256_file(content)

@@ -54,8 +54,8 @@ def measure(layout: Layout, record: Ensemble, halved: Mapping[str, Path], batch_
     every = seen_of(record.metric, index, ids)
     first, second = (_blend(record, members) for members in (before, after))
     return HalfRecord(
-        score=score.score(record.metric, every.y, every.of(second)),
-        score_float32=score.score(record.metric, every.y, every.of(first)),
+        score=score.score(record.metric, every.y, every.said(second, record.blend.answer(second))),
+        score_float32=score.score(record.metric, every.y, every.said(first, record.blend.answer(first))),
         rows=len(ids),
         largest_change=float(np.abs(first - second).max()),
         probe=tuple(map(tuple, np.round(_blend(record, probes), 9).tolist())),

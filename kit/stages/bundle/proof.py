@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from kit.config import BundleConfig
 from kit.errors import BundleError
+from kit.judge.metrics import classes_of
 from kit.platforms.sandbox import BundleRun, run_bundle
 from kit.runtime.forward import mean_of_folds
 from kit.runtime.names import answers
@@ -53,14 +54,11 @@ def prove(
         raise BundleError(
             f"the bundle's probabilities differ from the kit's by {difference:.2g}, more than the allowed {TOLERANCE:g}"
         )
-    if record.blend.params.several:
-        if run.labels.shape != run.proba.shape or (run.labels != (run.proba >= 0.5)).any():
-            raise BundleError("the bundle's labels are not those that it gives a probability of at least .5")
-    elif record.blend.params.values is not None:
-        if not np.allclose(run.labels, run.proba @ np.array(record.blend.params.values)):
-            raise BundleError("the bundle's numbers are not the means of its own probabilities")
-    elif (run.labels != np.array(answers(record.classes))[run.proba.argmax(axis=1)]).any():
-        raise BundleError("the bundle's classes are not those of the largest of its own probabilities")
+    decided = np.asarray(record.blend.answer(run.proba))
+    if not record.blend.params.several and decided.dtype.kind != "f":
+        decided = np.array(answers(record.classes))[classes_of(decided)]
+    if run.labels.shape != decided.shape or not np.allclose(run.labels, decided):
+        raise BundleError("the bundle's answers are not those that its own probabilities decide")
     return run, difference
 
 

@@ -29,7 +29,7 @@ from kit.store.predictions import Predictions
 from kit.store.record import Digests, digests_of
 
 # Raised whenever the same predictions would be blended otherwise.
-VERSION = 5
+VERSION = 6
 STAMP = "%Y%m%dT%H%M%SZ"
 
 Runs = dict[str, list[FoldSpec]]
@@ -96,7 +96,7 @@ def _fitted(config: Config, library: Library, spent: Costs | None) -> Blend:
         seconds_per_1000=seconds,
         mb=sizes,
     )
-    return blended(library, settings, options, fit_on(config, library.stressed is not None))
+    return blended(library, config, options, fit_on(config, library.stressed is not None))
 
 
 def _least(*limits: float | None) -> float | None:

@@ -61,7 +61,7 @@ def blend_foreign(
     options = Options(
         names, views, library.classes, library.ids, max_members=settings.max_members, max_views=settings.max_views
     )
-    blend = blended(library, settings, options)
+    blend = blended(library, config, options)
     tell(emit, config, library, blend, *scores(config, library, blend))
     wrote = [write_atomic(out / "blend.json", blend.to_json())]
     wrote.append(_write_table(out / "oof.csv", library.ids, classes, blend.oof))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,14 +11,19 @@ import numpy.typing as npt
 from kit.base.arrays import IntArray
 from kit.base.tasks import ONE_CLASS, Array, Flat, Task
 from kit.config import Config
-from kit.config.sections import EnsembleConfig
+from kit.judge import decide, score
 from kit.judge.blend import Blend, Options, fit
 from kit.judge.blend.foreign import Foreign
+from kit.judge.blend.nested import fold_groups
+from kit.judge.metrics.rows import labels_of
 from kit.judge.seen import Seen, seen
+from kit.judge.units import units_of
 from kit.runs.results import load_oof
 from kit.runs.spec import FoldSpec
 from kit.runs.stressed import load_stressed, stressed_run
+from kit.runtime.decide import Decision
 from kit.store.data import load_index
+from kit.store.decision import Rule
 from kit.store.layout import Layout
 from kit.store.partition import load_folds
 from kit.store.predictions import Predictions
@@ -82,9 +88,13 @@ def load_library(layout: Layout, config: Config, specs: dict[str, list[FoldSpec]
     )
 
 
-def blended(library: Library, settings: EnsembleConfig, options: Options, fit_on: str = "clean") -> Blend:
-    """Fit the blend of the members, on the `Task.flat` rows of the images; it is one of whole images again."""
-    flat, hurt = library.flat, library.stressed
+def blended(library: Library, config: Config, options: Options, fit_on: str = "clean") -> Blend:
+    """Fit the blend of the members, its answers decided for the metric of the competition where no other is set.
+
+    It is fitted on the `Task.flat` rows of the images, and one of whole images again.
+    """
+    flat, hurt, settings = library.flat, library.stressed, config.ensemble
+    metric = settings.metric or config.competition.metric
     if library.task.kind != "classes":
         rows = tuple(f"{library.ids[row]}/{number}" for number, row in enumerate(flat.row.tolist()))
         options = replace(options, classes=flat.classes, rows=rows)
@@ -92,7 +102,7 @@ def blended(library: Library, settings: EnsembleConfig, options: Options, fit_on
         flat.spread(library.proba),
         flat.y,
         library.fold[flat.row],
-        metric=settings.metric if library.task.kind == "classes" else "nll",
+        metric=metric if library.task.kind == "classes" else "nll",
         seed=settings.seed,
         options=options,
         groups=library.groups[flat.row],
@@ -101,13 +111,44 @@ def blended(library: Library, settings: EnsembleConfig, options: Options, fit_on
     )
     if library.task.kind == "classes":
         return blend
-    told: dict[str, object] = {"several": True} if library.task.several else {}
+    params = blend.params.model_copy(update={"several": True}) if library.task.several else blend.params
+    oof, hurt = flat.gather(blend.oof), None if blend.stressed_oof is None else flat.gather(blend.stressed_oof)
+    told = decided(library, metric, oof, hurt)
+    every = library.seen(metric)
+    said = every.said(oof, told["answers"])
+    nested = score.interval(metric, every.y, said, seed=settings.seed, groups=every.groups).figure
+    told |= {"params": params, "classes": library.classes, "metric": metric, "nested": nested}
+    return blend.model_copy(update={**told, "oof": oof, "stressed_oof": hurt})
+
+
+def decided(library: Library, metric: str, oof: Array, hurt: Array | None) -> dict[str, Any]:
+    """The fields of a `Blend` that say how its probabilities (N, C) are answered, and the answers out of fold.
+
+    Thresholds of several labels are those of the other folds.
+    """
     if library.task.kind == "numbers":
-        told = {"values": tuple(map(float, library.classes))}
-    params = blend.params.model_copy(update=told)
-    oof = {name: getattr(blend, name) for name in ("oof", "stressed_oof")}
-    oof = {name: None if proba is None else flat.gather(proba) for name, proba in oof.items()}
-    return blend.model_copy(update={"params": params, "classes": library.classes, **oof})
+        kind = "median" if metric == "mae" else "mean"
+        return _answered({"kind": kind, "values": list(map(float, library.classes))}, oof, hurt)
+    if not library.task.several:
+        return _answered(None, oof, hurt)
+    y, unit = library.truth, units_of(library.groups, len(library.ids))
+    group = fold_groups(library.fold, library.task.strata(y, library.classes), library.ids, unit)
+    found = _answered(decide.fit(metric, y, oof, group, unit).decision, oof, hurt)
+    for number in np.unique(group):
+        inside, others = group == number, group != number
+        nested = decide.fit(metric, y[others], oof[others], group[others], unit[others]).decision
+        for name, proba in (("answers", oof), ("stressed_answers", hurt)):
+            if proba is not None:
+                found[name][inside] = decide.apply(nested, proba[inside])
+    if decide.is_fitted(metric, labels=True):
+        found["decision_worth"] = decide.worth(metric, y, found["answers"], labels_of(oof), unit)
+    return found
+
+
+def _answered(rule: Decision | None, oof: Array, hurt: Array | None) -> dict[str, Any]:
+    """A rule and what it answers to clean rows and to stressed ones."""
+    stressed = None if hurt is None else decide.apply(rule, hurt)
+    return {"decision": Rule.of(rule), "answers": decide.apply(rule, oof), "stressed_answers": stressed}
 
 
 def fit_on(config: Config, stressed: bool) -> str:

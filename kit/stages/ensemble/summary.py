@@ -22,15 +22,21 @@ FAR = 2.0
 
 def scores(config: Config, library: Library, blend: Blend) -> tuple[Figure, Figure | None]:
     """What the blend scores out of fold by the competition's metric, on clean rows and on stressed ones."""
+    clean, hurt = _said(config, library, blend)
+    return _figure(config, library, clean), None if hurt is None else _figure(config, library, hurt)
 
-    stressed = None if blend.stressed_oof is None else _figure(config, library, blend.stressed_oof)
-    return _figure(config, library, blend.oof), stressed
+
+def _said(config: Config, library: Library, blend: Blend) -> tuple[Array, Array | None]:
+    """What the competition's metric is given of the clean rows, and of the stressed ones."""
+    every = library.seen(config.competition.metric)
+    if blend.stressed_oof is None or blend.stressed_answers is None:
+        return every.said(blend.oof, blend.answers), None
+    return every.said(blend.oof, blend.answers), every.said(blend.stressed_oof, blend.stressed_answers)
 
 
-def _figure(config: Config, library: Library, proba: Array) -> Figure:
-    metric, seed = config.competition.metric, config.ensemble.seed
-    every = library.seen(metric)
-    return score.interval(metric, every.y, every.of(proba), seed=seed, groups=every.groups).figure
+def _figure(config: Config, library: Library, said: Array) -> Figure:
+    every = library.seen(config.competition.metric)
+    return score.interval(every.metric, every.y, said, seed=config.ensemble.seed, groups=every.groups).figure
 
 
 def tell(emit: Emit, config: Config, library: Library, blend: Blend, cv: Figure, stressed: Figure | None) -> None:
@@ -41,10 +47,11 @@ def tell(emit: Emit, config: Config, library: Library, blend: Blend, cv: Figure,
     lines = [(name, weight, *pair) for name, weight, pair in zip(names, weights, worth, strict=False)]
     header = ("member or view", "weight", "worth in nats", "standard error")
     emit(Event("table", "worth of each member and view", {"header": header, "rows": lines}))
-    rows = per_class(library.task, library.truth, blend.oof, library.classes)
+    rows = per_class(library.task, library.truth, blend.answers, library.classes)
     emit(Event("table", "classes", {"header": CLASS_HEADER, "rows": rows}))
     gaps = f"duality gap {blend.gap:.1e}, bound of the log-linear pools {blend.bound:.1e} nats"
-    for text in (f"blend: {blend.method}", gaps, *blend.notes):
+    decided = [blend.worth_of_decision] if blend.worth_of_decision else []
+    for text in (f"blend: {blend.method}", *decided, gaps, *blend.notes):
         emit(Event("say", text))
     if below := _below_the_mean(config, library, blend):
         emit(Event("warn", below))
@@ -58,37 +65,33 @@ def _below_the_mean(config: Config, library: Library, blend: Blend) -> str:
     """A warning where the plain mean is better by more than `FAR` standard errors on the competition's metric."""
     metric = config.competition.metric
     rule, every = score.lookup(metric), library.seen(metric)
-    mean, oof = every.of(library.proba[:, 0].mean(axis=0)), every.of(blend.oof)
-    loss = rule.sign * (rule.function(every.y, mean) - rule.function(every.y, oof))
-    if loss <= FAR * score.standard_errors(metric, every.y, mean[None], oof, every.groups)[0]:
+    mean, ours = every.of(library.proba[:, 0].mean(axis=0)), _said(config, library, blend)[0]
+    loss = rule.sign * (rule.function(every.y, mean) - rule.function(every.y, ours))
+    if loss <= FAR * score.standard_errors(metric, every.y, mean[None], ours, every.groups)[0]:
         return ""
-    said = f"the blend is worse than the plain mean by {loss:.4f} in {metric}, more than {FAR:g} standard errors"
-    if config.ensemble.metric == metric:
-        return said
-    return f"{said}: it was fitted for {config.ensemble.metric}; try [ensemble] metric = {metric!r}"
+    text = f"the blend is worse than the plain mean by {loss:.4f} in {metric}, more than {FAR:g} standard errors"
+    if config.ensemble.metric in (None, metric):
+        return text
+    return f"{text}: it was fitted for {config.ensemble.metric}; try [ensemble] metric = {metric!r}"
 
 
 def _table_of_scores(config: Config, library: Library, blend: Blend, cv: Figure) -> dict[str, Any]:
     metric = config.competition.metric
-    others = [other for other in ("nll", "ece") if other != metric]
+    every, others = library.seen(metric), [other for other in ("nll", "ece") if other != metric]
 
-    def lines(members: Array | None, blended: Array | None) -> list[Array]:
-        """(N, C) of the members' first view, their plain mean and the blend."""
-        if members is None or blended is None:
-            return []
-        return [*members[:, 0], members[:, 0].mean(axis=0), blended]
+    def lines(members: Array) -> list[Array]:
+        """(N, C) of the members' first view and their plain mean."""
+        return [*members[:, 0], members[:, 0].mean(axis=0)]
 
-    def scored(metric: str, proba: Array) -> float:
-        every = library.seen(metric)
-        return score.score(metric, every.y, every.of(proba))
-
-    clean, hurt = lines(library.proba, blend.oof), lines(library.stressed, blend.stressed_oof)
-    figures = [_figure(config, library, proba) for proba in clean[:-1]]
+    clean, ours = [*lines(library.proba), blend.oof], _said(config, library, blend)[1]
+    hurt = [] if library.stressed is None or ours is None else [*map(every.of, lines(library.stressed)), ours]
+    figures = [_figure(config, library, every.of(proba)) for proba in clean[:-1]]
     names, weights = (*library.names, "plain mean", "blend"), (*blend.weights, "", "")
     rows = []
     for number, found in enumerate([*figures, cv]):
-        stressed = [scored(metric, hurt[number])] if hurt else []
-        further = [scored(other, clean[number]) for other in others]
+        stressed = [score.score(metric, every.y, hurt[number])] if hurt else []
+        seen = [library.seen(other) for other in others]
+        further = [score.score(one.metric, one.y, one.of(clean[number])) for one in seen]
         interval = f"{found.low:.4f} - {found.high:.4f}"
         rows.append((names[number], weights[number], found.score, interval, *stressed, *further))
     # One interval: a second would not fit into 80 columns, and the blend's is said below.

@@ -15,7 +15,7 @@ from kit.stages.forecast.entries import Entry, Gathered, gather
 from kit.stages.forecast.statement import tell
 from kit.stages.forecast.testset import look_at_test
 from kit.store.candidate import ForecastRecord
-from kit.store.data import load_test_images
+from kit.store.data import load_index, load_test_images
 from kit.store.files import sha256_json
 from kit.store.layout import Layout
 from kit.store.locks import lock
@@ -36,6 +36,7 @@ def forecast(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
         said = f"forecasts are for accuracy only, but this competition is scored by {config.competition.metric}"
         raise StageError(said, "kit stress   # shows the score under corruptions for any metric")
     with lock(layout.data_lock, "data/", shared=True):
+        load_index(layout).classes_only("forecasts")
         gathered = gather(layout, config)
         size = test_size(layout, config, gathered)
         made_from = lineage(gathered, size)

@@ -19,7 +19,7 @@ def confusion(facts: Facts) -> Section | str:
     evidence = facts.evidence
     if evidence is None or evidence.task.several:
         return "kit ensemble"
-    table = count_confusion(evidence.y, evidence.proba)
+    table = count_confusion(evidence.y, evidence.answers, len(evidence.classes))
     errors = table - np.diag(np.diag(table))
     frequent = np.argsort(-errors, axis=None, kind="stable")[:PAIRS]
     pairs = [divmod(n, len(table)) for n in frequent.tolist() if errors.flat[n] > 0]
@@ -43,7 +43,7 @@ def confusion(facts: Facts) -> Section | str:
 
 def _pair(facts: Facts, evidence: OutOfFold, true: int, given: int) -> Group:
     """Images of ``true`` that were called ``given``, the surest first."""
-    found = np.flatnonzero((evidence.y == true) & (evidence.proba.argmax(axis=1) == given))
+    found = np.flatnonzero((evidence.y == true) & (evidence.answers == given))
     tiles = []
     for place in found[np.argsort(-evidence.proba[found, given], kind="stable")][:SHOWN]:
         name, sure = str(evidence.ids[place]), percent(float(evidence.proba[place, given]))
@@ -59,7 +59,7 @@ def classes(facts: Facts) -> Section | str:
     evidence = facts.evidence
     if evidence is None:
         return "kit ensemble"
-    rows = per_class(evidence.task, evidence.truth, evidence.proba, evidence.classes)
+    rows = per_class(evidence.task, evidence.truth, evidence.answers, evidence.classes)
     ordered = sorted(rows, key=lambda row: row.f1)[:TABLE]
     worst, best = ordered[0], max(rows, key=lambda row: row.f1)
     ends = [f"{row.name}, F1 {row.f1:.2f}" for row in (worst, best)]

@@ -14,6 +14,7 @@ from kit.base.events import Emit, Event, silent
 from kit.base.tasks import Flat, Task
 from kit.config import Config
 from kit.errors import KitError
+from kit.judge.metrics import classes_of
 from kit.runs.results import RunRecord
 from kit.runs.spec import plan_runs
 from kit.store.candidate import Ensemble, StoredBlend
@@ -33,7 +34,7 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True, eq=False)
 class OutOfFold:
-    """Out-of-fold probabilities (N, C) of the newest candidate beside the truth.
+    """Out-of-fold probabilities (N, C) of the newest candidate, and its answers, beside the truth.
 
     ``rows`` (N,) are those of ``data/images.npy``, ``ids`` (N,) what their images are called, ``groups`` (N,) which of
     them belong together.
@@ -44,6 +45,7 @@ class OutOfFold:
     truth: NDArray[Any]
     groups: NDArray[np.str_]
     proba: NDArray[np.float64]
+    answers: IntArray
     classes: tuple[str, ...]
     task: Task
 
@@ -161,8 +163,10 @@ class Facts:
             return None  # damaged, or made of other data than are here now
         rows = self.index.rows_of(found.ids)
         groups = np.array(self.index.groups)[rows]
-        truth, task = self.index.truth[rows], self.index.task
-        return OutOfFold(rows, found.ids, truth, groups, found.first, found.classes, task)
+        answers, task = record.blend.answer(found.first), self.index.task
+        if not task.several:  # a number is of the class whose bin it is in
+            answers = task.strata(answers, found.classes) if answers.dtype.kind == "f" else classes_of(answers)
+        return OutOfFold(rows, found.ids, self.index.truth[rows], groups, found.first, answers, found.classes, task)
 
     @cached_property
     def members(self) -> dict[str, NDArray[np.float64]]:

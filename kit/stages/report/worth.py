@@ -26,12 +26,16 @@ def worth(facts: Facts) -> Section | str:
         mean = np.mean(list(facts.members.values()), axis=0)
         evidence, seed = facts.evidence, facts.config.ensemble.seed
         every = seen(metric, evidence.task, evidence.truth, evidence.classes, evidence.groups)
-        for name, proba in [*facts.members.items(), ("plain mean", mean), ("blend", evidence.proba)]:
-            found = score.interval(metric, every.y, every.of(proba), seed=seed, groups=every.groups)
-            kind = "accent" if proba is evidence.proba else ""
+        said = {name: every.of(proba) for name, proba in [*facts.members.items(), ("plain mean", mean)]}
+        said["blend"] = every.said(evidence.proba, blend.answer(evidence.proba))
+        for name, proba in said.items():
+            found = score.interval(metric, every.y, proba, seed=seed, groups=every.groups)
+            kind = "accent" if name == "blend" else ""
             dots.append(Dot(name, found.score, found.low, found.high, kind=kind))
         panels.insert(0, strip(f"{metric} out of fold", dots))
-    return Section(_title(blend), LEAD, {"panels": panels, "notes": (f"made of {blend.method}", *blend.notes)})
+    decided = [blend.worth_of_decision] if blend.worth_of_decision else []
+    notes = (f"made of {blend.method}", *decided, *blend.notes)
+    return Section(_title(blend), LEAD, {"panels": panels, "notes": notes})
 
 
 def _title(blend: StoredBlend) -> str:

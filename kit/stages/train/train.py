@@ -141,7 +141,8 @@ def _finish(folds: Sequence[FoldSpec], index: Index, emit: Emit, *, pictures: bo
         flat = index.flat(predictions.ids)
         right = flat.logits(predictions.logits[0]).argmax(axis=1) == flat.y
         accuracy = float(right.mean())
-        data = {"value": accuracy, "error": float(np.sqrt(accuracy * (1 - accuracy) / len(right))), "run": first.run}
+        error = float(np.sqrt(accuracy * (1 - accuracy) / len(predictions.ids)))
+        data = {"value": accuracy, "error": error, "run": first.run}
         emit(Event("number", f"{first.run}: accuracy out of fold{what}", data))
 
 
