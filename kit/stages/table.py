@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from kit.base.events import Emit, Event
 from kit.base.text import some
 from kit.config import Config
 from kit.errors import DataError, StageError
+from kit.images.sources.sample import answer, read_sample
 from kit.judge import score
 from kit.runs.results import load_test
 from kit.runs.spec import plan_runs
@@ -40,7 +42,7 @@ def table(layout: Layout, config: Config, paths: SubmissionPaths, emit: Emit) ->
         ids, proba = blend_of_test(layout, config, record)
     classes = record.classes
     if config.data.sample_submission:
-        sample = read_table(layout.named(config.data.sample_submission))
+        sample = read_sample(layout.named(config.data.sample_submission))
     else:
         proba_wanted = score.lookup(config.competition.metric).needs_proba
         header = ("id", *classes) if proba_wanted else ("id", "label")
@@ -51,12 +53,10 @@ def table(layout: Layout, config: Config, paths: SubmissionPaths, emit: Emit) ->
         answers = answer(sample, proba[rows], classes, config.competition.metric)
     except cells.Mismatch as error:
         raise DataError(error.message, error.hint) from error
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(sample.header)
-    writer.writerows([name, *line] for name, line in zip(sample.column(sample.header[0]), answers, strict=True))
-    text = buffer.getvalue()
-    check_table(text, sample)
+    names = sample.column(sample.header[0])
+    made = replace(sample, rows=tuple((name, *line) for name, line in zip(names, answers, strict=True)))
+    check_table(_written(made), sample)
+    text = _written(made.chosen(read_table(sample.path).header) if config.data.sample_submission else made)
     if paths.table.exists() and paths.table.read_bytes() == text.encode():
         emit(Event("fresh", "table", {"stage": "table", "submission": paths.root.name}))
         return paths.table
@@ -65,6 +65,14 @@ def table(layout: Layout, config: Config, paths: SubmissionPaths, emit: Emit) ->
     emit(Event("say", f"{len(rows)} rows with the columns {', '.join(sample.header[:6])}, as {sample.path.name} has"))
     emit(Event("wrote", "", {"paths": [paths.table]}))
     return paths.table
+
+
+def _written(table: Table) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(table.header)
+    writer.writerows(table.rows)
+    return buffer.getvalue()
 
 
 def blend_of_test(layout: Layout, config: Config, record: Ensemble) -> tuple[tuple[str, ...], Proba]:
@@ -77,13 +85,6 @@ def blend_of_test(layout: Layout, config: Config, record: Ensemble) -> tuple[tup
     ids = members[0].ids
     views = [member.take(ids).select(record.views).logits for member in members]
     return tuple(ids.tolist()), record.blend.apply(pool.from_logits(np.stack(views)))
-
-
-def answer(sample: Table, proba: Proba, classes: tuple[str, ...], metric: str) -> list[list[str]]:
-    """`kit.runtime.answer.answers` for a sample file; raises `Mismatch` where they do not fit."""
-    seen = set(sample.column(sample.header[1])) if len(sample.header) > 1 else set()
-    of_proba = metric if score.lookup(metric).needs_proba else ""
-    return cells.answers(sample.header, seen, proba, classes, of_proba, sample.path.name)
 
 
 def _tell_meaning(sample: Table, classes: tuple[str, ...], metric: str, emit: Emit) -> None:

@@ -16,6 +16,9 @@ from kit.store.files import read_csv, sha256_json
 from kit.store.layout import Layout
 from kit.store.record import Digests, Made
 
+# Roles of rows in ``data/index.csv`` beside `train`: of the data set's own validation split, and of external images.
+GIVEN, EXTERNAL = "validation", "train-only"
+
 
 class DataRecord(Made):
     """``data/manifest.json``: the training images, their labels and groups.
@@ -63,6 +66,7 @@ class Index(DataRows):
     """One entry a row of ``data/images.npy`` but for its last ones, the train-only rows, which stand in ``extra``."""
 
     extra: DataRows  # rows N, N + 1 ... of the array: external images, trained on and never validated on
+    given: tuple[int, ...]  # the rows of the data set's own validation split
     classes: tuple[str, ...]
     shape: tuple[int, int, int]  # (H, W, 3)
     parts: Digests  # see `DataRecord`
@@ -114,9 +118,14 @@ def _parsed(path: Path, text: str) -> Index:
     """The index of a record's ``text``: a stage asks for it many times, and it may have a hundred thousand lines."""
     record = DataRecord.model_validate_json(text)
     lines = read_csv(path)
-    n = sum(line["role"] == "train" for line in lines)
+    n = sum(line["role"] != EXTERNAL for line in lines)
     return Index(
-        **vars(_rows(lines[:n])), extra=_rows(lines[n:]), classes=record.classes, shape=record.shape, parts=record.parts
+        **vars(_rows(lines[:n])),
+        extra=_rows(lines[n:]),
+        given=tuple(row for row, line in enumerate(lines[:n]) if line["role"] == GIVEN),
+        classes=record.classes,
+        shape=record.shape,
+        parts=record.parts,
     )
 
 
