@@ -77,6 +77,7 @@ def test_wrong_usage_exits_with_2(tmp_path: Path) -> None:
 
 MISTAKES = {
     "no project": (None, ["folds"], "no kit.toml in", "kit init"),
+    "no project for files": (None, ["ensemble", "--oof", "a.npz"], "no kit.toml in", "--config labels.csv"),
     "unknown key": (
         '[data]\ntrain = "digits"\ntrian = 1\n',
         ["folds"],

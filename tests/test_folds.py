@@ -210,8 +210,8 @@ def test_a_rare_class_is_warned_about(tmp_path: Path) -> None:
     (tmp_path / "kit.toml").write_text(f'[data]\ntrain = "d.npz"\nimage_size = 16\n{run}', encoding="utf-8")
     heard: list[Event] = []
     Project(tmp_path, emit=heard.append).folds()
-    warnings = [event.text for event in heard if event.kind == "warn" and event.text.startswith("class")]
-    assert warnings == ["class '2' has 3 images for 5 folds: some folds have none of it"]
+    warnings = [event.text for event in heard if event.kind == "warn" and "folds" in event.text]
+    assert warnings == ["a class has fewer images than the 5 folds, some of which have none of it: '2' (3)"]
 
 
 def test_layout_names_are_relative_to_the_project(tmp_path: Path) -> None:
@@ -274,6 +274,17 @@ def test_an_existing_validation_split_is_what_is_held_out_with_what_is_copied_fr
     out = {index.ids[row] for row in np.flatnonzero(load_folds(layout, config, index).table[0] == 0)}
     assert out == {*(name for name in index.ids if name.startswith("validation/")), "cat/2.png"}
     assert len(index.ids) == 12
+
+
+def test_a_class_that_is_called_validation_is_not_the_validation_split(tmp_path: Path) -> None:
+    layout, config = given_split(tmp_path)
+    for part in ("train", "val"):
+        (tmp_path / part / "cat").rename(tmp_path / part / "validation")
+    clean(layout, config, silent)
+    make_folds(layout, config, silent, reset=True)
+    index = load_index(layout)
+    out = [index.ids[row] for row in np.flatnonzero(load_folds(layout, config, index).table[0] == 0)]
+    assert len(out) == 7 and [name for name in out if not name.startswith("validation/dog")].count("validation/2.png")
 
 
 def test_an_existing_validation_split_keeps_its_images_when_rows_are_added(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -31,6 +32,7 @@ from kit.stages.init.text import metric_of
 from kit.store.data import load_index
 from kit.store.ledger import load_submissions
 from kit.store.ledger.facts import Score
+from kit.store.partition import load_folds
 from kit.store.tables import Table
 
 REPOSITORY = Path(__file__).parent.parent
@@ -125,15 +127,15 @@ def test_data_that_cannot_be_read_leave_nothing_and_a_way_on(content: bytes | No
     if content is not None:
         (tmp_path / "raw.npz").write_bytes(content)
     with pytest.raises(KitError) as caught:
-        init(tmp_path / "new", "../raw.npz", silent)
+        init(tmp_path / "new", "../raw.npz", silent, hours=1)
     assert not (tmp_path / "new").exists()
     assert caught.value.hint.startswith("kit init --train ../raw.npz --no-look")
-    init(tmp_path / "new", "../raw.npz", silent, looks=False)
+    init(tmp_path / "new", "../raw.npz", silent, hours=1, looks=False)
     assert Project(tmp_path / "new").config.data.train == "../raw.npz"
 
 
 def test_the_sizes_of_networks_and_images_fit(tmp_path: Path) -> None:
-    init(tmp_path, keras_file(tmp_path), silent)
+    init(tmp_path, keras_file(tmp_path), silent, hours=1)
     config = Project(tmp_path).config
     smallest = max(BACKBONES[run.backbone].smallest for run in config.runs.values())
     assert (config.data.image_size or 28) >= smallest
@@ -201,7 +203,7 @@ def test_the_sample_file_suggests_the_metric(classes: tuple[str, ...], lines: li
 
 def test_make_finds_the_kit_that_wrote_the_makefile(tmp_path: Path) -> None:
     folder = tmp_path / "it's a $project # 1"
-    init(folder, "digits", silent)
+    init(folder, "digits", silent, hours=1)
     bare = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"}
     done = subprocess.run(["make", "clean-data"], cwd=folder, env=bare, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -226,8 +228,46 @@ def test_tables_of_pixels_without_labels_are_the_test_set(tmp_path: Path) -> Non
     lines = (f"{label},{row}" for label, row in zip(labels, rows, strict=True))
     (tmp_path / "train.csv").write_text("\n".join([f"label,{header}", *lines]))
     (tmp_path / "test.csv").write_text("\n".join([header, *rows]))
-    init(tmp_path, "train.csv", silent)
+    init(tmp_path, "train.csv", silent, hours=1)
     assert 'test = "test.csv"' in (tmp_path / "kit.toml").read_text()
+
+
+def split_file(root: Path) -> str:
+    images, labels = several()
+    np.savez(root / "d.npz", x_train=images[:40], y_train=labels[:40], x_val=images[40:] + 1, y_val=labels[40:])
+    return "d.npz"
+
+
+def split_folders(root: Path) -> str:
+    folder_competition(root)
+    (root / "raw").rename(root / "Train")
+    (root / "hidden").rename(root / "Val")
+    return "Train"
+
+
+@pytest.mark.parametrize("write", [split_file, split_folders])
+def test_a_validation_split_beside_the_training_set_is_held_out(write: Callable[[Path], str], tmp_path: Path) -> None:
+    init(tmp_path, write(tmp_path), silent, hours=0)
+    project = Project(tmp_path)
+    assert project.config.data.validation and project.config.folds.method == "hold-out"
+    project.folds()
+    index = load_index(project.layout)
+    held = load_folds(project.layout, project.config, index).table[0] == 0
+    assert set(np.flatnonzero(held)) >= set(index.given) and index.given
+
+
+@pytest.mark.parametrize("around", ["", "new"])
+def test_a_folder_around_the_data_leads_to_the_table_in_it(
+    around: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kaggle_competition(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(KitError) as caught:
+        init(Path(around), "raw", silent, hours=0)
+    train = os.path.relpath("raw/train.csv", around or ".")
+    assert caught.value.hint == f"kit init --train {train} {around}".rstrip()
+    init(Path(around), train, silent, hours=0)
+    assert Project(around or ".").config.data.train == train
 
 
 def test_images_that_cannot_be_read_are_told_with_the_reason(tmp_path: Path) -> None:
@@ -236,11 +276,11 @@ def test_images_that_cannot_be_read_are_told_with_the_reason(tmp_path: Path) -> 
         for row in range(20):
             (tmp_path / "raw" / name / f"{row}.png").write_bytes(b"no image")
     with pytest.raises(KitError, match="none of 40 images"):
-        init(tmp_path, "raw", silent)
+        init(tmp_path, "raw", silent, hours=1)
     assert not (tmp_path / "kit.toml").exists()
 
 
 def test_images_without_a_label_are_told(tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", images=several()[0], labels=np.full(60, -1))
     with pytest.raises(KitError, match="no image has a label"):
-        init(tmp_path, "d.npz", silent)
+        init(tmp_path, "d.npz", silent, hours=1)

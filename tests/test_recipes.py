@@ -44,7 +44,7 @@ def index(side: int) -> Index:
     nothing = DataRows((), np.zeros(0, np.int64), (), np.zeros(0, np.float32))
     labels, weights = np.arange(2), np.ones(2, np.float32)
     parts = dict.fromkeys(("images", "labels", "groups", "weights", "classes"), "")
-    return Index(("a", "b"), labels, ("a", "b"), weights, nothing, ("x", "y"), (side, side, 3), parts)
+    return Index(("a", "b"), labels, ("a", "b"), weights, nothing, (), ("x", "y"), (side, side, 3), parts)
 
 
 def test_they_are_five_and_each_says_what_it_is() -> None:
@@ -66,14 +66,14 @@ def test_the_two_faults_are_named_where_they_are_left_out() -> None:
 
 
 def test_a_project_begins_with_a_recipe(tmp_path: Path) -> None:
-    init(tmp_path / "own", 'raw/a "b".npz', silent, "lionia")
+    init(tmp_path / "own", 'raw/a "b".npz', silent, "lionia", hours=1)
     own = Project(tmp_path / "own").config
     assert own.data.train == 'raw/a "b".npz'
     assert own.runs == recipe("lionia").runs
-    init(tmp_path / "practice", "practice", silent, "lionia")
+    init(tmp_path / "practice", "practice", silent, "lionia", hours=1)
     assert Project(tmp_path / "practice").config.data.truth == "practice"
     with pytest.raises(ConfigError, match="no recipe 'lonia'") as caught:
-        init(tmp_path / "other", "practice", silent, "lonia")
+        init(tmp_path / "other", "practice", silent, "lonia", hours=1)
     assert caught.value.hint == "did you mean `lionia`?"
     assert not (tmp_path / "other").exists()
 

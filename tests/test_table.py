@@ -16,6 +16,7 @@ from recorded import join_runs, write_candidate, write_fold
 from kit.base.events import silent
 from kit.config import parse
 from kit.errors import DataError, StageError
+from kit.images.sources.sample import answer
 from kit.runs.results import lineage_of_test, require
 from kit.runs.spec import plan_runs
 from kit.runtime import pool
@@ -23,7 +24,7 @@ from kit.runtime.answer import Mismatch, answers, match_ids, places
 from kit.runtime.forward import mean_of_folds
 from kit.stages.clean.clean import clean
 from kit.stages.folds import make_folds
-from kit.stages.table import answer, blend_of_test, check_table, table
+from kit.stages.table import blend_of_test, check_table, table
 from kit.stages.train.fold import predict_test
 from kit.store.candidate import Ensemble, Member
 from kit.store.data import load_index, load_test_ids, load_test_record
@@ -101,6 +102,35 @@ def test_the_file_has_the_columns_ids_and_order_of_the_sample(candidate):
     assert list(written.columns) == ["image", "dog", "hen", "cat"] and list(written.image) == list("fadbec")
     rows = ["abcdef".index(name) for name in "fadbec"]
     np.testing.assert_allclose(written[["cat", "dog", "hen"]], expected[rows], atol=1e-11)
+
+
+@pytest.mark.parametrize("sample", ["label,id", "cat,image,dog,hen"])
+def test_the_column_of_ids_may_stand_behind_the_answers(candidate, sample):
+    layout, paths, expected, _ = candidate
+    ids = [f"cat,{n}" if sample == "label,id" else f"0.5,{n},0.5,0" for n in "cba"]
+    (layout.root / "sample.csv").write_text("\n".join([sample, *ids]))
+    metric = "accuracy" if sample == "label,id" else "nll"
+    written = pd.read_csv(table(layout, config_of('sample_submission = "sample.csv"', metric), paths, silent))
+    assert ",".join(written.columns) == sample and list(written[sample.split(",")[1]]) == list("cba")
+    if metric == "nll":
+        np.testing.assert_allclose(written[list(CLASSES)], expected[[2, 1, 0]], atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("sample", "said"),
+    [
+        ("id,label\na,cat\nz,cat\n", "1 of 2 ids"),
+        ("id,cat,dog\na,1,0\n", "'hen' has no column"),
+        ("id,label\nA.PNG,x", ""),
+    ],
+)
+def test_a_sample_that_cannot_be_filled_is_told_before_any_training(candidate, sample, said):
+    layout, _, _, _ = candidate
+    (layout.root / "sample.csv").write_text(sample)
+    heard = []
+    clean(layout, config_of('sample_submission = "sample.csv"'), heard.append)
+    assert [event.text for event in heard if event.kind == "warn" and said in event.text] or not said
+    assert bool(said) == any("kit table" in event.text for event in heard)
 
 
 def test_labels_are_written_where_the_sample_has_one_column(candidate):

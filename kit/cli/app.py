@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -74,11 +74,21 @@ def kit(
 
 
 @contextmanager
-def open_project(config: Path | None, *, quiet: bool = False, engine: str = "") -> Iterator[Project]:
-    """The project of the current folder, its events shown on the terminal."""
+def open_project(
+    config: Path | None, *, quiet: bool = False, engine: str = "", files: Sequence[Path] = ()
+) -> Iterator[Project]:
+    """The project of the current folder, its events shown on the terminal; ``files`` could be blended without one."""
+    from kit.errors import ConfigError
     from kit.project import Project
     from kit.show.console import Console
+    from kit.store.layout import find_project
 
+    if files and config is None:
+        try:
+            find_project(Path())
+        except ConfigError as error:
+            hint = f"kit ensemble --oof {files[0]} --config labels.csv   # a table with id, label and fold"
+            raise ConfigError(error.message, hint) from error
     with Console(quiet=quiet) as console:
         yield Project(config=config, emit=console.emit, engine=engine)
 

@@ -80,7 +80,7 @@ def ensemble(
         with Console() as console:
             blend_files(config, console.emit, oof=oof, test=test or (), out=out)
         return
-    with open_project(config, engine=engine) as project:
+    with open_project(config, engine=engine, files=oof or ()) as project:
         if oof:
             project.blend_foreign(oof, test or (), out)
         else:

@@ -25,9 +25,10 @@ def _last(name: str) -> str:
     return PurePosixPath(spelling(name).replace("\\", "/")).name
 
 
-# Ids as they are, else without folders, else without the suffix of an image, else as numbers: 7 is 007.
+# Ids as they are, else without folders, the suffix of an image, leading zeros (7 is 007), or regard to case.
 KEYS: tuple[Callable[[str], str], ...] = (
     str, spelling, _last, lambda name: bare(_last(name)), lambda name: number(bare(_last(name))),
+    lambda name: folded(bare(_last(name))),
 )  # fmt: skip
 
 

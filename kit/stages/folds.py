@@ -15,6 +15,7 @@ import numpy as np
 from kit.base.arrays import IntArray
 from kit.base.events import Emit, Event
 from kit.base.tasks import Array
+from kit.base.text import some
 from kit.config import Config, FoldsConfig
 from kit.errors import ConfigError, StageError
 from kit.runs.spec import check_run
@@ -29,7 +30,6 @@ from kit.store.record import Digests, digests_of
 
 # Raised whenever the same rows would be split otherwise.
 VERSION = 2
-GIVEN = "validation/"  # what the ids of the validation split begin with
 PINNED_KEYS = ("method", "n", "repeats", "seed")
 
 
@@ -81,7 +81,7 @@ def as_given(index: Index, before: Sequence[Mapping[str, int]]) -> dict[str, int
     """
     if len(before) > 1:
         raise StageError("data.validation is one split, which cannot be repeated", "[folds] repeats = 1")
-    split_groups = {group for name, group in zip(index.ids, index.groups, strict=True) if name.startswith(GIVEN)}
+    split_groups = {index.groups[row] for row in index.given}
     if not split_groups:
         raise StageError("cleaning dropped every image of data.validation", '[data] validation = ""')
     given = {name: int(group not in split_groups) for name, group in zip(index.ids, index.groups, strict=True)}
@@ -289,9 +289,11 @@ def _tell(emit: Emit, index: Index, balance: IntArray, paths: list[object], pinn
     n = len(balance)
     if pinned:
         emit(Event("say", f"{len(pinned)} ids kept their fold"))
-    for name, count in zip(index.classes, balance.sum(axis=0).tolist(), strict=True):
-        if count < n:
-            emit(Event("warn", f"class {name!r} has {count} images for {n} folds: some folds have none of it"))
+    counts = zip(index.classes, balance.sum(axis=0).tolist(), strict=True)
+    rare = [f"{name!r} ({count})" for name, count in counts if count < n]
+    if rare:
+        said = f"{'a class has' if len(rare) == 1 else f'{len(rare)} classes have'} fewer images than the {n} folds"
+        emit(Event("warn", f"{said}, some of which have none of it: {some(rare)}"))
     rows = [(name, int(line.sum()), *line.tolist()) for name, line in zip(index.classes, balance.T, strict=True)]
     rows.append(("all", int(balance.sum()), *balance.sum(axis=1).tolist()))
     emit(Event("table", "folds", {"header": ("class", "images", *map(str, range(n))), "rows": rows}))

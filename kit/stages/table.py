@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,12 @@ from kit.base.events import Emit, Event
 from kit.base.text import some
 from kit.config import Config
 from kit.errors import DataError, StageError
+from kit.images.sources.sample import answer, read_sample
 from kit.judge import score
 from kit.runs.results import load_test
 from kit.runs.spec import plan_runs
 from kit.runtime import answer as cells
 from kit.runtime import pool
-from kit.runtime.decide import Decision
 from kit.store.candidate import Ensemble
 from kit.store.data import load_index, load_test_record
 from kit.store.files import write_atomic
@@ -42,7 +43,7 @@ def table(layout: Layout, config: Config, paths: SubmissionPaths, emit: Emit) ->
         ids, proba = blend_of_test(layout, config, record)
     classes = record.classes
     if config.data.sample_submission:
-        sample = read_table(layout.named(config.data.sample_submission))
+        sample = read_sample(layout.named(config.data.sample_submission))
     else:
         proba_wanted = score.lookup(config.competition.metric).needs_proba
         proba_wanted = proba_wanted or bool(record.blend.params.several)
@@ -53,22 +54,28 @@ def table(layout: Layout, config: Config, paths: SubmissionPaths, emit: Emit) ->
         answers = _answers(sample, ids, proba, record, config.competition.metric)
     except cells.Mismatch as error:
         raise DataError(error.message, error.hint) from error
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(sample.header)
-    writer.writerows([name, *line] for name, line in zip(sample.column(sample.header[0]), answers, strict=True))
-    text = buffer.getvalue()
-    check_table(text, sample, several=bool(record.blend.params.several))
+    names, several = sample.column(sample.header[0]), bool(record.blend.params.several)
+    made = replace(sample, rows=tuple((name, *line) for name, line in zip(names, answers, strict=True)))
+    check_table(_written(made), sample, several=several)
+    text = _written(made.chosen(read_table(sample.path).header) if config.data.sample_submission else made)
     if paths.table.exists() and paths.table.read_bytes() == text.encode():
         emit(Event("fresh", "table", {"stage": "table", "submission": paths.root.name}))
         return paths.table
-    if not record.blend.params.several and not (record.blend.decision and record.blend.decision.values):
+    if not several and not (record.blend.decision and record.blend.decision.values):
         _tell_meaning(sample, classes, config.competition.metric, emit)
     write_atomic(paths.table, text)
     said = f"{len(answers)} rows with the columns {', '.join(sample.header[:6])}, as {sample.path.name} has"
     emit(Event("say", said))
     emit(Event("wrote", "", {"paths": [paths.table]}))
     return paths.table
+
+
+def _written(table: Table) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(table.header)
+    writer.writerows(table.rows)
+    return buffer.getvalue()
 
 
 def blend_of_test(layout: Layout, config: Config, record: Ensemble) -> tuple[tuple[str, ...], Proba]:
@@ -93,15 +100,6 @@ def _answers(sample: Table, ids: Sequence[str], proba: Proba, record: Ensemble, 
     if rule is not None and rule.values and len(sample.header) == 2:
         return [[cells.cell(value)] for value in record.blend.answer(proba).tolist()]
     return answer(sample, proba, record.classes, metric, rule.plain() if rule else None)
-
-
-def answer(
-    sample: Table, proba: Proba, classes: tuple[str, ...], metric: str, decision: Decision | None = None
-) -> list[list[str]]:
-    """`kit.runtime.answer.answers` for a sample file; raises `Mismatch` where they do not fit."""
-    seen = set(sample.column(sample.header[1])) if len(sample.header) > 1 else set()
-    of_proba = metric if score.lookup(metric).needs_proba else ""
-    return cells.answers(sample.header, seen, proba, classes, of_proba, sample.path.name, decision)
 
 
 def _tell_meaning(sample: Table, classes: tuple[str, ...], metric: str, emit: Emit) -> None:

@@ -17,6 +17,9 @@ from kit.store.files import read_csv, sha256_json
 from kit.store.layout import Layout
 from kit.store.record import Digests, Made
 
+# Roles of rows in ``data/index.csv`` beside `train`: of the data set's own validation split, and of external images.
+GIVEN, EXTERNAL = "validation", "train-only"
+
 
 class DataRecord(Made):
     """``data/manifest.json``: the training images, their labels and groups.
@@ -75,6 +78,7 @@ class Index(DataRows):
     """One entry a row of ``data/images.npy`` but for its last ones, the train-only rows, which stand in ``extra``."""
 
     extra: DataRows  # rows N, N + 1 ... of the array: external images, trained on and never validated on
+    given: tuple[int, ...]  # the rows of the data set's own validation split
     classes: tuple[str, ...]
     shape: tuple[int, int, int]  # (H, W, 3)
     parts: Digests  # see `DataRecord`
@@ -140,10 +144,11 @@ def _parsed(path: Path, text: str) -> Index:
     """The index of a record's ``text``: a stage asks for it many times, and it may have a hundred thousand lines."""
     record = DataRecord.model_validate_json(text)
     lines = read_csv(path)
-    n, task, classes = sum(line["role"] == "train" for line in lines), record.task, record.classes
+    n, task, classes = sum(line["role"] != EXTERNAL for line in lines), record.task, record.classes
     return Index(
         **vars(_rows(lines[:n], task, len(classes))),
         extra=_rows(lines[n:], task, len(classes)),
+        given=tuple(row for row, line in enumerate(lines[:n]) if line["role"] == GIVEN),
         classes=classes,
         shape=record.shape,
         parts=record.parts,

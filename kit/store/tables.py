@@ -3,7 +3,8 @@
 import csv
 import io
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kit.base.text import some
@@ -34,6 +35,10 @@ class Table:
             raise ConfigError(f"{asked} not found: {self.path.name} has the columns {some(self.header, SHOWN)}")
         position = names.index(wanted)
         return [row[position] for row in self.rows]
+
+    def chosen(self, names: Sequence[str]) -> "Table":
+        """These columns alone, in this order; `ConfigError` where there is none of a name."""
+        return replace(self, header=tuple(names), rows=tuple(zip(*map(self.column, names), strict=True)))
 
     def line(self, row: int) -> str:
         """Where a row stands, for an error."""

@@ -18,9 +18,9 @@ from competitions import picture
 
 from kit.config import Config, parse
 from kit.images.sources import open_source
+from kit.images.sources.sample import answer
 from kit.platforms.kaggle_code import script
 from kit.stages.bundle.contents import runtime_files
-from kit.stages.table import answer
 from kit.store.tables import read_table
 
 TAG = "kit-20261121T054000Z-3f9c2ab1"

@@ -56,6 +56,25 @@ def test_parts_without_class_folders_lead_to_the_table_beside_them(tmp_path):
     assert caught.value.hint == f'[data] train = "{tmp_path / "raw/train.csv"}"'
 
 
+@pytest.mark.parametrize(
+    ("files", "meant"),
+    [
+        ("sample_submission.csv test.csv train.csv", "train.csv"),
+        ("sample_submission.csv test.csv labels.tsv", "labels.tsv"),
+        ("a.npz test.npz", "a.npz"),
+        ("sample_submission.csv train/cat/1.txt", "train"),
+        ("data/test-00000-of-00001.parquet data/train-00000-of-00001.parquet", "data/train-00000-of-00001.parquet"),
+    ],
+)
+def test_a_folder_of_other_things_leads_to_what_is_meant(tmp_path, files, meant):
+    for name in files.split():
+        (tmp_path / "raw" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "raw" / name).touch()
+    with pytest.raises(DataError, match="no image files") as caught:
+        opened(tmp_path)
+    assert caught.value.hint == f'[data] train = "{tmp_path / "raw" / meant}"'
+
+
 @pytest.mark.parametrize("names", [("train", "plane"), ("test", "control"), ("dev", "ops"), ("training", "other")])
 def test_a_class_may_be_called_like_a_part(tmp_path, names):
     save(tmp_path / "raw", *(f"{name}/0.png" for name in names))

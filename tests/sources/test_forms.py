@@ -200,6 +200,20 @@ def test_a_hidden_label_of_the_hub_is_none(tmp_path, plain):
     assert set(opened(tmp_path, "t.parquet", "test").labels.tolist()) == {-1}
 
 
+def test_a_folder_of_shards_is_one_set_and_of_two_sets_none(tmp_path, plain):
+    cells = [{"bytes": data, "path": f"{row}.png"} for row, data in enumerate(files(tmp_path))]
+    shards(tmp_path, 3, image=cells, label=[["hen", "cat", "dog"].index(name) for name in LABELS])
+    names = sorted(path.name for path in tmp_path.glob("*.parquet"))
+    (tmp_path / "hub").mkdir()
+    for name in names:
+        (tmp_path / name).rename(tmp_path / "hub" / name)
+    assert_equal(opened(tmp_path, "hub"), plain)
+    (tmp_path / "hub" / names[0]).rename(tmp_path / "hub/test-00000-of-00001.parquet")
+    with pytest.raises(DataError, match="several sets: test-, train-") as caught:
+        opened(tmp_path, "hub")
+    assert names[1] in caught.value.hint
+
+
 def test_a_missing_shard_is_named(tmp_path, plain):
     shards(tmp_path, 3, image=files(tmp_path), label=LABELS)
     (tmp_path / "train-00002-of-00003.parquet").unlink()

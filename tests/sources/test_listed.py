@@ -64,6 +64,13 @@ def test_columns_of_zeros_and_a_one_are_one_label(tmp_path):
     assert raw.classes == ("sick", "well", "odd") and raw.labels.tolist() == [1, 0, 2]
 
 
+@pytest.mark.parametrize("rows", ["1.png,cat\n2.png,dog\n", "cat,1\ndog,2\ncat,3\n", "a/1.jpg,7,x\na/2.jpg,8,y\n"])
+def test_a_table_without_a_header_does_not_lose_its_first_row(tmp_path, rows):
+    (tmp_path / "train.csv").write_text(rows)
+    with pytest.raises(DataError, match="has no header line"):
+        open_source(parse('[data]\ntrain = "train.csv"\n').data, tmp_path, "train")
+
+
 def test_a_column_that_cannot_be_told_lists_the_columns_and_the_key(tmp_path):
     table = table_of(tmp_path, "a,b,c\n1,2,3\n")
     with pytest.raises(ConfigError, match=r"no column was recognized as the id among a, b, c") as caught:

@@ -17,6 +17,7 @@ from kit.base.text import nearest, some
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
 from kit.images.sources.classes import finder
+from kit.images.sources.folder import image_files
 from kit.images.sources.pixel_table import is_pixel_table
 from kit.images.sources.raw import RawSet
 from kit.images.sources.targets import truth_of
@@ -108,6 +109,8 @@ def _kind(spec: str, root: Path, part: str) -> str:
         names = ", ".join(BUILT_IN)
         raise DataError(f"data.{part} = {spec!r}: no such file or folder", f"give a path, or one of: {names}")
     suffix = "folder" if path.is_dir() else path.suffix.lower()
+    if path.is_dir() and any(path.glob("*.parquet")) and next(image_files(path), None) is None:
+        return ".parquet"
     if suffix in (".csv", ".tsv") and is_pixel_table(path):
         return "pixels"
     if suffix in PACKED:

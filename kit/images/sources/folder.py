@@ -25,6 +25,8 @@ SPLITS = {
     "validation": ("val", "valid", "validation", "dev"),
     "test": ("test", "testing"),
 }
+# What a set of images may be handed out as beside a folder.
+LISTS = (".csv", ".tsv", ".parquet", ".npz", ".json", ".jsonl")
 # Labels in file names: what stands before the number.
 USUAL_PATTERN = r"^(.+?)[._ -]*\d+\.\w+$"
 
@@ -143,8 +145,21 @@ def _written(ids: Sequence[str], pattern: str) -> list[str]:
 
 
 def _other_hint(folder: Path, part: str) -> str:
-    tables = sorted(path.name for path in folder.glob("*.csv"))
-    return f'[data] {part} = "{folder / tables[0]}"' if tables else "use one subfolder per class, named after the class"
+    """What in the folder or the folders in it is likely meant: what is called like the part, tables first."""
+    own, others = SPLITS.get(part, (part,)), {word for of, words in SPLITS.items() if of != part for word in words}
+    others |= {"sample", "samplesubmission"}
+    for where in (folder, *(folder / name for name in _folders_in(folder))):
+        for is_table in (True, False):
+            found = {
+                entry: set(re.split("[^a-z]+", entry.stem.lower()))
+                for entry in sorted(where.iterdir())
+                if (entry.suffix.lower() in LISTS if is_table else entry.is_dir() and entry.stem.lower() in own)
+            }
+            named = [entry for entry, words in found.items() if not words.isdisjoint(own)]
+            named += [entry for entry, words in found.items() if words.isdisjoint(others)]
+            if named:
+                return f'[data] {part} = "{named[0]}"'
+    return "use one subfolder per class, named after the class"
 
 
 def image_files(folder: Path, passed: Counter[str] | None = None) -> Iterator[str]:

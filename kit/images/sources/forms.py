@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kit.base.text import plain
+from kit.base.text import plain, some
 from kit.errors import DataError
 from kit.images.sources.images import Held
 from kit.images.sources.parquet import read_parquet
+from kit.images.sources.table import ID_NAMES, LABEL_NAMES
+from kit.runtime.names import bare
 from kit.store.files import read_text
 from kit.store.tables import Table, read_table
 
@@ -20,11 +22,22 @@ def read_listing(path: Path) -> tuple[Table, tuple[Held, ...]]:
     Raises `DataError` where it is missing or is not what its suffix says, and `ConfigError` where a library lacks.
     """
     suffix = path.suffix.lower()
-    if suffix == ".parquet":
+    if suffix == ".parquet" or path.is_dir():
         return read_parquet(path)
     if suffix in (".json", ".jsonl"):
         return _read_json(path), ()
-    return read_table(path), ()
+    table = read_table(path)
+    _check_header(table)
+    return table, ()
+
+
+def _check_header(table: Table) -> None:
+    """Refuse a table whose first row is like the others: as a header it would be lost."""
+    names = table.header
+    is_known = not {name.lower().replace(" ", "_") for name in names}.isdisjoint(ID_NAMES + LABEL_NAMES)
+    if not is_known and any(bare(name) != name or (len(names) == 2 and name in table.column(name)) for name in names):
+        said = f"{table.path.name} has no header line: its first row is {some(names)}, like the others"
+        raise DataError(said, "add a first line with the names of the columns, such as image,label")
 
 
 def _read_json(path: Path) -> Table:

@@ -23,10 +23,11 @@ from kit.images.sources.find import Finder
 from kit.images.sources.forms import read_listing
 from kit.images.sources.images import ImageRows, open_images
 from kit.images.sources.raw import RawSet, checked_weights
+from kit.images.sources.sample import read_sample
 from kit.images.sources.table import ID_NAMES, find_id, find_label, from_flags
 from kit.images.sources.targets import Truth, of_table, paired
 from kit.runtime.names import bare
-from kit.store.tables import LONGEST, Table, read_table
+from kit.store.tables import LONGEST, Table
 
 
 def open_csv(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
@@ -75,7 +76,7 @@ def csv_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
 
 
 def _sample(data: DataConfig, root: Path) -> Table | None:
-    return read_table(root / Path(data.sample_submission).expanduser()) if data.sample_submission else None
+    return read_sample(root / Path(data.sample_submission).expanduser()) if data.sample_submission else None
 
 
 def _files(table: Table, data: DataConfig, root: Path, part: str) -> tuple[Path | None, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from kit.base.text import some
 from kit.errors import ConfigError, DataError
 from kit.images.sources.images import Held
 from kit.images.sources.raw import row_ids
@@ -86,6 +87,13 @@ def read_parquet(path: Path) -> tuple[Table, tuple[Held, ...]]:
 
 
 def _shards(path: Path) -> list[Path]:
+    if path.is_dir():
+        found = sorted(path.glob("*.parquet"))
+        sets = {re.split(r"\d", shard.stem, maxsplit=1)[0]: shard for shard in reversed(found)}
+        if len(sets) > 1:
+            one = next((shard for name, shard in sets.items() if "train" in name), found[0])
+            raise DataError(f"{path} contains several sets: {some(sorted(sets))}", f'[data] train = "{one}"')
+        return found
     named = SHARD.fullmatch(path.name)
     if not named:
         return [path]

@@ -16,10 +16,11 @@ from kit.errors import DataError
 from kit.images.sources.classes import check_no_columns
 from kit.images.sources.npz import array_set, labelled
 from kit.images.sources.raw import RawSet
+from kit.images.sources.sample import read_sample
 from kit.images.sources.table import ID_NAMES, find_label, from_flags
 from kit.store.digests import digest
 from kit.store.files import read_text
-from kit.store.tables import Table, read_table
+from kit.store.tables import Table
 
 # pixel0, pixel_12, px7, 3x28 or a plain number: a place, or row and column.
 PIXEL = re.compile(r"(pixel|px|p|x|v)?[ _.-]?\d+(x\d+)?", re.IGNORECASE)
@@ -93,7 +94,7 @@ def open_pixels(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
         if len(set(ids)) == len(ids):
             return replace(raw, ids=ids)
     if part == "test" and data.sample_submission:
-        ids = tuple(row[0] for row in read_table(root / Path(data.sample_submission).expanduser()).rows)
+        ids = tuple(row[0] for row in read_sample(root / Path(data.sample_submission).expanduser()).rows)
         return replace(raw, ids=ids) if len(set(ids)) == len(raw.ids) else raw
     return raw
 

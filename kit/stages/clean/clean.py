@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,27 +15,28 @@ from kit.base.text import some
 from kit.config import Config
 from kit.config.competition import METRICS
 from kit.errors import DataError
-from kit.images.sources import RawSet, open_source
+from kit.images.sources import Part, RawSet, open_source
 from kit.images.sources.folder import told
 from kit.images.sources.npz import check_classes
 from kit.images.sources.raw import joined
+from kit.images.sources.sample import answer, read_sample
+from kit.runtime.answer import Mismatch, match_ids
 from kit.runtime.decode import LACKS
-from kit.runtime.names import folded, match, whole
+from kit.runtime.names import folded, whole
 from kit.show.figures.sheets import png
 from kit.stages.clean.decoded import Decoded, decode
 from kit.stages.clean.draft import components
 from kit.stages.clean.gallery import contact_sheets
 from kit.stages.clean.plan import Finding, Plan, plan
 from kit.stages.clean.quality import odd_sizes
-from kit.stages.clean.review import read_overrides
+from kit.stages.clean.review import overrides_by_row
 from kit.stages.clean.thumbnails import fitted
-from kit.store.data import DataRecord, UnlabelledRecord
+from kit.store.data import EXTERNAL, GIVEN, DataRecord, UnlabelledRecord
 from kit.store.digests import DIGESTS, digest
 from kit.store.files import sha256_file, sha256_json, write_atomic, write_csv
 from kit.store.layout import Layout
 from kit.store.locks import lock
 from kit.store.record import Digests, digests_of
-from kit.store.tables import LONGEST
 
 # Raised whenever the same raw images would give other data.
 VERSION = 2
@@ -50,11 +51,13 @@ def clean(layout: Layout, config: Config, emit: Emit, *, force: bool = False) ->
     under ``data/`` was changed by something else, or another process uses the data.
     """
     DIGESTS.attach(layout.digests)
-    raw, train_rows = open_labelled(layout, config)
+    raw, roles = open_labelled(layout, config)
     test = open_source(config.data, layout.root, "test") if config.data.test else None
     if test is not None and test.shape != raw.shape:
         sizes = "test images are {} x {}, training images {} x {}".format(*test.shape, *raw.shape)
         raise DataError(sizes, f"[data] image_size = {min(raw.shape)}")
+    if test is not None and config.data.sample_submission and raw.task.kind == "classes":
+        _compare_with_sample(layout, config, test, raw.classes, emit)
     made_from = lineage(layout, config, raw)
     with lock(layout.data_lock, "data/", shared=True):
         stale = force or DataRecord.fresh(layout.data_manifest, made_from) is None
@@ -70,9 +73,22 @@ def clean(layout: Layout, config: Config, emit: Emit, *, force: bool = False) ->
             if source is not None and source.passed_over:
                 emit(Event("warn", f"{what} images: {told(source.passed_over)}; passed over"))
         if stale:
-            _write_data(layout, config, raw, train_rows, made_from, emit)
+            known = np.flatnonzero([role != EXTERNAL for role in roles])
+            check_classes(raw, known, f"data.train = {config.data.train!r}")
+            _warn(emit, config, raw)
+            _write_data(layout, config, raw, roles, made_from, emit)
         if stale_test:
             _write_test(layout, test, emit)
+
+
+def _compare_with_sample(layout: Layout, config: Config, test: RawSet, classes: tuple[str, ...], emit: Emit) -> None:
+    """Say before any training what would end `kit table`: ids without an image, and columns without a class."""
+    sample = read_sample(layout.named(config.data.sample_submission))
+    try:
+        match_ids(sample.column(sample.header[0]), test.ids, sample.path.name)
+        answer(sample, np.eye(len(classes)), classes, config.competition.metric)
+    except Mismatch as error:
+        emit(Event("warn", f"`kit table` will fail: {error.message}" + (f": {error.hint}" if error.hint else "")))
 
 
 def lineage(layout: Layout, config: Config, raw: RawSet) -> Digests:
@@ -83,6 +99,8 @@ def lineage(layout: Layout, config: Config, raw: RawSet) -> Digests:
         "classes": sha256_json(raw.classes),
         "settings": sha256_json(config.clean.model_dump(mode="json")),
         "overrides": sha256_file(layout.overrides) if layout.overrides.exists() else "",
+        # Since the index names the rows of the split; other data stay fresh.
+        **({"roles": "1"} if config.data.validation else {}),
     }
 
 
@@ -91,9 +109,9 @@ def lineage_of_test(test: RawSet) -> Digests:
     return {"clean": str(VERSION), "raw": test.fingerprint, "ids": sha256_json(test.ids)}
 
 
-def _write_data(layout: Layout, config: Config, raw: RawSet, train_rows: int, made_from: Digests, emit: Emit) -> None:
-    check_classes(raw, np.arange(train_rows), f"data.train = {config.data.train!r}")
-    _warn(emit, config, raw)
+def _write_data(
+    layout: Layout, config: Config, raw: RawSet, roles: Sequence[str], made_from: Digests, emit: Emit
+) -> None:
     layout.data_manifest.unlink(missing_ok=True)
     codes = raw.task.codes(raw.truth, raw.labels)
     with decode(layout.data, raw) as decoded:
@@ -104,16 +122,16 @@ def _write_data(layout: Layout, config: Config, raw: RawSet, train_rows: int, ma
             decoded.images,
             codes[decoded.rows],
             config.clean,
-            overrides=_overrides(layout.overrides, raw, decoded.rows),
+            overrides=overrides_by_row(layout.overrides, raw, decoded.rows),
             frames=_frames(config, raw, decoded),
             on_step=lambda name: emit(Event("progress", f"clean: {name}", {"stage": "clean"})),
         )
-        if raw.sizes is not None and config.clean.quality:
-            odd = odd_sizes(raw.sizes[decoded.rows[result.keep]], result.keep)
-            result = replace(result, noted=(*result.noted, *odd))
         kept = decoded.rows[result.keep]
-        check_classes(raw, kept[kept < train_rows], "after cleaning, the data")
-        parts = _write_kept(layout, raw, decoded, result, train_rows)
+        if raw.sizes is not None and config.clean.quality:
+            result = replace(result, noted=(*result.noted, *odd_sizes(raw.sizes[kept], result.keep)))
+        known = np.array([row for row in kept.tolist() if roles[row] != EXTERNAL], np.int64)
+        check_classes(raw, known, "after cleaning, the data")
+        parts = _write_kept(layout, raw, decoded, result, roles)
         # A contact sheet for every reason, so that a person can look; those of an earlier cleaning go.
         for old in layout.sheets.glob("*.png"):
             old.unlink()
@@ -161,36 +179,20 @@ def _warn(emit: Emit, config: Config, raw: RawSet) -> None:
             emit(Event("warn", f"{metric}: the names of the classes do not say their order; {hint}"))
 
 
-def open_labelled(layout: Layout, config: Config) -> tuple[RawSet, int]:
-    """The labelled images, those of the validation split and external ones last, and how many are not external."""
+def open_labelled(layout: Layout, config: Config) -> tuple[RawSet, list[str]]:
+    """The labelled images, those of the validation split and external ones last, and the role of each."""
     raw = open_source(config.data, layout.root, "train")
-    if config.data.validation:
-        raw = joined(raw, open_source(config.data, layout.root, "validation"), "validation")
-    n = len(raw.ids)
-    if config.data.external:
-        raw = joined(raw, open_source(config.data, layout.root, "external"), "external")
-    return raw, n
+    roles = ["train"] * len(raw.ids)
+    parts: tuple[tuple[Part, str], ...] = (("validation", GIVEN), ("external", EXTERNAL))
+    for part, role in parts:
+        if getattr(config.data, part):
+            more = open_source(config.data, layout.root, part)
+            raw = joined(raw, more, part)
+            roles += [role] * len(more.ids)
+    return raw, roles
 
 
-def _overrides(path: Path, raw: RawSet, rows: IntArray) -> dict[int, str]:
-    """A person's word on images, by row of the readable ones; one on an unreadable image has no effect."""
-    told = read_overrides(path)
-    row_of = {name: row for row, name in enumerate(raw.ids)}
-    others = [name for name in told if name not in row_of]
-    row_of |= zip(others, match(raw.ids, others), strict=True)  # a spreadsheet has made 7 of 007
-    place_of = {row: place for place, row in enumerate(rows.tolist())}
-    result: dict[int, str] = {}
-    for name, (action, where) in told.items():
-        row = row_of[name]
-        if row < 0 or action not in ("keep", "drop"):
-            said = f"{name[:LONGEST]!r} is no image" if row < 0 else f"{action[:LONGEST]!r} is no action"
-            raise DataError(f"{where}: {said}", "each line is id,keep or id,drop")
-        if row in place_of and result.setdefault(place_of[row], action) != action:
-            raise DataError(f"{where}: {name[:LONGEST]!r} is an image with another action in an earlier line")
-    return result
-
-
-def _write_kept(layout: Layout, raw: RawSet, decoded: Decoded, result: Plan, train_rows: int) -> Digests:
+def _write_kept(layout: Layout, raw: RawSet, decoded: Decoded, result: Plan, roles: Sequence[str]) -> Digests:
     """Write images and index; returns the digests of what the index says, part by part."""
 
     def blocks() -> Iterator[ImageArray]:
@@ -199,7 +201,7 @@ def _write_kept(layout: Layout, raw: RawSet, decoded: Decoded, result: Plan, tra
 
     digests = _write_images(layout.images, len(result.keep), raw.shape, blocks())
     kept = decoded.rows[result.keep]
-    ids, roles = [raw.ids[row] for row in kept], ["train" if row < train_rows else "train-only" for row in kept]
+    ids, kept_roles = [raw.ids[row] for row in kept], [roles[row] for row in kept.tolist()]
     # The groups found by cleaning joined with the user's own: two rows linked by either share a name.
     first: dict[int | str, int] = {}
     links = [(first.setdefault(number, place), place) for place, number in enumerate(result.group.tolist())]
@@ -209,11 +211,12 @@ def _write_kept(layout: Layout, raw: RawSet, decoded: Decoded, result: Plan, tra
     group = components(np.array(links), len(kept))
     groups = [raw.ids[row] for row in kept[np.unique(group, return_index=True)[1][group]].tolist()]
     labels = raw.task.strata(raw.truth[kept], raw.classes).tolist()
-    header, columns = ["id", "label", "group", "role", "sha256"], [ids, labels, groups, roles, digests]
+    header, columns = ["id", "label", "group", "role", "sha256"], [ids, labels, groups, kept_roles, digests]
     weights = None if raw.weights is None else raw.weights[kept].tolist()
     if weights is not None:
         header, columns = [*header, "weight"], [*columns, weights]
-    told: list[Any] = [ids, roles, labels]
+    # Ids tell the rows of the validation split, and did so before their role had a name.
+    told: list[Any] = [ids, [role if role == EXTERNAL else "train" for role in kept_roles], labels]
     if raw.targets is not None:
         told.append([raw.task.name, raw.task.texts(raw.targets[kept])])
         header, columns = [*header, "target"], [*columns, told[-1][1]]

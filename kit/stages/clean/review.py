@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from kit.base.arrays import IntArray
 from kit.base.events import Emit, Event
 from kit.base.text import unguarded
 from kit.errors import DataError, StageError
+from kit.images.sources import RawSet
+from kit.runtime.names import match
 from kit.show.figures.sheets import PER_LINE, Tile, png, sheet
 from kit.stages.clean.labels import expected_errors, label_errors
 from kit.store.candidate import Ensemble
@@ -17,7 +20,7 @@ from kit.store.files import read_csv, read_text, write_atomic, write_csv
 from kit.store.layout import Layout
 from kit.store.ledger import latest
 from kit.store.predictions import load_predictions
-from kit.store.tables import read_table
+from kit.store.tables import LONGEST, read_table
 
 ALL = "all"
 # Rows that nobody can bring back, and why.
@@ -108,3 +111,21 @@ def propose_labels(layout: Layout, emit: Emit) -> None:
     text = f"about {expected} labels may be wrong; the {len(proposals)} most likely ones are listed, none is changed"
     emit(Event("say", text))
     emit(Event("wrote", "", {"paths": [layout.proposals, layout.proposals_sheet]}))
+
+
+def overrides_by_row(path: Path, raw: RawSet, rows: IntArray) -> dict[int, str]:
+    """A person's word on images, by row of the readable ones; one on an unreadable image has no effect."""
+    told = read_overrides(path)
+    row_of = {name: row for row, name in enumerate(raw.ids)}
+    others = [name for name in told if name not in row_of]
+    row_of |= zip(others, match(raw.ids, others), strict=True)  # a spreadsheet has made 7 of 007
+    place_of = {row: place for place, row in enumerate(rows.tolist())}
+    result: dict[int, str] = {}
+    for name, (action, where) in told.items():
+        row = row_of[name]
+        if row < 0 or action not in ("keep", "drop"):
+            said = f"{name[:LONGEST]!r} is no image" if row < 0 else f"{action[:LONGEST]!r} is no action"
+            raise DataError(f"{where}: {said}", "each line is id,keep or id,drop")
+        if row in place_of and result.setdefault(place_of[row], action) != action:
+            raise DataError(f"{where}: {name[:LONGEST]!r} is an image with another action in an earlier line")
+    return result

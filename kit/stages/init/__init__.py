@@ -1,6 +1,7 @@
 """``kit init``: a new project folder."""
 
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -16,13 +17,12 @@ from kit.store.files import write_atomic
 from kit.store.layout import CONFIG_NAME
 
 FILES = {CONFIG_NAME: "kit.toml.tmpl", "Makefile": "Makefile.tmpl", ".gitignore": "gitignore.tmpl"}
-HOURS = 1.0
 BUILT_IN = ("practice", "digits")
 # The line of a recipe that says where its images are.
 RECIPE_TRAIN = 'train = "raw/training_set.npz"'
 
 
-def init(folder: Path, train: str, emit: Emit, recipe: str = "", *, hours: float = HOURS, looks: bool = True) -> None:
+def init(folder: Path, train: str, emit: Emit, recipe: str = "", *, hours: float, looks: bool = True) -> None:
     """Write ``kit.toml``, a Makefile and a ``.gitignore``; nothing that exists is touched.
 
     ``train`` is what ``[data] train`` is set to; ``recipe`` is a key of `known_recipes`, whose text becomes
@@ -65,9 +65,13 @@ def _looked(folder: Path, train: str, emit: Emit, hours: float) -> tuple[str, st
     try:
         seen = look(folder, source, train)
     except KitError as error:
-        hint = f"kit init --train {shlex.quote(train)} --no-look   # then edit kit.toml"
+        new = "" if folder.resolve() == Path.cwd() else f" {shlex.quote(str(folder))}"
+        if other := re.match(r'\[data\] train = "([^"\\]+)"', error.hint):
+            named = other[1] if Path(train).is_absolute() else os.path.relpath(other[1], folder.resolve())
+            raise type(error)(error.message, f"kit init --train {shlex.quote(named)}{new}") from error
+        hint = f"kit init --train {shlex.quote(train)} --no-look{new}   # then edit kit.toml"
         raise type(error)(f"{error.message}{f' ({error.hint})' if error.hint else ''}", hint) from error
-    plan = choose(seen.n, seen.side, hours, pretrained=weights_within_reach)
+    plan = choose(seen.n, seen.side, hours, pretrained=weights_within_reach, is_split=bool(seen.validation))
     text = config_text(seen, plan, folder.resolve().name, hours)
     parse(text)
     emit(Event("say", f"{seen.n} labelled images of {len(seen.classes)} classes: {moves_said(seen.gains)}"))

@@ -1,5 +1,7 @@
 """What a project can know of its data before anything is configured: a bounded look, in seconds."""
 
+import re
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,11 +15,13 @@ from kit.errors import DataError, KitError
 from kit.images.moves import ROWS, SIDE, Gains, judge
 from kit.images.sources import BUILT_IN, Part, RawSet, open_source
 from kit.images.sources.images import THREADS
+from kit.images.sources.npz import PARTS
+from kit.images.sources.sample import read_sample
 from kit.runtime import decode
 from kit.store.arrays import array_names
 from kit.store.digests import DIGESTS
 from kit.store.layout import Layout
-from kit.store.tables import Table, read_table
+from kit.store.tables import Table
 
 # Decoded for the sample: 10 to 20 seconds of a core for JPEG files, however large they are.
 PIXELS = 1e9
@@ -27,7 +31,7 @@ BLOCK = 4  # neighbouring rows that are read together: few, because neighbours a
 
 @dataclass(frozen=True)
 class Seen:
-    """``test``, ``truth`` and ``sample_submission`` are as in ``[data]``, empty where nothing was found."""
+    """``validation``, ``test``, ``truth``, ``sample_submission``: as in ``[data]``, empty where nothing was found."""
 
     train: str
     classes: tuple[str, ...]
@@ -36,6 +40,7 @@ class Seen:
     width: int
     one_size: bool
     gains: Gains
+    validation: str = ""
     test: str = ""
     truth: str = ""
     sample_submission: str = ""
@@ -74,9 +79,9 @@ def look(folder: Path, path: Path, train: str) -> Seen:
         width=width,
         one_size=len(np.unique(known, axis=0)) == 1,
         gains=judge(images, labels, 0),
-        **_hidden(path, train),
+        **_others(path, train),
         sample_submission=_beside(train, sheet) if sheet else "",
-        sample=read_table(sheet) if sheet else None,
+        sample=read_sample(sheet) if sheet else None,
     )
 
 
@@ -104,21 +109,33 @@ def sample(raw: RawSet, n: int) -> tuple[ImageArray, IntArray]:
     return np.concatenate([images for images, _ in parts])[usable], raw.labels[rows][usable]
 
 
-def _hidden(path: Path, train: str) -> dict[str, str]:
-    """``truth`` where images for the test have labels, else ``test``; empty where there are none."""
-    files = [path.parent / name for name in ("test.npz", "test.csv", "test.tsv", "test")]
-    if path.suffix == ".npz" and any("test" in name.lower() for name in array_names(path)):
-        files = [path]
-    for file in files:
-        if file.exists():
-            parts: tuple[Part, ...] = ("truth", "test")
-            for part in parts:
-                with suppress(KitError):
-                    data = {"train": str(path), part: str(file), "image_size": SIDE}
-                    raw = open_source(DataConfig.model_validate(data), path.parent, part)
-                    if part == "test" or (raw.labels >= 0).all():
-                        return {part: _beside(train, file)}
-    return {}
+def _others(path: Path, train: str) -> dict[str, str]:
+    """The other parts of the data that lie beside the training set; ``truth`` is a test whose images have labels."""
+    found: dict[str, str] = {}
+    parts: tuple[Part, ...] = ("validation", "truth", "test")
+    for part in parts:
+        for file in _named_as(part, path) if part == "validation" or "truth" not in found else ():
+            with suppress(KitError):
+                data = {"train": str(path), part: str(file), "image_size": SIDE}
+                raw = open_source(DataConfig.model_validate(data), path.parent, part)
+                if part == "test" or (raw.labels >= 0).all():
+                    found[part] = _beside(train, file)
+                    break
+    return found
+
+
+def _named_as(part: Part, path: Path) -> Iterator[Path]:
+    """Files and folders beside ``path`` that are called like another part: ``val/`` for ``train/``, ``x_test.npy``."""
+    words = PARTS[part]
+    if path.suffix == ".npz" and any(not set(words).isdisjoint(name.lower().split("_")) for name in array_names(path)):
+        yield path
+    there = {entry.name.lower(): entry for entry in sorted(path.parent.iterdir())}
+    for word in words:
+        like = re.sub("training|train", word, path.name.lower())
+        shards = [name for name in there if name.startswith(f"{word}-") and name.endswith(".parquet")]
+        for name in (like, f"{word}.npz", f"{word}.csv", f"{word}.tsv", word, f"{word}_images", *shards):
+            if name in there and there[name] != path:
+                yield there[name]
 
 
 def _beside(train: str, path: Path) -> str:

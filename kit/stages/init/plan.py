@@ -46,13 +46,15 @@ class Plan:
     minutes: float = 0.0
 
 
-def choose(n: int, side: int, hours: float, *, pretrained: Callable[[], bool]) -> Plan:
+def choose(n: int, side: int, hours: float, *, pretrained: Callable[[], bool], is_split: bool = False) -> Plan:
     """The first plan that takes at most ``hours`` for ``n`` images whose longer side has ``side`` pixels.
 
     Epochs are cut first, then the second network, then the size, and the folds last. Where nothing is cheap enough,
     the cheapest. ``pretrained`` says whether weights are within reach; up to `SMALL` pixels they are not asked for.
+    Data that are split already (``is_split``) are validated on their own split.
     """
-    plans = [replace(plan, minutes=minutes(plan, n)) for plan in _plans(n, side, side > SMALL and pretrained())]
+    every = _plans(n, side, side > SMALL and pretrained())
+    plans = [replace(plan, minutes=minutes(plan, n)) for plan in every if not is_split or plan.method == "hold-out"]
     return next((plan for plan in plans if plan.minutes <= 60 * hours), min(plans, key=lambda plan: plan.minutes))
 
 

@@ -41,6 +41,7 @@ def config_text(seen: Seen, plan: Plan, name: str, hours: float) -> str:
         train=escaped(seen.train),
         test=escaped(seen.test),
         truth=escaped(seen.truth),
+        validation=escaped(seen.validation),
         sample=escaped(seen.sample_submission),
         metric=metric,
         metric_why=metric_why,
