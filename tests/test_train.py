@@ -130,12 +130,21 @@ def test_a_signal_saves_what_runs_and_ends_with_its_code(trained: Path, tmp_path
     assert [json.loads(log.read_text().splitlines()[-1])["resumed"] for log in logs] == [True, False]
 
 
+def descendants(process: int) -> list[int]:
+    """Processes that a process started, and those that they did."""
+    found: list[int] = []
+    for children in Path(f"/proc/{process}/task").glob("*/children"):
+        for child in map(int, children.read_text().split()):
+            found += [child, *descendants(child)]
+    return found
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes under /proc")
 def test_a_fold_that_the_system_kills_for_memory_is_named_and_the_others_finish(tmp_path: Path) -> None:
     process = start(tmp_path)
-    for children in Path(f"/proc/{process.pid}/task").glob("*/children"):
-        for child in children.read_text().split():
-            os.kill(int(child), signal.SIGKILL)
+    # With the fold go those that started it and wait for it: the next fold does without them.
+    for below in descendants(process.pid):
+        os.kill(below, signal.SIGKILL)
     said = process.communicate()[1]
     assert process.returncode == 1
     assert "error: a fold 0 was killed, most likely because memory ran out" in said

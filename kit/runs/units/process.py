@@ -11,6 +11,8 @@ from typing import Any
 
 from kit.base.signals import ENDING
 from kit.errors import TrainingError
+from kit.runs.units.devices import visible_gpus
+from kit.runs.units.forks import FORKS
 from kit.runs.units.worker import PARENT, ReportLine
 
 # The module that is run for each kind of unit.
@@ -27,18 +29,19 @@ TALK = re.compile(r"[IWE]\d{4} \d|WARNING: All log messages before absl")
 
 
 def start(module: str, kind: str, description: Path, errors: Path, environment: Mapping[str, str]) -> Any:
-    """Start ``python -m MODULE KIND DESCRIPTION``, a ``Popen`` whose standard output gives a report a line.
+    """Start the ``main`` of a module as a process, a ``Popen`` whose standard output gives a report a line.
 
-    It holds the other end of our pipe and kills itself when we are gone, however that came.
+    It is a fork of a process that has loaded TensorFlow, or else ``python -m MODULE KIND DESCRIPTION``. It holds the
+    other end of our pipe and kills itself when we are gone, however that came.
     """
+    environment, command = {**environment, PARENT: "1"}, [module, kind, str(description)]
     with errors.open("w") as file:
+        # Not with cards, whose drivers do not bear forks, and not for modules that know nothing of TensorFlow.
+        if module in WORKERS.values() and not visible_gpus() and (unit := FORKS(command, file.fileno(), environment)):
+            return unit
+        pipe = subprocess.PIPE
         return subprocess.Popen(
-            [sys.executable, "-m", module, kind, str(description)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=file,
-            text=True,
-            env={**environment, PARENT: "1"},
+            [sys.executable, "-m", *command], stdin=pipe, stdout=pipe, stderr=file, text=True, env=environment
         )
 
 

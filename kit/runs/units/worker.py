@@ -28,6 +28,7 @@ FREQUENT = ("step", "features", "pictures")
 # Keras and keras-cv import these where they are installed, for wrappers and plots that no unit needs: a third of the
 # time that a process takes to start.
 UNUSED = ("matplotlib", "pandas", "sklearn")
+QUIET = "2"  # TensorFlow's errors only
 # Set by the starter of a process that holds the other end of its standard input.
 PARENT = "KIT_PARENT"
 
@@ -91,7 +92,7 @@ def memory_errors(spec: FoldSpec) -> Iterator[None]:
 def prepare_tensorflow() -> None:
     """Fixed numbers of threads and deterministic kernels: the same bytes however many units run side by side."""
     # Deterministic kernels cost 5 to 6 % of the speed on a processor (docs/training.md).
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", QUIET)
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(THREADS)
     for device in tf.config.list_physical_devices("GPU"):
