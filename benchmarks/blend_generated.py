@@ -34,7 +34,7 @@ def library(seed: int) -> tuple[str, int, float, float, float, float]:
     rows = Rows(log_proba(drawn.proba), drawn.y, joint=may_be_joint(members, classes, count))
     losses = {
         name: row_nll(drawn.test_y, apply_part(candidate.fit(rows).part, drawn.test_proba, logs))
-        for name, candidate in candidates("nll", members, classes).items()
+        for name, candidate in candidates(members, classes).items()
     }
     own = float(row_nll(drawn.test_y, fitted.apply(drawn.test_proba)).mean())
     noise = float(losses["mean"].std() / np.sqrt(len(drawn.y)))

@@ -26,6 +26,7 @@ from kit.platforms.base import (
     Unsure,
     midnight,
 )
+from kit.platforms.codabench_scores import board_rows, main_score, named_scores
 from kit.platforms.credentials import codabench_hint, codabench_login, codabench_token, store_token
 from kit.platforms.http import Api, Shape, checked_url
 from kit.platforms.logs import explain
@@ -168,8 +169,8 @@ class Codabench(Platform):
             if self._without_scores[remote] < PATIENCE:
                 return Status("waiting", message="Finished, waiting for the scores")
             return Status("failed", message="finished without a score")
-        value = answers.main_score(rows, self._board(row), self._competition.metric)
-        return Status("scored", value, scores=answers.named_scores(rows), parts=parts)
+        value = main_score(rows, self._board(row), self._competition.metric)
+        return Status("scored", value, scores=named_scores(rows), parts=parts)
 
     def logs(self, remote: str) -> str:
         """The end of the logs that say why, of all that the site keeps.
@@ -189,7 +190,7 @@ class Codabench(Platform):
     def leaderboard(self) -> list[BoardRow]:
         """The phase's board in its own order, which is the rank."""
         board = self._api.get(f"/api/phases/{self._phase().id}/get_leaderboard/", answers.ListedBoard)
-        rows, in_order = answers.board_rows(board, self._profile.username or "")
+        rows, in_order = board_rows(board, self._profile.username or "")
         if not in_order:
             self._setting.emit(Event("warn", "the order of the leaderboard on the site does not match its scores"))
         return rows

@@ -52,9 +52,9 @@ def test_a_large_set_is_deterministic_and_applies_in_blocks(large, monkeypatch):
 
 
 def test_a_large_set_tries_one_candidate_at_least_of_each_family():
-    tried = {name.split(",")[0] for name in candidates("nll", 3, 3, large=True)}
+    tried = {name.split(",")[0] for name in candidates(3, 3, large=True)}
     assert tried == {name.split(",")[0] for name, row in CANDIDATES.items() if not row.metrics}
-    assert "centred, scale 0.3" in candidates("nll", 1, 3, large=True)
+    assert "centred, scale 0.3" in candidates(1, 3, large=True)
 
 
 def test_weights_without_a_member_are_nearly_those_of_a_fit_without_it():
