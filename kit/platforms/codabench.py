@@ -1,7 +1,6 @@
 """Codabench: upload, create, poll and read the board over its REST interface; both generations of the site.
 
-Facts about the interface are in docs/platforms.md. A submission there has no message: the only mark that survives is
-the name of its file, so the tag is that name.
+A submission there has no message: only the name of its file survives, so that is the tag (docs/platforms.md).
 """
 
 from collections import Counter
