@@ -33,6 +33,8 @@ from kit.store.ledger import load_submissions
 from kit.store.ledger.facts import Score
 from kit.store.tables import Table
 
+pytestmark = pytest.mark.stage
+
 REPOSITORY = Path(__file__).parent.parent
 
 

@@ -26,6 +26,8 @@ from kit.store.ledger import Attempt, Phase, add_event, attempts, history, load_
 from kit.store.ledger.facts import Answer, Intent, Request, Score
 from kit.store.ledger.standing import agreement, standing
 
+pytestmark = pytest.mark.stage
+
 DRIVER = Path(__file__).parents[1] / "servers" / "driver.py"
 NAME = "20261121T054000Z-3f9c2ab1"
 
