@@ -253,6 +253,7 @@ def loaded_by(arguments: list[str], folder: Path) -> set[str]:
     return set(done.stdout.rsplit("MODULES", 1)[1].split())
 
 
+@pytest.mark.stage
 def test_metrics_load_no_scipy() -> None:
     """Every command and every unit of training imports them."""
     script = "import sys, kit.judge.score; print({'scipy', 'PIL'} & set(sys.modules))"
@@ -260,6 +261,7 @@ def test_metrics_load_no_scipy() -> None:
     assert done.stdout == "set()\n"
 
 
+@pytest.mark.stage
 @pytest.mark.parametrize("arguments", [["--help"], ["folds"], ["lb"], ["report"]])
 def test_light_commands_load_neither_tensorflow_nor_kaggle(arguments: list[str], tmp_path: Path) -> None:
     (tmp_path / "kit.toml").write_text(

@@ -22,6 +22,8 @@ from kit.errors import BundleError
 from kit.platforms.archive import FREE_BYTES, MAX_RATIO, opened
 from kit.platforms.described import BundleDescription
 
+pytestmark = pytest.mark.stage
+
 
 def description() -> dict[str, Any]:
     network = {"backbone": "plain-cnn", "size": 16, "classes": 2, "head": {"dropout": 0.1, "units": []}}

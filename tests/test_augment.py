@@ -15,6 +15,8 @@ from kit.config import AugmentConfig
 from kit.errors import ConfigError
 from kit.images.augment import OPS, check
 
+pytestmark = pytest.mark.stage
+
 # Keys of the entries that need some, and strong ones where the default may leave a small image as it is.
 KEYS: dict[str, dict[str, Any]] = {
     "sequence": {"ops": [{"op": "flip"}, {"op": "noise"}]},

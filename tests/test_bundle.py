@@ -23,6 +23,8 @@ from kit.store.candidate import HalfRecord
 from kit.store.files import write_zip
 from kit.store.predictions import Predictions
 
+pytestmark = pytest.mark.stage
+
 COSTS = [MemberCost("small", 4.0, 2.0), MemberCost("large", 60.0, None)]
 
 

@@ -19,6 +19,8 @@ from kit.store.files import read_csv
 from kit.store.layout import Layout
 from kit.store.locks import lock
 
+pytestmark = pytest.mark.stage
+
 
 def cleaned(root, text, **options):
     layout = Layout(root)

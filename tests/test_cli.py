@@ -20,6 +20,8 @@ from kit import __version__
 from kit.__main__ import main
 from kit.runtime.backbones import BACKBONES
 
+pytestmark = pytest.mark.stage
+
 
 @dataclass
 class Done:

@@ -33,6 +33,8 @@ sys.path.insert(0, str(Path(__file__).parent / "train"))
 
 from stub import InProcess
 
+pytestmark = pytest.mark.stage
+
 UNKNOWN = SeedNoise(float("nan"), 0)
 
 

@@ -22,6 +22,8 @@ from kit.runtime.preprocess import PREPROCESSORS
 from kit.store.pool import Pool
 from kit.store.record import first_problem
 
+pytestmark = pytest.mark.stage
+
 STEPS = {get_args(step.model_fields["op"].annotation)[0]: step for step in get_args(get_args(Step)[0])}
 OWN = {entry.builder for entry in BACKBONES.values() if entry.builder.startswith(".")}
 

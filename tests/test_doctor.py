@@ -12,6 +12,8 @@ from competitions import kaggle_competition
 from kit.base.events import silent
 from kit.stages.doctor import doctor
 
+pytestmark = pytest.mark.stage
+
 SECRET = "s3cr3t-0123456789abcdef"
 NAMES = (
     "KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_CONFIG_DIR", "XDG_CONFIG_HOME", "CODABENCH_TOKEN",

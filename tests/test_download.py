@@ -20,6 +20,8 @@ from kit.errors import ConfigError, DataError, PlatformError
 from kit.stages.download import download, suggest, unpack
 from kit.store.layout import Layout
 
+pytestmark = pytest.mark.stage
+
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
 
 

@@ -26,6 +26,8 @@ from kit.store.data import load_images, load_index, load_record
 from kit.store.partition import load_folds
 from kit.store.predictions import Predictions, load_predictions
 
+pytestmark = pytest.mark.stage
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:

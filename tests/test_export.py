@@ -23,6 +23,8 @@ from kit.store.ledger import add_event, latest
 from kit.store.ledger.facts import Score
 from kit.store.predictions import load_predictions
 
+pytestmark = pytest.mark.stage
+
 # MLflow says that its folders of files are not what is newest; they are what a test needs.
 QUIET = pytest.mark.filterwarnings("ignore")
 

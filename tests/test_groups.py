@@ -19,6 +19,8 @@ sys.path.insert(0, str(Path(__file__).parent / "blend"))
 
 from libraries import library
 
+pytestmark = pytest.mark.stage
+
 
 @pytest.mark.parametrize("metric", score.METRICS)
 def test_groups_of_one_row_are_no_groups(metric):

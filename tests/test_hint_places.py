@@ -15,6 +15,8 @@ from kit.config import Config
 from kit.errors import KitError
 from kit.store.layout import Layout
 
+pytestmark = pytest.mark.stage
+
 # Hints that come of the same damage are one case.
 TOGETHER = {scenario: [name for name in SCENARIOS if SCENARIOS[name] is scenario] for scenario in SCENARIOS.values()}
 CASES = [

@@ -23,6 +23,8 @@ from kit.stages.table import table
 from kit.stages.train.train import train
 from kit.store.layout import Layout
 
+pytestmark = pytest.mark.stage
+
 COMMAND = re.compile(r"kit ([a-z]+)([^#,;]*)")
 Damage = Callable[[Path], None]
 

@@ -35,6 +35,8 @@ from kit.store.ledger.facts import Score
 from kit.store.partition import load_folds
 from kit.store.tables import Table
 
+pytestmark = pytest.mark.stage
+
 REPOSITORY = Path(__file__).parent.parent
 
 

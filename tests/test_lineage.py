@@ -39,6 +39,8 @@ from kit.store.ledger import latest
 from kit.store.partition import FoldsRecord
 from kit.store.record import Digests, Made, digests_of
 
+pytestmark = pytest.mark.stage
+
 DESIGN = Path(__file__).parent.parent / "docs" / "design.md"
 Lineages = dict[str, Digests | None]
 

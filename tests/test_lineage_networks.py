@@ -45,6 +45,7 @@ weight = "trust"
 [folds]
 n = 2
 seed = 0
+method = "hold-out"
 [runs.net]
 backbone = "two-conv-cnn"
 weights = "raw/pretrained.weights.h5"
@@ -162,7 +163,7 @@ def one_pixel(root: Path) -> None:
 
 
 def one_patient(root: Path) -> None:
-    change_array(root, "raw/train.npz", "patient", (0,), 1000)
+    change_array(root, "raw/train.npz", "patient", (2,), 1000)  # of a row that is held out, which intervals count
 
 
 def one_row_weight(root: Path) -> None:

@@ -47,6 +47,8 @@ from kit.store.layout import Layout
 from kit.store.ledger import latest
 from kit.store.predictions import Predictions, join, load_predictions
 
+pytestmark = pytest.mark.stage
+
 RECORDED = Path(__file__).parent / "snapshots" / "lineage.json"
 TOLERANCE = {"decode": 3.0, "stress": 1.0, "train": 0.02, "predict": 2e-3, "ensemble": 0.01, "forecast": 0.01}
 ANEW = 'KIT_RECORD=1 python -m pytest tests/test_lineage_versions.py -m "tf or not tf"'

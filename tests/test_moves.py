@@ -30,6 +30,7 @@ def arrows(n: int, seed: int = 0) -> tuple[Any, Any]:
     return images.astype(np.uint8), labels
 
 
+@pytest.mark.stage
 def test_cells_have_no_upper_side() -> None:
     made = make(n=800, size=32, seed=0)
     gains = judge(made.images, made.labels, 0)
@@ -37,6 +38,7 @@ def test_cells_have_no_upper_side() -> None:
     assert allowed(gains) == ({"op": "dihedral"}, ("identity", "flip-lr", "flip-ud", "rot180"))
 
 
+@pytest.mark.stage
 def test_digits_are_neither_flipped_nor_turned() -> None:
     made = digits(size=16)
     assert allowed(judge(made.images, made.labels, 0)) == ({}, ("identity",))

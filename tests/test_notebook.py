@@ -21,6 +21,8 @@ from kit.project import Project
 from kit.show.console import Console
 from kit.show.notebook import Notebook, frame, in_notebook, table
 
+pytestmark = pytest.mark.stage
+
 EXAMPLE = Path(__file__).parent.parent / "examples" / "practice.ipynb"
 HOSTILE = "<script>alert(1)</script>"
 

@@ -21,6 +21,8 @@ from kit.store.ledger import load_submissions
 from kit.store.ledger.facts import Score
 from kit.store.predictions import load_predictions
 
+pytestmark = pytest.mark.stage
+
 RUNS = """
 [folds]
 n = 2

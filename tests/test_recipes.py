@@ -22,6 +22,8 @@ from kit.stages.init import init, known_recipes, recipe_text
 from kit.store.data import DataRows, Index
 from kit.store.predictions import load_predictions
 
+pytestmark = pytest.mark.stage
+
 REPOSITORY = Path(__file__).parent.parent
 PAGE = REPOSITORY / "docs" / "recipes.md"
 NAMES = ("annalyzers", "lionia", "madapenguins", "overfitting-exorcists", "riconvoluzione")

@@ -31,6 +31,8 @@ from kit.store.candidate import Ensemble, ForecastRecord
 from kit.store.data import load_index, load_test_record
 from kit.store.ledger import latest
 
+pytestmark = pytest.mark.stage
+
 VOID = {"meta", "img", "br", "wbr", "link", "input", "hr"}
 
 

@@ -20,6 +20,8 @@ from kit.stages.ensemble.ensemble import ensemble
 from kit.stages.report.attention import SHOWN, examples, inner_share, spotlight
 from kit.store.record import digests_of
 
+pytestmark = pytest.mark.stage
+
 MAPS = arrays(np.float32, (4, 4), elements=st.floats(0, 1, width=32))
 
 

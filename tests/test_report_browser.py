@@ -13,6 +13,8 @@ from PIL import Image
 
 from kit.store.layout import find_project
 
+pytestmark = pytest.mark.stage
+
 SIZES = {"desktop": (1280, 900), "tablet": (820, 1100), "phone": (390, 844), "small phone": (320, 640)}
 # Elements that stand over the right edge and are not inside one that scrolls by itself.
 OVER = """[...document.querySelectorAll('body *')].filter(e => {

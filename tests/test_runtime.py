@@ -22,6 +22,8 @@ from kit.runtime.pool import softmax
 from kit.runtime.predictor import check_images
 from kit.runtime.views import TURNS, VIEWS, apply
 
+pytestmark = pytest.mark.stage
+
 INVERSE = {"rot90": "rot270", "rot270": "rot90"}
 
 

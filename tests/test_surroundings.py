@@ -33,6 +33,8 @@ from kit.stages.init import render
 from kit.store.files import read_csv, write_atomic, write_csv
 from kit.store.ledger.attempts import Target
 
+pytestmark = pytest.mark.stage
+
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31mred\r\u202eder"
 SECRET = "S3CR3T"

@@ -27,6 +27,8 @@ from test_cli import run
 
 from kit.show.console import GUTTER, columns_that_fit
 
+pytestmark = pytest.mark.stage
+
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 WIDTHS = ("80", "40")
 PLAIN = {"no-color": {"NO_COLOR": "1"}, "dumb": {"TERM": "dumb"}, "piped": {}}

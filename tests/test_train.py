@@ -22,6 +22,8 @@ from kit.base.events import Event
 from kit.errors import KitError, StageError, TrainingError
 from kit.project import Project
 from kit.runs.results import RunRecord
+from kit.runs.spec import plan_runs
+from kit.stages.train.checkpoint import Checkpoint
 from kit.stages.train.interrupt import Interrupt, Interrupted
 from kit.store.candidate import Ensemble
 from kit.store.locks import lock
@@ -57,8 +59,9 @@ def write_data(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its two folds were trained side by side, in processes."""
     folder = tmp_path_factory.mktemp("trained")
-    (folder / "kit.toml").write_text(CONFIG)
+    (folder / "kit.toml").write_text(CONFIG + "[train]\nworkers = 2\n")
     write_data(folder)
     Project(folder).train()
     return folder
@@ -79,10 +82,13 @@ def test_every_row_is_predicted_once_and_better_than_by_chance(trained: Path) ->
     assert (oof.logits[0].argmax(axis=1) == labels).mean() > 0.8
 
 
-def test_a_done_fold_is_fresh_and_a_deleted_one_is_trained_alone_to_the_same_bytes(trained: Path) -> None:
+def test_a_done_fold_is_fresh_and_a_deleted_one_is_trained_alone_to_the_bytes_it_had_beside_another(
+    trained: Path,
+) -> None:
     run = run_folder(trained)
     kept = (run / "fold-0" / "valid.npz").stat().st_mtime_ns
-    oof = (run / "oof.npz").read_bytes()
+    names = ("oof.npz", "curves.svg", "confusion.svg", "fold-1/weights.npz", "fold-1/valid.npz")
+    beside = {name: (run / name).read_bytes() for name in names}
     heard: list[Event] = []
     Project(trained, emit=heard.append).train()
     assert [event.data["stage"] for event in heard if event.kind == "fresh"] == ["clean", "folds", "train"]
@@ -92,42 +98,45 @@ def test_a_done_fold_is_fresh_and_a_deleted_one_is_trained_alone_to_the_same_byt
     Project(trained, emit=heard.append).train()
     assert {event.text for event in heard if event.kind == "unit"} == {"a fold 1"}
     assert (run / "fold-0" / "valid.npz").stat().st_mtime_ns == kept
-    assert (run / "oof.npz").read_bytes() == oof
+    assert {name: (run / name).read_bytes() for name in names} == beside
 
 
 LONG = CONFIG.replace("epochs = 4", "epochs = 40")
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    """`kit train` of a longer run in a group of its own, when the first fold has a checkpoint."""
-    (folder / "kit.toml").write_text(LONG)
+def start(folder: Path, text: str, *arguments: str) -> subprocess.Popen[str]:
+    """`kit train` in a group of its own."""
+    (folder / "kit.toml").write_text(text)
     write_data(folder)
     command = [sys.executable, "-m", "kit", "train", *arguments]
     # Tests that run in the background are deaf to Ctrl-C, and what they start would be too.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, cwd=folder, start_new_session=True, stderr=subprocess.PIPE, text=True)
     signal.signal(signal.SIGINT, before)
-    deadline = time.monotonic() + 300
-    while not list(folder.glob("runs/*/fold-0/checkpoint-*.npz")):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
     return process
 
 
+def wait_until(found: Callable[[], list[Any]]) -> list[Any]:
+    deadline = time.monotonic() + 300
+    while not found():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return found()
+
+
 @pytest.mark.parametrize("to_all", [True, False], ids=["SIGINT to all", "SIGTERM to one"])
-def test_a_signal_saves_what_runs_and_ends_with_its_code(trained: Path, tmp_path: Path, to_all: bool) -> None:
-    process = start(tmp_path, "--fold", "0")
+def test_a_signal_saves_what_runs_and_ends_with_its_code(tmp_path: Path, to_all: bool) -> None:
+    process = start(tmp_path, LONG, "--fold", "0")
+    wait_until(lambda: list(tmp_path.glob("runs/*/fold-0/checkpoint-*.npz")))
     if to_all:
         os.killpg(process.pid, signal.SIGINT)  # as a terminal sends Ctrl-C
     else:
         process.terminate()
     assert "Traceback" not in process.communicate()[1]
     assert process.returncode == (130 if to_all else 143)
-    assert list(tmp_path.glob("runs/*/fold-0/checkpoint-*.npz"))
-    with in_this_process():
-        Project(tmp_path).train(fold=0)
-    logs = [next(folder.glob("runs/a-*/fold-0/log.jsonl")) for folder in (tmp_path, trained)]
-    assert [json.loads(log.read_text().splitlines()[-1])["resumed"] for log in logs] == [True, False]
+    project = Project(tmp_path)
+    spec = plan_runs(project.layout, project.config, ())["a"][0]
+    assert Checkpoint(spec.paths, spec.key).resumed and not spec.paths.valid.exists()
 
 
 def descendants(process: int) -> list[int]:
@@ -141,9 +150,9 @@ def descendants(process: int) -> list[int]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes under /proc")
 def test_a_fold_that_the_system_kills_for_memory_is_named_and_the_others_finish(tmp_path: Path) -> None:
-    process = start(tmp_path)
-    # With the fold go those that started it and wait for it: the next fold does without them.
-    for below in descendants(process.pid):
+    process = start(tmp_path, CONFIG)
+    # The fold, with those that started it and wait for it: the next fold does without them.
+    for below in wait_until(lambda: found if len(found := descendants(process.pid)) == 3 else []):
         os.kill(below, signal.SIGKILL)
     said = process.communicate()[1]
     assert process.returncode == 1
@@ -153,21 +162,11 @@ def test_a_fold_that_the_system_kills_for_memory_is_named_and_the_others_finish(
     assert not list(tmp_path.glob("runs/*/fold-0/valid.npz"))
 
 
-def test_folds_side_by_side_give_the_same_bytes(trained: Path, tmp_path: Path) -> None:
-    (tmp_path / "kit.toml").write_text(CONFIG + "[train]\nworkers = 2\n")
-    write_data(tmp_path)
-    Project(tmp_path).train()
-    for name in ("oof.npz", "curves.svg", "confusion.svg", "fold-0/weights.npz", "fold-1/weights.npz"):
-        assert (run_folder(tmp_path) / name).read_bytes() == (run_folder(trained) / name).read_bytes()
-
-
 def test_a_changed_configuration_is_another_folder(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "kit.toml").write_text(CONFIG.replace("epochs = 4", "epochs = 5"))
     write_data(tmp_path)
     project = Project(tmp_path)
     project.folds()
-    from kit.runs.spec import plan_runs
-
     (specs,) = plan_runs(project.layout, project.config, ()).values()
     assert specs[0].run_paths.root.name != run_folder(trained).name
 
@@ -196,9 +195,10 @@ def test_weights_without_network_are_one_error_with_a_hint(
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     folder = make_project(
-        '[data]\ntrain = "digits"\nimage_size = 32\n[folds]\nn = 2\n[runs.m]\nbackbone = "mobilenetv2"\n'
+        '[data]\ntrain = "small.npz"\nimage_size = 32\n[folds]\nn = 2\n[runs.m]\nbackbone = "mobilenetv2"\n'
         'weights = "imagenet"\nstages = [{ train = "head", epochs = 1 }]\n'
     )
+    write_data(folder)
     missing = pytest.raises(TrainingError, match="ImageNet weights of mobilenetv2 cannot be downloaded")
     with in_this_process(), missing as caught:
         Project(folder).train()
@@ -207,13 +207,13 @@ def test_weights_without_network_are_one_error_with_a_hint(
 
 
 def test_a_head_on_cached_features_then_the_last_block(tmp_path: Path) -> None:
-    import keras
+    from kit.runtime.backbones import build
 
-    untrained = keras.applications.MobileNetV2(input_shape=(32, 32, 3), include_top=False, weights=None)
+    untrained = build({"backbone": "plain-cnn", "size": 16, "classes": 2, "head": {}}).backbone
     untrained.save_weights(tmp_path / "w.weights.h5")
     write_data(tmp_path)
     (tmp_path / "kit.toml").write_text(
-        '[data]\ntrain = "small.npz"\nimage_size = 32\n[folds]\nn = 2\n[runs.m]\nbackbone = "mobilenetv2"\n'
+        '[data]\ntrain = "small.npz"\n[folds]\nn = 2\n[runs.m]\nbackbone = "plain-cnn"\n'
         'weights = "w.weights.h5"\naugment = [{ op = "flip" }, { op = "cutmix" }]\nviews = ["identity"]\n'
         'stages = [{ train = "head", epochs = 2, early_stopping = 2 }, '
         '{ train = "head", epochs = 1, lr = 1e-4, cached_views = 2 }, '
@@ -309,7 +309,9 @@ def test_repeats_and_a_hold_out_go_all_the_way_to_the_blend(
 ) -> None:
     folder = make_project(CONFIG.replace("n = 2", split).replace("epochs = 4", "epochs = 1") + "[stress]\nrows = 2\n")
     write_data(folder)
-    # The hold-out in processes, so that one of stress is among them.
+    with in_this_process():
+        Project(folder).train()
+    # One unit of stress runs in a process of its own.
     with in_this_process() if units > 1 else nullcontext():
         paths = Project(folder).ensemble(all=True)
     assert len(list(folder.glob("runs/a-*/fold-*/stress.npz"))) == units

@@ -13,6 +13,8 @@ from kit.judge import blend
 from kit.runtime import pool
 from kit.store.candidate import StoredBlend
 
+pytestmark = pytest.mark.stage
+
 
 def log_loss(proba, y):
     return -np.log(proba[np.arange(len(y)), y]).mean()

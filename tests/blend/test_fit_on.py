@@ -10,6 +10,8 @@ from kit.errors import DataError
 from kit.judge import blend
 from kit.store.candidate import StoredBlend
 
+pytestmark = pytest.mark.stage
+
 
 def pair(seed, *, members=4, rows=300, classes=3):
     """Return clean and stressed predictions of the same rows; under stress the first member is worthless."""

@@ -20,6 +20,8 @@ from kit.judge.blend.prune import keep_members
 from kit.judge.blend.tables import correlation, disagreement, per_class
 from kit.runtime import pool
 
+pytestmark = pytest.mark.stage
+
 
 def test_the_runtime_part_imports_nothing_but_numpy_and_reads_as_python_3_10():
     tree = ast.parse(Path(pool.__file__).read_text(), feature_version=(3, 10))

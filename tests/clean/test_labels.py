@@ -14,6 +14,8 @@ from sklearn.preprocessing import scale
 from kit.errors import DataError
 from kit.stages.clean.labels import confident_joint, expected_errors, label_errors
 
+pytestmark = pytest.mark.stage
+
 
 def predictions(seed, n=60, classes=4):
     rng = np.random.default_rng(seed)

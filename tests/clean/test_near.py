@@ -20,6 +20,8 @@ from kit.stages.clean.near import FULL, near_copies
 from kit.stages.clean.plan import plan
 from kit.stages.clean.thumbnails import FORMS, dihedral, fitted
 
+pytestmark = pytest.mark.stage
+
 
 def jpeg(image, quality):
     with io.BytesIO() as file:

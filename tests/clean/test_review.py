@@ -23,6 +23,8 @@ from kit.store.files import read_csv
 from kit.store.layout import Layout
 from kit.store.predictions import Predictions
 
+pytestmark = pytest.mark.stage
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:

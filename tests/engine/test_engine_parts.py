@@ -35,6 +35,8 @@ from kit.stages.train.train import train
 from kit.store.layout import Layout
 from kit.store.locks import lock
 
+pytestmark = pytest.mark.stage
+
 MODULES = {"fold": "stub_worker", "measure": "stub_worker"}
 
 

@@ -24,6 +24,8 @@ from kit.store.ledger import add_event, target_of
 from kit.store.ledger.facts import Answer, Intent, Score
 from kit.store.predictions import join, load_predictions
 
+pytestmark = pytest.mark.stage
+
 MORE = CONFIG + '[runs.b]\nextends = "a"\nviews = ["identity"]\n'
 
 

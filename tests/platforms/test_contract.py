@@ -23,6 +23,8 @@ from kit.store.files import write_zip
 from kit.store.layout import Layout
 from kit.store.ledger.facts import Fact, Request, newest
 
+pytestmark = pytest.mark.stage
+
 F = TypeVar("F", bound=Fact)
 TAG = "kit-20261121T054000Z-3f9c2ab1"
 SITES: dict[str, tuple[type[Any] | None, dict[str, Any], dict[str, Any]]] = {

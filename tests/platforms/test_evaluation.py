@@ -26,6 +26,8 @@ from test_kernel import NAMES, TAG, make_tree
 from kit.config import Config, parse
 from kit.platforms.kaggle_code import script
 
+pytestmark = pytest.mark.stage
+
 RELAY = """
 import io, os, threading
 from multiprocessing.connection import Client, Listener

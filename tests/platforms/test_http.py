@@ -19,6 +19,8 @@ from kit.platforms.base import Refused, Unsure, Waits
 from kit.platforms.http import Api, Busy, Created, error_text, repeated, retry_after
 from kit.platforms.storage import END, fetch_text, put_file
 
+pytestmark = pytest.mark.stage
+
 NOW = 1.8e9
 WAITS = Waits(first=0, longest=0, connect=1, read=1, tries=2, clock=lambda: NOW, sleep=lambda seconds: None)
 

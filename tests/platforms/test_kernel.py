@@ -23,6 +23,8 @@ from kit.platforms.kaggle_code import script
 from kit.stages.bundle.contents import runtime_files
 from kit.store.tables import read_table
 
+pytestmark = pytest.mark.stage
+
 TAG = "kit-20261121T054000Z-3f9c2ab1"
 # Says of every image how bright it is, and keeps what it has seen.
 MODEL = """

@@ -47,6 +47,8 @@ from kit.store.ledger.facts import Answer, Intent, Score
 from kit.store.ledger.forecast import combined, error_on_test, forecast, medal, medal_zones, noise_of_difference
 from kit.store.ledger.standing import Agreement, standing
 
+pytestmark = pytest.mark.stage
+
 WAITS = Waits(first=0, longest=0, connect=1, read=2, tries=1, sleep=lambda seconds: None)
 scores = st.floats(0.1, 0.99)
 errors = st.floats(1e-3, 0.1)

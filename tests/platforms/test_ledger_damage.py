@@ -27,6 +27,8 @@ from kit.store.layout import Layout
 from kit.store.ledger import BoardRow, add_event, add_snapshot, attempts, load_for_tables, load_submissions, target_of
 from kit.store.ledger.facts import Failure, Intent, Score
 
+pytestmark = pytest.mark.stage
+
 SOUND = {
     "kind": "score",
     "intent": "i",

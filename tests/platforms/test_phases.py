@@ -24,6 +24,8 @@ from kit.store.ledger import Phase, add_event, history, target_of
 from kit.store.ledger.facts import Answer, Intent, Request, Score
 from kit.store.ledger.standing import agreement, standing
 
+pytestmark = pytest.mark.stage
+
 DRIVER = Path(__file__).parents[1] / "servers" / "driver.py"
 
 

@@ -19,6 +19,8 @@ from kit.judge.shift.forecast import Belief, believe, calibrate, condition, from
 from kit.judge.shift.past import explain
 from kit.judge.shift.together import alike, covariance, shared_luck
 
+pytestmark = pytest.mark.stage
+
 FAMILIES = ("noise", "jpeg", "defocus", "occlusion", "bubbles")
 MIXTURE = Mixture(FAMILIES, clean=0.2)
 

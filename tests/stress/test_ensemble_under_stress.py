@@ -16,6 +16,8 @@ from kit.stages.stress.stress import stress
 from kit.store.candidate import Ensemble
 from kit.store.predictions import load_predictions
 
+pytestmark = pytest.mark.stage
+
 
 def fitted_on(project: Project, fit_on: str) -> Config:
     text = project.layout.config.read_text() + f'[ensemble]\nfit_on = "{fit_on}"\n'

@@ -23,6 +23,8 @@ from kit.store.data import load_images, load_index
 from kit.store.files import read_csv
 from kit.store.predictions import load_predictions
 
+pytestmark = pytest.mark.stage
+
 
 def stressed(project: Project, stand: Stand | None = None, **keys: object) -> list[Event]:
     heard: list[Event] = []

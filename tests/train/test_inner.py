@@ -29,6 +29,8 @@ from kit.store.files import read_csv
 from kit.store.layout import Layout
 from kit.store.predictions import load_predictions
 
+pytestmark = pytest.mark.stage
+
 EPOCHS = 12
 CONFIG = """
 [data]
