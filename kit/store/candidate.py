@@ -46,7 +46,8 @@ class PoolPart(Part):
 
     def narrowed(self, members: Sequence[int]) -> PoolPart:
         """The part for a selection of members."""
-        lists = {name: getattr(self, name) for name in ("temperatures", "weights", "slopes", "class_slopes", "ranks")}
+        names = ("temperatures", "weights", "slopes", "class_slopes", "ranks")
+        lists = {name: getattr(self, name) for name in names}
         return self.model_copy(update={k: tuple(v[m] for m in members) if v else v for k, v in lists.items()})
 
 
@@ -63,7 +64,8 @@ class Pool(Part):
         classes = 2 if self.several else classes
         lengths: list[tuple[str, Sequence[object], int]] = [("views", self.views, views)]
         lengths += [("bias", self.bias, classes)] if self.bias else []
-        sums = [("views", self.views), ("shares", tuple(part.share for part in self.parts))]
+        sums: list[tuple[str, Sequence[float]]] = [("views", self.views)]
+        sums.append(("shares", [part.share for part in self.parts]))
         for part in self.parts:
             lengths.append(("bias", part.bias, classes))
             lengths += [("members", found, members) for found in (part.temperatures, part.weights, part.slopes)]
@@ -97,7 +99,8 @@ class Pool(Part):
 
     def used_members(self) -> list[int]:
         """Positions of the members that count at all."""
-        return [m for m in range(len(self.parts[0].weights)) if any(part.counts(m) for part in self.parts)]
+        members = range(len(self.parts[0].weights))
+        return [m for m in members if any(part.counts(m) for part in self.parts)]
 
     def used_views(self) -> list[int]:
         """Positions of the views that count at all."""
@@ -184,7 +187,7 @@ class Member(Part):
 
 def _made_from_nothing(content: dict[str, Any]) -> dict[str, Any]:
     """The content of a record of earlier kits, whose one ``key`` says nothing of what they would be made from now."""
-    return {name: value for name, value in content.items() if name != "key"} | {"made_from": {}}
+    return {**{name: value for name, value in content.items() if name != "key"}, "made_from": {}}
 
 
 class Ensemble(Made):
