@@ -45,6 +45,9 @@ stages = [{{ train = "all", epochs = {epochs}, lr = 2e-3 }}]
 augment = [{{ op = "dihedral" }}]
 batch_size = 64
 views = ["identity", "flip-lr"]
+[stress]
+families = ["noise"]
+rows = 1
 [ensemble]
 fit_on = "clean"
 """

@@ -94,7 +94,7 @@ class Member(Part):
 
 def _made_from_nothing(content: dict[str, Any]) -> dict[str, Any]:
     """The content of a record of earlier kits, whose one ``key`` says nothing of what they would be made from now."""
-    return {name: value for name, value in content.items() if name != "key"} | {"made_from": {}}
+    return {**{name: value for name, value in content.items() if name != "key"}, "made_from": {}}
 
 
 class Ensemble(Made):

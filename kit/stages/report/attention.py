@@ -29,7 +29,7 @@ def attention(facts: Facts) -> Section | str:
     """Grad-CAM of the member with most weight, each image by the network that did not train on it."""
     missing = "kit ensemble --all" if facts.compute else "kit report"
     evidence, blend = facts.evidence, facts.blend
-    if evidence is None or blend is None:
+    if evidence is None or blend is None or evidence.task.several:
         return missing
     member = int(np.argmax(blend.weights))
     name = blend.members[member]

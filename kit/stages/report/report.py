@@ -45,12 +45,11 @@ def report(layout: Layout, config: Config, emit: Emit, out: Path, *, compute: bo
     """Write the page to ``out``; a section without files says which command makes them."""
     facts = Facts(layout, config, emit, compute=compute)
     sections = []
-    several = facts.index is not None and facts.index.task.several
     for label, make in SECTIONS:
-        if several and label in ONE_CLASS:
-            continue
         facts.problems.clear()
         found = facts.attempt(partial(make, facts)) or ""  # one that cannot be made does not take the page with it
+        if label in ONE_CLASS and facts.evidence is not None and facts.evidence.task.several:
+            continue
         section = Section(run=found) if isinstance(found, str) else found
         for problem in facts.problems:
             said = "is left out" if section.data is None else "is incomplete"
