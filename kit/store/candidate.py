@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 else:
     Network = dict
 
-# Far beyond what a fit gives (temperatures from .05 to 20), and so small that no power of a probability overflows,
-# nor vanishes for all of 10,000 classes.
+# Far beyond what a fit gives (temperatures from .05 to 20); no power of 10,000 probabilities overflows or vanishes.
 MAX_COEFFICIENT = 1e6
 MIN_SUM = 1e-6
 
@@ -50,8 +49,7 @@ class PoolPart(Part):
 
     def narrowed(self, members: Sequence[int]) -> PoolPart:
         """The part for a selection of members."""
-        names = ("temperatures", "weights", "slopes", "class_slopes", "ranks")
-        lists = {name: getattr(self, name) for name in names}
+        lists = {k: getattr(self, k) for k in ("temperatures", "weights", "slopes", "class_slopes", "ranks")}
         return self.model_copy(update={k: tuple(v[m] for m in members) if v else v for k, v in lists.items()})
 
 
@@ -233,6 +231,8 @@ class ForecastRecord(Made):
     stressed: float
     basis: str
     past: int
+    cases: tuple[tuple[float, float, float, float], ...] = ()  # those of `kit.judge.shift.forecast.Forecast`
+    wrong_labels: tuple[float, float] = (0.0, 0.0)  # share among the held-out rows, and its standard error
 
     def is_of(self, test: UnlabelledRecord | None) -> bool:
         """Whether it was made for these test images; forecasts of earlier kits do not say it."""
