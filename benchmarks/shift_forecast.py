@@ -22,8 +22,11 @@ from shift_zoo import Zoo, load
 
 from kit.images.corrupt import FAMILIES
 from kit.images.corrupt.mixture import Mixture
+from kit.judge.shift.belief import Belief, Case
+from kit.judge.shift.consensus import learn
 from kit.judge.shift.evidence import Evidence
-from kit.judge.shift.forecast import Belief, Calibration, calibrate, from_mixture, from_test, summarise
+from kit.judge.shift.forecast import Calibration, calibrate, from_mixture, from_test, summarise
+from kit.judge.shift.noise import wrong_labels
 from kit.judge.shift.past import explain
 from kit.judge.shift.signals import agreement, atc, difference_of_confidences
 from kit.judge.shift.together import alike, covariance
@@ -64,7 +67,8 @@ def evidence_of(zoo: Zoo, test: int | None, families: tuple[str, ...]) -> Eviden
     keep = np.isin(zoo.family, [*families, "clean"])
     return Evidence(
         tuple(map(str, zoo.names)), zoo.y, zoo.clean, zoo.rows[keep], zoo.family[keep], zoo.severity[keep],
-        zoo.stressed[:, keep], None if test is None else zoo.tests[test],
+        zoo.stressed[:, keep], None if test is None else zoo.tests[test], None if test is None else zoo.folds[test],
+        zoo.folds.shape[2],
     )  # fmt: skip
 
 
@@ -75,19 +79,27 @@ def only(zoo: Zoo, models: np.ndarray) -> Zoo:
     return Zoo(**values)
 
 
-def rows_of(found: tuple, truth: np.ndarray, skip: tuple[int, ...] = ()) -> list[tuple[float, float, float]]:
-    """(forecast, truth, inside) of every model but those whose score was given."""
-    return [(f.value, truth[i], f.low <= truth[i] <= f.high) for i, f in enumerate(found) if i not in skip]
+def rows_of(found: tuple, truth: np.ndarray, skip: tuple[int, ...] = ()) -> list[tuple[float, float, float, float]]:
+    """(forecast, truth, low, high) of every model but those whose score was given."""
+    return [(f.value, truth[i], f.low, f.high) for i, f in enumerate(found) if i not in skip]
 
 
-def print_line(name: str, tests: list[list[tuple[float, float, float]]]) -> None:
+def print_line(name: str, tests: list[list[tuple[float, float, float, float]]]) -> None:
     every = np.array([row for test in tests for row in test], float)
     rank = np.mean([spearmanr(np.array(test)[:, 0], np.array(test)[:, 1])[0] for test in tests])
-    error = np.abs(every[:, 0] - every[:, 1]).mean()
-    print(
-        f"  {name:34s} MAE {100 * error:5.2f}   rank in a test {rank:.3f}, over all "
-        f"{spearmanr(every[:, 0], every[:, 1])[0]:.3f}   90 % interval holds {100 * every[:, 2].mean():5.1f} %"
+    off, (low, high) = every[:, 0] - every[:, 1], every[:, 2:].T
+    inside = (low <= every[:, 1]) & (every[:, 1] <= high)
+    # Gneiting and Raftery 2007: the width, and twenty times by how far an interval of 90 % misses.
+    missed = np.maximum(low - every[:, 1], 0) + np.maximum(every[:, 1] - high, 0)
+    held = (
+        ""
+        if np.isnan(low).all()
+        else (
+            f"   90 % interval holds {100 * inside.mean():5.1f} % of {len(every)}, score "
+            f"{100 * (high - low + 20 * missed).mean():5.1f}"
+        )
     )
+    print(f"  {name:42s} bias {100 * off.mean():+6.2f}   error {100 * np.abs(off).mean():5.2f}   rank {rank:.3f}{held}")
 
 
 def peers(zoo: Zoo, clean: np.ndarray, stressed: np.ndarray, test: int) -> dict[str, np.ndarray]:
@@ -100,7 +112,7 @@ def peers(zoo: Zoo, clean: np.ndarray, stressed: np.ndarray, test: int) -> dict[
         "difference of confidences": np.array(
             [difference_of_confidences(zoo.clean[i], zoo.y, zoo.tests[test, i]) for i in models]
         ),
-        "agreement of folds (GDE)": np.array([agreement(zoo.folds[test, i]) for i in models]),
+        "agreement of folds (GDE)": np.array([agreement(zoo.folds[test, i].argmax(-1)) for i in models]),
         "agreement on the line": agreement_on_the_line(clean, pairwise_agreement(before), pairwise_agreement(after)),
     }
 
@@ -110,16 +122,18 @@ def past_only(zoo: Zoo, cells: np.ndarray, shares: np.ndarray, truth: np.ndarray
     errors = np.sqrt(truth[chosen] * (1 - truth[chosen]) / size) + 0.005
     found = explain(cells[chosen], truth[chosen], errors, shares, 3.0)
     value = cells @ np.array(found.weights)
-    return [(value[i], truth[i], np.nan) for i in range(len(truth)) if i not in chosen]
+    return [(value[i], truth[i], np.nan, np.nan) for i in range(len(truth)) if i not in chosen]
 
 
 def knowing_others(calibration: Calibration, beliefs: list[Belief], scores: np.ndarray, test: int) -> Belief:
     """What could be believed if the forecast's errors on the other shifted tests were known: a bound for 3 scores."""
     others = [other for other in range(1, len(beliefs)) if other != test]
-    errors = np.column_stack([calibration.errors, *(beliefs[other].mean - scores[other] for other in others)])
-    together = np.stack([*calibration.together, *(alike(beliefs[other].rows) for other in others)])
+    errors = np.column_stack([calibration.errors, *(beliefs[other].cases[0].mean - scores[other] for other in others)])
+    size = len(calibration.before[0])
+    lucks = np.stack([*calibration.lucks, *(beliefs[other].rows / size for other in others)])
     own = beliefs[test]
-    return Belief(own.mean, covariance(errors, together, alike(own.rows)), own.rows)
+    spread = covariance(errors, lucks, alike(own.rows))
+    return Belief((Case(1.0, own.cases[0].mean, spread),), own.rows)
 
 
 def report(zoo: Zoo, families: tuple[str, ...]) -> None:
@@ -127,9 +141,12 @@ def report(zoo: Zoo, families: tuple[str, ...]) -> None:
     clean = (zoo.clean.argmax(2) == zoo.y).mean(1)
     scores = (zoo.tests.argmax(3) == zoo.truth[:, None]).mean(2)
     blind = evidence_of(zoo, None, families)
-    cells, calibration = blind.cells(mixture), calibrate(blind)
-    prior = from_mixture(cells, mixture.shares, np.cov(blind.stressed_right.astype(float)))
-    beliefs = [from_test(calibration, pictures) for pictures in zoo.tests]
+    cells, calibration, classes = blind.cells(mixture), calibrate(blind), blind.clean.shape[2]
+    noise = wrong_labels(learn(blind.clean, blind.y).posterior(blind.clean), blind.y)
+    prior = from_mixture(blind, mixture).cleared(noise, classes)
+    pairs = zip(zoo.tests, zoo.folds, strict=True)
+    beliefs = [from_test(calibration, *pair).cleared(noise, classes) for pair in pairs]
+    print(f"  wrong labels: {100 * noise.share:.2f} % +- {100 * noise.error:.2f}")
     lines: dict[str, list] = {}
     still = None
     for test, belief in enumerate(beliefs):
@@ -139,7 +156,7 @@ def report(zoo: Zoo, families: tuple[str, ...]) -> None:
             still = (bare, truth)
             continue
         for name, value in peers(zoo, clean, blind.stressed_right.mean(1), test).items():
-            lines.setdefault(name, []).append([(v, t, np.nan) for v, t in zip(value, truth, strict=True)])
+            lines.setdefault(name, []).append([(v, t, np.nan, np.nan) for v, t in zip(value, truth, strict=True)])
         lines.setdefault("forecast, mixture alone", []).append(rows_of(summarise(blind, prior, size, {}, 0.9), truth))
         lines.setdefault("forecast, test pictures", []).append(rows_of(bare, truth))
         told = knowing_others(calibration, beliefs, scores, test)
@@ -178,6 +195,7 @@ def main() -> None:
     parser.add_argument("--families", type=int, default=len(FAMILIES))
     parser.add_argument("--company", type=int, default=0)
     parser.add_argument("--small", action="store_true")
+    parser.add_argument("--noise", type=float, default=0.0, help="share of wrong labels in the training set")
     given = ["blood"] if "KIT_SHARED" in os.environ else []
     parser.add_argument("--sets", nargs="+", default=["digits", "practice", *given])
     options = parser.parse_args()
@@ -186,7 +204,7 @@ def main() -> None:
     print(machine())
     families = tuple(np.random.default_rng(0).permutation(list(FAMILIES))[: options.families].tolist())
     for name in options.sets:
-        zoo = load(name, options.cache, options.small)
+        zoo = load(name, options.cache, options.small, options.noise)
         if options.company:
             zoo = only(zoo, np.random.default_rng(1).permutation(len(zoo.names))[: options.company + 1])
         print(

@@ -104,7 +104,7 @@ class Zoo:
     stressed: np.ndarray  # (M, S, C)
     truth: np.ndarray  # (T, R)
     tests: np.ndarray  # (T, M, R, C), mean of the folds
-    folds: np.ndarray  # (T, M, K, R), labels predicted by each fold
+    folds: np.ndarray  # (T, M, K, R, C), of each fold
 
 
 def pictures(name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -213,11 +213,18 @@ def is_fast(look: str, learner: str, share: float, robust: bool) -> bool:
     )
 
 
-def build(name: str, small: bool = False) -> Zoo:
+def mislabelled(y: np.ndarray, share: float) -> np.ndarray:
+    """Another class, evenly, for this share of the rows."""
+    rng, classes = np.random.default_rng(11), int(y.max()) + 1
+    return np.where(rng.random(len(y)) < share, (y + rng.integers(1, classes, len(y))) % classes, y)
+
+
+def build(name: str, small: bool = False, noise: float = 0.0) -> Zoo:
     x, y = pictures(name)
     size, passes, chosen = (SMALL_TEST, SMALL_PASSES, SMALL_TESTS) if small else (TEST, PASSES, TESTS)
     x, y, test_x, test_y = x[:-size], y[:-size], x[-size:], y[-size:]
     x, y = (x[:SMALL_ROWS], y[:SMALL_ROWS]) if small else (x, y)
+    y = mislabelled(y, noise)
     models = [model for model in MODELS if not small or is_fast(*model)]
     n, classes = len(y), int(y.max()) + 1
     ids = np.array([f"{i}/{p}" for p in range(passes) for i in range(n)])
@@ -235,7 +242,7 @@ def build(name: str, small: bool = False) -> Zoo:
         np.array(["/".join(map(str, model)) for model in models]), y, rows, fate.family, fate.severity,
         np.zeros((m, n, classes), np.float32), np.zeros((m, len(rows), classes), np.float32),
         np.tile(test_y, (count, 1)), np.zeros((count, m, size, classes), np.float32),
-        np.zeros((count, m, FOLDS, size), np.int8),
+        np.zeros((count, m, FOLDS, size, classes), np.float16),
     )  # fmt: skip
     for i, (look, learner, share, robust) in enumerate(models):
         seen, seen_hurt, seen_augmented, *seen_tests = looks[look]
@@ -249,14 +256,14 @@ def build(name: str, small: bool = False) -> Zoo:
             zoo.stressed[i, held] = model.predict_proba(seen_hurt[held])
             found = model.predict_proba(np.concatenate(seen_tests)).reshape(count, size, classes)
             zoo.tests[:, i] += found / FOLDS
-            zoo.folds[:, i, k] = found.argmax(-1)
+            zoo.folds[:, i, k] = found
     return zoo
 
 
-def load(name: str, cache: Path, small: bool = False) -> Zoo:
-    path = cache / f"{name}{'-small' if small else ''}.npz"
+def load(name: str, cache: Path, small: bool = False, noise: float = 0.0) -> Zoo:
+    path = cache / f"{name}{f'-noise{noise:g}' if noise else ''}{'-small' if small else ''}.npz"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        np.savez(path, **build(name, small).__dict__)
+        np.savez(path, **build(name, small, noise).__dict__)
     with np.load(path) as data:
         return Zoo(**data)

@@ -157,6 +157,8 @@ class ForecastRecord(Made):
     stressed: float
     basis: str
     past: int
+    cases: tuple[tuple[float, float, float, float], ...] = ()  # those of `kit.judge.shift.forecast.Forecast`
+    wrong_labels: tuple[float, float] = (0.0, 0.0)  # share among the held-out rows, and its standard error
 
     def is_of(self, test: UnlabelledRecord | None) -> bool:
         """Whether it was made for these test images; forecasts of earlier kits do not say it."""

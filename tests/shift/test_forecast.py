@@ -12,10 +12,12 @@ from scipy.optimize import minimize
 
 from kit.errors import DataError
 from kit.images.corrupt.mixture import Mixture
+from kit.judge.shift.belief import Belief, Case
 from kit.judge.shift.consensus import learn
 from kit.judge.shift.correctness import fit, row_features
 from kit.judge.shift.evidence import Evidence
-from kit.judge.shift.forecast import Belief, believe, calibrate, condition, from_mixture, from_test, shifted, summarise
+from kit.judge.shift.forecast import believe, calibrate, from_mixture, from_test, gain_of_mean, shifted, summarise
+from kit.judge.shift.noise import wrong_labels
 from kit.judge.shift.past import explain
 from kit.judge.shift.together import alike, covariance, shared_luck
 
@@ -82,29 +84,91 @@ def test_without_a_shift_the_forecast_is_the_clean_score() -> None:
 @pytest.mark.matrix
 def test_the_clean_rows_as_a_test_give_exactly_the_clean_score() -> None:
     evidence, _ = made(1, None, n=300)
-    mean = from_test(calibrate(evidence), evidence.clean).mean
+    mean = from_test(calibrate(evidence), evidence.clean).cases[0].mean
     np.testing.assert_allclose(mean, evidence.clean_right.mean(1), atol=1e-9)
 
 
 @pytest.mark.matrix
-def test_the_mixture_alone_forecasts_the_weighted_cells() -> None:
+def test_a_mixture_is_the_weighted_cells_or_nothing_is_shifted() -> None:
     evidence, _ = made(2, None)
-    cells = evidence.cells(MIXTURE)
-    found = forecast(evidence, MIXTURE, 500)
-    np.testing.assert_allclose([f.value for f in found], cells @ MIXTURE.shares)
+    cells, (still, shift) = evidence.cells(MIXTURE), from_mixture(evidence, MIXTURE, 0.3).cases
+    assert (still.weight, shift.weight) == (0.3, 0.7)
+    np.testing.assert_allclose(still.mean, evidence.clean_right.mean(1))
+    np.testing.assert_allclose(shift.mean, cells @ MIXTURE.shares)
     rows = evidence.family == "jpeg"
     wanted = evidence.stressed_right[:, rows & (evidence.severity == 3)].mean(1)
     np.testing.assert_allclose(cells[:, MIXTURE.cells.index(("jpeg", 3))], wanted)
 
 
 @pytest.mark.matrix
-def test_the_covariance_of_a_mixture_is_that_of_dirichlet_draws() -> None:
+def test_the_covariance_of_a_shift_is_that_of_dirichlet_draws() -> None:
+    evidence, _ = made(2, None)
+    found = from_mixture(evidence, MIXTURE).cases[1].covariance
+    weights = np.random.default_rng(0).dirichlet(3.0 * MIXTURE.shares, 200_000)
+    drawn = evidence.cells(MIXTURE) @ weights.T
+    np.testing.assert_allclose(found - 0.005**2 * np.eye(6), np.cov(drawn), atol=1e-3)
+
+
+@pytest.mark.matrix
+def test_scores_say_whether_the_test_is_shifted() -> None:
+    evidence, truth = made(3, 0.0)
+    blind = replace(evidence, test=None)
+    still, hurt = (
+        forecast(blind, MIXTURE, 2000, {"m1": score})[3].cases[0][0]
+        for score in (float(truth[1]), float(truth[1]) - 0.2)
+    )
+    assert hurt < 0.01 < 0.2 < still
+    assert sum(weight for weight, *_ in forecast(blind, MIXTURE, 2000)[0].cases) == pytest.approx(1)
+
+
+@pytest.mark.matrix
+def test_the_mean_of_folds_gains_what_the_labels_say_it_gains() -> None:
     rng = np.random.default_rng(0)
-    cells, shares = rng.random((3, 6)), np.array([0.3, 0.2, 0.2, 0.1, 0.1, 0.1])
-    belief = from_mixture(cells, shares, np.eye(3))
-    drawn = cells @ rng.dirichlet(3.0 * shares, 200_000).T
-    np.testing.assert_allclose(belief.mean, drawn.mean(1), atol=2e-3)
-    np.testing.assert_allclose(belief.covariance - 0.005**2 * np.eye(3), np.cov(drawn), atol=1e-3)
+    y = rng.integers(0, 4, 4000)
+    x = 1.2 * np.eye(4)[y] + 0.8 * rng.standard_normal((4000, 4)) + 0.8 * rng.standard_normal((5, 4000, 4))
+    mean = x.mean(0)
+    # Signal and noise are known, so the probabilities of the classes are too.
+    posterior = np.exp(mean * 1.2 / (0.8**2 + 0.8**2 / 5))
+    posterior /= posterior.sum(1, keepdims=True)
+    gained = (mean.argmax(1) == y).mean() - (x.argmax(2) == y).mean()
+    found = gain_of_mean(posterior, mean.argmax(1)[None], x.argmax(2)[None])
+    assert gained > 0.02 and found == pytest.approx([gained], abs=0.01)
+
+
+@pytest.mark.matrix
+def test_without_test_images_the_mean_of_folds_is_expected_to_gain_and_the_interval_widens() -> None:
+    evidence, _ = made(2, None)
+    one, many = (from_mixture(replace(evidence, averaged=k), MIXTURE) for k in (1, 5))
+    for before, after in zip(one.cases, many.cases, strict=True):
+        assert np.all(after.mean > before.mean)
+        assert np.all(np.diag(after.covariance) > np.diag(before.covariance))
+
+
+@pytest.mark.matrix
+@settings(max_examples=15)
+@given(st.integers(0, 1000), st.sampled_from([0.0, 0.02, 0.05, 0.1]))
+def test_wrong_labels_are_counted_and_mistakes_are_not(seed: int, share: float) -> None:
+    rng = np.random.default_rng(seed)
+    proba = rng.dirichlet(np.full(4, 0.25), 3000)  # a fifth of these are mistaken
+    y = (rng.random((3000, 1)) > proba.cumsum(1)).sum(1)
+    wrong = rng.random(3000) < share
+    given_ = np.where(wrong, (y + rng.integers(1, 4, 3000)) % 4, y)
+    found = wrong_labels(proba, given_)
+    assert abs(found.share - share) < 3 * found.error + 0.002
+    assert found.cleared(np.array([(proba.argmax(1) == given_).mean()]), 4) == pytest.approx(
+        [(proba.argmax(1) == y).mean()], abs=3 * found.error + 0.005
+    )
+    sharper = proba**2 / (proba**2).sum(1, keepdims=True)  # overconfidence is no wrong label either
+    assert abs(wrong_labels(sharper, given_).share - found.share) < 0.01
+
+
+@pytest.mark.matrix
+def test_quantiles_of_cases_are_those_of_draws() -> None:
+    rng = np.random.default_rng(0)
+    cases = (Case(0.3, np.array([0.9, 0.8]), np.diag([1e-4, 4e-4])), Case(0.7, np.array([0.6, 0.7]), np.eye(2) * 0.01))
+    found = Belief(cases, np.eye(2)).quantiles([0.05, 0.5, 0.95])
+    draws = np.concatenate([rng.multivariate_normal(c.mean, c.covariance, int(400_000 * c.weight)) for c in cases])
+    np.testing.assert_allclose(found, np.quantile(draws, [0.05, 0.5, 0.95], axis=0), atol=3e-3)
 
 
 @pytest.mark.matrix
@@ -127,9 +191,10 @@ def test_conditioning_is_the_formula_of_two_normals(seed: int) -> None:
     rng = np.random.default_rng(seed)
     root = rng.standard_normal((2, 2)) * 0.1
     luck = np.array([[0.21, 0.15], [0.15, 0.24]])
-    belief = Belief(np.array([0.7, 0.6]), root @ root.T + 1e-4 * np.eye(2), luck)
-    mean, variance = condition(belief, np.array([0]), np.array([0.5]), 100)
-    total = belief.covariance + luck / 100
+    case = Case(1.0, np.array([0.7, 0.6]), root @ root.T + 1e-4 * np.eye(2))
+    (after,) = Belief((case,), luck).given(np.array([0]), np.array([0.5]), 100).cases
+    mean, variance = after.mean, np.diag(after.covariance)
+    total = case.covariance + luck / 100
     share = total[1, 0] / total[0, 0]
     assert mean == pytest.approx([0.5, 0.6 + share * (0.5 - 0.7)])
     assert variance == pytest.approx([0, total[1, 1] - share * total[0, 1]], abs=1e-12)
@@ -162,12 +227,21 @@ def test_models_that_agree_are_taken_to_be_wrong_together() -> None:
     base = rng.standard_normal((2, 12)) * 0.1
     errors = np.stack([base[0], base[0] + 0.01 * rng.standard_normal(12), base[1]])
     same = np.array([[1, 0.96, 0], [0.96, 1, 0], [0, 0, 1]])
-    found = covariance(errors, np.tile(same, (12, 1, 1)), same)
+    lucks = np.tile(1e-4 * same, (12, 1, 1))
+    found = covariance(errors, lucks, same)
     correlation = found / np.sqrt(np.outer(np.diag(found), np.diag(found)))
     assert correlation[0, 1] > 0.8 and abs(correlation[0, 2]) < 0.6
     assert np.linalg.eigvalsh(found).min() > 0
-    strangers = covariance(errors, np.tile(same, (12, 1, 1)), np.eye(3))
+    strangers = covariance(errors, lucks, np.eye(3))
     assert strangers[0, 1] < found[0, 1]
+
+
+@pytest.mark.matrix
+def test_errors_that_luck_explains_are_no_errors_of_the_forecast() -> None:
+    luck = 0.002 * (np.eye(3) + 0.5)
+    errors = np.random.default_rng(0).multivariate_normal(np.zeros(3), luck, 40).T
+    believed = [np.trace(covariance(errors, np.tile(share * luck, (40, 1, 1)), np.eye(3))) for share in (1e-3, 0.5, 1)]
+    assert believed[0] > believed[1] > 1.5 * believed[2]
 
 
 @pytest.mark.matrix
@@ -283,4 +357,4 @@ def test_mistakes_are_named() -> None:
         replace(evidence, clean=evidence.clean[:3])
     with pytest.raises(DataError, match="must be positive"):
         explain(np.ones((1, 2)), np.ones(1), np.zeros(1), np.full(2, 0.5), 3.0)
-    assert np.isfinite(believe(evidence, MIXTURE).mean).all()
+    assert np.isfinite(believe(evidence, MIXTURE).cases[0].mean).all()

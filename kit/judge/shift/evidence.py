@@ -22,6 +22,8 @@ class Evidence:
     severity: NDArray[np.integer]  # (S,)
     stressed: NDArray[np.floating]  # (M, S, C) predictions for the stressed pictures
     test: NDArray[np.floating] | None = None  # (M, R, C) for the test pictures
+    folds: NDArray[np.floating] | None = None  # (M, K, R', C) of each fold for every n-th of them, from the first on
+    averaged: int = 1  # networks, one a fold, whose mean predicts the test where one predicts a row held out
 
     def __post_init__(self) -> None:
         models, size = len(self.names), len(self.rows)
@@ -32,6 +34,8 @@ class Evidence:
             )
         if len(self.family) != size or len(self.severity) != size:
             raise DataError(f"forecast: {size} stressed rows, but {len(self.family)} family names")
+        if self.folds is not None and (self.test is None or len(self.folds) != models):
+            raise DataError(f"forecast: predictions of folds of shape {self.folds.shape} for {models} models")
         if self.test is not None and (len(self.test) != models or self.test.shape[2] != self.clean.shape[2]):
             raise DataError(f"forecast: test predictions of shape {self.test.shape} for {models} models")
 

@@ -1,10 +1,8 @@
 """What the leaderboard will say, with an interval, before it says it.
 
-Accuracies of M models on one test are taken as jointly Gaussian: a mean, and a covariance that says how models err
-together. Past scores of some of them then correct the others (Gaussian conditioning, as in kriging).
-
-Without test pictures mean and covariance are those of a Dirichlet-distributed mixture of the stressed cells. With them
-the mean is `kit.judge.shift.correctness`, and the covariance is how wrong that was for corruptions left out of its fit.
+Two things may be true of a test: it is like the training set, or it is shifted (`kit.judge.shift.belief`). Without
+test pictures a shift is a mixture of few stressed cells, Dirichlet-distributed. With them the mean is
+`kit.judge.shift.correctness`, and the covariance is how wrong that was for corruptions left out of its fit.
 """
 
 from collections.abc import Mapping
@@ -12,21 +10,25 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from kit.errors import DataError
 from kit.images.corrupt.mixture import CLEAN, Mixture
 from kit.judge.metrics import Array
+from kit.judge.shift.belief import Belief, Case
 from kit.judge.shift.consensus import Consensus, learn
 from kit.judge.shift.correctness import Calibrated, fit, logit, row_features
 from kit.judge.shift.evidence import Evidence
+from kit.judge.shift.noise import DOUBT, firm, wrong_labels
 from kit.judge.shift.together import LEAST_SPREAD, alike, covariance, shared_luck
 
 # Of the Dirichlet over cells, before and after past scores: a test is a mixture of few corruptions, not of all.
 CONCENTRATION = 3.0
+UNSHIFTED = 0.2  # what "the test is like the training set" weighs before anything is known of it
+# By which share of one fold's errors on clean rows the mean of many folds is oftener right, and the doubt of that: .03
+# of scikit-learn's models, .06 to .1 of networks.
+MEAN_OF_FOLDS = (0.05, 0.04)
+DOUBT_OF_GAIN = 0.5  # relative, of what the mean of folds gains where their predictions of the test are known
 GROUPS = 5  # of families, each left out once
-DOUBT = 1.5  # standard errors below which a drop counts as none
-SURE = 3.0  # standard errors from which on a test counts as shifted
 
 
 @dataclass(frozen=True)
@@ -41,24 +43,18 @@ class Forecast:
     stressed: float
     basis: str  # "mixture", or "test pictures" where their predictions were given
     past: int  # the scores it rests on
-
-
-@dataclass(frozen=True, eq=False)
-class Belief:
-    """What is believed of the models' accuracies on one test before its pictures are drawn."""
-
-    mean: Array  # (M,)
-    covariance: Array  # (M, M)
-    # (M, M) covariance of being right on one picture of it: models that say the same are right and wrong on the same
-    # pictures, so that the score of one tells the luck of the other.
-    rows: Array
+    # (weight, value, low, high) of what may be true of the test: that nothing is shifted, and that something is.
+    cases: tuple[tuple[float, float, float, float], ...]
 
 
 def believe(evidence: Evidence, mixture: Mixture) -> Belief:
-    """Mean and covariance before past scores: the slow part, to be kept while scores come in."""
+    """What is believed before past scores: the slow part, to be kept while scores come in."""
     if evidence.test is None:
-        return from_mixture(evidence.cells(mixture), mixture.shares, np.cov(evidence.stressed_right.astype(float)))
-    return from_test(calibrate(evidence), evidence.test)
+        found = from_mixture(evidence, mixture)
+    else:
+        found = from_test(calibrate(evidence), evidence.test, evidence.folds)
+    posterior = learn(evidence.clean, evidence.y).posterior(evidence.clean)
+    return found.cleared(wrong_labels(posterior, evidence.y), posterior.shape[1])
 
 
 def summarise(
@@ -69,40 +65,31 @@ def summarise(
     if unknown:
         raise DataError(f"forecast: no predictions for {unknown[0]!r}, which has a score")
     known = np.array([evidence.names.index(name) for name in past], int)
-    mean, variance = condition(belief, known, np.array(list(past.values()), float), test_size)
-    half = norm.ppf(0.5 + level / 2) * np.sqrt(np.maximum(variance, 0))
+    found = belief.given(known, np.array(list(past.values()), float), test_size)
+    low, value, high = found.quantiles([0.5 - level / 2, 0.5, 0.5 + level / 2])
     clean, stressed = evidence.clean_right.mean(1), evidence.stressed_right.mean(1)
     basis = "mixture" if evidence.test is None else "test pictures"
-    columns = [*(np.clip(x, 0, 1) for x in (mean, mean - half, mean + half)), clean, stressed]
+    columns = [*(np.clip(x, 0, 1) for x in (value, low, high)), clean, stressed]
     lines = zip(evidence.names, np.stack(columns, axis=1).tolist(), strict=True)
+    said = [[(case.weight, *one) for one in case.interval(level).T.clip(0, 1).tolist()] for case in found.cases]
     return tuple(
-        Forecast(name, value, low, high, right, hurt, basis, len(past))
-        for name, (value, low, high, right, hurt) in lines
+        Forecast(name, value, low, high, right, hurt, basis, len(past), tuple(cases[place] for cases in said))
+        for place, (name, (value, low, high, right, hurt)) in enumerate(lines)
     )
 
 
-def condition(belief: Belief, known: NDArray[np.int64], scores: Array, test_size: int) -> tuple[Array, Array]:
-    """Mean and variance (M,) of the scores on ``test_size`` pictures once models ``known`` (P,) have ``scores`` (P,).
-
-    A model with a score is forecast by it.
-    """
-    total = belief.covariance + belief.rows / test_size
-    if not len(known):
-        return belief.mean, np.diag(total)
-    seen = total[np.ix_(known, known)]
-    gain = np.linalg.solve(seen, total[known]).T
-    return belief.mean + gain @ (scores - belief.mean[known]), np.diag(total - gain @ total[known])
-
-
-def from_mixture(cells: Array, shares: Array, rows: Array) -> Belief:
-    """Moments of ``cells`` (M, K) under Dirichlet weights with mean ``shares`` and `CONCENTRATION`.
-
-    ``rows`` (M, M) is the covariance of being right on a stressed row.
-    """
-    mean = cells @ shares
-    centred = cells - mean[:, None]
-    covariance = (centred * shares) @ centred.T / (CONCENTRATION + 1)
-    return Belief(mean, covariance + LEAST_SPREAD**2 * np.eye(len(cells)), np.atleast_2d(rows))
+def from_mixture(evidence: Evidence, mixture: Mixture, unshifted: float = UNSHIFTED) -> Belief:
+    """Nothing is shifted, or the test is a mixture of cells under Dirichlet weights with `CONCENTRATION`."""
+    cells, right, shares = evidence.cells(mixture), evidence.clean_right.astype(float), mixture.shares
+    gain, doubt = ((1 - right.mean(1)) * x * (1 - 1 / evidence.averaged) for x in MEAN_OF_FOLDS)
+    cases = []
+    centred = cells - (cells @ shares)[:, None]
+    spread = (centred * shares) @ centred.T / (CONCENTRATION + 1)
+    own = LEAST_SPREAD**2 * np.eye(len(cells))
+    sampling = np.atleast_2d(np.cov(right)) / right.shape[1]
+    for weight, mean, around in ((unshifted, right.mean(1), sampling), (1 - unshifted, cells @ shares, spread)):
+        cases.append(Case(weight, mean + gain, around + np.outer(doubt, doubt) + own))
+    return Belief(tuple(cases), np.atleast_2d(np.cov(evidence.stressed_right.astype(float))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +101,7 @@ class Calibration:
     before: Array  # (M, N) rates of the clean rows
     common: Array  # (N, 2) their `common_signs`
     errors: Array  # (M, G) forecast less accuracy for each family, fitted without its group
-    together: Array  # (G, M, M) how `alike` the models are on the family's rows
+    lucks: Array  # (G, M, M) `shared_luck` on the family's rows, over their number
 
 
 def calibrate(evidence: Evidence) -> Calibration:
@@ -126,14 +113,38 @@ def calibrate(evidence: Evidence) -> Calibration:
     return Calibration(consensus, models, before, common, *_left_out(evidence))
 
 
-def from_test(calibration: Calibration, test: NDArray[np.floating]) -> Belief:
-    """`correctness` on the test's predictions (M, R, C); the covariance from corruptions left out of its fit."""
-    posterior = calibration.consensus.posterior(test)
-    pairs = zip(calibration.models, row_features(test, posterior), calibration.before, strict=True)
-    share = shifted(calibration.common, common_signs(posterior, test.argmax(2)))
-    mean = [_without_doubt(model.rate(x), before, share) for model, x, before in pairs]
-    luck = shared_luck(posterior, test.argmax(2))
-    return Belief(np.array(mean), covariance(calibration.errors, calibration.together, alike(luck)), luck)
+def from_test(
+    calibration: Calibration, test: NDArray[np.floating], folds: NDArray[np.floating] | None = None
+) -> Belief:
+    """`correctness` on the test's predictions (M, R, C); the covariance from corruptions left out of its fit.
+
+    The mean of folds is less sure of itself than a fold, and more often right: where the single ``folds`` (M, K, R, C)
+    are known too, correctness is that of a fold, and what their mean gains is added.
+    """
+    singles = [test] if folds is None else list(np.moveaxis(folds, 1, 0))
+    posteriors = [calibration.consensus.posterior(single) for single in singles]
+    features = [row_features(single, posterior) for single, posterior in zip(singles, posteriors, strict=True)]
+    signs = [common_signs(one, single.argmax(2)) for single, one in zip(singles, posteriors, strict=True)]
+    share, posterior = shifted(calibration.common, np.mean(signs, 0)), np.mean(posteriors, 0)
+    rates = [np.mean([model.rate(x[i]) for x in features], 0) for i, model in enumerate(calibration.models)]
+    mean = [_without_doubt(rate, before, share) for rate, before in zip(rates, calibration.before, strict=True)]
+    gains = np.zeros(len(test))
+    if folds is not None:
+        every = -(-test.shape[1] // folds.shape[2])
+        gains = gain_of_mean(posterior, test[:, ::every].argmax(2), folds.argmax(3))
+    luck = shared_luck(posterior, (test if folds is None else folds.mean(1)).argmax(2))
+    spread = covariance(calibration.errors, calibration.lucks, alike(luck))
+    spread += np.diag((DOUBT_OF_GAIN * gains) ** 2)
+    return Belief((Case(1.0, mean + gains, spread),), luck)
+
+
+def gain_of_mean(posterior: Array, chosen: NDArray[np.integer], by_fold: NDArray[np.integer]) -> Array:
+    """(M,) by how much the classes ``chosen`` (M, R) by the mean of folds are oftener right than ``by_fold`` (M, K, R).
+
+    No labels are needed: where they differ, ``posterior`` (R, C) of all models and folds says which class is likelier.
+    """
+    rows = np.arange(len(posterior))
+    return np.asarray((posterior[rows, chosen][:, None] - posterior[rows, by_fold]).mean((1, 2)))
 
 
 def common_signs(posterior: Array, predicted: NDArray[np.integer]) -> Array:
@@ -149,12 +160,7 @@ def shifted(before: Array, here: Array) -> float:
     Single models may seem to move where nothing is shifted, such as those whose folds' mean is better than each fold.
     """
     error = np.sqrt(before.var(0) / len(before) + here.var(0) / len(here))
-    return _firm(float((np.abs(here.mean(0) - before.mean(0)) / np.maximum(error, 1e-9)).max()))
-
-
-def _firm(doubts: float) -> float:
-    """Firm shrinkage (Gao and Bruce 1997): nothing below `DOUBT` standard errors, all from `SURE` on."""
-    return float(np.clip((doubts - DOUBT) / (SURE - DOUBT), 0, 1))
+    return firm(float((np.abs(here.mean(0) - before.mean(0)) / np.maximum(error, 1e-9)).max()))
 
 
 def _without_doubt(rates: Array, before: Array, share: float) -> float:
@@ -167,7 +173,7 @@ def _without_doubt(rates: Array, before: Array, share: float) -> float:
     move, error = float(rates.mean()) - anchor, float(np.sqrt(rates.var() / len(rates) + before.var() / len(before)))
     if not move:
         return anchor
-    certain = max(share, _firm(abs(move) / max(error, 1e-9) - DOUBT))
+    certain = max(share, firm(abs(move) / max(error, 1e-9) - DOUBT))
     return anchor + certain * move * max(0.0, 1 - (DOUBT * error / move) ** 2)
 
 
@@ -184,7 +190,7 @@ def _fitted(evidence: Evidence, rows: NDArray[np.bool_]) -> tuple[Consensus, lis
 def _left_out(evidence: Evidence) -> tuple[Array, Array]:
     families = sorted(set(evidence.family.tolist()) - {CLEAN})
     count = len(evidence.names)
-    errors, together = np.zeros((count, len(families))), np.zeros((len(families), count, count))
+    errors, lucks = np.zeros((count, len(families))), np.zeros((len(families), count, count))
     for group in range(min(GROUPS, len(families))):
         held = families[group::GROUPS]
         consensus, _, models = _fitted(evidence, ~np.isin(evidence.family, held))
@@ -194,5 +200,5 @@ def _left_out(evidence: Evidence) -> tuple[Array, Array]:
             posterior, right = consensus.posterior(hurt), evidence.stressed_right[:, rows]
             features = row_features(hurt, posterior)
             errors[:, place] = [model.rate(x).mean() for model, x in zip(models, features, strict=True)] - right.mean(1)
-            together[place] = alike(shared_luck(posterior, hurt.argmax(2)))
-    return errors, together
+            lucks[place] = shared_luck(posterior, hurt.argmax(2)) / rows.sum()
+    return errors, lucks

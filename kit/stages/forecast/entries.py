@@ -23,12 +23,13 @@ from kit.store.digests import digest
 from kit.store.files import sha256_json
 from kit.store.layout import Layout, SubmissionPaths
 from kit.store.ledger import attempts_of, load_submissions, target_of
-from kit.store.predictions import load_predictions
+from kit.store.predictions import Predictions, load_predictions
 from kit.store.record import Digests
 
 RECENT = 20  # candidates, the newest; an old one tells little that these do not
 # Rows that correctness is fitted on, at most; more change the third decimal. Without test images nothing is fitted.
 CLEAN_ROWS = 8000
+FOLD_ROWS = 4000  # test images for which single folds are compared, at most about as many
 STRESSED_ROWS = {True: 9000, False: 30_000}
 
 
@@ -37,7 +38,7 @@ class Entry:
     """A run or an ensemble (``kind``) on one set of rows, and the ``file`` where its forecast is written.
 
     Probabilities out of fold are ``clean``, ``mixture`` (N, C) and ``grid`` (G, C); those of the test images ``test``
-    (R, C) and, of each fold of a run, ``folds`` (K, R, C); ``score`` is what the platform gave it.
+    (R, C) and, of each fold for every n-th of them, ``folds`` (K, R', C); ``score`` is what the platform gave it.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Gathered:
     grid_ids: NDArray[np.str_]
     made_from: Digests
     left_out: tuple[str, ...]
+    averaged: int  # networks, one a fold, whose mean predicts the test
 
     @property
     def past(self) -> dict[str, float]:
@@ -84,6 +86,7 @@ class Gathered:
         family, degree = np.r_[mixed.family, families], np.r_[mixed.severity, degrees]
         rng = np.random.default_rng(self.plan.seed)
         tests = [entry.test for entry in self.entries if entry.test is not None]
+        folds = [entry.folds for entry in self.entries if entry.folds is not None]
         has_test = len(tests) == len(self.entries)
         chosen = np.sort(rng.permutation(len(rows))[: STRESSED_ROWS[has_test]])
         stressed = np.stack([np.concatenate([one.mixture[kept], one.grid])[chosen] for one in self.entries])
@@ -96,6 +99,8 @@ class Gathered:
             degree[chosen],
             stressed,
             np.stack(tests) if has_test else None,
+            np.stack(folds) if has_test and len(folds) == len(tests) else None,
+            self.averaged,
         )
 
 
@@ -134,7 +139,16 @@ def gather(layout: Layout, config: Config) -> Gathered:
             entries.append(replace(found, score=scores.get(one.name) if comparable else None))
             made_from[f"ensemble {one.name}"] = digest(one.paths.ensemble)
     y = index.labels[index.rows_of(ids)]
-    return Gathered(tuple(entries), ids, y, plan_of(config.stress), first.grid.ids, made_from, tuple(left_out))
+    return Gathered(
+        tuple(entries),
+        ids,
+        y,
+        plan_of(config.stress),
+        first.grid.ids,
+        made_from,
+        tuple(left_out),
+        len(next(iter(usable.values()))),
+    )
 
 
 class _Run:
@@ -149,16 +163,20 @@ class _Run:
         self.grid = stressed.grid.first
         self.clean = load_oof(folds, index).take(ids)
         self.mixture = stressed.mixture.take(ids)
-        self.test, self.folds, tested = None, None, ""
+        self.test, tested = None, ""
+        self.folds: tuple[Predictions, ...] = ()
         if test is not None and run_lineage_of_test(folds, index, test) is not None:
             self.test = load_test(folds, index, test)
-            self.folds = np.stack([load_predictions(spec.paths.test).first for spec in folds])
+            every = slice(None, None, -(-len(self.test.ids) // FOLD_ROWS))
+            each = [load_predictions(spec.paths.test) for spec in folds]
+            self.folds = tuple(replace(one, ids=one.ids[every], logits=one.logits[:, every]) for one in each)
             tested = digest(self.paths.test)
         self.digest = sha256_json([self.oof, stressed.record.files, tested])
 
     def entry(self, name: str) -> Entry:
         test, clean, mixture = None if self.test is None else self.test.first, self.clean.first, self.mixture.first
-        return Entry(name, "run", self.paths.forecast, clean, mixture, self.grid, test, self.folds)
+        folds = np.stack([one.first for one in self.folds]) if self.folds else None
+        return Entry(name, "run", self.paths.forecast, clean, mixture, self.grid, test, folds)
 
 
 def _ensemble(paths: SubmissionPaths, runs: dict[str, _Run], ids: Sequence[str], index: Index) -> Entry | str:
@@ -183,5 +201,9 @@ def _ensemble(paths: SubmissionPaths, runs: dict[str, _Run], ids: Sequence[str],
     # One view was predicted for the grid: it stands for all of them.
     grid = np.stack([run.grid for run in present])[:, None].repeat(len(views), axis=1)
     tests = [run.test.select(views).proba for run in present if run.test is not None]
-    test = blend.apply(np.stack(tests)) if len(tests) == len(present) else None
-    return Entry(paths.root.name, "ensemble", paths.forecast, clean.first, mixture, blend.apply(grid), test)
+    test = folds = None
+    if len(tests) == len(present):
+        test = blend.apply(np.stack(tests))
+        each = zip(*(run.folds for run in present), strict=True)
+        folds = np.stack([blend.apply(np.stack([one.select(views).proba for one in same])) for same in each])
+    return Entry(paths.root.name, "ensemble", paths.forecast, clean.first, mixture, blend.apply(grid), test, folds)

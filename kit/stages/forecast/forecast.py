@@ -21,7 +21,7 @@ from kit.store.layout import Layout
 from kit.store.locks import lock
 from kit.store.record import Digests
 
-VERSION = 1
+VERSION = 2  # 2: wrong labels, the mean of folds, a test like the training set
 LEVEL = 0.9
 METRIC = "accuracy"
 SLACK = 0.005  # what a mixture cannot explain of a score, beside the noise of the test's size
@@ -101,6 +101,8 @@ def _records(gathered: Gathered, size: int, made_from: Digests) -> list[Forecast
             score=entry.score,
             error=None if entry.score is None else entry.score - value,
             signals=_signals(gathered, entry),
+            cases=found.cases,
+            wrong_labels=(belief.noise.share, belief.noise.error),
         )
         records.append(record)
     return records

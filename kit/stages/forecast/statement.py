@@ -30,7 +30,8 @@ def tell(
         rows = [(short(one), *(one.signals.get(name, "") for name in names)) for one in with_signals]
         emit(Event("table", "estimates from the test images alone", {"header": ("", *names), "rows": rows}))
     known = f"{BASES[records[0].basis]}; intervals are for {size} images"
-    for sentence in [known, *_about_past(records, gathered, explained), *about_test]:
+    about = [known, *_about_cases(ordered[0]), *_about_labels(ordered[0], len(gathered.ids))]
+    for sentence in [*about, *_about_past(records, gathered, explained), *about_test]:
         emit(Event("say", sentence))
     for reason in gathered.left_out:
         emit(Event("warn", f"no forecast: {reason}"))
@@ -57,6 +58,28 @@ def _row(record: ForecastRecord) -> tuple[Any, ...]:
     score = "" if record.score is None else record.score
     error = "" if record.error is None else f"{record.error:+.4f}"
     return (short(record), record.clean, record.stressed, record.value, interval, score, error)
+
+
+def _about_cases(best: ForecastRecord) -> list[str]:
+    """What is expected if the test is shifted and if it is not, where both may be."""
+    if len(best.cases) < 2:
+        return []
+    (weight, still, *_), (_, _, low, high) = best.cases
+    return [
+        f"{short(best)}: if the test is like the training set {still:.3f}, if it is not {low:.3f} to {high:.3f}; "
+        f"the first is taken to be {weight:.0%} likely"
+    ]
+
+
+def _about_labels(best: ForecastRecord, rows: int) -> list[str]:
+    """What wrong labels among the held-out rows do to the scores out of fold."""
+    share, error = best.wrong_labels
+    if round(share * rows) < 1:
+        return []
+    return [
+        f"labels: {share:.1%} +- {error:.1%} of the held-out rows seem to be labelled wrongly ({share * rows:.0f} of "
+        f"{rows}); clean and stressed score are by the labels given, forecasts by right ones"
+    ]
 
 
 def _about_past(records: Sequence[ForecastRecord], gathered: Gathered, explained: Explanation | None) -> list[str]:

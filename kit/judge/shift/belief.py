@@ -1,0 +1,87 @@
+"""What is believed of the models' scores on one test: cases with weights, each a normal distribution.
+
+"Nothing is shifted" is one case, what a shift may be the other. Known scores of some models correct the others within
+every case (Gaussian conditioning, as in kriging), and say by their likelihood which case it is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+
+from kit.judge.metrics import Array
+from kit.judge.shift.noise import NONE, Noise
+
+STEPS = 40  # of bisection
+WIDEST = 9  # standard deviations
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A normal distribution of M scores, and how likely it is that it is this one."""
+
+    weight: float
+    mean: Array  # (M,)
+    covariance: Array  # (M, M)
+
+    def interval(self, level: float) -> Array:
+        """(3, M) mean, lower and upper end."""
+        half = ndtri(0.5 + level / 2) * np.sqrt(np.maximum(np.diag(self.covariance), 0))
+        return np.stack([self.mean, self.mean - half, self.mean + half])
+
+
+@dataclass(frozen=True, eq=False)
+class Belief:
+    """What is believed of the models' scores on one test before its pictures are drawn.
+
+    Where there are two cases the first is that nothing is shifted.
+    """
+
+    cases: tuple[Case, ...]
+    # (M, M) covariance of the models' values on one picture of it: models that say the same are right and wrong on the
+    # same pictures, so that the score of one tells the luck of the other.
+    rows: Array
+    noise: Noise = NONE  # the wrong labels that it makes up for
+
+    def cleared(self, noise: Noise, classes: int) -> "Belief":
+        """The belief on right labels, from one on labels of which some are wrong; the doubt of that is one of all."""
+        means = [noise.cleared(case.mean, classes) for case in self.cases]
+        cases = [
+            replace(case, mean=mean, covariance=case.covariance + noise.error**2 * np.outer(mean, mean))
+            for case, mean in zip(self.cases, means, strict=True)
+        ]
+        return Belief(tuple(cases), self.rows, noise)
+
+    def given(self, known: NDArray[np.int64], scores: Array, test_size: int) -> "Belief":
+        """The belief on scores of ``test_size`` pictures once models ``known`` (P,) have ``scores`` (P,).
+
+        What is returned holds the luck of these pictures, and none is left in ``rows``. A model with a score is
+        forecast by it.
+        """
+        cases, logs = [], []
+        for case in self.cases:
+            total, missed = case.covariance + self.rows / test_size, scores - case.mean[known]
+            seen = total[np.ix_(known, known)]
+            gain = np.linalg.solve(seen, total[known]).T
+            surprise = missed @ np.linalg.solve(seen, missed) + np.linalg.slogdet(seen)[1]
+            logs.append(np.log(case.weight) - surprise / 2)
+            cases.append(Case(1.0, case.mean + gain @ missed, total - gain @ total[known]))
+        weights = np.exp(np.array(logs) - max(logs))
+        weighted = (replace(one, weight=w) for one, w in zip(cases, weights / weights.sum(), strict=True))
+        return Belief(tuple(weighted), np.zeros_like(self.rows), self.noise)
+
+    def quantiles(self, levels: Sequence[float]) -> Array:
+        """(levels, M) of every model's score, by bisection."""
+        weights = np.array([case.weight for case in self.cases])
+        means = np.stack([case.mean for case in self.cases])
+        spread = np.sqrt(np.maximum([np.diag(case.covariance) for case in self.cases], 1e-18))
+        wanted = np.array(levels)[:, None]
+        low, high = ((means + side * spread) for side in (-WIDEST, WIDEST))
+        low, high = low.min(0) + 0 * wanted, high.max(0) + 0 * wanted
+        for _ in range(STEPS):
+            middle = (low + high) / 2
+            below = np.tensordot(weights, ndtr((middle - means[:, None]) / spread[:, None]), 1) < wanted
+            low, high = np.where(below, middle, low), np.where(below, high, middle)
+        return np.asarray((low + high) / 2)
