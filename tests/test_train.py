@@ -23,6 +23,7 @@ from kit.errors import KitError, StageError, TrainingError
 from kit.project import Project
 from kit.runs.results import RunRecord
 from kit.runs.spec import plan_runs
+from kit.runs.units.forks import FORKS
 from kit.stages.train.checkpoint import Checkpoint
 from kit.stages.train.interrupt import Interrupt, Interrupted
 from kit.store.candidate import Ensemble
@@ -160,6 +161,36 @@ def test_a_fold_that_the_system_kills_for_memory_is_named_and_the_others_finish(
     assert "hint: [train] workers = 1" in said
     assert list(tmp_path.glob("runs/*/fold-1/valid.npz"))
     assert not list(tmp_path.glob("runs/*/fold-0/valid.npz"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes under /proc")
+def test_new_processes_write_the_bytes_of_forks(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # With a graphics card units are new processes; TensorFlow finds none of that number, and takes the processor.
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    FORKS.end()
+    (tmp_path / "kit.toml").write_text(CONFIG)
+    write_data(tmp_path)
+    Project(tmp_path).train(fold=0)
+    assert not descendants(os.getpid())
+    for name in ("weights.npz", "valid.npz"):
+        assert (run_folder(tmp_path) / "fold-0" / name).read_bytes() == (
+            run_folder(trained) / "fold-0" / name
+        ).read_bytes()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes under /proc")
+def test_a_process_that_cannot_be_forked_any_more_is_replaced(tmp_path: Path) -> None:
+    ended = []
+    for _ in range(2):
+        with (tmp_path / "stderr.txt").open("w") as errors:
+            unit = FORKS(["kit.stages.train.worker", "fold", str(tmp_path / "none.json")], errors.fileno(), os.environ)
+        assert unit is not None
+        with unit:
+            unit.stdout.read()
+        ended.append(unit.returncode)
+        for warm in descendants(os.getpid()):
+            os.kill(warm, signal.SIGKILL)
+    assert ended == [1, 1]
 
 
 def test_a_changed_configuration_is_another_folder(trained: Path, tmp_path: Path) -> None:
