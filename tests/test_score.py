@@ -242,6 +242,22 @@ def test_errors_from_influence_agree_with_resampling_the_rows(metric):
 
 
 @pytest.mark.slow
+def test_the_interval_of_an_auc_near_one_is_longer_below_and_ends_before_one():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], 100)
+    p = 1 / (1 + np.exp(-(3.0 * y - 1.5 + rng.normal(size=200))))
+    found = score.interval("auc", y, np.stack([1 - p, p], axis=1), seed=0)
+    assert found.score > 0.97
+    assert 0 < found.high - found.score < found.score - found.low and found.high < 1
+
+
+def test_an_interval_of_few_groups_is_wider_than_that_of_a_normal():
+    y, proba = draw(0, rows=600)
+    groups = np.arange(600) // 75
+    found = score.interval("nll", y, proba, seed=0, groups=groups)
+    assert found.high - found.low > 2 * 1.99 * found.se
+
+
 @pytest.mark.parametrize("metric", ["nll", "accuracy", "auc", "macro_f1"])
 def test_the_interval_covers_the_truth_about_as_often_as_it_says(metric):
     truth = score.score(metric, *draw(10**6, rows=200_000))

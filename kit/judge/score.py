@@ -22,6 +22,7 @@ from kit.judge.units import BLOCK, mean_error, resampled_counts, resampled_means
 from kit.store.record import Figure
 
 RESAMPLES, LEVEL = 2000, 0.95  # and the coverage aimed at
+LEAST_FREEDOM = 4.0  # with fewer an interval is as wide as what can be
 
 
 @dataclass(frozen=True)
@@ -60,22 +61,29 @@ def interval(
     """Return a score with its bias-corrected and accelerated bootstrap interval (Efron 1987).
 
     Rows are drawn, or with ``groups`` (N,) whole groups: rows that are near copies of each other or of one patient. An
-    empty group is that of no other row.
+    empty group is that of no other row. Quantiles are those of Student's t (Hesterberg 2015), whose degrees of freedom
+    (Satterthwaite 1946) are few where few rows make the error; the AUC, which ends at 1, is drawn as its logit
+    (Qin & Hotilovac 2008).
     """
-    from scipy.special import ndtr, ndtri  # every command and every unit imports this module, few need an interval
+    # Every command and every unit imports this module, few need an interval.
+    from scipy.special import expit, logit, ndtr, ndtri, stdtrit
 
     y, unit, proba = _ordered(*_checked(y, proba), groups=groups)
     chosen = lookup(metric)
     point = chosen.function(y, proba)
     draws = _resample(chosen, y, [proba], unit, np.random.default_rng(seed), resamples)[0]
+    if chosen.whole is not None and chosen.needs_proba and 0 < point < 1:
+        draws = expit(logit(point) + (draws - point) / (point * (1 - point)))
     influence = _influence(chosen, y, proba)
     centred = sums(influence - influence.mean(), unit)
     spread = float(np.sum(centred**2))
     # The acceleration is a sixth of the skewness of the influence of what is drawn.
     acceleration = float(np.sum(centred**3) / (6.0 * spread**1.5)) if spread > 0 else 0.0
+    error = float(np.sum(centred**4)) - spread**2 / len(centred)  # the variance of the spread
+    freedom = max(2.0 * spread**2 / error, LEAST_FREEDOM) if error > 1e-9 * spread**2 else np.inf
     below = np.mean(draws < point) + 0.5 * np.mean(draws == point)
     bias = float(ndtri(np.clip(below, 1e-3, 1 - 1e-3)))
-    z = bias + ndtri(np.array([(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
+    z = bias + stdtrit(freedom, np.array([(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
     low, high = np.quantile(draws, ndtr(bias + z / (1 - acceleration * z)))
     return Interval(point, float(min(low, point)), float(max(high, point)), float(draws.std(ddof=1)))
 
@@ -147,8 +155,7 @@ def _resample(
         return np.concatenate(draws, axis=1)
     if metric.whole is not None:
         values = np.stack([value + influence for value, influence in (metric.whole(y, p) for p in said)])
-        drawn = resampled_means(values, unit, rng, resamples)
-        return np.clip(drawn, 0.0, 1.0) if metric.needs_proba else drawn
+        return resampled_means(values, unit, rng, resamples)
     assert metric.drawn is not None
     order, sizes = np.argsort(unit, kind="stable"), np.bincount(unit)
     of_unit, reduced = np.split(order, np.cumsum(sizes)[:-1]), [metric.reduce(y, p) for p in said]
