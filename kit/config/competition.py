@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import Field, StrictBool, field_validator
+from pydantic import Field, StrictBool, field_validator, model_validator
 
 from kit.config.base import ConfigSection
 
@@ -77,6 +77,9 @@ PLATFORMS = {
     "kaggle": "kit.platforms.kaggle:Kaggle",
 }
 
+# Of `TASKS` the one that a task of ``kit.toml`` is.
+KINDS = {"multiclass": "classes", "binary": "classes"}
+
 if TYPE_CHECKING:
     Scorer: TypeAlias = str
     Scored: TypeAlias = str
@@ -116,6 +119,12 @@ class CompetitionConfig(ConfigSection):
         if url and not (parts.scheme and parts.hostname and (parts.port is None or parts.port)):
             raise ValueError('is not a web address such as "https://www.codabench.org"')
         return url
+
+    @model_validator(mode="after")
+    def _metric_of_task(self) -> Self:
+        if KINDS[self.task] not in METRICS[self.metric].tasks:
+            raise ValueError(f'metric = "{self.metric}" is not for task = "{self.task}"')
+        return self
 
     @property
     def greater_is_better(self) -> bool:
