@@ -19,7 +19,7 @@ from kit.platforms.described.network import NetworkOptions, Step
 from kit.runtime import pool
 from kit.runtime.backbones import BACKBONES, resolve
 from kit.runtime.preprocess import PREPROCESSORS
-from kit.store.pool import Pool
+from kit.store.blend import Pool
 from kit.store.record import first_problem
 
 pytestmark = pytest.mark.stage

@@ -287,3 +287,7 @@ def test_unusable_input_is_refused_by_name():
         score.score("auc", np.zeros_like(y), proba)
     with pytest.raises(DataError, match="expected"):
         score.score("nll", y[:-1], proba)
+    with pytest.raises(DataError, match="`r2` is one of numbers, but the labels are of classes"):
+        score.score("r2", y, proba)
+    with pytest.raises(DataError, match="`qwk` is one of classes or grades, but the labels are of multilabel"):
+        score.score("qwk", *draw_labels(0))

@@ -52,7 +52,7 @@ def score(metric: str, y: Array, proba: Array) -> float:
 
     Raises `DataError`: the metric is unknown, there are no rows, or a label is outside ``0 .. C - 1``.
     """
-    return lookup(metric).function(*_checked(y, proba))
+    return lookup(metric).function(*_checked(metric, y, proba))
 
 
 def interval(
@@ -68,7 +68,7 @@ def interval(
     # Every command and every unit imports this module, few need an interval.
     from scipy.special import expit, logit, ndtr, ndtri, stdtrit
 
-    y, unit, proba = _ordered(*_checked(y, proba), groups=groups)
+    y, unit, proba = _ordered(*_checked(metric, y, proba), groups=groups)
     chosen = lookup(metric)
     point = chosen.function(y, proba)
     draws = _resample(chosen, y, [proba], unit, np.random.default_rng(seed), resamples)[0]
@@ -100,8 +100,8 @@ def contrast(
 
     They are replicates: of one recipe under several seeds, for example. ``groups`` are those of `interval`.
     """
-    y = _checked(y, probas[0])[0]
-    y, unit, *ordered = _ordered(y, *(_checked(y, proba)[1] for proba in (*probas, *others)), groups=groups)
+    y = _checked(metric, y, probas[0])[0]
+    y, unit, *ordered = _ordered(y, *(_checked(metric, y, proba)[1] for proba in (*probas, *others)), groups=groups)
     chosen, split = lookup(metric), len(probas)
     draws = _resample(chosen, y, ordered, unit, np.random.default_rng(seed), RESAMPLES)
     gain = draws[:split].mean(axis=0) - draws[split:].mean(axis=0)
@@ -182,9 +182,12 @@ def _influence(metric: Metric, y: Array, said: Array) -> Array:
     return lost[cell]
 
 
-def _checked(y: Array, said: Array) -> tuple[Array, Array]:
+def _checked(metric: str, y: Array, said: Array) -> tuple[Array, Array]:
     y, said = np.asarray(y), np.asarray(said)
-    of_classes = y.ndim == 1 and y.dtype.kind != "f"
+    of_classes, is_float = y.ndim == 1 and y.dtype.kind != "f", y.dtype.kind == "f"
+    task = "classes" if of_classes or (y.ndim == 2 and is_float) else "numbers" if is_float else "multilabel"
+    if task not in (tasks := lookup(metric).measure.tasks):
+        raise DataError(f"metric `{metric}` is one of {' or '.join(tasks)}, but the labels are of {task}")
     if len(y) == 0 or said.ndim not in ((1, 2) if of_classes else (y.ndim,)) or len(said) != len(y):
         raise DataError(f"{len(y)} labels, but predictions have shape {said.shape}: expected (N, C) with N > 0")
     if not of_classes or said.ndim == 1 or said.dtype.kind in "iu":

@@ -8,9 +8,8 @@ from pydantic import Field
 
 from kit.runtime.backbones import Description
 from kit.runtime.decide import decide
+from kit.store.blend import Pool, Rule
 from kit.store.data import UnlabelledRecord
-from kit.store.decision import Rule
-from kit.store.pool import Pool
 from kit.store.record import Figure, Made, Part
 
 # Typed for those who read it; pydantic checks `typing.TypedDict` from Python 3.12 on only.
@@ -100,13 +99,14 @@ def _made_from_nothing(content: dict[str, Any]) -> dict[str, Any]:
 class Ensemble(Made):
     """``ensemble.json``: never written again once it is there."""
 
-    VERSION: ClassVar[int] = 3
-    OLDER: ClassVar[tuple[int | None, ...]] = (1, 2)
+    VERSION: ClassVar[int] = 4
+    OLDER: ClassVar[tuple[int | None, ...]] = (1, 2, 3)
     COMMAND: ClassVar[str] = "kit ensemble"
 
     metric: str
     cv: Figure
     stressed: Figure | None = None
+    decided: tuple[float, float] | None = None  # `StoredBlend.decision_worth`
     fit_on: str = "clean"
     rows: int = 0
     classes: tuple[str, ...]

@@ -182,6 +182,7 @@ def _make(
         metric=config.competition.metric,
         cv=cv,
         stressed=stressed,
+        decided=blend.decision_worth,
         fit_on=blend.fit_on,
         rows=len(library.ids),
         classes=library.classes,

@@ -1,18 +1,26 @@
-"""The numbers of a blend as they are kept, checked against each other: what `kit.runtime.pool` is given."""
+"""The parts of a blend and its decision as they are kept, with bounds on what others may have written."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field
 
 from kit.runtime import pool
-from kit.store.decision import Coefficient, Probability, Weight
+from kit.runtime.decide import Decision
 from kit.store.record import Part
 
+# Far beyond what a fit gives (temperatures from .05 to 20), and so small that no power of a probability overflows,
+# nor vanishes for all of 10,000 classes.
+MAX_COEFFICIENT = 1e6
 MIN_SUM = 1e-6
+
+Weight = Annotated[float, Field(ge=0, le=1000)]
+Coefficient = Annotated[float, Field(ge=-MAX_COEFFICIENT, le=MAX_COEFFICIENT)]
+Probability = Annotated[float, Field(ge=0, le=1 + 1e-9)]  # a mean over views may round to just above 1
+
 
 Temperature = Annotated[float, Field(ge=0.02, le=100)]
 
@@ -37,7 +45,8 @@ class PoolPart(Part):
 
     def narrowed(self, members: Sequence[int]) -> PoolPart:
         """The part for a selection of members."""
-        lists = {name: getattr(self, name) for name in ("temperatures", "weights", "slopes", "class_slopes", "ranks")}
+        names = ("temperatures", "weights", "slopes", "class_slopes", "ranks")
+        lists = {name: getattr(self, name) for name in names}
         return self.model_copy(update={k: tuple(v[m] for m in members) if v else v for k, v in lists.items()})
 
 
@@ -54,7 +63,8 @@ class Pool(Part):
         classes = 2 if self.several else classes
         lengths: list[tuple[str, Sequence[object], int]] = [("views", self.views, views)]
         lengths += [("bias", self.bias, classes)] if self.bias else []
-        sums = [("views", self.views), ("shares", tuple(part.share for part in self.parts))]
+        sums: list[tuple[str, Sequence[float]]] = [("views", self.views)]
+        sums.append(("shares", [part.share for part in self.parts]))
         for part in self.parts:
             lengths.append(("bias", part.bias, classes))
             lengths += [("members", found, members) for found in (part.temperatures, part.weights, part.slopes)]
@@ -88,7 +98,8 @@ class Pool(Part):
 
     def used_members(self) -> list[int]:
         """Positions of the members that count at all."""
-        return [m for m in range(len(self.parts[0].weights)) if any(part.counts(m) for part in self.parts)]
+        members = range(len(self.parts[0].weights))
+        return [m for m in members if any(part.counts(m) for part in self.parts)]
 
     def used_views(self) -> list[int]:
         """Positions of the views that count at all."""
@@ -99,3 +110,35 @@ class Pool(Part):
         members = self.used_members()
         views = tuple(self.views[view] for view in self.used_views())
         return self.model_copy(update={"views": views, "parts": tuple(part.narrowed(members) for part in self.parts)})
+
+
+class Rule(Part):
+    """What `kit.runtime.decide.decide` is given, where it is not the most probable class."""
+
+    kind: Literal["gains", "costs", "best", "thresholds", "overlap", "mean", "median"]
+    scale: tuple[Weight, ...] = ()
+    offset: tuple[Coefficient, ...] = ()
+    costs: tuple[tuple[Coefficient, ...], ...] = ()
+    k: Annotated[int, Field(ge=0, le=1000)] = 0
+    thresholds: tuple[Probability, ...] = ()
+    values: tuple[Coefficient, ...] = ()
+
+    @classmethod
+    def of(cls, decision: Decision | None) -> Rule | None:
+        """The rule of a decision, None for the most probable class."""
+        return None if decision is None else cls.model_validate(decision)
+
+    def plain(self) -> Decision:
+        """Lists and numbers, as they travel in a bundle."""
+        return cast("Decision", self.model_dump(mode="json", exclude_defaults=True))
+
+    def check(self, classes: int) -> None:
+        """Raise ValueError where others describe what is no decision over so many classes."""
+        needs = {"gains": ("scale", "offset"), "costs": ("costs",), "thresholds": ("thresholds",)}
+        for name in needs.get(self.kind, ("values",) if self.kind in ("mean", "median") else ()):
+            if len(getattr(self, name)) != classes:
+                raise ValueError(f"{name}: a list of length {len(getattr(self, name))}, expected {classes}")
+        if self.kind == "costs" and {len(line) for line in self.costs} != {classes}:
+            raise ValueError(f"costs: not {classes} x {classes} numbers")
+        if self.kind == "best" and not self.k:
+            raise ValueError("k: it is 0")
