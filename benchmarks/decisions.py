@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from machine import machine
 from scipy.optimize import minimize
+from scipy.stats import norm
 
 from kit.judge import blend, decide, score
 
@@ -36,21 +37,20 @@ def draw(rng: np.random.Generator, rows: int, prior: np.ndarray, signal: float, 
     return softmax(1.3 * logits), y, softmax(np.log(prior) + seen)
 
 
-def draw_grades(rng: np.random.Generator, rows: int) -> Drawn:
+def draw_grades(rng: np.random.Generator, rows: int, noise: float = 0.5) -> Drawn:
     """Five grades of a hidden severity, measured with an error."""
     severity = rng.normal(size=rows)
-    borders = np.array([0.0, 0.6, 1.2, 1.8])
+    borders = norm.ppf(np.cumsum([0.49, 0.10, 0.27, 0.05]))  # diabetic retinopathy, APTOS 2019
     y = np.searchsorted(borders, severity)
-    measured, spread = severity + 0.55 * rng.normal(size=rows), 1.0 / (1.0 + 0.55**-2)
+    measured = severity + noise * rng.normal(size=rows)
     members = [measured + 0.25 * rng.normal(size=rows) for _ in range(2)]
-    return np.stack([_graded(each, spread, borders) for each in members]), y, _graded(measured, spread, borders)
+    return np.stack([_graded(each, noise, borders) for each in members]), y, _graded(measured, noise, borders)
 
 
-def _graded(measured: np.ndarray, variance: float, borders: np.ndarray) -> np.ndarray:
-    from scipy.stats import norm
-
-    mean = measured / (1.0 + 0.55**2)
-    below = norm.cdf((borders - mean[:, None]) / np.sqrt(variance))
+def _graded(measured: np.ndarray, noise: float, borders: np.ndarray) -> np.ndarray:
+    """Probabilities (N, 5) of the grades by a measurement (N,)."""
+    mean, deviation = measured / (1.0 + noise**2), (1.0 + noise**-2) ** -0.5
+    below = norm.cdf((borders - mean[:, None]) / deviation)
     proba = np.diff(below, axis=1, prepend=0.0, append=1.0)
     return np.maximum(proba, 1e-9) / np.maximum(proba, 1e-9).sum(axis=1, keepdims=True)
 
@@ -94,15 +94,15 @@ def cases(zoo: Path) -> Iterator[tuple[str, str, Case]]:
     tail, rare = tail / tail.sum(), np.array([0.95, 0.05])
 
     def of(prior: np.ndarray, signal: float) -> Callable[[np.random.Generator, int], Drawn]:
-        return lambda rng, rows: draw(rng, rows, prior, signal, 0.5)
+        return lambda rng, rows: draw(rng, rows, prior, signal, 0.4)
 
     for rows in (500, 2000):
         yield f"five grades, n = {rows}", "qwk", simulated(rows, draw_grades)
     for rows in (1000, 4000):
-        yield f"eight classes with a tail, n = {rows}", "balanced_accuracy", simulated(rows, of(tail, 1.8))
-    yield "5 % positives, n = 2000", "balanced_accuracy", simulated(2000, of(rare, 1.75))
-    yield "eight classes with a tail, n = 1000", "macro_f1", simulated(1000, of(tail, 1.8))
-    yield "5 % positives, n = 2000", "macro_f1", simulated(2000, of(rare, 1.75))
+        yield f"eight classes with a tail, n = {rows}", "balanced_accuracy", simulated(rows, of(tail, 1.95))
+    yield "5 % positives, n = 2000", "balanced_accuracy", simulated(2000, of(rare, 1.7))
+    yield "eight classes with a tail, n = 1000", "macro_f1", simulated(1000, of(tail, 1.95))
+    yield "5 % positives, n = 2000", "macro_f1", simulated(2000, of(rare, 1.7))
 
     def derma(seed: int) -> tuple[Drawn, Drawn]:
         with np.load(zoo / "derma.npz") as file:

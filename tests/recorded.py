@@ -17,7 +17,8 @@ from kit.runs.stressed import StressedFold
 from kit.runs.stressed import fold_lineage as stressed_lineage
 from kit.runs.units import Launch
 from kit.stages.train.train import train
-from kit.store.candidate import Ensemble, Limits, Member, Pool, PoolPart, Proof, StoredBlend
+from kit.store.blend import Pool, PoolPart
+from kit.store.candidate import Ensemble, Limits, Member, Proof, StoredBlend
 from kit.store.data import load_index
 from kit.store.files import sha256_file, write_csv
 from kit.store.layout import Layout, SubmissionPaths

@@ -19,7 +19,7 @@ from kit.platforms.described.network import NetworkOptions, Step
 from kit.runtime import pool
 from kit.runtime.backbones import BACKBONES, resolve
 from kit.runtime.preprocess import PREPROCESSORS
-from kit.store.candidate import Pool
+from kit.store.blend import Pool
 from kit.store.record import first_problem
 
 STEPS = {get_args(step.model_fields["op"].annotation)[0]: step for step in get_args(get_args(Step)[0])}

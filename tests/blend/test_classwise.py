@@ -17,7 +17,7 @@ from kit.judge.blend.classwise import _Classwise, fit_classwise
 from kit.judge.blend.options import Options
 from kit.judge.blend.procedure import Procedure
 from kit.runtime import pool
-from kit.store.candidate import Pool
+from kit.store.blend import Pool
 
 SCALES = (0.5, 0.2, 0.6)
 FORMS = pytest.mark.parametrize("full", [True, False], ids=["full", "diagonal"])

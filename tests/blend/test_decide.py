@@ -15,8 +15,8 @@ from sklearn import metrics as oracle
 from kit.judge import blend, decide, score
 from kit.judge.decide.rules import BEST, GAINS, POWERS, best
 from kit.runtime.decide import decide as apply
+from kit.store.blend import Rule
 from kit.store.candidate import StoredBlend
-from kit.store.decision import Rule
 
 OF_LABELS = [name for name in GAINS if "multilabel" in score.METRICS[name].measure.tasks]
 

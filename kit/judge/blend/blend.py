@@ -22,8 +22,8 @@ from kit.judge.decide import Decided
 from kit.judge.metrics import Array
 from kit.runtime import pool
 from kit.runtime.pool import Params, Part
-from kit.store.candidate import Considered, Pool
-from kit.store.decision import Rule
+from kit.store.blend import Pool, Rule
+from kit.store.candidate import Considered
 from kit.store.record import Figure
 
 SLIGHT = 0.05  # standard errors below which nothing is said of how a choice flatters

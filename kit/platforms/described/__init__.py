@@ -13,8 +13,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from kit.platforms.described.network import NetworkDescription, Side
 from kit.runtime.views import VIEWS
-from kit.store.candidate import Pool
-from kit.store.decision import Rule
+from kit.store.blend import Pool, Rule
 from kit.store.record import Part
 
 __all__ = ["BundleDescription", "NetworkDescription"]

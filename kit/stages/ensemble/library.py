@@ -22,8 +22,8 @@ from kit.runs.results import load_oof
 from kit.runs.spec import FoldSpec
 from kit.runs.stressed import load_stressed, stressed_run
 from kit.runtime.decide import Decision
+from kit.store.blend import Rule
 from kit.store.data import load_index
-from kit.store.decision import Rule
 from kit.store.layout import Layout
 from kit.store.partition import load_folds
 from kit.store.predictions import Predictions

@@ -46,6 +46,7 @@ def _columns(report: Report, lines: Sequence[Line]) -> list[tuple[str, list[str]
         ("phase", [report.phase_of(line) for line in lines] if len(report.here) < len(report.submissions) else []),
         ("CV", [number(line.cv) for line in lines]),
         ("stressed", [number(line.stressed) for line in lines]),
+        ("decision", [signed(line.decided) for line in lines]),
         ("public", [number(one.score) or WAITING.get(one.state, one.state) for one in tried]),
         ("gap", [signed(line.gap) for line in lines]),
         ("private", [number(one.private) for one in tried]),

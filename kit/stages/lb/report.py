@@ -133,6 +133,7 @@ class Report:
                 "low": line.low,
                 "high": line.high,
                 "stressed": line.stressed,
+                "decision": line.decided,
                 "forecast": line.forecast.value,
                 "forecast_low": line.forecast.low,
                 "forecast_high": line.forecast.high,

@@ -33,6 +33,7 @@ class Judged(Record, extra="ignore"):
     metric: str
     cv: Figure
     stressed: Figure | None = None
+    decided: tuple[float, float] | None = None
     rows: int = 0
 
     @classmethod

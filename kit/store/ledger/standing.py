@@ -27,6 +27,7 @@ class Line:
     high: float
     rows: int
     stressed: float | None
+    decided: float | None
     forecast: Estimate
     rank: int | None
     moved: int | None
@@ -98,7 +99,8 @@ def _line(
     then = next((rank for snapshot in reversed(snapshots[:-1]) if (rank := _rank(attempt, snapshot))), None)
     moved = then - now if now and then else None
     stressed = known.stressed.score if known.stressed else None
-    return Line(attempt, cv.score, cv.low, cv.high, known.rows, stressed, expected, now, moved)
+    gain = known.decided[0] if known.decided else None
+    return Line(attempt, cv.score, cv.low, cv.high, known.rows, stressed, gain, expected, now, moved)
 
 
 def _rank(attempt: Attempt, snapshot: Snapshot) -> int | None:
