@@ -47,7 +47,7 @@ batch_size = 64
 views = ["identity", "flip-lr"]
 [stress]
 families = ["noise"]
-rows = 1
+rows = 100
 [ensemble]
 fit_on = "clean"
 """

@@ -175,7 +175,6 @@ def _make(
     files = [_save(paths.predictions, library, blend.oof)]
     if blend.stressed_oof is not None:
         files.append(_save(paths.stressed_predictions, library, blend.stressed_oof))
-    index = load_index(layout)
     Ensemble(
         made_from=made_from,
         files=digests_of(paths.root, *files),
@@ -187,7 +186,7 @@ def _make(
         rows=len(library.ids),
         classes=library.classes,
         views=library.views,
-        members=tuple(_member(name, folds, index) for name, folds in specs.items()),
+        members=tuple(_member(name, folds, load_index(layout)) for name, folds in specs.items()),
         blend=stored,
     ).save(paths.ensemble)
     emit(Event("wrote", "", {"paths": [paths.ensemble]}))
