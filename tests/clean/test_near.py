@@ -281,6 +281,40 @@ def test_padding_makes_nothing_alike_and_hides_no_copy(proportion, cells):
     assert result.group.tolist() == expected
 
 
+def radiographs(n: int) -> list[Image.Image]:
+    """Two dark lungs in a bright body with ribs, and often black borders; no two alike."""
+    rng, found = np.random.default_rng(0), []
+    for row in range(n):
+        height, width = ((150, 120), (120, 150), (140, 140), (128, 100))[row % 4]
+        y, x = (axis / length - 0.5 for axis, length in zip(np.mgrid[:height, :width], (height, width), strict=True))
+        x, y = x - rng.normal(0, 0.03), y - rng.normal(0, 0.03)
+        grey = 200 * np.clip(1.4 - (x / rng.uniform(0.36, 0.46)) ** 2 - (y / rng.uniform(0.45, 0.6)) ** 2, 0, 1)
+        for side in (-1, 1):
+            lung = ((x - side * rng.uniform(0.17, 0.2)) / rng.uniform(0.09, 0.13)) ** 2 + (
+                y / rng.uniform(0.26, 0.34)
+            ) ** 2
+            grey -= rng.uniform(90, 130) * np.exp(-(lung**2))
+        grey += (
+            12 * np.sin(2 * np.pi * (y * rng.uniform(8, 11) + x**2 * rng.uniform(4, 12) + rng.uniform())) * (grey > 60)
+        )
+        grey += 60 * np.exp(-((x / 0.03) ** 2)) + rng.normal(0, rng.uniform(1, 5), grey.shape)
+        border = int(rng.integers(0, 7))
+        grey[:, :border] = grey[:, width - border :] = 0
+        found.append(Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8)).convert("RGB"))
+    return found
+
+
+@pytest.mark.parametrize("size", [32, 96])
+def test_radiographs_of_several_proportions_are_not_linked_and_copies_of_them_are_found(size):
+    pictures = radiographs(109)
+    pictures += [jpeg(image, 75) for image in pictures[:20]]
+    images = np.stack([resize(np.asarray(image), size, "fit") for image in pictures])
+    frames = fitted(np.array([image.size[::-1] for image in pictures]), size)
+    result = plan(images, np.arange(129) % 109 % 2, CleanConfig(), frames=frames)
+    assert not [finding for finding in result.noted if finding.reason == "shared-background"]
+    assert result.group.tolist() == [*range(109), *range(20)]
+
+
 @pytest.mark.parametrize("thickness", [1, 3, 6])
 def test_bars_and_drawn_frames_are_no_background(thickness, cells):
     images = cells[:60].copy()

@@ -75,7 +75,19 @@ def test_a_folder_of_other_things_leads_to_what_is_meant(tmp_path, files, meant)
     assert caught.value.hint == f'[data] train = "{tmp_path / "raw" / meant}"'
 
 
-@pytest.mark.parametrize("names", [("train", "plane"), ("test", "control"), ("dev", "ops"), ("training", "other")])
+@pytest.mark.parametrize("names", ["train_images test_images", "Train2017 Val2017", "img-train set_test"])
+def test_folders_of_images_of_the_parts_are_not_classes(tmp_path, names):
+    save(tmp_path / "raw", *(f"{name}/0.png" for name in names.split()))
+    (tmp_path / "raw/train.csv").write_text("id,label\n0,cat\n")
+    with pytest.raises(DataError, match="is split already") as caught:
+        opened(tmp_path)
+    assert caught.value.hint == f'[data] train = "{tmp_path / "raw/train.csv"}"'
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("train", "plane"), ("test", "control"), ("dev", "ops"), ("training", "other"), ("bullet train", "test tube")],
+)
 def test_a_class_may_be_called_like_a_part(tmp_path, names):
     save(tmp_path / "raw", *(f"{name}/0.png" for name in names))
     assert opened(tmp_path).classes == tuple(sorted(names))

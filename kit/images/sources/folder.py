@@ -86,11 +86,17 @@ def _inside(folder: Path) -> Path:
     return folder
 
 
+def _word(name: str) -> str:
+    """The only word of a folder's name beside those for images: ``train`` of ``train_images`` and ``Train2017``."""
+    words = set(re.split("[^a-z]+", name.lower())) - {"", "image", "images", "img", "imgs", "set", "data"}
+    return words.pop() if len(words) == 1 else ""
+
+
 def _check_not_split(folder: Path) -> None:
     """Refuse `train/`, `val/` and `test/` as classes, also below a folder that is alone."""
     folder = _inside(folder)
     own = _folders_in(folder)
-    found = {part: name for name in reversed(own) for part, names in SPLITS.items() if name.lower() in names}
+    found = {part: name for name in reversed(own) for part, names in SPLITS.items() if _word(name) in names}
     if "train" not in found or len(found) < 2:
         return
     hint = _other_hint(folder, "train")
