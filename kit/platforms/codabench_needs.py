@@ -87,7 +87,7 @@ def check_space(quota: Quota, file: Path, url: str) -> None:
 def kind_notes(phase: Phase, runs_models: Set[bool | None]) -> list[str]:
     """A warning where nobody can tell whether the tasks of a phase run a model or score predictions."""
     said = f"the site does not show whether phase `{phase.name}` runs a model or scores predictions; the bundle is sent"
-    return [f"{said}; if it scores predictions, upload what `kit table` writes by hand"] if None in runs_models else []
+    return [f"{said}; if it scores predictions, upload a table of them by hand"] if None in runs_models else []
 
 
 def image_notes(image: str, file: Path) -> list[str]:
