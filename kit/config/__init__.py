@@ -20,7 +20,15 @@ from kit.config.competition import CompetitionConfig
 from kit.config.data import DataConfig
 from kit.config.notebook import NotebookConfig
 from kit.config.runs import AugmentConfig, HeadConfig, RunConfig
-from kit.config.sections import CleanConfig, EngineConfig, EnsembleConfig, FoldsConfig, StressConfig, TrainConfig
+from kit.config.sections import (
+    CleanConfig,
+    EngineConfig,
+    EnsembleConfig,
+    FoldsConfig,
+    PredictConfig,
+    StressConfig,
+    TrainConfig,
+)
 from kit.config.stages import ScheduleConfig, StageConfig
 from kit.errors import ConfigError
 
@@ -76,6 +84,8 @@ class Config(ConfigSection):
     """Which machines training runs on."""
     runs: dict[Name, RunConfig] = Field(default_factory=_default_runs, min_length=1)
     """The networks to train, by name. `extends` copies the keys of another run, which must not use `extends` itself."""
+    predict: PredictConfig = PredictConfig()
+    """What runs trained networks."""
     stress: StressConfig = StressConfig()
     """How held-out images are corrupted for the stressed score."""
     ensemble: EnsembleConfig = EnsembleConfig()

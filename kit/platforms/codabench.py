@@ -105,7 +105,7 @@ class Codabench(Platform):
             ends = f"the count resets at midnight UTC ({midnight().astimezone():%H:%M on %d %B} local time)"
             today = "today" in (answer.reason or "")
             raise Refused(f"phase `{phase.name}` accepts no submission now: {answer.reason}", ends if today else "")
-        needs.check_space(self._api.get("/api/user_quota/", answers.Quota), file, self._url)
+        needs.check_space(self._api.get("/api/user_quota/", needs.Quota), file, self._url)
         notes = needs.size_notes(file)
         notes += automation_notes([page.content or "" for page in detail.pages or ()] + [detail.terms or ""])
         if not self.takes_table():

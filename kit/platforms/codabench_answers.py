@@ -206,13 +206,6 @@ class Permission(Shape):
     reason: str | None = None
 
 
-class Quota(Shape):
-    """Space of the account: gigabytes in all, bytes in use."""
-
-    quota: float
-    storage_used: float
-
-
 class Profile(Shape):
     """Who we are."""
 

@@ -131,6 +131,7 @@ def test_no_fault_makes_a_second_submission_and_every_fault_ends_clearly(
     struck = case.site.count(phase) + case.site.storage.count(phase)
     assert struck > 0, "the fault was never met"
     case.set(phase, "", 0)
+    case.waits = replace(case.waits, read=3)
     second = case.run()
     if phase.startswith("create") and fault not in CERTAIN and fault != "reset-after":
         assert "may still arrive" in first and case.states == ["lost", "scored"]
