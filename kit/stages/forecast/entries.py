@@ -99,7 +99,7 @@ class Gathered:
             degree[chosen],
             stressed,
             np.stack(tests) if has_test else None,
-            np.stack(folds) if has_test and len(folds) == len(tests) else None,
+            np.stack(folds) if self.averaged > 1 and has_test and len(folds) == len(tests) else None,
             self.averaged,
         )
 
@@ -139,16 +139,10 @@ def gather(layout: Layout, config: Config) -> Gathered:
             entries.append(replace(found, score=scores.get(one.name) if comparable else None))
             made_from[f"ensemble {one.name}"] = digest(one.paths.ensemble)
     y = index.labels[index.rows_of(ids)]
-    return Gathered(
-        tuple(entries),
-        ids,
-        y,
-        plan_of(config.stress),
-        first.grid.ids,
-        made_from,
-        tuple(left_out),
-        len(next(iter(usable.values()))),
-    )
+    # Repeated folds predict held-out rows by a mean too, and nothing is known of what a larger one gains.
+    averaged = len(next(iter(usable.values()))) if config.folds.repeats == 1 else 1
+    plan = plan_of(config.stress)
+    return Gathered(tuple(entries), ids, y, plan, first.grid.ids, made_from, tuple(left_out), averaged)
 
 
 class _Run:
