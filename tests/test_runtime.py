@@ -86,7 +86,7 @@ def describe(name: str, size: int = 0, **head: Any) -> dict[str, Any]:
 
 
 # Built in a second or two even on a slow machine; the other pretrained networks are in the slow tier.
-LIGHT = ("mobilenet", "mobilenetv2", "mobilenetv3-small", "efficientnet-b0", "vgg16")
+LIGHT = ("mobilenet", "mobilenetv2", "mobilenetv3-small", "vgg16")
 PRETRAINED = [name for name, entry in BACKBONES.items() if entry.pretrained]
 BY_WEIGHT = [
     pytest.param(name, marks=[pytest.mark.slow] if name in PRETRAINED and name not in LIGHT else [])
