@@ -9,7 +9,8 @@ from pydantic import validate_call
 from kit.base.text import nearest
 from kit.errors import ConfigError
 from kit.platforms.base import Refused
-from kit.platforms.codabench_answers import Entry, Phase, Quota
+from kit.platforms.codabench_answers import Entry, Phase
+from kit.platforms.http import Shape
 from kit.store.candidate import Proof
 
 # The newest TensorFlow that the usual images can have (tags of codalab/codalab-legacy and its successors): None = there
@@ -20,6 +21,13 @@ NEEDED = "2.16"
 PUBLIC_QUEUE_SECONDS = 600  # where the public queue ends a task, whatever the phase allows
 GIGABYTE = 1e9
 LARGE = 50e6  # bytes: uploads of more than 50 to 150 MB fail for some users (codabench issue 2101)
+
+
+class Quota(Shape):
+    """Space of the account: gigabytes in all, bytes in use."""
+
+    quota: float
+    storage_used: float
 
 
 @validate_call
@@ -79,7 +87,7 @@ def check_space(quota: Quota, file: Path, url: str) -> None:
 def kind_notes(phase: Phase, runs_models: Set[bool | None]) -> list[str]:
     """A warning where nobody can tell whether the tasks of a phase run a model or score predictions."""
     said = f"the site does not show whether phase `{phase.name}` runs a model or scores predictions; the bundle is sent"
-    return [f"{said}; if it scores predictions, upload the table of predictions by hand"] if None in runs_models else []
+    return [f"{said}; if it scores predictions, upload a table of them by hand"] if None in runs_models else []
 
 
 def image_notes(image: str, file: Path) -> list[str]:
