@@ -172,9 +172,8 @@ def _make(
         return known
     paths = _unused(layout, made_from)
     draw(paths, library, blend)
-    files = [_save(paths.predictions, library, blend.oof)]
-    if blend.stressed_oof is not None:
-        files.append(_save(paths.stressed_predictions, library, blend.stressed_oof))
+    kept = {paths.predictions: blend.oof, paths.stressed_predictions: blend.stressed_oof}
+    files = [_save(path, library, proba) for path, proba in kept.items() if proba is not None]
     Ensemble(
         made_from=made_from,
         files=digests_of(paths.root, *files),
