@@ -282,7 +282,7 @@ def test_padding_makes_nothing_alike_and_hides_no_copy(proportion, cells):
 
 
 def radiographs(n: int) -> list[Image.Image]:
-    """Two dark lungs in a bright body with ribs, and often black borders; no two alike."""
+    """Two dark lungs in a bright body with ribs, a mark in a corner, and often black borders; no two alike."""
     rng, found = np.random.default_rng(0), []
     for row in range(n):
         height, width = ((150, 120), (120, 150), (140, 140), (128, 100))[row % 4]
@@ -300,6 +300,7 @@ def radiographs(n: int) -> list[Image.Image]:
         grey += 60 * np.exp(-((x / 0.03) ** 2)) + rng.normal(0, rng.uniform(1, 5), grey.shape)
         border = int(rng.integers(0, 7))
         grey[:, :border] = grey[:, width - border :] = 0
+        grey[6:12, -18:-12] = 250
         found.append(Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8)).convert("RGB"))
     return found
 

@@ -39,7 +39,7 @@ from kit.store.locks import lock
 from kit.store.record import Digests, digests_of
 
 # Raised whenever the same raw images would give other data.
-VERSION = 2
+VERSION = 3
 
 
 def clean(layout: Layout, config: Config, emit: Emit, *, force: bool = False) -> None:
