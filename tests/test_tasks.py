@@ -40,6 +40,8 @@ from kit.store.layout import Layout
 from kit.store.predictions import load_predictions
 from kit.store.tables import read_table
 
+pytestmark = pytest.mark.stage
+
 NAMES = ("red", "green", "blue")
 TRUTH = np.array([[1, 0, 1], [0, 0, 0], [0, 1, 0], [1, 1, 1], [0, 1, 0], [0, 0, 1]])
 LABELS = hnp.arrays(np.int64, st.tuples(st.integers(4, 40), st.integers(2, 5)), elements=st.integers(0, 1))

@@ -18,6 +18,8 @@ from kit.runtime.decide import decide as apply
 from kit.store.blend import Rule
 from kit.store.candidate import StoredBlend
 
+pytestmark = pytest.mark.stage
+
 OF_LABELS = [name for name in GAINS if "multilabel" in score.METRICS[name].measure.tasks]
 
 
