@@ -241,7 +241,6 @@ def test_errors_from_influence_agree_with_resampling_the_rows(metric):
     assert score.difference(metric, y, proba, other, seed=0).se == pytest.approx(brute, rel=0.2)
 
 
-@pytest.mark.slow
 def test_the_interval_of_an_auc_near_one_is_longer_below_and_ends_before_one():
     rng = np.random.default_rng(0)
     y = np.repeat([0, 1], 100)
@@ -258,6 +257,7 @@ def test_an_interval_of_few_groups_is_wider_than_that_of_a_normal():
     assert found.high - found.low > 2 * 1.99 * found.se
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["nll", "accuracy", "auc", "macro_f1"])
 def test_the_interval_covers_the_truth_about_as_often_as_it_says(metric):
     truth = score.score(metric, *draw(10**6, rows=200_000))
