@@ -130,7 +130,7 @@ def test_a_sample_that_cannot_be_filled_is_told_before_any_training(candidate, s
     heard = []
     clean(layout, config_of('sample_submission = "sample.csv"'), heard.append)
     assert [event.text for event in heard if event.kind == "warn" and said in event.text] or not said
-    assert bool(said) == any("kit table" in event.text for event in heard)
+    assert bool(said) == any("submission.csv cannot" in event.text for event in heard)
 
 
 def test_labels_are_written_where_the_sample_has_one_column(candidate):

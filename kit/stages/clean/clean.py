@@ -88,7 +88,11 @@ def _compare_with_sample(layout: Layout, config: Config, test: RawSet, classes: 
         match_ids(sample.column(sample.header[0]), test.ids, sample.path.name)
         answer(sample, np.eye(len(classes)), classes, config.competition.metric)
     except Mismatch as error:
-        emit(Event("warn", f"`kit table` will fail: {error.message}" + (f": {error.hint}" if error.hint else "")))
+        emit(
+            Event(
+                "warn", f"submission.csv cannot be written: {error.message}" + (f": {error.hint}" if error.hint else "")
+            )
+        )
 
 
 def lineage(layout: Layout, config: Config, raw: RawSet) -> Digests:
