@@ -101,14 +101,13 @@ def answers(
             said = f"{what} has one column, {columns[0]!r}, for the {metric} of {len(classes)} classes"
             raise Mismatch(said, "[competition] metric: the one that the competition is scored by")
         return [[cell(value)] for value in proba[:, found[0] if found[0] >= 0 else 1]]
-    found_best = np.asarray(decide(decision, proba))
-    best = (found_best if found_best.ndim == 1 else found_best[:, 0]).tolist()
+    best = np.asarray(decide(decision, proba)).reshape(len(proba), -1 if len(proba) else 1)
     if found[0] >= 0 and -1 in places(sorted(seen), classes) and all(map(_is_number, seen)):
         if {whole(value) for value in seen} <= {0, 1}:
-            return [[str(int(label == found[0]))] for label in best]
+            return [[str(int(label == found[0]))] for label in best[:, 0]]
         return [[cell(value)] for value in proba[:, found[0]]]
     labels = _labels(seen, classes, what)
-    return [[" ".join(labels[label] for label in row)] for row in found_best.reshape(len(proba), -1).tolist()]
+    return [[" ".join(labels[label] for label in row)] for row in best.tolist()]
 
 
 def labels_of(
