@@ -423,10 +423,10 @@ SCENARIOS: dict[str, Scenario] = {
         "kit download", every(downloads(), write("raw/.download.json", b"{"))
     ),
     "init: kit folds": Scenario("kit init", instead=True),
-    "_looked: kit init --train {shlex.quote(train)} --no-look {new}   # then edit kit.toml": Scenario(
+    "_looked: kit init --train {shlex.quote(train)}{new} --no-look   # then edit kit.toml": Scenario(
         "kit init --train raw/none.csv", remove("kit.toml"), instead=True
     ),
-    "_looked: kit init --train {shlex.quote(named)} {new}": Scenario(
+    "_looked: kit init --train {shlex.quote(named)}{new}": Scenario(
         "kit init --train raw", remove("kit.toml"), instead=True
     ),
     # engine and units

@@ -131,7 +131,7 @@ def test_data_that_cannot_be_read_leave_nothing_and_a_way_on(content: bytes | No
     with pytest.raises(KitError) as caught:
         init(tmp_path / "new", "../raw.npz", silent, hours=1)
     assert not (tmp_path / "new").exists()
-    assert caught.value.hint.startswith("kit init --train ../raw.npz --no-look")
+    assert caught.value.hint.startswith(f"kit init --train ../raw.npz {tmp_path / 'new'} --no-look")
     init(tmp_path / "new", "../raw.npz", silent, hours=1, looks=False)
     assert Project(tmp_path / "new").config.data.train == "../raw.npz"
 

@@ -65,13 +65,13 @@ def _looked(folder: Path, train: str, emit: Emit, hours: float) -> tuple[str, st
     try:
         seen = look(folder, source, train)
     except KitError as error:
-        new = "" if folder.resolve() == Path.cwd() else shlex.quote(str(folder))
+        new = "" if folder.resolve() == Path.cwd() else f" {shlex.quote(str(folder))}"
         if other := re.match(r'\[data\] train = "([^"\\]+)"', error.hint):
             named = other[1] if Path(train).is_absolute() else os.path.relpath(other[1], folder.resolve())
-            raise type(error)(error.message, f"kit init --train {shlex.quote(named)} {new}".rstrip()) from error
+            raise type(error)(error.message, f"kit init --train {shlex.quote(named)}{new}") from error
         if error.hint and not error.hint.startswith("[data]") and source.exists():
             raise  # kit.toml does not mend it
-        hint = f"kit init --train {shlex.quote(train)} --no-look {new}   # then edit kit.toml"
+        hint = f"kit init --train {shlex.quote(train)}{new} --no-look   # then edit kit.toml"
         raise type(error)(f"{error.message}{f' ({error.hint})' if error.hint else ''}", hint) from error
     plan = choose(seen.n, seen.side, hours, pretrained=weights_within_reach, is_split=bool(seen.validation))
     text = config_text(seen, plan, folder.resolve().name, hours)
