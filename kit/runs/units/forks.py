@@ -41,74 +41,65 @@ class Fork:
         self._status.close()
 
 
-class Warm:
-    """The process of which units are forks. It ends when nobody has asked it for a minute, or this process ends."""
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            none, end = subprocess.DEVNULL, theirs.fileno()
-            command = [sys.executable, "-m", "kit.runs.units.warm", str(end)]
-            self._process = subprocess.Popen(
-                command, stdin=none, stdout=none, stderr=none, env=environment, pass_fds=[end]
-            )
-
-    def fork(self, command: Sequence[str], errors: int, environment: Mapping[str, str]) -> Fork | None:
-        """A unit that runs the ``main`` of a module with arguments; None where the process has ended."""
-        told = {"command": command, "environment": dict(environment), "folder": str(Path.cwd())}
-        (stdin, our_stdin), (our_stdout, stdout), (our_status, status) = os.pipe(), os.pipe(), os.pipe()
-        with suppress(OSError):  # then nobody tells of a unit either
-            socket.send_fds(self._channel, [json.dumps(told).encode()], [stdin, stdout, errors, status])
-        for end in (stdin, stdout, status):
-            os.close(end)
-        said = os.fdopen(our_status)
-        if pid := said.readline():
-            return Fork(int(pid), our_stdin, our_stdout, said)
-        said.close()
-        os.close(our_stdin)
-        os.close(our_stdout)
-        return None
-
-    def end(self) -> None:
-        """End the process; units that run go on."""
-        self._channel.close()
-        self._process.kill()
-        self._process.wait()
-
-
 class Forks:
-    """Keeps one such process, for the environment that was asked for last."""
+    """Keeps one process of which units are forks, for the environment that was asked for last."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._key: list[tuple[str, str]] = []
-        self._warm: Warm | None = None
+        self._warm: tuple[list[tuple[str, str]], socket.socket, subprocess.Popen[bytes]] | None = None
 
     def __call__(self, command: Sequence[str], errors: int, environment: Mapping[str, str]) -> Fork | None:
-        """A unit, or None where no fork can be had: on other systems than Linux not all libraries bear one."""
+        """A unit that runs the ``main`` of a module with arguments, its standard error a file descriptor.
+
+        None where no fork can be had: on other systems than Linux not all libraries bear one.
+        """
         if sys.platform != "linux":
             return None
-        warm = self._for(environment)
-        unit = warm.fork(command, errors, environment)
-        if unit is None:
-            # It may have ended of idleness just now. Where it cannot be started at all, nor can a second one.
-            unit = self._for(environment, warm).fork(command, errors, environment)
-        return unit
+        told = {"command": command, "environment": dict(environment), "folder": str(Path.cwd())}
+        channel = self._channel(environment)
+        unit = _forked(channel, json.dumps(told).encode(), errors)
+        # It may have ended of idleness just now. Where none can be started at all, nor can a second one.
+        return unit or _forked(self._channel(environment, channel), json.dumps(told).encode(), errors)
 
-    def _for(self, environment: Mapping[str, str], gone: Warm | None = None) -> Warm:
-        """The process for an environment, a new one for that which is ``gone``."""
+    def _channel(self, environment: Mapping[str, str], gone: socket.socket | None = None) -> socket.socket:
+        """The way to the process for an environment, a new one instead of that which is ``gone``."""
         key = sorted(item for item in environment.items() if item[0].startswith(READ))
         with self._lock:
-            if self._warm is None or self._warm is gone or self._key != key:
+            if self._warm is None or self._warm[0] != key or self._warm[1] is gone:
                 self.end()
-                self._key, self._warm = key, Warm(environment)
-            return self._warm
+                ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                with theirs:
+                    none, end = subprocess.DEVNULL, theirs.fileno()
+                    called = [sys.executable, "-m", "kit.runs.units.warm", str(end)]
+                    warm = subprocess.Popen(
+                        called, stdin=none, stdout=none, stderr=none, env=environment, pass_fds=[end]
+                    )
+                self._warm = key, ours, warm
+            return self._warm[1]
 
     def end(self) -> None:
-        """End the process, if there is one."""
+        """End the process, if there is one; units that run go on."""
         if self._warm is not None:
-            self._warm.end()
+            _, channel, warm = self._warm
+            channel.close()
+            warm.kill()
+            warm.wait()
             self._warm = None
+
+
+def _forked(channel: socket.socket, request: bytes, errors: int) -> Fork | None:
+    (stdin, our_stdin), (our_stdout, stdout), (our_status, status) = os.pipe(), os.pipe(), os.pipe()
+    with suppress(OSError):  # then nobody tells of a unit either
+        socket.send_fds(channel, [request], [stdin, stdout, errors, status])
+    for end in (stdin, stdout, status):
+        os.close(end)
+    said = os.fdopen(our_status)
+    if pid := said.readline():
+        return Fork(int(pid), our_stdin, our_stdout, said)
+    said.close()
+    os.close(our_stdin)
+    os.close(our_stdout)
+    return None
 
 
 FORKS = Forks()
