@@ -619,7 +619,6 @@ NOT_PASTED = {
     "LACKS: : pip install ": "installs a package",
     "read_parquet: pip install 'kit[parquet]'": "installs a package",
     "_seven_zip: pip install 'kit[7z]'": "installs a package",
-    "compile_openvino: pip install 'kit[openvino]'": "installs a package",
     "_import: pip install kaggle six": "installs a package",
     "_credentials: export CODABENCH_USERNAME=... CODABENCH_PASSWORD=...": "a person knows the values",
     "_credentials: export KAGGLE_API_TOKEN=...": "a person knows the values",

@@ -72,7 +72,6 @@ REACHES: tuple[tuple[set[str], str], ...] = (
     ({"features", *RUN}, "runs.backbone runs.weights runs.options runs.seed runs.head.pooling"),
     ({"features", *RUN}, "runs.preprocess.op runs.augment.op"),
     (RUN, "runs"),  # every key of a run that has no place of its own
-    (STRESSED | {"predicted", "joined test"}, "predict.engine"),
     (STRESSED, "stress.families stress.severities stress.clean stress.rows stress.seed"),
     (CANDIDATE, "ensemble.runs ensemble.metric ensemble.fit_on ensemble.seed ensemble.max_members"),
     (CANDIDATE, "ensemble.max_views ensemble.max_seconds_per_1000 ensemble.max_bundle_mb"),

@@ -138,13 +138,8 @@ class Task:
         return truth
 
 
-TASKS = {
-    "multiclass": Task("multiclass"),
-    "binary": Task("binary"),
-    "ordinal": Task("ordinal"),
-    "multilabel": Task("multilabel", "multilabel"),
-    "soft": Task("soft", "shares"),
-    "regression": Task("regression", "numbers"),
+TASKS = {name: Task(name) for name in ("multiclass", "binary", "ordinal")} | {
+    name: Task(name, kind) for name, kind in (("multilabel",) * 2, ("soft", "shares"), ("regression", "numbers"))
 }
 ONE_CLASS = TASKS["multiclass"]
 

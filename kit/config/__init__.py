@@ -20,34 +20,14 @@ from kit.config.competition import CompetitionConfig
 from kit.config.data import DataConfig
 from kit.config.notebook import NotebookConfig
 from kit.config.runs import AugmentConfig, HeadConfig, RunConfig
-from kit.config.sections import (
-    CleanConfig,
-    EngineConfig,
-    EnsembleConfig,
-    FoldsConfig,
-    PredictConfig,
-    StressConfig,
-    TrainConfig,
-)
+from kit.config.sections import CleanConfig, EngineConfig, EnsembleConfig, FoldsConfig, StressConfig, TrainConfig
 from kit.config.stages import ScheduleConfig, StageConfig
 from kit.errors import ConfigError
 
 __all__ = [
-    "AugmentConfig",
-    "BundleConfig",
-    "CleanConfig",
-    "Config",
-    "DataConfig",
-    "FoldsConfig",
-    "HeadConfig",
-    "RunConfig",
-    "ScheduleConfig",
-    "StageConfig",
-    "StressConfig",
-    "load",
-    "on_engine",
-    "parse",
-]
+    "AugmentConfig", "BundleConfig", "CleanConfig", "Config", "DataConfig", "FoldsConfig", "HeadConfig", "RunConfig",
+    "ScheduleConfig", "StageConfig", "StressConfig", "load", "on_engine", "parse",
+]  # fmt: skip
 
 
 def _default_runs() -> dict[str, RunConfig]:
@@ -84,8 +64,6 @@ class Config(ConfigSection):
     """Which machines training runs on."""
     runs: dict[Name, RunConfig] = Field(default_factory=_default_runs, min_length=1)
     """The networks to train, by name. `extends` copies the keys of another run, which must not use `extends` itself."""
-    predict: PredictConfig = PredictConfig()
-    """What runs trained networks."""
     stress: StressConfig = StressConfig()
     """How held-out images are corrupted for the stressed score."""
     ensemble: EnsembleConfig = EnsembleConfig()

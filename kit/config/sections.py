@@ -1,12 +1,10 @@
-"""Small sections of ``kit.toml``, from ``[clean]`` to ``[ensemble]``."""
+"""Small sections of ``kit.toml``: ``[clean]``, ``[folds]``, ``[train]``, ``[engine]``, ``[stress]``, ``[ensemble]``."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from kit.config.base import ConfigSection, Name, PathName
-
-Engine = Literal["tensorflow", "openvino"]
 
 
 class CleanConfig(ConfigSection):
@@ -80,14 +78,6 @@ class EngineConfig(ConfigSection):
     """How files are transferred. Empty: Ray's object store. Else a folder that all machines share, or an fsspec URL."""
     attempts: int = Field(default=3, ge=1, le=20)
     """How often a unit is started if its machine or process is lost."""
-
-
-class PredictConfig(ConfigSection):
-    """``[predict]``: what runs trained networks."""
-
-    engine: Engine = "tensorflow"
-    """Engine for predictions under stress and of the test images. `openvino` is faster on most processors (float32,
-    the same within 1e-5); it needs `pip install 'kit[openvino]'`. Training and the bundle always use TensorFlow."""
 
 
 class StressConfig(ConfigSection):

@@ -102,18 +102,13 @@ def check_accepted(predictor, x, labels):
     spread = np.zeros((2 * len(x), *x.shape[1:]), x.dtype)
     spread[::2] = x
     forms = {
-        "uint8": (x.astype(np.uint8), labels),
-        "int64": (x.astype(np.int64), labels),
-        "float32, 0 to 255": (x.astype(np.float32), labels),
-        "float64, 0 to 255": (x.astype(np.float64), labels),
-        "one image": (x[:1], labels[:1]),
-        "no image": (x[:0], labels[:0]),
-        "an odd count": (x[:odd], labels[:odd]),
-        "not contiguous": (spread[::2], labels),
-        "column order": (np.asfortranarray(x), labels),
+        "uint8": (x.astype(np.uint8), labels), "int64": (x.astype(np.int64), labels),
+        "float32, 0 to 255": (x.astype(np.float32), labels), "float64, 0 to 255": (x.astype(np.float64), labels),
+        "one image": (x[:1], labels[:1]), "no image": (x[:0], labels[:0]), "an odd count": (x[:odd], labels[:odd]),
+        "not contiguous": (spread[::2], labels), "column order": (np.asfortranarray(x), labels),
         "a reversed view": (x[::-1], labels[::-1]),
         "read only": (np.frombuffer(x.tobytes(), x.dtype).reshape(x.shape), labels),
-    }
+    }  # fmt: skip
     for name, (images, expected) in forms.items():
         found = np.asarray(predictor.predict(images))
         assert found.shape == expected.shape, f"{name}: predict gave {found.shape}, expected {expected.shape}"

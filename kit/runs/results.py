@@ -96,10 +96,7 @@ def require_weights(spec: FoldSpec) -> FoldRecord:
 def forward_lineage(spec: FoldSpec, record: FoldRecord) -> Digests:
     """What any prediction of a trained fold is made from, beside the images."""
     described = sha256_json([spec.network, spec.settings.views])
-    # The engine that there was alone is not named: what it made stays fresh.
-    other = {} if spec.engine == "tensorflow" else {"engine": spec.engine}
-    weights = record.files[spec.paths.weights.name]
-    return {"predict": str(PREDICT_VERSION), "weights": weights, "network": described, **other}
+    return {"predict": str(PREDICT_VERSION), "weights": record.files[spec.paths.weights.name], "network": described}
 
 
 def run_lineage(folds: Sequence[FoldSpec], index: Index) -> Digests:

@@ -8,7 +8,6 @@ from typing import ClassVar, cast
 
 from kit.base.tasks import ONE_CLASS, TASKS
 from kit.config import Config, RunConfig
-from kit.config.sections import Engine
 from kit.errors import ConfigError
 from kit.images import augment
 from kit.runtime.backbones import BACKBONES, Description, keywords
@@ -31,7 +30,7 @@ class FoldSpec(Record):
     ``root`` is the project's folder, ``key`` the hash of `lineage`, which names the run's folder, ``fold`` the number
     of the unit, ``n`` the folds of one repeat, ``folds`` the name of the table under ``folds/``, ``size`` the side of
     the images in pixels; ``data``, ``table`` and ``weights`` are digests of `Index.training`, of the folds of all ids,
-    and of the pretrained weights; ``engine`` runs the trained network, and trains nothing.
+    and of the pretrained weights.
     """
 
     COMMAND: ClassVar[str] = "kit train"
@@ -49,7 +48,6 @@ class FoldSpec(Record):
     data: str
     table: str
     weights: str
-    engine: Engine = "tensorflow"
 
     @property
     def layout(self) -> Layout:
@@ -150,7 +148,6 @@ def plan_runs(layout: Layout, config: Config, names: Sequence[str]) -> dict[str,
                 data=index.training,
                 table=folds.digest,
                 weights=weights,
-                engine=config.predict.engine,
             )
             for fold in range(folds.units)
         ]

@@ -210,19 +210,11 @@ def make_folds(layout: Layout, config: Config, emit: Emit, *, force: bool = Fals
 def _assigned(config: Config, index: Index, pinned: Sequence[Mapping[str, int]]) -> IntArray:
     """The fold of every row (repeats, N), or `NEVER` where a hold-out split leaves it for training."""
     settings = config.folds
-    repeats = (
-        split(
-            index.ids,
-            index.labels,
-            index.groups,
-            n=settings.n,
-            seed=settings.seed + repeat,
-            pinned=before,
-            several=index.truth if index.task.several else None,
-        )
+    rows, several = (index.ids, index.labels, index.groups), index.truth if index.task.several else None
+    table = np.stack([
+        split(*rows, n=settings.n, seed=settings.seed + repeat, pinned=before, several=several)
         for repeat, before in enumerate(pinned)
-    )
-    table = np.stack(list(repeats))
+    ])  # fmt: skip
     return np.where(table == 0, 0, NEVER) if settings.method == "hold-out" else table
 
 

@@ -45,8 +45,7 @@ class PoolPart(Part):
 
     def narrowed(self, members: Sequence[int]) -> PoolPart:
         """The part for a selection of members."""
-        names = ("temperatures", "weights", "slopes", "class_slopes", "ranks")
-        lists = {name: getattr(self, name) for name in names}
+        lists = {name: getattr(self, name) for name in ("temperatures", "weights", "slopes", "class_slopes", "ranks")}
         return self.model_copy(update={k: tuple(v[m] for m in members) if v else v for k, v in lists.items()})
 
 
@@ -63,8 +62,7 @@ class Pool(Part):
         classes = 2 if self.several else classes
         lengths: list[tuple[str, Sequence[object], int]] = [("views", self.views, views)]
         lengths += [("bias", self.bias, classes)] if self.bias else []
-        sums: list[tuple[str, Sequence[float]]] = [("views", self.views)]
-        sums.append(("shares", [part.share for part in self.parts]))
+        sums = [("views", self.views), ("shares", tuple(part.share for part in self.parts))]
         for part in self.parts:
             lengths.append(("bias", part.bias, classes))
             lengths += [("members", found, members) for found in (part.temperatures, part.weights, part.slopes)]
@@ -98,8 +96,7 @@ class Pool(Part):
 
     def used_members(self) -> list[int]:
         """Positions of the members that count at all."""
-        members = range(len(self.parts[0].weights))
-        return [m for m in members if any(part.counts(m) for part in self.parts)]
+        return [m for m in range(len(self.parts[0].weights)) if any(part.counts(m) for part in self.parts)]
 
     def used_views(self) -> list[int]:
         """Positions of the views that count at all."""

@@ -8,7 +8,6 @@ import numpy as np
 
 from kit.errors import TrainingError
 from kit.runs.spec import FoldSpec
-from kit.runs.units.openvino import compile_openvino
 from kit.store.digests import digest
 
 BATCH = 64
@@ -34,5 +33,5 @@ def fold_predictor(spec: FoldSpec, weights: str) -> Predict:
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         said = f"the weights of run `{spec.run}` fold {spec.fold} cannot be used: {error}"
         raise TrainingError(said, spec.again) from error
-    forward = (compile_openvino if spec.engine == "openvino" else compile_forward)(network.model)
+    forward = compile_forward(network.model)
     return lambda images, views: logits(forward, images, np.arange(len(images)), views, BATCH)

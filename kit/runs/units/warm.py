@@ -17,7 +17,6 @@ from kit.base.signals import ENDING
 from kit.runs.units.worker import QUIET, UNUSED
 
 IDLE = 60.0  # seconds without a unit after which the process ends: it holds a third of a gigabyte
-REQUEST = 2**20  # bytes
 
 
 def load() -> None:
@@ -34,7 +33,7 @@ def serve(channel: socket.socket) -> list[str]:
     channel.settimeout(IDLE)
     while True:
         try:
-            request, given, _, _ = socket.recv_fds(channel, REQUEST, 4)
+            request, given, _, _ = socket.recv_fds(channel, 2**20, 4)
         except TimeoutError:
             request = b""
         if not request:
@@ -64,8 +63,7 @@ def become_unit(told: dict[str, Any], given: list[int]) -> list[str]:
     os.chdir(told["folder"])
     os.write(status, f"{os.getpid()}\n".encode())
     os.close(status)
-    command: list[str] = told["command"]
-    return command
+    return list(told["command"])
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kit.base.arrays import ImageArray, IntArray
+from kit.base.arrays import ImageArray
 from kit.base.events import Emit, Event
 from kit.base.text import some
 from kit.config import Config
@@ -24,13 +24,12 @@ from kit.runtime.answer import Mismatch, match_ids
 from kit.runtime.decode import LACKS
 from kit.runtime.names import folded, whole
 from kit.show.figures.sheets import png
-from kit.stages.clean.decoded import Decoded, decode
+from kit.stages.clean.decoded import Decoded, decode, frames_of
 from kit.stages.clean.draft import components
 from kit.stages.clean.gallery import contact_sheets
 from kit.stages.clean.plan import Finding, Plan, plan
 from kit.stages.clean.quality import odd_sizes
 from kit.stages.clean.review import overrides_by_row
-from kit.stages.clean.thumbnails import fitted
 from kit.store.data import EXTERNAL, GIVEN, DataRecord, UnlabelledRecord
 from kit.store.digests import DIGESTS, digest
 from kit.store.files import sha256_file, sha256_json, write_atomic, write_csv
@@ -127,7 +126,7 @@ def _write_data(
             codes[decoded.rows],
             config.clean,
             overrides=overrides_by_row(layout.overrides, raw, decoded.rows),
-            frames=_frames(config, raw, decoded),
+            frames=frames_of(config, raw, decoded),
             on_step=lambda name: emit(Event("progress", f"clean: {name}", {"stage": "clean"})),
         )
         kept = decoded.rows[result.keep]
@@ -153,13 +152,6 @@ def _write_data(
         parts={**parts, "images": digest(layout.images), "classes": sha256_json(raw.classes)},
     ).save(layout.data_manifest)
     _tell(emit, layout, raw, result, decoded.problems)
-
-
-def _frames(config: Config, raw: RawSet, decoded: Decoded) -> IntArray | None:
-    """Where the picture itself is in each decoded square, if ``resize = "fit"`` padded it."""
-    if raw.sizes is None or not config.data.image_size or config.data.resize != "fit":
-        return None
-    return fitted(raw.sizes[decoded.rows], config.data.image_size)
 
 
 def _warn(emit: Emit, config: Config, raw: RawSet) -> None:

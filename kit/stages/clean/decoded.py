@@ -13,7 +13,9 @@ from typing import IO
 import numpy as np
 
 from kit.base.arrays import ImageArray, IntArray
+from kit.config import Config
 from kit.images.sources import RawSet
+from kit.stages.clean.thumbnails import fitted
 from kit.store.files import refusal
 
 NO_LABEL = "no label"
@@ -76,3 +78,10 @@ def _reserved(folder: Path, size: int) -> IO[bytes]:
         file.close()
         raise
     return file
+
+
+def frames_of(config: Config, raw: RawSet, decoded: Decoded) -> IntArray | None:
+    """Where the picture itself is in each decoded square, if ``resize = "fit"`` padded it."""
+    if raw.sizes is None or not config.data.image_size or config.data.resize != "fit":
+        return None
+    return fitted(raw.sizes[decoded.rows], config.data.image_size)

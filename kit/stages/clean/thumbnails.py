@@ -19,15 +19,9 @@ BLOCK = 512
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 FORMS = (
-    "as it is",
-    "mirrored",
-    "upside down",
-    "turned by 180 degrees",
-    "transposed",
-    "turned by 90 degrees",
-    "turned by 270 degrees",
-    "mirrored and transposed",
-)
+    "as it is", "mirrored", "upside down", "turned by 180 degrees",
+    "transposed", "turned by 90 degrees", "turned by 270 degrees", "mirrored and transposed",
+)  # fmt: skip
 """The eight symmetries of a square; number ``4 t + 2 v + h`` transposes (t), then flips rows (v) and columns (h)."""
 
 

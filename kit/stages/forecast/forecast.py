@@ -1,5 +1,6 @@
 """``kit forecast``: an expected score with its interval for every run and ensemble, and a look at the test."""
 
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -45,7 +46,7 @@ def forecast(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
         ]
         records = [record for record in known if record is not None]
         if force or len(records) < len(known):
-            records = _records(gathered, size, made_from)
+            records = list(_records(gathered, size, made_from))
             files = [record.save(entry.file) for entry, record in zip(gathered.entries, records, strict=True)]
             emit(Event("wrote", "", {"paths": files}))
         sentences = look_at_test(layout, gathered, config.stress.seed, emit)
@@ -74,10 +75,9 @@ def lineage(gathered: Gathered, size: int) -> Digests:
     return {**about, **gathered.made_from}
 
 
-def _records(gathered: Gathered, size: int, made_from: Digests) -> list[ForecastRecord]:
+def _records(gathered: Gathered, size: int, made_from: Digests) -> Iterator[ForecastRecord]:
     evidence = gathered.evidence()
     belief, past = believe(evidence, gathered.plan), gathered.past
-    records = []
     for number, entry in enumerate(gathered.entries):
         # What would have been said without its own score.
         others = {name: score for name, score in past.items() if name != entry.name}
@@ -85,9 +85,8 @@ def _records(gathered: Gathered, size: int, made_from: Digests) -> list[Forecast
         # Over all rows: the forecast rests on a draw of them, on the mixture and on single corruptions.
         clean, stressed = (float((p.argmax(1) == gathered.y).mean()) for p in (entry.clean, entry.mixture))
         value, low, high = (float(np.clip(x + clean - found.clean, 0, 1)) for x in (found.value, found.low, found.high))
-        record = ForecastRecord(
+        yield ForecastRecord(
             made_from=made_from,
-            name=found.name,
             kind=entry.kind,
             metric=METRIC,
             value=value,
@@ -96,16 +95,12 @@ def _records(gathered: Gathered, size: int, made_from: Digests) -> list[Forecast
             level=LEVEL,
             clean=clean,
             stressed=stressed,
-            basis=found.basis,
-            past=found.past,
             score=entry.score,
             error=None if entry.score is None else entry.score - value,
             signals=_signals(gathered, entry),
-            cases=found.cases,
             wrong_labels=(belief.noise.share, belief.noise.error),
+            **{part: getattr(found, part) for part in ("name", "basis", "past", "cases")},
         )
-        records.append(record)
-    return records
 
 
 def _signals(gathered: Gathered, entry: Entry) -> dict[str, float]:

@@ -7,23 +7,7 @@ from kit.store.ledger.facts import Phase, Target
 from kit.store.ledger.snapshots import BoardRow, Snapshot, add_snapshot, asked_at, history, note_asked
 
 __all__ = [
-    "Attempt",
-    "BoardRow",
-    "Phase",
-    "Snapshot",
-    "Submission",
-    "Target",
-    "add_event",
-    "add_snapshot",
-    "asked_at",
-    "attempts",
-    "attempts_of",
-    "history",
-    "latest",
-    "load_for_tables",
-    "load_submission",
-    "load_submissions",
-    "note_asked",
-    "of_phase",
-    "target_of",
-]
+    "Attempt", "BoardRow", "Phase", "Snapshot", "Submission", "Target", "add_event", "add_snapshot", "asked_at",
+    "attempts", "attempts_of", "history", "latest", "load_for_tables", "load_submission", "load_submissions",
+    "note_asked", "of_phase", "target_of",
+]  # fmt: skip

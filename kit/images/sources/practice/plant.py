@@ -29,16 +29,11 @@ class Planted(NamedTuple):
 def plan_plants(n: int, labels: Labels, seed: int) -> tuple[Planted, ...]:
     """Choose the tampered rows of a set of ``n``: about a sixth, each row once, originals left alone."""
     counts = {
-        "exact": max(2, n // 50),
-        "dihedral": max(2, n // 50),
-        "recompressed": max(2, n // 65),
-        "cropped": max(2, n // 65),
-        "conflicting": max(2, n // 200),
-        "foreign-all-labels": max(2 * len(CLASSES), 3 * n // 100),
-        "foreign-one-label": max(10, n // 100),
-        "background": min(60, n // 10),
-        "noisy-label": n // 50,
-    }
+        "exact": max(2, n // 50), "dihedral": max(2, n // 50), "recompressed": max(2, n // 65),
+        "cropped": max(2, n // 65), "conflicting": max(2, n // 200),
+        "foreign-all-labels": max(2 * len(CLASSES), 3 * n // 100), "foreign-one-label": max(10, n // 100),
+        "background": min(60, n // 10), "noisy-label": n // 50,
+    }  # fmt: skip
     kinds = [kind for kind, count in counts.items() for _ in range(count)]
     rows = generator(seed, PLANT, n).permutation(n)
     originals = iter(rows[len(kinds) :].tolist())

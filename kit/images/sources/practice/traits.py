@@ -3,15 +3,9 @@
 import numpy as np
 
 CLASSES = (
-    "band_neutrophil",
-    "basophil",
-    "eosinophil",
-    "erythroblast",
-    "immature_granulocyte",
-    "lymphocyte",
-    "monocyte",
+    "band_neutrophil", "basophil", "eosinophil", "erythroblast", "immature_granulocyte", "lymphocyte", "monocyte",
     "segmented_neutrophil",
-)
+)  # fmt: skip
 
 # Cells of each class per hundred: as many segmented neutrophils to a basophil in training as 24 to 5.
 TRAIN_SHARES = (12, 5, 15, 7, 8, 19, 10, 24)
