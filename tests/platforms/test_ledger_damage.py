@@ -230,7 +230,7 @@ def test_the_keys_of_the_json_are_public(project: tuple[Layout, Config]) -> None
         "submissions", "board", "standing", "remaining", "noise", "agreement", "finals", "ranks",
     ]  # fmt: skip
     assert list(found["submissions"][0]) == [
-        "name", "tag", "remote", "phase", "state", "message", "cv", "low", "high", "stressed", "forecast",
+        "name", "tag", "remote", "phase", "state", "message", "cv", "low", "high", "stressed", "decision", "forecast",
         "forecast_low", "forecast_high", "forecast_level", "forecast_basis", "forecast_error", "score", "private",
         "gap", "rank", "moved", "time", "age", "who", "commit",
     ]  # fmt: skip
