@@ -211,7 +211,7 @@ def test_a_rare_class_is_warned_about(tmp_path: Path) -> None:
     heard: list[Event] = []
     Project(tmp_path, emit=heard.append).folds()
     warnings = [event.text for event in heard if event.kind == "warn" and "folds" in event.text]
-    assert warnings == ["a class has fewer images than the 5 folds, some of which have none of it: '2' (3)"]
+    assert warnings == ["class '2' has 3 images; there are 5 folds, some of which have none of it"]
 
 
 def test_layout_names_are_relative_to_the_project(tmp_path: Path) -> None:

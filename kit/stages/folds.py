@@ -282,10 +282,9 @@ def _tell(emit: Emit, index: Index, balance: IntArray, paths: list[object], pinn
     if pinned:
         emit(Event("say", f"{len(pinned)} ids kept their fold"))
     counts = zip(index.classes, balance.sum(axis=0).tolist(), strict=True)
-    rare = [f"{name!r} ({count})" for name, count in counts if count < n]
-    if rare:
-        said = f"{'a class has' if len(rare) == 1 else f'{len(rare)} classes have'} fewer images than the {n} folds"
-        emit(Event("warn", f"{said}, some of which have none of it: {some(rare)}"))
+    if rare := [f"{name!r} has {count} images" for name, count in counts if count < n]:
+        which = "class" if len(rare) == 1 else f"{len(rare)} classes:"
+        emit(Event("warn", f"{which} {some(rare)}; there are {n} folds, some of which have none of it"))
     rows = [(name, int(line.sum()), *line.tolist()) for name, line in zip(index.classes, balance.T, strict=True)]
     rows.append(("all", int(balance.sum()), *balance.sum(axis=1).tolist()))
     emit(Event("table", "folds", {"header": ("class", "images", *map(str, range(n))), "rows": rows}))

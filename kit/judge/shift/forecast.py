@@ -22,7 +22,7 @@ from kit.judge.shift.noise import DOUBT, firm, wrong_labels
 from kit.judge.shift.together import LEAST_SPREAD, alike, covariance, shared_luck
 
 # Of the Dirichlet over cells, before and after past scores: a test is a mixture of few corruptions, not of all.
-CONCENTRATION = 3.0
+CONCENTRATION = 2.0
 UNSHIFTED = 0.2  # what "the test is like the training set" weighs before anything is known of it
 # By which share of one fold's errors on clean rows the mean of many folds is oftener right, and the doubt of that: .03
 # of scikit-learn's models, .06 to .1 of networks.
