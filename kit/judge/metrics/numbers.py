@@ -10,14 +10,14 @@ def row_mae(y: Array, said: Array) -> Array:
     return np.asarray(abs(said - y))
 
 
-def rmse(y: Array, said: Array) -> tuple[float, Array]:
+def all_rmse(y: Array, said: Array) -> tuple[float, Array]:
     """Root of the mean squared error."""
     squares = (said - y) ** 2
     value = float(np.sqrt(squares.mean()))
     return value, (squares - squares.mean()) / max(2.0 * value, 1e-300)
 
 
-def r2(y: Array, said: Array) -> tuple[float, Array]:
+def all_r2(y: Array, said: Array) -> tuple[float, Array]:
     """Share of the variance that is explained; 0 where there is none."""
     squares, spread = (said - y) ** 2, (y - y.mean()) ** 2
     if not spread.any():

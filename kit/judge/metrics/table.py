@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from kit.config.competition import METRICS as MEASURES
 from kit.config.competition import Measure
@@ -61,40 +62,34 @@ def _curve(curve: ranks.Curve, average: str = "macro") -> Whole:
     return partial(ranks.over_classes, curve=curve, average=average)
 
 
-ROWS: dict[str, Rows] = {
-    "accuracy": rows.row_accuracy,
-    "sample_f1": rows.row_sample_f1,
+# What shares its function with others. Any other metric has one of its own in a module of this package, whose name is
+# that of the metric after the word for what it is given.
+SHARED: dict[str, Any] = {
     "top3_accuracy": partial(rows.row_top, k=3),
     "top5_accuracy": partial(rows.row_top, k=5),
     "map3": partial(rows.row_map, k=3),
     "map5": partial(rows.row_map, k=5),
-    "nll": rows.row_nll,
-    "kl": rows.row_kl,
-    "brier": rows.row_brier,
-    "mae": numbers.row_mae,
-}
-COUNTS: dict[str, OfCounts] = {
-    "balanced_accuracy": counts.count_balanced_accuracy,
     "f1": lambda found: counts.f_values(found)[..., 1],
     "macro_f1": counts.count_macro_f,
     "weighted_f1": counts.count_weighted_f,
     "micro_f1": counts.count_micro_f,
     "macro_f2": partial(counts.count_macro_f, beta=2.0),
     "micro_f2": partial(counts.count_micro_f, beta=2.0),
-    "mcc": counts.count_mcc,
-    "qwk": counts.count_qwk,
-    "lwk": counts.count_lwk,
-}
-WHOLE: dict[str, Whole] = {
     "auc": _curve(ranks.auc_curve),
     "weighted_auc": _curve(ranks.auc_curve, "weighted"),
     "partial_auc": _curve(ranks.partial_curve),
     "average_precision": _curve(ranks.ap_curve),
     "micro_average_precision": _curve(ranks.ap_curve, "micro"),
     "probabilistic_f1": _curve(ranks.pf_curve),
-    "rmse": numbers.rmse,
-    "r2": numbers.r2,
 }
-METRICS = {
-    name: Metric(measure, ROWS.get(name), COUNTS.get(name), WHOLE.get(name)) for name, measure in MEASURES.items()
-} | {"ece": Metric(MEASURES["ece"], drawn=ranks.ece_of, reduce=ranks.ece_rows)}
+FIELDS = {"rows": ("rows", "row"), "counts": ("counts", "count"), "all": ("whole", "all")}
+
+
+def _metric(name: str, measure: Measure) -> Metric:
+    field, word = FIELDS[measure.of]
+    own = [vars(module).get(f"{word}_{name}") for module in (rows, counts, ranks, numbers)]
+    return Metric(measure, **{field: next(filter(None, [SHARED.get(name), *own]))})
+
+
+ECE = Metric(MEASURES["ece"], drawn=ranks.ece_of, reduce=ranks.ece_rows)
+METRICS = {name: ECE if name == "ece" else _metric(name, measure) for name, measure in MEASURES.items()}
