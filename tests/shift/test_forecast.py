@@ -16,7 +16,16 @@ from kit.judge.shift.belief import Belief, Case
 from kit.judge.shift.consensus import learn
 from kit.judge.shift.correctness import fit, row_features
 from kit.judge.shift.evidence import Evidence
-from kit.judge.shift.forecast import believe, calibrate, from_mixture, from_test, gain_of_mean, shifted, summarise
+from kit.judge.shift.forecast import (
+    CONCENTRATION,
+    believe,
+    calibrate,
+    from_mixture,
+    from_test,
+    gain_of_mean,
+    shifted,
+    summarise,
+)
 from kit.judge.shift.noise import wrong_labels
 from kit.judge.shift.past import explain
 from kit.judge.shift.together import alike, covariance, shared_luck
@@ -104,7 +113,7 @@ def test_a_mixture_is_the_weighted_cells_or_nothing_is_shifted() -> None:
 def test_the_covariance_of_a_shift_is_that_of_dirichlet_draws() -> None:
     evidence, _ = made(2, None)
     found = from_mixture(evidence, MIXTURE).cases[1].covariance
-    weights = np.random.default_rng(0).dirichlet(3.0 * MIXTURE.shares, 200_000)
+    weights = np.random.default_rng(0).dirichlet(CONCENTRATION * MIXTURE.shares, 200_000)
     drawn = evidence.cells(MIXTURE) @ weights.T
     np.testing.assert_allclose(found - 0.005**2 * np.eye(6), np.cov(drawn), atol=1e-3)
 
