@@ -151,9 +151,10 @@ def descendants(process: int) -> list[int]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes under /proc")
 def test_a_fold_that_the_system_kills_for_memory_is_named_and_the_others_finish(tmp_path: Path) -> None:
-    process = start(tmp_path, CONFIG)
+    process = start(tmp_path, LONG)
+    wait_until(lambda: list(tmp_path.glob("runs/*/fold-0/checkpoint-*.npz")))
     # The fold, with those that started it and wait for it: the next fold does without them.
-    for below in wait_until(lambda: found if len(found := descendants(process.pid)) == 3 else []):
+    for below in descendants(process.pid):
         os.kill(below, signal.SIGKILL)
     said = process.communicate()[1]
     assert process.returncode == 1

@@ -48,6 +48,7 @@ def test_three_nodes_leave_the_files_of_one_machine(pair: Any, drive: Any, three
     assert len({line["node"] for line in log_of(there) if line["event"] == "placed"}) > 1
 
 
+@pytest.mark.slow  # whether Ray notices in time depends on the machine
 def test_a_killed_worker_is_replaced_from_its_last_checkpoint(pair: Any, drive: Any, three: Any) -> None:
     here, there = pair(epochs=5)
     driver = drive(there, three)
@@ -119,6 +120,7 @@ def test_a_driver_that_is_asked_to_end_repeats_nothing(pair: Any, drive: Any, th
     assert len(again.heard("epoch")) == epochs_of(here)
 
 
+@pytest.mark.slow  # whether Ray notices in time depends on the machine
 def test_a_lost_node_costs_an_epoch_at_most(pair: Any, drive: Any, three: Any) -> None:
     here, there = pair(epochs=5)
     driver = drive(there, three)
