@@ -5,9 +5,8 @@ A stage asks its `Task` instead of telling tasks apart. The truth of N images wi
 Everything becomes the one problem that the kit solves, rows of one class each: see `Task.flat`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import erf
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,17 +85,16 @@ class Task:
         Several labels are as many rows of the classes 0 and 1. Shares are copies of a row, each of one of its classes:
         the mean log loss of the copies is the cross entropy of the shares, rounded to `COPIES` parts.
         """
-        names = tuple(classes)
+        names, rows = tuple(classes), np.arange(len(truth))
         if self.kind == "classes":
-            return Flat(np.arange(len(truth)), truth, False, names)
+            return Flat(rows, truth, False, names)
         if self.several:
-            y = truth.ravel().astype(np.int64)
-            return Flat(np.repeat(np.arange(len(truth)), truth.shape[1]), y, True, ("no", "yes"))
+            return Flat(np.repeat(rows, truth.shape[1]), truth.ravel().astype(np.int64), True, ("no", "yes"))
         shares = self.masses(truth, classes).astype(np.float64)
         copies = _copies(shares)
         levels = (np.arange(copies) + 0.5) / copies
         y = (shares.cumsum(axis=1)[:, None] < levels[:, None] * shares.sum(axis=1)[:, None, None]).sum(axis=2)
-        return Flat(np.repeat(np.arange(len(truth)), copies), y.ravel(), False, names)
+        return Flat(np.repeat(rows, copies), y.ravel(), False, names)
 
     def strata(self, truth: Array, classes: Sequence[str]) -> IntArray:
         """(N,) what rows are told apart by where one class is wanted: of several labels the rarest, C for none."""
@@ -143,16 +141,16 @@ TASKS = {name: Task(name) for name in ("multiclass", "binary", "ordinal")} | {
 }
 ONE_CLASS = TASKS["multiclass"]
 
-_normal: Callable[[Array], Array] = np.vectorize(lambda x: 0.5 * (1 + erf(x / 2**0.5)), otypes=[float])
-
 
 def blurred(truth: Array, centres: Array) -> Array:
     """(N, C) the mass of a normal around each number (N,) in each bin (C,): HL-Gauss (Imani & White 2018).
 
     The standard deviation is `BLUR` of the mean width of a bin; the bins at both ends are open.
     """
+    from scipy.special import ndtr  # every command imports this module, few tasks need it
+
     inner = (centres[1:] + centres[:-1]) / 2
-    below = _normal((inner - truth[:, None]) / (BLUR * np.diff(centres).mean()))
+    below = ndtr((inner - truth[:, None]) / (BLUR * np.diff(centres).mean()))
     edges = np.ones((len(truth), 1))
     return np.diff(np.concatenate([0 * edges, below, edges], axis=1), axis=1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -31,7 +32,7 @@ KEYS: tuple[Callable[[str], str], ...] = (
     lambda name: folded(bare(_last(name))),
 )  # fmt: skip
 
-
+NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", re.ASCII | re.IGNORECASE)
 DIVIDERS = (" ", ", ", ",", "; ", ";", "|")  # between labels in one cell
 BEHIND = ("_", "-", "/", " ", "|", ":")  # between the name of an image and that of a class
 
@@ -102,7 +103,7 @@ def answers(
             raise Mismatch(said, "[competition] metric: the one that the competition is scored by")
         return [[cell(value)] for value in proba[:, found[0] if found[0] >= 0 else 1]]
     best = np.asarray(decide(decision, proba)).reshape(len(proba), -1 if len(proba) else 1)
-    if found[0] >= 0 and -1 in places(sorted(seen), classes) and all(map(_is_number, seen)):
+    if found[0] >= 0 and -1 in places(sorted(seen), classes) and all(map(NUMBER.fullmatch, seen)):
         if {whole(value) for value in seen} <= {0, 1}:
             return [[str(int(label == found[0]))] for label in best[:, 0]]
         return [[cell(value)] for value in proba[:, found[0]]]
@@ -200,14 +201,6 @@ def _labels(seen: set[str], classes: Sequence[str], what: str) -> list[str]:
             '[data] label = "the column with these numbers", or leave out sample_submission to write names',
         )
     return [str(place) for place in range(len(classes))]
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _some(names: Sequence[str]) -> str:

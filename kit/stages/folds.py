@@ -204,7 +204,9 @@ def make_folds(layout: Layout, config: Config, emit: Emit, *, force: bool = Fals
             balance=tuple(map(tuple, balance.tolist())),
             **{name: getattr(settings, name) for name in PINNED_KEYS},
         ).save(record)
-        _tell(emit, index, balance, [path, record, picture], pinned[0] if given is None else {})
+        sizes = np.bincount(table[0][counted], minlength=settings.held_out)
+        _tell(emit, index, balance, sizes, pinned[0] if given is None else {})
+        emit(Event("wrote", "", {"paths": [path, record, picture]}))
 
 
 def _assigned(config: Config, index: Index, pinned: Sequence[Mapping[str, int]]) -> IntArray:
@@ -277,7 +279,7 @@ def _written_with(record: Path, *, force: bool) -> dict[str, object]:
     return {name: getattr(found, name) for name in PINNED_KEYS}
 
 
-def _tell(emit: Emit, index: Index, balance: IntArray, paths: list[object], pinned: Mapping[str, int]) -> None:
+def _tell(emit: Emit, index: Index, balance: IntArray, sizes: IntArray, pinned: Mapping[str, int]) -> None:
     n = len(balance)
     if pinned:
         emit(Event("say", f"{len(pinned)} ids kept their fold"))
@@ -286,6 +288,5 @@ def _tell(emit: Emit, index: Index, balance: IntArray, paths: list[object], pinn
         which = "class" if len(rare) == 1 else f"{len(rare)} classes:"
         emit(Event("warn", f"{which} {some(rare)}; there are {n} folds, some of which have none of it"))
     rows = [(name, int(line.sum()), *line.tolist()) for name, line in zip(index.classes, balance.T, strict=True)]
-    rows.append(("all", int(balance.sum()), *balance.sum(axis=1).tolist()))
+    rows.append(("all", int(sizes.sum()), *sizes.tolist()))
     emit(Event("table", "folds", {"header": ("class", "images", *map(str, range(n))), "rows": rows}))
-    emit(Event("wrote", "", {"paths": paths}))

@@ -163,7 +163,7 @@ def test_a_folder_named_in_the_configuration_is_the_only_one_looked_in(tmp_path)
         ([["a", "x"], ["", "y"]], "t.csv line 3 has no id"),
         (
             [["a", "x"], ["b", "x y"], ["c", "y"]],
-            "t.csv line 3: 'x y' is several labels (x, y); one label per image is supported",
+            "t.csv line 3: 'x y' is several labels (x, y), but the task is one class an image",
         ),
     ],
 )

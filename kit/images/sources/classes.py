@@ -17,7 +17,7 @@ from kit.store.files import read_text
 MISSING = frozenset({"", "nan", "NaN", "NAN", "None", "NULL", "null", "NA", "N/A", "n/a", "<NA>", "#N/A", "NaT"})
 # Between several labels in one cell; the last is white space.
 SEPARATORS = (",", ";", "|", "/", "+", "&", None)
-NAME_IT = '[data] classes = "classes.txt" with this name in it, if it is one class'
+SEVERAL = '[competition] task = "multilabel", or if it is one class [data] classes = "classes.txt" with this name'
 
 
 def named_classes(data: DataConfig, root: Path) -> tuple[str, ...]:
@@ -108,7 +108,7 @@ def check_single(places: Mapping[str, str], names: Collection[str]) -> None:
                 known.issuperset(parts) or (separator in (",", ";", "|") and all(shared[part] > 1 for part in parts))
             ):
                 said = f"{places[value]}: {value[:100]!r} is several labels ({some(parts)})"
-                raise DataError(f"{said}; one label per image is supported", NAME_IT)
+                raise DataError(f"{said}, but the task is one class an image", SEVERAL)
 
 
 def _parts(value: str, separator: str | None) -> list[str]:

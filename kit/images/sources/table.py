@@ -77,7 +77,7 @@ def from_flags(table: Table, columns: Sequence[str]) -> IntArray:
     if len(several):
         found = some([columns[column] for column in np.flatnonzero(cells[:, several[0]]).tolist()])
         said = f"{table.line(int(several[0]))} has several labels ({found}), and so have {len(several) - 1} other rows"
-        raise DataError(f"{said}; one label per image is supported", '[data] label = "the column with the class"')
+        raise DataError(f"{said}, but the task is one class an image", '[competition] task = "multilabel"')
     return np.where(cells.any(axis=0), cells.argmax(axis=0), -1)
 
 

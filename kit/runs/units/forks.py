@@ -16,6 +16,8 @@ from typing import IO
 READ = ("TF_", "XLA_", "KERAS_", "OMP_", "KMP_", "MKL_", "OPENBLAS_", "DNNL_", "ONEDNN_", "LD_", "PYTHON", "HOME")
 """What the names of variables begin with that are read when TensorFlow and Keras are loaded."""
 
+STARTED, ENDED = "started", "ended"  # what is told of a unit: its number, and how it ended
+
 
 class Fork:
     """A unit, as the `subprocess.Popen` of one: standard output as text, return code, `terminate`, a context."""
@@ -37,7 +39,7 @@ class Fork:
         self.stdout.close()
         os.close(self._stdin)
         # Who tells of its end says nothing where it was killed together with the unit.
-        self.returncode = int(self._status.read() or -signal.SIGKILL)
+        self.returncode = int(self._status.read().removeprefix(ENDED) or -signal.SIGKILL)
         self._status.close()
 
 
@@ -56,10 +58,9 @@ class Forks:
         if sys.platform != "linux":
             return None
         told = {"command": command, "environment": dict(environment), "folder": str(Path.cwd())}
-        channel = self._channel(environment)
-        unit = _forked(channel, json.dumps(told).encode(), errors)
+        channel, request = self._channel(environment), json.dumps(told).encode()
         # It may have ended of idleness just now. Where none can be started at all, nor can a second one.
-        return unit or _forked(self._channel(environment, channel), json.dumps(told).encode(), errors)
+        return _forked(channel, request, errors) or _forked(self._channel(environment, channel), request, errors)
 
     def _channel(self, environment: Mapping[str, str], gone: socket.socket | None = None) -> socket.socket:
         """The way to the process for an environment, a new one instead of that which is ``gone``."""
@@ -69,11 +70,9 @@ class Forks:
                 self.end()
                 ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
                 with theirs:
-                    none, end = subprocess.DEVNULL, theirs.fileno()
-                    called = [sys.executable, "-m", "kit.runs.units.warm", str(end)]
-                    warm = subprocess.Popen(
-                        called, stdin=none, stdout=none, stderr=none, env=environment, pass_fds=[end]
-                    )
+                    null, end = subprocess.DEVNULL, theirs.fileno()
+                    run = [sys.executable, "-m", "kit.runs.units.warm", str(end)]
+                    warm = subprocess.Popen(run, stdin=null, stdout=null, stderr=null, env=environment, pass_fds=[end])
                 self._warm = key, ours, warm
             return self._warm[1]
 
@@ -82,6 +81,8 @@ class Forks:
         if self._warm is not None:
             _, channel, warm = self._warm
             channel.close()
+            with suppress(subprocess.TimeoutExpired):
+                warm.wait(0.5)  # it may be loading
             warm.kill()
             warm.wait()
             self._warm = None
@@ -94,7 +95,8 @@ def _forked(channel: socket.socket, request: bytes, errors: int) -> Fork | None:
     for end in (stdin, stdout, status):
         os.close(end)
     said = os.fdopen(our_status)
-    if pid := said.readline():
+    word, _, pid = said.readline().partition(" ")
+    if word == STARTED:
         return Fork(int(pid), our_stdin, our_stdout, said)
     said.close()
     os.close(our_stdin)

@@ -11,9 +11,11 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from typing import Any
 
 from kit.base.signals import ENDING
+from kit.runs.units.forks import ENDED, STARTED
 from kit.runs.units.worker import QUIET, UNUSED
 
 IDLE = 60.0  # seconds without a unit after which the process ends: it holds a third of a gigabyte
@@ -29,21 +31,31 @@ def load() -> None:
 
 def serve(channel: socket.socket) -> list[str]:
     """Fork for every request until the other end is closed or idle; returns in units alone, what they are to do."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait for units
     channel.settimeout(IDLE)
     while True:
         try:
             request, given, _, _ = socket.recv_fds(channel, 2**20, 4)
         except TimeoutError:
+            if _have_units(os.WNOHANG):
+                continue
             request = b""
+        _have_units(os.WNOHANG if request else 0)
         if not request:
             os._exit(0)
         if not os.fork():
             channel.close()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             return become_unit(json.loads(request), given)
         for descriptor in given:
             os.close(descriptor)
+
+
+def _have_units(options: int) -> bool:
+    """Whether units run; the processor time of those that have ended is then that of this process's children."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, options)[0]:
+            pass
+        return True
+    return False
 
 
 def become_unit(told: dict[str, Any], given: list[int]) -> list[str]:
@@ -53,7 +65,7 @@ def become_unit(told: dict[str, Any], given: list[int]) -> list[str]:
         for descriptor in streams:
             os.close(descriptor)
         ended = os.waitstatus_to_exitcode(os.waitpid(unit, 0)[1])
-        os.write(status, f"{ended}\n".encode())
+        os.write(status, f"{ENDED} {ended}\n".encode())
         os._exit(0)
     for place, descriptor in enumerate(streams):
         os.dup2(descriptor, place)
@@ -61,7 +73,7 @@ def become_unit(told: dict[str, Any], given: list[int]) -> list[str]:
     os.environ.clear()
     os.environ.update(told["environment"])
     os.chdir(told["folder"])
-    os.write(status, f"{os.getpid()}\n".encode())
+    os.write(status, f"{STARTED} {os.getpid()}\n".encode())
     os.close(status)
     return list(told["command"])
 

@@ -87,10 +87,9 @@ def _table_of_scores(config: Config, library: Library, blend: Blend, cv: Figure)
     hurt = [] if library.stressed is None or ours is None else [*map(every.of, lines(library.stressed)), ours]
     figures = [_figure(config, library, every.of(proba)) for proba in clean[:-1]]
     names, weights = (*library.names, "plain mean", "blend"), (*blend.weights, "", "")
-    rows = []
+    rows, seen = [], [library.seen(other) for other in others]
     for number, found in enumerate([*figures, cv]):
         stressed = [score.score(metric, every.y, hurt[number])] if hurt else []
-        seen = [library.seen(other) for other in others]
         further = [score.score(one.metric, one.y, one.of(clean[number])) for one in seen]
         interval = f"{found.low:.4f} - {found.high:.4f}"
         rows.append((names[number], weights[number], found.score, interval, *stressed, *further))
