@@ -87,11 +87,8 @@ def _compare_with_sample(layout: Layout, config: Config, test: RawSet, classes: 
         match_ids(sample.column(sample.header[0]), test.ids, sample.path.name)
         answer(sample, np.eye(len(classes)), classes, config.competition.metric)
     except Mismatch as error:
-        emit(
-            Event(
-                "warn", f"submission.csv cannot be written: {error.message}" + (f": {error.hint}" if error.hint else "")
-            )
-        )
+        hint = f": {error.hint}" if error.hint else ""
+        emit(Event("warn", f"submission.csv cannot be written: {error.message}{hint}"))
 
 
 def lineage(layout: Layout, config: Config, raw: RawSet) -> Digests:
