@@ -283,7 +283,7 @@ def test_images_that_cannot_be_read_are_told_with_the_reason(tmp_path: Path) -> 
 
 
 def test_what_kit_toml_does_not_mend_keeps_its_own_hint(tmp_path: Path) -> None:
-    (tmp_path / "labels.csv").write_text("0.png,cat\n1.png,dog\n")
+    (tmp_path / "labels.csv").write_text("0.png,cat,7\n1.png,dog,8\n")
     with pytest.raises(KitError, match="no header line") as caught:
         init(tmp_path, "labels.csv", silent, hours=1)
     assert "kit init" not in caught.value.hint and "first line" in caught.value.hint

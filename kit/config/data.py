@@ -22,8 +22,8 @@ class DataConfig(ConfigSection):
     """``[data]``: the images and labels. `train` alone is enough."""
 
     train: PathName
-    """Training set: an `.npz` or `.npy` file, a folder with one subfolder per class, a table (`.csv`,
-    `.tsv`, `.json`, `.jsonl`, `.parquet`) next to its images or with them, or the built-in `practice` or `digits`."""
+    """Training set: an `.npz`, `.npy` or idx file, a folder with one subfolder per class, a table (`.csv`, `.tsv`,
+    `.txt`, `.json`, `.jsonl`, `.parquet`) next to its images or with them, or the built-in `practice` or `digits`."""
     test: PathName = ""
     """Images to predict, if the competition has them: an `.npz` file, a folder, or a `.csv` file with their ids."""
     validation: PathName = ""

@@ -1,6 +1,8 @@
 """Named arrays from an ``.npz`` that anybody may have written: it fails in many ways, and its readers see one."""
 
+import gzip
 import lzma
+import math
 import struct
 import tokenize
 import zipfile
@@ -53,17 +55,30 @@ def array_names(path: Path) -> tuple[str, ...]:
 
 
 def read_array(path: Path) -> npt.NDArray[Any]:
-    """The array of an ``.npy``, memory-mapped and read-only. Nothing is unpickled.
+    """The array of an ``.npy``, memory-mapped and read-only, or of an idx file like MNIST's. Nothing is unpickled.
 
-    Raises `DataError` where the file is missing, damaged, not an ``.npy``, or holds Python objects.
+    Raises `DataError` where the file is missing, damaged, not what its name says, or holds Python objects.
     """
     try:
+        if "idx" in path.name and path.suffix != ".npy":
+            return _read_idx(path)
         with path.open("rb") as opened:
             if opened.read(6) != np.lib.format.MAGIC_PREFIX:
                 raise DataError(f"{path} is not an npy file, which holds one array")
         return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
     except UNREADABLE as error:
         raise _refusal(path, path.stem, error) from error
+
+
+def _read_idx(path: Path) -> npt.NDArray[np.uint8]:
+    """The bytes of an idx file, which may be packed by gzip: a magic number, the shape, the content."""
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        zero, kind, dimensions = struct.unpack(">HBB", file.read(4))
+        shape = struct.unpack(f">{dimensions}I", file.read(4 * dimensions))
+        content = file.read()
+    if (zero, kind) != (0, 8) or len(content) != math.prod(shape):
+        raise DataError(f"{path} is not an idx file of bytes, or is cut off")
+    return np.frombuffer(content, np.uint8).reshape(shape)
 
 
 def _refusal(path: Path, name: str, error: Exception) -> DataError:

@@ -45,8 +45,8 @@ class Table:
         return f"{self.path.name} " + (f"line {self.numbers[row]}" if self.numbers else f"row {row + 1}")
 
 
-def read_table(path: Path, *, empty: bool = False) -> Table:
-    """Read a table with a header line, in an encoding of `read_text`; commas, semicolons or tabs.
+def read_table(path: Path, *, empty: bool = False, delimiters: str = ",;\t") -> Table:
+    """Read a table with a header line, in an encoding of `read_text`; the one of the ``delimiters`` is taken that fits.
 
     A line ``sep=;`` before the header and columns without name and content, which Excel writes, are passed over. A
     table without a row is refused unless it may be ``empty``.
@@ -54,7 +54,7 @@ def read_table(path: Path, *, empty: bool = False) -> Table:
     Raises `DataError` where it is missing, not text, empty, has a column twice or a row of another length.
     """
     text = read_text(path)
-    reader = csv.reader(io.StringIO(text, newline=None), delimiter=_delimiter(text))
+    reader = csv.reader(io.StringIO(text, newline=None), delimiter=_delimiter(text, delimiters))
     rows: list[tuple[str, ...]] = []
     numbers, first = [], 1
     try:
@@ -80,7 +80,7 @@ def read_table(path: Path, *, empty: bool = False) -> Table:
     return Table(path, header, tuple(rest), tuple(numbers[1:]))
 
 
-def _delimiter(text: str) -> str:
+def _delimiter(text: str, delimiters: str) -> str:
     """What every line of the beginning has equally often, or else the header most often."""
     head = text[:HEAD] if len(text) <= HEAD else text[:HEAD].rpartition("\n")[0]
 
@@ -92,4 +92,4 @@ def _delimiter(text: str) -> str:
         lengths = [len(line) for line in lines if not line[0].startswith("sep=")] or [0]
         return len(set(lengths)) == 1 < lengths[0], lengths[0]
 
-    return max(",;\t", key=evidence)
+    return max(delimiters, key=evidence)

@@ -158,6 +158,16 @@ def test_folders_that_are_alike_in_all_class_folders_are_told(tmp_path):
     assert not opened(tmp_path).notes
 
 
+@pytest.mark.parametrize(("below", "told"), [(("cat", "dog", "car"), True), (("patient1", "patient2", "P03"), False)])
+def test_folders_below_the_class_folders_may_be_the_classes_where_they_are_words(tmp_path, below, told):
+    above = ("animals", "animals", "vehicles")
+    save(tmp_path / "raw", *(f"{a}/{b}/{row}.png" for a, b in zip(above, below, strict=True) for row in range(2)))
+    raw = opened(tmp_path)
+    assert raw.classes == ("animals", "vehicles") and bool(raw.notes) == told
+    if told:
+        assert opened(tmp_path, raw.notes[0].partition("[data] ")[2] + "\n").classes == ("car", "cat", "dog")
+
+
 def test_classes_that_differ_in_case_are_told(tmp_path):
     save(tmp_path / "raw", *(f"{name}/{row}.png" for name in ("cat", "Cat", "dog") for row in range(3)))
     said: list[Event] = []

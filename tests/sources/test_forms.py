@@ -81,6 +81,11 @@ def test_records_are_rows(tmp_path, plain, kind):
     assert_equal(opened(tmp_path, f"t.{kind}"), plain)
 
 
+def test_a_mapping_of_files_to_classes_is_a_table(tmp_path, plain):
+    write(tmp_path / "t.json", {f"{row}.png": name for row, name in enumerate(LABELS)})
+    assert_equal(opened(tmp_path, "t.json"), plain)
+
+
 @pytest.mark.parametrize(("kind", "place"), [("json", "row 2"), ("jsonl", "line 3")])
 def test_a_record_is_told_by_what_is_known_of_its_place(tmp_path, plain, kind, place):
     records = [{"file_name": "0.png", "label": "a\u2028b"}, {"file_name": "0.png", "label": "cat"}]

@@ -9,6 +9,7 @@ import pytest
 from competitions import kaggle_competition, names, picture, write_csv
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from kit.config import parse
 from kit.errors import ConfigError, DataError
@@ -31,6 +32,11 @@ def table_of(tmp_path, text, name="t.csv"):
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
     return read_table(path)
+
+
+def image_of(path):
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def pictures(folder, *files):
@@ -64,11 +70,54 @@ def test_columns_of_zeros_and_a_one_are_one_label(tmp_path):
     assert raw.classes == ("sick", "well", "odd") and raw.labels.tolist() == [1, 0, 2]
 
 
-@pytest.mark.parametrize("rows", ["1.png,cat\n2.png,dog\n", "cat,1\ndog,2\ncat,3\n", "a/1.jpg,7,x\na/2.jpg,8,y\n"])
+@pytest.mark.parametrize("rows", ["cat,1\ndog,2\ncat,3\n", "a/1.jpg,7,x\na/2.jpg,8,y\n"])
 def test_a_table_without_a_header_does_not_lose_its_first_row(tmp_path, rows):
     (tmp_path / "train.csv").write_text(rows)
     with pytest.raises(DataError, match="has no header line"):
         open_source(parse('[data]\ntrain = "train.csv"\n').data, tmp_path, "train")
+
+
+@pytest.mark.parametrize(
+    ("name", "line"), [("t.csv", "{file},{label}"), ("t.tsv", "{label}\t{file}"), ("t.txt", "{file} {label}")]
+)
+def test_without_a_header_a_column_of_files_is_told_from_the_other(tmp_path, name, line):
+    pictures(tmp_path / "train", "1.png", "2.png", "3.png")
+    rows = [("train/1.png", 7), ("train/2.png", 5), ("train/3.png", 7)]
+    (tmp_path / name).write_text("".join(line.format(file=file, label=label) + "\n" for file, label in rows))
+    raw = opened(tmp_path, train=name)
+    assert raw.ids == tuple(file for file, _ in rows)
+    assert raw.classes == ("5", "7") and raw.labels.tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize("cells", [["1.png", "2.png", "3.png"], ["1", "2", "3"]])
+def test_a_column_of_files_or_the_only_one_without_repetition_is_the_id(tmp_path, cells):
+    pictures(tmp_path / "train", "1.png", "2.png", "3.png")
+    write_csv(tmp_path / "train.csv", ["Klasse", "Datei"], zip(["a", "b", "a"], cells, strict=True))
+    raw = opened(tmp_path, train="train.csv")
+    assert raw.ids == tuple(cells) and raw.classes == ("a", "b")
+
+
+@pytest.mark.parametrize("above", ["/kaggle/input/blood/", "C:\\Users\\ann\\blood\\", "../input/"])
+def test_what_follows_the_folders_of_another_machine_is_found(tmp_path, above):
+    files = ("images/a/1.png", "images/b/1.png", "images/b/c/2.png")
+    pictures(tmp_path, *files, "test/a/1.png")
+    rows = [(above + file.replace("/", "\\" if "\\" in above else "/"), "xyx"[row]) for row, file in enumerate(files)]
+    write_csv(tmp_path / "train.csv", ["path", "label"], rows)
+    raw = opened(tmp_path, train="train.csv")
+    for row, file in enumerate(files):
+        np.testing.assert_array_equal(raw.read(row, row + 1)[0][0], image_of(tmp_path / file))
+
+
+@pytest.mark.parametrize(("cells", "classes"), [("-1 1 1 -1", ("-1", "1")), ("-1 0 1 1", ("0", "1"))])
+def test_minus_one_is_a_class_only_where_the_other_one_is_one(tmp_path, cells, classes):
+    pictures(tmp_path / "train", "1.png", "2.png", "3.png", "4.png")
+    write_csv(tmp_path / "train.csv", ["image", "label"], zip("1234", cells.split(), strict=True))
+    labels = opened(tmp_path, train="train.csv").labels.tolist()
+    assert labels == [classes.index(cell) if cell in classes else -1 for cell in cells.split()]
+    assert training_classes(parse('[data]\ntrain = "train.csv"\n').data, tmp_path) == classes
+    np.savez(tmp_path / "t.npz", images=np.zeros((4, 4, 4, 3), np.uint8), labels=[*map(float, cells.split())])
+    raw = opened(tmp_path, train="t.npz")
+    assert (raw.labels.tolist(), raw.classes) == (labels, classes)
 
 
 def test_a_column_that_cannot_be_told_lists_the_columns_and_the_key(tmp_path):

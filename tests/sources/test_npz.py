@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import struct
+
 import numpy as np
 import pytest
 
@@ -228,3 +231,31 @@ def test_a_single_number_in_the_place_of_an_array_is_told(tmp_path):
     for file in ("a.npz", "x.npy"):
         with pytest.raises(DataError, match=r"labels have shape \(\), expected"):
             training_classes(parse(f'[data]\ntrain = "{file}"').data, tmp_path)
+
+
+def idx(path, array):
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "wb") as file:
+        file.write(struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes())
+
+
+@pytest.mark.parametrize("name", ["train-{}-idx{}-ubyte", "train-{}.idx{}-ubyte", "train-{}-idx{}-ubyte.gz"])
+def test_the_files_of_mnist_are_arrays(tmp_path, name):
+    idx(tmp_path / name.format("images", 3), IMAGES[..., 0])
+    idx(tmp_path / name.format("labels", 1), LABELS)
+    data = parse(f'[data]\ntrain = "{name.format("images", 3)}"\n').data
+    raw = open_source(data, tmp_path, "train")
+    np.testing.assert_array_equal(raw.all_images(), np.repeat(IMAGES[..., :1], 3, axis=-1))
+    assert raw.labels.tolist() == LABELS.tolist() and training_classes(data, tmp_path) == ("0", "1", "2")
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda content: content[:-1], lambda content: b"\0\0\x0d" + content[3:], lambda _: b""]
+)
+def test_a_damaged_idx_file_is_told(tmp_path, damage):
+    path = tmp_path / "images-idx3-ubyte"
+    idx(path, IMAGES[..., 0])
+    path.write_bytes(damage(path.read_bytes()))
+    idx(tmp_path / "labels-idx1-ubyte", LABELS)
+    with pytest.raises(DataError, match="idx3-ubyte"):
+        open_source(parse(f'[data]\ntrain = "{path.name}"\n').data, tmp_path, "train")

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from kit.base.tasks import TASKS, Array
-from kit.base.text import nearest, some
+from kit.base.text import some
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
 from kit.images.sources.classes import finder
@@ -34,9 +34,9 @@ BUILT_IN: dict[str, str] = {
 }
 BY_SUFFIX: dict[str, tuple[str, str]] = {
     ".npz": ("kit.images.sources.npz:open_npz", "kit.images.sources.npz:npz_classes"),
-    ".npy": ("kit.images.sources.npz:open_npy", "kit.images.sources.npz:npy_classes"),
+    **dict.fromkeys((".npy", "idx"), ("kit.images.sources.npz:open_npy", "kit.images.sources.npz:npy_classes")),
     **dict.fromkeys(
-        (".csv", ".tsv", ".json", ".jsonl", ".parquet"),
+        (".csv", ".tsv", ".txt", ".json", ".jsonl", ".parquet"),
         ("kit.images.sources.listed:open_csv", "kit.images.sources.listed:csv_classes"),
     ),
     "pixels": ("kit.images.sources.pixel_table:open_pixels", "kit.images.sources.pixel_table:pixel_classes"),
@@ -113,6 +113,8 @@ def _kind(spec: str, root: Path, part: str) -> str:
         return ".parquet"
     if suffix in (".csv", ".tsv") and is_pixel_table(path):
         return "pixels"
+    if "idx3" in path.name:
+        return "idx"
     if suffix in PACKED:
         what = f"data.{part} = {spec!r} has to be unpacked first"
         unpacked = Path(spec)
@@ -121,5 +123,7 @@ def _kind(spec: str, root: Path, part: str) -> str:
         raise ConfigError(what, f'[data] {part} = "{unpacked}", once it is unpacked there')
     if suffix not in BY_SUFFIX:
         known = [name for name in BY_SUFFIX if name.startswith(".")]
-        raise ConfigError(f"data.{part} = {spec!r}: {suffix!r} is not supported", nearest(suffix, known))
+        raise ConfigError(
+            f"data.{part} = {spec!r}: {suffix!r} is not supported", f"use one of: a folder, {', '.join(known)}"
+        )
     return suffix

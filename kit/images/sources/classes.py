@@ -42,6 +42,14 @@ def is_unlabelled(value: str) -> bool:
     return value in MISSING or (whole(value) or 0) < 0
 
 
+def labelled_names(values: Iterable[str]) -> tuple[str, ...]:
+    """The classes among ``values``, sorted: all that are labels, and -1 where the only label beside it is 1."""
+    numbers = {whole(value): value for value in values if value not in MISSING}
+    if numbers.keys() == {-1, 1}:
+        return sorted_names(numbers.values())
+    return sorted_names(value for value in values if not is_unlabelled(value))
+
+
 def sorted_names(values: Iterable[str]) -> tuple[str, ...]:
     """The distinct values in order: as numbers where all are numbers, else as text.
 

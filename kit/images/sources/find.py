@@ -4,6 +4,7 @@ import posixpath
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from os.path import commonprefix
 from pathlib import Path
 
 from kit.config import DataConfig
@@ -37,6 +38,10 @@ FORMS: tuple[Callable[[str], str], ...] = (
 )  # fmt: skip
 
 
+def _ends_with(path: Folder, end: Folder) -> bool:
+    return path[max(len(path) - len(end), 0) :] == end
+
+
 class Finder:
     """The image files of one part that ``table`` names; see `find`.
 
@@ -64,8 +69,9 @@ class Finder:
         """The file of every name, from the folder that has most of them; None for the others.
 
         A name is a path that exists, or the end of one, or a name that only one file bears: as it is, with a suffix in
-        another case, without the suffix of an image, as a number (7 is 007.png), or without case. An image in a folder
-        of another part has to be named with that folder.
+        another case, without the suffix of an image, as a number (7 is 007.png), or without case. Of a path of another
+        machine what follows the folders that all names share has to be the end of one here. An image in a folder of
+        another part has to be named with that folder.
         """
         plain = {name: posixpath.normpath(name.replace("\\", "/")) for name in names}
         whole = {
@@ -85,21 +91,22 @@ class Finder:
         files = [(tuple(path.split("/")[:-1]), path.rpartition("/")[2]) for path in image_files(folder)]
         barred = {below: self._is_of_another(folder, below) for below in {below for below, _ in files}}
         wanted = {name: tuple(spelling(path).split("/")[:-1]) for name, path in plain.items()}
-        # Where all names have the same folder, it tells nothing, and may be that of another machine.
-        uniform = len(set(wanted.values())) == 1
+        # The folders that all names begin with tell nothing, and may be those of another machine.
+        shared = len(commonprefix(list(wanted.values())))  # noqa: RUF071 (of tuples, folder by folder)
         above = tuple(map(spelling, folder.resolve().parts))
         result: dict[str, Path | None] = dict.fromkeys(plain)
 
         def choose(files: list[tuple[Folder, str]], asked: Folder) -> Path | None:
-            exact, fit = [], []
+            exact, named, ending = [], [], []
             for below, last in files:
-                own = tuple(map(spelling, below))
+                own, path = tuple(map(spelling, below)), folder.joinpath(*below, last)
                 if own == asked and (asked or not barred[below]):
-                    exact.append(folder.joinpath(*below, last))
-                is_named = asked and (*above, *own)[-len(asked) :] == asked
-                if is_named or ((uniform or not asked) and not barred[below]):
-                    fit.append(folder.joinpath(*below, last))
-            fit = exact or fit
+                    exact.append(path)
+                if asked and _ends_with((*above, *own), asked):
+                    named.append(path)
+                if not barred[below] and _ends_with((*above, *own), asked[shared:]):
+                    ending.append(path)
+            fit = exact or named or ending
             return fit[0] if len(fit) == 1 else None
 
         for form in FORMS:

@@ -121,15 +121,20 @@ def _folders_of(ids: Sequence[str], folder: Path, part: str) -> list[str]:
 
 
 def _deeper(ids: Sequence[str]) -> list[str]:
-    """A note where the folders in all class folders are called alike, as where sites or cameras come first."""
+    """A note where the folders in the class folders may be the classes.
+
+    They are called alike in all, as where sites or cameras come first, or are words, as in ``animals/cat``; patients
+    and slides have numbers.
+    """
     below: dict[str, set[str]] = {}
     for name in ids:
         first, *rest = name.split("/")
         below.setdefault(first, set()).add(rest[0] if len(rest) > 1 else "")
     inner = set.union(*below.values())
-    if len(below) < 2 or len(inner) < 2 or "" in inner or any(inner != s for s in below.values()):
+    alike, words = all(inner == own for own in below.values()), not any(re.search(r"\d", name) for name in inner)
+    if len(below) < 2 or len(inner) < 2 or "" in inner or not (alike or words):
         return []
-    said = f"the classes {some(below)} all contain the folders {some(sorted(inner))}"
+    said = f"the classes {some(below)} contain the folders {some(sorted(inner))}"
     return [f"{said}: if these are the classes, [data] label = '^[^/]+/([^/]+)/'"]
 
 

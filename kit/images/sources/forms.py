@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +27,25 @@ def read_listing(path: Path) -> tuple[Table, tuple[Held, ...]]:
         return read_parquet(path)
     if suffix in (".json", ".jsonl"):
         return _read_json(path), ()
-    table = read_table(path)
-    _check_header(table)
-    return table, ()
+    # What other programs read lists of images from has spaces between the cells: `train/0001.png 7`.
+    return _with_header(read_table(path, delimiters=" \t,;" if suffix == ".txt" else ",;\t")), ()
 
 
-def _check_header(table: Table) -> None:
-    """Refuse a table whose first row is like the others: as a header it would be lost."""
+def _with_header(table: Table) -> Table:
+    """The table, with a header where its first row is a file and its class like all others: it would be lost.
+
+    Raises `DataError` where that row is like the others, but its columns cannot be told.
+    """
     names = table.header
     is_known = not {name.lower().replace(" ", "_") for name in names}.isdisjoint(ID_NAMES + LABEL_NAMES)
     if not is_known and any(bare(name) != name or (len(names) == 2 and name in table.column(name)) for name in names):
+        files = [bare(name) != name for name in names]
+        if len(names) == 2 and sum(files) == 1:
+            header = ("image", "label") if files[0] else ("label", "image")
+            return replace(table, header=header, rows=(names, *table.rows), numbers=(1, *table.numbers))
         said = f"{table.path.name} has no header line: its first row is {some(names)}, like the others"
         raise DataError(said, "add a first line with the names of the columns, such as image,label")
+    return table
 
 
 def _read_json(path: Path) -> Table:
@@ -64,8 +72,12 @@ def _read_json(path: Path) -> Table:
 def _from_coco(content: Mapping[str, Any], path: Path) -> list[dict[str, object]]:
     """A record for each image: its file, its category and what else stands with it, such as the place of a camera.
 
+    A mapping of files to classes will do as well.
+
     An image with several boxes of one category has that category; `DataError` where it has two.
     """
+    if "images" not in content and len(_simple(content, ())) == len(content):
+        return [{"image": name, "label": label} for name, label in content.items()]
     names = {category["id"]: str(category["name"]) for category in content.get("categories", ())}
     found: dict[object, dict[str, None]] = {}
     for annotation in content.get("annotations", ()):

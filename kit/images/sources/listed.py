@@ -15,8 +15,8 @@ from kit.images.sources.classes import (
     group_names,
     has_column,
     is_unlabelled,
+    labelled_names,
     named_classes,
-    sorted_names,
     to_labels,
 )
 from kit.images.sources.find import Finder
@@ -123,7 +123,7 @@ def _classified(table: Table, data: DataConfig, root: Path) -> Truth:
         names = set(sample.header[1:]) if sample is not None and len(sample.header) > 2 else set[str]()
         first = {v: w for v, w in zip(reversed(values), reversed(where), strict=True) if not is_unlabelled(v)}
         check_single({value: place for value, place in first.items() if value not in names}, {*first, *names})
-        named = sorted_names(first)
+        named = labelled_names(values)
     labels = to_labels(values, named, where)
     unknown = Counter(value for value, label in zip(values, labels, strict=True) if label < 0 and value)
     said = f"{table.path.name}: {some([repr(value) for value in unknown])} in column {columns!r} is no label"

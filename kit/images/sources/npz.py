@@ -17,9 +17,8 @@ from kit.images.sources.classes import (
     check_no_columns,
     group_names,
     has_column,
-    is_unlabelled,
+    labelled_names,
     named_classes,
-    sorted_names,
     to_labels,
 )
 from kit.images.sources.pixels import block_reader, readable
@@ -42,8 +41,8 @@ PARTS = {
     "train": ("train", "training"),
     "external": ("train", "training"),
     "validation": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing"),
-    "truth": ("test", "testing"),
+    "test": ("test", "testing", "t10k"),
+    "truth": ("test", "testing", "t10k"),
 }
 
 
@@ -87,7 +86,7 @@ def npz_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
 
 
 def open_npy(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
-    """Read images from one file and labels from another beside it: ``x_train.npy`` and ``y_train.npy``.
+    """Read images from one file and labels from another beside it: ``x_train.npy`` and ``y_train.npy``, or idx files.
 
     Raises `DataError` where there is no file of labels, or a file holds something else.
     """
@@ -161,16 +160,15 @@ def labelled(labels: Array, n: int, data: DataConfig, root: Path, path: Path) ->
     if flat.dtype.kind in "US":
         text = np.char.decode(flat, "utf-8", "replace") if flat.dtype.kind == "S" else flat
         values = [str(value).strip() for value in text]
-        classes = named or sorted_names(value for value in values if not is_unlabelled(value))
+    else:
+        flat = np.where(np.isnan(flat), -2, flat) if flat.dtype.kind == "f" else flat  # NaN is no label, and -1 may be
+        if flat.dtype.kind not in "bui" and not (flat.dtype.kind == "f" and (flat % 1 == 0).all()):
+            raise DataError(f"{path}: labels are not whole numbers or names but {flat.dtype}")
+        values = [str(value) for value in flat.astype(np.int64).tolist()]
+    if flat.dtype.kind in "US" or not named:
+        classes = named or labelled_names(values)
         return to_labels(values, classes, [f"{path.name} row {row + 1}" for row in range(n)]), classes
-    flat = np.where(np.isnan(flat), -1, flat) if flat.dtype.kind == "f" else flat  # NaN is no label
-    if flat.dtype.kind not in "bui" and not (flat.dtype.kind == "f" and (flat % 1 == 0).all()):
-        raise DataError(f"{path}: labels are not whole numbers or names but {flat.dtype}")
     numbers = np.maximum(flat.astype(np.int64), -1)
-    if not named:
-        found = np.unique(numbers[numbers >= 0])
-        places = np.searchsorted(found, numbers)
-        return np.where(numbers < 0, -1, places), tuple(map(str, found.tolist()))
     highest = int(numbers.max(initial=-1))
     if highest >= len(named):
         hint = "labels = labels - 1" if numbers.min() == 1 and highest == len(named) else ""
@@ -201,6 +199,8 @@ def _labels_beside(path: Path, data: DataConfig, root: Path, part: str) -> Path:
     """The file of labels: as configured, or named like that of the images with another word in it."""
     if data.label and part == "train":
         return root / Path(data.label).expanduser()
+    if "idx3" in path.name:
+        return path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
     words = path.stem.lower().split("_")
     renamed = [
         "_".join(label if word == image else word for word in words)

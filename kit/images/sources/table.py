@@ -8,6 +8,7 @@ from kit.base.arrays import IntArray
 from kit.base.text import some
 from kit.errors import ConfigError, DataError
 from kit.images.sources.classes import MISSING
+from kit.runtime.names import bare
 from kit.store.tables import LONGEST, SHOWN, Table
 
 ID_NAMES = (
@@ -23,7 +24,9 @@ FLAGS = {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1} | dict.fromk
 
 
 def find_id(table: Table, named: str, sample: Table | None = None) -> str:
-    """The column with the images' ids: as configured, as in the sample file, or by its name.
+    """The column with the images' ids: as configured, as in the sample file, by its name, or by its values.
+
+    Where no column has a usual name, it is the only one with files of images, or the only one with no value twice.
 
     Raises `ConfigError` where it cannot be told; the columns are listed.
     """
@@ -32,9 +35,12 @@ def find_id(table: Table, named: str, sample: Table | None = None) -> str:
         return named
     if sample is not None and sample.header[0] in table.header:
         return sample.header[0]
-    found = _by_name(table, ID_NAMES, "id", table.header)
+    cells = {name: table.column(name) for name in table.header}
+    files = [name for name in table.header if all(bare(cell) != cell for cell in cells[name])]
+    different = [name for name in table.header if len(set(cells[name])) == len(table.rows)]
+    found = _by_name(table, ID_NAMES, "id", table.header, files or different)
     # A column of patients has a value for several images; where every column does, the rows are told.
-    return next((name for name in found if len(set(table.column(name))) == len(table.rows)), found[0])
+    return next((name for name in found if name in different), found[0])
 
 
 def find_label(table: Table, named: str, id_column: str, sample: Table | None = None) -> str | tuple[str, ...]:
@@ -81,11 +87,13 @@ def from_flags(table: Table, columns: Sequence[str]) -> IntArray:
     return np.where(cells.any(axis=0), cells.argmax(axis=0), -1)
 
 
-def _by_name(table: Table, names: Sequence[str], key: str, columns: Sequence[str]) -> list[str]:
+def _by_name(
+    table: Table, names: Sequence[str], key: str, columns: Sequence[str], otherwise: Sequence[str] = ()
+) -> list[str]:
     lower = {name.lower().replace(" ", "_"): name for name in columns}
     found = [lower[name] for name in names if name in lower]
-    if found:
-        return found
+    if found or len(otherwise) == 1:
+        return found or list(otherwise)
     said = f"{table.path.name}: no column was recognized as the {key} among {some(table.header, SHOWN)}"
     hint = f'[data] {key} = "{table.header[0] if key == "id" else table.header[-1]}"' if table.header else ""
     raise ConfigError(said, hint)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from kit.base.arrays import IntArray
 from kit.config import Config
 from kit.errors import DataError
-from kit.images.sources.classes import is_unlabelled, sorted_names, to_labels
+from kit.images.sources.classes import is_unlabelled, labelled_names, to_labels
 from kit.runtime.names import number, whole
 from kit.store.data import Index, load_index, load_record, load_test_ids, load_test_record
 from kit.store.layout import Layout
@@ -81,7 +81,7 @@ def of_table(path: Path) -> Known:
     twice = [name for name, count in Counter(ids).items() if count > 1]
     if twice:
         raise DataError(f"{path}: id {twice[0]!r} appears twice")
-    classes = sorted_names([name for name in names if not is_unlabelled(name)])
+    classes = labelled_names(names)
     y = to_labels(names, classes, [table.line(row) for row in range(len(ids))])
     missing = np.flatnonzero(y < 0)
     if len(missing):
