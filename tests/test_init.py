@@ -293,3 +293,46 @@ def test_images_without_a_label_are_told(tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", images=several()[0], labels=np.full(60, -1))
     with pytest.raises(KitError, match="no image has a label"):
         init(tmp_path, "d.npz", silent, hours=1)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "group"),
+    [
+        ("patient_id", [row // 2 for row in range(60)], "patient_id"),
+        ("StudyInstanceUID", [f"1.2.{row % 20}" for row in range(60)], "StudyInstanceUID"),
+        ("lesion", ["", *range(1, 30), *range(30)], "lesion"),
+        ("patient", range(60), ""),  # nothing to share
+        ("subject", [row % 4 for row in range(60)], ""),  # too few for folds
+        ("camera", [row // 2 for row in range(60)], ""),
+    ],
+)
+def test_images_of_one_object_share_a_fold(column: str, values: list[object], group: str, tmp_path: Path) -> None:
+    images, labels = several()
+    (tmp_path / "images").mkdir()
+    for row, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / f"images/{row}.png")
+    lines = [f"{row}.png,{value},{'abc'[label]}" for row, (value, label) in enumerate(zip(values, labels, strict=True))]
+    (tmp_path / "train.csv").write_text("\n".join([f"image,{column},label", *lines]))
+    init(tmp_path, "train.csv", silent, hours=1)
+    assert Project(tmp_path).config.data.group == group
+
+
+def test_a_column_of_classes_is_no_group(tmp_path: Path) -> None:
+    images, labels = several()
+    (tmp_path / "images").mkdir()
+    for row, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / f"images/{row}.png")
+    lines = [f"{row}.png,breed{row % 12}" for row in range(len(labels))]
+    (tmp_path / "train.csv").write_text("\n".join(["image,animal", *lines]))
+    init(tmp_path, "train.csv", silent, hours=1)
+    assert not Project(tmp_path).config.data.group
+
+
+@pytest.mark.parametrize(
+    "name", ["sample_sub.csv", "SampleSubmission.csv", "submission_format.csv", "example-submission.csv"]
+)
+def test_the_sample_file_is_known_by_its_name(name: str, tmp_path: Path) -> None:
+    kaggle_competition(tmp_path)
+    (tmp_path / "raw/sample_submission.csv").rename(tmp_path / "raw" / name)
+    init(tmp_path, "raw/train.csv", silent, hours=1)
+    assert Project(tmp_path).config.data.sample_submission == f"raw/{name}"

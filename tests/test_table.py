@@ -121,7 +121,9 @@ def test_the_column_of_ids_may_stand_behind_the_answers(candidate, sample):
     [
         ("id,label\na,cat\nz,cat\n", "1 of 2 ids"),
         ("id,cat,dog\na,1,0\n", "'hen' has no column"),
+        ("id,label\na,00_cat\nb,01_dog\nc,00_cat\n", "none of which is one of the classes"),
         ("id,label\nA.PNG,x", ""),
+        ("id,label\na,cat hen\nb,dog cat\n", ""),
     ],
 )
 def test_a_sample_that_cannot_be_filled_is_told_before_any_training(candidate, sample, said):
@@ -131,6 +133,7 @@ def test_a_sample_that_cannot_be_filled_is_told_before_any_training(candidate, s
     clean(layout, config_of('sample_submission = "sample.csv"'), heard.append)
     assert [event.text for event in heard if event.kind == "warn" and said in event.text] or not said
     assert bool(said) == any("submission.csv cannot" in event.text for event in heard)
+    assert sample.endswith(",x") == any("'x', which is no class" in event.text for event in heard)
 
 
 def test_labels_are_written_where_the_sample_has_one_column(candidate):

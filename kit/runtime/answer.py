@@ -34,6 +34,7 @@ KEYS: tuple[Callable[[str], str], ...] = (
 
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", re.ASCII | re.IGNORECASE)
 DIVIDERS = (" ", ", ", ",", "; ", ";", "|")  # between labels in one cell
+OTHER_LABELS = '[data] label = "the column with these labels", or leave out sample_submission to write names'
 BEHIND = ("_", "-", "/", " ", "|", ":")  # between the name of an image and that of a class
 
 
@@ -192,13 +193,19 @@ def _columns(columns: Sequence[str], classes: Sequence[str], what: str) -> list[
 def _labels(seen: set[str], classes: Sequence[str], what: str) -> list[str]:
     """How each class is written in a column of labels: its name, or its place where only the sample has numbers."""
     numbers = {whole(value) for value in seen}
+    # One value may stand for any class, but several are words that somebody chose.
+    words = {value for value in seen if value.casefold() not in ("", "nan", "na", "none", "null")}
+    parts = {part for value in words for divider in DIVIDERS for part in value.split(divider)}
+    if len(words) > 1 and None in numbers and set(places(sorted(parts), classes)) == {-1}:
+        said = f"{what} has the labels {_some(sorted(seen))}, none of which is one of the classes {_some(classes)}"
+        raise Mismatch(said, OTHER_LABELS)
     if not seen or None in numbers or any(whole(name) is not None for name in classes):
         return list(classes)
     if not all(number is not None and 0 <= number < len(classes) for number in numbers):
         listed = _some(sorted(seen))
         raise Mismatch(
             f"{what} has the labels {listed}, which are no numbers of the {len(classes)} classes {_some(classes)}",
-            '[data] label = "the column with these numbers", or leave out sample_submission to write names',
+            OTHER_LABELS,
         )
     return [str(place) for place in range(len(classes))]
 

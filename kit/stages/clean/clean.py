@@ -20,7 +20,7 @@ from kit.images.sources.folder import told
 from kit.images.sources.npz import check_classes
 from kit.images.sources.raw import joined
 from kit.images.sources.sample import answer, read_sample
-from kit.runtime.answer import Mismatch, match_ids
+from kit.runtime.answer import NUMBER, Mismatch, match_ids
 from kit.runtime.decode import LACKS
 from kit.runtime.names import folded, whole
 from kit.show.figures.sheets import png
@@ -85,7 +85,16 @@ def _compare_with_sample(layout: Layout, config: Config, test: RawSet, classes: 
     sample = read_sample(layout.named(config.data.sample_submission))
     try:
         match_ids(sample.column(sample.header[0]), test.ids, sample.path.name)
-        answer(sample, np.eye(len(classes)), classes, config.competition.metric)
+        cells = answer(sample, np.eye(len(classes)), classes, config.competition.metric)
+        example, written = sample.rows[0][1], {row[0] for row in cells}
+        if (
+            len(sample.header) == 2
+            and not NUMBER.fullmatch(example)
+            and written == set(classes)
+            and example not in written
+        ):
+            said = f"{sample.path.name} has the answer {example!r}, which is no class; submission.csv will have"
+            emit(Event("warn", f"{said} {some(classes)}"))
     except Mismatch as error:
         hint = f": {error.hint}" if error.hint else ""
         emit(Event("warn", f"submission.csv cannot be written: {error.message}{hint}"))

@@ -14,9 +14,13 @@ from kit.config import DataConfig
 from kit.errors import DataError, KitError
 from kit.images.moves import ROWS, SIDE, Gains, judge
 from kit.images.sources import BUILT_IN, Part, RawSet, open_source
+from kit.images.sources.classes import group_names
+from kit.images.sources.forms import read_listing
 from kit.images.sources.images import THREADS
 from kit.images.sources.npz import PARTS
+from kit.images.sources.pixel_table import is_pixel_table
 from kit.images.sources.sample import read_sample
+from kit.images.sources.table import find_id, find_label
 from kit.runtime import decode
 from kit.store.arrays import array_names
 from kit.store.digests import DIGESTS
@@ -25,7 +29,14 @@ from kit.store.tables import Table
 
 # Decoded for the sample: 10 to 20 seconds of a core for JPEG files, however large they are.
 PIXELS = 1e9
-SAMPLES = ("sample_submission*.csv", "sampleSubmission*.csv")
+SAMPLE = re.compile(r"(sample|example)[ _-]?sub|submission[ _-]?(format|sample|example)")
+# Columns whose images are of one object: where they were divided among folds, every fold would know the answer. Sites
+# and cameras are not among them, because those of the test set may be the same.
+GROUPS = re.compile(
+    r"(patient|subject|participant|person|animal|lesion|nodule|case|study|series|slide|specimen|biopsy|video|sequence|burst)"
+    r"(s|[ _-]?(id|no|nr|num|number|code|name)|instance ?uid)?"
+)
+FEWEST_GROUPS = 10  # with fewer of them the folds would differ too much in size
 BLOCK = 4  # neighbouring rows that are read together: few, because neighbours are often alike
 
 
@@ -40,6 +51,7 @@ class Seen:
     width: int
     one_size: bool
     gains: Gains
+    group: str = ""  # the column of the training table whose rows share a fold
     validation: str = ""
     test: str = ""
     truth: str = ""
@@ -70,7 +82,7 @@ def look(folder: Path, path: Path, train: str) -> Seen:
         raise DataError(f"data.train = {train!r}: no image has a label")
     height, width = (int(np.median(side)) for side in known.T) if len(known) else (SIDE, SIDE)
     images, labels = sample(raw, int(min(ROWS, PIXELS / (height * width))))
-    sheet = next((file for name in SAMPLES for file in sorted(path.parent.glob(name))), None)
+    sheet = next((file for file in sorted(path.parent.glob("*.csv")) if SAMPLE.search(file.stem.lower())), None)
     return Seen(
         train=train,
         classes=raw.classes,
@@ -79,10 +91,25 @@ def look(folder: Path, path: Path, train: str) -> Seen:
         width=width,
         one_size=len(np.unique(known, axis=0)) == 1,
         gains=judge(images, labels, 0),
+        group=_group(path),
         **_others(path, train),
         sample_submission=_beside(train, sheet) if sheet else "",
         sample=read_sample(sheet) if sheet else None,
     )
+
+
+def _group(path: Path) -> str:
+    """The column, if any, that says by its name and values which images are of one object."""
+    if path.suffix.lower() not in (".csv", ".tsv", ".jsonl", ".json", ".parquet") or is_pixel_table(path):
+        return ""
+    table = read_listing(path)[0]
+    label = find_label(table, "", find_id(table, ""))
+    for name in table.header:
+        if name not in (label, *label) and GROUPS.fullmatch(name.lower()):
+            objects = set(group_names(table.column(name))) - {""}
+            if FEWEST_GROUPS <= len(objects) < len(table.rows):
+                return name
+    return ""
 
 
 def opened(folder: Path, train: str) -> RawSet:

@@ -39,6 +39,7 @@ def config_text(seen: Seen, plan: Plan, name: str, hours: float) -> str:
         name=escaped(name),
         hours=f"{hours:g}",
         train=escaped(seen.train),
+        group=escaped(seen.group),
         test=escaped(seen.test),
         truth=escaped(seen.truth),
         validation=escaped(seen.validation),
