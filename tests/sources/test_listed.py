@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 import unicodedata
 
 import numpy as np
@@ -331,6 +332,16 @@ def test_columns_of_the_sample_are_the_classes_and_one_without_images_is_told(tm
     write_csv(tmp_path / "t.csv", ["image", "sick", "well", "odd"], [["a", 0, 1, 0], ["b", 1, 1, 0]])
     with pytest.raises(DataError, match=r"t\.csv line 3 has several labels \(sick, well\)"):
         opened(tmp_path, train="t.csv", sample_submission="s.csv")
+
+
+def test_images_of_one_object_that_would_be_divided_among_folds_are_told(tmp_path):
+    files = [f"{row}.png" for row in range(24)]
+    pictures(tmp_path / "images", *files)
+    rows = [[file, "xy"[row % 2], row // 2] for row, file in enumerate(files)]
+    write_csv(tmp_path / "t.csv", ["id", "label", "Patient ID"], rows)
+    (note,) = opened(tmp_path, train="t.csv").notes
+    group = tomllib.loads(note.partition("[data] ")[2])["group"]
+    assert group == "Patient ID" and not opened(tmp_path, train="t.csv", group=group).notes
 
 
 def test_values_that_stand_for_a_missing_group_group_nothing(tmp_path):

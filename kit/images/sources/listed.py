@@ -24,7 +24,7 @@ from kit.images.sources.forms import read_listing
 from kit.images.sources.images import ImageRows, open_images
 from kit.images.sources.raw import RawSet, checked_weights
 from kit.images.sources.sample import read_sample
-from kit.images.sources.table import ID_NAMES, find_id, find_label, from_flags
+from kit.images.sources.table import ID_NAMES, find_group, find_id, find_label, from_flags
 from kit.images.sources.targets import Truth, of_table, paired
 from kit.runtime.names import bare
 from kit.store.tables import LONGEST, Table
@@ -62,7 +62,7 @@ def open_csv(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
         classes=truth.classes,
         groups=group_names(table.column(data.group, "group")) if has_column(data.group, part, table.header) else (),
         weights=_weights(table, data, part),
-        notes=truth.notes,
+        notes=(*truth.notes, *([] if data.group or part != "train" else _ungrouped(table, column, data, root))),
         task=TASKS[data.task],
         targets=truth.targets,
     )
@@ -129,6 +129,13 @@ def _classified(table: Table, data: DataConfig, root: Path) -> Truth:
     said = f"{table.path.name}: {some([repr(value) for value in unknown])} in column {columns!r} is no label"
     hint = "if it is a class, name it in the file [data] classes"
     return Truth(labels, named, (f"{said} ({unknown.total()} rows); {hint}",) if unknown else ())
+
+
+def _ungrouped(table: Table, id_column: str, data: DataConfig, root: Path) -> list[str]:
+    """A note where a column says which images are of one object, and nothing keeps them in one fold."""
+    named = find_group(table, id_column, data.label, _sample(data, root))
+    said = f"{table.path.name}: images with one value in column {named!r} are probably of one object, and are divided"
+    return [f'{said} among folds: [data] group = "{named}"'] if named else []
 
 
 def _weights(table: Table, data: DataConfig, part: str) -> FloatArray | None:

@@ -1,5 +1,6 @@
 """The columns of a competition's table, found by their names."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from kit.base.arrays import IntArray
 from kit.base.text import some
 from kit.errors import ConfigError, DataError
-from kit.images.sources.classes import MISSING
+from kit.images.sources.classes import MISSING, group_names
 from kit.runtime.names import bare
 from kit.store.tables import LONGEST, SHOWN, Table
 
@@ -21,6 +22,14 @@ LABEL_NAMES = (
 )  # fmt: skip
 # In columns that are one a class: an empty cell is no label.
 FLAGS = {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1} | dict.fromkeys(map(str.lower, MISSING), 0)
+
+# Columns whose images are of one object: where they were divided among folds, every fold would know the answer. Sites
+# and cameras are not among them, because those of the test set may be the same.
+GROUPS = re.compile(
+    r"(patient|subject|participant|person|animal|lesion|nodule|case|study|series|slide|specimen|biopsy|video|sequence|burst)"
+    r"(s|[ _-]?(id|no|nr|num|number|code|name)|instance ?uid)?"
+)
+FEWEST_GROUPS = 10  # with fewer of them the folds would differ too much in size
 
 
 def find_id(table: Table, named: str, sample: Table | None = None) -> str:
@@ -66,6 +75,20 @@ def find_label(table: Table, named: str, id_column: str, sample: Table | None = 
     if len(flags) > 1 and np.median(np.sum([cells[name] for name in flags], axis=0)) == 1:
         return flags
     return _by_name(table, LABEL_NAMES, "label", others)[0]
+
+
+def find_group(table: Table, id_column: str, label: str = "", sample: Table | None = None) -> str:
+    """The column that says by its name and values which images are of one object, else empty."""
+    try:
+        found = find_label(table, label, id_column, sample)
+    except ConfigError:  # other tasks have their labels in other columns
+        found = ()
+    for name in table.header:
+        if name not in (found, *found) and GROUPS.fullmatch(name.lower()):
+            objects = set(group_names(table.column(name))) - {""}
+            if FEWEST_GROUPS <= len(objects) < len(table.rows):
+                return name
+    return ""
 
 
 def from_flags(table: Table, columns: Sequence[str]) -> IntArray:

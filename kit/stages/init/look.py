@@ -14,13 +14,13 @@ from kit.config import DataConfig
 from kit.errors import DataError, KitError
 from kit.images.moves import ROWS, SIDE, Gains, judge
 from kit.images.sources import BUILT_IN, Part, RawSet, open_source
-from kit.images.sources.classes import group_names
+from kit.images.sources.folder import LISTS
 from kit.images.sources.forms import read_listing
 from kit.images.sources.images import THREADS
 from kit.images.sources.npz import PARTS
 from kit.images.sources.pixel_table import is_pixel_table
 from kit.images.sources.sample import read_sample
-from kit.images.sources.table import find_id, find_label
+from kit.images.sources.table import find_group, find_id
 from kit.runtime import decode
 from kit.store.arrays import array_names
 from kit.store.digests import DIGESTS
@@ -30,13 +30,6 @@ from kit.store.tables import Table
 # Decoded for the sample: 10 to 20 seconds of a core for JPEG files, however large they are.
 PIXELS = 1e9
 SAMPLE = re.compile(r"(sample|example)[ _-]?sub|submission[ _-]?(format|sample|example)")
-# Columns whose images are of one object: where they were divided among folds, every fold would know the answer. Sites
-# and cameras are not among them, because those of the test set may be the same.
-GROUPS = re.compile(
-    r"(patient|subject|participant|person|animal|lesion|nodule|case|study|series|slide|specimen|biopsy|video|sequence|burst)"
-    r"(s|[ _-]?(id|no|nr|num|number|code|name)|instance ?uid)?"
-)
-FEWEST_GROUPS = 10  # with fewer of them the folds would differ too much in size
 BLOCK = 4  # neighbouring rows that are read together: few, because neighbours are often alike
 
 
@@ -99,17 +92,11 @@ def look(folder: Path, path: Path, train: str) -> Seen:
 
 
 def _group(path: Path) -> str:
-    """The column, if any, that says by its name and values which images are of one object."""
-    if path.suffix.lower() not in (".csv", ".tsv", ".jsonl", ".json", ".parquet") or is_pixel_table(path):
+    """The column, if any, that says which images are of one object."""
+    if path.suffix.lower() not in LISTS or path.suffix.lower() == ".npz" or is_pixel_table(path):
         return ""
     table = read_listing(path)[0]
-    label = find_label(table, "", find_id(table, ""))
-    for name in table.header:
-        if name not in (label, *label) and GROUPS.fullmatch(name.lower()):
-            objects = set(group_names(table.column(name))) - {""}
-            if FEWEST_GROUPS <= len(objects) < len(table.rows):
-                return name
-    return ""
+    return find_group(table, find_id(table, ""))
 
 
 def opened(folder: Path, train: str) -> RawSet:
