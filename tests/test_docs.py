@@ -192,6 +192,13 @@ def test_the_python_that_is_shown_uses_methods_that_exist() -> None:
                 assert callable(getattr(Project, method, None)), f"{page.name}: project.{method}"
 
 
+def test_the_lines_for_the_blend_outside_a_project_run_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("sklearn")
+    (lines,) = (block for block in blocks(REPOSITORY / "docs/ensemble.md", "python") if "load_digits" in block)
+    exec(lines, {})
+    assert "score=" in (said := capsys.readouterr().out) and said.endswith("[0 1 2 3 0]\n")
+
+
 def test_links_between_pages_lead_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:\s]+)\)", page.read_text(encoding="utf-8")):

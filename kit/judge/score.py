@@ -70,11 +70,10 @@ def interval(
 
     y, unit, proba = _ordered(*_checked(metric, y, proba), groups=groups)
     chosen = lookup(metric)
-    point = chosen.function(y, proba)
+    point, influence = _seen(chosen, y, proba)
     draws = _resample(chosen, y, [proba], unit, np.random.default_rng(seed), resamples)[0]
     if chosen.whole is not None and chosen.needs_proba and 0 < point < 1:
         draws = expit(logit(point) + (draws - point) / (point * (1 - point)))
-    influence = _influence(chosen, y, proba)
     centred = sums(influence - influence.mean(), unit)
     spread = float(np.sum(centred**2))
     # The acceleration is a sixth of the skewness of the influence of what is drawn.
@@ -113,8 +112,14 @@ def contrast(
 
 def standard_errors(metric: str, y: Array, probas: Array, baseline: Array, groups: Any = None) -> Array:
     """Return (L,) standard errors of the scores of (L, N, C) less a baseline's (N, C), from the rows' influence."""
-    unit, base = units_of(groups, len(y)), _influence(lookup(metric), y, baseline)
-    return np.array([mean_error(_influence(lookup(metric), y, proba) - base, unit) for proba in probas])
+    return scores_and_errors(metric, y, probas, baseline, groups)[:, 1]
+
+
+def scores_and_errors(metric: str, y: Array, probas: Array, baseline: Array, groups: Any = None) -> Array:
+    """Return (L, 2) scores of (L, N, C) and standard errors of what they are less a baseline's (N, C)."""
+    unit, base = units_of(groups, len(y)), _seen(lookup(metric), y, baseline)[1]
+    found = (_seen(lookup(metric), y, proba) for proba in probas)
+    return np.array([(point, mean_error(influence - base, unit)) for point, influence in found])
 
 
 def flattery(metric: str, y: Array, probas: Sequence[Array], *, seed: int, groups: Any = None) -> tuple[float, float]:
@@ -125,8 +130,8 @@ def flattery(metric: str, y: Array, probas: Sequence[Array], *, seed: int, group
     resampled rows): the mean noise of the one that looks best. Both are at least 0, whatever the metric's direction.
     """
     chosen, unit = lookup(metric), units_of(groups, len(y))
-    scores = chosen.sign * np.array([chosen.function(y, proba) for proba in probas])
-    influences = np.stack([_influence(chosen, y, proba) for proba in probas])
+    points, influences = map(np.array, zip(*(_seen(chosen, y, proba) for proba in probas), strict=True))
+    scores = chosen.sign * points
     noise = sums(influences - influences.mean(axis=1, keepdims=True), unit)
     covariance = noise @ noise.T / len(y) ** 2
     apart, among = float(scores.var(ddof=1)), float(np.trace(covariance) - covariance.mean() * len(scores))
@@ -164,14 +169,15 @@ def _resample(
     return np.array([[metric.drawn(truth[i], p[i]) for truth, p in reduced] for i in picks]).T
 
 
-def _influence(metric: Metric, y: Array, said: Array) -> Array:
-    """Return (N,) what each row adds to the score, by leaving it out where there is no formula; zeros for the ECE."""
+def _seen(metric: Metric, y: Array, said: Array) -> tuple[float, Array]:
+    """Return the score, and (N,) what each row adds to it: by leaving it out where there is no formula; ECE: zeros."""
     if metric.rows is not None:
-        return metric.rows(y, said)
+        values = metric.rows(y, said)
+        return float(values.mean()), values
     if metric.whole is not None:
-        return metric.whole(y, said)[1]
+        return metric.whole(y, said)
     if metric.counts is None:
-        return np.zeros(len(y))
+        return metric.function(y, said), np.zeros(len(y))
     first, cell = kinds(y, [said])
     parts, labels = of_predictions(y[first], [said[first]])[0], y.ndim == 2
     whole, lost = parts.T @ np.bincount(cell).astype(np.float64), np.empty(len(first))
@@ -179,7 +185,7 @@ def _influence(metric: Metric, y: Array, said: Array) -> Array:
     for block in np.array_split(np.arange(len(first)), -(-len(first) * parts.shape[1] // BLOCK)):
         without = metric.counts(Counts.of(whole - parts[block].toarray(), labels))
         lost[block] = (score - without) * (len(y) - 1)
-    return lost[cell]
+    return float(score), lost[cell]
 
 
 def _checked(metric: str, y: Array, said: Array) -> tuple[Array, Array]:

@@ -58,10 +58,10 @@ def test_the_hessian_is_the_derivative_of_the_gradient(full):
     logs, offset, y = problem(1, rows=40)
     each = _Classwise(logs, offset, y, SCALES, full)
     theta = np.random.default_rng(0).normal(size=len(each.ridge)) * 0.1
-    expected = approx_fprime(theta, lambda t: each.gradient(each.predict(t)[1]), 1e-6)
-    assert np.allclose(each.hessian(each.predict(theta)[1]), expected, atol=1e-5)
-    gradient = approx_fprime(theta, lambda t: each.predict(t)[0], 1e-6)
-    assert np.allclose(each.gradient(each.predict(theta)[1]), gradient, atol=1e-5)
+    expected = approx_fprime(theta, lambda t: each.evaluate(t)[1], 1e-6)
+    assert np.allclose(each.hessian(each.evaluate(theta)[2]), expected, atol=1e-5)
+    gradient = approx_fprime(theta, lambda t: each.evaluate(t)[0], 1e-6)
+    assert np.allclose(each.evaluate(theta)[1], gradient, atol=1e-5)
 
 
 @FORMS

@@ -155,17 +155,15 @@ class _Fitting:
     def _interval(self, oof: Array, answers: Array) -> Figure:
         """The score of the clean rows, or of their stressed twins."""
         y, unit = self.data.y[: self.clean], self.data.unit[: self.clean]
-        return score.interval(
-            self.metric, y, decide.said(self.metric, oof, answers), seed=self.seed, groups=unit
-        ).figure
+        said = decide.said(self.metric, oof, answers)
+        return score.interval(self.metric, y, said, seed=self.seed, groups=unit).figure
 
     def _decision_worth(self, oof: Array, answers: Array) -> tuple[float, float] | None:
         """What the decided answers gain over the most probable classes, both nested; None where these are the rule."""
         if not decide.is_fitted(self.metric):
             return None
-        return decide.worth(
-            self.metric, self.data.y[: self.clean], answers, oof.argmax(axis=1), self.data.unit[: self.clean]
-        )
+        y, unit = self.data.y[: self.clean], self.data.unit[: self.clean]
+        return decide.worth(self.metric, y, answers, oof.argmax(axis=1), unit)
 
     def _flattery(self) -> list[str]:
         """What the best member's score is worth, the best being chosen by it."""
@@ -237,13 +235,10 @@ class _Fitting:
                 "name": name,
                 "share": float(chosen[k]),
             }
-            kept, members = self.originals[fitted.kept].tolist(), range(len(self.data.members))
-            if "ranks" in part:
-                placed = dict(zip(kept, part["ranks"], strict=True))
-                full["ranks"] = [placed.get(m, part["ranks"][0]) for m in members]
             if "class_slopes" in part:
-                slopes, none = dict(zip(kept, part["class_slopes"], strict=True)), [[0.0] * len(self.data.classes)]
-                full["class_slopes"] = [slopes.get(m, none * len(part["class_slopes"][0])) for m in members]
+                slopes = dict(zip(self.originals[fitted.kept].tolist(), part["class_slopes"], strict=True))
+                none = [[0.0] * len(self.data.classes)] * len(part["class_slopes"][0])
+                full["class_slopes"] = [slopes.get(m, none) for m in range(len(self.data.members))]
             parts.append(full)
         return {"views": fitted.views.tolist(), "parts": parts}
 
@@ -251,8 +246,7 @@ class _Fitting:
         """Values of the members that were kept, as values of all."""
         full = np.full(len(self.data.members), absent)
         full[self.originals[fitted.kept]] = values
-        spread: list[float] = full.tolist()
-        return spread
+        return list(map(float, full))
 
     def _weights(self, params: Params) -> list[float]:
         """What part of the blend each member carries, a negative coefficient counted as nothing."""
@@ -264,17 +258,16 @@ class _Fitting:
                 carried += (slopes[:, 0] if slopes.shape[1] == 1 else slopes.diagonal(axis1=1, axis2=2)).mean(axis=1)
             carried = np.maximum(carried, 0.0)
             total += part["share"] * carried / max(carried.sum(), 1e-300)
-        weights: list[float] = (total / total.sum()).tolist()
-        return weights
+        return list(map(float, total / total.sum()))
 
     def _considered(self, single: Array, chosen: Array) -> dict[str, Considered]:
         single = single if self.used.all() else single[:, self.used]
         y, names = self.data.y[self.used], list(self.candidates)
         base, unit = single[names.index("mean")], self.data.unit[self.used]
-        errors = score.standard_errors(self.metric, y, single, base, unit)
+        found = score.scores_and_errors(self.metric, y, single, base, unit).tolist()
         return {
-            name: Considered(score=score.score(self.metric, y, proba), se=float(error), share=float(share))
-            for name, proba, error, share in zip(names, single, errors, chosen, strict=True)
+            name: Considered(score=value, se=error, share=share)
+            for name, (value, error), share in zip(names, found, chosen.tolist(), strict=True)
         }
 
     def _worth(self, fitted: Fit) -> tuple[Array, Array]:

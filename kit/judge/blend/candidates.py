@@ -126,13 +126,13 @@ def _ridge(rows: Rows, key: str, offset: Array, scale: float, before: Array) -> 
     Where there is a centre, the offset is a feature as well. Slopes are of the logs as they are: a temperature is a
     part of a slope, and no copy of all of them is needed.
     """
-    features = [offset, *rows.logs] if before[0] else list(rows.logs)
-    units = np.append(np.ones(len(features) - rows.members), rows.temperatures)
+    units = np.append(np.ones(int(before[0])), rows.temperatures)
     scales = np.append(scale / units, np.full(rows.classes, BIAS_SCALE * scale))
     family = key.split()[0]
-    pool = fit_logit_pool(features, offset, rows.y, scales**-2.0, rows.warm.get(key, rows.warm.get(family)))
+    start = rows.warm.get(key, rows.warm.get(family))
+    pool = fit_logit_pool(rows.logs, offset, rows.y, scales**-2.0, start, centred=bool(before[0]))
     rows.warm[key] = rows.warm[family] = pool
-    slopes, bias = np.split(pool.theta, [len(features)])
+    slopes, bias = np.split(pool.theta, [len(units)])
     after = before.copy()
     after[-len(slopes) :] += slopes * units
     part = linear_part(rows, temperatures=rows.temperatures)

@@ -48,10 +48,6 @@ def evidence_shares(
     root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
     totals = gains.sum(axis=1) + rng.standard_normal((DRAWS, len(beliefs))) @ root
     shares = softmax(np.log(prior(beliefs)) + LEARNING_RATE * totals, axis=1).mean(axis=0)
-    return _without_negligible(shares)
-
-
-def _without_negligible(shares: Array) -> Array:
     kept = np.where(shares < NEGLIGIBLE, 0.0, shares)
     return np.asarray(kept / kept.sum())
 

@@ -59,17 +59,16 @@ class _Classwise:
         sizes = (self.members, len(self.feature), self.classes)
         self.ridge = np.repeat(np.array(scales) ** -2.0, sizes) / rows
 
-    def predict(self, theta: Array) -> tuple[float, Array]:
+    def evaluate(self, theta: Array) -> tuple[float, Array, Array]:
         weights = theta[self.members : -self.classes].copy()
         weights[self.shared] += theta[: self.members, None]
         dense = np.zeros((self.x.shape[1], self.classes), self.x.dtype)
         dense[self.feature, self.target] = weights
-        return log_loss(self.x @ dense + self.offset + theta[-self.classes :].astype(dense.dtype), self.y)
-
-    def gradient(self, proba: Array) -> Array:
+        loss, proba = log_loss(self.x @ dense + self.offset + theta[-self.classes :].astype(dense.dtype), self.y)
         residual = residuals(proba, self.y)
-        weights = (self.x.T @ residual)[self.feature, self.target]
-        return np.concatenate([weights[self.shared].sum(axis=1), weights, residual.sum(axis=0)]) / len(self.y)
+        slopes = (self.x.T @ residual)[self.feature, self.target]
+        gradient = np.concatenate([slopes[self.shared].sum(axis=1), slopes, residual.sum(axis=0)])
+        return loss, gradient / len(self.y), proba
 
     def hessian(self, proba: Array) -> Array:
         rows = np.arange(0, len(self.y), -(-len(self.y) // HESSIAN_ROWS))

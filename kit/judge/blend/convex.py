@@ -88,8 +88,7 @@ def _with_prior(q: Array, pseudo_rows: float) -> tuple[Array, Array | None]:
 
 def _gradient(q: Array, fit: Array, shares: Array | None) -> Array:
     inverse = 1.0 / (fit * len(fit)) if shares is None else shares / fit
-    gradient: Array = inverse @ q
-    return gradient
+    return np.asarray(inverse @ q)
 
 
 def _hessian(q: Array, shares: Array | None, fit: Array) -> Array:
@@ -107,8 +106,7 @@ def _target(hessian: Array, gradient: Array) -> Array:
     hessian[np.diag_indices_from(hessian)] += 1e-13
     root = cholesky(hessian)
     target, _ = nnls(root, solve_triangular(root, (2.0 * gradient - 1.0) * unit, trans="T"))
-    weights: Array = target * unit
-    return weights
+    return np.asarray(target * unit)
 
 
 def _line_search(q: Array, shares: Array | None, w: Array, fit: Array, target: Array) -> tuple[Array, Array] | None:

@@ -6,7 +6,6 @@ of their mean as offset and first feature the pool centred on the plain mean, wh
 exactly the plain mean. A class bias ``b`` corrects the prior. The solver and its certificate are `newton`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,50 +16,44 @@ from kit.runtime.pool import blocks, largest
 
 
 def fit_logit_pool(
-    features: Sequence[Array] | Array, offset: Array, y: Array, ridge: Array, start: Optimum | None = None
+    logs: Array, offset: Array, y: Array, ridge: Array, start: Optimum | None = None, *, centred: bool = False
 ) -> Optimum:
     """Fit slopes (D,) and then a class bias (C,) on top of an offset, for class indices ``y`` (N,).
 
-    ``features`` are D arrays (N, C) of log probabilities, ``offset`` (N, C) those at which a strong ridge leaves the
-    pool. The ``ridge`` (D + C,) holds precisions of a normal prior around zero on slopes and bias, all positive, in
-    units of rows; ``start`` is a neighbouring solution.
+    The D features are the log probabilities ``logs`` (M, N, C), after the ``offset`` (N, C) itself where the pool is
+    ``centred``; a strong ridge leaves the pool at the offset. The ``ridge`` (D + C,) holds precisions of a normal prior
+    around zero on slopes and bias, all positive, in units of rows; ``start`` is a neighbouring solution.
     """
-    return minimise(_Slopes(features, offset, y, ridge / len(y)), start)
+    return minimise(_Slopes(logs, offset, y, ridge / len(y), int(centred)), start)
 
 
 @dataclass(frozen=True)
 class _Slopes:
-    features: Sequence[Array] | Array
+    logs: Array
     offset: Array
     y: Array
     ridge: Array
+    centred: int  # how many features stand before the members
 
-    def _blocks(self) -> list[slice]:
-        """Rows that stay in the processor's cache with what is made of them."""
-        return blocks(len(self.y), 4 * self.offset.shape[1])
-
-    def predict(self, theta: Array) -> tuple[float, Array]:
-        slopes, bias = np.split(theta, [len(self.features)])
-        loss, proba = 0.0, np.empty_like(self.offset)
-        for block in self._blocks():
-            z = self.offset[block] + bias.astype(proba.dtype)
-            for slope, feature in zip(slopes.tolist(), self.features, strict=True):
-                z += slope * feature[block]
+    def evaluate(self, theta: Array) -> tuple[float, Array, Array]:
+        """The members' numbers are read once: a block stays in the processor's cache until its gradient is known."""
+        (members, _, classes), proba = self.logs.shape, np.empty_like(self.offset)
+        own, slopes, bias = np.split(theta.astype(proba.dtype), [self.centred, self.centred + members])
+        loss, gradient = 0.0, np.zeros(len(theta))
+        for block in blocks(len(self.y), 2 * members * classes):
+            logs, offset = self.logs[:, block].reshape(members, -1), self.offset[block]
+            z = (slopes @ logs).reshape(offset.shape) + (1 + own.sum()) * offset + bias
             mean, proba[block] = log_loss(z, self.y[block])
+            residual = residuals(z, self.y[block])
             loss += mean * len(z) / len(proba)
-        return loss, proba
-
-    def gradient(self, proba: Array) -> Array:
-        total = np.zeros(len(self.ridge))
-        for block in self._blocks():
-            residual = residuals(proba[block], self.y[block])
-            slopes = [float(feature[block].ravel() @ residual.ravel()) for feature in self.features]
-            total += np.concatenate([slopes, residual.sum(axis=0, dtype=np.float64)])
-        return total / len(self.y)
+            features = [offset.ravel() @ residual.ravel()] * self.centred
+            gradient += np.concatenate([features, logs @ residual.ravel(), residual.sum(axis=0, dtype=np.float64)])
+        return loss, gradient / len(self.y), proba
 
     def hessian(self, proba: Array) -> Array:
-        step, depth, classes = -(-len(proba) // HESSIAN_ROWS), len(self.features), proba.shape[1]
-        given, features = proba[::step], [feature[::step] for feature in self.features]
+        step, classes = -(-len(proba) // HESSIAN_ROWS), proba.shape[1]
+        given, features = proba[::step], [each[::step] for each in (*[self.offset] * self.centred, *self.logs)]
+        depth = len(features)
         hessian = np.zeros((depth + classes, depth + classes))
         hessian[depth:, depth:] = np.diag(given.sum(axis=0)) - given.T @ given
         for block in blocks(len(given), depth * classes):

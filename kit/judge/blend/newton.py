@@ -1,8 +1,9 @@
 """Newton's method for pools of log probabilities: smooth, strongly convex problems with a ridge.
 
-A neighbouring problem (other rows, nearly the same minimum) has nearly the same Hessian: its factor serves until a step
-gains less than it should (the chord method), because Hessians cost many times as much as gradients. The certificate
-``|gradient|^2 / (2 mu)`` bounds the suboptimality, where ``mu`` is the ridge, whatever the steps were.
+A neighbouring problem (other rows, nearly the same minimum) has nearly the same Hessian, but for the ridge: it serves
+until a step gains less than it should, corrected by what the steps find (BFGS), because Hessians cost many times as
+much as gradients. The certificate ``|gradient|^2 / (2 mu)`` bounds the suboptimality, where ``mu`` is the ridge,
+whatever the steps were.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from kit.judge.metrics import Array
 
-TOLERANCE = 1e-10
+TOLERANCE = 1e-12
 MAX_STEPS = 60
 FALL = 4.0  # the bound is to fall by this factor in a step, or the Hessian is computed again
 PRECISION = 1e-14
@@ -29,11 +30,8 @@ class Problem(Protocol):
     def ridge(self) -> Array:
         """What is added to the loss, as precisions in units of the mean loss."""
 
-    def predict(self, theta: Array) -> tuple[float, Array]:
-        """Return the mean log loss and the probabilities (N, C)."""
-
-    def gradient(self, proba: Array) -> Array:
-        """Return the gradient (P,) of the mean log loss."""
+    def evaluate(self, theta: Array) -> tuple[float, Array, Array]:
+        """Return the mean log loss, its gradient (P,) and the probabilities (N, C)."""
 
     def hessian(self, proba: Array) -> Array:
         """Return its Hessian (P, P), or nearly: it only decides on how many steps are taken."""
@@ -41,41 +39,57 @@ class Problem(Protocol):
 
 @dataclass(frozen=True)
 class Optimum:
-    """Parameters (P,) whose penalised mean log loss is at most ``bound`` above its minimum, and a Hessian's factor."""
+    """Parameters (P,) whose penalised mean log loss is at most ``bound`` above its minimum, and a Hessian."""
 
     theta: Array
     bound: float
-    factor: Any
+    hessian: Array | None
 
 
 def minimise(problem: Problem, start: Optimum | None = None) -> Optimum:
     """Minimise mean log loss plus ridge, starting from the optimum of a neighbouring problem."""
     theta = np.zeros(len(problem.ridge)) if start is None else start.theta
-    factor, before = None if start is None else start.factor, np.inf
-    loss, proba = _penalised(problem, theta)
-    double = proba.dtype == np.float64
-    tolerance, precision = (TOLERANCE, PRECISION) if double else (max(SINGLE, SLACK / len(proba)), SINGLE)
+    given = hessian = None if start is None else start.hessian
+    factor, before, steps = None, np.inf, list[tuple[Array, Array]]()
+    loss, gradient, proba = _penalised(problem, theta)
+    tolerance, precision = TOLERANCE, PRECISION
+    if proba.dtype == np.float32:
+        tolerance, precision = max(SINGLE, SLACK / len(proba)), SINGLE
     for _ in range(MAX_STEPS):
-        gradient = problem.gradient(proba) + problem.ridge * theta
         bound = float(np.sum(gradient**2 / problem.ridge) / 2.0)
         if bound <= tolerance:
             break
-        if factor is None or bound > before / FALL:
-            factor = cho_factor(problem.hessian(proba) + np.diag(problem.ridge))
-        before, direction = bound, -cho_solve(factor, gradient)
+        if hessian is None or bound > before / FALL:
+            hessian, factor, steps = problem.hessian(proba), None, []
+        if factor is None:
+            factor = cho_factor(hessian + np.diag(problem.ridge))
+        before, direction = bound, -_solve(factor, steps, gradient)
         step, slope = 1.0, float(gradient @ direction)
         while step > 1e-8 and slope < 0:
             moved = theta + step * direction
-            ahead, proba_ahead = _penalised(problem, moved)
-            if ahead <= loss + 1e-4 * step * slope + precision:
-                theta, loss, proba = moved, ahead, proba_ahead
+            ahead = _penalised(problem, moved)
+            if ahead[0] <= loss + 1e-4 * step * slope + precision:
+                change = ahead[1] - gradient
+                steps += [(moved - theta, change)] if change @ direction > 0 else []  # rounding may say otherwise
+                theta, (loss, gradient, proba) = moved, ahead
                 break
             step /= 2.0
         else:
             break
-    return Optimum(theta, bound, factor)
+    # Neighbours start at the optimum, where their Hessian should be from.
+    return Optimum(theta, bound, given if hessian is given else problem.hessian(proba))
 
 
-def _penalised(problem: Problem, theta: Array) -> tuple[float, Array]:
-    loss, proba = problem.predict(theta)
-    return loss + 0.5 * float(np.sum(problem.ridge * theta**2)), proba
+def _solve(factor: Any, steps: list[tuple[Array, Array]], gradient: Array) -> Array:
+    """Solve for a factor's Hessian as BFGS corrects it by steps and their changes of the gradient (Nocedal 1980)."""
+    if not steps:
+        return np.asarray(cho_solve(factor, gradient))
+    step, change = steps[-1]
+    part = step @ gradient / (step @ change)
+    found = _solve(factor, steps[:-1], gradient - part * change)
+    return np.asarray(found + (part - change @ found / (step @ change)) * step)
+
+
+def _penalised(problem: Problem, theta: Array) -> tuple[float, Array, Array]:
+    loss, gradient, proba = problem.evaluate(theta)
+    return loss + 0.5 * float(np.sum(problem.ridge * theta**2)), gradient + problem.ridge * theta, proba

@@ -38,12 +38,7 @@ class Procedure:
     """
 
     def __init__(
-        self,
-        data: Data,
-        group: Array,
-        candidates: Mapping[str, Candidate],
-        options: Options,
-        used: Array,
+        self, data: Data, group: Array, candidates: Mapping[str, Candidate], options: Options, used: Array
     ) -> None:
         self.proba, self.y, self.unit, self.group, self.used = data.proba, data.y, data.unit, group, used
         self.candidates, self.options = candidates, options
@@ -73,9 +68,8 @@ class Procedure:
     def logs(self, views: Array, rows: Array) -> Array:
         """Return (M, n, C) log probabilities of the members under view weights."""
         if self._logs is not None:
-            return (
-                self._logs if rows.all() else self._logs.compress(rows, axis=1)
-            )  # an index of a mask would put rows first in memory
+            # An index of a mask would put rows first in memory.
+            return self._logs if rows.all() else self._logs.compress(rows, axis=1)
         out = np.empty((len(self.proba), int(rows.sum()), self.proba.shape[3]), self.precision)
         for member, logs in zip(self.proba, out, strict=True):
             logs[:] = log_proba(mix_views(views, member[None, :, rows]))[0]
@@ -88,8 +82,9 @@ class Procedure:
         for block in blocks(len(places), members * classes):
             mask = np.zeros(len(rows), dtype=bool)
             mask[places[block]] = True
-            logs, seen = self.logs(fit.views, mask)[fit.kept], dict[tuple[int, float], Array]()
+            logs = self.logs(fit.views, mask)[fit.kept]
             proba = np.exp(logs)
+            seen = {(m, 1.0): member for m, member in enumerate(proba)}
             for k, candidate in enumerate(fit.candidates):
                 out[k, block] = apply_part(candidate.part, proba, logs, seen)
         return out

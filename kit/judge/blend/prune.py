@@ -53,8 +53,7 @@ def keep_within_time(views: Array, options: Options) -> Array:
     views = views.copy()
     while (views > 0).sum() > max(affordable, 1):
         views[np.flatnonzero(views)[views[views > 0].argmin()]] = 0.0
-    kept: Array = views / views.sum()
-    return kept
+    return np.asarray(views / views.sum())
 
 
 def _limits(members: int, views: int, options: Options) -> list[tuple[str, Array, float]]:

@@ -1,5 +1,6 @@
 """The rows a candidate is fitted on, with what several candidates need computed once."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 from kit.judge.blend.convex import gather
 from kit.judge.blend.temperature import fit_temperature
 from kit.judge.metrics import Array
-from kit.runtime.pool import FLOOR, tempered
+from kit.runtime.pool import FLOOR, blocks, tempered
 
 FEW, LEAST_ROWS = 500_000, 5_000  # numbers of a member, and rows, on which single numbers are fitted
 
@@ -59,7 +60,10 @@ class Rows:
     @cached_property
     def few_tempered(self) -> Array:
         """(M, n, C) probabilities of the few after each member's temperature."""
-        return np.stack([tempered(logs, t) for logs, t in zip(self.few_logs, self.temperatures, strict=True)])
+        out = np.empty_like(self.few_logs)
+        for m, block, proba in self._tempered(self.few_logs):
+            out[m, block] = proba
+        return out
 
     @cached_property
     def temperatures(self) -> Array:
@@ -75,14 +79,19 @@ class Rows:
         each = zip(self.logs, self.temperatures, strict=True)
         return np.stack([np.log(np.maximum(tempered(logs, t), FLOOR**2)) for logs, t in each])
 
+    def _tempered(self, logs: Array) -> Iterator[tuple[int, slice, Array]]:
+        """Yield probabilities after a member's temperature, of so many rows as stay in the processor's cache."""
+        for block in blocks(logs.shape[1], 4 * self.classes):
+            for m, temperature in enumerate(self.temperatures):
+                yield m, block, tempered(logs[m, block], temperature)
+
     @cached_property
     def _pooled(self) -> tuple[Array, Array]:
-        """What `tempered_mean` and `tempered_likelihoods` return, one member in memory at a time."""
+        """What `tempered_mean` and `tempered_likelihoods` return."""
         total, q = np.zeros_like(self.logs[0]), np.empty((len(self.y), self.members))
-        for m, temperature in enumerate(self.temperatures):
-            proba = tempered(self.logs[m], temperature)
-            total += proba
-            q[:, m] = proba[np.arange(len(self.y)), self.y]
+        for m, block, proba in self._tempered(self.logs):
+            total[block] += proba
+            q[block, m] = proba[np.arange(len(proba)), self.y[block]]
         total /= self.members
         return np.log(np.maximum(total, FLOOR)), q
 

@@ -51,16 +51,9 @@ def per_class(task: Task, truth: Array, said: Array, names: Sequence[str]) -> li
     rows = []
     for c, (name, hits, true, predicted) in enumerate(zip(names, *counts, strict=True)):
         wrong = np.where(np.arange(len(names)) == c, 0.0, table[c])
-        rows.append(
-            ClassRow(
-                name,
-                rows=int(true),
-                precision=float(hits / max(predicted, 1.0)),
-                recall=float(hits / max(true, 1.0)),
-                f1=float(2 * hits / max(true + predicted, 1.0)),
-                taken_for=names[int(wrong.argmax())] if wrong.any() else "",
-            )
-        )
+        precision, recall, f1 = (float(hits / max(of, 1.0)) for of in (predicted, true, (true + predicted) / 2))
+        taken_for = names[int(wrong.argmax())] if wrong.any() else ""
+        rows.append(ClassRow(name, int(true), precision, recall, f1, taken_for))
     return rows
 
 

@@ -34,9 +34,8 @@ def view_worth(q: Array, group: Array, unit: Array, views: Array) -> Array:
 
 def _worth(q: Array, group: Array, unit: Array) -> Array:
     members = q.shape[1]
-    worth = np.zeros((members, 2))
     if members == 1:
-        return worth
+        return np.zeros((1, 2))
     start = convex_weights(q, pseudo_rows=members).weights
     without = np.empty((members, len(q)))  # log likelihoods without each member, by weights fitted on the other groups
     full = np.empty(len(q))
