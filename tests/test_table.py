@@ -16,7 +16,7 @@ from recorded import join_runs, write_candidate, write_fold
 from kit.base.events import silent
 from kit.config import parse
 from kit.errors import DataError, StageError
-from kit.images.sources.sample import answer
+from kit.images.sources.table import answer
 from kit.runs.results import lineage_of_test, require
 from kit.runs.spec import plan_runs
 from kit.runtime import pool

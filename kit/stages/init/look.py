@@ -16,7 +16,7 @@ from kit.images.moves import ROWS, SIDE, Gains, judge
 from kit.images.sources import BUILT_IN, Part, RawSet, open_source
 from kit.images.sources.images import THREADS
 from kit.images.sources.npz import PARTS
-from kit.images.sources.sample import read_sample
+from kit.images.sources.table import read_sample
 from kit.runtime import decode
 from kit.store.arrays import array_names
 from kit.store.digests import DIGESTS
