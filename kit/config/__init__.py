@@ -27,7 +27,7 @@ from kit.config.sections import (
     StressConfig,
     TrainConfig,
 )
-from kit.config.stages import ScheduleConfig, StageConfig
+from kit.config.training import ScheduleConfig, StageConfig
 from kit.errors import ConfigError
 
 __all__ = [

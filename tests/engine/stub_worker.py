@@ -16,7 +16,7 @@ from kit.runs.spec import FoldSpec
 from kit.runs.units.worker import Reporter, end_with_parent
 from kit.stages.train.fold import train_fold
 from kit.stages.train.interrupt import Interrupt, Interrupted
-from kit.stages.train.loop import Stage
+from kit.stages.train.loop import TrainingStage
 
 SECONDS = 0.03
 # While this file is there, no unit begins its third epoch: what a test breaks is broken before the training is over.
@@ -28,7 +28,7 @@ class SlowTrainer(StubTrainer):
 
     begun = 0
 
-    def stage(self, number: int) -> Stage:
+    def stage(self, number: int) -> TrainingStage:
         trainer = self
 
         class Learner(StubLearner):
@@ -42,7 +42,7 @@ class SlowTrainer(StubTrainer):
                 time.sleep(SECONDS)
                 return super().step(inputs, labels, rate)
 
-        return Stage(Learner(trainer), lambda epoch: trainer.images, None)
+        return TrainingStage(Learner(trainer), lambda epoch: trainer.images, None)
 
 
 class Fragile(Reporter):

@@ -23,7 +23,7 @@ from kit.runs.spec import FoldSpec, seed_of
 from kit.runs.units.worker import Report
 from kit.stages.train.checkpoint import Arrays, Checkpoint, delete
 from kit.stages.train.interrupt import Interrupt
-from kit.stages.train.loop import FoldData, FoldRun, Stage, Timing, run_stage
+from kit.stages.train.loop import FoldData, FoldRun, Timing, TrainingStage, run_training_stage
 from kit.store.data import load_images, load_index, load_test_ids, load_test_images, load_test_record
 from kit.store.files import append_log, write_atomic, write_csv
 from kit.store.partition import held_out, read_table, table_digest
@@ -81,7 +81,7 @@ PACKAGES = ("tensorflow", "keras", "keras-cv", "numpy")
 class Trainer(Protocol):
     """What a fold asks of its networks."""
 
-    def stage(self, number: int) -> Stage:
+    def stage(self, number: int) -> TrainingStage:
         """The learner and the inputs of a stage; asked for once a stage, in order, from where a checkpoint stands."""
 
     def predict(self, images: Any, rows: IntArray, views: tuple[str, ...]) -> npt.NDArray[np.float32]:
@@ -112,7 +112,7 @@ def train_fold(spec: FoldSpec, make_trainer: MakeTrainer, report: Report, interr
     resumed = checkpoint.resumed  # looked at now: the first epoch writes a checkpoint
     run = FoldRun(spec, data, checkpoint, report, interrupt)
     for number in range(checkpoint.position.stage, len(spec.settings.stages)):
-        run_stage(run, number, trainer.stage(number))
+        run_training_stage(run, number, trainer.stage(number))
     record, seconds = _write_results(spec, trainer, data, checkpoint)
     if (test := load_test_record(spec.layout)) is not None:
         made_from, views = lineage_of_test(spec, record, test), spec.settings.views
