@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from kit.images.sources.practice import make
-from kit.stages.clean.labels import expected_errors, label_errors
+from kit.stages.clean.review import expected_errors, label_errors
 
 SHARE = 0.05
 

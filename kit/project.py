@@ -280,6 +280,6 @@ class Project:
 
     def add_score(self, score: float, of: str = "") -> SubmissionPaths:
         """Note a score that was read off a platform without an interface."""
-        from kit.stages.lb.manual import add_score
+        from kit.stages.lb.act import add_score
 
         return add_score(self.layout, self.config, score, of)

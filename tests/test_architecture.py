@@ -14,8 +14,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from trees import FILES, KIT, nodes_of, text_of
 
-KIT = Path(__file__).parent.parent / "kit"
 # From the ground up. A file imports from its own folder and from those that stand before it; `project.py`, `errors.py`
 # and the door `blend.py` are layers of one file.
 LAYERS = (
@@ -31,12 +31,6 @@ LINES_OF_A_FILE, LINES_OF_A_FUNCTION, PARAMETERS = 300, 40, 8
 MANY_PARAMETERS = {"judge.blend.blend.fit"}
 USED_ONCE = 0.12
 ALIKE = 8
-FILES = sorted(KIT.rglob("*.py"))
-
-
-@cache
-def tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def name_of(path: Path) -> str:
@@ -47,10 +41,11 @@ def name_of(path: Path) -> str:
 MODULES = {name_of(path).removesuffix(".__init__"): path for path in FILES}
 
 
+@cache
 def imports_of(path: Path) -> set[str]:
     """Modules of the kit that a file imports, anywhere in it, by their dotted names below `kit`."""
     found = set()
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").split(".")[0] == "kit":
             room = (node.module or "").partition(".")[2]
             for alias in node.names:
@@ -117,15 +112,15 @@ def test_rooms_do_not_import_each_other_in_circles() -> None:
 def test_the_house_stays_small() -> None:
     entries = {path.name for path in KIT.iterdir()} - {"__init__.py", "__main__.py", "__pycache__"}
     assert len(entries) <= ENTRIES, sorted(entries)
-    assert sum(path.read_text(encoding="utf-8").count("\n") for path in FILES) <= LINES
+    assert sum(text_of(path).count("\n") for path in FILES) <= LINES
 
 
 def test_files_and_functions_stay_small() -> None:
     large = []
     for path in FILES:
-        if path.read_text(encoding="utf-8").count("\n") > LINES_OF_A_FILE:
+        if text_of(path).count("\n") > LINES_OF_A_FILE:
             large.append(f"{name_of(path)} has more than {LINES_OF_A_FILE} lines")
-        for node in ast.walk(tree_of(path)):
+        for node in nodes_of(path):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 docstring = node.body[0].end_lineno - node.body[0].lineno + 1 if ast.get_docstring(node) else 0
                 arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
@@ -141,7 +136,7 @@ def test_few_functions_are_used_once() -> None:
     used: Counter[str] = Counter()
     defined: list[str] = []
     for path in FILES:
-        for node in ast.walk(tree_of(path)):
+        for node in nodes_of(path):
             if isinstance(node, ast.Name):
                 used[node.id] += 1
             elif isinstance(node, ast.Attribute):
@@ -159,12 +154,12 @@ def shapes_of(path: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
     lines: dict[int, list[str]] = defaultdict(list)
     passed = {
         line
-        for node in ast.walk(tree_of(path))
+        for node in nodes_of(path)
         if isinstance(node, ast.Import | ast.ImportFrom)
         or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str))
         for line in range(node.lineno, node.end_lineno + 1)
     }
-    for token in tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline):
+    for token in tokenize.generate_tokens(io.StringIO(text_of(path)).readline):
         if (
             token.type in (tokenize.NAME, tokenize.NUMBER, tokenize.STRING, tokenize.OP)
             and token.start[0] not in passed
@@ -190,14 +185,19 @@ def renamed(lines: tuple[tuple[str, ...], ...]) -> tuple[object, ...]:
 
 
 def test_no_eight_lines_stand_twice_even_with_other_names() -> None:
-    places: dict[tuple[object, ...], list[str]] = defaultdict(list)
+    # Windows that are alike have lines that are, each by itself: only those that are get names for the whole.
+    line_by_line: dict[tuple[object, ...], list[tuple[str, tuple[tuple[str, ...], ...]]]] = defaultdict(list)
     for path in FILES:
-        lines = list(shapes_of(path))
+        lines = [(number, tokens, renamed((tokens,))) for number, tokens in shapes_of(path)]
         for start in range(len(lines) - ALIKE + 1):
-            window = lines[start : start + ALIKE]
-            if len({renamed((tokens,)) for _, tokens in window}) <= 2:
-                continue  # a table: its rows are meant to look alike
-            places[renamed(tuple(tokens for _, tokens in window))].append(f"{name_of(path)}:{window[0][0]}")
+            numbers, window, alone = zip(*lines[start : start + ALIKE], strict=True)
+            if len(set(alone)) > 2:  # two or fewer are a table: its rows are meant to look alike
+                line_by_line[alone].append((f"{name_of(path)}:{numbers[0]}", window))
+    places: dict[tuple[object, ...], list[str]] = defaultdict(list)
+    for found in line_by_line.values():
+        if len(found) > 1:
+            for where, window in found:
+                places[renamed(window)].append(where)
     assert [where for where in places.values() if len(where) > 1] == []
 
 
@@ -206,7 +206,7 @@ def test_only_the_rim_prints() -> None:
     printing = {
         path.stem
         for path in FILES
-        for node in ast.walk(tree_of(path))
+        for node in nodes_of(path)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     }
     assert printing <= rim

@@ -52,6 +52,7 @@ def project(tmp_path):
     return layout, config
 
 
+@pytest.mark.stage
 def test_external_rows_are_in_no_fold_and_the_folds_are_a_partition_of_the_others(project):
     layout, config = project
     index = load_index(layout)
@@ -60,6 +61,7 @@ def test_external_rows_are_in_no_fold_and_the_folds_are_a_partition_of_the_other
     np.testing.assert_array_equal(np.sort(np.concatenate([fold.valid_rows for fold in folds])), np.arange(36))
 
 
+@pytest.mark.stage
 def test_external_rows_are_trained_on_in_every_fold_but_that_of_their_patient(project):
     layout, config = project
     index = load_index(layout)
@@ -72,6 +74,7 @@ def test_external_rows_are_trained_on_in_every_fold_but_that_of_their_patient(pr
     assert sum(at_home) == 1
 
 
+@pytest.mark.stage
 def test_patients_of_rows_that_early_stopping_watches_are_not_trained_on(project):
     layout, config = project
     index = load_index(layout)
@@ -88,6 +91,7 @@ def test_patients_of_rows_that_early_stopping_watches_are_not_trained_on(project
     assert index.extra.groups[0] in watched
 
 
+@pytest.mark.stage
 def test_an_image_that_was_changed_behind_the_back_is_never_read(project):
     layout, _ = project
     content = bytearray(layout.images.read_bytes())
@@ -98,6 +102,7 @@ def test_an_image_that_was_changed_behind_the_back_is_never_read(project):
         load_images(layout)
 
 
+@pytest.mark.stage
 def test_an_index_with_a_row_less_is_found(project):
     layout, _ = project
     layout.index.write_text("".join(layout.index.read_text().splitlines(keepends=True)[:-1]))
@@ -106,6 +111,7 @@ def test_an_index_with_a_row_less_is_found(project):
     assert caught.value.hint == "kit clean --force"
 
 
+@pytest.mark.stage
 def test_rows_of_ids_are_in_their_order_and_a_stranger_is_named(project):
     index = load_index(project[0])
     assert index.rows_of(np.array(index.ids)[[5, 0, 30]]).tolist() == [5, 0, 30]

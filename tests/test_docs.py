@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
 from test_cli import run
+from trees import FILES as CODE
+from trees import nodes_of, tree_of
 
 from kit.config import parse
 from kit.errors import KitError
 
 REPOSITORY = Path(__file__).parent.parent
 PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md"), *REPOSITORY.glob("examples/*/*.md")])
-CODE = sorted((REPOSITORY / "kit").rglob("*.py"))
 # `[section] key` in a sentence, and commands that a message quotes or consists of.
 KEY = re.compile(r"(?<!\w)\[([a-z]+)\] ([a-z_0-9]+)(?=`| =|:)")
 TOLD = re.compile(r"(?:^|(?<=`))kit [a-z]+(?= |`|$)[^`;,]*")
@@ -77,18 +80,17 @@ def keys_of(section: str) -> set[str]:
     return set(found.model_fields)  # type: ignore[union-attr]
 
 
+@cache
 def literals(path: Path) -> list[str]:
     """The text that a module holds outside of its docstrings, f-strings with `{}` for what is put in."""
-    import ast
 
     def text(node: ast.AST) -> str:
         if isinstance(node, ast.JoinedStr):
             return "".join(text(part) for part in node.values)
         return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else "{}"
 
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    return [text(n) for n in ast.walk(tree) if isinstance(n, ast.Constant | ast.JoinedStr) and id(n) not in alone]
+    alone = {id(node.value) for node in nodes_of(path) if isinstance(node, ast.Expr)}
+    return [text(n) for n in nodes_of(path) if isinstance(n, ast.Constant | ast.JoinedStr) and id(n) not in alone]
 
 
 def test_keys_that_are_named_in_a_sentence_exist() -> None:
@@ -213,11 +215,9 @@ def test_the_map_for_contributors_names_every_module() -> None:
 
 
 def test_every_public_name_has_a_docstring() -> None:
-    import ast
-
     bare = []
     for path in CODE:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = tree_of(path)
         public = (ast.FunctionDef, ast.ClassDef)
         nodes = [node for node in tree.body if isinstance(node, public) and not node.name.startswith("_")]
         bare += [f"{path}: {node.name}" for node in nodes if not ast.get_docstring(node)]
@@ -241,8 +241,6 @@ def resolves(name: str) -> bool:
 
 def test_benchmarks_and_scripts_import_what_there_is() -> None:
     """Nothing else runs them in continuous integration, so a name that moves would be noticed by a user."""
-    import ast
-
     names = {
         (path.name, f"{node.module}.{alias.name}")
         for path in [*REPOSITORY.glob("benchmarks/*.py"), *REPOSITORY.glob("docs/*.py")]

@@ -159,6 +159,7 @@ def test_the_epochs_whose_weights_were_kept_are_marked() -> None:
     assert [",".join(mark) for mark in marks] == [lines[0].split()[1], lines[1].split()[1]]
 
 
+@pytest.mark.stage
 def test_a_rank_holds_until_the_next_snapshot(tmp_path: Path) -> None:
     begin = datetime(2026, 1, 1, tzinfo=UTC)
     target = target_of(invent(tmp_path).config)
@@ -182,6 +183,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
+@pytest.mark.stage
 def test_the_report_shows_the_very_figures_that_the_stages_wrote(project: Project) -> None:
     from kit.stages.train.train import train
 
@@ -198,6 +200,7 @@ def test_the_report_shows_the_very_figures_that_the_stages_wrote(project: Projec
     assert candidate.read_text(encoding="utf-8") == standalone(*worth(blend))
 
 
+@pytest.mark.stage
 def test_pictures_of_the_board_are_written_where_they_have_news(project: Project) -> None:
     def wrote() -> list[str]:
         heard = []
@@ -210,6 +213,7 @@ def test_pictures_of_the_board_are_written_where_they_have_news(project: Project
     assert wrote() == ["rank"]
 
 
+@pytest.mark.stage
 def test_a_picture_of_the_folds_that_is_missing_is_drawn_again(tmp_path: Path) -> None:
     project = invent(tmp_path)
     picture, record = project.layout.folds_picture("folds"), project.layout.folds_manifest("folds")

@@ -124,6 +124,7 @@ def project(tmp_path: Path) -> Project:
     return project
 
 
+@pytest.mark.stage
 def test_a_split_group_in_the_file_is_found_at_load(project: Project) -> None:
     index = load_index(project.layout)
     fold = load_folds(project.layout, project.config, index).fold
@@ -154,6 +155,7 @@ def folds_of(project: Project) -> list[str]:
     return [str(fold) for fold in load_folds(project.layout, project.config, index).fold.tolist()]
 
 
+@pytest.mark.stage
 def test_folds_that_were_edited_are_refused_until_a_person_says_what_to_do(project: Project) -> None:
     before, edited = move_first_row(project)
     for act in (folds_of, Project.folds):
@@ -168,6 +170,7 @@ def test_folds_that_were_edited_are_refused_until_a_person_says_what_to_do(proje
     assert folds_of(project) == before
 
 
+@pytest.mark.stage
 def test_edited_folds_that_split_a_group_or_name_no_fold_are_not_taken(project: Project) -> None:
     path = project.layout.folds_table("folds")
     rows = read_csv(path)
@@ -179,6 +182,7 @@ def test_edited_folds_that_split_a_group_or_name_no_fold_are_not_taken(project: 
     assert folds_of(project) == [row["fold"] for row in rows]
 
 
+@pytest.mark.stage
 def test_other_names_of_the_classes_and_other_pixels_move_no_row(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (60, 8, 8, 3), dtype=np.uint8), np.arange(60) % 3
@@ -193,6 +197,7 @@ def test_other_names_of_the_classes_and_other_pixels_move_no_row(tmp_path: Path)
     assert len(set(found)) == 1
 
 
+@pytest.mark.stage
 def test_folds_of_another_number_are_refused_until_reset(project: Project) -> None:
     config = parse('[data]\ntrain = "digits"\nimage_size = 8\n[folds]\nn = 3\n')
     with pytest.raises(StageError, match="n = 5"):
@@ -201,6 +206,7 @@ def test_folds_of_another_number_are_refused_until_reset(project: Project) -> No
     assert load_folds(project.layout, config, load_index(project.layout)).n == 3
 
 
+@pytest.mark.stage
 def test_a_rare_class_is_warned_about(tmp_path: Path) -> None:
     from kit.base.events import Event
 
@@ -218,6 +224,7 @@ def test_layout_names_are_relative_to_the_project(tmp_path: Path) -> None:
     assert Layout(tmp_path).folds_table("x") == tmp_path / "folds" / "x.csv"
 
 
+@pytest.mark.stage
 def test_repeats_are_independent_splits_of_the_same_rows(tmp_path: Path) -> None:
     (tmp_path / "kit.toml").write_text(
         '[data]\ntrain = "digits"\nimage_size = 8\n[folds]\nrepeats = 3\n', encoding="utf-8"
@@ -233,6 +240,7 @@ def test_repeats_are_independent_splits_of_the_same_rows(tmp_path: Path) -> None
         assert (times == 1).all()
 
 
+@pytest.mark.stage
 def test_a_hold_out_keeps_its_rows_when_others_are_appended(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (300, 8, 8, 3), dtype=np.uint8), rng.integers(0, 3, 300)
@@ -276,6 +284,7 @@ def test_an_existing_validation_split_is_what_is_held_out_with_what_is_copied_fr
     assert len(index.ids) == 12
 
 
+@pytest.mark.stage
 def test_a_class_that_is_called_validation_is_not_the_validation_split(tmp_path: Path) -> None:
     layout, config = given_split(tmp_path)
     for part in ("train", "val"):
@@ -287,6 +296,7 @@ def test_a_class_that_is_called_validation_is_not_the_validation_split(tmp_path:
     assert len(out) == 7 and [name for name in out if not name.startswith("validation/dog")].count("validation/2.png")
 
 
+@pytest.mark.stage
 def test_an_existing_validation_split_keeps_its_images_when_rows_are_added(tmp_path: Path) -> None:
     layout, config = given_split(tmp_path)
     picture("dog", 50, 16).save(tmp_path / "train/dog/50.png")
@@ -305,6 +315,7 @@ def test_with_k_folds_the_images_of_a_validation_split_are_training_images(tmp_p
     assert set(table.tolist()) == {0, 1, 2} and len(table) == 12
 
 
+@pytest.mark.stage
 def test_a_validation_split_that_comes_later_moves_no_row_unasked(tmp_path: Path) -> None:
     layout, config = given_split(tmp_path)
     one = parse('[data]\ntrain = "train"\n[folds]\nmethod = "hold-out"\nn = 3')
@@ -319,6 +330,7 @@ def test_a_validation_split_that_comes_later_moves_no_row_unasked(tmp_path: Path
     assert sum(load_folds(layout, config, index).table[0] == 0) == 7
 
 
+@pytest.mark.stage
 def test_a_validation_split_is_not_repeated(tmp_path: Path) -> None:
     layout, config = given_split(tmp_path)
     folds = config.folds.model_copy(update={"repeats": 2, "name": "again"})

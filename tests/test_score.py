@@ -141,7 +141,7 @@ def test_errors_of_labels_and_numbers_agree_with_resampling_the_rows(metric):
     if metric in OF_NUMBERS:
         y, said = said[:, 0], said[:, 0] ** 2 + 0.1 * said[:, 1]
         assert score.score(metric, y, said) == pytest.approx(OF_NUMBERS[metric](y, said))
-    picks = np.random.default_rng(0).integers(400, size=(300, 400))
+    picks = np.random.default_rng(0).integers(400, size=(150, 400))
     brute = np.std([score.METRICS[metric].function(y[i], said[i]) for i in picks])
     found = score.interval(metric, y, said, seed=0, resamples=500)
     assert found.se == pytest.approx(brute, rel=0.2)
@@ -234,7 +234,7 @@ def test_errors_from_influence_agree_with_resampling_the_rows(metric):
     rng = np.random.default_rng(0)
     other = proba**0.5 * rng.uniform(0.5, 1.5, size=proba.shape)
     other /= other.sum(axis=1, keepdims=True)
-    picks = [rng.integers(400, size=400) for _ in range(300)]
+    picks = [rng.integers(400, size=400) for _ in range(150)]
     function = score.METRICS[metric].function
     brute = np.std([function(y[i], proba[i]) - function(y[i], other[i]) for i in picks])
     assert score.standard_errors(metric, y, np.array([proba]), other)[0] == pytest.approx(brute, rel=0.2)

@@ -16,7 +16,7 @@ from recorded import join_runs, write_candidate, write_fold
 from kit.base.events import silent
 from kit.config import parse
 from kit.errors import DataError, StageError
-from kit.images.sources.sample import answer
+from kit.images.sources.table import answer
 from kit.runs.results import lineage_of_test, require
 from kit.runs.spec import plan_runs
 from kit.runtime import pool
@@ -88,6 +88,7 @@ def config_of(extra: str = "", metric: str = "accuracy"):
     return parse(f'[competition]\nmetric = "{metric}"\n' + text.replace("[clean]", extra + "\n[clean]") + runs)
 
 
+@pytest.mark.stage
 def test_members_are_blended_whatever_the_order_of_their_views(candidate):
     layout, paths, expected, ids = candidate
     found_ids, proba = blend_of_test(layout, config_of(), Ensemble.load(paths.ensemble))
@@ -95,6 +96,7 @@ def test_members_are_blended_whatever_the_order_of_their_views(candidate):
     np.testing.assert_array_equal(proba, expected)
 
 
+@pytest.mark.stage
 def test_the_file_has_the_columns_ids_and_order_of_the_sample(candidate):
     layout, paths, expected, _ = candidate
     (layout.root / "sample.csv").write_text("image,dog,hen,cat\n" + "".join(f"{n},0.3,0.3,0.4\n" for n in "fadbec"))
@@ -104,6 +106,7 @@ def test_the_file_has_the_columns_ids_and_order_of_the_sample(candidate):
     np.testing.assert_allclose(written[["cat", "dog", "hen"]], expected[rows], atol=1e-11)
 
 
+@pytest.mark.stage
 @pytest.mark.parametrize("sample", ["label,id", "cat,image,dog,hen"])
 def test_the_column_of_ids_may_stand_behind_the_answers(candidate, sample):
     layout, paths, expected, _ = candidate
@@ -116,6 +119,7 @@ def test_the_column_of_ids_may_stand_behind_the_answers(candidate, sample):
         np.testing.assert_allclose(written[list(CLASSES)], expected[[2, 1, 0]], atol=1e-11)
 
 
+@pytest.mark.stage
 @pytest.mark.parametrize(
     ("sample", "said"),
     [
@@ -136,6 +140,7 @@ def test_a_sample_that_cannot_be_filled_is_told_before_any_training(candidate, s
     assert sample.endswith(",x") == any("'x', which is no class" in event.text for event in heard)
 
 
+@pytest.mark.stage
 def test_labels_are_written_where_the_sample_has_one_column(candidate):
     layout, paths, expected, _ = candidate
     (layout.root / "sample.csv").write_text("id,label\n" + "".join(f"{n}.png,cat\n" for n in "cba"))
@@ -144,6 +149,7 @@ def test_labels_are_written_where_the_sample_has_one_column(candidate):
     assert path.read_text().split() == ["id,label", *(f"{n}.png,{c}" for n, c in zip("cba", wanted, strict=True))]
 
 
+@pytest.mark.stage
 def test_a_sample_with_ids_that_have_no_image_is_a_mistake_of_the_user_with_a_hint(candidate):
     layout, paths, _, _ = candidate
     (layout.root / "sample.csv").write_text("id,label\na,cat\nz,cat\n")
@@ -152,6 +158,7 @@ def test_a_sample_with_ids_that_have_no_image_is_a_mistake_of_the_user_with_a_hi
     assert caught.value.hint.startswith("[data] test =") and not paths.table.exists()
 
 
+@pytest.mark.stage
 def test_without_a_sample_there_are_labels_or_probabilities_as_the_metric_needs(candidate):
     layout, paths, expected, ids = candidate
     labels = pd.read_csv(table(layout, config_of(), paths, silent))
@@ -160,6 +167,7 @@ def test_without_a_sample_there_are_labels_or_probabilities_as_the_metric_needs(
     assert list(proba.columns) == ["id", *CLASSES]
 
 
+@pytest.mark.stage
 def test_a_second_time_gives_the_same_bytes_and_says_so(candidate):
     layout, paths, _, _ = candidate
     said = []
@@ -168,6 +176,7 @@ def test_a_second_time_gives_the_same_bytes_and_says_so(candidate):
     assert [event.kind for event in said] == ["fresh"]
 
 
+@pytest.mark.stage
 def test_a_member_without_test_predictions_is_named(candidate):
     layout, paths, _, _ = candidate
     (run,) = layout.runs.glob("two-*/test.npz")
@@ -177,6 +186,7 @@ def test_a_member_without_test_predictions_is_named(candidate):
     assert caught.value.hint == "kit train two"
 
 
+@pytest.mark.stage
 def test_predictions_of_other_test_images_or_changed_ones_are_not_taken(candidate):
     layout, paths, _, _ = candidate
     (run,) = layout.runs.glob("two-*/test.npz")
@@ -266,6 +276,7 @@ def test_columns_are_told_by_their_exact_names_before_others(order):
     assert places([name.swapcase() if name == "C" else name for name in order], classes) == places(order, classes)
 
 
+@pytest.mark.stage
 def test_a_column_of_no_class_is_0_where_every_class_has_its_column(candidate):
     layout, paths, expected, _ = candidate
     rows = "".join(f"{name},0,0,0,0\n" for name in "abcdef")

@@ -12,16 +12,22 @@ from typing import Any, Self
 
 from pydantic import BaseModel, Field, JsonValue, ValidationError, model_validator
 
-from kit.base.reading import text_of
-from kit.base.text import nearest
+from kit.base.text import nearest, text_of
 from kit.config.base import ConfigSection, Location, Name, mistake
 from kit.config.bundle import BundleConfig
 from kit.config.competition import CompetitionConfig
 from kit.config.data import DataConfig
-from kit.config.notebook import NotebookConfig
 from kit.config.runs import AugmentConfig, HeadConfig, RunConfig
-from kit.config.sections import CleanConfig, EngineConfig, EnsembleConfig, FoldsConfig, StressConfig, TrainConfig
-from kit.config.stages import ScheduleConfig, StageConfig
+from kit.config.sections import (
+    CleanConfig,
+    EngineConfig,
+    EnsembleConfig,
+    FoldsConfig,
+    NotebookConfig,
+    StressConfig,
+    TrainConfig,
+)
+from kit.config.training import ScheduleConfig, StageConfig
 from kit.errors import ConfigError
 
 __all__ = [

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from kit.config.base import ConfigSection, PathName
-from kit.config.stages import StageConfig
+from kit.config.training import StageConfig
 
 
 class AugmentConfig(BaseModel):

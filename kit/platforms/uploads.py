@@ -1,7 +1,10 @@
-"""The files that are sent, looked at before: a bundle, or a table of predictions."""
+"""What is looked at before anything is sent: a bundle, a table of predictions, and what the pages say of programs."""
 
 import csv
+import html
+import re
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from kit.errors import PlatformError
@@ -41,3 +44,23 @@ def check_csv(file: Path) -> None:
     if len(set(ids)) != len(ids):
         twice = next(name for name in ids if ids.count(name) > 1)
         raise PlatformError(f"{file} has the id {twice!r} twice", "kit table")
+
+
+LONGEST = 240
+_MEANS = (
+    r"\b(?:automat(?:ed|ic|ion)\b|automatically (?:generat|submi|made|creat|sent)\w*"
+    r"|bots?\b|robot\w*|scripts?\b|macros?\b|API\b|programmatic\w*)"
+)
+_ENTRY = r"\b(?:submi\w+|entr(?:y|ies)\b)"
+_NO = r"\b(?:not\b|no\b|forbid\w*|prohibit\w*|void\b|disqualif\w+|ban(?:ned)?\b|without (?:our )?permission)"
+
+
+def automation_notes(pages: Iterable[str]) -> list[str]:
+    """A warning that quotes the first sentence which seems to forbid automatic entries, as far as the pages say."""
+    for page in pages:
+        text = html.unescape(re.sub(r"<[^>]*>", " ", page))
+        for sentence in re.split(r"(?<=[.!?;])\s+|\n\s*\n|\n\s*[-*#]", text):
+            if all(re.search(part, sentence, re.IGNORECASE) for part in (_MEANS, _ENTRY, _NO)):
+                quoted = " ".join(sentence.split())[:LONGEST]
+                return [f'the rules may forbid entries that a program sends: "{quoted}"']
+    return []

@@ -18,7 +18,7 @@ from kit.store.layout import RunPaths
 
 class Epoch(NamedTuple):
     """A finished epoch: its stage and what that trained, the last learning rate, the mean loss, and every metric of the
-    inner rows (see `kit.stages.train.inner`; none in a run that chooses nothing) and of the held-out ones.
+    inner rows (see `kit.stages.train.fold`; none in a run that chooses nothing) and of the held-out ones.
     """
 
     stage: int

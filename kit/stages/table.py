@@ -13,7 +13,7 @@ from kit.base.events import Emit, Event
 from kit.base.text import some
 from kit.config import Config
 from kit.errors import DataError, StageError
-from kit.images.sources.sample import answer, read_sample
+from kit.images.sources.table import answer, read_sample
 from kit.judge import score
 from kit.runs.results import load_test
 from kit.runs.spec import plan_runs

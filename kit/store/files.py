@@ -20,8 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from kit.base.reading import text_of
-from kit.base.text import guarded, unguarded
+from kit.base.text import guarded, text_of, unguarded
 from kit.errors import DataError, KitError, StageError
 
 CHUNK = 1 << 20

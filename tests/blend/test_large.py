@@ -12,6 +12,8 @@ from kit.judge.blend.candidates import CANDIDATES, candidates
 from kit.judge.blend.convex import convex_weights, leave_one_out
 from kit.runtime import pool
 
+pytestmark = pytest.mark.stage
+
 
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> None:

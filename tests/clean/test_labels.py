@@ -12,7 +12,7 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.preprocessing import scale
 
 from kit.errors import DataError
-from kit.stages.clean.labels import confident_joint, expected_errors, label_errors
+from kit.stages.clean.review import confident_joint, expected_errors, label_errors
 
 pytestmark = pytest.mark.stage
 

@@ -10,10 +10,8 @@ from PIL import Image, ImageFilter
 
 from kit.config.sections import CleanConfig
 from kit.images.sources.practice import make
-from kit.stages.clean.outliers import METHODS, outlier_scores, strangest
 from kit.stages.clean.plan import plan
-from kit.stages.clean.quality import odd_sizes, quality
-from kit.stages.clean.statistics import statistics
+from kit.stages.clean.quality import METHODS, odd_sizes, outlier_scores, quality, statistics, strangest
 
 
 @pytest.fixture(scope="module")

@@ -42,6 +42,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What drivers and nodes are started with."""
     paths = [str(HERE), str(HERE.parent / "train"), str(HERE.parent.parent)]
     own = {"PYTHONPATH": os.pathsep.join(paths), "RAY_USAGE_STATS_ENABLED": "0", "RAY_ADDRESS": ""}
+    own["STUB_GATE"] = str(tmp_path_factory.mktemp("gate") / "closed")
     # Ray's sockets need a short path, the tasks' files one that is cleared away.
     return {**os.environ, **own, "RAY_TMPDIR": "/tmp", "TMPDIR": str(tmp_path_factory.mktemp("machine"))}
 
@@ -112,6 +113,14 @@ class Drive:
         out, err = self.process.communicate(timeout=120)
         assert self.process.returncode == 0, out + err
         return out + err
+
+
+@pytest.fixture
+def gate(environment: dict[str, str]) -> Iterator[Path]:
+    """Where a file keeps all units from beginning a third epoch until it is removed; see `stub_worker`."""
+    path = Path(environment["STUB_GATE"])
+    yield path
+    path.unlink(missing_ok=True)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from competitions import picture
 
 from kit.config import Config, parse
 from kit.images.sources import open_source
-from kit.images.sources.sample import answer
+from kit.images.sources.table import answer
 from kit.platforms.kaggle_code import script
 from kit.stages.bundle.contents import runtime_files
 from kit.store.tables import read_table

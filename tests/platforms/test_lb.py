@@ -28,8 +28,8 @@ from kit.platforms import Waits, open_platform
 from kit.project import Project
 from kit.show.figures.board import cv_against_score
 from kit.stages.lb import leaderboard
+from kit.stages.lb.act import add_score
 from kit.stages.lb.board import csv_lines
-from kit.stages.lb.manual import add_score
 from kit.stages.submit import Choice, submit
 from kit.store.files import write_json
 from kit.store.layout import Layout
@@ -150,7 +150,7 @@ def test_the_report_has_submissions_with_gap_forecast_and_rank_and_the_finals(
     assert third.gap == pytest.approx(0.03)
     assert report.agreement == Agreement(pairs=3, alike=3)
     assert report.finals[0][0] == third
-    assert report.remaining.today == 2
+    assert report.seen.remaining.today == 2
     assert report.standing.ahead.name == "ada"
     text = "\n".join(event.text for event in said)
     assert "on 1000 images a difference below" in text
@@ -192,8 +192,8 @@ def test_a_hidden_board_takes_nothing_from_the_rest(site: Codabench, project: tu
     site.faults["board"] = ("403", -1)
     for _ in range(2):
         report = leaderboard(*project, silent, waits=WAITS)
-    assert "403" in report.problem and "answers of the platform are missing" in report.problem
-    assert report.remaining.today == 4
+    assert "403" in report.seen.problem and "answers of the platform are missing" in report.seen.problem
+    assert report.seen.remaining.today == 4
     assert report.submissions[0].attempt.state == "scored"
 
 
@@ -205,7 +205,7 @@ def test_a_submission_that_is_gone_does_not_hide_the_others(site: Codabench, pro
     for _ in range(4):
         report = leaderboard(*project, silent, waits=WAITS)
     assert [line.attempt.state for line in report.submissions] == ["answered", "scored"]
-    assert "404" in report.problem and report.standing.snapshot.rank is not None
+    assert "404" in report.seen.problem and report.standing.snapshot.rank is not None
 
 
 def test_a_board_that_did_not_change_is_as_old_as_the_last_look(

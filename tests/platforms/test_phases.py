@@ -155,7 +155,7 @@ def test_boards_and_gaps_of_two_phases_do_not_mix(
     assert report.standing is not None and report.standing.moved is None
     site.faults["competition"] = ("reset-before", -1)
     offline = leaderboard(*project, silent, waits=waits)
-    assert offline.problem and offline.standing is not None
+    assert offline.seen.problem and offline.standing is not None
     assert offline.seen.asked == report.seen.asked and report.seen.asked is not None
     assert offline.standing.snapshot == report.standing.snapshot and offline.here == [offline.submissions[1]]
 
@@ -167,7 +167,7 @@ def test_between_two_phases_the_last_one_is_shown_and_nothing_is_sent(
     with pytest.raises(PlatformError, match="`Development` is not open"):
         run(project, waits)
     report = leaderboard(*project, silent, waits=waits)
-    assert report.problem == "" and report.seen.phase.name == "Development"
+    assert report.seen.problem == "" and report.seen.phase.name == "Development"
 
 
 @pytest.mark.parametrize("said", [("2",), ("", "development "), ("",), ()])

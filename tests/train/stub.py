@@ -10,7 +10,7 @@ import numpy as np
 from kit.runs.spec import FoldSpec
 from kit.runs.units import Unit, workers
 from kit.runtime.forward import softmax
-from kit.stages.train.loop import FoldData, Stage
+from kit.stages.train.loop import FoldData, TrainingStage
 from kit.store.data import load_images
 
 
@@ -62,8 +62,8 @@ class StubTrainer:
         self.data, self.images = data, load_images(spec.layout)
         self.kernel = np.random.default_rng(spec.fold).normal(size=(4, spec.classes))
 
-    def stage(self, number: int) -> Stage:
-        return Stage(StubLearner(self), lambda epoch: self.images, None)
+    def stage(self, number: int) -> TrainingStage:
+        return TrainingStage(StubLearner(self), lambda epoch: self.images, None)
 
     def predict(self, images: Any, rows: Any, views: tuple[str, ...]) -> Any:
         return said(self.kernel, views, images[rows])

@@ -26,7 +26,7 @@ from kit.runs.spec import plan_runs
 from kit.stages.train.checkpoint import Checkpoint
 from kit.stages.train.fold import train_fold
 from kit.stages.train.interrupt import Interrupt, Interrupted
-from kit.stages.train.loop import Stage
+from kit.stages.train.loop import TrainingStage
 from kit.stages.train.train import train
 from kit.store.layout import Layout
 
@@ -100,7 +100,7 @@ class Signalled(StubTrainer):
     steps = 0
     number = signal.SIGTERM
 
-    def stage(self, number: int) -> Stage:
+    def stage(self, number: int) -> TrainingStage:
         trainer = self
 
         class Learner(StubLearner):
@@ -110,7 +110,7 @@ class Signalled(StubTrainer):
                     os.kill(os.getpid(), Signalled.number)
                 return super().step(inputs, labels, rate)
 
-        return Stage(Learner(trainer), lambda epoch: trainer.images, None)
+        return TrainingStage(Learner(trainer), lambda epoch: trainer.images, None)
 
 
 @pytest.mark.parametrize(("at", "number"), list(zip([1, 2, 5, 6], ENDING, strict=True)))
@@ -144,7 +144,7 @@ def test_a_signal_ends_after_the_step_and_not_one_step_is_repeated(
 class Exploding(StubTrainer):
     """Its loss is no number from a step on."""
 
-    def stage(self, number: int) -> Stage:
+    def stage(self, number: int) -> TrainingStage:
         trainer, count = self, iter(range(10**6))
 
         class Learner(StubLearner):
@@ -152,7 +152,7 @@ class Exploding(StubTrainer):
                 super().step(inputs, labels, rate)
                 return float("nan") if next(count) == 3 else 0.5
 
-        return Stage(Learner(trainer), lambda epoch: trainer.images, None)
+        return TrainingStage(Learner(trainer), lambda epoch: trainer.images, None)
 
 
 def test_a_loss_that_is_no_number_leaves_the_best_weights_in_the_checkpoint(folder: Path) -> None:

@@ -21,8 +21,7 @@ from kit.project import Project
 from kit.runs.history import Epoch, kept
 from kit.runs.spec import FoldSpec, plan_runs
 from kit.runtime.forward import softmax
-from kit.stages.train.fold import load_fold_data, train_fold
-from kit.stages.train.inner import hold_back
+from kit.stages.train.fold import hold_back, load_fold_data, train_fold
 from kit.stages.train.interrupt import Interrupt
 from kit.stages.train.schedule import count_falls
 from kit.store.files import read_csv

@@ -80,6 +80,7 @@ stages = [{ train = "all", epochs = 1 }]
 """
 
 
+@pytest.mark.stage
 def test_a_blend_is_not_made_of_what_happens_to_be_done_in_time(make_project):
     folder = make_project(CONFIG)
     # Nothing is started after 0 h, so no network is built.

@@ -29,8 +29,7 @@ def learner(precision: str, backbone: str = "two-conv-cnn", **keys: Any) -> tupl
     from kit.runtime.backbones import build
     from kit.stages.train.learner import NetworkLearner
     from kit.stages.train.losses import cross_entropy
-    from kit.stages.train.networks import make_optimizer, set_trainable
-    from kit.stages.train.precision import computing_in
+    from kit.stages.train.networks import computing_in, make_optimizer, set_trainable
 
     stage = StageConfig(train="all", epochs=1, **keys)
     keras.utils.set_random_seed(0)
@@ -116,7 +115,7 @@ def test_the_scale_of_the_loss_is_part_of_the_state() -> None:
 def test_a_kernel_that_is_missing_is_an_error_with_a_hint() -> None:
     import tensorflow as tf
 
-    from kit.stages.train.precision import precision_errors
+    from kit.stages.train.networks import precision_errors
 
     spec = specification("mixed_float16")
     said = pytest.raises(TrainingError, match=r"plain-cnn cannot compute in mixed_float16 here: no kernel$")

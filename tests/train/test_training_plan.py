@@ -26,6 +26,8 @@ from kit.store.data import load_index, load_test_record
 from kit.store.layout import Layout
 from kit.store.predictions import load_predictions
 
+pytestmark = pytest.mark.stage
+
 CONFIG = """
 [data]
 train = "small.npz"

@@ -17,12 +17,10 @@ from kit.errors import ConfigError
 
 MODULES = {
     "geometry": "flip quarter-turn dihedral rotation zoom translation shear",
-    "colour": "brightness contrast hue saturation color-degeneration channel-shift solarize posterize",
-    "quality": "sharpness blur noise jpeg",
-    "erasing": "cutout gridmask",
-    "policy": "randaugment augmix degrade",
-    "mixing": "cutmix mixup",
-    "choice": "sequence maybe one-of some-of",
+    "colour": "brightness contrast hue saturation color-degeneration channel-shift solarize posterize "
+    "sharpness blur noise jpeg",
+    "mixing": "cutout gridmask cutmix mixup",
+    "choice": "sequence maybe one-of some-of randaugment augmix degrade",
 }
 # The module of every entry; its factory there has the entry's name.
 OPS = {op: module for module, ops in MODULES.items() for op in ops.split()}

@@ -1,7 +1,17 @@
-"""Augmentations that mix two images of a batch and their labels, which become soft; by keras-cv."""
+"""What hides parts of an image, or mixes two of a batch and their labels, which become soft; all by keras-cv."""
 
-from kit.images.augment.ops import Batch, BatchOp, Context, Positive, keras_cv
+from kit.images.augment.ops import Batch, BatchOp, Context, ImageOp, Positive, Share, keras_cv, layer_op
 from kit.runtime.lazy import tf
+
+
+def cutout(factor: Share = 0.4) -> ImageOp:
+    """A black rectangle of up to the share ``factor`` of each side (DeVries & Taylor 2017; ``RandomCutout``)."""
+    return layer_op("RandomCutout", (0.0, factor), (0.0, factor))
+
+
+def gridmask(ratio: Share = 0.5, rotation: Share = 0.15) -> ImageOp:
+    """A turned grid of black squares, up to ``ratio`` of a cell's side (Chen et al. 2020; ``GridMask``)."""
+    return layer_op("GridMask", ratio_factor=(0.0, ratio), rotation_factor=rotation)
 
 
 def cutmix(alpha: Positive = 1.0) -> BatchOp:

@@ -23,8 +23,7 @@ from kit.images.sources.find import Finder
 from kit.images.sources.forms import read_listing
 from kit.images.sources.images import ImageRows, open_images
 from kit.images.sources.raw import RawSet, checked_weights
-from kit.images.sources.sample import read_sample
-from kit.images.sources.table import ID_NAMES, find_group, find_id, find_label, from_flags
+from kit.images.sources.table import ID_NAMES, find_group, find_id, find_label, from_flags, read_sample
 from kit.images.sources.targets import Truth, of_table, paired
 from kit.runtime.names import bare
 from kit.store.tables import LONGEST, Table

@@ -1,16 +1,21 @@
-"""The columns of a competition's table, found by their names."""
+"""The columns of a competition's table, found by their names, and what its sample file asks for."""
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kit.base.arrays import IntArray
 from kit.base.text import some
+from kit.config.competition import METRICS
 from kit.errors import ConfigError, DataError
 from kit.images.sources.classes import MISSING, group_names
+from kit.runtime.answer import answers
+from kit.runtime.decide import Decision
 from kit.runtime.names import bare
-from kit.store.tables import LONGEST, SHOWN, Table
+from kit.store.tables import LONGEST, SHOWN, Table, read_table
 
 ID_NAMES = (
     "id", "image_id", "image", "img", "filename", "file_name", "file", "image_name", "imageid", "imagename",
@@ -120,3 +125,22 @@ def _by_name(
     said = f"{table.path.name}: no column was recognized as the {key} among {some(table.header, SHOWN)}"
     hint = f'[data] {key} = "{table.header[0] if key == "id" else table.header[-1]}"' if table.header else ""
     raise ConfigError(said, hint)
+
+
+def read_sample(path: Path) -> Table:
+    """The sample file with the column of ids first, wherever it stands in the file; errors as `read_table`."""
+    table = read_table(path)
+    first, *others = table.header
+    if first.lower() in ID_NAMES or (first.lower() not in LABEL_NAMES and len(set(table.column(first))) > 1):
+        return table
+    ids = [name for name in others if name.lower() in ID_NAMES and len(set(table.column(name))) == len(table.rows)]
+    return table.chosen((ids[0], *(name for name in table.header if name != ids[0]))) if ids else table
+
+
+def answer(
+    sample: Table, proba: Any, classes: tuple[str, ...], metric: str, decision: Decision | None = None
+) -> list[list[str]]:
+    """`kit.runtime.answer.answers` for a sample file; raises `Mismatch` where they do not fit."""
+    seen = set(sample.column(sample.header[1])) if len(sample.header) > 1 else set()
+    of_proba = metric if METRICS[metric].needs_proba else ""
+    return answers(sample.header, seen, proba, classes, of_proba, sample.path.name, decision)

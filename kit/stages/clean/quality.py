@@ -1,11 +1,71 @@
-"""Pictures that are hardly any use: dark, light, blurry, empty, grey among colour, of an odd size."""
+"""Pictures that are hardly any use, and pictures unlike the others of their class.
+
+Dark, light, blurry, empty, grey among colour, of an odd size: by colour and texture of a picture in a few numbers.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.base.arrays import IntArray
+from kit.base.arrays import ImageArray, IntArray
+from kit.images.corrupt.colour import LUMA
 from kit.stages.clean.draft import Finding
-from kit.stages.clean.statistics import Statistics
+
+BLOCK_PIXELS = 1 << 18
+
+Column = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """One number per picture, each (K,) float32; brightness is luma from 0 to 255."""
+
+    darkest: Column  # 5th percentile of the brightness
+    middle: Column  # 50th
+    brightest: Column  # 99th
+    entropy: Column  # of the brightness' histogram, 0 to 8 bits
+    sharpness: Column  # variance of the four-neighbour Laplacian of the brightness inside the picture
+    chroma: Column  # mean over the pixels of the largest less the smallest channel; 0 is grey
+    colour: NDArray[np.float32]  # (K, 6): mean and standard deviation of red, green and blue
+    contrast: Column  # mean brightness of the middle quarter of the picture less that of the whole
+
+    def features(self) -> NDArray[np.float32]:
+        """All of them as the columns of a matrix, (K, 13); the sharpness as its logarithm."""
+        columns = [self.darkest, self.middle, self.brightest, self.entropy, np.log1p(self.sharpness)]
+        return np.column_stack([*columns, self.chroma, self.colour, self.contrast]).astype(np.float32)
+
+
+def statistics(images: ImageArray, rows: IntArray) -> Statistics:
+    """Measure ``rows`` of ``images`` (N, H, W, 3) uint8, read in blocks that fit a processor's cache."""
+    size = max(1, BLOCK_PIXELS // int(np.prod(images.shape[1:3])))
+    parts = [_block(images[rows[start : start + size]]) for start in range(0, len(rows), size)]
+    parts = parts or [_block(np.zeros((0, 1, 1, 3), np.uint8))]
+    return Statistics(*(np.concatenate(column).astype(np.float32) for column in zip(*parts, strict=True)))
+
+
+def _block(images: ImageArray) -> tuple[NDArray[np.floating], ...]:
+    count, height, width = images.shape[:3]
+    planes = images.reshape(count, height * width, 3).transpose(0, 2, 1).astype(np.float32, order="C")
+    brightness = (LUMA @ planes).reshape(count, height, width)
+    levels = np.rint(brightness).astype(np.int32) + 256 * np.arange(count, dtype=np.int32)[:, None, None]
+    histogram = np.bincount(levels.ravel(), minlength=256 * count).reshape(count, 256)
+    reached = np.cumsum(histogram, axis=1)
+    percentiles = [(reached >= share * height * width).argmax(axis=1) for share in (0.05, 0.50, 0.99)]
+    shares = histogram / (height * width)
+    entropy = -(shares * np.log2(np.where(shares > 0, shares, 1))).sum(axis=1)
+    chroma = (planes.max(axis=1) - planes.min(axis=1)).mean(axis=1)
+    colour = np.concatenate([planes.mean(axis=2), planes.std(axis=2)], axis=1)
+    middle = brightness[:, height // 4 : height - height // 4, width // 4 : width - width // 4]
+    contrast = middle.mean(axis=(1, 2)) - brightness.mean(axis=(1, 2))
+    sharpness = np.zeros(count, np.float32)  # where a picture has no inside
+    if min(height, width) >= 3:
+        across = brightness[:, 1:-1, :-2] + brightness[:, 1:-1, 2:]
+        down = brightness[:, :-2, 1:-1] + brightness[:, 2:, 1:-1]
+        sharpness = (across + down - 4 * brightness[:, 1:-1, 1:-1]).var(axis=(1, 2))
+    return (*percentiles, entropy, sharpness, chroma, colour, contrast)
+
 
 # What a fifth of the pictures show is the nature of the data: night shots, X-rays, grey scans.
 COMMON = 0.2
@@ -62,3 +122,59 @@ def _far_out(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     low, high = np.quantile(values, [0.25, 0.75])
     reach = max(1.0, ODD * (high - low))
     return np.asarray((values < low - reach) | (values > high + reach))
+
+
+NEIGHBOURS = 5
+FEWEST = 20
+
+Features = NDArray[np.floating]
+
+
+def outlier_scores(features: Features, labels: IntArray, method: str, *, seed: int = 0) -> NDArray[np.float64]:
+    """Score how unlike its class every picture is, (N,), by features (N, D); higher is stranger.
+
+    Each class of ``labels`` (N,) is judged on its own; -1, unlabeled, is one too. One of fewer than twenty scores 0:
+    nothing can be said. ``method`` is a key of ``METHODS``: ``isolation-forest`` (Liu, Ting and Zhou 2008; 0 to 1, 0.5
+    is ordinary; ``seed`` is its own) or ``knn`` (mean distance to the five nearest of the class in standard deviations,
+    divided by its median).
+    """
+    scores = np.zeros(len(features))
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        if len(rows) >= FEWEST:
+            spread = features[rows].std(axis=0)
+            standard = (features[rows] - features[rows].mean(axis=0)) / np.where(spread > 0, spread, 1)
+            scores[rows] = METHODS[method](standard, seed)
+    return scores
+
+
+def strangest(scores: NDArray[np.float64], labels: IntArray, share: float) -> IntArray:
+    """The ``share`` of each class with the highest scores, (M,) int64, strangest first."""
+    chosen = [
+        rows[np.argsort(-scores[rows], kind="stable")][: int(share * len(rows))]
+        for rows in (np.flatnonzero((labels == label) & (scores > 0)) for label in np.unique(labels))
+    ]
+    found = np.concatenate([np.empty(0, np.int64), *chosen])
+    return found[np.argsort(-scores[found], kind="stable")]
+
+
+def _isolation_forest(features: Features, seed: int) -> NDArray[np.float64]:
+    from sklearn.ensemble import IsolationForest
+
+    forest = IsolationForest(n_estimators=200, random_state=seed).fit(features)
+    return np.asarray(-forest.score_samples(features), np.float64)
+
+
+def _knn(features: Features, seed: int) -> NDArray[np.float64]:
+    from sklearn.neighbors import NearestNeighbors
+
+    neighbours = NearestNeighbors(n_neighbors=NEIGHBOURS).fit(features)
+    distance, _ = neighbours.kneighbors()
+    mean = distance.mean(axis=1)
+    return np.asarray(mean / max(float(np.median(mean)), 1e-12), np.float64)
+
+
+METHODS: dict[str, Callable[[Features, int], NDArray[np.float64]]] = {
+    "isolation-forest": _isolation_forest,
+    "knn": _knn,
+}

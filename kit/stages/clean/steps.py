@@ -6,13 +6,11 @@ import numpy as np
 
 from kit.base.arrays import IntArray
 from kit.stages.clean.background import shared_backgrounds
-from kit.stages.clean.contamination import contaminated
-from kit.stages.clean.copies import judge, spare
+from kit.stages.clean.copies import contaminated, judge, spare
 from kit.stages.clean.draft import Draft, Finding, components
 from kit.stages.clean.near import FULL, SMALL_CHANCE, NearCopies, near_copies
-from kit.stages.clean.outliers import outlier_scores, strangest
+from kit.stages.clean.quality import outlier_scores, statistics, strangest
 from kit.stages.clean.quality import quality as problems
-from kit.stages.clean.statistics import statistics
 
 # More pictures than these on one background, and it is the scene of the competition (a fixed camera, a black
 # frame), not an accident: one group of them would leave the folds nothing to divide.

@@ -1,4 +1,4 @@
 """``kit compare``: what the difference between runs is worth, and whether it is one.
 
-`effects` is the statistics, `compare` reads the runs' files, `verdicts` puts both in tables and words.
+`effects` is the statistics, `compare` reads the runs' files and puts both in tables and words.
 """

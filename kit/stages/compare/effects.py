@@ -130,11 +130,7 @@ class Compared(Part):
 
 
 def compared(
-    metric: str,
-    y: NDArray[np.int64],
-    recipes: Sequence[Recipe],
-    seed: int,
-    groups: NDArray[np.str_] | None = None,
+    metric: str, y: NDArray[np.int64], recipes: Sequence[Recipe], seed: int, groups: NDArray[np.str_] | None = None
 ) -> tuple[list[Compared], SeedNoise]:
     """Every recipe against the first, and the noise of seeds that this rests on."""
     scores = [tuple(score.score(metric, y, proba) for proba in recipe.probas) for recipe in recipes]

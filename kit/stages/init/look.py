@@ -19,8 +19,7 @@ from kit.images.sources.forms import read_listing
 from kit.images.sources.images import THREADS
 from kit.images.sources.npz import PARTS
 from kit.images.sources.pixel_table import is_pixel_table
-from kit.images.sources.sample import read_sample
-from kit.images.sources.table import find_group, find_id
+from kit.images.sources.table import find_group, find_id, read_sample
 from kit.runtime import decode
 from kit.store.arrays import array_names
 from kit.store.digests import DIGESTS

@@ -1,13 +1,17 @@
-"""``kit lb --cancel`` and ``--rerun``: what a site lets us do to a submission that it has."""
+"""What a person does to a submission: cancel it, run it once more on its site, or note a score that was read there."""
+
+import math
+import secrets
 
 from kit.base.events import Emit, Event
 from kit.config import Config
 from kit.errors import StageError
 from kit.platforms import Waits, open_platform
 from kit.platforms.track import refresh
-from kit.store.layout import Layout
+from kit.store.files import sha256_file
+from kit.store.layout import Layout, SubmissionPaths
 from kit.store.ledger import add_event, attempts, load_submissions, target_of
-from kit.store.ledger.facts import Answer
+from kit.store.ledger.facts import Answer, Intent, Score
 
 
 def act(layout: Layout, config: Config, emit: Emit, of: str = "", *, rerun: bool) -> None:
@@ -33,3 +37,28 @@ def act(layout: Layout, config: Config, emit: Emit, of: str = "", *, rerun: bool
     add_event(attempt.submission.paths, intent, attempt.begun)
     add_event(attempt.submission.paths, intent, Answer(remote=remote, phase=attempt.phase))
     emit(Event("say", f"submission {attempt.remote} runs again as {remote}; its score: kit lb"))
+
+
+def add_score(layout: Layout, config: Config, score: float, of: str = "") -> SubmissionPaths:
+    """Write a score to the ledger, for the newest candidate or the one whose name contains ``of``.
+
+    Raises `StageError` where no candidate, or more than one, is meant, or the score is no finite number.
+    """
+    if not math.isfinite(score):
+        raise StageError(f"{score} is not a finite score", "kit lb --add-score 0.87")
+    every = [submission.paths for submission in load_submissions(layout)]
+    if not every:
+        raise StageError("there is no candidate yet", "kit ensemble")
+    found = [paths for paths in every if of in paths.root.name]
+    if not found or (of and len(found) > 1):
+        names = ", ".join(one.root.name for one in (found or every)[:5])
+        said = f"{len(found)} candidates match {of!r}" if found else f"no candidate matches {of!r}"
+        newest = (found or every)[-1].root.name
+        raise StageError(f"{said}: {names}", f"kit lb --add-score {score:g} --of {newest}")
+    paths = found[-1]
+    intent = secrets.token_hex(8)
+    digest = sha256_file(paths.bundle) if paths.bundle.exists() else ""
+    add_event(paths, intent, Intent(tag=paths.root.name, sha256=digest, target=target_of(config), by_hand=True))
+    add_event(paths, intent, Answer(remote=""))
+    add_event(paths, intent, Score(score=score))
+    return paths

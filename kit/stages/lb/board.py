@@ -20,8 +20,8 @@ STUCK = 3600.0  # seconds without a result after which a submission may never ge
 
 def show(report: Report, emit: Emit, width: int = 80) -> None:
     """Board, submissions, and what to make of them; a column without a single value is left out."""
-    if report.problem:
-        emit(Event("warn", f"{report.problem}: {report.seen.hint}" if report.seen.hint else report.problem))
+    if report.seen.problem:
+        emit(Event("warn", f"{report.seen.problem}: {report.seen.hint}" if report.seen.hint else report.seen.problem))
     if report.board and report.standing:
         _show_board(report, report.standing, emit, width)
     lines = report.submissions[-SHOWN:]
@@ -70,7 +70,7 @@ def _show_board(report: Report, standing: Standing, emit: Emit, width: int) -> N
             rows.append(("...", "", ""))
         before = row.rank
         rows.append((str(row.rank), fitting(f"{'>' if row.mine else ' '} {plain(row.name)}", room), number(row.score)))
-    age = f"{ago(standing.age)} old" if report.problem or standing.age >= 60 else "now"
+    age = f"{ago(standing.age)} old" if report.seen.problem or standing.age >= 60 else "now"
     title = f"{report.competition.name}: {standing.snapshot.lines} lines, {age}"
     emit(Event("table", title, {"header": ("rank", "  name", report.competition.metric), "rows": rows}))
 
@@ -113,8 +113,8 @@ def sentences(report: Report) -> list[str]:
                 texts.append(f"{told}: kit lb --cancel --of {one.remote}")
         if report.submissions and not report.here:
             texts.append(f"nothing has been sent to phase `{phase.name}` yet: kit submit")
-    if report.remaining.counts:
-        texts.append(f"submissions left: {report.remaining.counts}{report.remaining.until}")
+    if report.seen.remaining.counts:
+        texts.append(f"submissions left: {report.seen.remaining.counts}{report.seen.remaining.until}")
     return texts
 
 

@@ -67,16 +67,6 @@ class Report:
     snapshots: list[Snapshot]
     pictures: list[Path] | None = None
 
-    @property
-    def problem(self) -> str:
-        """The reason why the platform did not say all, or empty."""
-        return self.seen.problem
-
-    @property
-    def remaining(self) -> Remaining:
-        """Submissions left."""
-        return self.seen.remaining
-
     def phase_of(self, line: Line) -> str:
         """The name of the phase that a submission was sent to, or else its number."""
         phase = line.attempt.phase
@@ -84,7 +74,7 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """What ``kit lb --json`` prints; its keys are public."""
-        competition, resets, noise, standing = self.competition, self.remaining.resets, self.noise, self.standing
+        competition, resets, noise, standing = self.competition, self.seen.remaining.resets, self.noise, self.standing
         finals = [(line.attempt, line.cv, estimate) for line, estimate in self.finals]
         content = {
             "competition": competition.name,
@@ -93,7 +83,7 @@ class Report:
             "phase_ends": self.seen.phase.end and self.seen.phase.end.isoformat(),
             "metric": competition.metric,
             "greater_is_better": competition.greater_is_better,
-            "problem": self.problem,
+            "problem": self.seen.problem,
             "hint": self.seen.hint,
             "submissions": self.rows(),
             "board": [vars(row) for row in self.board],
@@ -108,7 +98,7 @@ class Report:
                 "medal": standing.medal,
                 "zones": standing.zones,
             },
-            "remaining": {**vars(self.remaining), "resets": resets and resets.isoformat()},
+            "remaining": {**vars(self.seen.remaining), "resets": resets and resets.isoformat()},
             "noise": None if noise is None else {"difference": noise, "test_size": competition.test_size},
             "agreement": self.agreement and vars(self.agreement),
             "finals": [
@@ -154,13 +144,7 @@ class Report:
         ]
 
 
-def build(
-    config: Config,
-    mine: Sequence[Attempt],
-    snapshots: Sequence[Snapshot],
-    emit: Emit,
-    seen: Seen,
-) -> Report:
+def build(config: Config, mine: Sequence[Attempt], snapshots: Sequence[Snapshot], emit: Emit, seen: Seen) -> Report:
     """Bring ledger, boards and what the platform said together; what cannot be read is a warning."""
     competition = config.competition
     lines = standing(mine, snapshots, competition, emit)

@@ -15,17 +15,15 @@ from kit.show.figures import page_style
 from kit.stages.report.attention import attention
 from kit.stages.report.augmentation import augmentation
 from kit.stages.report.balance import balance
-from kit.stages.report.calibration import calibration
 from kit.stages.report.cleaning import cleaning
 from kit.stages.report.confusion import classes, confusion
 from kit.stages.report.curves import curves
-from kit.stages.report.headline import headline
 from kit.stages.report.inputs import Facts
 from kit.stages.report.provenance import provenance
 from kit.stages.report.section import Section, count, number, percent, signed
 from kit.stages.report.shift import forecast, stress
-from kit.stages.report.standing import standing
-from kit.stages.report.worth import worth
+from kit.stages.report.standing import headline, standing
+from kit.stages.report.worth import calibration, worth
 from kit.store.files import write_atomic
 from kit.store.layout import Layout
 

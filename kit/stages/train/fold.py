@@ -1,6 +1,12 @@
-"""Train one fold: a description in, files out, no global state. NumPy alone: the networks are behind `Trainer`."""
+"""Train one fold: a description in, files out, no global state. NumPy alone: the networks are behind `Trainer`.
+
+Early stopping and plateaus watch inner rows: a part of the training rows, never the held-out fold. The best of many
+epochs looks better than it is on the rows that chose it. Of 600 pictures of noise with random labels of four classes
+29 % were right out of fold where the held-out fold itself chose the epoch, instead of 25 %.
+"""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -16,14 +22,57 @@ from kit.runs.results import FoldRecord, PredictedRecord, fold_lineage, lineage_
 from kit.runs.spec import FoldSpec, seed_of
 from kit.runs.units.worker import Report
 from kit.stages.train.checkpoint import Arrays, Checkpoint, delete
-from kit.stages.train.inner import hold_back
 from kit.stages.train.interrupt import Interrupt
-from kit.stages.train.loop import FoldData, FoldRun, Stage, Timing, run_stage
+from kit.stages.train.loop import FoldData, FoldRun, Timing, TrainingStage, run_training_stage
 from kit.store.data import load_images, load_index, load_test_ids, load_test_images, load_test_record
 from kit.store.files import append_log, write_atomic, write_csv
 from kit.store.partition import held_out, read_table, table_digest
 from kit.store.predictions import Predictions
 from kit.store.record import Digests, digests_of
+
+MOST = 0.5
+
+
+def hold_back(
+    labels: IntArray, groups: npt.NDArray[np.str_], rows: IntArray, fraction: float, rng: np.random.Generator
+) -> IntArray:
+    """Rows to watch instead of training on them, sorted: (k,) of ``rows`` (n,), in whole groups.
+
+    ``labels`` and ``groups`` (N,) are of all rows of the data; ``fraction`` is the share that is wanted of each class
+    and of all rows, at most `MOST`. The rows are of at least two classes, and every class keeps a row to train on.
+    Where groups are too large or classes too small for the share it is doubled, up to `MOST`; empty where even that
+    does not do.
+    """
+    while True:
+        found = _draw(labels, groups, rows, fraction, rng)
+        if len(np.unique(labels[found])) > 1:
+            return found
+        if fraction >= MOST:
+            return rows[:0]
+        fraction = min(2 * fraction, MOST)
+
+
+def _draw(
+    labels: IntArray, groups: npt.NDArray[np.str_], rows: IntArray, fraction: float, rng: np.random.Generator
+) -> IntArray:
+    """Groups in random order, each taken if it lowers the sum over classes of (taken - wanted)^2 / total."""
+    _, group = np.unique(groups[rows], return_inverse=True)
+    members = np.split(rows[np.argsort(group, kind="stable")], np.cumsum(np.bincount(group))[:-1])
+    totals = np.bincount(labels[rows])
+    wanted = np.floor(fraction * totals)
+    # Largest remainders get one more, equal ones by lot: a thousand classes of four rows give 400 rows, not none.
+    by_remainder = np.lexsort((rng.random(len(totals)), wanted - fraction * totals))
+    wanted[by_remainder[: round(fraction * len(rows) - wanted.sum())]] += 1
+    taken, chosen = [0] * len(totals), [rows[:0]]
+    for number in rng.permutation(len(members)).tolist():
+        counts = Counter(labels[members[number]].tolist())
+        added = sum(n * (n + 2 * (taken[c] - wanted[c])) / totals[c] for c, n in counts.items())
+        if added < 0 and all(taken[c] + n < totals[c] for c, n in counts.items()):
+            chosen.append(members[number])
+            for c, n in counts.items():
+                taken[c] += n
+    return np.sort(np.concatenate(chosen))
+
 
 PROBE = 32  # rows that every fold's network predicts: a bundle is held against the kit's own predictions of them
 PACKAGES = ("tensorflow", "keras", "keras-cv", "numpy")
@@ -32,7 +81,7 @@ PACKAGES = ("tensorflow", "keras", "keras-cv", "numpy")
 class Trainer(Protocol):
     """What a fold asks of its networks."""
 
-    def stage(self, number: int) -> Stage:
+    def stage(self, number: int) -> TrainingStage:
         """The learner and the inputs of a stage; asked for once a stage, in order, from where a checkpoint stands."""
 
     def predict(self, images: Any, rows: IntArray, views: tuple[str, ...]) -> npt.NDArray[np.float32]:
@@ -63,7 +112,7 @@ def train_fold(spec: FoldSpec, make_trainer: MakeTrainer, report: Report, interr
     resumed = checkpoint.resumed  # looked at now: the first epoch writes a checkpoint
     run = FoldRun(spec, data, checkpoint, report, interrupt)
     for number in range(checkpoint.position.stage, len(spec.settings.stages)):
-        run_stage(run, number, trainer.stage(number))
+        run_training_stage(run, number, trainer.stage(number))
     record, seconds = _write_results(spec, trainer, data, checkpoint)
     if (test := load_test_record(spec.layout)) is not None:
         made_from, views = lineage_of_test(spec, record, test), spec.settings.views

@@ -97,7 +97,7 @@ def compile_step(model: Any, optimizer: Any, loss: Loss, width: int) -> Callable
         with tf.GradientTape() as tape:
             value = loss(labels, model(inputs, training=True))
             total = value + sum(model.losses) if model.losses else value
-            total = optimizer.scale_loss(total)  # of itself but for float16, see `kit.stages.train.precision`
+            total = optimizer.scale_loss(total)  # of itself but for float16, see `kit.stages.train.networks`
         gradients = tape.gradient(total, variables)
         optimizer.learning_rate.assign(rate)
         optimizer.apply(gradients, variables)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from kit.base.arrays import IntArray
 from kit.base.tasks import Array, Flat, Task
 from kit.config import RunConfig
-from kit.config.stages import EarlyStoppingConfig
+from kit.config.training import EarlyStoppingConfig
 from kit.errors import TrainingError
 from kit.runs import batches
 from kit.runs.batches import EpochRows
@@ -71,8 +71,8 @@ class FoldData:
         return self.task.flat(self.truth[rows], self.names)
 
 
-class Stage(NamedTuple):
-    """One stage: who learns, the inputs of an epoch (by row of the data), and how they are augmented."""
+class TrainingStage(NamedTuple):
+    """One of the ``stages`` of a run: who learns, inputs of an epoch (by row of the data), how they are augmented."""
 
     learner: Learner
     inputs: Callable[[int], Any]
@@ -104,7 +104,7 @@ class FoldRun:
         return [epoch.inner[metric] for epoch in self.checkpoint.history if epoch.stage == number]
 
 
-def run_stage(run: FoldRun, number: int, stage: Stage) -> None:
+def run_training_stage(run: FoldRun, number: int, stage: TrainingStage) -> None:
     """Train stage ``number`` from where the checkpoint stands; one checkpoint after every epoch.
 
     Raises `TrainingError` where the loss is no longer a number; the checkpoint keeps the last good epoch and the best
@@ -136,7 +136,7 @@ def _waited(run: FoldRun, number: int, stopping: EarlyStoppingConfig) -> int:
     return epochs_since_best(values, greater_is_better(stopping.metric), stopping.min_delta)
 
 
-def _run_epoch(run: FoldRun, number: int, epoch: int, stage: Stage, labels: npt.NDArray[np.float32]) -> None:
+def _run_epoch(run: FoldRun, number: int, epoch: int, stage: TrainingStage, labels: npt.NDArray[np.float32]) -> None:
     settings, started = run.spec.settings, time.perf_counter()
     loss, rate = _train_epoch(run, number, epoch, stage, labels)
     trained = time.perf_counter()
@@ -158,7 +158,7 @@ def _run_epoch(run: FoldRun, number: int, epoch: int, stage: Stage, labels: npt.
 
 
 def _train_epoch(
-    run: FoldRun, number: int, epoch: int, stage: Stage, labels: npt.NDArray[np.float32]
+    run: FoldRun, number: int, epoch: int, stage: TrainingStage, labels: npt.NDArray[np.float32]
 ) -> tuple[float, float]:
     """One pass over the training rows, or the rest of one: its mean loss and last learning rate."""
     settings, checkpoint = run.spec.settings, run.checkpoint

@@ -7,7 +7,7 @@ from kit.runs.batches import EpochRows, batch_maker, epoch_order, prefetched, st
 from kit.runs.spec import FoldSpec
 from kit.runs.units.worker import Report
 from kit.stages.train.fold import MakeTrainer, load_fold_data
-from kit.stages.train.loop import FoldData, Stage, weighted_labels
+from kit.stages.train.loop import FoldData, TrainingStage, weighted_labels
 from kit.store.data import load_images
 from kit.store.files import append_log
 
@@ -37,7 +37,7 @@ def measure(spec: FoldSpec, make_trainer: MakeTrainer, report: Report) -> None:
     report({"event": "measured"})
 
 
-def time_steps(spec: FoldSpec, data: FoldData, stage: Stage) -> tuple[float, float]:
+def time_steps(spec: FoldSpec, data: FoldData, stage: TrainingStage) -> tuple[float, float]:
     """Seconds of the first step, which compiles, and of those after it; batches are prepared beside, as in training."""
     settings = spec.settings
     order = epoch_order(data.labels, data.train_rows, settings.sampling, 0)

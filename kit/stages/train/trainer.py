@@ -15,7 +15,7 @@ from kit.runtime.lazy import keras
 from kit.stages.train.checkpoint import Arrays
 from kit.stages.train.features import feature_files, open_features
 from kit.stages.train.learner import NetworkLearner
-from kit.stages.train.loop import FoldData, Stage
+from kit.stages.train.loop import FoldData, TrainingStage
 from kit.stages.train.losses import LOSSES
 from kit.stages.train.networks import make_network, make_optimizer, set_trainable, training_twin
 from kit.store.data import load_images
@@ -35,20 +35,20 @@ class NetworkTrainer:
         self._width = data.task.width(spec.classes)
         self._augment = Pipeline(spec.settings.augment, spec.size, self._width) if spec.settings.augment else None
 
-    def stage(self, number: int) -> Stage:
+    def stage(self, number: int) -> TrainingStage:
         """The learner of a stage, on images or on cached features."""
         files = [open_features(path) for path in feature_files(self._spec, number)]
         if not files:
             model = self._twin.model
             learner = self._learner(number, model, lambda rows: self.predict(self._images, rows, ("identity",))[0])
-            return Stage(learner, lambda epoch: self._images, self._augment)
+            return TrainingStage(learner, lambda epoch: self._images, self._augment)
 
         def judge(rows: IntArray) -> npt.NDArray[np.float32]:
             self._follow()
             return np.asarray(self._network.head(np.asarray(files[0][rows], dtype=np.float32), training=False))
 
         learner = self._learner(number, self._twin.head, judge)
-        return Stage(learner, lambda epoch: files[epoch % len(files)], None)
+        return TrainingStage(learner, lambda epoch: files[epoch % len(files)], None)
 
     def predict(self, images: Any, rows: IntArray, views: tuple[str, ...]) -> npt.NDArray[np.float32]:
         self._follow()

@@ -11,7 +11,7 @@ from kit.stages.train.features import write_features
 from kit.stages.train.fold import predict_test, train_fold
 from kit.stages.train.interrupt import Interrupt, Interrupted
 from kit.stages.train.measure import measure
-from kit.stages.train.precision import precision_errors
+from kit.stages.train.networks import precision_errors
 from kit.stages.train.trainer import NetworkTrainer
 
 

@@ -1,4 +1,4 @@
-"""``stages`` of a run: which layers are trained, for how long, and how."""
+"""``stages`` of a run, the parts of its training: which layers are trained, for how long, and how."""
 
 from __future__ import annotations
 
