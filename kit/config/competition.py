@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, PlainSerializer, StrictBool, ValidatorFunctionWrapHandler, field_validator, model_validator
 
-from kit.config.base import ConfigSection, PathName
+from kit.config.base import ConfigSection
 
 CLASSES, LABELS, NUMBERS = ("classes", "grades"), ("multilabel",), ("numbers",)
 BOTH = CLASSES + LABELS
@@ -116,9 +116,9 @@ class CompetitionConfig(ConfigSection):
     metric: Annotated[Scored, PlainSerializer(str)] = "accuracy"
     """Metric of the leaderboard. Also `expected_cost` with `costs`, `weighted_nll` with `weights`, and a function of
     your own as `FILE.py:FUNCTION`; see `docs/ensemble.md`."""
-    costs: PathName | tuple[tuple[float, ...], ...] = ()
+    costs: str | tuple[tuple[float, ...], ...] = ()
     """What an answer costs: a row for each true class with a number for each answer, or a `.csv` file with them."""
-    weights: PathName | tuple[float, ...] = ()
+    weights: str | tuple[float, ...] = ()
     """Of each class, or of each of several labels, the weight of its log loss, or a `.csv` file with them."""
     task: Literal["multiclass", "binary", "ordinal", "multilabel", "soft", "regression"] = "multiclass"
     """What is asked of an image: one class (`binary`: of two, `ordinal`: of classes in order), any number of labels

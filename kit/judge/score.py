@@ -18,11 +18,10 @@ from kit.errors import DataError
 from kit.judge.metrics.counts import Counts, kinds, of_predictions
 from kit.judge.metrics.rows import Array, row_nll
 from kit.judge.metrics.table import METRICS, Metric, find
-from kit.judge.units import BLOCK, mean_error, resampled_counts, resampled_means, sums, units_of
+from kit.judge.units import BLOCK, LEFT_OUT, mean_error, resampled_counts, resampled_means, sums, units_of
 from kit.store.record import Figure
 
 RESAMPLES, LEVEL = 2000, 0.95  # and the coverage aimed at
-BLOCKS = 100  # of rows, of which each is left out where a score is slow to compute
 LEAST_FREEDOM = 4.0  # with fewer an interval is as wide as what can be
 
 
@@ -169,7 +168,7 @@ def _resample(
 def _influence(metric: Metric, y: Array, said: Array) -> Array:
     """Return (N,) what each row adds to the score, by leaving it out where there is no formula; zeros for the ECE.
 
-    Rows of a user's function are left out in at most `BLOCKS` blocks, and those of a block share its part evenly.
+    Rows of a user's function are left out in at most `LEFT_OUT` blocks, and those of a block share its part evenly.
     """
     if metric.rows is not None:
         return metric.rows(y, said)
@@ -177,7 +176,7 @@ def _influence(metric: Metric, y: Array, said: Array) -> Array:
         return metric.whole(y, said)[1]
     if metric.measure.own is not None:
         added, whole = np.empty(len(y)), metric.function(y, said)
-        for block in np.array_split(np.random.default_rng(0).permutation(len(y)), min(BLOCKS, len(y))):
+        for block in np.array_split(np.random.default_rng(0).permutation(len(y)), min(LEFT_OUT, len(y))):
             rest = np.delete(np.arange(len(y)), block)
             added[block] = (whole - metric.function(y[rest], said[rest])) * (len(y) - len(block)) / len(block) ** 0.5
         return added
