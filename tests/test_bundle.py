@@ -175,7 +175,7 @@ BODIES = {
         "bytes only",
     ),
     "one at least": ("return np.zeros(max(1, len(X)), int)", "no image: predict gave"),
-    "depends on the order": ("return np.arange(len(X)) % 2", "predict gave other classes"),
+    "depends on the order": ("return np.arange(len(X)) % 2", "predict gave other answers"),
     "calls home": ("import socket\n        socket.create_connection(('192.0.2.1', 80), 1)", "Error"),
 }
 

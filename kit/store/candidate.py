@@ -63,9 +63,10 @@ class StoredBlend(Part):
         """What the decision gains out of fold, in words; empty where the metric leaves nothing to decide."""
         if self.decision_worth is None:
             return ""
-        rule = "answers are the most probable class" if self.decision is None else f"answers are made for {self.metric}"
+        plain = "labels above one half" if self.params.several else "the most probable class"
+        rule = f"answers are {plain}" if self.decision is None else f"answers are made for {self.metric}"
         gain, error = self.decision_worth
-        return f"{rule}: worth {gain:+.4f} over the most probable class (standard error {error:.4f})"
+        return f"{rule}: worth {gain:+.4f} over {plain} (standard error {error:.4f})"
 
     def answer(self, proba: Any) -> Any:
         """What is decided of the blend's probabilities (N, C), see `kit.runtime.decide.decide`."""
