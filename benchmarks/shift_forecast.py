@@ -4,8 +4,9 @@
     python benchmarks/shift_forecast.py --cache cache --families 8 --company 3
     python benchmarks/shift_forecast.py --cache cache --small --sets practice     (a quarter of a minute)
 
-``--families`` keeps so many of `kit.images.corrupt`'s for the stressed rows, ``--company`` so many of the models
-beside one. For each estimate bias, mean error, rank within a test, and of intervals coverage and interval score.
+``--metric`` is any of classes; the peers but the scores out of fold are of accuracy alone. ``--families`` keeps so many
+of `kit.images.corrupt`'s for the stressed rows, ``--company`` so many of the models beside one. For each estimate bias,
+mean error, rank within a test, and of intervals coverage and interval score.
 The sets and their tests are those of `shift_zoo.py`; real cells are one where ``KIT_SHARED`` names their folder.
 """
 
@@ -27,8 +28,8 @@ from kit.images.corrupt.mixture import Mixture
 from kit.judge.shift.belief import Belief, Case
 from kit.judge.shift.consensus import learn
 from kit.judge.shift.evidence import Evidence
-from kit.judge.shift.forecast import Calibration, calibrate, from_mixture, from_test, summarise
-from kit.judge.shift.noise import wrong_labels
+from kit.judge.shift.forecast import ACCURACY, Calibration, calibrate, from_mixture, from_test, summarise
+from kit.judge.shift.noise import NONE, wrong_labels
 from kit.judge.shift.past import explain
 from kit.judge.shift.signals import agreement, atc, difference_of_confidences
 from kit.judge.shift.together import alike, covariance
@@ -103,12 +104,12 @@ def by_line(signal: Callable[[np.ndarray], float], zoo: Zoo, model: int, test: i
     return float(np.clip(constant + slope * signal(zoo.tests[test, model]), 0, 1))
 
 
-def evidence_of(zoo: Zoo, test: int | None, families: tuple[str, ...]) -> Evidence:
+def evidence_of(zoo: Zoo, test: int | None, families: tuple[str, ...], metric: str = ACCURACY) -> Evidence:
     keep = np.isin(zoo.family, [*families, "clean"])
     return Evidence(
         tuple(map(str, zoo.names)), zoo.y, zoo.clean, zoo.rows[keep], zoo.family[keep], zoo.severity[keep],
         zoo.stressed[:, keep], None if test is None else zoo.tests[test], None if test is None else zoo.folds[test],
-        zoo.folds.shape[2],
+        zoo.folds.shape[2], metric,
     )  # fmt: skip
 
 
@@ -179,13 +180,15 @@ def knowing_others(calibration: Calibration, beliefs: list[Belief], scores: np.n
     return Belief((Case(1.0, own.cases[0].mean, spread),), own.rows)
 
 
-def report(zoo: Zoo, families: tuple[str, ...]) -> None:
+def report(zoo: Zoo, families: tuple[str, ...], metric: str) -> None:
     size, mixture = zoo.truth.shape[1], Mixture(families)
-    clean = (zoo.clean.argmax(2) == zoo.y).mean(1)
-    scores = (zoo.tests.argmax(3) == zoo.truth[:, None]).mean(2)
-    blind = evidence_of(zoo, None, families)
+    blind = evidence_of(zoo, None, families, metric)
+    clean = blind.clean_values.mean(1)
+    scores = np.stack([blind.values(*pair).mean(1) for pair in zip(zoo.truth, zoo.tests, strict=True)])
     cells, calibration, classes = blind.cells(mixture), calibrate(blind), blind.clean.shape[2]
-    noise = wrong_labels(learn(blind.clean, blind.y).posterior(blind.clean), blind.y)
+    noise = NONE
+    if metric == ACCURACY:
+        noise = wrong_labels(learn(blind.clean, blind.y).posterior(blind.clean), blind.y)
     prior = from_mixture(blind, mixture).cleared(noise, classes)
     pairs = zip(zoo.tests, zoo.folds, strict=True)
     beliefs = [from_test(calibration, *pair).cleared(noise, classes) for pair in pairs]
@@ -193,12 +196,14 @@ def report(zoo: Zoo, families: tuple[str, ...]) -> None:
     lines: dict[str, list] = {}
     still = None
     for test, belief in enumerate(beliefs):
-        evidence, truth = evidence_of(zoo, test, families), scores[test]
+        evidence, truth = evidence_of(zoo, test, families, metric), scores[test]
         bare = summarise(evidence, belief, size, {}, 0.9)
         if test == 0:
             still = (bare, truth)
             continue
-        for name, value in peers(zoo, clean, blind.stressed_right.mean(1), test).items():
+        stressed = blind.stressed_values.mean(1)
+        simple = {"clean out of fold": clean, "stressed out of fold": stressed}
+        for name, value in (peers(zoo, clean, stressed, test) if metric == ACCURACY else simple).items():
             lines.setdefault(name, []).append([(v, t, np.nan, np.nan) for v, t in zip(value, truth, strict=True)])
         lines.setdefault("forecast, mixture alone", []).append(rows_of(summarise(blind, prior, size, {}, 0.9), truth))
         lines.setdefault("forecast, test pictures", []).append(rows_of(bare, truth))
@@ -210,12 +215,13 @@ def report(zoo: Zoo, families: tuple[str, ...]) -> None:
             for name, e, b in kinds:
                 found = rows_of(summarise(e, b, size, past, 0.9), truth, tuple(chosen))
                 lines.setdefault(f"forecast, {name} + 3 scores", []).append(found)
-            lines.setdefault("mixture fitted to 3 scores (NNLS)", []).append(
-                past_only(zoo, cells, mixture.shares, truth, chosen)
-            )
+            if metric == ACCURACY:
+                found = past_only(zoo, cells, mixture.shares, truth, chosen)
+                lines.setdefault("mixture fitted to 3 scores (NNLS)", []).append(found)
     for name, tests in lines.items():
         print_line(name, tests)
-    targets(lines, clean, still)
+    if metric == ACCURACY:
+        targets(lines, clean, still)
 
 
 def targets(lines: dict[str, list], clean: np.ndarray, still: tuple) -> None:
@@ -239,6 +245,7 @@ def main() -> None:
     parser.add_argument("--company", type=int, default=0)
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--noise", type=float, default=0.0, help="share of wrong labels in the training set")
+    parser.add_argument("--metric", default=ACCURACY)
     given = ["blood"] if "KIT_SHARED" in os.environ else []
     parser.add_argument("--sets", nargs="+", default=["digits", "practice", *given])
     options = parser.parse_args()
@@ -253,7 +260,7 @@ def main() -> None:
         print(
             f"{name}: {len(zoo.names)} models, {len(zoo.tests) - 1} shifted tests, stressed by {len(families)} families"
         )
-        report(zoo, families)
+        report(zoo, families, options.metric)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kit.base.events import Emit, silent
 from kit.config import Config, load, on_engine
-from kit.errors import StageError
+from kit.errors import DataError, StageError
 from kit.store.layout import Layout, SubmissionPaths, find_project
 
 if TYPE_CHECKING:
@@ -243,8 +243,8 @@ class Project:
 
         paths = self.table() if takes_table(self.layout, self.config, self._emit) else self.bundle()
         if load_submission(paths).last(Score) is None:
-            # Say what score to expect before it is known; for other metrics, or without stress, CV has to do.
-            with suppress(StageError):
+            # Say what score to expect before it is known; without stress, CV has to do.
+            with suppress(StageError, DataError):
                 forecast(self.layout, self.config, lambda event: self._emit(event) if event.kind == "number" else None)
         submit(self.layout, self.config, paths, self._emit, choice or Choice())
         return paths

@@ -456,9 +456,6 @@ SCENARIOS: dict[str, Scenario] = {
         lambda w: ForecastRecord.load(w.newest.forecast), halve(f"{CANDIDATE}/forecast.json")
     ),
     "gather: kit stress --all": Scenario("kit forecast", remove("runs/*")),
-    "forecast: kit stress   # shows the score under corruptions for any metric": Scenario(
-        "kit forecast", edit("[data]", '[competition]\nmetric = "nll"\n[data]'), instead=True
-    ),
     "_run: kit train {paths.root.name.rpartition('-')[0]}": Scenario(
         lambda w: gather(w.layout), halve(f"{NET}/run.json")
     ),

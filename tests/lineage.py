@@ -117,7 +117,7 @@ def make(root: Path, text: str = CONFIG, prepare: Callable[[Path], None] = lambd
     train(layout, config, silent, launch=InProcess(drawn), pictures=False)
     stress(layout, config, silent, launch=InProcess(drawn))
     scored(ensemble_stage.ensemble(layout, config, silent), config, 0.7)
-    if config.competition.metric == forecast_stage.METRIC:
+    if config.competition.task in ("multiclass", "binary", "ordinal"):
         forecast_stage.forecast(layout, config, silent)
     return layout, config
 

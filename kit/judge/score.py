@@ -111,6 +111,19 @@ def contrast(
     return Interval(point, float(low), float(high), float(gain.std(ddof=1)))
 
 
+def row_values(metric: str, y: Array, said: Array) -> Array:
+    """Return (N,) numbers whose mean is the score: of each row, or the score and what the row adds to it.
+
+    Raises `DataError` as `score` does.
+    """
+    (y, said), chosen = _checked(metric, y, said), lookup(metric)
+    if chosen.whole is not None:
+        value, influence = chosen.whole(y, said)
+        return value + influence
+    influence = _influence(chosen, y, said)
+    return influence if chosen.rows is not None else chosen.function(y, said) + influence - influence.mean()
+
+
 def standard_errors(metric: str, y: Array, probas: Array, baseline: Array, groups: Any = None) -> Array:
     """Return (L,) standard errors of the scores of (L, N, C) less a baseline's (N, C), from the rows' influence."""
     return scores_and_errors(metric, y, probas, baseline, groups)[:, 1]

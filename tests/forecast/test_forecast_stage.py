@@ -217,10 +217,20 @@ def test_without_a_stressed_run_the_hint_says_what_to_do(make_project) -> None:
         run(project)
 
 
-def test_another_metric_is_refused(make_project) -> None:
-    project = made(make_project, '[competition]\nmetric = "auc"\n' + MORE)
-    with pytest.raises(StageError, match="scored by auc"):
-        run(project)
+@pytest.mark.matrix
+@pytest.mark.parametrize("metric", ["auc", "macro_f1", "nll"])
+def test_the_forecast_is_by_the_metric_of_the_competition(make_project, metric: str) -> None:
+    project = made(make_project, f'[competition]\nmetric = "{metric}"\n' + MORE, test=pictures(7)[0])
+    (paths,) = ensembles(project, metrics=(metric,))
+    records, heard = run(project)
+    assert {record.metric for record in records.values()} == {metric}
+    clean = StressedRun.load(plan_runs(project.layout, project.config, ())["a"][0].run_paths.stress_manifest)
+    assert records["a"].clean == pytest.approx(clean.scores.clean.score)
+    assert abs(records[paths.root.name].value - Ensemble.load(paths.ensemble).cv.score) < 0.2
+    (table,) = [event for event in heard if event.text == f"forecast of the {metric}"]
+    shown = [row[3] for row in table.data["rows"]]
+    assert shown == sorted(shown, reverse=metric != "nll")
+    assert not records["a"].signals and heard[-1].text.endswith(f"expected {metric}, 90 % interval")
 
 
 def test_folds_are_joined_as_training_joins_them(make_project, tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ from scipy.optimize import minimize
 
 from kit.errors import DataError
 from kit.images.corrupt.mixture import Mixture
+from kit.judge.score import score
 from kit.judge.shift.belief import Belief, Case
 from kit.judge.shift.consensus import learn
-from kit.judge.shift.correctness import fit, row_features
+from kit.judge.shift.drawn import anchored, believed
 from kit.judge.shift.evidence import Evidence
 from kit.judge.shift.forecast import (
     CONCENTRATION,
@@ -22,7 +23,6 @@ from kit.judge.shift.forecast import (
     calibrate,
     from_mixture,
     from_test,
-    gain_of_mean,
     shifted,
     summarise,
 )
@@ -132,16 +132,20 @@ def test_scores_say_whether_the_test_is_shifted() -> None:
 
 @pytest.mark.matrix
 def test_the_mean_of_folds_gains_what_the_labels_say_it_gains() -> None:
+    evidence, _ = made(1, 0.3)
     rng = np.random.default_rng(0)
-    y = rng.integers(0, 4, 4000)
-    x = 1.2 * np.eye(4)[y] + 0.8 * rng.standard_normal((4000, 4)) + 0.8 * rng.standard_normal((5, 4000, 4))
-    mean = x.mean(0)
-    # Signal and noise are known, so the probabilities of the classes are too.
-    posterior = np.exp(mean * 1.2 / (0.8**2 + 0.8**2 / 5))
-    posterior /= posterior.sum(1, keepdims=True)
-    gained = (mean.argmax(1) == y).mean() - (x.argmax(2) == y).mean()
-    found = gain_of_mean(posterior, mean.argmax(1)[None], x.argmax(2)[None])
-    assert gained > 0.02 and found == pytest.approx([gained], abs=0.01)
+    assert evidence.test is not None
+    folds = np.exp(np.log(evidence.test)[:, None] + 2.0 * rng.standard_normal((6, 5, 2000, 5)))
+    folds /= folds.sum(3, keepdims=True)
+    mean = folds.mean(1)
+    calibration = calibrate(evidence)
+    one, many = from_test(calibration, folds[:, 0]), from_test(calibration, mean, folds)
+    truth = np.random.default_rng(1)  # the labels of `made`
+    truth.integers(0, 5, 900)
+    labels = truth.integers(0, 5, 2000)
+    gained = (mean.argmax(2) == labels).mean(1) - (folds.argmax(3) == labels).mean((1, 2))
+    found = many.cases[0].mean - one.cases[0].mean
+    assert gained.mean() > 0.02 and found.mean() == pytest.approx(gained.mean(), abs=0.02)
 
 
 @pytest.mark.matrix
@@ -210,21 +214,55 @@ def test_conditioning_is_the_formula_of_two_normals(seed: int) -> None:
 
 
 @pytest.mark.matrix
-def test_what_models_share_of_their_luck_is_the_covariance_of_drawn_labels() -> None:
+def test_drawn_labels_are_as_frequent_as_the_posterior_says() -> None:
+    evidence, _ = made(8, None, n=4000)
     rng = np.random.default_rng(0)
-    posterior, predicted = rng.dirichlet(np.ones(4), 40), rng.integers(0, 4, (3, 40))
-    predicted[1, :30] = predicted[0, :30]
-    draws = (rng.random((6000, 40, 1)) > posterior.cumsum(axis=1)).sum(axis=2)
-    scores = (draws[:, None] == predicted).mean(2)
-    np.testing.assert_allclose(shared_luck(posterior, predicted) / 40, np.cov(scores.T), atol=4e-4)
+    posterior = rng.dirichlet(np.ones(5), 4000)
+    values = believed(evidence, evidence.clean, posterior)
+    chosen = evidence.clean.argmax(2)
+    exact = posterior[np.arange(4000), chosen]
+    assert np.abs(values.mean(0) - exact).max() <= 0.1 + 1e-9  # within one of ten draws, whatever the row
+    np.testing.assert_allclose(values.mean((0, 2)), exact.mean(1), atol=0.003)
+    luck = shared_luck(values)
+    same = chosen[:, None] == chosen
+    wanted = (np.where(same, exact[:, None], 0) - exact[:, None] * exact).mean(2)
+    np.testing.assert_allclose(luck, wanted, atol=0.02)
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("metric", ["nll", "macro_f1", "auc"])  # of rows, of counts, of all
+def test_by_every_metric_the_forecast_is_nearer_than_the_clean_score(metric: str) -> None:
+    evidence, _ = made(0, 0.5, n=300, tests=400)
+    evidence = replace(evidence, metric=metric)
+    rng = np.random.default_rng(0)
+    rng.integers(0, 5, 300)
+    labels = rng.integers(0, 5, 400)
+    assert evidence.test is not None
+    truth = np.array([score(metric, labels, one) for one in evidence.test])
+    found = forecast(evidence, MIXTURE, 400)
+    off, clean = (np.abs(np.array([getattr(f, part) for f in found]) - truth).mean() for part in ("value", "clean"))
+    assert off < 0.5 * clean
+    blind = forecast(replace(evidence, test=None), MIXTURE, 400)
+    assert all(one.low <= one.value <= one.high for one in blind)
+
+
+@pytest.mark.matrix
+def test_what_is_answered_is_judged_where_answers_are_decided() -> None:
+    evidence, _ = made(9, None)
+    never = {"kind": "gains", "scale": [0.0, 1.0, 1.0, 1.0, 1.0], "offset": [0.0] * 5}  # the first class
+    decided = replace(evidence, metric="macro_f1", decisions=(never, *[None] * 5))
+    plain = replace(evidence, metric="macro_f1")
+    before, after = (one.clean_values.mean(1) for one in (plain, decided))
+    assert after[0] < before[0] - 0.05 and np.array_equal(after[1:], before[1:])
+    assert before[0] == pytest.approx(score("macro_f1", evidence.y, evidence.clean[0]))
 
 
 @pytest.mark.matrix
 def test_models_are_alike_as_their_luck_is_correlated() -> None:
     rng = np.random.default_rng(1)
-    posterior, predicted = rng.dirichlet(np.ones(3), 200), rng.integers(0, 3, (3, 200))
-    predicted[1] = predicted[0]
-    found = alike(shared_luck(posterior, predicted))
+    values = rng.integers(0, 2, (10, 3, 200))
+    values[:, 1] = values[:, 0]
+    found = alike(shared_luck(values))
     assert found[0, 1] == pytest.approx(1) and found[0, 2] < 0.2
     np.testing.assert_allclose(np.diag(found), 1)
     assert np.all(np.isfinite(alike(np.zeros((2, 2)))))  # models that are sure of everything
@@ -302,20 +340,12 @@ def test_one_model_alone_is_forecast_too() -> None:
 
 
 @pytest.mark.matrix
-def test_models_that_are_always_right_or_wrong_are_fitted_without_a_fit() -> None:
-    x = np.random.default_rng(0).standard_normal((20, 3))
-    assert fit(x, np.ones(20, bool), x, np.ones(20, bool)).rate(x).mean() == 1
-    assert fit(x, np.zeros(20, bool), x, np.zeros(20, bool)).rate(x).mean() == 0
-
-
-@pytest.mark.matrix
-def test_features_of_a_row_do_not_depend_on_the_order_of_rows_or_of_the_company() -> None:
-    proba = np.random.default_rng(0).dirichlet(np.ones(4), (5, 30))
-    order = np.random.default_rng(1).permutation(30)
-    pooled = proba.mean(0)
-    whole = row_features(proba, pooled)[0]
-    np.testing.assert_allclose(row_features(proba[:, order], pooled[order])[0], whole[order])
-    np.testing.assert_allclose(row_features(proba[[0, 3, 4, 1, 2]], pooled)[0], whole)
+def test_a_line_goes_through_the_clean_score_and_bends_only_so_far() -> None:
+    clean, stressed = np.full(20, 0.9), np.full(20, 0.7)
+    line = anchored(clean, stressed, 0.8, 0.5)
+    assert (line.rate(clean).mean(), line.rate(stressed).mean()) == (pytest.approx(0.8), pytest.approx(0.5))
+    assert anchored(clean, stressed, 0.8, 0.0).slope == 2.0
+    assert anchored(clean, clean, 0.8, 0.0).rate(clean).mean() == pytest.approx(0.8)
 
 
 @pytest.mark.matrix

@@ -2,7 +2,7 @@
 
 Two things may be true of a test: it is like the training set, or it is shifted (`kit.judge.shift.belief`). Without
 test pictures a shift is a mixture of few stressed cells, Dirichlet-distributed. With them the mean is
-`kit.judge.shift.correctness`, and the covariance is how wrong that was for corruptions left out of its fit.
+`kit.judge.shift.drawn`, and the covariance is how wrong that was for corruptions left out of its fit.
 """
 
 from collections.abc import Mapping
@@ -14,18 +14,21 @@ from numpy.typing import NDArray
 from kit.errors import DataError
 from kit.images.corrupt.mixture import CLEAN, Mixture
 from kit.judge.metrics import Array
+from kit.judge.score import lookup
 from kit.judge.shift.belief import Belief, Case
-from kit.judge.shift.consensus import Consensus, learn
-from kit.judge.shift.correctness import Calibrated, fit, logit, row_features
+from kit.judge.shift.consensus import SOFT, Consensus, learn
+from kit.judge.shift.drawn import Line, anchored, believed
 from kit.judge.shift.evidence import Evidence
 from kit.judge.shift.noise import DOUBT, firm, wrong_labels
 from kit.judge.shift.together import LEAST_SPREAD, alike, covariance, shared_luck
 
+ACCURACY = "accuracy"
+CHANCE_IS_ZERO = ("mcc", "qwk", "lwk")
 # Of the Dirichlet over cells, before and after past scores: a test is a mixture of few corruptions, not of all.
 CONCENTRATION = 2.0
 UNSHIFTED = 0.2  # what "the test is like the training set" weighs before anything is known of it
-# By which share of one fold's errors on clean rows the mean of many folds is oftener right, and the doubt of that: .03
-# of scikit-learn's models, .06 to .1 of networks.
+# By which share of its distance from the best score the mean of many folds is nearer to it than one fold on clean rows,
+# and the doubt of that: .03 of the errors of scikit-learn's models, .06 to .1 of those of networks.
 MEAN_OF_FOLDS = (0.05, 0.04)
 DOUBT_OF_GAIN = 0.5  # relative, of what the mean of folds gains where their predictions of the test are known
 GROUPS = 5  # of families, each left out once
@@ -33,7 +36,7 @@ GROUPS = 5  # of families, each left out once
 
 @dataclass(frozen=True)
 class Forecast:
-    """One model's expected accuracy on the test with its interval, and its accuracies out of fold."""
+    """One model's expected score on the test with its interval, and its scores out of fold."""
 
     name: str
     value: float
@@ -53,6 +56,8 @@ def believe(evidence: Evidence, mixture: Mixture) -> Belief:
         found = from_mixture(evidence, mixture)
     else:
         found = from_test(calibrate(evidence), evidence.test, evidence.folds)
+    if evidence.metric != ACCURACY:
+        return found
     posterior = learn(evidence.clean, evidence.y).posterior(evidence.clean)
     return found.cleared(wrong_labels(posterior, evidence.y), posterior.shape[1])
 
@@ -67,91 +72,91 @@ def summarise(
     known = np.array([evidence.names.index(name) for name in past], int)
     found = belief.given(known, np.array(list(past.values()), float), test_size)
     low, value, high = found.quantiles([0.5 - level / 2, 0.5, 0.5 + level / 2])
-    clean, stressed = evidence.clean_right.mean(1), evidence.stressed_right.mean(1)
+    clean, stressed = evidence.clean_values.mean(1), evidence.stressed_values.mean(1)
     basis = "mixture" if evidence.test is None else "test pictures"
-    columns = [*(np.clip(x, 0, 1) for x in (value, low, high)), clean, stressed]
+    bounds = bounds_of(evidence.metric)
+    columns = [*(np.clip(x, *bounds) for x in (value, low, high)), clean, stressed]
     lines = zip(evidence.names, np.stack(columns, axis=1).tolist(), strict=True)
-    said = [[(case.weight, *one) for one in case.interval(level).T.clip(0, 1).tolist()] for case in found.cases]
+    said = [[(case.weight, *one) for one in case.interval(level).T.clip(*bounds).tolist()] for case in found.cases]
     return tuple(
         Forecast(name, value, low, high, right, hurt, basis, len(past), tuple(cases[place] for cases in said))
         for place, (name, (value, low, high, right, hurt)) in enumerate(lines)
     )
 
 
+def bounds_of(metric: str) -> tuple[float, float]:
+    """The least and the largest score that there is."""
+    return (-1.0 if metric in CHANCE_IS_ZERO else 0.0), (1.0 if lookup(metric).greater_is_better else np.inf)
+
+
 def from_mixture(evidence: Evidence, mixture: Mixture, unshifted: float = UNSHIFTED) -> Belief:
     """Nothing is shifted, or the test is a mixture of cells under Dirichlet weights with `CONCENTRATION`."""
-    cells, right, shares = evidence.cells(mixture), evidence.clean_right.astype(float), mixture.shares
-    gain, doubt = ((1 - right.mean(1)) * x * (1 - 1 / evidence.averaged) for x in MEAN_OF_FOLDS)
+    cells, values, shares = evidence.cells(mixture), evidence.clean_values, mixture.shares
+    best = float(lookup(evidence.metric).greater_is_better)
+    gain, doubt = ((best - values.mean(1)) * x * (1 - 1 / evidence.averaged) for x in MEAN_OF_FOLDS)
     cases = []
     centred = cells - (cells @ shares)[:, None]
     spread = (centred * shares) @ centred.T / (CONCENTRATION + 1)
     own = LEAST_SPREAD**2 * np.eye(len(cells))
-    sampling = np.atleast_2d(np.cov(right)) / right.shape[1]
-    for weight, mean, around in ((unshifted, right.mean(1), sampling), (1 - unshifted, cells @ shares, spread)):
+    sampling = np.atleast_2d(np.cov(values)) / values.shape[1]
+    for weight, mean, around in ((unshifted, values.mean(1), sampling), (1 - unshifted, cells @ shares, spread)):
         cases.append(Case(weight, mean + gain, around + np.outer(doubt, doubt) + own))
-    return Belief(tuple(cases), np.atleast_2d(np.cov(evidence.stressed_right.astype(float))))
+    return Belief(tuple(cases), np.atleast_2d(np.cov(evidence.stressed_values)))
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What does not depend on the test: the consensus, and how right each of M models is."""
+    """What does not depend on the test: the consensus, and what is believed of each of M models."""
 
+    evidence: Evidence
     consensus: Consensus
-    models: tuple[Calibrated, ...]
+    lines: tuple[Line, ...]
     before: Array  # (M, N) rates of the clean rows
     common: Array  # (N, 2) their `common_signs`
-    errors: Array  # (M, G) forecast less accuracy for each family, fitted without its group
+    errors: Array  # (M, G) forecast less score for each family, fitted without its group
     lucks: Array  # (G, M, M) `shared_luck` on the family's rows, over their number
 
 
 def calibrate(evidence: Evidence) -> Calibration:
-    """Fit `correctness` for every model, and again without each group of families to see how wrong it is then."""
-    every = np.ones(len(evidence.rows), bool)
-    consensus, clean, models = _fitted(evidence, every)
-    before = np.stack([model.rate(x) for model, x in zip(models, clean, strict=True)])
+    """Fit the consensus, and again without each group of families to see how wrong it is then."""
+    consensus, lines, before = _fitted(evidence, np.ones(len(evidence.rows), bool))
     common = common_signs(consensus.posterior(evidence.clean), evidence.clean.argmax(2))
-    return Calibration(consensus, models, before, common, *_left_out(evidence))
+    return Calibration(evidence, consensus, lines, before, common, *_left_out(evidence))
 
 
 def from_test(
     calibration: Calibration, test: NDArray[np.floating], folds: NDArray[np.floating] | None = None
 ) -> Belief:
-    """`correctness` on the test's predictions (M, R, C); the covariance from corruptions left out of its fit.
+    """What is `believed` of the test's predictions (M, R, C); the covariance from corruptions left out of the fit.
 
-    The mean of folds is less sure of itself than a fold, and more often right: where the single ``folds`` (M, K, R, C)
-    are known too, correctness is that of a fold, and what their mean gains is added.
+    The mean of folds is less sure of itself than a fold, and better: where the single ``folds`` (M, K, R', C) of every
+    n-th row are known too, the score is that of a fold, and what their mean gains is added. For that no labels are
+    needed: what is known of a row from all models and folds says which of them is likelier to be right.
     """
+    evidence, means, gains = calibration.evidence, test, np.zeros(len(test))
     singles = [test] if folds is None else list(np.moveaxis(folds, 1, 0))
     posteriors = [calibration.consensus.posterior(single) for single in singles]
-    features = [row_features(single, posterior) for single, posterior in zip(singles, posteriors, strict=True)]
+    values = [believed(evidence, *pair).mean(0) for pair in zip(singles, posteriors, strict=True)]
     signs = [common_signs(one, single.argmax(2)) for single, one in zip(singles, posteriors, strict=True)]
     share, posterior = shifted(calibration.common, np.mean(signs, 0)), np.mean(posteriors, 0)
-    rates = [np.mean([model.rate(x[i]) for x in features], 0) for i, model in enumerate(calibration.models)]
-    mean = [_without_doubt(rate, before, share) for rate, before in zip(rates, calibration.before, strict=True)]
-    gains = np.zeros(len(test))
     if folds is not None:
-        every = -(-test.shape[1] // folds.shape[2])
-        gains = gain_of_mean(posterior, test[:, ::every].argmax(2), folds.argmax(3))
-    luck = shared_luck(posterior, (test if folds is None else folds.mean(1)).argmax(2))
+        means = test[:, :: -(-test.shape[1] // folds.shape[2])]
+        gains -= np.mean([believed(evidence, single, posterior).mean((0, 2)) for single in singles], 0)
+    of_mean = believed(evidence, means, posterior)
+    gains += 0.0 if folds is None else of_mean.mean((0, 2))
+    rates = [line.rate(one) for line, one in zip(calibration.lines, np.mean(values, 0), strict=True)]
+    mean = [_without_doubt(rate, before, share) for rate, before in zip(rates, calibration.before, strict=True)]
+    luck = shared_luck(of_mean)
     spread = covariance(calibration.errors, calibration.lucks, alike(luck))
     spread += np.diag((DOUBT_OF_GAIN * gains) ** 2)
     return Belief((Case(1.0, mean + gains, spread),), luck)
-
-
-def gain_of_mean(posterior: Array, chosen: NDArray[np.integer], by_fold: NDArray[np.integer]) -> Array:
-    """(M,) by how much the classes ``chosen`` (M, R) by the mean of folds are oftener right than ``by_fold`` (M, K, R).
-
-    No labels are needed: where they differ, ``posterior`` (R, C) of all models and folds says which class is likelier.
-    """
-    rows = np.arange(len(posterior))
-    return np.asarray((posterior[rows, chosen][:, None] - posterior[rows, by_fold]).mean((1, 2)))
 
 
 def common_signs(posterior: Array, predicted: NDArray[np.integer]) -> Array:
     """(R, 2) how sure all models together are of a row, and which share of them says the commonest class."""
     top = posterior.max(1)
     votes = np.stack([(predicted == c).mean(0) for c in range(posterior.shape[1])], axis=1)
-    return np.stack([logit(top), votes.max(1)], axis=1)
+    return np.stack([np.log((top + SOFT) / (1 + SOFT - top)), votes.max(1)], axis=1)
 
 
 def shifted(before: Array, here: Array) -> float:
@@ -177,14 +182,15 @@ def _without_doubt(rates: Array, before: Array, share: float) -> float:
     return anchor + certain * move * max(0.0, 1 - (DOUBT * error / move) ** 2)
 
 
-def _fitted(evidence: Evidence, rows: NDArray[np.bool_]) -> tuple[Consensus, list[Array], tuple[Calibrated, ...]]:
-    """Consensus, features of the clean rows, and models of correctness from these stressed rows."""
-    hurt, right = evidence.stressed[:, rows], evidence.stressed_right[:, rows]
+def _fitted(evidence: Evidence, rows: NDArray[np.bool_]) -> tuple[Consensus, tuple[Line, ...], Array]:
+    """Consensus and lines from these stressed rows, and the rates (M, N) of the clean ones."""
+    hurt = evidence.stressed[:, rows]
     both = np.concatenate([evidence.clean, hurt], axis=1)
     consensus = learn(both, np.concatenate([evidence.y, evidence.y[evidence.rows[rows]]]))
-    clean, stressed = (row_features(p, consensus.posterior(p)) for p in (evidence.clean, hurt))
-    models = range(len(clean))
-    return consensus, clean, tuple(fit(clean[i], evidence.clean_right[i], stressed[i], right[i]) for i in models)
+    clean, stressed = (believed(evidence, p, consensus.posterior(p)).mean(0) for p in (evidence.clean, hurt))
+    scores = (values.mean(1).tolist() for values in (evidence.clean_values, evidence.stressed_values[:, rows]))
+    lines = tuple(anchored(*one) for one in zip(clean, stressed, *scores, strict=True))
+    return consensus, lines, np.stack([line.rate(values) for line, values in zip(lines, clean, strict=True)])
 
 
 def _left_out(evidence: Evidence) -> tuple[Array, Array]:
@@ -193,12 +199,12 @@ def _left_out(evidence: Evidence) -> tuple[Array, Array]:
     errors, lucks = np.zeros((count, len(families))), np.zeros((len(families), count, count))
     for group in range(min(GROUPS, len(families))):
         held = families[group::GROUPS]
-        consensus, _, models = _fitted(evidence, ~np.isin(evidence.family, held))
+        consensus, lines, _ = _fitted(evidence, ~np.isin(evidence.family, held))
         for family in held:
             rows, place = evidence.family == family, families.index(family)
-            hurt = evidence.stressed[:, rows]
-            posterior, right = consensus.posterior(hurt), evidence.stressed_right[:, rows]
-            features = row_features(hurt, posterior)
-            errors[:, place] = [model.rate(x).mean() for model, x in zip(models, features, strict=True)] - right.mean(1)
-            lucks[place] = shared_luck(posterior, hurt.argmax(2)) / rows.sum()
+            hurt, y = evidence.stressed[:, rows], evidence.y[evidence.rows[rows]]
+            values = believed(evidence, hurt, consensus.posterior(hurt))
+            rates = [line.rate(one).mean() for line, one in zip(lines, values.mean(0), strict=True)]
+            errors[:, place] = rates - evidence.values(y, hurt).mean(1)
+            lucks[place] = shared_luck(values) / rows.sum()
     return errors, lucks

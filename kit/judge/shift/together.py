@@ -1,7 +1,6 @@
 """How models err together: those that say the same of a picture are right or wrong on it together."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kit.judge.metrics import Array
 
@@ -11,19 +10,14 @@ LEAST_LUCK = 0.01  # of the mean variance of luck: a model without any is like n
 SHRINKAGES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the models' error covariance to one by what they say
 
 
-def shared_luck(posterior: Array, predicted: NDArray[np.integer]) -> Array:
-    """(M, M) covariance of being right, of models that say ``predicted`` (M, R), if labels follow ``posterior``."""
-    size, rows = len(predicted), np.arange(len(posterior))
-    share = posterior[rows, predicted]
-    found = np.empty((size, size))
-    for i in range(size):
-        same = predicted == predicted[i]
-        found[i] = (np.where(same, share[i], 0.0) - share[i] * share).mean(1)
-    return found
+def shared_luck(values: Array) -> Array:
+    """(M, M) covariance of the values of a row (D, M, R), if labels are those of the D draws."""
+    centred = values - values.mean(0)
+    return np.asarray(np.einsum("dmr,dnr->mn", centred, centred) / (len(values) * values.shape[2]), np.float64)
 
 
 def alike(luck: Array) -> Array:
-    """(M, M) correlation of being right, of the covariance ``luck`` that `shared_luck` gives."""
+    """(M, M) correlation of the values, of the covariance ``luck`` that `shared_luck` gives."""
     deviation = np.sqrt(np.maximum(np.diag(luck), max(LEAST_LUCK * np.diag(luck).mean(), 1e-12)))
     return np.asarray(luck / deviation / deviation[:, None], np.float64)
 

@@ -17,6 +17,7 @@ from kit.judge.shift.evidence import Evidence
 from kit.runs.results import is_complete, load_oof, load_test, require_joined, run_lineage_of_test
 from kit.runs.spec import FoldSpec, plan_runs
 from kit.runs.stressed import load_stressed, stressed_run
+from kit.runtime.decide import Decision
 from kit.store.candidate import Ensemble
 from kit.store.data import Index, UnlabelledRecord, load_index, load_test_record
 from kit.store.digests import digest
@@ -27,7 +28,7 @@ from kit.store.predictions import Predictions, load_predictions
 from kit.store.record import Digests
 
 RECENT = 20  # candidates, the newest; an old one tells little that these do not
-# Rows that correctness is fitted on, at most; more change the third decimal. Without test images nothing is fitted.
+# Rows that the consensus is fitted on, at most; more change the third decimal. Without test images nothing is fitted.
 CLEAN_ROWS = 8000
 FOLD_ROWS = 4000  # test images for which single folds are compared, at most about as many
 STRESSED_ROWS = {True: 9000, False: 30_000}
@@ -38,7 +39,8 @@ class Entry:
     """A run or an ensemble (``kind``) on one set of rows, and the ``file`` where its forecast is written.
 
     Probabilities out of fold are ``clean``, ``mixture`` (N, C) and ``grid`` (G, C); those of the test images ``test``
-    (R, C) and, of each fold for every n-th of them, ``folds`` (K, R', C); ``score`` is what the platform gave it.
+    (R, C) and, of each fold for every n-th of them, ``folds`` (K, R', C); ``score`` is what the platform gave it, and
+    ``decision`` what it answers where that is not the most probable class.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Entry:
     test: Array | None = None
     folds: Array | None = None
     score: float | None = None
+    decision: Decision | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +70,7 @@ class Gathered:
     made_from: Digests
     left_out: tuple[str, ...]
     averaged: int  # networks, one a fold, whose mean predicts the test
+    metric: str  # that of the competition
 
     @property
     def past(self) -> dict[str, float]:
@@ -101,6 +105,8 @@ class Gathered:
             np.stack(tests) if has_test else None,
             np.stack(folds) if self.averaged > 1 and has_test and len(folds) == len(tests) else None,
             self.averaged,
+            self.metric,
+            tuple(entry.decision for entry in self.entries),
         )
 
 
@@ -142,7 +148,8 @@ def gather(layout: Layout, config: Config) -> Gathered:
     # Repeated folds predict held-out rows by a mean too, and nothing is known of what a larger one gains.
     averaged = len(next(iter(usable.values()))) if config.folds.repeats == 1 else 1
     plan = plan_of(config.stress)
-    return Gathered(tuple(entries), ids, y, plan, first.grid.ids, made_from, tuple(left_out), averaged)
+    grid, metric = first.grid.ids, config.competition.metric
+    return Gathered(tuple(entries), ids, y, plan, grid, made_from, tuple(left_out), averaged, metric)
 
 
 class _Run:
@@ -200,4 +207,5 @@ def _ensemble(paths: SubmissionPaths, runs: dict[str, _Run], ids: Sequence[str],
         test = blend.apply(np.stack(tests))
         each = zip(*(run.folds for run in present), strict=True)
         folds = np.stack([blend.apply(np.stack([one.select(views).proba for one in same])) for same in each])
-    return Entry(paths.root.name, "ensemble", paths.forecast, clean.first, mixture, blend.apply(grid), test, folds)
+    entry = Entry(paths.root.name, "ensemble", paths.forecast, clean.first, mixture, blend.apply(grid), test, folds)
+    return replace(entry, decision=blend.decision.plain() if blend.decision else None)

@@ -7,8 +7,8 @@ import numpy as np
 
 from kit.base.events import Emit, Event
 from kit.config import Config
-from kit.errors import StageError
-from kit.judge.shift.forecast import CONCENTRATION, believe, summarise
+from kit.judge.score import score
+from kit.judge.shift.forecast import ACCURACY, CONCENTRATION, believe, bounds_of, summarise
 from kit.judge.shift.past import explain
 from kit.judge.shift.signals import agreement, atc, difference_of_confidences
 from kit.runs.results import unless_damaged
@@ -22,20 +22,16 @@ from kit.store.layout import Layout
 from kit.store.locks import lock
 from kit.store.record import Digests
 
-VERSION = 2  # 2: wrong labels, the mean of folds, a test like the training set
+VERSION = 3  # 2: wrong labels, the mean of folds, a test like the training set; 3: by the competition's metric
 LEVEL = 0.9
-METRIC = "accuracy"
 SLACK = 0.005  # what a mixture cannot explain of a score, beside the noise of the test's size
 
 
 def forecast(layout: Layout, config: Config, emit: Emit, *, force: bool = False) -> list[ForecastRecord]:
-    """Forecast the accuracy of every run and ensemble, write it beside them, show it, and return one record for each.
+    """Forecast the score of every run and ensemble, write it beside them, show it, and return one record for each.
 
-    Raises `StageError` where the competition's metric is another, or no run is trained and stressed.
+    Raises `StageError` where no run is trained and stressed.
     """
-    if config.competition.metric != METRIC:
-        said = f"forecasts are for accuracy only, but this competition is scored by {config.competition.metric}"
-        raise StageError(said, "kit stress   # shows the score under corruptions for any metric")
     with lock(layout.data_lock, "data/", shared=True):
         load_index(layout).classes_only("forecasts")
         gathered = gather(layout, config)
@@ -54,9 +50,9 @@ def forecast(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
     explained, scored = None, [number for number, entry in enumerate(gathered.entries) if entry.score is not None]
     if scored:
         scores = np.array([gathered.entries[number].score for number in scored], float)
-        share = np.clip(scores, 0.5 / size, 1 - 0.5 / size)
-        errors = np.sqrt(share * (1 - share) / size) + SLACK
-        cells = gathered.evidence().cells(gathered.plan)[scored]
+        evidence = gathered.evidence()
+        errors = np.sqrt(evidence.stressed_values[scored].var(1) / size) + SLACK
+        cells = evidence.cells(gathered.plan)[scored]
         explained = explain(cells, scores, errors, gathered.plan.shares, CONCENTRATION)
     tell(emit, records, gathered, explained, sentences, size)
     return records
@@ -72,23 +68,25 @@ def lineage(gathered: Gathered, size: int) -> Digests:
     """What every forecast is made from."""
     named = [(entry.name, entry.kind) for entry in gathered.entries]
     about = {"forecast": str(VERSION), "entries": sha256_json([named, gathered.past]), "size": str(size)}
-    return {**about, **gathered.made_from}
+    return {**about, "metric": gathered.metric, **gathered.made_from}
 
 
 def _records(gathered: Gathered, size: int, made_from: Digests) -> Iterator[ForecastRecord]:
     evidence = gathered.evidence()
-    belief, past = believe(evidence, gathered.plan), gathered.past
+    belief, past, bounds = believe(evidence, gathered.plan), gathered.past, bounds_of(gathered.metric)
     for number, entry in enumerate(gathered.entries):
         # What would have been said without its own score.
         others = {name: score for name, score in past.items() if name != entry.name}
         found = summarise(evidence, belief, size, others, LEVEL)[number]
         # Over all rows: the forecast rests on a draw of them, on the mixture and on single corruptions.
-        clean, stressed = (float((p.argmax(1) == gathered.y).mean()) for p in (entry.clean, entry.mixture))
-        value, low, high = (float(np.clip(x + clean - found.clean, 0, 1)) for x in (found.value, found.low, found.high))
+        said = (evidence.said(number, proba) for proba in (entry.clean, entry.mixture))
+        clean, stressed = (score(gathered.metric, gathered.y, each) for each in said)
+        moved = np.array([found.value, found.low, found.high]) + clean - found.clean
+        value, low, high = moved.clip(*bounds).tolist()
         yield ForecastRecord(
             made_from=made_from,
             kind=entry.kind,
-            metric=METRIC,
+            metric=gathered.metric,
             value=value,
             low=low,
             high=high,
@@ -104,8 +102,8 @@ def _records(gathered: Gathered, size: int, made_from: Digests) -> Iterator[Fore
 
 
 def _signals(gathered: Gathered, entry: Entry) -> dict[str, float]:
-    """The plain estimates of the literature, for comparison, where the test was predicted."""
-    if entry.test is None:
+    """The plain estimates of the accuracy in the literature, for comparison, where the test was predicted."""
+    if entry.test is None or gathered.metric != ACCURACY:
         return {}
     found = {
         "thresholded confidence": atc(entry.clean, gathered.y, entry.test),

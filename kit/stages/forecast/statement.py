@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from kit.base.events import Emit, Event
+from kit.judge.score import lookup
 from kit.judge.shift.past import Explanation
 from kit.stages.forecast.entries import Gathered
 from kit.store.candidate import ForecastRecord
@@ -22,8 +23,9 @@ def tell(
     size: int,
 ) -> None:
     """The forecasts, the signals of the test images, what the scores say, and what the test looks like."""
-    ordered = sorted(records, key=lambda record: -record.value)
-    emit(Event("table", "forecast of the accuracy", {"header": HEADER, "rows": [_row(one) for one in ordered]}))
+    metric, sign = gathered.metric, -lookup(gathered.metric).sign
+    ordered = sorted(records, key=lambda record: sign * record.value)
+    emit(Event("table", f"forecast of the {metric}", {"header": HEADER, "rows": [_row(one) for one in ordered]}))
     with_signals = [one for one in ordered if one.signals]
     if with_signals:
         names = tuple(dict.fromkeys(name for one in with_signals for name in one.signals))
@@ -37,7 +39,7 @@ def tell(
         emit(Event("warn", f"no forecast: {reason}"))
     best = ordered[0]
     data = {"value": best.value, "low": best.low, "high": best.high}
-    emit(Event("number", f"{short(best)}: expected accuracy, 90 % interval", data))
+    emit(Event("number", f"{short(best)}: expected {metric}, 90 % interval", data))
 
 
 BASES = {

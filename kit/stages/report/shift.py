@@ -67,7 +67,8 @@ def forecast(facts: Facts) -> Section | str:
     """The expected score of every run and candidate with its interval, and the score where there is one."""
     paths = [*(run.paths.forecast for run in facts.runs), *(one.paths.forecast for one in facts.submissions[::-1])]
     found = [_forecast(facts, path) for path in paths]
-    records = sorted((record for record in found if record is not None), key=lambda record: -record.value)
+    best = 1 if facts.config.competition.greater_is_better else -1
+    records = sorted((record for record in found if record is not None), key=lambda record: -best * record.value)
     if not records:
         return "kit forecast"
     scored = [record for record in records if record.score is not None]
