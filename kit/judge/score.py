@@ -117,11 +117,8 @@ def row_values(metric: str, y: Array, said: Array) -> Array:
     Raises `DataError` as `score` does.
     """
     (y, said), chosen = _checked(metric, y, said), lookup(metric)
-    if chosen.whole is not None:
-        value, influence = chosen.whole(y, said)
-        return value + influence
-    influence = _influence(chosen, y, said)
-    return influence if chosen.rows is not None else chosen.function(y, said) + influence - influence.mean()
+    value, influence = _seen(chosen, y, said)
+    return value + influence - influence.mean()
 
 
 def standard_errors(metric: str, y: Array, probas: Array, baseline: Array, groups: Any = None) -> Array:
