@@ -92,7 +92,7 @@ MISTAKES = {
         "no such file or folder",
         "give a path, or one of",
     ),
-    "unknown suffix": ('[data]\ntrain = "kit.toml"\n', ["folds"], "'.toml' is not supported", "did you mean"),
+    "unknown suffix": ('[data]\ntrain = "kit.toml"\n', ["folds"], "'.toml' is not supported", "use one of"),
     "wrong shape": ('[data]\ntrain = "shape.npz"\n', ["folds"], "images have shape (4, 5), expected (N, H, W, 3)", ""),
     "label count": ('[data]\ntrain = "count.npz"\n', ["folds"], "labels have shape (3,), expected (40,)", ""),
     "unknown run": ('[data]\ntrain = "good.npz"\n', ["train", "nobody"], "no run 'nobody'", "known: "),

@@ -118,7 +118,7 @@ def row_values(metric: str, y: Array, said: Array) -> Array:
     """
     (y, said), chosen = _checked(metric, y, said), lookup(metric)
     value, influence = _seen(chosen, y, said)
-    return value + influence - influence.mean()
+    return np.asarray(value + influence - influence.mean())
 
 
 def standard_errors(metric: str, y: Array, probas: Array, baseline: Array, groups: Any = None) -> Array:
