@@ -1,7 +1,5 @@
 """``stages`` of a run, the parts of its training: which layers are trained, for how long, and how."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field

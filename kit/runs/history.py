@@ -1,7 +1,5 @@
 """What was measured after every epoch of a fold, and ``history.csv``, which tells it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -36,7 +34,7 @@ class Epoch(NamedTuple):
         return line | {f"valid_{name}": value for name, value in self.valid.items()}
 
     @classmethod
-    def of_columns(cls, line: dict[str, str]) -> Epoch:
+    def of_columns(cls, line: dict[str, str]) -> "Epoch":
         """The inverse of `columns`."""
         inner, valid = (
             {name.removeprefix(of): float(cell) for name, cell in line.items() if name.startswith(of)}

@@ -1,7 +1,5 @@
 """The few types that cross the borders between stages."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,7 +46,7 @@ class Predictions:
         flag = {"several": np.array(True)} if self.several else {}
         return write_atomic(path, lambda file: np.savez(file, allow_pickle=True, **words, logits=logits, **flag))
 
-    def take(self, ids: Sequence[str] | npt.NDArray[np.str_]) -> Predictions:
+    def take(self, ids: Sequence[str] | npt.NDArray[np.str_]) -> "Predictions":
         """The predictions for ``ids`` in that order; raises `DataError` where one is missing."""
         wanted = np.asarray(ids, dtype=np.str_)
         position = {name: row for row, name in enumerate(self.ids.tolist())}
@@ -58,7 +56,7 @@ class Predictions:
         rows = [position[name] for name in wanted.tolist()]
         return replace(self, ids=wanted, logits=self.logits[:, rows])
 
-    def select(self, views: Sequence[str]) -> Predictions:
+    def select(self, views: Sequence[str]) -> "Predictions":
         """The predictions under ``views`` in that order; raises `DataError` where one was not predicted."""
         missing = [view for view in views if view not in self.views]
         if missing:
@@ -76,7 +74,7 @@ class Predictions:
         return np.asarray(from_logits(self.logits[0], self.several))
 
 
-def load_predictions(path: Path) -> Predictions:
+def load_predictions(path: Path) -> "Predictions":
     """Read what `Predictions.save` wrote; raises `DataError` where it is missing, damaged, or something else."""
     try:
         # Opened here: numpy leaves the file open where it is no archive.
@@ -92,7 +90,7 @@ def load_predictions(path: Path) -> Predictions:
         raise DataError(f"{path} cannot be read as predictions: {error}") from error
 
 
-def join(parts: Sequence[Predictions], n: int, ids: Sequence[str], classes: Sequence[str]) -> Predictions:
+def join(parts: Sequence[Predictions], n: int, ids: Sequence[str], classes: Sequence[str]) -> "Predictions":
     """One prediction per row of ``ids`` that any part has, in that order: the mean over repeats of ``n`` parts each.
 
     Raises `DataError` where the parts of a repeat do not have the same rows as those of the first, or a row twice.

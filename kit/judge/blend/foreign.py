@@ -4,8 +4,6 @@ Arrays without ids have the rows of a list of ids beside them, or those of the p
 names of classes have the project's. Nothing is unpickled.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -53,7 +51,7 @@ class Foreign:
     assumed: bool = False
     guessed: bool = False
 
-    def take(self, ids: Sequence[str], rows: Array | None = None) -> Foreign:
+    def take(self, ids: Sequence[str], rows: Array | None = None) -> "Foreign":
         """The predictions of ``ids``, which stand in ``rows``, or where `match` finds them; others are left out.
 
         Raises `DataError` where one is missing, with file and row.
@@ -99,7 +97,7 @@ def member_names(paths: Sequence[Path]) -> tuple[str, ...]:
     return next(names for names in ends if len(set(names)) == len(names))
 
 
-def read_foreign(path: Path, classes: Sequence[str], orders: Sequence[Sequence[str]] = ()) -> Foreign:
+def read_foreign(path: Path, classes: Sequence[str], orders: Sequence[Sequence[str]] = ()) -> "Foreign":
     """Return the predictions of ``classes`` in a file.
 
     ``orders`` are lists of ids that the rows of a file without ids may stand for; the first of its length is taken.

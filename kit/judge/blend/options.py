@@ -1,7 +1,5 @@
 """Names of what is blended, and limits on what may be shipped."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -34,7 +32,7 @@ class Options:
     seconds_per_1000: Sequence[float] | None = None
     mb: Sequence[float] | None = None
 
-    def only(self, members: Sequence[int]) -> Options:
+    def only(self, members: Sequence[int]) -> "Options":
         """Return the options for a selection of the members."""
         names, seconds, mb = self.members, self.seconds_per_1000, self.mb
         return replace(

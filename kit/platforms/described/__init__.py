@@ -4,8 +4,6 @@ A network is built before its weights are held against it, so its size and the w
 words alone. `kit.platforms.archive` checks strictly: text is not a number, and neither is ``true``.
 """
 
-from __future__ import annotations
-
 import unicodedata
 from typing import Annotated, Literal
 
@@ -68,7 +66,7 @@ class BundleDescription(Part):
         return version
 
     @model_validator(mode="after")
-    def _possible(self) -> BundleDescription:
+    def _possible(self) -> "BundleDescription":
         if self.batch_size * self.side**2 > MAX_BATCH_PIXELS:
             raise ValueError(f"batches of {self.batch_size} images of {self.side} pixels are too large")
         for what, names in (("class", self.classes), ("view", self.views)):
@@ -115,7 +113,7 @@ class BundleDescription(Part):
         """The text of ``bundle.json``."""
         return self.model_dump_json(indent=1, exclude_unset=True) + "\n"
 
-    def bounded(self) -> BundleDescription:
+    def bounded(self) -> "BundleDescription":
         """The same with a batch size that bounds the memory, which changes no prediction."""
         batch = min(PIXELS_AT_ONCE // self.side**2, LOGITS_AT_ONCE // (self.passes * len(self.classes)))
         return self.model_copy(update={"batch_size": max(1, min(self.batch_size, batch))})

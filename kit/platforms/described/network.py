@@ -1,7 +1,5 @@
 """Networks as zips describe them: of the kinds that the kit writes, of a size and work that are known beforehand."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from itertools import pairwise
@@ -108,7 +106,7 @@ class NetworkDescription(Part):
         return head
 
     @model_validator(mode="after")
-    def _possible(self) -> NetworkDescription:
+    def _possible(self) -> "NetworkDescription":
         if self.backbone not in BACKBONES:
             raise ValueError(f"unknown backbone {self.backbone!r}")
         entry = BACKBONES[self.backbone]

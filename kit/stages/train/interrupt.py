@@ -1,7 +1,5 @@
 """Ctrl-C, SIGTERM, SIGHUP: finish the step, write a checkpoint, then end."""
 
-from __future__ import annotations
-
 import signal
 from types import FrameType
 
@@ -22,7 +20,7 @@ class Interrupt:
     def __init__(self) -> None:
         self.came = 0
 
-    def listen(self) -> Interrupt:
+    def listen(self) -> "Interrupt":
         """Take the signals that end a process from now on; further ones change nothing."""
         take(ENDING, self._take)
         return self

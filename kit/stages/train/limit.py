@@ -1,7 +1,5 @@
 """``kit train --max-hours``: end before a hosted notebook is taken away, and lose nothing."""
 
-from __future__ import annotations
-
 import threading
 
 from kit.base.events import Emit, Event
@@ -26,7 +24,7 @@ class TimeLimit:
         self._watch = threading.Thread(target=self._wait, daemon=True)
         self.left: list[str] = []
 
-    def __enter__(self) -> TimeLimit:
+    def __enter__(self) -> "TimeLimit":
         self._watch.start()
         return self
 
