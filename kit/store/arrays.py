@@ -60,7 +60,7 @@ def read_array(path: Path) -> npt.NDArray[Any]:
     Raises `DataError` where the file is missing, damaged, not what its name says, or holds Python objects.
     """
     try:
-        if "idx" in path.name and path.suffix != ".npy":
+        if "-ubyte" in path.name and path.suffix != ".npy":
             return _read_idx(path)
         with path.open("rb") as opened:
             if opened.read(6) != np.lib.format.MAGIC_PREFIX:

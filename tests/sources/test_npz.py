@@ -7,6 +7,7 @@ import struct
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from kit.config import parse
 from kit.errors import ConfigError, DataError
@@ -259,3 +260,13 @@ def test_a_damaged_idx_file_is_told(tmp_path, damage):
     idx(tmp_path / "labels-idx1-ubyte", LABELS)
     with pytest.raises(DataError, match="idx3-ubyte"):
         open_source(parse(f'[data]\ntrain = "{path.name}"\n').data, tmp_path, "train")
+
+
+def test_a_folder_or_a_table_with_such_a_name_is_what_it_is(tmp_path):
+    for row, name in enumerate(("cat", "dog", "cat")):
+        (tmp_path / f"images-idx3/{name}").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(IMAGES[row]).save(tmp_path / f"images-idx3/{name}/{row}.png")
+    raw = open_source(parse('[data]\ntrain = "images-idx3"\n').data, tmp_path, "train")
+    assert raw.classes == ("cat", "dog") and len(raw.ids) == 3
+    (tmp_path / "fold-idx3.csv").write_text("image,label\ncat/0.png,1\ndog/1.png,2\n")
+    assert open_source(parse('[data]\ntrain = "fold-idx3.csv"\n').data, tmp_path, "train").classes == ("1", "2")

@@ -113,7 +113,7 @@ def _kind(spec: str, root: Path, part: str) -> str:
         return ".parquet"
     if suffix in (".csv", ".tsv") and is_pixel_table(path):
         return "pixels"
-    if "idx3" in path.name:
+    if "idx3-ubyte" in path.name and path.is_file():
         return "idx"
     if suffix in PACKED:
         what = f"data.{part} = {spec!r} has to be unpacked first"

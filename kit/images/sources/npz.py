@@ -199,7 +199,7 @@ def _labels_beside(path: Path, data: DataConfig, root: Path, part: str) -> Path:
     """The file of labels: as configured, or named like that of the images with another word in it."""
     if data.label and part == "train":
         return root / Path(data.label).expanduser()
-    if "idx3" in path.name:
+    if "idx3-ubyte" in path.name:
         return path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
     words = path.stem.lower().split("_")
     renamed = [
