@@ -28,8 +28,7 @@ from kit.config.sections import CleanConfig
 from kit.show.figures.sheets import Tile, sheet
 from kit.stages.clean import near
 from kit.stages.clean.draft import Draft, Finding
-from kit.stages.clean.plan import plan
-from kit.stages.clean.steps import STEPS
+from kit.stages.clean.plan import STEPS, plan
 
 DUPLICATES = ("contamination", "exact copies", "near copies")
 COPIES = {"exact", "exact-conflicting-label"}

@@ -26,8 +26,7 @@ from threadpoolctl import threadpool_limits
 
 from kit.config.sections import CleanConfig
 from kit.images.sources.practice import make
-from kit.stages.clean.near import unit_vectors
-from kit.stages.clean.neighbours import Cells
+from kit.stages.clean.near import Cells, unit_vectors
 from kit.stages.clean.plan import plan
 from kit.stages.clean.thumbnails import FORMS, low_frequencies, turned, whole
 

@@ -24,8 +24,7 @@ from threadpoolctl import threadpool_limits
 from kit.config.sections import CleanConfig
 from kit.show.figures.sheets import Tile, sheet
 from kit.stages.clean.near import near_copies
-from kit.stages.clean.plan import plan
-from kit.stages.clean.steps import STEPS
+from kit.stages.clean.plan import STEPS, plan
 from kit.stages.clean.thumbnails import dihedral
 
 PLANTED, SHOWN, RADIUS, PEER_ROWS = 50, 50, 10, 10_000

@@ -22,9 +22,8 @@ from kit.project import Project
 from kit.runs.results import RunRecord
 from kit.show.figures import svg
 from kit.stages.ensemble.ensemble import ensemble
-from kit.stages.report.augmentation import augmentation
-from kit.stages.report.cleaning import with_names
 from kit.stages.report.inputs import Facts
+from kit.stages.report.pictures import augmentation, with_names
 from kit.stages.report.report import SECTIONS, soft
 from kit.stages.report.section import count, listed, percent
 from kit.store.candidate import Ensemble, ForecastRecord

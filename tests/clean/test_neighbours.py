@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.stages.clean import neighbours
-from kit.stages.clean.neighbours import Cells
+from kit.stages.clean import near
+from kit.stages.clean.near import Cells
 
 
 def clustered(n, seed):
@@ -24,8 +24,8 @@ def distances(one, other):
 
 @pytest.mark.parametrize(("cell", "block"), [(256, 8192), (30, 7)])
 def test_few_cells_find_what_brute_force_finds(cell, block, monkeypatch):
-    monkeypatch.setattr(neighbours, "CELL", cell)
-    monkeypatch.setattr(neighbours, "BLOCK", block)
+    monkeypatch.setattr(near, "CELL", cell)
+    monkeypatch.setattr(near, "BLOCK", block)
 
     @settings(max_examples=25)
     @given(st.integers(1, 100), st.integers(0, 40), st.integers(0, 10**6), st.floats(0.01, 1.5))
@@ -50,7 +50,7 @@ def test_few_cells_find_what_brute_force_finds(cell, block, monkeypatch):
 
 
 def test_of_many_cells_a_few_are_enough_for_vectors_that_are_close(monkeypatch):
-    monkeypatch.setattr(neighbours, "CELL", 20)
+    monkeypatch.setattr(near, "CELL", 20)
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((2000, 10)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)

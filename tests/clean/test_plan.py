@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from kit.config.sections import CleanConfig
 from kit.errors import DataError
-from kit.stages.clean.plan import Plan, plan
-from kit.stages.clean.steps import STEPS
+from kit.stages.clean.plan import STEPS, Plan, plan
 
 CONFIGS = st.builds(
     CleanConfig,

@@ -10,8 +10,8 @@ from PIL import Image
 from kit.config.sections import CleanConfig
 from kit.images.sources.practice import make
 from kit.show.figures.sheets import CELL, Tile, png, sheet
-from kit.stages.clean.gallery import contact_sheets
 from kit.stages.clean.plan import plan
+from kit.stages.clean.review import contact_sheets
 
 
 def tile(colour, side=96, caption="name"):

@@ -14,7 +14,7 @@ from competitions import names, picture, write_csv
 from kit.config import parse
 from kit.errors import ConfigError, DataError
 from kit.images.sources import open_source
-from kit.images.sources.parquet import Groups
+from kit.images.sources.forms import Groups
 from kit.images.sources.pixel_table import is_pixel_table
 from kit.runtime import decode
 
@@ -167,7 +167,7 @@ def test_of_large_groups_of_rows_only_the_newest_is_kept(tmp_path, plain, monkey
     groups = Groups()
     assert [groups.image(tmp_path / "t.parquet", "image", row // 3, row % 3) for row in range(N)] == files(tmp_path)
     assert len(groups.kept) == N // 3
-    monkeypatch.setattr("kit.images.sources.parquet.KEPT", 1)
+    monkeypatch.setattr("kit.images.sources.forms.KEPT", 1)
     groups = Groups()
     assert [groups.image(tmp_path / "t.parquet", "image", row // 3, row % 3) for row in range(N)] == files(tmp_path)
     assert len(groups.kept) == 1

@@ -8,8 +8,7 @@ from pydantic import Field
 
 from kit.config import AugmentConfig
 from kit.errors import ConfigError
-from kit.images.augment.ops import Batch, BatchOp, Context, ImageOp, Op, Share, layer_op
-from kit.images.augment.pipeline import build_ops
+from kit.images.augment.pipeline import Batch, BatchOp, Context, ImageOp, Op, Share, build_ops, layer_op
 from kit.runtime.lazy import tf
 
 Ops = Annotated[tuple[AugmentConfig, ...], Field(min_length=1)]
@@ -48,12 +47,7 @@ def _chained(ops: Sequence[Op]) -> Op:
 
         return ImageOp(through)
 
-    def call(batch: Batch, context: Context) -> Batch:
-        for op in ops:
-            batch = context.apply(op, batch)
-        return batch
-
-    return BatchOp(call)
+    return BatchOp(lambda batch, context: context.chain(ops, batch))
 
 
 def _chosen(ops: Sequence[Op], weights: Sequence[float]) -> Op:

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from kit.images.augment.ops import ImageOp, Positive, Share, layer_op
+from kit.images.augment.pipeline import ImageOp, Positive, Share, layer_op
 from kit.runtime.lazy import tf
 
 RANGE = (0, 255)

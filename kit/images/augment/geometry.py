@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from kit.images.augment.ops import Batch, BatchOp, Context, Fill, ImageOp, Share, layer_op
+from kit.images.augment.pipeline import Batch, BatchOp, Context, Fill, ImageOp, Share, layer_op
 from kit.runtime.lazy import tf
 
 Turn = Callable[[Any], Any]

@@ -1,6 +1,6 @@
 """What hides parts of an image, or mixes two of a batch and their labels, which become soft; all by keras-cv."""
 
-from kit.images.augment.ops import Batch, BatchOp, Context, ImageOp, Positive, Share, keras_cv, layer_op
+from kit.images.augment.pipeline import Batch, BatchOp, Context, ImageOp, Positive, Share, keras_cv, layer_op
 from kit.runtime.lazy import tf
 
 

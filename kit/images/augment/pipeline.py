@@ -1,14 +1,60 @@
-"""The augmentations of one run as one compiled, pure function."""
+"""The augmentations of one run as one compiled, pure function, and the two kinds that an entry of the table can build.
 
-from collections.abc import Sequence
+Images are float32, 0 to 255. While an operation is traced, ``tf.random`` draws from its image's or batch's seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Annotated, Any, TypedDict
+
+from pydantic import Field
 
 from kit.config import AugmentConfig
 from kit.images.augment import arguments, factory
-from kit.images.augment.ops import Batch, ImageOp, Op
 from kit.images.augment.randomness import Stream, build_with, replaced
-from kit.runtime.lazy import tf
+from kit.runtime.lazy import Lazy, tf
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Fill = Annotated[str, Field(pattern="^(reflect|constant|nearest|wrap)$")]
+keras_cv: Any = Lazy("keras_cv")
+
+
+class Batch(TypedDict):
+    """Images (B, S, S, 3) and labels (B, C)."""
+
+    images: Any
+    labels: Any
+
+
+@dataclass(frozen=True)
+class ImageOp:
+    """An augmentation of one image (S, S, 3), drawn from that image's seed."""
+
+    call: Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class BatchOp:
+    """An augmentation of a whole batch, drawn from its first image's seed or, by `Context.draw`, from each one's own.
+
+    ``mixes`` says that it mixes images and their labels.
+    """
+
+    call: Callable[[Batch, Context], Batch]
+    mixes: bool = False
+
+
+Op = ImageOp | BatchOp
+
+
+def layer_op(name: str, *values: Any, **options: Any) -> ImageOp:
+    """The keras-cv layer ``name`` as an augmentation of one image."""
+    layer = getattr(keras_cv.layers, name)(*values, **options)
+    return ImageOp(lambda image: layer({"images": image})["images"])
 
 
 def build_ops(entries: Sequence[AugmentConfig]) -> list[Op]:
@@ -29,7 +75,7 @@ class Pipeline:
         def run(images: Any, labels: Any, seeds: Any) -> tuple[Any, Any]:
             batch: Batch = {"images": images, "labels": labels}
             with replaced(self._stream):
-                context = _Tracing(self._stream, seeds, self._mixing)
+                context = Context(self._stream, seeds, self._mixing)
                 # Neighbours of one kind share one loop over the images.
                 for single, group in groupby(self._ops, lambda op: isinstance(op, ImageOp)):
                     batch = (context.map if single else context.chain)(list(group), batch)
@@ -51,16 +97,18 @@ class Pipeline:
         return self._compiled(images, labels, seeds)  # type: ignore[no-any-return]
 
 
-class _Tracing:
-    """`kit.images.augment.ops.Context` while one pipeline is traced."""
+class Context:
+    """What an augmentation of a batch can ask for while one pipeline is traced."""
 
     def __init__(self, stream: Stream, seeds: Any, mixing: bool) -> None:
         self._stream, self._seeds, self._mixing = stream, seeds, mixing
 
     def draw(self, shape: list[int]) -> Any:
+        """(B, \\*shape) uniform numbers in [0, 1), those of an image from its own seed."""
         return self._stream.uniform_each(self._seeds, shape)
 
     def apply(self, op: Op, batch: Batch) -> Batch:
+        """The batch after another augmentation."""
         if isinstance(op, ImageOp):
             return self.map([op], batch)
         if op.mixes and not self._mixing:
@@ -69,6 +117,7 @@ class _Tracing:
             return op.call(batch, self)
 
     def chain(self, ops: Sequence[Op], batch: Batch) -> Batch:
+        """The batch after several, in order."""
         for op in ops:
             batch = self.apply(op, batch)
         return batch

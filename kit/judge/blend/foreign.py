@@ -14,7 +14,7 @@ import numpy as np
 
 from kit.base.text import unguarded
 from kit.errors import DataError
-from kit.images.sources.parquet import read_parquet
+from kit.images.sources.forms import read_parquet
 from kit.images.sources.table import ID_NAMES
 from kit.judge.metrics import Array
 from kit.runtime.answer import KEYS

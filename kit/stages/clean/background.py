@@ -4,10 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.base.arrays import ImageArray, IntArray
-from kit.stages.clean.align import detail
 from kit.stages.clean.draft import components
-from kit.stages.clean.neighbours import Cells
-from kit.stages.clean.thumbnails import grey, whole
+from kit.stages.clean.near import Cells
+from kit.stages.clean.thumbnails import detail, grey, whole
 
 SIDE = 32
 FRAME = 4

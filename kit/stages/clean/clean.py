@@ -26,10 +26,9 @@ from kit.runtime.names import folded, whole
 from kit.show.figures.sheets import png
 from kit.stages.clean.decoded import Decoded, decode, frames_of
 from kit.stages.clean.draft import components
-from kit.stages.clean.gallery import contact_sheets
 from kit.stages.clean.plan import Finding, Plan, plan
 from kit.stages.clean.quality import odd_sizes
-from kit.stages.clean.review import overrides_by_row
+from kit.stages.clean.review import contact_sheets, overrides_by_row
 from kit.store.data import EXTERNAL, GIVEN, DataRecord, UnlabelledRecord
 from kit.store.digests import DIGESTS, digest
 from kit.store.files import sha256_file, sha256_json, write_atomic, write_csv

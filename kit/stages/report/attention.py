@@ -13,8 +13,7 @@ from kit.base.arrays import IntArray
 from kit.errors import KitError
 from kit.stages.report.cam import Job, Jobs
 from kit.stages.report.inputs import Facts, OutOfFold
-from kit.stages.report.section import Section, percent
-from kit.stages.report.thumbnails import Group, Tile, thumbnail
+from kit.stages.report.section import Group, Section, Tile, percent, thumbnail
 from kit.store.arrays import UNREADABLE
 from kit.store.digests import digest
 from kit.store.files import sha256_json

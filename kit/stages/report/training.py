@@ -1,14 +1,45 @@
-"""Learning curves of every run and fold, as small multiples."""
+"""How evenly the folds share the classes, and the learning curves of every run and fold."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from kit.runs.history import histories
+from kit.show.figures import heat
 from kit.show.figures.curves import curves as drawn
 from kit.show.figures.curves import learning_curves
 from kit.stages.report.inputs import Facts
-from kit.stages.report.section import Section, listed
+from kit.stages.report.section import Section, count, listed, percent
+from kit.store.partition import FoldsRecord
+
+
+def balance(facts: Facts) -> Section | str:
+    """The table of images by class and fold, tinted by the distance from an even share."""
+    record = facts.read(FoldsRecord, facts.layout.folds_manifest(facts.config.folds.name))
+    if record is None:
+        return "kit folds"
+    table = np.array(record.balance, np.float64).T  # classes, folds
+    folds, size = table.shape[1], int(table.sum())
+    groups = len(set(facts.index.groups)) if facts.index else 0
+    together = f" {size:,} images in {groups:,} groups; no group is split across folds." if groups else ""
+    return Section(
+        _named_fold(record.classes, table),
+        f"{count(folds, 'fold')}, seed {record.seed}.{together}",
+        heat.balance(record.classes, record.balance),
+    )
+
+
+def _named_fold(classes: tuple[str, ...], table: Any) -> str:
+    if table.shape[1] < 2:
+        return "One part of the images is held out"
+    even = table.mean(axis=1, keepdims=True)
+    if np.abs(table - even).max() <= 1:
+        return "Every fold holds the same share of every class, to within one image"
+    away = (table - even) / np.maximum(even, 1e-9)
+    c, fold = np.unravel_index(int(np.abs(away).argmax()), away.shape)
+    more = "more" if away[c, fold] > 0 else "fewer"
+    return f"Fold {fold} has {percent(abs(float(away[c, fold])))} {more} images of {classes[int(c)]} than an even share"
 
 
 def curves(facts: Facts) -> Section | str:
@@ -24,7 +55,7 @@ def curves(facts: Facts) -> Section | str:
     if not runs:
         return "kit train"
     return Section(
-        _title(losses),
+        _advice(losses),
         "Measured on the held-out images of each fold. Thin lines are folds, the thick one their mean; the dashed one "
         "is the loss on training images, which augmentation makes harder. Dots mark the epochs whose weights were "
         "kept.",
@@ -32,7 +63,7 @@ def curves(facts: Facts) -> Section | str:
     )
 
 
-def _title(losses: dict[str, list[float]]) -> str:
+def _advice(losses: dict[str, list[float]]) -> str:
     lowest = [(name, mean, int(np.argmin(mean))) for name, mean in losses.items() if len(mean) > 2]
     rising = [name for name, mean, at in lowest if at < len(mean) - 2 and mean[-1] > 1.05 * mean[at]]
     if rising:
