@@ -17,6 +17,7 @@ from kit.store.files import read_text
 MISSING = frozenset({"", "nan", "NaN", "NAN", "None", "NULL", "null", "NA", "N/A", "n/a", "<NA>", "#N/A", "NaT"})
 # Between several labels in one cell; the last is white space.
 SEPARATORS = (",", ";", "|", "/", "+", "&", None)
+AROUND = "[](){}'\" "  # of a list, and of each label in it
 SEVERAL = '[competition] task = "multilabel", or if it is one class [data] classes = "classes.txt" with this name'
 
 
@@ -107,9 +108,9 @@ def check_single(places: Mapping[str, str], names: Collection[str]) -> None:
     ``places`` says where each value stands first.
     Values that a comma, a semicolon or a bar divides are also several labels where every part is one of another value.
     """
-    known = {name.strip("[](){}'\" ") for name in names}
+    known = {name.strip(AROUND) for name in names}
     for separator in SEPARATORS:
-        divided = {value: _parts(value, separator) for value in places}
+        divided = {value: [part for each in value.split(separator) if (part := each.strip(AROUND))] for value in places}
         shared = Counter(part for parts in divided.values() for part in parts)
         for value, parts in divided.items():
             if len(parts) > 1 and (
@@ -117,10 +118,6 @@ def check_single(places: Mapping[str, str], names: Collection[str]) -> None:
             ):
                 said = f"{places[value]}: {value[:100]!r} is several labels ({some(parts)})"
                 raise DataError(f"{said}, but the task is one class an image", SEVERAL)
-
-
-def _parts(value: str, separator: str | None) -> list[str]:
-    return [part for part in (part.strip("[](){}'\" ") for part in value.split(separator)) if part]
 
 
 def has_column(named: str, part: str, columns: Container[str]) -> bool:

@@ -27,14 +27,10 @@ OTHERS = {
 Folder = tuple[str, ...]
 
 
-def _suffix_folded(name: str) -> str:
-    stem = bare(name)
-    return stem + spelling(name)[len(stem) :].lower()
-
-
 # The forms in which an id is compared with a file's name, one after the other.
 FORMS: tuple[Callable[[str], str], ...] = (
-    str, _suffix_folded, bare, lambda name: number(bare(name)), lambda name: folded(bare(name)),
+    str, lambda name: bare(name) + spelling(name)[len(bare(name)) :].lower(), bare,
+    lambda name: number(bare(name)), lambda name: folded(bare(name)),
 )  # fmt: skip
 
 

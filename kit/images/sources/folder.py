@@ -25,6 +25,7 @@ SPLITS = {
     "validation": ("val", "valid", "validation", "dev"),
     "test": ("test", "testing"),
 }
+BESIDE = {"", "image", "images", "img", "imgs", "set", "data"}
 # What a set of images may be handed out as beside a folder.
 LISTS = (".csv", ".tsv", ".parquet", ".npz", ".json", ".jsonl")
 # Labels in file names: what stands before the number.
@@ -86,17 +87,13 @@ def _inside(folder: Path) -> Path:
     return folder
 
 
-def _word(name: str) -> str:
-    """The only word of a folder's name beside those for images: ``train`` of ``train_images`` and ``Train2017``."""
-    words = set(re.split("[^a-z]+", name.lower())) - {"", "image", "images", "img", "imgs", "set", "data"}
-    return words.pop() if len(words) == 1 else ""
-
-
 def _check_not_split(folder: Path) -> None:
     """Refuse `train/`, `val/` and `test/` as classes, also below a folder that is alone."""
     folder = _inside(folder)
     own = _folders_in(folder)
-    found = {part: name for name in reversed(own) for part, names in SPLITS.items() if _word(name) in names}
+    # The words of a folder's name beside those for images: ``train`` of ``train_images`` and ``Train2017``.
+    words = {name: set(re.split("[^a-z]+", name.lower())) - BESIDE for name in reversed(own)}
+    found = {p: name for name, of in words.items() for p, known in SPLITS.items() if len(of) == 1 and of <= {*known}}
     if "train" not in found or len(found) < 2:
         return
     hint = _other_hint(folder, "train")

@@ -1,16 +1,16 @@
-"""Arrays: images and labels in one ``.npz``, or in two ``.npy`` that lie side by side."""
+"""Arrays: images and labels in one ``.npz``, or in two ``.npy`` that lie side by side, in any of their usual forms."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from PIL import Image
 
-from kit.base.arrays import IntArray
-from kit.base.tasks import TASKS
+from kit.base.arrays import ImageArray, IntArray
+from kit.base.tasks import TASKS, Array
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
 from kit.images.sources.classes import (
@@ -21,7 +21,6 @@ from kit.images.sources.classes import (
     named_classes,
     to_labels,
 )
-from kit.images.sources.pixels import block_reader, readable
 from kit.images.sources.raw import RawSet, checked_weights, row_ids
 from kit.images.sources.targets import Truth, of_table
 from kit.runtime import decode
@@ -29,8 +28,6 @@ from kit.store.arrays import array_names, read_array, read_arrays
 from kit.store.digests import digest
 from kit.store.files import sha256_json
 from kit.store.tables import Table
-
-Array = npt.NDArray[Any]
 
 ROW = "row of the array"
 IMAGES, LABELS = ("images", "data", "x", "image", "pixels"), ("labels", "y", "label", "targets", "target")
@@ -44,6 +41,7 @@ PARTS = {
     "test": ("test", "testing", "t10k"),
     "truth": ("test", "testing", "t10k"),
 }
+CHANNELS = (1, 3, 4)  # grey, RGB, RGBA
 
 
 def open_npz(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
@@ -118,6 +116,19 @@ def array_set(
     told = [{"label": data.label}] if data.label and labels is not None else []
     task = [data.task] if truth.targets is not None else []
     known: list[object] = [*content, decode.VERSION, size, policy, data.group, data.weight, *scale, *told, *task]
+    is_plain = images.dtype == np.uint8 and white == 255
+
+    def read(start: int, stop: int) -> tuple[ImageArray, dict[int, str]]:
+        block = images[start:stop] if is_plain else decode.levels(images[start:stop], white)
+        if block.shape[-1] == 1:
+            block = np.repeat(block, 3, axis=-1)
+        block = np.ascontiguousarray(block)
+        if block.shape[-1] == 4:
+            block = np.stack([decode.to_rgb(Image.fromarray(image)) for image in block])
+        if size and block.shape[1:3] != (size, size):
+            block = np.stack([decode.resize(image, size, data.resize) for image in block])
+        return block, {}
+
     return RawSet(
         ids=row_ids(n),
         labels=truth.labels,
@@ -125,7 +136,7 @@ def array_set(
         task=TASKS[data.task],
         targets=truth.targets,
         shape=(size, size) if size else images.shape[1:3],
-        read=block_reader(images, white, data),
+        read=read,
         fingerprint=sha256_json(known),
     )
 
@@ -221,17 +232,40 @@ def _one_a_row(values: Array, n: int, where: str) -> Array:
     return values.reshape(-1)
 
 
-def check_classes(raw: RawSet, rows: IntArray, what: str) -> None:
-    """Raise `DataError` where there are fewer than two classes or one of them has no image among ``rows``."""
-    classes = raw.classes
-    labels = raw.task.occurring(raw.truth[rows], classes)
-    counts = np.bincount(labels[labels >= 0], minlength=len(classes))
-    if len(classes) < 2:
-        bare = int((labels < 0).sum())
-        without = f" ({bare} rows have no label: an empty cell or a negative number)" if bare else ""
-        raise DataError(f"{what} has {len(classes)} class{without}; a classifier needs at least two")
-    empty = [classes[c] for c in np.flatnonzero(counts == 0)]
-    if empty:
-        others = f", nor do {len(empty) - 1} others" if len(empty) > 1 else ""
-        hint = "remove its name from data.classes"
-        raise DataError(f"{what}: class {empty[0]!r} has no image{others}", hint)
+def readable(images: Array, where: str) -> tuple[Array, int]:
+    """``images`` as (N, H, W, C) with C in `CHANNELS`, not copied, and the value that is white in all of them.
+
+    They may be (N, H, W), (N, H, W, C), (N, C, H, W), or one row an image, (N, H * W) or (N, 3 * H * W), of square
+    ones. Raises `DataError` where they have another shape or no known scale of values; ``where`` they stand.
+    """
+    shape = images.shape
+    if images.ndim == 2 and images.size:
+        images = _squares(images)
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim == 4 and images.shape[-1] not in CHANNELS and images.shape[1] in CHANNELS:
+        images = images.transpose(0, 2, 3, 1)
+    if images.ndim != 4 or images.shape[-1] not in CHANNELS or 0 in images.shape:
+        raise DataError(f"{where}: images have shape {shape}, expected (N, H, W, 3) or (N, H, W)")
+    if images.dtype == np.uint8 and images.max() > 1:
+        return images, 255
+    try:
+        return images, decode.white_of(images, (1, 255, 65535), slack=0.5)
+    except decode.Unreadable as error:
+        low, high = (images.min(), images.max()) if images.dtype.kind in "if" else (0, 0)
+        scaled = "(images + 1) / 2" if -1 <= low < 0 < high <= 1 else "(images - images.min()) / np.ptp(images)"
+        raise DataError(f"{where}: {error}", f"images = {scaled}") from error
+
+
+def _squares(rows: Array) -> Array:
+    """Rows of values as square images: (N, H, H, 3) or (N, 3, H, H) where they are three squares, else (N, H, H).
+
+    CIFAR writes a row channel by channel, tables of pixels value by value: in the right order neighbours are alike.
+    """
+    side, colour = math.isqrt(rows.shape[1]), math.isqrt(rows.shape[1] // 3)
+    if side * side == rows.shape[1]:
+        return rows.reshape(-1, side, side)
+    if 3 * colour * colour != rows.shape[1]:
+        return rows
+    orders = [rows.reshape(-1, colour, colour, 3), rows.reshape(-1, 3, colour, colour).transpose(0, 2, 3, 1)]
+    return min(orders, key=lambda images: float(np.abs(np.diff(images[:100].astype(float), axis=2)).mean()))

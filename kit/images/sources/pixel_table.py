@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from kit.base.tasks import Array
 from kit.config import DataConfig
 from kit.errors import DataError
 from kit.images.sources.classes import check_no_columns
@@ -35,15 +35,9 @@ class Columns:
     delimiter: str
     has_header: bool
 
-    @property
-    def pixels(self) -> list[int]:
-        """The places of the columns of pixels."""
-        return [place for place, name in enumerate(self.names) if PIXEL.fullmatch(name)]
-
-    @property
-    def others(self) -> list[int]:
-        """The places of the other columns."""
-        return [place for place, name in enumerate(self.names) if not PIXEL.fullmatch(name)]
+    def places(self, *, pixels: bool) -> list[int]:
+        """The places of the columns of pixels, or of the others."""
+        return [place for place, name in enumerate(self.names) if bool(PIXEL.fullmatch(name)) == pixels]
 
     @classmethod
     def of(cls, line: str) -> "Columns":
@@ -67,8 +61,9 @@ def is_pixel_table(path: Path) -> bool:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     has_ids = any(name.lower() in ID_NAMES for name in columns.names)
-    numbered = all(columns.names[place].isdigit() for place in columns.pixels)
-    return _is_square(len(columns.pixels)) and not (has_ids and numbered)
+    pixels = columns.places(pixels=True)
+    numbered = all(columns.names[place].isdigit() for place in pixels)
+    return _is_square(len(pixels)) and not (has_ids and numbered)
 
 
 def open_pixels(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
@@ -82,7 +77,7 @@ def open_pixels(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
         check_no_columns(data, f"the table of pixels {spec!r}")
     text = read_text(path)
     columns = Columns.of(text.partition("\n")[0])
-    pixels = _read(text, columns, columns.pixels, np.float32, path)
+    pixels = _read(text, columns, columns.places(pixels=True), np.float32, path)
     if not (pixels % 1).any():
         pixels = pixels.astype(np.int32)
     table = _others(text, columns, path)
@@ -107,8 +102,9 @@ def pixel_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
 
 def _others(text: str, columns: Columns, path: Path) -> Table:
     """The columns that are no pixels."""
-    names = tuple(columns.names[place] for place in columns.others)
-    cells = _read(text, columns, columns.others, str, path) if names else np.empty((0, 0), str)
+    places = columns.places(pixels=False)
+    names = tuple(columns.names[place] for place in places)
+    cells = _read(text, columns, places, str, path) if names else np.empty((0, 0), str)
     return Table(path, names, tuple(map(tuple, cells.tolist())))
 
 
@@ -116,7 +112,7 @@ def _identity(table: Table) -> str:
     return next((name for name in table.header if name.lower() in ID_NAMES), "")
 
 
-def _labels(table: Table, data: DataConfig) -> npt.NDArray[Any]:
+def _labels(table: Table, data: DataConfig) -> Array:
     """The labels (N,) as they are written, empty where a row has none."""
     found = find_label(table, data.label, _identity(table))
     if isinstance(found, str):
@@ -124,21 +120,12 @@ def _labels(table: Table, data: DataConfig) -> npt.NDArray[Any]:
     return np.array([found[place] if place >= 0 else "" for place in from_flags(table, found).tolist()])
 
 
-def _read(text: str, columns: Columns, places: Sequence[int], kind: Any, path: Path) -> npt.NDArray[Any]:
+def _read(text: str, columns: Columns, places: Sequence[int], kind: Any, path: Path) -> Array:
     try:
-        found: npt.NDArray[Any] = np.loadtxt(
-            io.StringIO(text),
-            kind,
-            comments=None,
-            delimiter=columns.delimiter,
-            skiprows=int(columns.has_header),
-            usecols=places,
-            ndmin=2,
-            quotechar='"',
-        )
+        form: dict[str, Any] = {"delimiter": columns.delimiter, "skiprows": int(columns.has_header), "quotechar": '"'}
+        return np.loadtxt(io.StringIO(text), kind, comments=None, usecols=places, ndmin=2, **form)
     except (ValueError, IndexError) as error:
         raise DataError(f"{path}: {' '.join(str(error).split())[:200]}") from error
-    return found
 
 
 def _is_square(n: int) -> bool:

@@ -89,6 +89,22 @@ def checked_weights(weights: FloatArray, what: str) -> FloatArray:
     return weights
 
 
+def check_classes(raw: RawSet, rows: IntArray, what: str) -> None:
+    """Raise `DataError` where there are fewer than two classes or one of them has no image among ``rows``."""
+    classes = raw.classes
+    labels = raw.task.occurring(raw.truth[rows], classes)
+    counts = np.bincount(labels[labels >= 0], minlength=len(classes))
+    if len(classes) < 2:
+        bare = int((labels < 0).sum())
+        without = f" ({bare} rows have no label: an empty cell or a negative number)" if bare else ""
+        raise DataError(f"{what} has {len(classes)} class{without}; a classifier needs at least two")
+    empty = [classes[c] for c in np.flatnonzero(counts == 0)]
+    if empty:
+        others = f", nor do {len(empty) - 1} others" if len(empty) > 1 else ""
+        hint = "remove its name from data.classes"
+        raise DataError(f"{what}: class {empty[0]!r} has no image{others}", hint)
+
+
 def joined(train: RawSet, external: RawSet, part: str) -> RawSet:
     """Both sets as one, the rows of the other ``part`` last and their ids under its name.
 
@@ -125,11 +141,11 @@ def joined(train: RawSet, external: RawSet, part: str) -> RawSet:
         weights=np.concatenate([np.ones(len(one.ids)) if one.weights is None else one.weights for one in both])
         if weighted
         else None,
-        sizes=None if all(one.sizes is None for one in both) else np.concatenate([_sizes(one) for one in both]),
+        sizes=None
+        if all(one.sizes is None for one in both)
+        else np.concatenate(
+            [np.zeros((len(one.ids), 2), np.int64) if one.sizes is None else one.sizes for one in both]
+        ),
         passed_over=Counter(train.passed_over) + Counter(external.passed_over),
         notes=train.notes + external.notes,
     )
-
-
-def _sizes(raw: RawSet) -> IntArray:
-    return np.zeros((len(raw.ids), 2), np.int64) if raw.sizes is None else raw.sizes

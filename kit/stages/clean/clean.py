@@ -17,8 +17,7 @@ from kit.config.competition import METRICS
 from kit.errors import DataError
 from kit.images.sources import Part, RawSet, open_source
 from kit.images.sources.folder import told
-from kit.images.sources.npz import check_classes
-from kit.images.sources.raw import joined
+from kit.images.sources.raw import check_classes, joined
 from kit.images.sources.table import answer, read_sample
 from kit.runtime.answer import NUMBER, Mismatch, match_ids
 from kit.runtime.decode import LACKS
