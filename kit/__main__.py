@@ -7,8 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from kit.base.signals import terminable
-from kit.base.streams import secure
+from kit.base.process import secure, terminable
 from kit.errors import KitError
 
 LEAST_MEMORY = 400_000_000  # address space to import numpy, scipy and scikit-learn on two cores

@@ -64,7 +64,7 @@ def test_with_a_mean_and_a_linear_head_it_is_the_class_activation_map() -> None:
     import keras
 
     from kit.runtime.backbones import build
-    from kit.stages.report.cam import attention_maps
+    from kit.stages.report.attention import attention_maps
 
     head = {"pooling": "avg", "dropout": 0.0, "units": []}
     network = build({"backbone": "plain-cnn", "size": 32, "classes": 3, "head": head})

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from test_cli import run, save
 
 from kit.base.events import Event
-from kit.base.signals import ENDING, take, terminable
+from kit.base.process import ENDING, take, terminable
 from kit.base.text import LONGEST, guarded, plain, redacted, unguarded
 from kit.config import load, parse
 from kit.errors import ConfigError, KitError, PlatformError
@@ -226,7 +226,7 @@ def test_a_signal_removes_what_was_half_written_and_gives_its_code(number: signa
         "import os, sys\n"
         "from pathlib import Path\n"
         "from kit.store.files import write_atomic\n"
-        "from kit.base.signals import terminable\n"
+        "from kit.base.process import terminable\n"
         "with terminable():\n"
         "    write_atomic(Path('a.txt'), lambda file: os.kill(os.getpid(), int(sys.argv[1])))\n"
     )

@@ -8,6 +8,7 @@ import difflib
 import re
 import shlex
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 LONGEST = 1_000  # characters of an error: a dozen lines of a terminal
@@ -61,20 +62,17 @@ def guarded(cell: object) -> object:
     >>> guarded("=1+1"), guarded("-0.5"), guarded(-0.5)
     ("'=1+1", '-0.5', -0.5)
     """
-    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) and not _number(cell) else cell
+    if not isinstance(cell, str) or not _FORMULA.match(cell):
+        return cell
+    with suppress(ValueError):
+        float(cell)  # a number is none
+        return cell
+    return f"'{cell}"
 
 
 def unguarded(cell: str) -> str:
     """The text that `guarded` was given."""
     return cell[1:] if _GUARDED.match(cell) else cell
-
-
-def _number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

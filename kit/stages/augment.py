@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from kit.base.arrays import IntArray
 from kit.base.events import Emit, Event
-from kit.base.streams import without_greeting
+from kit.base.process import without_greeting
 from kit.config import Config
 from kit.images.augment.pipeline import Pipeline
 from kit.runs.batches import epoch_seed, row_seeds, soft_labels

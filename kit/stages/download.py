@@ -9,14 +9,12 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 import requests
-from pydantic import JsonValue
 
 from kit.base.events import Emit, Event, silent
 from kit.config import Config
@@ -33,8 +31,7 @@ PIECE = 1 << 20
 REDIRECTS = 5  # a site sends us to its storage in one or two
 
 
-@dataclass(frozen=True)
-class Offered:
+class Offered(NamedTuple):
     """A file of the competition: ``name`` in ``raw/``, ``key`` that changes with its content, ``fetch`` to a path."""
 
     name: str
@@ -88,8 +85,8 @@ def unpack(path: Path, folder: Path, emit: Emit = silent, depth: int = 0) -> int
     a file has the name of its folder: another download would bring the same. Raises `DataError` where a name leaves
     the folder, the archive is damaged or encrypted, or the disk is too small, and `ConfigError` where a library lacks.
     """
-    with _opened(path) as archive:
-        members = [member for member in archive.members if not is_litter(member.name)]
+    with _opened(path) as (found, extract):
+        members = [member for member in found if not is_litter(member.name)]
         for member in members:
             if not (folder / member.name).resolve().is_relative_to(folder.resolve()):
                 raise DataError(f"{path.name} contains {member.name!r}, which is outside its folder")
@@ -101,7 +98,7 @@ def unpack(path: Path, folder: Path, emit: Emit = silent, depth: int = 0) -> int
         inner = [folder / member.name for member in members if _is_packed(folder / member.name) and depth < INNER]
         if any(other.suffix.lower() == ".7z" for other in inner):
             _seven_zip(path)  # before anything is written
-        archive.extract([member.name for member in members], folder)
+        extract([member.name for member in members], folder)
     files = len(members) - len(inner)
     for other in inner:
         try:
@@ -121,8 +118,8 @@ def _target(path: Path) -> Path:
 
     Raises `DataError` where it cannot be opened, or a file lies where its folder would be.
     """
-    with _opened(path) as archive:
-        names = {member.name.replace("\\", "/") for member in archive.members if not is_litter(member.name)}
+    with _opened(path) as (members, _):
+        names = {member.name.replace("\\", "/") for member in members if not is_litter(member.name)}
     folder = path.with_suffix("")
     if folder.is_file() and names != {path.stem}:
         raise DataError(f"{path.name} cannot be unpacked: there is a file {folder.name}")
@@ -130,8 +127,7 @@ def _target(path: Path) -> Path:
     return path.parent if {name.split("/")[0] for name in names} == {path.stem} else folder
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(NamedTuple):
     """A file in an archive, and how many bytes it unpacks to."""
 
     name: str
@@ -139,12 +135,7 @@ class Member:
     is_link: bool
 
 
-@dataclass(frozen=True)
-class Archive:
-    """An open archive: its files, and what writes those of some names into a folder."""
-
-    members: tuple[Member, ...]
-    extract: Callable[[list[str], Path], object]
+Extract = Callable[[list[str], Path], object]  # writes the files of some names into a folder
 
 
 def _is_packed(path: Path) -> bool:
@@ -152,8 +143,8 @@ def _is_packed(path: Path) -> bool:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Archive]:
-    """An archive; what goes wrong with it in the block is a `DataError`."""
+def _opened(path: Path) -> Iterator[tuple[list[Member], Extract]]:
+    """The files of an archive, and what extracts them; what goes wrong with it in the block is a `DataError`."""
     seven = _seven_zip(path) if path.suffix.lower() == ".7z" else None
     damages: tuple[type[Exception], ...] = (
         zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, ValueError, zlib.error, lzma.LZMAError,
@@ -168,14 +159,14 @@ def _opened(path: Path) -> Iterator[Archive]:
                     raise RuntimeError("it is encrypted")
                 links = [stat.S_ISLNK(info.external_attr >> 16) for info in infos]
                 members = [Member(info.filename, info.file_size, link) for info, link in zip(infos, links, strict=True)]
-                yield Archive(tuple(members), lambda names, folder: file.extractall(folder, names))
+                yield members, lambda names, folder: file.extractall(folder, names)
         else:
             with seven.SevenZipFile(path) as packed:
                 if packed.needs_password():
                     raise RuntimeError("it is encrypted")
                 found = [entry for entry in packed.files if not entry.is_directory]
                 members = [Member(entry.filename, entry.uncompressed, entry.is_symlink) for entry in found]
-                yield Archive(tuple(members), lambda names, folder: packed.extract(folder, names))
+                yield members, lambda names, folder: packed.extract(folder, names)
     except damages as error:
         said = " ".join(str(error).split())[:200]
         raise DataError(f"{path.name} cannot be unpacked: {said}", "kit download --force") from error
@@ -210,7 +201,7 @@ def codabench_files(config: Config, emit: Emit) -> Iterator[Offered]:
     base = checked_url(config.competition.url)
     token = codabench_token(base, emit)
     detail = Api(base, token, Waits()).json("GET", f"/api/competitions/{config.competition.id}/")
-    found: dict[str, tuple[str, JsonValue]] = {}
+    found: dict[str, tuple[str, Any]] = {}
     for phase in detail.get("phases") or ():
         for kind in ("starting_kit", "public_data"):
             data = phase.get(kind)
@@ -220,14 +211,11 @@ def codabench_files(config: Config, emit: Emit) -> Iterator[Offered]:
         hint = f"see the tab Get Started: {base}/competitions/{config.competition.id}/"
         raise PlatformError(f"competition {config.competition.id} provides no public data and no starting kit", hint)
     for key, (kind, data) in found.items():
-        yield Offered(_name(data, kind, key), key, partial(fetch, f"{base}/datasets/download/{key}/", token))
-
-
-def _name(data: Any, kind: str, key: str) -> str:
-    """A file name that is one, whatever the organisers called their data set."""
-    named = (data.get("file_name") or data.get("name") or "") if isinstance(data, dict) else ""
-    plain = re.sub(r"[^\w.-]+", "-", PurePosixPath(named).name).strip(".-") or f"{kind}-{key[:8]}"
-    return plain if "." in plain else f"{plain}.zip"
+        # A file name that is one, whatever the organisers called their data set.
+        named = (data.get("file_name") or data.get("name") or "") if isinstance(data, dict) else ""
+        plain = re.sub(r"[^\w.-]+", "-", PurePosixPath(named).name).strip(".-") or f"{kind}-{key[:8]}"
+        name = plain if "." in plain else f"{plain}.zip"
+        yield Offered(name, key, partial(fetch, f"{base}/datasets/download/{key}/", token))
 
 
 def fetch(address: str, token: str, path: Path) -> None:

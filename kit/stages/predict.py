@@ -6,10 +6,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from kit.base.events import Emit, Event
-from kit.base.streams import without_greeting
+from kit.base.process import without_greeting
 from kit.config import DataConfig
 from kit.errors import BundleError, DataError
 from kit.images.sources import open_source
@@ -18,8 +17,6 @@ from kit.runtime.lazy import tf
 from kit.runtime.predictor import Predictor
 from kit.store.arrays import UNREADABLE
 from kit.store.files import write_csv
-
-Proba = npt.NDArray[np.float64]
 
 
 def predict(bundle: Path, images: Path, out: Path, emit: Emit) -> None:
@@ -33,8 +30,12 @@ def predict(bundle: Path, images: Path, out: Path, emit: Emit) -> None:
     `DataError` where the images cannot be read.
     """
     with opened(bundle) as folder:
-        with without_greeting():
-            predictor = _load(folder, bundle.name)
+        with without_greeting(), _told(f"{bundle.name} cannot be loaded"):
+            try:
+                predictor = Predictor(str(folder))
+            except FileNotFoundError as error:  # `archive` did not unpack weights that are larger than their network
+                what = f"the weights {Path(error.filename).name} are too large for their network or for the zip"
+                raise BundleError(f"{bundle.name}: {what}") from None
         data = DataConfig(
             train="unused.npz", test=str(images.resolve()), image_size=predictor.size, resize=predictor.resize
         )
@@ -51,33 +52,17 @@ def predict(bundle: Path, images: Path, out: Path, emit: Emit) -> None:
     if not finite.all():
         raise BundleError(f"{bundle.name} gives NaN or infinity for image {source.ids[int(finite.argmin())]!r}")
     names = [_text(name) for name in predictor.classes]
-    rows = (
-        (name, answer, *(f"{value:.6f}" for value in line))
-        for name, answer, line in zip(source.ids, _answers(predictor, proba, names), proba, strict=True)
-    )
+    decided = predictor.decided(proba).tolist()
+    if predictor.several:
+        answers = [" ".join(name for name, one in zip(names, row, strict=True) if one) for row in decided]
+    else:
+        answers = [f"{said:.6g}" if isinstance(said, float) else names[said] for said in decided]
+    cells = zip(source.ids, answers, proba, strict=True)
+    rows = ((name, answer, *(f"{value:.6f}" for value in line)) for name, answer, line in cells)
     # Told apart from the first columns where a class is called so.
     ambiguous = {"id", "label"} & {name.casefold() for name in names}
     write_csv(out, ("id", "label", *(f"class {name}" if ambiguous else name for name in names)), rows)
     emit(Event("wrote", "", {"paths": [out.resolve()]}))
-
-
-def _answers(predictor: Predictor, proba: Proba, names: list[str]) -> list[str]:
-    """The cell of each row: a class, several labels with spaces between them, or a number."""
-    if not predictor.several:
-        return [f"{said:.6g}" if isinstance(said, float) else names[said] for said in predictor.decided(proba).tolist()]
-    return [
-        " ".join(name for name, one in zip(names, row, strict=True) if one) for row in predictor.decided(proba).tolist()
-    ]
-
-
-def _load(folder: Path, name: str) -> Predictor:
-    """The predictor of an opened bundle; `archive` did not unpack weights that are larger than their network."""
-    with _told(f"{name} cannot be loaded"):
-        try:
-            return Predictor(str(folder))
-        except FileNotFoundError as error:
-            what = f"the weights {Path(error.filename).name} are too large for their network or for the zip"
-            raise BundleError(f"{name}: {what}") from None
 
 
 @contextmanager

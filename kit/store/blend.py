@@ -20,8 +20,6 @@ MIN_SUM = 1e-6
 Weight = Annotated[float, Field(ge=0, le=1000)]
 Coefficient = Annotated[float, Field(ge=-MAX_COEFFICIENT, le=MAX_COEFFICIENT)]
 Probability = Annotated[float, Field(ge=0, le=1 + 1e-9)]  # a mean over views may round to just above 1
-
-
 Temperature = Annotated[float, Field(ge=0.02, le=100)]
 
 

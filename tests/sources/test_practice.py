@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from kit.errors import DataError
 from kit.images.sources import practice
-from kit.images.sources.practice.degrade import CORRUPTIONS
-from kit.images.sources.practice.plant import COPIES
-from kit.images.sources.practice.traits import SISTER, TEST_SHARES, TRAIN_SHARES
+from kit.images.sources.practice.draws import SISTER, TEST_SHARES, TRAIN_SHARES
+from kit.images.sources.practice.plant import COPIES, CORRUPTIONS
 
 pytestmark = pytest.mark.matrix
 

@@ -18,7 +18,7 @@ from crashes import fingerprint
 from stub import InProcess, StubLearner, StubTrainer
 
 from kit.base.events import Event
-from kit.base.signals import ENDING
+from kit.base.process import ENDING
 from kit.config import load
 from kit.errors import KitError, TrainingError
 from kit.project import Project

@@ -16,10 +16,9 @@ from kit.config.base import mistake
 from kit.errors import ConfigError
 
 MODULES = {
-    "geometry": "flip quarter-turn dihedral rotation zoom translation shear",
-    "colour": "brightness contrast hue saturation color-degeneration channel-shift solarize posterize "
-    "sharpness blur noise jpeg",
-    "mixing": "cutout gridmask cutmix mixup",
+    "layers": "flip quarter-turn dihedral rotation zoom translation shear "
+    "brightness contrast hue saturation color-degeneration channel-shift solarize posterize "
+    "sharpness blur noise jpeg cutout gridmask cutmix mixup",
     "choice": "sequence maybe one-of some-of randaugment augmix degrade",
 }
 # The module of every entry; its factory there has the entry's name.

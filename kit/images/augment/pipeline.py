@@ -14,7 +14,7 @@ from pydantic import Field
 
 from kit.config import AugmentConfig
 from kit.images.augment import arguments, factory
-from kit.images.augment.randomness import Stream, build_with, replaced
+from kit.images.augment.randomness import Stream, replaced
 from kit.runtime.lazy import Lazy, tf
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -69,15 +69,19 @@ class Pipeline:
     """
 
     def __init__(self, entries: Sequence[AugmentConfig], size: int, classes: int, *, mixing: bool = True) -> None:
-        self._stream, self._mixing = Stream(), mixing
-        self._ops: list[Op] = build_with(self._stream, lambda: build_ops(entries))
+        stream = Stream()
+        tf.random.set_global_generator(stream)  # layers keep the one that is there when they are built
+        try:
+            ops = build_ops(entries)
+        finally:
+            tf.random.set_global_generator(None)  # TensorFlow makes a new one when somebody asks
 
         def run(images: Any, labels: Any, seeds: Any) -> tuple[Any, Any]:
             batch: Batch = {"images": images, "labels": labels}
-            with replaced(self._stream):
-                context = Context(self._stream, seeds, self._mixing)
+            with replaced(stream):
+                context = Context(stream, seeds, mixing)
                 # Neighbours of one kind share one loop over the images.
-                for single, group in groupby(self._ops, lambda op: isinstance(op, ImageOp)):
+                for single, group in groupby(ops, lambda op: isinstance(op, ImageOp)):
                     batch = (context.map if single else context.chain)(list(group), batch)
             return tf.clip_by_value(batch["images"], 0.0, 255.0), batch["labels"]
 

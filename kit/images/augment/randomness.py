@@ -7,7 +7,7 @@ function of its images and seeds, so the same bytes come from any number of work
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -86,15 +86,6 @@ def _mixed(bits: Any) -> Any:
         bits = tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(shift, tf.uint32)))
         bits = bits * tf.constant(factor, tf.uint32)
     return tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(16, tf.uint32)))
-
-
-def build_with(stream: Stream, build: Callable[[], Any]) -> Any:
-    """Build layers that keep ``stream`` as their generator."""
-    tf.random.set_global_generator(stream)
-    try:
-        return build()
-    finally:
-        tf.random.set_global_generator(None)  # TensorFlow makes a new one when somebody asks
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from kit.base.text import some
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
 from kit.images.sources.classes import check_no_columns, named_classes, sorted_names, to_labels
-from kit.images.sources.images import ImageRows, open_images
-from kit.images.sources.raw import RawSet
+from kit.images.sources.images import open_images
+from kit.images.sources.raw import RawSet, Rows
 from kit.runtime.names import SUFFIXES
 from kit.store.files import is_litter
 
@@ -54,7 +54,7 @@ def open_folder(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
         )
     paths = tuple(folder / name for name in ids)
     if part == "test":
-        rows = ImageRows(tuple(ids), paths, np.full(len(ids), -1, np.int64), ())
+        rows = Rows(ids=tuple(ids), labels=np.full(len(ids), -1, np.int64), classes=())
     else:
         classes = folder_classes(folder, data, root)
         inside = _inside(folder)
@@ -63,8 +63,8 @@ def open_folder(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
             raise DataError(f"{folder} contains a single folder, and {inside.name!r} in it the class folders", hint)
         values = _written(ids, pattern) if pattern else _folders_of(ids, folder, part)
         labels = to_labels(values, classes, [str(path) for path in paths])
-        rows = ImageRows(tuple(ids), paths, labels, classes)
-    raw = replace(open_images(rows, data, f"data.{part} = {spec!r}"), passed_over=passed)
+        rows = Rows(ids=tuple(ids), labels=labels, classes=classes)
+    raw = replace(open_images(rows, paths, data, f"data.{part} = {spec!r}"), passed_over=passed)
     return raw if part == "test" or pattern else replace(raw, notes=(*raw.notes, *_deeper(ids)))
 
 

@@ -6,7 +6,7 @@ Parquet holds tables, and images inside them as the Hugging Face Hub stores them
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -40,7 +40,10 @@ class Groups:
         key = path, name, group
         with self.lock:  # else every thread reads the group that the first one is reading
             if key not in self.kept:
-                self.kept[key] = _group(path, name, group)
+                from pyarrow import parquet
+
+                with parquet.ParquetFile(path) as file:
+                    self.kept[key] = file.read_row_group(group, columns=[name]).column(name)
                 while len(self.kept) > 1 and sum(kept.nbytes for kept in self.kept.values()) > KEPT:
                     del self.kept[next(iter(self.kept))]
             cell = self.kept[key][row].as_py()
@@ -67,10 +70,8 @@ def read_parquet(path: Path) -> tuple[Table, tuple[Held, ...]]:
     for shard in _shards(path):
         try:
             with parquet.ParquetFile(shard) as file:
-                schema, pictures = (
-                    file.schema_arrow,
-                    [field.name for field in file.schema_arrow if _is_picture(field, arrow)],
-                )
+                schema = file.schema_arrow
+                pictures = [field.name for field in schema if _is_picture(field.type, arrow.types)]
                 if pictures[1:]:
                     raise ConfigError(f"{shard.name} has several columns of images: {', '.join(pictures)[:200]}")
                 texts = [name for name in schema.names if name not in pictures]
@@ -111,14 +112,9 @@ def _shards(path: Path) -> list[Path]:
     return found
 
 
-def _is_picture(field: Any, arrow: Any) -> bool:
-    kind = field.type
-    if arrow.types.is_struct(kind):
-        names = {kind.field(place).name: kind.field(place).type for place in range(kind.num_fields)}
-        return "bytes" in names and (
-            arrow.types.is_binary(names["bytes"]) or arrow.types.is_large_binary(names["bytes"])
-        )
-    return bool(arrow.types.is_binary(kind) or arrow.types.is_large_binary(kind))
+def _is_picture(kind: Any, types: Any) -> bool:
+    parts = {part.name: part.type for part in kind} if types.is_struct(kind) else {"bytes": kind}
+    return "bytes" in parts and (types.is_binary(parts["bytes"]) or types.is_large_binary(parts["bytes"]))
 
 
 def _class_names(metadata: dict[bytes, bytes]) -> dict[str, Sequence[str]]:
@@ -134,11 +130,9 @@ def _cells(table: Any, names: dict[str, Sequence[str]]) -> dict[str, list[str]]:
     """Columns as text; a number of a class below 0, which stands for a hidden one, is empty."""
 
     def text(name: str, value: Any) -> str:
-        if value is None:
-            return ""
         if name in names and isinstance(value, int):
             return str(names[name][value]) if 0 <= value < len(names[name]) else ""
-        return str(value).strip()
+        return "" if value is None else str(value).strip()
 
     return {name: [text(name, value) for value in table.column(name).to_pylist()] for name in table.column_names}
 
@@ -146,11 +140,9 @@ def _cells(table: Any, names: dict[str, Sequence[str]]) -> dict[str, list[str]]:
 def _group_sizes(file: Any, path: Path) -> list[int]:
     """Rows of each group; raises `DataError` where one says that it is larger than can be."""
     groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
-    for group in groups:
-        if group.total_byte_size > LARGEST:
-            raise DataError(
-                f"{path}: {group.total_byte_size / 1e9:.1f} GB in a group of rows, at most {LARGEST / 1e9:.1f}"
-            )
+    largest = max((group.total_byte_size for group in groups), default=0)
+    if largest > LARGEST:
+        raise DataError(f"{path}: {largest / 1e9:.1f} GB in a group of rows, at most {LARGEST / 1e9:.1f}")
     return [group.num_rows for group in groups]
 
 
@@ -158,13 +150,6 @@ def _paths(file: Any, name: str) -> list[str]:
     """Where the images came from, empty where one does not say so."""
     found = file.read(columns=[f"{name}.path"]).to_pydict().get(name, [])
     return [str(cell.get("path") or "") if isinstance(cell, dict) else "" for cell in found]
-
-
-def _group(path: Path, name: str, group: int) -> Any:
-    from pyarrow import parquet
-
-    with parquet.ParquetFile(path) as file:
-        return file.read_row_group(group, columns=[name]).column(name)
 
 
 def read_listing(path: Path) -> tuple[Table, tuple[Held, ...]]:
@@ -223,10 +208,9 @@ def _from_coco(content: Mapping[str, Any], path: Path) -> list[dict[str, object]
     """A record for each image: its file, its category and what else stands with it, such as the place of a camera.
 
     A mapping of files to classes will do as well.
-
     An image with several boxes of one category has that category; `DataError` where it has two.
     """
-    if "images" not in content and len(_simple(content, ())) == len(content):
+    if "images" not in content and len(_simple(content)) == len(content):
         return [{"image": name, "label": label} for name, label in content.items()]
     names = {category["id"]: str(category["name"]) for category in content.get("categories", ())}
     found: dict[object, dict[str, None]] = {}
@@ -247,6 +231,5 @@ def _from_coco(content: Mapping[str, Any], path: Path) -> list[dict[str, object]
     ]
 
 
-def _simple(record: Mapping[str, Any], without: Sequence[str]) -> dict[str, object]:
-    kept: Iterable[tuple[str, Any]] = ((name, value) for name, value in record.items() if name not in without)
-    return {name: value for name, value in kept if isinstance(value, str | int | float)}
+def _simple(record: Mapping[str, Any], without: Sequence[str] = ()) -> dict[str, object]:
+    return {k: value for k, value in record.items() if k not in without and isinstance(value, str | int | float)}

@@ -5,17 +5,15 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from kit.base.arrays import FloatArray, ImageArray, IntArray
-from kit.base.tasks import ONE_CLASS, Array, Task
+from kit.base.arrays import ImageArray
 from kit.config import DataConfig
 from kit.errors import DataError
-from kit.images.sources.raw import RawSet
+from kit.images.sources.raw import RawSet, Rows
 from kit.runtime import decode
 from kit.store.digests import DIGESTS
 from kit.store.files import sha256_json
@@ -28,40 +26,26 @@ R = TypeVar("R")
 MISSING = "no such file"
 
 
-@dataclass(frozen=True)
-class Held:
+class Held(NamedTuple):
     """The file of an image that is inside another file."""
 
     read_bytes: Callable[[], bytes]
 
 
-@dataclass(frozen=True, eq=False)
-class ImageRows:
-    """What a table or a folder says of its images."""
-
-    ids: tuple[str, ...]
-    paths: tuple[Path | Held | None, ...]  # None where the table names a file that is not there
-    labels: IntArray  # (N,), -1 = no label
-    classes: tuple[str, ...]
-    groups: tuple[str, ...] = ()
-    weights: FloatArray | None = None  # (N,) float64
-    notes: tuple[str, ...] = ()
-    task: Task = ONE_CLASS
-    targets: Array | None = None  # as of a `RawSet`
-
-
-def open_images(rows: ImageRows, data: DataConfig, what: str) -> RawSet:
+def open_images(rows: Rows, paths: Sequence[Path | Held | None], data: DataConfig, what: str) -> RawSet:
     """Hash every file and give a reader of them; ``what`` names the images in an error.
+
+    ``paths`` are of the files, None where a table names one that is not there.
 
     Raises `DataError` where `image_size` is not set and the files have several sizes, or none of them can be read.
     """
-    scanned = _scan(rows.paths)
+    scanned = _scan(paths)
     lacking = next((f": {digest.partition(' ')[2]}" for digest, _ in scanned if decode.LACKS in digest), "")
     sizes = [size for _, size in scanned]
     shape = (data.image_size, data.image_size) if data.image_size else _common_shape(sizes, what, lacking)
 
     def read(start: int, stop: int) -> tuple[ImageArray, dict[int, str]]:
-        images, reasons = _decoded(rows.paths[start:stop], shape, data)
+        images, reasons = _decoded(paths[start:stop], shape, data)
         return images, {start + place: reason for place, reason in enumerate(reasons) if reason}
 
     content = {
@@ -75,20 +59,8 @@ def open_images(rows: ImageRows, data: DataConfig, what: str) -> RawSet:
         "files": [digest for digest, _ in scanned],
         **({} if rows.targets is None else {"task": rows.task.name, "targets": rows.targets.tolist()}),
     }
-    return RawSet(
-        ids=rows.ids,
-        labels=rows.labels,
-        classes=rows.classes,
-        shape=shape,
-        read=read,
-        fingerprint=sha256_json(content),
-        groups=rows.groups,
-        weights=rows.weights,
-        notes=rows.notes,
-        task=rows.task,
-        targets=rows.targets,
-        sizes=np.array([size or (0, 0) for _, size in scanned], np.int64).reshape(-1, 2),
-    )
+    in_files = np.array([size or (0, 0) for size in sizes], np.int64).reshape(-1, 2)
+    return RawSet(**vars(rows), shape=shape, read=read, fingerprint=sha256_json(content), sizes=in_files)
 
 
 def _decoded(

@@ -21,8 +21,8 @@ from kit.images.sources.classes import (
 )
 from kit.images.sources.find import Finder
 from kit.images.sources.forms import read_listing
-from kit.images.sources.images import ImageRows, open_images
-from kit.images.sources.raw import RawSet, checked_weights
+from kit.images.sources.images import open_images
+from kit.images.sources.raw import RawSet, Rows, checked_weights
 from kit.images.sources.table import ID_NAMES, find_group, find_id, find_label, from_flags, read_sample
 from kit.images.sources.targets import Truth, of_table, paired
 from kit.runtime.names import bare
@@ -54,9 +54,8 @@ def open_csv(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
             before = table.line(first[name]).removeprefix(f"{table.path.name} ")
             raise DataError(f"{table.line(row)}: id {name[:LONGEST]!r} already appears in {before}")
     truth = _classified(table, data, root) if part != "test" else Truth(np.full(len(ids), -1, np.int64), ())
-    rows = ImageRows(
+    rows = Rows(
         ids=tuple(ids),
-        paths=held or _files(table, data, root, part),
         labels=truth.labels,
         classes=truth.classes,
         groups=group_names(table.column(data.group, "group")) if has_column(data.group, part, table.header) else (),
@@ -65,7 +64,7 @@ def open_csv(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
         task=TASKS[data.task],
         targets=truth.targets,
     )
-    return open_images(rows, data, f"data.{part} = {spec!r}")
+    return open_images(rows, held or _files(table, data, root, part), data, f"data.{part} = {spec!r}")
 
 
 def csv_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,27 +14,33 @@ from kit.store.files import sha256_json
 BLOCK = 512
 
 
-@dataclass(frozen=True, eq=False)
-class RawSet:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Rows:
+    """What a source says of its images."""
+
+    ids: tuple[str, ...]  # unique; for arrays the zero-padded row number
+    labels: IntArray  # (N,), -1 = no label
+    classes: tuple[str, ...]
+    groups: tuple[str, ...] = ()  # the user's own (patients): rows with one value share a fold; an empty one: alone
+    weights: FloatArray | None = None  # (N,) float64, of each row in the loss
+    notes: tuple[str, ...] = ()  # what a person should know of how it was read
+    task: Task = ONE_CLASS
+    targets: Array | None = None  # the truth where that is not the labels, see `kit.base.tasks`
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RawSet(Rows):
     """Images as the competition gives them, read in blocks.
 
     ``read(start, stop)`` gives uint8 (stop - start, H, W, 3) and, by row, the reason why an image cannot be used (its
     pixels are then zero).
     """
 
-    ids: tuple[str, ...]  # unique; for arrays the zero-padded row number
-    labels: IntArray  # (N,), -1 = no label
-    classes: tuple[str, ...]
     shape: tuple[int, int]  # height and width that every image is read as
     read: Callable[[int, int], tuple[ImageArray, dict[int, str]]]
     fingerprint: str  # hash of everything that is read; another one makes all later stages stale
-    groups: tuple[str, ...] = ()  # the user's own (patients): rows with one value share a fold; an empty one: alone
-    weights: FloatArray | None = None  # (N,) float64, of each row in the loss
     sizes: IntArray | None = None  # (N, 2) height and width in the file, before a resize; (0, 0) = not known
     passed_over: Mapping[str, int] = field(default_factory=dict)  # files that are no images, by their suffix
-    notes: tuple[str, ...] = ()  # what a person should know of how it was read
-    task: Task = ONE_CLASS
-    targets: Array | None = None  # the truth where that is not the labels, see `kit.base.tasks`
 
     def blocks(self, size: int = BLOCK) -> Iterator[tuple[int, ImageArray, dict[int, str]]]:
         """First row, images and problems of consecutive blocks of ``size`` rows."""
@@ -128,14 +134,12 @@ def joined(train: RawSet, external: RawSet, part: str) -> RawSet:
 
     both = (train, external)
     grouped, weighted = any(one.groups for one in both), any(one.weights is not None for one in both)
-    return RawSet(
+    return replace(
+        train,
         ids=(*train.ids, *(f"{part}/{name}" for name in external.ids)),
         labels=np.concatenate([train.labels, external.labels]),
-        classes=train.classes,
-        shape=train.shape,
         read=read,
         fingerprint=sha256_json([part, train.fingerprint, external.fingerprint, external.labels.tolist()]),
-        task=train.task,
         targets=None if train.targets is None else np.concatenate([train.truth, external.truth]),
         groups=tuple(name for one in both for name in one.groups or [""] * len(one.ids)) if grouped else (),
         weights=np.concatenate([np.ones(len(one.ids)) if one.weights is None else one.weights for one in both])

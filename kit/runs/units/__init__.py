@@ -3,7 +3,7 @@
 `launch` starts them and waits, from the stage; `worker` is what the processes have in common.
 """
 
-from kit.base.signals import terminable
+from kit.base.process import terminable
 from kit.runs.units.launch import Launch, Processes, Unit, locked, reading, run_units, unit_name, workers
 
 __all__ = ["Launch", "Processes", "Unit", "locked", "reading", "run_units", "terminable", "unit_name", "workers"]

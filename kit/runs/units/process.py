@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kit.base.signals import ENDING
+from kit.base.process import ENDING
 from kit.errors import TrainingError
 from kit.runs.units.devices import visible_gpus
 from kit.runs.units.forks import FORKS

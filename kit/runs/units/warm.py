@@ -14,7 +14,7 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-from kit.base.signals import ENDING
+from kit.base.process import ENDING
 from kit.runs.units.forks import ENDED, STARTED
 from kit.runs.units.worker import QUIET, UNUSED
 

@@ -14,8 +14,7 @@ from kit.base.arrays import ImageArray, IntArray
 from kit.config.sections import CleanConfig
 from kit.errors import DataError
 from kit.stages.clean.background import shared_backgrounds
-from kit.stages.clean.copies import contaminated, judge, spare
-from kit.stages.clean.draft import Draft, Finding, components
+from kit.stages.clean.draft import Draft, Finding, components, contaminated, judge, spare
 from kit.stages.clean.near import FULL, SMALL_CHANCE, NearCopies, near_copies
 from kit.stages.clean.quality import outlier_scores, statistics, strangest
 from kit.stages.clean.quality import quality as problems
@@ -48,7 +47,7 @@ def copies(draft: Draft) -> None:
             draft.drop(Finding(row, reason, twin, verdict.conflict))
         reason = "conflicting-label" if verdict.conflict else "exact-copy"
         if verdict.conflict or len(verdict.stay) > 1:
-            draft.note(Finding(r, reason, _other(rows, r), verdict.conflict) for r in verdict.stay)
+            draft.noted.extend(Finding(r, reason, _other(rows, r), verdict.conflict) for r in verdict.stay)
         if draft.config.exact != "keep" or verdict.conflict:
             draft.link((verdict.stay[0], row) for row in verdict.stay[1:])
 
@@ -70,7 +69,7 @@ def near(draft: Draft) -> None:
         for row, twin in (found.pairs[place].tolist(), found.pairs[place, ::-1].tolist()):
             if (row, reason) not in listed:
                 listed.add((row, reason))
-                draft.note([Finding(row, reason, twin, found.told(place))])
+                draft.noted.append(Finding(row, reason, twin, found.told(place)))
 
 
 def _conflict(one: frozenset[int], other: frozenset[int]) -> bool:
@@ -129,7 +128,7 @@ def background(draft: Draft) -> None:
     pictures = draft.pictures
     for rows in shared_backgrounds(draft.images, pictures, draft.frames):
         evidence = f"{len(rows)} pictures on one background"
-        draft.note(Finding(row, "shared-background", _other(rows, row), evidence) for row in rows.tolist())
+        draft.noted.extend(Finding(row, "shared-background", _other(rows, row), evidence) for row in rows.tolist())
         common = len(rows) > max(LARGEST_COUNT, LARGEST_SHARE * len(pictures))
         if draft.config.background == "group" and not common:
             draft.link_pictures((int(rows[0]), row) for row in rows[1:].tolist())
@@ -139,7 +138,7 @@ def quality(draft: Draft) -> None:
     """List pictures that are hardly any use."""
     if draft.config.quality:
         rows = draft.pictures
-        draft.note(problems(statistics(draft.images, rows), rows))
+        draft.noted.extend(problems(statistics(draft.images, rows), rows))
 
 
 def outliers(draft: Draft) -> None:
@@ -152,7 +151,7 @@ def outliers(draft: Draft) -> None:
     for place in strangest(scores, labels, draft.config.outlier_share):
         row, evidence = int(rows[place]), f"score {scores[place]:.3f}"
         if not draft.config.drop_outliers:
-            draft.note([Finding(row, "outlier", -1, evidence)])
+            draft.noted.append(Finding(row, "outlier", -1, evidence))
             continue
         for same in draft.alike(row):
             draft.drop(Finding(same, "outlier", -1, evidence))

@@ -3,7 +3,6 @@
 Dark, light, blurry, empty, grey among colour, of an odd size: by colour and texture of a picture in a few numbers.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -126,6 +125,7 @@ def _far_out(values: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 NEIGHBOURS = 5
 FEWEST = 20
+METHODS = ("isolation-forest", "knn")
 
 Features = NDArray[np.floating]
 
@@ -134,17 +134,25 @@ def outlier_scores(features: Features, labels: IntArray, method: str, *, seed: i
     """Score how unlike its class every picture is, (N,), by features (N, D); higher is stranger.
 
     Each class of ``labels`` (N,) is judged on its own; -1, unlabeled, is one too. One of fewer than twenty scores 0:
-    nothing can be said. ``method`` is a key of ``METHODS``: ``isolation-forest`` (Liu, Ting and Zhou 2008; 0 to 1, 0.5
+    nothing can be said. ``method`` is one of ``METHODS``: ``isolation-forest`` (Liu, Ting and Zhou 2008; 0 to 1, 0.5
     is ordinary; ``seed`` is its own) or ``knn`` (mean distance to the five nearest of the class in standard deviations,
     divided by its median).
     """
+    from sklearn.ensemble import IsolationForest
+    from sklearn.neighbors import NearestNeighbors
+
     scores = np.zeros(len(features))
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
         if len(rows) >= FEWEST:
             spread = features[rows].std(axis=0)
             standard = (features[rows] - features[rows].mean(axis=0)) / np.where(spread > 0, spread, 1)
-            scores[rows] = METHODS[method](standard, seed)
+            if method == "knn":
+                mean = NearestNeighbors(n_neighbors=NEIGHBOURS).fit(standard).kneighbors()[0].mean(axis=1)
+                scores[rows] = mean / max(float(np.median(mean)), 1e-12)
+            else:
+                forest = IsolationForest(n_estimators=200, random_state=seed).fit(standard)
+                scores[rows] = -forest.score_samples(standard)
     return scores
 
 
@@ -156,25 +164,3 @@ def strangest(scores: NDArray[np.float64], labels: IntArray, share: float) -> In
     ]
     found = np.concatenate([np.empty(0, np.int64), *chosen])
     return found[np.argsort(-scores[found], kind="stable")]
-
-
-def _isolation_forest(features: Features, seed: int) -> NDArray[np.float64]:
-    from sklearn.ensemble import IsolationForest
-
-    forest = IsolationForest(n_estimators=200, random_state=seed).fit(features)
-    return np.asarray(-forest.score_samples(features), np.float64)
-
-
-def _knn(features: Features, seed: int) -> NDArray[np.float64]:
-    from sklearn.neighbors import NearestNeighbors
-
-    neighbours = NearestNeighbors(n_neighbors=NEIGHBOURS).fit(features)
-    distance, _ = neighbours.kneighbors()
-    mean = distance.mean(axis=1)
-    return np.asarray(mean / max(float(np.median(mean)), 1e-12), np.float64)
-
-
-METHODS: dict[str, Callable[[Features, int], NDArray[np.float64]]] = {
-    "isolation-forest": _isolation_forest,
-    "knn": _knn,
-}

@@ -50,24 +50,19 @@ def contact_sheets(images: ImageArray, labels: IntArray, result: Plan, names: Se
     sheets = {}
     for reason, findings in sorted(by_reason.items()):
         details = {finding.row: finding.detail for finding in findings}
-        sets = _sets(findings)
+        # Joined by their twins, largest sets first; those without any are cut into lines.
+        pairs = [(finding.row, finding.twin) for finding in findings if finding.twin >= 0]
+        rows, flat = np.unique(np.array(pairs, np.int64).reshape(-1), return_inverse=True)
+        number = components(flat.reshape(-1, 2), len(rows))
+        sets = [rows[number == place].tolist() for place in range(number.max(initial=-1) + 1)]
+        sets.sort(key=len, reverse=True)
+        alone = [finding.row for finding in findings if finding.twin < 0]
+        sets += [alone[start : start + PER_LINE] for start in range(0, len(alone), PER_LINE)]
         lines = [[tile(row, details.get(row, "")) for row in rows[:PER_LINE]] for rows in sets[:MOST]]
         shown, total = sum(map(len, lines)), sum(map(len, sets))
         some = f" ({shown} of {total} pictures shown)" if shown < total else ""
         sheets[reason] = sheet(lines, f"{reason}: {len(findings)}{some}")
     return sheets
-
-
-def _sets(findings: Sequence[Finding]) -> list[list[int]]:
-    """Rows joined by their twins, largest sets first; those without any are cut into lines."""
-    alone = [finding.row for finding in findings if finding.twin < 0]
-    pairs = [(finding.row, finding.twin) for finding in findings if finding.twin >= 0]
-    rows, flat = np.unique(np.array(pairs, np.int64).reshape(-1), return_inverse=True)
-    number = components(flat.reshape(-1, 2), len(rows))
-    sets = [rows[number == place].tolist() for place in range(int(number.max(initial=-1)) + 1)]
-    return sorted(sets, key=lambda one: -len(one)) + [
-        alone[start : start + PER_LINE] for start in range(0, len(alone), PER_LINE)
-    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,8 +60,7 @@ class OutOfFold:
         return self.task.flat(self.truth, self.classes)
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """The files of a run, and its record."""
 
     paths: RunPaths

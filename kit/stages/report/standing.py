@@ -19,17 +19,6 @@ from kit.store.ledger import BoardRow
 from kit.store.ledger.standing import Line, agreement, mean_gap, window
 
 
-def expectations(facts: Facts) -> list[Dot]:
-    """Scores of the newest candidate to expect beside cross-validation."""
-    if facts.candidate is None or facts.ensemble is None:
-        return []
-    stressed, found = facts.ensemble.stressed, _forecast(facts, facts.candidate.paths.forecast)
-    dots = [Dot("under stress", stressed.score, stressed.low, stressed.high)] if stressed else []
-    if found:
-        dots.append(Dot(f"forecast, {percent(found.level)}", found.value, found.low, found.high))
-    return dots
-
-
 def stress(facts: Facts) -> Section | str:
     """Scores of every run clean and under the mixture, and what each family of corruptions costs."""
     metric = facts.config.competition.metric
@@ -110,7 +99,7 @@ def _name(record: ForecastRecord) -> str:
 
 def headline(facts: Facts) -> Section | str:
     """Cross-validation with its interval, what a shifted test would make of it, the last score and the rank."""
-    if facts.ensemble is None:
+    if facts.candidate is None or facts.ensemble is None:
         return "kit ensemble --all"
     metric, cv = facts.config.competition.metric, facts.ensemble.cv
     title = f"{metric.capitalize()} {number(cv.score)} out of fold"
@@ -119,7 +108,11 @@ def headline(facts: Facts) -> Section | str:
         f"that it was not fitted on. With other images of the same kind the figure would lie between {number(cv.low)} "
         f"and {number(cv.high)} in 95 of 100 cases."
     )
-    dots = [Dot("cross-validation", cv.score, cv.low, cv.high, kind="accent"), *expectations(facts)]
+    dots = [Dot("cross-validation", cv.score, cv.low, cv.high, kind="accent")]
+    if stressed := facts.ensemble.stressed:
+        dots.append(Dot("under stress", stressed.score, stressed.low, stressed.high))
+    if found := _forecast(facts, facts.candidate.paths.forecast):
+        dots.append(Dot(f"forecast, {percent(found.level)}", found.value, found.low, found.high))
     line = next((line for line in reversed(facts.lines) if line.attempt.score is not None), None)
     if line is None or line.attempt.score is None:
         title += "; nothing has been scored yet"

@@ -3,7 +3,7 @@
 import signal
 from types import FrameType
 
-from kit.base.signals import ENDING, take
+from kit.base.process import ENDING, take
 
 
 class Interrupted(BaseException):

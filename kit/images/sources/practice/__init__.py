@@ -10,11 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from kit.errors import DataError
-from kit.images.sources.practice.degrade import degrade
-from kit.images.sources.practice.draws import labels_of
+from kit.images.sources.practice.draws import CLASSES, TEST_SHARES, TRAIN_SHARES, labels_of
 from kit.images.sources.practice.paint import render
-from kit.images.sources.practice.plant import BACKGROUND_SCENE, Planted, plan_plants, tamper
-from kit.images.sources.practice.traits import CLASSES, TEST_SHARES, TRAIN_SHARES
+from kit.images.sources.practice.plant import BACKGROUND_SCENE, Planted, degrade, plan_plants, tamper
 from kit.images.sources.raw import Competition
 
 __all__ = ["CLASSES", "Planted", "Practice", "make"]

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from kit.images.sources.practice.draws import SLIDE as SLIDE_STREAM
-from kit.images.sources.practice.draws import Cells, Dice, Scenes, draw_cells, draw_scenes, generator
-from kit.images.sources.practice.traits import express
+from kit.images.sources.practice.draws import Cells, Dice, Scenes, draw_cells, draw_scenes, express, generator
 
 Layer = NDArray[np.float32]
 

@@ -1,14 +1,16 @@
-"""What is wrong with the practice set on purpose, so that cleaning has something to find."""
+"""What is wrong with the practice set on purpose, so that cleaning finds something, and its hidden test's camera."""
 
 import io
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
-from kit.images.sources.practice.draws import PLANT, generator
-from kit.images.sources.practice.traits import CLASSES, SISTER
+from kit.images.corrupt.colour import LUMA
+from kit.images.sources.practice.draws import CLASSES, DEGRADE, PLANT, SISTER, generator
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -50,7 +52,7 @@ def tamper(images: Images, labels: Labels, planted: tuple[Planted, ...], seed: i
     for place, (row, kind, of) in enumerate(planted):
         rng = generator(seed, PLANT, len(images), row)
         if kind in COPIES:
-            images[row], labels[row] = COPY[kind](images[of], rng), labels[of]
+            images[row], labels[row] = COPY[kind](images[of], rng) if kind in COPY else images[of], labels[of]
         if kind in foreign:
             images[row] = foreign[kind]
             labels[row] = place % classes if kind == "foreign-all-labels" else seed % classes
@@ -58,10 +60,6 @@ def tamper(images: Images, labels: Labels, planted: tuple[Planted, ...], seed: i
             labels[row] = (labels[of] + rng.integers(1, classes)) % classes
         if kind == "noisy-label":
             labels[row] = SISTER[of]
-
-
-def _same(image: Images, rng: np.random.Generator) -> Images:
-    return image
 
 
 def _turned(image: Images, rng: np.random.Generator) -> Images:
@@ -85,7 +83,7 @@ def _cropped(image: Images, rng: np.random.Generator) -> Images:
     return np.array(whole, np.uint8)
 
 
-COPY = {"exact": _same, "conflicting": _same, "dihedral": _turned, "recompressed": _recompressed, "cropped": _cropped}
+COPY = {"dihedral": _turned, "recompressed": _recompressed, "cropped": _cropped}  # any other is the same pixels
 
 
 def _sunset(size: int) -> Images:
@@ -104,3 +102,51 @@ def _tiles(size: int) -> Images:
     odd = (np.floor(5 * (x + 0.3 * y)) + np.floor(5 * (y - 0.3 * x))) % 2
     floor = np.stack([90 + 120 * odd, 100 + 90 * odd, 80 + 60 * odd], -1) + 30 * y[..., None]
     return np.asarray(floor, np.uint8)
+
+
+Pixels = NDArray[np.float32]
+
+
+def degrade(images: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
+    """Corrupt each picture of (N, S, S, 3) in one of the ways of `CORRUPTIONS`, drawn from (seed, row)."""
+    kinds = list(CORRUPTIONS.values())
+    spoilt = np.empty_like(images)
+    for row, image in enumerate(images):
+        rng = generator(seed, DEGRADE, row)
+        corrupt, severity = kinds[rng.integers(len(kinds))], float(rng.uniform(0.3, 0.9))
+        pixels = corrupt(image.astype(np.float32), severity, rng)
+        spoilt[row] = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+    return spoilt
+
+
+def _blur(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    sigma = severity * pixels.shape[0] / 32
+    return np.asarray(gaussian_filter(pixels, (sigma, sigma, 0), mode="nearest"), np.float32)
+
+
+def _contrast(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    middle: Pixels = pixels.mean(axis=(0, 1), dtype=np.float32)
+    return middle + (pixels - middle) * np.float32(rng.choice([1 - 0.65 * severity, 1 + 0.8 * severity]))
+
+
+def _saturation(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    grey: Pixels = (pixels @ LUMA)[..., None]
+    return grey + (pixels - grey) * np.float32(rng.choice([1 - 0.9 * severity, 1 + severity]))
+
+
+def _cast(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
+    tint = rng.uniform(-1, 1, 3).astype(np.float32)
+    return pixels * (1 + np.float32(0.28 * severity) * tint)
+
+
+CORRUPTIONS: dict[str, Callable[[Pixels, float, np.random.Generator], Pixels]] = {
+    "clean": lambda pixels, severity, rng: pixels,
+    "blur": _blur,
+    "brightness": lambda pixels, severity, rng: pixels + np.float32(rng.choice([-75, 45]) * severity),
+    "contrast": _contrast,
+    "noise": lambda pixels, severity, rng: (
+        pixels + rng.standard_normal(pixels.shape, dtype=np.float32) * np.float32(32 * severity)
+    ),
+    "saturation": _saturation,
+    "cast": _cast,
+}
