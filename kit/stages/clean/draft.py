@@ -49,7 +49,7 @@ class Draft:
         self.dropped: list[Finding] = []
         self.noted: list[Finding] = []  # what changes nothing
         self.pinned = frozenset(row for row, action in overrides.items() if action == "keep")
-        self._links: list[tuple[int, int]] = []
+        self.links: list[tuple[int, int]] = []  # the rows of each pair must share a fold
         for row in sorted(set(overrides) - self.pinned):
             self.drop(Finding(row, "user"))
 
@@ -92,26 +92,21 @@ class Draft:
         self.alive[finding.row] = False
         self.dropped.append(finding)
 
-    def link(self, pairs: Iterable[tuple[int, int]]) -> None:
-        """Say that the rows of each pair must share a fold."""
-        self._links.extend(pairs)
-
     def link_pictures(self, pairs: Iterable[tuple[int, int]]) -> None:
         """Say that all rows in with the pictures of each pair must share a fold."""
         pairs = list(pairs)
-        self.link(pairs)
         rows = self.rows
         first = dict(zip(self.numbers[self.pictures].tolist(), self.pictures.tolist(), strict=True))
         met = {self.numbers[row] for pair in pairs for row in pair}
         same = rows[np.isin(self.numbers[rows], list(met))].tolist()
-        self.link((first[self.numbers[row]], row) for row in same)
+        self.links += [*pairs, *((first[self.numbers[row]], row) for row in same)]
 
     def groups(self) -> IntArray:
         """Number the connected components of the rows still in, (K,) int64, by first row."""
         rows = self.rows
         place = np.full(len(self.alive), -1)
         place[rows] = np.arange(len(rows))
-        links = place[np.array(self._links, np.int64).reshape(-1, 2)]
+        links = place[np.array(self.links, np.int64).reshape(-1, 2)]
         return components(links[(links >= 0).all(1)], len(rows))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from kit.base.arrays import ImageArray, IntArray
@@ -49,7 +50,7 @@ def copies(draft: Draft) -> None:
         if verdict.conflict or len(verdict.stay) > 1:
             draft.noted.extend(Finding(r, reason, _other(rows, r), verdict.conflict) for r in verdict.stay)
         if draft.config.exact != "keep" or verdict.conflict:
-            draft.link((verdict.stay[0], row) for row in verdict.stay[1:])
+            draft.links.extend((verdict.stay[0], row) for row in verdict.stay[1:])
 
 
 def near(draft: Draft) -> None:
@@ -62,18 +63,19 @@ def near(draft: Draft) -> None:
         found = _near_copies(draft)
     if draft.config.near != "keep":
         draft.link_pictures(_linked(draft, found.pairs))
-    known = [given - {-1} for given in draft.given(found.pairs.ravel())]
-    listed = set()
+    conflicts, listed = _conflicts(draft, found.pairs), set()
     for place in np.argsort(-found.overall, kind="stable").tolist():
-        reason = "near-conflict" if _conflict(*known[2 * place : 2 * place + 2]) else "near-copy"
+        reason = "near-conflict" if conflicts[place] else "near-copy"
         for row, twin in (found.pairs[place].tolist(), found.pairs[place, ::-1].tolist()):
             if (row, reason) not in listed:
                 listed.add((row, reason))
                 draft.noted.append(Finding(row, reason, twin, found.told(place)))
 
 
-def _conflict(one: frozenset[int], other: frozenset[int]) -> bool:
-    return bool(one and other and one != other)
+def _conflicts(draft: Draft, pairs: IntArray) -> NDArray[np.bool_]:
+    """(P,) which pairs bear different labels."""
+    known = [given - {-1} for given in draft.given(pairs.ravel())]
+    return np.array([bool(a and b and a != b) for a, b in zip(known[::2], known[1::2], strict=True)], bool)
 
 
 def _linked(draft: Draft, pairs: IntArray) -> list[tuple[int, int]]:
@@ -92,10 +94,9 @@ def _near_copies(draft: Draft) -> NearCopies:
     the scale of the search allows for, are the more certain ones."""
     pictures = draft.pictures
     found = near_copies(draft.images, pictures, draft.frames)
-    known = [given - {-1} for given in draft.given(found.pairs.ravel())]
-    doubtful = np.array([_conflict(*pair) for pair in zip(known[::2], known[1::2], strict=True)], bool)
     places = np.searchsorted(pictures, found.pairs)
     group = components(places, len(pictures))
+    doubtful = _conflicts(draft, found.pairs)
     doubtful |= np.bincount(group)[group[places[:, 0]]] > max(FULL, LARGEST_GROUP * len(pictures))
     return found.take(np.flatnonzero(~doubtful | (found.chance <= SMALL_CHANCE)))
 
