@@ -273,13 +273,13 @@ class Project:
         return export(self.layout, self.config, self._emit, tracker, to)
 
     def act(self, of: str = "", *, rerun: bool) -> None:
-        """Cancel a submission, or let the platform run it once more; see `kit.stages.lb.act`."""
-        from kit.stages.lb.act import act
+        """Cancel a submission, or let the platform run it once more; see `kit.stages.lb`."""
+        from kit.stages.lb import act
 
         act(self.layout, self.config, self._emit, of, rerun=rerun)
 
     def add_score(self, score: float, of: str = "") -> SubmissionPaths:
         """Note a score that was read off a platform without an interface."""
-        from kit.stages.lb.act import add_score
+        from kit.stages.lb import add_score
 
         return add_score(self.layout, self.config, score, of)

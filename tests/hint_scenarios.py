@@ -23,7 +23,7 @@ from kit.runs.spec import FoldSpec, plan_runs
 from kit.runs.stressed import StressedRun, load_stressed
 from kit.runs.units.process import failure
 from kit.stages.bundle.bundle import bundle
-from kit.stages.export.tracked import gather
+from kit.stages.export import gather
 from kit.stages.stress.fold import stress_fold
 from kit.stages.submit import submit
 from kit.stages.train.features import FeatureRecord

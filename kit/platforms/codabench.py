@@ -25,12 +25,10 @@ from kit.platforms.base import (
     Unsure,
     midnight,
 )
-from kit.platforms.codabench_scores import board_rows, main_score, named_scores
+from kit.platforms.codabench_answers import board_rows, main_score, named_scores
 from kit.platforms.credentials import codabench_hint, codabench_login, codabench_token, store_token
 from kit.platforms.http import Api, Shape, checked_url
-from kit.platforms.logs import explain
-from kit.platforms.storage import fetch_text, put_file, upload_teller
-from kit.platforms.uploads import automation_notes, check_csv, inspect_zip
+from kit.platforms.uploads import automation_notes, check_csv, explain, fetch_text, inspect_zip, put_file, upload_teller
 from kit.store.files import write_zip
 from kit.store.layout import SubmissionPaths
 from kit.store.ledger import BoardRow, Phase

@@ -18,8 +18,7 @@ from typing import Any
 from kit.errors import ConfigError, PlatformError
 from kit.platforms.base import PATIENCE, Journal, Platform, Refused, Remaining, Setting, Status, Unsure, midnight
 from kit.platforms.credentials import require_kaggle
-from kit.platforms.storage import upload_teller
-from kit.platforms.uploads import automation_notes, check_csv, inspect_zip
+from kit.platforms.uploads import automation_notes, check_csv, inspect_zip, upload_teller
 from kit.store.layout import SubmissionPaths
 from kit.store.ledger import BoardRow
 from kit.store.ledger.facts import Request, Upload

@@ -28,7 +28,7 @@ from kit.errors import ConfigError, PlatformError
 from kit.platforms import http
 from kit.platforms.base import Refused, Unreachable, Unsure, Waits
 from kit.platforms.credentials import kaggle_folder, kaggle_secrets
-from kit.platforms.storage import put_file
+from kit.platforms.uploads import put_file
 
 T = TypeVar("T")
 # What usually mends an answer.

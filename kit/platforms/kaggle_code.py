@@ -16,7 +16,7 @@ from kit.config import Config
 from kit.errors import PlatformError
 from kit.judge import score
 from kit.platforms.base import Journal, Setting
-from kit.platforms.logs import explain
+from kit.platforms.uploads import explain
 from kit.store.files import sha256_json
 from kit.store.ledger.facts import Kernel
 

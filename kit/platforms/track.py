@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from kit.errors import KitError, PlatformError
 from kit.platforms.base import Absent, Platform, Status, Waits
-from kit.platforms.logs import CRASH
+from kit.platforms.uploads import CRASH
 from kit.store.candidate import ForecastRecord
 from kit.store.layout import Layout
 from kit.store.ledger import Attempt, Phase, Snapshot, Target, add_snapshot

@@ -23,8 +23,7 @@ from kit.platforms.codabench_answers import Detail
 from kit.platforms.codabench_needs import LARGE, check_fact_sheet, check_participation, size_notes
 from kit.platforms.credentials import store_token
 from kit.platforms.uploads import automation_notes
-from kit.stages.lb import leaderboard
-from kit.stages.lb.act import act
+from kit.stages.lb import act, leaderboard
 from kit.store.ledger import add_event, attempts, load_submissions, target_of
 from kit.store.ledger.facts import Answer, Intent, Request
 

@@ -27,8 +27,7 @@ from kit.errors import StageError
 from kit.platforms import Waits, open_platform
 from kit.project import Project
 from kit.show.figures.board import cv_against_score
-from kit.stages.lb import leaderboard
-from kit.stages.lb.act import add_score
+from kit.stages.lb import add_score, leaderboard
 from kit.stages.lb.board import csv_lines
 from kit.stages.submit import Choice, submit
 from kit.store.files import write_json

@@ -19,8 +19,7 @@ from kit.config import Config
 from kit.errors import PlatformError, StageError
 from kit.platforms import Waits, open_platform
 from kit.stages.bundle.card import card
-from kit.stages.lb import leaderboard
-from kit.stages.lb.act import add_score
+from kit.stages.lb import add_score, leaderboard
 from kit.stages.submit import submit
 from kit.store.candidate import Ensemble, Proof
 from kit.store.layout import Layout

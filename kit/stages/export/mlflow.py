@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import ConfigError, PlatformError
-from kit.stages.export.tracked import Tracked
+from kit.stages.export import Tracked
 from kit.store.files import sha256_file, sha256_json
 
 FOLDER, FILES, FOLD = "kit.folder", "kit.files", "kit.fold-"
