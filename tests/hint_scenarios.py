@@ -532,7 +532,7 @@ SCENARIOS: dict[str, Scenario] = {
     "sentences: nothing has been sent to phase `{phase.name}` yet: kit submit": Scenario(
         "kit lb", every(codabench(), say("kit submit"), lambda w: w.site.switch()), instead=True
     ),
-    "_check_proven: kit bundle": Scenario(direct_submit, remove(f"{CANDIDATE}/proof.json")),
+    "_parcel: kit bundle": Scenario(direct_submit, remove(f"{CANDIDATE}/proof.json")),
     "submit: {known.message}; to submit it once more: kit submit --again": Scenario(
         "kit submit", say("kit submit"), instead=True
     ),

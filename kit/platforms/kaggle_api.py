@@ -25,8 +25,7 @@ import requests
 from requests.exceptions import RequestException
 
 from kit.errors import ConfigError, PlatformError
-from kit.platforms import http
-from kit.platforms.base import Refused, Unreachable, Unsure, Waits
+from kit.platforms import Refused, Unreachable, Unsure, Waits, http
 from kit.platforms.credentials import kaggle_folder, kaggle_secrets
 from kit.platforms.uploads import put_file
 

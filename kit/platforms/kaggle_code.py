@@ -15,7 +15,7 @@ from kit.base.events import Event
 from kit.config import Config
 from kit.errors import PlatformError
 from kit.judge import score
-from kit.platforms.base import Journal, Setting
+from kit.platforms import Journal, Setting
 from kit.platforms.uploads import explain
 from kit.store.files import sha256_json
 from kit.store.ledger.facts import Kernel
@@ -36,7 +36,7 @@ def prepare(site: Any, setting: Setting, bundle: Path, tag: str, journal: Journa
     name = re.sub(r"[^a-z0-9]+", "-", f"kit {setting.config.competition.id}".lower()).strip("-")
     kernel = f"{site.username}/{name[:50].rstrip('-').ljust(6, '0')}"
     meta, text = _metadata(setting.config, kernel), script(setting.config, kernel.partition("/")[2], tag)
-    known, digest = journal.recall(Kernel), sha256_json([meta, text])
+    known, digest = journal.last(Kernel), sha256_json([meta, text])
     if known is not None and known.version and known.digest == digest:
         version = known.version
     else:

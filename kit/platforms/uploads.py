@@ -17,7 +17,7 @@ from requests.exceptions import RequestException
 
 from kit.base.events import Emit, Event
 from kit.errors import PlatformError
-from kit.platforms.base import Waits
+from kit.platforms import Waits
 from kit.platforms.http import BUSY, Busy, error_text, plain_session, reason, repeated
 from kit.store.candidate import Proof
 

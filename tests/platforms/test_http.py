@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.errors import PlatformError
-from kit.platforms.base import Refused, Unsure, Waits
+from kit.platforms import Refused, Unsure, Waits
 from kit.platforms.http import Api, Busy, Created, error_text, repeated, retry_after
 from kit.platforms.uploads import END, fetch_text, put_file
 

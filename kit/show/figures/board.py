@@ -1,13 +1,10 @@
-"""Scores and probabilities against what came of them, and our rank over time."""
+"""Scores of the platform against what was expected of them, and our rank over time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-import numpy as np
-
-from kit.judge.blend.tables import Reliability
-from kit.show.figures import svg
-from kit.show.figures.panel import WIDTH, Panel
+from kit.show.figures import WIDTH, Panel, svg
 from kit.store.ledger import Snapshot
+from kit.store.ledger.forecast import Estimate
 from kit.store.ledger.standing import Line
 
 LEFT, TOP, BOTTOM = 44.0, 16.0, 34.0
@@ -16,20 +13,14 @@ HEIGHT = 150.0
 SHORTEST = 3600.0  # seconds; snapshots of a shorter time are drawn as far apart as they are many
 
 
-def cv_against_score(lines: Sequence[Line], metric: str) -> Panel:
-    """A point per scored submission with its interval, and the line on which both numbers agree."""
-    return _against_score(lines, [(line.cv, line.low, line.high) for line in lines], metric, "Cross-validation")
+def against_score(lines: Sequence[Line], metric: str, *, forecast: bool = False) -> Panel:
+    """A point per scored submission, and the line on which both numbers agree.
 
-
-def forecast_against_score(lines: Sequence[Line], metric: str) -> Panel:
-    """A point per scored submission with the interval of its forecast, which did not know its score."""
-    marks = [(line.forecast.value, line.forecast.low, line.forecast.high) for line in lines]
-    return _against_score(lines, marks, metric, "Forecast", lines[-1].forecast.level)
-
-
-def _against_score(
-    lines: Sequence[Line], marks: Sequence[tuple[float, float, float]], metric: str, what: str, level: float = 0.95
-) -> Panel:
+    The other number is cross-validation or, with ``forecast``, the forecast, which did not know the score.
+    """
+    what, level = ("Forecast", lines[-1].forecast.level) if forecast else ("Cross-validation", 0.95)
+    expected = [line.forecast if forecast else Estimate(line.cv, line.low, line.high) for line in lines]
+    marks = [(one.value, one.low, one.high) for one in expected]
     shown = [(line, line.attempt.score or 0.0, mark) for line, mark in zip(lines, marks, strict=True)][-SHOWN:]
     ends = [value for _, score, mark in shown for value in (score, *mark)]
     margin = 0.05 * ((max(ends) - min(ends)) or 1.0)
@@ -71,25 +62,3 @@ def rank_over_time(boards: Sequence[Snapshot]) -> Panel:
     parts.append(svg.text(WIDTH - 40, HEIGHT - 14, f"{last:{pattern}} UTC", "muted", "end"))
     about = f"Rank over {len(ranks)} snapshots, now {ranks[-1][1]} of {boards[-1].lines}"
     return Panel("Rank over time", f"{len(ranks)} snapshots of the board", about, parts, HEIGHT)
-
-
-SIDE = 300.0
-
-
-def reliability(found: Mapping[str, Reliability]) -> list[Panel]:
-    """Accuracy over confidence in bins of equal mass, by name, usually of the plain mean and of the blend."""
-    lowest = min(float(min(one.confidence.min(), one.accuracy.min())) for one in found.values())
-    low = max(0.0, np.floor(min(lowest, 0.9) * 20) / 20 - 0.05)
-    panels = []
-    for name, one in found.items():
-        x, y, parts = svg.square(low, 1.0, ("confidence, one tick per bin", "accuracy"), SIDE)
-        points = sorted(zip(one.confidence.tolist(), one.accuracy.tolist(), one.count.tolist(), strict=True))
-        for sure, right, n in points:
-            parts.append(svg.line([(x(sure), y(sure)), (x(sure), y(right))], "gap"))
-            parts.append(svg.dot(x(sure), y(right), "accent", f"confidence {sure:.3f}, accuracy {right:.3f}, n={n:g}"))
-            # A tick a group of equal mass: close together where many images lie.
-            parts.append(svg.line([(x(sure), SIDE + 2), (x(sure), SIDE + 14)], "mass"))
-        error = f"calibration error {one.ece:.3f}"
-        about = f"Reliability of the {name}: expected {error} over {len(points)} bins of images"
-        panels.append(Panel(name, error, about, parts, SIDE + 16, SIDE))
-    return panels

@@ -1,13 +1,12 @@
-"""Rows of dots with intervals on one common axis, and how the test images differ from the training images."""
+"""Rows of dots with intervals on one common axis, and probabilities against how often they are right."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from kit.judge.shift.adversarial import Adversarial
-from kit.show.figures import svg
-from kit.show.figures.panel import WIDTH, Panel
+from kit.judge.blend.tables import Reliability
+from kit.show.figures import WIDTH, Panel, svg
 from kit.store.candidate import StoredBlend
 
 ROW, TRACK = 36.0, 24.0  # px of a row, and where in it the dots lie, below the words; ``.track`` has them as dashes
@@ -52,9 +51,8 @@ def _row(x: svg.Scale, top: float, dot: Dot, mate: str) -> list[str]:
         svg.text(0, top + 13, dot.name, room=room, after=(dot.note, "muted")),
         svg.text(WIDTH, top + 13, beside, "muted", "end", after=(value, kind or "ink")),
     ]
-    ends = [end for end in (dot.low, dot.high, dot.mate) if end is not None]
-    if ends:
-        ends = [dot.value, dot.mate] if dot.mate is not None else ends
+    pair = (dot.low, dot.high) if dot.mate is None else (dot.value, dot.mate)
+    if ends := [end for end in pair if end is not None]:
         parts.append(svg.line([(x(min(ends)), y), (x(max(ends)), y)], f"whisker {dot.kind}"))
     parts += [svg.dot(x(dot.mate), y, "warn", mate, 4.5)] if dot.mate is not None else []
     return [*parts, svg.dot(x(dot.value), y, dot.kind, dot.name, 4.5)]
@@ -87,35 +85,22 @@ def worth(blend: StoredBlend) -> list[Panel]:
 
 
 SIDE = 300.0
-BINS = 25
 
 
-def likeness(found: Adversarial) -> list[Panel]:
-    """How both sets score as "test", the ROC curve, and what every statistic tells on its own."""
-    train = found.train_likeness[~np.isnan(found.train_likeness)]
-    test = found.test_likeness[~np.isnan(found.test_likeness)]
-    shares = [np.histogram(values, BINS, (0, 1))[0] / len(values) for values in (train, test)]
-    x, z, roc = svg.square(0.0, 1.0, ("training images classified as test", "test images classified as test"), SIDE)
-    y = svg.Scale(0.0, float(np.max(shares)), z.start, z.end)
-    steps = [[(x(k / BINS + end / BINS), y(share)) for k, share in enumerate(one) for end in (0, 1)] for one in shares]
-    histogram = [*svg.grid(x, y), svg.text(x.start, 11, "share of the images", "muted")]
-    histogram.append(svg.text(x.end, SIDE - 4, "similarity of an image to the test set, 0 to 1", "muted", "end"))
-    looks = (("strong", "accent", "training", 0), ("other", "warn", "test", 14))
-    for points, (kind, colour, word, down) in zip(steps, looks, strict=True):
-        histogram += [svg.line(points, kind), svg.text(x.end, 30 + down, word, colour, "end")]
-    limits = np.r_[np.inf, np.quantile(np.concatenate([train, test]), np.linspace(1, 0, 200))]
-    curve = [(x(float((train >= limit).mean())), z(float((test >= limit).mean()))) for limit in limits]
-    roc.append(svg.line(curve, "strong"))
-    area = f"AUC {found.auc:.3f} ± {found.error:.3f}"
-    dots = [Dot(name, auc - 0.5, kind="warn" if auc > 0.5 else "accent") for name, auc in found.telling]
-    return [
-        Panel("Similarity to the test set", "", f"Similarity to the test set, {area}", histogram, SIDE, SIDE),
-        Panel(f"ROC, {area}", "", f"ROC curve, {area}", roc, SIDE, SIDE),
-        strip("Statistics that differ most", dots, zero=True, note="AUC − 0.5: right of 0: larger in the test set"),
-    ]
-
-
-def class_priors(classes: Sequence[str], train: Sequence[float], test: Sequence[float]) -> Panel:
-    """The share of every class in the training set and, by EM, in the test."""
-    dots = [Dot(name, here, mate=there) for name, here, there in zip(classes, train, test, strict=True)]
-    return strip("Classes in training set and test", dots, mate="test", note="share of the images; orange: test set")
+def reliability(found: Mapping[str, Reliability]) -> list[Panel]:
+    """Accuracy over confidence in bins of equal mass, by name, usually of the plain mean and of the blend."""
+    lowest = min(float(min(one.confidence.min(), one.accuracy.min())) for one in found.values())
+    low = max(0.0, np.floor(min(lowest, 0.9) * 20) / 20 - 0.05)
+    panels = []
+    for name, one in found.items():
+        x, y, parts = svg.square(low, 1.0, ("confidence, one tick per bin", "accuracy"), SIDE)
+        points = sorted(zip(one.confidence.tolist(), one.accuracy.tolist(), one.count.tolist(), strict=True))
+        for sure, right, n in points:
+            parts.append(svg.line([(x(sure), y(sure)), (x(sure), y(right))], "gap"))
+            parts.append(svg.dot(x(sure), y(right), "accent", f"confidence {sure:.3f}, accuracy {right:.3f}, n={n:g}"))
+            # A tick a group of equal mass: close together where many images lie.
+            parts.append(svg.line([(x(sure), SIDE + 2), (x(sure), SIDE + 14)], "mass"))
+        error = f"calibration error {one.ece:.3f}"
+        about = f"Reliability of the {name}: expected {error} over {len(points)} bins of images"
+        panels.append(Panel(name, error, about, parts, SIDE + 16, SIDE))
+    return panels

@@ -9,8 +9,8 @@ from kit.judge.blend import Blend
 from kit.judge.blend.tables import CLASS_HEADER, correlation, disagreement, per_class, reliability
 from kit.judge.metrics import Array
 from kit.show.figures import standalone
-from kit.show.figures.board import reliability as diagrams
 from kit.show.figures.heat import pairs
+from kit.show.figures.strips import reliability as diagrams
 from kit.show.figures.strips import worth
 from kit.stages.ensemble.library import Library
 from kit.store.files import write_atomic

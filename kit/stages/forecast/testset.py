@@ -12,8 +12,8 @@ from kit.judge.shift.priors import Prior, detect, estimate
 from kit.judge.shift.statistics import NAMES, image_statistics
 from kit.judge.shift.twins import twins
 from kit.runs.results import unless_damaged
+from kit.show.figures import likeness as figures
 from kit.show.figures import standalone
-from kit.show.figures import strips as figures
 from kit.show.figures.sheets import Tile, png, sheet
 from kit.stages.forecast.entries import Entry, Gathered
 from kit.store.data import Index, load_images, load_index, load_test_ids, load_test_images, load_test_record

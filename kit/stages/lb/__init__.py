@@ -13,11 +13,10 @@ from pathlib import Path
 from kit.base.events import Emit, Event
 from kit.config import Config
 from kit.errors import PlatformError, StageError
-from kit.platforms import Platform, Waits, open_platform
-from kit.platforms.base import Remaining, Unreachable
+from kit.platforms import Platform, Remaining, Unreachable, Waits, open_platform
 from kit.platforms.track import locate, refresh, resolve, take_snapshot
 from kit.show.figures import Panel, standalone
-from kit.show.figures.board import cv_against_score, forecast_against_score, rank_over_time
+from kit.show.figures.board import against_score, rank_over_time
 from kit.stages.lb.board import show
 from kit.stages.lb.report import Report, Seen, build
 from kit.store.files import sha256_file, write_atomic
@@ -119,9 +118,9 @@ def draw(layout: Layout, report: Report, emit: Emit) -> list[Path]:
     scored = [line for line in report.submissions if line.attempt.score is not None]
     forecast = [line for line in scored if line.forecast.basis != "gaps"]
     if scored:
-        found["cv-score"] = cv_against_score(scored, metric)
+        found["cv-score"] = against_score(scored, metric)
     if forecast:
-        found["forecast-score"] = forecast_against_score(forecast, metric)
+        found["forecast-score"] = against_score(forecast, metric, forecast=True)
     if len(report.snapshots) > 1:
         found["rank"] = rank_over_time(report.snapshots)
     texts = {layout.pictures / f"{name}.svg": standalone(panel) for name, panel in found.items()}

@@ -6,8 +6,8 @@ from kit.judge import score
 from kit.judge.blend.tables import reliability
 from kit.judge.seen import seen
 from kit.show.figures import strips as figures
-from kit.show.figures.board import reliability as drawn
 from kit.show.figures.strips import Dot, strip
+from kit.show.figures.strips import reliability as drawn
 from kit.stages.report.inputs import Facts
 from kit.stages.report.section import Section, count, listed
 from kit.store.candidate import StoredBlend
