@@ -565,8 +565,9 @@ SCENARIOS: dict[str, Scenario] = {
     "Local._read: kit submit --again": Scenario(
         "kit submit", every(say("kit submit --no-wait"), remove("data/local-platform/submissions/*")), instead=True
     ),
-    "codabench_hint: rm {shlex.quote(str(token_file(url)))}   # then log in: "
-    "export CODABENCH_USERNAME=... CODABENCH_PASSWORD=...": Scenario("kit submit", bad_token, log_in),
+    "codabench_hint: rm {stored}   # then log in: export CODABENCH_USERNAME=... CODABENCH_PASSWORD=...": Scenario(
+        "kit submit", bad_token, log_in
+    ),
     "Api.json.ask: kit lb": Scenario("kit submit", every(codabench(), faulty("competition", "reset-before", 3))),
     "repeated: kit lb   # then": Scenario(
         "kit submit", every(codabench(), faulty("competition", "429", 1), lambda w: w.limit_waits(obey=5))

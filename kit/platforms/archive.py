@@ -78,10 +78,8 @@ def _unpack(path: Path, folder: Path) -> None:
                 # Of about as many numbers as each network, which is not built for others.
                 for network in used_by:
                     if not held <= network.parameters <= SLACK * held + FREE_NUMBERS:
-                        raise BundleError(
-                            f"{path.name}: {file} contains {held} numbers, which do not match a {network.backbone} of "
-                            f"{network.parameters}"
-                        )
+                        wanted = f"a {network.backbone} of {network.parameters}"
+                        raise BundleError(f"{path.name}: {file} contains {held} numbers, which do not match {wanted}")
                 left -= size
     # What was checked is what is used: the values of the schema, not the text that they were read from.
     (folder / "bundle.json").write_text(description.bounded().to_json(), encoding="utf-8")

@@ -248,12 +248,12 @@ class Page(Shape):
 
 def pages(api: Api, path: str, **query: str | int) -> list[Listed]:
     """All rows of a list, which newer sites cut into pages."""
-    found = api.get(path, Page, **query, page_size=100)
-    rows, page = list(found.results), 1
-    while found.next and page < MOST_PAGES:
-        page += 1
+    rows: list[Listed] = []
+    for page in range(1, MOST_PAGES + 1):
         found = api.get(path, Page, **query, page_size=100, page=page)
         rows += found.results
+        if not found.next:
+            break
     return rows
 
 

@@ -111,9 +111,8 @@ def _tell_quota(site: Any, setting: Setting) -> None:
     with suppress(PlatformError):
         quota = site.ask(lambda: site.api.quota_view()).gpu_quota
         if quota is not None and quota.total_time_allowed:
-            used, allowed = (
-                (span or timedelta()).total_seconds() / 3600 for span in (quota.time_used, quota.total_time_allowed)
-            )
+            spans = (quota.time_used or timedelta(), quota.total_time_allowed)
+            used, allowed = (span.total_seconds() / 3600 for span in spans)
             text = f"GPU quota of this week: {used:.1f} of {allowed:.0f} hours are used"
             setting.emit(Event("say" if used < allowed else "warn", text))
 

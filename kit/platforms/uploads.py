@@ -195,8 +195,8 @@ def explain(logs: Mapping[str, str]) -> str:
 
     Where none does it is the first that says anything; empty where they say nothing.
     """
-    order = {name: place for place, name in enumerate(ORDER)}
-    found = {name: telling(logs[name]) for name in sorted(logs, key=lambda name: (order.get(name, len(order)), name))}
+    in_order = [name for name in ORDER if name in logs] + sorted(logs.keys() - set(ORDER))
+    found = {name: telling(logs[name]) for name in in_order}
     ranks = {name: _rank(lines) for name, lines in found.items()}
     best = max(ranks.values(), default=0)
     if not best:
