@@ -13,7 +13,7 @@ from kit.errors import DataError, StageError
 from kit.store.layout import Layout, SubmissionPaths, find_project
 
 if TYPE_CHECKING:
-    from kit.stages.compare.compare import Comparison
+    from kit.stages.compare import Comparison
     from kit.stages.lb.report import Report
     from kit.stages.submit import Choice
     from kit.store.candidate import ForecastRecord
@@ -30,7 +30,7 @@ class Project:
     def __init__(
         self, folder: Path | str = ".", *, config: Path | None = None, emit: Emit | None = None, engine: str = ""
     ) -> None:
-        from kit.show.notebook import Notebook, in_notebook
+        from kit.show.console import Notebook, in_notebook
 
         self.layout: Layout = find_project(Path(folder), config)
         self.config: Config = on_engine(load(self.layout.config), engine)
@@ -135,7 +135,7 @@ class Project:
     def compare(self, runs: Sequence[str] = (), *, metric: str = "") -> Comparison:
         """Compare runs with the first of them, or all with the first of the configuration; see `kit.stages.compare`."""
         from kit.runs.sweep import with_variants
-        from kit.stages.compare.compare import compare
+        from kit.stages.compare import compare
 
         self.folds()
         names = tuple(runs) or tuple(self.config.runs)
@@ -160,7 +160,7 @@ class Project:
         from kit.runs.results import is_complete
         from kit.runs.spec import plan_runs
         from kit.runs.sweep import plan_sweep, trained_by, with_variants
-        from kit.stages.compare.compare import compare
+        from kit.stages.compare import compare
         from kit.stages.stress.stress import stress
         from kit.store.data import load_index
 
@@ -273,13 +273,13 @@ class Project:
         return export(self.layout, self.config, self._emit, tracker, to)
 
     def act(self, of: str = "", *, rerun: bool) -> None:
-        """Cancel a submission, or let the platform run it once more; see `kit.stages.lb.act`."""
-        from kit.stages.lb.act import act
+        """Cancel a submission, or let the platform run it once more; see `kit.stages.lb`."""
+        from kit.stages.lb import act
 
         act(self.layout, self.config, self._emit, of, rerun=rerun)
 
     def add_score(self, score: float, of: str = "") -> SubmissionPaths:
         """Note a score that was read off a platform without an interface."""
-        from kit.stages.lb.act import add_score
+        from kit.stages.lb import add_score
 
         return add_score(self.layout, self.config, score, of)

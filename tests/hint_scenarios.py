@@ -23,7 +23,7 @@ from kit.runs.spec import FoldSpec, plan_runs
 from kit.runs.stressed import StressedRun, load_stressed
 from kit.runs.units.process import failure
 from kit.stages.bundle.bundle import bundle
-from kit.stages.export.tracked import gather
+from kit.stages.export import gather
 from kit.stages.stress.fold import stress_fold
 from kit.stages.submit import submit
 from kit.stages.train.features import FeatureRecord
@@ -532,7 +532,7 @@ SCENARIOS: dict[str, Scenario] = {
     "sentences: nothing has been sent to phase `{phase.name}` yet: kit submit": Scenario(
         "kit lb", every(codabench(), say("kit submit"), lambda w: w.site.switch()), instead=True
     ),
-    "_check_proven: kit bundle": Scenario(direct_submit, remove(f"{CANDIDATE}/proof.json")),
+    "_parcel: kit bundle": Scenario(direct_submit, remove(f"{CANDIDATE}/proof.json")),
     "submit: {known.message}; to submit it once more: kit submit --again": Scenario(
         "kit submit", say("kit submit"), instead=True
     ),
@@ -565,8 +565,9 @@ SCENARIOS: dict[str, Scenario] = {
     "Local._read: kit submit --again": Scenario(
         "kit submit", every(say("kit submit --no-wait"), remove("data/local-platform/submissions/*")), instead=True
     ),
-    "codabench_hint: rm {shlex.quote(str(token_file(url)))}   # then log in: "
-    "export CODABENCH_USERNAME=... CODABENCH_PASSWORD=...": Scenario("kit submit", bad_token, log_in),
+    "codabench_hint: rm {stored}   # then log in: export CODABENCH_USERNAME=... CODABENCH_PASSWORD=...": Scenario(
+        "kit submit", bad_token, log_in
+    ),
     "Api.json.ask: kit lb": Scenario("kit submit", every(codabench(), faulty("competition", "reset-before", 3))),
     "repeated: kit lb   # then": Scenario(
         "kit submit", every(codabench(), faulty("competition", "429", 1), lambda w: w.limit_waits(obey=5))

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from kit.config import parse
 from kit.config.bundle import BundleConfig
 from kit.errors import BundleError, ConfigError, DataError
-from kit.platforms.environments import environment
-from kit.platforms.sandbox import BundleRun, run_bundle
+from kit.platforms.sandbox import BundleRun, environment, run_bundle
 from kit.runs.costs import LARGEST, halved, halved_bytes, write_halved
 from kit.stages.bundle.halves import AGREE, check, joined
 from kit.stages.bundle.limits import MemberCost, check_run, check_size

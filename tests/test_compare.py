@@ -20,7 +20,7 @@ from kit.project import Project
 from kit.runs.spec import plan_runs
 from kit.runs.sweep import ONE_VIEW, plan_sweep, variants, with_variants
 from kit.stages.clean.clean import clean
-from kit.stages.compare.compare import compare, sentence
+from kit.stages.compare import compare, sentence
 from kit.stages.compare.effects import Compared, Effect, Recipe, SeedNoise, compared, effect, holm, seed_noise, verdict
 from kit.stages.folds import make_folds
 from kit.stages.init import known_recipes, recipe_text

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from kit.base.arrays import ImageArray
-from kit.platforms.environments import environment
-from kit.platforms.sandbox import BundleRun, run_bundle
+from kit.platforms.sandbox import BundleRun, environment, run_bundle
 from kit.runtime.backbones import BACKBONES
 from kit.stages.bundle.contents import MODEL, PACKAGE
 from kit.store.files import write_zip

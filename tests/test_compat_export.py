@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.platforms.environments import environment
+from kit.platforms.sandbox import environment
 
 pytestmark = [pytest.mark.compat, pytest.mark.timeout(1800)]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.platforms.environments import environment
+from kit.platforms.sandbox import environment
 
 pytestmark = [pytest.mark.compat, pytest.mark.tf, pytest.mark.timeout(3600)]
 

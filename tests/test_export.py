@@ -15,8 +15,7 @@ from test_cli import run
 from kit.errors import ConfigError, PlatformError
 from kit.project import Project
 from kit.runs.history import Epoch
-from kit.stages.export import TRACKERS
-from kit.stages.export.tracked import gather
+from kit.stages.export import TRACKERS, gather
 from kit.store.data import load_index
 from kit.store.files import read_csv
 from kit.store.ledger import add_event, latest
@@ -192,7 +191,7 @@ def test_the_hash_of_a_long_configuration_is_whole_in_its_file(project: Project)
 
 
 def test_numbers_that_are_not_finite_are_left_out() -> None:
-    from kit.stages.export.tracked import _numbers
+    from kit.stages.export import _numbers
 
     epoch = Epoch(0, "all", 0, 0.1, float("inf"), {"nll": 0.7}, {"nll": float("nan"), "accuracy": 0.5})
     assert _numbers(epoch) == {"lr": 0.1, "inner_nll": 0.7, "valid_accuracy": 0.5}

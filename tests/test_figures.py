@@ -18,13 +18,12 @@ from kit.judge.blend.tables import correlation, reliability
 from kit.judge.shift.adversarial import Adversarial
 from kit.project import Project
 from kit.runs.history import Epoch
-from kit.show.figures import Panel, heat, page_style, standalone
+from kit.show.figures import DARK, LIGHT, Panel, heat, page_style, standalone
 from kit.show.figures.board import rank_over_time
 from kit.show.figures.curves import curves, learning_curves
 from kit.show.figures.likeness import class_priors, likeness
-from kit.show.figures.panel import DARK, LIGHT
-from kit.show.figures.reliability import reliability as diagram
 from kit.show.figures.strips import Dot, strip, worth
+from kit.show.figures.strips import reliability as diagram
 from kit.stages.lb import leaderboard
 from kit.store.candidate import Ensemble
 from kit.store.ledger import Snapshot, target_of

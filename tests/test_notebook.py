@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 import kit
 from kit.base.events import Event
 from kit.project import Project
-from kit.show.console import Console
-from kit.show.notebook import Notebook, frame, in_notebook, table
+from kit.show.console import Console, Notebook, frame, in_notebook, table
 
 pytestmark = pytest.mark.stage
 

@@ -26,8 +26,7 @@ from kit.base.text import LONGEST, guarded, plain, redacted, unguarded
 from kit.config import load, parse
 from kit.errors import ConfigError, KitError, PlatformError
 from kit.runs.units.process import failure
-from kit.show.console import Console, print_error, print_lines
-from kit.show.notebook import Notebook
+from kit.show.console import Console, Notebook, print_error, print_lines
 from kit.stages.export.mlflow import send
 from kit.stages.init import render
 from kit.store.files import read_csv, write_atomic, write_csv

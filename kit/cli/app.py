@@ -42,11 +42,9 @@ def spread(arguments: list[str]) -> list[str]:
     for argument in arguments:
         if argument.startswith("-"):
             option = argument if argument in ("--oof", "--test") else ""
-            result.append(argument)
         elif option and result[-1] != option:
-            result += [option, argument]
-        else:
-            result.append(argument)
+            result.append(option)
+        result.append(argument)
     return result
 
 

@@ -1,4 +1,4 @@
-"""The commands that train, blend and predict."""
+"""The commands from the raw images to a blend, and those that say what an ingredient is worth."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,6 +6,87 @@ from typing import Annotated
 import typer
 
 from kit.cli.app import RUNS, Config, Engine, Force, Json, MaxHours, Runs, app, names, open_project, print_result
+
+
+@app.command()
+def init(
+    train: Annotated[str, typer.Option(help="Training set: a path, practice or digits.")] = "practice",
+    recipe: Annotated[str, typer.Option(help="Start from a recipe. `kit recipes` lists them.")] = "",
+    hours: Annotated[float, typer.Option(min=0, help="Plan a training of at most N hours on this machine.")] = 1.0,
+    look: Annotated[bool, typer.Option("--look/--no-look", help="Choose settings by looking at the images.")] = True,
+    folder: Annotated[Path, typer.Argument(help="Folder of the new project.")] = Path(),
+) -> None:
+    """Create a project: kit.toml, a Makefile and a .gitignore."""
+    from kit.show.console import Console
+    from kit.stages.init import init as run
+
+    with Console() as console:
+        run(folder, train, console.emit, recipe, hours=hours, looks=look)
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes that a project can start from."""
+    from kit.show.console import print_lines
+    from kit.stages.init import known_recipes
+
+    print_lines(f"{name:22} {line}" for name, line in known_recipes().items())
+
+
+@app.command()
+def doctor(config: Config = None, json: Json = False) -> None:
+    """Check machine, packages, data, disk and credentials. Exit with 1 if something is wrong."""
+    from dataclasses import asdict
+
+    from kit.show.console import Console
+    from kit.stages.doctor import doctor as run
+
+    with Console(quiet=json) as console:
+        checks = run(Path(), console.emit, config=config)
+    if json:
+        print_result(lambda: [asdict(check) for check in checks])
+    if any(check.state == "wrong" for check in checks):
+        raise typer.Exit(1)
+
+
+@app.command()
+def download(config: Config = None, force: Force = False) -> None:
+    """Download the competition's files and unpack them into raw/."""
+    with open_project(config) as project:
+        project.download(force=force)
+
+
+@app.command()
+def clean(
+    config: Config = None,
+    force: Force = False,
+    restore: Annotated[
+        list[str] | None, typer.Option("--restore", help="Bring back an id, all of a reason, or all. Can be repeated.")
+    ] = None,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="List labels that the newest ensemble finds unlikely. Change nothing.")
+    ] = False,
+) -> None:
+    """Drop copies, contamination and unreadable images, and list the reasons."""
+    with open_project(config) as project:
+        if labels:
+            project.propose_labels()
+        elif restore:
+            project.restore(restore)
+        else:
+            project.clean(force=force)
+
+
+@app.command()
+def folds(
+    config: Config = None,
+    force: Force = False,
+    reset: Annotated[bool, typer.Option("--reset", help="Create new folds and ignore the existing ones.")] = False,
+) -> None:
+    """Split the data into stratified folds. A group of duplicates is never in two folds."""
+    with open_project(config) as project:
+        project.folds(force=force, reset=reset)
+
 
 TABLES = (".csv", ".tsv")
 
@@ -120,3 +201,41 @@ def backbones() -> None:
         f"{name:20} from {entry.smallest} px{', ImageNet weights' if entry.pretrained else ''}"
         for name, entry in BACKBONES.items()
     )
+
+
+@app.command(context_settings=RUNS)
+def compare(
+    runs: Annotated[
+        list[str] | None, typer.Argument(help="Names of runs, also b0~no-cutmix. The first one is the baseline.")
+    ] = None,
+    metric: Annotated[str, typer.Option("--metric", help="Metric to use instead of the competition's.")] = "",
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Test whether runs differ, out of fold, on clean and on corrupted images."""
+    with open_project(config, quiet=json) as project:
+        report = project.compare(names(runs), metric=metric)
+    if json:
+        print_result(lambda: report.model_dump(mode="json", exclude_unset=True))
+
+
+@app.command()
+def sweep(
+    run: Annotated[str, typer.Argument(help="Name of a run.")],
+    changes: Annotated[list[str] | None, typer.Argument(help="Make only these changes (see --list).")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List the changes and exit.")] = False,
+    fold: Annotated[int | None, typer.Option("--fold", help="Train only this fold.")] = None,
+    max_hours: MaxHours = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds of the unchanged run, to measure the noise.")] = 2,
+    stress: Annotated[bool, typer.Option("--stress", help="Compare on corrupted images too.")] = False,
+    config: Config = None,
+) -> None:
+    """Train a run with one ingredient changed at a time and compare. Does not change kit.toml."""
+    with open_project(config, quiet=list_) as project:
+        if list_:
+            from kit.runs.sweep import MARK, plan_sweep
+            from kit.show.console import print_lines
+
+            print_lines(name.split(MARK, 1)[1] for name in plan_sweep(project.config, run, changes or (), seeds)[1:])
+            return
+        project.sweep(run, changes or (), fold=fold, max_hours=max_hours, seeds=seeds, stressed=stress)

@@ -78,10 +78,8 @@ def _unpack(path: Path, folder: Path) -> None:
                 # Of about as many numbers as each network, which is not built for others.
                 for network in used_by:
                     if not held <= network.parameters <= SLACK * held + FREE_NUMBERS:
-                        raise BundleError(
-                            f"{path.name}: {file} contains {held} numbers, which do not match a {network.backbone} of "
-                            f"{network.parameters}"
-                        )
+                        wanted = f"a {network.backbone} of {network.parameters}"
+                        raise BundleError(f"{path.name}: {file} contains {held} numbers, which do not match {wanted}")
                 left -= size
     # What was checked is what is used: the values of the schema, not the text that they were read from.
     (folder / "bundle.json").write_text(description.bounded().to_json(), encoding="utf-8")
@@ -107,12 +105,8 @@ def _checked_members(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.Z
         if info.filename in found:
             raise BundleError(f"{name} contains {info.filename!r} twice")
         found[info.filename] = info
-    return _without_a_folder_around(found)
-
-
-def _without_a_folder_around(infos: dict[str, zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
-    """Members by their paths in the bundle: file managers pack its folder, and a Mac adds files of its own."""
-    own = {name: info for name, info in infos.items() if not is_litter(name)}
+    # By their paths in the bundle: file managers pack its folder, and a Mac adds files of its own.
+    own = {name: info for name, info in found.items() if not is_litter(name)}
     around = {name.partition("/")[0] for name in own}
     prefix = f"{around.pop()}/" if len(around) == 1 and "bundle.json" not in own else ""
     return {name.removeprefix(prefix): info for name, info in own.items()}

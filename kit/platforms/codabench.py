@@ -11,9 +11,7 @@ from typing import Any
 
 from kit.base.events import Event
 from kit.errors import ConfigError, PlatformError
-from kit.platforms import codabench_answers as answers
-from kit.platforms import codabench_needs as needs
-from kit.platforms.base import (
+from kit.platforms import (
     PATIENCE,
     Absent,
     Journal,
@@ -25,12 +23,12 @@ from kit.platforms.base import (
     Unsure,
     midnight,
 )
-from kit.platforms.codabench_scores import board_rows, main_score, named_scores
+from kit.platforms import codabench_answers as answers
+from kit.platforms import codabench_needs as needs
+from kit.platforms.codabench_answers import board_rows, main_score, named_scores
 from kit.platforms.credentials import codabench_hint, codabench_login, codabench_token, store_token
 from kit.platforms.http import Api, Shape, checked_url
-from kit.platforms.logs import explain
-from kit.platforms.storage import fetch_text, put_file, upload_teller
-from kit.platforms.uploads import automation_notes, check_csv, inspect_zip
+from kit.platforms.uploads import automation_notes, check_csv, explain, fetch_text, inspect_zip, put_file, upload_teller
 from kit.store.files import write_zip
 from kit.store.layout import SubmissionPaths
 from kit.store.ledger import BoardRow, Phase
@@ -128,7 +126,7 @@ class Codabench(Platform):
 
     def submit(self, file: Path, tag: str, journal: Journal) -> str:
         """Upload unless it is there already, then create the submission with one POST."""
-        known = journal.recall(Uploaded)  # by this attempt, or by an earlier one that got so far
+        known = journal.last(Uploaded)  # by this attempt, or by an earlier one that got so far
         key = known.key if known else self._upload(file, tag, journal)
         phase = self._phase()
         body: dict[str, Any] = {"phase": phase.id, "data": key, "tasks": [task.id for task in phase.tasks]}

@@ -8,7 +8,7 @@ from pydantic import validate_call
 
 from kit.base.text import nearest
 from kit.errors import ConfigError
-from kit.platforms.base import Refused
+from kit.platforms import Refused
 from kit.platforms.codabench_answers import Entry, Phase
 from kit.platforms.http import Shape
 from kit.store.candidate import Proof

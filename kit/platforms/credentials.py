@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from kit.base.events import Emit, Event
-from kit.platforms.base import PUBLIC_SITE, Unreachable
+from kit.platforms import PUBLIC_SITE, Unreachable
 
 KAGGLE_NOTEBOOK_TOKEN = "KAGGLE_API_V1_TOKEN"
 
@@ -39,9 +39,8 @@ def codabench_hint(url: str) -> str:
     """What to do when a site does not accept the token, by where it came from."""
     if os.environ.get("CODABENCH_TOKEN", "").strip():
         return "the token comes from CODABENCH_TOKEN; unset it to use a stored token or to log in"
-    return (
-        f"rm {shlex.quote(str(token_file(url)))}   # then log in: export CODABENCH_USERNAME=... CODABENCH_PASSWORD=..."
-    )
+    stored = shlex.quote(str(token_file(url)))
+    return f"rm {stored}   # then log in: export CODABENCH_USERNAME=... CODABENCH_PASSWORD=..."
 
 
 def codabench_login() -> tuple[str, str]:
@@ -91,10 +90,8 @@ def kaggle_files() -> tuple[Path, Path, Path, Path]:
 
 def require_kaggle(emit: Emit) -> None:
     """Look for Kaggle's credentials in its usual places, without a request; raises `Unreachable` without any."""
-    named = ("KAGGLE_API_TOKEN", KAGGLE_NOTEBOOK_TOKEN)
-    in_environment = any(os.environ.get(name) for name in named) or (
-        os.environ.get("KAGGLE_USERNAME") and os.environ.get("KAGGLE_KEY")
-    )
+    ways = (("KAGGLE_API_TOKEN",), (KAGGLE_NOTEBOOK_TOKEN,), ("KAGGLE_USERNAME", "KAGGLE_KEY"))
+    in_environment = any(all(map(os.environ.get, way)) for way in ways)
     found = [path for path in kaggle_files() if path.is_file()]
     for path in found:
         _warn_if_open(path, emit)

@@ -17,9 +17,10 @@ import requests
 from pydantic import ValidationError
 from requests.adapters import HTTPAdapter
 from requests.exceptions import ChunkedEncodingError, ConnectionError, ConnectTimeout, RequestException
+from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from kit.errors import ConfigError, PlatformError
-from kit.platforms.base import PUBLIC_SITE, Absent, Refused, Unreachable, Unsure, Waits
+from kit.platforms import PUBLIC_SITE, Absent, Refused, Unreachable, Unsure, Waits
 from kit.store.record import Part, first_problem
 
 BUSY = {408, 429, 500, 502, 503, 504}
@@ -90,7 +91,6 @@ class Timed(HTTPAdapter):
         self._timeout = (waits.connect, waits.read)
 
     def send(self, request: Any, **options: Any) -> Any:  # type: ignore[override]
-        """Send with a time-out where there is none."""
         return super().send(request, **{**options, "timeout": options.get("timeout") or self._timeout})
 
 
@@ -204,8 +204,6 @@ class Api:
 
 def never_left(error: RequestException) -> bool:
     """Whether a request failed before a connection was made, so that nobody can have read it."""
-    from urllib3.exceptions import MaxRetryError, NewConnectionError
-
     cause = error.args[0] if error.args else None
     not_made = isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
     return isinstance(error, ConnectTimeout) or (isinstance(error, ConnectionError) and not_made)

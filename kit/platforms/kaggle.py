@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import ConfigError, PlatformError
-from kit.platforms.base import PATIENCE, Journal, Platform, Refused, Remaining, Setting, Status, Unsure, midnight
+from kit.platforms import PATIENCE, Journal, Platform, Refused, Remaining, Setting, Status, Unsure, midnight
 from kit.platforms.credentials import require_kaggle
-from kit.platforms.storage import upload_teller
-from kit.platforms.uploads import automation_notes, check_csv, inspect_zip
+from kit.platforms.uploads import automation_notes, check_csv, inspect_zip, upload_teller
 from kit.store.layout import SubmissionPaths
 from kit.store.ledger import BoardRow
 from kit.store.ledger.facts import Request, Upload
@@ -62,7 +61,10 @@ class Kaggle(Platform):
             raise ConfigError(f"{self._competition.id} accepts {what}", f"[competition] code = {wanted}")
         late = about.deadline and about.deadline.replace(tzinfo=UTC) < datetime.now(UTC)
         notes = [f"the deadline was {about.deadline:%d %B %Y}: a submission is scored, but does not count"] * bool(late)
-        return notes + self._rules()
+        with suppress(PlatformError):  # a competition whose pages are not shown says nothing of automatic entries
+            pages = self._site.ask(lambda: self._site.api.competition_list_pages(self._competition.id))
+            notes += automation_notes(str(page.content or "") for page in pages or ())
+        return notes
 
     def remaining(self) -> Remaining:
         """What Kaggle allows the team now; its day is UTC's."""
@@ -90,7 +92,7 @@ class Kaggle(Platform):
             self._site.api.uploaded = lambda: journal.note(Request())
             self._site.api.tell = upload_teller(self._setting.emit)
             send = partial(self._site.api.competition_submit, str(file), tag, self._competition.id, quiet=True)
-        answer = self._site.ask_once(send, lambda: journal.recall(Request) is not None)
+        answer = self._site.ask_once(send, lambda: journal.last(Request) is not None)
         if not answer.ref:
             raise Unsure(f"Kaggle answered the submission with {answer.message!r} and no submission number")
         return str(answer.ref)
@@ -150,13 +152,6 @@ class Kaggle(Platform):
 
     def _about(self) -> Any:
         return self._call("get_competition", "ApiGetCompetitionRequest", competition_name=self._competition.id)
-
-    def _rules(self) -> list[str]:
-        """What its pages say about automatic entries; a competition whose pages are not shown says nothing."""
-        with suppress(PlatformError):
-            pages = self._site.ask(lambda: self._site.api.competition_list_pages(self._competition.id))
-            return automation_notes(str(page.content or "") for page in pages or ())
-        return []
 
     def _submission(self, remote: str) -> Any:
         return self._call("get_submission", "ApiGetSubmissionRequest", ref=int(remote))

@@ -25,10 +25,9 @@ import requests
 from requests.exceptions import RequestException
 
 from kit.errors import ConfigError, PlatformError
-from kit.platforms import http
-from kit.platforms.base import Refused, Unreachable, Unsure, Waits
+from kit.platforms import Refused, Unreachable, Unsure, Waits, http
 from kit.platforms.credentials import kaggle_folder, kaggle_secrets
-from kit.platforms.storage import put_file
+from kit.platforms.uploads import put_file
 
 T = TypeVar("T")
 # What usually mends an answer.

@@ -15,8 +15,8 @@ from kit.base.events import Event
 from kit.config import Config
 from kit.errors import PlatformError
 from kit.judge import score
-from kit.platforms.base import Journal, Setting
-from kit.platforms.logs import explain
+from kit.platforms import Journal, Setting
+from kit.platforms.uploads import explain
 from kit.store.files import sha256_json
 from kit.store.ledger.facts import Kernel
 
@@ -36,7 +36,7 @@ def prepare(site: Any, setting: Setting, bundle: Path, tag: str, journal: Journa
     name = re.sub(r"[^a-z0-9]+", "-", f"kit {setting.config.competition.id}".lower()).strip("-")
     kernel = f"{site.username}/{name[:50].rstrip('-').ljust(6, '0')}"
     meta, text = _metadata(setting.config, kernel), script(setting.config, kernel.partition("/")[2], tag)
-    known, digest = journal.recall(Kernel), sha256_json([meta, text])
+    known, digest = journal.last(Kernel), sha256_json([meta, text])
     if known is not None and known.version and known.digest == digest:
         version = known.version
     else:
@@ -111,9 +111,8 @@ def _tell_quota(site: Any, setting: Setting) -> None:
     with suppress(PlatformError):
         quota = site.ask(lambda: site.api.quota_view()).gpu_quota
         if quota is not None and quota.total_time_allowed:
-            used, allowed = (
-                (span or timedelta()).total_seconds() / 3600 for span in (quota.time_used, quota.total_time_allowed)
-            )
+            spans = (quota.time_used or timedelta(), quota.total_time_allowed)
+            used, allowed = (span.total_seconds() / 3600 for span in spans)
             text = f"GPU quota of this week: {used:.1f} of {allowed:.0f} hours are used"
             setting.emit(Event("say" if used < allowed else "warn", text))
 

@@ -13,7 +13,7 @@ from kit.errors import BundleError, ConfigError, PlatformError, StageError
 from kit.images.sources import RawSet, open_source
 from kit.judge import score
 from kit.judge.seen import seen
-from kit.platforms.base import Journal, Platform, Remaining, Setting, Status
+from kit.platforms import Journal, Platform, Setting, Status
 from kit.platforms.sandbox import run_bundle
 from kit.runtime.names import answers
 from kit.store.data import load_images, load_index
@@ -60,10 +60,6 @@ class Local(Platform):
         if not file.is_file():
             raise PlatformError(f"no such bundle: {file}", "kit bundle")
         return []
-
-    def remaining(self) -> Remaining:
-        """There is no limit."""
-        return Remaining()
 
     def find(self, digest: str, phase: str = "") -> list[tuple[str, str]]:
         """Submissions by the end of their tag, newest first."""
@@ -133,16 +129,14 @@ class Local(Platform):
             return LocalScore(tag=tag, time=time, state="failed", message=error.message)
         if truth.task.kind != "classes":
             every = seen(metric, truth.task, labels, truth.classes)
-            return self._judged(tag, time, metric, score.score(metric, every.y, every.said(run.proba, run.labels)))
-        # Numbers of classes as the contract gives them; probabilities only where the metric needs them.
-        place = {number: at for at, number in enumerate(answers(truth.classes))}
-        # A number that is no class is wrong, whatever the label.
-        wrong = ((labels + 1) % len(place)).tolist()
-        found = [place.get(number, other) for number, other in zip(run.labels.tolist(), wrong, strict=True)]
-        answer = run.proba if proba else np.eye(len(place))[found]
-        return self._judged(tag, time, metric, score.score(metric, labels, answer))
-
-    def _judged(self, tag: str, time: str, metric: str, value: float) -> LocalScore:
+            value = score.score(metric, every.y, every.said(run.proba, run.labels))
+        else:
+            # Numbers of classes as the contract gives them; probabilities only where the metric needs them.
+            place = {number: at for at, number in enumerate(answers(truth.classes))}
+            # A number that is no class is wrong, whatever the label.
+            wrong = ((labels + 1) % len(place)).tolist()
+            found = [place.get(number, other) for number, other in zip(run.labels.tolist(), wrong, strict=True)]
+            value = score.score(metric, labels, run.proba if proba else np.eye(len(place))[found])
         if not math.isfinite(value):
             return LocalScore(tag=tag, time=time, state="failed", message=f"{metric} of these predictions is {value}")
         return LocalScore(tag=tag, time=time, state="scored", score=value, metric=metric)

@@ -1,5 +1,9 @@
-"""Run a bundle as a platform would: unzipped into an empty folder, without the kit, without network."""
+"""Run a bundle as a platform would: unzipped into an empty folder, without the kit, without network.
 
+Other versions of the libraries come in throw-away environments, which are kept in the user's cache.
+"""
+
+import hashlib
 import json
 import os
 import shutil
@@ -17,6 +21,7 @@ import numpy.typing as npt
 
 from kit.base.arrays import ImageArray
 from kit.errors import BundleError
+from kit.store.locks import lock
 
 RUNNER = Path(__file__).with_name("sandbox_runner.py")
 TIMEOUT_SECONDS = 3600
@@ -136,3 +141,31 @@ def _start(folder: Path, python: Path | None, flags: list[str]) -> str:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         raise BundleError(f"the bundle failed with code {done.returncode}: {lines[-1] if lines else 'no message'}")
     return done.stdout.splitlines()[-1]
+
+
+def environment(requirements: str) -> Path:
+    """The Python of an environment with ``requirements`` (as pip takes them, separated by spaces) and nothing else.
+
+    Built on first use, under ``$XDG_CACHE_HOME/kit`` or ``~/.cache/kit``; a half-built one is built again.
+
+    Raises `BundleError` where the packages cannot be installed; pip's last line is named.
+    """
+    wanted = " ".join(sorted(requirements.split()))
+    name = hashlib.sha256(f"{sys.version_info[:2]} {wanted}".encode()).hexdigest()[:12]
+    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "kit" / "environments"
+    folder = cache / name
+    python = folder / "bin" / "python"
+    with lock(cache / f"{name}.lock", f"the environment of {wanted}"):
+        if not (folder / "complete").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            create, install = [sys.executable, "-m", "venv"], [str(python), "-m", "pip", "install", "-q"]
+            if uv := shutil.which("uv"):
+                create = [uv, "venv", "-q", "--python", sys.executable]
+                install = [uv, "pip", "install", "-q", "--python", str(python)]
+            for command in ([*create, str(folder)], [*install, *wanted.split()]):
+                done = subprocess.run(command, capture_output=True, text=True, check=False)
+                if done.returncode != 0:
+                    lines = [line for line in done.stderr.splitlines() if line.strip()]
+                    raise BundleError(f"cannot install {wanted}: {lines[-1] if lines else 'no message'}")
+            (folder / "complete").touch()
+    return python

@@ -5,8 +5,8 @@ from contextlib import suppress
 from dataclasses import replace
 
 from kit.errors import KitError, PlatformError
-from kit.platforms.base import Absent, Platform, Status, Waits
-from kit.platforms.logs import CRASH
+from kit.platforms import Absent, Platform, Status, Waits
+from kit.platforms.uploads import CRASH
 from kit.store.candidate import ForecastRecord
 from kit.store.layout import Layout
 from kit.store.ledger import Attempt, Phase, Snapshot, Target, add_snapshot
@@ -32,9 +32,8 @@ def resolve(platform: Platform, attempt: Attempt, waits: Waits) -> str | None:
 
 def _listed(platform: Platform, attempt: Attempt) -> list[str]:
     """Ids under which the platform lists an attempt, in the phase that it was sent to."""
-    return [
-        remote for remote, tag in platform.find(attempt.begun.sha256[:8], attempt.begun.phase) if tag == attempt.tag
-    ]
+    begun = attempt.begun
+    return [remote for remote, tag in platform.find(begun.sha256[:8], begun.phase) if tag == begun.tag]
 
 
 def locate(platform: Platform, attempt: Attempt) -> None:

@@ -19,7 +19,7 @@ import requests
 from kit.base.events import Emit, Event, silent
 from kit.config import Config
 from kit.errors import ConfigError, DataError, PlatformError
-from kit.platforms.base import Waits
+from kit.platforms import Waits
 from kit.platforms.credentials import codabench_token, require_kaggle
 from kit.platforms.http import Api, checked_url, plain_session, reason
 from kit.store.files import is_litter, read_json, sha256_file, write_atomic, write_json

@@ -9,7 +9,7 @@ from recorded import write_proof
 from servers.project import MODEL
 
 from kit.errors import PlatformError
-from kit.platforms.base import Refused
+from kit.platforms import Refused
 from kit.platforms.codabench_needs import image_notes, time_limit, time_notes
 from kit.platforms.uploads import inspect_zip
 from kit.store.files import write_zip

@@ -17,14 +17,12 @@ from servers.project import NAME, at_codabench, make_project, run, states
 
 from kit.base.events import Event, silent
 from kit.errors import ConfigError, PlatformError, StageError
-from kit.platforms import Waits, open_platform
-from kit.platforms.base import Refused
+from kit.platforms import Refused, Waits, open_platform
 from kit.platforms.codabench_answers import Detail
 from kit.platforms.codabench_needs import LARGE, check_fact_sheet, check_participation, size_notes
 from kit.platforms.credentials import store_token
 from kit.platforms.uploads import automation_notes
-from kit.stages.lb import leaderboard
-from kit.stages.lb.act import act
+from kit.stages.lb import act, leaderboard
 from kit.store.ledger import add_event, attempts, load_submissions, target_of
 from kit.store.ledger.facts import Answer, Intent, Request
 

@@ -16,8 +16,7 @@ from servers.project import make_candidate, make_project, states
 from kit.base.events import Event, silent
 from kit.config import Config
 from kit.errors import ConfigError, PlatformError, StageError
-from kit.platforms import Waits, open_platform
-from kit.platforms.base import Refused
+from kit.platforms import Refused, Waits, open_platform
 from kit.platforms.credentials import store_token
 from kit.stages.submit import Choice, submit, tell_remaining
 from kit.store.layout import Layout
@@ -80,8 +79,8 @@ def test_the_file_name_carries_the_content_hash_and_survives_the_cut(
 ) -> None:
     run(project, waits)
     (attempt,) = attempts(load_submissions(project[0]))
-    assert site.submissions[0]["filename"] == f"{attempt.tag}.zip"
-    assert attempt.tag.endswith(attempt.begun.sha256[:8])
+    assert site.submissions[0]["filename"] == f"{attempt.begun.tag}.zip"
+    assert attempt.begun.tag.endswith(attempt.begun.sha256[:8])
 
 
 def test_the_same_candidate_again_spends_nothing_and_names_the_earlier_one(

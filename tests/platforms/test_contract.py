@@ -46,7 +46,7 @@ class Notes:
     def note(self, step: Fact) -> None:
         self.facts.append(step)
 
-    def recall(self, kind: type[F]) -> F | None:
+    def last(self, kind: type[F]) -> F | None:
         return newest(self.facts, kind)
 
 
@@ -184,7 +184,7 @@ def test_the_request_is_noted_before_it_leaves_wherever_it_spends(opened: tuple[
     platform, file = opened
     notes = Notes()
     platform.submit(file, TAG, notes)
-    assert (notes.recall(Request) is not None) == (platform.remaining().now is not None)
+    assert (notes.last(Request) is not None) == (platform.remaining().now is not None)
 
 
 def test_publishing_says_what_happened_and_does_no_harm(opened: tuple[Platform, Path]) -> None:

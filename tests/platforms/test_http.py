@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.errors import PlatformError
-from kit.platforms.base import Refused, Unsure, Waits
+from kit.platforms import Refused, Unsure, Waits
 from kit.platforms.http import Api, Busy, Created, error_text, repeated, retry_after
-from kit.platforms.storage import END, fetch_text, put_file
+from kit.platforms.uploads import END, fetch_text, put_file
 
 pytestmark = pytest.mark.stage
 

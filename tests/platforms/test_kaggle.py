@@ -16,8 +16,7 @@ from servers.project import make_candidate, make_project, states
 from kit.base.events import Event, silent
 from kit.config import Config
 from kit.errors import ConfigError, PlatformError, StageError
-from kit.platforms import Waits, open_platform
-from kit.platforms.base import Refused
+from kit.platforms import Refused, Waits, open_platform
 from kit.platforms.credentials import kaggle_secrets
 from kit.platforms.kaggle import board_rows
 from kit.stages.lb import leaderboard
@@ -75,7 +74,7 @@ def test_a_table_is_sent_scored_and_ranked_without_a_word_of_the_package(
 def test_the_message_carries_the_content_hash(site: Kaggle, project: tuple[Layout, Config], waits: Waits) -> None:
     run(project, waits)
     (attempt,) = attempts(load_submissions(project[0]))
-    assert site.submissions[0]["description"] == attempt.tag
+    assert site.submissions[0]["description"] == attempt.begun.tag
     said = run(project, waits)
     assert "submission 1000 of" in said[-1].text
     assert site.created() == 1
@@ -217,7 +216,7 @@ def test_a_code_competition_runs_the_bundle_in_a_notebook_without_internet(
     assert notebook["isPrivate"] is True
     assert notebook["datasetDataSources"] == ["student/kit-cells"]
     compile(notebook["text"], "run.py", "exec")
-    assert attempts(load_submissions(project[0]))[0].tag in notebook["text"]
+    assert attempts(load_submissions(project[0]))[0].begun.tag in notebook["text"]
     assert site.datasets["student/kit-cells"]["isPrivate"] is True
     sent = site.submissions[0]["body"]
     assert (sent["kernelOwner"], sent["kernelSlug"], sent["kernelVersion"]) == ("student", "kit-cells", 1)

@@ -26,9 +26,8 @@ from kit.config import Config
 from kit.errors import StageError
 from kit.platforms import Waits, open_platform
 from kit.project import Project
-from kit.show.figures.board import cv_against_score
-from kit.stages.lb import leaderboard
-from kit.stages.lb.act import add_score
+from kit.show.figures.board import against_score
+from kit.stages.lb import add_score, leaderboard
 from kit.stages.lb.board import csv_lines
 from kit.stages.submit import Choice, submit
 from kit.store.files import write_json
@@ -382,7 +381,7 @@ def test_a_score_as_expected_lies_on_the_diagonal_and_a_lower_one_below_it(tmp_p
         make_candidate(layout, f"2026112{number}T000000Z-{number:08x}", cv=cv)
         add_score(layout, config, score)
     lines = standing(attempts(load_submissions(layout)), (), config.competition)
-    drawn = cv_against_score(lines, "accuracy").__html__()
+    drawn = against_score(lines, "accuracy").__html__()
     dots = [tuple(map(float, place)) for place in re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', drawn)]
     x, y = zip(
         *(map(float, end.split(",")) for end in re.search(r'points="([^"]+)" class="rule"', drawn)[1].split()),

@@ -19,8 +19,7 @@ from kit.config import Config
 from kit.errors import PlatformError, StageError
 from kit.platforms import Waits, open_platform
 from kit.stages.bundle.card import card
-from kit.stages.lb import leaderboard
-from kit.stages.lb.act import add_score
+from kit.stages.lb import add_score, leaderboard
 from kit.stages.submit import submit
 from kit.store.candidate import Ensemble, Proof
 from kit.store.layout import Layout
@@ -163,9 +162,9 @@ def test_events_of_earlier_and_later_versions_are_read(project: tuple[Layout, Co
     for number, fact in enumerate(facts):
         event = {"time": SOUND["time"], "who": "ada", "intent": "i", **fact}
         put(folder / f"{number}.json", json.dumps(event, indent=2, sort_keys=True).encode())
-    attempt = next(one for one in attempts(load_submissions(layout)) if one.intent == "i")
+    attempt = next(one for one in attempts(load_submissions(layout)) if one.begun.intent == "i")
     assert (attempt.state, attempt.remote, attempt.score, attempt.private) == ("scored", "7", 1.0, 0.25)
-    assert attempt.time.isoformat(timespec="microseconds") == SOUND["time"]
+    assert attempt.begun.time.isoformat(timespec="microseconds") == SOUND["time"]
 
 
 def test_what_is_written_is_what_is_read_whatever_a_platform_says(project: tuple[Layout, Config]) -> None:

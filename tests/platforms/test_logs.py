@@ -14,7 +14,7 @@ from kit.base.events import Event
 from kit.config import Config
 from kit.errors import StageError
 from kit.platforms import Waits
-from kit.platforms.logs import LONGEST_LINE, ORDER, TAIL_LINES, TAIL_LOGS, explain, telling
+from kit.platforms.uploads import LONGEST_LINE, ORDER, TAIL_LINES, TAIL_LOGS, explain, telling
 from kit.stages.lb import leaderboard
 from kit.stages.submit import submit
 from kit.store.layout import Layout

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from kit.show.figures import svg
-from kit.show.figures.panel import WIDTH, Panel
+from kit.show.figures import WIDTH, Panel, svg
 from kit.store.ledger import Snapshot
+from kit.store.ledger.forecast import Estimate
 from kit.store.ledger.standing import Line
 
 LEFT, TOP, BOTTOM = 44.0, 16.0, 34.0
@@ -13,20 +13,14 @@ HEIGHT = 150.0
 SHORTEST = 3600.0  # seconds; snapshots of a shorter time are drawn as far apart as they are many
 
 
-def cv_against_score(lines: Sequence[Line], metric: str) -> Panel:
-    """A point per scored submission with its interval, and the line on which both numbers agree."""
-    return _against_score(lines, [(line.cv, line.low, line.high) for line in lines], metric, "Cross-validation")
+def against_score(lines: Sequence[Line], metric: str, *, forecast: bool = False) -> Panel:
+    """A point per scored submission, and the line on which both numbers agree.
 
-
-def forecast_against_score(lines: Sequence[Line], metric: str) -> Panel:
-    """A point per scored submission with the interval of its forecast, which did not know its score."""
-    marks = [(line.forecast.value, line.forecast.low, line.forecast.high) for line in lines]
-    return _against_score(lines, marks, metric, "Forecast", lines[-1].forecast.level)
-
-
-def _against_score(
-    lines: Sequence[Line], marks: Sequence[tuple[float, float, float]], metric: str, what: str, level: float = 0.95
-) -> Panel:
+    The other number is cross-validation or, with ``forecast``, the forecast, which did not know the score.
+    """
+    what, level = ("Forecast", lines[-1].forecast.level) if forecast else ("Cross-validation", 0.95)
+    expected = [line.forecast if forecast else Estimate(line.cv, line.low, line.high) for line in lines]
+    marks = [(one.value, one.low, one.high) for one in expected]
     shown = [(line, line.attempt.score or 0.0, mark) for line, mark in zip(lines, marks, strict=True)][-SHOWN:]
     ends = [value for _, score, mark in shown for value in (score, *mark)]
     margin = 0.05 * ((max(ends) - min(ends)) or 1.0)

@@ -7,8 +7,7 @@ import numpy as np
 
 from kit.config import RunConfig
 from kit.runs.history import Epoch, kept
-from kit.show.figures import svg
-from kit.show.figures.panel import WIDTH, Panel
+from kit.show.figures import WIDTH, Panel, svg
 
 HEIGHT = 190.0
 LEFT, RIGHT, TOP, BOTTOM = 38.0, 62.0, 24.0, 20.0

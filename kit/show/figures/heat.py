@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from kit.show.figures import svg
-from kit.show.figures.panel import Panel
+from kit.show.figures import Panel, svg
 
 MOST_ROWS, MOST_CLASSES = 60, 20
 LINE, LABEL = 24.0, 130.0  # px of a row, and the most for its name

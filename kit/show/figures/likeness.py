@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kit.judge.shift.adversarial import Adversarial
-from kit.show.figures import svg
-from kit.show.figures.panel import Panel
+from kit.show.figures import Panel, svg
 from kit.show.figures.strips import Dot, strip
 
 SIDE = 300.0

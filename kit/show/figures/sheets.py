@@ -37,20 +37,19 @@ def sheet(rows: Sequence[Sequence[Tile]], title: str) -> Image.Image:
     """
     font = ImageFont.load_default(11)
     lines = [
-        [(tile.picture, _wrapped(tile.caption, font)[:CAPTION_LINES]) for tile in row[start : start + PER_LINE]]
+        (start, [(tile.picture, _wrapped(tile.caption, font)[:CAPTION_LINES]) for tile in row[start:][:PER_LINE]])
         for row in rows
         for start in range(0, len(row), PER_LINE)
     ]
-    first_of_row = [not start for row in rows for start in range(0, len(row), PER_LINE)]
-    widest = max([len(line) for line in lines], default=1)
-    height = CELL + LINE * max([len(words) for line in lines for _, words in line], default=0) + GAP
+    widest = max([len(line) for _, line in lines], default=1)
+    height = CELL + LINE * max([len(words) for _, line in lines for _, words in line], default=0) + GAP
     size = (2 * MARGIN + max(3, widest) * (CELL + GAP) - GAP, MARGIN + TITLE + max(1, len(lines)) * (height + GAP))
     paper = Image.new("RGB", size, PAPER)
     pen = ImageDraw.Draw(paper)
     pen.text((MARGIN, MARGIN), title, INK, ImageFont.load_default(17))
-    for number, line in enumerate(lines):
+    for number, (start, line) in enumerate(lines):
         top = MARGIN + TITLE + number * (height + GAP)
-        if number and first_of_row[number]:
+        if number and not start:  # the first line of a row
             pen.line((MARGIN, top - GAP, size[0] - MARGIN, top - GAP), RULE)
         for place, (pixels, words) in enumerate(line):
             left, picture = MARGIN + place * (CELL + GAP), _fitted(Image.fromarray(np.ascontiguousarray(pixels)))

@@ -1,10 +1,12 @@
-"""Rows of dots with intervals on one common axis."""
+"""Rows of dots with intervals on one common axis, and probabilities against how often they are right."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kit.show.figures import svg
-from kit.show.figures.panel import WIDTH, Panel
+import numpy as np
+
+from kit.judge.blend.tables import Reliability
+from kit.show.figures import WIDTH, Panel, svg
 from kit.store.candidate import StoredBlend
 
 ROW, TRACK = 36.0, 24.0  # px of a row, and where in it the dots lie, below the words; ``.track`` has them as dashes
@@ -49,9 +51,8 @@ def _row(x: svg.Scale, top: float, dot: Dot, mate: str) -> list[str]:
         svg.text(0, top + 13, dot.name, room=room, after=(dot.note, "muted")),
         svg.text(WIDTH, top + 13, beside, "muted", "end", after=(value, kind or "ink")),
     ]
-    ends = [end for end in (dot.low, dot.high, dot.mate) if end is not None]
-    if ends:
-        ends = [dot.value, dot.mate] if dot.mate is not None else ends
+    pair = (dot.low, dot.high) if dot.mate is None else (dot.value, dot.mate)
+    if ends := [end for end in pair if end is not None]:
         parts.append(svg.line([(x(min(ends)), y), (x(max(ends)), y)], f"whisker {dot.kind}"))
     parts += [svg.dot(x(dot.mate), y, "warn", mate, 4.5)] if dot.mate is not None else []
     return [*parts, svg.dot(x(dot.value), y, dot.kind, dot.name, 4.5)]
@@ -80,4 +81,26 @@ def worth(blend: StoredBlend) -> list[Panel]:
             for name, w, (gain, error) in zip(names, weights, gains, strict=False)
         ]
         panels.append(strip(f"Contribution of each {what}", dots, zero=True, note=note))
+    return panels
+
+
+SIDE = 300.0
+
+
+def reliability(found: Mapping[str, Reliability]) -> list[Panel]:
+    """Accuracy over confidence in bins of equal mass, by name, usually of the plain mean and of the blend."""
+    lowest = min(float(min(one.confidence.min(), one.accuracy.min())) for one in found.values())
+    low = max(0.0, np.floor(min(lowest, 0.9) * 20) / 20 - 0.05)
+    panels = []
+    for name, one in found.items():
+        x, y, parts = svg.square(low, 1.0, ("confidence, one tick per bin", "accuracy"), SIDE)
+        points = sorted(zip(one.confidence.tolist(), one.accuracy.tolist(), one.count.tolist(), strict=True))
+        for sure, right, n in points:
+            parts.append(svg.line([(x(sure), y(sure)), (x(sure), y(right))], "gap"))
+            parts.append(svg.dot(x(sure), y(right), "accent", f"confidence {sure:.3f}, accuracy {right:.3f}, n={n:g}"))
+            # A tick a group of equal mass: close together where many images lie.
+            parts.append(svg.line([(x(sure), SIDE + 2), (x(sure), SIDE + 14)], "mass"))
+        error = f"calibration error {one.ece:.3f}"
+        about = f"Reliability of the {name}: expected {error} over {len(points)} bins of images"
+        panels.append(Panel(name, error, about, parts, SIDE + 16, SIDE))
     return panels

@@ -67,14 +67,15 @@ def text(
     """
     words = plain(words)
     shown = cut(words, room) if room else words
+    hidden = words if shown != words else ""
     turn = f' transform="rotate(-90 {x:g} {y:g})"' if turned else ""
-    start = f'<text x="{x:g}" y="{y:g}" class="{kind}" text-anchor="{anchor}"{turn}>{_title(words, shown != words)}'
+    start = f'<text x="{x:g}" y="{y:g}" class="{kind}" text-anchor="{anchor}"{turn}>{_title(hidden)}'
     more = f'<tspan dx="7" class="{after[1]}">{escape(plain(after[0]))}</tspan>' if after[0] else ""
     return f"{start}{escape(shown)}{more}</text>"
 
 
-def _title(words: str, wanted: bool = True) -> str:
-    return f"<title>{escape(plain(words))}</title>" if wanted and words else ""
+def _title(words: str) -> str:
+    return f"<title>{escape(plain(words))}</title>" if words else ""
 
 
 def line(points: Sequence[tuple[float, float]], kind: str, title: str = "") -> str:

@@ -5,7 +5,7 @@ from tempfile import TemporaryDirectory
 
 from kit.base.events import Emit, Event
 from kit.config import Config
-from kit.platforms.environments import environment
+from kit.platforms.sandbox import environment
 from kit.runs.costs import write_halved
 from kit.stages.bundle import proof
 from kit.stages.bundle.card import card

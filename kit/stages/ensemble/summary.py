@@ -8,9 +8,9 @@ from kit.judge import score
 from kit.judge.blend import Blend
 from kit.judge.blend.tables import CLASS_HEADER, correlation, disagreement, per_class, reliability
 from kit.judge.metrics import Array
-from kit.show.figures import reliability as figures
 from kit.show.figures import standalone
 from kit.show.figures.heat import pairs
+from kit.show.figures.strips import reliability as diagrams
 from kit.show.figures.strips import worth
 from kit.stages.ensemble.library import Library
 from kit.store.files import write_atomic
@@ -104,7 +104,7 @@ def draw(paths: SubmissionPaths, library: Library, blend: Blend) -> None:
     one_view, y = flat.spread(library.proba[:, 0]), flat.y
     found = {"plain mean": one_view.mean(axis=0), "blend": flat.spread(blend.oof)}
     panels = {
-        "reliability": figures.reliability({name: reliability(y, proba) for name, proba in found.items()}),
+        "reliability": diagrams({name: reliability(y, proba) for name, proba in found.items()}),
         "worth": worth(blend),
     }
     if len(library.names) > 1:

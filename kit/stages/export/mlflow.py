@@ -3,12 +3,12 @@
 import importlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from kit.errors import ConfigError, PlatformError
-from kit.stages.export.tracked import Tracked
+from kit.stages.export import Tracked
 from kit.store.files import sha256_file, sha256_json
 
 FOLDER, FILES, FOLD = "kit.folder", "kit.files", "kit.fold-"
@@ -65,10 +65,10 @@ def _send(package: Any, client: Any, experiment: str, one: Tracked) -> bool:
         if f"{FOLD}{fold}" in stale:
             points += [(f"fold-{fold}/{key}", v, n) for n, epoch in enumerate(epochs, 1) for key, v in epoch.items()]
     now = int(time.time() * 1000)
-    for some in _batches(params, PARAMS_AT_ONCE):
-        client.log_batch(name, params=some)
-    for some in _batches([package.entities.Metric(key, v, now, n) for key, v, n in points], METRICS_AT_ONCE):
-        client.log_batch(name, metrics=some)
+    metrics = [package.entities.Metric(key, v, now, n) for key, v, n in points]
+    for kind, whole, most in (("params", params, PARAMS_AT_ONCE), ("metrics", metrics, METRICS_AT_ONCE)):
+        for first in range(0, len(whole), most):
+            client.log_batch(name, **{kind: whole[first : first + most]})
     for key, value in stale.items():  # only now: the tag of a fold says that its points are there
         client.set_tag(name, key, value)
     if changed:
@@ -79,7 +79,3 @@ def _send(package: Any, client: Any, experiment: str, one: Tracked) -> bool:
     if news or run.info.status == "RUNNING":
         client.set_terminated(name)
     return news or not found
-
-
-def _batches(whole: list[Any], size: int) -> Iterator[list[Any]]:
-    return (whole[start : start + size] for start in range(0, len(whole), size))

@@ -31,10 +31,9 @@ def show(report: Report, emit: Emit, width: int = 80) -> None:
         header, cells = zip(*(column for column in _columns(report, lines) if any(column[1])), strict=True)
         emit(Event("table", title, {"header": header, "rows": list(zip(*cells, strict=True))}))
         newest = lines[-1].attempt
-        if newest.state == "failed":
-            emit(Event("warn", f"{short(newest.submission.name)} failed: {newest.message}"))
-        elif newest.message:
-            emit(Event("warn", f"{short(newest.submission.name)} scored {newest.score}, {newest.message}"))
+        if newest.message or newest.state == "failed":
+            what = "failed:" if newest.state == "failed" else f"scored {newest.score},"
+            emit(Event("warn", f"{short(newest.submission.name)} {what} {newest.message}"))
     for text in sentences(report):
         emit(Event("say", text))
 
@@ -46,14 +45,14 @@ def _columns(report: Report, lines: Sequence[Line]) -> list[tuple[str, list[str]
         ("phase", [report.phase_of(line) for line in lines] if len(report.here) < len(report.submissions) else []),
         ("CV", [number(line.cv) for line in lines]),
         ("stressed", [number(line.stressed) for line in lines]),
-        ("decision", [signed(line.decided) for line in lines]),
+        ("decision", [number(line.decided, "+") for line in lines]),
         ("public", [number(one.score) or WAITING.get(one.state, one.state) for one in tried]),
-        ("gap", [signed(line.gap) for line in lines]),
+        ("gap", [number(line.gap, "+") for line in lines]),
         ("private", [number(one.private) for one in tried]),
         ("forecast", [number(line.forecast.value) for line in lines]),
-        ("error", [signed(line.surprise) for line in lines]),
-        ("rank", [_rank(line) for line in lines]),
-        ("age", [ago((report.now - line.attempt.time).total_seconds()) for line in lines]),
+        ("error", [number(line.surprise, "+") for line in lines]),
+        ("rank", [f"{line.rank} ({line.moved:+d})" if line.moved else str(line.rank or "") for line in lines]),
+        ("age", [ago((report.now - line.attempt.begun.time).total_seconds()) for line in lines]),
         ("CV 95 %", [f"{line.low:.4f}-{line.high:.4f}" for line in lines]),
         ("forecast interval", [f"{line.forecast.low:.4f}-{line.forecast.high:.4f}" for line in lines]),
         ("who", [one.begun.who[:12] for one in tried]),
@@ -69,7 +68,7 @@ def _show_board(report: Report, standing: Standing, emit: Emit, width: int) -> N
         if row.rank > before + 1:
             rows.append(("...", "", ""))
         before = row.rank
-        rows.append((str(row.rank), fitting(f"{'>' if row.mine else ' '} {plain(row.name)}", room), number(row.score)))
+        rows.append((str(row.rank), fitting(f"{'>' if row.mine else ' '} {row.name}", room), number(row.score)))
     age = f"{ago(standing.age)} old" if report.seen.problem or standing.age >= 60 else "now"
     title = f"{report.competition.name}: {standing.snapshot.lines} lines, {age}"
     emit(Event("table", title, {"header": ("rank", "  name", report.competition.metric), "rows": rows}))
@@ -82,7 +81,7 @@ def sentences(report: Report) -> list[str]:
     if standing and standing.snapshot.rank is not None:
         texts = [place(standing.snapshot, standing.moved)]
         if standing.ahead:
-            ahead = fitting(plain(standing.ahead.name), LONG)
+            ahead = fitting(standing.ahead.name, LONG)
             texts.append(f"{standing.distance:.4f} behind rank {standing.ahead.rank} ({ahead})")
         if standing.zones:
             zones = ", ".join(f"{name} to rank {last}" for name, last in standing.zones.items())
@@ -108,7 +107,7 @@ def sentences(report: Report) -> list[str]:
         end = f"ends {phase.end.astimezone():%d %B %Y %H:%M}" if phase.end else "has no end"
         texts.append(f"phase `{phase.name}` {end}")
         for one in [line.attempt for line in report.here if line.attempt.state == "answered"]:
-            if (waited := (report.now - one.time).total_seconds()) > STUCK:
+            if (waited := (report.now - one.begun.time).total_seconds()) > STUCK:
                 told = f"submission {one.remote} has had no result for {ago(waited)}; it counts against the limits"
                 texts.append(f"{told}: kit lb --cancel --of {one.remote}")
         if report.submissions and not report.here:
@@ -118,19 +117,9 @@ def sentences(report: Report) -> list[str]:
     return texts
 
 
-def _rank(line: Line) -> str:
-    if line.rank is None:
-        return ""
-    return f"{line.rank} ({line.moved:+d})" if line.moved else str(line.rank)
-
-
-def plain(name: str) -> str:
-    """A name that others chose, without what would move the cursor."""
-    return "".join(letter if letter.isprintable() else " " for letter in name)
-
-
 def fitting(name: str, room: int) -> str:
-    """A name cut to so many columns of the terminal; some letters take two."""
+    """A name that others chose, without what would move the cursor, in so many columns; some letters take two."""
+    name = "".join(letter if letter.isprintable() else " " for letter in name)
     return name if cell_len(name) <= room else set_cell_size(name, room - 1).rstrip() + "…"
 
 
@@ -139,14 +128,9 @@ def short(name: str) -> str:
     return name.rpartition("-")[2]
 
 
-def number(value: float | None) -> str:
-    """Four decimals; empty for what is not known."""
-    return "" if value is None else f"{value:.4f}"
-
-
-def signed(value: float | None) -> str:
-    """Four decimals with a sign; empty for what is not known."""
-    return "" if value is None else f"{value:+.4f}"
+def number(value: float | None, sign: str = "") -> str:
+    """Four decimals; empty for what is not known. With ``sign`` "+" a positive one has its sign too."""
+    return "" if value is None else f"{value:{sign}.4f}"
 
 
 def ago(seconds: float) -> str:

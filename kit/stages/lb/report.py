@@ -10,7 +10,7 @@ from kit.base.events import Emit, Event
 from kit.config import Config
 from kit.config.competition import CompetitionConfig
 from kit.errors import StageError
-from kit.platforms.base import Remaining
+from kit.platforms import Remaining
 from kit.store.ledger import Attempt, BoardRow, Phase, Snapshot, of_phase
 from kit.store.ledger.forecast import error_on_test, medal, medal_zones, noise_of_difference
 from kit.store.ledger.standing import Agreement, Line, agreement, mean_gap, moved, quality, standing, window
@@ -114,7 +114,7 @@ class Report:
         return [
             {
                 "name": line.attempt.submission.name,
-                "tag": line.attempt.tag,
+                "tag": line.attempt.begun.tag,
                 "remote": line.attempt.remote,
                 "phase": self.phase_of(line),
                 "state": line.attempt.state,
@@ -135,8 +135,8 @@ class Report:
                 "gap": line.gap,
                 "rank": line.rank,
                 "moved": line.moved,
-                "time": line.attempt.time.isoformat(timespec="microseconds"),
-                "age": (self.now - line.attempt.time).total_seconds(),
+                "time": line.attempt.begun.time.isoformat(timespec="microseconds"),
+                "age": (self.now - line.attempt.begun.time).total_seconds(),
                 "who": line.attempt.begun.who,
                 "commit": line.attempt.begun.commit,
             }
@@ -175,8 +175,8 @@ def build(config: Config, mine: Sequence[Attempt], snapshots: Sequence[Snapshot]
 
 
 def _of_phase(lines: Sequence[Line], phase: Phase) -> list[Line]:
-    chosen = {attempt.intent for attempt in of_phase([line.attempt for line in lines], phase)}
-    return [line for line in lines if line.attempt.intent in chosen]
+    chosen = {attempt.begun.intent for attempt in of_phase([line.attempt for line in lines], phase)}
+    return [line for line in lines if line.attempt.begun.intent in chosen]
 
 
 def _standing(

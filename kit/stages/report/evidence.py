@@ -9,8 +9,8 @@ from kit.judge.seen import seen
 from kit.show.figures import heat
 from kit.show.figures import strips as figures
 from kit.show.figures.heat import MOST_CLASSES
-from kit.show.figures.reliability import reliability as drawn
 from kit.show.figures.strips import Dot, strip
+from kit.show.figures.strips import reliability as drawn
 from kit.stages.report.inputs import Facts, OutOfFold
 from kit.stages.report.section import Group, Section, Tile, count, listed, percent, thumbnail
 from kit.store.candidate import StoredBlend

@@ -9,7 +9,7 @@ import numpy as np
 from kit.errors import StageError
 from kit.runs.stressed import StressedRun, StressScores
 from kit.show.figures import heat
-from kit.show.figures.board import cv_against_score, rank_over_time
+from kit.show.figures.board import against_score, rank_over_time
 from kit.show.figures.strips import Dot, strip
 from kit.stages.report.inputs import Facts, Run
 from kit.stages.report.section import Section, count, number, percent, signed
@@ -164,7 +164,7 @@ def standing(facts: Facts) -> Section | str:
         if alike is not None:
             order = f"{alike.alike} of {alike.pairs} pairs in the same order"
             title = f"Cross-validation and score put {order}; mean gap {gap}"
-    pictures = [cv_against_score(scored, metric)] if len(scored) >= FEWEST else []
+    pictures = [against_score(scored, metric)] if len(scored) >= FEWEST else []
     ranked = [snapshot for snapshot in snapshots if snapshot.rank is not None]
     pictures += [rank_over_time(ranked)] if len(ranked) > 1 else []
     return Section(

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from kit.base.events import Emit, Event
 from kit.config import Config
 from kit.errors import PlatformError, StageError
-from kit.platforms import Platform, Waits, open_platform
-from kit.platforms.base import Remaining, Status
+from kit.platforms import Platform, Remaining, Status, Waits, open_platform
 from kit.platforms.track import refresh, take_snapshot
 from kit.stages.submit.send import AlreadySubmitted, InDoubt, Parcel, deliver, earlier
 from kit.store.candidate import Proof
@@ -73,7 +72,7 @@ def submit(
         return
     _wait(platform, attempt, waits, emit)
     _finish(platform, attempt, choice.publish, emit)
-    tell_outcome(layout, config, platform, attempt.intent, emit)
+    tell_outcome(layout, config, platform, attempt.begun.intent, emit)
 
 
 def _settled(platform: Platform, parcel: Parcel, waits: Waits, emit: Emit, choice: Choice) -> Attempt | None:
@@ -96,32 +95,30 @@ def takes_table(layout: Layout, config: Config, emit: Emit) -> bool:
 
 
 def _parcel(platform: Platform, layout: Layout, config: Config, paths: SubmissionPaths, again: bool) -> Parcel:
-    if not platform.takes_table():
-        _check_proven(paths)
-    elif not paths.table.is_file():
-        raise StageError(f"{paths.root.name} has no table of predictions", "kit table")
+    if platform.takes_table():
+        if not paths.table.is_file():
+            raise StageError(f"{paths.root.name} has no table of predictions", "kit table")
+    elif not paths.proof.exists():
+        raise StageError(f"{paths.root.name} has no proven bundle", "kit bundle")
+    elif not paths.bundle.is_file() or sha256_file(paths.bundle) != Proof.load(paths.proof).sha256:
+        raise StageError(f"{paths.bundle} is not the file that was proven", Proof.COMMAND)
     file, account = platform.file(paths), ""
     with suppress(PlatformError):  # it only helps to tell a deleted submission from one of a team mate
         account = platform.account()
     return Parcel(layout, paths, file, sha256_file(file), target_of(config), platform.phase(), account, again)
 
 
-def _check_proven(paths: SubmissionPaths) -> None:
-    if not paths.proof.exists():
-        raise StageError(f"{paths.root.name} has no proven bundle", "kit bundle")
-    proof = Proof.load(paths.proof)
-    if not paths.bundle.is_file() or sha256_file(paths.bundle) != proof.sha256:
-        raise StageError(f"{paths.bundle} is not the file that was proven", Proof.COMMAND)
-
-
 def _agreed(platform: Platform, parcel: Parcel, config: Config, emit: Emit, choice: Choice) -> bool:
-    """Check, say what will be spent, and ask."""
+    """Check, say what became of the file in other phases and what will be spent, and ask."""
     for note in platform.check(parcel.file):
         emit(Event("warn", note))
     left = platform.remaining()
     if left.now == 0:
         raise PlatformError(f"no submissions are left{left.until}", "kit lb")
-    tell_earlier(platform, parcel, emit)
+    for attempt in parcel.everywhere():
+        if attempt.state == "scored" and not parcel.phase.holds(attempt.phase):
+            phase = platform.phase(attempt.phase).name or attempt.phase
+            emit(Event("say", f"scored {attempt.score} in phase `{phase}`; `{parcel.phase.name}` has not seen it"))
     cost = "" if left.now is None else f": spends 1 of the submissions left ({left.counts}){left.until}"
     where = f"{config.competition.platform}{f', phase `{parcel.phase.name}`' * bool(parcel.phase.name)}"
     plan = f"{parcel.file.name} ({parcel.digest[:8]}) to {where}{cost}"
@@ -133,14 +130,6 @@ def _agreed(platform: Platform, parcel: Parcel, config: Config, emit: Emit, choi
         emit(Event("say", "nothing was sent"))
         return False
     return True
-
-
-def tell_earlier(platform: Platform, parcel: Parcel, emit: Emit) -> None:
-    """Say what became of the same file in other phases."""
-    for attempt in parcel.everywhere():
-        if attempt.state == "scored" and not parcel.phase.holds(attempt.phase):
-            phase = platform.phase(attempt.phase).name or attempt.phase
-            emit(Event("say", f"scored {attempt.score} in phase `{phase}`; `{parcel.phase.name}` has not seen it"))
 
 
 def _wait(platform: Platform, attempt: Attempt, waits: Waits, emit: Emit) -> None:
@@ -191,7 +180,7 @@ def tell_outcome(layout: Layout, config: Config, platform: Platform, intent: str
     snapshots = history(layout, target, emit, phase)
     for line in standing(mine, snapshots, config.competition, emit):
         score, expected = line.attempt.score, line.forecast
-        if line.attempt.intent == intent and score is not None:
+        if line.attempt.begun.intent == intent and score is not None:
             where = f"{config.competition.metric} on {config.competition.platform}"
             emit(Event("number", where, {"value": score, "cv": line.cv, "low": line.low, "high": line.high}))
             surprise = "outside this interval; look at how the test images differ from the training images"

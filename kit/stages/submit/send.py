@@ -13,11 +13,11 @@ from pathlib import Path
 
 from kit.base.events import Emit, Event
 from kit.errors import PlatformError, StageError
-from kit.platforms.base import Platform, Refused, Unsure, Waits
+from kit.platforms import Platform, Refused, Unsure, Waits
 from kit.platforms.track import age, locate, resolve
 from kit.store.layout import Layout, SubmissionPaths
 from kit.store.ledger import Attempt, Phase, Target, add_event, attempts, load_submissions, of_phase
-from kit.store.ledger.facts import Answer, F, Fact, Intent, Refusal, newest
+from kit.store.ledger.facts import Answer, Intent, Refusal
 from kit.store.locks import lock
 
 
@@ -60,21 +60,6 @@ class Parcel:
         return lock(self.layout.submit_lock, "a submission of this project")
 
 
-class Notes:
-    """The journal of one intent."""
-
-    def __init__(self, attempt: Attempt) -> None:
-        self._attempt, self._facts = attempt, list[Fact](attempt.facts)
-
-    def note(self, step: Fact) -> None:
-        """Write an event; it is on the disk when this returns."""
-        self._facts.append(self._attempt.note(step))
-
-    def recall(self, kind: type[F]) -> F | None:
-        """The newest event of a kind, of this run or an earlier one of the same intent."""
-        return newest(self._facts, kind)
-
-
 def earlier(platform: Platform, parcel: Parcel, waits: Waits) -> Attempt | None:
     """The attempt whose score is still to come, if this file is under way already.
 
@@ -86,10 +71,10 @@ def earlier(platform: Platform, parcel: Parcel, waits: Waits) -> Attempt | None:
     for attempt in parcel.attempts():
         if attempt.state == "requested" and resolve(platform, attempt, waits) is None:
             _refuse_doubt(attempt, waits)
-    known = parcel.attempts()
-    arrived = [attempt for attempt in known if attempt.state in ("answered", "failed", "scored")]
     if parcel.again:
         return None
+    known = parcel.attempts()
+    arrived = [attempt for attempt in known if attempt.state in ("answered", "failed", "scored")]
     if arrived:
         last = arrived[-1]
         if last.state == "answered":
@@ -109,22 +94,20 @@ def deliver(platform: Platform, parcel: Parcel, waits: Waits, emit: Emit) -> Att
     Raises `StageError` or `PlatformError` as `earlier`; `Refused` where the platform took nothing.
     """
     with parcel.alone():
-        meanwhile = earlier(platform, parcel, waits)
-        if meanwhile is not None:
+        if (meanwhile := earlier(platform, parcel, waits)) is not None:
             return meanwhile
         attempt = _begin(parcel)
-        notes = Notes(attempt)
         try:
-            remote = platform.submit(parcel.file, attempt.tag, notes)
+            remote = platform.submit(parcel.file, attempt.begun.tag, attempt)
         except Refused as error:
-            notes.note(Refusal(message=error.message))
+            attempt.note(Refusal(message=error.message))
             raise
         except Unsure as error:
             emit(Event("warn", f"{error.message}; asking whether it arrived"))
-            _ask(platform, attempt.intent, parcel, waits, error.message)
+            _ask(platform, attempt.begun.intent, parcel, waits, error.message)
         else:
-            notes.note(Answer(remote=remote, phase=parcel.phase.id))
-        return _reload(parcel, attempt.intent)
+            attempt.note(Answer(remote=remote, phase=parcel.phase.id))
+        return _reload(parcel, attempt.begun.intent)
 
 
 def _begin(parcel: Parcel) -> Attempt:
@@ -134,7 +117,7 @@ def _begin(parcel: Parcel) -> Attempt:
     if unsent and unsent[-1].begun.phase == parcel.phase.id:
         return unsent[-1]
     # A file name of at most 35 characters, which is what Codabench keeps: the time, and the hash of the content.
-    now, used = datetime.now(UTC), {attempt.tag for attempt in parcel.everywhere()}
+    now, used = datetime.now(UTC), {attempt.begun.tag for attempt in parcel.everywhere()}
     while (tag := f"kit-{now:%Y%m%dT%H%M%SZ}-{parcel.digest[:8]}") in used:
         now += timedelta(seconds=1)
     intent, commit = secrets.token_hex(8), _commit(parcel.layout.root)
@@ -145,7 +128,7 @@ def _begin(parcel: Parcel) -> Attempt:
 
 
 def _reload(parcel: Parcel, intent: str) -> Attempt:
-    return next(attempt for attempt in parcel.attempts() if attempt.intent == intent)
+    return next(attempt for attempt in parcel.attempts() if attempt.begun.intent == intent)
 
 
 def _commit(root: Path) -> str:
@@ -176,8 +159,9 @@ def _refuse_doubt(attempt: Attempt, waits: Waits, why: str = "") -> None:
     """Raise while an unanswered request may still arrive."""
     left = waits.settle - age(attempt, waits)
     if left > 0:
+        said = f"{attempt.begun.tag} was sent but not answered{why}, and the platform does not list it yet"
         raise InDoubt(
-            f"{attempt.tag} was sent but not answered{why}, and the platform does not list it yet; it may still arrive",
+            f"{said}; it may still arrive",
             f"kit submit   # asks again; sends again only when it is not listed after {left / 60:.0f} minutes",
         )
 
@@ -189,11 +173,11 @@ def _listed(platform: Platform, parcel: Parcel, known: list[Attempt]) -> Attempt
     come here yet, or under one that the ledger calls deleted.
     """
     for remote, tag in platform.find(parcel.digest[:8], parcel.phase.id):
-        ours = next((attempt for attempt in known if attempt.tag == tag), None)
+        ours = next((attempt for attempt in known if attempt.begun.tag == tag), None)
         if ours is None or ours.state == "deleted":
             why = "is deleted" if ours else "is not"
             said = f"the platform already has this file: submission {remote}, {tag}, {why} in this ledger"
             raise AlreadySubmitted(said, "git pull   # or spend another one: kit submit --again")
         ours.note(Answer(remote=remote, found=True))
-        return _reload(parcel, ours.intent)
+        return _reload(parcel, ours.begun.intent)
     return None

@@ -1,8 +1,7 @@
 """What was submitted and what came of it: one small immutable file per fact, so that clones merge without conflict."""
 
 from kit.store.ledger.attempts import Attempt, attempts, attempts_of, of_phase, target_of
-from kit.store.ledger.cache import load_for_tables
-from kit.store.ledger.events import Submission, add_event, latest, load_submission, load_submissions
+from kit.store.ledger.events import Submission, add_event, latest, load_for_tables, load_submission, load_submissions
 from kit.store.ledger.facts import Phase, Target
 from kit.store.ledger.snapshots import BoardRow, Snapshot, add_snapshot, asked_at, history, note_asked
 

@@ -6,13 +6,12 @@ ledgers of two clones with clocks that disagree say the same.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from typing import Literal
 
 from kit.config import Config
 from kit.store.ledger.events import Submission, add_event
-from kit.store.ledger.facts import Answer, AnyFact, F, Failure, Intent, Phase, Score, Target, newest
+from kit.store.ledger.facts import Answer, AnyFact, F, Fact, Failure, Intent, Phase, Score, Target, newest
 
 State = Literal["intended", "requested", "refused", "lost", "answered", "deleted", "failed", "scored"]
 # From the strongest fact to the weakest.
@@ -39,11 +38,8 @@ class Attempt:
 
     submission: Submission
     begun: Intent
-    facts: tuple[AnyFact, ...]
+    facts: list[Fact]
     state: State
-    intent: str
-    tag: str
-    time: datetime
     remote: str
     score: float | None
     private: float | None
@@ -53,9 +49,9 @@ class Attempt:
         """The newest fact of a kind, if there is one."""
         return newest(self.facts, kind)
 
-    def note(self, fact: F) -> F:
-        """Write one more fact about it, synced to disk before this returns."""
-        return add_event(self.submission.paths, self.intent, fact)
+    def note(self, fact: Fact) -> None:
+        """Write one more fact about it, synced to disk before this returns; ``state`` stays what it was."""
+        self.facts.append(add_event(self.submission.paths, self.begun.intent, fact))
 
     @cached_property
     def phase(self) -> str:
@@ -79,7 +75,7 @@ class Attempt:
     def sent(self) -> str:
         """In a few words from which candidate, when and by whom."""
         who = f" by {self.begun.who}" if self.begun.who else ""
-        return f"{self.submission.name}, {self.time:%Y-%m-%dT%H:%M} UTC{who}"
+        return f"{self.submission.name}, {self.begun.time:%Y-%m-%dT%H:%M} UTC{who}"
 
 
 def attempts(submissions: Iterable[Submission], target: Target | None = None) -> list[Attempt]:
@@ -98,18 +94,15 @@ def attempts(submissions: Iterable[Submission], target: Target | None = None) ->
                 Attempt(
                     submission,
                     begun,
-                    tuple(facts),
+                    [*facts],
                     state=next((state for kind, state in STATES.items() if kind in kinds), "intended"),
-                    intent=begun.intent,
-                    tag=begun.tag,
-                    time=begun.time,
                     remote=answer.remote if answer else "",
                     score=scored.score if scored else None,
                     private=scored.private if scored else None,
                     message=failure.message if failure else scored.message if scored else "",
                 )
             )
-    return sorted(found, key=lambda attempt: (attempt.time, attempt.intent))
+    return sorted(found, key=lambda attempt: (attempt.begun.time, attempt.begun.intent))
 
 
 def attempts_of(submissions: Iterable[Submission], target: Target) -> list[Attempt]:

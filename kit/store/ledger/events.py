@@ -1,9 +1,14 @@
-"""Events: facts about a candidate, each in a file of its own that is never written again."""
+"""Events: facts about a candidate, each in a file of its own that is never written again.
+
+Tables read those of folders that did not change from one file instead of ten thousand, and do without events that
+cannot be read. What decides whether something is sent reads every event itself.
+"""
 
 import getpass
 import os
 import re
 import secrets
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,12 +16,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+from pydantic import TypeAdapter
+
+from kit.base.events import Emit, Event, silent
 from kit.errors import StageError
 from kit.store.candidate import Ensemble
 from kit.store.files import write_json
 from kit.store.layout import Layout, SubmissionPaths
 from kit.store.ledger.facts import FACT, AnyFact, F, encodable, newest
-from kit.store.ledger.reading import aside, read
+from kit.store.ledger.reading import aside, read, read_cache, write_cache
 from kit.store.record import Figure, Record
 
 # Of a candidate's folder: when it was made, and the start of the hash of what it was made from.
@@ -124,3 +132,37 @@ def candidates(layout: Layout) -> list[str]:
             for entry in entries
             if NAME.fullmatch(entry.name) and entry.is_dir() and Path(entry.path, "ensemble.json").exists()
         )
+
+
+# A folder that changed a moment ago may change again within the same tick of the file system's clock.
+SETTLED = 10.0
+WORTH_IT = 200  # events read anew; fewer take some hundredths of a second
+# By candidate: the time of its folder of events, and the events.
+Known = dict[str, tuple[int, tuple[AnyFact, ...]]]
+CACHE: TypeAdapter[Known] = TypeAdapter(Known)
+
+
+def load_for_tables(layout: Layout, emit: Emit = silent) -> list[Submission]:
+    """What `load_submissions` returns, from the cache where the folder of events has the same time as then.
+
+    An event that cannot be read is a warning, and left out.
+    """
+    cached, kept = read_cache(layout.ledger_cache, CACHE.validate_json) or {}, Known()
+    found, fresh = [], 0
+    for name in candidates(layout):
+        paths = layout.submission(name)
+        stamp = paths.events.stat().st_mtime_ns if paths.events.is_dir() else 0
+        damaged: list[str] = []
+        if name in cached and cached[name][0] == stamp:
+            submission = Submission(name, cached[name][1], paths)
+        else:
+            submission = load_submission(paths, damaged)
+            fresh += len(submission.events)
+        found.append(submission)
+        for message in damaged:
+            emit(Event("warn", f"{message}; it is skipped"))
+        if stamp < (time.time() - SETTLED) * 1e9 and not damaged:
+            kept[name] = (stamp, submission.events)
+    if fresh >= WORTH_IT:
+        write_cache(layout.ledger_cache, CACHE.dump_json(kept))
+    return found
