@@ -127,7 +127,7 @@ class Project:
 
     def corruptions(self) -> Path:
         """Draw every corruption of the project's own images."""
-        from kit.stages.stress.sheet import corruption_sheet
+        from kit.stages.stress.losses import corruption_sheet
 
         self.clean()
         return corruption_sheet(self.layout, self.config, self._emit)
@@ -201,8 +201,7 @@ class Project:
 
     def blend_foreign(self, oof: Sequence[Path], test: Sequence[Path], out: Path) -> None:
         """Blend predictions from files on the project's labels and folds."""
-        from kit.stages.ensemble.foreign import blend_foreign
-        from kit.stages.ensemble.known import of_project
+        from kit.stages.ensemble.foreign import blend_foreign, of_project
 
         self.folds()
         blend_foreign(of_project(self.layout, self.config), self.config, self._emit, oof=oof, test=test, out=out)

@@ -13,7 +13,7 @@ from scipy.optimize import approx_fprime, minimize
 from kit.judge import blend
 from kit.judge.blend.candidates import CANDIDATES
 from kit.judge.blend.check import check, with_stress
-from kit.judge.blend.classwise import _Classwise, fit_classwise
+from kit.judge.blend.logit import _Classwise, fit_classwise
 from kit.judge.blend.options import Options
 from kit.judge.blend.procedure import Procedure
 from kit.runtime import pool

@@ -13,8 +13,7 @@ from kit.base.events import Emit, Event
 from kit.config import Config
 from kit.errors import TrainingError
 from kit.runs.spec import FoldSpec
-from kit.runs.units.devices import Cards, visible_gpus
-from kit.runs.units.process import WORKERS, failure, start
+from kit.runs.units.process import WORKERS, Cards, failure, start, visible_gpus
 from kit.runs.units.worker import ReportLine
 from kit.store.layout import RunPaths
 from kit.store.locks import lock

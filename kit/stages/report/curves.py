@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from kit.runs.history import histories
+from kit.runs.results import histories
 from kit.show.figures.curves import curves as drawn
 from kit.show.figures.curves import learning_curves
 from kit.stages.report.inputs import Facts
