@@ -94,7 +94,7 @@ class Project:
         self, config: Config, runs: Sequence[str], *, fold: int | None, force: bool, max_hours: float | None
     ) -> bool:
         from kit.runs.engine import opened
-        from kit.stages.train.limit import TimeLimit
+        from kit.runs.units.launch import TimeLimit
         from kit.stages.train.train import train
 
         with (

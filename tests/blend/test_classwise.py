@@ -49,7 +49,7 @@ def test_no_other_weights_are_better_than_the_bound_allows(full):
         return -np.log(proba[np.arange(len(y)), y]).mean() + (ridge * theta**2).sum() / 2
 
     found = loss(np.concatenate([fitted.slopes, fitted.weights.ravel(), fitted.bias]))
-    assert fitted.bound <= 1e-9
+    assert fitted.optimum.bound <= 1e-9
     assert found <= minimize(loss, np.zeros(sum(sizes)), tol=1e-10).fun + 1e-9
 
 

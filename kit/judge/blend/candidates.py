@@ -138,7 +138,7 @@ def class_specific(rows: Rows, *, scale: float) -> Fitted:
     rows.warm[key] = pool.optimum
     part = linear_part(rows, temperatures=rows.temperatures)
     part |= {"slopes": pool.slopes.tolist(), "class_slopes": pool.weights.tolist(), "bias": pool.bias.tolist()}
-    return Fitted(part, bound=pool.bound)
+    return Fitted(part, bound=pool.optimum.bound)
 
 
 def _ridge(rows: Rows, key: str, offset: Array, scale: float, before: Array) -> Fitted:

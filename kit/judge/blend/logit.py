@@ -17,7 +17,7 @@ only.
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
@@ -34,20 +34,6 @@ SLACK = 0.02
 HESSIAN_ROWS = 20_000  # more say the same about how far to step
 
 
-class Problem(Protocol):
-    """A mean log loss of P parameters, to which a ridge (P,), all positive, is added."""
-
-    @property
-    def ridge(self) -> Array:
-        """What is added to the loss, as precisions in units of the mean loss."""
-
-    def evaluate(self, theta: Array) -> tuple[float, Array, Array]:
-        """Return the mean log loss, its gradient (P,) and the probabilities (N, C)."""
-
-    def hessian(self, proba: Array) -> Array:
-        """Return its Hessian (P, P), or nearly: it only decides on how many steps are taken."""
-
-
 @dataclass(frozen=True)
 class Optimum:
     """Parameters (P,) whose penalised mean log loss is at most ``bound`` above its minimum, and a Hessian."""
@@ -57,8 +43,13 @@ class Optimum:
     hessian: Array | None
 
 
-def minimise(problem: Problem, start: Optimum | None = None) -> Optimum:
-    """Minimise mean log loss plus ridge, starting from the optimum of a neighbouring problem."""
+def minimise(problem: "_Slopes | _Classwise", start: Optimum | None = None) -> Optimum:
+    """Minimise mean log loss plus ridge, starting from the optimum of a neighbouring problem.
+
+    The ridge (P,), all positive, holds precisions in units of the mean loss. ``evaluate`` returns the mean log loss of
+    P parameters, its gradient (P,) and the probabilities (N, C); ``hessian`` (P, P) may be that of some rows: it only
+    decides on how many steps are taken.
+    """
     theta = np.zeros(len(problem.ridge)) if start is None else start.theta
     given = hessian = None if start is None else start.hessian
     factor, before, steps = None, np.inf, list[tuple[Array, Array]]()
@@ -101,7 +92,7 @@ def _solve(factor: Any, steps: list[tuple[Array, Array]], gradient: Array) -> Ar
     return np.asarray(found + (part - change @ found / (step @ change)) * step)
 
 
-def _penalised(problem: Problem, theta: Array) -> tuple[float, Array, Array]:
+def _penalised(problem: "_Slopes | _Classwise", theta: Array) -> tuple[float, Array, Array]:
     loss, gradient, proba = problem.evaluate(theta)
     return loss + 0.5 * float(np.sum(problem.ridge * theta**2)), gradient + problem.ridge * theta, proba
 
@@ -176,15 +167,11 @@ def residuals(proba: Array, y: Array) -> Array:
 
 @dataclass(frozen=True)
 class Classwise:
-    """Slopes (M,), weights (M, R, C), where R is C or 1 in the diagonal form, and bias (C,).
-
-    The penalised mean log loss is at most ``bound`` above its minimum.
-    """
+    """Slopes (M,), weights (M, R, C), where R is C or 1 in the diagonal form, and bias (C,): parts of an `Optimum`."""
 
     slopes: Array
     weights: Array
     bias: Array
-    bound: float
     optimum: Optimum
 
 
@@ -199,7 +186,7 @@ def fit_classwise(
     problem = _Classwise(logs, offset, y, scales, full)
     found = minimise(problem, start)
     weights = found.theta[members : len(found.theta) - classes].reshape(members, -1, classes)
-    return Classwise(found.theta[:members], weights, found.theta[-classes:], found.bound, found)
+    return Classwise(found.theta[:members], weights, found.theta[-classes:], found)
 
 
 class _Classwise:

@@ -8,7 +8,6 @@ import json
 import os
 import queue
 import shutil
-import subprocess
 import tempfile
 import threading
 import time
@@ -22,7 +21,7 @@ from kit.errors import KitError
 from kit.runs.engine.stores import Blob, Store, read_pieces, write_pieces
 from kit.runs.engine.task_spec import THREADS, TaskSpec, changed, versions
 from kit.runs.units.process import VARIABLE as CARDS
-from kit.runs.units.process import start
+from kit.runs.units.process import nvidia_smi, start
 from kit.runs.units.worker import ReportLine
 from kit.store.files import sha256_file
 from kit.store.locks import lock
@@ -53,9 +52,7 @@ def device() -> str:
     """The graphics cards that a task was given, else the processor."""
     cards = os.environ.get(CARDS, "")
     if cards and shutil.which("nvidia-smi"):
-        query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader", f"--id={cards}"]
-        listed = subprocess.run(query, capture_output=True, text=True, check=False)
-        return ", ".join(listed.stdout.split("\n")).strip(", ") or f"card {cards}"
+        return ", ".join(nvidia_smi("--query-gpu=name", f"--id={cards}")) or f"card {cards}"
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

@@ -39,11 +39,16 @@ def visible_gpus() -> tuple[str, ...]:
     if VARIABLE in os.environ:
         named = [name.strip() for name in os.environ[VARIABLE].split(",")]
         return tuple(name for name in named if name and name != "-1")
+    return tuple(nvidia_smi("--query-gpu=index"))
+
+
+def nvidia_smi(*query: str) -> list[str]:
+    """The lines that nvidia-smi answers, none where there is none or it fails."""
     if shutil.which("nvidia-smi") is None:
-        return ()
-    query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
-    listed = subprocess.run(query, capture_output=True, text=True, check=False)
-    return tuple(listed.stdout.split()) if listed.returncode == 0 else ()
+        return []
+    command = ["nvidia-smi", *query, "--format=csv,noheader"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False)
+    return listed.stdout.splitlines() if listed.returncode == 0 else []
 
 
 class Cards:
