@@ -25,13 +25,12 @@ from scipy.linalg import cho_factor, cho_solve
 from kit.judge.metrics import Array
 from kit.runtime.pool import blocks, largest
 
-TOLERANCE = 1e-12
 MAX_STEPS = 60
 FALL = 4.0  # the bound is to fall by this factor in a step, or the Hessian is computed again
-PRECISION = 1e-14
+HESSIAN_ROWS = 20_000  # more say the same about how far to step
+TOLERANCE, PRECISION = 1e-12, 1e-14
 SINGLE = 1e-7  # both, where probabilities are of single precision, or a total of SLACK nats if that is more
 SLACK = 0.02
-HESSIAN_ROWS = 20_000  # more say the same about how far to step
 
 
 @dataclass(frozen=True)
