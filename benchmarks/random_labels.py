@@ -30,8 +30,8 @@ from kit.judge.score import interval
 from kit.project import Project
 from kit.runs.spec import FoldSpec, plan_runs
 from kit.runs.units.worker import prepare_tensorflow
+from kit.stages.train.checkpoint import Interrupt
 from kit.stages.train.fold import train_fold
-from kit.stages.train.interrupt import Interrupt
 from kit.stages.train.trainer import NetworkTrainer
 from kit.store.files import read_csv, read_json, write_json
 from kit.store.layout import Layout

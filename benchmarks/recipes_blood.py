@@ -264,7 +264,7 @@ def look(work: Path, data: Path, found: dict[str, dict[str, Any]], lines: dict[s
 def dev_scores(work: Path, data: Path, found: dict[str, dict[str, Any]]) -> dict[str, float]:
     """By system the accuracy on the test pictures: mean over members and views."""
     from kit.runs.results import require_weights
-    from kit.runs.units.network import fold_predictor
+    from kit.runs.units.worker import fold_predictor
 
     folder = work / "looked"
     subprocess.run([sys.executable, str(data / "blood" / "make_npz.py"), str(folder)], check=True)

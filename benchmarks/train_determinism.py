@@ -55,9 +55,8 @@ def make_step(backbone: str, precision: str) -> tuple[Any, Any]:
 
     from kit.config import StageConfig
     from kit.runtime.backbones import build
-    from kit.stages.train.learner import compile_step
-    from kit.stages.train.losses import cross_entropy
-    from kit.stages.train.networks import computing_in, make_optimizer, set_trainable
+    from kit.stages.train.networks import computing_in, cross_entropy, make_optimizer, set_trainable
+    from kit.stages.train.trainer import compile_step
 
     keras.utils.set_random_seed(0)
     stage = StageConfig(train="all", epochs=1)

@@ -41,9 +41,8 @@ def learner(backbone: str) -> Any:
     """The compiled step of a network whose layers all learn."""
     from kit.config import StageConfig
     from kit.runtime.backbones import build
-    from kit.stages.train.learner import compile_step
-    from kit.stages.train.losses import cross_entropy
-    from kit.stages.train.networks import make_optimizer, set_trainable
+    from kit.stages.train.networks import cross_entropy, make_optimizer, set_trainable
+    from kit.stages.train.trainer import compile_step
 
     stage = StageConfig(train="all", epochs=1)
     network = build({"backbone": backbone, "size": SIZE, "classes": CLASSES, "head": {}})

@@ -94,7 +94,7 @@ class Project:
         self, config: Config, runs: Sequence[str], *, fold: int | None, force: bool, max_hours: float | None
     ) -> bool:
         from kit.runs.engine import opened
-        from kit.stages.train.limit import TimeLimit
+        from kit.runs.units.launch import TimeLimit
         from kit.stages.train.train import train
 
         with (
@@ -127,7 +127,7 @@ class Project:
 
     def corruptions(self) -> Path:
         """Draw every corruption of the project's own images."""
-        from kit.stages.stress.sheet import corruption_sheet
+        from kit.stages.stress.losses import corruption_sheet
 
         self.clean()
         return corruption_sheet(self.layout, self.config, self._emit)
@@ -201,8 +201,7 @@ class Project:
 
     def blend_foreign(self, oof: Sequence[Path], test: Sequence[Path], out: Path) -> None:
         """Blend predictions from files on the project's labels and folds."""
-        from kit.stages.ensemble.foreign import blend_foreign
-        from kit.stages.ensemble.known import of_project
+        from kit.stages.ensemble.foreign import blend_foreign, of_project
 
         self.folds()
         blend_foreign(of_project(self.layout, self.config), self.config, self._emit, oof=oof, test=test, out=out)

@@ -24,7 +24,7 @@ from kit.runs.stressed import StressedRun, load_stressed
 from kit.runs.units.process import failure
 from kit.stages.bundle.bundle import bundle
 from kit.stages.export import gather
-from kit.stages.stress.fold import stress_fold
+from kit.stages.stress.worker import stress_fold
 from kit.stages.submit import submit
 from kit.stages.train.features import FeatureRecord
 from kit.stages.train.fold import load_fold_data, predict_test

@@ -26,7 +26,7 @@ from kit.runs import engine
 from kit.runs.results import PredictionSpec
 from kit.runs.spec import FoldSpec
 from kit.runs.units import Unit
-from kit.stages.train.interrupt import Interrupt
+from kit.stages.train.checkpoint import Interrupt
 from kit.store.files import mendable, sha256_file, sha256_json
 
 Report = Callable[[dict[str, Any]], None]
@@ -99,7 +99,7 @@ def prepare() -> None:
 
 def drawn(kind: str, path: Path, report: Report) -> None:
     """The same units with `StubTrainer` instead of a network."""
-    from kit.stages.stress.fold import stress_fold
+    from kit.stages.stress.worker import stress_fold
     from kit.stages.train.fold import predict_test, train_fold
 
     if kind == "fold":

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.config import parse
-from kit.config.bundle import BundleConfig
+from kit.config.sections import BundleConfig
 from kit.errors import BundleError, ConfigError, DataError
 from kit.platforms.sandbox import BundleRun, environment, run_bundle
 from kit.runs.costs import LARGEST, halved, halved_bytes, write_halved
 from kit.stages.bundle.halves import AGREE, check, joined
-from kit.stages.bundle.limits import MemberCost, check_run, check_size
+from kit.stages.bundle.proof import MemberCost, check_run, check_size
 from kit.store.candidate import HalfRecord
 from kit.store.files import write_zip
 from kit.store.predictions import Predictions
@@ -155,7 +155,7 @@ def test_repeats_of_a_row_are_joined_to_the_log_of_their_mean_probability() -> N
 
 def test_members_that_no_limit_allows_are_named_with_their_cost() -> None:
     from kit.judge.blend import Options
-    from kit.judge.blend.prune import keep_members
+    from kit.judge.blend.worth import keep_members
 
     options = Options(members=["small", "large"], max_bundle_mb=3.0, mb=[4.0, 60.0])
     with pytest.raises(DataError, match="small 4 MB, large 60 MB; allowed 3 MB"):

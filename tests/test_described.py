@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from test_archive import description
 
-from kit.platforms.described import BundleDescription, NetworkDescription
-from kit.platforms.described.network import NetworkOptions, Step
+from kit.platforms.described import BundleDescription, NetworkDescription, NetworkOptions, Step
 from kit.runtime import pool
 from kit.runtime.backbones import BACKBONES, resolve
 from kit.runtime.preprocess import PREPROCESSORS
@@ -65,7 +64,7 @@ def test_a_step_has_the_keys_and_defaults_of_its_function(op: str) -> None:
 def test_the_options_of_the_kits_own_networks_are_known(builder: str) -> None:
     keys = list(inspect.signature(resolve(builder)).parameters.values())[1:]
     missing = {key.name for key in keys} - set(NetworkOptions.model_fields)
-    assert not missing, f"limits for zips of other people: kit.platforms.described.network.Options, {sorted(missing)}"
+    assert not missing, f"limits for zips of other people: kit.platforms.described.NetworkOptions, {sorted(missing)}"
     defaults = {key.name: key.default for key in keys if key.name in ("units", "ratio")}
     assert all(NetworkOptions.model_fields[name].default == value for name, value in defaults.items())
 

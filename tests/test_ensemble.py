@@ -18,7 +18,7 @@ from kit.errors import DataError, KitError
 from kit.judge.blend import Options, fit
 from kit.project import Project
 from kit.runtime.pool import softmax
-from kit.stages.ensemble.known import of_project, of_table
+from kit.stages.ensemble.foreign import of_project, of_table
 from kit.stages.ensemble.library import Library
 from kit.stages.ensemble.summary import scores, tell
 from kit.store.candidate import StoredBlend

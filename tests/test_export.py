@@ -14,7 +14,7 @@ from test_cli import run
 
 from kit.errors import ConfigError, PlatformError
 from kit.project import Project
-from kit.runs.history import Epoch
+from kit.runs.results import Epoch
 from kit.stages.export import TRACKERS, gather
 from kit.store.data import load_index
 from kit.store.files import read_csv

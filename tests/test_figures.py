@@ -17,7 +17,7 @@ from kit.config import RunConfig
 from kit.judge.blend.tables import correlation, reliability
 from kit.judge.shift.adversarial import Adversarial
 from kit.project import Project
-from kit.runs.history import Epoch
+from kit.runs.results import Epoch
 from kit.show.figures import DARK, LIGHT, Panel, heat, page_style, standalone
 from kit.show.figures.board import rank_over_time
 from kit.show.figures.curves import curves, learning_curves

@@ -16,8 +16,7 @@ from kit.config import StageConfig
 from kit.errors import TrainingError
 from kit.platforms.described import NetworkDescription
 from kit.runtime import forward
-from kit.runtime.backbones import BACKBONES
-from kit.runtime.heads import dropout_rates
+from kit.runtime.backbones import BACKBONES, dropout_rates
 from kit.runtime.pool import softmax
 from kit.runtime.predictor import check_images
 from kit.runtime.views import TURNS, VIEWS, apply
@@ -184,16 +183,16 @@ def test_a_head_pools_as_it_says(pooling: str) -> None:
 
 @pytest.mark.tf
 def test_the_layers_of_a_head_stand_in_the_order_of_the_field() -> None:
-    from kit.runtime.heads import head
+    from kit.runtime.backbones import build_head
 
     names = [
-        layer.name for layer in head(16, 3, {"units": [8, 4], "batch_norm": ["units"], "dropout": [0, 0.5, 0.5]}).layers
+        layer.name for layer in build_head(16, 3, units=[8, 4], batch_norm=["units"], dropout=[0, 0.5, 0.5]).layers
     ]
     assert names[1:] == [
         "head_dense_0", "head_bn_0", "head_relu_0", "head_dropout_0",
         "head_dense_1", "head_bn_1", "head_relu_1", "head_dropout_1", "logits",
     ]  # fmt: skip
-    penalised = head(16, 3, {"units": [8], "l1": 0.1, "l2": 0.2})
+    penalised = build_head(16, 3, units=[8], l1=0.1, l2=0.2)
     (kernel,) = (layer.kernel for layer in penalised.layers if layer.name == "head_dense_0")
     values = np.asarray(kernel)
     assert np.allclose(sum(penalised.losses), 0.1 * np.abs(values).sum() + 0.2 * (values**2).sum(), rtol=1e-5)

@@ -226,7 +226,7 @@ def test_what_a_table_keeps_of_the_truth_is_the_truth(task: str, truth: np.ndarr
 def test_losses_of_several_labels_are_those_of_keras_and_weights_act_by_multiplication() -> None:
     import keras
 
-    from kit.stages.train.losses import cross_entropy, cumulative, focal
+    from kit.stages.train.networks import cross_entropy, cumulative, focal
 
     logits = np.random.default_rng(0).normal(0, 2, TRUTH.shape).astype(np.float32)
     masses = TASKS["multilabel"].masses(TRUTH, NAMES)
@@ -241,7 +241,7 @@ def test_losses_of_several_labels_are_those_of_keras_and_weights_act_by_multipli
 
 
 def test_the_cumulative_loss_is_the_mean_of_its_questions() -> None:
-    from kit.stages.train.losses import cumulative
+    from kit.stages.train.networks import cumulative
 
     y, logits = np.array([0, 2, 3, 1]), np.random.default_rng(0).normal(0, 2, (4, 4)).astype(np.float32)
     below = pool.softmax(logits.astype(float)).cumsum(axis=1)[:, :-1]

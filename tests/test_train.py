@@ -24,8 +24,7 @@ from kit.project import Project
 from kit.runs.results import RunRecord
 from kit.runs.spec import plan_runs
 from kit.runs.units.forks import FORKS
-from kit.stages.train.checkpoint import Checkpoint
-from kit.stages.train.interrupt import Interrupt, Interrupted
+from kit.stages.train.checkpoint import Checkpoint, Interrupt, Interrupted
 from kit.store.candidate import Ensemble
 from kit.store.locks import lock
 from kit.store.predictions import load_predictions

@@ -14,11 +14,11 @@ from pydantic import BaseModel, Field, JsonValue, ValidationError, model_validat
 
 from kit.base.text import nearest, text_of
 from kit.config.base import ConfigSection, Location, Name, mistake
-from kit.config.bundle import BundleConfig
 from kit.config.competition import CompetitionConfig
 from kit.config.data import DataConfig
 from kit.config.runs import AugmentConfig, HeadConfig, RunConfig
 from kit.config.sections import (
+    BundleConfig,
     CleanConfig,
     EngineConfig,
     EnsembleConfig,

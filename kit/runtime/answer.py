@@ -94,9 +94,7 @@ def answers(
     if not columns:
         raise Mismatch(f"{what} has only one column, {header[0]!r}; expected an id and an answer")
     if len(columns) > 1:
-        found = _columns(columns, classes, what)
-        padded = np.concatenate([proba, np.zeros((len(proba), 1))], axis=1)
-        return [[cell(value) for value in row] for row in padded[:, found]]
+        return [[cell(value) for value in row] for row in _in_columns(proba, columns, classes, what)]
     found = places(columns, classes)
     if metric:
         if found[0] < 0 and len(classes) != 2:
@@ -145,9 +143,7 @@ def labels_of(
         return [[write(value)] for value in values[_images(images, ids, what), label].tolist()]
     values = values[match_ids(names, ids, what)]
     if len(header) > 2:
-        found = _columns(header[1:], classes, what)
-        padded = np.concatenate([values, np.zeros((len(values), 1), values.dtype)], axis=1)
-        return [[write(value) for value in row] for row in padded[:, found].tolist()]
+        return [[write(value) for value in row] for row in _in_columns(values, header[1:], classes, what).tolist()]
     if values.dtype.kind == "f":
         said = f"{what} has one column, {header[1]!r}, for the probabilities of {len(classes)} labels"
         raise Mismatch(said, "[competition] metric: the one that the competition is scored by")
@@ -176,8 +172,8 @@ def _divider(lines: Sequence[Sequence[str]], classes: Sequence[str]) -> str:
     return " "
 
 
-def _columns(columns: Sequence[str], classes: Sequence[str], what: str) -> list[int]:
-    """The class of each column, -1 for none; every class must have its column."""
+def _in_columns(values: Any, columns: Sequence[str], classes: Sequence[str], what: str) -> Any:
+    """Values (N, C) of the classes as those of columns, 0 in one of no class; every class must have its column."""
     found = places(columns, classes)
     missing = [name for place, name in enumerate(classes) if place not in found]
     if missing:
@@ -187,7 +183,7 @@ def _columns(columns: Sequence[str], classes: Sequence[str], what: str) -> list[
             + "".join(unknown[:1]) + f"{missing[0]!r} has no column",
             '[data] classes = "classes.txt" with the names of the columns, in label order',
         )  # fmt: skip
-    return found
+    return np.concatenate([values, np.zeros((len(values), 1), values.dtype)], axis=1)[:, found]
 
 
 def _labels(seen: set[str], classes: Sequence[str], what: str) -> list[str]:

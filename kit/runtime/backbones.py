@@ -1,4 +1,4 @@
-"""The table of backbones, each with its own input contract, and the networks built on them.
+"""The table of backbones, each with its own input contract, and the networks built on them, with a head of layers.
 
 Input to every network is the image as it is stored, 0 to 255, RGB. What a backbone wants instead is part of the
 network, because the contracts of ``keras.applications`` differ and a wrong one costs points without an error.
@@ -8,14 +8,80 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
-from . import heads, preprocess
+from . import preprocess
 from .lazy import keras
+from .scratch import MOMENTUM, regularizer
+
+
+class Head(TypedDict, total=False):
+    """A head as it is described.
+
+    ``batch_norm``: any of ``features`` (on the pooled features) and ``units`` (after every dense layer, before its
+    activation: Ioffe & Szegedy 2015); ``dropout``: one rate for every gap, or a rate for the features and one after
+    each dense layer; ``units``, ``activation``, ``l1``, ``l2`` of the dense layers. What is missing is the default of
+    `build_head`, and the average of the map.
+    """
+
+    pooling: str
+    batch_norm: list[str]
+    dropout: float | list[float]
+    units: list[int]
+    activation: str
+    l1: float
+    l2: float
+
+
+POOLING = {"avg": "GlobalAveragePooling2D", "max": "GlobalMaxPooling2D", "flatten": "Flatten"}
+
+
+def build_head(
+    width: int,
+    classes: int,
+    *,
+    batch_norm: Sequence[str] = (),
+    dropout: float | Sequence[float] = 0.0,
+    units: Sequence[int] = (),
+    activation: str = "relu",
+    l1: float = 0.0,
+    l2: float = 0.0,
+) -> Any:
+    """The network from pooled features (B, ``width``) to logits (B, ``classes``)."""
+    rates = dropout_rates(dropout, len(units))
+    inputs = x = keras.Input((width,), name="pooled")
+    if "features" in batch_norm:
+        x = keras.layers.BatchNormalization(momentum=MOMENTUM, name="head_bn")(x)
+    x = _dropout(x, rates[0], "head_dropout")
+    for number, width in enumerate(units):
+        x = keras.layers.Dense(width, kernel_regularizer=regularizer(l1, l2), name=f"head_dense_{number}")(x)
+        if "units" in batch_norm:
+            x = keras.layers.BatchNormalization(momentum=MOMENTUM, name=f"head_bn_{number}")(x)
+        x = keras.layers.Activation(activation, name=f"head_{activation}_{number}")(x)
+        x = _dropout(x, rates[number + 1], f"head_dropout_{number}")
+    # Whatever the layers before it compute in: a loss of half-precision logits is too coarse to learn from.
+    return keras.Model(inputs, keras.layers.Dense(classes, dtype="float32", name="logits")(x), name="head")
+
+
+def dropout_rates(dropout: Any, layers: int) -> list[float]:
+    """``layers`` + 1 rates: one for the features and one after each dense layer; raises ValueError on another number.
+
+    >>> dropout_rates(0.5, 1)
+    [0.5, 0.5]
+    """
+    rates = [float(dropout)] * (layers + 1) if isinstance(dropout, int | float) else list(dropout)
+    if len(rates) != layers + 1:
+        raise ValueError(f"dropout has {len(rates)} rates, the features and {layers} dense layers need {layers + 1}")
+    return rates
+
+
+def _dropout(x: Any, rate: float, name: str) -> Any:
+    return keras.layers.Dropout(rate, name=name)(x) if rate else x
+
 
 # Keyword arguments of a builder: JSON.
 Options = dict[str, float | list[int]]
@@ -25,7 +91,7 @@ class _Described(TypedDict):
     backbone: str
     size: int
     classes: int
-    head: heads.Head
+    head: Head
 
 
 class Description(_Described, total=False):
@@ -165,12 +231,15 @@ def build(description: Description) -> Network:
     side = preprocess.side_after(steps, size)
     bare = {} if entry.builder[0] == "." else {"include_top": False, "weights": None}
     backbone = resolve(entry.builder)(input_shape=(side, side, 3), **bare, **options)
-    head_options: heads.Head = {**heads.DEFAULTS, **description["head"]}
     images = keras.Input((size, size, 3), name="images")
     wanted = CONTRACTS[entry.contract](preprocess.apply(steps, images))
-    pooled = heads.pool(backbone(wanted), head_options["pooling"])
+    pooled = backbone(wanted)
+    layers: dict[str, Any] = {**description["head"]}
+    pooling = POOLING[layers.pop("pooling", "avg")]
+    if len(pooled.shape) == 4:  # a feed-forward net has no map
+        pooled = getattr(keras.layers, pooling)(name="pool")(pooled)
     features = keras.Model(images, pooled, name="features")
-    head = heads.head(int(pooled.shape[-1]), int(description["classes"]), head_options)
+    head = build_head(int(pooled.shape[-1]), int(description["classes"]), **layers)
     return Network(keras.Model(images, head(pooled), name="network"), features, head, backbone)
 
 

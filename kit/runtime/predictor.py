@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from . import arrays, backbones, decide, forward, names, passes, pool, views
+from . import arrays, backbones, decide, forward, names, pool, views
 
 if TYPE_CHECKING:
     from .decode import Policy
@@ -24,8 +24,8 @@ class Fold(NamedTuple):
     Equal steps before the network share ``steps``, equal backbones after equal steps share ``key``.
     """
 
-    features: passes.Pass
-    head: passes.Pass
+    features: forward.Pass
+    head: forward.Pass
     feature_weights: list[Any]
     head_weights: list[Any]
     steps: str
@@ -41,7 +41,7 @@ class Predictor:
         self.size: int = self.bundle["size"]
         self.resize: Policy = self.bundle.get("resize", "fit")
         self.several = bool(self.bundle["blend"].get("several"))
-        self._networks: dict[str, tuple[Any, passes.Pass, passes.Pass]] = {}
+        self._networks: dict[str, tuple[Any, forward.Pass, forward.Pass]] = {}
         self._tensors: dict[str, list[Any]] = {}
         self._steps: dict[str, Callable[[Any], Any]] = {}
         self._members = [
@@ -50,13 +50,13 @@ class Predictor:
         ]
 
     def _load(self, description: backbones.Description, path: Path) -> Fold:
-        before, described = passes.split(description)
+        before, described = forward.split(description)
         steps, text = json.dumps(before, sort_keys=True), json.dumps(described, sort_keys=True)
         if steps not in self._steps:
-            self._steps[steps] = passes.preparation(before, self.size)
+            self._steps[steps] = forward.preparation(before, self.size)
         if text not in self._networks:
             network = backbones.build(described)
-            self._networks[text] = (network.model, *passes.compiled(network))
+            self._networks[text] = (network.model, *forward.compiled(network))
         model, features, head = self._networks[text]
         loaded = arrays.load(model, str(path))
         feature_arrays = [loaded[place] for place in features.positions]
@@ -65,8 +65,8 @@ class Predictor:
             digest.update(np.ascontiguousarray(array).tobytes())
         key = digest.hexdigest()
         if key not in self._tensors:
-            self._tensors[key] = passes.tensors(feature_arrays)
-        head_weights = passes.tensors([loaded[place] for place in head.positions])
+            self._tensors[key] = forward.tensors(feature_arrays)
+        head_weights = forward.tensors([loaded[place] for place in head.positions])
         return Fold(features, head, self._tensors[key], head_weights, steps, key)
 
     def predict_proba(self, images: Any) -> Any:
@@ -102,7 +102,7 @@ class Predictor:
         """Of each member the logits float32 (V, B, C) of one batch, mean of its folds."""
         stacks: list[list[list[Any]]] = [[[] for _ in folds] for folds in self._members]
         for view in self.bundle["views"]:
-            (turned,) = passes.tensors([views.apply(view, images)])
+            (turned,) = forward.tensors([views.apply(view, images)])
             prepared: dict[str, Images] = {}
             features: dict[str, Images] = {}
             for stack, folds in zip(stacks, self._members, strict=True):

@@ -77,11 +77,7 @@ def resize(images: Any, *, size: int = 96) -> Any:
 
 
 PREPROCESSORS: dict[str, Callable[..., Any]] = {
-    "illumination": illumination,
-    "clahe": clahe,
-    "bilateral": bilateral,
-    "segmentation": segmentation,
-    "resize": resize,
+    step.__name__: step for step in (illumination, clahe, bilateral, segmentation, resize)
 }
 
 

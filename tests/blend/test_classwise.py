@@ -13,7 +13,7 @@ from scipy.optimize import approx_fprime, minimize
 from kit.judge import blend
 from kit.judge.blend.candidates import CANDIDATES
 from kit.judge.blend.check import check, with_stress
-from kit.judge.blend.classwise import _Classwise, fit_classwise
+from kit.judge.blend.logit import _Classwise, fit_classwise
 from kit.judge.blend.options import Options
 from kit.judge.blend.procedure import Procedure
 from kit.runtime import pool
@@ -49,7 +49,7 @@ def test_no_other_weights_are_better_than_the_bound_allows(full):
         return -np.log(proba[np.arange(len(y)), y]).mean() + (ridge * theta**2).sum() / 2
 
     found = loss(np.concatenate([fitted.slopes, fitted.weights.ravel(), fitted.bias]))
-    assert fitted.bound <= 1e-9
+    assert fitted.optimum.bound <= 1e-9
     assert found <= minimize(loss, np.zeros(sum(sizes)), tol=1e-10).fun + 1e-9
 
 

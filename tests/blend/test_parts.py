@@ -14,10 +14,9 @@ from libraries import library
 from kit.base.tasks import ONE_CLASS
 from kit.errors import DataError
 from kit.judge import blend, score
-from kit.judge.blend.choose import MEAN_PRIOR, evidence_shares, prior
-from kit.judge.blend.nested import cross, fold_groups
-from kit.judge.blend.prune import keep_members
+from kit.judge.blend.nested import MEAN_PRIOR, cross, evidence_shares, fold_groups, prior
 from kit.judge.blend.tables import correlation, disagreement, per_class
+from kit.judge.blend.worth import keep_members
 from kit.runtime import pool
 
 pytestmark = pytest.mark.stage

@@ -7,7 +7,7 @@ import pytest
 from libraries import library, softmax
 
 from kit.judge import blend
-from kit.judge.blend.views import fit_views, view_likelihoods, view_weights
+from kit.judge.blend.convex import fit_views, view_likelihoods, view_weights
 
 
 def with_views(seed, rows=800):

@@ -14,8 +14,8 @@ from stub import StubLearner, StubTrainer
 from kit.errors import KitError, OutOfMemoryError
 from kit.runs.spec import FoldSpec
 from kit.runs.units.worker import Reporter, end_with_parent
+from kit.stages.train.checkpoint import Interrupt, Interrupted
 from kit.stages.train.fold import train_fold
-from kit.stages.train.interrupt import Interrupt, Interrupted
 from kit.stages.train.loop import TrainingStage
 
 SECONDS = 0.03

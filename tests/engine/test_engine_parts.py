@@ -22,11 +22,11 @@ from kit.base.events import Event
 from kit.config import load, on_engine
 from kit.config.sections import EngineConfig
 from kit.errors import ConfigError, KitError, TrainingError
-from kit.runs.engine import cluster, opened, stores, task_folder
-from kit.runs.engine.receive import receive
+from kit.runs.engine import cluster, opened, stores, task
 from kit.runs.engine.stores import Folder, Store, UrlStore, store_of
 from kit.runs.engine.task import perform
 from kit.runs.engine.task_spec import Warehouse, task_spec
+from kit.runs.engine.tasks import receive
 from kit.runs.spec import FoldSpec, plan_runs
 from kit.runs.units import Processes, Unit
 from kit.runs.units.process import failure
@@ -174,7 +174,7 @@ def test_a_weights_file_from_anywhere_travels_under_a_name_of_its_own(project: A
     order = task_spec(Unit("fold", spec), "stub_worker", Warehouse(InMemory()), 0.0)
     assert order.description.settings.weights == "pretrained/backbone.weights.h5"
     assert order.inputs["pretrained/backbone.weights.h5"].size == len(b"weights")
-    with task_folder.task_folder(order, InMemory()) as place:
+    with task.task_folder(order, InMemory()) as place:
         assert (place / "pretrained" / "backbone.weights.h5").read_bytes() == b"weights"
         told = FoldSpec.load(place / order.at)
         assert told.root == str(place) and told.settings.weights == "pretrained/backbone.weights.h5"
@@ -218,7 +218,7 @@ def test_what_dead_tasks_left_is_removed_and_what_living_ones_have_is_not(tmp_pa
     for name, age in (("old", 8 * 86400), ("new", 0)):
         (inputs / name).touch()
         os.utime(inputs / name, (time.time() - age,) * 2)
-    task_folder.tidy(tmp_path / "units", inputs)
+    task.tidy(tmp_path / "units", inputs)
     assert [path.name for path in (tmp_path / "units").iterdir()] == [f"{os.getpid()}-x"]
     assert [path.name for path in inputs.iterdir()] == ["new"]
 

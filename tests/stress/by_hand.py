@@ -14,7 +14,7 @@ from kit.project import Project
 from kit.runs.results import PredictionSpec
 from kit.runs.spec import plan_runs
 from kit.runs.units import Unit, workers
-from kit.stages.stress.fold import stress_fold
+from kit.stages.stress.worker import stress_fold
 from kit.stages.train.fold import predict_test
 from kit.store.data import load_images, load_index
 from kit.store.partition import held_out, load_folds

@@ -15,7 +15,7 @@ from kit.images.corrupt.mixture import CLEAN, assign
 from kit.images.corrupt.plan import plan_of
 from kit.project import Project
 from kit.runs.spec import plan_runs
-from kit.runs.units.network import fold_predictor
+from kit.runs.units.worker import fold_predictor
 from kit.store.candidate import Ensemble
 from kit.store.data import load_index
 from kit.store.digests import digest

@@ -94,9 +94,9 @@ class InProcess:
     def __call__(self, unit: Unit, emit: Any) -> None:
         from kit.base.events import Event
         from kit.runs.results import PredictionSpec
+        from kit.stages.train.checkpoint import Interrupt
         from kit.stages.train.fold import predict_test, train_fold
-        from kit.stages.train.interrupt import Interrupt
-        from kit.stages.train.measure import measure
+        from kit.stages.train.plan import measure
 
         def report(line: dict[str, Any]) -> None:
             emit(Event("unit", unit.name, {"kind": unit.kind, "run": unit.spec.run, "fold": unit.spec.fold, **line}))

@@ -23,9 +23,8 @@ from kit.config import load
 from kit.errors import KitError, TrainingError
 from kit.project import Project
 from kit.runs.spec import plan_runs
-from kit.stages.train.checkpoint import Checkpoint
+from kit.stages.train.checkpoint import Checkpoint, Interrupt, Interrupted
 from kit.stages.train.fold import train_fold
-from kit.stages.train.interrupt import Interrupt, Interrupted
 from kit.stages.train.loop import TrainingStage
 from kit.stages.train.train import train
 from kit.store.layout import Layout

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from kit.runs.units.devices import Cards, visible_gpus
+from kit.runs.units.process import Cards, visible_gpus
 
 
 def smi(tmp_path, monkeypatch, text, code=0):

@@ -18,12 +18,12 @@ from kit.config import load
 from kit.errors import TrainingError
 from kit.judge.score import score
 from kit.project import Project
-from kit.runs.history import Epoch, kept
+from kit.runs.results import Epoch, kept
 from kit.runs.spec import FoldSpec, plan_runs
 from kit.runtime.forward import softmax
+from kit.stages.train.checkpoint import Interrupt
 from kit.stages.train.fold import hold_back, load_fold_data, train_fold
-from kit.stages.train.interrupt import Interrupt
-from kit.stages.train.schedule import count_falls
+from kit.stages.train.steering import count_falls
 from kit.store.files import read_csv
 from kit.store.layout import Layout
 from kit.store.predictions import load_predictions

@@ -10,7 +10,7 @@ from test_cli import run
 
 from kit.base.events import silent
 from kit.errors import TrainingError
-from kit.stages.train.limit import TimeLimit
+from kit.runs.units.launch import TimeLimit
 
 
 class Units:

@@ -23,7 +23,7 @@ def draws(seed: int = 0, n: int = 6, classes: int = 4) -> tuple[Any, Any]:
 
 
 def losses() -> dict[str, Any]:
-    from kit.stages.train.losses import cross_entropy, focal
+    from kit.stages.train.networks import cross_entropy, focal
 
     return {"crossentropy": cross_entropy, "focal": focal(2.0)}
 
@@ -42,7 +42,7 @@ def test_they_are_those_of_keras() -> None:
 
 
 def test_focal_without_focus_is_cross_entropy() -> None:
-    from kit.stages.train.losses import cross_entropy, focal
+    from kit.stages.train.networks import cross_entropy, focal
 
     y, logits = draws()
     labels = soft_labels(np.eye(4, dtype=np.float32)[y], 4, 0.2)

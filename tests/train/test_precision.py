@@ -27,9 +27,8 @@ def learner(precision: str, backbone: str = "two-conv-cnn", **keys: Any) -> tupl
     import keras
 
     from kit.runtime.backbones import build
-    from kit.stages.train.learner import NetworkLearner
-    from kit.stages.train.losses import cross_entropy
-    from kit.stages.train.networks import computing_in, make_optimizer, set_trainable
+    from kit.stages.train.networks import computing_in, cross_entropy, make_optimizer, set_trainable
+    from kit.stages.train.trainer import NetworkLearner
 
     stage = StageConfig(train="all", epochs=1, **keys)
     keras.utils.set_random_seed(0)

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.config import StageConfig
-from kit.runs.history import epochs_since_best
-from kit.stages.train.schedule import SHAPES, count_falls, learning_rate
+from kit.runs.results import epochs_since_best
+from kit.stages.train.steering import SHAPES, count_falls, learning_rate
 
 STEPS = 7
 

@@ -11,12 +11,10 @@ from kit.errors import DataError
 from kit.judge import decide, score
 from kit.judge.blend.candidates import candidates
 from kit.judge.blend.check import Data, check, with_stress
-from kit.judge.blend.choose import shares
-from kit.judge.blend.nested import cross, fold_groups
-from kit.judge.blend.notes import OF_OOF, notes
+from kit.judge.blend.nested import cross, fold_groups, shares
 from kit.judge.blend.options import Options
 from kit.judge.blend.procedure import Fit, Procedure
-from kit.judge.blend.result import Blend
+from kit.judge.blend.result import OF_OOF, Blend, notes
 from kit.judge.blend.worth import member_worth, view_worth
 from kit.judge.decide import Decided
 from kit.judge.metrics import Array
@@ -99,6 +97,7 @@ class _Fitting:
     def __init__(self, data: Data, clean: int, used: Array, metric: str, seed: int, options: Options) -> None:
         self.data, self.clean, self.used = data, clean, used[: len(data.y)]
         self.metric, self.seed = metric, seed
+        self.y, self.unit = data.y[:clean], data.unit[:clean]  # of the clean rows
         # An exact copy of an earlier member would share its weight, and change what a prior towards equal ones means.
         first: dict[bytes, int] = {}
         hashes = [hashlib.sha256(np.ascontiguousarray(member).data).digest() for member in data.proba]
@@ -106,7 +105,7 @@ class _Fitting:
         self.originals = np.array([m for m in range(len(data.members)) if m not in self.copies])
         proba = data.proba[self.originals] if self.copies else data.proba
         names = range(clean) if options.rows is None else options.rows
-        group = fold_groups(data.fold[:clean], data.y[:clean], names, data.unit[:clean])
+        group = fold_groups(data.fold[:clean], self.y, names, self.unit)
         # A clean row and its stressed twin are left out together.
         self.group = np.tile(group, len(data.y) // clean)
         self.candidates = candidates(len(self.originals), len(data.classes), large=data.large)
@@ -149,29 +148,26 @@ class _Fitting:
             stressed_answers=answers[clean:] if hurt else None,
         )
         pruned = np.delete(self.originals, fitted.kept).tolist()
-        told = notes(blend, data.y[:clean], data.unit[:clean], self.copies, pruned)
+        told = notes(blend, self.y, self.unit, self.copies, pruned)
         return blend.model_copy(update={"notes": (*told, *self._flattery(), OF_OOF)})
 
     def _interval(self, oof: Array, answers: Array) -> Figure:
         """The score of the clean rows, or of their stressed twins."""
-        y, unit = self.data.y[: self.clean], self.data.unit[: self.clean]
         said = decide.said(self.metric, oof, answers)
-        return score.interval(self.metric, y, said, seed=self.seed, groups=unit).figure
+        return score.interval(self.metric, self.y, said, seed=self.seed, groups=self.unit).figure
 
     def _decision_worth(self, oof: Array, answers: Array) -> tuple[float, float] | None:
         """What the decided answers gain over the most probable classes, both nested; None where these are the rule."""
         if not decide.is_fitted(self.metric):
             return None
-        y, unit = self.data.y[: self.clean], self.data.unit[: self.clean]
-        return decide.worth(self.metric, y, answers, oof.argmax(axis=1), unit)
+        return decide.worth(self.metric, self.y, answers, oof.argmax(axis=1), self.unit)
 
     def _flattery(self) -> list[str]:
         """What the best member's score is worth, the best being chosen by it."""
         if len(self.originals) < 2:
             return []
-        y, unit = self.data.y[: self.clean], self.data.unit[: self.clean]
         members = [self.data.proba[m, 0, : self.clean] for m in self.originals]
-        flattered, error = score.flattery(self.metric, y, members, seed=self.seed, groups=unit)
+        flattered, error = score.flattery(self.metric, self.y, members, seed=self.seed, groups=self.unit)
         if not error or flattered < SLIGHT * error:  # a member without a mistake has no error to compare with
             return []
         what = f"the {self.metric} of the best of {len(members)} members flatters it by about {flattered:.4f}"

@@ -6,10 +6,8 @@ from functools import partial
 
 import numpy as np
 
-from kit.judge.blend.classwise import fit_classwise
 from kit.judge.blend.convex import convex_weights
-from kit.judge.blend.fitted import Fitted, linear_part
-from kit.judge.blend.logit import fit_logit_pool
+from kit.judge.blend.logit import fit_classwise, fit_logit_pool
 from kit.judge.blend.rows import Rows
 from kit.judge.blend.temperature import fit_temperature
 from kit.judge.metrics import Array
@@ -19,6 +17,29 @@ from kit.runtime.pool import FLOOR, Part
 BIAS_SCALE = 3.0
 SHARED_SCALE = 0.3  # of slopes that all classes share, beside weights of classes
 MOST_WEIGHTS = 600  # weights of classes beyond which Hessians take too long, and rows are too few anyway
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A part, the duality gap of its convex weights and the bound of its log-linear coefficients, 0 without them."""
+
+    part: Part
+    gap: float = 0.0
+    bound: float = 0.0
+
+
+def linear_part(
+    rows: Rows, weights: Array | None = None, *, temperatures: Array | None = None, final: float = 1.0
+) -> Part:
+    """Return the part of a linear pool, of equal weights by default, between two temperatures."""
+    ones = np.ones(rows.members)
+    return {
+        "temperatures": (ones if temperatures is None else temperatures).tolist(),
+        "weights": (ones / rows.members if weights is None else weights).tolist(),
+        "centre": 1.0 / final,
+        "slopes": [0.0] * rows.members,
+        "bias": [0.0] * rows.classes,
+    }
 
 
 @dataclass(frozen=True)
@@ -117,7 +138,7 @@ def class_specific(rows: Rows, *, scale: float) -> Fitted:
     rows.warm[key] = pool.optimum
     part = linear_part(rows, temperatures=rows.temperatures)
     part |= {"slopes": pool.slopes.tolist(), "class_slopes": pool.weights.tolist(), "bias": pool.bias.tolist()}
-    return Fitted(part, bound=pool.bound)
+    return Fitted(part, bound=pool.optimum.bound)
 
 
 def _ridge(rows: Rows, key: str, offset: Array, scale: float, before: Array) -> Fitted:

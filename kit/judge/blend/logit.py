@@ -3,16 +3,97 @@
 ``p proportional to exp(offset + sum_d a_d x_d + b)``, minimised over ``(a, b)``: mean log loss plus a ridge. With the
 members' log probabilities as features it is the log-linear pool (Genest & Zidek 1986; Heskes 1998), with the log
 of their mean as offset and first feature the pool centred on the plain mean, whose ridge at infinity is
-exactly the plain mean. A class bias ``b`` corrects the prior. The solver and its certificate are `newton`.
+exactly the plain mean. A class bias ``b`` corrects the prior.
+
+The solver is Newton's method. A neighbouring problem (other rows, nearly the same minimum) has nearly the same
+Hessian, but for the ridge: it serves until a step gains less than it should, corrected by what the steps find (BFGS),
+because Hessians cost many times as much as gradients. The certificate ``|gradient|^2 / (2 mu)`` bounds the
+suboptimality, where ``mu`` is the ridge, whatever the steps were.
+
+Weights that differ by class add ``sum_m W_m x_m``: what member m says of class d moves class c by ``W_m[d, c]``
+(stacking, Wolpert 1992; with a ridge, Ting & Witten 1999). The slopes that all classes share have a ridge of their own,
+so that the weights of classes are departures from those of the members. In the diagonal form ``W_m`` has a diagonal
+only.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from scipy.linalg import cho_factor, cho_solve
 
-from kit.judge.blend.newton import HESSIAN_ROWS, Optimum, minimise
 from kit.judge.metrics import Array
 from kit.runtime.pool import blocks, largest
+
+MAX_STEPS = 60
+FALL = 4.0  # the bound is to fall by this factor in a step, or the Hessian is computed again
+HESSIAN_ROWS = 20_000  # more say the same about how far to step
+TOLERANCE, PRECISION = 1e-12, 1e-14
+SINGLE = 1e-7  # both, where probabilities are of single precision, or a total of SLACK nats if that is more
+SLACK = 0.02
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """Parameters (P,) whose penalised mean log loss is at most ``bound`` above its minimum, and a Hessian."""
+
+    theta: Array
+    bound: float
+    hessian: Array | None
+
+
+def minimise(problem: "_Slopes | _Classwise", start: Optimum | None = None) -> Optimum:
+    """Minimise mean log loss plus ridge, starting from the optimum of a neighbouring problem.
+
+    The ridge (P,), all positive, holds precisions in units of the mean loss. ``evaluate`` returns the mean log loss of
+    P parameters, its gradient (P,) and the probabilities (N, C); ``hessian`` (P, P) may be that of some rows: it only
+    decides on how many steps are taken.
+    """
+    theta = np.zeros(len(problem.ridge)) if start is None else start.theta
+    given = hessian = None if start is None else start.hessian
+    factor, before, steps = None, np.inf, list[tuple[Array, Array]]()
+    loss, gradient, proba = _penalised(problem, theta)
+    tolerance, precision = TOLERANCE, PRECISION
+    if proba.dtype == np.float32:
+        tolerance, precision = max(SINGLE, SLACK / len(proba)), SINGLE
+    for _ in range(MAX_STEPS):
+        bound = float(np.sum(gradient**2 / problem.ridge) / 2.0)
+        if bound <= tolerance:
+            break
+        if hessian is None or bound > before / FALL:
+            hessian, factor, steps = problem.hessian(proba), None, []
+        if factor is None:
+            factor = cho_factor(hessian + np.diag(problem.ridge))
+        before, direction = bound, -_solve(factor, steps, gradient)
+        step, slope = 1.0, float(gradient @ direction)
+        while step > 1e-8 and slope < 0:
+            moved = theta + step * direction
+            ahead = _penalised(problem, moved)
+            if ahead[0] <= loss + 1e-4 * step * slope + precision:
+                change = ahead[1] - gradient
+                steps += [(moved - theta, change)] if change @ direction > 0 else []  # rounding may say otherwise
+                theta, (loss, gradient, proba) = moved, ahead
+                break
+            step /= 2.0
+        else:
+            break
+    # Neighbours start at the optimum, where their Hessian should be from.
+    return Optimum(theta, bound, given if hessian is given else problem.hessian(proba))
+
+
+def _solve(factor: Any, steps: list[tuple[Array, Array]], gradient: Array) -> Array:
+    """Solve for a factor's Hessian as BFGS corrects it by steps and their changes of the gradient (Nocedal 1980)."""
+    if not steps:
+        return np.asarray(cho_solve(factor, gradient))
+    step, change = steps[-1]
+    part = step @ gradient / (step @ change)
+    found = _solve(factor, steps[:-1], gradient - part * change)
+    return np.asarray(found + (part - change @ found / (step @ change)) * step)
+
+
+def _penalised(problem: "_Slopes | _Classwise", theta: Array) -> tuple[float, Array, Array]:
+    loss, gradient, proba = problem.evaluate(theta)
+    return loss + 0.5 * float(np.sum(problem.ridge * theta**2)), gradient + problem.ridge * theta, proba
 
 
 def fit_logit_pool(
@@ -81,3 +162,73 @@ def residuals(proba: Array, y: Array) -> Array:
     residual = proba.copy()
     residual[np.arange(len(y)), y] -= 1.0
     return residual
+
+
+@dataclass(frozen=True)
+class Classwise:
+    """Slopes (M,), weights (M, R, C), where R is C or 1 in the diagonal form, and bias (C,): parts of an `Optimum`."""
+
+    slopes: Array
+    weights: Array
+    bias: Array
+    optimum: Optimum
+
+
+def fit_classwise(
+    logs: Array, offset: Array, y: Array, scales: tuple[float, float, float], *, full: bool, start: Optimum | None
+) -> Classwise:
+    """Fit the pool to log probabilities (M, N, C) and class indices (N,) on top of an offset (N, C).
+
+    ``scales`` are standard deviations of a normal prior around zero: of the slopes, of the weights, of the bias.
+    """
+    members, _, classes = logs.shape
+    problem = _Classwise(logs, offset, y, scales, full)
+    found = minimise(problem, start)
+    weights = found.theta[members : len(found.theta) - classes].reshape(members, -1, classes)
+    return Classwise(found.theta[:members], weights, found.theta[-classes:], found)
+
+
+class _Classwise:
+    """The problem in the features x (N, M * C), each weight being that of one feature for one class."""
+
+    def __init__(self, logs: Array, offset: Array, y: Array, scales: tuple[float, float, float], full: bool) -> None:
+        self.members, rows, self.classes = logs.shape
+        self.x = np.ascontiguousarray(logs.transpose(1, 0, 2)).reshape(rows, -1)
+        self.offset, self.y = offset, y
+        every = np.arange(self.x.shape[1])
+        self.feature = np.repeat(every, self.classes) if full else every
+        self.target = np.tile(np.arange(self.classes), self.members * (self.classes if full else 1))
+        own = np.flatnonzero(self.feature % self.classes == self.target)
+        self.shared = own.reshape(self.members, self.classes)  # the weights that a slope is the sum of
+        sizes = (self.members, len(self.feature), self.classes)
+        self.ridge = np.repeat(np.array(scales) ** -2.0, sizes) / rows
+
+    def evaluate(self, theta: Array) -> tuple[float, Array, Array]:
+        weights = theta[self.members : -self.classes].copy()
+        weights[self.shared] += theta[: self.members, None]
+        dense = np.zeros((self.x.shape[1], self.classes), self.x.dtype)
+        dense[self.feature, self.target] = weights
+        loss, proba = log_loss(self.x @ dense + self.offset + theta[-self.classes :].astype(dense.dtype), self.y)
+        residual = residuals(proba, self.y)
+        slopes = (self.x.T @ residual)[self.feature, self.target]
+        gradient = np.concatenate([slopes[self.shared].sum(axis=1), slopes, residual.sum(axis=0)])
+        return loss, gradient / len(self.y), proba
+
+    def hessian(self, proba: Array) -> Array:
+        rows = np.arange(0, len(self.y), -(-len(self.y) // HESSIAN_ROWS))
+        x = np.column_stack([self.x[rows], np.ones(len(rows))])
+        feature = np.append(self.feature, np.full(self.classes, x.shape[1] - 1))
+        target = np.append(self.target, np.arange(self.classes))
+        inner = np.zeros((len(feature), len(feature)))
+        for start in range(0, len(rows), 1 + 4_000_000 // len(feature)):
+            block = slice(start, start + 1 + 4_000_000 // len(feature))
+            given = proba[rows[block]]
+            joint = x[block][:, feature] * given[:, target]
+            inner -= joint.T @ joint
+            for c in range(self.classes):
+                of = np.flatnonzero(target == c)
+                seen = x[block][:, feature[of]]
+                inner[np.ix_(of, of)] += (seen * given[:, c, None]).T @ seen
+        sums = np.stack([inner[own].sum(axis=0) for own in self.shared])
+        both = np.stack([sums[:, own].sum(axis=1) for own in self.shared], axis=1)
+        return np.block([[both, sums], [sums.T, inner]]) / len(rows)

@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from kit.judge.blend.candidates import Candidate, may_be_joint
+from kit.judge.blend.candidates import Candidate, Fitted, may_be_joint
 from kit.judge.blend.check import Data
-from kit.judge.blend.fitted import Fitted
+from kit.judge.blend.convex import fit_views, view_likelihoods
 from kit.judge.blend.options import Options
-from kit.judge.blend.prune import keep_members, keep_within_time
 from kit.judge.blend.rows import Rows
-from kit.judge.blend.views import fit_views, view_likelihoods
+from kit.judge.blend.worth import keep_members, keep_within_time
 from kit.judge.metrics import Array
 from kit.runtime.pool import apply_part, blocks, log_proba, mix_views
 

@@ -1,9 +1,11 @@
-"""What `kit.judge.blend.fit` returns: a fitted blend, and what it predicts out of fold."""
+"""What `kit.judge.blend.fit` returns: a fitted blend, what it predicts out of fold, and what its reader has to know."""
 
 import json
 
+import numpy as np
 from pydantic import ConfigDict, Field
 
+from kit.judge import metrics
 from kit.judge.metrics import Array
 from kit.store.candidate import StoredBlend
 
@@ -31,3 +33,40 @@ class Blend(StoredBlend):
     def to_json(self) -> str:
         """Return what is kept on the disk as JSON text: all but the arrays."""
         return json.dumps(self.model_dump(mode="json", exclude_unset=True), indent=1)
+
+
+FEW_ERRORS = 20
+OF_OOF = (
+    "The interval is of the blend on out-of-fold rows; test predictions averaged over the folds' models are usually a "
+    "little better and less sharp."
+)
+
+
+def notes(blend: Blend, y: Array, unit: Array, copies: dict[int, int], pruned: list[int]) -> tuple[str, ...]:
+    """`copies` and `pruned` are the members left out before anything was fitted; y and unit (N,) are of the clean rows.
+
+    Errors of one unit count once.
+    """
+    names, absent = blend.members, {*copies, *pruned}
+    found = [f"member {names[c]} repeats {names[original]} and is left out" for c, original in copies.items()]
+    found += [f"member {names[m]} is left out to keep the limits" for m in pruned]
+    if len(names) - len(absent) > 1:
+        found += [
+            f"member {names[m]} adds nothing (worth {gain:+.4f} nats, standard error {error:.4f})"
+            for m, (gain, error) in enumerate(blend.member_worth)
+            if m not in absent and gain <= error
+        ]
+    if len(blend.views) > 1:
+        views = zip(blend.view_names, blend.views, strict=True)
+        found += [f"view {name} does not help and is dropped" for name, weight in views if weight == 0]
+    errors, units = len(np.unique(unit[metrics.row_accuracy(y, blend.answers) == 0])), int(unit.max()) + 1
+    if units < len(y):
+        found.append(f"the {len(y)} rows are in {units} groups, which count once each in intervals and standard errors")
+    if errors < FEW_ERRORS:
+        wrong = f"only {errors} of {units} {'rows are wrong' if units == len(y) else 'groups have a wrong row'}"
+        found.append(f"{wrong}: below {FEW_ERRORS} errors the interval is too narrow")
+    present = set(y.tolist())
+    found += [f"class {name} has no rows" for c, name in enumerate(blend.classes) if c not in present]
+    rows = {"stressed": "stressed rows alone", "mixture": "clean and stressed rows together"}
+    found += [f"fitted on {rows[blend.fit_on]}"] if blend.fit_on in rows else []
+    return tuple(found)

@@ -57,10 +57,10 @@ def per_class(task: Task, truth: Array, said: Array, names: Sequence[str]) -> li
     return rows
 
 
-def reliability(y: Array, proba: Array, bins: int = ECE_BINS) -> Reliability:
+def reliability(y: Array, proba: Array) -> Reliability:
     """Return the reliability diagram of (N, C) probabilities as numbers."""
     confidence, right = proba.max(axis=1), proba.argmax(axis=1) == y
-    parts = np.array_split(np.argsort(confidence, kind="stable"), min(bins, len(y)))
+    parts = np.array_split(np.argsort(confidence, kind="stable"), min(ECE_BINS, len(y)))
     return Reliability(
         confidence=np.array([confidence[part].mean() for part in parts]),
         accuracy=np.array([right[part].mean() for part in parts]),
@@ -72,10 +72,8 @@ def reliability(y: Array, proba: Array, bins: int = ECE_BINS) -> Reliability:
 def correlation(proba: Array, y: Array) -> Array:
     """Return the (M, M) correlations of what members (M, N, C) gave to the true class; a constant one has none, 0."""
     given = np.asarray(proba, dtype=np.float64)[:, np.arange(len(y)), y]
-    centred = given - given.mean(axis=1, keepdims=True)
-    length = np.sqrt((centred**2).sum(axis=1))
-    scaled = np.divide(centred, length[:, None], out=np.zeros_like(centred), where=length[:, None] > 0)
-    result: Array = scaled @ scaled.T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        result: Array = np.nan_to_num(np.atleast_2d(np.corrcoef(given)))
     np.fill_diagonal(result, 1.0)
     return result
 

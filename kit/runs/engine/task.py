@@ -8,25 +8,29 @@ import json
 import os
 import queue
 import shutil
-import subprocess
+import tempfile
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from kit.errors import KitError
-from kit.runs.engine.stores import Store, read_pieces
-from kit.runs.engine.task_folder import Written, task_folder
-from kit.runs.engine.task_spec import THREADS, TaskSpec, versions
-from kit.runs.units.devices import VARIABLE as CARDS
-from kit.runs.units.process import start
+from kit.runs.engine.stores import Blob, Store, read_pieces, write_pieces
+from kit.runs.engine.task_spec import THREADS, TaskSpec, changed, versions
+from kit.runs.units.process import VARIABLE as CARDS
+from kit.runs.units.process import nvidia_smi, start
 from kit.runs.units.worker import ReportLine
 from kit.store.files import sha256_file
+from kit.store.locks import lock
 
 # How long a request to end waits at most before it is passed on.
 PATIENCE = 0.25
+# Inputs that no task has asked for in so long are removed.
+KEPT_SECONDS = 7 * 86400.0
+PRIVATE = ("spec.json", "test-spec.json", "stress-spec.json", "log.jsonl", ".lock")
 
 
 def perform(told: TaskSpec, store: Store, asked: Callable[[], bool], node: str) -> Iterator[Any]:
@@ -48,9 +52,7 @@ def device() -> str:
     """The graphics cards that a task was given, else the processor."""
     cards = os.environ.get(CARDS, "")
     if cards and shutil.which("nvidia-smi"):
-        query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader", f"--id={cards}"]
-        listed = subprocess.run(query, capture_output=True, text=True, check=False)
-        return ", ".join(listed.stdout.split("\n")).strip(", ") or f"card {cards}"
+        return ", ".join(nvidia_smi("--query-gpu=name", f"--id={cards}")) or f"card {cards}"
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
@@ -125,3 +127,86 @@ def sent(folder: Path, names: list[str], store: Store) -> Iterator[Any]:
                 yield from read_pieces(copy)
         finally:
             copy.unlink()
+
+
+def machine_folder() -> Path:
+    """Where tasks of this user keep files on this machine."""
+    folder = Path(tempfile.gettempdir()) / f"kit-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise KitError(f"{folder} belongs to another user", "export TMPDIR=/a/folder/of/your/own")
+    return folder
+
+
+@contextmanager
+def task_folder(told: TaskSpec, store: Store) -> Iterator[Path]:
+    """A project's folder that holds no more than the files that the task is told of; removed at the end."""
+    own = machine_folder() / "units"
+    tidy(own, machine_folder() / "inputs")
+    folder = own / f"{os.getpid()}-{uuid.uuid4().hex}"
+    try:
+        for name, blob in told.inputs.items():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(kept(blob, store))
+        (folder / told.folder).mkdir(parents=True, exist_ok=True)
+        changed(told.description, root=str(folder)).save(folder / told.at)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def kept(blob: Blob, store: Store) -> Path:
+    """The file of a blob on this machine, where the store gives none written once and then shared by all tasks."""
+    place = store.place(blob.handle)
+    if place is not None:
+        return place
+    path = machine_folder() / "inputs" / blob.sha256
+    with lock(path.with_name(f"{path.name}.lock"), path.name, wait=True):
+        if not path.exists() or path.stat().st_size != blob.size:
+            write_pieces(path, store.pieces(blob.handle), blob.sha256)
+        os.utime(path)
+    return path
+
+
+def tidy(units: Path, inputs: Path) -> None:
+    """Remove what tasks left that were killed, and inputs that nobody has used for a week."""
+    for folder in units.glob("*-*"):
+        if not Path(f"/proc/{folder.name.split('-')[0]}").exists() and Path("/proc/self").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+    for path in inputs.glob("*"):
+        with suppress(FileNotFoundError):  # another task tidies too
+            if time.time() - path.stat().st_mtime > KEPT_SECONDS:
+                path.unlink()
+
+
+class Written:
+    """What a unit wrote below ``runs/`` of its folder since it was last asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._seen: dict[str, tuple[int, int, int]] = {}
+
+    def files(self, pattern: str = "*") -> list[str]:
+        """Names of files that are new or changed, the records of what is done last."""
+        found = []
+        for path in sorted(self._folder.glob(f"runs/**/{pattern}"), key=lambda path: (path.suffix == ".json", path)):
+            if path.is_symlink() or not path.is_file() or path.name in PRIVATE or path.name.endswith(".tmp"):
+                continue
+            name = str(path.relative_to(self._folder))
+            with suppress(FileNotFoundError):  # a checkpoint that the unit no longer needs
+                state = path.stat()
+                mark = (state.st_ino, state.st_mtime_ns, state.st_size)
+                if self._seen.get(name) != mark:
+                    self._seen[name] = mark
+                    found.append(name)
+        return found
+
+    def gone(self) -> list[str]:
+        """Names of checkpoints that were there and are no longer."""
+        return [name for name in self._seen if "checkpoint-" in name and not (self._folder / name).exists()]
+
+    def logs(self) -> dict[str, str]:
+        """What was appended to each log."""
+        paths = self._folder.glob("runs/**/log.jsonl")
+        return {str(path.relative_to(self._folder)): path.read_text(encoding="utf-8") for path in paths}

@@ -4,6 +4,6 @@
 """
 
 from kit.base.process import terminable
-from kit.runs.units.launch import Launch, Processes, Unit, locked, reading, run_units, unit_name, workers
+from kit.runs.units.launch import Launch, Processes, Unit, locked, run_units, unit_name, workers
 
-__all__ = ["Launch", "Processes", "Unit", "locked", "reading", "run_units", "terminable", "unit_name", "workers"]
+__all__ = ["Launch", "Processes", "Unit", "locked", "run_units", "terminable", "unit_name", "workers"]

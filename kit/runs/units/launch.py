@@ -1,7 +1,8 @@
-"""Start one process for each unit, pass its reports on, and end all of them together."""
+"""Start one process for each unit, pass its reports on, and end all of them together, at a limit of time if asked."""
 
 import json
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
@@ -13,14 +14,15 @@ from kit.base.events import Emit, Event
 from kit.config import Config
 from kit.errors import TrainingError
 from kit.runs.spec import FoldSpec
-from kit.runs.units.devices import Cards, visible_gpus
-from kit.runs.units.process import WORKERS, failure, start
+from kit.runs.units.process import WORKERS, Cards, failure, start, visible_gpus
 from kit.runs.units.worker import ReportLine
 from kit.store.layout import RunPaths
 from kit.store.locks import lock
 
 # Threads that wait for units where the launch has a queue of its own.
 WAITING = 512
+# A process that was being started at the very moment is asked the next time.
+ASK_AGAIN_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -141,22 +143,75 @@ def run_units(units: Sequence[Unit], config: Config, emit: Emit, launch: Launch)
 
 
 @contextmanager
-def locked(runs: Sequence[RunPaths]) -> Iterator[None]:
-    """Hold the locks of runs, and remove what a killed process was writing in their folders."""
-    if not runs:
-        yield
-        return
-    with lock(runs[0].lock, f"run {runs[0].root.name}"), locked(runs[1:]):
-        for unfinished in runs[0].root.rglob(".*.tmp"):
-            unfinished.unlink()
-        yield
+def locked(runs: Sequence[RunPaths], *, shared: bool = False) -> Iterator[None]:
+    """Hold the locks of runs, and remove what a killed process was writing in their folders.
 
-
-@contextmanager
-def reading(runs: Sequence[RunPaths]) -> Iterator[None]:
-    """Hold the locks of runs together with others who read, so that nobody trains them meanwhile."""
+    Where they are ``shared`` with others who read, it only sees to it that nobody trains the runs meanwhile.
+    """
     with ExitStack() as stack:
         for paths in runs:
-            if paths.root.exists():
-                stack.enter_context(lock(paths.lock, f"run {paths.root.name}", shared=True))
+            if not shared or paths.root.exists():
+                stack.enter_context(lock(paths.lock, f"run {paths.root.name}", shared=shared))
+            for unfinished in () if shared else paths.root.rglob(".*.tmp"):
+                unfinished.unlink()
         yield
+
+
+class TimeLimit:
+    """``kit train --max-hours``: a `Launch` that ends before a hosted notebook is taken away, and loses nothing.
+
+    At its limit it asks what runs to save its state and end, and starts nothing afterwards.
+
+    Units that are left are no failure: the same command goes on from their checkpoints. Used as a context, in which
+    the time runs; ``launch`` runs the units, by default a process for each.
+    """
+
+    def __init__(self, hours: float, launch: Launch | None = None) -> None:
+        self._hours, self._launch = hours, launch or Processes()
+        self._over, self._finished = threading.Event(), threading.Event()
+        self._watch = threading.Thread(target=self._wait, daemon=True)
+        self.left: list[str] = []
+
+    def __enter__(self) -> "TimeLimit":
+        self._watch.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._finished.set()
+        self._watch.join()
+
+    def __call__(self, unit: Unit, emit: Emit) -> None:
+        if self._over.is_set():
+            self.left.append(unit.name)
+            return
+        try:
+            self._launch(unit, emit)
+        except TrainingError:
+            if not self._over.is_set():
+                raise
+            self.left.append(unit.name)
+
+    @property
+    def queues(self) -> bool:
+        return self._launch.queues
+
+    def places(self, config: Config) -> int:
+        return self._launch.places(config)
+
+    def end(self) -> None:
+        self._launch.end()
+
+    def tell(self, emit: Emit) -> None:
+        """Say what is left, if anything is."""
+        if self.left:
+            names = ", ".join(sorted(self.left))
+            emit(Event("warn", f"the limit of {self._hours:g} h was reached with {len(self.left)} units left: {names}"))
+            emit(Event("say", "run the same command to continue where they stopped"))
+
+    def _wait(self) -> None:
+        if self._finished.wait(self._hours * 3600):
+            return
+        self._over.set()
+        self._launch.end()
+        while not self._finished.wait(ASK_AGAIN_SECONDS):
+            self._launch.end()

@@ -1,20 +1,24 @@
-"""The process of one unit: how it is started, and what it means when it ends badly."""
+"""The process of one unit: on which graphics card, how it is started, and what it means when it ends badly."""
 
+import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from kit.base.process import ENDING
 from kit.errors import TrainingError
-from kit.runs.units.devices import visible_gpus
 from kit.runs.units.forks import FORKS
 from kit.runs.units.worker import PARENT, ReportLine
 
+VARIABLE = "CUDA_VISIBLE_DEVICES"
 # The module that is run for each kind of unit.
 WORKERS = {
     "fold": "kit.stages.train.worker",
@@ -23,9 +27,51 @@ WORKERS = {
     "test": "kit.stages.train.worker",
     "stress": "kit.stages.stress.worker",
 }
-
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS)
 TALK = re.compile(r"[IWE]\d{4} \d|WARNING: All log messages before absl")
+
+
+def visible_gpus() -> tuple[str, ...]:
+    """Cards that may be used: those of ``CUDA_VISIBLE_DEVICES`` where it is set, else all that nvidia-smi lists.
+
+    TensorFlow is not asked: it would take the memory of every card for the process that only starts the others.
+    """
+    if VARIABLE in os.environ:
+        named = [name.strip() for name in os.environ[VARIABLE].split(",")]
+        return tuple(name for name in named if name and name != "-1")
+    return tuple(nvidia_smi("--query-gpu=index"))
+
+
+def nvidia_smi(*query: str) -> list[str]:
+    """The lines that nvidia-smi answers, none where there is none or it fails."""
+    if shutil.which("nvidia-smi") is None:
+        return []
+    command = ["nvidia-smi", *query, "--format=csv,noheader"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False)
+    return listed.stdout.splitlines() if listed.returncode == 0 else []
+
+
+class Cards:
+    """Hands the card with the fewest processes to each process, and takes it back."""
+
+    def __init__(self, gpus: Sequence[str]) -> None:
+        self._used = dict.fromkeys(gpus, 0)
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def environment(self) -> Iterator[dict[str, str]]:
+        """Variables of a process that sees one card only, or this process's own where there are none."""
+        if not self._used:
+            yield dict(os.environ)
+            return
+        with self._lock:
+            card = min(self._used, key=self._used.__getitem__)
+            self._used[card] += 1
+        try:
+            yield {**os.environ, VARIABLE: card}
+        finally:
+            with self._lock:
+                self._used[card] -= 1
 
 
 def start(module: str, kind: str, description: Path, errors: Path, environment: Mapping[str, str]) -> Any:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kit.config import RunConfig
-from kit.runs.history import Epoch, kept
+from kit.runs.results import Epoch, kept
 from kit.show.figures import WIDTH, Panel, svg
 
 HEIGHT = 190.0

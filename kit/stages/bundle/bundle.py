@@ -11,7 +11,7 @@ from kit.stages.bundle import proof
 from kit.stages.bundle.card import card
 from kit.stages.bundle.contents import VERSION, runtime_files, weights_of, zip_members
 from kit.stages.bundle.halves import check, measure
-from kit.stages.bundle.limits import check_run, check_size, member_costs
+from kit.stages.bundle.proof import check_run, check_size, member_costs
 from kit.store.candidate import Ensemble, HalfRecord, Proof
 from kit.store.digests import digest
 from kit.store.files import sha256_json, write_atomic, write_zip

@@ -16,7 +16,7 @@ from kit.runs.costs import megabytes, seconds_per_1000
 from kit.runs.results import require, require_joined, require_weights, unless_damaged
 from kit.runs.spec import FoldSpec, plan_runs
 from kit.runs.stressed import stressed_run
-from kit.runs.units import reading
+from kit.runs.units import locked
 from kit.stages.ensemble.library import Library, blended, fit_on, load_library
 from kit.stages.ensemble.summary import draw, scores, tell
 from kit.store.candidate import Ensemble, Member, StoredBlend
@@ -49,7 +49,7 @@ def ensemble(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
     """
     with lock(layout.data_lock, "data/", shared=True):
         specs = plan_runs(layout, config, config.ensemble_runs())
-        with reading([folds[0].run_paths for folds in specs.values()]):
+        with locked([folds[0].run_paths for folds in specs.values()], shared=True):
             spent = costs(config, specs)
             made_from = lineage(layout, config, specs, spent)
             found = find_submission(layout, made_from, emit)

@@ -19,8 +19,7 @@ from kit.config import Config
 from kit.errors import ConfigError, KitError
 from kit.judge.metrics.table import METRICS
 from kit.judge.seen import seen_of
-from kit.runs.history import Epoch, histories
-from kit.runs.results import RunRecord
+from kit.runs.results import Epoch, RunRecord, histories
 from kit.runs.stressed import StressedRun
 from kit.store.candidate import Ensemble, ForecastRecord
 from kit.store.data import Index, load_index

@@ -8,7 +8,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Literal
 
-from kit.runs.units.devices import visible_gpus
+from kit.runs.units.process import visible_gpus
 from kit.runtime.backbones import BACKBONES
 
 # Seconds of a core for a training step of one image, by pixel: rough, to choose between sizes and numbers of epochs.

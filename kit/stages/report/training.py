@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from kit.runs.history import histories
+from kit.runs.results import histories
 from kit.show.figures import heat
 from kit.show.figures.curves import curves as drawn
 from kit.show.figures.curves import learning_curves

@@ -1,23 +1,31 @@
 """Scores under stress in tables, a picture and words."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
+from kit.base.arrays import ImageArray
 from kit.base.events import Emit, Event
-from kit.images.corrupt import SEVERITIES
+from kit.config import Config
+from kit.images.corrupt import FAMILIES, SEVERITIES, corrupt
 from kit.images.corrupt.mixture import CLEAN, assign
-from kit.images.corrupt.plan import StressPlan, split
+from kit.images.corrupt.plan import StressPlan, plan_of, sampled, split
 from kit.judge import score
 from kit.judge.seen import seen_of
 from kit.runs.stressed import StressScores
-from kit.store.data import Index
+from kit.show.figures.sheets import Tile, png, sheet
+from kit.store.data import Index, load_images, load_index
+from kit.store.files import write_atomic
+from kit.store.layout import Layout
 from kit.store.predictions import Predictions
 from kit.store.record import Figure
 
 MIXTURE = "mixture"
 HEADER = ("family", "severity", "rows", "score", "drop")
+PICTURES = 15
 
 
 def cell_rows(metric: str, index: Index, clean: Predictions, found: Predictions) -> list[tuple[Any, ...]]:
@@ -80,3 +88,24 @@ def tell_scores(emit: Emit, metric: str, name: str, scores: StressScores) -> Non
         what = "drop from clean to stressed" if kind == "drop" else f"{metric} out of fold, {kind}"
         data = {"value": found.score, "low": found.low, "high": found.high, "run": name, "rows": kind}
         emit(Event("number", f"{name}: {what}", data))
+
+
+def corruption_sheet(layout: Layout, config: Config, emit: Emit) -> Path:
+    """Write ``runs/corruptions.png``: a row for every family, a column for every severity from 0."""
+    index, plan = load_index(layout), plan_of(config.stress)
+    chosen = set(sampled(plan, index.ids)[:PICTURES])
+    rows = [row for row, name in enumerate(index.ids) if name in chosen]
+    picture = contact_sheet(np.asarray(load_images(layout)[rows]), plan.seed)
+    path = write_atomic(layout.corruptions_picture, png(picture))
+    emit(Event("wrote", "", {"paths": [path]}))
+    return path
+
+
+def contact_sheet(images: ImageArray, seed: int = 0) -> Image.Image:
+    """A row for every family, a column for severities 0 to 5; rows take the images in turn."""
+    rows = []
+    for row, family in enumerate(FAMILIES):
+        image, drawn = images[row % len(images)][None], np.array([seed + row])
+        made = [corrupt(image, family, degree, drawn)[0] for degree in (0, *SEVERITIES)]
+        rows.append([Tile(one, f"{family} {degree}") for degree, one in enumerate(made)])
+    return sheet(rows, "Corruptions by severity")

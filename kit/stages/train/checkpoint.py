@@ -1,4 +1,4 @@
-"""The state of a fold, in one atomic file.
+"""The state of a fold, in one atomic file, and the signals after which it is written: Ctrl-C, SIGTERM, SIGHUP.
 
 ``model.save`` and ``BackupAndRestore`` are not kill-safe: a failed write destroys the good file before it. Here one
 ``.npz`` holds weights, optimiser, best weights, position and history, and takes the place of the older of two
@@ -6,14 +6,17 @@ generations.
 """
 
 import json
+import signal
 from collections.abc import Sequence
 from contextlib import suppress
+from types import FrameType
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from kit.runs.history import Epoch
+from kit.base.process import ENDING, take
+from kit.runs.results import Epoch
 from kit.store.arrays import UNREADABLE
 from kit.store.files import write_atomic
 from kit.store.layout import FoldPaths
@@ -84,3 +87,31 @@ def delete(paths: FoldPaths) -> None:
     """Remove both generations, once the fold's own files are written."""
     for generation in range(GENERATIONS):
         paths.checkpoint(generation).unlink(missing_ok=True)
+
+
+class Interrupted(BaseException):
+    """The process was asked to end and has saved what it did; ``code`` is 128 plus the signal's number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.code = 128 + number
+
+
+class Interrupt:
+    """Remembers the first signal that asked the process to end."""
+
+    def __init__(self) -> None:
+        self.came = 0
+
+    def listen(self) -> "Interrupt":
+        """Take the signals that end a process from now on; further ones change nothing."""
+        take(ENDING, self._take)
+        return self
+
+    def check(self) -> None:
+        """Raise `Interrupted` where a signal came."""
+        if self.came:
+            raise Interrupted(self.came)
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        self.came = self.came or number

@@ -7,10 +7,11 @@ from typing import IO, Any, ClassVar
 
 import numpy as np
 
+from kit.base.events import silent
 from kit.config import RunConfig
-from kit.errors import StageError
 from kit.images.augment.pipeline import Pipeline
 from kit.runs.batches import row_seeds
+from kit.runs.results import unless_damaged
 from kit.runs.spec import VERSION, FoldSpec, seed_of
 from kit.runs.units.worker import Report
 from kit.runtime.backbones import BACKBONES
@@ -65,10 +66,7 @@ def features_complete(spec: FoldSpec) -> bool:
 
 def _record(spec: FoldSpec, path: Path) -> FeatureRecord | None:
     """The record of a file of features; a damaged file is a cache that has to be made again, and nothing more."""
-    try:
-        return FeatureRecord.fresh(path.with_suffix(".json"), feature_lineage(spec))
-    except StageError:
-        return None
+    return unless_damaged(lambda: FeatureRecord.fresh(path.with_suffix(".json"), feature_lineage(spec)), silent)
 
 
 def open_features(path: Path) -> Any:

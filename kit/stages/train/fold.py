@@ -21,8 +21,7 @@ from kit.errors import TrainingError
 from kit.runs.results import FoldRecord, PredictedRecord, fold_lineage, lineage_of_test
 from kit.runs.spec import FoldSpec, seed_of
 from kit.runs.units.worker import Report
-from kit.stages.train.checkpoint import Arrays, Checkpoint, delete
-from kit.stages.train.interrupt import Interrupt
+from kit.stages.train.checkpoint import Arrays, Checkpoint, Interrupt, delete
 from kit.stages.train.loop import FoldData, FoldRun, Timing, TrainingStage, run_training_stage
 from kit.store.data import load_images, load_index, load_test_ids, load_test_images, load_test_record
 from kit.store.files import append_log, write_atomic, write_csv

@@ -16,13 +16,11 @@ from kit.config.training import EarlyStoppingConfig
 from kit.errors import TrainingError
 from kit.runs import batches
 from kit.runs.batches import EpochRows
-from kit.runs.history import Epoch, epochs_since_best, greater_is_better
+from kit.runs.results import Epoch, epochs_since_best, greater_is_better
 from kit.runs.spec import FoldSpec, seed_of
 from kit.runs.units.worker import Report
-from kit.stages.train.checkpoint import Arrays, Checkpoint, Position
-from kit.stages.train.interrupt import Interrupt
-from kit.stages.train.schedule import count_falls, learning_rate
-from kit.stages.train.watch import measure, watched_metrics
+from kit.stages.train.checkpoint import Arrays, Checkpoint, Interrupt, Position
+from kit.stages.train.steering import count_falls, learning_rate, measure, watched_metrics
 
 
 class Learner(Protocol):

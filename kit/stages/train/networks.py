@@ -1,19 +1,34 @@
-"""Networks for training: pretrained weights, which layers learn, optimisers, mixed precision.
+"""Networks for training: pretrained weights, which layers learn, losses, optimisers, mixed precision.
 
 Mixed precision takes steps in half the bits, and keeps or compares everything in float32. Micikevicius et al. 2018:
 weights stay float32, layers compute in 16 bits, and for float16, whose smallest number is 6e-8, the loss is multiplied
 by a factor that is lowered when a gradient overflows and raised again while none does.
+
+Losses are of soft labels, and linear in them. ``labels`` (B, C), or (B, 2C) for and against each of several labels
+(`Task.masses`), need not sum to one: a row's weight is its sum, so class weights, row weights and mixes of rows all act
+by multiplication, and the loss of a mixed label is the mix of the losses of its parts. ``fit(class_weight=...)`` takes
+the larger part alone.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from kit.config import StageConfig
+from kit.config import RunConfig, StageConfig
 from kit.errors import TrainingError
 from kit.runs.spec import FoldSpec
 from kit.runtime.backbones import BACKBONES, Network, build, reset_input_scale, resolve
 from kit.runtime.lazy import keras, tf
+
+# What a kind of layer is called in Keras.
+KINDS: dict[str, tuple[str, ...]] = {
+    "conv": ("Conv2D", "SeparableConv2D"),
+    "depthwise": ("DepthwiseConv2D", "SeparableConv2D"),
+    "dense": ("Dense",),
+    "norm": ("BatchNormalization", "LayerNormalization"),
+}
+NORM = "BatchNormalization"
+Loss = Callable[[Any, Any], Any]
 
 
 @contextmanager
@@ -91,16 +106,6 @@ def training_twin(spec: FoldSpec, network: Network) -> Network:
     return twin
 
 
-# What a kind of layer is called in Keras.
-KINDS: dict[str, tuple[str, ...]] = {
-    "conv": ("Conv2D", "SeparableConv2D"),
-    "depthwise": ("DepthwiseConv2D", "SeparableConv2D"),
-    "dense": ("Dense",),
-    "norm": ("BatchNormalization", "LayerNormalization"),
-}
-NORM = "BatchNormalization"
-
-
 def set_trainable(network: Network, stage: StageConfig, backbone_name: str, pretrained: bool) -> None:
     """Let exactly the layers of the backbone learn that ``stage`` names, beside the head.
 
@@ -154,3 +159,46 @@ def make_optimizer(stage: StageConfig, variables: list[Any], precision: str = "f
 def layers_inside(layer: Any) -> list[Any]:
     """The layers inside of ``layer`` at any depth, none where it holds none."""
     return [found for inner in getattr(layer, "layers", ()) for found in (inner, *layers_inside(inner))]
+
+
+def log_probabilities(labels: Any, logits: Any) -> Any:
+    """Of one class, or for and against several labels, whichever ``labels`` have columns for."""
+    if labels.shape[1] == logits.shape[1]:
+        return tf.nn.log_softmax(logits)
+    return tf.concat([tf.math.log_sigmoid(logits), tf.math.log_sigmoid(-logits)], axis=1)
+
+
+def cross_entropy(labels: Any, logits: Any) -> Any:
+    """Mean over rows of ``-sum_c y_c log p_c``."""
+    # Written out: the gradient of the fused operation is right for labels that sum to one alone.
+    return -tf.reduce_mean(tf.reduce_sum(labels * log_probabilities(labels, logits), axis=1))
+
+
+def cumulative(labels: Any, logits: Any) -> Any:
+    """Mean over rows of the log losses of the questions whether the class is above each but the last (Frank & Hall
+    2001), ``-mean_k (Y_k log P_k + (Y_C - Y_k) log (1 - P_k))`` with sums Y and P of labels and probabilities up to k.
+    """
+    log_proba = tf.nn.log_softmax(logits)
+    below = tf.math.cumulative_logsumexp(log_proba, axis=1)[:, :-1]
+    above = tf.math.cumulative_logsumexp(log_proba, axis=1, reverse=True)[:, 1:]
+    mass = tf.cumsum(labels, axis=1)
+    return -tf.reduce_mean(mass[:, :-1] * below + (mass[:, -1:] - mass[:, :-1]) * above)
+
+
+def focal(gamma: float) -> Loss:
+    """Mean over rows of ``-sum_c y_c (1 - p_c)^gamma log p_c`` (Lin et al. 2017, for several classes)."""
+
+    def loss(labels: Any, logits: Any) -> Any:
+        log_proba = log_probabilities(labels, logits)
+        # The floor keeps the gradient of the power finite where p = 1 and gamma < 1.
+        doubt = tf.maximum(1.0 - tf.exp(log_proba), 1e-7)
+        return -tf.reduce_mean(tf.reduce_sum(labels * doubt**gamma * log_proba, axis=1))
+
+    return loss
+
+
+LOSSES: dict[str, Callable[[RunConfig], Loss]] = {
+    "crossentropy": lambda settings: cross_entropy,
+    "cumulative": lambda settings: cumulative,
+    "focal": lambda settings: focal(settings.focal_gamma),
+}

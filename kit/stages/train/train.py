@@ -15,8 +15,7 @@ from kit.errors import TrainingError
 from kit.judge.metrics import confusion
 from kit.runs import results
 from kit.runs.engine import opened
-from kit.runs.history import histories
-from kit.runs.results import PredictedRecord, PredictionSpec, RunRecord, unless_damaged
+from kit.runs.results import PredictedRecord, PredictionSpec, RunRecord, histories, unless_damaged
 from kit.runs.spec import FoldSpec, plan_runs
 from kit.runs.units import Launch, Unit, locked, run_units, terminable, unit_name
 from kit.runtime.forward import mean_of_folds
@@ -25,8 +24,8 @@ from kit.show.figures.curves import learning_curves
 from kit.stages.train.checkpoint import delete
 from kit.stages.train.features import feature_files, features_complete
 from kit.stages.train.plan import ordered, plan_event, plan_run, with_timings
+from kit.stages.train.steering import check_metrics
 from kit.stages.train.tensorboard import Curves
-from kit.stages.train.watch import check_metrics
 from kit.store.data import Index, UnlabelledRecord, load_index, load_test_record
 from kit.store.files import write_atomic
 from kit.store.layout import Layout

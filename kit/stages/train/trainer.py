@@ -1,5 +1,10 @@
-"""The networks of one fold, stage by stage, behind `kit.stages.train.fold.Trainer`."""
+"""The networks of one fold, stage by stage: what `kit.stages.train.fold` and `kit.stages.train.loop` ask for.
 
+A learner is a network in one stage: compiled steps, moving averages, and all the state that the next step depends on.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,16 +16,124 @@ from kit.runs.batches import row_seeds
 from kit.runs.spec import FoldSpec, seed_of
 from kit.runtime import arrays
 from kit.runtime.forward import compile_forward, logits
-from kit.runtime.lazy import keras
+from kit.runtime.lazy import keras, tf
 from kit.stages.train.checkpoint import Arrays
 from kit.stages.train.features import feature_files, open_features
-from kit.stages.train.learner import NetworkLearner
 from kit.stages.train.loop import FoldData, TrainingStage
-from kit.stages.train.losses import LOSSES
-from kit.stages.train.networks import make_network, make_optimizer, set_trainable, training_twin
+from kit.stages.train.networks import (
+    LOSSES,
+    Loss,
+    layers_inside,
+    make_network,
+    make_optimizer,
+    set_trainable,
+    training_twin,
+)
 from kit.store.data import load_images
 
 PREDICT_BATCH = 64
+
+
+class NetworkLearner:
+    """`kit.stages.train.loop.Learner` of a Keras network.
+
+    The weights of ``model`` are kept; ``learning`` is the part that is trained: the network, or its head on cached
+    features. ``optimizer`` is built for its trainable variables; ``judge`` gives logits of rows of the data;
+    ``width`` are the columns of the labels.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        learning: Any,
+        optimizer: Any,
+        loss: Loss,
+        judge: Callable[[IntArray], npt.NDArray[Any]],
+        width: int,
+    ) -> None:
+        self._model, self._learning, self._optimizer, self._judge = model, learning, optimizer, judge
+        self._step = compile_step(learning, optimizer, loss, width)
+
+    def begin_epoch(self, seed: int) -> None:
+        """Start the dropout of every layer from ``seed``: an epoch depends on its number and not on the past."""
+        for number, state in enumerate(self._dropout_states()):
+            state.assign([(seed + number) % 2**31, 0])
+
+    def step(self, inputs: Any, labels: Any, rate: float) -> Any:
+        return self._step(inputs, labels, np.float32(rate))
+
+    def judge(self, rows: IntArray) -> npt.NDArray[np.float32]:
+        with self._averaged():
+            return self._judge(rows)
+
+    def kept(self) -> Arrays:
+        with self._averaged():
+            return _numbered(self._model.weights)
+
+    def keep(self, weights: Arrays | None) -> None:
+        _fill(self._model.weights, weights or self.kept())
+
+    def state(self) -> Arrays:
+        return {f"{group}/{k}": v for group, values in self._groups().items() for k, v in _numbered(values).items()}
+
+    def restore(self, state: Arrays) -> None:
+        for group, variables in self._groups().items():
+            _fill(variables, {f"{n:04d}": state[f"{group}/{n:04d}"] for n in range(len(variables))})
+
+    def _groups(self) -> dict[str, list[Any]]:
+        return {"model": self._model.weights, "optimizer": self._optimizer.variables, "drop": self._dropout_states()}
+
+    def _dropout_states(self) -> list[Any]:
+        generators = [getattr(layer, "seed_generator", None) for layer in layers_inside(self._learning)]
+        return [generator.state for generator in generators if generator is not None]
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """The moving average of the weights in their place, where the optimiser keeps one."""
+        variables = self._learning.trainable_variables
+        # The one that scales the loss says nothing of the average that the one inside of it keeps.
+        if not getattr(self._optimizer, "inner_optimizer", self._optimizer).use_ema:
+            yield
+            return
+        trained = _numbered(variables)
+        self._optimizer.finalize_variable_values(variables)
+        try:
+            yield
+        finally:
+            _fill(variables, trained)
+
+
+def compile_step(model: Any, optimizer: Any, loss: Loss, width: int) -> Callable[..., Any]:
+    """One compiled optimiser step: ``(inputs, labels, learning rate) -> loss`` without the penalties on weights."""
+    variables = model.trainable_variables
+    signature = [
+        tf.TensorSpec(model.input_shape, tf.float32),
+        tf.TensorSpec((None, width), tf.float32),
+        tf.TensorSpec((), tf.float32),
+    ]
+
+    @tf.function(input_signature=signature, autograph=False)
+    def step(inputs: Any, labels: Any, rate: Any) -> Any:
+        with tf.GradientTape() as tape:
+            value = loss(labels, model(inputs, training=True))
+            total = value + sum(model.losses) if model.losses else value
+            total = optimizer.scale_loss(total)  # of itself but for float16, see `kit.stages.train.networks`
+        gradients = tape.gradient(total, variables)
+        optimizer.learning_rate.assign(rate)
+        optimizer.apply(gradients, variables)
+        return value
+
+    return step  # type: ignore[no-any-return]
+
+
+def _numbered(variables: list[Any]) -> Arrays:
+    # Copied: on the CPU the array would be a view of memory that the next step writes to.
+    return {f"{number:04d}": np.array(variable.numpy()) for number, variable in enumerate(variables)}
+
+
+def _fill(variables: list[Any], arrays: Arrays) -> None:
+    for number, variable in enumerate(variables):
+        variable.assign(arrays[f"{number:04d}"])
 
 
 class NetworkTrainer:

@@ -5,13 +5,12 @@ from pathlib import Path
 
 from kit.runs.results import PredictionSpec
 from kit.runs.spec import FoldSpec
-from kit.runs.units.network import fold_predictor
-from kit.runs.units.worker import Report, Reporter, memory_errors, run
+from kit.runs.units.worker import Report, Reporter, fold_predictor, memory_errors, run
+from kit.stages.train.checkpoint import Interrupt, Interrupted
 from kit.stages.train.features import write_features
 from kit.stages.train.fold import predict_test, train_fold
-from kit.stages.train.interrupt import Interrupt, Interrupted
-from kit.stages.train.measure import measure
 from kit.stages.train.networks import precision_errors
+from kit.stages.train.plan import measure
 from kit.stages.train.trainer import NetworkTrainer
 
 
