@@ -51,6 +51,10 @@ class Work:
         self.worked += min(max(place - self.at, 0.0), self.seconds[stage])
         self.at, self.epoch = max(self.at, place), sum(self.epochs[:stage]) + epoch
 
+    def finish(self) -> None:
+        self.worked += self.around
+        self.at, self.epoch = self.total, sum(self.epochs)
+
 
 class Progress:
     """Shows `plan` and `unit` events; time left is what the plan says, corrected by how fast it goes."""
@@ -130,8 +134,7 @@ class Progress:
             self._live.remove_task(self._tasks.pop(event.text))
         if event.data["kind"] not in ("fold", "stress"):
             return
-        work = self._work[event.text]
-        work.at, work.worked, work.epoch = work.total, work.worked + work.around, sum(work.epochs)
+        self._work[event.text].finish()
         self._finished += 1
         count = f"{self._finished} of {len(self._work)}"
         note = "stressed" if event.data["kind"] == "stress" else self._note(event.text)
