@@ -5,8 +5,8 @@
     python benchmarks/shift_forecast.py --cache cache --small --sets practice     (a quarter of a minute)
 
 ``--metric`` is any of classes; the peers but the scores out of fold are of accuracy alone. ``--families`` keeps so many
-of `kit.images.corrupt`'s for the stressed rows, ``--company`` so many of the models beside one. For each estimate bias,
-mean error, rank within a test, and of intervals coverage and interval score.
+of the standard families of `kit.images.corrupt` for the stressed rows, ``--company`` so many of the models beside one.
+For each estimate bias, mean error, rank within a test, and of intervals coverage and interval score.
 The sets and their tests are those of `shift_zoo.py`; real cells are one where ``KIT_SHARED`` names their folder.
 """
 
@@ -23,7 +23,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import norm, spearmanr
 from shift_zoo import Zoo, load
 
-from kit.images.corrupt import FAMILIES
+from kit.images.corrupt import STANDARD
 from kit.images.corrupt.mixture import Mixture
 from kit.judge.shift.belief import Belief, Case
 from kit.judge.shift.consensus import learn
@@ -241,7 +241,7 @@ def targets(lines: dict[str, list], clean: np.ndarray, still: tuple) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--families", type=int, default=len(FAMILIES))
+    parser.add_argument("--families", type=int, default=len(STANDARD))
     parser.add_argument("--company", type=int, default=0)
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--noise", type=float, default=0.0, help="share of wrong labels in the training set")
@@ -252,7 +252,7 @@ def main() -> None:
     if "blood" in options.sets and not given:
         parser.error("blood needs KIT_SHARED, the folder of the data")
     print(machine())
-    families = tuple(np.random.default_rng(0).permutation(list(FAMILIES))[: options.families].tolist())
+    families = tuple(np.random.default_rng(0).permutation(list(STANDARD))[: options.families].tolist())
     for name in options.sets:
         zoo = load(name, options.cache, options.small, options.noise)
         if options.company:

@@ -4,8 +4,9 @@
     python benchmarks/shift_training.py practice --work build/shift
 
 Every recipe is a run of the kit, trained on one fold and judged on the held-out rows: clean, and under an even mixture
-of all corruption families (a fifth stays clean), with one view and with four. `like` are the families that an
-augmentation of the table imitates, `other` those that none does. The peer is the recipe `student`: flips alone.
+of the standard corruption families (a fifth stays clean), with one view and with four; and under the families of
+another laboratory, one by one. `like` are the standard families that an augmentation of the table imitates, `other`
+those that none does. The peer is the recipe `student`: flips alone.
 The hidden test sets are not read.
 """
 
@@ -39,6 +40,19 @@ STRONG = (
     '{ op = "hue", factor = 0.1 }, { op = "jpeg" }, { op = "cutout" }] }] }'
 )
 FLIPS = '{ op = "dihedral" }'
+# What another laboratory changes together, before the camera of `LIGHT`: `degrade` with `laboratory = true`.
+LABORATORY = {
+    "scale": '{ op = "zoom", factor = 0.25 }',
+    "stain": '{ op = "stain", factor = 0.3 }',
+    "gradient": '{ op = "gradient", factor = 0.25 }',
+}
+
+
+def laboratory(without: str = "") -> str:
+    ops = ", ".join(op for name, op in LABORATORY.items() if name != without)
+    return f'{{ op = "maybe", rate = 0.8, ops = [{ops}] }}, {LIGHT}'
+
+
 # name: augmentation, and what the last stage is told beside it
 RECIPES: dict[str, tuple[str, str]] = {
     "student": (FLIPS, ""),
@@ -47,6 +61,8 @@ RECIPES: dict[str, tuple[str, str]] = {
     "randaugment-mild": (FLIPS + ', { op = "randaugment", ops = 1, magnitude = 0.3 }', ""),
     "augmix": (FLIPS + ', { op = "augmix" }', ""),
     "degrade": (LIGHT, ""),
+    "laboratory": (laboratory(), ""),
+    **{f"without-{name}": (laboratory(name), "") for name in LABORATORY},
     "degrade-strong": (STRONG, ""),
     "degrade-bn": (LIGHT, 'batch_norm = "trained", '),
     "degrade-ema": (LIGHT, "ema = 0.99, "),
@@ -109,7 +125,7 @@ def prepare(problem: str, options: argparse.Namespace) -> Path:
         subprocess.run([sys.executable, str(data / "blood" / "make_npz.py"), str(folder / "raw")], check=True)
         (folder / "raw" / "dev_test.npz").unlink()  # not for this
         with np.load(folder / "raw" / "training_set.npz") as file:
-            rows = np.arange(0, len(file["labels"]), 2)
+            rows = np.arange(0, len(file["labels"]), options.every)
             np.savez(folder / "raw" / "subset.npz", images=file["images"][rows], labels=file["labels"][rows])
         (folder / "weights").symlink_to((data / "weights").resolve())
     (folder / "kit.toml").write_text(configuration(problem, sorted({0, 1, *options.seeds})), encoding="utf-8")
@@ -119,6 +135,7 @@ def prepare(problem: str, options: argparse.Namespace) -> Path:
 def judged(folder: Path, run: str) -> dict[str, float]:
     """Accuracy of fold 0 on its held-out rows, clean and corrupted; kept in a file beside the fold."""
     from kit.config import load
+    from kit.images.corrupt import FAMILIES, STANDARD
     from kit.images.corrupt.mixture import Mixture, assign
     from kit.images.corrupt.mixture import apply as corrupted
     from kit.runs.spec import plan_runs
@@ -156,6 +173,10 @@ def judged(folder: Path, run: str) -> dict[str, float]:
         found |= {name: float(right.mean()), f"{name} 4 views": float(views.mean())}
         if name == "stressed":
             found |= {"like": float(right[like].mean()), "other": float(right[other].mean())}
+    for family in (name for name in FAMILIES if name not in STANDARD):  # of another laboratory, at all severities
+        pictures = corrupted(Mixture((family,), clean=0), clean, ids, MIXTURE_SEED)
+        out = logits(forward, pictures, np.arange(len(rows)), ("identity",), 64)
+        found[family] = float((out[0].argmax(axis=1) == y).mean())
     write_json(file, found)
     return found
 
@@ -169,7 +190,8 @@ def seconds_of(folder: Path, run: str) -> float:
 
 def show(results: dict[str, list[dict[str, float]]]) -> None:
     """Means over the seeds, and the paired difference of the stressed score to the student's, with its seed noise."""
-    columns = ("clean", "clean 4 views", "stressed", "stressed 4 views", "like", "other", "seconds")
+    columns = ("clean", "clean 4 views", "stressed", "stressed 4 views", "like", "other")
+    columns += ("scale", "stain", "gradient", "tilted-focus", "seconds")
     print("".join(f"{name:>18}" for name in ("recipe", *columns, "gain +- error")))
     base = results.get("student", [])
     for name, seeds in results.items():
@@ -187,6 +209,7 @@ def main() -> None:
     parser.add_argument("--data", default=os.environ.get("KIT_SHARED", ""))
     parser.add_argument("--work", default="build/shift")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--every", type=int, default=2, help="blood: train on every second cell, or fewer")
     parser.add_argument("--recipes", nargs="+", choices=tuple(RECIPES), default=list(RECIPES))
     options = parser.parse_args()
     print(machine())

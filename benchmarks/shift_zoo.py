@@ -33,7 +33,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from kit.config import parse
-from kit.images.corrupt import FAMILIES, SEVERITIES, corrupt
+from kit.images.corrupt import SEVERITIES, STANDARD, corrupt
 from kit.images.corrupt.mixture import Mixture, apply, assign
 from kit.images.sources import practice
 from kit.stages.clean.clean import clean
@@ -141,7 +141,7 @@ def shifted(x: np.ndarray, test: int) -> np.ndarray:
     rng = np.random.default_rng([77, test])
     if test == 0:
         return x
-    own, other = list(rng.permutation(list(FAMILIES))[:4]), list(rng.permutation(list(FOREIGN))[:4])
+    own, other = list(rng.permutation(list(STANDARD))[:4]), list(rng.permutation(list(FOREIGN))[:4])
     chosen = own if test <= 4 else own[:2] + other[:2] if test <= 8 else other
     chosen = chosen[: rng.integers(2, 5)] if test <= 4 or test > 8 else chosen
     clean, hardest = rng.uniform(0, 0.25), rng.uniform(0.7, 1)

@@ -24,7 +24,7 @@ KEYS: dict[str, dict[str, Any]] = {
     "one-of": {"ops": [{"op": "noise"}, {"op": "contrast"}, {"op": "cutmix"}]},
     "some-of": {"ops": [{"op": "brightness"}, {"op": "zoom"}, {"op": "noise"}], "k": 2},
 }
-OWN = {"flip", "quarter-turn", "dihedral", "noise", "sequence", "maybe", "one-of", "some-of"}
+OWN = {"flip", "quarter-turn", "dihedral", "noise", "stain", "gradient", "sequence", "maybe", "one-of", "some-of"}
 # Not random in themselves.
 FIXED = {"posterize"}
 
@@ -235,6 +235,25 @@ def test_effects_are_what_their_names_say() -> None:
 
 
 @pytest.mark.tf
+def test_a_stain_multiplies_optical_density_and_a_gradient_is_a_plane_of_light() -> None:
+    from kit.images.augment.pipeline import Pipeline
+
+    def run(op: str, source: Any, **keys: Any) -> Any:
+        return np.asarray(Pipeline([AugmentConfig(op=op, **keys)], 32, 4)(source, batch()[1], seeds(2))[0])
+
+    levels = np.broadcast_to(np.linspace(1, 254, 32, dtype=np.float32)[:, None, None], (8, 32, 32, 3)).copy()
+    powers = np.log(run("stain", levels, factor=0.4) / 255) / np.log(levels / 255)
+    np.testing.assert_allclose(powers, np.broadcast_to(powers[:, :1, :1], powers.shape), rtol=1e-3)
+    assert np.exp(-0.4) <= powers.min() < 0.9 and 1.1 < powers.max() <= np.exp(0.4) + 1e-3
+    assert np.array_equal(run("stain", np.full_like(levels, 255)), np.full_like(levels, 255))
+    light = run("gradient", np.full_like(levels, 100), factor=0.4) / 100
+    np.testing.assert_allclose(light.mean((1, 2)), 1, atol=1e-3)
+    assert 0.6 - 1e-3 <= light.min() < 0.8 and 1.2 < light.max() <= 1.4 + 1e-3
+    for axis in (1, 2):
+        np.testing.assert_allclose(np.diff(light, 2, axis=axis), 0, atol=1e-3)
+
+
+@pytest.mark.tf
 def test_degrade_is_its_parts_drawn_and_chained() -> None:
     from kit.images.augment.pipeline import Pipeline
 
@@ -254,6 +273,15 @@ def test_degrade_is_its_parts_drawn_and_chained() -> None:
     assert np.array_equal(found, expected)
     stronger = Pipeline([entry("degrade", magnitude=1.0, rate=1.0)], 32, 4)(images, labels, seeds(3))[0]
     assert np.abs(stronger - images).mean() > np.abs(found - images).mean()
+    first = [
+        {"op": "zoom", "factor": 0.25},
+        {"op": "stain", "factor": 0.3},
+        {"op": "gradient", "factor": 0.25},
+    ]
+    both = entry("sequence", ops=[{"op": "maybe", "rate": 0.8, "ops": first}, same.model_dump()])
+    pipelines = (Pipeline([entry("degrade", laboratory=True)], 32, 4), Pipeline([both], 32, 4))
+    found, expected = (pipeline(images, labels, seeds(3))[0] for pipeline in pipelines)
+    assert np.array_equal(found, expected)
 
 
 @pytest.mark.tf

@@ -113,9 +113,10 @@ def of_join(folder: Path, project: tuple[Layout, Config]) -> Any:
 def of_stress(folder: Path, project: tuple[Layout, Config]) -> Any:
     """Every family at every severity, and the mixture: the fate of each picture and the means of its quarters."""
     plan, images, ids = plan_of(StressConfig(rows=2)), pictures(6), [f"{row}" for row in range(6)]
+    other = plan_of(StressConfig(rows=2, families=("laboratory",)))
     fate = assign(plan, ids, plan.seed)
     families, severities = fate.family, fate.severity
-    hurt = [apply(plan, images, ids, plan.seed), *grid(plan, images[:2], ids[:2])]
+    hurt = [apply(plan, images, ids, plan.seed), *(one for p in (plan, other) for one in grid(p, images[:2], ids[:2]))]
     means = [np.asarray(part, float).reshape(len(part), 2, 8, 2, 8, 3).mean(axis=(2, 4)) for part in hurt]
     return [families.tolist(), severities.tolist(), [np.round(part, 1).tolist() for part in means]]
 

@@ -131,7 +131,7 @@ class StressConfig(ConfigSection):
     """``[stress]``: the mixture of corruptions for a second prediction of the held-out images."""
 
     families: tuple[str, ...] = ()
-    """Names of corruptions (see `docs/shift.md`), each with the same share. Empty: all of them."""
+    """Corruptions or groups of them (`docs/shift.md`), in equal shares. Empty: `["optics", "colour", "objects"]`."""
     severities: tuple[float, ...] = (1, 1, 1, 1, 1)
     """Relative frequencies of the severities 1 to 5."""
     clean: float = Field(default=0.2, ge=0, lt=1)

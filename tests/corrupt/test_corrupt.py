@@ -7,10 +7,13 @@ import pytest
 from scipy.ndimage import convolve, gaussian_filter
 from scipy.stats import chisquare
 
+from kit.config import StressConfig
 from kit.errors import DataError
-from kit.images.corrupt import FAMILIES, corrupt
+from kit.images.corrupt import FAMILIES, MODULES, corrupt
+from kit.images.corrupt.laboratory import GRADIENT, SCALE, STAIN
 from kit.images.corrupt.mixture import Mixture, apply, assign
 from kit.images.corrupt.optics import _convolved, _disk, _path
+from kit.images.corrupt.plan import plan_of
 from kit.images.sources import practice
 from kit.show.figures.sheets import CELL
 from kit.stages.stress.losses import contact_sheet
@@ -50,8 +53,10 @@ def test_a_picture_depends_on_its_own_seed_alone(family: str, images: np.ndarray
 
 
 @pytest.mark.parametrize(
-    "family", ["motion-blur", "saturation", "colour-cast", "noise", "stain-spots", "bubbles", "occlusion"]
-)
+    "family",
+    ["motion-blur", "saturation", "colour-cast", "noise", "stain-spots", "bubbles", "occlusion", "scale", "stain",
+     "gradient", "tilted-focus"],
+)  # fmt: skip
 def test_another_seed_is_another_picture(family: str, images: np.ndarray) -> None:
     same = np.repeat(images[:1], 8, axis=0)
     made = corrupt(same, family, 3, np.arange(8))
@@ -66,7 +71,11 @@ def test_every_size_and_shape_works(family: str, shape: tuple[int, int]) -> None
         assert corrupt(picture, family, severity, np.arange(2)).shape == picture.shape
 
 
-@pytest.mark.parametrize("family", ["gaussian-blur", "defocus", "motion-blur", "occlusion", "stain-spots", "bubbles"])
+@pytest.mark.parametrize(
+    "family",
+    ["gaussian-blur", "defocus", "motion-blur", "occlusion", "stain-spots", "bubbles", "scale", "gradient",
+     "tilted-focus"],
+)  # fmt: skip
 def test_the_same_picture_is_hurt_alike_at_twice_the_size(family: str) -> None:
     small = np.random.default_rng(0).uniform(0, 255, (16, 96, 96, 3))
     small = 127 + 12 * (gaussian_filter(small, (0, 4, 4, 0)) - 127)
@@ -92,6 +101,50 @@ def test_a_blur_keeps_the_mean_and_noise_has_its_spread() -> None:
     assert corrupt(grey, "noise", 3, np.arange(4)).std() == pytest.approx(20, rel=0.03)
     hidden = (corrupt(grey, "occlusion", 5, np.arange(4)) != 128).any(-1).mean()
     assert hidden == pytest.approx(0.28, abs=0.03)
+
+
+def test_an_object_is_as_much_larger_or_smaller_as_the_scale_says() -> None:
+    y, x = np.mgrid[:96, :96] - 47.5
+    disk = np.where(np.hypot(y, x) < 20, 0, 255).astype(np.uint8)[None, ..., None].repeat(3, -1).repeat(16, 0)
+    area = (255 - corrupt(disk, "scale", 4, np.arange(16)).astype(float)).sum((1, 2, 3))
+    factor = np.sqrt(area / (255 - disk.astype(float)).sum((1, 2, 3)))
+    nearest_to = np.where(factor > 1, SCALE[3], 1 / SCALE[3])
+    np.testing.assert_allclose(factor, nearest_to, rtol=0.02)
+    assert len(np.unique(nearest_to)) == 2
+
+
+def test_a_stain_multiplies_the_optical_density_of_each_channel_and_leaves_white() -> None:
+    levels = np.tile(np.arange(20, 241, dtype=np.uint8)[:, None], (1, 8, 1))[None].repeat(3, -1).repeat(16, 0)
+    made = corrupt(levels, "stain", 3, np.arange(16)).astype(float)
+    factors = np.log(made / 255) / np.log(levels / 255.0)
+    middle = np.median(factors, axis=(1, 2))
+    np.testing.assert_allclose(np.abs(np.log(middle)).max(1), STAIN[2], rtol=0.02)
+    np.testing.assert_allclose(255 * (levels / 255.0) ** middle[:, None, None], made, atol=1)
+    white = np.full((4, 8, 8, 3), 255, np.uint8)
+    assert np.array_equal(corrupt(white, "stain", 5, np.arange(4)), white)
+
+
+def test_a_gradient_is_a_plane_of_light_and_a_tilted_focus_is_sharp_at_one_border_only() -> None:
+    grey = np.full((8, 41, 41, 3), 100, np.uint8)
+    light = corrupt(grey, "gradient", 3, np.arange(8)) / 100.0
+    np.testing.assert_allclose(light[:, ::-1, ::-1] + light, 2, atol=0.02)
+    np.testing.assert_allclose(light.max((1, 2, 3)), 1 + GRADIENT[2], atol=0.01)
+    assert np.array_equal(corrupt(grey, "tilted-focus", 5, np.arange(8)), grey)
+    stripes = np.zeros((64, 96, 96, 3), np.uint8)
+    stripes[:, ::4], stripes[:, 1::4] = 200, 200
+    moved = np.abs(corrupt(stripes, "tilted-focus", 5, np.arange(64)).astype(float) - stripes).mean(-1)
+    corners = np.sort(
+        np.stack([moved[:, :8, :8], moved[:, :8, -8:], moved[:, -8:, :8], moved[:, -8:, -8:]]).mean((2, 3)), 0
+    )
+    assert np.all(corners[0] < 0.15 * corners[3])
+
+
+def test_groups_of_corruptions_stand_for_their_families_and_without_names_no_laboratory_is_meant() -> None:
+    groups = plan_of(StressConfig(families=("laboratory", "noise")))
+    assert groups.families == ("scale", "stain", "gradient", "tilted-focus", "noise")
+    assert plan_of(StressConfig()) == plan_of(StressConfig(families=("optics", "colour", "objects")))
+    assert len(plan_of(StressConfig()).families) == 15
+    assert len(plan_of(StressConfig(families=tuple(MODULES))).families) == len(FAMILIES)
 
 
 def test_mistakes_are_named(images: np.ndarray) -> None:

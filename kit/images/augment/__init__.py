@@ -18,7 +18,7 @@ from kit.errors import ConfigError
 MODULES = {
     "layers": "flip quarter-turn dihedral rotation zoom translation shear "
     "brightness contrast hue saturation color-degeneration channel-shift solarize posterize "
-    "sharpness blur noise jpeg cutout gridmask cutmix mixup",
+    "sharpness blur noise stain gradient jpeg cutout gridmask cutmix mixup",
     "choice": "sequence maybe one-of some-of randaugment augmix degrade",
 }
 # The module of every entry; its factory there has the entry's name.

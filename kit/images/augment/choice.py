@@ -96,13 +96,19 @@ def augmix(severity: Share = 0.3, chains: Annotated[int, Field(ge=1, le=8)] = 3,
 
 
 def degrade(
-    ops: Annotated[int, Field(ge=1, le=7)] = 2, magnitude: Annotated[float, Field(gt=0, le=1)] = 0.5, rate: Share = 0.8
+    ops: Annotated[int, Field(ge=1, le=7)] = 2,
+    magnitude: Annotated[float, Field(gt=0, le=1)] = 0.5,
+    rate: Share = 0.8,
+    laboratory: bool = False,
 ) -> Op:
     """With probability ``rate``, ``ops`` draws of what makes a picture worse: blur, noise, light, contrast and colour.
 
     The kit's own policy against a test that was scanned or photographed worse than the training images; what it is
     worth on clean and on corrupted images is measured in ``docs/experiments.md``. At ``magnitude`` 1 blur reaches
     4 px, noise 50 levels, brightness .5, contrast 1, saturation and channels .5, hue .1 as their entries define it.
+
+    With ``laboratory`` size, stain and light come first, all three with probability ``rate``, because another
+    microscope changes them together: at ``magnitude`` 1 zoom .5, stain .6 and gradient .5.
     """
     m = magnitude
     entries: list[dict[str, float | str]] = [
@@ -114,5 +120,9 @@ def degrade(
         {"op": "channel-shift", "factor": 0.5 * m},
         {"op": "hue", "factor": 0.1 * m},
     ]
-    drawn = AugmentConfig.model_validate({"op": "some-of", "k": ops, "ops": entries})
-    return maybe((drawn,), rate)
+    first = [{"op": op, "factor": most * m} for op, most in (("zoom", 0.5), ("stain", 0.6), ("gradient", 0.5))]
+    parts = [
+        {"op": "maybe", "rate": rate, "ops": first},
+        {"op": "maybe", "rate": rate, "ops": [{"op": "some-of", "k": ops, "ops": entries}]},
+    ]
+    return _chained(build_ops([AugmentConfig.model_validate(part) for part in parts[not laboratory :]]))

@@ -150,6 +150,27 @@ def noise(deviation: Positive = 10.0) -> ImageOp:
     return ImageOp(call)
 
 
+def stain(factor: Positive = 0.3) -> ImageOp:
+    """Multiply each channel's optical density by exp(-``factor``) to exp(``factor``): weaker or stronger dyes."""
+
+    def call(image: Any) -> Any:
+        power = tf.exp(tf.random.uniform([3], -factor, factor))
+        return 255.0 * tf.pow(tf.clip_by_value(image / 255.0, 0.0, 1.0), power)
+
+    return ImageOp(call)
+
+
+def gradient(factor: Share = 0.3) -> ImageOp:
+    """Light that grows across the image in any direction, from the share 1 - ``factor`` at most to 1 + ``factor``."""
+
+    def call(image: Any) -> Any:
+        slopes = tf.random.uniform([2], -factor / 2, factor / 2)
+        down, across = (tf.linspace(-slopes[axis], slopes[axis], image.shape[axis]) for axis in range(2))
+        return tf.clip_by_value(image * (1.0 + down[:, None, None] + across[:, None]), 0.0, 255.0)
+
+    return ImageOp(call)
+
+
 def jpeg(quality: Annotated[int, Field(ge=1, le=99)] = 40) -> ImageOp:
     """Compress as a JPEG of a quality from ``quality`` to 100 (keras-cv's ``RandomJpegQuality``).
 

@@ -29,9 +29,12 @@ MODULES = {
     "optics": "gaussian-blur defocus motion-blur pixelate jpeg",
     "colour": "brightness-up brightness-down contrast-up contrast-down saturation colour-cast noise",
     "objects": "stain-spots bubbles occlusion",
+    "laboratory": "scale stain gradient tilted-focus",
 }
 # The module of every family; its function there has the family's name.
 FAMILIES = {family: module for module, families in MODULES.items() for family in families.split()}
+# What is tried where nothing else is said: damage, without the differences between laboratories that harm no picture.
+STANDARD = tuple(family for family, module in FAMILIES.items() if module != "laboratory")
 
 
 def corrupt(images: Images, family: str, severity: int, seeds: NDArray[np.integer]) -> Images:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import DataError
-from kit.images.corrupt import FAMILIES, SEVERITIES, Images, corrupt, lookup
+from kit.images.corrupt import SEVERITIES, STANDARD, Images, corrupt, lookup
 
 CLEAN = "clean"
 BLOCK = 256
@@ -18,7 +18,7 @@ BLOCK = 256
 class Mixture:
     """Corruptions in equal shares, ``severities`` (5,) says how often each comes; a share stays ``clean``."""
 
-    families: tuple[str, ...] = tuple(FAMILIES)
+    families: tuple[str, ...] = STANDARD
     severities: tuple[float, ...] = (1, 1, 1, 1, 1)
     clean: float = 0.2
 

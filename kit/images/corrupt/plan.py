@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.config import StressConfig
-from kit.images.corrupt import FAMILIES, SEVERITIES, Images, corrupt
+from kit.images.corrupt import MODULES, SEVERITIES, STANDARD, Images, corrupt
 from kit.images.corrupt.mixture import Mixture, assign
 from kit.store.files import sha256_json
 
@@ -29,8 +29,9 @@ class StressPlan(Mixture):
 
 
 def plan_of(settings: StressConfig) -> StressPlan:
-    """The plan that the configuration describes."""
-    return StressPlan(**{**settings.model_dump(), "families": settings.families or tuple(FAMILIES)})
+    """The plan that the configuration describes; the name of a module stands for its families."""
+    families = tuple(family for name in settings.families for family in MODULES.get(name, name).split())
+    return StressPlan(**{**settings.model_dump(), "families": families or STANDARD})
 
 
 def sampled(plan: StressPlan, ids: Sequence[str]) -> list[str]:
