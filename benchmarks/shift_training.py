@@ -41,15 +41,12 @@ STRONG = (
 )
 FLIPS = '{ op = "dihedral" }'
 # What another laboratory changes together, before the camera of `LIGHT`: `degrade` with `laboratory = true`.
-LABORATORY = {
-    "scale": '{ op = "zoom", factor = 0.25 }',
-    "stain": '{ op = "stain", factor = 0.3 }',
-    "gradient": '{ op = "gradient", factor = 0.25 }',
-}
+LABORATORY = {"scale": ("zoom", 0.25), "stain": ("stain", 0.3), "gradient": ("gradient", 0.25)}
 
 
-def laboratory(without: str = "") -> str:
-    ops = ", ".join(op for name, op in LABORATORY.items() if name != without)
+def laboratory(without: str = "", share: float = 1) -> str:
+    kept = [pair for name, pair in LABORATORY.items() if name != without]
+    ops = ", ".join(f'{{ op = "{op}", factor = {round(share * factor, 4)} }}' for op, factor in kept)
     return f'{{ op = "maybe", rate = 0.8, ops = [{ops}] }}, {LIGHT}'
 
 
@@ -62,6 +59,7 @@ RECIPES: dict[str, tuple[str, str]] = {
     "augmix": (FLIPS + ', { op = "augmix" }', ""),
     "degrade": (LIGHT, ""),
     "laboratory": (laboratory(), ""),
+    "laboratory-mild": (laboratory(share=0.6), ""),
     **{f"without-{name}": (laboratory(name), "") for name in LABORATORY},
     "degrade-strong": (STRONG, ""),
     "degrade-bn": (LIGHT, 'batch_norm = "trained", '),

@@ -30,8 +30,7 @@ def scale(pixels: Pixels, severity: int, rng: Rng) -> Pixels:
 def stain(pixels: Pixels, severity: int, rng: Rng) -> Pixels:
     """Stronger or weaker dyes: multiply each channel's optical density by up to exp(`STAIN`) or its inverse.
 
-    By the law of Beer and Lambert the density is proportional to the dye's concentration, so what is not stained keeps
-    its colour. Densities as in Tellez et al. 2018, of channels instead of two fitted stains.
+    Density is proportional to the dye's concentration (Beer and Lambert); as Tellez et al. 2018, without fitted stains.
     """
     change = rng.uniform(-1, 1, 3)
     power: Pixels = np.exp(STAIN[severity - 1] * change / np.abs(change).max()).astype(np.float32)
@@ -45,8 +44,7 @@ def gradient(pixels: Pixels, severity: int, rng: Rng) -> Pixels:
 
 def tilted_focus(pixels: Pixels, severity: int, rng: Rng) -> Pixels:
     """A slide that lies askew: sharp at the one border, and out of focus (`optics.defocus`) at the other."""
-    share = (1 + _across(pixels, rng)) / 2
-    return np.asarray(pixels + (defocus(pixels, severity, rng) - pixels) * share, np.float32)
+    return np.asarray(pixels + (defocus(pixels, severity, rng) - pixels) * (1 + _across(pixels, rng)) / 2, np.float32)
 
 
 def _across(pixels: Pixels, rng: Rng) -> Pixels:
