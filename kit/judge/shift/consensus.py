@@ -68,4 +68,4 @@ def learn_by_class(proba: NDArray[np.floating], y: NDArray[np.integer]) -> Conse
 
 def _logs(proba: NDArray[np.floating]) -> Array:
     soft = (np.asarray(proba, np.float64) + SOFT) / (1 + SOFT * proba.shape[2])
-    return np.log(np.concatenate([soft.mean(0)[None], soft]))
+    return np.asarray(np.log(np.concatenate([soft.mean(0)[None], soft])), np.float64)
