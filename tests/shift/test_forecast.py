@@ -13,8 +13,9 @@ from scipy.optimize import minimize
 from kit.errors import DataError
 from kit.images.corrupt.mixture import Mixture
 from kit.judge.score import score
+from kit.judge.shift import consensus
 from kit.judge.shift.belief import Belief, Case
-from kit.judge.shift.consensus import learn
+from kit.judge.shift.consensus import learn, learn_by_class
 from kit.judge.shift.drawn import anchored, believed
 from kit.judge.shift.evidence import Evidence
 from kit.judge.shift.forecast import (
@@ -312,6 +313,24 @@ def test_the_consensus_believes_the_models_that_stress_did_not_break() -> None:
     assert (found.argmax(1) == y).mean() > 0.95 > (proba.mean(0).argmax(1) == y).mean()
     order = np.array([3, 0, 4, 1, 2])
     np.testing.assert_allclose(learn(proba[order], y).posterior(proba[order]), found, atol=1e-6)
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("classes", [2, 3])
+def test_weights_by_class_learn_which_class_a_model_mistakes_for_which(
+    classes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(2)
+    y = rng.integers(0, classes, 500)
+    turned = 0.8 * np.eye(classes)[(y + 1) % classes] + 0.2 / classes  # surely wrong, and always in the same way
+    proba = np.stack([turned, *(rng.dirichlet(np.ones(classes), 500) for _ in range(2))])
+    found = learn_by_class(proba, y).posterior(proba)
+    np.testing.assert_allclose(found.sum(1), 1)
+    assert (found.argmax(1) == y).mean() > 0.99
+    rare = np.concatenate([proba, np.full((3, 500, 1), 1e-3)], axis=2)  # a class without a row
+    assert (learn_by_class(rare, y).posterior(rare)[:, :classes].argmax(1) == y).mean() > 0.99
+    monkeypatch.setattr(consensus, "WORK", 0)
+    np.testing.assert_array_equal(learn_by_class(proba, y).posterior(proba), learn(proba, y).posterior(proba))
 
 
 @pytest.mark.matrix

@@ -16,7 +16,7 @@ from kit.images.corrupt.mixture import CLEAN, Mixture
 from kit.judge.metrics import Array
 from kit.judge.score import lookup
 from kit.judge.shift.belief import Belief, Case
-from kit.judge.shift.consensus import SOFT, Consensus, learn
+from kit.judge.shift.consensus import SOFT, Consensus, learn, learn_by_class
 from kit.judge.shift.drawn import Line, anchored, believed
 from kit.judge.shift.evidence import Evidence
 from kit.judge.shift.noise import DOUBT, firm, wrong_labels
@@ -115,6 +115,7 @@ class Calibration:
     common: Array  # (N, 2) their `common_signs`
     errors: Array  # (M, G) forecast less score for each family, fitted without its group
     lucks: Array  # (G, M, M) `shared_luck` on the family's rows, over their number
+    without: tuple[Consensus, ...]  # fitted without each group
 
 
 def calibrate(evidence: Evidence) -> Calibration:
@@ -128,6 +129,9 @@ def from_test(
     calibration: Calibration, test: NDArray[np.floating], folds: NDArray[np.floating] | None = None
 ) -> Belief:
     """What is `believed` of the test's predictions (M, R, C); the covariance from corruptions left out of the fit.
+
+    There are two estimates of it, and their mean is used: the errors on those corruptions, and the jackknife of what is
+    said of this test (Efron and Stein 1981), which knows what on this test depends on the corruptions that were seen.
 
     The mean of folds is less sure of itself than a fold, and better: where the single ``folds`` (M, K, R', C) of every
     n-th row are known too, the score is that of a fold, and what their mean gains is added. For that no labels are
@@ -147,7 +151,10 @@ def from_test(
     rates = [line.rate(one) for line, one in zip(calibration.lines, np.mean(values, 0), strict=True)]
     mean = [_without_doubt(rate, before, share) for rate, before in zip(rates, calibration.before, strict=True)]
     luck = shared_luck(of_mean)
-    spread = covariance(calibration.errors, calibration.lucks, alike(luck))
+    others = [believed(evidence, means, one.posterior(means)).mean((0, 2)) for one in calibration.without]
+    moved = np.stack(others) - believed(evidence, means, calibration.consensus.posterior(means)).mean((0, 2))
+    jackknife = (1 - 1 / len(moved)) * moved.T @ moved
+    spread = (covariance(calibration.errors, calibration.lucks, alike(luck)) + jackknife) / 2
     spread += np.diag((DOUBT_OF_GAIN * gains) ** 2)
     return Belief((Case(1.0, mean + gains, spread),), luck)
 
@@ -178,28 +185,29 @@ def _without_doubt(rates: Array, before: Array, share: float) -> float:
     move, error = float(rates.mean()) - anchor, float(np.sqrt(rates.var() / len(rates) + before.var() / len(before)))
     if not move:
         return anchor
-    certain = max(share, firm(abs(move) / max(error, 1e-9) - DOUBT))
-    return anchor + certain * move * max(0.0, 1 - (DOUBT * error / move) ** 2)
+    own = firm(abs(move) / max(error, 1e-9) - DOUBT) * max(0.0, 1 - (DOUBT * error / move) ** 2)
+    return anchor + max(share, own) * move
 
 
 def _fitted(evidence: Evidence, rows: NDArray[np.bool_]) -> tuple[Consensus, tuple[Line, ...], Array]:
     """Consensus and lines from these stressed rows, and the rates (M, N) of the clean ones."""
     hurt = evidence.stressed[:, rows]
     both = np.concatenate([evidence.clean, hurt], axis=1)
-    consensus = learn(both, np.concatenate([evidence.y, evidence.y[evidence.rows[rows]]]))
+    consensus = learn_by_class(both, np.concatenate([evidence.y, evidence.y[evidence.rows[rows]]]))
     clean, stressed = (believed(evidence, p, consensus.posterior(p)).mean(0) for p in (evidence.clean, hurt))
     scores = (values.mean(1).tolist() for values in (evidence.clean_values, evidence.stressed_values[:, rows]))
     lines = tuple(anchored(*one) for one in zip(clean, stressed, *scores, strict=True))
     return consensus, lines, np.stack([line.rate(values) for line, values in zip(lines, clean, strict=True)])
 
 
-def _left_out(evidence: Evidence) -> tuple[Array, Array]:
+def _left_out(evidence: Evidence) -> tuple[Array, Array, tuple[Consensus, ...]]:
     families = sorted(set(evidence.family.tolist()) - {CLEAN})
     count = len(evidence.names)
-    errors, lucks = np.zeros((count, len(families))), np.zeros((len(families), count, count))
+    errors, lucks, without = np.zeros((count, len(families))), np.zeros((len(families), count, count)), []
     for group in range(min(GROUPS, len(families))):
         held = families[group::GROUPS]
         consensus, lines, _ = _fitted(evidence, ~np.isin(evidence.family, held))
+        without.append(consensus)
         for family in held:
             rows, place = evidence.family == family, families.index(family)
             hurt, y = evidence.stressed[:, rows], evidence.y[evidence.rows[rows]]
@@ -207,4 +215,4 @@ def _left_out(evidence: Evidence) -> tuple[Array, Array]:
             rates = [line.rate(one).mean() for line, one in zip(lines, values.mean(0), strict=True)]
             errors[:, place] = rates - evidence.values(y, hurt).mean(1)
             lucks[place] = shared_luck(values) / rows.sum()
-    return errors, lucks
+    return errors, lucks, tuple(without)
