@@ -6,7 +6,7 @@ Keyword arguments of a builder are the keys that ``options`` of a run may set. A
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -95,21 +95,12 @@ def residual_cnn(input_shape: Shape) -> Any:
     return keras.Model(inputs, x, name="residual_cnn")
 
 
-def small_resnet(input_shape: Shape) -> Any:
-    """Fixed filters of patches and three residual blocks of 32, 64 and 128 filters, for images of up to 48 pixels.
+def _speed_run(widths: tuple[int, ...], input_shape: Shape) -> Any:
+    """Fixed filters of patches and residual blocks for small images, as in the speed runs of the field.
 
-    After the speed runs of the field (Page's ResNet-9 of 2018, Jordan's airbench of 2024): the first layer decorrelates
-    patches and does not learn, so that no gradient is computed at full size, and a block pools before it normalises.
+    After Page's ResNet-9 (2018) and Jordan's airbench (2024): the first layer decorrelates patches and does not learn,
+    so that no gradient is computed at full size, and a block pools before it normalises.
     """
-    return _speed_run(input_shape, (32, 64, 128))
-
-
-def medium_resnet(input_shape: Shape) -> Any:
-    """The small network with twice the filters."""
-    return _speed_run(input_shape, (64, 128, 256))
-
-
-def _speed_run(input_shape: Shape, widths: tuple[int, ...]) -> Any:
     inputs, filters = keras.Input(input_shape), patch_filters()
     x = keras.ops.conv(inputs - 0.45, np.concatenate([filters, -filters], axis=-1), padding="valid")
     x = keras.layers.ReLU(name="patches_relu")(x)
@@ -123,20 +114,21 @@ def _speed_run(input_shape: Shape, widths: tuple[int, ...]) -> Any:
             x = _fused()(momentum=MOMENTUM, name=f"{name}_bn{part}")(x)
             x = x if shortcut is None else keras.layers.Add(name=f"{name}_add")([x, shortcut])
             x = shortcut = keras.layers.ReLU(name=f"{name}_relu{part}")(x)
-    return keras.Model(inputs, x, name="resnet")
+    return keras.Model(inputs, x, name="speed_run")
+
+
+small_resnet, medium_resnet = partial(_speed_run, (32, 64, 128)), partial(_speed_run, (64, 128, 256))
 
 
 def patch_filters() -> Any:
-    """Filters (2, 2, 3, 12) whose answers to patches of photographs are nearly decorrelated and of like size.
+    """Filters (2, 2, 3, 12) that nearly decorrelate patches of photographs whose levels are 0 to 1.
 
-    Cosines (Ahmed et al. 1974) times opponent colours, each by about the inverse of its deviation in photographs whose
-    levels are 0 to 1. Whitening by the patches of the training images themselves is no better (docs/training.md).
+    Cosines (Ahmed et al. 1974) times opponent colours; whitening by training images is no better (docs/training.md).
     """
-    waves = np.array([[1, 1], [1, -1]]) / 2**0.5
-    colours = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.array([[3], [2], [6]]) ** 0.5
-    gains = [[[1.2, 6], [6, 9]], [[4.8, 18], [18, 27]], [[4.8, 18], [18, 27]]]
-    filters = np.einsum("iy,jx,kc,kij->yxckij", waves, waves, colours, gains)
-    return filters.reshape(2, 2, 3, 12).astype(np.float32)
+    waves: Any = np.array([[1, 1], [1, -1]]) / 2**0.5
+    colours: Any = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.array([[3], [2], [6]]) ** 0.5
+    gains: Any = np.array([[[1.2, 6], [6, 9]], [[4.8, 18], [18, 27]], [[4.8, 18], [18, 27]]])
+    return np.einsum("iy,jx,kc,kij->yxckij", waves, waves, colours, gains).reshape(2, 2, 3, 12).astype(np.float32)
 
 
 @cache
@@ -146,8 +138,9 @@ def _fused() -> Any:
     def call(self: Any, inputs: Any, training: Any = None, mask: Any = None) -> Any:
         if not (training and self.trainable):
             return base.call(self, inputs, training=False)
-        options = {"epsilon": self.epsilon, "is_training": True}
-        outputs, *found = tf.compat.v1.nn.fused_batch_norm(inputs, self.gamma.value, self.beta.value, **options)
+        outputs, *found = tf.compat.v1.nn.fused_batch_norm(
+            inputs, self.gamma.value, self.beta.value, epsilon=self.epsilon, is_training=True
+        )
         for moving, now in zip((self.moving_mean, self.moving_variance), found, strict=True):
             moving.assign(self.momentum * moving + (1 - self.momentum) * now)
         return outputs
