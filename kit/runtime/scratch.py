@@ -138,9 +138,8 @@ def _fused() -> Any:
     def call(self: Any, inputs: Any, training: Any = None, mask: Any = None) -> Any:
         if not (training and self.trainable):
             return base.call(self, inputs, training=False)
-        outputs, *found = tf.compat.v1.nn.fused_batch_norm(
-            inputs, self.gamma.value, self.beta.value, epsilon=self.epsilon, is_training=True
-        )
+        fused = tf.compat.v1.nn.fused_batch_norm
+        outputs, *found = fused(inputs, self.gamma.value, self.beta.value, epsilon=self.epsilon)
         for moving, now in zip((self.moving_mean, self.moving_variance), found, strict=True):
             moving.assign(self.momentum * moving + (1 - self.momentum) * now)
         return outputs

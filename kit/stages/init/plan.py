@@ -16,7 +16,7 @@ SECONDS_PER_PIXEL = {
     "plain-cnn": 0.7e-6, "residual-cnn": 1.2e-6, "resnet-small": 0.9e-6, "resnet-medium": 3.0e-6,
     "mobilenetv2": 1.2e-6, "efficientnetv2-b0": 3.0e-6,
 }  # fmt: skip
-BFLOAT16 = 0.45  # of that time, for the last two on a processor that multiplies matrices of bfloat16
+BFLOAT16 = 0.45  # of that time, for `TINY` on a processor that multiplies matrices of bfloat16
 DEGRADE = 1e-3  # seconds of a core for an image: `degrade` goes through images one by one
 START = 8.0  # seconds of a process before its first step
 REST = 1.3  # held-out predictions, corrupted ones and the blend, beside the training
@@ -27,7 +27,8 @@ WEIGHTS = (
 )
 # Where Keras keeps what it has downloaded.
 CACHED = {"mobilenetv2": "mobilenet_v2_*no_top.h5", "efficientnetv2-b0": "efficientnetv2-b0_notop.h5"}
-SCRATCH, TINY = ("plain-cnn", "residual-cnn"), ("resnet-medium", "resnet-small")
+TINY = ("resnet-medium", "resnet-small")  # three epochs of the larger teach less than five of the smaller
+SCRATCH = ("plain-cnn", "residual-cnn")
 # Published weights expect photographs of 224 px. Pictures below this many pixels have no more in them than a small
 # network finds, and below `FEWEST` the last map of a pretrained one is two pixels wide.
 SMALL, FEWEST, SIDES = 48, 96, (224, 160, 128, 96)
@@ -100,7 +101,6 @@ def _plans(n: int, side: int, pretrained: bool) -> Iterator[Plan]:
     trained = [(networks[:count], number) for count in (2, 1) for number in epochs]
     if networks == TINY:
         most = min(max(1_440_000 // n, 24), 60)
-        # In three epochs the larger one learns less than the smaller one in five, which take half the time.
         trained = [(several, most * part // 6) for several in (TINY, TINY[:1]) for part in (6, 5, 4, 3)]
         trained += [(TINY[1:], most * part // 6) for part in (6, 5, 4, 3, 2, 1)]
     sizes = [size for size in sizes if 3.0 * n * size**2 <= ARRAY] or sizes[-1:]
