@@ -95,7 +95,7 @@ def student(data: Path, seconds: float) -> dict[str, Any]:
             layers.Dense(int(y.max()) + 1, activation="softmax"),
         ]
     )
-    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     best: dict[str, Any] = {"out of fold": 0.0}
     epoch, took = 0, 0.0
     while time.process_time() + took < seconds:

@@ -25,9 +25,8 @@ from machine import machine
 from kit.config import StageConfig
 from kit.runtime import scratch
 from kit.runtime.backbones import build
-from kit.stages.train.learner import compile_step
-from kit.stages.train.losses import cross_entropy
-from kit.stages.train.networks import computing_in, make_optimizer, set_trainable
+from kit.stages.train.networks import computing_in, cross_entropy, make_optimizer, set_trainable
+from kit.stages.train.trainer import compile_step
 
 NETWORKS = ("plain-cnn", "residual-cnn", "resnet-small", "resnet-medium", "keras")
 BATCH = 256

@@ -66,9 +66,8 @@ def test_steps_of_the_small_network_repeat_to_the_byte_and_learn(precision: str)
 
     from kit.config import StageConfig
     from kit.runtime.backbones import build
-    from kit.stages.train.learner import NetworkLearner
-    from kit.stages.train.losses import cross_entropy
-    from kit.stages.train.networks import computing_in, make_optimizer, set_trainable
+    from kit.stages.train.networks import computing_in, cross_entropy, make_optimizer, set_trainable
+    from kit.stages.train.trainer import NetworkLearner
 
     rng = np.random.default_rng(0)
     labels = np.eye(3, dtype=np.float32)[np.arange(24) % 3]
