@@ -24,7 +24,19 @@ KEYS: dict[str, dict[str, Any]] = {
     "one-of": {"ops": [{"op": "noise"}, {"op": "contrast"}, {"op": "cutmix"}]},
     "some-of": {"ops": [{"op": "brightness"}, {"op": "zoom"}, {"op": "noise"}], "k": 2},
 }
-OWN = {"flip", "quarter-turn", "dihedral", "noise", "stain", "gradient", "sequence", "maybe", "one-of", "some-of"}
+OWN = {
+    "flip",
+    "quarter-turn",
+    "dihedral",
+    "crop",
+    "noise",
+    "stain",
+    "gradient",
+    "sequence",
+    "maybe",
+    "one-of",
+    "some-of",
+}
 # Not random in themselves.
 FIXED = {"posterize"}
 
@@ -135,6 +147,20 @@ def test_the_dihedral_group_is_drawn_evenly() -> None:
         counts = [int((found == apply(view, one)).all(axis=(1, 2, 3)).sum()) for view in views]
         assert sum(counts) == 400
         assert min(counts) > 400 / len(views) * 0.6
+
+
+@pytest.mark.tf
+def test_crops_are_all_the_shifts_of_a_reflected_image_drawn_evenly() -> None:
+    from kit.images.augment.pipeline import Pipeline
+
+    one, _ = batch(1, 5)
+    images, labels = np.repeat(one, 500, axis=0), np.zeros((500, 4), np.float32)
+    found = np.asarray(Pipeline([entry("crop", pixels=1)], 5, 4)(images, labels, seeds(3, 500))[0])
+    padded = np.pad(one[0], ((1, 1), (1, 1), (0, 0)), mode="reflect")
+    shifts = [padded[down : down + 5, right : right + 5] for down in range(3) for right in range(3)]
+    counts = [int((found == shift).all(axis=(1, 2, 3)).sum()) for shift in shifts]
+    assert sum(counts) == 500
+    assert min(counts) > 500 / 9 * 0.6
 
 
 @pytest.mark.tf
@@ -296,7 +322,7 @@ def test_flips_and_noise_do_not_load_keras_cv() -> None:
     from kit.images.augment.pipeline import Pipeline
 
     with mock.patch.dict(sys.modules, {"keras_cv": None}):  # what imports it fails
-        Pipeline([entry(op) for op in ("flip", "dihedral", "quarter-turn", "noise")], 32, 4)(*batch(), seeds(0))
+        Pipeline([entry(op) for op in ("flip", "dihedral", "quarter-turn", "crop", "noise")], 32, 4)(*batch(), seeds(0))
         with pytest.raises(ImportError):
             Pipeline([entry("rotation")], 32, 4)(*batch(), seeds(0))
 

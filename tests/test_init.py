@@ -28,7 +28,7 @@ from kit.runs.spec import check_run
 from kit.runtime.backbones import BACKBONES
 from kit.stages.init import init
 from kit.stages.init.look import Seen
-from kit.stages.init.plan import CACHED, choose, minutes
+from kit.stages.init.plan import CACHED, Plan, choose, minutes
 from kit.stages.init.text import metric_of
 from kit.store.data import load_index
 from kit.store.ledger import load_submissions
@@ -173,6 +173,26 @@ def test_more_time_never_plans_less_and_what_fits_is_kept(
         assert plan.size >= max(BACKBONES[network].smallest for network in plan.networks)
         assert plan.pretrained <= pretrained
         assert all(BACKBONES[network].pretrained for network in plan.networks) == plan.pretrained
+
+
+def test_small_images_get_small_networks_and_the_larger_one_only_where_both_have_time_to_learn() -> None:
+    found = [choose(60_000, 28, hours, pretrained=lambda: True) for hours in (0.1, 0.25, 1, 8)]
+    assert [plan.is_tiny for plan in found] == [True] * 4
+    assert found[0].networks == ("resnet-small",)
+    assert all(len(plan.networks) == 1 or plan.epochs >= 12 for plan in found)
+    assert not choose(60_000, 64, 1, pretrained=lambda: False).is_tiny
+
+
+def test_the_recipe_of_small_images_halves_the_bits_only_where_that_is_faster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, precision in enumerate(("float32", "mixed_bfloat16")):
+        monkeypatch.setattr(Plan, "precision", precision)
+        init(folder := tmp_path / str(number), f"../{keras_file(tmp_path)}", silent, hours=0.2)
+        for run in Project(folder).config.runs.values():
+            (stage,) = run.stages
+            assert (run.precision, stage.optimizer) == (precision, "sgd")
+            assert stage.schedule.warmup == pytest.approx(stage.epochs / 5)
 
 
 def test_photographs_get_pretrained_networks_where_weights_can_be_had() -> None:

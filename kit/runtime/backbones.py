@@ -155,6 +155,8 @@ BACKBONES: dict[str, Backbone] = {
     "squeeze-excitation-cnn": _scratch("squeeze_excitation_cnn", "block3_pool", 128, 221_816, 16),
     "inception-cnn": _scratch("inception_cnn", "block3_pool", 144, 53_272, 16),
     "residual-cnn": _scratch("residual_cnn", "block2_relu2", 128, 306_152, 16),
+    "resnet-small": _scratch("small_resnet", "block2_relu2", 128, 294_400, 8),
+    "resnet-medium": _scratch("medium_resnet", "block2_relu2", 256, 1_160_192, 8),
     "five-block-cnn": _scratch("five_block_cnn", "block4_pool", 128, 189_696, 32),
     "feed-forward": _scratch("feed_forward", "block1_dropout", 0, 0, 16),
     "mobilenet": _keras("MobileNet", "symmetric", "conv_pw_11_relu", 1024, 3_228_864),

@@ -6,9 +6,12 @@ Keyword arguments of a builder are the keys that ``options`` of a run may set. A
 
 from __future__ import annotations
 
+from functools import cache, partial
 from typing import Any
 
-from .lazy import keras
+import numpy as np
+
+from .lazy import keras, tf
 
 Shape = tuple[int, int, int]
 
@@ -90,6 +93,59 @@ def residual_cnn(input_shape: Shape) -> Any:
         y = layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_bn2")(y)
         x = layers.ReLU(name=f"{name}_relu2")(layers.Add(name=f"{name}_add")([y, shortcut]))
     return keras.Model(inputs, x, name="residual_cnn")
+
+
+def _speed_run(widths: tuple[int, ...], input_shape: Shape) -> Any:
+    """Fixed filters of patches and residual blocks for small images, as in the speed runs of the field.
+
+    After Page's ResNet-9 (2018) and Jordan's airbench (2024): the first layer decorrelates patches and does not learn,
+    so that no gradient is computed at full size, and a block pools before it normalises.
+    """
+    inputs, filters = keras.Input(input_shape), patch_filters()
+    x = keras.ops.conv(inputs - 0.45, np.concatenate([filters, -filters], axis=-1), padding="valid")
+    x = keras.layers.ReLU(name="patches_relu")(x)
+    for block, width in enumerate(widths, start=1):
+        shortcut, name = None, f"block{block}"
+        for part in (1, 2):
+            convolution = keras.layers.Conv2D(
+                width, 3, padding="same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv{part}"
+            )
+            x = keras.layers.MaxPooling2D(name=f"{name}_pool")(convolution(x)) if part == 1 else convolution(x)
+            x = _fused()(momentum=MOMENTUM, name=f"{name}_bn{part}")(x)
+            x = x if shortcut is None else keras.layers.Add(name=f"{name}_add")([x, shortcut])
+            x = shortcut = keras.layers.ReLU(name=f"{name}_relu{part}")(x)
+    return keras.Model(inputs, x, name="speed_run")
+
+
+small_resnet, medium_resnet = partial(_speed_run, (32, 64, 128)), partial(_speed_run, (64, 128, 256))
+
+
+def patch_filters() -> Any:
+    """Filters (2, 2, 3, 12) that nearly decorrelate patches of photographs whose levels are 0 to 1.
+
+    Cosines (Ahmed et al. 1974) times opponent colours; whitening by training images is no better (docs/training.md).
+    """
+    waves: Any = np.array([[1, 1], [1, -1]]) / 2**0.5
+    colours: Any = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.array([[3], [2], [6]]) ** 0.5
+    gains: Any = np.array([[[1.2, 6], [6, 9]], [[4.8, 18], [18, 27]], [[4.8, 18], [18, 27]]])
+    return np.einsum("iy,jx,kc,kij->yxckij", waves, waves, colours, gains).reshape(2, 2, 3, 12).astype(np.float32)
+
+
+@cache
+def _fused() -> Any:
+    """Keras' BatchNorm, whose training step TensorFlow computes in one operation instead of eight."""
+
+    def call(self: Any, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+        if not (training and self.trainable):
+            return base.call(self, inputs, training=False)
+        fused = tf.compat.v1.nn.fused_batch_norm
+        outputs, *found = fused(inputs, self.gamma.value, self.beta.value, epsilon=self.epsilon)
+        for moving, now in zip((self.moving_mean, self.moving_variance), found, strict=True):
+            moving.assign(self.momentum * moving + (1 - self.momentum) * now)
+        return outputs
+
+    base = keras.layers.BatchNormalization
+    return type("BatchNormalization", (base,), {"call": call})
 
 
 def five_block_cnn(input_shape: Shape, *, l1: float = 0.0, l2: float = 1e-4) -> Any:

@@ -38,6 +38,15 @@ def dihedral() -> BatchOp:
     return _evenly([*QUARTERS, *(lambda grid, turn=turn: np.fliplr(turn(grid)) for turn in QUARTERS)])
 
 
+def crop(pixels: Annotated[int, Field(ge=1, le=8)] = 2) -> BatchOp:
+    """Shift each axis by up to ``pixels`` whole pixels: a crop of the image with a reflected border."""
+
+    def cropped(down: int, right: int, grid: Any) -> Any:
+        return np.pad(grid, pixels, mode="reflect")[down : down + len(grid), right : right + len(grid)]
+
+    return _evenly([partial(cropped, *place) for place in np.ndindex(2 * pixels + 1, 2 * pixels + 1)])
+
+
 def _evenly(turns: Sequence[Turn]) -> BatchOp:
     def call(batch: Batch, context: Context) -> Batch:
         return _moved(batch, turns, tf.cast(context.draw([1])[:, 0] * len(turns), tf.int32))

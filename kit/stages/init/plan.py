@@ -12,7 +12,11 @@ from kit.runs.units.process import visible_gpus
 from kit.runtime.backbones import BACKBONES
 
 # Seconds of a core for a training step of one image, by pixel: rough, to choose between sizes and numbers of epochs.
-SECONDS_PER_PIXEL = {"plain-cnn": 0.7e-6, "residual-cnn": 1.2e-6, "mobilenetv2": 1.2e-6, "efficientnetv2-b0": 3.0e-6}
+SECONDS_PER_PIXEL = {
+    "plain-cnn": 0.7e-6, "residual-cnn": 1.2e-6, "resnet-small": 0.9e-6, "resnet-medium": 3.0e-6,
+    "mobilenetv2": 1.2e-6, "efficientnetv2-b0": 3.0e-6,
+}  # fmt: skip
+BFLOAT16 = 0.45  # of that time, for `TINY` on a processor that multiplies matrices of bfloat16
 DEGRADE = 1e-3  # seconds of a core for an image: `degrade` goes through images one by one
 START = 8.0  # seconds of a process before its first step
 REST = 1.3  # held-out predictions, corrupted ones and the blend, beside the training
@@ -23,6 +27,7 @@ WEIGHTS = (
 )
 # Where Keras keeps what it has downloaded.
 CACHED = {"mobilenetv2": "mobilenet_v2_*no_top.h5", "efficientnetv2-b0": "efficientnetv2-b0_notop.h5"}
+TINY = ("resnet-medium", "resnet-small")  # three epochs of the larger teach less than five of the smaller
 SCRATCH = ("plain-cnn", "residual-cnn")
 # Published weights expect photographs of 224 px. Pictures below this many pixels have no more in them than a small
 # network finds, and below `FEWEST` the last map of a pretrained one is two pixels wide.
@@ -45,6 +50,18 @@ class Plan:
     degrade: bool
     minutes: float = 0.0
 
+    @property
+    def is_tiny(self) -> bool:
+        """Whether its networks are those of small images, which have a recipe of their own."""
+        return self.networks[0] in TINY
+
+    @property
+    def precision(self) -> str:
+        """What its steps compute in: half the bits where the processor multiplies such matrices (AMX, on Linux)."""
+        info = Path("/proc/cpuinfo")
+        is_faster = self.is_tiny and not visible_gpus() and info.exists() and "amx_bf16" in info.read_text()
+        return "mixed_bfloat16" if is_faster else "float32"
+
 
 def choose(n: int, side: int, hours: float, *, pretrained: Callable[[], bool], is_split: bool = False) -> Plan:
     """The first plan that takes at most ``hours`` for ``n`` images whose longer side has ``side`` pixels.
@@ -62,7 +79,8 @@ def minutes(plan: Plan, n: int) -> float:
     """Estimated minutes until the blend of ``n`` images, on this machine."""
     share, trained = (1 - 1 / plan.folds), plan.folds if plan.method == "k-fold" else 1
     cards = len(visible_gpus())
-    image = [SECONDS_PER_PIXEL[name] * plan.size**2 / (CARD if cards else 1) for name in plan.networks]
+    faster = 1 / CARD if cards else BFLOAT16 if plan.precision == "mixed_bfloat16" else 1.0
+    image = [SECONDS_PER_PIXEL[name] * plan.size**2 * faster for name in plan.networks]
     steps = n * share * plan.epochs
     seconds = trained * sum(START + steps * (one + DEGRADE * plan.degrade) for one in image)
     return REST * seconds / 60 / (cards or os.cpu_count() or 1)
@@ -70,24 +88,27 @@ def minutes(plan: Plan, n: int) -> float:
 
 def _plans(n: int, side: int, pretrained: bool) -> Iterator[Plan]:
     """All plans, the best first."""
-    networks = tuple(CACHED) if pretrained else SCRATCH
+    networks = tuple(CACHED) if pretrained else TINY if side <= SMALL else SCRATCH
     smallest = max(BACKBONES[name].smallest for name in networks)
     if pretrained:
-        sizes = [size for size in SIDES if size <= max(side, FEWEST)]
-        epochs: tuple[int, ...] = (8, 5, 3)
+        sizes, epochs = [size for size in SIDES if size <= max(side, FEWEST)], [8, 5, 3]
     else:
         # As they are where that is small enough; interpolating them would gain nothing.
         own = [max(side, smallest)] if side <= LARGEST_SCRATCH[0] else []
         sizes = own + [size for size in LARGEST_SCRATCH if smallest <= size < max(side, smallest + 1)]
         most = min(max(round(240_000 / n), 12), 40)
-        epochs = (most, max(most // 2, 8))  # with fewer, a network from scratch has learnt too little to compare
+        epochs = [most, max(most // 2, 8)]  # with fewer, a network from scratch has learnt too little to compare
+    trained = [(networks[:count], number) for count in (2, 1) for number in epochs]
+    if networks == TINY:
+        most = min(max(1_440_000 // n, 24), 60)
+        trained = [(several, most * part // 6) for several in (TINY, TINY[:1]) for part in (6, 5, 4, 3)]
+        trained += [(TINY[1:], most * part // 6) for part in (6, 5, 4, 3, 2, 1)]
     sizes = [size for size in sizes if 3.0 * n * size**2 <= ARRAY] or sizes[-1:]
     splits: tuple[tuple[Literal["k-fold", "hold-out"], int], ...] = (("k-fold", 5), ("k-fold", 3), ("hold-out", 5))
     for method, folds in splits:
         for size in sizes:
-            for count in (2, 1):
-                for number in epochs:
-                    yield Plan(networks[:count], pretrained, size, number, method, folds, n <= DEGRADED)
+            for several, number in trained:
+                yield Plan(several, pretrained, size, number, method, folds, n <= DEGRADED)
 
 
 def weights_within_reach() -> bool:
