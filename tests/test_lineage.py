@@ -54,6 +54,7 @@ RUN = STRESSED | {"run", "predicted", "joined", "joined test"}
 REACHES: tuple[tuple[set[str], str], ...] = (
     (set(), "competition.name competition.task competition.code competition.fact_sheet"),
     ({"forecast"}, "competition.platform competition.url competition.id competition.test_size"),
+    (set(), "competition.costs competition.weights"),  # only of metrics whose names say them
     (set(), "competition.phase"),  # scores of the local platform are of no phase
     ({"joined stressed", *BLENDED}, "competition.metric"),
     ({"data"}, "data.train data.external data.validation data.classes data.label data.group data.weight"),
@@ -88,6 +89,8 @@ KEYS = {key: stages for stages, words in REACHES for key in words.split()}
 OTHERS: dict[str, object] = {
     "competition.url": "https://other.example",
     "competition.metric": "nll",
+    "competition.costs": [[0, 1], [1, 0]],
+    "competition.weights": [1, 2],
     "competition.fact_sheet": {"question": "answer"},
     "data.train": "raw/fewer.csv",
     "data.test": "raw/fewer-tests.csv",

@@ -17,8 +17,8 @@ import numpy as np
 from kit.errors import DataError
 from kit.judge.metrics.counts import Counts, kinds, of_predictions
 from kit.judge.metrics.rows import Array, row_nll
-from kit.judge.metrics.table import METRICS, Metric
-from kit.judge.units import BLOCK, mean_error, resampled_counts, resampled_means, sums, units_of
+from kit.judge.metrics.table import METRICS, Metric, find
+from kit.judge.units import BLOCK, LEFT_OUT, mean_error, resampled_counts, resampled_means, sums, units_of
 from kit.store.record import Figure
 
 RESAMPLES, LEVEL = 2000, 0.95  # and the coverage aimed at
@@ -42,9 +42,10 @@ class Interval:
 
 def lookup(metric: str) -> Metric:
     """Return the metric of that name; raises `DataError` where there is none."""
-    if metric not in METRICS:
+    found = find(metric)
+    if found is None:
         raise DataError(f"unknown metric `{metric}`", f"use one of {', '.join(METRICS)}")
-    return METRICS[metric]
+    return found
 
 
 def score(metric: str, y: Array, proba: Array) -> float:
@@ -180,12 +181,21 @@ def _resample(
 
 
 def _seen(metric: Metric, y: Array, said: Array) -> tuple[float, Array]:
-    """Return the score, and (N,) what each row adds to it: by leaving it out where there is no formula; ECE: zeros."""
+    """Return the score, and (N,) what each row adds to it: by leaving it out where there is no formula; ECE: zeros.
+
+    Rows of a user's function are left out in at most `LEFT_OUT` blocks, and those of a block share its part evenly.
+    """
     if metric.rows is not None:
         values = metric.rows(y, said)
         return float(values.mean()), values
     if metric.whole is not None:
         return metric.whole(y, said)
+    if metric.measure.own is not None:
+        added, whole = np.empty(len(y)), metric.function(y, said)
+        for block in np.array_split(np.random.default_rng(0).permutation(len(y)), min(LEFT_OUT, len(y))):
+            rest = np.delete(np.arange(len(y)), block)
+            added[block] = (whole - metric.function(y[rest], said[rest])) * (len(y) - len(block)) / len(block) ** 0.5
+        return whole, added
     if metric.counts is None:
         return metric.function(y, said), np.zeros(len(y))
     first, cell = kinds(y, [said])

@@ -12,6 +12,7 @@ from kit.errors import DataError
 from kit.judge.metrics import Array
 
 BLOCK = 2_000_000  # numbers drawn at a time
+LEFT_OUT = 100  # blocks of rows, of which each is left out where a score is slow to compute
 
 
 def units_of(groups: Any, rows: int) -> Array:

@@ -11,8 +11,9 @@ from functools import partial
 
 import numpy as np
 
+from kit.config.competition import METRICS as MEASURES
 from kit.judge.metrics.counts import Counts, divide, f_values
-from kit.judge.metrics.rows import Array
+from kit.judge.metrics.rows import Array, cost_matrix
 from kit.judge.metrics.table import METRICS, OfCounts
 from kit.runtime.decide import Decision, decide
 
@@ -74,9 +75,14 @@ def plain(metric: str, proba: Array, labels: bool) -> Decision | None:
     return FIXED.get(metric)
 
 
+def is_cost(metric: str) -> bool:
+    """Whether answers have costs, so that the least expected one is best."""
+    return len(MEASURES[metric].table) > 1
+
+
 def is_fitted(metric: str, *, labels: bool = False) -> bool:
     """Whether there is anything to fit for a metric."""
-    return metric in POWERS or (metric in GAINS and (labels or metric not in PLAIN))
+    return metric in POWERS or is_cost(metric) or (metric in GAINS and (labels or metric not in PLAIN))
 
 
 def best(metric: str, proba: Array, labels: bool) -> Decision | None:
@@ -84,6 +90,8 @@ def best(metric: str, proba: Array, labels: bool) -> Decision | None:
     rule = plain(metric, proba, labels)
     if not is_fitted(metric, labels=labels):
         return FIXED.get(metric, rule)
+    if is_cost(metric):
+        return {"kind": "costs", "costs": cost_matrix(MEASURES[metric].table, proba.shape[1]).tolist()}
     found, highest = rule, -np.inf
     answers = decide(rule, proba)
     for _ in range(ROUNDS):

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.errors import DataError
+
 Array = NDArray[Any]
 FLOOR = 1e-15
 
@@ -89,6 +91,39 @@ def row_map(y: Array, said: Array, *, k: int) -> Array:
     """Return (N,) one over the place of the true class among the k best, else 0: MAP@k with one label a row."""
     place = _place(y, said)
     return np.where(place <= k, 1.0 / place, 0.0)
+
+
+def cost_matrix(costs: Any, classes: int) -> Array:
+    """Return the (C, C) costs by true class and answer; raises `DataError` where the classes are not as many."""
+    if len(costs) != classes:
+        raise DataError(f"`competition.costs` has {len(costs)} x {len(costs)} numbers, but there are {classes} classes")
+    return np.asarray(costs, float)
+
+
+def row_cost(y: Array, said: Array, *, costs: Any) -> Array:
+    """Return (N,) what the answers cost, by true class and answer."""
+    classes = said.shape[1] if said.dtype.kind == "f" else len(costs)
+    return np.asarray(cost_matrix(costs, classes)[y, classes_of(said)])
+
+
+def all_weighted_nll(y: Array, proba: Array, *, weights: Any) -> tuple[float, Array]:
+    """Log loss with a weight for each class, or for each of several labels, over the sum of the weights."""
+    weights = np.asarray(weights, float)
+    if len(weights) != proba.shape[1]:
+        raise DataError(f"`competition.weights` has {len(weights)} numbers, but there are {proba.shape[1]} classes")
+    if y.ndim == 2:
+        losses = -np.where(y == 1, _log(proba), _log(1.0 - proba)) @ weights / weights.sum()
+        return float(losses.mean()), np.asarray(losses - losses.mean())
+    of = weights[y] / max(float(weights[y].mean()), 1e-300)
+    value = float((of * row_nll(y, proba)).mean())
+    return value, np.asarray(of * (row_nll(y, proba) - value))
+
+
+def answers_of(y: Array, said: Array) -> tuple[Array, Array]:
+    """The truth, and what was said of it as answers: classes, labels or numbers."""
+    if y.ndim == 2:
+        return y, labels_of(said)
+    return y, said if y.dtype.kind == "f" else classes_of(said)
 
 
 def average_ranks(values: Array) -> Array:
