@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,18 @@ def broken(truth, said):
 
 def empty(truth, said):
     return float("nan")
+
+def nothing(truth, said):
+    print("what is printed is no table")
+
+def leaves(truth, said):
+    raise SystemExit("enough")
+
+def area(truth, said):
+    assert len(set(truth)) == said.shape[1], "a class is missing"
+    return float((truth == said.argmax(axis=1)).mean())
+
+area.needs = "probabilities"
 
 def odd(truth, said):
     return 0.0
@@ -94,33 +107,56 @@ def test_the_name_of_a_function_says_what_the_file_contains(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("metric", "more", "said"),
+    ("metric", "more", "said", "hint"),
     [
-        ("none.py:score", "", "cannot read .*none.py: No such file"),
-        ("mine.py:nothing", "", "has no function 'nothing'"),
-        ("mine.py:odd", "", "odd.needs = 'images'"),
-        ("expected_cost", "", "needs `competition.costs`"),
-        ("expected_cost", "costs = [[0, 1], [1]]", "needs `competition.costs`"),
-        ("expected_cost", 'costs = "costs.csv"', "cannot read .*costs.csv"),
-        ("weighted_nll", "weights = [1, -1, 1]", "at least 0"),
-        ("mine.py:broken", "", "fails with AttributeError"),
-        ("mine.py:empty", "", "is nan, which is no score"),
-        ("expected_cost", "costs = [[0, 1], [1, 0]]", "2 x 2 numbers, but there are 3 classes"),
-        ("weighted_nll", "weights = [1, 1]", "2 numbers, but there are 3 classes"),
+        ("none.py:score", "", "cannot read .*none.py: No such file", "ls -l .*"),
+        ("mine.py:macros", "", "has no function 'macros'", "did you mean `macro`"),
+        ("mine.py:odd", "", "odd.needs = 'images'", 'odd.needs, odd.greater_is_better = "labels", True'),
+        ("expected_cost", "", "needs costs", r"\[competition\] costs = \[\[0, 1\], \[1, 0\]\]"),
+        ("expected_cost", "costs = [[0, 1], [1]]", "needs costs", r"\[competition\] costs"),
+        ("expected_cost", 'costs = "costs.csv"', "cannot read .*costs.csv", "ls -l .*"),
+        ("weighted_nll", "weights = [1, -1, 1]", "at least 0", r"\[competition\] weights = \[1, 1, 1\]"),
+        ("mine.py:broken", "", "fails with AttributeError", "sed -n 16p .*mine.py"),
+        ("mine.py:leaves", "", "fails with SystemExit: enough", "sed -n 25p .*mine.py"),
+        ("mine.py:empty", "", "returned nan, which is no finite number", "cat .*mine.py"),
+        ("mine.py:nothing", "", "returned None, which is no finite number", "cat .*mine.py"),
+        ("expected_cost", "costs = [[0, 1], [1, 0]]", "of 2 classes, but there are 3", r"= \[\[0, 1, 1\], .*"),
+        ("weighted_nll", "weights = [1, 1]", "of 2 classes, but there are 3", r"weights = \[1, 1, 1\]"),
     ],
 )
-def test_what_is_wrong_with_a_metric_of_the_users_is_said(tmp_path: Path, metric: str, more: str, said: str) -> None:
-    with pytest.raises((ConfigError, DataError), match=said):
+def test_what_is_wrong_with_a_metric_of_the_users_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], metric: str, more: str, said: str, hint: str
+) -> None:
+    with pytest.raises((ConfigError, DataError), match=said) as caught:
         score.score(named(tmp_path, metric, more), *draw())
+    assert re.search(hint, caught.value.hint)
+    assert not capsys.readouterr().out
 
 
-def test_a_file_that_fails_and_a_task_that_a_function_is_not_for_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "bad.py").write_text("1 / 0")
-    with pytest.raises(ConfigError, match="fails with ZeroDivisionError"):
+@pytest.mark.parametrize(("content", "line"), [("1 / 0", 1), ("import sys\nsys.exit(3)", 2), ("a = 1\nb =", 2)])
+def test_a_file_that_fails_is_refused_with_its_line(tmp_path: Path, content: str, line: int) -> None:
+    (tmp_path / "bad.py").write_text(content)
+    with pytest.raises(ConfigError, match=r"bad\.py fails with") as caught:
         named(tmp_path, "bad.py:score")
-    for task, function in (("soft", "macro"), ("regression", "loss")):
-        with pytest.raises(ConfigError, match=f"is not one of task '{task}'"):
+    assert caught.value.hint.startswith(f"sed -n {line}p ")
+
+
+def test_a_task_that_a_function_is_not_for_is_refused_with_what_it_needs(tmp_path: Path) -> None:
+    for task, function, needs in (("soft", "macro", "probabilities"), ("regression", "loss", "labels")):
+        with pytest.raises(ConfigError, match=f"is not one of task '{task}'.* with needs = \"{needs}\""):
             named(tmp_path, f"mine.py:{function}", task=task)
+
+
+def test_resamples_that_a_function_has_no_score_of_are_left_out(tmp_path: Path) -> None:
+    (y, proba), name = draw(), named(tmp_path, "mine.py:area")
+    y[2:][y[2:] == 0], y[:2] = 1, 0  # of two rows one resample in seven has none
+    found, known = (score.interval(metric, y, proba, seed=0) for metric in (name, "accuracy"))
+    assert (found.low, found.high) == pytest.approx((known.low, known.high), abs=known.se / 2)
+    errors = [score.standard_errors(metric, y, proba[None], proba[:, ::-1])[0] for metric in (name, "accuracy")]
+    assert errors[0] == pytest.approx(errors[1], rel=0.25)
+    y[:], y[:2] = 1, (0, 2)  # three resamples in five lack one of these rows
+    with pytest.raises(DataError, match=r"no score of .*% of resamples"):
+        score.interval(name, y, proba, seed=0)
 
 
 def test_the_least_expected_cost_is_answered_and_scored(tmp_path: Path) -> None:

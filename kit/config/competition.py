@@ -150,7 +150,9 @@ class CompetitionConfig(ConfigSection):
         kind, others = KINDS.get(self.task, ("classes", ()))
         if kind not in METRICS[self.metric].tasks and self.metric not in others:
             fit = [name for name, one in METRICS.items() if one.scored and (kind in one.tasks or name in others)]
-            raise ValueError(f"metric {self.metric!r} is not one of task {self.task!r}; those are {', '.join(fit)}")
+            own = {"numbers": ' with needs = "labels"', "shares": ' with needs = "probabilities"'}.get(kind, "")
+            said = f"those are {', '.join(fit)}, and functions of your own{own}"
+            raise ValueError(f"metric {self.metric!r} is not one of task {self.task!r}; {said}")
         return self
 
     @property

@@ -98,7 +98,7 @@ class _Fitting:
 
     def __init__(self, data: Data, clean: int, used: Array, metric: str, seed: int, options: Options) -> None:
         self.data, self.clean, self.used = data, clean, used[: len(data.y)]
-        self.metric, self.seed = metric, seed
+        self.metric, self.seed, self.whole = metric, seed, options.whole
         # An exact copy of an earlier member would share its weight, and change what a prior towards equal ones means.
         first: dict[bytes, int] = {}
         hashes = [hashlib.sha256(np.ascontiguousarray(member).data).digest() for member in data.proba]
@@ -149,7 +149,7 @@ class _Fitting:
             stressed_answers=answers[clean:] if hurt else None,
         )
         pruned = np.delete(self.originals, fitted.kept).tolist()
-        told = notes(blend, data.y[:clean], data.unit[:clean], self.copies, pruned)
+        told = notes(blend, data.y[:clean], data.unit[:clean], self.copies, pruned, whole=self.whole)
         return blend.model_copy(update={"notes": (*told, *self._flattery(), OF_OOF)})
 
     def _interval(self, oof: Array, answers: Array) -> Figure:

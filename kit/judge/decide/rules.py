@@ -12,8 +12,9 @@ from functools import partial
 import numpy as np
 
 from kit.config.competition import METRICS as MEASURES
+from kit.config.own import check_width
 from kit.judge.metrics.counts import Counts, divide, f_values
-from kit.judge.metrics.rows import Array, cost_matrix
+from kit.judge.metrics.rows import Array
 from kit.judge.metrics.table import METRICS, OfCounts
 from kit.runtime.decide import Decision, decide
 
@@ -91,7 +92,8 @@ def best(metric: str, proba: Array, labels: bool) -> Decision | None:
     if not is_fitted(metric, labels=labels):
         return FIXED.get(metric, rule)
     if is_cost(metric):
-        return {"kind": "costs", "costs": cost_matrix(MEASURES[metric].table, proba.shape[1]).tolist()}
+        check_width(metric, proba.shape[1])
+        return {"kind": "costs", "costs": [list(line) for line in MEASURES[metric].table]}
     found, highest = rule, -np.inf
     answers = decide(rule, proba)
     for _ in range(ROUNDS):

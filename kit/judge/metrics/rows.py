@@ -5,8 +5,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.errors import DataError
-
 Array = NDArray[Any]
 FLOOR = 1e-15
 
@@ -93,24 +91,14 @@ def row_map(y: Array, said: Array, *, k: int) -> Array:
     return np.where(place <= k, 1.0 / place, 0.0)
 
 
-def cost_matrix(costs: Any, classes: int) -> Array:
-    """Return the (C, C) costs by true class and answer; raises `DataError` where the classes are not as many."""
-    if len(costs) != classes:
-        raise DataError(f"`competition.costs` has {len(costs)} x {len(costs)} numbers, but there are {classes} classes")
-    return np.asarray(costs, float)
-
-
 def row_cost(y: Array, said: Array, *, costs: Any) -> Array:
     """Return (N,) what the answers cost, by true class and answer."""
-    classes = said.shape[1] if said.dtype.kind == "f" else len(costs)
-    return np.asarray(cost_matrix(costs, classes)[y, classes_of(said)])
+    return np.asarray(costs, float)[y, classes_of(said)]
 
 
 def all_weighted_nll(y: Array, proba: Array, *, weights: Any) -> tuple[float, Array]:
     """Log loss with a weight for each class, or for each of several labels, over the sum of the weights."""
     weights = np.asarray(weights, float)
-    if len(weights) != proba.shape[1]:
-        raise DataError(f"`competition.weights` has {len(weights)} numbers, but there are {proba.shape[1]} classes")
     if y.ndim == 2:
         losses = -np.where(y == 1, _log(proba), _log(1.0 - proba)) @ weights / weights.sum()
         return float(losses.mean()), np.asarray(losses - losses.mean())

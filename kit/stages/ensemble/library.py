@@ -1,6 +1,5 @@
 """The members of a blend: what each says about the same rows."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -28,8 +27,6 @@ from kit.store.data import load_index
 from kit.store.layout import Layout
 from kit.store.partition import load_folds
 from kit.store.predictions import Predictions
-
-OF_ROWS = re.compile(r"the \d+ rows are in|only \d+ of|class .* has no rows")
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +97,7 @@ def blended(library: Library, config: Config, options: Options, fit_on: str = "c
     metric = settings.metric or config.competition.metric
     if library.task.kind != "classes":
         rows = tuple(f"{library.ids[row]}/{number}" for number, row in enumerate(flat.row.tolist()))
-        options = replace(options, classes=flat.classes, rows=rows)
+        options = replace(options, classes=flat.classes, rows=rows, whole=False)
     blend = fit(
         flat.spread(library.proba),
         flat.y,
@@ -120,8 +117,6 @@ def blended(library: Library, config: Config, options: Options, fit_on: str = "c
     every = library.seen(metric)
     said = every.said(oof, told["answers"])
     nested = score.interval(metric, every.y, said, seed=settings.seed, groups=every.groups).figure
-    # Of single labels and copies of rows nobody wants to read; of whole images the tables tell.
-    told["notes"] = tuple(note for note in blend.notes if not OF_ROWS.match(note))
     told |= {"params": params, "classes": library.classes, "metric": metric, "nested": nested}
     return blend.model_copy(update={**told, "oof": oof, "stressed_oof": hurt})
 
