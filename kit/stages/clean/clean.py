@@ -14,7 +14,6 @@ from kit.base.events import Emit, Event
 from kit.base.text import some
 from kit.config import Config
 from kit.config.competition import METRICS
-from kit.config.own import check_width
 from kit.errors import DataError
 from kit.images.sources import Part, RawSet, open_source
 from kit.images.sources.folder import told
@@ -174,7 +173,6 @@ def _warn(emit: Emit, config: Config, raw: RawSet) -> None:
         if (other := alike[folded(name)]) != name:
             emit(Event("warn", f"the classes {name!r} and {other!r} differ in case alone: if they are one, correct it"))
     metric = config.competition.metric
-    check_width(metric, len(raw.classes))
     if METRICS[metric].ordinal and raw.targets is None:
         order = some(raw.classes, 20).replace(", ", " < ")
         emit(Event("say", f"{metric} depends on the order of the classes: {order}"))
