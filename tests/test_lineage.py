@@ -74,7 +74,7 @@ REACHES: tuple[tuple[set[str], str], ...] = (
     ({"features", *RUN}, "runs.preprocess.op runs.augment.op"),
     (RUN, "runs"),  # every key of a run that has no place of its own
     (STRESSED, "stress.families stress.severities stress.clean stress.rows stress.seed"),
-    (CANDIDATE, "ensemble.runs ensemble.metric ensemble.fit_on ensemble.seed ensemble.max_members"),
+    (CANDIDATE, "ensemble.runs ensemble.metric ensemble.unknown ensemble.fit_on ensemble.seed ensemble.max_members"),
     (CANDIDATE, "ensemble.max_views ensemble.max_seconds_per_1000 ensemble.max_bundle_mb"),
     (CANDIDATE, "bundle.max_mb bundle.max_seconds"),
     ({"bundle"}, "bundle.contract bundle.batch_size bundle.half_precision bundle.images bundle.max_memory_mb"),
@@ -121,6 +121,7 @@ OTHERS: dict[str, object] = {
     "stress.severities": [1, 2, 1, 1, 1],
     "ensemble.runs": ["net"],
     "ensemble.metric": "brier",
+    "ensemble.unknown": "cat",
     "notebook.datasets": ["someone/images"],
     "notebook.models": ["someone/net/keras/small/1"],
 }

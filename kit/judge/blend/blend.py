@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from kit.base.text import nearest
 from kit.errors import DataError
 from kit.judge import decide, score
 from kit.judge.blend.candidates import candidates
@@ -99,6 +100,11 @@ class _Fitting:
     def __init__(self, data: Data, clean: int, used: Array, metric: str, seed: int, options: Options) -> None:
         self.data, self.clean, self.used = data, clean, used[: len(data.y)]
         self.metric, self.seed, self.whole = metric, seed, options.whole
+        self.unknown = None
+        if options.unknown:
+            if options.unknown not in data.classes:
+                raise DataError(f"unknown = {options.unknown!r} is no class", nearest(options.unknown, data.classes))
+            self.unknown = data.classes.index(options.unknown)
         # An exact copy of an earlier member would share its weight, and change what a prior towards equal ones means.
         first: dict[bytes, int] = {}
         hashes = [hashlib.sha256(np.ascontiguousarray(member).data).digest() for member in data.proba]
@@ -160,7 +166,7 @@ class _Fitting:
 
     def _decision_worth(self, oof: Array, answers: Array) -> tuple[float, float] | None:
         """What the decided answers gain over the most probable classes, both nested; None where these are the rule."""
-        if not decide.is_fitted(self.metric):
+        if not decide.is_fitted(self.metric) and self.unknown is None:
             return None
         y, unit = self.data.y[: self.clean], self.data.unit[: self.clean]
         return decide.worth(self.metric, y, answers, oof.argmax(axis=1), unit)
@@ -210,7 +216,8 @@ class _Fitting:
         proba, rows = proba if used.all() else proba[:, used], rows & self.used
         y, group, unit = (each[rows] for each in (self.data.y, self.group, self.data.unit))
         chosen = shares(beliefs, y, proba, self.seed, unit)
-        return chosen, decide.fit(self.metric, y, np.tensordot(chosen.astype(proba.dtype), proba, 1), group, unit)
+        blended = np.tensordot(chosen.astype(proba.dtype), proba, 1)
+        return chosen, decide.fit(self.metric, y, blended, group, unit, self.unknown)
 
     def _optimism(self, params: Params, decided: Decided, oof: Array, answers: Array) -> float:
         """By how much the score on the rows fitted on flatters."""
