@@ -249,6 +249,22 @@ def test_the_cumulative_loss_is_the_mean_of_its_questions() -> None:
     assert float(cumulative(np.eye(4, dtype="f")[y], logits)) == pytest.approx(expected, rel=1e-5)
 
 
+def test_the_huber_loss_is_that_of_keras_of_the_mean_beside_the_cross_entropy() -> None:
+    import keras
+
+    from kit.stages.train.losses import cross_entropy, huber
+
+    names = tuple(map(str, range(8)))
+    logits = np.random.default_rng(0).normal(0, 2, (5, 8)).astype(np.float32)
+    masses = TASKS["regression"].masses(np.array([0.2, 3.5, 7.0, 5.1, 2.0]), names)
+    means = [rows @ np.arange(8.0) for rows in (masses, pool.softmax(logits.astype(float)))]
+    each = keras.losses.Huber(delta=1.0, reduction=None)(*(mean[:, None] for mean in means))
+    for weight in (np.ones(5), np.array([0.0, 1.0, 2.0, 0.5, 3.0])):
+        labels = (masses * weight[:, None]).astype(np.float32)
+        expected = float(cross_entropy(labels, logits)) + float((np.asarray(each) * weight).mean())
+        assert float(huber(labels, logits)) == pytest.approx(expected, rel=1e-4)
+
+
 def test_a_blend_of_several_labels_is_that_of_single_ones_and_folds_are_averaged_as_probabilities() -> None:
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(2, 3, 5, 4))
