@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.images.sources.practice.traits import TRAITS
+from kit.images.sources.practice.traits import CUTS, GRADED, OBSERVED, TRAITS, express
 
 # Streams under one seed; a row's own generator is (seed, stream, row).
 LABELS, CELL, SCENE, SLIDE, PLANT, DEGRADE = range(6)
@@ -13,6 +13,7 @@ LABELS, CELL, SCENE, SLIDE, PLANT, DEGRADE = range(6)
 # A few more than `paint` uses, so that one more trait does not change every picture's textures.
 SCENE_NUMBERS = 48
 CELL_NUMBERS = 40
+OBSERVER = 2**40  # a block of rows that no data set reaches
 COARSE, FINE, SMOOTH = 36, 60, 7  # knots of the random textures along an image's side
 
 
@@ -52,6 +53,13 @@ def draw_cells(seed: int, split: int, rows: NDArray[np.int64]) -> Cells:
     """Draw what the cells in the middle of ``rows`` need."""
     parts = zip(*(_cell(generator(seed, CELL, split, row)) for row in rows.tolist()), strict=True)
     return Cells(*(np.stack(part) for part in parts))
+
+
+def grades_of(labels: NDArray[np.int64], seed: int, split: int) -> NDArray[np.int64]:
+    """The grades of the cells of rows 0, 1 ... of ``labels`` (N,), by the trait `GRADED`."""
+    normal = np.stack([_cell(generator(seed, CELL, split, row))[1] for row in range(len(labels))])
+    noise = generator(seed, LABELS, split, OBSERVER).normal(0, OBSERVED, len(labels))
+    return np.digitize(express(labels, normal)[GRADED] + noise, CUTS)
 
 
 def _cell(rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:

@@ -43,6 +43,11 @@ TRAITS = tuple(_TABLE)
 MEAN = np.array([row[0] for row in _TABLE.values()]).T  # (8, traits)
 SPREAD, LOW, HIGH = (np.array([row[k] for row in _TABLE.values()]) for k in (1, 2, 3))
 
+# Of the graded variant: how many granules lie in the cell, as an observer sees it who is not always right.
+GRADES, GRADED, OBSERVED = ("0", "1", "2", "3", "4"), "granules", 0.05
+CUTS = (0.15, 0.35, 0.60, 0.85)
+NEXT_GRADE = (1, 2, 3, 4, 3)
+
 
 def express(labels: np.ndarray, deviations: np.ndarray) -> dict[str, np.ndarray]:
     """Turn standard normal ``deviations`` (B, traits) of cells with ``labels`` (B,) into traits of (B,)."""
