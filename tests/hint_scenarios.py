@@ -93,6 +93,10 @@ def edit(old: str, new: str, name: str = "kit.toml") -> Do:
     return lambda w: w.edit(old, new, name)
 
 
+def own_metric(text: str) -> Do:
+    return every(write("mine.py", text.encode()), edit("[folds]", '[competition]\nmetric = "mine.py:score"\n[folds]'))
+
+
 def say(line: str) -> Do:
     return lambda w: w.say(line)
 
@@ -379,6 +383,15 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "load: kit init": Scenario(lambda w: w.config, remove("kit.toml")),
     "parse: sed -n {line[1]}p {name}": Scenario("kit folds", edit("[folds]", "[folds"), instead=True),
+    "_content: ls -l {shlex.quote(str(path.parent))}   # the files that are there": Scenario(
+        "kit folds", edit("[folds]", '[competition]\nmetric = "mine.py:score"\n[folds]'), instead=True
+    ),
+    "_told: sed -n {line}p {shlex.quote(str(path))}   # where it failed": Scenario(
+        "kit folds", own_metric("1 / 0"), instead=True
+    ),
+    "_guarded.guarded: cat {shlex.quote(str(path))}": Scenario(
+        "kit ensemble", own_metric("def score(truth, said):\n    return None"), instead=True
+    ),
     "text_of: iconv -f WINDOWS-1252 -t UTF-8 {source} > {copy} && mv {copy} {source}": Scenario("kit clean", as_latin1),
     "find_project: kit init": Scenario(QUICK, remove("kit.toml")),
     # data and folds
@@ -609,6 +622,8 @@ NOT_PASTED = {
     "REFUSALS: ulimit -n 1024": "the shell itself changes its limits",
     "REFUSALS: ulimit -v unlimited, or in kit.toml: [train] workers = 1": "the shell itself changes its limits",
     "REFUSALS: ulimit -u unlimited, or in kit.toml: [train] workers = 1": "the shell itself changes its limits",
+    "propose_labels: kit clean   # lists copies with other labels": "`tests/test_tasks.py` provokes it",
+    "of_project: kit ensemble   # blends the runs of the project": "`tests/test_tasks.py` provokes it",
     "_packages: pip install -e .": "installs a package",
     "_packages: pip install '{need}'": "installs a package",
     "check_installed: pip install 'kit[ray]'": "installs a package",

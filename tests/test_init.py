@@ -118,6 +118,49 @@ def test_what_is_written_trains_and_is_scored(tmp_path: Path) -> None:
     assert load_submissions(project.layout)[0].last(Score) is not None
 
 
+FLAGS = np.array([[1, 0, 0], [0, 1, 1], [0, 0, 0], [0, 0, 1], [0, 1, 0]] * 8)
+VOTES = np.array([[5, 1, 0], [2, 2, 2], [0, 6, 0], [1, 1, 4], [3, 0, 3]] * 8)
+WORDS = np.array(["scab", "rust", "rot"])
+LISTS = [" ".join(WORDS[row > 0]) for row in FLAGS]
+FORMS: dict[str, tuple[str, str, str, list[tuple[object, ...]]]] = {
+    "a column for each label": ("multilabel", "auc", "id,scab,rust,rot", [*map(tuple, FLAGS)]),
+    "columns of rare labels": (
+        "multilabel",
+        "auc",
+        "id,scab,rust,rot",
+        [(int(r < 2), int(r > 37), int(r == 5)) for r in range(40)],
+    ),
+    "lists in a cell": ("multilabel", "auc", "id,labels", [(cell,) for cell in LISTS]),
+    "votes": ("soft", "kl", "id,scab_vote,rust_vote,rot_vote", [*map(tuple, VOTES)]),
+    "shares": ("soft", "kl", "id,scab,rust,rot", [tuple(row) for row in VOTES / 6]),
+    "grades": ("ordinal", "qwk", "id,diagnosis", [(row % 5,) for row in range(40)]),
+    "numbers": ("regression", "rmse", "id,weight_kg", [(row / 8,) for row in range(40)]),
+    "classes with numbers": ("multiclass", "accuracy", "id,label", [(row % 5,) for row in range(40)]),
+    "one hot": ("multiclass", "accuracy", "id,scab,rust,rot", [tuple(np.eye(3, dtype=int)[r % 3]) for r in range(40)]),
+}
+
+
+@pytest.mark.parametrize("form", [*FORMS, "pairs", "lists with a sample file"])
+def test_the_task_is_told_by_the_table_and_can_be_cleaned_and_split(form: str, tmp_path: Path) -> None:
+    task, metric, header, cells = FORMS.get(form, FORMS["lists in a cell"])
+    rows = [(f"{row}.png", *line) for row, line in enumerate(cells)]
+    if form == "pairs":
+        header, rows = "id,label", [(f"{r}.png", name) for r, row in enumerate(FLAGS) for name in WORDS[row > 0]]
+    if form == "lists with a sample file":
+        metric, _ = "macro_f1", (tmp_path / "sample_submission.csv").write_text("id,labels\n0.png,scab rust\n")
+    (tmp_path / "train.csv").write_text("\n".join([header, *(",".join(map(str, row)) for row in rows)]))
+    (tmp_path / "train").mkdir()
+    for row, image in enumerate(np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), np.uint8)):
+        Image.fromarray(image).save(tmp_path / f"train/{row}.png")
+    said: list[Event] = []
+    init(tmp_path, "train.csv", said.append, hours=0)
+    project = Project(tmp_path)
+    assert (project.config.competition.task, project.config.competition.metric) == (task, metric)
+    assert any(f"task {task}" in event.text for event in said) == (task != "multiclass")
+    project.folds()
+    assert len(load_index(project.layout).ids) == len({row[0] for row in rows})
+
+
 def test_data_are_found_from_where_the_command_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keras_file(tmp_path)
     monkeypatch.chdir(tmp_path)

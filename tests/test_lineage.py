@@ -54,6 +54,7 @@ RUN = STRESSED | {"run", "predicted", "joined", "joined test"}
 REACHES: tuple[tuple[set[str], str], ...] = (
     (set(), "competition.name competition.task competition.code competition.fact_sheet"),
     ({"forecast"}, "competition.platform competition.url competition.id competition.test_size"),
+    (set(), "competition.costs competition.weights"),  # only of metrics whose names say them
     (set(), "competition.phase"),  # scores of the local platform are of no phase
     ({"joined stressed", *BLENDED}, "competition.metric"),
     ({"data"}, "data.train data.external data.validation data.classes data.label data.group data.weight"),
@@ -73,7 +74,7 @@ REACHES: tuple[tuple[set[str], str], ...] = (
     ({"features", *RUN}, "runs.preprocess.op runs.augment.op"),
     (RUN, "runs"),  # every key of a run that has no place of its own
     (STRESSED, "stress.families stress.severities stress.clean stress.rows stress.seed"),
-    (CANDIDATE, "ensemble.runs ensemble.metric ensemble.fit_on ensemble.seed ensemble.max_members"),
+    (CANDIDATE, "ensemble.runs ensemble.metric ensemble.unknown ensemble.fit_on ensemble.seed ensemble.max_members"),
     (CANDIDATE, "ensemble.max_views ensemble.max_seconds_per_1000 ensemble.max_bundle_mb"),
     (CANDIDATE, "bundle.max_mb bundle.max_seconds"),
     ({"bundle"}, "bundle.contract bundle.batch_size bundle.half_precision bundle.images bundle.max_memory_mb"),
@@ -88,6 +89,8 @@ KEYS = {key: stages for stages, words in REACHES for key in words.split()}
 OTHERS: dict[str, object] = {
     "competition.url": "https://other.example",
     "competition.metric": "nll",
+    "competition.costs": [[0, 1], [1, 0]],
+    "competition.weights": [1, 2],
     "competition.fact_sheet": {"question": "answer"},
     "data.train": "raw/fewer.csv",
     "data.test": "raw/fewer-tests.csv",
@@ -118,6 +121,7 @@ OTHERS: dict[str, object] = {
     "stress.severities": [1, 2, 1, 1, 1],
     "ensemble.runs": ["net"],
     "ensemble.metric": "brier",
+    "ensemble.unknown": "cat",
     "notebook.datasets": ["someone/images"],
     "notebook.models": ["someone/net/keras/small/1"],
 }

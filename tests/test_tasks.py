@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from in_process import InProcess, drawn
+from kit.stages.ensemble.known import of_project
 from PIL import Image
 
-from kit.base.events import silent
+from kit.base.events import Event, silent
 from kit.base.tasks import TASKS, bins, blurred
 from kit.config import Config, parse
 from kit.errors import KitError
@@ -28,6 +30,7 @@ from kit.runtime import pool
 from kit.runtime.answer import Mismatch, labels_of
 from kit.runtime.forward import mean_of_folds
 from kit.stages.clean.clean import clean
+from kit.stages.clean.review import propose_labels
 from kit.stages.ensemble.ensemble import ensemble
 from kit.stages.folds import make_folds, split
 from kit.stages.report.report import report
@@ -249,6 +252,21 @@ def test_the_cumulative_loss_is_the_mean_of_its_questions() -> None:
     assert float(cumulative(np.eye(4, dtype="f")[y], logits)) == pytest.approx(expected, rel=1e-5)
 
 
+def test_the_huber_loss_is_that_of_keras_of_the_mean_beside_the_cross_entropy() -> None:
+    import keras
+    from kit.stages.train.losses import cross_entropy, huber
+
+    names = tuple(map(str, range(8)))
+    logits = np.random.default_rng(0).normal(0, 2, (5, 8)).astype(np.float32)
+    masses = TASKS["regression"].masses(np.array([0.2, 3.5, 7.0, 5.1, 2.0]), names)
+    means = [rows @ np.arange(8.0) for rows in (masses, pool.softmax(logits.astype(float)))]
+    each = keras.losses.Huber(delta=1.0, reduction=None)(*(mean[:, None] for mean in means))
+    for weight in (np.ones(5), np.array([0.0, 1.0, 2.0, 0.5, 3.0])):
+        labels = (masses * weight[:, None]).astype(np.float32)
+        expected = float(cross_entropy(labels, logits)) + float((np.asarray(each) * weight).mean())
+        assert float(huber(labels, logits)) == pytest.approx(expected, rel=1e-4)
+
+
 def test_a_blend_of_several_labels_is_that_of_single_ones_and_folds_are_averaged_as_probabilities() -> None:
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(2, 3, 5, 4))
@@ -357,6 +375,13 @@ def test_several_labels_go_from_the_table_to_the_table(tmp_path: Path) -> None:
     assert np.allclose(np.array([line[1:] for line in answers.rows], float), predicted, atol=1e-9)
     page = report(layout, config, silent, tmp_path / "report.html", compute=False).read_text()
     assert "Classes" in page and "Confusion" not in page
+    for refused, hint in (
+        (partial(propose_labels, layout, silent), "kit clean"),
+        (partial(of_project, layout, config), "kit ensemble"),
+    ):
+        with pytest.raises(KitError, match="one class each are supported, but the task is multilabel") as caught:
+            refused()
+        assert caught.value.hint.startswith(hint)
 
 
 def test_shares_of_votes_go_from_the_table_to_the_table(tmp_path: Path) -> None:
@@ -384,6 +409,12 @@ def test_numbers_go_from_the_table_to_the_table(tmp_path: Path) -> None:
     record, oof = Ensemble.load(paths.ensemble), load_predictions(paths.predictions)
     said = oof.first @ np.array(index.classes, float)
     assert record.cv.score == pytest.approx(np.sqrt(np.mean((said - index.truth_of(oof.ids)) ** 2)), rel=1e-5)
+    heard: list[Event] = []
+    train(layout, config, heard.append, launch=InProcess(drawn))
+    (told,) = [event for event in heard if event.kind == "number"]
+    member = load_predictions(next(layout.root.glob("runs/net-*/oof.npz")))
+    off = member.first @ np.array(index.classes, float) - index.truth_of(member.ids)
+    assert told.text == "net: rmse out of fold" and told.data["value"] == pytest.approx(np.sqrt((off**2).mean()))
     answers = read_table(table(layout, config, paths, silent))
     predicted = blend_of_test(layout, config, record)[1] @ np.array(index.classes, float)
     assert np.allclose(np.array(answers.column("age"), float), predicted)

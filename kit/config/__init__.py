@@ -16,6 +16,7 @@ from kit.base.text import nearest, text_of
 from kit.config.base import ConfigSection, Location, Name, mistake
 from kit.config.competition import CompetitionConfig
 from kit.config.data import DataConfig
+from kit.config.own import resolve
 from kit.config.runs import AugmentConfig, HeadConfig, RunConfig
 from kit.config.sections import (
     BundleConfig,
@@ -105,15 +106,16 @@ def load(path: Path) -> Config:
     except OSError as error:
         hint = f"ls -ld {shlex.quote(str(path))}" if path.exists() else "kit init"
         raise ConfigError(f"cannot read {path}: {error.strerror}", hint) from error
-    return parse(text_of(content, path, ConfigError), path.name)
+    return parse(text_of(content, path, ConfigError), path.name, path.parent)
 
 
-def parse(text: str, name: str = "kit.toml") -> Config:
-    """Check the text of a configuration file called ``name``; raises `ConfigError`."""
+def parse(text: str, name: str = "kit.toml", root: Path = Path()) -> Config:
+    """Check the text of a configuration file called ``name`` in the folder ``root``; raises `ConfigError`."""
     try:
         raw = tomllib.loads(text)
         if isinstance(raw.get("runs"), dict):
             raw["runs"] = _extend_runs(raw["runs"], name)
+        resolve(raw, root)
         config = Config.model_validate(raw)
     except RecursionError:
         raise ConfigError(f"{name} nests tables or lists too deeply", "docs/reference.md shows every key") from None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, Self, TypeAlias
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import Field, StrictBool, field_validator, model_validator
+from pydantic import Field, PlainSerializer, StrictBool, ValidatorFunctionWrapHandler, field_validator, model_validator
 
 from kit.config.base import ConfigSection
 
@@ -15,21 +16,27 @@ BOTH = CLASSES + LABELS
 TASKS = BOTH + NUMBERS
 
 
+Needs: TypeAlias = Literal["labels", "probabilities", "ranks", "numbers"]
+
+
 class Measure(NamedTuple):
     """What a metric sees, which way it points, and whether platforms score by it.
 
     ``of`` is what its function in `kit.judge.score` is given: `rows` is a mean of row values, `counts` sees decided
     answers through `kit.judge.metrics.counts.Counts`, `all` is of all rows at once. ``tasks`` are what may be
-    predicted, of `TASKS`, and ``source`` says who defines it.
+    predicted, of `TASKS`, and ``source`` says who defines it. One that a competition defines (`kit.config.own`) has
+    a function of its ``own``, or a ``table`` of costs by true class and answer, or of one line of weights.
     """
 
-    of: Literal["rows", "counts", "all"]
-    needs: Literal["labels", "probabilities", "ranks", "numbers"] = "labels"
+    of: Literal["rows", "counts", "all", "own"]
+    needs: Needs = "labels"
     tasks: tuple[str, ...] = CLASSES
     greater_is_better: bool = True
     scored: bool = True
     ordinal: bool = False  # how far a wrong class is from the right one in the order of the classes counts
     source: str = "scikit-learn"
+    own: Callable[[Any, Any], float] | None = None
+    table: tuple[tuple[float, ...], ...] = ()
 
     @property
     def needs_proba(self) -> bool:
@@ -106,8 +113,13 @@ class CompetitionConfig(ConfigSection):
     """Number (Codabench) or slug (Kaggle) of the competition."""
     phase: str = ""
     """Name or number of the phase, on platforms with phases. Empty: the current phase."""
-    metric: Scored = "accuracy"
-    """Metric of the leaderboard."""
+    metric: Annotated[Scored, PlainSerializer(str)] = "accuracy"
+    """Metric of the leaderboard. Also `expected_cost` with `costs`, `weighted_nll` with `weights`, and a function of
+    your own as `FILE.py:FUNCTION`; see `docs/ensemble.md`."""
+    costs: str | tuple[tuple[float, ...], ...] = ()
+    """What an answer costs: a row for each true class with a number for each answer, or a `.csv` file with them."""
+    weights: str | tuple[float, ...] = ()
+    """Of each class, or of each of several labels, the weight of its log loss, or a `.csv` file with them."""
     task: Literal["multiclass", "binary", "ordinal", "multilabel", "soft", "regression"] = "multiclass"
     """What is asked of an image: one class (`binary`: of two, `ordinal`: of classes in order), any number of labels
     (`multilabel`), shares of votes (`soft`), or a number (`regression`). See `docs/data.md`."""
@@ -126,6 +138,11 @@ class CompetitionConfig(ConfigSection):
             raise ValueError('is not a web address such as "https://www.codabench.org"')
         return url
 
+    @field_validator("metric", mode="wrap")
+    @classmethod
+    def _scored(cls, value: Any, known: ValidatorFunctionWrapHandler) -> Any:
+        return value if isinstance(value, str) and value in METRICS and METRICS[value].of == "own" else known(value)
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.code and self.task in ("multilabel", "regression"):
@@ -133,7 +150,9 @@ class CompetitionConfig(ConfigSection):
         kind, others = KINDS.get(self.task, ("classes", ()))
         if kind not in METRICS[self.metric].tasks and self.metric not in others:
             fit = [name for name, one in METRICS.items() if one.scored and (kind in one.tasks or name in others)]
-            raise ValueError(f"metric {self.metric!r} is not one of task {self.task!r}; those are {', '.join(fit)}")
+            own = {"numbers": ' with needs = "labels"', "shares": ' with needs = "probabilities"'}.get(kind, "")
+            said = f"those are {', '.join(fit)}, and functions of your own{own}"
+            raise ValueError(f"metric {self.metric!r} is not one of task {self.task!r}; {said}")
         return self
 
     @property

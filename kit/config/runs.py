@@ -73,9 +73,10 @@ class RunConfig(ConfigSection):
     """Stages of the training, one after the other."""
     batch_size: int = Field(default=32, ge=1, le=4096)
     """Number of images per training step."""
-    loss: Literal["crossentropy", "focal", "cumulative"] = "crossentropy"
+    loss: Literal["crossentropy", "focal", "cumulative", "huber"] = "crossentropy"
     """`focal` gives less weight to rows that are already classified correctly. `cumulative` is for classes in order:
-    the mean log loss of the questions whether the class is above each of the others."""
+    the mean log loss of the questions whether the class is above each of the others. `huber` is for the task
+    `regression`: the cross-entropy plus the Huber loss of the mean, in bins."""
     focal_gamma: float = Field(default=2.0, ge=0)
     """Strength of the focal loss. 0 is the cross-entropy."""
     sampling: Literal["none", "over", "under"] = "none"

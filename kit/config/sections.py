@@ -157,6 +157,9 @@ class EnsembleConfig(ConfigSection):
     metric: str | None = None
     """Metric that answers are decided for. Not set: that of the competition. Weights and temperatures are always fitted
     by likelihood."""
+    unknown: str = ""
+    """Class of the images that are of no other class. It is also answered where no other class is probable enough, if
+    this is better out of fold by more than one standard error."""
     fit_on: Literal["clean", "stressed", "mixture"] = "mixture"
     """Held-out rows that members, weights, temperatures and views are fitted on: `clean`, corrupted by `kit stress`, or
     both (`mixture`). Scores on clean and on stressed rows are always out-of-fold. If the key is not set and

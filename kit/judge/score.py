@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from kit.config.own import check_width
 from kit.errors import DataError
 from kit.judge.metrics.counts import Counts, kinds, of_predictions
 from kit.judge.metrics.rows import Array, row_nll
-from kit.judge.metrics.table import METRICS, Metric
-from kit.judge.units import BLOCK, mean_error, resampled_counts, resampled_means, sums, units_of
+from kit.judge.metrics.table import METRICS, Metric, find
+from kit.judge.units import BLOCK, LEAST_SCORED, LEFT_OUT, mean_error, resampled_counts, resampled_means, sums, units_of
 from kit.store.record import Figure
 
 RESAMPLES, LEVEL = 2000, 0.95  # and the coverage aimed at
@@ -42,9 +43,10 @@ class Interval:
 
 def lookup(metric: str) -> Metric:
     """Return the metric of that name; raises `DataError` where there is none."""
-    if metric not in METRICS:
+    found = find(metric)
+    if found is None:
         raise DataError(f"unknown metric `{metric}`", f"use one of {', '.join(METRICS)}")
-    return METRICS[metric]
+    return found
 
 
 def score(metric: str, y: Array, proba: Array) -> float:
@@ -176,16 +178,39 @@ def _resample(
     of_unit, reduced = np.split(order, np.cumsum(sizes)[:-1]), [metric.reduce(y, p) for p in said]
     drawn_units = (rng.integers(len(of_unit), size=len(of_unit)) for _ in range(resamples // 4))
     picks = (np.concatenate([of_unit[unit] for unit in each]) for each in drawn_units)
-    return np.array([[metric.drawn(truth[i], p[i]) for truth, p in reduced] for i in picks]).T
+    found = np.array([[_drawn(metric, truth[i], p[i]) for truth, p in reduced] for i in picks]).T
+    scored = np.isfinite(found).all(axis=0)
+    if scored.mean() < LEAST_SCORED:
+        raise DataError(f"{metric.measure.source} has no score of {np.mean(~scored):.0%} of resamples of the rows")
+    return np.asarray(found[:, scored])
+
+
+def _drawn(metric: Metric, y: Array, said: Array) -> float:
+    """The function of some of the rows; NaN where a user's has no score of them, as where a class is missing."""
+    assert metric.drawn is not None
+    try:
+        return float(metric.drawn(y, said))
+    except DataError:
+        return np.nan
 
 
 def _seen(metric: Metric, y: Array, said: Array) -> tuple[float, Array]:
-    """Return the score, and (N,) what each row adds to it: by leaving it out where there is no formula; ECE: zeros."""
+    """Return the score, and (N,) what each row adds to it: by leaving it out where there is no formula; ECE: zeros.
+
+    Rows of a user's function are left out in at most `LEFT_OUT` blocks, and those of a block share its part evenly.
+    """
     if metric.rows is not None:
         values = metric.rows(y, said)
         return float(values.mean()), values
     if metric.whole is not None:
         return metric.whole(y, said)
+    if metric.measure.own is not None:
+        added, whole = np.empty(len(y)), metric.function(y, said)
+        for block in np.array_split(np.random.default_rng(0).permutation(len(y)), min(LEFT_OUT, len(y))):
+            rest = np.delete(np.arange(len(y)), block)
+            less = whole - _drawn(metric, *metric.reduce(y[rest], said[rest]))
+            added[block] = less * (len(y) - len(block)) / len(block) ** 0.5
+        return whole, np.nan_to_num(added)
     if metric.counts is None:
         return metric.function(y, said), np.zeros(len(y))
     first, cell = kinds(y, [said])
@@ -206,6 +231,8 @@ def _checked(metric: str, y: Array, said: Array) -> tuple[Array, Array]:
         raise DataError(f"metric `{metric}` is one of {' or '.join(tasks)}, but the labels are of {task}")
     if len(y) == 0 or said.ndim not in ((1, 2) if of_classes else (y.ndim,)) or len(said) != len(y):
         raise DataError(f"{len(y)} labels, but predictions have shape {said.shape}: expected (N, C) with N > 0")
+    if said.ndim == 2 and said.dtype.kind == "f":
+        check_width(metric, said.shape[1])
     if not of_classes or said.ndim == 1 or said.dtype.kind in "iu":
         return y, said
     outside = np.flatnonzero((y < 0) | (y >= said.shape[1]))

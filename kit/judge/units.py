@@ -12,6 +12,8 @@ from kit.errors import DataError
 from kit.judge.metrics import Array
 
 BLOCK = 2_000_000  # numbers drawn at a time
+LEFT_OUT = 100  # blocks of rows, of which each is left out where a score is slow to compute
+LEAST_SCORED = 0.5  # share of draws that a function which fails on some has to have a score of
 
 
 def units_of(groups: Any, rows: int) -> Array:

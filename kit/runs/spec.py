@@ -183,8 +183,8 @@ def check_run(name: str, settings: RunConfig, index: Index) -> None:
     if index.task.several and settings.sampling != "none":
         said = f"runs.{name}: sampling = {settings.sampling!r} needs one class an image, but the task is multilabel"
         raise ConfigError(said, 'class_weights = "balanced"')
-    if index.task.several and settings.loss == "cumulative":
-        raise ConfigError(f"runs.{name}: the loss `cumulative` needs classes in order", 'loss = "crossentropy"')
+    if {"cumulative": index.task.several, "huber": index.task.kind != "numbers"}.get(settings.loss):
+        raise ConfigError(f"runs.{name}: the loss `{settings.loss}` is not one of this task", 'loss = "crossentropy"')
     entry, side = BACKBONES[settings.backbone], side_after([step.model_dump() for step in steps], index.shape[0])
     if side < entry.smallest:
         said = f"runs.{name}: {settings.backbone} needs images of at least {entry.smallest} px, but these have {side}"

@@ -17,6 +17,7 @@ from kit.base.events import Emit, Event
 from kit.base.tasks import Array
 from kit.base.text import some
 from kit.config import Config, FoldsConfig
+from kit.config.own import check_width
 from kit.errors import ConfigError, StageError
 from kit.runs.spec import check_run
 from kit.show.figures import standalone
@@ -222,6 +223,7 @@ def _assigned(config: Config, index: Index, pinned: Sequence[Mapping[str, int]])
 
 def _check_runs(config: Config, index: Index, emit: Emit) -> None:
     """Refuse runs that cannot be trained before rows are split; of those that nobody wrote a warning is enough."""
+    check_width(config.competition.metric, len(index.classes))
     for name, settings in config.runs.items():
         try:
             check_run(name, settings, index)

@@ -92,10 +92,11 @@ class Index(DataRows):
         """Rows of one class each that stand for the rows of ids."""
         return self.task.flat(self.truth_of(ids), self.classes)
 
-    def classes_only(self, what: str) -> None:
+    def classes_only(self, what: str, hint: str = "") -> None:
         """Raise `StageError` where an image has more than one class: ``what`` is not made for that."""
         if self.task.kind != "classes":
-            raise StageError(f"{what}: images with one class each are supported, but the task is {self.task.name}")
+            said = f"images with one class each are supported, but the task is {self.task.name}"
+            raise StageError(f"{what}: {said}", hint)
 
     @property
     def split(self) -> Digests:

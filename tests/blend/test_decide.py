@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from libraries import library, softmax
 from sklearn import metrics as oracle
 
+from kit.errors import DataError
 from kit.judge import blend, decide, score
 from kit.judge.decide.rules import BEST, GAINS, POWERS, best
 from kit.runtime.decide import decide as apply
@@ -145,3 +146,46 @@ def test_a_decision_of_others_over_another_number_of_classes_is_refused(changed)
     rule = Rule.model_validate({"kind": "gains", "scale": [1.0, 2.0], "offset": [0.0, 0.0]} | changed)
     with pytest.raises(ValueError, match=r"expected 2|it is 0|costs"):
         rule.check(2)
+
+
+def noisy_other(seed, noise=2.0, rows=2000):
+    """Probabilities of five classes that are known well, and of a sixth whose logit is noise."""
+    rng = np.random.default_rng(seed)
+    y = rng.choice(6, rows, p=[0.15] * 5 + [0.25])
+    logits = rng.normal(size=(rows, 6))
+    logits[np.arange(rows), y] += np.where(y < 5, 3.0, 0.0)
+    logits[:, 5] = rng.normal(0, noise, rows)
+    proba = np.exp(logits)
+    return y, proba / proba.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "balanced_accuracy"])
+def test_an_unknown_class_is_answered_below_a_bound_on_the_others(metric):
+    (y, proba), (new, other) = noisy_other(0), noisy_other(1, rows=20_000)
+    without, found = (decide.fit(metric, y, proba, np.arange(len(y)) % 5, unknown=each) for each in (None, 5))
+    assert found.gain > 2 * found.se
+    answers = decide.apply(found.decision, other)
+    assert score.score(metric, new, answers) > score.score(metric, new, decide.apply(without.decision, other)) + 0.01
+    scale, offset = (np.array(found.decision[key]) for key in ("scale", "offset"))
+    bound = offset[5]
+    assert scale[5] == 0 and ((answers == 5) == ((other * scale + offset)[:, :5].max(axis=1) < bound)).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "qwk", "nll"])
+def test_a_bound_that_gains_less_than_an_error_leaves_the_rule_without_it(metric, seed):
+    proba, y = calibrated(seed, rows=500)
+    group = np.arange(len(y)) % 5
+    assert decide.fit(metric, y, proba, group, unknown=3) == decide.fit(metric, y, proba, group)
+
+
+def test_a_blend_is_scored_on_rows_that_its_bound_has_not_seen_and_refuses_what_is_no_class():
+    y, proba = noisy_other(2, rows=600)
+    classes = list("abcdef")
+    fitted = blend.fit(
+        proba[None], y, np.arange(len(y)) % 5, metric="accuracy", options=blend.Options(classes=classes, unknown="f")
+    )
+    assert fitted.decision.kind == "gains" and fitted.decision_worth[0] > 0
+    assert fitted.nested.score == (fitted.answers == y).mean()
+    with pytest.raises(DataError, match="unknown = 'g' is no class"):
+        blend.fit(proba[None], y, np.arange(len(y)) % 5, options=blend.Options(classes=classes, unknown="g"))

@@ -230,3 +230,23 @@ def test_a_number_out_of_range_is_named(wrong):
     (name, value) = next(iter(wrong.items()))
     with pytest.raises(DataError, match=f"{name} = {value}"):
         practice.make(**wrong)
+
+
+def test_the_graded_variant_has_the_same_pictures_and_grades_that_follow_the_granules() -> None:
+    from kit.images.sources.practice.traits import GRADED, express
+
+    from kit.images.sources.practice.draws import draw_cells, labels_of
+
+    kinds, graded = (practice.make(n=300, size=16, seed=3, graded=each) for each in (False, True))
+    assert graded.classes == ("0", "1", "2", "3", "4") and set(graded.labels.tolist()) == set(range(5))
+    assert (graded.images == kinds.images).all() and (graded.test_images == kinds.test_images).all()
+    rows = np.array([row for row in range(300) if row not in {planted.row for planted in graded.planted}])
+    cells = draw_cells(3, 0, rows)
+    trait = express(labels_of(rows, TRAIN_SHARES, 3, 0), cells.normal)[GRADED]
+    assert np.corrcoef(trait, graded.labels[rows])[0, 1] > 0.9
+    longer = practice.make(n=600, size=16, seed=3, graded=True)
+    common = [row for row in rows.tolist() if row not in {planted.row for planted in longer.planted}]
+    assert (longer.labels[common] == graded.labels[common]).all()
+    for row, kind, of in graded.planted:
+        if kind == "noisy-label":
+            assert abs(int(graded.labels[row]) - of) == 1

@@ -15,11 +15,14 @@ TEST_ROWS = 297
 
 
 def open_practice(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
-    """The practice competition of ``[data.practice]``; the part `truth` is its hidden, corrupted test."""
+    """The practice competition of ``[data.practice]``; the part `truth` is its hidden, corrupted test.
+
+    For the task ordinal it is the graded variant.
+    """
     from kit.images.sources.practice import make
 
-    options = data.practice
-    return _raw_set(make(n=options.n, size=options.size, seed=options.seed), "practice", part, options.model_dump())
+    options = data.practice.model_dump() | ({"graded": True} if data.task == "ordinal" else {})
+    return _raw_set(make(**options), "practice", part, options)
 
 
 def open_digits(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:

@@ -86,12 +86,14 @@ def _columns(
     for wanted in (named, () if sample is None or len(sample.header) < 3 else sample.header[1:]):
         if wanted and set(wanted) <= set(others):
             return tuple(wanted)
-    found = tuple(name for name in others if all(_number(cell, flags=task.several) >= 0 for cell in table.column(name)))
+    found = tuple(
+        name for name in others if all(number_of(cell, flags=task.several) >= 0 for cell in table.column(name))
+    )
     usual = any(name.lower() in LABEL_NAMES and name not in found for name in others)
     return () if len(found) < 2 or (task.several and usual) else found
 
 
-def _number(cell: str, *, flags: bool) -> float:
+def number_of(cell: str, *, flags: bool) -> float:
     """A cell as 0 or 1, or as a number of votes; -1 where it is neither."""
     if flags:
         return FLAGS.get(cell.lower(), -1)
@@ -103,7 +105,7 @@ def _number(cell: str, *, flags: bool) -> float:
 
 
 def _cells(table: Table, columns: Sequence[str], *, flags: bool) -> Array:
-    cells = np.array([[_number(cell, flags=flags) for cell in table.column(name)] for name in columns]).T
+    cells = np.array([[number_of(cell, flags=flags) for cell in table.column(name)] for name in columns]).T
     wrong = np.argwhere(cells < 0)
     if len(wrong):
         row, place = wrong[0].tolist()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from kit.base.text import nearest
 from kit.errors import DataError
 from kit.judge import decide, score
 from kit.judge.blend.candidates import candidates
@@ -96,8 +97,13 @@ class _Fitting:
 
     def __init__(self, data: Data, clean: int, used: Array, metric: str, seed: int, options: Options) -> None:
         self.data, self.clean, self.used = data, clean, used[: len(data.y)]
-        self.metric, self.seed = metric, seed
+        self.metric, self.seed, self.whole = metric, seed, options.whole
         self.y, self.unit = data.y[:clean], data.unit[:clean]  # of the clean rows
+        self.unknown = None
+        if options.unknown:
+            if options.unknown not in data.classes:
+                raise DataError(f"unknown = {options.unknown!r} is no class", nearest(options.unknown, data.classes))
+            self.unknown = data.classes.index(options.unknown)
         # An exact copy of an earlier member would share its weight, and change what a prior towards equal ones means.
         first: dict[bytes, int] = {}
         hashes = [hashlib.sha256(np.ascontiguousarray(member).data).digest() for member in data.proba]
@@ -148,7 +154,7 @@ class _Fitting:
             stressed_answers=answers[clean:] if hurt else None,
         )
         pruned = np.delete(self.originals, fitted.kept).tolist()
-        told = notes(blend, self.y, self.unit, self.copies, pruned)
+        told = notes(blend, self.y, self.unit, self.copies, pruned, whole=self.whole)
         return blend.model_copy(update={"notes": (*told, *self._flattery(), OF_OOF)})
 
     def _interval(self, oof: Array, answers: Array) -> Figure:
@@ -158,7 +164,7 @@ class _Fitting:
 
     def _decision_worth(self, oof: Array, answers: Array) -> tuple[float, float] | None:
         """What the decided answers gain over the most probable classes, both nested; None where these are the rule."""
-        if not decide.is_fitted(self.metric):
+        if not decide.is_fitted(self.metric) and self.unknown is None:
             return None
         return decide.worth(self.metric, self.y, answers, oof.argmax(axis=1), self.unit)
 
@@ -206,7 +212,8 @@ class _Fitting:
         proba, rows = proba if used.all() else proba[:, used], rows & self.used
         y, group, unit = (each[rows] for each in (self.data.y, self.group, self.data.unit))
         chosen = shares(beliefs, y, proba, self.seed, unit)
-        return chosen, decide.fit(self.metric, y, np.tensordot(chosen.astype(proba.dtype), proba, 1), group, unit)
+        blended = np.tensordot(chosen.astype(proba.dtype), proba, 1)
+        return chosen, decide.fit(self.metric, y, blended, group, unit, self.unknown)
 
     def _optimism(self, params: Params, decided: Decided, oof: Array, answers: Array) -> float:
         """By how much the score on the rows fitted on flatters."""

@@ -31,6 +31,8 @@ class Options:
     max_bundle_mb: float | None = None
     seconds_per_1000: Sequence[float] | None = None
     mb: Sequence[float] | None = None
+    unknown: str = ""  # the class that is answered where no other is probable enough
+    whole: bool = True  # a row is an image; notes say nothing of rows that are labels or copies of one
 
     def only(self, members: Sequence[int]) -> "Options":
         """Return the options for a selection of the members."""

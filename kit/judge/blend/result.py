@@ -42,10 +42,12 @@ OF_OOF = (
 )
 
 
-def notes(blend: Blend, y: Array, unit: Array, copies: dict[int, int], pruned: list[int]) -> tuple[str, ...]:
+def notes(
+    blend: Blend, y: Array, unit: Array, copies: dict[int, int], pruned: list[int], *, whole: bool = True
+) -> tuple[str, ...]:
     """`copies` and `pruned` are the members left out before anything was fitted; y and unit (N,) are of the clean rows.
 
-    Errors of one unit count once.
+    Errors of one unit count once. Without ``whole`` nothing is said of rows, which are labels or copies of an image.
     """
     names, absent = blend.members, {*copies, *pruned}
     found = [f"member {names[c]} repeats {names[original]} and is left out" for c, original in copies.items()]
@@ -59,6 +61,14 @@ def notes(blend: Blend, y: Array, unit: Array, copies: dict[int, int], pruned: l
     if len(blend.views) > 1:
         views = zip(blend.view_names, blend.views, strict=True)
         found += [f"view {name} does not help and is dropped" for name, weight in views if weight == 0]
+    found += _of_rows(blend, y, unit) if whole else []
+    rows = {"stressed": "stressed rows alone", "mixture": "clean and stressed rows together"}
+    found += [f"fitted on {rows[blend.fit_on]}"] if blend.fit_on in rows else []
+    return tuple(found)
+
+
+def _of_rows(blend: Blend, y: Array, unit: Array) -> list[str]:
+    found: list[str] = []
     errors, units = len(np.unique(unit[metrics.row_accuracy(y, blend.answers) == 0])), int(unit.max()) + 1
     if units < len(y):
         found.append(f"the {len(y)} rows are in {units} groups, which count once each in intervals and standard errors")
@@ -66,7 +76,4 @@ def notes(blend: Blend, y: Array, unit: Array, copies: dict[int, int], pruned: l
         wrong = f"only {errors} of {units} {'rows are wrong' if units == len(y) else 'groups have a wrong row'}"
         found.append(f"{wrong}: below {FEW_ERRORS} errors the interval is too narrow")
     present = set(y.tolist())
-    found += [f"class {name} has no rows" for c, name in enumerate(blend.classes) if c not in present]
-    rows = {"stressed": "stressed rows alone", "mixture": "clean and stressed rows together"}
-    found += [f"fitted on {rows[blend.fit_on]}"] if blend.fit_on in rows else []
-    return tuple(found)
+    return found + [f"class {name} has no rows" for c, name in enumerate(blend.classes) if c not in present]

@@ -11,12 +11,14 @@ from functools import partial
 
 import numpy as np
 
+from kit.config.competition import METRICS as MEASURES
+from kit.config.own import check_width
 from kit.judge.metrics.counts import Counts, divide, f_values
 from kit.judge.metrics.rows import Array
 from kit.judge.metrics.table import METRICS, OfCounts
 from kit.runtime.decide import Decision, decide
 
-ROUNDS = 30
+ROUNDS, BOUNDS = 30, 101
 PSEUDO = 1.0  # rows added to every class, and by which a threshold is drawn to a half: rules of rare classes are shrunk
 
 Gains = Callable[[Counts], tuple[Array, Array]]
@@ -74,9 +76,14 @@ def plain(metric: str, proba: Array, labels: bool) -> Decision | None:
     return FIXED.get(metric)
 
 
+def is_cost(metric: str) -> bool:
+    """Whether answers have costs, so that the least expected one is best."""
+    return len(MEASURES[metric].table) > 1
+
+
 def is_fitted(metric: str, *, labels: bool = False) -> bool:
     """Whether there is anything to fit for a metric."""
-    return metric in POWERS or (metric in GAINS and (labels or metric not in PLAIN))
+    return metric in POWERS or is_cost(metric) or (metric in GAINS and (labels or metric not in PLAIN))
 
 
 def best(metric: str, proba: Array, labels: bool) -> Decision | None:
@@ -84,6 +91,9 @@ def best(metric: str, proba: Array, labels: bool) -> Decision | None:
     rule = plain(metric, proba, labels)
     if not is_fitted(metric, labels=labels):
         return FIXED.get(metric, rule)
+    if is_cost(metric):
+        check_width(metric, proba.shape[1])
+        return {"kind": "costs", "costs": [list(line) for line in MEASURES[metric].table]}
     found, highest = rule, -np.inf
     answers = decide(rule, proba)
     for _ in range(ROUNDS):
@@ -95,6 +105,31 @@ def best(metric: str, proba: Array, labels: bool) -> Decision | None:
         before, answers = answers, decide(rule, proba)
         if (before == answers).all():
             return rule
+    return found
+
+
+def is_countable(metric: str) -> bool:
+    """Whether probabilities let a metric of classes expect a value under a bound on confidence."""
+    return metric == "accuracy" or (metric in GAINS and metric not in PLAIN)
+
+
+def bounded(metric: str, proba: Array, *, unknown: int) -> Decision:
+    """The best rule that answers the class ``unknown`` where no other class reaches a bound, as `best`.
+
+    That is a rule of gains, in which the bound is the gain of that class whatever its probability (Chow 1970).
+    """
+    rule = best(metric, proba, labels=False) or {}
+    scale, offset = (np.array(rule.get(key, otherwise)) for key, otherwise in (("scale", [1.0]), ("offset", [0.0])))
+    gains = np.delete(proba * scale + offset, unknown, axis=1).max(axis=1)
+    found, highest = rule, -np.inf
+    for bound in np.unique(np.quantile(gains, np.linspace(0, 1, BOUNDS))):
+        lines = [np.broadcast_to(each, proba.shape[1]).astype(float) for each in (scale, offset)]
+        lines[0][unknown], lines[1][unknown] = 0.0, bound
+        tried: Decision = {"kind": "gains", "scale": lines[0].tolist(), "offset": lines[1].tolist()}
+        answers = decide(tried, proba)
+        counts = _expected(proba, answers, labels=False)
+        value = float(counts.hits.sum()) if metric == "accuracy" else float(_of_counts(metric)(counts))
+        found, highest = (tried, value) if value > highest else (found, highest)
     return found
 
 

@@ -91,6 +91,29 @@ def row_map(y: Array, said: Array, *, k: int) -> Array:
     return np.where(place <= k, 1.0 / place, 0.0)
 
 
+def row_cost(y: Array, said: Array, *, costs: Any) -> Array:
+    """Return (N,) what the answers cost, by true class and answer."""
+    return np.asarray(costs, float)[y, classes_of(said)]
+
+
+def all_weighted_nll(y: Array, proba: Array, *, weights: Any) -> tuple[float, Array]:
+    """Log loss with a weight for each class, or for each of several labels, over the sum of the weights."""
+    weights = np.asarray(weights, float)
+    if y.ndim == 2:
+        losses = -np.where(y == 1, _log(proba), _log(1.0 - proba)) @ weights / weights.sum()
+        return float(losses.mean()), np.asarray(losses - losses.mean())
+    of = weights[y] / max(float(weights[y].mean()), 1e-300)
+    value = float((of * row_nll(y, proba)).mean())
+    return value, np.asarray(of * (row_nll(y, proba) - value))
+
+
+def answers_of(y: Array, said: Array) -> tuple[Array, Array]:
+    """The truth, and what was said of it as answers: classes, labels or numbers."""
+    if y.ndim == 2:
+        return y, labels_of(said)
+    return y, said if y.dtype.kind == "f" else classes_of(said)
+
+
 def average_ranks(values: Array) -> Array:
     """Return the (N,) ranks from 1 of ``values`` (N,); equal values share the mean of theirs.
 

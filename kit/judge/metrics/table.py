@@ -17,11 +17,15 @@ Whole = Callable[[Array, Array], tuple[float, Array]]
 """``(truth, said) ->`` the score, and what each row adds to it (N,)."""
 
 
+def _as_they_are(y: Array, said: Array) -> tuple[Array, Array]:
+    return y, said
+
+
 @dataclass(frozen=True)
 class Metric:
     """A metric: one of ``rows``, ``counts`` and ``whole``, or a ``function`` that is computed anew of rows drawn.
 
-    ``reduce`` gives that function less to draw: two arrays (N,) from truth and prediction.
+    ``reduce`` gives that function less to draw, or what it takes, from truth and prediction.
     """
 
     measure: Measure
@@ -29,7 +33,7 @@ class Metric:
     counts: OfCounts | None = None
     whole: Whole | None = None
     drawn: Callable[[Array, Array], float] | None = None
-    reduce: Callable[[Array, Array], tuple[Array, Array]] = lambda y, said: (y, said)
+    reduce: Callable[[Array, Array], tuple[Array, Array]] = _as_they_are
 
     @property
     def greater_is_better(self) -> bool:
@@ -82,10 +86,19 @@ SHARED: dict[str, Any] = {
     "micro_average_precision": _curve(ranks.ap_curve, "micro"),
     "probabilistic_f1": _curve(ranks.pf_curve),
 }
+TUNED: dict[str, Any] = {
+    "expected_cost": lambda table: {"rows": partial(rows.row_cost, costs=table)},
+    "weighted_nll": lambda table: {"whole": partial(rows.all_weighted_nll, weights=table[0])},
+}
 FIELDS = {"rows": ("rows", "row"), "counts": ("counts", "count"), "all": ("whole", "all")}
 
 
 def _metric(name: str, measure: Measure) -> Metric:
+    if measure.own is not None:
+        reduce = rows.answers_of if measure.needs == "labels" else _as_they_are
+        return Metric(measure, drawn=measure.own, reduce=reduce)
+    if measure.table:
+        return Metric(measure, **TUNED[measure.source](measure.table))
     field, word = FIELDS[measure.of]
     own = [vars(module).get(f"{word}_{name}") for module in (rows, counts, ranks, numbers)]
     return Metric(measure, **{field: next(filter(None, [SHARED.get(name), *own]))})
@@ -93,3 +106,10 @@ def _metric(name: str, measure: Measure) -> Metric:
 
 ECE = Metric(MEASURES["ece"], drawn=ranks.ece_of, reduce=ranks.ece_rows)
 METRICS = {name: ECE if name == "ece" else _metric(name, measure) for name, measure in MEASURES.items()}
+
+
+def find(name: str) -> Metric | None:
+    """The metric of that name, also of one that a competition defines; None where there is none."""
+    if name not in METRICS and name in MEASURES:
+        METRICS[name] = _metric(name, MEASURES[name])
+    return METRICS.get(name)

@@ -189,7 +189,7 @@ def propose_labels(layout: Layout, emit: Emit) -> None:
     Raises `StageError` where there is no blend of the current rows yet.
     """
     index = load_index(layout)
-    index.classes_only("label errors")
+    index.classes_only("label errors", "kit clean   # lists copies with other labels")
     newest = latest(layout)
     if newest is None:
         raise StageError("label errors are estimated from out-of-fold predictions, but there are none", "kit ensemble")

@@ -112,6 +112,8 @@ def lineage(layout: Layout, config: Config, specs: Runs, spent: Costs | None) ->
     stressed = {name: stressed_run(folds, config, index) for name, folds in specs.items()}
     rows = fit_on(config, all(stressed.values()))
     settings = config.ensemble.model_dump(mode="json", exclude={"runs", "fit_on"})
+    if not settings["unknown"]:
+        del settings["unknown"]  # blends of earlier kits stay fresh
     found = {
         "ensemble": str(VERSION),
         "labels": index.parts["labels"],

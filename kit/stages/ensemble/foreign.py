@@ -60,7 +60,7 @@ class Known:
 def of_project(layout: Layout, config: Config) -> Known:
     """The rows of a project, and its split."""
     index = load_index(layout)
-    index.classes_only("predictions from files")
+    index.classes_only("predictions from files", "kit ensemble   # blends the runs of the project")
     return Known(
         ids=index.ids,
         classes=index.classes,

@@ -94,10 +94,10 @@ def blended(library: Library, config: Config, options: Options, fit_on: str = "c
     It is fitted on the `Task.flat` rows of the images, and one of whole images again.
     """
     flat, hurt, settings = library.flat, library.stressed, config.ensemble
-    metric = settings.metric or config.competition.metric
+    metric, options = settings.metric or config.competition.metric, replace(options, unknown=settings.unknown)
     if library.task.kind != "classes":
         rows = tuple(f"{library.ids[row]}/{number}" for number, row in enumerate(flat.row.tolist()))
-        options = replace(options, classes=flat.classes, rows=rows)
+        options = replace(options, classes=flat.classes, rows=rows, whole=False)
     blend = fit(
         flat.spread(library.proba),
         flat.y,

@@ -77,6 +77,8 @@ def _looked(folder: Path, train: str, emit: Emit, hours: float) -> tuple[str, st
     text = config_text(seen, plan, folder.resolve().name, hours)
     parse(text)
     emit(Event("say", f"{seen.n} labelled images of {len(seen.classes)} classes: {moves_said(seen.gains)}"))
+    if seen.task:
+        emit(Event("say", f"task {seen.task}: {seen.task_why}"))
     if plan.minutes > 60 * hours:
         emit(Event("warn", f"training takes about {plan.minutes / 60:.1f} hours on this machine: nothing is cheaper"))
     return text, "submit" if seen.truth else "table" if seen.test else ""

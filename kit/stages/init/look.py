@@ -11,16 +11,19 @@ import numpy as np
 
 from kit.base.arrays import ImageArray, IntArray
 from kit.config import DataConfig
-from kit.errors import DataError, KitError
+from kit.errors import ConfigError, DataError, KitError
 from kit.images.moves import ROWS, SIDE, Gains, judge
 from kit.images.sources import BUILT_IN, Part, RawSet, open_source
+from kit.images.sources.classes import is_unlabelled
 from kit.images.sources.folder import LISTS
 from kit.images.sources.forms import read_listing
 from kit.images.sources.images import THREADS
 from kit.images.sources.npz import PARTS
 from kit.images.sources.pixel_table import is_pixel_table
-from kit.images.sources.table import find_group, find_id, read_sample
+from kit.images.sources.table import find_group, find_id, find_label, read_sample
+from kit.images.sources.targets import number_of
 from kit.runtime import decode
+from kit.runtime.answer import NUMBER
 from kit.store.arrays import array_names
 from kit.store.digests import DIGESTS
 from kit.store.layout import Layout
@@ -28,6 +31,8 @@ from kit.store.tables import Table
 
 # Decoded for the sample: 10 to 20 seconds of a core for JPEG files, however large they are.
 PIXELS = 1e9
+SEVERAL = '[competition] task = "multilabel"'  # the hint where one class an image was expected
+GRADES = re.compile(r"grade|level|stage|severity|score|rating|diagnosis")
 SAMPLE = re.compile(r"(sample|example)[ _-]?sub|submission[ _-]?(format|sample|example)")
 BLOCK = 4  # neighbouring rows that are read together: few, because neighbours are often alike
 
@@ -48,6 +53,8 @@ class Seen:
     test: str = ""
     truth: str = ""
     sample_submission: str = ""
+    task: str = ""  # where it is not one class of several an image, and why
+    task_why: str = ""
     sample: Table | None = None
 
     @property
@@ -66,7 +73,19 @@ def look(folder: Path, path: Path, train: str) -> Seen:
     ``folder`` is that of the project, whose ``[data] train`` is ``train``. Raises the errors of `open_source`.
     """
     DIGESTS.attach(Layout(folder).digests)  # every file is hashed once, here or by `kit clean`
-    raw = opened(folder, str(path))
+    sheet = next((file for file in sorted(path.parent.glob("*.csv")) if SAMPLE.search(file.stem.lower())), None)
+    table, sample_table = _table(path), read_sample(sheet) if sheet else None
+    task, why = task_of(table, sample_table) if table else ("", "")
+    named = {"train": str(path), "sample_submission": str(sheet or "")}
+    try:
+        raw = opened(folder, named, task)
+    except KitError as error:
+        if task or SEVERAL not in error.hint:
+            raise
+        task, why = "multilabel", "There are images with several labels."
+        raw = opened(folder, named, task)
+    if len(raw.classes) == 2 and not task:
+        task, why = "binary", "There are two classes."
     sizes = raw.sizes if raw.sizes is not None else np.array([raw.shape])
     known = sizes[sizes.all(axis=1)]
     counts = np.bincount(raw.labels[raw.labels >= 0], minlength=len(raw.classes))
@@ -74,7 +93,6 @@ def look(folder: Path, path: Path, train: str) -> Seen:
         raise DataError(f"data.train = {train!r}: no image has a label")
     height, width = (int(np.median(side)) for side in known.T) if len(known) else (SIDE, SIDE)
     images, labels = sample(raw, int(min(ROWS, PIXELS / (height * width))))
-    sheet = next((file for file in sorted(path.parent.glob("*.csv")) if SAMPLE.search(file.stem.lower())), None)
     return Seen(
         train=train,
         classes=raw.classes,
@@ -83,28 +101,70 @@ def look(folder: Path, path: Path, train: str) -> Seen:
         width=width,
         one_size=len(np.unique(known, axis=0)) == 1,
         gains=judge(images, labels, 0),
-        group=_group(path),
-        **_others(path, train),
+        group=find_group(table, find_id(table, "")) if table else "",
+        **_others(path, train, task),
         sample_submission=_beside(train, sheet) if sheet else "",
-        sample=read_sample(sheet) if sheet else None,
+        task=task,
+        task_why=why,
+        sample=sample_table,
     )
 
 
-def _group(path: Path) -> str:
-    """The column, if any, that says which images are of one object."""
+def _table(path: Path) -> Table | None:
+    """The table of labels, where they are in one."""
     if path.suffix.lower() not in LISTS or path.suffix.lower() == ".npz" or is_pixel_table(path):
-        return ""
-    table = read_listing(path)[0]
-    return find_group(table, find_id(table, ""))
+        return None
+    return read_listing(path)[0]
 
 
-def opened(folder: Path, train: str) -> RawSet:
+def task_of(table: Table, sample: Table | None) -> tuple[str, str]:
+    """The task that a table of labels suggests where it is not one class an image, and why; else empty."""
+    try:
+        column = find_id(table, "", sample)
+    except ConfigError:
+        return "", ""
+    try:
+        label = find_label(table, "", column, sample)
+    except ConfigError:  # no column has classes
+        label = ()
+    if isinstance(label, str):
+        return _task_of_cells(label, table.column(column), table.column(label))
+    group = find_group(table, column)
+    columns = label or tuple(name for name in table.header if name not in (column, group))
+    cells = np.array([[number_of(cell, flags=False) for cell in table.column(name)] for name in columns])
+    sums = cells.sum(axis=0)
+    if label or len(columns) < 2 or (cells < 0).any():
+        return "", ""
+    if np.isin(cells, (0, 1)).all():
+        return "multilabel", f"{len(columns)} columns have 0 or 1 for each label."
+    if np.ptp(sums) <= 0.02 * sums.max() or all("vote" in name.lower() for name in columns):
+        return "soft", f"{len(columns)} columns have votes or shares of the classes."
+    return "", ""
+
+
+def _task_of_cells(label: str, ids: list[str], cells: list[str]) -> tuple[str, str]:
+    if len(set(ids)) < len(ids) == len(set(zip(ids, cells, strict=True))):
+        return "multilabel", "Ids are repeated: an image has a line for each of its labels."
+    known = [cell for cell in cells if not is_unlabelled(cell)]
+    if not all(map(NUMBER.fullmatch, known)):
+        return "", ""
+    found = sorted({float(cell) for cell in known})
+    if any(value % 1 for value in found):
+        return "regression", f"The column {label} has numbers that are not whole."
+    if GRADES.search(label.lower()) and 2 < len(found) == found[-1] - found[0] + 1:
+        return "ordinal", f"The column {label} has the grades {found[0]:g} to {found[-1]:g}."
+    return "", ""
+
+
+def opened(folder: Path, named: dict[str, str], task: str = "") -> RawSet:
     """The training set, files as thumbnails of any size in the file, arrays as they are."""
-    if train not in BUILT_IN:
-        raw = open_source(DataConfig(train=train, image_size=SIDE), folder, "train")
+    data = DataConfig.model_validate(named)
+    if data.train not in BUILT_IN:
+        small = data.model_copy(update={"image_size": SIDE}).of_task(task or data.task)
+        raw = open_source(small, folder, "train")
         if raw.sizes is not None:
             return raw
-    return open_source(DataConfig(train=train), folder, "train")
+    return open_source(data.of_task(task or data.task), folder, "train")
 
 
 def sample(raw: RawSet, n: int) -> tuple[ImageArray, IntArray]:
@@ -122,7 +182,7 @@ def sample(raw: RawSet, n: int) -> tuple[ImageArray, IntArray]:
     return np.concatenate([images for images, _ in parts])[usable], raw.labels[rows][usable]
 
 
-def _others(path: Path, train: str) -> dict[str, str]:
+def _others(path: Path, train: str, task: str) -> dict[str, str]:
     """The other parts of the data that lie beside the training set; ``truth`` is a test whose images have labels."""
     found: dict[str, str] = {}
     parts: tuple[Part, ...] = ("validation", "truth", "test")
@@ -130,7 +190,7 @@ def _others(path: Path, train: str) -> dict[str, str]:
         for file in _named_as(part, path) if part == "validation" or "truth" not in found else ():
             with suppress(KitError):
                 data = {"train": str(path), part: str(file), "image_size": SIDE}
-                raw = open_source(DataConfig.model_validate(data), path.parent, part)
+                raw = open_source(DataConfig.model_validate(data).of_task(task or "multiclass"), path.parent, part)
                 if part == "test" or (raw.labels >= 0).all():
                     found[part] = _beside(train, file)
                     break

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # what looks at images loads numerics, and a built-in competi
     from kit.stages.init.look import Seen
     from kit.stages.init.plan import Plan
 
+METRIC = {"multilabel": "auc", "soft": "kl", "ordinal": "qwk", "regression": "rmse"}
 GUESS = "A guess, because there is no sample file: use the metric of the leaderboard."
 
 
@@ -59,6 +60,10 @@ def config_text(seen: Seen, plan: Plan, name: str, hours: float) -> str:
 
 def metric_of(seen: Seen) -> tuple[str, str]:
     """The metric that the sample file suggests, and why."""
+    if seen.task == "multilabel" and seen.sample is not None and len(seen.sample.header) == 2:
+        return "macro_f1", "The sample file has a list of labels per image; use the metric of the leaderboard."
+    if seen.task in METRIC:
+        return METRIC[seen.task], GUESS.replace("there is no sample file", f"the task is {seen.task}")
     if seen.sample is None:
         return "accuracy", GUESS
     answers = seen.sample.header[1:]

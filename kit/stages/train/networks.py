@@ -185,6 +185,18 @@ def cumulative(labels: Any, logits: Any) -> Any:
     return -tf.reduce_mean(mass[:, :-1] * below + (mass[:, -1:] - mass[:, :-1]) * above)
 
 
+def huber(labels: Any, logits: Any) -> Any:
+    """The cross-entropy, and the mean over rows of Huber's loss (1964) of the mean of a distribution over bins.
+
+    That is half of the square of its distance, in bins, from the mean of the label up to one bin, and linear beyond.
+    """
+    weight, bins = tf.reduce_sum(labels, axis=1), tf.range(labels.shape[1], dtype=logits.dtype)
+    true = tf.linalg.matvec(labels, bins) / tf.maximum(weight, 1e-12)
+    far = tf.abs(tf.linalg.matvec(tf.nn.softmax(logits), bins) - true)
+    loss = tf.where(far < 1.0, far**2 / 2.0, far - 0.5)
+    return cross_entropy(labels, logits) + tf.reduce_mean(weight * loss)
+
+
 def focal(gamma: float) -> Loss:
     """Mean over rows of ``-sum_c y_c (1 - p_c)^gamma log p_c`` (Lin et al. 2017, for several classes)."""
 
@@ -200,5 +212,6 @@ def focal(gamma: float) -> Loss:
 LOSSES: dict[str, Callable[[RunConfig], Loss]] = {
     "crossentropy": lambda settings: cross_entropy,
     "cumulative": lambda settings: cumulative,
+    "huber": lambda settings: huber,
     "focal": lambda settings: focal(settings.focal_gamma),
 }

@@ -13,6 +13,8 @@ from kit.base.events import Emit, Event
 from kit.config import Config
 from kit.errors import TrainingError
 from kit.judge.metrics import confusion
+from kit.judge.score import row_values
+from kit.judge.seen import seen_of
 from kit.runs import results
 from kit.runs.engine import opened
 from kit.runs.results import PredictedRecord, PredictionSpec, RunRecord, histories, unless_damaged
@@ -132,17 +134,16 @@ def _finish(folds: Sequence[FoldSpec], index: Index, emit: Emit, *, pictures: bo
         counts = confusion(flat.y, flat.logits(oof.logits[0]))
         write_atomic(paths.confusion, standalone(heat.confusion(counts, flat.classes, first.run)))
         emit(Event("wrote", "", {"paths": [paths.curves, paths.confusion]}))
-    found = {"": oof}
+    found, metric = {"": oof}, "rmse" if index.task.kind == "numbers" else "accuracy"
     if first.settings.validate_augment:
         parts = [load_predictions(spec.paths.valid_augmented) for spec in folds]
         found[", augmented rows"] = join(parts, first.n, index.ids, index.classes)
     for what, predictions in found.items():
-        flat = index.flat(predictions.ids)
-        right = flat.logits(predictions.logits[0]).argmax(axis=1) == flat.y
-        accuracy = float(right.mean())
-        error = float(np.sqrt(accuracy * (1 - accuracy) / len(predictions.ids)))
-        data = {"value": accuracy, "error": error, "run": first.run}
-        emit(Event("number", f"{first.run}: accuracy out of fold{what}", data))
+        every = seen_of(metric, index, predictions.ids)
+        values = row_values(metric, every.y, every.of(predictions.first))
+        error = float(values.std()) / len(predictions.ids) ** 0.5
+        data = {"value": float(values.mean()), "error": error, "run": first.run}
+        emit(Event("number", f"{first.run}: {metric} out of fold{what}", data))
 
 
 def _join(folds: Sequence[FoldSpec], index: Index) -> RunRecord:

@@ -10,7 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from kit.errors import DataError
-from kit.images.sources.practice.draws import CLASSES, TEST_SHARES, TRAIN_SHARES, labels_of
+from kit.images.sources.practice.draws import (
+    CLASSES,
+    GRADES,
+    NEXT_GRADE,
+    SISTER,
+    TEST_SHARES,
+    TRAIN_SHARES,
+    grades_of,
+    labels_of,
+)
 from kit.images.sources.practice.paint import render
 from kit.images.sources.practice.plant import BACKGROUND_SCENE, Planted, degrade, plan_plants, tamper
 from kit.images.sources.raw import Competition
@@ -30,11 +39,12 @@ class Practice(Competition):
     planted: tuple[Planted, ...]  # what was done to which row, to measure the cleaning; no stage reads it
 
 
-def make(*, n: int = 1600, size: int = 64, seed: int = 0) -> Practice:
+def make(*, n: int = 1600, size: int = 64, seed: int = 0, graded: bool = False) -> Practice:
     """Generate the practice competition.
 
     ``n`` training pictures, 120 to 100,000, and a third as many, at most 2,000, for the hidden test; ``size`` is the
-    side of a picture in pixels, 16 to 256; ``seed`` is not negative. Another number is a `DataError`.
+    side of a picture in pixels, 16 to 256; ``seed`` is not negative. Another number is a `DataError`. Labels are the
+    kinds of the cells, or if ``graded`` five grades of their granules.
 
     The same bytes on every call on one platform. A row's picture and label depend on ``seed`` and the row alone,
     but for the rows in ``planted``, which also depend on ``n``. Memory is that of the result and some 20 MB at
@@ -45,12 +55,14 @@ def make(*, n: int = 1600, size: int = 64, seed: int = 0) -> Practice:
             raise DataError(f"practice: {name} = {value} is not between {low} and {high}")
     if seed < 0:
         raise DataError(f"practice: seed = {seed} is negative")
-    labels, scenes = labels_of(np.arange(n), TRAIN_SHARES, seed, TRAIN), np.arange(n)
+    cells, scenes = labels_of(np.arange(n), TRAIN_SHARES, seed, TRAIN), np.arange(n)
+    labels = grades_of(cells, seed, TRAIN) if graded else cells
     planted = plan_plants(n, labels, seed)
     scenes[[row for row, kind, _ in planted if kind == "background"]] = BACKGROUND_SCENE
-    images = render(labels, scenes, size, seed, TRAIN, TRAIN_SLIDES)
-    tamper(images, labels, planted, seed)
+    images = render(cells, scenes, size, seed, TRAIN, TRAIN_SLIDES)
+    tamper(images, labels, planted, seed, NEXT_GRADE if graded else SISTER)
     test = np.arange(min(n // 3, 2000))
-    test_labels = labels_of(test, TEST_SHARES, seed, TEST)
-    test_images = degrade(render(test_labels, test, size, seed, TEST, TEST_SLIDES), seed)
-    return Practice(images, labels, CLASSES, test_images, test_labels, planted)
+    test_cells = labels_of(test, TEST_SHARES, seed, TEST)
+    test_images = degrade(render(test_cells, test, size, seed, TEST, TEST_SLIDES), seed)
+    test_labels = grades_of(test_cells, seed, TEST) if graded else test_cells
+    return Practice(images, labels, GRADES if graded else CLASSES, test_images, test_labels, planted)

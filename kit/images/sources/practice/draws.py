@@ -46,6 +46,11 @@ TRAITS = tuple(_TABLE)
 MEAN = np.array([row[0] for row in _TABLE.values()]).T  # (8, traits)
 SPREAD, LOW, HIGH = (np.array([row[k] for row in _TABLE.values()]) for k in (1, 2, 3))
 
+# Of the graded variant: how many granules lie in the cell, as an observer sees it who is not always right.
+GRADES, GRADED, OBSERVED = ("0", "1", "2", "3", "4"), "granules", 0.05
+CUTS = (0.15, 0.35, 0.60, 0.85)
+NEXT_GRADE = (1, 2, 3, 4, 3)
+
 
 def express(labels: np.ndarray, deviations: np.ndarray) -> dict[str, np.ndarray]:
     """Turn standard normal ``deviations`` (B, traits) of cells with ``labels`` (B,) into traits of (B,)."""
@@ -59,6 +64,7 @@ LABELS, CELL, SCENE, SLIDE, PLANT, DEGRADE = range(6)
 # A few more than `paint` uses, so that one more trait does not change every picture's textures.
 SCENE_NUMBERS = 48
 CELL_NUMBERS = 40
+OBSERVER = 2**40  # a block of rows that no data set reaches
 COARSE, FINE, SMOOTH = 36, 60, 7  # knots of the random textures along an image's side
 
 
@@ -98,6 +104,13 @@ def draw_cells(seed: int, split: int, rows: NDArray[np.int64]) -> Cells:
     """Draw what the cells in the middle of ``rows`` need."""
     parts = zip(*(_cell(generator(seed, CELL, split, row)) for row in rows.tolist()), strict=True)
     return Cells(*(np.stack(part) for part in parts))
+
+
+def grades_of(labels: NDArray[np.int64], seed: int, split: int) -> NDArray[np.int64]:
+    """The grades of the cells of rows 0, 1 ... of ``labels`` (N,), by the trait `GRADED`."""
+    normal = np.stack([_cell(generator(seed, CELL, split, row))[1] for row in range(len(labels))])
+    noise = generator(seed, LABELS, split, OBSERVER).normal(0, OBSERVED, len(labels))
+    return np.digitize(express(labels, normal)[GRADED] + noise, CUTS)
 
 
 def _cell(rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:

@@ -45,9 +45,14 @@ def plan_plants(n: int, labels: Labels, seed: int) -> tuple[Planted, ...]:
     )
 
 
-def tamper(images: Images, labels: Labels, planted: tuple[Planted, ...], seed: int) -> None:
-    """Write everything but the shared background (which is painted) into ``images`` and ``labels``."""
-    size, classes = images.shape[1], len(CLASSES)
+def tamper(
+    images: Images, labels: Labels, planted: tuple[Planted, ...], seed: int, sister: tuple[int, ...] = SISTER
+) -> None:
+    """Write everything but the shared background (which is painted) into ``images`` and ``labels``.
+
+    ``sister`` is what a noisy label is instead, by class.
+    """
+    size, classes = images.shape[1], len(sister)
     foreign = {"foreign-all-labels": _sunset(size), "foreign-one-label": _tiles(size)}
     for place, (row, kind, of) in enumerate(planted):
         rng = generator(seed, PLANT, len(images), row)
@@ -59,7 +64,7 @@ def tamper(images: Images, labels: Labels, planted: tuple[Planted, ...], seed: i
         if kind == "conflicting":
             labels[row] = (labels[of] + rng.integers(1, classes)) % classes
         if kind == "noisy-label":
-            labels[row] = SISTER[of]
+            labels[row] = sister[of]
 
 
 def _turned(image: Images, rng: np.random.Generator) -> Images:
