@@ -16,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from in_process import InProcess, drawn
-from kit.stages.ensemble.known import of_project
 from PIL import Image
 
 from kit.base.events import Event, silent
@@ -32,6 +31,7 @@ from kit.runtime.forward import mean_of_folds
 from kit.stages.clean.clean import clean
 from kit.stages.clean.review import propose_labels
 from kit.stages.ensemble.ensemble import ensemble
+from kit.stages.ensemble.foreign import of_project
 from kit.stages.folds import make_folds, split
 from kit.stages.report.report import report
 from kit.stages.stress.stress import stress
@@ -254,7 +254,8 @@ def test_the_cumulative_loss_is_the_mean_of_its_questions() -> None:
 
 def test_the_huber_loss_is_that_of_keras_of_the_mean_beside_the_cross_entropy() -> None:
     import keras
-    from kit.stages.train.losses import cross_entropy, huber
+
+    from kit.stages.train.networks import cross_entropy, huber
 
     names = tuple(map(str, range(8)))
     logits = np.random.default_rng(0).normal(0, 2, (5, 8)).astype(np.float32)

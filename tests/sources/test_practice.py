@@ -233,9 +233,7 @@ def test_a_number_out_of_range_is_named(wrong):
 
 
 def test_the_graded_variant_has_the_same_pictures_and_grades_that_follow_the_granules() -> None:
-    from kit.images.sources.practice.traits import GRADED, express
-
-    from kit.images.sources.practice.draws import draw_cells, labels_of
+    from kit.images.sources.practice.draws import GRADED, draw_cells, express, labels_of
 
     kinds, graded = (practice.make(n=300, size=16, seed=3, graded=each) for each in (False, True))
     assert graded.classes == ("0", "1", "2", "3", "4") and set(graded.labels.tolist()) == set(range(5))
