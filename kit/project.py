@@ -82,27 +82,39 @@ class Project:
         A run may be a variant such as ``b0~no-cutmix``: what repairs one that `sweep` trained has to name it.
         Returns whether nothing was left.
         """
-        from kit.runs.sweep import with_variants
         from kit.stages.stress.stress import tell_known
 
-        config = with_variants(self.config, runs)
-        done = self._train(config, runs, fold=fold, force=force, max_hours=max_hours)
-        tell_known(self.layout, config, self._emit, runs)
+        done = self._train(runs, fold=fold, force=force, max_hours=max_hours)
+        tell_known(self.layout, self.config, self._emit, runs)
         return done
 
-    def _train(
-        self, config: Config, runs: Sequence[str], *, fold: int | None, force: bool, max_hours: float | None
-    ) -> bool:
+    def self_train(self, runs: Sequence[str] = (), *, rounds: int) -> None:
+        """Train so many rounds of runs, each taught by the one before, while they gain; see `kit.runs.sweep`.
+
+        The first round that gains no more under stress than the standard error of its gain is the last.
+        """
+        from kit.runs.sweep import round_of
+        from kit.stages.compare import gains
+
+        for run in runs or tuple(self.config.runs):
+            for number in range(1, rounds + 1):
+                before, name = round_of(run, number - 1), round_of(run, number)
+                self.train([name])
+                self.stress([before, name])
+                if not gains(self.compare([before, name]), self._emit):
+                    break
+
+    def _train(self, runs: Sequence[str], *, fold: int | None, force: bool, max_hours: float | None) -> bool:
         from kit.runs.engine import opened
         from kit.runs.units.launch import TimeLimit
         from kit.stages.train.train import train
 
         with (
-            opened(self.layout, config) as engine,
+            opened(self.layout, self.config) as engine,
             TimeLimit(max_hours, engine) if max_hours is not None else nullcontext(engine) as launch,
         ):
             self.folds()
-            train(self.layout, config, self._emit, runs=runs, fold=fold, force=force, launch=launch)
+            train(self.layout, self.config, self._emit, runs=runs, fold=fold, force=force, launch=launch)
         if isinstance(launch, TimeLimit):
             launch.tell(self._emit)
         return not (isinstance(launch, TimeLimit) and launch.left)
@@ -116,14 +128,13 @@ class Project:
 
     def stress(self, runs: Sequence[str] = (), *, all: bool = False, force: bool = False) -> None:
         """Predict the held-out rows of the named runs, or of all, under corruptions; with ``all`` train first."""
-        from kit.runs.sweep import with_variants
         from kit.stages.stress.stress import stress
 
         if all:
             self.train(runs)
         else:
             self.folds()
-        stress(self.layout, with_variants(self.config, runs), self._emit, runs=runs, force=force)
+        stress(self.layout, self.config, self._emit, runs=runs, force=force)
 
     def corruptions(self) -> Path:
         """Draw every corruption of the project's own images."""
@@ -134,12 +145,10 @@ class Project:
 
     def compare(self, runs: Sequence[str] = (), *, metric: str = "") -> Comparison:
         """Compare runs with the first of them, or all with the first of the configuration; see `kit.stages.compare`."""
-        from kit.runs.sweep import with_variants
         from kit.stages.compare import compare
 
         self.folds()
-        names = tuple(runs) or tuple(self.config.runs)
-        return compare(self.layout, with_variants(self.config, names), self._emit, names, metric=metric)
+        return compare(self.layout, self.config, self._emit, tuple(runs) or tuple(self.config.runs), metric=metric)
 
     def sweep(
         self,
@@ -159,19 +168,19 @@ class Project:
         """
         from kit.runs.results import is_complete
         from kit.runs.spec import plan_runs
-        from kit.runs.sweep import plan_sweep, trained_by, with_variants
+        from kit.runs.sweep import plan_sweep, trained_by
         from kit.stages.compare import compare
         from kit.stages.stress.stress import stress
         from kit.store.data import load_index
 
         names = plan_sweep(self.config, run, changes, seeds)
-        config, trained = with_variants(self.config, names), list(dict.fromkeys(map(trained_by, names)))
-        self._train(config, trained, fold=fold, force=False, max_hours=max_hours)
+        trained = list(dict.fromkeys(map(trained_by, names)))
+        self._train(trained, fold=fold, force=False, max_hours=max_hours)
         if stressed:
-            plans, index = plan_runs(self.layout, config, trained), load_index(self.layout)
+            plans, index = plan_runs(self.layout, self.config, trained), load_index(self.layout)
             if whole := [name for name, folds in plans.items() if is_complete(folds, index)]:
-                stress(self.layout, config, self._emit, runs=whole)
-        return compare(self.layout, config, self._emit, names, partial=True)
+                stress(self.layout, self.config, self._emit, runs=whole)
+        return compare(self.layout, self.config, self._emit, names, partial=True)
 
     def ensemble(self, *, all: bool = False, force: bool = False, max_hours: float | None = None) -> SubmissionPaths:
         """Blend the runs; with ``all`` train first what is missing, for ``max_hours`` at most.

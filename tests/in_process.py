@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import numpy as np
-from train.stub import StubTrainer, mean_colours
+from train.stub import StubTrainer, predictor
 
 from kit.base.events import Emit
 from kit.config import Config
@@ -103,17 +102,11 @@ def drawn(kind: str, path: Path, report: Report) -> None:
     from kit.stages.train.fold import predict_test, train_fold
 
     if kind == "fold":
-        train_fold(FoldSpec.load(path), StubTrainer, report, Interrupt())
+        train_fold(FoldSpec.load(path), StubTrainer, report, Interrupt(), predictor)
     if kind not in ("stress", "test"):
         return
     told = PredictionSpec.load(path)
-    with np.load(told.fold.paths.weights) as weights:
-        kernel = weights["kernel"]
-
-    def predict(images: Any, views: tuple[str, ...]) -> Any:
-        logits = mean_colours(np.asarray(images, np.float32)) @ kernel
-        return np.stack([logits] * len(views)).astype(np.float32)
-
+    predict = predictor(told.fold, "")
     if told.plan is None:
         predict_test(told.fold, told.made_from, lambda images: predict(images, told.fold.settings.views))
     else:

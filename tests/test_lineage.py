@@ -72,6 +72,8 @@ REACHES: tuple[tuple[set[str], str], ...] = (
     (set(), "engine.memory engine.storage engine.attempts"),
     ({"features", *RUN}, "runs.backbone runs.weights runs.options runs.seed runs.head.pooling"),
     ({"features", *RUN}, "runs.preprocess.op runs.augment.op"),
+    # Of a student that was not trained before either.
+    ({"run"}, "runs.teach.by runs.teach.soft runs.teach.power runs.teach.pseudo runs.teach.min_confidence"),
     (RUN, "runs"),  # every key of a run that has no place of its own
     (STRESSED, "stress.families stress.severities stress.clean stress.rows stress.seed"),
     (CANDIDATE, "ensemble.runs ensemble.metric ensemble.unknown ensemble.fit_on ensemble.seed ensemble.max_members"),
@@ -114,6 +116,7 @@ OTHERS: dict[str, object] = {
     "runs.views": ["identity", "flip-ud"],
     "runs.head.batch_norm": ["features"],
     "runs.head.units": [8],
+    "runs.teach.by": ["ensemble"],
     "runs.stages.kinds": ["conv"],
     "runs.stages.early_stopping.metric": "accuracy",
     "runs.stages.schedule.metric": "accuracy",
@@ -175,6 +178,8 @@ def with_other(key: str) -> tuple[Config, Config]:
 
     def raw() -> dict[str, Any]:
         found = tomllib.loads(lineage.CONFIG)
+        if key.startswith("runs.teach."):
+            found["runs"]["net"]["teach"] = {"by": ["other"]}
         return {**found, "data": PRACTICE} if key.startswith("data.practice") else found
 
     before = Config.model_validate(raw())
@@ -216,7 +221,7 @@ def by_key(drawn_project: tuple[Layout, Config]) -> dict[str, tuple[Lineages, Li
 
     first = lineages(layout, with_other("train.workers")[0])
     return {
-        key: (of(before) if key.startswith("data.practice") else first, lineages(layout, after))
+        key: (of(before) if key.startswith(("data.practice", "runs.teach.")) else first, lineages(layout, after))
         for key, (before, after) in ((key, with_other(key)) for key in TYPES)
     }
 

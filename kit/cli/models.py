@@ -96,13 +96,18 @@ def train(
     runs: Runs = None,
     fold: Annotated[int | None, typer.Option("--fold", help="Train only this fold.")] = None,
     max_hours: MaxHours = None,
+    rounds: Annotated[int, typer.Option("--rounds", min=0, help="Then N rounds of self-training on test images.")] = 0,
     engine: Engine = "",
     config: Config = None,
     force: Force = False,
 ) -> None:
     """Train the runs on all folds that are not trained yet."""
+    if rounds and (max_hours is not None or fold is not None):
+        raise typer.BadParameter("needs whole runs: leave out --fold and --max-hours", param_hint="--rounds")
     with open_project(config, engine=engine) as project:
         project.train(names(runs), fold=fold, force=force, max_hours=max_hours)
+        if rounds:
+            project.self_train(names(runs), rounds=rounds)
 
 
 @app.command()

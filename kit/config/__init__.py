@@ -91,6 +91,26 @@ class Config(ConfigSection):
             raise ConfigError(f"no run {name!r}", nearest(name, self.runs))
         return self.runs[name]
 
+    def teachers(self, name: str, students: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """The runs that teach a run; raises `ConfigError` where there is none to teach it, or it would teach itself.
+
+        ``students`` are those whose teachers are looked for: the run's student, the student of that, and so on.
+        """
+        teach, mended = self.run(name).teach, f"remove `teach` from runs.{name}"
+        if name in students:
+            raise ConfigError(f"runs.{name} is its own teacher: {' <- '.join((*students, name))}", mended)
+        if teach is None:
+            return ()
+        every = [
+            one for one in self.ensemble_runs() if one in self.runs and one != name and self.run(one).teach is None
+        ]
+        found = [other for one in teach.by for other in (every if one == "ensemble" else [one])]
+        if not found:
+            raise ConfigError(f"runs.{name}: `ensemble` has no other run without teachers to teach it", mended)
+        for other in found:
+            self.teachers(other, (*students, name))
+        return tuple(dict.fromkeys(found))
+
     def ensemble_runs(self) -> tuple[str, ...]:
         """Names of the runs to blend, in the order of the configuration."""
         return self.ensemble.runs or tuple(self.runs)
@@ -126,8 +146,10 @@ def parse(text: str, name: str = "kit.toml", root: Path = Path()) -> Config:
         line = re.search(r"line (\d+)", str(error))
         raise ConfigError(f"{name} is not TOML: {error}", f"sed -n {line[1]}p {name}" if line else "") from None
     for run in config.ensemble.runs:
-        if run not in config.runs:
+        if run.split("~")[0] not in config.runs:  # a round of self-training is not written down
             raise ConfigError(f"{name}: ensemble.runs names {run!r}, which is not a run", nearest(run, config.runs))
+    for run in config.runs:
+        config.teachers(run)
     return config
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from kit.config.base import ConfigSection, PathName
-from kit.config.training import StageConfig
+from kit.config.training import StageConfig, TeachConfig, short
 
 
 class AugmentConfig(BaseModel):
@@ -92,6 +92,8 @@ class RunConfig(ConfigSection):
     inner_fraction: float = Field(default=0.1, gt=0, le=0.5)
     """Share of the training rows that is held back if a stage uses `early_stopping` or the schedule `plateau`. Both are
     evaluated on these rows, never on the held-out fold."""
+    teach: Annotated[TeachConfig | None, short("by", str, list, tuple)] = None
+    """Teachers of a student, which learns what other runs predict. Not set: it learns from labels alone."""
     seed: int = Field(default=0, ge=0)
     """Seed of the initial weights, the order of the rows and the augmentation."""
     views: tuple[str, ...] = ("identity", "flip-lr", "flip-ud", "rot180")

@@ -9,9 +9,9 @@ from kit.config.base import ConfigSection
 Kind = Literal["conv", "depthwise", "dense", "norm"]
 
 
-def _short(key: str, kind: type) -> BeforeValidator:
-    """A value of this kind stands for a table with this key alone."""
-    return BeforeValidator(lambda value: {key: value} if isinstance(value, kind) else value)
+def short(key: str, *kinds: type) -> BeforeValidator:
+    """A value of these kinds stands for a table with this key alone."""
+    return BeforeValidator(lambda value: {key: value} if isinstance(value, kinds) else value)
 
 
 class ScheduleConfig(ConfigSection):
@@ -71,10 +71,25 @@ class StageConfig(ConfigSection):
     """Decay of the moving average of the weights, which is then evaluated and kept. 0: no averaging."""
     batch_norm: Literal["frozen", "trained"] = "frozen"
     """BatchNorm layers of a pretrained backbone: frozen, or trained together with the other layers of the stage."""
-    schedule: Annotated[ScheduleConfig, _short("kind", str)] = ScheduleConfig()
+    schedule: Annotated[ScheduleConfig, short("kind", str)] = ScheduleConfig()
     """Schedule of the learning rate."""
-    early_stopping: Annotated[EarlyStoppingConfig | None, _short("patience", int)] = None
+    early_stopping: Annotated[EarlyStoppingConfig | None, short("patience", int)] = None
     """When to stop early and keep the best weights. Not set: run all epochs and keep the last weights."""
     cached_views: int = Field(default=1, ge=0, le=64)
     """For `head`, before any stage that trains the backbone: number of copies per image (the first one not augmented)
     whose features are computed once and cached. 0: no cache."""
+
+
+class TeachConfig(ConfigSection):
+    """``teach``: labels that other runs give. A string or a list is short for its `by`."""
+
+    by: Annotated[tuple[str, ...], BeforeValidator(lambda x: (x,) if isinstance(x, str) else x), Field(min_length=1)]
+    """Runs whose networks of a fold teach the same fold. `ensemble`: all runs of `[ensemble]` without teachers."""
+    soft: float = Field(default=0.7, ge=0, le=1)
+    """Share of the label of a training image that the teachers give. The rest is its own label."""
+    power: float = Field(default=1.0, gt=0)
+    """Exponent of the teachers' probabilities. Above 1 makes them more certain, below 1 less."""
+    pseudo: Literal["none", "test"] = "none"
+    """`test`: also train on the test images, with labels of the teachers alone, where the rules allow this."""
+    min_confidence: float | tuple[float, ...] = 0.0
+    """Test images whose likeliest class has a lower probability are not used: one bound, or one for each class."""

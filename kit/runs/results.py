@@ -72,8 +72,9 @@ def unless_damaged(look: Callable[[], Found | None], emit: Emit) -> Found | None
 
 
 def fold_lineage(spec: FoldSpec) -> Digests:
-    """What a trained fold is made from."""
-    return {"run": spec.key, "fold": str(spec.fold)}
+    """What a trained fold is made from; raises `StageError` where it has a teacher that is not trained."""
+    taught = {t.run: FoldRecord.load(t.paths.record, t.again).files[t.paths.weights.name] for t in spec.taught_by}
+    return {"run": spec.key, "fold": str(spec.fold), **{f"teacher {name}": weights for name, weights in taught.items()}}
 
 
 def trained(spec: FoldSpec) -> FoldRecord | None:
@@ -82,6 +83,8 @@ def trained(spec: FoldSpec) -> FoldRecord | None:
     The weights need not be here: not everybody who blends has those of everybody. Raises `StageError` where a file was
     changed after it was written.
     """
+    if any(trained(teacher) is None for teacher in spec.taught_by):
+        return None
     return FoldRecord.fresh(spec.paths.record, fold_lineage(spec), spec.again, (spec.paths.valid.name,))
 
 

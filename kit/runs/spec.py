@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import ClassVar, cast
 
@@ -10,10 +10,11 @@ from kit.base.tasks import ONE_CLASS, TASKS
 from kit.config import Config, RunConfig
 from kit.errors import ConfigError
 from kit.images import augment
+from kit.runs.sweep import with_variants
 from kit.runtime.backbones import BACKBONES, Description, keywords
 from kit.runtime.preprocess import PREPROCESSORS, side_after
 from kit.runtime.views import VIEWS
-from kit.store.data import Index, load_index
+from kit.store.data import Index, load_index, load_test_record
 from kit.store.digests import digest
 from kit.store.files import sha256_json
 from kit.store.layout import FoldPaths, Layout, RunPaths
@@ -30,7 +31,8 @@ class FoldSpec(Record):
     ``root`` is the project's folder, ``key`` the hash of `lineage`, which names the run's folder, ``fold`` the number
     of the unit, ``n`` the folds of one repeat, ``folds`` the name of the table under ``folds/``, ``size`` the side of
     the images in pixels; ``data``, ``table`` and ``weights`` are digests of `Index.training`, of the folds of all ids,
-    and of the pretrained weights.
+    and of the pretrained weights, ``test`` that of test images that are trained on; ``teachers`` are the same fold of
+    other runs.
     """
 
     COMMAND: ClassVar[str] = "kit train"
@@ -48,6 +50,18 @@ class FoldSpec(Record):
     data: str
     table: str
     weights: str
+    test: str = ""
+    teachers: tuple["FoldSpec", ...] = ()
+
+    @property
+    def taught_by(self) -> tuple["FoldSpec", ...]:
+        """The teachers, in the folder where this fold is: on a cluster that is another one on each machine."""
+        return tuple(teacher.model_copy(update={"root": self.root}) for teacher in self.teachers)
+
+    @property
+    def generation(self) -> int:
+        """How many others have to be trained before it, one after the other."""
+        return max((1 + teacher.generation for teacher in self.teachers), default=0)
 
     @property
     def layout(self) -> Layout:
@@ -103,6 +117,7 @@ def weights_hash(settings: RunConfig, layout: Layout) -> str:
 def lineage(settings: RunConfig, weights: str, index: Index, table: str) -> Digests:
     """What the folds of a run are made from; of pretrained weights the content counts and not where they lie."""
     unused = {"weights"} if settings.is_steered else {"weights", "inner_fraction"}
+    unused |= {"teach"} if settings.teach is None else set()
     return {
         "train": str(VERSION),
         "settings": sha256_json(settings.model_dump(mode="json", exclude=unused)),
@@ -125,19 +140,27 @@ def plan_runs(layout: Layout, config: Config, names: Sequence[str]) -> dict[str,
     Raises `ConfigError` where a run, a backbone, a view or an augmentation does not exist, or the images are too small.
     Raises `StageError` where the data or the folds are missing.
     """
-    index = load_index(layout)
-    folds = load_folds(layout, config, index)
-    specs = {}
-    for name in names or tuple(config.runs):
-        settings = config.run(name)
+    index, config = load_index(layout), with_variants(config, names)
+    folds, test = load_folds(layout, config, index), load_test_record(layout)
+
+    @cache
+    def planned(name: str) -> list[FoldSpec]:
+        settings, teachers = config.run(name), [planned(teacher) for teacher in config.teachers(name)]
         check_run(name, settings, index)
-        weights = weights_hash(settings, layout)
-        key = sha256_json(lineage(settings, weights, index, folds.digest))
-        specs[name] = [
+        weights, teach = weights_hash(settings, layout), settings.teach
+        if teach and isinstance(teach.min_confidence, tuple) and len(teach.min_confidence) != len(index.classes):
+            raise ConfigError(f"runs.{name}: min_confidence has not one bound for each class", "min_confidence = 0.5")
+        if (pseudo := teach is not None and teach.pseudo == "test") and test is None:
+            raise ConfigError(f"runs.{name}: pseudo = 'test' needs test images", '[data] test = "raw/test.npz"')
+        images = test.images if pseudo and test else ""
+        made_from = lineage(settings, weights, index, folds.digest)
+        if teachers:
+            made_from["teachers"] = sha256_json([[teacher[0].key for teacher in teachers], images])
+        return [
             FoldSpec(
                 root=str(layout.root),
                 run=name,
-                key=key,
+                key=sha256_json(made_from),
                 fold=fold,
                 n=folds.n,
                 folds=config.folds.name,
@@ -148,10 +171,21 @@ def plan_runs(layout: Layout, config: Config, names: Sequence[str]) -> dict[str,
                 data=index.training,
                 table=folds.digest,
                 weights=weights,
+                test=images,
+                teachers=tuple(teacher[fold] for teacher in teachers),
             )
             for fold in range(folds.units)
         ]
-    return specs
+
+    return {name: planned(name) for name in names or tuple(config.runs)}
+
+
+def with_teachers(config: Config, names: Sequence[str]) -> list[str]:
+    """The named runs and all that teach them, each after its teachers."""
+    found, config = list[str](), with_variants(config, names)
+    for name in names:
+        found += [*with_teachers(config, config.teachers(name)), name]
+    return list(dict.fromkeys(found))
 
 
 def sheet_key(settings: RunConfig, index: Index) -> str:

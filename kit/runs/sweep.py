@@ -1,7 +1,8 @@
 """``kit sweep``: one run with one ingredient changed at a time, as runs beside those of ``kit.toml``.
 
 A changed run is called ``<run>~<change>``. It stands in no file: its name says what it is, and its folder under
-``runs/`` has the hash of its whole configuration, as every run's has.
+``runs/`` has the hash of its whole configuration, as every run's has. ``<run>~round-<n>`` is a round of self-training:
+taught by the round before, on the test images too (Xie et al. 2020).
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,11 +10,12 @@ from itertools import chain, count
 
 from kit.base.text import nearest
 from kit.config import AugmentConfig, Config, RunConfig, ScheduleConfig, StageConfig
+from kit.config.training import TeachConfig
 from kit.errors import ConfigError
 
 MARK = "~"
 ONE_VIEW = f"{MARK}one-view"
-SEED = "seed-"
+SEED, ROUND = "seed-", "round-"
 
 # Keys, their value without the ingredient, what that is called.
 Off = tuple[tuple[str, ...], object, str]
@@ -22,6 +24,7 @@ OFF: tuple[Off, ...] = (
     (("sampling",), "none", "no-sampling"),
     (("loss",), "crossentropy", "no-focal-loss"),
     (("label_smoothing",), 0.0, "no-label-smoothing"),
+    (("teach",), None, "no-teachers"),
 )
 HEAD_OFF: tuple[Off, ...] = (
     (("units",), (), "no-dense-layers"),
@@ -43,6 +46,11 @@ def trained_by(name: str) -> str:
     return name.split(MARK)[0] if name.endswith(ONE_VIEW) else name
 
 
+def round_of(run: str, number: int) -> str:
+    """The name of a round; the run itself is the round 0."""
+    return f"{run}{MARK}{ROUND}{number}" if number else run
+
+
 def variants(settings: RunConfig) -> dict[str, RunConfig]:
     """Every change of one ingredient: its name, and the run with it.
 
@@ -60,12 +68,12 @@ def variants(settings: RunConfig) -> dict[str, RunConfig]:
 
 def with_variants(config: Config, names: Sequence[str]) -> Config:
     """The configuration with those of ``names`` that are changed runs; raises `ConfigError` where a name means none."""
-    runs = dict(config.runs)
-    for name in names:
-        if MARK not in name:
-            continue
+    runs, every = dict(config.runs), [name for name in names if MARK in name]
+    for name in every:
         base, change = name.split(MARK, 1)
         runs[name] = _changed(base, config.run(base), change)
+        teach = runs[name].teach
+        every += [teacher for teacher in (teach.by if teach else ()) if MARK in teacher]
     return config.model_copy(update={"runs": runs})
 
 
@@ -84,6 +92,10 @@ def plan_sweep(config: Config, run: str, changes: Sequence[str], seeds: int) -> 
 def _changed(base: str, settings: RunConfig, change: str) -> RunConfig:
     if change.startswith(SEED) and change.removeprefix(SEED).isdigit():
         return settings.model_copy(update={"seed": settings.seed + int(change.removeprefix(SEED))})
+    if change.startswith(ROUND) and change.removeprefix(ROUND).strip("0").isdigit():
+        before = round_of(base, int(change.removeprefix(ROUND)) - 1)
+        teach = settings.teach or TeachConfig(by=(before,))
+        return settings.model_copy(update={"teach": teach.model_copy(update={"by": (before,), "pseudo": "test"})})
     known = variants(settings)
     if change not in known:
         raise ConfigError(f"unknown change {change!r} of run {base!r}", nearest(change, known))

@@ -86,7 +86,7 @@ class Progress:
             case "features":
                 self._show(event.text, data["total"], data["done"], f"view {data['view']}")
             case "pictures":
-                self._show(event.text, data["total"], data["done"], "under stress")
+                self._show(event.text, data["total"], data["done"], data.get("what", "under stress"))
             case "step":
                 self._step(event)
             case "epoch":
@@ -152,7 +152,7 @@ class Progress:
         if name not in self._tasks:
             shown = name if len(name) <= NAME else f"{name[: NAME - 9]}…{name[-8:]}"
             self._tasks[name] = self._live.add_task(shown, total=total, note=note)
-        self._live.update(self._tasks[name], completed=done, note=note)
+        self._live.update(self._tasks[name], total=total, completed=done, note=note)
 
     def _show_all(self) -> None:
         works = self._work.values()

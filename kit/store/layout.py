@@ -60,6 +60,7 @@ class FoldPaths:
     test, test_spec, test_record = Below("test.npz"), Below("test-spec.json"), Below("test.json")
     stress, stress_grid = Below("stress.npz"), Below("stress-grid.npz")
     stress_spec, stress_record = Below("stress-spec.json"), Below("stress.json")
+    taught, taught_record = Below("taught.npz"), Below("taught.json")
     tensorboard = Below("tensorboard")
     checkpoint = EachBelow("checkpoint-{}.npz")
 

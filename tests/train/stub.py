@@ -11,7 +11,7 @@ from kit.runs.spec import FoldSpec
 from kit.runs.units import Unit, workers
 from kit.runtime.forward import softmax
 from kit.stages.train.loop import FoldData, TrainingStage
-from kit.store.data import load_images
+from kit.stages.train.teach import pictures
 
 
 class StubLearner:
@@ -59,7 +59,7 @@ class StubTrainer:
     """A `kit.stages.train.fold.Trainer`."""
 
     def __init__(self, spec: FoldSpec, data: FoldData) -> None:
-        self.data, self.images = data, load_images(spec.layout)
+        self.data, self.images = data, pictures(spec)
         self.kernel = np.random.default_rng(spec.fold).normal(size=(4, spec.classes))
 
     def stage(self, number: int) -> TrainingStage:
@@ -73,6 +73,13 @@ class StubTrainer:
 
     def weights(self) -> dict[str, Any]:
         return {"kernel": self.kernel}
+
+
+def predictor(spec: FoldSpec, weights: str) -> Any:
+    """As `kit.runs.units.worker.fold_predictor`."""
+    with np.load(spec.paths.weights) as found:
+        kernel = found["kernel"]
+    return lambda images, views: said(kernel, views, images)
 
 
 def said(kernel: Any, views: tuple[str, ...], images: Any) -> Any:
@@ -108,7 +115,7 @@ class InProcess:
             with np.load(told.fold.paths.weights) as weights:
                 predict_test(told.fold, told.made_from, partial(said, weights["kernel"], told.fold.settings.views))
         else:
-            train_fold(unit.spec, StubTrainer, report, Interrupt())
+            train_fold(unit.spec, StubTrainer, report, Interrupt(), predictor)
 
     def places(self, config: Any) -> int:
         return workers(config)

@@ -19,7 +19,7 @@ from kit.judge.seen import seen_of
 from kit.runs.results import trained
 from kit.runs.spec import FoldSpec, plan_runs
 from kit.runs.stressed import stressed_fold
-from kit.runs.sweep import MARK, ONE_VIEW, trained_by
+from kit.runs.sweep import MARK, ONE_VIEW, trained_by, with_variants
 from kit.stages.compare.effects import NOTHING, Compared, Proba, Recipe, SeedNoise, compared
 from kit.store.data import Index, load_index
 from kit.store.files import sha256_json
@@ -100,14 +100,14 @@ def compare(
 
     Runs that differ in their seed alone are one recipe. A run's probabilities are the mean over its views.
 
-    ``runs`` are names, also such as ``b0~no-cutmix`` where ``config`` has them; see `kit.runs.sweep`. ``metric`` may be
+    ``runs`` are names, also such as ``b0~no-cutmix``; see `kit.runs.sweep`. ``metric`` may be
     another than the competition's. With ``partial``, what is not trained on the folds of the first run is left out,
     and said to be, instead of refused.
 
     Raises `ConfigError` where a run does not exist, `StageError` where fewer than two recipes are left or a run is not
     trained on a fold that another one is, and `DataError` where the metric does not exist.
     """
-    metric = metric or config.competition.metric
+    metric, config = metric or config.competition.metric, with_variants(config, runs)
     score.lookup(metric)
     specs = plan_runs(layout, config, sorted({trained_by(name) for name in runs}))
     members = {name: specs[trained_by(name)] for name in dict.fromkeys(runs)}
@@ -133,6 +133,18 @@ def compare(
         command = f"kit stress {' '.join(dict.fromkeys(map(trained_by, left)))}"
         emit(Event("say", f"not compared under stress: {', '.join(left)}; run `{command}`"))
     return report
+
+
+def gains(found: Comparison, emit: Emit) -> bool:
+    """Whether the second of two runs is better under stress by more than the standard error of the pairs; says so."""
+    assert found.stressed is not None
+    (base, line), metric = found.stressed.recipes, found.stressed.metric
+    assert line.effect is not None
+    kept = line.effect.gain > line.effect.rows
+    gain = f"{amount(metric, line.effect.gain)} +- {amount(metric, line.effect.rows)[1:]} {unit(metric)} under stress"
+    said = f'to blend it: [ensemble] runs = ["{line.recipe}", ...]' if kept else f"{base.recipe} stays the last round"
+    emit(Event("say", f"{line.recipe} is {'kept' if kept else 'not kept'}: {gain} against {base.recipe}; {said}"))
+    return kept
 
 
 def _kept(members: dict[str, list[FoldSpec]], done: Done, skip: Emit | None) -> dict[str, list[FoldSpec]]:

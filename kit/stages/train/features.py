@@ -17,7 +17,8 @@ from kit.runs.units.worker import Report
 from kit.runtime.backbones import BACKBONES
 from kit.runtime.forward import compile_forward
 from kit.stages.train.networks import make_network
-from kit.store.data import load_images, load_index
+from kit.stages.train.teach import pictures
+from kit.store.data import load_index
 from kit.store.files import sha256_json, write_atomic
 from kit.store.record import Digests, Made, digests_of
 
@@ -51,6 +52,7 @@ def feature_lineage(spec: FoldSpec) -> Digests:
     settings = spec.settings
     described = settings.model_dump(mode="json", include={"backbone", "options", "preprocess", "augment", "seed"})
     return {
+        **({"test": spec.test} if spec.test else {}),
         "train": str(VERSION),
         "weights": spec.weights,
         "images": load_index(spec.layout).parts["images"],
@@ -81,7 +83,7 @@ def write_features(spec: FoldSpec, report: Report) -> None:
     missing = [(view, path) for view, path in enumerate(files) if _record(spec, path) is None]
     if not missing:
         return
-    forward, images = compile_forward(make_network(spec).features), load_images(spec.layout)
+    forward, images = compile_forward(make_network(spec).features), pictures(spec)
     # Features are kept per image, so nothing is mixed here.
     augment = Pipeline(spec.settings.augment, spec.size, spec.classes, mixing=False) if len(files) > 1 else None
     labels = np.zeros((BATCH, spec.classes), np.float32)

@@ -20,11 +20,12 @@ from kit.base.arrays import ImageArray, IntArray
 from kit.errors import TrainingError
 from kit.runs.results import FoldRecord, PredictedRecord, fold_lineage, lineage_of_test
 from kit.runs.spec import FoldSpec, seed_of
-from kit.runs.units.worker import Report
+from kit.runs.units.worker import Report, fold_predictor
 from kit.stages.train.checkpoint import Arrays, Checkpoint, Interrupt, delete
 from kit.stages.train.loop import FoldData, FoldRun, Timing, TrainingStage, run_training_stage
+from kit.stages.train.teach import Predictor, taught
 from kit.store.data import load_images, load_index, load_test_ids, load_test_images, load_test_record
-from kit.store.files import append_log, write_atomic, write_csv
+from kit.store.files import append_log, sha256_json, write_atomic, write_csv
 from kit.store.partition import held_out, read_table, table_digest
 from kit.store.predictions import Predictions
 from kit.store.record import Digests, digests_of
@@ -96,16 +97,26 @@ class Trainer(Protocol):
 MakeTrainer = Callable[[FoldSpec, FoldData], Trainer]
 
 
-def train_fold(spec: FoldSpec, make_trainer: MakeTrainer, report: Report, interrupt: Interrupt) -> None:
+def train_fold(
+    spec: FoldSpec,
+    make_trainer: MakeTrainer,
+    report: Report,
+    interrupt: Interrupt,
+    predictor: Predictor = fold_predictor,
+) -> None:
     """Train, predict the held-out fold, and write the fold's files, ``fold.json`` last; then predict the test images.
+
+    Its teachers, if it has any, are asked first; ``predictor`` gives their networks.
 
     Continues from the last checkpoint of an earlier process. Raises `TrainingError` where pretrained weights are out of
     reach or the loss is no longer a number, `Interrupted` where a signal came; what was done is in a checkpoint.
     """
     started, starting = time.perf_counter(), time.process_time()
     data = load_fold_data(spec)
+    if spec.teachers:
+        data = taught(spec, data, predictor, report, interrupt)
     trainer = make_trainer(spec, data)
-    checkpoint = Checkpoint(spec.paths, spec.key)
+    checkpoint = Checkpoint(spec.paths, sha256_json(fold_lineage(spec)) if spec.teachers else spec.key)
     if checkpoint.resumed:
         report({"event": "resumed", "stage": checkpoint.position.stage, "epoch": checkpoint.position.epoch})
     resumed = checkpoint.resumed  # looked at now: the first epoch writes a checkpoint
@@ -147,7 +158,9 @@ def load_fold_data(spec: FoldSpec) -> FoldData:
     settings = spec.settings
     index = load_index(spec.layout)
     table = read_table(spec.layout.folds_table(spec.folds), index.ids)
-    if index.training != spec.data or table_digest(index.ids, table) != spec.table:
+    test = load_test_record(spec.layout) if spec.test else None
+    planned, now = (spec.data, spec.table, spec.test), (index.training, table_digest(index.ids, table))
+    if (*now, test.images if test else "") != planned:
         what = f"the data or the folds have changed since {spec.run} fold {spec.fold} was planned"
         raise TrainingError(what, f"kit train {spec.run}")
     outside = np.r_[held_out(table, spec.fold), np.zeros(len(index.extra.ids), bool)]

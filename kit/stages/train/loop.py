@@ -52,7 +52,8 @@ class Learner(Protocol):
 class FoldData:
     """Truth and weights of all rows, and which of them one fold trains on, chooses by and holds out.
 
-    ``labels`` (N,) are the classes by which rows are drawn and held back, see `Task.strata`.
+    ``labels`` (N,) are the classes by which rows are drawn and held back, see `Task.strata`. ``taught`` (N, W) is what
+    is learnt instead of `Task.masses` of the truth, where there are teachers: `kit.stages.train.teach`.
     """
 
     labels: IntArray
@@ -63,6 +64,7 @@ class FoldData:
     valid_rows: IntArray
     names: tuple[str, ...]  # of the classes
     weights: npt.NDArray[np.float32]
+    taught: npt.NDArray[np.float32] | None = None
 
     def flat(self, rows: IntArray) -> Flat:
         """Some rows as images with one class each."""
@@ -123,7 +125,8 @@ def run_training_stage(run: FoldRun, number: int, stage: TrainingStage) -> None:
 
 def weighted_labels(settings: RunConfig, data: FoldData) -> npt.NDArray[np.float32]:
     """Soft labels (N, W) of all rows, see `Task.masses`, times the weights of rows and classes."""
-    masses, outcomes = data.task.masses(data.truth, data.names), data.task.outcomes(len(data.names))
+    masses = data.task.masses(data.truth, data.names) if data.taught is None else data.taught
+    outcomes = data.task.outcomes(len(data.names))
     weights = batches.class_weights(masses[data.train_rows], outcomes, settings.class_weights)
     soft = batches.soft_labels(masses, outcomes, settings.label_smoothing)
     return np.asarray(soft * data.weights[:, None] * weights)

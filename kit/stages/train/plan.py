@@ -12,6 +12,7 @@ from kit.runs.units import Unit, unit_name
 from kit.runs.units.worker import Report
 from kit.stages.train.fold import MakeTrainer, load_fold_data
 from kit.stages.train.loop import FoldData, TrainingStage, weighted_labels
+from kit.stages.train.teach import pictures
 from kit.store.data import load_images
 from kit.store.files import append_log, read_log
 
@@ -62,6 +63,7 @@ def plan_run(folds: Sequence[FoldSpec]) -> RunPlan:
     """Count the steps of a run's missing folds; folds are so alike in size that the first stands for all."""
     data, settings = load_fold_data(folds[0]), folds[0].settings
     rows = len(epoch_order(data.labels, data.train_rows, settings.sampling, 0))
+    rows += len(pictures(folds[0])) - len(data.truth)  # test images, at most
     return with_timings(RunPlan(folds, steps_per_epoch(rows, settings.batch_size)))
 
 

@@ -18,7 +18,7 @@ from kit.judge.seen import seen_of
 from kit.runs import results
 from kit.runs.engine import opened
 from kit.runs.results import PredictedRecord, PredictionSpec, RunRecord, histories, unless_damaged
-from kit.runs.spec import FoldSpec, plan_runs
+from kit.runs.spec import FoldSpec, plan_runs, with_teachers
 from kit.runs.units import Launch, Unit, locked, run_units, terminable, unit_name
 from kit.runtime.forward import mean_of_folds
 from kit.show.figures import heat, standalone
@@ -47,7 +47,7 @@ def train(
     launch: Launch | None = None,
     pictures: bool = True,
 ) -> None:
-    """Train every missing fold of the named runs (all of them by default) and join their predictions.
+    """Train every missing fold of the named runs (by default all) and of their teachers, and join their predictions.
 
     ``launch`` runs one unit to its end; by default as ``[engine]`` says. ``pictures`` are drawn of runs that are
     complete and have none yet.
@@ -56,15 +56,18 @@ def train(
     process trains the same run.
     """
     with terminable(), lock(layout.data_lock, "data/", shared=True):
-        specs = plan_runs(layout, config, runs)
+        named = runs or tuple(config.runs)
+        specs = plan_runs(layout, config, with_teachers(config, named))
         for folds in specs.values():
             check_metrics(folds[0].settings)
         with locked([folds[0].run_paths for folds in specs.values()]):
             wanted = [spec for folds in specs.values() for spec in folds if fold is None or spec.fold == fold]
-            missing = [spec for spec in wanted if force or results.trained(spec) is None]
-            for spec in missing:
-                spec.paths.record.unlink(missing_ok=True)
-                spec.save(spec.paths.spec)
+            missing = []
+            for spec in wanted:  # a student comes after its teachers, and is not trained where one of them is not
+                if (force and spec.run in named) or results.trained(spec) is None:
+                    spec.paths.record.unlink(missing_ok=True)
+                    spec.save(spec.paths.spec)
+                    missing.append(spec)
             units = [*missing, *_unpredicted(layout, [spec for spec in wanted if spec not in missing], emit)]
             if units:
                 with opened(layout, config, launch) as engine:
@@ -103,7 +106,11 @@ def _train_missing(config: Config, specs: Sequence[FoldSpec], emit: Emit, launch
     cached = {feature_files(spec)[0]: spec for spec in by_views if feature_files(spec)}
     features = [Unit("features", spec) for spec in cached.values() if not features_complete(spec)]
     run_units(features, config, emit, launch)
-    reads = [[file for path in feature_files(spec) for file in (path, path.with_suffix(".json"))] for spec in specs]
+    reads = [
+        [file for path in feature_files(spec) for file in (path, path.with_suffix(".json"))]
+        + [file for teacher in spec.taught_by for file in (teacher.paths.record, teacher.paths.weights)]
+        for spec in specs
+    ]
     folds = [Unit("fold", spec, tuple(files)) for spec, files in zip(specs, reads, strict=True)]
     plans = [plan_run(list(group)) for _, group in groupby(specs, lambda spec: spec.run)]
     firsts = [plan.folds[0] for plan in plans if plan.worth_measuring]
@@ -115,7 +122,9 @@ def _train_missing(config: Config, specs: Sequence[FoldSpec], emit: Emit, launch
     if places > 1:  # one after the other, a run is better whole before the next one begins
         folds = ordered(folds, plans)
     named = {unit_name(spec): spec for spec in specs}
-    run_units(folds, config, Curves(emit, named) if config.train.tensorboard else emit, launch)
+    hear = Curves(emit, named) if config.train.tensorboard else emit
+    for generation in sorted({unit.spec.generation for unit in folds}):
+        run_units([unit for unit in folds if unit.spec.generation == generation], config, hear, launch)
 
 
 def _finish(folds: Sequence[FoldSpec], index: Index, emit: Emit, *, pictures: bool) -> None:

@@ -29,7 +29,7 @@ from kit.stages.train.networks import (
     set_trainable,
     training_twin,
 )
-from kit.store.data import load_images
+from kit.stages.train.teach import pictures
 
 PREDICT_BATCH = 64
 
@@ -141,7 +141,7 @@ class NetworkTrainer:
 
     def __init__(self, spec: FoldSpec, data: FoldData) -> None:
         keras.utils.set_random_seed(seed_of("weights", spec.settings.seed, spec.fold) % 2**31)
-        self._spec, self._data, self._images = spec, data, load_images(spec.layout)
+        self._spec, self._data, self._images = spec, data, pictures(spec)
         self._network = make_network(spec)
         self._twin = training_twin(spec, self._network)
         self._forward = compile_forward(self._network.model)
