@@ -19,7 +19,7 @@ from kit.runtime.names import answers
 from kit.store.data import load_images, load_index
 from kit.store.files import write_json
 from kit.store.ledger import BoardRow
-from kit.store.ledger.reading import read, read_cache, write_cache
+from kit.store.ledger.facts import read, read_cache, write_cache
 from kit.store.locks import lock
 from kit.store.record import Part
 

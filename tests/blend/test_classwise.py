@@ -14,8 +14,8 @@ from kit.judge import blend
 from kit.judge.blend.candidates import CANDIDATES
 from kit.judge.blend.check import check, with_stress
 from kit.judge.blend.logit import _Classwise, fit_classwise
-from kit.judge.blend.options import Options
 from kit.judge.blend.procedure import Procedure
+from kit.judge.blend.result import Options
 from kit.runtime import pool
 from kit.store.blend import Pool
 

@@ -14,7 +14,7 @@ from sklearn import metrics as oracle
 
 from kit.errors import DataError
 from kit.judge import blend, decide, score
-from kit.judge.decide.rules import BEST, GAINS, POWERS, best
+from kit.judge.decide import BEST, GAINS, POWERS, best
 from kit.runtime.decide import decide as apply
 from kit.store.blend import Rule
 from kit.store.candidate import StoredBlend

@@ -5,7 +5,6 @@
 """
 
 from kit.judge.blend.blend import FIT_ON, fit
-from kit.judge.blend.options import Options
-from kit.judge.blend.result import Blend
+from kit.judge.blend.result import Blend, Options
 
 __all__ = ["FIT_ON", "Blend", "Options", "fit"]

@@ -13,9 +13,8 @@ from kit.judge import decide, score
 from kit.judge.blend.candidates import candidates
 from kit.judge.blend.check import Data, check, with_stress
 from kit.judge.blend.nested import cross, fold_groups, shares
-from kit.judge.blend.options import Options
 from kit.judge.blend.procedure import Fit, Procedure
-from kit.judge.blend.result import OF_OOF, Blend, notes
+from kit.judge.blend.result import OF_OOF, Blend, Options, notes
 from kit.judge.blend.worth import member_worth, view_worth
 from kit.judge.decide import Decided
 from kit.judge.metrics import Array

@@ -8,7 +8,7 @@ import numpy as np
 
 from kit.errors import DataError
 from kit.judge.blend.nested import LEAST
-from kit.judge.blend.options import Options
+from kit.judge.blend.result import Options
 from kit.judge.metrics import Array
 from kit.judge.units import units_of
 

@@ -9,7 +9,7 @@ import numpy as np
 from kit.judge.blend.candidates import Candidate, Fitted, may_be_joint
 from kit.judge.blend.check import Data
 from kit.judge.blend.convex import fit_views, view_likelihoods
-from kit.judge.blend.options import Options
+from kit.judge.blend.result import Options
 from kit.judge.blend.rows import Rows
 from kit.judge.blend.worth import keep_members, keep_within_time
 from kit.judge.metrics import Array

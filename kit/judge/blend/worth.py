@@ -9,7 +9,7 @@ import numpy as np
 
 from kit.errors import DataError
 from kit.judge.blend.convex import convex_weights, gather, leave_one_out
-from kit.judge.blend.options import Options
+from kit.judge.blend.result import Options
 from kit.judge.metrics import Array
 from kit.judge.units import mean_error
 from kit.runtime.pool import tempered

@@ -1,4 +1,4 @@
-"""Metrics that are means over rows; ``row_NAME`` gives the value of each row."""
+"""Metrics of rows: ``row_NAME`` gives the value of each row, ``all_NAME`` that of all and what each row adds to it."""
 
 from typing import Any
 
@@ -121,3 +121,24 @@ def average_ranks(values: Array) -> Array:
     """
     _, place, count = np.unique(values, return_inverse=True, return_counts=True)
     return np.asarray((count.cumsum() - (count - 1) / 2)[place])
+
+
+def row_mae(y: Array, said: Array) -> Array:
+    """Return (N,) distances."""
+    return np.asarray(abs(said - y))
+
+
+def all_rmse(y: Array, said: Array) -> tuple[float, Array]:
+    """Root of the mean squared error."""
+    squares = (said - y) ** 2
+    value = float(np.sqrt(squares.mean()))
+    return value, (squares - squares.mean()) / max(2.0 * value, 1e-300)
+
+
+def all_r2(y: Array, said: Array) -> tuple[float, Array]:
+    """Share of the variance that is explained; 0 where there is none."""
+    squares, spread = (said - y) ** 2, (y - y.mean()) ** 2
+    if not spread.any():
+        return 0.0, np.zeros(len(y))
+    left = squares.mean() / spread.mean()
+    return float(1.0 - left), (left * spread - squares) / spread.mean()

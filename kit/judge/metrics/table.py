@@ -7,7 +7,7 @@ from typing import Any
 
 from kit.config.competition import METRICS as MEASURES
 from kit.config.competition import Measure
-from kit.judge.metrics import counts, numbers, ranks, rows
+from kit.judge.metrics import counts, ranks, rows
 from kit.judge.metrics.rows import Array
 
 Rows = Callable[[Array, Array], Array]
@@ -100,7 +100,7 @@ def _metric(name: str, measure: Measure) -> Metric:
     if measure.table:
         return Metric(measure, **TUNED[measure.source](measure.table))
     field, word = FIELDS[measure.of]
-    own = [vars(module).get(f"{word}_{name}") for module in (rows, counts, ranks, numbers)]
+    own = [vars(module).get(f"{word}_{name}") for module in (rows, counts, ranks)]
     return Metric(measure, **{field: next(filter(None, [SHARED.get(name), *own]))})
 
 

@@ -18,12 +18,11 @@ from kit.base.events import Emit, Event
 from kit.config import Config
 from kit.show.figures import page_style
 from kit.stages.report.attention import attention
-from kit.stages.report.evidence import calibration, classes, confusion, worth
+from kit.stages.report.evidence import balance, calibration, classes, confusion, curves, worth
 from kit.stages.report.inputs import Facts
 from kit.stages.report.pictures import augmentation, cleaning
 from kit.stages.report.section import Section, count, number, percent, signed
 from kit.stages.report.standing import forecast, headline, standing, stress
-from kit.stages.report.training import balance, curves
 from kit.store.candidate import Proof
 from kit.store.data import UnlabelledRecord
 from kit.store.files import read_text, sha256_file, write_atomic

@@ -23,8 +23,7 @@ from kit.errors import StageError
 from kit.store.candidate import Ensemble
 from kit.store.files import write_json
 from kit.store.layout import Layout, SubmissionPaths
-from kit.store.ledger.facts import FACT, AnyFact, F, encodable, newest
-from kit.store.ledger.reading import aside, read, read_cache, write_cache
+from kit.store.ledger.facts import FACT, AnyFact, F, aside, encodable, newest, read, read_cache, write_cache
 from kit.store.record import Figure, Record
 
 # Of a candidate's folder: when it was made, and the start of the hash of what it was made from.

@@ -1,4 +1,6 @@
-"""The best rule for each metric under probabilities that are taken for true.
+"""Decisions: what to answer where probabilities are known and a metric counts answers.
+
+A rule is the best under probabilities that are taken for true, and kept only where it is not worse out of fold.
 
 A metric of counts is highest where every row is answered by the derivative of the metric at the counts that these
 answers are expected to have (Narasimhan et al. 2015; for F1 the threshold is half of it, Ye et al. 2012; for kappa the
@@ -7,16 +9,21 @@ is fitted to labels, which are few for a rare class and would be learnt by heart
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from kit.config.competition import METRICS as MEASURES
 from kit.config.own import check_width
+from kit.judge import score
 from kit.judge.metrics.counts import Counts, divide, f_values
 from kit.judge.metrics.rows import Array
 from kit.judge.metrics.table import METRICS, OfCounts
-from kit.runtime.decide import Decision, decide
+from kit.runtime.decide import Decision
+from kit.runtime.decide import decide as apply
+
+__all__ = ["Decided", "apply", "fit", "is_fitted", "said", "worth"]
 
 ROUNDS, BOUNDS = 30, 101
 PSEUDO = 1.0  # rows added to every class, and by which a threshold is drawn to a half: rules of rare classes are shrunk
@@ -95,14 +102,14 @@ def best(metric: str, proba: Array, labels: bool) -> Decision | None:
         check_width(metric, proba.shape[1])
         return {"kind": "costs", "costs": [list(line) for line in MEASURES[metric].table]}
     found, highest = rule, -np.inf
-    answers = decide(rule, proba)
+    answers = apply(rule, proba)
     for _ in range(ROUNDS):
         counts = _expected(proba, answers, labels)
         value = float(_of_counts(metric)(counts))
         if value > highest + 1e-12:
             found, highest = rule, value
         rule = _rule(metric, counts)
-        before, answers = answers, decide(rule, proba)
+        before, answers = answers, apply(rule, proba)
         if (before == answers).all():
             return rule
     return found
@@ -126,7 +133,7 @@ def bounded(metric: str, proba: Array, *, unknown: int) -> Decision:
         lines = [np.broadcast_to(each, proba.shape[1]).astype(float) for each in (scale, offset)]
         lines[0][unknown], lines[1][unknown] = 0.0, bound
         tried: Decision = {"kind": "gains", "scale": lines[0].tolist(), "offset": lines[1].tolist()}
-        answers = decide(tried, proba)
+        answers = apply(tried, proba)
         counts = _expected(proba, answers, labels=False)
         value = float(counts.hits.sum()) if metric == "accuracy" else float(_of_counts(metric)(counts))
         found, highest = (tried, value) if value > highest else (found, highest)
@@ -169,3 +176,63 @@ def _rule(metric: str, counts: Counts) -> Decision:
     scale, offset = GAINS[metric](counts._replace(true=counts.true + PSEUDO, rows=rows))
     size = float(scale.max())
     return {"kind": "gains", "scale": (scale / size).tolist(), "offset": (offset / size).tolist()}
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A decision, None for the most probable class, and what it gains out of fold over the plain rule, with its error.
+
+    ``kept`` is False where it lost more than an error, and the plain rule stands in its place.
+    """
+
+    decision: Decision | None
+    gain: float = 0.0
+    se: float = 0.0
+    kept: bool = True
+
+
+def fit(
+    metric: str, y: Array, proba: Array, group: Array, unit: Array | None = None, unknown: int | None = None
+) -> Decided:
+    """Return the decision for a metric of answers from calibrated out-of-fold probabilities (N, C), or (N, L) labels.
+
+    The truth is that of `kit.judge.metrics`. A decision is fitted to the probabilities alone; the truth only tells
+    whether it may stand: it is compared with the plain rule on each group (N,) of rows under the rule of the other
+    groups, and not kept where it is worse by more than one standard error, over units (N,). A bound on the confidence
+    below which the class ``unknown`` is answered has to be better than the rule without it by as much.
+    """
+    labels = y.ndim == 2 and y.dtype.kind != "f"
+    simple, rule = plain(metric, proba, labels), partial(best, metric, labels=labels)
+    found, before = Decided(rule(proba)), apply(simple, proba)
+    if is_fitted(metric, labels=labels):
+        answers = _nested(rule, proba, group)
+        gain, se = worth(metric, y, answers, before, unit)
+        found = Decided(simple if gain < -se else found.decision, gain, se, gain >= -se)
+        before = answers if found.kept else before
+    if unknown is None or not is_countable(metric):
+        return found
+    bound = partial(bounded, metric, unknown=unknown)
+    gain, se = worth(metric, y, _nested(bound, proba, group), before, unit)
+    return Decided(bound(proba), gain, se) if gain > se else found
+
+
+def _nested(rule: Callable[[Array], Decision | None], proba: Array, group: Array) -> Array:
+    """The answers to each group (N,) of rows under the rule of the others."""
+    answers = [(group == k, apply(rule(proba[group != k]), proba[group == k])) for k in np.unique(group)]
+    together = np.empty((len(proba), *answers[0][1].shape[1:]), answers[0][1].dtype)
+    for inside, said in answers:
+        together[inside] = said
+    return together
+
+
+def said(metric: str, proba: Array, answers: Array) -> Array:
+    """What a metric is given: probabilities where it sees more than answers."""
+    return proba if score.lookup(metric).needs_proba else answers
+
+
+def worth(metric: str, y: Array, answers: Array, before: Array, unit: Array | None = None) -> tuple[float, float]:
+    """Return what answers gain over others of the same rows, positive where they are better, and its standard error."""
+    gain = score.lookup(metric).sign * (score.score(metric, y, answers) - score.score(metric, y, before))
+    if np.array_equal(answers, before):
+        return 0.0, 0.0
+    return gain, float(score.standard_errors(metric, y, answers[None], before, unit)[0])
