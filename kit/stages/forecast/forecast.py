@@ -9,8 +9,8 @@ from kit.base.events import Emit, Event
 from kit.config import Config
 from kit.judge.score import score
 from kit.judge.shift.forecast import ACCURACY, CONCENTRATION, believe, bounds_of, summarise
+from kit.judge.shift.outputs import agreement, atc, difference_of_confidences
 from kit.judge.shift.past import explain
-from kit.judge.shift.signals import agreement, atc, difference_of_confidences
 from kit.runs.results import unless_damaged
 from kit.stages.forecast.entries import Entry, Gathered, gather
 from kit.stages.forecast.statement import tell
