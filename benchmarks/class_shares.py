@@ -22,9 +22,8 @@ from shift_zoo import TEST, Zoo, load, pictures, shifted
 
 from kit.judge.blend import fit
 from kit.judge.score import score
-from kit.judge.shift.adversarial import adversarial
-from kit.judge.shift.priors import detect, estimate
-from kit.judge.shift.statistics import image_statistics
+from kit.judge.shift.outputs import detect, estimate
+from kit.judge.shift.pictures import adversarial, image_statistics
 
 MEMBERS, ROWS, EACH = 5, 350, 5
 KINDS = ("none", "shares", "corruption", "both")

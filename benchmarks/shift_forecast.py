@@ -25,14 +25,12 @@ from shift_zoo import Zoo, load
 
 from kit.images.corrupt import STANDARD
 from kit.images.corrupt.mixture import Mixture
-from kit.judge.shift.belief import Belief, Case
-from kit.judge.shift.consensus import learn
+from kit.judge.shift.belief import NONE, Belief, Case, wrong_labels
+from kit.judge.shift.consensus import alike, covariance, learn
 from kit.judge.shift.evidence import Evidence
 from kit.judge.shift.forecast import ACCURACY, Calibration, calibrate, from_mixture, from_test, summarise
-from kit.judge.shift.noise import NONE, wrong_labels
+from kit.judge.shift.outputs import agreement, atc, difference_of_confidences
 from kit.judge.shift.past import explain
-from kit.judge.shift.signals import agreement, atc, difference_of_confidences
-from kit.judge.shift.together import alike, covariance
 
 KNOWN = "errors elsewhere known"
 DRAWS = 20  # of three models whose scores are known

@@ -15,7 +15,7 @@ from invented import HOSTILE, invent, submit_more
 from kit.base.events import silent
 from kit.config import RunConfig
 from kit.judge.blend.tables import correlation, reliability
-from kit.judge.shift.adversarial import Adversarial
+from kit.judge.shift.pictures import Adversarial
 from kit.project import Project
 from kit.runs.results import Epoch
 from kit.show.figures import DARK, LIGHT, Panel, heat, page_style, standalone

@@ -30,8 +30,8 @@ from kit.config import Config, StressConfig, load, parse
 from kit.images.corrupt.mixture import apply, assign
 from kit.images.corrupt.plan import grid, plan_of
 from kit.judge.blend import Options, fit
-from kit.judge.shift.priors import detect, estimate
-from kit.judge.shift.statistics import image_statistics
+from kit.judge.shift.outputs import detect, estimate
+from kit.judge.shift.pictures import image_statistics
 from kit.runs.spec import plan_runs
 from kit.runtime import decode
 from kit.runtime.forward import mean_of_folds

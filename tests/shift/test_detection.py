@@ -12,16 +12,16 @@ from sklearn.metrics import roc_auc_score
 from kit.errors import DataError
 from kit.images.corrupt import corrupt
 from kit.images.sources import practice
-from kit.judge.shift.adversarial import adversarial, auc_with_error
-from kit.judge.shift.priors import detect, estimate
-from kit.judge.shift.signals import (
+from kit.judge.shift.outputs import (
     agreement,
     atc,
     atc_threshold,
+    detect,
     difference_of_confidences,
+    estimate,
     negative_entropy,
 )
-from kit.judge.shift.statistics import NAMES, image_statistics
+from kit.judge.shift.pictures import NAMES, adversarial, auc_with_error, image_statistics
 
 pytestmark = pytest.mark.matrix
 
@@ -74,7 +74,7 @@ def test_the_standard_error_of_the_area_is_its_spread_over_samples() -> None:
 
 
 def test_more_rows_than_are_drawn_leave_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kit.judge.shift.adversarial.MAXIMUM", 50)
+    monkeypatch.setattr("kit.judge.shift.pictures.MAXIMUM", 50)
     rng = np.random.default_rng(0)
     found = adversarial(rng.standard_normal((80, 2)), rng.standard_normal((30, 2)), 0)
     assert np.isfinite(found.train_likeness).sum() == 50

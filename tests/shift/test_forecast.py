@@ -14,9 +14,8 @@ from kit.errors import DataError
 from kit.images.corrupt.mixture import Mixture
 from kit.judge.score import score
 from kit.judge.shift import consensus
-from kit.judge.shift.belief import Belief, Case
-from kit.judge.shift.consensus import learn, learn_by_class
-from kit.judge.shift.drawn import anchored, believed
+from kit.judge.shift.belief import Belief, Case, wrong_labels
+from kit.judge.shift.consensus import alike, anchored, believed, covariance, learn, learn_by_class, shared_luck
 from kit.judge.shift.evidence import Evidence
 from kit.judge.shift.forecast import (
     CONCENTRATION,
@@ -27,9 +26,7 @@ from kit.judge.shift.forecast import (
     shifted,
     summarise,
 )
-from kit.judge.shift.noise import wrong_labels
 from kit.judge.shift.past import explain
-from kit.judge.shift.together import alike, covariance, shared_luck
 
 pytestmark = pytest.mark.stage
 

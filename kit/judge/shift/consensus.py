@@ -1,8 +1,10 @@
-"""What all models together make of a row: one posterior over its classes, fitted where labels are known.
+"""What all models together make of a row, what follows for their scores, and how they err together.
 
 Confidence and agreement judge every model by itself and by the others as they are. Under a shift some models break and
-others do not; a pool whose weights were fitted on stressed rows knows which, and a model is as good as the mass that
-this pool gives to what the model predicts.
+others do not; a pool whose weights were fitted on stressed rows, whose labels are known, knows which. The score of rows
+without labels, by any metric, is what it is if labels follow this pool: they are drawn from its posterior, and every
+model is scored by them. The draws of a row are spread evenly (systematic sampling): few of them hold every class about
+as often as the posterior. Models that say the same of a picture are right or wrong on it together.
 """
 
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from kit.judge.blend.logit import fit_logit_pool
 from kit.judge.metrics import Array
+from kit.judge.shift.evidence import Evidence
 from kit.runtime.pool import softmax
 
 SOFT = 0.01  # keeps logarithms of probabilities finite and outliers near
@@ -21,6 +24,13 @@ SCALE = 0.3  # standard deviation of a model's weight around the plain mean's
 SCALE_BY_CLASS = 0.17  # of the weight that a class of a model has for a class
 STEPS = 500
 WORK = 5e7  # rows * models * classes^2, some ten seconds; beyond it a model has one weight for all classes
+DRAWS = 10
+SLOPES = (0.5, 2.0)
+LEAST_RUN = 0.01  # between clean and stressed rows, below which there is no slope
+LEAST_SPREAD = 0.005  # standard deviation of a model on its own, so that no covariance is singular
+CORRUPTIONS = 2  # as many, equally frequent, make errors as wide as those on a test
+LEAST_LUCK = 0.01  # of the mean variance of luck: a model without any is like none
+SHRINKAGES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the models' error covariance to one by what they say
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,3 +79,80 @@ def learn_by_class(proba: NDArray[np.floating], y: NDArray[np.integer]) -> Conse
 def _logs(proba: NDArray[np.floating]) -> Array:
     soft = (np.asarray(proba, np.float64) + SOFT) / (1 + SOFT * proba.shape[2])
     return np.asarray(np.log(np.concatenate([soft.mean(0)[None], soft])), np.float64)
+
+
+def believed(evidence: Evidence, proba: Array, posterior: Array) -> Array:
+    """(D, M, R) `Evidence.values` of the rows of (M, R, C) probabilities, by labels drawn from ``posterior`` (R, C)."""
+    starts, edges = np.random.default_rng(0).random(len(posterior)), posterior.cumsum(1)[:, :-1]
+    points = [(starts + draw / DRAWS) % 1 for draw in range(DRAWS)]
+    return np.stack([evidence.values((point[:, None] > edges).sum(1), proba) for point in points])
+
+
+@dataclass(frozen=True)
+class Line:
+    """What puts believed scores right: the score is ``constant`` + ``slope`` * what is believed."""
+
+    constant: float
+    slope: float
+
+    def rate(self, values: Array) -> Array:
+        """(R,) values of rows, whose mean is the score."""
+        return np.asarray(self.constant + self.slope * values, np.float64)
+
+
+def anchored(clean: Array, stressed: Array, at_clean: float, at_stress: float) -> Line:
+    """The line through what is believed of (N,) clean and (S,) stressed rows and their scores.
+
+    Exact at the clean end: without a shift the forecast is the clean score.
+    """
+    raw, run = float(clean.mean()), float(clean.mean() - stressed.mean())
+    slope = float(np.clip((at_clean - at_stress) / run, *SLOPES)) if abs(run) > LEAST_RUN else 1.0
+    return Line(at_clean - slope * raw, slope)
+
+
+def shared_luck(values: Array) -> Array:
+    """(M, M) covariance of the values of a row (D, M, R), if labels are those of the D draws."""
+    centred = values - values.mean(0)
+    return np.asarray(np.einsum("dmr,dnr->mn", centred, centred) / (len(values) * values.shape[2]), np.float64)
+
+
+def alike(luck: Array) -> Array:
+    """(M, M) correlation of the values, of the covariance ``luck`` that `shared_luck` gives."""
+    deviation = np.sqrt(np.maximum(np.diag(luck), max(LEAST_LUCK * np.diag(luck).mean(), 1e-12)))
+    return np.asarray(luck / deviation / deviation[:, None], np.float64)
+
+
+def covariance(errors: Array, lucks: Array, here: Array) -> Array:
+    """(M, M) covariance of the errors on a test on which the models are `alike` as ``here`` (M, M) says.
+
+    Second moments of ``errors`` (M, G) over families, shrunk to equal variances with those correlations: what makes a
+    forecast wrong are labels other than it believes, and they make models right or wrong as luck does. The shrinkage is
+    the one under which families left out are likeliest. ``lucks`` (G, M, M) is `shared_luck` on a family over the
+    number of its rows: how far errors are from those on any number of rows, which is no error of the forecast.
+    """
+    seen, own = errors.shape[1], LEAST_SPREAD**2 * np.eye(len(errors))
+    if seen < 2:
+        return np.asarray(errors @ errors.T + own, np.float64)
+    likelihoods = []
+    for share in SHRINKAGES:
+        total = 0.0
+        for left in range(seen):
+            others = np.arange(seen) != left
+            found = _shrunk(_moments(errors[:, others], lucks[others]), alike(lucks[left]), share)
+            values, vectors = np.linalg.eigh(found + lucks[left] + own)
+            total += float(-0.5 * (np.log(values).sum() + ((vectors.T @ errors[:, left]) ** 2 / values).sum()))
+        likelihoods.append(total)
+    # A test holds several corruptions, whose errors partly cancel out, but for what all of them have in common.
+    common = errors.mean(1)
+    mixed = (_moments(errors, lucks) + (CORRUPTIONS - 1) * np.outer(common, common)) / CORRUPTIONS
+    return _shrunk(mixed, here, SHRINKAGES[int(np.argmax(likelihoods))]) + own
+
+
+def _moments(errors: Array, lucks: Array) -> Array:
+    """Second moments without those of luck; what luck leaves of no direction is negative."""
+    values, vectors = np.linalg.eigh(errors @ errors.T / errors.shape[1] - lucks.mean(0))
+    return np.asarray((vectors * np.maximum(values, 0)) @ vectors.T, np.float64)
+
+
+def _shrunk(moments: Array, correlation: Array, share: float) -> Array:
+    return np.asarray((1 - share) * moments + share * np.diag(moments).mean() * correlation, np.float64)

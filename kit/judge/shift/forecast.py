@@ -2,7 +2,7 @@
 
 Two things may be true of a test: it is like the training set, or it is shifted (`kit.judge.shift.belief`). Without
 test pictures a shift is a mixture of few stressed cells, Dirichlet-distributed. With them the mean is
-`kit.judge.shift.drawn`, and the covariance is how wrong that was for corruptions left out of its fit.
+`kit.judge.shift.consensus`, and the covariance is how wrong that was for corruptions left out of its fit.
 """
 
 from collections.abc import Mapping
@@ -15,12 +15,21 @@ from kit.errors import DataError
 from kit.images.corrupt.mixture import CLEAN, Mixture
 from kit.judge.metrics import Array
 from kit.judge.score import lookup
-from kit.judge.shift.belief import Belief, Case
-from kit.judge.shift.consensus import SOFT, Consensus, learn, learn_by_class
-from kit.judge.shift.drawn import Line, anchored, believed
+from kit.judge.shift.belief import DOUBT, Belief, Case, firm, wrong_labels
+from kit.judge.shift.consensus import (
+    LEAST_SPREAD,
+    SOFT,
+    Consensus,
+    Line,
+    alike,
+    anchored,
+    believed,
+    covariance,
+    learn,
+    learn_by_class,
+    shared_luck,
+)
 from kit.judge.shift.evidence import Evidence
-from kit.judge.shift.noise import DOUBT, firm, wrong_labels
-from kit.judge.shift.together import LEAST_SPREAD, alike, covariance, shared_luck
 
 ACCURACY = "accuracy"
 CHANCE_IS_ZERO = ("mcc", "qwk", "lwk")

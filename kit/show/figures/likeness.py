@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kit.judge.shift.adversarial import Adversarial
+from kit.judge.shift.pictures import Adversarial
 from kit.show.figures import Panel, svg
 from kit.show.figures.strips import Dot, strip
 

@@ -10,8 +10,8 @@ from kit.base.events import Emit, Event
 from kit.config import Config
 from kit.judge.score import lookup, score
 from kit.judge.shift.forecast import ACCURACY, CONCENTRATION, believe, bounds_of, summarise
+from kit.judge.shift.outputs import agreement, atc, difference_of_confidences
 from kit.judge.shift.past import Explanation, explain
-from kit.judge.shift.signals import agreement, atc, difference_of_confidences
 from kit.runs.results import unless_damaged
 from kit.stages.forecast.entries import Entry, Gathered, gather
 from kit.stages.forecast.testset import look_at_test

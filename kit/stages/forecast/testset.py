@@ -7,10 +7,8 @@ import numpy as np
 
 from kit.base.arrays import ImageArray
 from kit.base.events import Emit, Event
-from kit.judge.shift.adversarial import FOLDS, Adversarial, adversarial
-from kit.judge.shift.priors import Prior, detect, estimate
-from kit.judge.shift.statistics import NAMES, image_statistics
-from kit.judge.shift.twins import twins
+from kit.judge.shift.outputs import Prior, detect, estimate
+from kit.judge.shift.pictures import FOLDS, NAMES, Adversarial, adversarial, image_statistics, twins
 from kit.runs.results import unless_damaged
 from kit.show.figures import likeness as figures
 from kit.show.figures import standalone

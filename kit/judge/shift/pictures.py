@@ -1,0 +1,172 @@
+"""The pictures of two sets: can a classifier tell them apart (adversarial validation), and are some in both?"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm, rankdata
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.model_selection import StratifiedKFold
+
+from kit.errors import DataError
+from kit.images.corrupt.colour import LUMA
+from kit.judge.metrics import Array
+
+Images = NDArray[np.uint8]
+Table = NDArray[np.float32]
+
+NAMES = (
+    "red", "green", "blue", "red spread", "green spread", "blue spread", "saturation", "darkest", "brightest",
+    "fine detail", "middle detail", "coarse detail", "clipped", "blocks of 8",
+)  # fmt: skip
+BLOCK = 512
+FOLDS = 5
+MAXIMUM = 4000  # rows of either set; more change the second decimal of no AUC
+SIDE = 12  # of the small grey picture that is compared
+ALIKE = 0.985  # correlation of two small pictures that are looked at again
+SAME = 0.97  # correlation of the whole pictures
+
+
+def image_statistics(images: Images) -> Table:
+    """(N, len(NAMES)) float32 of (N, H, W, 3) uint8 images; a row depends on its own picture alone.
+
+    Means and standard deviations of the channels, mean of largest less smallest channel, 2nd and 98th percentile of
+    the luma, logarithms of the mean absolute luma difference over 1, 2 and 4 px, the share of values at 0 or 255, and
+    how much sharper the borders of JPEG's blocks are than the rest.
+    """
+    blocks = [_block(np.asarray(images[start : start + BLOCK])) for start in range(0, len(images), BLOCK)]
+    return np.concatenate(blocks) if blocks else np.zeros((0, len(NAMES)), np.float32)
+
+
+def _block(images: Images) -> Table:
+    pixels = images.astype(np.float32)
+    luma = pixels @ LUMA
+    low, high = np.percentile(luma, (2, 98), axis=(1, 2))
+    # Pictures too narrow for two blocks have no borders between them.
+    steps = np.abs(np.diff(luma, axis=2)).mean(1) if luma.shape[2] >= 16 else np.zeros((len(luma), 16), np.float32)
+    border = steps[:, 7::8].mean(1)
+    details = []
+    for lag in (1, 2, 4):
+        step, difference = min(lag, luma.shape[1] - 1, luma.shape[2] - 1), np.zeros(len(luma), np.float32)
+        if step > 0:
+            across = np.abs(luma[:, :, step:] - luma[:, :, :-step]).mean((1, 2))
+            difference = (across + np.abs(luma[:, step:] - luma[:, :-step]).mean((1, 2))) / 2
+        details.append(np.log(difference + 0.1))
+    columns = [
+        *pixels.mean((1, 2)).T,
+        *pixels.std((1, 2)).T,
+        (images.max(-1) - images.min(-1)).mean((1, 2)),
+        low,
+        high,
+        *details,
+        ((images == 0) | (images == 255)).mean((1, 2, 3)),
+        np.log((border + 0.5) / (steps.mean(1) + 0.5)),
+    ]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Adversarial:
+    """What telling the sets apart came to."""
+
+    auc: float  # out-of-fold area under the curve, .5 = alike
+    error: float  # its standard error
+    pvalue: float  # one-sided, of "alike"
+    telling: tuple[tuple[str, float], ...]  # AUC of every statistic, the most telling first; above .5 = larger in test
+    test_likeness: Array  # (M,) out-of-fold probability of being a test picture; NaN where a row was not drawn
+    train_likeness: Array  # (N,) the same of the training rows
+
+
+def adversarial(train: Array, test: Array, seed: int, names: Sequence[str] = ()) -> Adversarial:
+    """Tell two sets apart by cross-validated extremely randomised trees.
+
+    ``train`` (N, D) and ``test`` (M, D) are `image_statistics` or embeddings,
+    ``names`` those of the columns. Beyond `MAXIMUM` rows of a set, as many are drawn.
+
+    Raises `DataError` if a set has fewer rows than `FOLDS`, a value is not finite or the widths differ.
+    """
+    if train.ndim != 2 or test.ndim != 2 or train.shape[1] != test.shape[1]:
+        raise DataError(f"adversarial validation: tables of shape {train.shape} and {test.shape} do not match")
+    if min(len(train), len(test)) < FOLDS:
+        raise DataError(f"adversarial validation: {len(train)} and {len(test)} rows; each set needs at least {FOLDS}")
+    if not (np.isfinite(train).all() and np.isfinite(test).all()):
+        raise DataError("adversarial validation: a statistic is not finite")
+    rng = np.random.default_rng(seed)
+    a, b = (np.sort(rng.permutation(len(x))[:MAXIMUM]) for x in (train, test))
+    x, z = np.concatenate([train[a], test[b]]), np.repeat([0, 1], [len(a), len(b)])
+    likeness = np.zeros(len(z))
+    for fit, held in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(x, z):
+        trees = ExtraTreesClassifier(200, min_samples_leaf=3, class_weight="balanced", random_state=seed)
+        likeness[held] = trees.fit(x[fit], z[fit]).predict_proba(x[held])[:, 1]
+    found, error = auc_with_error(likeness[z == 0], likeness[z == 1])
+    labels = names or [f"column {i}" for i in range(x.shape[1])]
+    single = [(label, auc_with_error(x[z == 0, i], x[z == 1, i])[0]) for i, label in enumerate(labels)]
+    # Standard error of the AUC where both sets are alike (Mann and Whitney 1947).
+    null = float(np.sqrt((len(a) + len(b) + 1) / (12 * len(a) * len(b))))
+    pvalue = float(norm.sf((found - 0.5) / max(null, 1e-12)))
+    ranked = tuple(sorted(single, key=lambda pair: -abs(pair[1] - 0.5)))
+    of_test, of_train = np.full(len(test), np.nan), np.full(len(train), np.nan)
+    of_test[b], of_train[a] = likeness[z == 1], likeness[z == 0]
+    return Adversarial(found, error, pvalue, ranked, of_test, of_train)
+
+
+def auc_with_error(negative: Array, positive: Array) -> tuple[float, float]:
+    """Area under the curve and its standard error (DeLong, DeLong and Clarke-Pearson 1988)."""
+    n, m = len(negative), len(positive)
+    ranks = rankdata(np.concatenate([negative, positive]))
+    above = (ranks[n:] - rankdata(positive)) / n
+    below = 1 - (ranks[:n] - rankdata(negative)) / m
+    variance = above.var(ddof=1) / m + below.var(ddof=1) / n
+    return float(above.mean()), float(np.sqrt(variance))
+
+
+def twins(train: Images, test: Images) -> list[tuple[int, int, float]]:
+    """(test row, training row, correlation) of pairs that show one picture, the nearest training row of each test row.
+
+    Small grey pictures are correlated under the eight flips and turns, candidates again at full size. A pair of flat
+    pictures has no correlation and is not found; identical pixels are known by their hash anyway.
+    """
+    if not len(train) or not len(test):
+        return []
+    small, found = _small(train), []
+    for start in range(0, len(test), BLOCK):
+        block = np.asarray(test[start : start + BLOCK])
+        likeness = np.full((len(block), len(small)), -1, np.float32)  # the largest over flips and turns
+        for turned in _dihedral(block):
+            np.maximum(likeness, _small(turned) @ small.T, out=likeness)
+        for row in np.flatnonzero(likeness.max(axis=1) >= ALIKE):
+            other = int(likeness[row].argmax())
+            one = _standard((train[other].astype(np.float32) @ LUMA)[None])[0]
+            whole = (_standard(turned.astype(np.float32) @ LUMA)[0] for turned in _dihedral(test[start + row][None]))
+            correlation = max(float(one @ other_way) for other_way in whole)
+            if correlation >= SAME:
+                found.append((start + int(row), other, correlation))
+    return found
+
+
+def _dihedral(images: Images) -> Iterator[Images]:
+    """The pictures under flips and turns, quarter turns only where they are square."""
+    quarters = (0, 1, 2, 3) if images.shape[1] == images.shape[2] else (0, 2)
+    for quarter in quarters:
+        turned = np.rot90(images, quarter, axes=(1, 2))
+        yield turned
+        yield turned[:, :, ::-1]
+
+
+def _small(images: Images) -> Table:
+    """(N, SIDE * SIDE) float32, mean 0 and length 1; zeros of a flat picture."""
+    blocks = []
+    for start in range(0, len(images), BLOCK):
+        grey = np.asarray(images[start : start + BLOCK]).astype(np.float32) @ LUMA
+        down, across = (np.linspace(0, size, min(SIDE, size) + 1).astype(int)[:-1] for size in grey.shape[1:])
+        shrunk = np.add.reduceat(np.add.reduceat(grey, down, axis=1), across, axis=2)
+        blocks.append(_standard(np.asarray(shrunk, np.float32)))
+    return np.concatenate(blocks)
+
+
+def _standard(values: Table) -> Table:
+    flat = values.reshape(len(values), -1)
+    flat = flat - flat.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(flat, axis=1, keepdims=True)
+    return np.asarray(np.where(length > 1e-3, flat / np.maximum(length, 1e-3), 0), np.float32)
