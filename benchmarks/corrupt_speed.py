@@ -15,7 +15,7 @@ from PIL import Image, ImageFilter
 
 from kit.images.corrupt import FAMILIES, corrupt
 from kit.images.sources import practice
-from kit.stages.stress.losses import contact_sheet
+from kit.stages.stress.stress import contact_sheet
 
 
 def rate(images: np.ndarray, family: str) -> float:

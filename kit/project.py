@@ -138,7 +138,7 @@ class Project:
 
     def corruptions(self) -> Path:
         """Draw every corruption of the project's own images."""
-        from kit.stages.stress.losses import corruption_sheet
+        from kit.stages.stress.stress import corruption_sheet
 
         self.clean()
         return corruption_sheet(self.layout, self.config, self._emit)

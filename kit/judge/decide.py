@@ -25,6 +25,7 @@ from kit.runtime.decide import decide as apply
 
 __all__ = ["Decided", "apply", "fit", "is_fitted", "said", "worth"]
 
+COST = "expected_cost"  # the least expected one is best
 ROUNDS, BOUNDS = 30, 101
 PSEUDO = 1.0  # rows added to every class, and by which a threshold is drawn to a half: rules of rare classes are shrunk
 
@@ -83,14 +84,9 @@ def plain(metric: str, proba: Array, labels: bool) -> Decision | None:
     return FIXED.get(metric)
 
 
-def is_cost(metric: str) -> bool:
-    """Whether answers have costs, so that the least expected one is best."""
-    return len(MEASURES[metric].table) > 1
-
-
 def is_fitted(metric: str, *, labels: bool = False) -> bool:
     """Whether there is anything to fit for a metric."""
-    return metric in POWERS or is_cost(metric) or (metric in GAINS and (labels or metric not in PLAIN))
+    return metric in POWERS or MEASURES[metric].source == COST or (metric in GAINS and (labels or metric not in PLAIN))
 
 
 def best(metric: str, proba: Array, labels: bool) -> Decision | None:
@@ -98,7 +94,7 @@ def best(metric: str, proba: Array, labels: bool) -> Decision | None:
     rule = plain(metric, proba, labels)
     if not is_fitted(metric, labels=labels):
         return FIXED.get(metric, rule)
-    if is_cost(metric):
+    if MEASURES[metric].source == COST:
         check_width(metric, proba.shape[1])
         return {"kind": "costs", "costs": [list(line) for line in MEASURES[metric].table]}
     found, highest = rule, -np.inf

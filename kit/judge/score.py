@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from kit.config.competition import METRICS as MEASURES
 from kit.config.own import check_width
 from kit.errors import DataError
 from kit.judge.metrics.counts import Counts, kinds, of_predictions
 from kit.judge.metrics.rows import Array, row_nll
-from kit.judge.metrics.table import METRICS, Metric, find
+from kit.judge.metrics.table import METRICS, Metric, metric_of
 from kit.judge.units import BLOCK, LEAST_SCORED, LEFT_OUT, mean_error, resampled_counts, resampled_means, sums, units_of
 from kit.store.record import Figure
 
@@ -43,10 +44,11 @@ class Interval:
 
 def lookup(metric: str) -> Metric:
     """Return the metric of that name; raises `DataError` where there is none."""
-    found = find(metric)
-    if found is None:
+    if metric in MEASURES and metric not in METRICS:  # one that a competition defines
+        METRICS[metric] = metric_of(metric, MEASURES[metric])
+    if metric not in METRICS:
         raise DataError(f"unknown metric `{metric}`", f"use one of {', '.join(METRICS)}")
-    return found
+    return METRICS[metric]
 
 
 def score(metric: str, y: Array, proba: Array) -> float:

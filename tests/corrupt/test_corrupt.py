@@ -16,7 +16,7 @@ from kit.images.corrupt.optics import _convolved, _disk, _path
 from kit.images.corrupt.plan import plan_of
 from kit.images.sources import practice
 from kit.show.figures.sheets import CELL
-from kit.stages.stress.losses import contact_sheet
+from kit.stages.stress.stress import contact_sheet
 
 SIDE = 48
 EVERY = pytest.mark.parametrize("family", FAMILIES)

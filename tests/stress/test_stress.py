@@ -17,8 +17,7 @@ from kit.images.corrupt.plan import StressPlan, grid, grid_ids, plan_of, sampled
 from kit.project import Project
 from kit.runs.spec import plan_runs
 from kit.runs.stressed import StressedRun, load_stressed, stressed_run
-from kit.stages.stress.losses import corruption_sheet
-from kit.stages.stress.stress import stress, stress_if_possible
+from kit.stages.stress.stress import corruption_sheet, stress, stress_if_possible
 from kit.store.data import load_images, load_index
 from kit.store.files import read_csv
 from kit.store.predictions import load_predictions

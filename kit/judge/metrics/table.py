@@ -93,7 +93,7 @@ TUNED: dict[str, Any] = {
 FIELDS = {"rows": ("rows", "row"), "counts": ("counts", "count"), "all": ("whole", "all")}
 
 
-def _metric(name: str, measure: Measure) -> Metric:
+def metric_of(name: str, measure: Measure) -> Metric:
     if measure.own is not None:
         reduce = rows.answers_of if measure.needs == "labels" else _as_they_are
         return Metric(measure, drawn=measure.own, reduce=reduce)
@@ -105,11 +105,4 @@ def _metric(name: str, measure: Measure) -> Metric:
 
 
 ECE = Metric(MEASURES["ece"], drawn=ranks.ece_of, reduce=ranks.ece_rows)
-METRICS = {name: ECE if name == "ece" else _metric(name, measure) for name, measure in MEASURES.items()}
-
-
-def find(name: str) -> Metric | None:
-    """The metric of that name, also of one that a competition defines; None where there is none."""
-    if name not in METRICS and name in MEASURES:
-        METRICS[name] = _metric(name, MEASURES[name])
-    return METRICS.get(name)
+METRICS = {name: ECE if name == "ece" else metric_of(name, measure) for name, measure in MEASURES.items()}
