@@ -94,6 +94,7 @@ FIELDS = {"rows": ("rows", "row"), "counts": ("counts", "count"), "all": ("whole
 
 
 def metric_of(name: str, measure: Measure) -> Metric:
+    """The metric of that name, with the function that computes what ``measure`` says of it."""
     if measure.own is not None:
         reduce = rows.answers_of if measure.needs == "labels" else _as_they_are
         return Metric(measure, drawn=measure.own, reduce=reduce)
