@@ -166,7 +166,7 @@ def test_answers_are_scored_as_the_probabilities_they_come_from(metric):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("metric", ["macro_f1", "mcc", "auc", "average_precision", "ece"])
+@pytest.mark.parametrize("metric", ["macro_f1", "mcc", "auc", "average_precision", "micro_average_precision", "ece"])
 def test_a_thousand_classes_need_little_memory(metric):
     import tracemalloc
 

@@ -49,16 +49,16 @@ def auc_curve(holds: Array, said: Array) -> tuple[float, Array]:
 
 def ap_curve(holds: Array, said: Array) -> tuple[float, Array]:
     """Average precision as scikit-learn has it, and its derivative in the weight of each row."""
-    order = np.argsort(-said, kind="stable")
-    hit = holds[order].astype(np.float64)
-    _, first, count = np.unique(-said[order], return_index=True, return_counts=True)
-    last, tie = first + count - 1, np.repeat(np.arange(len(first)), count)
-    above, right = (last + 1.0)[tie], hit.cumsum()[last][tie]
-    positives, value = hit.sum(), float((hit * right / above).sum() / hit.sum())
+    levels, place, count = np.unique(said[holds], return_inverse=True, return_counts=True)
+    # Where a row is said among the positives decides what it adds, so that rows need no order among themselves.
+    reached = np.searchsorted(levels, said, side="right")
+    above = np.bincount(reached, minlength=len(levels) + 1)[::-1].cumsum()[-2::-1]
+    precision, scale = count[::-1].cumsum()[::-1] / above, len(said) / count.sum()
+    value = float(count @ precision / count.sum())
     # A row changes the precision at every positive that is said as much or less.
-    up, down = ((hit * term)[::-1].cumsum()[::-1][first][tie] for term in (1.0 / above, right / above**2))
-    influence = np.empty(len(said))
-    influence[order] = (hit * (right / above - value) + hit * up - down) * len(said) / positives
+    up, down = (np.append(0.0, (count * term).cumsum()) for term in (1.0 / above, precision / above))
+    influence = (-scale * down)[reached]
+    influence[holds] += (scale * (precision - value + up[1:]))[place]
     return value, influence
 
 
