@@ -44,8 +44,9 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if marks and re.search(rf"mark\.({'|'.join(SLOWER)})\b", marks[0]) else None
 
 
-# What runs side by side never splits a module, and never two modules of this folder: they look at all processes.
-TOGETHER = REPOSITORY / "tests" / "engine"
+# What runs side by side never splits a module, and never these: the first look at all processes, the second parse the
+# whole kit.
+TOGETHER = (("tests/engine/",), ("tests/test_architecture.py", "tests/test_docs.py"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -58,8 +59,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: (*(item.path not in paths for paths in marked), -tests[item.path]))
     if config.pluginmanager.hasplugin("xdist"):
         for item in items:
-            group = TOGETHER if TOGETHER in item.path.parents else item.path
-            item.add_marker(pytest.mark.xdist_group(str(group.relative_to(REPOSITORY))))
+            name = item.path.relative_to(REPOSITORY).as_posix()
+            group = next((names[0] for names in TOGETHER if name.startswith(names)), name)
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -194,6 +194,7 @@ def test_the_python_that_is_shown_uses_methods_that_exist() -> None:
                 assert callable(getattr(Project, method, None)), f"{page.name}: project.{method}"
 
 
+@pytest.mark.stage
 def test_the_lines_for_the_blend_outside_a_project_run_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("sklearn")
     (lines,) = (block for block in blocks(REPOSITORY / "docs/ensemble.md", "python") if "load_digits" in block)
