@@ -16,11 +16,10 @@ from recorded import join_runs, write_candidate, write_fold
 from kit.base.events import silent
 from kit.config import parse
 from kit.errors import DataError, StageError
-from kit.images.sources.table import answer
 from kit.runs.results import lineage_of_test, require
 from kit.runs.spec import plan_runs
 from kit.runtime import pool
-from kit.runtime.answer import Mismatch, answers, match_ids, places
+from kit.runtime.answer import Mismatch, answers, fill, match_ids, places
 from kit.runtime.forward import mean_of_folds
 from kit.stages.clean.clean import clean
 from kit.stages.folds import make_folds
@@ -35,6 +34,13 @@ from kit.store.tables import Table, read_table
 
 CLASSES = ("cat", "dog", "hen")
 VIEWS = ("identity", "flip-lr", "rot90")
+
+
+def answer(sample, proba, classes, of_proba):
+    """The cells of a sample for the probabilities of its lines, one class an image."""
+    ids = sample.column(sample.header[0])[: len(proba)]
+    described = {"classes": classes, "blend": {}}
+    return fill(sample.header, sample.rows, ids, proba, described, of_proba, sample.path.name, ids)
 
 
 def sample_of(text: str, tmp_path: Path) -> Table:
@@ -242,8 +248,8 @@ def test_an_id_without_an_image_or_twice_in_the_sample_is_named():
 
 def test_class_numbers_are_written_where_the_sample_has_numbers(tmp_path):
     sample = sample_of("id,label\n1,0\n2,0\n", tmp_path)
-    assert answer(sample, proba_of("hen", "dog"), CLASSES, "accuracy") == [["2"], ["1"]]
-    assert answer(sample, proba_of("hen", "dog"), ("3", "0", "7"), "accuracy") == [["7"], ["0"]]
+    assert answer(sample, proba_of("hen", "dog"), CLASSES, "") == [["2"], ["1"]]
+    assert answer(sample, proba_of("hen", "dog"), ("3", "0", "7"), "") == [["7"], ["0"]]
 
 
 @pytest.mark.parametrize("seen", [{"0"}, {"1", "2"}, {"0.0"}, {"", "nan"}])
@@ -338,3 +344,31 @@ def test_what_a_strict_host_refuses_is_refused_with_the_line(broken, message, tm
     check_table(GOOD, sample)
     with pytest.raises(DataError, match=message):
         check_table(broken, sample)
+
+
+@pytest.mark.parametrize(
+    ("sample", "said"),
+    [
+        ("id,dog,cat\na,0,0\nb,0,0\n", ""),
+        ("id,label\na,cat dog\nb,cat\n", ""),
+        ("id,label\na_cat,0\na_dog,0\nb_cat,0\nb_dog,0\n", ""),
+        ("id,dog,hen\na,0,0\nb,0,0\n", "'hen' is no class, 'cat' has no column"),
+        ("id,dog,cat\na,0,0\nz,0,0\n", "1 of 2 ids have no test image, the first is 'z'"),
+    ],
+)
+def test_a_sample_of_several_labels_is_compared_before_any_training(tmp_path, sample, said):
+    for row, name in enumerate("abcdefgh"):
+        picture(CLASSES[row % 3], row, size=16).save(tmp_path / f"{name}.png")
+        (tmp_path / "test").mkdir(exist_ok=True)
+    for name in "ab":
+        picture("cat", ord(name), size=16).save(tmp_path / f"test/{name}.png")
+    (tmp_path / "train.csv").write_text(
+        "id,cat,dog\n" + "".join(f"{name},{row % 2},{row // 2 % 2}\n" for row, name in enumerate("abcdefgh"))
+    )
+    (tmp_path / "sample.csv").write_text(sample)
+    told = []
+    text = '[competition]\ntask = "multilabel"\nmetric = "macro_f1"\n'
+    text += '[data]\ntrain = "train.csv"\ntest = "test"\nsample_submission = "sample.csv"\n'
+    clean(Layout(tmp_path), parse(text), told.append)
+    warned = [event.text for event in told if event.kind == "warn" and "submission.csv" in event.text]
+    assert len(warned) == bool(said) and all(said in one for one in warned), warned

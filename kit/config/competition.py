@@ -145,8 +145,6 @@ class CompetitionConfig(ConfigSection):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.code and self.task in ("multilabel", "regression"):
-            raise ValueError(f"code = true, but a notebook on Kaggle cannot answer for the task {self.task!r} yet")
         kind, others = KINDS.get(self.task, ("classes", ()))
         if kind not in METRICS[self.metric].tasks and self.metric not in others:
             fit = [name for name, one in METRICS.items() if one.scored and (kind in one.tasks or name in others)]
@@ -159,3 +157,8 @@ class CompetitionConfig(ConfigSection):
     def greater_is_better(self) -> bool:
         """Whether a larger score is a better one."""
         return METRICS[self.metric].greater_is_better
+
+    @property
+    def metric_of_proba(self) -> str:
+        """The metric where it is one of probabilities, which is what the cells of a table depend on; else empty."""
+        return self.metric if METRICS[self.metric].needs_proba else ""

@@ -14,7 +14,6 @@ from typing import Any
 from kit.base.events import Event
 from kit.config import Config
 from kit.errors import PlatformError
-from kit.judge import score
 from kit.platforms import Journal, Setting
 from kit.platforms.uploads import explain
 from kit.store.files import sha256_json
@@ -156,7 +155,6 @@ def _push_kernel(site: Any, meta: dict[str, Any], text: str) -> int:
 
 def script(config: Config, dataset: str, tag: str) -> str:
     """What the notebook runs: the template with our names in it."""
-    metric = config.competition.metric
     text = (files("kit.platforms") / "kaggle_kernel.py.tmpl").read_text(encoding="utf-8")
     values = {
         "@TAG@": tag,
@@ -164,7 +162,7 @@ def script(config: Config, dataset: str, tag: str) -> str:
         "@COMPETITION@": config.competition.id,
         "@SAMPLE@": Path(config.data.sample_submission or "sample_submission.csv").name,
         # One column is a label, unless the metric is of probabilities: the rule of `kit table`.
-        "@METRIC@": metric if score.lookup(metric).needs_proba else "",
+        "@METRIC@": config.competition.metric_of_proba,
         "@EVALUATION@": config.notebook.evaluation,
         "@OUTPUT@": config.notebook.output,
     }

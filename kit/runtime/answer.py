@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .decide import Decision, decide
-from .names import bare, folded, match, number, spelling, whole
+from .names import ID_NAMES, LABEL_NAMES, bare, folded, match, number, spelling, whole
 
 
 class Mismatch(ValueError):
@@ -54,6 +54,45 @@ def match_ids(wanted: Sequence[str], ids: Sequence[str], what: str) -> Any:
         said = f"{what}: {rows.count(-1)} of {len(wanted)} ids have no test image, {first}"
         raise Mismatch(said, '[data] test = "raw/test"')
     return np.array(rows, np.int64)
+
+
+def id_column(header: Sequence[str], lines: Sequence[Sequence[str]]) -> int:
+    """Where the ids stand: first, unless only a later column has a name for ids and one id a line."""
+    first, *others = [name.lower() for name in header]
+    if first in ID_NAMES or (first not in LABEL_NAMES and len({line[0] for line in lines}) > 1):
+        return 0
+    found = [at for at, name in enumerate(others, start=1) if name in ID_NAMES]
+    return next((at for at in found if len({line[at] for line in lines}) == len(lines)), 0)
+
+
+def fill(
+    header: Sequence[str],
+    lines: Sequence[Sequence[str]],
+    ids: Sequence[str],
+    proba: Any,
+    description: dict[str, Any],
+    metric: str = "",
+    what: str = "the sample",
+    asked: Sequence[str] | None = None,
+) -> list[list[str]]:
+    """The cells beside the first of every line of a sample file, from probabilities (N, C) of the images ``ids``.
+
+    ``description`` has, like ``bundle.json``, the ``classes``, the ``decision`` if there is one, and a ``blend`` that
+    says whether an image has ``several`` labels. ``metric`` is the name of a metric of probabilities, else empty. With
+    ``asked`` the lines are an example, and these images are answered. Raises `Mismatch` as `answers`, `labels_of`.
+    """
+    classes, decision = [str(name) for name in description["classes"]], description.get("decision")
+    if description["blend"].get("several"):
+        values = proba if metric else decide(decision, proba)
+        if asked is not None:  # the cell with the most labels shows what divides them
+            example = max((list(line[1:]) for line in lines), key=lambda cells: sum(map(len, cells)), default=[])
+            lines = [[name, *example] for name in asked]
+        return labels_of(header, lines, ids, values, classes, what)
+    proba = proba[match_ids([line[0] for line in lines] if asked is None else asked, ids, what)]
+    if decision and decision.get("values") and len(header) == 2:
+        return [[cell(value)] for value in decide(decision, proba).tolist()]
+    seen = {line[1] for line in lines if len(line) > 1}
+    return answers(header, seen, proba, classes, metric, what, decision)
 
 
 def places(names: Sequence[str], classes: Sequence[str]) -> list[int]:

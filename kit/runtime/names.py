@@ -13,6 +13,15 @@ SUFFIXES = (
     ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif",
     ".heic", ".heif", ".dcm", ".dicom",
 )  # fmt: skip
+# Columns of tables, in the names that competitions give them.
+ID_NAMES = (
+    "id", "image_id", "image", "img", "filename", "file_name", "file", "image_name", "imageid", "imagename",
+    "image_path", "img_path", "path", "filepath", "file_path", "img_id", "imgid", "id_code", "name", "uuid",
+)  # fmt: skip
+LABEL_NAMES = (
+    "label", "labels", "class", "target", "category", "diagnosis", "class_name", "classname", "label_name", "class_id",
+    "species", "breed", "y", "dx", "category_id", "predicted", "prediction",
+)  # fmt: skip
 # 7, 007 and 7.0, as spreadsheets and pandas rewrite a number; longer ones lose digits there.
 _WHOLE = re.compile(r"[+-]?\d{1,18}(\.0*)?", re.ASCII)
 

@@ -2,7 +2,6 @@
 
 import csv
 import io
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +12,7 @@ from kit.base.events import Emit, Event
 from kit.base.text import some
 from kit.config import Config
 from kit.errors import DataError, StageError
-from kit.images.sources.table import answer, read_sample
-from kit.judge import score
+from kit.images.sources.table import read_sample
 from kit.runs.results import load_test
 from kit.runs.spec import plan_runs
 from kit.runtime import answer as cells
@@ -41,17 +39,17 @@ def table(layout: Layout, config: Config, paths: SubmissionPaths, emit: Emit) ->
     with lock(layout.data_lock, "data/", shared=True):
         record = Ensemble.load(paths.ensemble)
         ids, proba = blend_of_test(layout, config, record)
-    classes = record.classes
+    classes, of_proba = record.classes, config.competition.metric_of_proba
     if config.data.sample_submission:
         sample = read_sample(layout.named(config.data.sample_submission))
     else:
-        proba_wanted = score.lookup(config.competition.metric).needs_proba
-        proba_wanted = proba_wanted or bool(record.blend.params.several)
+        proba_wanted = bool(of_proba or record.blend.params.several)
         header = ("id", *classes) if proba_wanted else ("id", "label")
         row = ("0.5",) * len(classes) if proba_wanted else (classes[0],)
         sample = Table(Path("the plain layout"), header, tuple((name, *row) for name in ids))
     try:
-        answers = _answers(sample, ids, proba, record, config.competition.metric)
+        described = record.blend.described()
+        answers = cells.fill(sample.header, sample.rows, ids, proba, described, of_proba, sample.path.name)
     except cells.Mismatch as error:
         raise DataError(error.message, error.hint) from error
     names, several = sample.column(sample.header[0]), bool(record.blend.params.several)
@@ -62,7 +60,7 @@ def table(layout: Layout, config: Config, paths: SubmissionPaths, emit: Emit) ->
         emit(Event("fresh", "table", {"stage": "table", "submission": paths.root.name}))
         return paths.table
     if not several and not (record.blend.decision and record.blend.decision.values):
-        _tell_meaning(sample, classes, config.competition.metric, emit)
+        _tell_meaning(sample, classes, of_proba, emit)
     write_atomic(paths.table, text)
     said = f"{len(answers)} rows with the columns {', '.join(sample.header[:6])}, as {sample.path.name} has"
     emit(Event("say", said))
@@ -90,26 +88,14 @@ def blend_of_test(layout: Layout, config: Config, record: Ensemble) -> tuple[tup
     return tuple(ids.tolist()), record.blend.apply(pool.from_logits(np.stack(views), members[0].several))
 
 
-def _answers(sample: Table, ids: Sequence[str], proba: Proba, record: Ensemble, metric: str) -> list[list[str]]:
-    """The cells beside the first of every line of the sample, as the task of ``record`` wants them."""
-    what, rule = sample.path.name, record.blend.decision
-    if record.blend.params.several:
-        values = proba if score.lookup(metric).needs_proba else record.blend.answer(proba)
-        return cells.labels_of(sample.header, sample.rows, ids, values, record.classes, what)
-    proba = proba[cells.match_ids(sample.column(sample.header[0]), ids, what)]
-    if rule is not None and rule.values and len(sample.header) == 2:
-        return [[cells.cell(value)] for value in record.blend.answer(proba).tolist()]
-    return answer(sample, proba, record.classes, metric, rule.plain() if rule else None)
-
-
-def _tell_meaning(sample: Table, classes: tuple[str, ...], metric: str, emit: Emit) -> None:
+def _tell_meaning(sample: Table, classes: tuple[str, ...], of_proba: str, emit: Emit) -> None:
     """Say what stands in columns whose name does not say it."""
     columns = sample.header[1:]
     found = cells.places(columns, classes)
     if len(columns) > 1 and -1 in found:
         unknown = [name for name, place in zip(columns, found, strict=True) if place < 0]
         emit(Event("warn", f"no class is called {some(unknown)}: its probability is 0 in every row"))
-    if len(columns) == 1 and score.lookup(metric).needs_proba:
+    if len(columns) == 1 and of_proba:
         emit(Event("say", f"{columns[0]} is the probability of the class {classes[found[0] if found[0] >= 0 else 1]}"))
 
 

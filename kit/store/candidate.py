@@ -72,6 +72,11 @@ class StoredBlend(Part):
         """What is decided of the blend's probabilities (N, C), see `kit.runtime.decide.decide`."""
         return decide(self.decision.plain() if self.decision else None, proba)
 
+    def described(self) -> dict[str, Any]:
+        """The classes, the blend and the decision as ``bundle.json`` has them."""
+        decision = {"decision": self.decision.plain()} if self.decision else {}
+        return {"classes": self.classes, "blend": self.params.plain(), **decision}
+
     def decide(self, proba: Any) -> Any:
         """The answers (N,), (N, k) or (N, L) from what `apply` takes."""
         return self.answer(self.apply(proba))

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,8 @@ from competitions import picture
 
 from kit.config import Config, parse
 from kit.images.sources import open_source
-from kit.images.sources.table import answer
 from kit.platforms.kaggle_code import script
+from kit.runtime.answer import fill
 from kit.stages.bundle.contents import runtime_files
 from kit.store.tables import read_table
 
@@ -38,10 +39,11 @@ class Model:
         return np.stack([1 - bright, bright], axis=1)
 """
 NAMES = ["c", "a", "d", "b"]
+DESCRIPTION = {"size": 32, "classes": ["x", "y"], "resize": "crop", "blend": {}}
 
 
-def config_of(metric: str = "accuracy", more: str = "") -> Config:
-    text = f'[competition]\nplatform = "kaggle"\nid = "cells"\ncode = true\nmetric = "{metric}"\n'
+def config_of(metric: str = "accuracy", more: str = "", task: str = "multiclass") -> Config:
+    text = f'[competition]\nplatform = "kaggle"\nid = "cells"\ncode = true\nmetric = "{metric}"\ntask = "{task}"\n'
     return parse(text + f'[data]\ntrain = "unused"\nsample_submission = "raw/sample.csv"\n{more}')
 
 
@@ -65,7 +67,7 @@ def make_tree(root: Path) -> Path:
     (bundle / "model.py").write_text(MODEL)
     for path in runtime_files():
         shutil.copy(path, bundle / "kit_runtime")
-    (bundle / "bundle.json").write_text(json.dumps({"size": 32, "classes": ["x", "y"], "resize": "crop"}))
+    (bundle / "bundle.json").write_text(json.dumps(DESCRIPTION))
     (bundle.parent / "tag.txt").write_text(f"{TAG}\n")
     add_test_images(root / "input/cells/test")
     (root / "input/cells/train").mkdir()
@@ -111,8 +113,55 @@ def test_the_cells_are_those_that_the_table_of_the_same_numbers_has(kaggle: Path
     done = run(kaggle, config_of(metric))
     assert done.returncode == 0, done.stderr
     bright = np.load(kaggle / "input/kit-cells/bundle/seen.npy").mean(axis=(1, 2, 3)) / 255
-    cells = answer(read_table(path), np.stack([1 - bright, bright], axis=1), ("x", "y"), metric)
+    table, of_proba = read_table(path), "" if metric == "accuracy" else metric
+    cells = fill(table.header, table.rows, NAMES, np.stack([1 - bright, bright], axis=1), DESCRIPTION, of_proba)
     assert written(kaggle) == [header.split(","), *([name, *row] for name, row in zip(NAMES, cells, strict=True))]
+
+
+SEVERAL = {
+    "task": "multilabel",
+    "blend": {"several": True},
+    "decision": {"kind": "thresholds", "thresholds": [0.4, 0.45]},
+}
+NUMBERS = {"task": "regression", "classes": ["0", "10"], "decision": {"kind": "mean", "values": [0.0, 10.0]}}
+
+
+def labels(no: float, yes: float) -> list[int]:
+    return [int(no > 0.4), int(yes > 0.45)]
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "sample", "line"),
+    [
+        (SEVERAL, "macro_f1", "id,y,x\n{0},0,0\n", lambda *said: [labels(*said)[::-1]]),
+        (SEVERAL, "auc", "id,y,x\n{0},.5,.5\n", lambda no, yes: [[yes, no]]),
+        (SEVERAL, "macro_f1", "id,label\n{0},x y\n", lambda *said: [[" ".join(compress("xy", labels(*said)))]]),
+        (SEVERAL, "macro_f1", "id,label\n{0}_x,0\n{0}_y,0\n", lambda *said: [[one] for one in labels(*said)]),
+        (SEVERAL, "auc", "id,kind,p\n{0},x,.5\n{0},y,.5\n", lambda no, yes: [["x", no], ["y", yes]]),
+        (NUMBERS, "rmse", "id,age\n{0},3\n", lambda no, yes: [[10 * yes / (no + yes)]]),
+        ({}, "accuracy", "label,image_id\nx,{0}\n", lambda no, yes: [["x" if no > yes else "y"]]),
+    ],
+)  # fmt: skip
+def test_labels_numbers_and_ids_stand_where_the_sample_has_them(
+    kaggle: Path, task: dict[str, object], metric: str, sample: str, line: Callable[[float, float], list[list[object]]]
+) -> None:
+    header, *lines = sample.splitlines()
+    asked = [one.format(name) for name in NAMES for one in lines]
+    (kaggle / "input/cells/sample.csv").write_text("\n".join([header, *asked, ""]))
+    (kaggle / "input/kit-cells/bundle/bundle.json").write_text(json.dumps({**DESCRIPTION, **task}))
+    done = run(kaggle, config_of(metric, task=str(task.get("task", "multiclass"))))
+    assert done.returncode == 0, done.stderr
+    test = kaggle / "input/cells/test"
+    bright = np.load(kaggle / "input/kit-cells/bundle/seen.npy").mean(axis=(1, 2, 3)) / 255
+    ids = [path.stem for path in sorted(test.iterdir())] if task == SEVERAL else NAMES
+    at = dict(zip(ids, bright.tolist(), strict=True))
+    known = [cells for name in NAMES for cells in line(1 - at[name], at[name])]
+    place = header.split(",").index("image_id") if "image_id" in header else 0
+    found = [[cell for at, cell in enumerate(row) if at != place] for row in written(kaggle)[1:]]
+    assert [row[place] for row in written(kaggle)[1:]] == [one.split(",")[place] for one in asked]
+    assert written(kaggle)[0] == header.split(",")
+    for row, expected in zip(found, known, strict=True):
+        assert [type(one)(cell) for cell, one in zip(row, expected, strict=True)] == pytest.approx(expected)
 
 
 def drop(path: str) -> Callable[[Path], object]:

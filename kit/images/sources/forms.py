@@ -17,8 +17,7 @@ from kit.base.text import plain, some
 from kit.errors import ConfigError, DataError
 from kit.images.sources.images import Held
 from kit.images.sources.raw import row_ids
-from kit.images.sources.table import ID_NAMES, LABEL_NAMES
-from kit.runtime.names import bare
+from kit.runtime.names import ID_NAMES, LABEL_NAMES, bare
 from kit.store.files import read_text
 from kit.store.tables import Table, read_table
 

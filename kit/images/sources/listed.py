@@ -23,9 +23,9 @@ from kit.images.sources.find import Finder
 from kit.images.sources.forms import read_listing
 from kit.images.sources.images import open_images
 from kit.images.sources.raw import RawSet, Rows, checked_weights
-from kit.images.sources.table import ID_NAMES, find_group, find_id, find_label, from_flags, read_sample
+from kit.images.sources.table import find_group, find_id, find_label, from_flags, read_sample
 from kit.images.sources.targets import Truth, of_table, paired
-from kit.runtime.names import bare
+from kit.runtime.names import ID_NAMES, bare
 from kit.store.tables import LONGEST, Table
 
 

@@ -16,7 +16,8 @@ from kit.errors import DataError
 from kit.images.sources.classes import check_no_columns
 from kit.images.sources.npz import array_set, labelled
 from kit.images.sources.raw import RawSet
-from kit.images.sources.table import ID_NAMES, find_label, from_flags, read_sample
+from kit.images.sources.table import find_label, from_flags, read_sample
+from kit.runtime.names import ID_NAMES
 from kit.store.digests import digest
 from kit.store.files import read_text
 from kit.store.tables import Table

@@ -3,28 +3,17 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from kit.base.arrays import IntArray
 from kit.base.text import some
-from kit.config.competition import METRICS
 from kit.errors import ConfigError, DataError
 from kit.images.sources.classes import MISSING, group_names
-from kit.runtime.answer import answers
-from kit.runtime.decide import Decision
-from kit.runtime.names import bare
+from kit.runtime.answer import id_column
+from kit.runtime.names import ID_NAMES, LABEL_NAMES, bare
 from kit.store.tables import LONGEST, SHOWN, Table, read_table
 
-ID_NAMES = (
-    "id", "image_id", "image", "img", "filename", "file_name", "file", "image_name", "imageid", "imagename",
-    "image_path", "img_path", "path", "filepath", "file_path", "img_id", "imgid", "id_code", "name", "uuid",
-)  # fmt: skip
-LABEL_NAMES = (
-    "label", "labels", "class", "target", "category", "diagnosis", "class_name", "classname", "label_name", "class_id",
-    "species", "breed", "y", "dx", "category_id", "predicted", "prediction",
-)  # fmt: skip
 # In columns that are one a class: an empty cell is no label.
 FLAGS = {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1} | dict.fromkeys(map(str.lower, MISSING), 0)
 
@@ -130,17 +119,6 @@ def _by_name(
 def read_sample(path: Path) -> Table:
     """The sample file with the column of ids first, wherever it stands in the file; errors as `read_table`."""
     table = read_table(path)
-    first, *others = table.header
-    if first.lower() in ID_NAMES or (first.lower() not in LABEL_NAMES and len(set(table.column(first))) > 1):
-        return table
-    ids = [name for name in others if name.lower() in ID_NAMES and len(set(table.column(name))) == len(table.rows)]
-    return table.chosen((ids[0], *(name for name in table.header if name != ids[0]))) if ids else table
-
-
-def answer(
-    sample: Table, proba: Any, classes: tuple[str, ...], metric: str, decision: Decision | None = None
-) -> list[list[str]]:
-    """`kit.runtime.answer.answers` for a sample file; raises `Mismatch` where they do not fit."""
-    seen = set(sample.column(sample.header[1])) if len(sample.header) > 1 else set()
-    of_proba = metric if METRICS[metric].needs_proba else ""
-    return answers(sample.header, seen, proba, classes, of_proba, sample.path.name, decision)
+    names = list(table.header)
+    ids = names.pop(id_column(names, table.rows))
+    return table.chosen((ids, *names))

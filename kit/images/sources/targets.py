@@ -12,7 +12,8 @@ from kit.base.text import some
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
 from kit.images.sources.classes import MISSING, SEPARATORS, finder, named_classes, sorted_names
-from kit.images.sources.table import FLAGS, LABEL_NAMES, find_id, find_label
+from kit.images.sources.table import FLAGS, find_id, find_label
+from kit.runtime.names import LABEL_NAMES
 from kit.store.tables import LONGEST, Table
 
 PAIRED = "\n"  # between the labels of an image that has a row for each: no cell has it

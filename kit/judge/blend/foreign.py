@@ -15,10 +15,9 @@ import numpy as np
 from kit.base.text import unguarded
 from kit.errors import DataError
 from kit.images.sources.forms import read_parquet
-from kit.images.sources.table import ID_NAMES
 from kit.judge.metrics import Array
 from kit.runtime.answer import KEYS
-from kit.runtime.names import folded, number, spelling
+from kit.runtime.names import ID_NAMES, folded, number, spelling
 from kit.runtime.names import match as names_match
 from kit.runtime.pool import from_logits
 from kit.store.arrays import read_array, read_arrays

@@ -34,8 +34,8 @@ def zip_members(config: Config, record: Ensemble, weights: Mapping[str, Path]) -
     files["metadata"] = METADATA
     files |= weights
     description = {
+        **record.blend.described(),
         "version": VERSION,
-        "classes": record.classes,
         "size": record.members[0].network["size"],
         "views": record.used_views,
         "members": [
@@ -50,8 +50,6 @@ def zip_members(config: Config, record: Ensemble, weights: Mapping[str, Path]) -
         "resize": config.data.resize,
         "batch_size": config.bundle.batch_size,
     }
-    if record.blend.decision is not None:
-        description["decision"] = record.blend.decision.plain()
     files["bundle.json"] = (json.dumps(description, indent=1, sort_keys=True) + "\n").encode()
     digests = {
         name: hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else sha256_file(content)

@@ -18,8 +18,8 @@ from kit.errors import DataError
 from kit.images.sources import Part, RawSet, open_source
 from kit.images.sources.folder import told
 from kit.images.sources.raw import check_classes, joined
-from kit.images.sources.table import answer, read_sample
-from kit.runtime.answer import NUMBER, Mismatch, match_ids
+from kit.images.sources.table import read_sample
+from kit.runtime.answer import NUMBER, Mismatch, answers, labels_of, match_ids
 from kit.runtime.decode import LACKS
 from kit.runtime.names import folded, whole
 from kit.show.figures.sheets import png
@@ -53,8 +53,8 @@ def clean(layout: Layout, config: Config, emit: Emit, *, force: bool = False) ->
     if test is not None and test.shape != raw.shape:
         sizes = "test images are {} x {}, training images {} x {}".format(*test.shape, *raw.shape)
         raise DataError(sizes, f"[data] image_size = {min(raw.shape)}")
-    if test is not None and config.data.sample_submission and raw.task.kind == "classes":
-        _compare_with_sample(layout, config, test, raw.classes, emit)
+    if test is not None and config.data.sample_submission:
+        _compare_with_sample(layout, config, test, raw, emit)
     made_from = lineage(layout, config, raw)
     with lock(layout.data_lock, "data/", shared=True):
         stale = force or DataRecord.fresh(layout.data_manifest, made_from) is None
@@ -78,19 +78,21 @@ def clean(layout: Layout, config: Config, emit: Emit, *, force: bool = False) ->
             _write_test(layout, test, emit)
 
 
-def _compare_with_sample(layout: Layout, config: Config, test: RawSet, classes: tuple[str, ...], emit: Emit) -> None:
+def _compare_with_sample(layout: Layout, config: Config, test: RawSet, raw: RawSet, emit: Emit) -> None:
     """Say before any training what would end `kit table`: ids without an image, and columns without a class."""
-    sample = read_sample(layout.named(config.data.sample_submission))
+    sample, classes = read_sample(layout.named(config.data.sample_submission)), raw.classes
+    of_proba, seen = config.competition.metric_of_proba, {row[1] for row in sample.rows if row[1:]}
     try:
+        if raw.task.several:
+            nothing = np.zeros((len(test.ids), len(classes)), float if of_proba else int)
+            labels_of(sample.header, sample.rows, test.ids, nothing, classes, sample.path.name)
+            return
         match_ids(sample.column(sample.header[0]), test.ids, sample.path.name)
-        cells = answer(sample, np.eye(len(classes)), classes, config.competition.metric)
-        example, written = sample.rows[0][1], {row[0] for row in cells}
-        if (
-            len(sample.header) == 2
-            and not NUMBER.fullmatch(example)
-            and written == set(classes)
-            and example not in written
-        ):
+        if raw.task.kind == "numbers":
+            return
+        cells = answers(sample.header, seen, np.eye(len(classes)), classes, of_proba, sample.path.name)
+        example, names = sample.rows[0][1], {row[0] for row in cells} == set(classes)
+        if len(sample.header) == 2 and names and not NUMBER.fullmatch(example) and example not in classes:
             said = f"{sample.path.name} has the answer {example!r}, which is no class; submission.csv will have"
             emit(Event("warn", f"{said} {some(classes)}"))
     except Mismatch as error:
