@@ -14,8 +14,7 @@ from kit.store.data import load_index, load_test_record
 from kit.store.files import read_csv
 from kit.store.layout import Layout, RunPaths, SubmissionPaths
 from kit.store.ledger import attempts_of, load_for_tables, target_of
-from kit.store.ledger.forecast import Estimate, forecast, standard_error
-from kit.store.ledger.standing import standing
+from kit.store.ledger.standing import Estimate, forecast, standard_error, standing
 from kit.store.predictions import load_predictions
 
 
