@@ -10,8 +10,7 @@ from kit.runs.costs import write_halved
 from kit.stages.bundle import proof
 from kit.stages.bundle.card import card
 from kit.stages.bundle.contents import VERSION, runtime_files, weights_of, zip_members
-from kit.stages.bundle.halves import check, measure
-from kit.stages.bundle.proof import check_run, check_size, member_costs
+from kit.stages.bundle.proof import check, check_run, check_size, measure, member_costs
 from kit.store.candidate import Ensemble, HalfRecord, Proof
 from kit.store.digests import digest
 from kit.store.files import sha256_json, write_atomic, write_zip
@@ -102,7 +101,7 @@ def _weights(
         return weights, None
     emit(Event("say", "float16 weights: every held-out row is predicted again"))
     halved = {name: write_halved(path, folder / Path(name).name) for name, path in weights.items()}
-    found = measure(layout, record, halved, settings.batch_size, emit)
+    found = measure(layout, config, record, halved, emit)
     check(found, record.metric, f"and the float32 weights take {size:.4g} MB")
     text = (
         f"float16 weights keep {record.metric} out of fold: {found.score:.5f}, with float32 {found.score_float32:.5f} "

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kit import runtime
@@ -73,11 +73,14 @@ def fold_paths(layout: Layout, member: Member) -> list[FoldPaths]:
     return [run.fold(fold) for fold in range(member.folds)]
 
 
-def fold_predictions(member: Member, fold: int, paths: FoldPaths, name: str) -> Predictions:
-    """What a fold predicted in the file ``name``; raises `StageError` where that was changed since."""
-    again = train_again(member.run, fold)
-    FoldRecord.load(paths.record, again).check(paths.root, again, name)
-    return load_predictions(paths.root / name)
+def fold_predictions(layout: Layout, member: Member, kind: str, views: Sequence[str]) -> list[Predictions]:
+    """What each fold predicted of images of a kind, `valid` or `probe`; raises `StageError` if that was changed."""
+    found = []
+    for fold, paths in enumerate(fold_paths(layout, member)):
+        again, path = train_again(member.run, fold), getattr(paths, kind)
+        FoldRecord.load(paths.record, again).check(paths.root, again, path.name)
+        found.append(load_predictions(path).select(views))
+    return found
 
 
 def weights_name(member: Member, fold: int) -> str:
