@@ -15,12 +15,12 @@ from pydantic import BaseModel, Field, JsonValue, ValidationError, model_validat
 from kit.base.text import nearest, text_of
 from kit.config.base import ConfigSection, Location, Name, mistake
 from kit.config.competition import CompetitionConfig
-from kit.config.data import DataConfig
 from kit.config.own import resolve
-from kit.config.runs import AugmentConfig, HeadConfig, RunConfig
+from kit.config.runs import AugmentConfig, HeadConfig, RunConfig, ScheduleConfig, StageConfig
 from kit.config.sections import (
     BundleConfig,
     CleanConfig,
+    DataConfig,
     EngineConfig,
     EnsembleConfig,
     FoldsConfig,
@@ -28,7 +28,6 @@ from kit.config.sections import (
     StressConfig,
     TrainConfig,
 )
-from kit.config.training import ScheduleConfig, StageConfig
 from kit.errors import ConfigError
 
 __all__ = [
