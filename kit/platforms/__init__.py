@@ -18,8 +18,7 @@ from kit.config import Config
 from kit.config.competition import PLATFORMS
 from kit.errors import PlatformError
 from kit.store.layout import Layout, SubmissionPaths
-from kit.store.ledger import BoardRow, Phase
-from kit.store.ledger.facts import F, Fact
+from kit.store.ledger import Attempt, BoardRow, Phase
 
 PUBLIC_SITE = "https://www.codabench.org"  # the Codabench site where `competition.url` names no other
 
@@ -131,16 +130,6 @@ class Status:
     parts: tuple[str, ...] = ()
 
 
-class Journal(Protocol):
-    """Where a platform notes what it is about to do; a note is on the disk before the next request leaves."""
-
-    def note(self, step: Fact) -> None:
-        """Write down a step of the submission under way."""
-
-    def last(self, kind: type[F]) -> F | None:
-        """The newest step of a kind, of this run or of an earlier one at the same submission."""
-
-
 class Platform(Protocol):
     """What `kit submit` and `kit lb` need of a platform; failures are `PlatformError`."""
 
@@ -174,7 +163,7 @@ class Platform(Protocol):
         """Submissions left; by default there is no limit."""
         return Remaining()
 
-    def submit(self, file: Path, tag: str, journal: Journal) -> str:
+    def submit(self, file: Path, tag: str, journal: Attempt) -> str:
         """Send the file once and return the platform's own id.
 
         The step that spends a submission is noted as `request` before it leaves. `Refused` means that nothing was

@@ -11,18 +11,7 @@ from typing import Any
 
 from kit.base.events import Event
 from kit.errors import ConfigError, PlatformError
-from kit.platforms import (
-    PATIENCE,
-    Absent,
-    Journal,
-    Platform,
-    Refused,
-    Remaining,
-    Setting,
-    Status,
-    Unsure,
-    midnight,
-)
+from kit.platforms import PATIENCE, Absent, Platform, Refused, Remaining, Setting, Status, Unsure, midnight
 from kit.platforms import codabench_answers as answers
 from kit.platforms import codabench_needs as needs
 from kit.platforms.codabench_answers import board_rows, main_score, named_scores
@@ -31,7 +20,7 @@ from kit.platforms.http import Api, Shape, checked_url
 from kit.platforms.uploads import automation_notes, check_csv, explain, fetch_text, inspect_zip, put_file, upload_teller
 from kit.store.files import write_zip
 from kit.store.layout import SubmissionPaths
-from kit.store.ledger import BoardRow, Phase
+from kit.store.ledger import Attempt, BoardRow, Phase
 from kit.store.ledger.facts import Request, Upload, Uploaded
 
 NAMED = 10
@@ -124,7 +113,7 @@ class Codabench(Platform):
         total = None if per_person is None else max(0, per_person - (phase.used_submissions_per_person or 0))
         return Remaining(today, per_day, total, per_person, midnight())
 
-    def submit(self, file: Path, tag: str, journal: Journal) -> str:
+    def submit(self, file: Path, tag: str, journal: Attempt) -> str:
         """Upload unless it is there already, then create the submission with one POST."""
         known = journal.last(Uploaded)  # by this attempt, or by an earlier one that got so far
         key = known.key if known else self._upload(file, tag, journal)
@@ -278,7 +267,7 @@ class Codabench(Platform):
         self._number = str(found[0].id)
         return found[0]
 
-    def _upload(self, file: Path, tag: str, journal: Journal) -> str:
+    def _upload(self, file: Path, tag: str, journal: Attempt) -> str:
         """Upload the file and return its key."""
         journal.note(Upload())
         name = f"{tag}.zip"

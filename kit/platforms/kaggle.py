@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import ConfigError, PlatformError
-from kit.platforms import PATIENCE, Journal, Platform, Refused, Remaining, Setting, Status, Unsure, midnight
+from kit.platforms import PATIENCE, Platform, Refused, Remaining, Setting, Status, Unsure, midnight
 from kit.platforms.credentials import require_kaggle
 from kit.platforms.uploads import automation_notes, check_csv, inspect_zip, upload_teller
 from kit.store.layout import SubmissionPaths
-from kit.store.ledger import BoardRow
+from kit.store.ledger import Attempt, BoardRow
 from kit.store.ledger.facts import Request, Upload
 
 PAGE = 100  # the most that Kaggle gives at once
@@ -75,7 +75,7 @@ class Kaggle(Platform):
             return Remaining(allowed, per_day, allowed, allowed + limits.num_total)
         return Remaining(allowed, per_day, None, None, midnight())
 
-    def submit(self, file: Path, tag: str, journal: Journal) -> str:
+    def submit(self, file: Path, tag: str, journal: Attempt) -> str:
         """Send the table, or put up data set and notebook and submit that."""
         if self._competition.code:
             from kit.platforms.kaggle_code import prepare

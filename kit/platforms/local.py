@@ -13,12 +13,12 @@ from kit.errors import BundleError, ConfigError, PlatformError, StageError
 from kit.images.sources import RawSet, open_source
 from kit.judge import score
 from kit.judge.seen import seen
-from kit.platforms import Journal, Platform, Setting, Status
+from kit.platforms import Platform, Setting, Status
 from kit.platforms.sandbox import run_bundle
 from kit.runtime.names import answers
 from kit.store.data import load_images, load_index
 from kit.store.files import write_json
-from kit.store.ledger import BoardRow
+from kit.store.ledger import Attempt, BoardRow
 from kit.store.ledger.facts import read, read_cache, write_cache
 from kit.store.locks import lock
 from kit.store.record import Part
@@ -65,7 +65,7 @@ class Local(Platform):
         """Submissions by the end of their tag, newest first."""
         return [(tag, tag) for tag in reversed(self._tags()) if tag.endswith(f"-{digest}")]
 
-    def submit(self, file: Path, tag: str, journal: Journal) -> str:
+    def submit(self, file: Path, tag: str, journal: Attempt) -> str:
         """Run and score the bundle at once; the record is the submission.
 
         Not noted as `request`: sending the same tag twice is the same submission, so there is never a doubt.
