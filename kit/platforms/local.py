@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from kit.base.arrays import ImageArray
 from kit.errors import BundleError, ConfigError, PlatformError, StageError
@@ -171,10 +172,5 @@ class Local(Platform):
 
 def _thumbnails(images: ImageArray) -> npt.NDArray[np.float64]:
     """Mean colours of an 8 x 8 grid, flattened (N, 192)."""
-    n, height, width, _ = images.shape
-    rows, columns = height // THUMBNAIL * THUMBNAIL, width // THUMBNAIL * THUMBNAIL
-    if rows == 0 or columns == 0:
-        return images.reshape(n, -1).astype(np.float64)
-    cut = images[:, :rows, :columns].reshape(n, THUMBNAIL, rows // THUMBNAIL, THUMBNAIL, columns // THUMBNAIL, 3)
-    means: npt.NDArray[np.float64] = cut.mean(axis=(2, 4)).reshape(n, -1)
-    return means
+    small = [Image.fromarray(image).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX) for image in images]
+    return np.array([np.asarray(one) for one in small], np.float64).reshape(len(images), -1)
