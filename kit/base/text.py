@@ -42,6 +42,11 @@ def redacted(text: str) -> str:
     return _PARAMETER.sub(r"\1***", _LOGIN.sub("", text)) if "://" in text else text
 
 
+def encodable(text: object) -> object:
+    """Text of others as it can be written: half a surrogate pair would make the file unreadable."""
+    return text.encode("utf-8", "replace").decode() if isinstance(text, str) else text
+
+
 def bounded(text: str) -> str:
     """``text`` of at most `LONGEST` characters: of a longer one the middle is left out, for both ends say what it was.
 

@@ -20,9 +20,8 @@ from kit.runtime.names import answers
 from kit.store.data import load_images, load_index
 from kit.store.files import write_json
 from kit.store.ledger import Attempt, BoardRow
-from kit.store.ledger.facts import read, read_cache, write_cache
 from kit.store.locks import lock
-from kit.store.record import Part
+from kit.store.record import Part, read, read_cache, write_cache
 
 THUMBNAIL = 8  # pixels a side: enough for colours, too few for shapes, so that a network has something to beat
 

@@ -13,8 +13,8 @@ from kit.base.events import Emit, Event, silent
 from kit.errors import KitError, StageError
 from kit.store.files import read_csv, sha256_json, write_csv, write_json
 from kit.store.layout import Layout
-from kit.store.ledger.facts import Phase, Target, aside, read, read_cache, write_cache
-from kit.store.record import Part, first_problem
+from kit.store.ledger.facts import Phase, Target
+from kit.store.record import Part, aside, first_problem, read, read_cache, write_cache
 
 HEADER = ("rank", "name", "score", "mine", "remote")
 

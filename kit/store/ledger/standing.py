@@ -14,7 +14,7 @@ from kit.base.events import Emit, Event, silent
 from kit.config.competition import CompetitionConfig
 from kit.errors import StageError
 from kit.store.candidate import ForecastRecord
-from kit.store.ledger.attempts import Attempt
+from kit.store.ledger import Attempt
 from kit.store.ledger.snapshots import BoardRow, Snapshot
 
 # Two-sided 95 % of a normal distribution.
