@@ -89,10 +89,7 @@ class Project:
         return done
 
     def self_train(self, runs: Sequence[str] = (), *, rounds: int) -> None:
-        """Train so many rounds of runs, each taught by the one before, while they gain; see `kit.runs.sweep`.
-
-        The first round that gains no more under stress than the standard error of its gain is the last.
-        """
+        """Train rounds, each taught by the one before, while one gains more under stress than its standard error."""
         from kit.runs.sweep import round_of
         from kit.stages.compare import gains
 
@@ -183,10 +180,7 @@ class Project:
         return compare(self.layout, self.config, self._emit, names, partial=True)
 
     def ensemble(self, *, all: bool = False, force: bool = False, max_hours: float | None = None) -> SubmissionPaths:
-        """Blend the runs; with ``all`` train first what is missing, for ``max_hours`` at most.
-
-        Raises `StageError` where the time was not enough: a blend of what happens to be done would be another one.
-        """
+        """Blend the runs, with ``all`` trained first; `StageError` where ``max_hours`` were not enough for that."""
         from kit.stages.ensemble.ensemble import ensemble
         from kit.stages.stress.stress import stress_if_possible
 
@@ -266,10 +260,7 @@ class Project:
         return leaderboard(self.layout, self.config, self._emit, width=width, pictures=pictures)
 
     def report(self, out: Path | None = None, *, attention: bool = True) -> Path:
-        """Write what is known as one page that opens from the disk: ``report.html`` in the project's folder.
-
-        Where the networks looked takes some seconds the first time; ``attention=False`` does without.
-        """
+        """Write what is known as a page, by default ``report.html``; without ``attention`` it takes seconds less."""
         from kit.stages.report.report import report
 
         return report(self.layout, self.config, self._emit, out or self.layout.named("report.html"), compute=attention)

@@ -113,10 +113,7 @@ MARKS = {
 
 
 def text_of(content: bytes, path: Path, error: Callable[[str, str], Exception]) -> str:
-    """The text of a file with this ``content``: UTF-8, or what the byte order mark says, which is no part of it.
-
-    Raises ``error(message, hint)`` where it is in another encoding, or is no text.
-    """
+    """The text of a file with this ``content``: UTF-8, or what its byte order mark says; else raises ``error``."""
     mark = next((mark for mark in MARKS if content.startswith(mark)), b"")
     encoding = MARKS.get(mark, "UTF-8")
     try:

@@ -91,10 +91,7 @@ class Config(ConfigSection):
         return self.runs[name]
 
     def teachers(self, name: str, students: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """The runs that teach a run; raises `ConfigError` where there is none to teach it, or it would teach itself.
-
-        ``students`` are those whose teachers are looked for: the run's student, the student of that, and so on.
-        """
+        """The runs that teach a run; `ConfigError` where there is none, or it is one of its own ``students``."""
         teach, mended = self.run(name).teach, f"remove `teach` from runs.{name}"
         if name in students:
             raise ConfigError(f"runs.{name} is its own teacher: {' <- '.join((*students, name))}", mended)
@@ -116,10 +113,7 @@ class Config(ConfigSection):
 
 
 def load(path: Path) -> Config:
-    """Read and check a configuration file.
-
-    Raises `ConfigError` where the file cannot be read, is not TOML, or says something that cannot be.
-    """
+    """Read and check a configuration file; raises `ConfigError` where it cannot be read, or says what cannot be."""
     try:
         content = path.read_bytes()
     except OSError as error:

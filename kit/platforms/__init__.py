@@ -79,10 +79,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Remaining:
-    """Submissions left: ``today`` of ``per_day``, and ``total`` of ``per_person``; None = no limit, or not known.
-
-    ``resets`` is when the day's count starts again.
-    """
+    """Submissions left today and in total, of so many; None = no limit or unknown; ``resets`` ends the day's count."""
 
     today: int | None = None
     per_day: int | None = None
@@ -171,10 +168,7 @@ class Platform(Protocol):
         """
 
     def find(self, digest: str, phase: str = "") -> list[tuple[str, str]]:
-        """Id and tag of our submissions whose tag ends with these eight hexadecimal digits, newest first.
-
-        In the phase with this number, by default in the one that a submission goes to.
-        """
+        """Id and tag of ours in a phase, or in the current one, whose tag ends with eight hex digits, newest first."""
 
     def status(self, remote: str) -> Status:
         """Where a submission stands."""

@@ -29,10 +29,7 @@ MANUAL = ("Add", "Add_And_Delete", "Add_And_Delete_Multiple")
 
 
 class Codabench(Platform):
-    """A competition on a Codabench site.
-
-    Raises `ConfigError` where ``competition.id`` is not a number or the address is not one.
-    """
+    """A competition on a site; raises `ConfigError` where ``competition.id`` is not a number or the address is none."""
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
@@ -158,10 +155,7 @@ class Codabench(Platform):
         return Status("scored", value, scores=named_scores(rows), parts=parts)
 
     def logs(self, remote: str) -> str:
-        """The end of the logs that say why, of all that the site keeps.
-
-        Of several tasks they are those of the first that failed, or of the first, for the submission itself has none.
-        """
+        """The end of the logs that say why; of several tasks of the first that failed, for their parent has none."""
         children = [self._row(child) for child in self._row(remote).children or ()]
         first = children[0].id if children else remote
         failed = next((child.id for child in children if child.status in ENDED_BADLY), first)
@@ -251,10 +245,7 @@ class Codabench(Platform):
         return self._detail
 
     def _phase(self, *, fresh: bool = False) -> answers.Phase:
-        """The phase of the configuration: its own, the current one, or the last one that was open.
-
-        It stays the one that was found first, though the next one may begin before the command ends.
-        """
+        """The phase of the configuration, the current one, or the last that was open; it stays what it was first."""
         phases = self._read_detail(fresh=fresh).phases
         wanted = self._number or self._competition.phase
         found = [phase for phase in phases if (phase.is_named(wanted) if wanted else phase.status == "Current")]

@@ -66,10 +66,7 @@ else:
 
 
 class NetworkOptions(Part):
-    """Keys of the kit's own networks (`kit.runtime.scratch`), each of which takes some; those of Keras take none.
-
-    One that is not set is not written: its default is the network's.
-    """
+    """Keys of the kit's own networks (`kit.runtime.scratch`); one that is not set has the network's default."""
 
     batch_norm: bool = True
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0

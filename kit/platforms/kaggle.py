@@ -178,10 +178,7 @@ def number(text: str | None) -> float | None:
 
 
 def board_rows(content: bytes, names: set[str], rank: int, username: str = "") -> list[BoardRow]:
-    """The lines of a downloaded board: a zip with one table; the order is the rank.
-
-    Ours is the line whose members name us, else the one with the name of our team, else the one of our rank.
-    """
+    """The lines of a zip with one table, best first; ours by a member's name, else the team's, else our rank."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             text = archive.read(archive.namelist()[0]).decode("utf-8-sig")

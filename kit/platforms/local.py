@@ -66,10 +66,7 @@ class Local(Platform):
         return [(tag, tag) for tag in reversed(self._tags()) if tag.endswith(f"-{digest}")]
 
     def submit(self, file: Path, tag: str, journal: Attempt) -> str:
-        """Run and score the bundle at once; the record is the submission.
-
-        Not noted as `request`: sending the same tag twice is the same submission, so there is never a doubt.
-        """
+        """Run and score the bundle at once. No `request` is noted: the same tag twice is the same submission."""
         self.check(file)
         with lock(self._folder / ".lock", "the local platform"):
             if not self._record(tag).exists():

@@ -131,10 +131,7 @@ def write_json(path: Path, value: object) -> Path:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file that the kit wrote.
-
-    Raises `StageError` where the file is missing or is not JSON.
-    """
+    """Read a JSON file that the kit wrote; raises `StageError` where it is missing or is not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -161,10 +158,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]], *, for_people: bool = False) -> Path:
-    """Write a comma-separated table with one header line and Unix line ends.
-
-    Tables ``for_people`` are opened in spreadsheets: their cells are `guarded`, and `read_csv` takes that off again.
-    """
+    """Write a table with Unix line ends; where it is ``for_people`` with spreadsheets, its cells are `guarded`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(list(header))
@@ -173,10 +167,7 @@ def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]
 
 
 def read_text(path: Path) -> str:
-    """The text of a file, as `text_of` reads it.
-
-    Raises `DataError` where it cannot be read, or is in another encoding.
-    """
+    """The text of a file, as `text_of` reads it; raises `DataError` where it is unreadable or in another encoding."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -185,10 +176,7 @@ def read_text(path: Path) -> str:
 
 
 def read_csv(path: Path, *, for_people: bool = False) -> list[dict[str, str]]:
-    """Read a table written by `write_csv` as a list of rows.
-
-    Raises `StageError` where it is missing, and `DataError` where somebody saved it as something else.
-    """
+    """The rows of `write_csv`; `StageError` where it is missing, `DataError` where it was saved as something else."""
     if not path.exists():
         raise StageError(f"{path} is missing")
     try:
@@ -219,10 +207,7 @@ def sha256_json(value: object) -> str:
 
 
 def write_zip(path: Path, members: Mapping[str, Path | bytes]) -> Path:
-    """Write a zip whose bytes depend on the members' names and contents alone.
-
-    Members are stored uncompressed (weights do not compress) in the order of their names.
-    """
+    """Write a zip whose bytes depend on names and contents alone: sorted, and stored, for weights do not compress."""
 
     def fill(file: IO[bytes]) -> None:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:

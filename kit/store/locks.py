@@ -20,11 +20,10 @@ LONGEST = 4096  # bytes of a list of holders before those that are gone are remo
 
 @contextmanager
 def lock(path: Path, what: str, *, shared: bool = False, wait: bool = False) -> Iterator[None]:
-    """Hold the lock at ``path`` while the block runs: alone, or with other ``shared`` holders.
+    """Hold the lock at ``path`` while the block runs: alone, or with other ``shared`` holders, who can do without it.
 
-    Raises `StageError` where another process holds it in a way that excludes this one, unless to ``wait`` for it was
-    asked. Raises `KitError` where the lock cannot be written. A reader of a project that nobody can write needs no
-    lock.
+    Raises `StageError` where a process that excludes this one holds it, unless to ``wait`` was asked, and `KitError`
+    where it cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

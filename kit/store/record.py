@@ -49,11 +49,7 @@ class Record(Part):
 
     @classmethod
     def load(cls, path: Path, command: str = "") -> Self:
-        """Read a record; ``command`` is the hint where it cannot be read, instead of `COMMAND`.
-
-        Raises `StageError` where the file is missing, is no such record, was changed after it was written, or is of
-        another version.
-        """
+        """Read a record; `StageError` with the hint ``command``, or `COMMAND`, where it is missing or was changed."""
         hint = command or cls.COMMAND
         content = _read(path, hint)
         version, said = content.pop("version", None), content.pop("digest", None)

@@ -22,8 +22,7 @@ from kit.store.record import Digests
 def bundle(layout: Layout, config: Config, paths: SubmissionPaths, emit: Emit, *, force: bool = False) -> None:
     """Write ``bundle.zip`` of a candidate and prove it; ``proof.json`` is written last and means that it may go out.
 
-    Raises `BundleError` where the zip does not run, is over a limit of ``[bundle]``, or does not give the kit's own
-    predictions; it is not kept then.
+    Raises `BundleError`, and keeps no zip, where it fails, is over a limit, or predicts otherwise than the kit.
     """
     with lock(layout.data_lock, "data/", shared=True), lock(layout.bundle_lock, "the bundle", wait=True):
         record = Ensemble.load(paths.ensemble)
@@ -64,11 +63,7 @@ def _make(
 
 
 def against(layout: Layout, paths: SubmissionPaths, requirements: str, emit: Emit) -> None:
-    """Run a proven bundle under other versions of the libraries, in an environment of their own.
-
-    Raises `BundleError` where the versions cannot be installed, or the bundle fails or predicts something else with
-    them.
-    """
+    """Run a proven bundle under other versions; `BundleError` where they do not install, or it fails or differs."""
     emit(Event("say", f"preparing an environment with {requirements} (once; takes a few minutes)"))
     record, half = Ensemble.load(paths.ensemble), Proof.load(paths.proof).float16
     run, difference = proof.prove(layout, record, paths.bundle, half, environment(requirements))

@@ -89,11 +89,7 @@ def weights_name(member: Member, fold: int) -> str:
 
 
 def weights_of(layout: Layout, record: Ensemble) -> dict[str, Path]:
-    """Name in the zip and file of the weights that the blend uses.
-
-    Raises `BundleError` where some are not here, as in a clone of a team mate's project, or are not those that were
-    blended.
-    """
+    """Name in the zip and file of the weights that the blend uses; `BundleError` where one is missing or another."""
     found = {}
     for member in record.used_members:
         for fold, paths in enumerate(fold_paths(layout, member)):

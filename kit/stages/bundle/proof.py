@@ -41,11 +41,8 @@ def prove(
 ) -> tuple[BundleRun, float]:
     """Run the zip; returns what it answered and the largest difference of a probability.
 
-    With ``half`` that is from what the blend says with float16 weights, else from what the networks said where they
-    were trained; ``python`` is the interpreter of an environment without the kit, see
-    `kit.platforms.sandbox.run_bundle`.
-
-    Raises `BundleError` where it fails, or says something else.
+    That is from what the blend says with float16 weights (``half``), else from what the networks said when they were
+    trained. ``python`` is as for `run_bundle`. Raises `BundleError` where it fails, or says something else.
     """
     members, ids = [], []
     for member in record.members:

@@ -17,10 +17,7 @@ from kit.store.ledger.standing import Agreement, Line
 
 @dataclass(frozen=True)
 class Seen:
-    """What the platform said: the phase, names of all by number, what is left, and when it last showed its board.
-
-    ``problem`` is why it did not say all, or empty, and ``hint`` what mends that.
-    """
+    """What the platform said, and when it showed its board; ``problem`` is why not all, and ``hint`` what mends it."""
 
     phase: Phase
     names: Mapping[str, str]

@@ -89,10 +89,7 @@ def earlier(platform: Platform, parcel: Parcel, waits: Waits) -> Attempt | None:
 
 
 def deliver(platform: Platform, parcel: Parcel, waits: Waits, emit: Emit) -> Attempt:
-    """Send the file unless another process did meanwhile; returns the attempt, which the platform has answered.
-
-    Raises `StageError` or `PlatformError` as `earlier`; `Refused` where the platform took nothing.
-    """
+    """Send the file unless another process did; returns the answered attempt. Raises as `earlier`, and `Refused`."""
     with parcel.alone():
         if (meanwhile := earlier(platform, parcel, waits)) is not None:
             return meanwhile

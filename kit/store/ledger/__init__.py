@@ -100,11 +100,7 @@ def load_submissions(layout: Layout) -> list[Submission]:
 
 
 def load_submission(paths: SubmissionPaths, damaged: list[str] | None = None) -> Submission:
-    """One candidate and its events.
-
-    ``damaged`` takes what is wrong with events that cannot be read, which are left out then; without such a list they
-    raise `StageError`.
-    """
+    """One candidate and its events; `StageError` where one cannot be read, unless ``damaged`` takes what is wrong."""
     events: list[AnyFact] = []
     for path in _files(paths.events):
         try:
@@ -157,10 +153,7 @@ CACHE: TypeAdapter[Known] = TypeAdapter(Known)
 
 
 def load_for_tables(layout: Layout, emit: Emit = silent) -> list[Submission]:
-    """What `load_submissions` returns, from the cache where the folder of events has the same time as then.
-
-    An event that cannot be read is a warning, and left out.
-    """
+    """`load_submissions`, cached by the time of each folder of events; a damaged event is a warning, and left out."""
     cached, kept = read_cache(layout.ledger_cache, CACHE.validate_json) or {}, Known()
     found, fresh = [], 0
     for name in candidates(layout):
@@ -286,10 +279,7 @@ def target_of(config: Config) -> Target:
 
 
 def of_phase(found: Sequence[Attempt], phase: Phase) -> list[Attempt]:
-    """Those of one phase: scores of other phases are of other images.
-
-    Where nothing is known of the phase it is that of the newest.
-    """
+    """Those of one phase, by default of the newest's: scores of other phases are of other images."""
     if found and not (phase.id or phase.name):
         phase = Phase(found[-1].phase)
     return [attempt for attempt in found if phase.holds(attempt.phase, attempt.begun.target.phase)]

@@ -19,10 +19,7 @@ Said = Annotated[str, BeforeValidator(encodable)]
 
 @dataclass(frozen=True)
 class Target:
-    """Where a file was sent: the same file to another phase is another submission.
-
-    The address loses its password, because a target is stored with the submission and shared with the team.
-    """
+    """Where a file was sent, in which phase; without the password of the address, for it is shared with the team."""
 
     platform: str
     url: str
@@ -92,10 +89,7 @@ class Uploaded(Fact):
 
 
 class Kernel(Fact):
-    """A notebook was pushed in this version; 0 = it failed, and the next try needs another one.
-
-    ``digest`` is of its settings and its script, empty where an earlier kit did not say it.
-    """
+    """A notebook was pushed in this version, 0 = it failed; ``digest`` is of its settings and script, or empty."""
 
     kind: Literal["kernel"] = "kernel"
     version: int

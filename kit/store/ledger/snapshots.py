@@ -40,10 +40,7 @@ def _ours(rows: object) -> object:
 
 
 class Snapshot(Part, extra="ignore"):
-    """The board at a time: how many lines, which are ours, and where the whole table is.
-
-    ``phase`` is the number of the phase whose board it is, empty where there is none or an earlier kit wrote it.
-    """
+    """The board at a time: its length, our lines, its table; ``phase`` is empty without phases and of earlier kits."""
 
     time: AwareDatetime
     target: Target
@@ -89,10 +86,7 @@ def add_snapshot(layout: Layout, target: Target, rows: Sequence[BoardRow], phase
 
 
 def history(layout: Layout, target: Target, emit: Emit = silent, phase: Phase = ANY) -> list[Snapshot]:
-    """Every snapshot of a phase, oldest first; one that cannot be read is a warning.
-
-    Where nothing is known of the phase it is that of the newest snapshot.
-    """
+    """Every snapshot of a phase, by default of the newest's, oldest first; one that cannot be read is a warning."""
     return list(_newest_first(layout, target, emit, phase))[::-1]
 
 

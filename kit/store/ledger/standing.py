@@ -142,12 +142,9 @@ class Agreement:
 def standing(
     attempts: Sequence[Attempt], snapshots: Sequence[Snapshot], competition: CompetitionConfig, emit: Emit = silent
 ) -> list[Line]:
-    """The attempts that reached the platform, oldest first.
+    """The attempts that reached the platform, oldest first; an unreadable candidate, or another metric, is a warning.
 
-    One whose candidate cannot be read, or was scored by another metric than the competition's, is a warning.
-
-    A forecast is that of `kit forecast` where there is one that can be read, else it rests on the ``RECENT`` scores
-    before it.
+    A forecast is that of `kit forecast` where it can be read, else it rests on the ``RECENT`` scores before it.
     """
     lines: list[Line] = []
     for attempt in attempts:
