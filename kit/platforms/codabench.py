@@ -90,7 +90,7 @@ class Codabench(Platform):
             raise Refused(f"phase `{phase.name}` accepts no submission now: {answer.reason}", ends if today else "")
         needs.check_space(self._api.get("/api/user_quota/", needs.Quota), file, self._url)
         notes = needs.size_notes(file)
-        notes += automation_notes([page.content or "" for page in detail.pages or ()] + [detail.terms or ""])
+        notes += automation_notes(page or "" for page in (*(detail.pages or ()), detail.terms))
         if not self.takes_table():
             notes += needs.kind_notes(phase, detail.runs_models(phase))
             limit = needs.time_limit(phase.execution_time_limit, detail.queue)
