@@ -75,14 +75,13 @@ def add_snapshot(layout: Layout, target: Target, rows: Sequence[BoardRow], phase
     if last is not None and last.table.stem.endswith(digest[:8]):
         return last
     now = datetime.now(UTC)
-    stem = f"{now:%Y%m%dT%H%M%S%fZ}-{digest[:8]}"
-    path = write_csv(layout.boards / f"{stem}.csv", HEADER, table)
-    mine = [{"rank": row.rank, "name": row.name, "score": row.score, "remote": row.remote} for row in rows if row.mine]
+    path = write_csv(layout.boards / f"{now:%Y%m%dT%H%M%S%fZ}-{digest[:8]}.csv", HEADER, table)
+    mine, now = tuple(row for row in rows if row.mine), now.replace(microsecond=0)
+    made = Snapshot(time=now, target=target, phase=phase.id, lines=len(rows), mine=mine, table=path)
     best = rows[0].score if rows else None
-    record = {"time": now.isoformat(timespec="seconds"), "target": vars(target), "lines": len(rows)}
-    record |= {"phase": phase.id} if phase.id else {}
-    summary = write_json(layout.boards / f"{stem}.json", {**record, "best": best, "mine": mine, "table": path.name})
-    return _load(summary)
+    record = made.model_dump(mode="json", exclude_defaults=True)
+    write_json(path.with_suffix(".json"), {**record, "best": best, "table": path.name})
+    return made
 
 
 def history(layout: Layout, target: Target, emit: Emit = silent, phase: Phase = ANY) -> list[Snapshot]:
