@@ -159,11 +159,9 @@ def on_engine(config: Config, name: str) -> Config:
 
 def _extend_runs(runs: dict[str, JsonValue], name: str) -> dict[str, JsonValue]:
     """Fill each run that ``extends`` another from that one; one level, so that a run is read in two places at most."""
-    resolved: dict[str, JsonValue] = {}
+    resolved = dict(runs)
     for key, run in runs.items():
-        parent = run.get("extends") if isinstance(run, dict) else None
-        if parent is None or not isinstance(run, dict):
-            resolved[key] = run
+        if not isinstance(run, dict) or (parent := run.get("extends")) is None:
             continue
         source = runs.get(parent) if isinstance(parent, str) else None
         if not isinstance(source, dict):
