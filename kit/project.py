@@ -238,12 +238,14 @@ class Project:
 
     def submit(self, choice: Choice | None = None) -> SubmissionPaths:
         """Send the current bundle once; see `kit.stages.submit.Choice`."""
+        from kit.platforms import open_platform
         from kit.stages.forecast.forecast import forecast
-        from kit.stages.submit import Choice, submit, takes_table
+        from kit.stages.submit import Choice, submit
         from kit.store.ledger import load_submission
         from kit.store.ledger.facts import Score
 
-        paths = self.table() if takes_table(self.layout, self.config, self._emit) else self.bundle()
+        platform = open_platform(self.layout, self.config, emit=self._emit)
+        paths = self.table() if platform.takes_table() else self.bundle()
         if load_submission(paths).last(Score) is None:
             # Say what score to expect before it is known; without stress, CV has to do.
             with suppress(StageError, DataError):
