@@ -18,9 +18,8 @@ from kit.platforms import Platform, Setting, Status
 from kit.platforms.sandbox import run_bundle
 from kit.runtime.names import answers
 from kit.store.data import load_images, load_index
-from kit.store.files import write_json
+from kit.store.files import lock, write_json
 from kit.store.ledger import Attempt, BoardRow
-from kit.store.locks import lock
 from kit.store.record import Part, read, read_cache, write_cache
 
 THUMBNAIL = 8  # pixels a side: enough for colours, too few for shapes, so that a network has something to beat

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from kit.base.arrays import ImageArray
 from kit.errors import BundleError
-from kit.store.locks import lock
+from kit.store.files import lock
 
 RUNNER = Path(__file__).with_name("sandbox_runner.py")
 TIMEOUT_SECONDS = 3600

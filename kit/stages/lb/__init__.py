@@ -19,12 +19,11 @@ from kit.show.figures import Panel, standalone
 from kit.show.figures.board import against_score, rank_over_time
 from kit.stages.lb.board import show
 from kit.stages.lb.report import Report, Seen, build
-from kit.store.files import sha256_file, write_atomic
+from kit.store.files import lock, sha256_file, write_atomic
 from kit.store.layout import Layout, SubmissionPaths
 from kit.store.ledger import Attempt, Phase, add_event, attempts, load_for_tables, load_submissions, target_of
 from kit.store.ledger.facts import Answer, Intent, Score
 from kit.store.ledger.snapshots import asked_at, history, note_asked
-from kit.store.locks import lock
 
 # A table that somebody waits for: one question each, the last snapshot where there is no answer.
 WAITS = Waits(tries=1, connect=5.0, read=20.0)

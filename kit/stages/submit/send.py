@@ -15,10 +15,10 @@ from kit.base.events import Emit, Event
 from kit.errors import PlatformError, StageError
 from kit.platforms import Platform, Refused, Unsure, Waits
 from kit.platforms.track import age, locate, resolve
+from kit.store.files import lock
 from kit.store.layout import Layout, SubmissionPaths
 from kit.store.ledger import Attempt, Phase, Target, add_event, attempts, load_submissions, of_phase
 from kit.store.ledger.facts import Answer, Intent, Refusal
-from kit.store.locks import lock
 
 
 class AlreadySubmitted(StageError):
