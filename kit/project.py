@@ -77,11 +77,7 @@ class Project:
     def train(
         self, runs: Sequence[str] = (), *, fold: int | None = None, force: bool = False, max_hours: float | None = None
     ) -> bool:
-        """Train what is missing of the named runs, or of all; what is not done after ``max_hours`` is left.
-
-        A run may be a variant such as ``b0~no-cutmix``: what repairs one that `sweep` trained has to name it.
-        Returns whether nothing was left.
-        """
+        """Train what is missing of runs, variants like ``b0~no-cutmix`` too, or of all; returns if nothing is left."""
         from kit.stages.stress.stress import tell_known
 
         done = self._train(runs, fold=fold, force=force, max_hours=max_hours)

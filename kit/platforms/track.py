@@ -80,11 +80,8 @@ def refresh(platform: Platform, attempt: Attempt, waits: Waits, *, lasting: bool
 
 
 def _is_gone(platform: Platform, attempt: Attempt) -> bool:
-    """Whether a submission of ours is not listed: a site shows those of another account of the team to nobody else.
-
-    One that an earlier kit sent, which did not note the account, may be of another.
-    """
-    sender = attempt.begun.account
+    """Whether a submission of ours is not listed: a site shows those of another account of the team to nobody else."""
+    sender = attempt.begun.account  # not noted by an earlier kit: then it may be another one
     return bool(sender) and sender == platform.account() and not _listed(platform, attempt)
 
 

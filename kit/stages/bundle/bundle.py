@@ -48,7 +48,7 @@ def _make(
         candidate.replace(paths.bundle)
     finally:
         candidate.unlink(missing_ok=True)
-    proven = proof.proof_of(made_from, paths, config.bundle, run, difference, half)
+    proven = proof.proof_of(made_from, paths.bundle, config.bundle, run, difference, half)
     write_atomic(paths.card, card(layout, config, paths, record, proven))
     proven.save(paths.proof)
     isolation = "without network access" if proven.network_removed else "network blocked in Python only"

@@ -27,7 +27,7 @@ from kit.stages.bundle.contents import fold_paths, fold_predictions, weights_nam
 from kit.store.candidate import Ensemble, HalfRecord, Limits, Member, Proof
 from kit.store.data import Index, load_images, load_index
 from kit.store.digests import digest
-from kit.store.layout import Layout, SubmissionPaths
+from kit.store.layout import Layout
 from kit.store.predictions import Predictions, join
 from kit.store.record import Digests, digests_of
 
@@ -67,42 +67,33 @@ def prove(
     return run, difference
 
 
+# What the record of a zip that ran says in the words of the run and of ``[bundle]``.
+OF_RUN = ("kit_absent", "network", "accepted", "refused", "peak_mb", "versions")
+OF_SETTINGS = ("images", "max_seconds", "max_memory_mb", "max_mb")
+
+
 def proof_of(
-    made_from: Digests,
-    paths: SubmissionPaths,
-    settings: BundleConfig,
-    run: BundleRun,
-    difference: float,
-    half: HalfRecord | None,
+    made_from: Digests, bundle: Path, settings: BundleConfig, run: BundleRun, difference: float, half: HalfRecord | None
 ) -> Proof:
-    """The record of a zip that ran."""
+    """The record of a ``bundle`` that ran."""
     return Proof(
         made_from=made_from,
-        files=digests_of(paths.root, paths.bundle),
-        sha256=digest(paths.bundle),
-        kit_absent=run.kit_absent,
-        network=run.network,
+        files=digests_of(bundle.parent, bundle),
+        sha256=digest(bundle),
         network_removed=run.network == "namespace",
         other_working_directory=run.elsewhere,
         probe_images=len(run.labels),
         difference=difference,
         difference_allowed=TOLERANCE,
-        accepted=tuple(run.accepted),
-        refused=run.refused,
         load_seconds=run.starting_seconds,
         images=run.timed_images,
         predict_seconds=run.timed_seconds,
-        peak_mb=run.peak_mb,
-        zip_mb=paths.bundle.stat().st_size / 1e6,
+        zip_mb=bundle.stat().st_size / 1e6,
         limits=Limits(
-            images=settings.images,
-            seconds=run.seconds_for(settings.images),
-            max_seconds=settings.max_seconds,
-            max_memory_mb=settings.max_memory_mb,
-            max_mb=settings.max_mb,
+            seconds=run.seconds_for(settings.images), **{name: getattr(settings, name) for name in OF_SETTINGS}
         ),
         float16=half,
-        versions=run.versions,
+        **{name: getattr(run, name) for name in OF_RUN},
     )
 
 
