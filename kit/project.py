@@ -77,11 +77,7 @@ class Project:
     def train(
         self, runs: Sequence[str] = (), *, fold: int | None = None, force: bool = False, max_hours: float | None = None
     ) -> bool:
-        """Train what is missing of the named runs, or of all; what is not done after ``max_hours`` is left.
-
-        A run may be a variant such as ``b0~no-cutmix``: what repairs one that `sweep` trained has to name it.
-        Returns whether nothing was left.
-        """
+        """Train what is missing of runs, variants like ``b0~no-cutmix`` too, or of all; returns if nothing is left."""
         from kit.stages.stress.stress import tell_known
 
         done = self._train(runs, fold=fold, force=force, max_hours=max_hours)
@@ -89,10 +85,7 @@ class Project:
         return done
 
     def self_train(self, runs: Sequence[str] = (), *, rounds: int) -> None:
-        """Train so many rounds of runs, each taught by the one before, while they gain; see `kit.runs.sweep`.
-
-        The first round that gains no more under stress than the standard error of its gain is the last.
-        """
+        """Train rounds, each taught by the one before, while one gains more under stress than its standard error."""
         from kit.runs.sweep import round_of
         from kit.stages.compare import gains
 
@@ -183,10 +176,7 @@ class Project:
         return compare(self.layout, self.config, self._emit, names, partial=True)
 
     def ensemble(self, *, all: bool = False, force: bool = False, max_hours: float | None = None) -> SubmissionPaths:
-        """Blend the runs; with ``all`` train first what is missing, for ``max_hours`` at most.
-
-        Raises `StageError` where the time was not enough: a blend of what happens to be done would be another one.
-        """
+        """Blend the runs, with ``all`` trained first; `StageError` where ``max_hours`` were not enough for that."""
         from kit.stages.ensemble.ensemble import ensemble
         from kit.stages.stress.stress import stress_if_possible
 
@@ -244,12 +234,14 @@ class Project:
 
     def submit(self, choice: Choice | None = None) -> SubmissionPaths:
         """Send the current bundle once; see `kit.stages.submit.Choice`."""
+        from kit.platforms import open_platform
         from kit.stages.forecast.forecast import forecast
-        from kit.stages.submit import Choice, submit, takes_table
+        from kit.stages.submit import Choice, submit
         from kit.store.ledger import load_submission
         from kit.store.ledger.facts import Score
 
-        paths = self.table() if takes_table(self.layout, self.config, self._emit) else self.bundle()
+        platform = open_platform(self.layout, self.config, emit=self._emit)
+        paths = self.table() if platform.takes_table() else self.bundle()
         if load_submission(paths).last(Score) is None:
             # Say what score to expect before it is known; without stress, CV has to do.
             with suppress(StageError, DataError):
@@ -266,10 +258,7 @@ class Project:
         return leaderboard(self.layout, self.config, self._emit, width=width, pictures=pictures)
 
     def report(self, out: Path | None = None, *, attention: bool = True) -> Path:
-        """Write what is known as one page that opens from the disk: ``report.html`` in the project's folder.
-
-        Where the networks looked takes some seconds the first time; ``attention=False`` does without.
-        """
+        """Write what is known as a page, by default ``report.html``; without ``attention`` it takes seconds less."""
         from kit.stages.report.report import report
 
         return report(self.layout, self.config, self._emit, out or self.layout.named("report.html"), compute=attention)

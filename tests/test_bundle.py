@@ -16,11 +16,9 @@ from kit.config.sections import BundleConfig
 from kit.errors import BundleError, ConfigError, DataError
 from kit.platforms.sandbox import BundleRun, environment, run_bundle
 from kit.runs.costs import LARGEST, halved, halved_bytes, write_halved
-from kit.stages.bundle.halves import AGREE, check, joined
-from kit.stages.bundle.proof import MemberCost, check_run, check_size
+from kit.stages.bundle.proof import AGREE, MemberCost, check, check_run, check_size
 from kit.store.candidate import HalfRecord
 from kit.store.files import write_zip
-from kit.store.predictions import Predictions
 
 pytestmark = pytest.mark.stage
 
@@ -139,18 +137,6 @@ def test_scores_further_apart_forbid_float16_weights(off: float) -> None:
     with pytest.raises(BundleError, match=r"accuracy out of fold is .*float32 0.90000 \(5000 rows\).*60 MB") as raised:
         check(measured(0.9 + off * AGREE), "accuracy", "the zip has 60 MB")
     assert raised.value.hint == "[bundle] half_precision = false"
-
-
-def test_repeats_of_a_row_are_joined_to_the_log_of_their_mean_probability() -> None:
-    def part(ids: str, *logits: list[float]) -> Predictions:
-        return Predictions(np.array(list(ids)), ("x", "y"), ("identity",), np.array([logits], np.float32))
-
-    ids, logits = joined([part("cb", [0, 1], [2, 0]), part("b", [0, 3]), part("a", [5, 1])])
-    assert ids == ["a", "b", "c"]
-    assert logits[0, [0, 2]].tolist() == [[5, 1], [0, 1]]
-    both = np.exp([[2, 0], [0, 3]])
-    mean = (both / both.sum(axis=1, keepdims=True)).mean(axis=0)
-    assert np.allclose(np.exp(logits[0, 1]), mean, atol=1e-6)
 
 
 def test_members_that_no_limit_allows_are_named_with_their_cost() -> None:

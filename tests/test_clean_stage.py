@@ -15,9 +15,8 @@ from kit.images.sources.raw import joined
 from kit.stages.clean.clean import clean
 from kit.stages.clean.quality import odd_sizes
 from kit.store.data import load_images, load_index, load_test_ids, load_test_images, load_test_record
-from kit.store.files import read_csv
+from kit.store.files import lock, read_csv
 from kit.store.layout import Layout
-from kit.store.locks import lock
 
 pytestmark = pytest.mark.stage
 

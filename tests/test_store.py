@@ -13,8 +13,7 @@ import pytest
 
 from kit.errors import StageError
 from kit.store.digests import Digests
-from kit.store.files import sha256_file
-from kit.store.locks import lock
+from kit.store.files import lock, sha256_file
 from kit.store.record import Made, digests_of
 
 
@@ -123,7 +122,6 @@ HOLD = """
 import sys
 from pathlib import Path
 sys.argv = ["kit", "train"]
-from kit.store.locks import lock
 with lock(Path(sys.stdin.readline().strip()), "data/", shared=sys.stdin.readline().strip() == "shared"):
     print("held", flush=True)
     sys.stdin.readline()

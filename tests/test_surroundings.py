@@ -30,7 +30,7 @@ from kit.show.console import Console, Notebook, print_error, print_lines
 from kit.stages.export.mlflow import send
 from kit.stages.init import render
 from kit.store.files import read_csv, write_atomic, write_csv
-from kit.store.ledger.attempts import Target
+from kit.store.ledger import Target
 
 pytestmark = pytest.mark.stage
 

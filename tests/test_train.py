@@ -26,7 +26,7 @@ from kit.runs.spec import plan_runs
 from kit.runs.units.forks import FORKS
 from kit.stages.train.checkpoint import Checkpoint, Interrupt, Interrupted
 from kit.store.candidate import Ensemble
-from kit.store.locks import lock
+from kit.store.files import lock
 from kit.store.predictions import load_predictions
 
 # Keras with NumPy 2 says so of its own conversion of variables.

@@ -21,10 +21,7 @@ HUNG_UP = (errno.EIO, errno.ENXIO)
 
 
 class Output(io.FileIO):
-    """A descriptor whose reader may go away: what is written afterwards goes nowhere, and the command goes on.
-
-    `kit ensemble | head` still writes its files. Where the disk of `> FILE` is full, that is an error, once.
-    """
+    """A descriptor whose reader may go away: what is written then goes nowhere. A full disk is an error, once."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__(descriptor, "w", closefd=False)

@@ -42,6 +42,11 @@ def redacted(text: str) -> str:
     return _PARAMETER.sub(r"\1***", _LOGIN.sub("", text)) if "://" in text else text
 
 
+def encodable(text: object) -> object:
+    """Text of others as it can be written: half a surrogate pair would make the file unreadable."""
+    return text.encode("utf-8", "replace").decode() if isinstance(text, str) else text
+
+
 def bounded(text: str) -> str:
     """``text`` of at most `LONGEST` characters: of a longer one the middle is left out, for both ends say what it was.
 
@@ -108,10 +113,7 @@ MARKS = {
 
 
 def text_of(content: bytes, path: Path, error: Callable[[str, str], Exception]) -> str:
-    """The text of a file with this ``content``: UTF-8, or what the byte order mark says, which is no part of it.
-
-    Raises ``error(message, hint)`` where it is in another encoding, or is no text.
-    """
+    """The text of a file with this ``content``: UTF-8, or what its byte order mark says; else raises ``error``."""
     mark = next((mark for mark in MARKS if content.startswith(mark)), b"")
     encoding = MARKS.get(mark, "UTF-8")
     try:

@@ -15,12 +15,12 @@ from pydantic import BaseModel, Field, JsonValue, ValidationError, model_validat
 from kit.base.text import nearest, text_of
 from kit.config.base import ConfigSection, Location, Name, mistake
 from kit.config.competition import CompetitionConfig
-from kit.config.data import DataConfig
 from kit.config.own import resolve
-from kit.config.runs import AugmentConfig, HeadConfig, RunConfig
+from kit.config.runs import AugmentConfig, HeadConfig, RunConfig, ScheduleConfig, StageConfig
 from kit.config.sections import (
     BundleConfig,
     CleanConfig,
+    DataConfig,
     EngineConfig,
     EnsembleConfig,
     FoldsConfig,
@@ -28,7 +28,6 @@ from kit.config.sections import (
     StressConfig,
     TrainConfig,
 )
-from kit.config.training import ScheduleConfig, StageConfig
 from kit.errors import ConfigError
 
 __all__ = [
@@ -92,10 +91,7 @@ class Config(ConfigSection):
         return self.runs[name]
 
     def teachers(self, name: str, students: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """The runs that teach a run; raises `ConfigError` where there is none to teach it, or it would teach itself.
-
-        ``students`` are those whose teachers are looked for: the run's student, the student of that, and so on.
-        """
+        """The runs that teach a run; `ConfigError` where there is none, or it is one of its own ``students``."""
         teach, mended = self.run(name).teach, f"remove `teach` from runs.{name}"
         if name in students:
             raise ConfigError(f"runs.{name} is its own teacher: {' <- '.join((*students, name))}", mended)
@@ -117,10 +113,7 @@ class Config(ConfigSection):
 
 
 def load(path: Path) -> Config:
-    """Read and check a configuration file.
-
-    Raises `ConfigError` where the file cannot be read, is not TOML, or says something that cannot be.
-    """
+    """Read and check a configuration file; raises `ConfigError` where it cannot be read, or says what cannot be."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -166,11 +159,9 @@ def on_engine(config: Config, name: str) -> Config:
 
 def _extend_runs(runs: dict[str, JsonValue], name: str) -> dict[str, JsonValue]:
     """Fill each run that ``extends`` another from that one; one level, so that a run is read in two places at most."""
-    resolved: dict[str, JsonValue] = {}
+    resolved = dict(runs)
     for key, run in runs.items():
-        parent = run.get("extends") if isinstance(run, dict) else None
-        if parent is None or not isinstance(run, dict):
-            resolved[key] = run
+        if not isinstance(run, dict) or (parent := run.get("extends")) is None:
             continue
         source = runs.get(parent) if isinstance(parent, str) else None
         if not isinstance(source, dict):

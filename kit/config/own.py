@@ -28,10 +28,7 @@ LONGEST = 100  # of what a function returned, in an error
 
 
 def resolve(raw: dict[str, Any], root: Path) -> None:
-    """Replace in ``raw``, the content of ``kit.toml`` in ``root``, metrics of its own by their names in `METRICS`.
-
-    Raises `ConfigError` where a file or its function cannot be had, or costs or weights are missing.
-    """
+    """Replace own metrics in ``raw``, a ``kit.toml`` in ``root``, by their names; `ConfigError` if one is not there."""
     sections = [raw[name] for name in ("competition", "ensemble") if isinstance(raw.get(name), dict)]
     for section in sections:
         metric = str(section.get("metric", ""))

@@ -18,8 +18,7 @@ from kit.config import Config
 from kit.config.competition import PLATFORMS
 from kit.errors import PlatformError
 from kit.store.layout import Layout, SubmissionPaths
-from kit.store.ledger import BoardRow, Phase
-from kit.store.ledger.facts import F, Fact
+from kit.store.ledger import Attempt, BoardRow, Phase
 
 PUBLIC_SITE = "https://www.codabench.org"  # the Codabench site where `competition.url` names no other
 
@@ -80,10 +79,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Remaining:
-    """Submissions left: ``today`` of ``per_day``, and ``total`` of ``per_person``; None = no limit, or not known.
-
-    ``resets`` is when the day's count starts again.
-    """
+    """Submissions left today and in total, of so many; None = no limit or unknown; ``resets`` ends the day's count."""
 
     today: int | None = None
     per_day: int | None = None
@@ -131,16 +127,6 @@ class Status:
     parts: tuple[str, ...] = ()
 
 
-class Journal(Protocol):
-    """Where a platform notes what it is about to do; a note is on the disk before the next request leaves."""
-
-    def note(self, step: Fact) -> None:
-        """Write down a step of the submission under way."""
-
-    def last(self, kind: type[F]) -> F | None:
-        """The newest step of a kind, of this run or of an earlier one at the same submission."""
-
-
 class Platform(Protocol):
     """What `kit submit` and `kit lb` need of a platform; failures are `PlatformError`."""
 
@@ -174,7 +160,7 @@ class Platform(Protocol):
         """Submissions left; by default there is no limit."""
         return Remaining()
 
-    def submit(self, file: Path, tag: str, journal: Journal) -> str:
+    def submit(self, file: Path, tag: str, journal: Attempt) -> str:
         """Send the file once and return the platform's own id.
 
         The step that spends a submission is noted as `request` before it leaves. `Refused` means that nothing was
@@ -182,10 +168,7 @@ class Platform(Protocol):
         """
 
     def find(self, digest: str, phase: str = "") -> list[tuple[str, str]]:
-        """Id and tag of our submissions whose tag ends with these eight hexadecimal digits, newest first.
-
-        In the phase with this number, by default in the one that a submission goes to.
-        """
+        """Id and tag of ours in a phase, or in the current one, whose tag ends with eight hex digits, newest first."""
 
     def status(self, remote: str) -> Status:
         """Where a submission stands."""

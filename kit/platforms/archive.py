@@ -43,10 +43,8 @@ def opened(path: Path) -> Iterator[Path]:
     """A temporary folder with the checked description and weights of the bundle at ``path``.
 
     Weights that are larger than their networks can be, or than trained weights can be in so small a zip, stay in the
-    zip: nothing is written of them, and nothing will predict without them.
-
-    Raises `BundleError` where the zip is damaged, leaves its folder, is larger than it should be, or describes what
-    cannot be.
+    zip: nothing will predict without them. Raises `BundleError` where the zip is damaged, leaves its folder, is too
+    large, or describes what cannot be.
     """
     with TemporaryDirectory(prefix="kit-bundle-") as name:
         try:
@@ -142,10 +140,8 @@ def _copy_weights(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path,
 def check_arrays(file: IO[bytes], name: str) -> int:
     """How many numbers an ``.npz`` of plain float arrays holds, each of which is as large as its header says.
 
-    ``np.load`` believes the header: a file of a hundred bytes could ask for a terabyte.
-
-    Raises `BundleError` where there is anything else in the file. Whole numbers are not weights: one byte would become
-    four.
+    ``np.load`` believes the header: a file of a hundred bytes could ask for a terabyte. Raises `BundleError` where
+    anything else is in the file, whole numbers too: one byte of them would become four of a weight.
     """
     with zipfile.ZipFile(file) as archive:
         infos = archive.infolist()

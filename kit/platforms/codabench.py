@@ -11,18 +11,7 @@ from typing import Any
 
 from kit.base.events import Event
 from kit.errors import ConfigError, PlatformError
-from kit.platforms import (
-    PATIENCE,
-    Absent,
-    Journal,
-    Platform,
-    Refused,
-    Remaining,
-    Setting,
-    Status,
-    Unsure,
-    midnight,
-)
+from kit.platforms import PATIENCE, Absent, Platform, Refused, Remaining, Setting, Status, Unsure, midnight
 from kit.platforms import codabench_answers as answers
 from kit.platforms import codabench_needs as needs
 from kit.platforms.codabench_answers import board_rows, main_score, named_scores
@@ -31,7 +20,7 @@ from kit.platforms.http import Api, Shape, checked_url
 from kit.platforms.uploads import automation_notes, check_csv, explain, fetch_text, inspect_zip, put_file, upload_teller
 from kit.store.files import write_zip
 from kit.store.layout import SubmissionPaths
-from kit.store.ledger import BoardRow, Phase
+from kit.store.ledger import Attempt, BoardRow, Phase
 from kit.store.ledger.facts import Request, Upload, Uploaded
 
 NAMED = 10
@@ -40,10 +29,7 @@ MANUAL = ("Add", "Add_And_Delete", "Add_And_Delete_Multiple")
 
 
 class Codabench(Platform):
-    """A competition on a Codabench site.
-
-    Raises `ConfigError` where ``competition.id`` is not a number or the address is not one.
-    """
+    """A competition on a site; raises `ConfigError` where ``competition.id`` is not a number or the address is none."""
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
@@ -104,7 +90,7 @@ class Codabench(Platform):
             raise Refused(f"phase `{phase.name}` accepts no submission now: {answer.reason}", ends if today else "")
         needs.check_space(self._api.get("/api/user_quota/", needs.Quota), file, self._url)
         notes = needs.size_notes(file)
-        notes += automation_notes([page.content or "" for page in detail.pages or ()] + [detail.terms or ""])
+        notes += automation_notes(page or "" for page in (*(detail.pages or ()), detail.terms))
         if not self.takes_table():
             notes += needs.kind_notes(phase, detail.runs_models(phase))
             limit = needs.time_limit(phase.execution_time_limit, detail.queue)
@@ -124,7 +110,7 @@ class Codabench(Platform):
         total = None if per_person is None else max(0, per_person - (phase.used_submissions_per_person or 0))
         return Remaining(today, per_day, total, per_person, midnight())
 
-    def submit(self, file: Path, tag: str, journal: Journal) -> str:
+    def submit(self, file: Path, tag: str, journal: Attempt) -> str:
         """Upload unless it is there already, then create the submission with one POST."""
         known = journal.last(Uploaded)  # by this attempt, or by an earlier one that got so far
         key = known.key if known else self._upload(file, tag, journal)
@@ -169,10 +155,7 @@ class Codabench(Platform):
         return Status("scored", value, scores=named_scores(rows), parts=parts)
 
     def logs(self, remote: str) -> str:
-        """The end of the logs that say why, of all that the site keeps.
-
-        Of several tasks they are those of the first that failed, or of the first, for the submission itself has none.
-        """
+        """The end of the logs that say why; of several tasks of the first that failed, for their parent has none."""
         children = [self._row(child) for child in self._row(remote).children or ()]
         first = children[0].id if children else remote
         failed = next((child.id for child in children if child.status in ENDED_BADLY), first)
@@ -262,10 +245,7 @@ class Codabench(Platform):
         return self._detail
 
     def _phase(self, *, fresh: bool = False) -> answers.Phase:
-        """The phase of the configuration: its own, the current one, or the last one that was open.
-
-        It stays the one that was found first, though the next one may begin before the command ends.
-        """
+        """The phase of the configuration, the current one, or the last that was open; it stays what it was first."""
         phases = self._read_detail(fresh=fresh).phases
         wanted = self._number or self._competition.phase
         found = [phase for phase in phases if (phase.is_named(wanted) if wanted else phase.status == "Current")]
@@ -278,7 +258,7 @@ class Codabench(Platform):
         self._number = str(found[0].id)
         return found[0]
 
-    def _upload(self, file: Path, tag: str, journal: Journal) -> str:
+    def _upload(self, file: Path, tag: str, journal: Attempt) -> str:
         """Upload the file and return its key."""
         journal.note(Upload())
         name = f"{tag}.zip"

@@ -15,6 +15,11 @@ MOST_PAGES = 1000  # a site whose `next` never ends must not hold the command fo
 Id = int | str
 
 
+def only(key: str) -> BeforeValidator:
+    """The value of this key stands for the whole object."""
+    return BeforeValidator(lambda found: found.get(key) if isinstance(found, dict) else found)
+
+
 class ScoreColumn(Shape):
     """A column of a board."""
 
@@ -23,19 +28,13 @@ class ScoreColumn(Shape):
     sorting: str | None = "desc"
 
 
-class Program(Shape):
-    """A data set of the organisers, by its kind only: the others are not for participants."""
-
-    type: str | None = None
-
-
 class Task(Shape):
     """A task of a phase, or the columns that it has on a board."""
 
     id: Id
     name: str | None = None
     columns: tuple[ScoreColumn, ...] = ()
-    public_datasets: tuple[Program, ...] | None = None
+    public_datasets: tuple[Annotated[str | None, only("type")], ...] | None = None  # of the organisers
     ingestion_program: object = "not said"
 
     def runs_models(self, programs_shown: bool) -> bool | None:
@@ -44,7 +43,7 @@ class Task(Shape):
         Newer sites hide programs from participants unless the competition shows them: then one that is missing proves
         nothing, except beside the reference data, which is hidden first.
         """
-        kinds = {one.type for one in self.public_datasets or ()}
+        kinds = {*(self.public_datasets or ())}
         if "ingestion_program" in kinds:
             return True
         told = self.ingestion_program is None or "scoring_program" in kinds
@@ -63,7 +62,7 @@ class Cell(Shape):
 Scores = Annotated[
     tuple[Cell, ...], AfterValidator(lambda cells: tuple(cell for cell in cells if math.isfinite(cell.score)))
 ]
-Child = Annotated[Id, BeforeValidator(lambda child: child.get("id") if isinstance(child, dict) else child)]
+Child = Annotated[Id, only("id")]
 
 
 class Phase(Shape):
@@ -112,29 +111,17 @@ class Question(Shape):
         return next((value for value in ("", False) if not self.selection or value in self.selection), None)
 
 
-class Text(Shape):
-    """A page about the competition."""
-
-    content: str | None = None
-
-
-class Entry(Shape):
-    """What a competition says of our entry, and asks with a submission."""
-
-    id: Id = ""
-    participant_status: str | None = None
-    fact_sheet: dict[str, Question] | None = None
-
-
-class Detail(Entry):
+class Detail(Shape):
     """A competition as a participant sees it."""
 
     id: Id
     phases: tuple[Phase, ...]
+    participant_status: str | None = None
+    fact_sheet: dict[str, Question] | None = None
     docker_image: str | None = None
     auto_run_submissions: bool | None = None
     queue: object = None
-    pages: tuple[Text, ...] | None = None
+    pages: tuple[Annotated[str | None, only("content")], ...] | None = None
     terms: str | None = None
     leaderboards: tuple[Board, ...] | None = None
     make_programs_available: bool | None = None

@@ -4,12 +4,10 @@ import zipfile
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
-from pydantic import validate_call
-
 from kit.base.text import nearest
 from kit.errors import ConfigError
 from kit.platforms import Refused
-from kit.platforms.codabench_answers import Entry, Phase
+from kit.platforms.codabench_answers import Detail, Phase
 from kit.platforms.http import Shape
 from kit.store.candidate import Proof
 
@@ -30,8 +28,7 @@ class Quota(Shape):
     storage_used: float
 
 
-@validate_call
-def check_participation(detail: Entry, url: str) -> None:
+def check_participation(detail: Detail, url: str) -> None:
     """Raise `Refused` where the organisers have not let us in, with what can be done about it."""
     said, page = detail.participant_status or "not registered", f"{url}/competitions/{detail.id}/"
     if said != "approved":
@@ -48,8 +45,7 @@ def check_dates(phase: Phase, phases: Sequence[Phase]) -> None:
         raise Refused(f"phase `{phase.name}` is not open: it runs from {dates[0]} to {dates[1]}", hint)
 
 
-@validate_call
-def check_fact_sheet(detail: Entry, answers: Mapping[str, bool | str]) -> dict[str, bool | str]:
+def check_fact_sheet(detail: Detail, answers: Mapping[str, bool | str]) -> dict[str, bool | str]:
     """The answers to send: to every question or, where nothing has to be said and nothing is, to none.
 
     Raises `ConfigError` where the site would refuse them: a question that it does not ask, one without an answer that
@@ -113,10 +109,8 @@ def time_limit(phase: int | None, queue: object) -> int | None:
 
 def time_notes(limit: int | None, proof: Path, test_size: int) -> list[str]:
     """A warning where the time that the proof took says that the limit is near."""
-    if not limit or not proof.exists():
-        return []
-    timed = Proof.load(proof)
-    if not timed.images:
+    timed = Proof.load(proof) if limit and proof.exists() else None
+    if not limit or timed is None or not timed.images:
         return []
     rate = timed.predict_seconds / timed.images
     if not test_size:

@@ -19,10 +19,7 @@ KAGGLE_NOTEBOOK_TOKEN = "KAGGLE_API_V1_TOKEN"
 
 
 def codabench_token(url: str, emit: Emit) -> str:
-    """The token for a site: of ``CODABENCH_TOKEN`` or of an earlier login; empty where there is none.
-
-    A stored token of another account than ``CODABENCH_USERNAME`` is none.
-    """
+    """The token of ``CODABENCH_TOKEN``, or of an earlier login of this ``CODABENCH_USERNAME``; empty without either."""
     from_environment = os.environ.get("CODABENCH_TOKEN", "").strip()
     if from_environment:
         return from_environment

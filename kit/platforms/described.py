@@ -4,16 +4,20 @@ A network is built before its weights are held against it, so its size and the w
 words alone. `kit.platforms.archive` checks strictly: text is not a number, and neither is ``true``.
 """
 
+import inspect
 import math
 import unicodedata
 from collections.abc import Sequence
+from functools import reduce
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, Field, field_serializer, field_validator, model_validator
+from pydantic import AfterValidator, Field, create_model, field_serializer, field_validator, model_validator
 
 from kit.config import HeadConfig
 from kit.runtime.backbones import BACKBONES
+from kit.runtime.preprocess import PREPROCESSORS
 from kit.runtime.views import VIEWS
 from kit.store.blend import Pool, Rule
 from kit.store.record import Part
@@ -27,8 +31,6 @@ MAX_NETWORK = 1 << 28  # numbers of its weights: twice the largest backbone, 1 G
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 Units = Annotated[int, Field(ge=1, le=MAX_UNITS)]
 Penalty = Annotated[float, Field(ge=0)]
-Radius = Annotated[int, Field(ge=1, le=64)]
-Deviation = Annotated[float, Field(ge=0.1, le=512)]
 VERSIONS = (1, 2, 3)  # the second has weights by class, the third decisions
 MAX_PARAMETERS = 1 << 30  # of all folds of all members, 4 GiB as float32
 MAX_PASSES = 2_000  # for one image: members x folds x views; ten members of ten folds under ten views are a thousand
@@ -40,54 +42,31 @@ LOGITS_AT_ONCE = 1 << 26
 UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")  # Unicode: control characters, halves of pairs, ends of lines
 
 
-class Illumination(Part):
-    """See `kit.runtime.preprocess.illumination`."""
-
-    op: Literal["illumination"]
-    radius: Radius = 12
-    sigma: Deviation = 8.0
-
-
-class Clahe(Part):
-    """See `kit.runtime.preprocess.clahe`."""
-
-    op: Literal["clahe"]
-    clip: Annotated[float, Field(ge=0.01, le=1000)] = 2.0
-    tiles: Annotated[int, Field(ge=1, le=32)] = 4
+# Of the keys of preprocessors, which have the types and defaults of `kit.runtime.preprocess`: the least and the most.
+BOUNDS = {
+    "radius": (1, 64), "sigma": (0.1, 512), "clip": (0.01, 1000), "tiles": (1, 32), "sigma_space": (0.1, 512),
+    "sigma_color": (0.1, 512), "background": (0, 255), "size": (1, MAX_SIDE),
+    "bilateral radius": (1, 10),  # its graph grows with the square of the radius
+}  # fmt: skip
 
 
-class Bilateral(Part):
-    """See `kit.runtime.preprocess.bilateral`; the graph grows with the square of the radius."""
-
-    op: Literal["bilateral"]
-    radius: Annotated[int, Field(ge=1, le=10)] = 2
-    sigma_space: Deviation = 2.0
-    sigma_color: Deviation = 25.0
-
-
-class Segmentation(Part):
-    """See `kit.runtime.preprocess.segmentation`."""
-
-    op: Literal["segmentation"]
-    radius: Radius = 2
-    background: Annotated[float, Field(ge=0, le=255)] = 255.0
+def _step(op: str) -> Any:
+    """The model of a preprocessor and its keys."""
+    keys: dict[str, Any] = {"op": Literal[op]}
+    for name, key in list(inspect.signature(PREPROCESSORS[op]).parameters.items())[1:]:
+        low, high = BOUNDS.get(f"{op} {name}", BOUNDS[name])
+        keys[name] = (type(key.default), Field(key.default, ge=low, le=high))
+    return create_model(op, __base__=Part, **keys)
 
 
-class Resize(Part):
-    """See `kit.runtime.preprocess.resize`."""
-
-    op: Literal["resize"]
-    size: Side = 96
-
-
-Step = Annotated[Illumination | Clahe | Bilateral | Segmentation | Resize, Field(discriminator="op")]
+if TYPE_CHECKING:
+    Step: TypeAlias = Any
+else:
+    Step = Annotated[reduce(or_, map(_step, PREPROCESSORS)), Field(discriminator="op")]
 
 
 class NetworkOptions(Part):
-    """Keys of the kit's own networks (`kit.runtime.scratch`), each of which takes some; those of Keras take none.
-
-    One that is not set is not written: its default is the network's.
-    """
+    """Keys of the kit's own networks (`kit.runtime.scratch`); one that is not set has the network's default."""
 
     batch_norm: bool = True
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -129,9 +108,7 @@ class NetworkDescription(Part):
         for key in sorted(self.options.model_fields_set - set(entry.keywords)):
             raise ValueError(f"{self.backbone} has no option `{key}`")
         for step, side in zip(self.preprocess, self.sides, strict=False):
-            if (isinstance(step, Clahe) and 2 * step.tiles > side) or (
-                isinstance(step, Bilateral) and step.radius > side
-            ):
+            if (step.op == "clahe" and 2 * step.tiles > side) or (step.op == "bilateral" and step.radius > side):
                 raise ValueError(f"preprocessor {step.op!r} is too coarse for images of {side} pixels")
         if not entry.smallest <= self.sides[-1] <= MAX_SIDE:
             sides = f"from {entry.smallest} to {MAX_SIDE} are allowed"
@@ -145,7 +122,7 @@ class NetworkDescription(Part):
         """The side of an image before each step, and at last of what the backbone sees."""
         sides = [self.size]
         for step in self.preprocess:
-            sides.append(step.size if isinstance(step, Resize) else sides[-1])
+            sides.append(step.size if step.op == "resize" else sides[-1])
         return tuple(sides)
 
     @property

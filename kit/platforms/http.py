@@ -51,10 +51,7 @@ class Busy(PlatformError):
 
 
 def repeated(call: Callable[[], T], site: str, waits: Waits) -> T:
-    """What a harmless ``call`` returns, repeated after a pause while it raises `Busy`, as often as ``waits`` allows.
-
-    Raises `PlatformError` at once where a site asks for a longer pause than anybody looks on.
-    """
+    """What ``call`` returns, repeated while it is `Busy`; `PlatformError` where a site asks for too long a pause."""
     for attempt, pause in enumerate(waits.pauses(), 1):
         try:
             return call()
@@ -70,10 +67,7 @@ def repeated(call: Callable[[], T], site: str, waits: Waits) -> T:
 
 
 def checked_url(url: str) -> str:
-    """``url`` without its last slash, empty = the public site.
-
-    Raises `ConfigError` where a token would cross the network in clear text.
-    """
+    """``url`` without its last slash, empty = the public site; `ConfigError` where a token would go unencrypted."""
     url = url or PUBLIC_SITE
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import ConfigError, PlatformError
-from kit.platforms import PATIENCE, Journal, Platform, Refused, Remaining, Setting, Status, Unsure, midnight
+from kit.platforms import PATIENCE, Platform, Refused, Remaining, Setting, Status, Unsure, midnight
 from kit.platforms.credentials import require_kaggle
 from kit.platforms.uploads import automation_notes, check_csv, inspect_zip, upload_teller
 from kit.store.layout import SubmissionPaths
-from kit.store.ledger import BoardRow
+from kit.store.ledger import Attempt, BoardRow
 from kit.store.ledger.facts import Request, Upload
 
 PAGE = 100  # the most that Kaggle gives at once
@@ -75,7 +75,7 @@ class Kaggle(Platform):
             return Remaining(allowed, per_day, allowed, allowed + limits.num_total)
         return Remaining(allowed, per_day, None, None, midnight())
 
-    def submit(self, file: Path, tag: str, journal: Journal) -> str:
+    def submit(self, file: Path, tag: str, journal: Attempt) -> str:
         """Send the table, or put up data set and notebook and submit that."""
         if self._competition.code:
             from kit.platforms.kaggle_code import prepare
@@ -178,10 +178,7 @@ def number(text: str | None) -> float | None:
 
 
 def board_rows(content: bytes, names: set[str], rank: int, username: str = "") -> list[BoardRow]:
-    """The lines of a downloaded board: a zip with one table; the order is the rank.
-
-    Ours is the line whose members name us, else the one with the name of our team, else the one of our rank.
-    """
+    """The lines of a zip with one table, best first; ours by a member's name, else the team's, else our rank."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             text = archive.read(archive.namelist()[0]).decode("utf-8-sig")

@@ -48,10 +48,7 @@ def _quiet() -> Iterator[None]:
 
 
 class Site:
-    """A logged-in client; every method of the package is called through `ask` or `ask_once`.
-
-    ``url`` is another address than Kaggle's, which only a stand-in on this machine can have; empty = Kaggle's.
-    """
+    """A logged-in client, called through `ask` and `ask_once`; ``url`` is a stand-in's on this machine, or empty."""
 
     def __init__(self, url: str, waits: Waits) -> None:
         if url and urlsplit(url).hostname not in http.LOOPBACK:

@@ -14,9 +14,10 @@ from typing import Any
 from kit.base.events import Event
 from kit.config import Config
 from kit.errors import PlatformError
-from kit.platforms import Journal, Setting
+from kit.platforms import Setting
 from kit.platforms.uploads import explain
 from kit.store.files import sha256_json
+from kit.store.ledger import Attempt
 from kit.store.ledger.facts import Kernel
 
 
@@ -24,7 +25,7 @@ class NotebookFailed(PlatformError):
     """A notebook ended without output."""
 
 
-def prepare(site: Any, setting: Setting, bundle: Path, tag: str, journal: Journal) -> tuple[str, int]:
+def prepare(site: Any, setting: Setting, bundle: Path, tag: str, journal: Attempt) -> tuple[str, int]:
     """Put up data set and notebook and wait until it has run; returns the notebook and its version.
 
     Nothing of this spends a submission, so after a crash it is done again, except a notebook that was pushed already,

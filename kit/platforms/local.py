@@ -7,21 +7,20 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from kit.base.arrays import ImageArray
 from kit.errors import BundleError, ConfigError, PlatformError, StageError
 from kit.images.sources import RawSet, open_source
 from kit.judge import score
 from kit.judge.seen import seen
-from kit.platforms import Journal, Platform, Setting, Status
+from kit.platforms import Platform, Setting, Status
 from kit.platforms.sandbox import run_bundle
 from kit.runtime.names import answers
 from kit.store.data import load_images, load_index
-from kit.store.files import write_json
-from kit.store.ledger import BoardRow
-from kit.store.ledger.facts import read, read_cache, write_cache
-from kit.store.locks import lock
-from kit.store.record import Part
+from kit.store.files import lock, write_json
+from kit.store.ledger import Attempt, BoardRow
+from kit.store.record import Part, read, read_cache, write_cache
 
 THUMBNAIL = 8  # pixels a side: enough for colours, too few for shapes, so that a network has something to beat
 
@@ -65,11 +64,8 @@ class Local(Platform):
         """Submissions by the end of their tag, newest first."""
         return [(tag, tag) for tag in reversed(self._tags()) if tag.endswith(f"-{digest}")]
 
-    def submit(self, file: Path, tag: str, journal: Journal) -> str:
-        """Run and score the bundle at once; the record is the submission.
-
-        Not noted as `request`: sending the same tag twice is the same submission, so there is never a doubt.
-        """
+    def submit(self, file: Path, tag: str, journal: Attempt) -> str:
+        """Run and score the bundle at once. No `request` is noted: the same tag twice is the same submission."""
         self.check(file)
         with lock(self._folder / ".lock", "the local platform"):
             if not self._record(tag).exists():
@@ -171,10 +167,5 @@ class Local(Platform):
 
 def _thumbnails(images: ImageArray) -> npt.NDArray[np.float64]:
     """Mean colours of an 8 x 8 grid, flattened (N, 192)."""
-    n, height, width, _ = images.shape
-    rows, columns = height // THUMBNAIL * THUMBNAIL, width // THUMBNAIL * THUMBNAIL
-    if rows == 0 or columns == 0:
-        return images.reshape(n, -1).astype(np.float64)
-    cut = images[:, :rows, :columns].reshape(n, THUMBNAIL, rows // THUMBNAIL, THUMBNAIL, columns // THUMBNAIL, 3)
-    means: npt.NDArray[np.float64] = cut.mean(axis=(2, 4)).reshape(n, -1)
-    return means
+    small = [Image.fromarray(image).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX) for image in images]
+    return np.array([np.asarray(one) for one in small], np.float64).reshape(len(images), -1)

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from kit.base.arrays import ImageArray
 from kit.errors import BundleError
-from kit.store.locks import lock
+from kit.store.files import lock
 
 RUNNER = Path(__file__).with_name("sandbox_runner.py")
 TIMEOUT_SECONDS = 3600
@@ -81,10 +81,7 @@ def run_bundle(
     With ``inputs`` the bundle must also take the images in every form that a platform may choose, and refuse what
     cannot be meant. Without ``proba``, which costs a second pass over the images, no probabilities are asked for.
     ``python`` is the interpreter of an environment without the kit; by default this one, with links to all packages
-    but the kit.
-
-    Raises `BundleError` where it fails, takes too long or answers in the wrong shape; the last line it printed is
-    named.
+    but the kit. Raises `BundleError`, with its last line, where it fails, takes too long or answers in another shape.
     """
     with tempfile.TemporaryDirectory(prefix="kit-sandbox-") as name:
         folder = Path(name)
@@ -144,11 +141,9 @@ def _start(folder: Path, python: Path | None, flags: list[str]) -> str:
 
 
 def environment(requirements: str) -> Path:
-    """The Python of an environment with ``requirements`` (as pip takes them, separated by spaces) and nothing else.
+    """The Python of an environment with ``requirements`` (as pip takes them) and nothing else, made on first use.
 
-    Built on first use, under ``$XDG_CACHE_HOME/kit`` or ``~/.cache/kit``; a half-built one is built again.
-
-    Raises `BundleError` where the packages cannot be installed; pip's last line is named.
+    It is kept under ``$XDG_CACHE_HOME/kit`` or ``~/.cache/kit``. Raises `BundleError` with pip's last line.
     """
     wanted = " ".join(sorted(requirements.split()))
     name = hashlib.sha256(f"{sys.version_info[:2]} {wanted}".encode()).hexdigest()[:12]

@@ -80,19 +80,13 @@ def refresh(platform: Platform, attempt: Attempt, waits: Waits, *, lasting: bool
 
 
 def _is_gone(platform: Platform, attempt: Attempt) -> bool:
-    """Whether a submission of ours is not listed: a site shows those of another account of the team to nobody else.
-
-    One that an earlier kit sent, which did not note the account, may be of another.
-    """
-    sender = attempt.begun.account
+    """Whether a submission of ours is not listed: a site shows those of another account of the team to nobody else."""
+    sender = attempt.begun.account  # not noted by an earlier kit: then it may be another one
     return bool(sender) and sender == platform.account() and not _listed(platform, attempt)
 
 
 def _crash(platform: Platform, attempt: Attempt, score: float) -> str:
-    """The logs of a submission whose score is far from what was expected, where they tell of a crash.
-
-    Some scoring programs give 0 for a model that crashed. Far is the width of the interval outside of it.
-    """
+    """The logs of a score far outside of what was expected, if they tell of a crash, to which some hosts give 0."""
     with suppress(KitError):
         written, known = attempt.submission.paths.forecast, attempt.submission.judged
         found = ForecastRecord.load(written) if written.exists() else known.cv
@@ -105,10 +99,7 @@ def _crash(platform: Platform, attempt: Attempt, score: float) -> str:
 def take_snapshot(
     platform: Platform, layout: Layout, target: Target, ours: Iterable[Attempt], phase: Phase
 ) -> Snapshot:
-    """Fetch the board of ``phase`` and keep it; a line is ours by what the platform says or by one of our ids.
-
-    Raises `PlatformError` where the platform cannot be asked, or shows no board to us.
-    """
+    """Fetch the board of ``phase`` and keep it, our lines marked; raises `PlatformError` where it is not shown."""
     remotes = {remote for attempt in ours for remote in attempt.remotes}
     rows = [replace(row, mine=row.mine or row.remote in remotes) for row in platform.leaderboard()]
     return add_snapshot(layout, target, rows, phase)

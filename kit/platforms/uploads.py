@@ -23,10 +23,7 @@ from kit.store.candidate import Proof
 
 
 def inspect_zip(file: Path) -> None:
-    """Raise `PlatformError` where the file is no zip with ``model.py`` at its root.
-
-    Codabench holds a worker for three minutes before it says so itself.
-    """
+    """Raise `PlatformError` where it is no zip with ``model.py`` at its root: Codabench says so after minutes."""
     if not file.is_file():
         raise PlatformError(f"no such bundle: {file}", "kit bundle")
     if not zipfile.is_zipfile(file):
@@ -191,10 +188,7 @@ def telling(text: str) -> list[str]:
 
 
 def explain(logs: Mapping[str, str]) -> str:
-    """The end of the logs that explain a failure: those with a crash, or else the first that names an error.
-
-    Where none does it is the first that says anything; empty where they say nothing.
-    """
+    """The end of the logs that explain a failure: those with a crash, else the first with an error, or with words."""
     in_order = [name for name in ORDER if name in logs] + sorted(logs.keys() - set(ORDER))
     found = {name: telling(logs[name]) for name in in_order}
     ranks = {name: _rank(lines) for name, lines in found.items()}

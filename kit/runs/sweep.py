@@ -10,7 +10,7 @@ from itertools import chain, count
 
 from kit.base.text import nearest
 from kit.config import AugmentConfig, Config, RunConfig, ScheduleConfig, StageConfig
-from kit.config.training import TeachConfig
+from kit.config.runs import TeachConfig
 from kit.errors import ConfigError
 
 MARK = "~"

@@ -23,9 +23,8 @@ from kit.runs.spec import check_run
 from kit.show.figures import standalone
 from kit.show.figures.heat import balance as draw
 from kit.store.data import Index, load_index
-from kit.store.files import read_csv, sha256_json, write_atomic, write_csv
+from kit.store.files import lock, read_csv, sha256_json, write_atomic, write_csv
 from kit.store.layout import Layout
-from kit.store.locks import lock
 from kit.store.partition import NEVER, FoldsRecord, columns, load_folds, verify_folds
 from kit.store.record import Digests, digests_of
 

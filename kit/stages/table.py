@@ -19,9 +19,8 @@ from kit.runtime import answer as cells
 from kit.runtime import pool
 from kit.store.candidate import Ensemble
 from kit.store.data import load_index, load_test_record
-from kit.store.files import write_atomic
+from kit.store.files import lock, write_atomic
 from kit.store.layout import Layout, SubmissionPaths
-from kit.store.locks import lock
 from kit.store.tables import Table, read_table
 
 Proba = npt.NDArray[np.float64]

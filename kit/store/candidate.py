@@ -126,10 +126,7 @@ class Ensemble(Made):
         return content if "made_from" in content else _made_from_nothing(content)
 
     def other(self, **now: str) -> str:
-        """The first of these inputs that was another one when this was made, or empty.
-
-        Candidates of earlier kits do not say what they were made from: nothing is known to be other.
-        """
+        """The first of these inputs that was another one when this was made, or empty; earlier kits do not say it."""
         return next((name for name, value in now.items() if self.made_from.get(name, value) != value), "")
 
     @property

@@ -1,11 +1,16 @@
-"""Writing and hashing: the only place that opens a file for writing.
+"""Writing, locking and hashing: the only place that opens a file for writing.
 
 A reader sees the old file or the new one, never a part of one: content goes to a temporary file in the same
 folder, is synced, and takes the place of the old file in one step.
+
+Locks keep those who write an artefact apart from those who read it. The system releases a lock however its holder ends.
+The lock's file lists the processes that took it, so that whoever is kept out learns by whom; a line of a process that
+is gone means nothing.
 """
 
 import csv
 import errno
+import fcntl
 import hashlib
 import io
 import json
@@ -14,9 +19,10 @@ import secrets
 import shlex
 import shutil
 import stat
+import sys
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,6 +30,7 @@ from kit.base.text import guarded, text_of, unguarded
 from kit.errors import DataError, KitError, StageError
 
 CHUNK = 1 << 20
+LONGEST_LOCK = 4096  # bytes of a list of holders before those that are gone are removed
 LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
 # The oldest date a zip can hold: a rebuilt archive must not differ by the hour it was made in.
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)
@@ -131,10 +138,7 @@ def write_json(path: Path, value: object) -> Path:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file that the kit wrote.
-
-    Raises `StageError` where the file is missing or is not JSON.
-    """
+    """Read a JSON file that the kit wrote; raises `StageError` where it is missing or is not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -161,10 +165,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]], *, for_people: bool = False) -> Path:
-    """Write a comma-separated table with one header line and Unix line ends.
-
-    Tables ``for_people`` are opened in spreadsheets: their cells are `guarded`, and `read_csv` takes that off again.
-    """
+    """Write a table with Unix line ends; where it is ``for_people`` with spreadsheets, its cells are `guarded`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(list(header))
@@ -173,10 +174,7 @@ def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]
 
 
 def read_text(path: Path) -> str:
-    """The text of a file, as `text_of` reads it.
-
-    Raises `DataError` where it cannot be read, or is in another encoding.
-    """
+    """The text of a file, as `text_of` reads it; raises `DataError` where it is unreadable or in another encoding."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -185,10 +183,7 @@ def read_text(path: Path) -> str:
 
 
 def read_csv(path: Path, *, for_people: bool = False) -> list[dict[str, str]]:
-    """Read a table written by `write_csv` as a list of rows.
-
-    Raises `StageError` where it is missing, and `DataError` where somebody saved it as something else.
-    """
+    """The rows of `write_csv`; `StageError` where it is missing, `DataError` where it was saved as something else."""
     if not path.exists():
         raise StageError(f"{path} is missing")
     try:
@@ -219,10 +214,7 @@ def sha256_json(value: object) -> str:
 
 
 def write_zip(path: Path, members: Mapping[str, Path | bytes]) -> Path:
-    """Write a zip whose bytes depend on the members' names and contents alone.
-
-    Members are stored uncompressed (weights do not compress) in the order of their names.
-    """
+    """Write a zip whose bytes depend on names and contents alone: sorted, and stored, for weights do not compress."""
 
     def fill(file: IO[bytes]) -> None:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
@@ -234,3 +226,48 @@ def write_zip(path: Path, members: Mapping[str, Path | bytes]) -> Path:
                     shutil.copyfileobj(source, target, CHUNK)
 
     return write_atomic(path, fill)
+
+
+@contextmanager
+def lock(path: Path, what: str, *, shared: bool = False, wait: bool = False) -> Iterator[None]:
+    """Hold the lock at ``path`` while the block runs: alone, or with other ``shared`` holders, who can do without it.
+
+    Raises `StageError` where a process that excludes this one holds it, unless to ``wait`` was asked, and `KitError`
+    where it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        if shared:
+            yield
+            return
+        raise KitError(f"cannot write {path}: {error.strerror}", f"ls -ld {shlex.quote(str(path.parent))}") from error
+    with file:
+        mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        try:
+            fcntl.flock(file, mode | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            hint = "wait for it to end, then run the same command"
+            raise StageError(f"{_holders(file) or 'another process'} is working on {what}", hint) from None
+        command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+        with suppress(OSError):  # a disk without room for a line is no reason to stop
+            if not shared or os.fstat(file.fileno()).st_size > LONGEST_LOCK:
+                file.truncate(0)
+            file.write(f"{os.getpid()} kit {command}\n")
+            file.flush()
+        yield
+
+
+def _holders(file: IO[str]) -> str:
+    """The holders that are alive, by command and number; empty where none of those listed is."""
+    file.seek(0)
+    found = {}
+    for line in file.read().splitlines():
+        pid, _, command = line.partition(" ")
+        with suppress(ProcessLookupError, ValueError, OverflowError):
+            with suppress(PermissionError):  # it is alive, and another user's
+                os.kill(int(pid), 0)
+            if int(pid) != os.getpid():
+                found[pid] = f"`{command.strip()}` (process {pid})"
+    return " and ".join(found.values())

@@ -69,10 +69,7 @@ def columns(repeats: int) -> list[str]:
 
 
 def read_table(path: Path, ids: tuple[str, ...]) -> IntArray:
-    """The table (R, N) in the order of ``ids``.
-
-    Raises `StageError` where the file is missing or damaged, or was made for other rows.
-    """
+    """The table (R, N) in the order of ``ids``; raises `StageError` where it is missing, damaged, or of other rows."""
     _require(path)
     lines = {line.get("id"): line for line in read_csv(path)}
     if set(lines) != set(ids):
@@ -111,11 +108,7 @@ def verify_folds(index: Index, table: IntArray, n: int) -> None:
 
 
 def load_folds(layout: Layout, config: Config, index: Index) -> Folds:
-    """The current split, verified against the data.
-
-    Raises `StageError` where there is none, it was changed by something else, was made for other data, or splits a
-    group.
-    """
+    """The current split, verified; `StageError` where it is missing, changed, of other data, or splits a group."""
     path, record = layout.folds_table(config.folds.name), layout.folds_manifest(config.folds.name)
     _require(record)
     _require(path)

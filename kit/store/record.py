@@ -5,18 +5,20 @@ off or written by another version of the kit is recognised as such. In the progr
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kit.errors import StageError
+from kit.errors import KitError, StageError
 from kit.store.digests import digest
-from kit.store.files import sha256_json, write_json
+from kit.store.files import sha256_json, write_atomic, write_json
 
 Digests = dict[str, str]
+T = TypeVar("T")
 
 
 class Part(BaseModel):
@@ -47,11 +49,7 @@ class Record(Part):
 
     @classmethod
     def load(cls, path: Path, command: str = "") -> Self:
-        """Read a record; ``command`` is the hint where it cannot be read, instead of `COMMAND`.
-
-        Raises `StageError` where the file is missing, is no such record, was changed after it was written, or is of
-        another version.
-        """
+        """Read a record; `StageError` with the hint ``command``, or `COMMAND`, where it is missing or was changed."""
         hint = command or cls.COMMAND
         content = _read(path, hint)
         version, said = content.pop("version", None), content.pop("digest", None)
@@ -107,8 +105,10 @@ class Made(Record):
             path = folder / name
             if name not in self.files:
                 raise StageError(f"{path} is not in the list of files that the kit wrote", hint)
-            with _readable(path, hint):
+            try:
                 same = digest(path) == self.files[name]
+            except OSError as error:
+                raise _unreadable(path, error, hint) from None
             if not same:
                 raise StageError(f"{path} was changed after the kit wrote it", hint)
 
@@ -147,24 +147,49 @@ def first_problem(error: ValidationError) -> str:
     return f"{where}: {message}" if where else message
 
 
-@contextmanager
-def _readable(path: Path, hint: str) -> Iterator[None]:
-    """Raise `StageError` where the file is missing or the system refuses it."""
+def read(path: Path, parse: Callable[[bytes], T], hint: str = "") -> T:
+    """The content of ``path`` as ``parse`` understands it, usually `pydantic.BaseModel.model_validate_json`.
+
+    ``hint`` is the command that makes the file again; where there is none, the file cannot be made again, so it is set
+    aside and not deleted. Raises `StageError` where the file is missing, cannot be read, or is of another shape.
+    """
     try:
-        yield
-    except FileNotFoundError:
-        raise StageError(f"{path} is missing", hint) from None
+        return parse(path.read_bytes())
     except OSError as error:
-        raise StageError(f"{path} cannot be read: {error.strerror}", hint) from None
+        raise _unreadable(path, error, hint) from None
+    except (ValueError, RecursionError) as error:
+        said = first_problem(error) if isinstance(error, ValidationError) else str(error)[:200]
+        raise StageError(f"{path} is damaged: {said}", hint or aside(path)) from None
+
+
+def _unreadable(path: Path, error: OSError, hint: str) -> StageError:
+    if isinstance(error, FileNotFoundError):
+        return StageError(f"{path} is missing", hint)
+    return StageError(f"{path} cannot be read: {error.strerror}", hint or aside(path))
+
+
+def aside(path: Path) -> str:
+    """The hint that sets a damaged file aside, where nobody reads it and nothing of it is lost."""
+    name, damaged = shlex.quote(str(path)), shlex.quote(f"{path}.damaged")
+    return f"mv {name} {damaged}   # where it is committed, this brings it back: git checkout -- {name}"
+
+
+def read_cache(path: Path, parse: Callable[[bytes], T]) -> T | None:
+    """`read` for what only costs time to make again: None where it is missing or damaged."""
+    try:
+        return parse(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def write_cache(path: Path, content: bytes) -> None:
+    """Keep what can be made again; a project that cannot be written does without."""
+    with suppress(KitError, OSError):
+        write_atomic(path, content)
 
 
 def _read(path: Path, hint: str) -> dict[str, Any]:
-    with _readable(path, hint):
-        text = path.read_bytes()
-    try:
-        content = json.loads(text.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise StageError(f"{path} is damaged: {str(error)[:200]}", hint) from None
+    content = read(path, lambda text: json.loads(text.decode("utf-8")), hint)
     if not isinstance(content, dict):
         raise StageError(f"{path} is damaged: it contains a {type(content).__name__}, not a record", hint)
     return content

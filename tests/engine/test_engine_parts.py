@@ -32,8 +32,8 @@ from kit.runs.units import Processes, Unit
 from kit.runs.units.process import failure
 from kit.stages.train.plan import RunPlan, ordered
 from kit.stages.train.train import train
+from kit.store.files import lock
 from kit.store.layout import Layout
-from kit.store.locks import lock
 
 pytestmark = pytest.mark.stage
 

@@ -43,8 +43,16 @@ from kit.store.ledger import (
     target_of,
 )
 from kit.store.ledger.facts import Answer, Intent, Score
-from kit.store.ledger.forecast import combined, error_on_test, forecast, medal, medal_zones, noise_of_difference
-from kit.store.ledger.standing import Agreement, standing
+from kit.store.ledger.standing import (
+    Agreement,
+    combined,
+    error_on_test,
+    forecast,
+    medal,
+    medal_zones,
+    noise_of_difference,
+    standing,
+)
 
 pytestmark = pytest.mark.stage
 

@@ -23,8 +23,7 @@ from kit.runs.engine.task_spec import THREADS, TaskSpec, changed, versions
 from kit.runs.units.process import VARIABLE as CARDS
 from kit.runs.units.process import nvidia_smi, start
 from kit.runs.units.worker import ReportLine
-from kit.store.files import sha256_file
-from kit.store.locks import lock
+from kit.store.files import lock, sha256_file
 
 # How long a request to end waits at most before it is passed on.
 PATIENCE = 0.25

@@ -16,8 +16,8 @@ from kit.errors import TrainingError
 from kit.runs.spec import FoldSpec
 from kit.runs.units.process import WORKERS, Cards, failure, start, visible_gpus
 from kit.runs.units.worker import ReportLine
+from kit.store.files import lock
 from kit.store.layout import RunPaths
-from kit.store.locks import lock
 
 # Threads that wait for units where the launch has a queue of its own.
 WAITING = 512

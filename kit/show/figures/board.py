@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from kit.show.figures import WIDTH, Panel, svg
 from kit.store.ledger import Snapshot
-from kit.store.ledger.forecast import Estimate
-from kit.store.ledger.standing import Line
+from kit.store.ledger.standing import Estimate, Line
 
 LEFT, TOP, BOTTOM = 44.0, 16.0, 34.0
 SHOWN = 30

@@ -10,21 +10,18 @@ from kit.runs.costs import write_halved
 from kit.stages.bundle import proof
 from kit.stages.bundle.card import card
 from kit.stages.bundle.contents import VERSION, runtime_files, weights_of, zip_members
-from kit.stages.bundle.halves import check, measure
-from kit.stages.bundle.proof import check_run, check_size, member_costs
+from kit.stages.bundle.proof import check, check_run, check_size, measure, member_costs
 from kit.store.candidate import Ensemble, HalfRecord, Proof
 from kit.store.digests import digest
-from kit.store.files import sha256_json, write_atomic, write_zip
+from kit.store.files import lock, sha256_json, write_atomic, write_zip
 from kit.store.layout import Layout, SubmissionPaths
-from kit.store.locks import lock
 from kit.store.record import Digests
 
 
 def bundle(layout: Layout, config: Config, paths: SubmissionPaths, emit: Emit, *, force: bool = False) -> None:
     """Write ``bundle.zip`` of a candidate and prove it; ``proof.json`` is written last and means that it may go out.
 
-    Raises `BundleError` where the zip does not run, is over a limit of ``[bundle]``, or does not give the kit's own
-    predictions; it is not kept then.
+    Raises `BundleError`, and keeps no zip, where it fails, is over a limit, or predicts otherwise than the kit.
     """
     with lock(layout.data_lock, "data/", shared=True), lock(layout.bundle_lock, "the bundle", wait=True):
         record = Ensemble.load(paths.ensemble)
@@ -51,7 +48,7 @@ def _make(
         candidate.replace(paths.bundle)
     finally:
         candidate.unlink(missing_ok=True)
-    proven = proof.proof_of(made_from, paths, config.bundle, run, difference, half)
+    proven = proof.proof_of(made_from, paths.bundle, config.bundle, run, difference, half)
     write_atomic(paths.card, card(layout, config, paths, record, proven))
     proven.save(paths.proof)
     isolation = "without network access" if proven.network_removed else "network blocked in Python only"
@@ -65,11 +62,7 @@ def _make(
 
 
 def against(layout: Layout, paths: SubmissionPaths, requirements: str, emit: Emit) -> None:
-    """Run a proven bundle under other versions of the libraries, in an environment of their own.
-
-    Raises `BundleError` where the versions cannot be installed, or the bundle fails or predicts something else with
-    them.
-    """
+    """Run a proven bundle under other versions; `BundleError` where they do not install, or it fails or differs."""
     emit(Event("say", f"preparing an environment with {requirements} (once; takes a few minutes)"))
     record, half = Ensemble.load(paths.ensemble), Proof.load(paths.proof).float16
     run, difference = proof.prove(layout, record, paths.bundle, half, environment(requirements))
@@ -102,7 +95,7 @@ def _weights(
         return weights, None
     emit(Event("say", "float16 weights: every held-out row is predicted again"))
     halved = {name: write_halved(path, folder / Path(name).name) for name, path in weights.items()}
-    found = measure(layout, record, halved, settings.batch_size, emit)
+    found = measure(layout, config, record, halved, emit)
     check(found, record.metric, f"and the float32 weights take {size:.4g} MB")
     text = (
         f"float16 weights keep {record.metric} out of fold: {found.score:.5f}, with float32 {found.score_float32:.5f} "

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kit import runtime
@@ -71,11 +71,14 @@ def fold_paths(layout: Layout, member: Member) -> list[FoldPaths]:
     return [run.fold(fold) for fold in range(member.folds)]
 
 
-def fold_predictions(member: Member, fold: int, paths: FoldPaths, name: str) -> Predictions:
-    """What a fold predicted in the file ``name``; raises `StageError` where that was changed since."""
-    again = train_again(member.run, fold)
-    FoldRecord.load(paths.record, again).check(paths.root, again, name)
-    return load_predictions(paths.root / name)
+def fold_predictions(layout: Layout, member: Member, kind: str, views: Sequence[str]) -> list[Predictions]:
+    """What each fold predicted of images of a kind, `valid` or `probe`; raises `StageError` if that was changed."""
+    found = []
+    for fold, paths in enumerate(fold_paths(layout, member)):
+        again, path = train_again(member.run, fold), getattr(paths, kind)
+        FoldRecord.load(paths.record, again).check(paths.root, again, path.name)
+        found.append(load_predictions(path).select(views))
+    return found
 
 
 def weights_name(member: Member, fold: int) -> str:
@@ -84,11 +87,7 @@ def weights_name(member: Member, fold: int) -> str:
 
 
 def weights_of(layout: Layout, record: Ensemble) -> dict[str, Path]:
-    """Name in the zip and file of the weights that the blend uses.
-
-    Raises `BundleError` where some are not here, as in a clone of a team mate's project, or are not those that were
-    blended.
-    """
+    """Name in the zip and file of the weights that the blend uses; `BundleError` where one is missing or another."""
     found = {}
     for member in record.used_members:
         for fold, paths in enumerate(fold_paths(layout, member)):

@@ -21,9 +21,8 @@ from kit.stages.ensemble.library import Library, blended, fit_on, load_library
 from kit.stages.ensemble.summary import draw, scores, tell
 from kit.store.candidate import Ensemble, Member, StoredBlend
 from kit.store.data import Index, load_index
-from kit.store.files import sha256_json
+from kit.store.files import lock, sha256_json
 from kit.store.layout import Layout, SubmissionPaths
-from kit.store.locks import lock
 from kit.store.partition import load_folds
 from kit.store.predictions import Predictions
 from kit.store.record import Digests, digests_of

@@ -17,9 +17,8 @@ from kit.stages.forecast.entries import Entry, Gathered, gather
 from kit.stages.forecast.testset import look_at_test
 from kit.store.candidate import ForecastRecord
 from kit.store.data import load_index, load_test_images
-from kit.store.files import sha256_json
+from kit.store.files import lock, sha256_json
 from kit.store.layout import Layout
-from kit.store.locks import lock
 from kit.store.record import Digests
 
 VERSION = 4  # 2: wrong labels, the mean of folds, no shift; 3: the metric; 4: weights by class, a jackknife

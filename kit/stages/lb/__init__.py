@@ -19,12 +19,11 @@ from kit.show.figures import Panel, standalone
 from kit.show.figures.board import against_score, rank_over_time
 from kit.stages.lb.board import show
 from kit.stages.lb.report import Report, Seen, build
-from kit.store.files import sha256_file, write_atomic
+from kit.store.files import lock, sha256_file, write_atomic
 from kit.store.layout import Layout, SubmissionPaths
-from kit.store.ledger import Attempt, Phase, asked_at, attempts, history, note_asked, target_of
-from kit.store.ledger.events import add_event, load_for_tables, load_submissions
+from kit.store.ledger import Attempt, Phase, add_event, attempts, load_for_tables, load_submissions, target_of
 from kit.store.ledger.facts import Answer, Intent, Score
-from kit.store.locks import lock
+from kit.store.ledger.snapshots import asked_at, history, note_asked
 
 # A table that somebody waits for: one question each, the last snapshot where there is no answer.
 WAITS = Waits(tries=1, connect=5.0, read=20.0)
@@ -87,10 +86,7 @@ def _noting(problems: list[PlatformError]) -> Iterator[None]:
 
 
 def _update(layout: Layout, platform: Platform, mine: Sequence[Attempt], waits: Waits) -> None:
-    """Ask for what is not known yet.
-
-    Raises `PlatformError` where the platform does not tell it of one of them; the others were asked for all the same.
-    """
+    """Ask for what is not known yet; raises `PlatformError` at the end where that was not told of one of them."""
     doubtful = [attempt for attempt in mine if attempt.state == "requested"]
     if doubtful:
         # One that is locked is being sent at this moment, by a process that will say itself what became of it.
@@ -158,10 +154,7 @@ def act(layout: Layout, config: Config, emit: Emit, of: str = "", *, rerun: bool
 
 
 def add_score(layout: Layout, config: Config, score: float, of: str = "") -> SubmissionPaths:
-    """Write a score to the ledger, for the newest candidate or the one whose name contains ``of``.
-
-    Raises `StageError` where no candidate, or more than one, is meant, or the score is no finite number.
-    """
+    """Note a score of the newest candidate, or of the one named ``of``; `StageError` where it is none, or no number."""
     if not math.isfinite(score):
         raise StageError(f"{score} is not a finite score", "kit lb --add-score 0.87")
     every = [submission.paths for submission in load_submissions(layout)]

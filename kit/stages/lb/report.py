@@ -11,19 +11,13 @@ from kit.config import Config
 from kit.config.competition import CompetitionConfig
 from kit.errors import StageError
 from kit.platforms import Remaining
-from kit.store.ledger import Attempt, BoardRow, Phase, Snapshot, of_phase
-from kit.store.ledger.forecast import error_on_test, medal, medal_zones, noise_of_difference
-from kit.store.ledger.standing import Agreement, Line, agreement, mean_gap, moved, quality, standing, window
-
-FINALS = 2  # as many as Kaggle lets a team select
+from kit.store.ledger import Attempt, BoardRow, Phase, Snapshot, of_phase, standing
+from kit.store.ledger.standing import Agreement, Line
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What the platform said: the phase, names of all by number, what is left, and when it last showed its board.
-
-    ``problem`` is why it did not say all, or empty, and ``hint`` what mends that.
-    """
+    """What the platform said, and when it showed its board; ``problem`` is why not all, and ``hint`` what mends it."""
 
     phase: Phase
     names: Mapping[str, str]
@@ -74,7 +68,7 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """What ``kit lb --json`` prints; its keys are public."""
-        competition, resets, noise, standing = self.competition, self.seen.remaining.resets, self.noise, self.standing
+        competition, resets, noise, rank = self.competition, self.seen.remaining.resets, self.noise, self.standing
         finals = [(line.attempt, line.cv, estimate) for line, estimate in self.finals]
         content = {
             "competition": competition.name,
@@ -87,16 +81,16 @@ class Report:
             "hint": self.seen.hint,
             "submissions": self.rows(),
             "board": [vars(row) for row in self.board],
-            "standing": standing
+            "standing": rank
             and {
-                "time": standing.snapshot.time.isoformat(),
-                "age": standing.age,
-                "lines": standing.snapshot.lines,
-                "rank": standing.snapshot.rank,
-                "moved": standing.moved,
-                "ahead": standing.ahead and {**vars(standing.ahead), "distance": standing.distance},
-                "medal": standing.medal,
-                "zones": standing.zones,
+                "time": rank.snapshot.time.isoformat(),
+                "age": rank.age,
+                "lines": rank.snapshot.lines,
+                "rank": rank.snapshot.rank,
+                "moved": rank.moved,
+                "ahead": rank.ahead and {**vars(rank.ahead), "distance": rank.distance},
+                "medal": rank.medal,
+                "zones": rank.zones,
             },
             "remaining": {**vars(self.seen.remaining), "resets": resets and resets.isoformat()},
             "noise": None if noise is None else {"difference": noise, "test_size": competition.test_size},
@@ -147,16 +141,14 @@ class Report:
 def build(config: Config, mine: Sequence[Attempt], snapshots: Sequence[Snapshot], emit: Emit, seen: Seen) -> Report:
     """Bring ledger, boards and what the platform said together; what cannot be read is a warning."""
     competition = config.competition
-    lines = standing(mine, snapshots, competition, emit)
+    lines = standing.standing(mine, snapshots, competition, emit)
     rows: Sequence[BoardRow] = ()
     try:
         rows = snapshots[-1].rows() if snapshots else ()
     except StageError as error:
         emit(Event("warn", f"{error.message}; the board is not shown"))
-    noise, size = None, competition.test_size
-    if lines and size:  # from the interval of the newest
-        noise = noise_of_difference(error_on_test(lines[-1].cv_error, lines[-1].rows, size))
     now = datetime.now(UTC)
+    size = competition.test_size
     here, scored = _of_phase(lines, seen.phase), [line for line in lines if line.attempt.score is not None]
     return Report(
         competition=competition,
@@ -164,12 +156,12 @@ def build(config: Config, mine: Sequence[Attempt], snapshots: Sequence[Snapshot]
         now=now,
         submissions=lines,
         here=here,
-        board=window(rows),
+        board=standing.window(rows),
         standing=_standing(config, snapshots, rows, now, seen.asked) if snapshots else None,
-        noise=noise,
-        agreement=agreement(lines),
+        noise=standing.noise_of_difference(lines[-1].error_on_test(size)) if lines and size else None,  # of the newest
+        agreement=standing.agreement(lines),
         # Before the first score of a phase those of the phase before it say which files to send.
-        finals=_finals(here, config) or _finals(_of_phase(scored, Phase()), config),
+        finals=standing.finals(here, competition) or standing.finals(_of_phase(scored, Phase()), competition),
         snapshots=[snapshot for snapshot in snapshots if snapshot.rank is not None],
     )
 
@@ -185,24 +177,13 @@ def _standing(
     last = snapshots[-1]
     own = next((row for row in rows if row.mine), None)
     better = [row for row in rows if own and row.rank < own.rank and row.score != own.score]
-    kaggle = config.competition.platform == "kaggle"
+    zones = standing.medal_zones(last.lines) if config.competition.platform == "kaggle" else {}
     return Standing(
         snapshot=last,
         age=(now - max(last.time, asked or last.time)).total_seconds(),
-        moved=moved(snapshots),
+        moved=standing.moved(snapshots),
         ahead=better[-1] if better else None,
         distance=abs(better[-1].score - own.score) if own and better else 0.0,
-        medal=medal(own.rank, last.lines) if own and kaggle else "",
-        zones=dict(medal_zones(last.lines)) if kaggle else {},
+        medal=standing.medal(own.rank, last.lines) if own and zones else "",
+        zones=zones,
     )
-
-
-def _finals(lines: Sequence[Line], config: Config) -> list[tuple[Line, float]]:
-    """The two with the best guess of their quality, from CV and score together; different files only."""
-    sign = -1 if config.competition.greater_is_better else 1
-    gap, size = mean_gap(lines), config.competition.test_size
-    scored = [(line, quality(line, gap, size)) for line in lines if line.attempt.score is not None]
-    chosen: dict[str, tuple[Line, float]] = {}
-    for line, estimate in sorted(scored, key=lambda found: sign * found[1]):
-        chosen.setdefault(line.attempt.begun.sha256, (line, estimate))
-    return list(chosen.values())[:FINALS]

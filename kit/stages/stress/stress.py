@@ -24,9 +24,8 @@ from kit.runs.units import Launch, Unit, locked, run_units, terminable, unit_nam
 from kit.show.figures import heat, standalone
 from kit.show.figures.sheets import Tile, png, sheet
 from kit.store.data import Index, load_images, load_index
-from kit.store.files import read_csv, write_atomic, write_csv
+from kit.store.files import lock, read_csv, write_atomic, write_csv
 from kit.store.layout import Layout
-from kit.store.locks import lock
 from kit.store.predictions import Predictions, join, load_predictions
 from kit.store.record import Figure, digests_of
 

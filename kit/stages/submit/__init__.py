@@ -89,11 +89,6 @@ def _settled(platform: Platform, parcel: Parcel, waits: Waits, emit: Emit, choic
             waits.sleep(next(pauses))
 
 
-def takes_table(layout: Layout, config: Config, emit: Emit) -> bool:
-    """Whether the platform scores predictions, so that nobody has to build a bundle for it."""
-    return open_platform(layout, config, emit=emit).takes_table()
-
-
 def _parcel(platform: Platform, layout: Layout, config: Config, paths: SubmissionPaths, again: bool) -> Parcel:
     if platform.takes_table():
         if not paths.table.is_file():

@@ -15,10 +15,10 @@ from kit.base.events import Emit, Event
 from kit.errors import PlatformError, StageError
 from kit.platforms import Platform, Refused, Unsure, Waits
 from kit.platforms.track import age, locate, resolve
+from kit.store.files import lock
 from kit.store.layout import Layout, SubmissionPaths
 from kit.store.ledger import Attempt, Phase, Target, add_event, attempts, load_submissions, of_phase
 from kit.store.ledger.facts import Answer, Intent, Refusal
-from kit.store.locks import lock
 
 
 class AlreadySubmitted(StageError):
@@ -89,10 +89,7 @@ def earlier(platform: Platform, parcel: Parcel, waits: Waits) -> Attempt | None:
 
 
 def deliver(platform: Platform, parcel: Parcel, waits: Waits, emit: Emit) -> Attempt:
-    """Send the file unless another process did meanwhile; returns the attempt, which the platform has answered.
-
-    Raises `StageError` or `PlatformError` as `earlier`; `Refused` where the platform took nothing.
-    """
+    """Send the file unless another process did; returns the answered attempt. Raises as `earlier`, and `Refused`."""
     with parcel.alone():
         if (meanwhile := earlier(platform, parcel, waits)) is not None:
             return meanwhile

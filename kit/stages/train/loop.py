@@ -12,7 +12,7 @@ import numpy.typing as npt
 from kit.base.arrays import IntArray
 from kit.base.tasks import Array, Flat, Task
 from kit.config import RunConfig
-from kit.config.training import EarlyStoppingConfig
+from kit.config.runs import EarlyStoppingConfig
 from kit.errors import TrainingError
 from kit.runs import batches
 from kit.runs.batches import EpochRows

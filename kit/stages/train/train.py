@@ -29,9 +29,8 @@ from kit.stages.train.plan import ordered, plan_event, plan_run, with_timings
 from kit.stages.train.steering import check_metrics
 from kit.stages.train.tensorboard import Curves
 from kit.store.data import Index, UnlabelledRecord, load_index, load_test_record
-from kit.store.files import write_atomic
+from kit.store.files import lock, write_atomic
 from kit.store.layout import Layout
-from kit.store.locks import lock
 from kit.store.predictions import join, load_predictions
 from kit.store.record import digests_of
 

@@ -1,79 +1,25 @@
 """Facts about an intent to submit, one record per kind.
 
 Keys that a newer kit adds to a fact are ignored; a fact of a kind that this kit does not know is an error, for it may
-decide whether something is sent. Facts cannot be made again, so no hint deletes one; caches only cost time, so a
-damaged one is as good as none.
+decide whether something is sent.
 """
 
-import shlex
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AwareDatetime, BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, BeforeValidator, Field, TypeAdapter
 
-from kit.base.text import redacted
-from kit.errors import KitError, StageError
-from kit.store.files import write_atomic
-from kit.store.record import Part, first_problem
-
-T = TypeVar("T")
-
-
-def read(path: Path, parse: Callable[[bytes], T], hint: str = "") -> T:
-    """The content of ``path`` as ``parse`` understands it, usually `pydantic.BaseModel.model_validate_json`.
-
-    ``hint`` is the command that makes the file again, where there is one. Raises `StageError` where the file is
-    missing, cannot be read, or is of another shape.
-    """
-    try:
-        return parse(path.read_bytes())
-    except FileNotFoundError:
-        raise StageError(f"{path} is missing", hint) from None
-    except OSError as error:
-        raise StageError(f"{path} cannot be read: {error.strerror}", hint or aside(path)) from None
-    except ValidationError as error:
-        raise StageError(f"{path} is damaged: {first_problem(error)}", hint or aside(path)) from None
-
-
-def aside(path: Path) -> str:
-    """The hint that sets a damaged file aside, where nobody reads it and nothing of it is lost."""
-    name = shlex.quote(str(path))
-    damaged = shlex.quote(f"{path}.damaged")
-    return f"mv {name} {damaged}   # where it is committed, this brings it back: git checkout -- {name}"
-
-
-def read_cache(path: Path, parse: Callable[[bytes], T]) -> T | None:
-    """`read` for what can be made again: None where it is missing or damaged."""
-    try:
-        return parse(path.read_bytes())
-    except (OSError, ValidationError):
-        return None
-
-
-def write_cache(path: Path, content: bytes) -> None:
-    """Keep what can be made again; a project that cannot be written does without."""
-    with suppress(KitError, OSError):
-        write_atomic(path, content)
-
-
-def encodable(text: object) -> object:
-    """Text of others as it can be written: half a surrogate pair would make the file unreadable."""
-    return text.encode("utf-8", "replace").decode() if isinstance(text, str) else text
-
+from kit.base.text import encodable, redacted
+from kit.store.record import Part
 
 Said = Annotated[str, BeforeValidator(encodable)]
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a file was sent: the same file to another phase is another submission.
-
-    The address loses its password, because a target is stored with the submission and shared with the team.
-    """
+    """Where a file was sent, in which phase; without the password of the address, for it is shared with the team."""
 
     platform: str
     url: str
@@ -143,10 +89,7 @@ class Uploaded(Fact):
 
 
 class Kernel(Fact):
-    """A notebook was pushed in this version; 0 = it failed, and the next try needs another one.
-
-    ``digest`` is of its settings and its script, empty where an earlier kit did not say it.
-    """
+    """A notebook was pushed in this version, 0 = it failed; ``digest`` is of its settings and script, or empty."""
 
     kind: Literal["kernel"] = "kernel"
     version: int

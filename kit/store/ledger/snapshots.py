@@ -13,8 +13,8 @@ from kit.base.events import Emit, Event, silent
 from kit.errors import KitError, StageError
 from kit.store.files import read_csv, sha256_json, write_csv, write_json
 from kit.store.layout import Layout
-from kit.store.ledger.facts import Phase, Target, aside, read, read_cache, write_cache
-from kit.store.record import Part, first_problem
+from kit.store.ledger.facts import Phase, Target
+from kit.store.record import Part, aside, first_problem, read, read_cache, write_cache
 
 HEADER = ("rank", "name", "score", "mine", "remote")
 
@@ -40,10 +40,7 @@ def _ours(rows: object) -> object:
 
 
 class Snapshot(Part, extra="ignore"):
-    """The board at a time: how many lines, which are ours, and where the whole table is.
-
-    ``phase`` is the number of the phase whose board it is, empty where there is none or an earlier kit wrote it.
-    """
+    """The board at a time: its length, our lines, its table; ``phase`` is empty without phases and of earlier kits."""
 
     time: AwareDatetime
     target: Target
@@ -78,21 +75,17 @@ def add_snapshot(layout: Layout, target: Target, rows: Sequence[BoardRow], phase
     if last is not None and last.table.stem.endswith(digest[:8]):
         return last
     now = datetime.now(UTC)
-    stem = f"{now:%Y%m%dT%H%M%S%fZ}-{digest[:8]}"
-    path = write_csv(layout.boards / f"{stem}.csv", HEADER, table)
-    mine = [{"rank": row.rank, "name": row.name, "score": row.score, "remote": row.remote} for row in rows if row.mine]
+    path = write_csv(layout.boards / f"{now:%Y%m%dT%H%M%S%fZ}-{digest[:8]}.csv", HEADER, table)
+    mine, now = tuple(row for row in rows if row.mine), now.replace(microsecond=0)
+    made = Snapshot(time=now, target=target, phase=phase.id, lines=len(rows), mine=mine, table=path)
     best = rows[0].score if rows else None
-    record = {"time": now.isoformat(timespec="seconds"), "target": vars(target), "lines": len(rows)}
-    record |= {"phase": phase.id} if phase.id else {}
-    summary = write_json(layout.boards / f"{stem}.json", {**record, "best": best, "mine": mine, "table": path.name})
-    return _load(summary)
+    record = made.model_dump(mode="json", exclude_defaults=True)
+    write_json(path.with_suffix(".json"), {**record, "best": best, "table": path.name})
+    return made
 
 
 def history(layout: Layout, target: Target, emit: Emit = silent, phase: Phase = ANY) -> list[Snapshot]:
-    """Every snapshot of a phase, oldest first; one that cannot be read is a warning.
-
-    Where nothing is known of the phase it is that of the newest snapshot.
-    """
+    """Every snapshot of a phase, by default of the newest's, oldest first; one that cannot be read is a warning."""
     return list(_newest_first(layout, target, emit, phase))[::-1]
 
 
