@@ -30,8 +30,7 @@ from machine import machine
 
 from kit.base.events import Event
 from kit.config import Config, RunConfig, parse
-from kit.images.corrupt.mixture import assign
-from kit.images.corrupt.plan import plan_of, split
+from kit.images.corrupt.plan import assign, plan_of, split
 from kit.judge.shift.evidence import Evidence
 from kit.judge.shift.forecast import believe, summarise
 from kit.runs.spec import FoldSpec, plan_runs

@@ -24,7 +24,7 @@ from scipy.stats import norm, spearmanr
 from shift_zoo import Zoo, load
 
 from kit.images.corrupt import STANDARD
-from kit.images.corrupt.mixture import Mixture
+from kit.images.corrupt.plan import Mixture
 from kit.judge.shift.belief import NONE, Belief, Case, wrong_labels
 from kit.judge.shift.consensus import alike, covariance, learn
 from kit.judge.shift.evidence import Evidence

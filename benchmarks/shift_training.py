@@ -134,8 +134,8 @@ def judged(folder: Path, run: str) -> dict[str, float]:
     """Accuracy of fold 0 on its held-out rows, clean and corrupted; kept in a file beside the fold."""
     from kit.config import load
     from kit.images.corrupt import FAMILIES, STANDARD
-    from kit.images.corrupt.mixture import Mixture, assign
-    from kit.images.corrupt.mixture import apply as corrupted
+    from kit.images.corrupt.plan import Mixture, assign
+    from kit.images.corrupt.plan import apply as corrupted
     from kit.runs.spec import plan_runs
     from kit.runtime import arrays
     from kit.runtime.backbones import build

@@ -34,7 +34,7 @@ from sklearn.preprocessing import StandardScaler
 
 from kit.config import parse
 from kit.images.corrupt import SEVERITIES, STANDARD, corrupt
-from kit.images.corrupt.mixture import Mixture, apply, assign
+from kit.images.corrupt.plan import Mixture, apply, assign
 from kit.images.sources import practice
 from kit.stages.clean.clean import clean
 from kit.store.data import load_images, load_index

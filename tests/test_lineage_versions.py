@@ -27,8 +27,7 @@ from test_lineage import VERSIONS
 
 from kit.base.events import silent
 from kit.config import Config, StressConfig, load, parse
-from kit.images.corrupt.mixture import apply, assign
-from kit.images.corrupt.plan import grid, plan_of
+from kit.images.corrupt.plan import apply, assign, grid, plan_of
 from kit.judge.blend import Options, fit
 from kit.judge.shift.outputs import detect, estimate
 from kit.judge.shift.pictures import image_statistics

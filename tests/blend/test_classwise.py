@@ -12,10 +12,10 @@ from scipy.optimize import approx_fprime, minimize
 
 from kit.judge import blend
 from kit.judge.blend.candidates import CANDIDATES
-from kit.judge.blend.check import check, with_stress
-from kit.judge.blend.logit import _Classwise, fit_classwise
-from kit.judge.blend.procedure import Procedure
+from kit.judge.blend.logit import Classwise, minimise
+from kit.judge.blend.nested import Procedure
 from kit.judge.blend.result import Options
+from kit.judge.blend.rows import check, with_stress
 from kit.runtime import pool
 from kit.store.blend import Pool
 
@@ -39,24 +39,26 @@ def said(logs, offset, slopes, weights, bias):
 @FORMS
 def test_no_other_weights_are_better_than_the_bound_allows(full):
     logs, offset, y = problem(0)
-    fitted = fit_classwise(logs, offset, y, SCALES, full=full, start=None)
-    sizes = (2, fitted.weights.size, 3)
+    pooled = Classwise(logs, offset, y, SCALES, full)
+    fitted = minimise(pooled)
+    slopes, weights, bias = pooled.split(fitted.theta)
+    sizes = (2, weights.size, 3)
     ridge = np.repeat(np.array(SCALES) ** -2.0, sizes) / len(y)
 
     def loss(theta):
         parts = np.split(theta, np.cumsum(sizes)[:-1])
-        proba = said(logs, offset, parts[0], parts[1].reshape(fitted.weights.shape), parts[2])
+        proba = said(logs, offset, parts[0], parts[1].reshape(weights.shape), parts[2])
         return -np.log(proba[np.arange(len(y)), y]).mean() + (ridge * theta**2).sum() / 2
 
-    found = loss(np.concatenate([fitted.slopes, fitted.weights.ravel(), fitted.bias]))
-    assert fitted.optimum.bound <= 1e-9
+    found = loss(np.concatenate([slopes, weights.ravel(), bias]))
+    assert fitted.bound <= 1e-9
     assert found <= minimize(loss, np.zeros(sum(sizes)), tol=1e-10).fun + 1e-9
 
 
 @FORMS
 def test_the_hessian_is_the_derivative_of_the_gradient(full):
     logs, offset, y = problem(1, rows=40)
-    each = _Classwise(logs, offset, y, SCALES, full)
+    each = Classwise(logs, offset, y, SCALES, full)
     theta = np.random.default_rng(0).normal(size=len(each.ridge)) * 0.1
     expected = approx_fprime(theta, lambda t: each.evaluate(t)[1], 1e-6)
     assert np.allclose(each.hessian(each.evaluate(theta)[2]), expected, atol=1e-5)
@@ -67,20 +69,18 @@ def test_the_hessian_is_the_derivative_of_the_gradient(full):
 @FORMS
 def test_an_infinite_ridge_leaves_the_mean(full):
     logs, offset, y = problem(2)
-    fitted = fit_classwise(logs, offset, y, (1e-7, 1e-7, 1e-7), full=full, start=None)
-    assert np.allclose(said(logs, offset, fitted.slopes, fitted.weights, fitted.bias), softmax(offset), atol=1e-6)
+    pooled = Classwise(logs, offset, y, (1e-7, 1e-7, 1e-7), full)
+    assert np.allclose(said(logs, offset, *pooled.split(minimise(pooled).theta)), softmax(offset), atol=1e-6)
 
 
 @FORMS
 def test_the_start_does_not_move_the_minimum(full):
     logs, offset, y = problem(3, rows=300)
-    whole = fit_classwise(logs, offset, y, SCALES, full=full, start=None)
+    whole = minimise(Classwise(logs, offset, y, SCALES, full))
     part = np.arange(300) % 3 > 0
-    one, other = (
-        fit_classwise(logs[:, part], offset[part], y[part], SCALES, full=full, start=start)
-        for start in (None, whole.optimum)
-    )
-    assert np.allclose(one.weights, other.weights, atol=1e-4)
+    pooled = Classwise(logs[:, part], offset[part], y[part], SCALES, full)
+    one, other = (pooled.split(minimise(pooled, start).theta) for start in (None, whole))
+    assert np.allclose(one[1], other[1], atol=1e-4)
 
 
 def specialists(rows=1500, classes=4):

@@ -7,7 +7,7 @@ import pytest
 from libraries import library
 
 from kit.judge import blend, score
-from kit.judge.blend import check, rows, worth
+from kit.judge.blend import rows, worth
 from kit.judge.blend.candidates import CANDIDATES, candidates
 from kit.judge.blend.convex import convex_weights, leave_one_out
 from kit.runtime import pool
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.stage
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every set is large, is worked on a few rows at a time, and has more rows than a temperature needs."""
     for module, name, value in (
-        (check, "LARGE", 0),
+        (rows, "LARGE", 0),
         (rows, "FEW", 0),
         (rows, "LEAST_ROWS", 400),
         (worth, "MANY", 0),

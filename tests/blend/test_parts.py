@@ -14,7 +14,7 @@ from libraries import library
 from kit.base.tasks import ONE_CLASS
 from kit.errors import DataError
 from kit.judge import blend, score
-from kit.judge.blend.nested import MEAN_PRIOR, cross, evidence_shares, fold_groups, prior
+from kit.judge.blend.nested import MEAN_PRIOR, cross, fold_groups, prior, shares
 from kit.judge.blend.tables import correlation, disagreement, per_class
 from kit.judge.blend.worth import keep_members
 from kit.runtime import pool
@@ -153,9 +153,9 @@ def test_the_prior_is_even_over_families_and_evidence_overrules_it():
     rng = np.random.default_rng(0)
     likelihoods = -rng.exponential(size=(4, 500))
     likelihoods[1:] = likelihoods[0]
-    assert evidence_shares(beliefs, likelihoods, rng)[0] == pytest.approx(MEAN_PRIOR, abs=0.03)
+    assert shares(beliefs, likelihoods, 0)[0] == pytest.approx(MEAN_PRIOR, abs=0.03)
     likelihoods[3] += 0.1
-    assert evidence_shares(beliefs, likelihoods, rng)[3] > 0.99
+    assert shares(beliefs, likelihoods, 0)[3] > 0.99
 
 
 def test_rare_classes_gain_where_the_metric_counts_classes():

@@ -9,11 +9,9 @@ from scipy.stats import chisquare
 
 from kit.config import StressConfig
 from kit.errors import DataError
-from kit.images.corrupt import FAMILIES, MODULES, corrupt
-from kit.images.corrupt.laboratory import GRADIENT, SCALE, STAIN
-from kit.images.corrupt.mixture import Mixture, apply, assign
-from kit.images.corrupt.optics import _convolved, _disk, _path
-from kit.images.corrupt.plan import plan_of
+from kit.images.corrupt import FAMILIES, GROUPS, corrupt
+from kit.images.corrupt.families import GRADIENT, SCALE, STAIN, _convolved, _disk, _path
+from kit.images.corrupt.plan import Mixture, apply, assign, plan_of
 from kit.images.sources import practice
 from kit.show.figures.sheets import CELL
 from kit.stages.stress.stress import contact_sheet
@@ -144,7 +142,7 @@ def test_groups_of_corruptions_stand_for_their_families_and_without_names_no_lab
     assert groups.families == ("scale", "stain", "gradient", "tilted-focus", "noise")
     assert plan_of(StressConfig()) == plan_of(StressConfig(families=("optics", "colour", "objects")))
     assert len(plan_of(StressConfig()).families) == 15
-    assert len(plan_of(StressConfig(families=tuple(MODULES))).families) == len(FAMILIES)
+    assert len(plan_of(StressConfig(families=tuple(GROUPS))).families) == len(FAMILIES)
 
 
 def test_mistakes_are_named(images: np.ndarray) -> None:

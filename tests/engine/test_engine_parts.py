@@ -22,10 +22,9 @@ from kit.base.events import Event
 from kit.config import load, on_engine
 from kit.config.sections import EngineConfig
 from kit.errors import ConfigError, KitError, TrainingError
-from kit.runs.engine import cluster, opened, stores, task
-from kit.runs.engine.stores import Folder, Store, UrlStore, store_of
+from kit.runs.engine import cluster, opened, sending, task
+from kit.runs.engine.sending import Folder, Store, UrlStore, Warehouse, store_of, task_spec
 from kit.runs.engine.task import perform
-from kit.runs.engine.task_spec import Warehouse, task_spec
 from kit.runs.engine.tasks import receive
 from kit.runs.spec import FoldSpec, plan_runs
 from kit.runs.units import Processes, Unit
@@ -50,13 +49,10 @@ class InMemory(Store):
 
     def put(self, path: Path, name: str) -> Any:
         self.names.append(name)
-        return list(stores.read_pieces(path))
+        return list(sending.read_pieces(path))
 
     def pieces(self, handle: Any) -> Iterator[bytes]:
         return iter(handle)
-
-    def drop(self, handle: Any) -> None:
-        """It goes with its last reference."""
 
 
 class Bodies:
@@ -186,14 +182,14 @@ def test_a_file_arrives_whole_in_pieces_of_any_size(
 ) -> None:
     folder = tmp_path_factory.mktemp("pieces")
     (folder / "a").write_bytes(content)
-    before, stores.PIECE = stores.PIECE, piece
+    before, sending.PIECE = sending.PIECE, piece
     try:
         message = {"what": "file", "path": "b", "handle": None, "size": len(content)}
         message["sha256"] = hashlib.sha256(content).hexdigest()
-        stream = iter([message, *stores.read_pieces(folder / "a"), {"what": "ended", "code": 0, "said": {}}])
+        stream = iter([message, *sending.read_pieces(folder / "a"), {"what": "ended", "code": 0, "said": {}}])
         assert receive(stream, folder, InMemory(), print, print)["code"] == 0
     finally:
-        stores.PIECE = before
+        sending.PIECE = before
     assert (folder / "b").read_bytes() == content
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from kit.errors import DataError
-from kit.images.corrupt.mixture import Mixture
+from kit.images.corrupt.plan import Mixture
 from kit.judge.score import score
 from kit.judge.shift import consensus
 from kit.judge.shift.belief import Belief, Case, wrong_labels

@@ -12,8 +12,7 @@ from recorded import join_runs, write_fold
 
 from kit.base.events import Event
 from kit.errors import ConfigError, DataError, StageError
-from kit.images.corrupt.mixture import CLEAN, apply, assign
-from kit.images.corrupt.plan import StressPlan, grid, grid_ids, plan_of, sampled, split
+from kit.images.corrupt.plan import CLEAN, StressPlan, apply, assign, grid, grid_ids, plan_of, sampled, split
 from kit.project import Project
 from kit.runs.spec import plan_runs
 from kit.runs.stressed import StressedRun, load_stressed, stressed_run

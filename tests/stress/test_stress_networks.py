@@ -11,8 +11,7 @@ from in_process import InProcess
 
 from kit.base.events import Event
 from kit.errors import StageError, TrainingError
-from kit.images.corrupt.mixture import CLEAN, assign
-from kit.images.corrupt.plan import plan_of
+from kit.images.corrupt.plan import CLEAN, assign, plan_of
 from kit.project import Project
 from kit.runs.spec import plan_runs
 from kit.runs.units.worker import fold_predictor

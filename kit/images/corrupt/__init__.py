@@ -1,12 +1,11 @@
 """Corruptions of images: what another microscope, camera or hand does to a picture, at five severities.
 
-One table; each entry is a function of one picture, a severity and a generator. The families and the scale of five
-follow ImageNet-C (Hendrycks and Dietterich 2019); stains, bubbles and the choice of what matters to a microscope
-follow MedMNIST-C (Di Salvo et al. 2024). Parameters stand as tables beside the functions; those that are lengths are
-shares of the side, so that 32 px and 224 px are hurt alike.
+One table; each entry is a function of one picture, a severity and a generator in `kit.images.corrupt.families`. The
+families and the scale of five follow ImageNet-C (Hendrycks and Dietterich 2019); stains, bubbles and the choice of what
+matters to a microscope follow MedMNIST-C (Di Salvo et al. 2024). Parameters that are lengths are shares of the side, so
+that 32 px and 224 px are hurt alike.
 """
 
-import importlib
 import zlib
 from collections.abc import Callable
 from functools import cache
@@ -21,20 +20,20 @@ from kit.errors import DataError
 Images = NDArray[np.uint8]
 Pixels = NDArray[np.float32]
 Rng = np.random.Generator
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # the weights of grey
 Corruption = Callable[[Pixels, int, Rng], Pixels]
 
 SEVERITIES = (1, 2, 3, 4, 5)
 
-MODULES = {
-    "optics": "gaussian-blur defocus motion-blur pixelate jpeg",
-    "colour": "brightness-up brightness-down contrast-up contrast-down saturation colour-cast noise",
-    "objects": "stain-spots bubbles occlusion",
-    "laboratory": "scale stain gradient tilted-focus",
+GROUPS = {
+    "optics": "gaussian-blur defocus motion-blur pixelate jpeg",  # what lenses, hands and files do
+    "colour": "brightness-up brightness-down contrast-up contrast-down saturation colour-cast noise",  # lamps, sensors
+    "objects": "stain-spots bubbles occlusion",  # what lies on the slide
+    "laboratory": "scale stain gradient tilted-focus",  # another one's optics, stain, lamp and stage
 }
-# The module of every family; its function there has the family's name.
-FAMILIES = {family: module for module, families in MODULES.items() for family in families.split()}
+FAMILIES = {family: group for group, families in GROUPS.items() for family in families.split()}
 # What is tried where nothing else is said: damage, without the differences between laboratories that harm no picture.
-STANDARD = tuple(family for family, module in FAMILIES.items() if module != "laboratory")
+STANDARD = tuple(family for family, group in FAMILIES.items() if group != "laboratory")
 
 
 def corrupt(images: Images, family: str, severity: int, seeds: NDArray[np.integer]) -> Images:
@@ -68,5 +67,6 @@ def lookup(family: str) -> Corruption:
     """The function of a family; raises `DataError` where there is none."""
     if family not in FAMILIES:
         raise DataError(f"unknown corruption {family!r}", nearest(family, FAMILIES))
-    module = importlib.import_module(f"kit.images.corrupt.{FAMILIES[family]}")
-    return cast(Corruption, getattr(module, family.replace("-", "_")))
+    from kit.images.corrupt import families  # with it comes SciPy
+
+    return cast(Corruption, getattr(families, family.replace("-", "_")))

@@ -11,10 +11,9 @@ from kit.base.text import nearest
 from kit.errors import DataError
 from kit.judge import decide, score
 from kit.judge.blend.candidates import candidates
-from kit.judge.blend.check import Data, check, with_stress
-from kit.judge.blend.nested import cross, fold_groups, shares
-from kit.judge.blend.procedure import Fit, Procedure
+from kit.judge.blend.nested import Fit, Procedure, cross, fold_groups, shares
 from kit.judge.blend.result import OF_OOF, Blend, Options, notes
+from kit.judge.blend.rows import Data, check, with_stress
 from kit.judge.blend.worth import member_worth, view_worth
 from kit.judge.decide import Decided
 from kit.judge.metrics import Array
@@ -63,10 +62,6 @@ def fit(
         A key of `FIT_ON`, by default clean: the rows that views, temperatures, weights and shares are fitted on.
         Nested scores are given of the clean rows and of the stressed ones whatever it is; a row and its hurt twin are
         always left out together.
-
-    Returns
-    -------
-    Blend
 
     Raises
     ------
@@ -210,7 +205,8 @@ class _Fitting:
         used, beliefs = self.used[rows], {name: candidate.prior for name, candidate in self.candidates.items()}
         proba, rows = proba if used.all() else proba[:, used], rows & self.used
         y, group, unit = (each[rows] for each in (self.data.y, self.group, self.data.unit))
-        chosen = shares(beliefs, y, proba, self.seed, unit)
+        likelihoods = np.log(np.maximum(proba[:, np.arange(len(y)), y], pool.FLOOR))
+        chosen = shares(beliefs, likelihoods, self.seed, unit)
         blended = np.tensordot(chosen.astype(proba.dtype), proba, 1)
         return chosen, decide.fit(self.metric, y, blended, group, unit, self.unknown)
 

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from kit.judge.blend.convex import convex_weights
-from kit.judge.blend.logit import fit_classwise, fit_logit_pool
+from kit.judge.blend.logit import Classwise, fit_logit_pool, minimise
 from kit.judge.blend.rows import Rows
 from kit.judge.blend.temperature import fit_temperature
 from kit.judge.metrics import Array
@@ -125,20 +125,15 @@ def centred(rows: Rows, *, scale: float) -> Fitted:
     return _ridge(rows, f"centred {scale}", rows.tempered_mean, scale, np.eye(1 + rows.members)[0])
 
 
-def may_be_joint(members: int, classes: int, units: int) -> bool:
-    """Whether so many units are enough for what a member says of one class to move every class, not that one alone."""
-    return members * classes**2 < min(units, MOST_WEIGHTS)
-
-
 def class_specific(rows: Rows, *, scale: float) -> Fitted:
     """Weights of each class, as departures from the mean of the tempered members, with a ridge on all of them."""
     key, scales = f"class-specific {scale}", (SHARED_SCALE, scale, BIAS_SCALE * scale)
-    start = rows.warm.get(key)
-    pool = fit_classwise(rows.tempered_logs, rows.tempered_mean, rows.y, scales, full=rows.joint, start=start)
-    rows.warm[key] = pool.optimum
+    pool = Classwise(rows.tempered_logs, rows.tempered_mean, rows.y, scales, rows.joint)
+    rows.warm[key] = optimum = minimise(pool, rows.warm.get(key))
+    slopes, weights, bias = (each.tolist() for each in pool.split(optimum.theta))
     part = linear_part(rows, temperatures=rows.temperatures)
-    part |= {"slopes": pool.slopes.tolist(), "class_slopes": pool.weights.tolist(), "bias": pool.bias.tolist()}
-    return Fitted(part, bound=pool.optimum.bound)
+    part |= {"slopes": slopes, "class_slopes": weights, "bias": bias}
+    return Fitted(part, bound=optimum.bound)
 
 
 def _ridge(rows: Rows, key: str, offset: Array, scale: float, before: Array) -> Fitted:

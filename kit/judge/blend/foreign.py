@@ -119,7 +119,9 @@ def read_foreign(path: Path, classes: Sequence[str], orders: Sequence[Sequence[s
     twice = [name for name, count in Counter(ids).items() if count > 1]
     if twice:
         raise DataError(f"{path}: id {twice[0]!r} appears twice")
-    guessed = not given.kind and _are_logits(scores)
+    # Logits are told by most rows having a negative number, which no probability is, and not summing to 1.
+    odd = (scores < 0).any(axis=2) & (abs(scores.sum(axis=2) - 1) > TOLERANCE)
+    guessed = not given.kind and bool(odd.mean() > 0.5)
     logits = given.kind == "logits" or guessed
     scores = scores if logits else np.where((scores < 0) & (scores >= -ROUNDING), 0.0, scores)
     _check_values(path, ids, names, scores, logits=logits)
@@ -128,26 +130,25 @@ def read_foreign(path: Path, classes: Sequence[str], orders: Sequence[Sequence[s
     wrong = np.argwhere(abs(total - 1) > TOLERANCE)
     if len(wrong):
         view, row = wrong[0]
-        raise DataError(
-            f"{path}, row {ids[row]!r}: the probabilities of the {len(classes)} classes sum to "
-            f"{total[view, row]:.4g} ({len(wrong)} such rows)",
-            "save logits in an npz file, as the array `logits`",
-        )
+        said = f"the probabilities of the {len(classes)} classes sum to {total[view, row]:.4g} ({len(wrong)} such rows)"
+        raise DataError(f"{path}, row {ids[row]!r}: {said}", "save logits in an npz file, as the array `logits`")
     return Foreign(path, ids, given.views, proba, assumed, guessed)
-
-
-def _are_logits(scores: Array) -> bool:
-    """Whether most rows (V, N, C) have a negative number, which no probability is, and do not sum to 1."""
-    odd = (scores < 0).any(axis=2) & (abs(scores.sum(axis=2) - 1) > TOLERANCE)
-    return bool(odd.mean() > 0.5)
 
 
 def _ids_beside(path: Path, rows: int) -> tuple[str, ...] | None:
     """The list of ids beside a file without ids, None where there is none."""
     beside = [path.with_name(name.format(path.stem)) for name in ORDERS]
     file = next((file for file in beside if file.exists() and file != path), None)
-    ids = None if file is None else _listed_ids(file)
-    if ids is not None and len(ids) != rows:
+    if file is None:
+        return None
+    if file.suffix == ".npy":
+        ids = _texts(file, "ids", read_array(file))
+    elif file.suffix == ".csv":
+        table = read_table(file)
+        ids = tuple(table.column(next((name for name in table.header if name.lower() in ID_NAMES), table.header[0])))
+    else:
+        ids = tuple(line.strip() for line in read_text(file).splitlines() if line.strip())
+    if len(ids) != rows:
         raise DataError(f"{file} has {len(ids)} ids, but {path} has {rows} rows")
     return ids
 
@@ -160,15 +161,6 @@ def _order(path: Path, rows: int, orders: Sequence[Sequence[str]]) -> tuple[str,
     known = " or ".join(dict.fromkeys(str(len(order)) for order in orders)) or "none"
     said = f"{path} has {rows} rows without ids, but the data have {known}"
     raise DataError(said, f"write the ids, one per line, to {path.with_suffix('.ids.txt').name} beside it")
-
-
-def _listed_ids(path: Path) -> tuple[str, ...]:
-    if path.suffix == ".npy":
-        return _texts(path, "ids", read_array(path))
-    if path.suffix == ".csv":
-        table = read_table(path)
-        return tuple(table.column(next((name for name in table.header if name.lower() in ID_NAMES), table.header[0])))
-    return tuple(line.strip() for line in read_text(path).splitlines() if line.strip())
 
 
 def _read_npz(path: Path, classes: Sequence[str], orders: Sequence[Sequence[str]]) -> _Given:
@@ -194,16 +186,11 @@ def _scores(path: Path, name: str, array: Array, axes: Sequence[tuple[str, ...] 
         raise DataError(f"{path}: array `{name}` has dtype {array.dtype}, not real numbers", f"{name}.astype(float)")
     scores = array.astype(np.float64)[None] if array.ndim == 2 else array.astype(np.float64)
     wanted = [None if axis is None else len(axis) for axis in axes]
-    if (
-        scores.ndim != 3
-        or not scores.size
-        or any(n not in (None, size) for n, size in zip(wanted, scores.shape, strict=True))
-    ):
+    fits = scores.ndim == 3 and all(n in (None, size) for n, size in zip(wanted, scores.shape, strict=True))
+    if not fits or not scores.size:
         expected = ", ".join(letter if n is None else str(n) for n, letter in zip(wanted, "VNC", strict=True))
-        said = (
-            f"{path}: the array `{name}` has shape {array.shape}, expected ({expected}) for its views, ids and classes"
-        )
-        raise DataError(said, LAYOUT)
+        said = f"has shape {array.shape}, expected ({expected}) for its views, ids and classes"
+        raise DataError(f"{path}: the array `{name}` {said}", LAYOUT)
     return scores
 
 
@@ -216,10 +203,8 @@ def _texts(path: Path, name: str, array: Array) -> tuple[str, ...]:
             raise DataError(f"{path}: the array `{name}` contains bytes that are not UTF-8: {error}") from error
     if array.ndim == 1 and (array.dtype.kind in "iu" or (array.dtype.kind == "f" and (array % 1 == 0).all())):
         return tuple(str(int(value)) for value in array)
-    raise DataError(
-        f"{path}: the array `{name}` has shape {array.shape} and dtype {array.dtype}, expected a list of names",
-        LAYOUT,
-    )
+    said = f"has shape {array.shape} and dtype {array.dtype}, expected a list of names"
+    raise DataError(f"{path}: the array `{name}` {said}", LAYOUT)
 
 
 def _read_table(path: Path, classes: Sequence[str], orders: Sequence[Sequence[str]]) -> _Given:
@@ -270,10 +255,8 @@ def _check_values(path: Path, ids: Sequence[str], names: Sequence[str], scores: 
     wrong = np.isnan(scores) | np.isposinf(scores) | wrong
     if wrong.any():
         view, row, column = np.argwhere(wrong)[0]
-        raise DataError(
-            f"{path}, row {ids[row]!r}, class {names[column]!r}: {scores[view, row, column]} is not a "
-            f"{'logit' if logits else 'probability'} ({wrong.any(axis=(0, 2)).sum()} such rows)"
-        )
+        said = f"is not a {'logit' if logits else 'probability'} ({wrong.any(axis=(0, 2)).sum()} such rows)"
+        raise DataError(f"{path}, row {ids[row]!r}, class {names[column]!r}: {scores[view, row, column]} {said}")
 
 
 READERS: dict[str, Callable[[Path, Sequence[str], Sequence[Sequence[str]]], _Given]] = {

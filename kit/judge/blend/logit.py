@@ -42,7 +42,7 @@ class Optimum:
     hessian: Array | None
 
 
-def minimise(problem: "_Slopes | _Classwise", start: Optimum | None = None) -> Optimum:
+def minimise(problem: "_Slopes | Classwise", start: Optimum | None = None) -> Optimum:
     """Minimise mean log loss plus ridge, starting from the optimum of a neighbouring problem.
 
     The ridge (P,), all positive, holds precisions in units of the mean loss. ``evaluate`` returns the mean log loss of
@@ -91,7 +91,7 @@ def _solve(factor: Any, steps: list[tuple[Array, Array]], gradient: Array) -> Ar
     return np.asarray(found + (part - change @ found / (step @ change)) * step)
 
 
-def _penalised(problem: "_Slopes | _Classwise", theta: Array) -> tuple[float, Array, Array]:
+def _penalised(problem: "_Slopes | Classwise", theta: Array) -> tuple[float, Array, Array]:
     loss, gradient, proba = problem.evaluate(theta)
     return loss + 0.5 * float(np.sum(problem.ridge * theta**2)), gradient + problem.ridge * theta, proba
 
@@ -164,32 +164,13 @@ def residuals(proba: Array, y: Array) -> Array:
     return residual
 
 
-@dataclass(frozen=True)
 class Classwise:
-    """Slopes (M,), weights (M, R, C), where R is C or 1 in the diagonal form, and bias (C,): parts of an `Optimum`."""
+    """Slopes (M,), weights (M, R, C), where R is C or 1 in the diagonal form, and bias (C,) on an offset (N, C).
 
-    slopes: Array
-    weights: Array
-    bias: Array
-    optimum: Optimum
-
-
-def fit_classwise(
-    logs: Array, offset: Array, y: Array, scales: tuple[float, float, float], *, full: bool, start: Optimum | None
-) -> Classwise:
-    """Fit the pool to log probabilities (M, N, C) and class indices (N,) on top of an offset (N, C).
-
-    ``scales`` are standard deviations of a normal prior around zero: of the slopes, of the weights, of the bias.
+    The problem for log probabilities (M, N, C) and class indices (N,) in the features x (N, M * C), each weight being
+    that of one feature for one class. ``scales`` are standard deviations of a normal prior around zero: of the slopes,
+    of the weights, of the bias.
     """
-    members, _, classes = logs.shape
-    problem = _Classwise(logs, offset, y, scales, full)
-    found = minimise(problem, start)
-    weights = found.theta[members : len(found.theta) - classes].reshape(members, -1, classes)
-    return Classwise(found.theta[:members], weights, found.theta[-classes:], found)
-
-
-class _Classwise:
-    """The problem in the features x (N, M * C), each weight being that of one feature for one class."""
 
     def __init__(self, logs: Array, offset: Array, y: Array, scales: tuple[float, float, float], full: bool) -> None:
         self.members, rows, self.classes = logs.shape
@@ -202,6 +183,11 @@ class _Classwise:
         self.shared = own.reshape(self.members, self.classes)  # the weights that a slope is the sum of
         sizes = (self.members, len(self.feature), self.classes)
         self.ridge = np.repeat(np.array(scales) ** -2.0, sizes) / rows
+
+    def split(self, theta: Array) -> tuple[Array, Array, Array]:
+        """Slopes, weights and bias."""
+        slopes, weights, bias = np.split(theta, [self.members, len(theta) - self.classes])
+        return slopes, weights.reshape(self.members, -1, self.classes), bias
 
     def evaluate(self, theta: Array) -> tuple[float, Array, Array]:
         weights = theta[self.members : -self.classes].copy()

@@ -1,4 +1,6 @@
-"""Fits without one and without two groups of rows; together they give the choice and its honest score.
+"""Fits of everything (views, limits, all candidates): of all rows, without one and without two groups of them.
+
+Together they give the choice and its honest score.
 
 The fit without groups j and k serves twice: its predictions of k are inner cross-validation for outer group j, and
 those of j for outer group k. So K groups need 1 + K + K (K - 1) / 2 fits of the candidates instead of 1 + K + K^2.
@@ -11,25 +13,101 @@ which does not depend on the order of the rows). Nine tenths of the prior belong
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from itertools import combinations_with_replacement
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 from scipy.special import softmax
 
+from kit.judge.blend.candidates import MOST_WEIGHTS, Candidate, Fitted
+from kit.judge.blend.convex import fit_views, view_likelihoods
+from kit.judge.blend.result import Options
+from kit.judge.blend.rows import Data, Rows
+from kit.judge.blend.worth import keep_members, keep_within_time
 from kit.judge.metrics import Array
 from kit.judge.units import sums
-from kit.runtime.pool import FLOOR
+from kit.runtime.pool import apply_part, blocks, log_proba, mix_views
 
 GROUPS = 5
-LEAST = 3  # two are left out at a time, and a fit needs rows
-MEAN = "mean"
-MEAN_PRIOR = 0.9
+MEAN, MEAN_PRIOR = "mean", 0.9
 LEARNING_RATE = 0.5
 DRAWS = 1000
 NEGLIGIBLE = 0.01  # a part below this share is not worth carrying
 
-Fit = TypeVar("Fit")
+
+@dataclass(frozen=True)
+class Fit:
+    """View weights (V,), the members (k,) that the limits allow, and over these alone candidates and temperatures.
+
+    ``warm`` are solutions by name, from which a fit on other rows starts.
+    """
+
+    views: Array
+    kept: Array
+    candidates: list[Fitted]
+    temperatures: Array
+    warm: Mapping[str, Any]
+
+
+class Procedure:
+    """Fits and predicts any subset of the rows of `Data`.
+
+    Views are chosen by ``group`` (N,). Only rows that are ``used`` (N,) may be fitted on, the others are predicted.
+    """
+
+    def __init__(
+        self, data: Data, group: Array, candidates: Mapping[str, Candidate], options: Options, used: Array
+    ) -> None:
+        self.proba, self.y, self.unit, self.group, self.used = data.proba, data.y, data.unit, group, used
+        self.candidates, self.options = candidates, options
+        self.view_likelihoods = view_likelihoods(data.proba, data.y)
+        # Of the smallest nested fit, which lacks the two largest groups: every fit has the form of the blend it scores.
+        units = sorted(len(np.unique(self.unit[group == k])) for k in np.unique(group))
+        most = min(len(data.proba), options.max_members or len(data.proba))
+        # A member's word on one class moves every class, not that one alone, where the units are enough for it.
+        self.joint = most * len(data.classes) ** 2 < min(sum(units[:-2]), MOST_WEIGHTS)
+        self.precision = np.float32 if data.large else np.float64
+        self._logs: Array | None = None  # of all rows, where views cannot change them
+        if len(data.views) == 1:
+            self._logs = self.logs(np.ones(1), np.ones(len(self.y), dtype=bool))
+
+    def fit(self, rows: Array, neighbour: Fit | None = None) -> Fit:
+        """Fit on the rows of a mask that may be used, starting from the solutions of a fit on most of them."""
+        rows = rows & self.used
+        views = fit_views(self.view_likelihoods[rows], self.group[rows], self.options.max_views, self.unit[rows])
+        logs = self.logs(views, rows)
+        views = keep_within_time(views, self.options)
+        kept = keep_members(Rows(logs, self.y[rows]).likelihoods, int((views > 0).sum()), self.options)
+        # Limits may keep another number of members here, for which the neighbour's solutions are no start.
+        warm = dict(neighbour.warm) if neighbour is not None and len(neighbour.kept) == len(kept) else {}
+        used = Rows(logs if len(kept) == len(logs) else logs[kept], self.y[rows], warm, self.joint)
+        fitted = [candidate.fit(used) for candidate in self.candidates.values()]
+        return Fit(views, kept, fitted, used.temperatures, warm if neighbour is None else {})
+
+    def logs(self, views: Array, rows: Array) -> Array:
+        """Return (M, n, C) log probabilities of the members under view weights."""
+        if self._logs is not None:
+            # An index of a mask would put rows first in memory.
+            return self._logs if rows.all() else self._logs.compress(rows, axis=1)
+        out = np.empty((len(self.proba), int(rows.sum()), self.proba.shape[3]), self.precision)
+        for member, logs in zip(self.proba, out, strict=True):
+            logs[:] = log_proba(mix_views(views, member[None, :, rows]))[0]
+        return out
+
+    def predict(self, fit: Fit, rows: Array) -> Array:
+        """Return (L, n, C) probabilities of the candidates for the rows of a mask."""
+        places, (members, _, _, classes) = np.flatnonzero(rows), self.proba.shape
+        out = np.empty((len(fit.candidates), len(places), classes), self.precision)
+        for block in blocks(len(places), members * classes):
+            mask = np.zeros(len(rows), dtype=bool)
+            mask[places[block]] = True
+            logs = self.logs(fit.views, mask)[fit.kept]
+            proba = np.exp(logs)
+            seen = {(m, 1.0): member for m, member in enumerate(proba)}
+            for k, candidate in enumerate(fit.candidates):
+                out[k, block] = apply_part(candidate.part, proba, logs, seen)
+        return out
 
 
 def fold_groups(fold: Array, y: Array, names: Iterable[object], unit: Array | None = None) -> Array:
@@ -80,10 +158,11 @@ def prior(beliefs: Mapping[str, float]) -> Array:
     return np.asarray(np.array(shares) / np.sum(shares))
 
 
-def evidence_shares(
-    beliefs: Mapping[str, float], likelihoods: Array, rng: np.random.Generator, unit: Array | None = None
-) -> Array:
-    """Return (L,) shares on the simplex from the log likelihoods (L, N) given, out of fold, to the true class."""
+def shares(beliefs: Mapping[str, float], likelihoods: Array, seed: int, unit: Array | None = None) -> Array:
+    """Return (L,) shares on the simplex from the log likelihoods (L, N) given, out of fold, to the true class.
+
+    ``beliefs`` are those of `prior`; rows are in units (N,).
+    """
     gains = likelihoods - likelihoods[list(beliefs).index(MEAN)]
     departures = sums(gains - gains.mean(axis=1, keepdims=True), unit)
     units = departures.shape[1]
@@ -91,13 +170,8 @@ def evidence_shares(
     values, vectors = np.linalg.eigh(covariance)
     # The symmetric root: that of Cholesky or the bare eigenvectors would turn with rounding and the order of rows.
     root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
-    totals = gains.sum(axis=1) + rng.standard_normal((DRAWS, len(beliefs))) @ root
-    shares = softmax(np.log(prior(beliefs)) + LEARNING_RATE * totals, axis=1).mean(axis=0)
-    kept = np.where(shares < NEGLIGIBLE, 0.0, shares)
+    noise = np.random.default_rng(seed).standard_normal((DRAWS, len(beliefs)))
+    totals = gains.sum(axis=1) + noise @ root
+    means = softmax(np.log(prior(beliefs)) + LEARNING_RATE * totals, axis=1).mean(axis=0)
+    kept = np.where(means < NEGLIGIBLE, 0.0, means)
     return np.asarray(kept / kept.sum())
-
-
-def shares(beliefs: Mapping[str, float], y: Array, proba: Array, seed: int, unit: Array | None = None) -> Array:
-    """Return (L,) shares of the candidates from their out-of-fold probabilities (L, N, C) of rows in units (N,)."""
-    likelihoods = np.log(np.maximum(proba[:, np.arange(len(y)), y], FLOOR))
-    return evidence_shares(beliefs, likelihoods, np.random.default_rng(seed), unit)

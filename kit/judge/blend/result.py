@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from pydantic import ConfigDict, Field
@@ -16,17 +17,8 @@ from kit.store.candidate import StoredBlend
 class Options:
     """Everything about a fit that is not numbers to fit.
 
-    Attributes
-    ----------
-    members, views, classes, rows : sequences of str, optional
-        Names used in notes, tables and errors; by default numbers. The first view is the identity.
-    max_members, max_views : int, optional
-    max_seconds_per_1000 : float, optional
-        Time to predict 1,000 images with all members that are kept, under all views that are kept.
-    max_bundle_mb : float, optional
-        Size of all members that are kept.
-    seconds_per_1000, mb : sequences of M floats, optional
-        What each member costs: seconds per 1,000 images and view, and megabytes.
+    Names, by default numbers, are those of notes, tables and errors; the first view is the identity. Limits are on all
+    members and views that are kept, costs are those of each of the M members.
     """
 
     members: Sequence[str] | None = None
@@ -35,39 +27,27 @@ class Options:
     rows: Sequence[str] | None = None
     max_members: int | None = None
     max_views: int | None = None
-    max_seconds_per_1000: float | None = None
+    max_seconds_per_1000: float | None = None  # to predict 1,000 images
     max_bundle_mb: float | None = None
-    seconds_per_1000: Sequence[float] | None = None
+    seconds_per_1000: Sequence[float] | None = None  # per 1,000 images and view
     mb: Sequence[float] | None = None
     unknown: str = ""  # the class that is answered where no other is probable enough
     whole: bool = True  # a row is an image; notes say nothing of rows that are labels or copies of one
 
     def only(self, members: Sequence[int]) -> "Options":
         """Return the options for a selection of the members."""
-        names, seconds, mb = self.members, self.seconds_per_1000, self.mb
-        return replace(
-            self,
-            members=None if names is None else [names[m] for m in members],
-            seconds_per_1000=None if seconds is None else [seconds[m] for m in members],
-            mb=None if mb is None else [mb[m] for m in members],
-        )
+        lists = {name: getattr(self, name) for name in ("members", "seconds_per_1000", "mb")}
+        left: dict[str, Any] = {name: [each[m] for m in members] for name, each in lists.items() if each is not None}
+        return replace(self, **left)
 
 
 class Blend(StoredBlend):
-    """A fitted blend with its nested predictions, which are not a part of what is kept on the disk.
-
-    Attributes
-    ----------
-    oof : (N, C) array
-        What `nested` scores.
-    stressed_oof : (N, C) array or None
-        The same of the stressed rows, which `stressed` scores.
-    answers, stressed_answers : (N,) arrays
-        What was decided for these rows, by decisions that never saw them; this is what a metric of labels is given.
-    """
+    """A fitted blend with its nested predictions, which are not a part of what is kept on the disk."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
+    # (N, C) what `nested` scores, and of the stressed rows what `stressed` scores; (N,) what was decided for these rows
+    # by decisions that never saw them, which a metric of labels is given.
     oof: Array = Field(exclude=True, repr=False)
     stressed_oof: Array | None = Field(exclude=True, repr=False)
     answers: Array = Field(exclude=True, repr=False)
@@ -104,19 +84,14 @@ def notes(
     if len(blend.views) > 1:
         views = zip(blend.view_names, blend.views, strict=True)
         found += [f"view {name} does not help and is dropped" for name, weight in views if weight == 0]
-    found += _of_rows(blend, y, unit) if whole else []
+    errors, units = len(np.unique(unit[metrics.row_accuracy(y, blend.answers) == 0])), int(unit.max()) + 1
+    if whole and units < len(y):
+        found.append(f"the {len(y)} rows are in {units} groups, which count once each in intervals and standard errors")
+    if whole and errors < FEW_ERRORS:
+        wrong = f"only {errors} of {units} {'rows are wrong' if units == len(y) else 'groups have a wrong row'}"
+        found.append(f"{wrong}: below {FEW_ERRORS} errors the interval is too narrow")
+    present = set(y.tolist()) if whole else range(len(blend.classes))
+    found += [f"class {name} has no rows" for c, name in enumerate(blend.classes) if c not in present]
     rows = {"stressed": "stressed rows alone", "mixture": "clean and stressed rows together"}
     found += [f"fitted on {rows[blend.fit_on]}"] if blend.fit_on in rows else []
     return tuple(found)
-
-
-def _of_rows(blend: Blend, y: Array, unit: Array) -> list[str]:
-    found: list[str] = []
-    errors, units = len(np.unique(unit[metrics.row_accuracy(y, blend.answers) == 0])), int(unit.max()) + 1
-    if units < len(y):
-        found.append(f"the {len(y)} rows are in {units} groups, which count once each in intervals and standard errors")
-    if errors < FEW_ERRORS:
-        wrong = f"only {errors} of {units} {'rows are wrong' if units == len(y) else 'groups have a wrong row'}"
-        found.append(f"{wrong}: below {FEW_ERRORS} errors the interval is too narrow")
-    present = set(y.tolist())
-    return found + [f"class {name} has no rows" for c, name in enumerate(blend.classes) if c not in present]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import DataError
-from kit.images.corrupt.mixture import CLEAN, Mixture
+from kit.images.corrupt.plan import CLEAN, Mixture
 from kit.judge import decide
 from kit.judge.metrics import Array
 from kit.judge.score import row_values
@@ -22,7 +22,7 @@ class Evidence:
     y: NDArray[np.integer]  # (N,) labels of the held-out rows
     clean: NDArray[np.floating]  # (M, N, C) predictions for them as they are
     rows: NDArray[np.integer]  # (S,) the held-out row behind every stressed picture; one may come several times
-    family: NDArray[np.str_]  # (S,) what was done to it, as `kit.images.corrupt.mixture.assign` says
+    family: NDArray[np.str_]  # (S,) what was done to it, as `kit.images.corrupt.plan.assign` says
     severity: NDArray[np.integer]  # (S,)
     stressed: NDArray[np.floating]  # (M, S, C) predictions for the stressed pictures
     test: NDArray[np.floating] | None = None  # (M, R, C) for the test pictures

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.errors import DataError
-from kit.images.corrupt.mixture import CLEAN, Mixture
+from kit.images.corrupt.plan import CLEAN, Mixture
 from kit.judge.metrics import Array
 from kit.judge.score import lookup
 from kit.judge.shift.belief import DOUBT, Belief, Case, firm, wrong_labels

@@ -10,7 +10,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.model_selection import StratifiedKFold
 
 from kit.errors import DataError
-from kit.images.corrupt.colour import LUMA
+from kit.images.corrupt import LUMA
 from kit.judge.metrics import Array
 
 Images = NDArray[np.uint8]

@@ -1,7 +1,7 @@
 """Where units run: processes on this machine, or tasks on a Ray cluster with the same processes in them.
 
-`tasks` is the driver's side, `task` the body of a task and `task_spec` what it is told; `stores` is how files travel,
-`cluster` what is known of Ray.
+`tasks` is the driver's side, `task` the body of a task, `sending` what it is told and how files travel, `cluster` what
+is known of Ray.
 """
 
 from collections.abc import Iterator

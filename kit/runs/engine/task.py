@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import KitError
-from kit.runs.engine.stores import Blob, Store, read_pieces, write_pieces
-from kit.runs.engine.task_spec import THREADS, TaskSpec, changed, versions
+from kit.runs.engine.sending import THREADS, Blob, Store, TaskSpec, changed, read_pieces, versions, write_pieces
 from kit.runs.units.process import VARIABLE as CARDS
 from kit.runs.units.process import nvidia_smi, start
 from kit.runs.units.worker import ReportLine
@@ -157,9 +156,8 @@ def task_folder(told: TaskSpec, store: Store) -> Iterator[Path]:
 
 def kept(blob: Blob, store: Store) -> Path:
     """The file of a blob on this machine, where the store gives none written once and then shared by all tasks."""
-    place = store.place(blob.handle)
-    if place is not None:
-        return place
+    if isinstance(blob.handle, Path):
+        return blob.handle
     path = machine_folder() / "inputs" / blob.sha256
     with lock(path.with_name(f"{path.name}.lock"), path.name, wait=True):
         if not path.exists() or path.stat().st_size != blob.size:

@@ -19,9 +19,8 @@ from kit.config import Config
 from kit.config.sections import EngineConfig
 from kit.errors import OutOfMemoryError, TrainingError
 from kit.runs.engine.cluster import check_installed, connected, hang_bell, machines, places, ray, resources
-from kit.runs.engine.stores import Store, store_of, write_pieces
+from kit.runs.engine.sending import Store, TaskSpec, Warehouse, store_of, task_spec, versions, write_pieces
 from kit.runs.engine.task import perform
-from kit.runs.engine.task_spec import TaskSpec, Warehouse, task_spec, versions
 from kit.runs.units import Unit
 from kit.runs.units.process import WORKERS, failure
 from kit.store.files import append_log
@@ -45,7 +44,7 @@ class Start:
     node: str = ""
 
 
-class RayTasks:
+class RayTasks(ExitStack):
     """`Launch` of a Ray task for every unit; a context that connects to the cluster when it is first needed.
 
     ``root`` is the project's folder, ``modules`` the module to run by kind of unit.
@@ -54,11 +53,11 @@ class RayTasks:
     queues: bool = True
 
     def __init__(self, config: EngineConfig, root: Path, modules: Mapping[str, str] = WORKERS) -> None:
+        super().__init__()
         check_installed()
         self._config, self._modules = config, modules
         self._store: Store = store_of(config.storage, root)
         self._warehouse = Warehouse(self._store)
-        self._stack = ExitStack()
         self._lock = threading.Lock()
         self._wanted: dict[str, float] = {}
         self._task: Any = None
@@ -66,12 +65,6 @@ class RayTasks:
         self._ending = False
         self._waiting: dict[int, Any] = {}
         self._known: set[str] = set()
-
-    def __enter__(self) -> RayTasks:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
 
     def places(self, config: Config) -> int:
         self._connect()
@@ -109,7 +102,7 @@ class RayTasks:
     def _connect(self) -> None:
         with self._lock:
             if self._bell is None:
-                self._stack.enter_context(connected(self._config))
+                self.enter_context(connected(self._config))
                 self._wanted = resources(self._config)
                 # Not retried by Ray: only the driver has the checkpoint that the next attempt starts from.
                 self._task = ray.remote(max_retries=0)(on_node)
@@ -193,9 +186,8 @@ def strategy(avoided: set[str], wanted: Mapping[str, float]) -> Any:
     """Where a task should run: anywhere, after a loss rather on a node that has not lost it."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    if not avoided:
-        return "SPREAD"
-    others = {name: node for name, node in machines().items() if name not in avoided and places(wanted, {name: node})}
+    nodes = machines() if avoided else {}
+    others = {name: node for name, node in nodes.items() if name not in avoided and places(wanted, {name: node})}
     if not others:
         return "SPREAD"
     largest = max(others, key=lambda name: places(wanted, {name: others[name]}))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.base.arrays import ImageArray, IntArray
-from kit.images.corrupt.colour import LUMA
+from kit.images.corrupt import LUMA
 from kit.stages.clean.draft import Finding
 
 BLOCK_PIXELS = 1 << 18

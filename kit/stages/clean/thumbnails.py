@@ -9,7 +9,7 @@ from PIL import Image
 from scipy.fft import dct
 
 from kit.base.arrays import ImageArray, IntArray
-from kit.images.corrupt.colour import LUMA
+from kit.images.corrupt import LUMA
 from kit.runtime import decode
 
 SIDE = 32

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from kit.base.arrays import IntArray
 from kit.config import Config
 from kit.errors import StageError
-from kit.images.corrupt.mixture import assign
-from kit.images.corrupt.plan import StressPlan, plan_of, split
+from kit.images.corrupt.plan import StressPlan, assign, plan_of, split
 from kit.judge.metrics import Array
 from kit.judge.shift.evidence import Evidence
 from kit.runs.results import is_complete, load_oof, load_test, require_joined, run_lineage_of_test

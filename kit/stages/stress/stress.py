@@ -12,8 +12,7 @@ from kit.base.arrays import ImageArray
 from kit.base.events import Emit, Event
 from kit.config import Config
 from kit.images.corrupt import FAMILIES, SEVERITIES, corrupt
-from kit.images.corrupt.mixture import CLEAN, assign
-from kit.images.corrupt.plan import StressPlan, grid_ids, plan_of, sampled, split
+from kit.images.corrupt.plan import CLEAN, StressPlan, assign, grid_ids, plan_of, sampled, split
 from kit.judge import score
 from kit.judge.seen import seen_of
 from kit.runs.engine import opened

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from kit.errors import TrainingError
-from kit.images.corrupt.mixture import apply
-from kit.images.corrupt.plan import StressPlan, grid, grid_ids, sampled
+from kit.images.corrupt.plan import StressPlan, apply, grid, grid_ids, sampled
 from kit.runs.results import PredictionSpec
 from kit.runs.spec import FoldSpec
 from kit.runs.stressed import StressedFold

@@ -7,12 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
-from kit.images.corrupt.colour import LUMA
+from kit.images.corrupt import Images, Pixels
+from kit.images.corrupt.families import blurred, coloured, stretched
 from kit.images.sources.practice.draws import CLASSES, DEGRADE, PLANT, SISTER, generator
 
-Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 
 COPIES = ("exact", "dihedral", "recompressed", "cropped", "conflicting")
@@ -109,9 +108,6 @@ def _tiles(size: int) -> Images:
     return np.asarray(floor, np.uint8)
 
 
-Pixels = NDArray[np.float32]
-
-
 def degrade(images: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
     """Corrupt each picture of (N, S, S, 3) in one of the ways of `CORRUPTIONS`, drawn from (seed, row)."""
     kinds = list(CORRUPTIONS.values())
@@ -124,21 +120,6 @@ def degrade(images: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
     return spoilt
 
 
-def _blur(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
-    sigma = severity * pixels.shape[0] / 32
-    return np.asarray(gaussian_filter(pixels, (sigma, sigma, 0), mode="nearest"), np.float32)
-
-
-def _contrast(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
-    middle: Pixels = pixels.mean(axis=(0, 1), dtype=np.float32)
-    return middle + (pixels - middle) * np.float32(rng.choice([1 - 0.65 * severity, 1 + 0.8 * severity]))
-
-
-def _saturation(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
-    grey: Pixels = (pixels @ LUMA)[..., None]
-    return grey + (pixels - grey) * np.float32(rng.choice([1 - 0.9 * severity, 1 + severity]))
-
-
 def _cast(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
     tint = rng.uniform(-1, 1, 3).astype(np.float32)
     return pixels * (1 + np.float32(0.28 * severity) * tint)
@@ -146,12 +127,12 @@ def _cast(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
 
 CORRUPTIONS: dict[str, Callable[[Pixels, float, np.random.Generator], Pixels]] = {
     "clean": lambda pixels, severity, rng: pixels,
-    "blur": _blur,
+    "blur": lambda pixels, severity, rng: blurred(pixels, severity * pixels.shape[0] / 32),
     "brightness": lambda pixels, severity, rng: pixels + np.float32(rng.choice([-75, 45]) * severity),
-    "contrast": _contrast,
+    "contrast": lambda pixels, severity, rng: stretched(pixels, rng.choice([1 - 0.65 * severity, 1 + 0.8 * severity])),
     "noise": lambda pixels, severity, rng: (
         pixels + rng.standard_normal(pixels.shape, dtype=np.float32) * np.float32(32 * severity)
     ),
-    "saturation": _saturation,
+    "saturation": lambda pixels, severity, rng: coloured(pixels, rng.choice([1 - 0.9 * severity, 1 + severity])),
     "cast": _cast,
 }
