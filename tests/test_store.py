@@ -121,6 +121,7 @@ def test_a_damaged_cache_of_digests_costs_only_time(tmp_path: Path) -> None:
 HOLD = """
 import sys
 from pathlib import Path
+from kit.store.files import lock
 sys.argv = ["kit", "train"]
 with lock(Path(sys.stdin.readline().strip()), "data/", shared=sys.stdin.readline().strip() == "shared"):
     print("held", flush=True)
