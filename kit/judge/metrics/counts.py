@@ -38,12 +38,16 @@ def contributions(y: Array, said: Array, classes: int) -> Any:
     """Return the sparse (N, 3 C + 3) matrix of what each row adds to the counts."""
     from scipy import sparse  # every command and every unit imports this module, few have use for it
 
+    def hot(values: Array) -> Any:
+        inside = np.flatnonzero((values >= 0) & (values < classes))  # an answer that is no class hits nothing
+        return sparse.csr_array((np.ones(len(inside)), (inside, values[inside])), shape=(len(values), classes))
+
     if y.ndim == 2:
         true, answer = sparse.csr_array(y.astype(float)), sparse.csr_array(labels_of(said).astype(float))
         far = np.zeros((len(y), 2))
     else:
         answers = classes_of(said)
-        true, answer = (_hot(each, classes) for each in (y, answers))
+        true, answer = hot(y), hot(answers)
         far = np.abs(y - answers)[:, None] ** np.array([1.0, 2.0])
     rest = sparse.csr_array(np.column_stack([far, np.ones(len(y))]))
     return sparse.hstack([true, answer, true * answer, rest], format="csr")
@@ -62,13 +66,6 @@ def kinds(y: Array, said: Sequence[Array]) -> tuple[Array, Array]:
     whole = columns.view(np.dtype((np.void, columns.dtype.itemsize * columns.shape[1]))).ravel()
     _, first, kind = np.unique(whole, return_index=True, return_inverse=True)
     return first, kind
-
-
-def _hot(values: Array, classes: int) -> Any:
-    from scipy import sparse
-
-    inside = np.flatnonzero((values >= 0) & (values < classes))  # an answer that is no class hits nothing
-    return sparse.csr_array((np.ones(len(inside)), (inside, values[inside])), shape=(len(values), classes))
 
 
 def confusion(y: Array, said: Array, classes: int | None = None) -> Array:
@@ -94,20 +91,18 @@ def _mean(values: Array, present: Array) -> Array:
     return np.asarray(np.where(present, values, 0.0).sum(axis=-1) / np.maximum(present.sum(axis=-1), 1))
 
 
-def count_macro_f(counts: Counts, *, beta: float = 1.0) -> Array:
-    """F-beta, mean over the classes that occur, true or said; of several labels over all."""
-    return _mean(f_values(counts, beta), (counts.true + counts.said > 0) | counts.labels)
+def f_mean(counts: Counts, *, average: str = "macro", beta: float = 1.0) -> Array:
+    """F-beta as the mean over the classes that occur, true or said, and of several labels over all.
 
-
-def count_weighted_f(counts: Counts, *, beta: float = 1.0) -> Array:
-    """F-beta, mean over the classes weighted by how often they are true."""
-    return divide((counts.true * f_values(counts, beta)).sum(axis=-1), counts.true.sum(axis=-1))
-
-
-def count_micro_f(counts: Counts, *, beta: float = 1.0) -> Array:
-    """F-beta of all cells (N, C) together."""
-    true, said, hits = (each.sum(axis=-1) for each in counts[:3])
-    return divide((1.0 + beta**2) * hits, beta**2 * true + said)
+    ``average`` is macro, weighted by how often a class is true, or micro: all cells (N, C) together.
+    """
+    if average == "micro":
+        true, said, hits = (each.sum(axis=-1) for each in counts[:3])
+        return divide((1.0 + beta**2) * hits, beta**2 * true + said)
+    values = f_values(counts, beta)
+    if average == "weighted":
+        return divide((counts.true * values).sum(axis=-1), counts.true.sum(axis=-1))
+    return _mean(values, (counts.true + counts.said > 0) | counts.labels)
 
 
 def count_balanced_accuracy(counts: Counts) -> Array:
@@ -120,8 +115,8 @@ def count_balanced_accuracy(counts: Counts) -> Array:
     return np.asarray(np.where(present & (absent > 0), (recall + rejected) / 2, recall + rejected).mean(axis=-1))
 
 
-def _kappa(counts: Counts, power: int) -> Array:
-    """Cohen's kappa with the distance to a power as weights; 0 where chance is never wrong."""
+def kappa(counts: Counts, *, power: int) -> Array:
+    """Cohen's kappa with linear weights, the distance to the power 1, or quadratic ones; 0 if chance is never wrong."""
     rows, (first, second) = counts.rows[..., None], (np.cumsum(each, axis=-1) for each in (counts.true, counts.said))
     if power == 1:
         # The distance of two grades is the number of borders between them.
@@ -131,16 +126,6 @@ def _kappa(counts: Counts, power: int) -> Array:
         mixed = 2.0 * (counts.true @ grade) * (counts.said @ grade) / counts.rows
         chance = (counts.true + counts.said) @ grade**2 - mixed
     return np.where(chance > 1e-9 * counts.rows, 1.0 - divide(counts.far[..., power - 1], chance), 0.0)
-
-
-def count_qwk(counts: Counts) -> Array:
-    """Cohen's kappa with quadratic weights."""
-    return _kappa(counts, 2)
-
-
-def count_lwk(counts: Counts) -> Array:
-    """Cohen's kappa with linear weights."""
-    return _kappa(counts, 1)
 
 
 def count_mcc(counts: Counts) -> Array:

@@ -3,7 +3,7 @@
 A curve gives its value and what each row adds to it (N,), with mean zero: rows drawn are never sorted anew.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
@@ -12,14 +12,6 @@ from kit.judge.metrics.rows import Array, row_accuracy
 
 ECE_BINS = 15
 SENSITIVITY = 0.8  # from which on the partial area counts: ISIC 2024
-
-
-def _columns(y: Array, proba: Array) -> Iterator[tuple[Array, Array]]:
-    """Whether each class holds, and what was said of it, for the classes with both kinds of rows."""
-    for c in range(int(y.ndim == 1 and proba.shape[1] == 2), proba.shape[1]):
-        holds = np.asarray(y[:, c] > 0 if y.ndim == 2 else y == c)
-        if 0 < holds.sum() < len(y):
-            yield holds, proba[:, c]
 
 
 def _placements(holds: Array, said: Array) -> tuple[Array, Array]:
@@ -101,8 +93,11 @@ def over_classes(y: Array, proba: Array, *, curve: Curve, average: str = "macro"
         value, cells = curve(holds.ravel(), proba.ravel())
         return value, cells.reshape(proba.shape).mean(axis=1)
     total, value, weights = np.zeros(len(y)), 0.0, 0.0
-    for holds, said in _columns(y, proba):
-        found, influence = curve(holds, said)
+    for c in range(int(y.ndim == 1 and proba.shape[1] == 2), proba.shape[1]):
+        holds = np.asarray(y[:, c] > 0 if y.ndim == 2 else y == c)
+        if not 0 < holds.sum() < len(y):
+            continue
+        found, influence = curve(holds, proba[:, c])
         weight = float(holds.sum()) if average == "weighted" else 1.0
         value, weights, total = value + weight * found, weights + weight, total + weight * influence
     if not weights:

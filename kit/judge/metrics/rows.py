@@ -91,11 +91,6 @@ def row_map(y: Array, said: Array, *, k: int) -> Array:
     return np.where(place <= k, 1.0 / place, 0.0)
 
 
-def row_cost(y: Array, said: Array, *, costs: Any) -> Array:
-    """Return (N,) what the answers cost, by true class and answer."""
-    return np.asarray(costs, float)[y, classes_of(said)]
-
-
 def all_weighted_nll(y: Array, proba: Array, *, weights: Any) -> tuple[float, Array]:
     """Log loss with a weight for each class, or for each of several labels, over the sum of the weights."""
     weights = np.asarray(weights, float)
@@ -112,20 +107,6 @@ def answers_of(y: Array, said: Array) -> tuple[Array, Array]:
     if y.ndim == 2:
         return y, labels_of(said)
     return y, said if y.dtype.kind == "f" else classes_of(said)
-
-
-def average_ranks(values: Array) -> Array:
-    """Return the (N,) ranks from 1 of ``values`` (N,); equal values share the mean of theirs.
-
-    As `scipy.stats.rankdata`, whose import takes longer than most commands, and every process of a unit needs metrics.
-    """
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    return np.asarray((count.cumsum() - (count - 1) / 2)[place])
-
-
-def row_mae(y: Array, said: Array) -> Array:
-    """Return (N,) distances."""
-    return np.asarray(abs(said - y))
 
 
 def all_rmse(y: Array, said: Array) -> tuple[float, Array]:

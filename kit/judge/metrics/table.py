@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from kit.config.competition import METRICS as MEASURES
 from kit.config.competition import Measure
 from kit.judge.metrics import counts, ranks, rows
@@ -73,12 +75,15 @@ SHARED: dict[str, Any] = {
     "top5_accuracy": partial(rows.row_top, k=5),
     "map3": partial(rows.row_map, k=3),
     "map5": partial(rows.row_map, k=5),
+    "mae": lambda y, said: abs(said - y),
     "f1": lambda found: counts.f_values(found)[..., 1],
-    "macro_f1": counts.count_macro_f,
-    "weighted_f1": counts.count_weighted_f,
-    "micro_f1": counts.count_micro_f,
-    "macro_f2": partial(counts.count_macro_f, beta=2.0),
-    "micro_f2": partial(counts.count_micro_f, beta=2.0),
+    "macro_f1": counts.f_mean,
+    "weighted_f1": partial(counts.f_mean, average="weighted"),
+    "micro_f1": partial(counts.f_mean, average="micro"),
+    "macro_f2": partial(counts.f_mean, beta=2.0),
+    "micro_f2": partial(counts.f_mean, average="micro", beta=2.0),
+    "lwk": partial(counts.kappa, power=1),
+    "qwk": partial(counts.kappa, power=2),
     "auc": _curve(ranks.auc_curve),
     "weighted_auc": _curve(ranks.auc_curve, "weighted"),
     "partial_auc": _curve(ranks.partial_curve),
@@ -87,7 +92,7 @@ SHARED: dict[str, Any] = {
     "probabilistic_f1": _curve(ranks.pf_curve),
 }
 TUNED: dict[str, Any] = {
-    "expected_cost": lambda table: {"rows": partial(rows.row_cost, costs=table)},
+    "expected_cost": lambda table: {"rows": lambda y, said: np.array(table, float)[y, rows.classes_of(said)]},
     "weighted_nll": lambda table: {"whole": partial(rows.all_weighted_nll, weights=table[0])},
 }
 FIELDS = {"rows": ("rows", "row"), "counts": ("counts", "count"), "all": ("whole", "all")}
