@@ -87,34 +87,32 @@ def shear(factor: Share = 0.15, fill: Fill = "reflect") -> ImageOp:
 RANGE = (0, 255)
 
 
-def brightness(factor: Share = 0.2) -> ImageOp:
-    """Add up to ``factor`` of the whole range, up or down (``RandomBrightness``)."""
-    return layer_op("RandomBrightness", (-factor, factor), value_range=RANGE)
+def _by_factor(layer: str, default: float, given: Callable[[float], Any], **options: Any) -> Callable[..., ImageOp]:
+    """The factory of a layer of keras-cv with one key ``factor``, of which ``given`` makes that of the layer."""
+
+    def factory(factor: Share = default) -> ImageOp:
+        return layer_op(layer, factor=given(factor), **options)
+
+    return factory
 
 
-def contrast(factor: Share = 0.3) -> ImageOp:
-    """Stretch around each channel's mean by 1 - ``factor`` to 1 + ``factor`` (``RandomContrast``)."""
-    return layer_op("RandomContrast", factor=factor, value_range=RANGE)
-
-
-def hue(factor: Share = 0.1) -> ImageOp:
-    """Turn the hue by up to ``factor`` of half the circle (``RandomHue``)."""
-    return layer_op("RandomHue", (0.0, factor), value_range=RANGE)
+# Add up to `factor` of the whole range, up or down.
+brightness = _by_factor("RandomBrightness", 0.2, lambda factor: (-factor, factor), value_range=RANGE)
+# Stretch around each channel's mean by 1 - `factor` to 1 + `factor`.
+contrast = _by_factor("RandomContrast", 0.3, lambda factor: factor, value_range=RANGE)
+# Turn the hue by up to `factor` of half the circle.
+hue = _by_factor("RandomHue", 0.1, lambda factor: (0.0, factor), value_range=RANGE)
+# Blend with the grey image by up to `factor`.
+color_degeneration = _by_factor("RandomColorDegeneration", 0.5, lambda factor: (0.0, factor))
+# Shift each channel by up to half of `factor` of the range.
+channel_shift = _by_factor("RandomChannelShift", 0.2, lambda factor: (0.0, factor), value_range=RANGE)
+# Sharpen by up to `factor`.
+sharpness = _by_factor("RandomSharpness", 0.5, lambda factor: (0.0, factor), value_range=RANGE)
 
 
 def saturation(factor: Annotated[float, Field(gt=0, le=0.5)] = 0.2) -> ImageOp:
     """Less or more colour: 0.5 is from none to full (``RandomSaturation``, for which 0.5 is unchanged)."""
     return layer_op("RandomSaturation", (0.5 - factor, 0.5 + factor))
-
-
-def color_degeneration(factor: Share = 0.5) -> ImageOp:
-    """Blend with the grey image by up to ``factor`` (``RandomColorDegeneration``)."""
-    return layer_op("RandomColorDegeneration", (0.0, factor))
-
-
-def channel_shift(factor: Share = 0.2) -> ImageOp:
-    """Shift each channel by up to half of ``factor`` of the range (``RandomChannelShift``)."""
-    return layer_op("RandomChannelShift", factor=(0.0, factor), value_range=RANGE)
 
 
 def solarize(threshold: Annotated[float, Field(ge=0, le=255)] = 128.0, addition: Share = 0.2) -> ImageOp:
@@ -130,11 +128,6 @@ def solarize(threshold: Annotated[float, Field(ge=0, le=255)] = 128.0, addition:
 def posterize(bits: Annotated[int, Field(ge=1, le=8)] = 5) -> ImageOp:
     """Keep the first ``bits`` bits of every level (``Posterization``)."""
     return layer_op("Posterization", value_range=RANGE, bits=bits)
-
-
-def sharpness(factor: Share = 0.5) -> ImageOp:
-    """Sharpen by up to ``factor`` (keras-cv's ``RandomSharpness``)."""
-    return layer_op("RandomSharpness", (0.0, factor), value_range=(0, 255))
 
 
 def blur(sigma: Positive = 1.5) -> ImageOp:

@@ -1,12 +1,19 @@
 """The augmentations of one run as one compiled, pure function, and the two kinds that an entry of the table can build.
 
-Images are float32, 0 to 255. While an operation is traced, ``tf.random`` draws from its image's or batch's seed.
+Images are float32, 0 to 255. The 2-D layers of keras-cv draw from ``tf.random`` and from the global generator, both
+stateful: nothing repeats in a parallel ``map``, and a resumed run sees other images. While a pipeline is traced, the
+two are replaced by stateless draws that are keyed by a seed tensor, that of the image or batch, and numbered in the
+order of the trace. The traced graph is a pure function of its images and seeds, so the same bytes come from any number
+of workers and after any interruption.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partialmethod
 from itertools import groupby
 from typing import Annotated, Any, TypedDict
 
@@ -14,13 +21,13 @@ from pydantic import Field
 
 from kit.config import AugmentConfig
 from kit.images.augment import arguments, factory
-from kit.images.augment.randomness import Stream, replaced
 from kit.runtime.lazy import Lazy, tf
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Fill = Annotated[str, Field(pattern="^(reflect|constant|nearest|wrap)$")]
 keras_cv: Any = Lazy("keras_cv")
+PATCHED = ("uniform", "normal", "truncated_normal", "gamma", "shuffle")  # of `tf.random`
 
 
 class Batch(TypedDict):
@@ -137,3 +144,80 @@ class Context:
         images = tf.map_fn(one, (batch["images"], self._seeds), fn_output_signature=tf.float32, parallel_iterations=16)
         images.set_shape(batch["images"].shape)
         return {**batch, "images": images}
+
+
+class Stream:
+    """Stateless draws with the interface of ``tf.random`` and ``tf.random.Generator``, keyed by the current seed."""
+
+    def __init__(self) -> None:
+        self._seed: Any = None
+        self._drawn = 0
+
+    @contextmanager
+    def keyed(self, seed: Any) -> Iterator[None]:
+        """Draw from ``seed``, an int32 tensor of shape (2,), while the block is traced."""
+        before, self._seed = self._seed, seed
+        try:
+            yield
+        finally:
+            self._seed = before
+
+    def _key(self) -> Any:
+        if self._seed is None:
+            raise RuntimeError("an augmentation layer drew a random number outside of a seeded block")
+        # Numbered by the trace, not by the call: one operation keeps its number however often it runs.
+        self._drawn += 1
+        return tf.random.experimental.stateless_fold_in(self._seed, self._drawn)
+
+    def uniform_each(self, seeds: Any, shape: list[int]) -> Any:
+        """(B, \\*shape) float32 in [0, 1): for each of ``seeds`` (B, 2) int32 numbers of its own.
+
+        A hash of key and position (the finaliser of MurmurHash3, twice): a loop of ``tf.random`` over the seeds costs
+        a hundred times as much.
+        """
+        self._drawn += 1
+        count = math.prod(shape)
+        position = tf.range(count, dtype=tf.int64) + self._drawn * 0x10001 + 1
+        first, second = (tf.bitcast(seeds[:, number, None], tf.uint32) for number in (0, 1))
+        bits = _mixed(tf.bitwise.bitwise_xor(_mixed(tf.cast(position, tf.uint32)[None] + first), second))
+        drawn = tf.cast(tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32)), tf.float32) * 2.0**-24
+        return tf.reshape(drawn, [-1, *shape])
+
+    # What is drawn with a seed of its own in `tf.random` is drawn from the stream's: ``seed`` and ``name`` are passed
+    # over.
+    def _drawn_as(self, kind: str, shape: Any, *values: Any, seed: Any = None, name: Any = None, **options: Any) -> Any:
+        return getattr(tf.random, f"stateless_{kind}")(shape, self._key(), *values, **options)
+
+    uniform = partialmethod(_drawn_as, "uniform")
+    normal = random_normal = partialmethod(_drawn_as, "normal")
+    truncated_normal = partialmethod(_drawn_as, "truncated_normal")
+
+    def gamma(self, shape: Any, alpha: Any, beta: Any = 1.0, dtype: Any = None, **_: Any) -> Any:
+        # `tf.random.gamma` draws ``shape`` for every entry of ``alpha``, the stateless one as many as it is told.
+        whole = tf.concat([tf.cast(tf.reshape(shape, [-1]), tf.int32), tf.shape(alpha)], axis=0)
+        return tf.random.stateless_gamma(whole, self._key(), alpha=alpha, beta=beta, dtype=dtype or tf.float32)
+
+    def shuffle(self, value: Any, **_: Any) -> Any:
+        # Sorting by random keys: `tf.random.experimental.stateless_shuffle` has no gradient-free CPU path in 2.16.
+        return tf.gather(value, tf.argsort(self.uniform([tf.shape(value)[0]])))
+
+
+def _mixed(bits: Any) -> Any:
+    """The finaliser of MurmurHash3 (Appleby 2011) on uint32."""
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        bits = tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(shift, tf.uint32)))
+        bits = bits * tf.constant(factor, tf.uint32)
+    return tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(16, tf.uint32)))
+
+
+@contextmanager
+def replaced(stream: Stream) -> Iterator[None]:
+    """Let ``tf.random.uniform`` and its kin draw from ``stream`` while the block is traced."""
+    original = {name: getattr(tf.random, name) for name in PATCHED}
+    try:
+        for name in PATCHED:
+            setattr(tf.random, name, getattr(stream, name))
+        yield
+    finally:
+        for name, function in original.items():
+            setattr(tf.random, name, function)
