@@ -5,7 +5,9 @@ Parameters stand as tables beside the functions.
 
 import io
 import math
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +15,7 @@ from PIL import Image
 from scipy.fft import irfft2, next_fast_len, rfft2
 from scipy.ndimage import gaussian_filter
 
-from kit.images.corrupt import LUMA, Pixels, Rng
+from kit.images.corrupt import LUMA, Corruption, Pixels, Rng
 
 # Standard deviation of the Gaussian, share of the side: ImageNet-C's 1, 2, 3, 4, 6 px of 224.
 BLUR_SIGMA = (0.0045, 0.009, 0.0135, 0.018, 0.027)
@@ -56,19 +58,16 @@ def pixelate(pixels: Pixels, severity: int, rng: Rng) -> Pixels:
     """Shrink to `PIXELATE_SHARE` of the side by the mean and repeat pixels."""
     height, width = pixels.shape[:2]
     share = PIXELATE_SHARE[severity - 1]
-    small = _image(pixels).resize((max(1, round(width * share)), max(1, round(height * share))), Image.Resampling.BOX)
+    size = max(1, round(width * share)), max(1, round(height * share))
+    small = Image.fromarray(pixels.astype(np.uint8)).resize(size, Image.Resampling.BOX)
     return np.asarray(small.resize((width, height), Image.Resampling.NEAREST), np.float32)
 
 
 def jpeg(pixels: Pixels, severity: int, rng: Rng) -> Pixels:
     """Write and read as JPEG of `JPEG_QUALITY`."""
     buffer = io.BytesIO()
-    _image(pixels).save(buffer, "JPEG", quality=JPEG_QUALITY[severity - 1])
+    Image.fromarray(pixels.astype(np.uint8)).save(buffer, "JPEG", quality=JPEG_QUALITY[severity - 1])
     return np.asarray(Image.open(buffer), np.float32)
-
-
-def _image(pixels: Pixels) -> Image.Image:
-    return Image.fromarray(pixels.astype(np.uint8))
 
 
 @lru_cache(maxsize=64)
@@ -107,13 +106,23 @@ def _convolved(pixels: Pixels, kernel: Pixels) -> Pixels:
     )
 
 
-# Added, in grey levels of 255: ImageNet-C's .1 to .5 of the range, less the last step, which leaves little to see.
-BRIGHTER = (20, 40, 60, 80, 105)
-# Share of the light that is left.
-DARKER = (0.85, 0.70, 0.55, 0.42, 0.30)
-# Factor on the distance from the picture's mean colour.
-CONTRAST_UP = (1.3, 1.6, 2.0, 2.5, 3.2)
-CONTRAST_DOWN = (0.75, 0.60, 0.45, 0.30, 0.20)
+def stretched(pixels: Pixels, factor: float) -> Pixels:
+    """Multiply the distance from the picture's mean colour."""
+    middle: Pixels = pixels.mean(axis=(0, 1))
+    return middle + (pixels - middle) * np.float32(factor)
+
+
+def _by(change: Callable[[Pixels, Any], Pixels], *numbers: float) -> Corruption:
+    """The family that changes pixels by a number for each severity."""
+    return lambda pixels, severity, rng: change(pixels, np.float32(numbers[severity - 1]))
+
+
+# Grey levels of 255 that are added: ImageNet-C's .1 to .5 of the range, less the last step, which leaves little to see;
+# the share of the light that is left; factors on the distance from the mean colour.
+brightness_up = _by(np.add, 20, 40, 60, 80, 105)
+brightness_down = _by(np.multiply, 0.85, 0.70, 0.55, 0.42, 0.30)
+contrast_up = _by(stretched, 1.3, 1.6, 2.0, 2.5, 3.2)
+contrast_down = _by(stretched, 0.75, 0.60, 0.45, 0.30, 0.20)
 # Factor on the distance from grey: the one or the other, half of the pictures each.
 SATURATION_DOWN = (0.75, 0.55, 0.35, 0.18, 0.0)
 SATURATION_UP = (1.3, 1.6, 2.0, 2.5, 3.2)
@@ -121,26 +130,6 @@ SATURATION_UP = (1.3, 1.6, 2.0, 2.5, 3.2)
 CAST = (0.08, 0.14, 0.21, 0.29, 0.38)
 # Standard deviation in grey levels; ImageNet-C's .08 to .38 of the range are meant for 224 px.
 NOISE_SIGMA = (7, 13, 20, 30, 44)
-
-
-def brightness_up(pixels: Pixels, severity: int, rng: Rng) -> Pixels:
-    """Add `BRIGHTER`."""
-    return pixels + np.float32(BRIGHTER[severity - 1])
-
-
-def brightness_down(pixels: Pixels, severity: int, rng: Rng) -> Pixels:
-    """Multiply by `DARKER`."""
-    return pixels * np.float32(DARKER[severity - 1])
-
-
-def contrast_up(pixels: Pixels, severity: int, rng: Rng) -> Pixels:
-    """Move away from the picture's mean colour by `CONTRAST_UP`."""
-    return stretched(pixels, CONTRAST_UP[severity - 1])
-
-
-def contrast_down(pixels: Pixels, severity: int, rng: Rng) -> Pixels:
-    """Move towards the picture's mean colour by `CONTRAST_DOWN`."""
-    return stretched(pixels, CONTRAST_DOWN[severity - 1])
 
 
 def saturation(pixels: Pixels, severity: int, rng: Rng) -> Pixels:
@@ -165,12 +154,6 @@ def noise(pixels: Pixels, severity: int, rng: Rng) -> Pixels:
     """Add independent Gaussian noise of `NOISE_SIGMA`."""
     grain = rng.standard_normal(pixels.shape, np.float32)
     return pixels + grain * np.float32(NOISE_SIGMA[severity - 1])
-
-
-def stretched(pixels: Pixels, factor: float) -> Pixels:
-    """Multiply the distance from the mean colour."""
-    middle: Pixels = pixels.mean(axis=(0, 1))
-    return middle + (pixels - middle) * np.float32(factor)
 
 
 # Number of spots, and their largest radius as a share of the side.

@@ -116,16 +116,14 @@ def sampled(plan: StressPlan, ids: Sequence[str]) -> list[str]:
 
 def grid_ids(plan: StressPlan, ids: Sequence[str]) -> list[str]:
     """What the pictures of `grid` are called: ``id|family|severity``."""
-    cells = [(family, degree) for family in plan.families for degree in SEVERITIES]
-    return [SEPARATOR.join((name, family, str(degree))) for family, degree in cells for name in ids]
+    return [SEPARATOR.join((name, family, str(degree))) for family, degree in plan.cells[1:] for name in ids]
 
 
 def grid(plan: StressPlan, images: Images, ids: Sequence[str]) -> Iterator[Images]:
     """Every corruption of ``images`` (N, H, W, 3) in turn, in the order of `grid_ids`: N pictures at a time."""
     seeds = assign(plan, ids, plan.seed).seeds
-    for family in plan.families:
-        for degree in SEVERITIES:
-            yield corrupt(images, family, degree, seeds)
+    for family, degree in plan.cells[1:]:
+        yield corrupt(images, family, degree, seeds)
 
 
 def split(names: NDArray[np.str_]) -> tuple[list[str], NDArray[np.str_], NDArray[np.int64]]:

@@ -125,6 +125,11 @@ def centred(rows: Rows, *, scale: float) -> Fitted:
     return _ridge(rows, f"centred {scale}", rows.tempered_mean, scale, np.eye(1 + rows.members)[0])
 
 
+def may_be_joint(members: int, classes: int, units: int) -> bool:
+    """Whether so many units are enough for what a member says of one class to move every class, not that one alone."""
+    return members * classes**2 < min(units, MOST_WEIGHTS)
+
+
 def class_specific(rows: Rows, *, scale: float) -> Fitted:
     """Weights of each class, as departures from the mean of the tempered members, with a ridge on all of them."""
     key, scales = f"class-specific {scale}", (SHARED_SCALE, scale, BIAS_SCALE * scale)

@@ -50,7 +50,7 @@ def convex_weights(q: Array, *, pseudo_rows: float = 0.0, start: Array | None = 
     w = np.full(members, 1.0 / members) if start is None else 0.99 * start + 0.01 / members
     best, fit, waited = Weights(w, np.inf), q @ w, 0
     for _ in range(MAX_STEPS):
-        gradient = _gradient(q, fit, shares)
+        gradient = (shares / fit) @ q
         gap = max(float(gradient.max()) - 1.0, 0.0)
         # Far from the optimum the gap may grow for several steps while the loss falls: a weight that a step has brought
         # close to zero at most doubles in each of the next ones.
@@ -72,30 +72,24 @@ def leave_one_out(q: Array, weights: Array, *, pseudo_rows: float) -> Array:
     """
     q, shares = _with_prior(q, pseudo_rows)
     fit, out = q @ weights, np.zeros((len(weights), len(weights)))
-    hessian, gradient = _hessian(q, shares, fit), _gradient(q, fit, shares)
+    hessian, gradient = _hessian(q, shares, fit), (shares / fit) @ q
     for m in range(len(out)):
         rest = np.delete(np.arange(len(out)), m)
         out[m, rest] = _target(hessian[np.ix_(rest, rest)], gradient[rest])
     return np.asarray(out / out.sum(axis=1, keepdims=True))
 
 
-def _with_prior(q: Array, pseudo_rows: float) -> tuple[Array, Array | None]:
-    """The rows with those of the prior, and what share of the whole each is; None where all are alike."""
-    if pseudo_rows <= 0:
-        return q, None
+def _with_prior(q: Array, pseudo_rows: float) -> tuple[Array, Array]:
+    """The rows with those of the prior, and what share of the whole each is."""
     rows, members = q.shape
+    if pseudo_rows <= 0:
+        return q, np.full(rows, 1.0 / max(rows, 1))  # there are none where all are in the fold left out
     shares = np.concatenate([np.ones(rows), np.full(members, pseudo_rows / members)])
     return np.vstack([q, np.eye(members)]), shares / shares.sum()
 
 
-def _gradient(q: Array, fit: Array, shares: Array | None) -> Array:
-    inverse = 1.0 / (fit * len(fit)) if shares is None else shares / fit
-    return np.asarray(inverse @ q)
-
-
-def _hessian(q: Array, shares: Array | None, fit: Array) -> Array:
-    scale = 1.0 / (fit * np.sqrt(len(fit))) if shares is None else np.sqrt(shares) / fit
-    scaled = q * scale[:, None]
+def _hessian(q: Array, shares: Array, fit: Array) -> Array:
+    scaled = q * (np.sqrt(shares) / fit)[:, None]
     return np.asarray(scaled.T @ scaled)
 
 
@@ -111,24 +105,20 @@ def _target(hessian: Array, gradient: Array) -> Array:
     return np.asarray(target * unit)
 
 
-def _line_search(q: Array, shares: Array | None, w: Array, fit: Array, target: Array) -> tuple[Array, Array] | None:
+def _line_search(q: Array, shares: Array, w: Array, fit: Array, target: Array) -> tuple[Array, Array] | None:
     """Halve the step until ``F(w) + sum(w)`` falls by a part of what its slope promises; None where it cannot."""
     direction, fit_change = target - w, q @ target - fit
-    slope = _mean(-fit_change / fit, shares) + direction.sum()
+    slope = shares @ (-fit_change / fit) + direction.sum()
     step = 1.0
     while step > 1e-10 and slope < ROUNDING:
         ahead = fit + step * fit_change
         if ahead.min() > 0:
-            change = -_mean(np.log(ahead / fit), shares) + step * direction.sum()
+            change = step * direction.sum() - shares @ np.log(ahead / fit)
             if change <= 1e-4 * step * slope + ROUNDING:
                 moved = np.maximum(w + step * direction, 0.0)
                 return moved / moved.sum(), ahead / moved.sum()
         step /= 2.0
     return None
-
-
-def _mean(values: Array, shares: Array | None) -> float:
-    return float(values.mean()) if shares is None else float(shares @ values)
 
 
 def view_likelihoods(proba: Array, y: Array) -> Array:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from kit.judge.blend.candidates import MOST_WEIGHTS, Candidate, Fitted
+from kit.judge.blend.candidates import Candidate, Fitted, may_be_joint
 from kit.judge.blend.convex import fit_views, view_likelihoods
 from kit.judge.blend.result import Options
 from kit.judge.blend.rows import Data, Rows
@@ -65,8 +65,7 @@ class Procedure:
         # Of the smallest nested fit, which lacks the two largest groups: every fit has the form of the blend it scores.
         units = sorted(len(np.unique(self.unit[group == k])) for k in np.unique(group))
         most = min(len(data.proba), options.max_members or len(data.proba))
-        # A member's word on one class moves every class, not that one alone, where the units are enough for it.
-        self.joint = most * len(data.classes) ** 2 < min(sum(units[:-2]), MOST_WEIGHTS)
+        self.joint = may_be_joint(most, len(data.classes), sum(units[:-2]))
         self.precision = np.float32 if data.large else np.float64
         self._logs: Array | None = None  # of all rows, where views cannot change them
         if len(data.views) == 1:

@@ -10,16 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from kit.errors import DataError
-from kit.images.sources.practice.draws import (
-    CLASSES,
-    GRADES,
-    NEXT_GRADE,
-    SISTER,
-    TEST_SHARES,
-    TRAIN_SHARES,
-    grades_of,
-    labels_of,
-)
+from kit.images.sources.practice import draws
+from kit.images.sources.practice.draws import CLASSES, grades_of, labels_of
 from kit.images.sources.practice.paint import render
 from kit.images.sources.practice.plant import BACKGROUND_SCENE, Planted, degrade, plan_plants, tamper
 from kit.images.sources.raw import Competition
@@ -55,14 +47,14 @@ def make(*, n: int = 1600, size: int = 64, seed: int = 0, graded: bool = False) 
             raise DataError(f"practice: {name} = {value} is not between {low} and {high}")
     if seed < 0:
         raise DataError(f"practice: seed = {seed} is negative")
-    cells, scenes = labels_of(np.arange(n), TRAIN_SHARES, seed, TRAIN), np.arange(n)
+    cells, scenes = labels_of(np.arange(n), draws.TRAIN_SHARES, seed, TRAIN), np.arange(n)
     labels = grades_of(cells, seed, TRAIN) if graded else cells
     planted = plan_plants(n, labels, seed)
     scenes[[row for row, kind, _ in planted if kind == "background"]] = BACKGROUND_SCENE
     images = render(cells, scenes, size, seed, TRAIN, TRAIN_SLIDES)
-    tamper(images, labels, planted, seed, NEXT_GRADE if graded else SISTER)
+    tamper(images, labels, planted, seed, draws.NEXT_GRADE if graded else draws.SISTER)
     test = np.arange(min(n // 3, 2000))
-    test_cells = labels_of(test, TEST_SHARES, seed, TEST)
+    test_cells = labels_of(test, draws.TEST_SHARES, seed, TEST)
     test_images = degrade(render(test_cells, test, size, seed, TEST, TEST_SLIDES), seed)
     test_labels = grades_of(test_cells, seed, TEST) if graded else test_cells
-    return Practice(images, labels, GRADES if graded else CLASSES, test_images, test_labels, planted)
+    return Practice(images, labels, draws.GRADES if graded else CLASSES, test_images, test_labels, planted)

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from kit.images.sources.practice.draws import SLIDE as SLIDE_STREAM
-from kit.images.sources.practice.draws import Cells, Dice, Scenes, draw_cells, draw_scenes, express, generator
+from kit.images.sources.practice.draws import SLIDE, Cells, Dice, Scenes, draw_cells, draw_scenes, express, generator
 
 Layer = NDArray[np.float32]
 
@@ -84,7 +83,7 @@ def _slide_stains(seed: int) -> NDArray[np.float32]:
     """(SLIDES, layers, 3): each slide was stained by somebody else on another day."""
     tables = []
     for slide in range(SLIDES):
-        rng = generator(seed, SLIDE_STREAM, slide)
+        rng = generator(seed, SLIDE, slide)
         eosin, basic = rng.uniform(0.8, 1.25, 2)
         strength = np.array([rng.uniform(0.6, 1.6), 1, eosin, basic, eosin, basic, basic, basic, eosin, basic])
         hue = 1 + rng.uniform(-0.10, 0.10, (len(STAINS), 3)) + rng.uniform(-0.08, 0.08, 3)

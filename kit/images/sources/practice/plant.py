@@ -120,11 +120,6 @@ def degrade(images: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
     return spoilt
 
 
-def _cast(pixels: Pixels, severity: float, rng: np.random.Generator) -> Pixels:
-    tint = rng.uniform(-1, 1, 3).astype(np.float32)
-    return pixels * (1 + np.float32(0.28 * severity) * tint)
-
-
 CORRUPTIONS: dict[str, Callable[[Pixels, float, np.random.Generator], Pixels]] = {
     "clean": lambda pixels, severity, rng: pixels,
     "blur": lambda pixels, severity, rng: blurred(pixels, severity * pixels.shape[0] / 32),
@@ -134,5 +129,7 @@ CORRUPTIONS: dict[str, Callable[[Pixels, float, np.random.Generator], Pixels]] =
         pixels + rng.standard_normal(pixels.shape, dtype=np.float32) * np.float32(32 * severity)
     ),
     "saturation": lambda pixels, severity, rng: coloured(pixels, rng.choice([1 - 0.9 * severity, 1 + severity])),
-    "cast": _cast,
+    "cast": lambda pixels, severity, rng: (
+        pixels * (1 + np.float32(0.28 * severity) * rng.uniform(-1, 1, 3).astype(np.float32))
+    ),
 }
