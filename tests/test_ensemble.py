@@ -20,7 +20,7 @@ from kit.project import Project
 from kit.runtime.pool import softmax
 from kit.stages.ensemble.foreign import of_project, of_table
 from kit.stages.ensemble.library import Library
-from kit.stages.ensemble.summary import scores, tell
+from kit.stages.ensemble.summary import tell
 from kit.store.candidate import StoredBlend
 from kit.store.data import load_images, load_index, load_record
 from kit.store.partition import load_folds
@@ -267,7 +267,7 @@ def test_a_blend_far_below_the_plain_mean_is_told_and_another_is_not(hold_out: P
         heard: list[Event] = []
         oof = proba if right == 0.7 else guesses(y, right, 1)
         found = blend.model_copy(update={"oof": oof, "answers": oof.argmax(axis=1)})
-        tell(heard.append, hold_out.config, library, found, *scores(hold_out.config, library, found))
+        tell(heard.append, hold_out.config, library, found)
         assert any("worse than the plain mean" in event.text for event in heard if event.kind == "warn") == told
 
 

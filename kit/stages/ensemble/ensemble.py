@@ -18,7 +18,7 @@ from kit.runs.spec import FoldSpec, plan_runs
 from kit.runs.stressed import stressed_run
 from kit.runs.units import locked
 from kit.stages.ensemble.library import Library, blended, fit_on, load_library
-from kit.stages.ensemble.summary import draw, scores, tell
+from kit.stages.ensemble.summary import draw, tell
 from kit.store.candidate import Ensemble, Member, StoredBlend
 from kit.store.data import Index, load_index
 from kit.store.files import lock, sha256_json
@@ -39,10 +39,7 @@ Costs = tuple[list[float] | None, list[float]]
 def ensemble(layout: Layout, config: Config, emit: Emit, *, force: bool = False) -> SubmissionPaths:
     """Fit the blend of the configured runs and write ``submissions/<utc>-<sha8>/ensemble.json``.
 
-    Returns
-    -------
-    SubmissionPaths
-        The new candidate, or the existing one for the same predictions and configuration.
+    Returns the new candidate, or the existing one for the same predictions and configuration.
 
     Raises `StageError` where a run is not trained on every fold.
     """
@@ -165,8 +162,7 @@ def _make(
     blend = _fitted(config, library, spent)
     if blend.stressed is None:
         emit(Event("warn", "fitted on clean rows only, as not every run has stressed predictions; run `kit stress`"))
-    cv, stressed = scores(config, library, blend)
-    tell(emit, config, library, blend, cv, stressed)
+    cv, stressed = tell(emit, config, library, blend)
     stored = StoredBlend.model_validate_json(blend.to_json())
     if known is not None and Ensemble.load(known.ensemble).blend == stored:
         emit(Event("say", f"the new blend is the same as that of {known.root.name}"))

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from kit.judge.blend import Blend, Options
 from kit.judge.blend.foreign import Foreign, match, member_names, read_foreign
 from kit.runtime.names import number, whole
 from kit.stages.ensemble.library import Library, blended, shared_views
-from kit.stages.ensemble.summary import scores, tell
+from kit.stages.ensemble.summary import tell
 from kit.store.data import Index, load_index, load_record, load_test_ids, load_test_record
 from kit.store.files import write_atomic, write_csv
 from kit.store.layout import Layout
@@ -50,11 +51,6 @@ class Known:
     def held(self) -> npt.NDArray[np.bool_]:
         """(N,) which rows have an out-of-fold prediction."""
         return np.asarray(self.fold != NEVER)
-
-    @property
-    def held_ids(self) -> list[str]:
-        """The ids of these rows."""
-        return [name for name, is_held in zip(self.ids, self.held, strict=True) if is_held]
 
 
 def of_project(layout: Layout, config: Config) -> Known:
@@ -120,7 +116,7 @@ def blend_foreign(
     if test and len(test) != len(oof):
         raise DataError(f"--oof names {len(oof)} files, --test {len(test)}", "give one per --oof, in the same order")
     names, held, classes = member_names(oof), known.held, known.classes
-    orders = [known.ids, known.held_ids, *known.orders]
+    orders = [known.ids, tuple(compress(known.ids, held)), *known.orders]
     members = [out_of_fold(member, known) for member in _read(oof, classes, orders, emit)]
     if not held.all():
         emit(Event("say", f"the split holds out {held.sum()} of {len(held)} rows: only these are blended and scored"))
@@ -144,7 +140,7 @@ def blend_foreign(
         names, views, library.classes, library.ids, max_members=settings.max_members, max_views=settings.max_views
     )
     blend = blended(library, config, options)
-    tell(emit, config, library, blend, *scores(config, library, blend))
+    tell(emit, config, library, blend)
     wrote = [write_atomic(out / "blend.json", blend.to_json())]
     wrote.append(_write_table(out / "oof.csv", library.ids, classes, blend.oof))
     if tested is not None:
@@ -181,7 +177,7 @@ def out_of_fold(member: Foreign, known: Known) -> Foreign:
     Raises `DataError` where a held-out row is missing, or rows that are never held out are predicted evidently better.
     """
     held, rows = known.held, match(member.ids, known.ids)
-    taken = member.take(known.held_ids, rows[held])
+    taken = member.take(tuple(compress(known.ids, held)), rows[held])
     never = ~held & (rows >= 0)
     if never.any():
         seen = metrics.row_nll(known.y[never], member.proba[0, rows[never]])
