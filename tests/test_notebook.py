@@ -85,7 +85,7 @@ def test_tables_pictures_and_lines_stand_under_the_cell(tmp_path: Path, capsys: 
     shown: list[Any] = []
     project = Project(tmp_path, emit=Notebook(shown.append).emit)
     project.folds()
-    tables = [thing._repr_html_() for thing in shown if hasattr(thing, "_repr_html_")]
+    tables = [thing["text/html"] for thing in shown]
     assert any("raw images" in text for text in tables)
     (drawn,) = [text for text in tables if text.startswith("<img ")]
     content = base64.b64encode(project.layout.folds_picture("folds").read_bytes()).decode()

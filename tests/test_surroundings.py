@@ -274,7 +274,7 @@ def test_no_event_brings_control_characters_to_the_terminal(capsys: pytest.Captu
         for event in [*events, Event("wrote", "", {"paths": [tmp_path / HOSTILE]})]:
             console.emit(event)
     pages: list[str] = []
-    notebook = Notebook(lambda shown: pages.append(shown._repr_html_()))
+    notebook = Notebook(lambda shown: pages.append(shown["text/html"]))
     for event in events:
         notebook.emit(event)
     print_error(f"{HOSTILE}\nhint: rm -rf", f"https://me:{SECRET}@host")

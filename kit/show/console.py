@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,7 @@ def print_lines(lines: Iterable[str]) -> None:
 
 # A page within a notebook makes it as large again; a larger one is only named.
 LARGEST_PAGE = 2_000_000
+HTML = "text/html"
 PICTURES = {".svg": "image/svg+xml", ".png": "image/png"}
 CELL = "padding:.15em .8em .15em 0;text-align:{side};font-variant-numeric:tabular-nums;white-space:nowrap"
 
@@ -162,36 +164,27 @@ def in_notebook() -> bool:
 
 
 class Notebook(Console):
-    """Shows the events of the stages under the cell that called them; ``display`` is IPython's by default."""
+    """Shows the events of the stages under the cell that called them; ``display`` takes texts by type of content."""
 
-    def __init__(self, display: Callable[[Any], object] | None = None) -> None:
+    def __init__(self, display: Callable[[dict[str, str]], object] | None = None) -> None:
         super().__init__()
         # IPython comes with the notebook, it is no package of the kit's.
-        self._display: Callable[[Any], object] = display or importlib.import_module("IPython.display").display
+        shown = display or partial(importlib.import_module("IPython.display").display, raw=True)
+        self._display: Callable[[dict[str, str]], object] = shown
         # Lines, not widgets: they stay in the file, and Colab and Kaggle show them as they come.
         self._talk = RichConsole(file=sys.stdout, force_terminal=False, force_jupyter=False, highlight=False, width=100)
         self._progress = Progress(self._talk)
 
     def _table(self, event: Event) -> None:
-        self._display(Html(table(event.text, event.data["header"], event.data["rows"])))
+        self._display({HTML: table(event.text, event.data["header"], event.data["rows"])})
 
     def _wrote(self, event: Event) -> None:
         for path in map(Path, event.data["paths"]):
             self._line(f"wrote {path}")
             if path.suffix in PICTURES:
-                self._display(Html(picture(path)))
+                self._display({HTML: picture(path)})
             if path.suffix == ".html" and path.stat().st_size < LARGEST_PAGE:
-                self._display(Html(frame(path.read_text(encoding="utf-8"))))
-
-
-class Html:
-    """HTML, in the way that notebooks ask objects for it."""
-
-    def __init__(self, html: str) -> None:
-        self._html = html
-
-    def _repr_html_(self) -> str:
-        return self._html
+                self._display({HTML: frame(path.read_text(encoding="utf-8"))})
 
 
 def picture(path: Path) -> str:

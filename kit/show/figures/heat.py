@@ -22,18 +22,15 @@ class Cell(NamedTuple):
     title: str = ""
 
 
-class Row(NamedTuple):
-    """A name and its cells."""
-
-    name: str
-    cells: list[Cell]
+Row = tuple[str, list[Cell]]
+"""A name and its cells."""
 
 
 def heat(columns: Sequence[str], rows: Sequence[Row], *about: str) -> Panel:
     """The rows under the names of their columns; ``about`` is title, note and alternative of the `Panel`."""
-    letters = max((len(cell.text) for row in rows for cell in row.cells), default=1)
+    letters = max((len(cell.text) for _, cells in rows for cell in cells), default=1)
     wide = max(26.0 if len(columns) > 14 else 32.0, svg.LETTER * letters + 12)
-    left = min(LABEL, 8 + svg.LETTER * max((len(row.name) for row in rows), default=0))
+    left = min(LABEL, 8 + svg.LETTER * max((len(name) for name, _ in rows), default=0))
     names = max(map(len, columns), default=0)
     turned = svg.LETTER * names > wide
     top = min(LABEL, 10 + svg.LETTER * names) if turned else 18.0
@@ -45,10 +42,10 @@ def heat(columns: Sequence[str], rows: Sequence[Row], *about: str) -> Panel:
             if turned
             else svg.text(x, top - 6, name, "muted", "middle")
         )
-    for number, row in enumerate(rows):
+    for number, (name, cells) in enumerate(rows):
         y = top + number * LINE
-        parts.append(svg.text(0, y + 16, row.name, room=left - 4))
-        for place, cell in enumerate(row.cells):
+        parts.append(svg.text(0, y + 16, name, room=left - 4))
+        for place, cell in enumerate(cells):
             x = left + place * wide
             parts.append(svg.box(x, y, (wide - 2, LINE - 2), cell.kind, opacity=cell.tint, title=cell.title))
             parts.append(svg.text(x + wide / 2 - 1, y + 15, cell.text, "" if cell.kind else "muted", "middle"))
@@ -66,10 +63,10 @@ def balance(classes: Sequence[str], counts: npt.ArrayLike) -> Panel:
         return Cell(f"{images:.0f}", "more" if far > 0 else "less", min(2 * abs(float(far)), 0.6), f"{far:+.0%}")
 
     rows = [
-        Row(classes[c], [*map(counted, table[c], away[c]), Cell(f"{table[c].sum():.0f}")])
+        (classes[c], [*map(counted, table[c], away[c]), Cell(f"{table[c].sum():.0f}")])
         for c in np.argsort(-table.sum(axis=1), kind="stable")[:MOST_ROWS].tolist()
     ]
-    rows.append(Row("all", [Cell(f"{n:.0f}") for n in (*table.sum(axis=0), table.sum())]))
+    rows.append(("all", [Cell(f"{n:.0f}") for n in (*table.sum(axis=0), table.sum())]))
     folds = table.shape[1]
     about = f"{table.sum():.0f} images of {len(table)} classes in {folds} folds; largest deviation from an even share"
     return heat(
@@ -96,7 +93,7 @@ def confusion(counts: npt.NDArray[Any], classes: Sequence[str], name: str) -> Pa
         said = f"{count:.0f} of {total:.0f} {classes[true]} predicted as {classes[given]}"
         return Cell(words, "right" if given == true else "wrong", tint if count else 0.0, said)
 
-    rows = [Row(classes[c], [*(cell(c, g) for g in shown), Cell(f"{counts[c].sum():.0f}")]) for c in shown]
+    rows = [(classes[c], [*(cell(c, g) for g in shown), Cell(f"{counts[c].sum():.0f}")]) for c in shown]
     right, every = counts.trace(), max(float(counts.sum()), 1.0)
     cut = f"; the {len(shown)} of {len(classes)} classes with the most errors" if len(shown) < len(classes) else ""
     return heat(
@@ -128,8 +125,8 @@ def losses(found: Mapping[str, Mapping[int, float]], metric: str, name: str) -> 
         kind, tint = "less" if drop > 0 else "more", min(1.3 * abs(drop), 0.6)
         return Cell(text.replace("-", "−"), kind, tint, f"{drop:.4f}".replace("-", "−"))
 
-    rows = [Row(family.replace("-", " "), [loss(by.get(d, 0.0)) for d in columns]) for family, by in found.items()]
-    about = f"Loss of {metric} by corruption and severity, largest first: {', '.join(row.name for row in rows)}"
+    rows = [(family.replace("-", " "), [loss(by.get(d, 0.0)) for d in columns]) for family, by in found.items()]
+    about = f"Loss of {metric} by corruption and severity, largest first: {', '.join(name for name, _ in rows)}"
     note = f"loss of {metric} in hundredths, by severity"
     return heat([str(degree) for degree in columns], rows, f"{name} under stress", note, about)
 
@@ -137,7 +134,7 @@ def losses(found: Mapping[str, Mapping[int, float]], metric: str, name: str) -> 
 def pairs(table: npt.NDArray[Any], names: Sequence[str], title: str) -> Panel:
     """A table (M, M) of correlations or disagreements of members."""
     rows = [
-        Row(name, [Cell(f"{v:.2f}", "more" if v > 0 else "less", min(abs(float(v)), 1.0) * 0.6) for v in line])
+        (name, [Cell(f"{v:.2f}", "more" if v > 0 else "less", min(abs(float(v)), 1.0) * 0.6) for v in line])
         for name, line in zip(names, table, strict=True)
     ]
     return heat(names, rows, title, "out-of-fold", f"{title} of {len(names)} networks")

@@ -10,13 +10,8 @@ from kit.judge.blend.tables import per_class, reliability
 from kit.judge.metrics import confusion as count_confusion
 from kit.judge.seen import seen
 from kit.runs.results import histories
-from kit.show.figures import heat
-from kit.show.figures import strips as figures
-from kit.show.figures.curves import curves as drawn_curves
-from kit.show.figures.curves import learning_curves
-from kit.show.figures.heat import MOST_CLASSES
-from kit.show.figures.strips import Dot, strip
-from kit.show.figures.strips import reliability as drawn
+from kit.show.figures import curves as lines
+from kit.show.figures import heat, strips
 from kit.stages.report.inputs import Facts, OutOfFold
 from kit.stages.report.section import Group, Section, Tile, count, listed, percent, thumbnail
 from kit.store.candidate import StoredBlend
@@ -59,8 +54,8 @@ def curves(facts: Facts) -> Section | str:
         about = f"{config.backbone}, {'from scratch' if config.weights == 'none' else config.weights}"
         folds = facts.attempt(partial(histories, run.paths, run.record))
         if folds:
-            runs.append({"name": name, "note": about, "panels": learning_curves(name, folds, config)})
-            losses[name] = [value for _, value in drawn_curves(folds, "valid_nll").mean]
+            runs.append({"name": name, "note": about, "panels": lines.learning_curves(name, folds, config)})
+            losses[name] = [value for _, value in lines.curves(folds, "valid_nll").mean]
     if not runs:
         return "kit train"
     return Section(
@@ -101,12 +96,12 @@ def confusion(facts: Facts) -> Section | str:
         true, given = pairs[0]
         share = percent(errors[true, given] / table[true].sum())
         title = f"{share} of {evidence.classes[true]} are classified as {evidence.classes[given]}"
-    cut = f" Of {len(table)} classes the {MOST_CLASSES} with the most errors are shown."
+    cut = f" Of {len(table)} classes the {heat.MOST_CLASSES} with the most errors are shown."
     wrong = count(int(errors.sum()), "error")
     return Section(
         title,
         f"{wrong} in {int(table.sum()):,} images out of fold. A row is a true class, a cell the share of "
-        f"its images that were predicted as the column's class.{cut if len(table) > MOST_CLASSES else ''}",
+        f"its images that were predicted as the column's class.{cut if len(table) > heat.MOST_CLASSES else ''}",
         {
             "picture": heat.confusion(table, evidence.classes, "blend"),
             "pairs": [_pair(facts, evidence, *pair) for pair in pairs],
@@ -145,18 +140,12 @@ def classes(facts: Facts) -> Section | str:
     )
 
 
-LEAD = (
-    "Every figure is out-of-fold, including the blend's: no row is scored by weights fitted on it. Worth is log loss "
-    "without a part minus log loss with it: right of zero it helps; if its standard error crosses zero, it is noise."
-)
-
-
 def worth(facts: Facts) -> Section | str:
     """Scores of members, plain mean and blend; gains of members and views with their standard errors."""
     blend = facts.blend
     if blend is None:
         return "kit ensemble"
-    metric, dots, panels = facts.config.competition.metric, [], figures.worth(blend)
+    metric, dots, panels = facts.config.competition.metric, [], strips.worth(blend)
     if facts.members and facts.evidence is not None:
         mean = np.mean(list(facts.members.values()), axis=0)
         evidence, seed = facts.evidence, facts.config.ensemble.seed
@@ -166,11 +155,17 @@ def worth(facts: Facts) -> Section | str:
         for name, proba in said.items():
             found = score.interval(metric, every.y, proba, seed=seed, groups=every.groups)
             kind = "accent" if name == "blend" else ""
-            dots.append(Dot(name, found.score, found.low, found.high, kind=kind))
-        panels.insert(0, strip(f"{metric} out of fold", dots))
+            dots.append(strips.Dot(name, found.score, found.low, found.high, kind=kind))
+        panels.insert(0, strips.strip(f"{metric} out of fold", dots))
     decided = [blend.worth_of_decision] if blend.worth_of_decision else []
     notes = (f"made of {blend.method}", *decided, *blend.notes)
-    return Section(_title(blend), LEAD, {"panels": panels, "notes": notes})
+    return Section(
+        _title(blend),
+        "Every figure is out-of-fold, including the blend's: no row is scored by weights fitted on it. Worth is log "
+        "loss without a part minus log loss with it: right of zero it helps; if its standard error crosses zero, it "
+        "is noise.",
+        {"panels": panels, "notes": notes},
+    )
 
 
 def _title(blend: StoredBlend) -> str:
@@ -200,7 +195,7 @@ def calibration(facts: Facts) -> Section | str:
     if before is not None:
         verb = f"{'falls' if after.ece < before.ece else 'goes'} from {100 * before.ece:.1f} to {100 * after.ece:.1f}"
         title = f"The calibration error {verb} points in the blend"
-    panels = drawn(({"plain mean": before} if before else {}) | {"blend": after})
+    panels = strips.reliability(({"plain mean": before} if before else {}) | {"blend": after})
     gap = float(np.average(after.accuracy - after.confidence, weights=after.count))
     verdict = "is well calibrated"
     if abs(gap) > 0.01:

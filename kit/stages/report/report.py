@@ -1,6 +1,7 @@
 """The page: sections in the order in which a reader asks, one template, one file; and what it was made of."""
 
 import platform
+import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -139,7 +140,4 @@ def page(name: str, sections: list[Section]) -> str:
 
 def soft(words: object) -> Markup:
     """Escaped text in which a long name may break after its joints."""
-    text = str(escape(words))
-    for joint in ("_", "/", "-"):
-        text = text.replace(joint, joint + "<wbr>")
-    return Markup(text)  # what was put in is escaped above
+    return Markup(re.sub(r"(?<=[_/-])", "<wbr>", str(escape(words))))
