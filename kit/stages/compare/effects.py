@@ -98,11 +98,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def verdict(found: Effect | None, p: float) -> str:
-    """What a difference is: `better`, `worse`, `perhaps better`, `perhaps worse`, or that none is to be seen.
-
-    ``p`` is that of the effect, allowing for how many were looked at: `perhaps` is what would be called real if nothing
-    else had been.
-    """
+    """`better`, `worse`, `NOTHING`, or `perhaps` where ``p``, which allows for how many were looked at, is not sure."""
     if found is None:
         return ""
     if found.p >= SURE:
@@ -112,10 +108,7 @@ def verdict(found: Effect | None, p: float) -> str:
 
 
 class Compared(Part):
-    """A recipe with its runs, one a seed, and what is said of it against the first recipe, which has no effect.
-
-    ``score`` is the mean over seeds, ``between_seeds`` the standard deviation between them, None where there is one.
-    """
+    """A recipe, its runs (one a seed), mean and standard deviation of their scores, its effect against the first."""
 
     recipe: str
     runs: tuple[str, ...]
