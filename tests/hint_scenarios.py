@@ -389,7 +389,7 @@ SCENARIOS: dict[str, Scenario] = {
     "_told: sed -n {line}p {shlex.quote(str(path))}   # where it failed": Scenario(
         "kit folds", own_metric("1 / 0"), instead=True
     ),
-    "_guarded.guarded: cat {shlex.quote(str(path))}": Scenario(
+    "_guarded: cat {shlex.quote(str(path))}": Scenario(
         "kit ensemble", own_metric("def score(truth, said):\n    return None"), instead=True
     ),
     "text_of: iconv -f WINDOWS-1252 -t UTF-8 {source} > {copy} && mv {copy} {source}": Scenario("kit clean", as_latin1),

@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from kit.errors import StageError
-from kit.store.digests import Digests
 from kit.store.files import lock, sha256_file
-from kit.store.record import Made, digests_of
+from kit.store.record import KnownDigests, Made, digests_of
 
 
 class Toy(Made):
@@ -83,14 +82,14 @@ def test_a_digest_is_remembered_only_for_a_file_that_has_settled(
 ) -> None:
     file, cache = tmp_path / "f", tmp_path / "cache.json"
     file.write_bytes(b"a" * 100)
-    first = Digests()
+    first = KnownDigests()
     first.attach(cache)
     assert first.of(file) == sha256_file(file)
     first.save()
     assert not cache.exists(), "the file is younger than the clock's grain is trusted"
     old = time.time() - 60
     os.utime(file, (old, old))
-    assert Digests().of(file) == sha256_file(file)
+    assert KnownDigests().of(file) == sha256_file(file)
     now = time.time_ns()
     monkeypatch.setattr(time, "time_ns", lambda: now + 2_100_000_000)  # the change time cannot be set
     first.of(file)
@@ -99,7 +98,7 @@ def test_a_digest_is_remembered_only_for_a_file_that_has_settled(
 
 
 def test_a_changed_file_is_hashed_again_though_its_size_and_time_were_put_back(tmp_path: Path) -> None:
-    file, found = tmp_path / "f", Digests()
+    file, found = tmp_path / "f", KnownDigests()
     file.write_bytes(b"a" * 100)
     stamp = file.stat()
     before = found.of(file)
@@ -113,7 +112,7 @@ def test_a_damaged_cache_of_digests_costs_only_time(tmp_path: Path) -> None:
     file.write_bytes(b"a")
     for damage in (b"", b"[]", b"\xff", b'{"x": 3}', b'{"x": [1, 2]}'):
         (tmp_path / "cache.json").write_bytes(damage)
-        found = Digests()
+        found = KnownDigests()
         found.attach(tmp_path / "cache.json")
         assert found.of(file) == sha256_file(file)
 

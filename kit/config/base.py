@@ -53,10 +53,7 @@ PathName = Annotated[str, AfterValidator(_with_home)]
 
 
 def mistake(error: ValidationError, what: str, known: Callable[[Location], Iterable[str]], example: str) -> ConfigError:
-    """The first mistake that pydantic found in ``what``, on one line.
-
-    ``known`` gives the keys that could stand where an unknown one does; ``example`` is the hint where a key is missing.
-    """
+    """The first mistake in ``what``; ``known`` gives the keys for an unknown one, ``example`` mends a missing one."""
     # A misspelt key is also a missing one: the spelling is what helps.
     first = min(error.errors(), key=lambda entry: entry["type"] != "extra_forbidden")
     where = ".".join(str(part)[:LONGEST_NAME] for part in first["loc"])

@@ -14,6 +14,7 @@ import traceback
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,26 +81,22 @@ def _of_file(name: str, path: Path, function: str) -> str:
         hint = f'{function}.needs, {function}.greater_is_better = "labels", True'
         raise ConfigError(f"metric {name!r}: {said}; expected {' or '.join(NEEDS)}, and True or False", hint)
     tasks = (*BOTH, "numbers" if needs == "labels" else "shares")
-    own = _guarded(name, path, score)
+    own = partial(_guarded, name, path, score)
     return _register(name, content, Measure("own", needs, tasks, greater, scored=False, source=name, own=own))
 
 
-def _guarded(name: str, path: Path, score: Callable[[Any, Any], Any]) -> Callable[[Any, Any], float]:
-    """The function of a user, whose failure is a `DataError` with its words."""
-
-    def guarded(truth: Any, said: Any) -> float:
-        with _told(DataError, name, path):
-            value = score(truth.copy(), said.copy())
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            number = math.nan
-        if not math.isfinite(number):
-            told = f"metric {name!r} of {len(truth)} rows returned {str(value)[:LONGEST]}, which is no finite number"
-            raise DataError(told, f"cat {shlex.quote(str(path))}")
-        return number
-
-    return guarded
+def _guarded(name: str, path: Path, score: Callable[[Any, Any], Any], truth: Any, said: Any) -> float:
+    """What the function of a user returns, whose failure is a `DataError` with its words."""
+    with _told(DataError, name, path):
+        value = score(truth.copy(), said.copy())
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        told = f"metric {name!r} of {len(truth)} rows returned {str(value)[:LONGEST]}, which is no finite number"
+        raise DataError(told, f"cat {shlex.quote(str(path))}")
+    return number
 
 
 def _tuned(metric: str, given: Any, root: Path) -> str:

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO
 
 import numpy as np
 from pydantic import ValidationError
@@ -71,8 +70,7 @@ def _unpack(path: Path, folder: Path) -> None:
             size = infos[file].file_size
             if size <= min(left, HEADERS + MAX_ITEM * min(network.parameters for network in used_by)):
                 _copy_weights(archive, infos[file], folder / file, path.name)
-                with (folder / file).open("rb") as weights:
-                    held = check_arrays(weights, f"{path.name}: {file}")
+                held = check_arrays(folder / file, f"{path.name}: {file}")
                 # Of about as many numbers as each network, which is not built for others.
                 for network in used_by:
                     if not held <= network.parameters <= SLACK * held + FREE_NUMBERS:
@@ -137,7 +135,7 @@ def _copy_weights(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path,
             file.write(chunk)
 
 
-def check_arrays(file: IO[bytes], name: str) -> int:
+def check_arrays(file: Path, name: str) -> int:
     """How many numbers an ``.npz`` of plain float arrays holds, each of which is as large as its header says.
 
     ``np.load`` believes the header: a file of a hundred bytes could ask for a terabyte. Raises `BundleError` where
@@ -153,7 +151,7 @@ def check_arrays(file: IO[bytes], name: str) -> int:
             if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
                 raise BundleError(f"{name}: array {info.filename!r} is compressed")
         # The directory may say of one byte that it is a million arrays.
-        if sum(info.file_size for info in infos) > file.seek(0, 2):
+        if sum(info.file_size for info in infos) > file.stat().st_size:
             raise BundleError(f"{name}: its arrays are not as large as the archive says")
         numbers = 0
         for info in infos:

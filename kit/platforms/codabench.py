@@ -92,7 +92,9 @@ class Codabench(Platform):
         notes = needs.size_notes(file)
         notes += automation_notes(page or "" for page in (*(detail.pages or ()), detail.terms))
         if not self.takes_table():
-            notes += needs.kind_notes(phase, detail.runs_models(phase))
+            if None in detail.runs_models(phase):
+                said = f"the site does not show whether phase `{phase.name}` runs a model or scores predictions"
+                notes.append(f"{said}; the bundle is sent; if it scores predictions, upload a table of them by hand")
             limit = needs.time_limit(phase.execution_time_limit, detail.queue)
             notes += needs.image_notes(detail.docker_image or "", file)
             notes += needs.time_notes(limit, file.with_name("proof.json"), self._competition.test_size)

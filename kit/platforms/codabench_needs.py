@@ -1,7 +1,7 @@
 """What a Codabench competition asks and offers against what we bring: dates, questions, image, time limit."""
 
 import zipfile
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kit.base.text import nearest
@@ -78,12 +78,6 @@ def check_space(quota: Quota, file: Path, url: str) -> None:
     if size > free:
         hint = f"delete old submissions at {url}/datasets/"
         raise Refused(f"{file.name} is {size / GIGABYTE:.2f} GB, your account has {free / GIGABYTE:.2f} GB left", hint)
-
-
-def kind_notes(phase: Phase, runs_models: Set[bool | None]) -> list[str]:
-    """A warning where nobody can tell whether the tasks of a phase run a model or score predictions."""
-    said = f"the site does not show whether phase `{phase.name}` runs a model or scores predictions; the bundle is sent"
-    return [f"{said}; if it scores predictions, upload a table of them by hand"] if None in runs_models else []
 
 
 def image_notes(image: str, file: Path) -> list[str]:

@@ -194,15 +194,14 @@ class BundleDescription(Part):
         for member in self.members:
             if (member.network.size, member.network.classes) != (self.size, len(self.classes)):
                 raise ValueError(f"member {member.name!r} and the bundle differ in size or number of classes")
+        what = "blend"
         try:
             self.blend.check(len(self.members), len(self.views), len(self.classes))
-        except ValueError as error:
-            raise ValueError(f"blend: {error}") from None
-        try:
+            what = "decision"
             if self.decision is not None:
                 self.decision.check(len(self.classes))
         except ValueError as error:
-            raise ValueError(f"decision: {error}") from None
+            raise ValueError(f"{what}: {error}") from None
         pixels = sum(max(member.network.sides) ** 2 * len(member.weights) for member in self.members)
         numbers = sum(member.network.parameters * len(member.weights) for member in self.members)
         totals = (

@@ -86,20 +86,19 @@ def run_bundle(
     with tempfile.TemporaryDirectory(prefix="kit-sandbox-") as name:
         folder = Path(name)
         unzipped = folder / "bundle"
-        unzipped.mkdir()
+        for part in ("bundle", "packages", "elsewhere"):
+            (folder / part).mkdir()
         with zipfile.ZipFile(bundle) as archive:
             for member in archive.namelist():  # we wrote them; those that leave the folder are refused all the same
                 if not (unzipped / member).resolve().is_relative_to(unzipped.resolve()):
                     raise BundleError(f"{bundle.name} contains {member!r}, which is outside its folder")
             archive.extractall(unzipped)
-        (folder / "packages").mkdir()
         if python is None:  # all installed packages but the kit itself
             for site in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
                 for entry in Path(site).iterdir():
                     link = folder / "packages" / entry.name
                     if entry.suffix != ".pth" and entry.name != "kit" and not link.exists():
                         link.symlink_to(entry)
-        (folder / "elsewhere").mkdir()
         np.save(folder / "images.npy", images)
         flags = [*(["inputs"] if inputs else []), *([] if proba else ["labels"])]
         report = json.loads(_start(folder, python, flags))

@@ -15,11 +15,10 @@ from kit.runtime.backbones import BACKBONES, Description, keywords
 from kit.runtime.preprocess import PREPROCESSORS, side_after
 from kit.runtime.views import VIEWS
 from kit.store.data import Index, load_index, load_test_record
-from kit.store.digests import digest
 from kit.store.files import sha256_json
 from kit.store.layout import FoldPaths, Layout, RunPaths
 from kit.store.partition import load_folds
-from kit.store.record import Digests, Record
+from kit.store.record import Digests, Record, digest
 
 # Raised whenever the same configuration would train to other weights: older runs keep their folders.
 VERSION = 5

@@ -176,16 +176,13 @@ class ForecastRecord(Made):
 
 
 class HalfRecord(Part):
-    """What the blend says with float16 weights; ``probe`` (P, C) is what the bundle has to say of the probe images.
-
-    Both scores are of the same blend on the same held-out rows; ``largest_change`` is of a probability on those rows.
-    """
+    """Scores of a blend on the same held-out rows with float16 and float32 weights, and its ``probe`` (P, C)."""
 
     score: float
     score_float32: float
     rows: int
-    largest_change: float
-    probe: tuple[tuple[float, ...], ...]
+    largest_change: float  # of a probability on those rows
+    probe: tuple[tuple[float, ...], ...]  # what the bundle has to say of the probe images
 
 
 class Limits(Part):

@@ -12,10 +12,9 @@ import numpy.typing as npt
 from kit.base.arrays import ImageArray, IntArray
 from kit.base.tasks import ONE_CLASS, TASKS, Array, Flat, Task
 from kit.errors import DataError, StageError
-from kit.store.digests import DIGESTS
 from kit.store.files import read_csv, sha256_json
 from kit.store.layout import Layout
-from kit.store.record import Digests, Made
+from kit.store.record import DIGESTS, Digests, Made
 
 # Roles of rows in ``data/index.csv`` beside `train`: of the data set's own validation split, and of external images.
 GIVEN, EXTERNAL = "validation", "train-only"

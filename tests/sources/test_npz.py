@@ -13,8 +13,8 @@ from kit.config import parse
 from kit.errors import ConfigError, DataError
 from kit.images.sources import open_source, training_classes
 from kit.runtime import decode
-from kit.store.digests import digest
 from kit.store.files import sha256_json
+from kit.store.record import digest
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
 LABELS = np.array([0, 1, 2, 0, 1, 2])

@@ -17,8 +17,8 @@ from kit.runs.spec import plan_runs
 from kit.runs.units.worker import fold_predictor
 from kit.store.candidate import Ensemble
 from kit.store.data import load_index
-from kit.store.digests import digest
 from kit.store.predictions import load_predictions
+from kit.store.record import digest
 
 pytestmark = [
     pytest.mark.tf,

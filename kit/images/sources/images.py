@@ -15,8 +15,8 @@ from kit.config import DataConfig
 from kit.errors import DataError
 from kit.images.sources.raw import RawSet, Rows
 from kit.runtime import decode
-from kit.store.digests import DIGESTS
 from kit.store.files import sha256_json
+from kit.store.record import DIGESTS
 
 # Pillow, hashlib and reading release the interpreter lock; more threads than this wait for the disk alone.
 THREADS = min(8, os.cpu_count() or 1)

@@ -25,8 +25,8 @@ from kit.images.sources.raw import RawSet, checked_weights, row_ids
 from kit.images.sources.targets import Truth, of_table
 from kit.runtime import decode
 from kit.store.arrays import array_names, read_array, read_arrays
-from kit.store.digests import digest
 from kit.store.files import sha256_json
+from kit.store.record import digest
 from kit.store.tables import Table
 
 ROW = "row of the array"

@@ -18,8 +18,8 @@ from kit.images.sources.npz import array_set, labelled
 from kit.images.sources.raw import RawSet
 from kit.images.sources.table import find_label, from_flags, read_sample
 from kit.runtime.names import ID_NAMES
-from kit.store.digests import digest
 from kit.store.files import read_text
+from kit.store.record import digest
 from kit.store.tables import Table
 
 # pixel0, pixel_12, px7, 3x28 or a plain number: a place, or row and column.

@@ -12,10 +12,9 @@ from kit.stages.bundle.card import card
 from kit.stages.bundle.contents import VERSION, runtime_files, weights_of, zip_members
 from kit.stages.bundle.proof import check, check_run, check_size, measure, member_costs
 from kit.store.candidate import Ensemble, HalfRecord, Proof
-from kit.store.digests import digest
 from kit.store.files import lock, sha256_json, write_atomic, write_zip
 from kit.store.layout import Layout, SubmissionPaths
-from kit.store.record import Digests
+from kit.store.record import Digests, digest
 
 
 def bundle(layout: Layout, config: Config, paths: SubmissionPaths, emit: Emit, *, force: bool = False) -> None:

@@ -11,10 +11,10 @@ from kit.errors import BundleError
 from kit.runs.results import FoldRecord
 from kit.runs.spec import train_again
 from kit.store.candidate import Ensemble, Member
-from kit.store.digests import digest
 from kit.store.files import sha256_file
 from kit.store.layout import FoldPaths, Layout, RunPaths
 from kit.store.predictions import Predictions, load_predictions
+from kit.store.record import digest
 
 VERSION = 3
 PACKAGE = "kit_runtime"

@@ -26,10 +26,9 @@ from kit.runtime.names import answers
 from kit.stages.bundle.contents import fold_paths, fold_predictions, weights_name
 from kit.store.candidate import Ensemble, HalfRecord, Limits, Member, Proof
 from kit.store.data import Index, load_images, load_index
-from kit.store.digests import digest
 from kit.store.layout import Layout
 from kit.store.predictions import Predictions, join
-from kit.store.record import Digests, digests_of
+from kit.store.record import Digests, digest, digests_of
 
 # TensorFlow 2.16 and 2.21 agree to 1e-5 on every family of networks (docs/bundle.md).
 TOLERANCE = 1e-4

@@ -29,10 +29,9 @@ from kit.stages.clean.plan import Finding, Plan, plan
 from kit.stages.clean.quality import odd_sizes
 from kit.stages.clean.review import contact_sheets, overrides_by_row
 from kit.store.data import EXTERNAL, GIVEN, DataRecord, UnlabelledRecord
-from kit.store.digests import DIGESTS, digest
 from kit.store.files import lock, sha256_file, sha256_json, write_atomic, write_csv
 from kit.store.layout import Layout
-from kit.store.record import Digests, digests_of
+from kit.store.record import DIGESTS, Digests, digest, digests_of
 
 # Raised whenever the same raw images would give other data.
 VERSION = 3

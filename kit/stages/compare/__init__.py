@@ -98,11 +98,9 @@ def compare(
 ) -> Comparison:
     """Compare every run with the first, on the rows that all of them held out, clean and where all were stressed.
 
-    Runs that differ in their seed alone are one recipe. A run's probabilities are the mean over its views.
-
-    ``runs`` are names, also such as ``b0~no-cutmix``; see `kit.runs.sweep`. ``metric`` may be
-    another than the competition's. With ``partial``, what is not trained on the folds of the first run is left out,
-    and said to be, instead of refused.
+    Runs that differ in their seed alone are one recipe. A run's probabilities are the mean over its views. ``runs`` are
+    names, also such as ``b0~no-cutmix``; see `kit.runs.sweep`. With ``partial``, what is not trained on the folds of
+    the first run is left out, and said to be, instead of refused.
 
     Raises `ConfigError` where a run does not exist, `StageError` where fewer than two recipes are left or a run is not
     trained on a fold that another one is, and `DataError` where the metric does not exist.

@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from kit.base.arrays import IntArray
 from kit.judge import score
 from kit.store.record import Part
 
 Proba = NDArray[np.floating]
+Groups = NDArray[np.str_] | None
 LEVEL, SURE = 0.95, 0.05
 NOTHING = "no difference to be seen"
 
@@ -69,13 +71,7 @@ def seed_noise(scores: Sequence[Sequence[float]]) -> SeedNoise:
 
 
 def effect(
-    metric: str,
-    y: NDArray[np.int64],
-    recipe: Recipe,
-    base: Recipe,
-    noise: SeedNoise,
-    seed: int = 0,
-    groups: NDArray[np.str_] | None = None,
+    metric: str, y: IntArray, recipe: Recipe, base: Recipe, noise: SeedNoise, seed: int = 0, groups: Groups = None
 ) -> Effect:
     """The gain of ``recipe`` over ``base`` on the rows whose labels are ``y``; ``groups`` of rows count once each."""
     sign = 1.0 if score.lookup(metric).greater_is_better else -1.0
@@ -102,11 +98,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def verdict(found: Effect | None, p: float) -> str:
-    """What a difference is: `better`, `worse`, `perhaps better`, `perhaps worse`, or that none is to be seen.
-
-    ``p`` is that of the effect, allowing for how many were looked at: `perhaps` is what would be called real if nothing
-    else had been.
-    """
+    """`better`, `worse`, `NOTHING`, or `perhaps` where ``p``, which allows for how many were looked at, is not sure."""
     if found is None:
         return ""
     if found.p >= SURE:
@@ -116,10 +108,7 @@ def verdict(found: Effect | None, p: float) -> str:
 
 
 class Compared(Part):
-    """A recipe with its runs, one a seed, and what is said of it against the first recipe, which has no effect.
-
-    ``score`` is the mean over seeds, ``between_seeds`` the standard deviation between them, None where there is one.
-    """
+    """A recipe, its runs (one a seed), mean and standard deviation of their scores, its effect against the first."""
 
     recipe: str
     runs: tuple[str, ...]
@@ -130,7 +119,7 @@ class Compared(Part):
 
 
 def compared(
-    metric: str, y: NDArray[np.int64], recipes: Sequence[Recipe], seed: int, groups: NDArray[np.str_] | None = None
+    metric: str, y: IntArray, recipes: Sequence[Recipe], seed: int, groups: Groups = None
 ) -> tuple[list[Compared], SeedNoise]:
     """Every recipe against the first, and the noise of seeds that this rests on."""
     scores = [tuple(score.score(metric, y, proba) for proba in recipe.probas) for recipe in recipes]

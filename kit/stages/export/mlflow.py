@@ -21,10 +21,9 @@ METRICS_AT_ONCE, PARAMS_AT_ONCE, LONGEST = 1000, 100, 500
 def send(found: Sequence[Tracked], experiment: str, to: str, home: Path) -> tuple[str, list[bool]]:
     """Log what MLflow does not have yet; nothing of it is deleted, and a second time logs nothing.
 
-    An ``experiment`` is made where there is none of that name; ``to`` is a tracking URI, empty =
-    ``MLFLOW_TRACKING_URI``, else ``mlruns/`` in ``home``. Returns the tracking URI, and of each whether there was
-    something to log. Raises `ConfigError` where the package is missing, and `PlatformError` with MLflow's own words
-    where it refused.
+    ``to`` is a tracking URI, empty = ``MLFLOW_TRACKING_URI``, else ``mlruns/`` in ``home``. Returns it, and of each
+    whether there was something to log. Raises `ConfigError` where the package is missing, and `PlatformError` with
+    MLflow's own words where it refused.
     """
     # Its file store works and is what a folder needs; newer versions would rather have a database.
     os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")

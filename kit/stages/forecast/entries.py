@@ -19,12 +19,11 @@ from kit.runs.stressed import load_stressed, stressed_run
 from kit.runtime.decide import Decision
 from kit.store.candidate import Ensemble
 from kit.store.data import Index, UnlabelledRecord, load_index, load_test_record
-from kit.store.digests import digest
 from kit.store.files import sha256_json
 from kit.store.layout import Layout, SubmissionPaths
 from kit.store.ledger import attempts_of, load_submissions, target_of
 from kit.store.predictions import Predictions, load_predictions
-from kit.store.record import Digests
+from kit.store.record import Digests, digest
 
 RECENT = 20  # candidates, the newest; an old one tells little that these do not
 # Rows that the consensus is fitted on, at most; more change the third decimal. Without test images nothing is fitted.

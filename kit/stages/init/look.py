@@ -25,8 +25,8 @@ from kit.images.sources.targets import number_of
 from kit.runtime import decode
 from kit.runtime.answer import NUMBER
 from kit.store.arrays import array_names
-from kit.store.digests import DIGESTS
 from kit.store.layout import Layout
+from kit.store.record import DIGESTS
 from kit.store.tables import Table
 
 # Decoded for the sample: 10 to 20 seconds of a core for JPEG files, however large they are.

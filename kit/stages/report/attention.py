@@ -22,11 +22,10 @@ from kit.stages.report.inputs import Facts, OutOfFold
 from kit.stages.report.section import Group, Section, Tile, percent, thumbnail
 from kit.store.arrays import UNREADABLE
 from kit.store.candidate import Network
-from kit.store.digests import digest
 from kit.store.files import sha256_json, write_atomic
 from kit.store.layout import RunPaths
 from kit.store.partition import load_folds
-from kit.store.record import Part, Record
+from kit.store.record import Part, Record, digest
 
 SHOWN = 8
 SECONDS = 600

@@ -19,13 +19,12 @@ from kit.runs.results import RunRecord
 from kit.runs.spec import plan_runs
 from kit.store.candidate import Ensemble, StoredBlend
 from kit.store.data import Index, UnlabelledRecord, load_images, load_index, load_test_record
-from kit.store.digests import digest
 from kit.store.layout import Layout, RunPaths
 from kit.store.ledger import Submission, attempts_of, history, latest, load_for_tables, load_submission, target_of
 from kit.store.ledger.snapshots import Snapshot
 from kit.store.ledger.standing import Line, standing
 from kit.store.predictions import Predictions, load_predictions
-from kit.store.record import Record
+from kit.store.record import Record, digest
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 Found = TypeVar("Found")

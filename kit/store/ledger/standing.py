@@ -71,10 +71,7 @@ def forecast(cv: float, cv_error: float, score_error: float, gaps: Sequence[floa
 
 
 def noise_of_difference(score_error: float) -> float:
-    """How far apart two equally good submissions come to lie on one test in one of twenty cases, at most.
-
-    At most: their errors are taken as independent, and those of two networks on the same images never quite are.
-    """
+    """How far apart two equally good submissions lie in one of twenty cases, at most: as if errors were independent."""
     return Z * math.sqrt(2) * score_error
 
 
