@@ -5,14 +5,14 @@ one is a file and a line in `BUILT_IN` or `BY_SUFFIX`. Sources only read; nothin
 for writing.
 """
 
-import importlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from pkgutil import resolve_name
+from typing import Literal
 
 import numpy as np
 
-from kit.base.tasks import TASKS, Array
+from kit.base.tasks import TASKS
 from kit.base.text import some
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
@@ -55,7 +55,7 @@ def open_source(data: DataConfig, root: Path, part: Part) -> RawSet:
     """
     spec = str(getattr(data, part))
     reader = BUILT_IN[spec] if spec in BUILT_IN else BY_SUFFIX[_kind(spec, root, part)][0]
-    raw: RawSet = _function(reader)(spec, data, root, part)
+    raw: RawSet = resolve_name(reader)(spec, data, root, part)
     if part != "test" and TASKS[data.task].kind != "classes" and raw.targets is None:
         what = f"data.{part} = {spec!r} has one class an image, but the task is {data.task}"
         raise ConfigError(what, '[data] train = "train.csv", a table of the labels')
@@ -65,42 +65,31 @@ def open_source(data: DataConfig, root: Path, part: Part) -> RawSet:
     if part == "train" and data.task == "ordinal" and unordered and not data.classes:
         said = f"task ordinal: the name of the class {unordered[0][:LONGEST]!r} does not say its place in the order"
         raise ConfigError(said, '[data] classes = "classes.txt", a file with their names in order')
-    if part in ("validation", "truth", "external") and spec not in BUILT_IN:
-        classes = training_classes(data, root)
-        if TASKS[data.task].kind == "numbers":
-            return replace(raw, classes=classes, **_again(raw, raw.truth, classes))
-        find = finder(classes)
-        used = raw.labels[raw.labels >= 0] if raw.targets is None else np.flatnonzero(raw.targets.any(axis=0))
+    if part in ("train", "test") or spec in BUILT_IN:
+        return raw
+    classes, targets = training_classes(data, root), raw.truth
+    if raw.task.kind != "numbers":
+        table = np.array([*map(finder(classes), raw.classes), -1], np.int64)  # label -1 stays
+        used = raw.labels[raw.labels >= 0] if raw.targets is None else np.flatnonzero(targets.any(axis=0))
         for label in np.unique(used).tolist():
-            if find(raw.classes[label]) < 0:
+            if table[label] < 0:
                 said = f"class {raw.classes[label][:100]!r} is not in the training set, which has {some(classes)}"
                 raise DataError(f"data.{part} = {spec!r}: {said}")
-        table = np.array([*map(find, raw.classes), -1], np.int64)  # label -1 stays
-        if raw.targets is not None:
-            targets = np.zeros((len(raw.ids), len(classes) + 1), raw.targets.dtype)
-            targets[:, table[:-1]] = raw.targets  # classes without an image, which the training set lacks, come last
-            return replace(raw, classes=classes, **_again(raw, targets[:, :-1], classes))
-        return replace(raw, classes=classes, labels=table[raw.labels])
-    return raw
-
-
-def _again(raw: RawSet, targets: Array, classes: tuple[str, ...]) -> dict[str, Any]:
-    """The labels and targets of other classes."""
-    found = truth_of(raw.task, targets, raw.labels >= 0, classes)
-    return {"labels": found.labels, "targets": found.targets}
+        if raw.targets is None:
+            return replace(raw, classes=classes, labels=table[raw.labels])
+        targets = np.zeros((len(raw.ids), len(classes) + 1), raw.targets.dtype)
+        targets[:, table[:-1]] = raw.targets  # classes without an image, which the training set lacks, come last
+        targets = targets[:, :-1]
+    truth = truth_of(raw.task, targets, raw.labels >= 0, classes)
+    return replace(raw, classes=classes, labels=truth.labels, targets=truth.targets)
 
 
 def training_classes(data: DataConfig, root: Path) -> tuple[str, ...]:
     """The classes of the training set, in label order, without reading its images where that is possible."""
     if data.train in BUILT_IN:
         return open_source(data, root, "train").classes
-    reader = _function(BY_SUFFIX[_kind(data.train, root, "train")][1])
+    reader = resolve_name(BY_SUFFIX[_kind(data.train, root, "train")][1])
     return tuple(reader(root / Path(data.train).expanduser(), data, root))
-
-
-def _function(reference: str) -> Any:
-    module, name = reference.split(":")
-    return getattr(importlib.import_module(module), name)
 
 
 def _kind(spec: str, root: Path, part: str) -> str:
@@ -122,8 +111,6 @@ def _kind(spec: str, root: Path, part: str) -> str:
             unpacked = unpacked.with_suffix("")
         raise ConfigError(what, f'[data] {part} = "{unpacked}", once it is unpacked there')
     if suffix not in BY_SUFFIX:
-        known = [name for name in BY_SUFFIX if name.startswith(".")]
-        raise ConfigError(
-            f"data.{part} = {spec!r}: {suffix!r} is not supported", f"use one of: a folder, {', '.join(known)}"
-        )
+        known = ", ".join(name for name in BY_SUFFIX if name.startswith("."))
+        raise ConfigError(f"data.{part} = {spec!r}: {suffix!r} is not supported", f"use one of: a folder, {known}")
     return suffix

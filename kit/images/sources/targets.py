@@ -12,7 +12,7 @@ from kit.base.text import some
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
 from kit.images.sources.classes import MISSING, SEPARATORS, finder, named_classes, sorted_names
-from kit.images.sources.table import FLAGS, find_id, find_label
+from kit.images.sources.table import checked_values, find_id, find_label, values_of
 from kit.runtime.names import LABEL_NAMES
 from kit.store.tables import LONGEST, Table
 
@@ -68,7 +68,7 @@ def of_table(table: Table, data: DataConfig, root: Path, sample: Table | None) -
         return _numbers(task, table, find_label(table, data.label, column, sample), named)
     columns = () if data.label else _columns(task, table, others, named, sample)
     if columns:
-        cells = _cells(table, columns, flags=task.several)
+        cells = checked_values(table, columns, votes=not task.several)
         sums = cells.sum(axis=1)
         if task.several:
             return truth_of(task, cells.astype(np.int64), np.ones(len(cells), bool), columns)
@@ -87,32 +87,10 @@ def _columns(
     for wanted in (named, () if sample is None or len(sample.header) < 3 else sample.header[1:]):
         if wanted and set(wanted) <= set(others):
             return tuple(wanted)
-    found = tuple(
-        name for name in others if all(number_of(cell, flags=task.several) >= 0 for cell in table.column(name))
-    )
+    fit = np.flatnonzero((values_of(table, others, votes=not task.several) >= 0).all(axis=0))
+    found = tuple(others[place] for place in fit.tolist())
     usual = any(name.lower() in LABEL_NAMES and name not in found for name in others)
     return () if len(found) < 2 or (task.several and usual) else found
-
-
-def number_of(cell: str, *, flags: bool) -> float:
-    """A cell as 0 or 1, or as a number of votes; -1 where it is neither."""
-    if flags:
-        return FLAGS.get(cell.lower(), -1)
-    try:
-        value = 0.0 if cell in MISSING else float(cell)
-    except ValueError:
-        return -1
-    return value if 0 <= value < np.inf else -1
-
-
-def _cells(table: Table, columns: Sequence[str], *, flags: bool) -> Array:
-    cells = np.array([[number_of(cell, flags=flags) for cell in table.column(name)] for name in columns]).T
-    wrong = np.argwhere(cells < 0)
-    if len(wrong):
-        row, place = wrong[0].tolist()
-        said = f"{table.line(row)}: {table.column(columns[place])[row][:LONGEST]!r} in column {columns[place]!r}"
-        raise DataError(f"{said} is neither 0 nor 1" if flags else f"{said} is no number of votes")
-    return cells
 
 
 def _lists(task: Task, table: Table, label: str, named: tuple[str, ...]) -> Truth:
