@@ -216,33 +216,26 @@ def _in_columns(values: Any, columns: Sequence[str], classes: Sequence[str], wha
     found = places(columns, classes)
     missing = [name for place, name in enumerate(classes) if place not in found]
     if missing:
-        unknown = [f"{name!r} is no class, " for name, place in zip(columns, found, strict=True) if place < 0]
-        raise Mismatch(
-            f"{what} has the columns {_some(columns)}; the classes are {_some(classes)}: "
-            + "".join(unknown[:1]) + f"{missing[0]!r} has no column",
-            '[data] classes = "classes.txt" with the names of the columns, in label order',
-        )  # fmt: skip
+        unknown = f"{columns[found.index(-1)]!r} is no class, " if -1 in found else ""
+        said = f"{what} has the columns {_some(columns)}; the classes are {_some(classes)}: {unknown}{missing[0]!r}"
+        hint = '[data] classes = "classes.txt" with the names of the columns, in label order'
+        raise Mismatch(f"{said} has no column", hint)
     return np.concatenate([values, np.zeros((len(values), 1), values.dtype)], axis=1)[:, found]
 
 
 def _labels(seen: set[str], classes: Sequence[str], what: str) -> list[str]:
     """How each class is written in a column of labels: its name, or its place where only the sample has numbers."""
-    numbers = {whole(value) for value in seen}
+    numbers, said = {whole(value) for value in seen}, f"{what} has the labels {_some(sorted(seen))}"
     # One value may stand for any class, but several are words that somebody chose.
     words = {value for value in seen if value.casefold() not in ("", "nan", "na", "none", "null")}
     parts = {part for value in words for divider in DIVIDERS for part in value.split(divider)}
     if len(words) > 1 and None in numbers and set(places(sorted(parts), classes)) == {-1}:
-        said = f"{what} has the labels {_some(sorted(seen))}, none of which is one of the classes {_some(classes)}"
-        raise Mismatch(said, OTHER_LABELS)
+        raise Mismatch(f"{said}, none of which is one of the classes {_some(classes)}", OTHER_LABELS)
     if not seen or None in numbers or any(whole(name) is not None for name in classes):
         return list(classes)
-    if not all(number is not None and 0 <= number < len(classes) for number in numbers):
-        listed = _some(sorted(seen))
-        raise Mismatch(
-            f"{what} has the labels {listed}, which are no numbers of the {len(classes)} classes {_some(classes)}",
-            OTHER_LABELS,
-        )
-    return [str(place) for place in range(len(classes))]
+    if not numbers <= set(range(len(classes))):
+        raise Mismatch(f"{said}, which are no numbers of the {len(classes)} classes {_some(classes)}", OTHER_LABELS)
+    return list(map(str, range(len(classes))))
 
 
 def _some(names: Sequence[str]) -> str:
