@@ -102,6 +102,11 @@ def to_labels(values: Sequence[str], classes: tuple[str, ...], where: Sequence[s
     return np.array([label_of[value] for value in values], np.int64)
 
 
+def divided(value: str, separator: str | None) -> list[str]:
+    """The labels in a cell, which may be those of a list in Python or JSON."""
+    return [part for each in value.split(separator) if (part := each.strip(AROUND))]
+
+
 def check_single(places: Mapping[str, str], names: Collection[str]) -> None:
     """Raise `DataError` where a value is several of the names, which tell a name of two words from two labels.
 
@@ -110,9 +115,9 @@ def check_single(places: Mapping[str, str], names: Collection[str]) -> None:
     """
     known = {name.strip(AROUND) for name in names}
     for separator in SEPARATORS:
-        divided = {value: [part for each in value.split(separator) if (part := each.strip(AROUND))] for value in places}
-        shared = Counter(part for parts in divided.values() for part in parts)
-        for value, parts in divided.items():
+        parts_of = {value: divided(value, separator) for value in places}
+        shared = Counter(part for parts in parts_of.values() for part in parts)
+        for value, parts in parts_of.items():
             if len(parts) > 1 and (
                 known.issuperset(parts) or (separator in (",", ";", "|") and all(shared[part] > 1 for part in parts))
             ):

@@ -60,7 +60,8 @@ def open_csv(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     `ConfigError` where a column cannot be told.
     """
     table, held = read_listing(root / Path(spec).expanduser())
-    column = find_id(table, data.id, _sample(data, root))
+    sample = _sample(data, root)
+    column = find_id(table, data.id, sample)
     if part != "test":
         table, kept = paired(table, data, column)
         held = tuple(held[row] for row in kept) if held else ()
@@ -72,33 +73,35 @@ def open_csv(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
         if first.setdefault(name, row) != row:
             before = table.line(first[name]).removeprefix(f"{table.path.name} ")
             raise DataError(f"{table.line(row)}: id {name[:LONGEST]!r} already appears in {before}")
-    truth = _classified(table, data, root) if part != "test" else Truth(np.full(len(ids), -1, np.int64), ())
+    truth = Truth(np.full(len(ids), -1, np.int64), ())
+    if part != "test":
+        truth = _classified(table, column, sample, data, root)
     rows = Rows(
         ids=tuple(ids),
         labels=truth.labels,
         classes=truth.classes,
         groups=group_names(table.column(data.group, "group")) if has_column(data.group, part, table.header) else (),
         weights=_weights(table, data, part),
-        notes=(*truth.notes, *([] if data.group or part != "train" else _ungrouped(table, column, data, root))),
+        notes=(*truth.notes, *([] if data.group or part != "train" else _ungrouped(table, column, sample, data))),
         task=TASKS[data.task],
         targets=truth.targets,
     )
-    return open_images(rows, held or _files(table, data, root, part), data, f"data.{part} = {spec!r}")
+    return open_images(rows, held or _files(table, column, data, root, part), data, f"data.{part} = {spec!r}")
 
 
 def csv_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
     """Names of the classes, in label order."""
-    table = read_listing(path)[0]
-    return _classified(paired(table, data, find_id(table, data.id, _sample(data, root)))[0], data, root).classes
+    table, sample = read_listing(path)[0], _sample(data, root)
+    column = find_id(table, data.id, sample)
+    return _classified(paired(table, data, column)[0], column, sample, data, root).classes
 
 
 def _sample(data: DataConfig, root: Path) -> Table | None:
     return read_sample(root / Path(data.sample_submission).expanduser()) if data.sample_submission else None
 
 
-def _files(table: Table, data: DataConfig, root: Path, part: str) -> tuple[Path | None, ...]:
+def _files(table: Table, ids: str, data: DataConfig, root: Path, part: str) -> tuple[Path | None, ...]:
     """The image file of every row, by the column that names most of them; `DataError` where none does."""
-    ids = find_id(table, data.id, _sample(data, root))
     usual = [name for name in table.header if name.lower().replace(" ", "_") in ID_NAMES and name != ids]
     # A name with the suffix of an image is one of a file, and a number in another column need not be.
     columns = sorted((ids, *usual), key=lambda name: bare(table.column(name)[0]) == table.column(name)[0])
@@ -112,19 +115,16 @@ def _files(table: Table, data: DataConfig, root: Path, part: str) -> tuple[Path 
     if any(best):
         return tuple(best)
     places = some([str(folder) for folder in finder.folders], 4) or "no folder"
-    raise DataError(
-        f"{table.path.name}: no image file for id {table.column(ids)[0][:LONGEST]!r} or any other id; searched in "
-        f"{places}" + (f", also by the columns {some(usual)}" if usual else ""),
-        f'[data] {"images" if part == "train" else "test_images"} = "folder"',
-    )
+    said = f"{table.path.name}: no image file for id {table.column(ids)[0][:LONGEST]!r} or any other id"
+    said += f"; searched in {places}" + (f", also by the columns {some(usual)}" if usual else "")
+    raise DataError(said, f'[data] {"images" if part == "train" else "test_images"} = "folder"')
 
 
-def _classified(table: Table, data: DataConfig, root: Path) -> Truth:
+def _classified(table: Table, ids: str, sample: Table | None, data: DataConfig, root: Path) -> Truth:
     """Labels (N,), -1 for none, the names of the classes, and what a person should know of them."""
-    sample, named = _sample(data, root), named_classes(data, root)
     if TASKS[data.task].kind != "classes":
         return of_table(table, data, root, sample)
-    columns = find_label(table, data.label, find_id(table, data.id, sample), sample)
+    named, columns = named_classes(data, root), find_label(table, data.label, ids, sample)
     where = [table.line(row) for row in range(len(table.rows))]
     if not isinstance(columns, str):
         hot = from_flags(table, columns)
@@ -148,9 +148,9 @@ def _classified(table: Table, data: DataConfig, root: Path) -> Truth:
     return Truth(labels, named, (f"{said} ({unknown.total()} rows); {hint}",) if unknown else ())
 
 
-def _ungrouped(table: Table, id_column: str, data: DataConfig, root: Path) -> list[str]:
+def _ungrouped(table: Table, ids: str, sample: Table | None, data: DataConfig) -> list[str]:
     """A note where a column says which images are of one object, and nothing keeps them in one fold."""
-    named = find_group(table, id_column, data.label, _sample(data, root))
+    named = find_group(table, ids, data.label, sample)
     said = f"{table.path.name}: images with one value in column {named!r} are probably of one object, and are divided"
     return [f'{said} among folds: [data] group = "{named}"'] if named else []
 

@@ -21,6 +21,7 @@ from kit.images.sources.classes import (
     named_classes,
     to_labels,
 )
+from kit.images.sources.folder import SPLITS
 from kit.images.sources.raw import RawSet, checked_weights, row_ids
 from kit.images.sources.targets import Truth, of_table
 from kit.runtime import decode
@@ -34,13 +35,7 @@ IMAGES, LABELS = ("images", "data", "x", "image", "pixels"), ("labels", "y", "la
 # What `np.savez(path, images, labels)` calls them.
 UNNAMED: dict[tuple[str, ...], str] = {IMAGES: "arr_0", LABELS: "arr_1"}
 # What stands before or behind these names in a file with several parts: `x_train`, `test_images`, `y_val`.
-PARTS = {
-    "train": ("train", "training"),
-    "external": ("train", "training"),
-    "validation": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing", "t10k"),
-    "truth": ("test", "testing", "t10k"),
-}
+PARTS = SPLITS | {"external": SPLITS["train"]} | dict.fromkeys(("test", "truth"), (*SPLITS["test"], "t10k"))
 CHANNELS = (1, 3, 4)  # grey, RGB, RGBA
 
 

@@ -11,7 +11,7 @@ from kit.base.tasks import TASKS, Array, Task, bins
 from kit.base.text import some
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
-from kit.images.sources.classes import MISSING, SEPARATORS, finder, named_classes, sorted_names
+from kit.images.sources.classes import MISSING, SEPARATORS, divided, finder, named_classes, sorted_names
 from kit.images.sources.table import checked_values, find_id, find_label, values_of
 from kit.runtime.names import LABEL_NAMES
 from kit.store.tables import LONGEST, Table
@@ -99,18 +99,13 @@ def _lists(task: Task, table: Table, label: str, named: tuple[str, ...]) -> Trut
     A cell without a value is that of an image with none of the labels.
     """
     cells = ["" if cell in MISSING else cell for cell in table.column(label)]
-    known = {*named}
-
-    def divided(separator: str | None) -> list[list[str]]:
-        parts = [[part.strip("[](){}'\" ") for part in cell.split(separator)] for cell in cells]
-        return [[part for part in row if part and part not in MISSING] for row in parts]
 
     def strange(separator: str | None) -> tuple[int, int]:
-        names = {part for row in divided(separator) for part in row}
-        return len(names - known) if named else 0, len(names)
+        names = {part for cell in cells for part in divided(cell, separator)} - MISSING
+        return len(names.difference(named)) if named else 0, len(names)
 
-    several = any(PAIRED in cell for cell in cells)
-    rows = divided(PAIRED if several else min(SEPARATORS, key=strange))
+    separator = PAIRED if any(PAIRED in cell for cell in cells) else min(SEPARATORS, key=strange)
+    rows = [[part for part in divided(cell, separator) if part not in MISSING] for cell in cells]
     classes = named or sorted_names(part for row in rows for part in row)
     find = finder(classes)
     truth = np.zeros((len(rows), len(classes)), np.int64)
