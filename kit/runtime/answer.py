@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -43,10 +44,9 @@ def match_ids(wanted: Sequence[str], ids: Sequence[str], what: str) -> Any:
 
     Raises `Mismatch` where an id stands twice or has no image.
     """
-    if len(set(wanted)) != len(wanted):
-        seen: set[str] = set()
-        twice = next(name for name in wanted if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise Mismatch(f"{what} has the id {twice[:100]!r} twice")
+    for name, count in Counter(wanted).most_common(1):
+        if count > 1:
+            raise Mismatch(f"{what} has the id {name[:100]!r} twice")
     rows = match(ids, wanted, KEYS)
     if -1 in rows:
         like = f"test images are called like {ids[0][:100]!r}" if ids else "there are no test images"
@@ -78,8 +78,8 @@ def fill(
     """The cells beside the first of every line of a sample file, from probabilities (N, C) of the images ``ids``.
 
     ``description`` has, like ``bundle.json``, the ``classes``, the ``decision`` if there is one, and a ``blend`` that
-    says whether an image has ``several`` labels. ``metric`` is the name of a metric of probabilities, else empty. With
-    ``asked`` the lines are an example, and these images are answered. Raises `Mismatch` as `answers`, `labels_of`.
+    says whether an image has ``several`` labels. With ``asked`` the lines are an example, and these images are
+    answered. ``metric`` and errors as of `answers`.
     """
     classes, decision = [str(name) for name in description["classes"]], description.get("decision")
     if description["blend"].get("several"):
@@ -117,14 +117,13 @@ def answers(
     """The cells beside the id of every row of ``proba`` (N, C), as a sample file wants them.
 
     ``header`` is the sample's, the id first; ``seen`` is what stands in its second column; ``metric`` is the name of
-    the metric where that is one of probabilities, else empty. ``decision`` says what a row's class is; where it gives
-    several, the best first, they stand in one cell, with spaces between them.
+    the metric where that is one of probabilities, else empty. Where ``decision`` gives several classes of a row, the
+    best first, they stand in one cell, with spaces between them.
 
-    Several columns are class names with a probability each, which is 0 for a name that is no class where every class
-    has its column. One column with the name of a class is the probability of that class, or where the metric is of
-    labels and the sample has 0 and 1 alone, whether it is that class. Any other column is the probability of the
-    second of two classes where the metric needs probabilities, else the class: its name, or its number where the
-    sample has numbers and the names are none. A class whose name is a number is written as that number.
+    Several columns are class names with a probability each, which is 0 for a name that is no class. One column with the
+    name of a class is the probability of that class, or where the metric is of labels and the sample has 0 and 1 alone,
+    whether it is that class. Any other column is the probability of the second of two classes where the metric needs
+    probabilities, else the class: its name, or its number where the sample has numbers and the names are none.
 
     Raises `Mismatch` where a class has no column, one column must hold more than two classes' probabilities, or the
     sample has numbers that are no numbers of classes.
@@ -165,8 +164,7 @@ def labels_of(
 
     Raises `Mismatch` where an image or a class cannot be found.
     """
-    names = [line[0] for line in lines]
-    write = cell if values.dtype.kind == "f" else str
+    names, write = [line[0] for line in lines], cell if values.dtype.kind == "f" else str
     if len(header) == 3 and len(set(names)) < len(names):
         asked = [line[1] for line in lines]
         known = dict(zip(set(asked), places(list(set(asked)), classes), strict=True))
@@ -205,10 +203,9 @@ def _behind(name: str, classes: Sequence[str]) -> list[int]:
 
 def _divider(lines: Sequence[Sequence[str]], classes: Sequence[str]) -> str:
     """What stands between the labels of the sample; a space where no cell has two."""
-    for divider in DIVIDERS:
-        if any(set(line[1].split(divider)) <= set(classes) for line in lines if divider in line[1]):
-            return divider
-    return " "
+    cells = [line[1] for line in lines]
+    fit = (d for d in DIVIDERS if any(set(cell.split(d)) <= set(classes) for cell in cells if d in cell))
+    return next(fit, " ")
 
 
 def _in_columns(values: Any, columns: Sequence[str], classes: Sequence[str], what: str) -> Any:

@@ -48,10 +48,8 @@ PACKED = (".zip", ".7z", ".tar", ".gz", ".tgz", ".rar")
 def open_source(data: DataConfig, root: Path, part: Part) -> RawSet:
     """Open the images that ``[data]`` names for ``part``; a relative path starts at ``root``.
 
-    Labels of other parts are numbered by the classes of the training set, whichever of them they have.
-
-    Raises `DataError` where the files are missing or are not what they should be, and `ConfigError` where nothing reads
-    such a file.
+    Labels of other parts are numbered by the classes of the training set, whichever of them they have. Raises
+    `DataError` where the files are missing or not what they should be, `ConfigError` where nothing reads them.
     """
     spec = str(getattr(data, part))
     reader = BUILT_IN[spec] if spec in BUILT_IN else BY_SUFFIX[_kind(spec, root, part)][0]
@@ -93,24 +91,24 @@ def training_classes(data: DataConfig, root: Path) -> tuple[str, ...]:
 
 
 def _kind(spec: str, root: Path, part: str) -> str:
-    path = root / Path(spec).expanduser()
+    path, what = root / Path(spec).expanduser(), f"data.{part} = {spec!r}"
     if not path.exists():
-        names = ", ".join(BUILT_IN)
-        raise DataError(f"data.{part} = {spec!r}: no such file or folder", f"give a path, or one of: {names}")
-    suffix = "folder" if path.is_dir() else path.suffix.lower()
-    if path.is_dir() and any(path.glob("*.parquet")) and next(image_files(path), None) is None:
-        return ".parquet"
+        raise DataError(f"{what}: no such file or folder", f"give a path, or one of: {', '.join(BUILT_IN)}")
+    if path.is_dir():
+        is_parquet = any(path.glob("*.parquet")) and next(image_files(path), None) is None
+        return ".parquet" if is_parquet else "folder"
+    suffix = path.suffix.lower()
     if suffix in (".csv", ".tsv") and is_pixel_table(path):
         return "pixels"
-    if "idx3-ubyte" in path.name and path.is_file():
+    if "idx3-ubyte" in path.name:
         return "idx"
     if suffix in PACKED:
-        what = f"data.{part} = {spec!r} has to be unpacked first"
         unpacked = Path(spec)
         while unpacked.suffix.lower() in PACKED:
             unpacked = unpacked.with_suffix("")
-        raise ConfigError(what, f'[data] {part} = "{unpacked}", once it is unpacked there')
+        hint = f'[data] {part} = "{unpacked}", once it is unpacked there'
+        raise ConfigError(f"{what} has to be unpacked first", hint)
     if suffix not in BY_SUFFIX:
         known = ", ".join(name for name in BY_SUFFIX if name.startswith("."))
-        raise ConfigError(f"data.{part} = {spec!r}: {suffix!r} is not supported", f"use one of: a folder, {known}")
+        raise ConfigError(f"{what}: {suffix!r} is not supported", f"use one of: a folder, {known}")
     return suffix

@@ -22,10 +22,7 @@ SEVERAL = '[competition] task = "multilabel", or if it is one class [data] class
 
 
 def named_classes(data: DataConfig, root: Path) -> tuple[str, ...]:
-    """The names in the file that ``data.classes`` names, one a line; empty where it names none.
-
-    Raises `DataError` where the file is missing or has a name twice.
-    """
+    """The names in the file ``data.classes``, one a line, empty without one; `DataError` where it has one twice."""
     if not data.classes:
         return ()
     path = root / Path(data.classes).expanduser()
@@ -57,21 +54,18 @@ def sorted_names(values: Iterable[str]) -> tuple[str, ...]:
     Whole numbers of which some are written as 1.0 are written as 1.
     """
     distinct = set(map(spelling, values))
-    if any(whole(value) is None for value in distinct):
-        try:
-            return tuple(sorted(distinct, key=lambda value: (float(value), value)))
-        except ValueError:
-            return tuple(sorted(distinct))
-    if any("." in value for value in distinct):
+    if any("." in value for value in distinct) and all(whole(value) is not None for value in distinct):
         distinct = set(map(number, distinct))
-    return tuple(sorted(distinct, key=lambda value: (whole(value), value)))
+    try:
+        return tuple(sorted(distinct, key=lambda value: (whole(value) or float(value), value)))
+    except ValueError:
+        return tuple(sorted(distinct))
 
 
 def finder(classes: Sequence[str]) -> Callable[[str], int]:
     """What gives the label of a name, -1 where it is no class.
 
-    Names are compared as they are, then in one Unicode form, as numbers (1.0 is 1), and without case; where two classes
-    are equal in a form, it does not tell them.
+    Names are compared as they are, in one Unicode form, as numbers (1.0 is 1), and without case, unless two are equal.
     """
     keys: tuple[Callable[[str], str], ...] = (str, spelling, number, folded)
     forms = [[key(name) for name in classes] for key in keys]
@@ -110,8 +104,8 @@ def divided(value: str, separator: str | None) -> list[str]:
 def check_single(places: Mapping[str, str], names: Collection[str]) -> None:
     """Raise `DataError` where a value is several of the names, which tell a name of two words from two labels.
 
-    ``places`` says where each value stands first.
-    Values that a comma, a semicolon or a bar divides are also several labels where every part is one of another value.
+    ``places`` says where each value stands first. Values that a comma, a semicolon or a bar divides are also several
+    labels where every part is one of another value.
     """
     known = {name.strip(AROUND) for name in names}
     for separator in SEPARATORS:

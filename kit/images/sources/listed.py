@@ -51,13 +51,11 @@ FORMS: tuple[Callable[[str], str], ...] = (
 def open_csv(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     """Read a table and the image files that it names; the test part needs no labels.
 
-    The id column, or another column with a usual name, names a file (see `Finder.find`), in `data.images`
+    The id column, or another column with a usual name, names a file (see `Finder`), in `data.images`
     (`data.test_images` for the test), or in a folder beside the table: ``train/`` for ``train.csv``,
     ``train_images/``, ``images/``, or anywhere below it. A row whose file is not there is listed like an unreadable
-    image; one without a label has the label -1.
-
-    Raises `DataError` where an id stands twice, a label is no class or several, or no row's file is found, and
-    `ConfigError` where a column cannot be told.
+    image; one without a label has the label -1. Raises `DataError` where an id stands twice, a label is no class or
+    several, or no row's file is found, and `ConfigError` where a column cannot be told.
     """
     table, held = read_listing(root / Path(spec).expanduser())
     sample = _sample(data, root)
@@ -170,10 +168,7 @@ def _ends_with(path: Folder, end: Folder) -> bool:
 
 
 class Finder:
-    """The image files of one part that ``table`` names; see `find`.
-
-    Raises `DataError` where the folder that the configuration names does not exist.
-    """
+    """The image files of one part that ``table`` names; `DataError` where the configured folder does not exist."""
 
     def __init__(self, table: Path, data: DataConfig, root: Path, part: str) -> None:
         key = {"train": "images", "test": "test_images"}.get(part, "")
