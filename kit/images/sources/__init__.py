@@ -42,6 +42,7 @@ BY_SUFFIX: dict[str, tuple[str, str]] = {
     "pixels": ("kit.images.sources.pixel_table:open_pixels", "kit.images.sources.pixel_table:pixel_classes"),
     "folder": ("kit.images.sources.folder:open_folder", "kit.images.sources.folder:folder_classes"),
 }
+NO_COLUMNS = {"folder": "folder", "pixels": "table of pixels", ".npy": "array", "idx": "array"}
 PACKED = (".zip", ".7z", ".tar", ".gz", ".tgz", ".rar")
 
 
@@ -52,27 +53,36 @@ def open_source(data: DataConfig, root: Path, part: Part) -> RawSet:
     `DataError` where the files are missing or not what they should be, `ConfigError` where nothing reads them.
     """
     spec = str(getattr(data, part))
-    reader = BUILT_IN[spec] if spec in BUILT_IN else BY_SUFFIX[_kind(spec, root, part)][0]
-    raw: RawSet = resolve_name(reader)(spec, data, root, part)
+    what, kind = f"data.{part} = {spec!r}", spec if spec in BUILT_IN else _kind(spec, root, part)
+    for key in ("group", "weight"):
+        if part == "train" and kind in NO_COLUMNS and (name := getattr(data, key)):
+            said = f"data.{key} = {name!r}, but the {NO_COLUMNS[kind]} {spec!r} has no columns"
+            raise ConfigError(said, "use a .csv or .npz")
+    raw: RawSet = resolve_name(BUILT_IN.get(kind) or BY_SUFFIX[kind][0])(spec, data, root, part)
     if part != "test" and TASKS[data.task].kind != "classes" and raw.targets is None:
-        what = f"data.{part} = {spec!r} has one class an image, but the task is {data.task}"
-        raise ConfigError(what, '[data] train = "train.csv", a table of the labels')
+        said = f"{what} has one class an image, but the task is {data.task}"
+        raise ConfigError(said, '[data] train = "train.csv", a table of the labels')
     if len(raw.ids) == 0:
-        raise DataError(f"data.{part} = {spec!r} contains no images")
+        raise DataError(f"{what} contains no images")
     unordered = [name for name in raw.classes if whole(name) is None]
     if part == "train" and data.task == "ordinal" and unordered and not data.classes:
         said = f"task ordinal: the name of the class {unordered[0][:LONGEST]!r} does not say its place in the order"
         raise ConfigError(said, '[data] classes = "classes.txt", a file with their names in order')
     if part in ("train", "test") or spec in BUILT_IN:
         return raw
-    classes, targets = training_classes(data, root), raw.truth
+    return _renumbered(raw, training_classes(data, root), what)
+
+
+def _renumbered(raw: RawSet, classes: tuple[str, ...], what: str) -> RawSet:
+    """The set with labels of these classes; raises `DataError` where an image has another."""
+    targets = raw.truth
     if raw.task.kind != "numbers":
         table = np.array([*map(finder(classes), raw.classes), -1], np.int64)  # label -1 stays
         used = raw.labels[raw.labels >= 0] if raw.targets is None else np.flatnonzero(targets.any(axis=0))
         for label in np.unique(used).tolist():
             if table[label] < 0:
                 said = f"class {raw.classes[label][:100]!r} is not in the training set, which has {some(classes)}"
-                raise DataError(f"data.{part} = {spec!r}: {said}")
+                raise DataError(f"{what}: {said}")
         if raw.targets is None:
             return replace(raw, classes=classes, labels=table[raw.labels])
         targets = np.zeros((len(raw.ids), len(classes) + 1), raw.targets.dtype)

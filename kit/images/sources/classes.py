@@ -9,7 +9,7 @@ import numpy as np
 from kit.base.arrays import IntArray
 from kit.base.text import some
 from kit.config import DataConfig
-from kit.errors import ConfigError, DataError
+from kit.errors import DataError
 from kit.runtime.names import folded, number, spelling, whole
 from kit.store.files import read_text
 
@@ -127,10 +127,3 @@ def has_column(named: str, part: str, columns: Container[str]) -> bool:
 def group_names(values: Iterable[object]) -> tuple[str, ...]:
     """The user's groups as text; what stands for a missing value is empty, which is no group."""
     return tuple("" if str(value) in MISSING else str(value) for value in values)
-
-
-def check_no_columns(data: DataConfig, what: str) -> None:
-    """Raise `ConfigError` where columns are configured for a source that has none."""
-    for key in ("group", "weight"):
-        if getattr(data, key):
-            raise ConfigError(f"data.{key} = {getattr(data, key)!r}, but {what} has no columns", "use a .csv or .npz")

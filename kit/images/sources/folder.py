@@ -13,7 +13,7 @@ import numpy as np
 from kit.base.text import some
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
-from kit.images.sources.classes import check_no_columns, named_classes, sorted_names, to_labels
+from kit.images.sources.classes import named_classes, sorted_names, to_labels
 from kit.images.sources.images import open_images
 from kit.images.sources.raw import RawSet, Rows
 from kit.runtime.names import SUFFIXES
@@ -41,8 +41,6 @@ def open_folder(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     there are no class folders, an image lies in none, or the folders are the parts of a data set that is split already.
     """
     folder, pattern = root / Path(spec).expanduser(), _pattern(data, root)
-    if part == "train":
-        check_no_columns(data, f"the folder {spec!r}")
     passed: Counter[str] = Counter()
     ids = list(image_files(folder, passed))
     if not ids:

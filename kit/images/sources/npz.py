@@ -13,14 +13,7 @@ from kit.base.arrays import ImageArray, IntArray
 from kit.base.tasks import TASKS, Array
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
-from kit.images.sources.classes import (
-    check_no_columns,
-    group_names,
-    has_column,
-    labelled_names,
-    named_classes,
-    to_labels,
-)
+from kit.images.sources.classes import group_names, has_column, labelled_names, named_classes, to_labels
 from kit.images.sources.folder import SPLITS
 from kit.images.sources.raw import RawSet, checked_weights, row_ids
 from kit.images.sources.targets import Truth, of_table
@@ -84,8 +77,6 @@ def open_npy(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     Raises `DataError` where there is no file of labels, or a file holds something else.
     """
     path = root / Path(spec).expanduser()
-    if part == "train":
-        check_no_columns(data, f"the array {spec!r}")
     files = [path] if part == "test" else [path, _labels_beside(path, data, root, part)]
     arrays = [read_array(file) for file in files]
     labels = None if part == "test" else arrays[1]

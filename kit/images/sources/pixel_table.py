@@ -13,7 +13,6 @@ import numpy as np
 from kit.base.tasks import Array
 from kit.config import DataConfig
 from kit.errors import DataError
-from kit.images.sources.classes import check_no_columns
 from kit.images.sources.npz import array_set, labelled
 from kit.images.sources.raw import RawSet
 from kit.images.sources.table import find_label, from_flags, read_sample
@@ -74,8 +73,6 @@ def open_pixels(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     Raises `DataError` where a cell is no number, and `ConfigError` where no other column can be the label.
     """
     path = root / Path(spec).expanduser()
-    if part == "train":
-        check_no_columns(data, f"the table of pixels {spec!r}")
     text = read_text(path)
     columns = Columns.of(text.partition("\n")[0])
     pixels = _read(text, columns, columns.places(pixels=True), np.float32, path)
