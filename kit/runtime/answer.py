@@ -160,9 +160,7 @@ def labels_of(
 
     ``values`` (N, C) are of the images ``ids``: probabilities, or 0 and 1 (integers). A column is the name of a class;
     or a line is of one class, which is its second cell, or stands behind the image in its first; or the only column
-    holds a list of labels, divided as in the sample.
-
-    Raises `Mismatch` where an image or a class cannot be found.
+    holds a list of labels, divided as in the sample. Raises `Mismatch` where an image or a class cannot be found.
     """
     names, write = [line[0] for line in lines], cell if values.dtype.kind == "f" else str
     if len(header) == 3 and len(set(names)) < len(names):

@@ -53,9 +53,7 @@ def read_parquet(path: Path) -> tuple[Table, tuple[Held, ...]]:
     """The columns that are no images, as text, and the image of each row; of shards all, whichever is named.
 
     Images are a column of bytes, or of structures with ``bytes`` and ``path``, whose cells in the table are their
-    paths, or else the numbers of the rows. Numbers of a column of classes are replaced by the names that the Hub keeps
-    for them.
-
+    paths, or else the numbers of the rows. Numbers of classes are replaced by the names that the Hub keeps for them.
     Raises `ConfigError` without pyarrow, and `DataError` where a file is missing or damaged.
     """
     try:
@@ -80,8 +78,7 @@ def read_parquet(path: Path) -> tuple[Table, tuple[Held, ...]]:
                     cells[pictures[0]] = _paths(file, pictures[0]) or [""] * len(rows)
                     held += [Held(partial(groups.image, shard, pictures[0], group, row)) for group, row in rows]
         except (arrow.ArrowException, OSError) as error:
-            said = " ".join(str(error).split())[:200]
-            raise DataError(f"{shard} cannot be read: {said}") from error
+            raise DataError(f"{shard} cannot be read: {' '.join(str(error).split())[:200]}") from error
         if columns and list(columns) != list(cells):
             raise DataError(f"{shard} has other columns than {path.name}")
         for name, values in cells.items():
@@ -206,8 +203,7 @@ def _read_json(path: Path) -> Table:
 def _from_coco(content: Mapping[str, Any], path: Path) -> list[dict[str, object]]:
     """A record for each image: its file, its category and what else stands with it, such as the place of a camera.
 
-    A mapping of files to classes will do as well.
-    An image with several boxes of one category has that category; `DataError` where it has two.
+    Several boxes may be of one category; `DataError` where two differ. A mapping of files to classes will do as well.
     """
     if "images" not in content and len(_simple(content)) == len(content):
         return [{"image": name, "label": label} for name, label in content.items()]

@@ -38,9 +38,7 @@ def open_npz(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     Images are `images`, `x`, `x_train` (`x_test` for the test and its truth), `train_images`, `arr_0` or similar, and
     labels `labels`, `y`, `y_train`, `arr_1` or what `data.label` says; the test part needs none. `data.group` and
     `data.weight` name arrays with one value a row. See `readable` for the forms of images, `labelled` for labels.
-
-    Raises `DataError` where an array is missing or holds something else, and `ConfigError` where a configured one is
-    not there.
+    Raises `DataError` where an array is missing or something else, and `ConfigError` where a configured one is missing.
     """
     path = root / Path(spec).expanduser()
     names = array_names(path)
