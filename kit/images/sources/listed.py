@@ -17,15 +17,7 @@ from kit.base.tasks import TASKS
 from kit.base.text import some
 from kit.config import DataConfig
 from kit.errors import DataError
-from kit.images.sources.classes import (
-    check_single,
-    group_names,
-    has_column,
-    is_unlabelled,
-    labelled_names,
-    named_classes,
-    to_labels,
-)
+from kit.images.sources import classes
 from kit.images.sources.folder import image_files
 from kit.images.sources.forms import read_listing
 from kit.images.sources.images import open_images
@@ -74,15 +66,15 @@ def open_csv(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     truth = Truth(np.full(len(ids), -1, np.int64), ())
     if part != "test":
         truth = _classified(table, column, sample, data, root)
+    if part == "train" and not data.group:
+        truth = truth._replace(notes=(*truth.notes, *_ungrouped(table, column, sample, data)))
+    groups = table.column(data.group, "group") if classes.has_column(data.group, part, table.header) else []
     rows = Rows(
         ids=tuple(ids),
-        labels=truth.labels,
-        classes=truth.classes,
-        groups=group_names(table.column(data.group, "group")) if has_column(data.group, part, table.header) else (),
+        groups=classes.group_names(groups),
         weights=_weights(table, data, part),
-        notes=(*truth.notes, *([] if data.group or part != "train" else _ungrouped(table, column, sample, data))),
         task=TASKS[data.task],
-        targets=truth.targets,
+        **truth._asdict(),
     )
     return open_images(rows, held or _files(table, column, data, root, part), data, f"data.{part} = {spec!r}")
 
@@ -122,12 +114,13 @@ def _classified(table: Table, ids: str, sample: Table | None, data: DataConfig, 
     """Labels (N,), -1 for none, the names of the classes, and what a person should know of them."""
     if TASKS[data.task].kind != "classes":
         return of_table(table, data, root, sample)
-    named, columns = named_classes(data, root), find_label(table, data.label, ids, sample)
+    named, columns = classes.named_classes(data, root), find_label(table, data.label, ids, sample)
     where = [table.line(row) for row in range(len(table.rows))]
     if not isinstance(columns, str):
         hot = from_flags(table, columns)
         if named:
-            return Truth(to_labels([columns[label] if label >= 0 else "" for label in hot], named, where), named)
+            values = [columns[label] if label >= 0 else "" for label in hot]
+            return Truth(classes.to_labels(values, named, where), named)
         used = np.unique(hot[hot >= 0])
         empty = [name for label, name in enumerate(columns) if label not in used]
         said = f"{table.path.name}: no image of {some(empty)}; its probability will be 0"
@@ -136,10 +129,10 @@ def _classified(table: Table, ids: str, sample: Table | None, data: DataConfig, 
     values = table.column(columns)
     if not named:
         names = set(sample.header[1:]) if sample is not None and len(sample.header) > 2 else set[str]()
-        first = {v: w for v, w in zip(reversed(values), reversed(where), strict=True) if not is_unlabelled(v)}
-        check_single({value: place for value, place in first.items() if value not in names}, {*first, *names})
-        named = labelled_names(values)
-    labels = to_labels(values, named, where)
+        first = {v: w for v, w in zip(reversed(values), reversed(where), strict=True) if not classes.is_unlabelled(v)}
+        classes.check_single({value: place for value, place in first.items() if value not in names}, {*first, *names})
+        named = classes.labelled_names(values)
+    labels = classes.to_labels(values, named, where)
     unknown = Counter(value for value, label in zip(values, labels, strict=True) if label < 0 and value)
     said = f"{table.path.name}: {some([repr(value) for value in unknown])} in column {columns!r} is no label"
     hint = "if it is a class, name it in the file [data] classes"
@@ -154,7 +147,7 @@ def _ungrouped(table: Table, ids: str, sample: Table | None, data: DataConfig) -
 
 
 def _weights(table: Table, data: DataConfig, part: str) -> FloatArray | None:
-    if not has_column(data.weight, part, table.header):
+    if not classes.has_column(data.weight, part, table.header):
         return None
     try:
         weights = np.array(table.column(data.weight, "weight"), dtype=np.float64)

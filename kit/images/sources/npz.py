@@ -115,10 +115,8 @@ def array_set(
 
     return RawSet(
         ids=row_ids(n),
-        labels=truth.labels,
-        classes=truth.classes,
+        **truth._asdict(),
         task=TASKS[data.task],
-        targets=truth.targets,
         shape=(size, size) if size else images.shape[1:3],
         read=read,
         fingerprint=sha256_json(known),

@@ -159,7 +159,6 @@ def config_text(seen: Seen, plan: Plan, name: str, hours: float) -> str:
         hours=hours,
         metric=metric,
         metric_why=metric_why,
-        size_why=_size_why(seen, plan),
         small=SMALL if seen.side <= SMALL else 0,
         gains=", ".join(f"{move} {gain}" for move, gain in seen.gains.items()),
         moves_why=moves_said(seen.gains),
@@ -191,14 +190,6 @@ def _has_fractions(cells: Iterable[str]) -> bool:
         return any(float(cell) % 1 for cell in cells)
     except ValueError:
         return False
-
-
-def _size_why(seen: Seen, plan: Plan) -> str:
-    if plan.size > seen.side:
-        return f"Enlarged to the smallest size at which {plan.networks[0]} is useful."
-    if plan.size < seen.side:
-        return "Reduced, so that training takes the time that was asked for and photographs fit the networks."
-    return "Images become squares of one size: the whole image is kept, and padded with black."
 
 
 def escaped(text: str) -> str:
