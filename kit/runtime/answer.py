@@ -13,6 +13,8 @@ import numpy as np
 from .decide import Decision, decide
 from .names import ID_NAMES, LABEL_NAMES, bare, folded, match, number, spelling, whole
 
+Names = Sequence[str]  # of columns, images or classes
+
 
 class Mismatch(ValueError):
     """A table asks for ids or classes that there are none of; ``hint`` is the key that mends it."""
@@ -39,7 +41,7 @@ OTHER_LABELS = '[data] label = "the column with these labels", or leave out samp
 BEHIND = ("_", "-", "/", " ", "|", ":")  # between the name of an image and that of a class
 
 
-def match_ids(wanted: Sequence[str], ids: Sequence[str], what: str) -> Any:
+def match_ids(wanted: Names, ids: Names, what: str) -> Any:
     """Rows int64 of ``ids`` in the order of ``wanted``, compared by the first of `KEYS` that finds all.
 
     Raises `Mismatch` where an id stands twice or has no image.
@@ -56,7 +58,7 @@ def match_ids(wanted: Sequence[str], ids: Sequence[str], what: str) -> Any:
     return np.array(rows, np.int64)
 
 
-def id_column(header: Sequence[str], lines: Sequence[Sequence[str]]) -> int:
+def id_column(header: Names, lines: Sequence[Names]) -> int:
     """Where the ids stand: first, unless only a later column has a name for ids and one id a line."""
     first, *others = [name.lower() for name in header]
     if first in ID_NAMES or (first not in LABEL_NAMES and len({line[0] for line in lines}) > 1):
@@ -66,14 +68,14 @@ def id_column(header: Sequence[str], lines: Sequence[Sequence[str]]) -> int:
 
 
 def fill(
-    header: Sequence[str],
-    lines: Sequence[Sequence[str]],
-    ids: Sequence[str],
+    header: Names,
+    lines: Sequence[Names],
+    ids: Names,
     proba: Any,
     description: dict[str, Any],
     metric: str = "",
     what: str = "the sample",
-    asked: Sequence[str] | None = None,
+    asked: Names | None = None,
 ) -> list[list[str]]:
     """The cells beside the first of every line of a sample file, from probabilities (N, C) of the images ``ids``.
 
@@ -95,7 +97,7 @@ def fill(
     return answers(header, seen, proba, classes, metric, what, decision)
 
 
-def places(names: Sequence[str], classes: Sequence[str]) -> list[int]:
+def places(names: Names, classes: Names) -> list[int]:
     """For each name the class that it is, -1 where it is none: exactly, or else in one case and as a number."""
     exact = match(classes, names, (str, spelling, number))
     rest = [row for row, place in enumerate(exact) if place < 0]
@@ -106,10 +108,10 @@ def places(names: Sequence[str], classes: Sequence[str]) -> list[int]:
 
 
 def answers(
-    header: Sequence[str],
+    header: Names,
     seen: set[str],
     proba: Any,
-    classes: Sequence[str],
+    classes: Names,
     metric: str = "",
     what: str = "the sample",
     decision: Decision | None = None,
@@ -149,12 +151,7 @@ def answers(
 
 
 def labels_of(
-    header: Sequence[str],
-    lines: Sequence[Sequence[str]],
-    ids: Sequence[str],
-    values: Any,
-    classes: Sequence[str],
-    what: str = "the sample",
+    header: Names, lines: Sequence[Names], ids: Names, values: Any, classes: Names, what: str = "the sample"
 ) -> list[list[str]]:
     """The cells beside the first of every line of a sample file, where an image has any number of labels.
 
@@ -186,27 +183,27 @@ def labels_of(
     return [[divider.join(name for name, one in zip(classes, row, strict=True) if one)] for row in values.tolist()]
 
 
-def _images(names: Sequence[str], ids: Sequence[str], what: str) -> Any:
+def _images(names: Names, ids: Names, what: str) -> Any:
     """Rows of ``ids`` of names that stand in several lines."""
     once = list(dict.fromkeys(names))
     row_of = dict(zip(once, match_ids(once, ids, what).tolist(), strict=True))
     return np.array([row_of[name] for name in names], np.int64)
 
 
-def _behind(name: str, classes: Sequence[str]) -> list[int]:
+def _behind(name: str, classes: Names) -> list[int]:
     """The class, if any, that ends a name after a sign: `cat` in ``12_cat``; the longest where there are several."""
     found = [place for place, one in enumerate(classes) if name.endswith(tuple(sign + one for sign in BEHIND))]
     return [max(found, key=lambda place: len(classes[place]))] if found else []
 
 
-def _divider(lines: Sequence[Sequence[str]], classes: Sequence[str]) -> str:
+def _divider(lines: Sequence[Names], classes: Names) -> str:
     """What stands between the labels of the sample; a space where no cell has two."""
     cells = [line[1] for line in lines]
     fit = (d for d in DIVIDERS if any(set(cell.split(d)) <= set(classes) for cell in cells if d in cell))
     return next(fit, " ")
 
 
-def _in_columns(values: Any, columns: Sequence[str], classes: Sequence[str], what: str) -> Any:
+def _in_columns(values: Any, columns: Names, classes: Names, what: str) -> Any:
     """Values (N, C) of the classes as those of columns, 0 in one of no class; every class must have its column."""
     found = places(columns, classes)
     missing = [name for place, name in enumerate(classes) if place not in found]
@@ -218,7 +215,7 @@ def _in_columns(values: Any, columns: Sequence[str], classes: Sequence[str], wha
     return np.concatenate([values, np.zeros((len(values), 1), values.dtype)], axis=1)[:, found]
 
 
-def _labels(seen: set[str], classes: Sequence[str], what: str) -> list[str]:
+def _labels(seen: set[str], classes: Names, what: str) -> list[str]:
     """How each class is written in a column of labels: its name, or its place where only the sample has numbers."""
     numbers, said = {whole(value) for value in seen}, f"{what} has the labels {_some(sorted(seen))}"
     # One value may stand for any class, but several are words that somebody chose.
@@ -233,7 +230,7 @@ def _labels(seen: set[str], classes: Sequence[str], what: str) -> list[str]:
     return list(map(str, range(len(classes))))
 
 
-def _some(names: Sequence[str]) -> str:
+def _some(names: Names) -> str:
     return ", ".join(name[:40] for name in names[:8]) + (" ..." if len(names) > 8 else "")
 
 

@@ -66,8 +66,10 @@ def open_csv(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     truth = Truth(np.full(len(ids), -1, np.int64), ())
     if part != "test":
         truth = _classified(table, column, sample, data, root)
-    if part == "train" and not data.group:
-        truth = truth._replace(notes=(*truth.notes, *_ungrouped(table, column, sample, data)))
+    if part == "train" and not data.group and (named := find_group(table, column, data.label, sample)):
+        said = f"{table.path.name}: images with one value in column {named!r} are probably of one object"
+        note = f'{said}, and are divided among folds: [data] group = "{named}"'
+        truth = truth._replace(notes=(*truth.notes, note))
     groups = table.column(data.group, "group") if classes.has_column(data.group, part, table.header) else []
     rows = Rows(
         ids=tuple(ids),
@@ -137,13 +139,6 @@ def _classified(table: Table, ids: str, sample: Table | None, data: DataConfig, 
     said = f"{table.path.name}: {some([repr(value) for value in unknown])} in column {columns!r} is no label"
     hint = "if it is a class, name it in the file [data] classes"
     return Truth(labels, named, (f"{said} ({unknown.total()} rows); {hint}",) if unknown else ())
-
-
-def _ungrouped(table: Table, ids: str, sample: Table | None, data: DataConfig) -> list[str]:
-    """A note where a column says which images are of one object, and nothing keeps them in one fold."""
-    named = find_group(table, ids, data.label, sample)
-    said = f"{table.path.name}: images with one value in column {named!r} are probably of one object, and are divided"
-    return [f'{said} among folds: [data] group = "{named}"'] if named else []
 
 
 def _weights(table: Table, data: DataConfig, part: str) -> FloatArray | None:

@@ -4,9 +4,9 @@ import io
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,8 +27,7 @@ FEWEST = 16
 LONGEST = 1 << 20  # bytes of a header
 
 
-@dataclass(frozen=True)
-class Columns:
+class Columns(NamedTuple):
     """What the first line says of a table."""
 
     names: tuple[str, ...]
