@@ -42,10 +42,7 @@ BEHIND = ("_", "-", "/", " ", "|", ":")  # between the name of an image and that
 
 
 def match_ids(wanted: Names, ids: Names, what: str) -> Any:
-    """Rows int64 of ``ids`` in the order of ``wanted``, compared by the first of `KEYS` that finds all.
-
-    Raises `Mismatch` where an id stands twice or has no image.
-    """
+    """Rows int64 of ``ids`` in the order of ``wanted``; `Mismatch` where one stands twice or none of `KEYS` finds it."""
     for name, count in Counter(wanted).most_common(1):
         if count > 1:
             raise Mismatch(f"{what} has the id {name[:100]!r} twice")

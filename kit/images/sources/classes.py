@@ -49,10 +49,7 @@ def labelled_names(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def sorted_names(values: Iterable[str]) -> tuple[str, ...]:
-    """The distinct values in order: as numbers where all are numbers, else as text.
-
-    Whole numbers of which some are written as 1.0 are written as 1.
-    """
+    """The distinct values in order, as text unless all are numbers; all whole, some as 1.0, they are written as 1."""
     distinct = set(map(spelling, values))
     if any("." in value for value in distinct) and all(whole(value) is not None for value in distinct):
         distinct = set(map(number, distinct))

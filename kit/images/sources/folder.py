@@ -162,10 +162,7 @@ def _other_hint(folder: Path, part: str) -> str:
 
 
 def image_files(folder: Path, passed: Counter[str] | None = None) -> Iterator[str]:
-    """Paths of all image files below ``folder``, relative to it, sorted, with forward slashes.
-
-    ``passed`` counts the other files by their suffix, but for what systems leave behind.
-    """
+    """Sorted paths of image files below ``folder``, with forward slashes; ``passed`` counts other files by suffix."""
     for where, folders, files in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not is_litter(name))
         below = Path(where).relative_to(folder).as_posix()

@@ -1,7 +1,4 @@
-"""Lists of images in other forms than a table of text: COCO's JSON, lists of JSON records, and Parquet.
-
-Parquet holds tables, and images inside them as the Hugging Face Hub stores them, in one file or in shards.
-"""
+"""Lists of images other than tables of text: COCO's JSON, JSON records, and Parquet, as the Hugging Face Hub has it."""
 
 import io
 import json
@@ -163,10 +160,7 @@ def read_listing(path: Path) -> tuple[Table, tuple[Held, ...]]:
 
 
 def _with_header(table: Table) -> Table:
-    """The table, with a header where its first row is a file and its class like all others: it would be lost.
-
-    Raises `DataError` where that row is like the others, but its columns cannot be told.
-    """
+    """The table, with a header where its first row is like all others; `DataError` where its columns are unclear."""
     names = table.header
     is_known = not {name.lower().replace(" ", "_") for name in names}.isdisjoint(ID_NAMES + LABEL_NAMES)
     if not is_known and any(bare(name) != name or (len(names) == 2 and name in table.column(name)) for name in names):

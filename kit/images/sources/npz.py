@@ -70,10 +70,7 @@ def npz_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
 
 
 def open_npy(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
-    """Read images from one file and labels from another beside it: ``x_train.npy`` and ``y_train.npy``, or idx files.
-
-    Raises `DataError` where there is no file of labels, or a file holds something else.
-    """
+    """Images from one ``.npy`` or idx file and labels from another; `DataError` where it is missing or damaged."""
     path = root / Path(spec).expanduser()
     files = [path] if part == "test" else [path, _labels_beside(path, data, root, part)]
     arrays = [read_array(file) for file in files]

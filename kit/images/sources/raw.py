@@ -32,8 +32,7 @@ class Rows:
 class RawSet(Rows):
     """Images as the competition gives them, read in blocks.
 
-    ``read(start, stop)`` gives uint8 (stop - start, H, W, 3) and, by row, the reason why an image cannot be used (its
-    pixels are then zero).
+    ``read(start, stop)`` gives uint8 (stop - start, H, W, 3) and, by row, why an image, then zero, cannot be used.
     """
 
     shape: tuple[int, int]  # height and width that every image is read as
@@ -112,10 +111,7 @@ def check_classes(raw: RawSet, rows: IntArray, what: str) -> None:
 
 
 def joined(train: RawSet, external: RawSet, part: str) -> RawSet:
-    """Both sets as one, the rows of the other ``part`` last and their ids under its name.
-
-    Raises `DataError` where their images have different sizes.
-    """
+    """Both sets as one, the other ``part`` last, its ids under its name; `DataError` where sizes of images differ."""
     if external.shape != train.shape:
         sizes = "images are {} x {}, but training images are {} x {}".format(*external.shape, *train.shape)
         raise DataError(f"{part} {sizes}", f"[data] image_size = {min(train.shape)}")

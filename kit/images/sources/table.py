@@ -31,7 +31,6 @@ def find_id(table: Table, named: str, sample: Table | None = None) -> str:
     """The column with the images' ids: as configured, as in the sample file, by its name, or by its values.
 
     Where no column has a usual name, it is the only one with files of images, or the only one with no value twice.
-
     Raises `ConfigError` where it cannot be told; the columns are listed.
     """
     if named:
@@ -48,10 +47,7 @@ def find_id(table: Table, named: str, sample: Table | None = None) -> str:
 
 
 def find_label(table: Table, named: str, id_column: str, sample: Table | None = None) -> str | tuple[str, ...]:
-    """The column with the classes, or the columns, one a class, whose cells are 0 but for a single 1 (or True).
-
-    Raises `ConfigError` where it cannot be told; the columns are listed.
-    """
+    """The column with the classes, or those, one a class, with a single 1 (or True) beside 0; errors as `find_id`."""
     if named:
         table.column(named, "label")
         return named
@@ -114,10 +110,7 @@ def checked_values(table: Table, columns: Sequence[str], *, votes: bool = False,
 
 
 def from_flags(table: Table, columns: Sequence[str]) -> IntArray:
-    """For every row the column with the 1, -1 where there is none: labels (N,) of ``columns``.
-
-    Raises `DataError` where a cell is no flag, or a row has several.
-    """
+    """Labels (N,): the column with the 1, -1 without one; `DataError` where a cell is no flag, or a row has several."""
     cells = checked_values(table, columns, hint='[data] label = "the column with the class"')
     several = np.flatnonzero(cells.sum(axis=1) > 1)
     if len(several):

@@ -1,7 +1,4 @@
-"""What a person decides about the cleaning: look at sheets, bring images back, weigh proposed label errors.
-
-Which labels are likely wrong is judged by predictions out of fold.
-"""
+"""What a person decides about the cleaning: look at sheets, bring images back, weigh label errors found out of fold."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -142,10 +139,7 @@ def override(layout: Layout, actions: Mapping[str, str], emit: Emit) -> None:
 
 
 def read_overrides(path: Path) -> dict[str, tuple[str, str]]:
-    """The action that ``clean_overrides.csv`` has for each id, and where it stands; of two, the last.
-
-    Raises `DataError` where somebody saved the file as something else than a table.
-    """
+    """By id the last action in ``clean_overrides.csv``, and where it stands; `DataError` where the file is no table."""
     if not path.exists() or not read_text(path).strip():
         return {}
     table = read_table(path, empty=True)
