@@ -42,7 +42,7 @@ BEHIND = ("_", "-", "/", " ", "|", ":")  # between the name of an image and that
 
 
 def match_ids(wanted: Names, ids: Names, what: str) -> Any:
-    """Rows int64 of ``ids`` in the order of ``wanted``; `Mismatch` where one stands twice or none of `KEYS` finds it."""
+    """Rows int64 of ``ids`` as in ``wanted``; `Mismatch` where one stands twice or none of `KEYS` finds it."""
     for name, count in Counter(wanted).most_common(1):
         if count > 1:
             raise Mismatch(f"{what} has the id {name[:100]!r} twice")
@@ -123,7 +123,6 @@ def answers(
     name of a class is the probability of that class, or where the metric is of labels and the sample has 0 and 1 alone,
     whether it is that class. Any other column is the probability of the second of two classes where the metric needs
     probabilities, else the class: its name, or its number where the sample has numbers and the names are none.
-
     Raises `Mismatch` where a class has no column, one column must hold more than two classes' probabilities, or the
     sample has numbers that are no numbers of classes.
     """
@@ -165,9 +164,11 @@ def labels_of(
             said = f"{what}: {asked[label.index(-1)][:100]!r} in column {header[1]!r} is no class"
             raise Mismatch(f"{said}; the classes are {_some(classes)}")
         return [[name, write(value)] for name, value in zip(asked, values[row, label].tolist(), strict=True)]
-    behind = [_behind(name, classes) for name in names]
+    # In a line of one class it ends the name after a sign: `cat` in ``12_cat``; the longest where there are several.
+    ends = [tuple(sign + name for sign in BEHIND) for name in classes]
+    behind = [[place for place, end in enumerate(ends) if name.endswith(end)] for name in names]
     if len(header) == 2 and all(behind):
-        label = [place for (place,) in behind]
+        label = [max(found, key=lambda place: len(classes[place])) for found in behind]
         images = [name[: -len(classes[place]) - 1] for name, place in zip(names, label, strict=True)]
         return [[write(value)] for value in values[_images(images, ids, what), label].tolist()]
     values = values[match_ids(names, ids, what)]
@@ -176,7 +177,9 @@ def labels_of(
     if values.dtype.kind == "f":
         said = f"{what} has one column, {header[1]!r}, for the probabilities of {len(classes)} labels"
         raise Mismatch(said, "[competition] metric: the one that the competition is scored by")
-    divider = _divider(lines, classes)
+    cells = [line[1] for line in lines]
+    fit = (d for d in DIVIDERS if any(set(listed.split(d)) <= set(classes) for listed in cells if d in listed))
+    divider = next(fit, " ")
     return [[divider.join(name for name, one in zip(classes, row, strict=True) if one)] for row in values.tolist()]
 
 
@@ -185,19 +188,6 @@ def _images(names: Names, ids: Names, what: str) -> Any:
     once = list(dict.fromkeys(names))
     row_of = dict(zip(once, match_ids(once, ids, what).tolist(), strict=True))
     return np.array([row_of[name] for name in names], np.int64)
-
-
-def _behind(name: str, classes: Names) -> list[int]:
-    """The class, if any, that ends a name after a sign: `cat` in ``12_cat``; the longest where there are several."""
-    found = [place for place, one in enumerate(classes) if name.endswith(tuple(sign + one for sign in BEHIND))]
-    return [max(found, key=lambda place: len(classes[place]))] if found else []
-
-
-def _divider(lines: Sequence[Names], classes: Names) -> str:
-    """What stands between the labels of the sample; a space where no cell has two."""
-    cells = [line[1] for line in lines]
-    fit = (d for d in DIVIDERS if any(set(cell.split(d)) <= set(classes) for cell in cells if d in cell))
-    return next(fit, " ")
 
 
 def _in_columns(values: Any, columns: Names, classes: Names, what: str) -> Any:

@@ -1,7 +1,4 @@
-"""A ``.csv`` with ids and labels beside image files, in Kaggle's layout or any other.
-
-It names them by path, by name, without suffix, or by number.
-"""
+"""A ``.csv`` with ids and labels beside image files, which it names by path, by name, without suffix, or by number."""
 
 import posixpath
 import re

@@ -1,7 +1,4 @@
-"""Pictures that are hardly any use, and pictures unlike the others of their class.
-
-Dark, light, blurry, empty, grey among colour, of an odd size: by colour and texture of a picture in a few numbers.
-"""
+"""Pictures of hardly any use (dark, light, blurry, empty, grey, of an odd size), and pictures unlike their class."""
 
 from dataclasses import dataclass
 
