@@ -16,7 +16,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 import numpy as np
@@ -101,11 +101,10 @@ def header_size(data: bytes) -> tuple[int, int]:
         return rows, columns
     image = _open(data)
     width, height = image.size
-    try:
-        turned = image.format != "TIFF" and image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
-    except _DAMAGE:
-        turned = False
-    return (width, height) if turned else (height, width)
+    with suppress(*_DAMAGE):
+        if image.format != "TIFF" and image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8):
+            return width, height
+    return height, width
 
 
 def _open(data: bytes) -> Image.Image:

@@ -74,10 +74,7 @@ def finder(classes: Sequence[str]) -> Callable[[str], int]:
 
 
 def to_labels(values: Sequence[str], classes: tuple[str, ...], where: Sequence[str]) -> IntArray:
-    """Labels (N,) of class names, or of class numbers where the names have a file of their own; -1 for no label.
-
-    ``where`` says where each of the N values stands, for an error: `DataError` where a value is no class, or several.
-    """
+    """Labels (N,) of class names or numbers, -1 for none; `DataError` says ``where`` one is no class, or several."""
     find = finder(classes)
     label_of = {value: find(value) for value in set(values)}
     labelled = {value for value, label in label_of.items() if label >= 0 or not is_unlabelled(value)}

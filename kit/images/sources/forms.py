@@ -146,10 +146,7 @@ def _paths(file: Any, name: str) -> list[str]:
 
 
 def read_listing(path: Path) -> tuple[Table, tuple[Held, ...]]:
-    """What a file says of images, as a table, and the images themselves where they are in it.
-
-    Raises `DataError` where it is missing or is not what its suffix says, and `ConfigError` where a library lacks.
-    """
+    """A file's table of images, and those in it; `DataError` where it is damaged, `ConfigError` without a library."""
     suffix = path.suffix.lower()
     if suffix == ".parquet" or path.is_dir():
         return read_parquet(path)

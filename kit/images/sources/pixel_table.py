@@ -50,10 +50,7 @@ class Columns(NamedTuple):
 
 
 def is_pixel_table(path: Path) -> bool:
-    """Whether the first line has as many pixels as a square image, in one colour or in three.
-
-    Beside a column of ids, columns that are called by plain numbers are classes.
-    """
+    """Whether the first line has the pixels of a square image, grey or RGB; beside ids, plain numbers are classes."""
     try:
         with path.open("rb") as file:
             columns = Columns.of(file.readline(LONGEST).decode("utf-8-sig", "replace"))

@@ -106,8 +106,7 @@ def check_classes(raw: RawSet, rows: IntArray, what: str) -> None:
     empty = [classes[c] for c in np.flatnonzero(counts == 0)]
     if empty:
         others = f", nor do {len(empty) - 1} others" if len(empty) > 1 else ""
-        hint = "remove its name from data.classes"
-        raise DataError(f"{what}: class {empty[0]!r} has no image{others}", hint)
+        raise DataError(f"{what}: class {empty[0]!r} has no image{others}", "remove its name from data.classes")
 
 
 def joined(train: RawSet, external: RawSet, part: str) -> RawSet:

@@ -57,10 +57,7 @@ def paired(table: Table, data: DataConfig, column: str) -> tuple[Table, list[int
 
 
 def of_table(table: Table, data: DataConfig, root: Path, sample: Table | None) -> Truth:
-    """The truth of every row of a table, as ``[competition] task`` says.
-
-    Raises `DataError` where a cell is not what the task needs, and `ConfigError` where a column cannot be told.
-    """
+    """The truth of every row, as ``[competition] task`` says; `DataError` of a cell, `ConfigError` of the columns."""
     task, named = TASKS[data.task], named_classes(data, root)
     column = find_id(table, data.id, sample)
     others = [name for name in table.header if name not in (column, data.group, data.weight)]
@@ -133,14 +130,10 @@ def _numbers(task: Task, table: Table, column: str | tuple[str, ...], named: tup
     known = np.isfinite(numbers)
     if len(np.unique(numbers[known])) < 2:
         raise DataError(f"{table.path.name}: column {column!r} has fewer than two different numbers")
-    return truth_of(task, np.where(known, numbers, 0.0), known, checked_bins(named) or bins(numbers[known]))
-
-
-def checked_bins(named: tuple[str, ...]) -> tuple[str, ...]:
-    """The names as centres of bins; raises `DataError` where they are no increasing numbers."""
     try:
-        if named and not (len(named) > 1 and (np.diff(np.array(named, float)) > 0).all()):
-            raise ValueError
+        are_centres = len(named) != 1 and (np.diff(np.array(named, float)) > 0).all()
     except ValueError:
-        raise DataError(f"data.classes of a number must be increasing centres of bins, not {some(named)}") from None
-    return named
+        are_centres = False
+    if not are_centres:
+        raise DataError(f"data.classes of a number must be increasing centres of bins, not {some(named)}")
+    return truth_of(task, np.where(known, numbers, 0.0), known, named or bins(numbers[known]))

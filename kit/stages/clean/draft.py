@@ -169,10 +169,9 @@ def _winners(
 def spare(pairs: IntArray, rank: Callable[[int], tuple[bool, bytes]]) -> dict[int, int]:
     """Choose pictures that can go because a direct copy of each stays.
 
-    ``pairs`` (P, 2) are rows that are near copies of each other, which is not transitive; ``rank`` tells whether a row
-    may go at all, and its content, to break ties without looking at the order of the rows. Returns by row that goes the
-    pair with one that stays. No two that stay are a pair (a greedy maximal independent set, those with most copies
-    first), so that a second call finds nothing.
+    ``pairs`` (P, 2) are rows that are near copies, which is not transitive; ``rank`` tells whether a row may go at all,
+    and its content, to break ties whatever the order of the rows. Returns by row that goes the pair with one that
+    stays: of these no two are a pair (a greedy maximal independent set, most copies first), a second call finds none.
     """
     partners: dict[int, dict[int, int]] = {}
     for place, (one, other) in enumerate(pairs.tolist()):

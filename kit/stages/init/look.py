@@ -67,10 +67,7 @@ class Seen:
 
 
 def look(folder: Path, path: Path, train: str) -> Seen:
-    """Read labels, sizes and a sample of the images at ``path``, and what lies beside them.
-
-    ``folder`` is that of the project, whose ``[data] train`` is ``train``. Raises the errors of `open_source`.
-    """
+    """Read labels, sizes and a sample of the images at ``path``, and what lies beside them; errors as `open_source`."""
     DIGESTS.attach(Layout(folder).digests)  # every file is hashed once, here or by `kit clean`
     sheet = next((file for file in sorted(path.parent.glob("*.csv")) if SAMPLE.search(file.stem.lower())), None)
     table, sample_table = _table(path), read_sample(sheet) if sheet else None
