@@ -1,7 +1,6 @@
 """The one decoder: the bytes of an image file to uint8 (H, W, 3), for training, test and prediction alike.
 
 It needs NumPy and Pillow, and travels in the bundle, where only those who hand it files need it.
-
 What is read and how: JPEG, PNG, GIF, BMP, TIFF, WebP, PPM and JPEG 2000; AVIF, HEIC and DICOM where there are libraries
 for them; the first frame of an animation; turned upright by its EXIF orientation; 16-bit values scaled from 0..65535,
 not cut off; transparent pixels over white; grey, palette, CMYK and 1-bit images as Pillow converts them to RGB. Colour
@@ -46,8 +45,6 @@ _DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError,
     RuntimeError, ImportError, struct.error, zlib.error, Image.DecompressionBombError,
 )  # fmt: skip
-
-
 # Marks a reason that is no fault of the file.
 LACKS = ": pip install "
 

@@ -192,12 +192,9 @@ def _labels_beside(path: Path, data: DataConfig, root: Path, part: str) -> Path:
     if "idx3-ubyte" in path.name:
         return path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
     words = path.stem.lower().split("_")
-    renamed = [
-        "_".join(label if word == image else word for word in words)
-        for image, label in product(IMAGES, LABELS)
-        if image in words
-    ]
-    wanted = {*renamed, *(f"{path.stem.lower()}_{label}" for label in LABELS)}
+    wanted = {f"{path.stem.lower()}_{label}" for label in LABELS}
+    for image, label in product(set(IMAGES).intersection(words), LABELS):
+        wanted.add("_".join(label if word == image else word for word in words))
     found = [file for file in sorted(path.parent.glob("*.npy")) if file.stem.lower() in wanted]
     if len(found) == 1:
         return found[0]

@@ -91,10 +91,7 @@ def _columns(
 
 
 def _lists(task: Task, table: Table, label: str, named: tuple[str, ...]) -> Truth:
-    """Labels in one cell: what divides the cells into the fewest names, or into classes that are known, divides them.
-
-    A cell without a value is that of an image with none of the labels.
-    """
+    """Labels in one cell: what leaves the fewest names, or unknown classes, divides them; an empty one has none."""
     cells = ["" if cell in MISSING else cell for cell in table.column(label)]
 
     def strange(separator: str | None) -> tuple[int, int]:
