@@ -26,10 +26,9 @@ from kit.images.sources.practice import make
 from kit.project import Project
 from kit.runs.spec import check_run
 from kit.runtime.backbones import BACKBONES
-from kit.stages.init import init
+from kit.stages.init import init, metric_of
 from kit.stages.init.look import Seen
 from kit.stages.init.plan import CACHED, Plan, choose, minutes
-from kit.stages.init.text import metric_of
 from kit.store.data import load_index
 from kit.store.ledger import load_submissions
 from kit.store.ledger.facts import Score

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 
 from .decide import Decision, decide
 from .names import ID_NAMES, LABEL_NAMES, bare, folded, match, number, spelling, whole
+
+Names = Sequence[str]  # of columns, images or classes
 
 
 class Mismatch(ValueError):
@@ -38,15 +41,11 @@ OTHER_LABELS = '[data] label = "the column with these labels", or leave out samp
 BEHIND = ("_", "-", "/", " ", "|", ":")  # between the name of an image and that of a class
 
 
-def match_ids(wanted: Sequence[str], ids: Sequence[str], what: str) -> Any:
-    """Rows int64 of ``ids`` in the order of ``wanted``, compared by the first of `KEYS` that finds all.
-
-    Raises `Mismatch` where an id stands twice or has no image.
-    """
-    if len(set(wanted)) != len(wanted):
-        seen: set[str] = set()
-        twice = next(name for name in wanted if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise Mismatch(f"{what} has the id {twice[:100]!r} twice")
+def match_ids(wanted: Names, ids: Names, what: str) -> Any:
+    """Rows int64 of ``ids`` as in ``wanted``; `Mismatch` where one stands twice or none of `KEYS` finds it."""
+    for name, count in Counter(wanted).most_common(1):
+        if count > 1:
+            raise Mismatch(f"{what} has the id {name[:100]!r} twice")
     rows = match(ids, wanted, KEYS)
     if -1 in rows:
         like = f"test images are called like {ids[0][:100]!r}" if ids else "there are no test images"
@@ -56,7 +55,7 @@ def match_ids(wanted: Sequence[str], ids: Sequence[str], what: str) -> Any:
     return np.array(rows, np.int64)
 
 
-def id_column(header: Sequence[str], lines: Sequence[Sequence[str]]) -> int:
+def id_column(header: Names, lines: Sequence[Names]) -> int:
     """Where the ids stand: first, unless only a later column has a name for ids and one id a line."""
     first, *others = [name.lower() for name in header]
     if first in ID_NAMES or (first not in LABEL_NAMES and len({line[0] for line in lines}) > 1):
@@ -66,20 +65,20 @@ def id_column(header: Sequence[str], lines: Sequence[Sequence[str]]) -> int:
 
 
 def fill(
-    header: Sequence[str],
-    lines: Sequence[Sequence[str]],
-    ids: Sequence[str],
+    header: Names,
+    lines: Sequence[Names],
+    ids: Names,
     proba: Any,
     description: dict[str, Any],
     metric: str = "",
     what: str = "the sample",
-    asked: Sequence[str] | None = None,
+    asked: Names | None = None,
 ) -> list[list[str]]:
     """The cells beside the first of every line of a sample file, from probabilities (N, C) of the images ``ids``.
 
     ``description`` has, like ``bundle.json``, the ``classes``, the ``decision`` if there is one, and a ``blend`` that
-    says whether an image has ``several`` labels. ``metric`` is the name of a metric of probabilities, else empty. With
-    ``asked`` the lines are an example, and these images are answered. Raises `Mismatch` as `answers`, `labels_of`.
+    says whether an image has ``several`` labels. With ``asked`` the lines are an example, and these images are
+    answered. ``metric`` and errors as of `answers`.
     """
     classes, decision = [str(name) for name in description["classes"]], description.get("decision")
     if description["blend"].get("several"):
@@ -95,7 +94,7 @@ def fill(
     return answers(header, seen, proba, classes, metric, what, decision)
 
 
-def places(names: Sequence[str], classes: Sequence[str]) -> list[int]:
+def places(names: Names, classes: Names) -> list[int]:
     """For each name the class that it is, -1 where it is none: exactly, or else in one case and as a number."""
     exact = match(classes, names, (str, spelling, number))
     rest = [row for row, place in enumerate(exact) if place < 0]
@@ -106,10 +105,10 @@ def places(names: Sequence[str], classes: Sequence[str]) -> list[int]:
 
 
 def answers(
-    header: Sequence[str],
+    header: Names,
     seen: set[str],
     proba: Any,
-    classes: Sequence[str],
+    classes: Names,
     metric: str = "",
     what: str = "the sample",
     decision: Decision | None = None,
@@ -117,15 +116,13 @@ def answers(
     """The cells beside the id of every row of ``proba`` (N, C), as a sample file wants them.
 
     ``header`` is the sample's, the id first; ``seen`` is what stands in its second column; ``metric`` is the name of
-    the metric where that is one of probabilities, else empty. ``decision`` says what a row's class is; where it gives
-    several, the best first, they stand in one cell, with spaces between them.
+    the metric where that is one of probabilities, else empty. Where ``decision`` gives several classes of a row, the
+    best first, they stand in one cell, with spaces between them.
 
-    Several columns are class names with a probability each, which is 0 for a name that is no class where every class
-    has its column. One column with the name of a class is the probability of that class, or where the metric is of
-    labels and the sample has 0 and 1 alone, whether it is that class. Any other column is the probability of the
-    second of two classes where the metric needs probabilities, else the class: its name, or its number where the
-    sample has numbers and the names are none. A class whose name is a number is written as that number.
-
+    Several columns are class names with a probability each, which is 0 for a name that is no class. One column with the
+    name of a class is the probability of that class, or where the metric is of labels and the sample has 0 and 1 alone,
+    whether it is that class. Any other column is the probability of the second of two classes where the metric needs
+    probabilities, else the class: its name, or its number where the sample has numbers and the names are none.
     Raises `Mismatch` where a class has no column, one column must hold more than two classes' probabilities, or the
     sample has numbers that are no numbers of classes.
     """
@@ -150,23 +147,15 @@ def answers(
 
 
 def labels_of(
-    header: Sequence[str],
-    lines: Sequence[Sequence[str]],
-    ids: Sequence[str],
-    values: Any,
-    classes: Sequence[str],
-    what: str = "the sample",
+    header: Names, lines: Sequence[Names], ids: Names, values: Any, classes: Names, what: str = "the sample"
 ) -> list[list[str]]:
     """The cells beside the first of every line of a sample file, where an image has any number of labels.
 
     ``values`` (N, C) are of the images ``ids``: probabilities, or 0 and 1 (integers). A column is the name of a class;
     or a line is of one class, which is its second cell, or stands behind the image in its first; or the only column
-    holds a list of labels, divided as in the sample.
-
-    Raises `Mismatch` where an image or a class cannot be found.
+    holds a list of labels, divided as in the sample. Raises `Mismatch` where an image or a class cannot be found.
     """
-    names = [line[0] for line in lines]
-    write = cell if values.dtype.kind == "f" else str
+    names, write = [line[0] for line in lines], cell if values.dtype.kind == "f" else str
     if len(header) == 3 and len(set(names)) < len(names):
         asked = [line[1] for line in lines]
         known = dict(zip(set(asked), places(list(set(asked)), classes), strict=True))
@@ -175,9 +164,11 @@ def labels_of(
             said = f"{what}: {asked[label.index(-1)][:100]!r} in column {header[1]!r} is no class"
             raise Mismatch(f"{said}; the classes are {_some(classes)}")
         return [[name, write(value)] for name, value in zip(asked, values[row, label].tolist(), strict=True)]
-    behind = [_behind(name, classes) for name in names]
+    # In a line of one class it ends the name after a sign: `cat` in ``12_cat``; the longest where there are several.
+    ends = [tuple(sign + name for sign in BEHIND) for name in classes]
+    behind = [[place for place, end in enumerate(ends) if name.endswith(end)] for name in names]
     if len(header) == 2 and all(behind):
-        label = [place for (place,) in behind]
+        label = [max(found, key=lambda place: len(classes[place])) for found in behind]
         images = [name[: -len(classes[place]) - 1] for name, place in zip(names, label, strict=True)]
         return [[write(value)] for value in values[_images(images, ids, what), label].tolist()]
     values = values[match_ids(names, ids, what)]
@@ -186,66 +177,47 @@ def labels_of(
     if values.dtype.kind == "f":
         said = f"{what} has one column, {header[1]!r}, for the probabilities of {len(classes)} labels"
         raise Mismatch(said, "[competition] metric: the one that the competition is scored by")
-    divider = _divider(lines, classes)
+    cells = [line[1] for line in lines]
+    fit = (d for d in DIVIDERS if any(set(listed.split(d)) <= set(classes) for listed in cells if d in listed))
+    divider = next(fit, " ")
     return [[divider.join(name for name, one in zip(classes, row, strict=True) if one)] for row in values.tolist()]
 
 
-def _images(names: Sequence[str], ids: Sequence[str], what: str) -> Any:
+def _images(names: Names, ids: Names, what: str) -> Any:
     """Rows of ``ids`` of names that stand in several lines."""
     once = list(dict.fromkeys(names))
     row_of = dict(zip(once, match_ids(once, ids, what).tolist(), strict=True))
     return np.array([row_of[name] for name in names], np.int64)
 
 
-def _behind(name: str, classes: Sequence[str]) -> list[int]:
-    """The class, if any, that ends a name after a sign: `cat` in ``12_cat``; the longest where there are several."""
-    found = [place for place, one in enumerate(classes) if name.endswith(tuple(sign + one for sign in BEHIND))]
-    return [max(found, key=lambda place: len(classes[place]))] if found else []
-
-
-def _divider(lines: Sequence[Sequence[str]], classes: Sequence[str]) -> str:
-    """What stands between the labels of the sample; a space where no cell has two."""
-    for divider in DIVIDERS:
-        if any(set(line[1].split(divider)) <= set(classes) for line in lines if divider in line[1]):
-            return divider
-    return " "
-
-
-def _in_columns(values: Any, columns: Sequence[str], classes: Sequence[str], what: str) -> Any:
+def _in_columns(values: Any, columns: Names, classes: Names, what: str) -> Any:
     """Values (N, C) of the classes as those of columns, 0 in one of no class; every class must have its column."""
     found = places(columns, classes)
     missing = [name for place, name in enumerate(classes) if place not in found]
     if missing:
-        unknown = [f"{name!r} is no class, " for name, place in zip(columns, found, strict=True) if place < 0]
-        raise Mismatch(
-            f"{what} has the columns {_some(columns)}; the classes are {_some(classes)}: "
-            + "".join(unknown[:1]) + f"{missing[0]!r} has no column",
-            '[data] classes = "classes.txt" with the names of the columns, in label order',
-        )  # fmt: skip
+        unknown = f"{columns[found.index(-1)]!r} is no class, " if -1 in found else ""
+        said = f"{what} has the columns {_some(columns)}; the classes are {_some(classes)}: {unknown}{missing[0]!r}"
+        hint = '[data] classes = "classes.txt" with the names of the columns, in label order'
+        raise Mismatch(f"{said} has no column", hint)
     return np.concatenate([values, np.zeros((len(values), 1), values.dtype)], axis=1)[:, found]
 
 
-def _labels(seen: set[str], classes: Sequence[str], what: str) -> list[str]:
+def _labels(seen: set[str], classes: Names, what: str) -> list[str]:
     """How each class is written in a column of labels: its name, or its place where only the sample has numbers."""
-    numbers = {whole(value) for value in seen}
+    numbers, said = {whole(value) for value in seen}, f"{what} has the labels {_some(sorted(seen))}"
     # One value may stand for any class, but several are words that somebody chose.
     words = {value for value in seen if value.casefold() not in ("", "nan", "na", "none", "null")}
     parts = {part for value in words for divider in DIVIDERS for part in value.split(divider)}
     if len(words) > 1 and None in numbers and set(places(sorted(parts), classes)) == {-1}:
-        said = f"{what} has the labels {_some(sorted(seen))}, none of which is one of the classes {_some(classes)}"
-        raise Mismatch(said, OTHER_LABELS)
+        raise Mismatch(f"{said}, none of which is one of the classes {_some(classes)}", OTHER_LABELS)
     if not seen or None in numbers or any(whole(name) is not None for name in classes):
         return list(classes)
-    if not all(number is not None and 0 <= number < len(classes) for number in numbers):
-        listed = _some(sorted(seen))
-        raise Mismatch(
-            f"{what} has the labels {listed}, which are no numbers of the {len(classes)} classes {_some(classes)}",
-            OTHER_LABELS,
-        )
-    return [str(place) for place in range(len(classes))]
+    if not numbers <= set(range(len(classes))):
+        raise Mismatch(f"{said}, which are no numbers of the {len(classes)} classes {_some(classes)}", OTHER_LABELS)
+    return list(map(str, range(len(classes))))
 
 
-def _some(names: Sequence[str]) -> str:
+def _some(names: Names) -> str:
     return ", ".join(name[:40] for name in names[:8]) + (" ..." if len(names) > 8 else "")
 
 

@@ -19,11 +19,7 @@ def of(model: Any) -> dict[str, NDArray[np.float32]]:
 
 
 def load(model: Any, path: str) -> list[Any]:
-    """The arrays in the ``.npz`` at ``path``, float32, in the order of ``model.weights``.
-
-    Raises `ValueError` where the file has other arrays than the network has weights, or one holds what is no number in
-    float32.
-    """
+    """The float32 arrays of an ``.npz``; `ValueError` where they do not fit ``model.weights``, or one is not finite."""
     what, expected = Path(path).name, [tuple(weight.shape) for weight in model.weights]
     with np.load(path, allow_pickle=False) as file, np.errstate(over="ignore"):
         names = sorted(file.files)

@@ -12,9 +12,12 @@ BUNDLE = str(Path(__file__).resolve().parent.parent)
 
 
 class Model:
-    """``Model().predict(X)``: classes (N,) of images (N, H, W, 3), 0 to 255, as numbers (`names.answers`)."""
+    """``Model().predict(X)``: classes (N,) of images (N, H, W, 3), 0 to 255, as numbers (`names.answers`).
 
-    def __init__(self) -> None:
+    The older contract is ``model(path).predict(X)``; the path is not needed.
+    """
+
+    def __init__(self, path: str = "") -> None:
         self._predictor = Predictor(BUNDLE)
 
     def predict(self, X: Any) -> Any:
@@ -24,8 +27,4 @@ class Model:
         return self._predictor.predict_proba(X)
 
 
-class Legacy(Model):
-    """The older contract: ``model(path).predict(X)``; the path is not needed."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__()
+Legacy = Model

@@ -57,12 +57,9 @@ def decide(decision: Decision | None, proba: Array) -> Array:
     if kind == "mean":
         return proba @ np.asarray(decision["values"]) / proba.sum(axis=1)
     if kind == "median":
-        return _medians(proba, np.asarray(decision["values"]))
+        # Where half of the mass is reached, the mass of a value spread to half way to the next.
+        values = np.asarray(decision["values"])
+        edges = np.concatenate([values[:1], (values[1:] + values[:-1]) / 2.0, values[-1:]])
+        reached = np.concatenate([np.zeros((len(proba), 1)), proba.cumsum(axis=1)], axis=1)
+        return np.array([np.interp(row[-1] / 2.0, row, edges) for row in reached])
     raise ValueError(f"unknown kind of decision {kind!r}")
-
-
-def _medians(proba: Array, values: Array) -> Array:
-    """Medians (N,): where half of the mass is reached, the mass of a value spread to half way to the next."""
-    edges = np.concatenate([[values[0]], (values[1:] + values[:-1]) / 2.0, [values[-1]]])
-    reached = np.concatenate([np.zeros((len(proba), 1)), proba.cumsum(axis=1)], axis=1)
-    return np.array([np.interp(row[-1] / 2.0, row, edges) for row in reached])

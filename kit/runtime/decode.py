@@ -1,11 +1,10 @@
 """The one decoder: the bytes of an image file to uint8 (H, W, 3), for training, test and prediction alike.
 
 It needs NumPy and Pillow, and travels in the bundle, where only those who hand it files need it.
-
 What is read and how: JPEG, PNG, GIF, BMP, TIFF, WebP, PPM and JPEG 2000; AVIF, HEIC and DICOM where there are libraries
-for them; the first frame of an animation; turned
-upright by its EXIF orientation; 16-bit values scaled from 0..65535, not cut off; transparent pixels over white; grey,
-palette, CMYK and 1-bit images as Pillow converts them to RGB. Colour profiles and gamma are not applied.
+for them; the first frame of an animation; turned upright by its EXIF orientation; 16-bit values scaled from 0..65535,
+not cut off; transparent pixels over white; grey, palette, CMYK and 1-bit images as Pillow converts them to RGB. Colour
+profiles and gamma are not applied.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 import numpy as np
@@ -37,21 +36,15 @@ MAX_PIXELS = 89_478_485
 PADDING = (0, 0, 0)
 ORIENTATION = 0x0112  # EXIF tag; 5 to 8 swap height and width
 
-_SIGNATURES: dict[str, tuple[bytes, ...]] = {
-    "JPEG": (b"\xff\xd8\xff",),
-    "PNG": (b"\x89PNG",),
-    "GIF": (b"GIF8",),
-    "TIFF": (b"II*\0", b"MM\0*"),
-    "WEBP": (b"RIFF",),
-}
+_SIGNATURES = {
+    b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"GIF8": "GIF", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"RIFF": "WEBP",
+}  # fmt: skip
 _ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
 # What the decoders of damaged files have been seen to raise: they are fed with other people's bytes.
 _DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError,
     RuntimeError, ImportError, struct.error, zlib.error, Image.DecompressionBombError,
 )  # fmt: skip
-
-
 # Marks a reason that is no fault of the file.
 LACKS = ": pip install "
 
@@ -78,9 +71,8 @@ def quiet() -> Iterator[None]:
 def decode(data: bytes, size: int = 0, policy: Policy = "fit") -> Array:
     """Pixels (H, W, 3) uint8 of a whole image file, brought to ``size`` by the ``policy`` of `resize`; 0 = as it is.
 
-    Raises `Unreadable` where there is no image in the bytes, it is damaged, or it is too large; the message is the
-    reason. A pure function of its arguments and of the Pillow version. A flipped bit inside a JPEG may decode without
-    complaint: the format has no checksum.
+    Raises `Unreadable` where there is no image in the bytes, it is damaged, or it is too large. A pure function of its
+    arguments and of the Pillow version. A flipped bit inside a JPEG may decode without complaint: it has no checksum.
     """
     if data.startswith(b"DICM", 128):
         header_size(data)  # refuses bombs
@@ -106,11 +98,10 @@ def header_size(data: bytes) -> tuple[int, int]:
         return rows, columns
     image = _open(data)
     width, height = image.size
-    try:
-        turned = image.format != "TIFF" and image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
-    except _DAMAGE:
-        turned = False
-    return (width, height) if turned else (height, width)
+    with suppress(*_DAMAGE):
+        if image.format != "TIFF" and image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8):
+            return width, height
+    return height, width
 
 
 def _open(data: bytes) -> Image.Image:
@@ -118,9 +109,7 @@ def _open(data: bytes) -> Image.Image:
     if not data:
         raise Unreadable("empty file")
     Image.init()  # else a format of ours that has not been met yet is a KeyError
-    kind = _brand(data)
-    if kind:
-        _check_library(kind)
+    _check_library(_brand(data))
     try:
         image = Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN])
     except Image.DecompressionBombError as error:
@@ -133,10 +122,8 @@ def _open(data: bytes) -> Image.Image:
 
 def _check_size(width: int, height: int, held: int) -> None:
     if width * height > MAX_PIXELS:
-        raise Unreadable(
-            f"too large, perhaps a decompression bomb: {width} x {height} pixels in {held} bytes, "
-            f"at most {MAX_PIXELS} pixels are decoded"
-        )
+        size = f"{width} x {height} pixels in {held} bytes, at most {MAX_PIXELS} pixels are decoded"
+        raise Unreadable(f"too large, perhaps a decompression bomb: {size}")
     if width <= 0 or height <= 0:
         raise Unreadable(f"no pixels: {width} x {height}")
 
@@ -174,11 +161,8 @@ def _check_library(kind: str) -> None:
 
 def _what_else(data: bytes) -> str:
     """What a file is whose header cannot be read."""
-    if _brand(data):
-        return f"damaged {_brand(data)}: its header cannot be read"
-    for name, start in _SIGNATURES.items():
-        if data.startswith(start):
-            return f"damaged {name}: its header cannot be read"
+    if kind := _brand(data) or next((kind for start, kind in _SIGNATURES.items() if data.startswith(start)), ""):
+        return f"damaged {kind}: its header cannot be read"
     head = data[:512]
     try:
         text = head.decode("utf-8", errors="strict" if len(data) <= 512 else "ignore")
@@ -221,12 +205,11 @@ def white_of(values: Any, whole: tuple[int, ...] = (65535,), slack: float = 0.0)
     scales = (1, 255) if kind == "f" else whole
     over = slack / 255 if kind == "f" else 0.0
     white = next((white for white in scales if -over * white <= low and high <= white * (1 + over)), 0)
-    if not white:
-        what = (
-            f"floating-point pixels from {low:g} to {high:g}" if kind == "f" else f"whole numbers from {low} to {high}"
-        )
-        raise Unreadable(f"{what}: no known scale, expected {'0 to 1 or 0 to 255' if kind == 'f' else '0 to 65535'}")
-    return white
+    if white:
+        return white
+    if kind == "f":
+        raise Unreadable(f"floating-point pixels from {low:g} to {high:g}: no known scale, expected 0 to 1 or 0 to 255")
+    raise Unreadable(f"whole numbers from {low} to {high}: no known scale, expected 0 to 65535")
 
 
 def levels(values: Any, white: int) -> Array:

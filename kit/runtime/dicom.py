@@ -17,11 +17,7 @@ PLUGINS = "pylibjpeg"
 
 
 def size(data: bytes) -> tuple[int, int]:
-    """Height and width from the header.
-
-    Raises `ImportError` without pydicom, or, named `PLUGINS`, without what decompresses the pixels, and `ValueError`
-    and others where the file is damaged.
-    """
+    """Height and width from the header; errors as `pixels`, and an `ImportError` named `PLUGINS` without these."""
     with _damage():
         from pydicom.pixels import get_decoder
 

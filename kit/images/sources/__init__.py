@@ -5,14 +5,14 @@ one is a file and a line in `BUILT_IN` or `BY_SUFFIX`. Sources only read; nothin
 for writing.
 """
 
-import importlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from pkgutil import resolve_name
+from typing import Literal
 
 import numpy as np
 
-from kit.base.tasks import TASKS, Array
+from kit.base.tasks import TASKS
 from kit.base.text import some
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
@@ -42,88 +42,84 @@ BY_SUFFIX: dict[str, tuple[str, str]] = {
     "pixels": ("kit.images.sources.pixel_table:open_pixels", "kit.images.sources.pixel_table:pixel_classes"),
     "folder": ("kit.images.sources.folder:open_folder", "kit.images.sources.folder:folder_classes"),
 }
+# What the sources are called that have neither groups nor weights.
+NO_COLUMNS = {"folder": "folder", "pixels": "table of pixels", ".npy": "array", "idx": "array"}
 PACKED = (".zip", ".7z", ".tar", ".gz", ".tgz", ".rar")
 
 
 def open_source(data: DataConfig, root: Path, part: Part) -> RawSet:
     """Open the images that ``[data]`` names for ``part``; a relative path starts at ``root``.
 
-    Labels of other parts are numbered by the classes of the training set, whichever of them they have.
-
-    Raises `DataError` where the files are missing or are not what they should be, and `ConfigError` where nothing reads
-    such a file.
+    Labels of other parts are numbered by the classes of the training set, whichever of them they have. Raises
+    `DataError` where the files are missing or not what they should be, `ConfigError` where nothing reads them.
     """
     spec = str(getattr(data, part))
-    reader = BUILT_IN[spec] if spec in BUILT_IN else BY_SUFFIX[_kind(spec, root, part)][0]
-    raw: RawSet = _function(reader)(spec, data, root, part)
+    what, kind = f"data.{part} = {spec!r}", spec if spec in BUILT_IN else _kind(spec, root, part)
+    for key in ("group", "weight"):
+        if part == "train" and kind in NO_COLUMNS and (name := getattr(data, key)):
+            said = f"data.{key} = {name!r}, but the {NO_COLUMNS[kind]} {spec!r} has no columns"
+            raise ConfigError(said, "use a .csv or .npz")
+    raw: RawSet = resolve_name(BUILT_IN.get(kind) or BY_SUFFIX[kind][0])(spec, data, root, part)
     if part != "test" and TASKS[data.task].kind != "classes" and raw.targets is None:
-        what = f"data.{part} = {spec!r} has one class an image, but the task is {data.task}"
-        raise ConfigError(what, '[data] train = "train.csv", a table of the labels')
+        said = f"{what} has one class an image, but the task is {data.task}"
+        raise ConfigError(said, '[data] train = "train.csv", a table of the labels')
     if len(raw.ids) == 0:
-        raise DataError(f"data.{part} = {spec!r} contains no images")
+        raise DataError(f"{what} contains no images")
     unordered = [name for name in raw.classes if whole(name) is None]
     if part == "train" and data.task == "ordinal" and unordered and not data.classes:
         said = f"task ordinal: the name of the class {unordered[0][:LONGEST]!r} does not say its place in the order"
         raise ConfigError(said, '[data] classes = "classes.txt", a file with their names in order')
-    if part in ("validation", "truth", "external") and spec not in BUILT_IN:
-        classes = training_classes(data, root)
-        if TASKS[data.task].kind == "numbers":
-            return replace(raw, classes=classes, **_again(raw, raw.truth, classes))
-        find = finder(classes)
-        used = raw.labels[raw.labels >= 0] if raw.targets is None else np.flatnonzero(raw.targets.any(axis=0))
+    if part in ("train", "test") or spec in BUILT_IN:
+        return raw
+    return _renumbered(raw, training_classes(data, root), what)
+
+
+def _renumbered(raw: RawSet, classes: tuple[str, ...], what: str) -> RawSet:
+    """The set with labels of these classes; raises `DataError` where an image has another."""
+    targets = raw.truth
+    if raw.task.kind != "numbers":
+        table = np.array([*map(finder(classes), raw.classes), -1], np.int64)  # label -1 stays
+        used = raw.labels[raw.labels >= 0] if raw.targets is None else np.flatnonzero(targets.any(axis=0))
         for label in np.unique(used).tolist():
-            if find(raw.classes[label]) < 0:
+            if table[label] < 0:
                 said = f"class {raw.classes[label][:100]!r} is not in the training set, which has {some(classes)}"
-                raise DataError(f"data.{part} = {spec!r}: {said}")
-        table = np.array([*map(find, raw.classes), -1], np.int64)  # label -1 stays
-        if raw.targets is not None:
-            targets = np.zeros((len(raw.ids), len(classes) + 1), raw.targets.dtype)
-            targets[:, table[:-1]] = raw.targets  # classes without an image, which the training set lacks, come last
-            return replace(raw, classes=classes, **_again(raw, targets[:, :-1], classes))
-        return replace(raw, classes=classes, labels=table[raw.labels])
-    return raw
-
-
-def _again(raw: RawSet, targets: Array, classes: tuple[str, ...]) -> dict[str, Any]:
-    """The labels and targets of other classes."""
-    found = truth_of(raw.task, targets, raw.labels >= 0, classes)
-    return {"labels": found.labels, "targets": found.targets}
+                raise DataError(f"{what}: {said}")
+        if raw.targets is None:
+            return replace(raw, classes=classes, labels=table[raw.labels])
+        targets = np.zeros((len(raw.ids), len(classes) + 1), raw.targets.dtype)
+        targets[:, table[:-1]] = raw.targets  # classes without an image, which the training set lacks, come last
+        targets = targets[:, :-1]
+    truth = truth_of(raw.task, targets, raw.labels >= 0, classes)
+    return replace(raw, classes=classes, labels=truth.labels, targets=truth.targets)
 
 
 def training_classes(data: DataConfig, root: Path) -> tuple[str, ...]:
     """The classes of the training set, in label order, without reading its images where that is possible."""
     if data.train in BUILT_IN:
         return open_source(data, root, "train").classes
-    reader = _function(BY_SUFFIX[_kind(data.train, root, "train")][1])
+    reader = resolve_name(BY_SUFFIX[_kind(data.train, root, "train")][1])
     return tuple(reader(root / Path(data.train).expanduser(), data, root))
 
 
-def _function(reference: str) -> Any:
-    module, name = reference.split(":")
-    return getattr(importlib.import_module(module), name)
-
-
 def _kind(spec: str, root: Path, part: str) -> str:
-    path = root / Path(spec).expanduser()
+    path, what = root / Path(spec).expanduser(), f"data.{part} = {spec!r}"
     if not path.exists():
-        names = ", ".join(BUILT_IN)
-        raise DataError(f"data.{part} = {spec!r}: no such file or folder", f"give a path, or one of: {names}")
-    suffix = "folder" if path.is_dir() else path.suffix.lower()
-    if path.is_dir() and any(path.glob("*.parquet")) and next(image_files(path), None) is None:
-        return ".parquet"
+        raise DataError(f"{what}: no such file or folder", f"give a path, or one of: {', '.join(BUILT_IN)}")
+    if path.is_dir():
+        is_parquet = any(path.glob("*.parquet")) and next(image_files(path), None) is None
+        return ".parquet" if is_parquet else "folder"
+    suffix = path.suffix.lower()
     if suffix in (".csv", ".tsv") and is_pixel_table(path):
         return "pixels"
-    if "idx3-ubyte" in path.name and path.is_file():
+    if "idx3-ubyte" in path.name:
         return "idx"
     if suffix in PACKED:
-        what = f"data.{part} = {spec!r} has to be unpacked first"
         unpacked = Path(spec)
         while unpacked.suffix.lower() in PACKED:
             unpacked = unpacked.with_suffix("")
-        raise ConfigError(what, f'[data] {part} = "{unpacked}", once it is unpacked there')
+        hint = f'[data] {part} = "{unpacked}", once it is unpacked there'
+        raise ConfigError(f"{what} has to be unpacked first", hint)
     if suffix not in BY_SUFFIX:
-        known = [name for name in BY_SUFFIX if name.startswith(".")]
-        raise ConfigError(
-            f"data.{part} = {spec!r}: {suffix!r} is not supported", f"use one of: a folder, {', '.join(known)}"
-        )
+        known = ", ".join(name for name in BY_SUFFIX if name.startswith("."))
+        raise ConfigError(f"{what}: {suffix!r} is not supported", f"use one of: a folder, {known}")
     return suffix

@@ -9,7 +9,7 @@ import numpy as np
 from kit.base.arrays import IntArray
 from kit.base.text import some
 from kit.config import DataConfig
-from kit.errors import ConfigError, DataError
+from kit.errors import DataError
 from kit.runtime.names import folded, number, spelling, whole
 from kit.store.files import read_text
 
@@ -22,10 +22,7 @@ SEVERAL = '[competition] task = "multilabel", or if it is one class [data] class
 
 
 def named_classes(data: DataConfig, root: Path) -> tuple[str, ...]:
-    """The names in the file that ``data.classes`` names, one a line; empty where it names none.
-
-    Raises `DataError` where the file is missing or has a name twice.
-    """
+    """The names in the file ``data.classes``, one a line, empty without one; `DataError` where it has one twice."""
     if not data.classes:
         return ()
     path = root / Path(data.classes).expanduser()
@@ -52,26 +49,20 @@ def labelled_names(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def sorted_names(values: Iterable[str]) -> tuple[str, ...]:
-    """The distinct values in order: as numbers where all are numbers, else as text.
-
-    Whole numbers of which some are written as 1.0 are written as 1.
-    """
+    """The distinct values in order, as text unless all are numbers; all whole, some as 1.0, they are written as 1."""
     distinct = set(map(spelling, values))
-    if any(whole(value) is None for value in distinct):
-        try:
-            return tuple(sorted(distinct, key=lambda value: (float(value), value)))
-        except ValueError:
-            return tuple(sorted(distinct))
-    if any("." in value for value in distinct):
+    if any("." in value for value in distinct) and all(whole(value) is not None for value in distinct):
         distinct = set(map(number, distinct))
-    return tuple(sorted(distinct, key=lambda value: (whole(value), value)))
+    try:
+        return tuple(sorted(distinct, key=lambda value: (whole(value) or float(value), value)))
+    except ValueError:
+        return tuple(sorted(distinct))
 
 
 def finder(classes: Sequence[str]) -> Callable[[str], int]:
     """What gives the label of a name, -1 where it is no class.
 
-    Names are compared as they are, then in one Unicode form, as numbers (1.0 is 1), and without case; where two classes
-    are equal in a form, it does not tell them.
+    Names are compared as they are, in one Unicode form, as numbers (1.0 is 1), and without case, unless two are equal.
     """
     keys: tuple[Callable[[str], str], ...] = (str, spelling, number, folded)
     forms = [[key(name) for name in classes] for key in keys]
@@ -83,10 +74,7 @@ def finder(classes: Sequence[str]) -> Callable[[str], int]:
 
 
 def to_labels(values: Sequence[str], classes: tuple[str, ...], where: Sequence[str]) -> IntArray:
-    """Labels (N,) of class names, or of class numbers where the names have a file of their own; -1 for no label.
-
-    ``where`` says where each of the N values stands, for an error: `DataError` where a value is no class, or several.
-    """
+    """Labels (N,) of class names or numbers, -1 for none; `DataError` says ``where`` one is no class, or several."""
     find = finder(classes)
     label_of = {value: find(value) for value in set(values)}
     labelled = {value for value, label in label_of.items() if label >= 0 or not is_unlabelled(value)}
@@ -102,17 +90,22 @@ def to_labels(values: Sequence[str], classes: tuple[str, ...], where: Sequence[s
     return np.array([label_of[value] for value in values], np.int64)
 
 
+def divided(value: str, separator: str | None) -> list[str]:
+    """The labels in a cell, which may be those of a list in Python or JSON."""
+    return [part for each in value.split(separator) if (part := each.strip(AROUND))]
+
+
 def check_single(places: Mapping[str, str], names: Collection[str]) -> None:
     """Raise `DataError` where a value is several of the names, which tell a name of two words from two labels.
 
-    ``places`` says where each value stands first.
-    Values that a comma, a semicolon or a bar divides are also several labels where every part is one of another value.
+    ``places`` says where each value stands first. Values that a comma, a semicolon or a bar divides are also several
+    labels where every part is one of another value.
     """
     known = {name.strip(AROUND) for name in names}
     for separator in SEPARATORS:
-        divided = {value: [part for each in value.split(separator) if (part := each.strip(AROUND))] for value in places}
-        shared = Counter(part for parts in divided.values() for part in parts)
-        for value, parts in divided.items():
+        parts_of = {value: divided(value, separator) for value in places}
+        shared = Counter(part for parts in parts_of.values() for part in parts)
+        for value, parts in parts_of.items():
             if len(parts) > 1 and (
                 known.issuperset(parts) or (separator in (",", ";", "|") and all(shared[part] > 1 for part in parts))
             ):
@@ -128,10 +121,3 @@ def has_column(named: str, part: str, columns: Container[str]) -> bool:
 def group_names(values: Iterable[object]) -> tuple[str, ...]:
     """The user's groups as text; what stands for a missing value is empty, which is no group."""
     return tuple("" if str(value) in MISSING else str(value) for value in values)
-
-
-def check_no_columns(data: DataConfig, what: str) -> None:
-    """Raise `ConfigError` where columns are configured for a source that has none."""
-    for key in ("group", "weight"):
-        if getattr(data, key):
-            raise ConfigError(f"data.{key} = {getattr(data, key)!r}, but {what} has no columns", "use a .csv or .npz")

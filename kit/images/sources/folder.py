@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -13,7 +13,7 @@ import numpy as np
 from kit.base.text import some
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
-from kit.images.sources.classes import check_no_columns, named_classes, sorted_names, to_labels
+from kit.images.sources.classes import named_classes, sorted_names, to_labels
 from kit.images.sources.images import open_images
 from kit.images.sources.raw import RawSet, Rows
 from kit.runtime.names import SUFFIXES
@@ -37,25 +37,18 @@ def open_folder(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
 
     Where `data.label` is a regular expression, the class is what its group finds in the path instead. Class folders are
     sorted by name (by number where all are numbers), or in the order of `data.classes`. Files with other suffixes than
-    an image's are counted as passed over, hidden ones and what systems leave behind are not.
-
-    Raises `DataError` where there are no class folders, an image lies in none, or the folders are the parts of a data
-    set that is split already.
+    an image's are counted as passed over, hidden ones and what systems leave behind are not. Raises `DataError` where
+    there are no class folders, an image lies in none, or the folders are the parts of a data set that is split already.
     """
     folder, pattern = root / Path(spec).expanduser(), _pattern(data, root)
-    if part == "train":
-        check_no_columns(data, f"the folder {spec!r}")
     passed: Counter[str] = Counter()
     ids = list(image_files(folder, passed))
     if not ids:
-        raise DataError(
-            f"data.{part} = {spec!r}: no image files in this folder" + (f"; {told(passed)}" if passed else ""),
-            _other_hint(folder, part),
-        )
+        others = f"; {told(passed)}" if passed else ""
+        raise DataError(f"data.{part} = {spec!r}: no image files in this folder{others}", _other_hint(folder, part))
     paths = tuple(folder / name for name in ids)
-    if part == "test":
-        rows = Rows(ids=tuple(ids), labels=np.full(len(ids), -1, np.int64), classes=())
-    else:
+    classes, labels = tuple[str, ...](), np.full(len(ids), -1, np.int64)
+    if part != "test":
         classes = folder_classes(folder, data, root)
         inside = _inside(folder)
         if part == "train" and inside != folder and len(_folders_in(inside)) > 1 and not pattern:
@@ -63,9 +56,9 @@ def open_folder(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
             raise DataError(f"{folder} contains a single folder, and {inside.name!r} in it the class folders", hint)
         values = _written(ids, pattern) if pattern else _folders_of(ids, folder, part)
         labels = to_labels(values, classes, [str(path) for path in paths])
-        rows = Rows(ids=tuple(ids), labels=labels, classes=classes)
-    raw = replace(open_images(rows, paths, data, f"data.{part} = {spec!r}"), passed_over=passed)
-    return raw if part == "test" or pattern else replace(raw, notes=(*raw.notes, *_deeper(ids)))
+    notes = () if part == "test" or pattern else _deeper(ids)
+    rows = Rows(ids=tuple(ids), labels=labels, classes=classes, notes=notes)
+    return replace(open_images(rows, paths, data, f"data.{part} = {spec!r}"), passed_over=passed)
 
 
 def folder_classes(folder: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
@@ -94,15 +87,13 @@ def _check_not_split(folder: Path) -> None:
     # The words of a folder's name beside those for images: ``train`` of ``train_images`` and ``Train2017``.
     words = {name: set(re.split("[^a-z]+", name.lower())) - BESIDE for name in reversed(own)}
     found = {p: name for name, of in words.items() for p, known in SPLITS.items() if len(of) == 1 and of <= {*known}}
-    if "train" not in found or len(found) < 2:
-        return
-    hint = _other_hint(folder, "train")
-    if _folders_in(folder / found["train"]):
-        hint = f'[data] train = "{folder / found["train"]}"'
-        if "validation" in found:
-            hint += f'   # and validation = "{folder / found["validation"]}"'
-    names = ", ".join(f"{name}/" for name in own[:8])
-    raise DataError(f"{folder} is split already: its folders {names} are not classes", hint)
+    if "train" in found and len(found) > 1:
+        hint = _other_hint(folder, "train")
+        if _folders_in(folder / found["train"]):
+            also = f'   # and validation = "{folder / found["validation"]}"' if "validation" in found else ""
+            hint = f'[data] train = "{folder / found["train"]}"{also}'
+        names = ", ".join(f"{name}/" for name in own[:8])
+        raise DataError(f"{folder} is split already: its folders {names} are not classes", hint)
 
 
 def _folders_of(ids: Sequence[str], folder: Path, part: str) -> list[str]:
@@ -117,22 +108,22 @@ def _folders_of(ids: Sequence[str], folder: Path, part: str) -> list[str]:
     return [name.split("/", 1)[0] for name in ids]
 
 
-def _deeper(ids: Sequence[str]) -> list[str]:
+def _deeper(ids: Sequence[str]) -> tuple[str, ...]:
     """A note where the folders in the class folders may be the classes.
 
     They are called alike in all, as where sites or cameras come first, or are words, as in ``animals/cat``; patients
     and slides have numbers.
     """
-    below: dict[str, set[str]] = {}
+    below = defaultdict[str, set[str]](set)
     for name in ids:
         first, *rest = name.split("/")
-        below.setdefault(first, set()).add(rest[0] if len(rest) > 1 else "")
+        below[first].add(rest[0] if len(rest) > 1 else "")
     inner = set.union(*below.values())
     alike, words = all(inner == own for own in below.values()), not any(re.search(r"\d", name) for name in inner)
     if len(below) < 2 or len(inner) < 2 or "" in inner or not (alike or words):
-        return []
+        return ()
     said = f"the classes {some(below)} contain the folders {some(sorted(inner))}"
-    return [f"{said}: if these are the classes, [data] label = '^[^/]+/([^/]+)/'"]
+    return (f"{said}: if these are the classes, [data] label = '^[^/]+/([^/]+)/'",)
 
 
 def _pattern(data: DataConfig, root: Path) -> str:
@@ -171,17 +162,12 @@ def _other_hint(folder: Path, part: str) -> str:
 
 
 def image_files(folder: Path, passed: Counter[str] | None = None) -> Iterator[str]:
-    """Paths of all image files below ``folder``, relative to it, sorted, with forward slashes.
-
-    ``passed`` counts the other files by their suffix, but for what systems leave behind.
-    """
+    """Sorted paths of image files below ``folder``, with forward slashes; ``passed`` counts other files by suffix."""
     for where, folders, files in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not is_litter(name))
         below = Path(where).relative_to(folder).as_posix()
-        for name in sorted(files):
+        for name in sorted(name for name in files if not is_litter(name)):
             suffix = Path(name).suffix.lower()
-            if is_litter(name):
-                continue
             if suffix in SUFFIXES:
                 yield name if below == "." else f"{below}/{name}"
             elif passed is not None:

@@ -1,7 +1,4 @@
-"""Lists of images in other forms than a table of text: COCO's JSON, lists of JSON records, and Parquet.
-
-Parquet holds tables, and images inside them as the Hugging Face Hub stores them, in one file or in shards.
-"""
+"""Lists of images other than tables of text: COCO's JSON, JSON records, and Parquet, as the Hugging Face Hub has it."""
 
 import io
 import json
@@ -53,9 +50,7 @@ def read_parquet(path: Path) -> tuple[Table, tuple[Held, ...]]:
     """The columns that are no images, as text, and the image of each row; of shards all, whichever is named.
 
     Images are a column of bytes, or of structures with ``bytes`` and ``path``, whose cells in the table are their
-    paths, or else the numbers of the rows. Numbers of a column of classes are replaced by the names that the Hub keeps
-    for them.
-
+    paths, or else the numbers of the rows. Numbers of classes are replaced by the names that the Hub keeps for them.
     Raises `ConfigError` without pyarrow, and `DataError` where a file is missing or damaged.
     """
     try:
@@ -80,8 +75,7 @@ def read_parquet(path: Path) -> tuple[Table, tuple[Held, ...]]:
                     cells[pictures[0]] = _paths(file, pictures[0]) or [""] * len(rows)
                     held += [Held(partial(groups.image, shard, pictures[0], group, row)) for group, row in rows]
         except (arrow.ArrowException, OSError) as error:
-            said = " ".join(str(error).split())[:200]
-            raise DataError(f"{shard} cannot be read: {said}") from error
+            raise DataError(f"{shard} cannot be read: {' '.join(str(error).split())[:200]}") from error
         if columns and list(columns) != list(cells):
             raise DataError(f"{shard} has other columns than {path.name}")
         for name, values in cells.items():
@@ -152,10 +146,7 @@ def _paths(file: Any, name: str) -> list[str]:
 
 
 def read_listing(path: Path) -> tuple[Table, tuple[Held, ...]]:
-    """What a file says of images, as a table, and the images themselves where they are in it.
-
-    Raises `DataError` where it is missing or is not what its suffix says, and `ConfigError` where a library lacks.
-    """
+    """A file's table of images, and those in it; `DataError` where it is damaged, `ConfigError` without a library."""
     suffix = path.suffix.lower()
     if suffix == ".parquet" or path.is_dir():
         return read_parquet(path)
@@ -166,10 +157,7 @@ def read_listing(path: Path) -> tuple[Table, tuple[Held, ...]]:
 
 
 def _with_header(table: Table) -> Table:
-    """The table, with a header where its first row is a file and its class like all others: it would be lost.
-
-    Raises `DataError` where that row is like the others, but its columns cannot be told.
-    """
+    """The table, with a header where its first row is like all others; `DataError` where its columns are unclear."""
     names = table.header
     is_known = not {name.lower().replace(" ", "_") for name in names}.isdisjoint(ID_NAMES + LABEL_NAMES)
     if not is_known and any(bare(name) != name or (len(names) == 2 and name in table.column(name)) for name in names):
@@ -206,8 +194,7 @@ def _read_json(path: Path) -> Table:
 def _from_coco(content: Mapping[str, Any], path: Path) -> list[dict[str, object]]:
     """A record for each image: its file, its category and what else stands with it, such as the place of a camera.
 
-    A mapping of files to classes will do as well.
-    An image with several boxes of one category has that category; `DataError` where it has two.
+    Several boxes may be of one category; `DataError` where two differ. A mapping of files to classes will do as well.
     """
     if "images" not in content and len(_simple(content)) == len(content):
         return [{"image": name, "label": label} for name, label in content.items()]

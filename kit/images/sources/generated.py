@@ -15,10 +15,7 @@ TEST_ROWS = 297
 
 
 def open_practice(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
-    """The practice competition of ``[data.practice]``; the part `truth` is its hidden, corrupted test.
-
-    For the task ordinal it is the graded variant.
-    """
+    """The practice competition of ``[data.practice]``, graded for the task ordinal; `truth` is its corrupted test."""
     from kit.images.sources.practice import make
 
     options = data.practice.model_dump() | ({"graded": True} if data.task == "ordinal" else {})
@@ -34,21 +31,18 @@ def open_digits(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
 def digits(*, size: int = 32) -> Competition:
     """Load scikit-learn's digits (Alpaydin and Kaynak 1998, test part), grey as three equal channels.
 
-    ``size`` is the side in pixels, `DataError` if it is no positive multiple of 8; pixels are repeated. The last 297
-    rows are the hidden test. The rows are not shuffled, and these are harder than a random 297: three nearest
-    neighbours get .960 of them right, and .987 to .993 of three random draws.
+    ``size`` is the side in pixels, which are repeated; `DataError` if it is no positive multiple of 8. The last 297
+    rows are the hidden test, harder than a random 297: three nearest neighbours get .960 of them right, and .987 to
+    .993 of three random draws.
     """
     from sklearn.datasets import load_digits
 
     if size < SIDE or size % SIDE:
         raise DataError(f"digits: size = {size} is not a multiple of {SIDE}", "try 32")
-    grey, labels = load_digits(return_X_y=True)
-    # Ink from 0 to 16.
-    pixels = np.rint(grey * (255 / 16)).astype(np.uint8).reshape(-1, SIDE, SIDE, 1)
-    times = size // SIDE
-    images = pixels.repeat(times, axis=1).repeat(times, axis=2).repeat(3, axis=3)
-    labels = labels.astype(np.int64)
-    classes = tuple(str(digit) for digit in range(10))
+    ink, labels = load_digits(return_X_y=True)  # from 0 to 16
+    pixels = np.rint(ink * (255 / 16)).astype(np.uint8).reshape(-1, SIDE, SIDE, 1)
+    images = pixels.repeat(size // SIDE, axis=1).repeat(size // SIDE, axis=2).repeat(3, axis=3)
+    labels, classes = labels.astype(np.int64), tuple("0123456789")
     train, test = slice(0, -TEST_ROWS), slice(-TEST_ROWS, None)
     return Competition(images[train], labels[train], classes, images[test], labels[test])
 

@@ -1,6 +1,10 @@
-"""A ``.csv`` with ids and labels beside image files, in Kaggle's layout or any other."""
+"""A ``.csv`` with ids and labels beside image files, which it names by path, by name, without suffix, or by number."""
 
-from collections import Counter
+import posixpath
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from os.path import commonprefix
 from pathlib import Path
 
 import numpy as np
@@ -10,38 +14,41 @@ from kit.base.tasks import TASKS
 from kit.base.text import some
 from kit.config import DataConfig
 from kit.errors import DataError
-from kit.images.sources.classes import (
-    check_single,
-    group_names,
-    has_column,
-    is_unlabelled,
-    labelled_names,
-    named_classes,
-    to_labels,
-)
-from kit.images.sources.find import Finder
+from kit.images.sources import classes
+from kit.images.sources.folder import image_files
 from kit.images.sources.forms import read_listing
 from kit.images.sources.images import open_images
 from kit.images.sources.raw import RawSet, Rows, checked_weights
 from kit.images.sources.table import find_group, find_id, find_label, from_flags, read_sample
 from kit.images.sources.targets import Truth, of_table, paired
-from kit.runtime.names import ID_NAMES, bare
+from kit.runtime.names import ID_NAMES, bare, folded, number, spelling
 from kit.store.tables import LONGEST, Table
+
+# The words in a folder's name that say that it is another part's, and the keys that name such folders: 1.jpg of the
+# test is not 1.jpg of the training set.
+OF_TEST = (("test", "testing"), ("test", "test_images", "truth"))
+OF_TRAINING = (("train", "training"), ("train", "images", "external"))
+
+Folder = tuple[str, ...]
+# The forms in which an id is compared with a file's name, one after the other.
+FORMS: tuple[Callable[[str], str], ...] = (
+    str, lambda name: bare(name) + spelling(name)[len(bare(name)) :].lower(), bare,
+    lambda name: number(bare(name)), lambda name: folded(bare(name)),
+)  # fmt: skip
 
 
 def open_csv(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     """Read a table and the image files that it names; the test part needs no labels.
 
-    The id column, or another column with a usual name, names a file (see `Finder.find`), in `data.images`
+    The id column, or another column with a usual name, names a file (see `Finder`), in `data.images`
     (`data.test_images` for the test), or in a folder beside the table: ``train/`` for ``train.csv``,
     ``train_images/``, ``images/``, or anywhere below it. A row whose file is not there is listed like an unreadable
-    image; one without a label has the label -1.
-
-    Raises `DataError` where an id stands twice, a label is no class or several, or no row's file is found, and
-    `ConfigError` where a column cannot be told.
+    image; one without a label has the label -1. Raises `DataError` where an id stands twice, a label is no class or
+    several, or no row's file is found, and `ConfigError` where a column cannot be told.
     """
     table, held = read_listing(root / Path(spec).expanduser())
-    column = find_id(table, data.id, _sample(data, root))
+    sample = _sample(data, root)
+    column = find_id(table, data.id, sample)
     if part != "test":
         table, kept = paired(table, data, column)
         held = tuple(held[row] for row in kept) if held else ()
@@ -53,33 +60,37 @@ def open_csv(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
         if first.setdefault(name, row) != row:
             before = table.line(first[name]).removeprefix(f"{table.path.name} ")
             raise DataError(f"{table.line(row)}: id {name[:LONGEST]!r} already appears in {before}")
-    truth = _classified(table, data, root) if part != "test" else Truth(np.full(len(ids), -1, np.int64), ())
+    truth = Truth(np.full(len(ids), -1, np.int64), ())
+    if part != "test":
+        truth = _classified(table, column, sample, data, root)
+    if part == "train" and not data.group and (named := find_group(table, column, data.label, sample)):
+        said = f"{table.path.name}: images with one value in column {named!r} are probably of one object"
+        note = f'{said}, and are divided among folds: [data] group = "{named}"'
+        truth = truth._replace(notes=(*truth.notes, note))
+    groups = table.column(data.group, "group") if classes.has_column(data.group, part, table.header) else []
     rows = Rows(
         ids=tuple(ids),
-        labels=truth.labels,
-        classes=truth.classes,
-        groups=group_names(table.column(data.group, "group")) if has_column(data.group, part, table.header) else (),
+        groups=classes.group_names(groups),
         weights=_weights(table, data, part),
-        notes=(*truth.notes, *([] if data.group or part != "train" else _ungrouped(table, column, data, root))),
         task=TASKS[data.task],
-        targets=truth.targets,
+        **truth._asdict(),
     )
-    return open_images(rows, held or _files(table, data, root, part), data, f"data.{part} = {spec!r}")
+    return open_images(rows, held or _files(table, column, data, root, part), data, f"data.{part} = {spec!r}")
 
 
 def csv_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
     """Names of the classes, in label order."""
-    table = read_listing(path)[0]
-    return _classified(paired(table, data, find_id(table, data.id, _sample(data, root)))[0], data, root).classes
+    table, sample = read_listing(path)[0], _sample(data, root)
+    column = find_id(table, data.id, sample)
+    return _classified(paired(table, data, column)[0], column, sample, data, root).classes
 
 
 def _sample(data: DataConfig, root: Path) -> Table | None:
     return read_sample(root / Path(data.sample_submission).expanduser()) if data.sample_submission else None
 
 
-def _files(table: Table, data: DataConfig, root: Path, part: str) -> tuple[Path | None, ...]:
+def _files(table: Table, ids: str, data: DataConfig, root: Path, part: str) -> tuple[Path | None, ...]:
     """The image file of every row, by the column that names most of them; `DataError` where none does."""
-    ids = find_id(table, data.id, _sample(data, root))
     usual = [name for name in table.header if name.lower().replace(" ", "_") in ID_NAMES and name != ids]
     # A name with the suffix of an image is one of a file, and a number in another column need not be.
     columns = sorted((ids, *usual), key=lambda name: bare(table.column(name)[0]) == table.column(name)[0])
@@ -93,24 +104,22 @@ def _files(table: Table, data: DataConfig, root: Path, part: str) -> tuple[Path 
     if any(best):
         return tuple(best)
     places = some([str(folder) for folder in finder.folders], 4) or "no folder"
-    raise DataError(
-        f"{table.path.name}: no image file for id {table.column(ids)[0][:LONGEST]!r} or any other id; searched in "
-        f"{places}" + (f", also by the columns {some(usual)}" if usual else ""),
-        f'[data] {"images" if part == "train" else "test_images"} = "folder"',
-    )
+    said = f"{table.path.name}: no image file for id {table.column(ids)[0][:LONGEST]!r} or any other id"
+    said += f"; searched in {places}" + (f", also by the columns {some(usual)}" if usual else "")
+    raise DataError(said, f'[data] {"images" if part == "train" else "test_images"} = "folder"')
 
 
-def _classified(table: Table, data: DataConfig, root: Path) -> Truth:
+def _classified(table: Table, ids: str, sample: Table | None, data: DataConfig, root: Path) -> Truth:
     """Labels (N,), -1 for none, the names of the classes, and what a person should know of them."""
-    sample, named = _sample(data, root), named_classes(data, root)
     if TASKS[data.task].kind != "classes":
         return of_table(table, data, root, sample)
-    columns = find_label(table, data.label, find_id(table, data.id, sample), sample)
+    named, columns = classes.named_classes(data, root), find_label(table, data.label, ids, sample)
     where = [table.line(row) for row in range(len(table.rows))]
     if not isinstance(columns, str):
         hot = from_flags(table, columns)
         if named:
-            return Truth(to_labels([columns[label] if label >= 0 else "" for label in hot], named, where), named)
+            values = [columns[label] if label >= 0 else "" for label in hot]
+            return Truth(classes.to_labels(values, named, where), named)
         used = np.unique(hot[hot >= 0])
         empty = [name for label, name in enumerate(columns) if label not in used]
         said = f"{table.path.name}: no image of {some(empty)}; its probability will be 0"
@@ -119,28 +128,110 @@ def _classified(table: Table, data: DataConfig, root: Path) -> Truth:
     values = table.column(columns)
     if not named:
         names = set(sample.header[1:]) if sample is not None and len(sample.header) > 2 else set[str]()
-        first = {v: w for v, w in zip(reversed(values), reversed(where), strict=True) if not is_unlabelled(v)}
-        check_single({value: place for value, place in first.items() if value not in names}, {*first, *names})
-        named = labelled_names(values)
-    labels = to_labels(values, named, where)
+        first = {v: w for v, w in zip(reversed(values), reversed(where), strict=True) if not classes.is_unlabelled(v)}
+        classes.check_single({value: place for value, place in first.items() if value not in names}, {*first, *names})
+        named = classes.labelled_names(values)
+    labels = classes.to_labels(values, named, where)
     unknown = Counter(value for value, label in zip(values, labels, strict=True) if label < 0 and value)
     said = f"{table.path.name}: {some([repr(value) for value in unknown])} in column {columns!r} is no label"
     hint = "if it is a class, name it in the file [data] classes"
     return Truth(labels, named, (f"{said} ({unknown.total()} rows); {hint}",) if unknown else ())
 
 
-def _ungrouped(table: Table, id_column: str, data: DataConfig, root: Path) -> list[str]:
-    """A note where a column says which images are of one object, and nothing keeps them in one fold."""
-    named = find_group(table, id_column, data.label, _sample(data, root))
-    said = f"{table.path.name}: images with one value in column {named!r} are probably of one object, and are divided"
-    return [f'{said} among folds: [data] group = "{named}"'] if named else []
-
-
 def _weights(table: Table, data: DataConfig, part: str) -> FloatArray | None:
-    if not has_column(data.weight, part, table.header):
+    if not classes.has_column(data.weight, part, table.header):
         return None
     try:
         weights = np.array(table.column(data.weight, "weight"), dtype=np.float64)
     except ValueError as error:
         raise DataError(f"{table.path.name}: column {data.weight!r} contains a value that is not a number") from error
     return checked_weights(weights, table.path.name)
+
+
+def _ends_with(path: Folder, end: Folder) -> bool:
+    return path[max(len(path) - len(end), 0) :] == end
+
+
+class Finder:
+    """The image files of one part that ``table`` names; `DataError` where the configured folder does not exist."""
+
+    def __init__(self, table: Path, data: DataConfig, root: Path, part: str) -> None:
+        key = {"train": "images", "test": "test_images"}.get(part, "")
+        named = str(getattr(data, key)) if key else ""
+        if named:
+            self.folders = [root / Path(named).expanduser()]
+            if not self.folders[0].is_dir():
+                raise DataError(f"data.{key} = {named!r}: no such folder")
+        else:
+            stems = list(dict.fromkeys((table.stem, part)))
+            names = [name for stem in stems for name in (stem, f"{stem}_images", f"{stem}-images", f"images/{stem}")]
+            candidates = [table.parent / name for name in (*names, "images")] + [table.parent]
+            self.folders = [folder for folder in candidates if folder.is_dir()]
+        self._bases = self.folders if named else [table.parent, root]
+        self._words, keys = OF_TRAINING if part in ("test", "truth") else OF_TEST
+        paths = [root / Path(getattr(data, key)).expanduser() for key in keys if getattr(data, key)]
+        self._elsewhere = [path.resolve() for path in paths if path.is_dir()]
+
+    def find(self, names: Sequence[str]) -> list[Path | None]:
+        """The file of every name, from the folder that has most of them; None for the others.
+
+        A name is a path that exists, or the end of one, or a name that only one file bears: as it is, with a suffix in
+        another case, without the suffix of an image, as a number (7 is 007.png), or without case. Of a path of another
+        machine what follows the folders that all names share has to be the end of one here. An image in a folder of
+        another part has to be named with that folder.
+        """
+        plain = {name: posixpath.normpath(name.replace("\\", "/")) for name in names}
+        whole = {
+            name: next((base / path for base in self._bases if "/" in path and (base / path).is_file()), None)
+            for name, path in plain.items()
+        }
+        best = whole
+        for folder in self.folders:
+            if None not in best.values():
+                break
+            found = {name: whole[name] or path for name, path in self._in(folder, plain).items()}
+            if Counter(found.values())[None] < Counter(best.values())[None]:
+                best = found
+        return [best[name] for name in names]
+
+    def _in(self, folder: Path, plain: dict[str, str]) -> dict[str, Path | None]:
+        files = [(tuple(path.split("/")[:-1]), path.rpartition("/")[2]) for path in image_files(folder)]
+        barred = {below: self._is_of_another(folder, below) for below in {below for below, _ in files}}
+        wanted = {name: tuple(spelling(path).split("/")[:-1]) for name, path in plain.items()}
+        # The folders that all names begin with tell nothing, and may be those of another machine.
+        shared = len(commonprefix(list(wanted.values())))  # noqa: RUF071 (of tuples, folder by folder)
+        above = tuple(map(spelling, folder.resolve().parts))
+        result: dict[str, Path | None] = dict.fromkeys(plain)
+
+        def choose(files: list[tuple[Folder, str]], asked: Folder) -> Path | None:
+            exact, named, ending = [], [], []
+            for below, last in files:
+                own, path = tuple(map(spelling, below)), folder.joinpath(*below, last)
+                if own == asked and (asked or not barred[below]):
+                    exact.append(path)
+                if asked and _ends_with((*above, *own), asked):
+                    named.append(path)
+                if not barred[below] and _ends_with((*above, *own), asked[shared:]):
+                    ending.append(path)
+            fit = exact or named or ending
+            return fit[0] if len(fit) == 1 else None
+
+        for form in FORMS:
+            by_form = defaultdict(list)
+            for below, last in files:
+                by_form[form(last)].append((below, last))
+            keys = {name: form(plain[name].rpartition("/")[2]) for name, path in result.items() if path is None}
+            # What a form cannot tell apart, it does not find; nor what another name has found already.
+            claims, taken = Counter((wanted[name], key) for name, key in keys.items()), set(result.values())
+            for name, key in keys.items():
+                path = choose(by_form[key], wanted[name]) if key in by_form and claims[wanted[name], key] == 1 else None
+                result[name] = None if path in taken else path
+        return result
+
+    def _is_of_another(self, folder: Path, below: Folder) -> bool:
+        """Whether the folder ``below`` the one that is searched is another part's."""
+        path = folder.joinpath(*below).resolve()
+        words = {word for name in below for word in re.split(r"[^a-z]+", name.lower())}
+        shared = folder.resolve()
+        named = (path.is_relative_to(other) and not shared.is_relative_to(other) for other in self._elsewhere)
+        return not words.isdisjoint(self._words) or any(named)

@@ -13,14 +13,8 @@ from kit.base.arrays import ImageArray, IntArray
 from kit.base.tasks import TASKS, Array
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
-from kit.images.sources.classes import (
-    check_no_columns,
-    group_names,
-    has_column,
-    labelled_names,
-    named_classes,
-    to_labels,
-)
+from kit.images.sources.classes import group_names, has_column, labelled_names, named_classes, to_labels
+from kit.images.sources.folder import SPLITS
 from kit.images.sources.raw import RawSet, checked_weights, row_ids
 from kit.images.sources.targets import Truth, of_table
 from kit.runtime import decode
@@ -34,13 +28,7 @@ IMAGES, LABELS = ("images", "data", "x", "image", "pixels"), ("labels", "y", "la
 # What `np.savez(path, images, labels)` calls them.
 UNNAMED: dict[tuple[str, ...], str] = {IMAGES: "arr_0", LABELS: "arr_1"}
 # What stands before or behind these names in a file with several parts: `x_train`, `test_images`, `y_val`.
-PARTS = {
-    "train": ("train", "training"),
-    "external": ("train", "training"),
-    "validation": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing", "t10k"),
-    "truth": ("test", "testing", "t10k"),
-}
+PARTS = SPLITS | {"external": SPLITS["train"]} | dict.fromkeys(("test", "truth"), (*SPLITS["test"], "t10k"))
 CHANNELS = (1, 3, 4)  # grey, RGB, RGBA
 
 
@@ -50,9 +38,7 @@ def open_npz(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     Images are `images`, `x`, `x_train` (`x_test` for the test and its truth), `train_images`, `arr_0` or similar, and
     labels `labels`, `y`, `y_train`, `arr_1` or what `data.label` says; the test part needs none. `data.group` and
     `data.weight` name arrays with one value a row. See `readable` for the forms of images, `labelled` for labels.
-
-    Raises `DataError` where an array is missing or holds something else, and `ConfigError` where a configured one is
-    not there.
+    Raises `DataError` where an array is missing or something else, and `ConfigError` where a configured one is missing.
     """
     path = root / Path(spec).expanduser()
     names = array_names(path)
@@ -84,13 +70,8 @@ def npz_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
 
 
 def open_npy(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
-    """Read images from one file and labels from another beside it: ``x_train.npy`` and ``y_train.npy``, or idx files.
-
-    Raises `DataError` where there is no file of labels, or a file holds something else.
-    """
+    """Images from one ``.npy`` or idx file and labels from another; `DataError` where it is missing or damaged."""
     path = root / Path(spec).expanduser()
-    if part == "train":
-        check_no_columns(data, f"the array {spec!r}")
     files = [path] if part == "test" else [path, _labels_beside(path, data, root, part)]
     arrays = [read_array(file) for file in files]
     labels = None if part == "test" else arrays[1]
@@ -131,10 +112,8 @@ def array_set(
 
     return RawSet(
         ids=row_ids(n),
-        labels=truth.labels,
-        classes=truth.classes,
+        **truth._asdict(),
         task=TASKS[data.task],
-        targets=truth.targets,
         shape=(size, size) if size else images.shape[1:3],
         read=read,
         fingerprint=sha256_json(known),
@@ -213,12 +192,9 @@ def _labels_beside(path: Path, data: DataConfig, root: Path, part: str) -> Path:
     if "idx3-ubyte" in path.name:
         return path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
     words = path.stem.lower().split("_")
-    renamed = [
-        "_".join(label if word == image else word for word in words)
-        for image, label in product(IMAGES, LABELS)
-        if image in words
-    ]
-    wanted = {*renamed, *(f"{path.stem.lower()}_{label}" for label in LABELS)}
+    wanted = {f"{path.stem.lower()}_{label}" for label in LABELS}
+    for image, label in product(set(IMAGES).intersection(words), LABELS):
+        wanted.add("_".join(label if word == image else word for word in words))
     found = [file for file in sorted(path.parent.glob("*.npy")) if file.stem.lower() in wanted]
     if len(found) == 1:
         return found[0]

@@ -4,16 +4,15 @@ import io
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kit.base.tasks import Array
 from kit.config import DataConfig
 from kit.errors import DataError
-from kit.images.sources.classes import check_no_columns
 from kit.images.sources.npz import array_set, labelled
 from kit.images.sources.raw import RawSet
 from kit.images.sources.table import find_label, from_flags, read_sample
@@ -28,8 +27,7 @@ FEWEST = 16
 LONGEST = 1 << 20  # bytes of a header
 
 
-@dataclass(frozen=True)
-class Columns:
+class Columns(NamedTuple):
     """What the first line says of a table."""
 
     names: tuple[str, ...]
@@ -52,10 +50,7 @@ class Columns:
 
 
 def is_pixel_table(path: Path) -> bool:
-    """Whether the first line has as many pixels as a square image, in one colour or in three.
-
-    Beside a column of ids, columns that are called by plain numbers are classes.
-    """
+    """Whether the first line has the pixels of a square image, grey or RGB; beside ids, plain numbers are classes."""
     try:
         with path.open("rb") as file:
             columns = Columns.of(file.readline(LONGEST).decode("utf-8-sig", "replace"))
@@ -68,14 +63,11 @@ def is_pixel_table(path: Path) -> bool:
 
 
 def open_pixels(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
-    """Read a table with a pixel a column; ids are those of a column, else for the test those of the sample file, else
-    the rows' numbers.
+    """Read a table with a pixel a column; raises `DataError` where a cell of one is no number.
 
-    Raises `DataError` where a cell is no number, and `ConfigError` where no other column can be the label.
+    Ids are those of a column, else for the test those of the sample file, else the rows' numbers.
     """
     path = root / Path(spec).expanduser()
-    if part == "train":
-        check_no_columns(data, f"the table of pixels {spec!r}")
     text = read_text(path)
     columns = Columns.of(text.partition("\n")[0])
     pixels = _read(text, columns, columns.places(pixels=True), np.float32, path)

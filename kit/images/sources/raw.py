@@ -32,8 +32,7 @@ class Rows:
 class RawSet(Rows):
     """Images as the competition gives them, read in blocks.
 
-    ``read(start, stop)`` gives uint8 (stop - start, H, W, 3) and, by row, the reason why an image cannot be used (its
-    pixels are then zero).
+    ``read(start, stop)`` gives uint8 (stop - start, H, W, 3) and, by row, why an image, then zero, cannot be used.
     """
 
     shape: tuple[int, int]  # height and width that every image is read as
@@ -107,15 +106,11 @@ def check_classes(raw: RawSet, rows: IntArray, what: str) -> None:
     empty = [classes[c] for c in np.flatnonzero(counts == 0)]
     if empty:
         others = f", nor do {len(empty) - 1} others" if len(empty) > 1 else ""
-        hint = "remove its name from data.classes"
-        raise DataError(f"{what}: class {empty[0]!r} has no image{others}", hint)
+        raise DataError(f"{what}: class {empty[0]!r} has no image{others}", "remove its name from data.classes")
 
 
 def joined(train: RawSet, external: RawSet, part: str) -> RawSet:
-    """Both sets as one, the rows of the other ``part`` last and their ids under its name.
-
-    Raises `DataError` where their images have different sizes.
-    """
+    """Both sets as one, the other ``part`` last, its ids under its name; `DataError` where sizes of images differ."""
     if external.shape != train.shape:
         sizes = "images are {} x {}, but training images are {} x {}".format(*external.shape, *train.shape)
         raise DataError(f"{part} {sizes}", f"[data] image_size = {min(train.shape)}")

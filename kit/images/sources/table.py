@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from kit.base.arrays import IntArray
+from kit.base.tasks import Array
 from kit.base.text import some
 from kit.errors import ConfigError, DataError
 from kit.images.sources.classes import MISSING, group_names
@@ -30,7 +31,6 @@ def find_id(table: Table, named: str, sample: Table | None = None) -> str:
     """The column with the images' ids: as configured, as in the sample file, by its name, or by its values.
 
     Where no column has a usual name, it is the only one with files of images, or the only one with no value twice.
-
     Raises `ConfigError` where it cannot be told; the columns are listed.
     """
     if named:
@@ -47,10 +47,7 @@ def find_id(table: Table, named: str, sample: Table | None = None) -> str:
 
 
 def find_label(table: Table, named: str, id_column: str, sample: Table | None = None) -> str | tuple[str, ...]:
-    """The column with the classes, or the columns, one a class, whose cells are 0 but for a single 1 (or True).
-
-    Raises `ConfigError` where it cannot be told; the columns are listed.
-    """
+    """The column with the classes, or those, one a class, with a single 1 (or True) beside 0; errors as `find_id`."""
     if named:
         table.column(named, "label")
         return named
@@ -63,11 +60,11 @@ def find_label(table: Table, named: str, id_column: str, sample: Table | None = 
         return others[0]
     if any(name.lower() in LABEL_NAMES for name in others):
         return _by_name(table, LABEL_NAMES, "label", others)[0]
-    cells = {name: [FLAGS.get(cell.lower(), -1) for cell in table.column(name)] for name in others}
-    flags = tuple(name for name in others if 1 in cells[name] and -1 not in cells[name])
+    cells = values_of(table, others)
+    flags = np.flatnonzero((cells >= 0).all(axis=0) & (cells == 1).any(axis=0))
     # Some rows may have no label or several, but columns that mostly do are something else.
-    if len(flags) > 1 and np.median(np.sum([cells[name] for name in flags], axis=0)) == 1:
-        return flags
+    if len(flags) > 1 and np.median(cells[:, flags].sum(axis=1)) == 1:
+        return tuple(others[place] for place in flags)
     return _by_name(table, LABEL_NAMES, "label", others)[0]
 
 
@@ -85,23 +82,42 @@ def find_group(table: Table, id_column: str, label: str = "", sample: Table | No
     return ""
 
 
-def from_flags(table: Table, columns: Sequence[str]) -> IntArray:
-    """For every row the column with the 1, -1 where there is none: labels (N,) of ``columns``.
+def values_of(table: Table, columns: Sequence[str], *, votes: bool = False) -> Array:
+    """The cells (N, C) of ``columns`` as 0 or 1, or as numbers of votes; -1 for one that is neither."""
 
-    Raises `DataError` where a cell is no flag, or a row has several.
-    """
-    cells = np.array([[FLAGS.get(cell.lower(), -1) for cell in table.column(name)] for name in columns])
-    wrong = np.argwhere(cells.T < 0)
+    def value(cell: str) -> float:
+        if not votes:
+            return FLAGS.get(cell.lower(), -1)
+        try:
+            number = 0.0 if cell in MISSING else float(cell)
+        except ValueError:
+            return -1
+        return number if 0 <= number < np.inf else -1
+
+    cells = [[value(cell) for cell in table.column(name)] for name in columns]
+    return np.array(cells, float).reshape(len(columns), len(table.rows)).T
+
+
+def checked_values(table: Table, columns: Sequence[str], *, votes: bool = False, hint: str = "") -> Array:
+    """`values_of` the columns; raises `DataError` where one is neither."""
+    cells = values_of(table, columns, votes=votes)
+    wrong = np.argwhere(cells < 0)
     if len(wrong):
-        row, column = wrong[0].tolist()
-        said = f"{table.line(row)}: {table.column(columns[column])[row][:LONGEST]!r} in column {columns[column]!r}"
-        raise DataError(f"{said} is neither 0 nor 1", '[data] label = "the column with the class"')
-    several = np.flatnonzero(cells.sum(axis=0) > 1)
+        row, place = wrong[0].tolist()
+        said = f"{table.line(row)}: {table.column(columns[place])[row][:LONGEST]!r} in column {columns[place]!r}"
+        raise DataError(f"{said} is no number of votes" if votes else f"{said} is neither 0 nor 1", hint)
+    return cells
+
+
+def from_flags(table: Table, columns: Sequence[str]) -> IntArray:
+    """Labels (N,): the column with the 1, -1 without one; `DataError` where a cell is no flag, or a row has several."""
+    cells = checked_values(table, columns, hint='[data] label = "the column with the class"')
+    several = np.flatnonzero(cells.sum(axis=1) > 1)
     if len(several):
-        found = some([columns[column] for column in np.flatnonzero(cells[:, several[0]]).tolist()])
+        found = some([columns[column] for column in np.flatnonzero(cells[several[0]]).tolist()])
         said = f"{table.line(int(several[0]))} has several labels ({found}), and so have {len(several) - 1} other rows"
         raise DataError(f"{said}, but the task is one class an image", '[competition] task = "multilabel"')
-    return np.where(cells.any(axis=0), cells.argmax(axis=0), -1)
+    return np.where(cells.any(axis=1), cells.argmax(axis=1), -1)
 
 
 def _by_name(

@@ -11,8 +11,8 @@ from kit.base.tasks import TASKS, Array, Task, bins
 from kit.base.text import some
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
-from kit.images.sources.classes import MISSING, SEPARATORS, finder, named_classes, sorted_names
-from kit.images.sources.table import FLAGS, find_id, find_label
+from kit.images.sources.classes import MISSING, SEPARATORS, divided, finder, named_classes, sorted_names
+from kit.images.sources.table import checked_values, find_id, find_label, values_of
 from kit.runtime.names import LABEL_NAMES
 from kit.store.tables import LONGEST, Table
 
@@ -57,10 +57,7 @@ def paired(table: Table, data: DataConfig, column: str) -> tuple[Table, list[int
 
 
 def of_table(table: Table, data: DataConfig, root: Path, sample: Table | None) -> Truth:
-    """The truth of every row of a table, as ``[competition] task`` says.
-
-    Raises `DataError` where a cell is not what the task needs, and `ConfigError` where a column cannot be told.
-    """
+    """The truth of every row, as ``[competition] task`` says; `DataError` of a cell, `ConfigError` of the columns."""
     task, named = TASKS[data.task], named_classes(data, root)
     column = find_id(table, data.id, sample)
     others = [name for name in table.header if name not in (column, data.group, data.weight)]
@@ -68,7 +65,7 @@ def of_table(table: Table, data: DataConfig, root: Path, sample: Table | None) -
         return _numbers(task, table, find_label(table, data.label, column, sample), named)
     columns = () if data.label else _columns(task, table, others, named, sample)
     if columns:
-        cells = _cells(table, columns, flags=task.several)
+        cells = checked_values(table, columns, votes=not task.several)
         sums = cells.sum(axis=1)
         if task.several:
             return truth_of(task, cells.astype(np.int64), np.ones(len(cells), bool), columns)
@@ -87,52 +84,22 @@ def _columns(
     for wanted in (named, () if sample is None or len(sample.header) < 3 else sample.header[1:]):
         if wanted and set(wanted) <= set(others):
             return tuple(wanted)
-    found = tuple(
-        name for name in others if all(number_of(cell, flags=task.several) >= 0 for cell in table.column(name))
-    )
+    fit = np.flatnonzero((values_of(table, others, votes=not task.several) >= 0).all(axis=0))
+    found = tuple(others[place] for place in fit.tolist())
     usual = any(name.lower() in LABEL_NAMES and name not in found for name in others)
     return () if len(found) < 2 or (task.several and usual) else found
 
 
-def number_of(cell: str, *, flags: bool) -> float:
-    """A cell as 0 or 1, or as a number of votes; -1 where it is neither."""
-    if flags:
-        return FLAGS.get(cell.lower(), -1)
-    try:
-        value = 0.0 if cell in MISSING else float(cell)
-    except ValueError:
-        return -1
-    return value if 0 <= value < np.inf else -1
-
-
-def _cells(table: Table, columns: Sequence[str], *, flags: bool) -> Array:
-    cells = np.array([[number_of(cell, flags=flags) for cell in table.column(name)] for name in columns]).T
-    wrong = np.argwhere(cells < 0)
-    if len(wrong):
-        row, place = wrong[0].tolist()
-        said = f"{table.line(row)}: {table.column(columns[place])[row][:LONGEST]!r} in column {columns[place]!r}"
-        raise DataError(f"{said} is neither 0 nor 1" if flags else f"{said} is no number of votes")
-    return cells
-
-
 def _lists(task: Task, table: Table, label: str, named: tuple[str, ...]) -> Truth:
-    """Labels in one cell: what divides the cells into the fewest names, or into classes that are known, divides them.
-
-    A cell without a value is that of an image with none of the labels.
-    """
+    """Labels in one cell: what leaves the fewest names, or unknown classes, divides them; an empty one has none."""
     cells = ["" if cell in MISSING else cell for cell in table.column(label)]
-    known = {*named}
-
-    def divided(separator: str | None) -> list[list[str]]:
-        parts = [[part.strip("[](){}'\" ") for part in cell.split(separator)] for cell in cells]
-        return [[part for part in row if part and part not in MISSING] for row in parts]
 
     def strange(separator: str | None) -> tuple[int, int]:
-        names = {part for row in divided(separator) for part in row}
-        return len(names - known) if named else 0, len(names)
+        names = {part for cell in cells for part in divided(cell, separator)} - MISSING
+        return len(names.difference(named)) if named else 0, len(names)
 
-    several = any(PAIRED in cell for cell in cells)
-    rows = divided(PAIRED if several else min(SEPARATORS, key=strange))
+    separator = PAIRED if any(PAIRED in cell for cell in cells) else min(SEPARATORS, key=strange)
+    rows = [[part for part in divided(cell, separator) if part not in MISSING] for cell in cells]
     classes = named or sorted_names(part for row in rows for part in row)
     find = finder(classes)
     truth = np.zeros((len(rows), len(classes)), np.int64)
@@ -160,14 +127,10 @@ def _numbers(task: Task, table: Table, column: str | tuple[str, ...], named: tup
     known = np.isfinite(numbers)
     if len(np.unique(numbers[known])) < 2:
         raise DataError(f"{table.path.name}: column {column!r} has fewer than two different numbers")
-    return truth_of(task, np.where(known, numbers, 0.0), known, checked_bins(named) or bins(numbers[known]))
-
-
-def checked_bins(named: tuple[str, ...]) -> tuple[str, ...]:
-    """The names as centres of bins; raises `DataError` where they are no increasing numbers."""
     try:
-        if named and not (len(named) > 1 and (np.diff(np.array(named, float)) > 0).all()):
-            raise ValueError
+        are_centres = len(named) != 1 and (np.diff(np.array(named, float)) > 0).all()
     except ValueError:
-        raise DataError(f"data.classes of a number must be increasing centres of bins, not {some(named)}") from None
-    return named
+        are_centres = False
+    if not are_centres:
+        raise DataError(f"data.classes of a number must be increasing centres of bins, not {some(named)}")
+    return truth_of(task, np.where(known, numbers, 0.0), known, named or bins(numbers[known]))

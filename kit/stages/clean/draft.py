@@ -131,9 +131,8 @@ def judge(
 ) -> Verdict:
     """Decide about the ascending ``rows`` of one cluster of identical pictures.
 
-    ``labels`` are of all rows, -1 = unlabeled: an unlabeled copy conflicts with nobody. Rows in ``pinned`` stay,
-    because a person wants it, and their labels win. ``class_sizes``, images per class, break a tie between labels
-    without looking at the order of the rows.
+    ``labels`` are of all rows, -1 = unlabeled: an unlabeled copy conflicts with nobody. Rows in ``pinned`` stay, and
+    their labels win. ``class_sizes``, images per class, break a tie between labels, whatever the order of the rows.
     """
     values, counts = np.unique(labels[rows][labels[rows] >= 0], return_counts=True)
     conflict = len(values) > 1
@@ -170,10 +169,9 @@ def _winners(
 def spare(pairs: IntArray, rank: Callable[[int], tuple[bool, bytes]]) -> dict[int, int]:
     """Choose pictures that can go because a direct copy of each stays.
 
-    ``pairs`` (P, 2) are rows that are near copies of each other, which is not transitive; ``rank`` tells whether a row
-    may go at all, and its content, to break ties without looking at the order of the rows. Returns by row that goes the
-    pair with one that stays. No two that stay are a pair (a greedy maximal independent set, those with most copies
-    first), so that a second call finds nothing.
+    ``pairs`` (P, 2) are rows that are near copies, which is not transitive; ``rank`` tells whether a row may go at all,
+    and its content, to break ties whatever the order of the rows. Returns by row that goes the pair with one that
+    stays: of these no two are a pair (a greedy maximal independent set, most copies first), a second call finds none.
     """
     partners: dict[int, dict[int, int]] = {}
     for place, (one, other) in enumerate(pairs.tolist()):
@@ -194,10 +192,9 @@ TIMES_THE_REST = 5
 
 
 def contaminated(clusters: Sequence[IntArray], labels: IntArray) -> list[tuple[IntArray, str]]:
-    """Find the clusters to be dropped whole, with the evidence, in the order given.
+    """Find the clusters of identical pictures to be dropped whole, with the evidence, in the order given.
 
-    A cluster is the rows of identical pictures, at least two; ``labels`` are of all rows, -1 = unlabeled. Repeated
-    until the rest shows none, so that a second call on what is left finds nothing.
+    ``labels`` are of all rows, -1 = unlabeled. Repeated until the rest shows none, so that a second call finds nothing.
     """
     found: dict[int, str] = {}
     while True:

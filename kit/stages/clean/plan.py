@@ -1,7 +1,4 @@
-"""What to keep, what to drop and what belongs together: arrays in, arrays out.
-
-Each step looks at what the ones before left and writes into the draft.
-"""
+"""What to keep, to drop and to group, arrays in and arrays out: each step writes into the draft that others left."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""Pictures that are hardly any use, and pictures unlike the others of their class.
-
-Dark, light, blurry, empty, grey among colour, of an odd size: by colour and texture of a picture in a few numbers.
-"""
+"""Pictures of hardly any use (dark, light, blurry, empty, grey, of an odd size), and pictures unlike their class."""
 
 from dataclasses import dataclass
 
@@ -133,10 +130,9 @@ Features = NDArray[np.floating]
 def outlier_scores(features: Features, labels: IntArray, method: str, *, seed: int = 0) -> NDArray[np.float64]:
     """Score how unlike its class every picture is, (N,), by features (N, D); higher is stranger.
 
-    Each class of ``labels`` (N,) is judged on its own; -1, unlabeled, is one too. One of fewer than twenty scores 0:
-    nothing can be said. ``method`` is one of ``METHODS``: ``isolation-forest`` (Liu, Ting and Zhou 2008; 0 to 1, 0.5
-    is ordinary; ``seed`` is its own) or ``knn`` (mean distance to the five nearest of the class in standard deviations,
-    divided by its median).
+    Each class of ``labels`` (N,), -1 too, is judged on its own; one of fewer than twenty scores 0. ``method`` is
+    ``isolation-forest`` (Liu, Ting and Zhou 2008; 0 to 1, 0.5 is ordinary; ``seed`` is its own) or ``knn`` (mean
+    distance to the five nearest of the class in standard deviations, divided by its median).
     """
     from sklearn.ensemble import IsolationForest
     from sklearn.neighbors import NearestNeighbors

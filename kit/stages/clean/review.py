@@ -1,7 +1,4 @@
-"""What a person decides about the cleaning: look at sheets, bring images back, weigh proposed label errors.
-
-Which labels are likely wrong is judged by predictions out of fold.
-"""
+"""What a person decides about the cleaning: look at sheets, bring images back, weigh label errors found out of fold."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -78,11 +75,9 @@ class Proposal:
 def label_errors(proba: NDArray[np.floating], y: IntArray, n: int | None = None) -> tuple[Proposal, ...]:
     """Propose ``n`` labels to look at, the likeliest errors first; by default as many as `expected_errors` says.
 
-    ``proba`` (N, C) are calibrated, every row predicted by a model that was not fitted on it; labels ``y`` are 0 to C -
-    1. Confident learning (Northcutt, Jiang and Chuang 2021): the number from the confident joint, the order by the
-    probability of the given label against what its class has on average. Nothing is ever applied.
-
-    Raises `DataError` if the arrays do not fit, or a probability is not finite.
+    ``proba`` (N, C) are calibrated and out of fold; labels ``y`` are 0 to C - 1. Confident learning (Northcutt, Jiang
+    and Chuang 2021): the number from the confident joint, the order by the probability of the given label against what
+    its class has on average. Raises `DataError` if the arrays do not fit, or a probability is not finite.
     """
     if proba.ndim != 2 or y.shape != (len(proba),) or proba.shape[1] < 2:
         raise DataError(f"probabilities of shape {proba.shape} and labels of shape {y.shape} do not match")
@@ -137,20 +132,14 @@ UNUSABLE = {"unreadable": "cannot be read", "unlabelled": "has no label"}
 
 
 def override(layout: Layout, actions: Mapping[str, str], emit: Emit) -> None:
-    """Add a person's word to ``clean_overrides.csv``, which survives every later cleaning.
-
-    ``actions`` maps an id to `keep` or `drop`; a later word on the same id replaces the earlier one.
-    """
+    """Add a person's word to ``clean_overrides.csv``: by id `keep` or `drop`, which replaces an earlier one."""
     table = {name: action for name, (action, _) in read_overrides(layout.overrides).items()} | dict(actions)
     write_csv(layout.overrides, ("id", "action"), sorted(table.items()), for_people=True)
     emit(Event("say", f"{len(actions)} ids written to {layout.overrides.name}"))
 
 
 def read_overrides(path: Path) -> dict[str, tuple[str, str]]:
-    """The action that ``clean_overrides.csv`` has for each id, and where it stands; of two, the last.
-
-    Raises `DataError` where somebody saved the file as something else than a table.
-    """
+    """By id the last action in ``clean_overrides.csv``, and where it stands; `DataError` where the file is no table."""
     if not path.exists() or not read_text(path).strip():
         return {}
     table = read_table(path, empty=True)
@@ -161,8 +150,7 @@ def read_overrides(path: Path) -> dict[str, tuple[str, str]]:
 def restore(layout: Layout, ids: Sequence[str], emit: Emit) -> None:
     """Mark dropped images to be kept at the next cleaning: ``ids``, reasons (all dropped for one), or `all`.
 
-    Raises `DataError` where an entry is neither a dropped id nor a reason, or names an image that cannot be read or has
-    no label.
+    Raises `DataError` where an entry is neither a dropped id nor a reason, or names an image that is `UNUSABLE`.
     """
     lines = read_csv(layout.dropped, for_people=True)
     dropped = {line["id"]: line["reason"] for line in lines}

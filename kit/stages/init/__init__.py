@@ -1,25 +1,35 @@
-"""``kit init``: a new project folder."""
+"""``kit init``: a new project folder, whose ``kit.toml`` says why each value was chosen for data that are there."""
 
+from __future__ import annotations
+
+import json
 import os
 import re
 import shlex
 import shutil
 import sys
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from kit.base.events import Emit, Event
 from kit.base.text import nearest
 from kit.config import parse
 from kit.errors import ConfigError, KitError
-from kit.stages.init.text import escaped
 from kit.store.files import write_atomic
 from kit.store.layout import CONFIG_NAME
+
+if TYPE_CHECKING:  # what looks at images loads numerics, and a built-in competition needs none
+    from kit.stages.init.look import Seen
+    from kit.stages.init.plan import Plan
 
 FILES = {CONFIG_NAME: "kit.toml.tmpl", "Makefile": "Makefile.tmpl", ".gitignore": "gitignore.tmpl"}
 BUILT_IN = ("practice", "digits")
 # The line of a recipe that says where its images are.
 RECIPE_TRAIN = 'train = "raw/training_set.npz"'
+METRIC = {"multilabel": "auc", "soft": "kl", "ordinal": "qwk", "regression": "rmse"}
+GUESS = "A guess, because there is no sample file: use the metric of the leaderboard."
 
 
 def init(folder: Path, train: str, emit: Emit, recipe: str = "", *, hours: float, looks: bool = True) -> None:
@@ -27,10 +37,8 @@ def init(folder: Path, train: str, emit: Emit, recipe: str = "", *, hours: float
 
     ``train`` is what ``[data] train`` is set to; ``recipe`` is a key of `known_recipes`, whose text becomes
     ``kit.toml``. Without a recipe the images that ``train`` names are looked at, unless they are built in or ``looks``
-    is false: the networks are what can be trained in ``hours``, and the augmentation what the images allow.
-
-    Raises `ConfigError` where the folder is a project already, or there is no such recipe, and what `open_source`
-    raises where the images cannot be read.
+    is false: the networks are what can be trained in ``hours``, and the augmentation what the images allow. Raises
+    `ConfigError` where the folder is a project already, or there is no such recipe, and the errors of `open_source`.
     """
     if (folder / CONFIG_NAME).exists():
         raise ConfigError(f"{folder / CONFIG_NAME} exists already", "kit folds")
@@ -56,7 +64,6 @@ def _looked(folder: Path, train: str, emit: Emit, hours: float) -> tuple[str, st
     from kit.images.moves import moves_said
     from kit.stages.init.look import look
     from kit.stages.init.plan import choose, weights_within_reach
-    from kit.stages.init.text import config_text
 
     source = Path(os.path.normpath(folder.resolve() / Path(train).expanduser()))
     if not source.exists() and Path(train).exists():  # named from here, not from the new folder
@@ -91,9 +98,7 @@ def render(template: str, train: str, recipe: str = "") -> str:
         line = f'train = "{escaped(train)}"' + ("" if own else f'\ntruth = "{train}"')
         text = recipe_text(recipe).replace(RECIPE_TRAIN, line, 1)
     else:
-        text = (files("kit.stages.init") / "templates" / ("kit-own.toml.tmpl" if own else template)).read_text(
-            encoding="utf-8"
-        )
+        text = _read("templates", "kit-own.toml.tmpl" if own else template)
         text = text.replace("@TRAIN@", escaped(train)).replace("@KIT@", _this_kit())
     if template == FILES[CONFIG_NAME]:
         parse(text)
@@ -109,14 +114,85 @@ def known_recipes() -> dict[str, str]:
 
 def recipe_text(name: str) -> str:
     """The text of a recipe: a whole ``kit.toml`` whose training set is ``raw/training_set.npz``."""
-    return (files("kit.stages.init") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
+    return _read("recipes", f"{name}.toml")
+
+
+def _read(folder: str, name: str) -> str:
+    return (files("kit.stages.init") / folder / name).read_text(encoding="utf-8")
 
 
 def _this_kit() -> str:
     """The command that is running as a Makefile writes it: found although its environment is not active.
 
-    It stands beside its Python in an environment of venv, uv, pipx or conda; the Makefile asks the shell where it is
-    not there any more.
+    It stands beside its Python in an environment of venv, uv, pipx or conda; the Makefile asks the shell if it is gone.
     """
     path = shutil.which("kit", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}") or "kit"
     return shlex.quote(path).replace("$", "$$").replace("#", "\\#")
+
+
+def config_text(seen: Seen, plan: Plan, name: str, hours: float) -> str:
+    """The whole ``kit.toml``; raises `ConfigError` where a name cannot be written in it."""
+    from jinja2 import Environment, StrictUndefined
+
+    from kit.images.moves import allowed, moves_said
+    from kit.stages.init.plan import SMALL
+
+    moves = allowed(seen.gains)
+    metric, metric_why = metric_of(seen)
+    steps: list[dict[str, Any]] = [moves.augment] if moves.augment else []
+    if plan.is_tiny:
+        steps.append({"op": "crop", "pixels": max(1, plan.size // 14)})
+    if plan.degrade:
+        # Blur and noise of the usual strength hide what small pictures show.
+        steps.append({"op": "degrade"} if plan.size > SMALL else {"op": "degrade", "magnitude": 0.25})
+    environment = Environment(
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    environment.filters["toml"] = escaped
+    return environment.from_string(_read("templates", "kit-looked.toml.tmpl")).render(
+        seen=seen,
+        plan=plan,
+        name=name,
+        hours=hours,
+        metric=metric,
+        metric_why=metric_why,
+        small=SMALL if seen.side <= SMALL else 0,
+        gains=", ".join(f"{move} {gain}" for move, gain in seen.gains.items()),
+        moves_why=moves_said(seen.gains),
+        augment=", ".join(f"{{ {', '.join(f'{key} = {json.dumps(step[key])}' for key in step)} }}" for step in steps),
+        views=", ".join(f'"{view}"' for view in moves.views),
+    )
+
+
+def metric_of(seen: Seen) -> tuple[str, str]:
+    """The metric that the sample file suggests, and why."""
+    if seen.task == "multilabel" and seen.sample is not None and len(seen.sample.header) == 2:
+        return "macro_f1", "The sample file has a list of labels per image; use the metric of the leaderboard."
+    if seen.task in METRIC:
+        return METRIC[seen.task], GUESS.replace("there is no sample file", f"the task is {seen.task}")
+    if seen.sample is None:
+        return "accuracy", GUESS
+    answers = seen.sample.header[1:]
+    if len(answers) > 1 and set(seen.classes) <= set(answers):
+        return "nll", "The sample file has a column for each class, so probabilities are scored."
+    if len(answers) == 1 and len(seen.classes) == 2 and _has_fractions(row[1] for row in seen.sample.rows):
+        return "auc", "The sample file has a fraction for each image, so a probability is scored."
+    if len(answers) == 1:
+        return "accuracy", "The sample file has one class per image; use the metric of the leaderboard."
+    return "accuracy", "A guess: the columns of the sample file are not the classes. Use the metric of the leaderboard."
+
+
+def _has_fractions(cells: Iterable[str]) -> bool:
+    try:
+        return any(float(cell) % 1 for cell in cells)
+    except ValueError:
+        return False
+
+
+def escaped(text: str) -> str:
+    """The inside of a TOML string; JSON's strings are TOML's, but for one letter."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"{text!r} is not UTF-8, so kit.toml cannot name it", "rename it") from None
+    return json.dumps(text, ensure_ascii=False)[1:-1].replace("\x7f", "\\u007f")

@@ -20,8 +20,7 @@ from kit.images.sources.forms import read_listing
 from kit.images.sources.images import THREADS
 from kit.images.sources.npz import PARTS
 from kit.images.sources.pixel_table import is_pixel_table
-from kit.images.sources.table import find_group, find_id, find_label, read_sample
-from kit.images.sources.targets import number_of
+from kit.images.sources.table import find_group, find_id, find_label, read_sample, values_of
 from kit.runtime import decode
 from kit.runtime.answer import NUMBER
 from kit.store.arrays import array_names
@@ -68,10 +67,7 @@ class Seen:
 
 
 def look(folder: Path, path: Path, train: str) -> Seen:
-    """Read labels, sizes and a sample of the images at ``path``, and what lies beside them.
-
-    ``folder`` is that of the project, whose ``[data] train`` is ``train``. Raises the errors of `open_source`.
-    """
+    """Read labels, sizes and a sample of the images at ``path``, and what lies beside them; errors as `open_source`."""
     DIGESTS.attach(Layout(folder).digests)  # every file is hashed once, here or by `kit clean`
     sheet = next((file for file in sorted(path.parent.glob("*.csv")) if SAMPLE.search(file.stem.lower())), None)
     table, sample_table = _table(path), read_sample(sheet) if sheet else None
@@ -131,7 +127,7 @@ def task_of(table: Table, sample: Table | None) -> tuple[str, str]:
         return _task_of_cells(label, table.column(column), table.column(label))
     group = find_group(table, column)
     columns = label or tuple(name for name in table.header if name not in (column, group))
-    cells = np.array([[number_of(cell, flags=False) for cell in table.column(name)] for name in columns])
+    cells = values_of(table, columns, votes=True).T
     sums = cells.sum(axis=0)
     if label or len(columns) < 2 or (cells < 0).any():
         return "", ""
