@@ -19,8 +19,7 @@ from blend_libraries import KINDS, generate
 from machine import machine
 
 from kit.judge import blend
-from kit.judge.blend.candidates import candidates
-from kit.judge.blend.nested import MOST_WEIGHTS
+from kit.judge.blend.candidates import candidates, may_be_joint
 from kit.judge.blend.rows import Rows
 from kit.judge.metrics import row_nll
 from kit.runtime.pool import apply_part, log_proba
@@ -32,7 +31,7 @@ def library(seed: int) -> tuple[str, int, float, float, float, float]:
     drawn = generate(kind, seed)
     fitted = blend.fit(drawn.proba, drawn.y, drawn.fold)
     logs, (members, count, classes) = log_proba(drawn.test_proba), drawn.proba.shape
-    rows = Rows(log_proba(drawn.proba), drawn.y, joint=members * classes**2 < min(count, MOST_WEIGHTS))
+    rows = Rows(log_proba(drawn.proba), drawn.y, joint=may_be_joint(members, classes, count))
     losses = {
         name: row_nll(drawn.test_y, apply_part(candidate.fit(rows).part, drawn.test_proba, logs))
         for name, candidate in candidates(members, classes).items()
