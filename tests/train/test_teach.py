@@ -199,7 +199,7 @@ def test_test_images_are_trained_on_and_never_scored(whole: Project) -> None:
         assert max(data.valid_rows) < n
         assert len(pictures(spec)) == n + TESTS
         (teacher,) = spec.taught_by
-        logits = predictor(teacher, "")(pictures(spec)[n:], teacher.settings.views)
+        logits = predictor(teacher, "")(pictures(spec), np.arange(n, len(pictures(spec))), teacher.settings.views)
         assert weighted_labels(spec.settings, data)[n:] == pytest.approx(softmax(logits)[0], abs=1e-5)
     found = load_oof(specs(whole, "next"), index)
     assert tuple(found.ids.tolist()) == index.ids
@@ -208,7 +208,7 @@ def test_test_images_are_trained_on_and_never_scored(whole: Project) -> None:
 def test_labels_of_training_images_are_mixed_with_those_of_the_teachers(whole: Project) -> None:
     spec = specs(whole, "student")[0]
     data, rows = labels_of(spec), load_fold_data(spec).train_rows
-    said = [predictor(teacher, "")(pictures(spec)[rows], ("identity",))[0] for teacher in spec.taught_by]
+    said = [predictor(teacher, "")(pictures(spec), rows, ("identity",))[0] for teacher in spec.taught_by]
     own = np.eye(3)[data.truth[rows]]
     expected = 0.3 * own + 0.7 * softmax(np.stack(said)).mean(axis=0)
     assert weighted_labels(spec.settings, data)[rows] == pytest.approx(expected, abs=1e-5)
