@@ -147,8 +147,8 @@ class Linear:
     def __init__(self, spec: FoldSpec, labels: Any, rows: Any) -> None:
         self.kernel = np.linalg.lstsq(pixels(pictures(spec)[rows]), labels[rows], rcond=None)[0]
 
-    def __call__(self, shown: Any, views: tuple[str, ...]) -> Any:
-        logits = np.log(np.clip(pixels(shown) @ self.kernel, 1e-3, None))
+    def __call__(self, shown: Any, rows: Any, views: tuple[str, ...]) -> Any:
+        logits = np.log(np.clip(pixels(shown[rows]) @ self.kernel, 1e-3, None))
         return np.stack([logits] * len(views)).astype(np.float32)
 
 
@@ -179,7 +179,7 @@ teach = { by = "a", soft = 1.0 }
     def right(spec: FoldSpec) -> int:
         data = labels_of(spec, of=by_heart)
         student = Linear(spec, weighted_labels(spec.settings, data), data.train_rows)
-        said = student(pictures(spec)[data.valid_rows], ("identity",))[0]
+        said = student(pictures(spec), data.valid_rows, ("identity",))[0]
         return int((said.argmax(axis=1) == data.truth[data.valid_rows]).sum())
 
     folds = specs(project, "student")[:3]
