@@ -21,9 +21,9 @@ from kit.runtime.lazy import tf
 from kit.runtime.pool import from_logits
 from kit.store.arrays import read_arrays
 from kit.store.data import load_images, load_index
-from kit.store.digests import digest
 from kit.store.files import sha256_json, write_atomic
 from kit.store.predictions import load_predictions
+from kit.store.record import digest
 
 TOLERANCE = 1e-5  # of a probability
 ROUNDS = 5  # batches that are timed, after one that compiles

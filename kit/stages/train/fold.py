@@ -27,11 +27,10 @@ from kit.stages.train.checkpoint import Arrays, Checkpoint, Interrupt, delete
 from kit.stages.train.loop import FoldData, FoldRun, Timing, TrainingStage, run_training_stage
 from kit.stages.train.teach import Predictor, taught
 from kit.store.data import load_images, load_index, load_test_ids, load_test_images, load_test_record
-from kit.store.digests import digest
 from kit.store.files import append_log, sha256_json, write_atomic, write_csv
 from kit.store.partition import held_out, read_table, table_digest
 from kit.store.predictions import Predictions
-from kit.store.record import Digests, digests_of
+from kit.store.record import Digests, digest, digests_of
 
 MOST = 0.5
 
