@@ -20,12 +20,13 @@ from PIL import Image
 
 from kit.base.events import Event, silent
 from kit.base.tasks import TASKS, bins, blurred, distributions
-from kit.config import Config, parse
+from kit.config import Config, RunConfig, parse
 from kit.errors import KitError
 from kit.images.sources import open_source
 from kit.images.sources.raw import RawSet
 from kit.judge.blend.foreign import read_foreign
 from kit.judge.metrics import row_nll
+from kit.judge.score import score
 from kit.runtime import pool
 from kit.runtime.answer import Mismatch, labels_of
 from kit.runtime.forward import mean_of_folds
@@ -37,6 +38,7 @@ from kit.stages.folds import make_folds, split
 from kit.stages.report.report import report
 from kit.stages.stress.stress import stress
 from kit.stages.table import blend_of_test, table
+from kit.stages.train.steering import measure, watched_metrics
 from kit.stages.train.train import train
 from kit.store.candidate import Ensemble
 from kit.store.data import load_index
@@ -532,3 +534,23 @@ def test_cutmix_mixes_what_speaks_for_a_label_and_against_it() -> None:
         mixed = np.asarray(Pipeline([AugmentConfig(op=op)], 16, 6)(images, masses, seeds)[1])
         assert np.allclose(mixed[:, :3] + mixed[:, 3:], 1, atol=1e-5)
         assert ((mixed > 0.01) & (mixed < 0.99)).any()
+
+
+@pytest.mark.parametrize(("task", "metric"), [("multilabel", "auc"), ("soft", "kl"), ("regression", "rmse")])
+def test_an_epoch_is_measured_by_what_fits_the_task(task: str, metric: str) -> None:
+    rng, kind = np.random.default_rng(0), TASKS[task]
+    names = ("0", "1", "4")
+    truths = {
+        "multilabel": rng.integers(0, 2, (30, 3)),
+        "soft": rng.dirichlet(np.ones(3), 30),
+        "regression": rng.random(30),
+    }
+    truth, logits = truths[task], rng.normal(size=(30, 3)).astype(np.float32)
+    metrics = [*watched_metrics(RunConfig(backbone="plain-cnn"), kind.kind), "calibrated_nll"]
+    found = measure(metrics, logits, kind, truth, names)
+    assert list(found) == [metric, "nll", "calibrated_nll"]
+    proba = pool.from_logits(logits, kind.several)
+    said = proba @ np.array([0.0, 1.0, 4.0]) if task == "regression" else proba
+    assert found[metric] == pytest.approx(score(metric, truth, said))
+    if task == "multilabel":  # without a row of the other kind there is no curve
+        assert list(measure(metrics, logits, kind, np.ones_like(truth), names)) == ["nll", "calibrated_nll"]
