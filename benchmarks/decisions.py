@@ -3,9 +3,11 @@
     python benchmarks/decisions.py [repeats] [folder of the prediction sets]
 
 Each line: the arg max, the kit's decision, the same rule fitted to the labels by Nelder-Mead (what notebooks call
-OptimizedRounder, for kappa with cut points on the expected grade, else with a bias of each class), and the best rule
-that knows the true probabilities, with the standard error of the kit's gain. Everything is fitted on one set and
-scored on another: 20,000 new rows, or the other half of the derma predictions in the folder (``$KIT_SHARED/zoo``).
+OptimizedRounder, for kappa with cut points on the expected grade, else with a bias of each class), the best rule
+that knows the probabilities of the classes given what all members say, which no blend of them can beat, and the best
+one that knows the evidence that they see through noise; with the standard error of the kit's gain. Everything is fitted
+on one set and scored on another: 20,000 new rows, or the other half of the derma predictions in the folder
+(``$KIT_SHARED/zoo``).
 """
 
 from __future__ import annotations
@@ -25,16 +27,19 @@ from scipy.stats import norm
 
 from kit.judge import blend, decide, score
 
-Drawn = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Predictions (M, N, C) of members, labels (N,), and the probabilities (N, C) that the labels were drawn from."""
+Drawn = tuple[np.ndarray, np.ndarray, list[np.ndarray]]
+"""Predictions (M, N, C) of members, labels (N,), and true probabilities (N, C): given the members, given all."""
 
 
 def draw(rng: np.random.Generator, rows: int, prior: np.ndarray, signal: float, noise: float) -> Drawn:
     """Two members that see the same evidence through noise of their own and are too sure."""
     y = rng.choice(len(prior), p=prior, size=rows)
     seen = signal**2 * np.eye(len(prior))[y] + signal * rng.normal(size=(rows, len(prior)))
-    logits = np.log(prior) + seen + noise * rng.normal(size=(2, rows, len(prior)))
-    return softmax(1.3 * logits), y, softmax(np.log(prior) + seen)
+    heard = seen + noise * rng.normal(size=(2, rows, len(prior)))
+    # The mean of the members says all that they know: the evidence with a variance of signal^2 + noise^2 / 2.
+    best = heard.mean(axis=0) * signal**2 / (signal**2 + noise**2 / 2)
+    known = [softmax(np.log(prior) + best), softmax(np.log(prior) + seen)]
+    return softmax(1.3 * (np.log(prior) + heard)), y, known
 
 
 def draw_grades(rng: np.random.Generator, rows: int, noise: float = 0.5) -> Drawn:
@@ -43,8 +48,9 @@ def draw_grades(rng: np.random.Generator, rows: int, noise: float = 0.5) -> Draw
     borders = norm.ppf(np.cumsum([0.49, 0.10, 0.27, 0.05]))  # diabetic retinopathy, APTOS 2019
     y = np.searchsorted(borders, severity)
     measured = severity + noise * rng.normal(size=rows)
-    members = [measured + 0.25 * rng.normal(size=rows) for _ in range(2)]
-    return np.stack([_graded(each, noise, borders) for each in members]), y, _graded(measured, noise, borders)
+    members = np.stack([measured + 0.25 * rng.normal(size=rows) for _ in range(2)])
+    best = _graded(members.mean(axis=0), np.hypot(noise, 0.25 / 2**0.5), borders)
+    return np.stack([_graded(each, noise, borders) for each in members]), y, [best, _graded(measured, noise, borders)]
 
 
 def _graded(measured: np.ndarray, noise: float, borders: np.ndarray) -> np.ndarray:
@@ -108,7 +114,7 @@ def cases(zoo: Path) -> Iterator[tuple[str, str, Case]]:
         with np.load(zoo / "derma.npz") as file:
             proba, y = file["probabilities"], file["labels"]
         halves = np.array_split(np.random.default_rng(seed).permutation(len(y)), 2)
-        first, second = ((proba[:, half], y[half], proba[:, half].mean(axis=0)) for half in halves)
+        first, second = ((proba[:, half], y[half], list[np.ndarray]()) for half in halves)
         return first, second
 
     if (zoo / "derma.npz").exists():
@@ -117,25 +123,25 @@ def cases(zoo: Path) -> Iterator[tuple[str, str, Case]]:
 
 
 def line(metric: str, case: Case, seed: int) -> list[float]:
-    """Scores on new rows of the four rules of one draw."""
+    """Scores on new rows of the five rules of one draw, or of three where no probabilities are known."""
     (proba, y, _), (new, truth, known) = case(seed)
     fold = np.random.default_rng(seed).permutation(np.arange(len(y)) % 5)
     fitted = blend.fit(proba, y, fold, metric=metric)
     said = fitted.apply(new)
-    bound = decide.fit(metric, truth, known, np.arange(len(truth)) % 5)
+    bounds = [decide.apply(decide.best(metric, each, labels=False), each) for each in known]
     answers = (said.argmax(axis=1), fitted.decide(new), nelder_mead(metric, y, fitted.oof)(said))
-    return [score.score(metric, truth, each) for each in (*answers, decide.apply(bound.decision, known))]
+    return [score.score(metric, truth, each) for each in (*answers, *bounds)]
 
 
 def main(repeats: int, zoo: Path) -> None:
     """Print the means over the repeats."""
     print(machine())
-    print(f"{'':38s} {'metric':18s} arg max  decided  Nelder-Mead  true p   gain (se)")
+    print(f"{'':38s} {'metric':18s} arg max  decided  Nelder-Mead  members   all   gain (se)")
     for name, metric, case in cases(zoo):
         found = np.array([line(metric, case, seed) for seed in range(repeats)])
         gain = found[:, 1] - found[:, 0]
         means, error = found.mean(axis=0), gain.std(ddof=1) / np.sqrt(repeats)
-        told = "  ".join(f"{mean:.4f} " for mean in means)
+        told = "  ".join(f"{mean:.4f} " for mean in means).ljust(43)
         print(f"{name:38s} {metric:18s} {told}  {100 * gain.mean():+.2f} ({100 * error:.2f})", flush=True)
 
 

@@ -54,10 +54,12 @@ def measure(name: str, task: str) -> None:
 
 
 def main() -> None:
-    """Print the table, of all metrics or of those that are named."""
+    """Print the table, of all metrics and tasks or of those that are named."""
+    tasks = ("classes", "numbers", "multilabel")
+    named = [name for name in sys.argv[1:] if name not in tasks] or METRICS
     print("| metric | task | score (standard error) | seconds | GB | rows drawn again |\n|---|---|---|---|---|---|")
-    for task in ("classes", "numbers", "multilabel"):
-        for name in sys.argv[1:] or METRICS:
+    for task in [task for task in tasks if task in sys.argv[1:]] or tasks:
+        for name in named:
             if task in METRICS[name].measure.tasks:
                 subprocess.run([sys.executable, __file__, "--one", name, task], check=False)
 

@@ -623,7 +623,6 @@ NOT_PASTED = {
     "REFUSALS: ulimit -v unlimited, or in kit.toml: [train] workers = 1": "the shell itself changes its limits",
     "REFUSALS: ulimit -u unlimited, or in kit.toml: [train] workers = 1": "the shell itself changes its limits",
     "propose_labels: kit clean   # lists copies with other labels": "`tests/test_tasks.py` provokes it",
-    "of_project: kit ensemble   # blends the runs of the project": "`tests/test_tasks.py` provokes it",
     "_packages: pip install -e .": "installs a package",
     "_packages: pip install '{need}'": "installs a package",
     "check_installed: pip install 'kit[ray]'": "installs a package",

@@ -22,6 +22,7 @@ from PIL import Image
 from kit.base.events import Event, silent
 from kit.errors import ConfigError, KitError
 from kit.images.moves import MOVES, Gain
+from kit.images.sources import open_source
 from kit.images.sources.practice import make
 from kit.project import Project
 from kit.runs.spec import check_run
@@ -139,9 +140,14 @@ FORMS: dict[str, tuple[str, str, str, list[tuple[object, ...]]]] = {
 }
 
 
-@pytest.mark.parametrize("form", [*FORMS, "pairs", "lists with a sample file"])
+WITH_SAMPLE = "votes with a sample file"  # whose columns are those of the votes
+
+
+@pytest.mark.parametrize("form", [*FORMS, "pairs", "lists with a sample file", WITH_SAMPLE])
 def test_the_task_is_told_by_the_table_and_can_be_cleaned_and_split(form: str, tmp_path: Path) -> None:
-    task, metric, header, cells = FORMS.get(form, FORMS["lists in a cell"])
+    task, metric, header, cells = FORMS.get(form, FORMS["votes" if form == WITH_SAMPLE else "lists in a cell"])
+    if form == WITH_SAMPLE:
+        (tmp_path / "sample_submission.csv").write_text(f"{header}\n0.png,1,0,0\n")
     rows = [(f"{row}.png", *line) for row, line in enumerate(cells)]
     if form == "pairs":
         header, rows = "id,label", [(f"{r}.png", name) for r, row in enumerate(FLAGS) for name in WORDS[row > 0]]
@@ -158,6 +164,27 @@ def test_the_task_is_told_by_the_table_and_can_be_cleaned_and_split(form: str, t
     assert any(f"task {task}" in event.text for event in said) == (task != "multiclass")
     project.folds()
     assert len(load_index(project.layout).ids) == len({row[0] for row in rows})
+
+
+ARRAYS = ("a column for each label", "columns of rare labels", "votes", "shares", "numbers", "one hot")
+
+
+@pytest.mark.parametrize("form", ARRAYS)
+@pytest.mark.parametrize("suffix", ["npz", "npy"])
+def test_the_task_is_told_by_an_array_too(form: str, suffix: str, tmp_path: Path) -> None:
+    task, metric, _, cells = FORMS[form]
+    images, labels = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), np.uint8), np.array(cells)
+    if suffix == "npz":
+        np.savez(tmp_path / "x_train.npz", images=images, labels=labels)
+    else:
+        np.save(tmp_path / "x_train.npy", images)
+        np.save(tmp_path / "y_train.npy", labels)
+    init(tmp_path, f"x_train.{suffix}", silent, hours=0)
+    project = Project(tmp_path)
+    assert (project.config.competition.task, project.config.competition.metric) == (task, metric)
+    truth = open_source(project.config.data, tmp_path, "train").truth
+    wanted = labels.argmax(axis=1) if task == "multiclass" else labels.squeeze()
+    assert np.allclose(truth, wanted / (wanted.sum(axis=1, keepdims=True) if task == "soft" else 1))
 
 
 def test_data_are_found_from_where_the_command_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

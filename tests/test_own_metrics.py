@@ -86,6 +86,17 @@ def test_a_function_of_the_user_scores_and_is_bootstrapped_as_the_same_metric_of
     assert errors[0] == pytest.approx(errors[1], rel=0.25)
 
 
+@pytest.mark.parametrize("mine", ["macro", "loss"])
+def test_copies_of_a_row_say_no_more_of_a_function_than_the_row(tmp_path: Path, mine: str) -> None:
+    rng = np.random.default_rng(0)
+    y, others = rng.integers(3, size=300), rng.dirichlet(np.ones(3), (2, 300))
+    proba = (others + np.eye(3)[y]) / 2
+    name, group = named(tmp_path, f"mine.py:{mine}"), np.repeat(np.arange(300), 4)
+    alone = score.scores_and_errors(name, y, proba, others[0])
+    again = score.scores_and_errors(name, y.repeat(4), proba.repeat(4, axis=1), others[0].repeat(4, axis=0), group)
+    assert np.allclose(alone, again)
+
+
 def test_a_function_is_given_answers_labels_or_numbers_as_the_task_has_them(tmp_path: Path) -> None:
     y, proba = draw()
     name = named(tmp_path, "mine.py:macro")

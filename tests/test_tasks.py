@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +19,26 @@ from in_process import InProcess, drawn
 from PIL import Image
 
 from kit.base.events import Event, silent
-from kit.base.tasks import TASKS, bins, blurred
-from kit.config import Config, parse
+from kit.base.tasks import TASKS, bins, blurred, distributions
+from kit.config import Config, RunConfig, parse
 from kit.errors import KitError
 from kit.images.sources import open_source
 from kit.images.sources.raw import RawSet
+from kit.judge.blend.foreign import read_foreign
 from kit.judge.metrics import row_nll
+from kit.judge.score import score
 from kit.runtime import pool
 from kit.runtime.answer import Mismatch, labels_of
 from kit.runtime.forward import mean_of_folds
 from kit.stages.clean.clean import clean
 from kit.stages.clean.review import propose_labels
 from kit.stages.ensemble.ensemble import ensemble
-from kit.stages.ensemble.foreign import of_project
+from kit.stages.ensemble.foreign import blend_foreign, of_project
 from kit.stages.folds import make_folds, split
 from kit.stages.report.report import report
 from kit.stages.stress.stress import stress
 from kit.stages.table import blend_of_test, table
+from kit.stages.train.steering import measure, watched_metrics
 from kit.stages.train.train import train
 from kit.store.candidate import Ensemble
 from kit.store.data import load_index
@@ -319,7 +322,9 @@ def test_a_line_of_a_class_that_there_is_not_is_refused() -> None:
         answered("id,class,value", ["a,grey,0", "a,red,0"], PROBA)
 
 
-def project(folder: Path, task: str, table: str, header: str = "", metric: str = "nll") -> tuple[Layout, Config]:
+def project(
+    folder: Path, task: str, table: str, header: str = "", metric: str = "nll", *, trained: bool = True
+) -> tuple[Layout, Config]:
     """A project with predictions, made without TensorFlow; ``table`` is that of 36 images, ``header`` the sample's."""
     for part, n in (("train", 36), ("test", 4)):
         (folder / part).mkdir(parents=True)
@@ -354,8 +359,9 @@ rows = 4
     layout, config = Layout(folder), parse(text)
     clean(layout, config, silent)
     make_folds(layout, config, silent)
-    train(layout, config, silent, launch=InProcess(drawn))
-    stress(layout, config, silent, launch=InProcess(drawn))
+    if trained:
+        train(layout, config, silent, launch=InProcess(drawn))
+        stress(layout, config, silent, launch=InProcess(drawn))
     return layout, config
 
 
@@ -376,13 +382,75 @@ def test_several_labels_go_from_the_table_to_the_table(tmp_path: Path) -> None:
     assert np.allclose(np.array([line[1:] for line in answers.rows], float), predicted, atol=1e-9)
     page = report(layout, config, silent, tmp_path / "report.html", compute=False).read_text()
     assert "Classes" in page and "Confusion" not in page
-    for refused, hint in (
-        (partial(propose_labels, layout, silent), "kit clean"),
-        (partial(of_project, layout, config), "kit ensemble"),
-    ):
-        with pytest.raises(KitError, match="one class each are supported, but the task is multilabel") as caught:
-            refused()
-        assert caught.value.hint.startswith(hint)
+    propose_labels(layout, silent)
+    listed = read_table(layout.proposals)
+    assert len({row[1:4] for row in listed.rows}) == len(listed.rows) > 1
+    for _, name, label, proposed, *_ in listed.rows:
+        given = bool(index.truth_of([name])[0, index.classes.index(label.removeprefix("not "))])
+        assert (label, proposed)[given].startswith("not ") and label.startswith("not ") == (not given)
+    # Predictions from files: those of the kit, logits elsewhere and probabilities in a table, are blended as runs are.
+    with (tmp_path / "b.csv").open("w") as file:
+        csv.writer(file).writerows(
+            [("id", *index.classes), *((n, *p) for n, p in zip(oof.ids, oof.first, strict=True))]
+        )
+    files = [next(layout.runs.glob("net-*/oof.npz")), tmp_path / "b.csv"]
+    known = of_project(layout, config)
+    blend = blend_foreign(known, config, silent, oof=files, test=[], out=tmp_path / "blend")
+    assert blend.oof.shape == (len(index.ids), 3) and 0 < blend.nested.score < 2
+    made = read_table(tmp_path / "blend/oof.csv")
+    said = [{index.classes[c] for c in np.flatnonzero(row)} for row in blend.answer(blend.oof)]
+    assert [set(cell.split()) for cell in made.column("label")] == said
+
+
+@pytest.mark.parametrize("form", ["array", "table", "bins"])
+def test_numbers_from_files_are_blended_and_keep_their_means(tmp_path: Path, form: str) -> None:
+    rng = np.random.default_rng(0)
+    truth = np.round(rng.uniform(0, 10, 36), 3)
+    lines = "".join(f"{row:02d},{number}\n" for row, number in enumerate(truth.tolist()))
+    layout, config = project(tmp_path, "regression", f"id,age\n{lines}", metric="rmse", trained=False)
+    known = of_project(layout, config)
+    wanted = known.y + rng.normal(size=len(known.y))
+    centres = np.array(known.classes, float)
+    if form == "array":
+        np.savez(tmp_path / "a.npz", ids=known.ids, predictions=wanted)
+    elif form == "table":
+        (tmp_path / "a.csv").write_text(
+            "id,age\n" + "".join(f"{n},{x}\n" for n, x in zip(known.ids, wanted, strict=True))
+        )
+    else:
+        proba = distributions(wanted, centres, 1.0)
+        np.savez(tmp_path / "a.npz", ids=known.ids, classes=known.classes, proba=proba)
+    file = next(tmp_path.glob("a.*"))
+    blend = blend_foreign(known, config, silent, oof=[file], test=[file], out=tmp_path / "out")
+    assert blend.nested.score < 1.5 * np.sqrt(np.mean((wanted - known.y) ** 2))
+    told = read_table(tmp_path / "out/test.csv").column("label")
+    assert np.corrcoef(np.array(told, float), wanted)[0, 1] > 0.95
+
+
+@given(st.lists(st.floats(0.5, 9.5), min_size=1, max_size=9), st.floats(0, 3))
+def test_a_number_is_the_mean_of_its_distribution(numbers: list[float], error: float) -> None:
+    centres = np.linspace(0, 10, 33)
+    made = distributions(np.array(numbers), centres, error)
+    assert np.allclose(made.sum(axis=1), 1) and np.allclose(made @ centres, numbers, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [([[0.2, 1.4]], "1.4 is not a probability"), ([[0.2, np.nan]], "nan is not a prob"), ([0.2, 0.4], "1 columns")],
+)
+def test_what_is_no_probability_of_a_label_is_refused(tmp_path: Path, array: list[Any], said: str) -> None:
+    np.savez(tmp_path / "a.npz", proba=np.repeat(array, 4, axis=0))
+    with pytest.raises(KitError, match=said):
+        read_foreign(tmp_path / "a.npz", ("cat", "dog"), [list("abcd"), list("abcdefgh")], TASKS["multilabel"])
+
+
+def test_label_errors_of_votes_are_refused(tmp_path: Path) -> None:
+    votes = np.eye(3, dtype=int)[np.arange(36) % 3] + 1
+    lines = "".join(f"{row:02d},{','.join(map(str, y))}\n" for row, y in enumerate(votes.tolist()))
+    layout, _ = project(tmp_path, "soft", f"id,cat,dog,hen\n{lines}", trained=False)
+    with pytest.raises(KitError, match="one class each are supported, but the task is soft") as caught:
+        propose_labels(layout, silent)
+    assert caught.value.hint.startswith("kit clean")
 
 
 def test_shares_of_votes_go_from_the_table_to_the_table(tmp_path: Path) -> None:
@@ -466,3 +534,23 @@ def test_cutmix_mixes_what_speaks_for_a_label_and_against_it() -> None:
         mixed = np.asarray(Pipeline([AugmentConfig(op=op)], 16, 6)(images, masses, seeds)[1])
         assert np.allclose(mixed[:, :3] + mixed[:, 3:], 1, atol=1e-5)
         assert ((mixed > 0.01) & (mixed < 0.99)).any()
+
+
+@pytest.mark.parametrize(("task", "metric"), [("multilabel", "auc"), ("soft", "kl"), ("regression", "rmse")])
+def test_an_epoch_is_measured_by_what_fits_the_task(task: str, metric: str) -> None:
+    rng, kind = np.random.default_rng(0), TASKS[task]
+    names = ("0", "1", "4")
+    truths = {
+        "multilabel": rng.integers(0, 2, (30, 3)),
+        "soft": rng.dirichlet(np.ones(3), 30),
+        "regression": rng.random(30),
+    }
+    truth, logits = truths[task], rng.normal(size=(30, 3)).astype(np.float32)
+    metrics = [*watched_metrics(RunConfig(backbone="plain-cnn"), kind.kind), "calibrated_nll"]
+    found = measure(metrics, logits, kind, truth, names)
+    assert list(found) == [metric, "nll", "calibrated_nll"]
+    proba = pool.from_logits(logits, kind.several)
+    said = proba @ np.array([0.0, 1.0, 4.0]) if task == "regression" else proba
+    assert found[metric] == pytest.approx(score(metric, truth, said))
+    if task == "multilabel":  # without a row of the other kind there is no curve
+        assert list(measure(metrics, logits, kind, np.ones_like(truth), names)) == ["nll", "calibrated_nll"]

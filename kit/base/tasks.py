@@ -142,17 +142,24 @@ TASKS = {name: Task(name) for name in ("multiclass", "binary", "ordinal")} | {
 ONE_CLASS = TASKS["multiclass"]
 
 
-def blurred(truth: Array, centres: Array) -> Array:
+def blurred(truth: Array, centres: Array, error: float = 0.0) -> Array:
     """(N, C) the mass of a normal around each number (N,) in each bin (C,): HL-Gauss (Imani & White 2018).
 
-    The standard deviation is `BLUR` of the mean width of a bin; the bins at both ends are open.
+    The standard deviation is `BLUR` of the mean width of a bin, and an ``error``; the bins at both ends are open.
     """
     from scipy.special import ndtr  # every command imports this module, few tasks need it
 
     inner = (centres[1:] + centres[:-1]) / 2
-    below = ndtr((inner - truth[:, None]) / (BLUR * np.diff(centres).mean()))
+    below = ndtr((inner - truth[:, None]) / np.hypot(BLUR * np.diff(centres).mean(), error))
     edges = np.ones((len(truth), 1))
     return np.diff(np.concatenate([0 * edges, below, edges], axis=1), axis=1)
+
+
+def distributions(numbers: Array, centres: Array, error: float) -> Array:
+    """(N, C) masses in bins as of `blurred`, whose means are the numbers (N,) as far as the bins reach."""
+    far = 8 * (error + np.diff(centres).mean())
+    tried = np.linspace(centres[0] - far, centres[-1] + far, 2000)
+    return blurred(np.interp(numbers, blurred(tried, centres, error) @ centres, tried), centres, error)
 
 
 def bins(numbers: Array) -> tuple[str, ...]:

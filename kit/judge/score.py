@@ -74,8 +74,13 @@ def interval(
 
     y, unit, proba = _ordered(*_checked(metric, y, proba), groups=groups)
     chosen = lookup(metric)
-    point, influence = _seen(chosen, y, proba)
-    draws = _resample(chosen, y, [proba], unit, np.random.default_rng(seed), resamples)[0]
+    point, influence = _seen(chosen, y, proba, unit)
+    rng = np.random.default_rng(seed)
+    if chosen.rows is not None or chosen.whole is not None:  # what each row is worth is known
+        values = influence if chosen.whole is None else point + influence
+        draws = resampled_means(values[None], unit, rng, resamples)[0]
+    else:
+        draws = _resample(chosen, y, [proba], unit, rng, resamples)[0]
     if chosen.whole is not None and chosen.needs_proba and 0 < point < 1:
         draws = expit(logit(point) + (draws - point) / (point * (1 - point)))
     centred = sums(influence - influence.mean(), unit)
@@ -131,8 +136,9 @@ def standard_errors(metric: str, y: Array, probas: Array, baseline: Array, group
 
 def scores_and_errors(metric: str, y: Array, probas: Array, baseline: Array, groups: Any = None) -> Array:
     """Return (L, 2) scores of (L, N, C) and standard errors of what they are less a baseline's (N, C)."""
-    unit, base = units_of(groups, len(y)), _seen(lookup(metric), y, baseline)[1]
-    found = (_seen(lookup(metric), y, proba) for proba in probas)
+    unit = units_of(groups, len(y))
+    base = _seen(lookup(metric), y, baseline, unit)[1]
+    found = (_seen(lookup(metric), y, proba, unit) for proba in probas)
     return np.array([(point, mean_error(influence - base, unit)) for point, influence in found])
 
 
@@ -144,7 +150,7 @@ def flattery(metric: str, y: Array, probas: Sequence[Array], *, seed: int, group
     resampled rows): the mean noise of the one that looks best. Both are at least 0, whatever the metric's direction.
     """
     chosen, unit = lookup(metric), units_of(groups, len(y))
-    points, influences = map(np.array, zip(*(_seen(chosen, y, proba) for proba in probas), strict=True))
+    points, influences = map(np.array, zip(*(_seen(chosen, y, proba, unit) for proba in probas), strict=True))
     scores = chosen.sign * points
     noise = sums(influences - influences.mean(axis=1, keepdims=True), unit)
     covariance = noise @ noise.T / len(y) ** 2
@@ -196,10 +202,10 @@ def _drawn(metric: Metric, y: Array, said: Array) -> float:
         return np.nan
 
 
-def _seen(metric: Metric, y: Array, said: Array) -> tuple[float, Array]:
+def _seen(metric: Metric, y: Array, said: Array, unit: Array | None = None) -> tuple[float, Array]:
     """Return the score, and (N,) what each row adds to it: by leaving it out where there is no formula; ECE: zeros.
 
-    Rows of a user's function are left out in at most `LEFT_OUT` blocks, and those of a block share its part evenly.
+    Units of a user's function are left out in at most `LEFT_OUT` blocks, and those of a block share its part evenly.
     """
     if metric.rows is not None:
         values = metric.rows(y, said)
@@ -208,10 +214,12 @@ def _seen(metric: Metric, y: Array, said: Array) -> tuple[float, Array]:
         return metric.whole(y, said)
     if metric.measure.own is not None:
         added, whole = np.empty(len(y)), metric.function(y, said)
-        for block in np.array_split(np.random.default_rng(0).permutation(len(y)), min(LEFT_OUT, len(y))):
-            rest = np.delete(np.arange(len(y)), block)
-            less = whole - _drawn(metric, *metric.reduce(y[rest], said[rest]))
-            added[block] = less * (len(y) - len(block)) / len(block) ** 0.5
+        unit = np.arange(len(y)) if unit is None else unit
+        sizes = np.bincount(unit)
+        for units in np.array_split(np.random.default_rng(0).permutation(len(sizes)), min(LEFT_OUT, len(sizes))):
+            out = np.isin(unit, units)
+            less = whole - _drawn(metric, *metric.reduce(y[~out], said[~out]))
+            added[out] = less * (~out).sum() / len(units) ** 0.5 / sizes[unit[out]]
         return whole, np.nan_to_num(added)
     if metric.counts is None:
         return metric.function(y, said), np.zeros(len(y))

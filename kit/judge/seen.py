@@ -11,6 +11,7 @@ from kit.config.competition import METRICS
 from kit.judge import decide
 from kit.store.data import Index
 
+WATCHED = {"multilabel": "auc", "shares": "kl", "numbers": "rmse"}  # by kind, what is told of a network; else accuracy
 OF_SHARES = {("shares", name) for name in ("nll", "kl", "brier")}  # also of one class, and so not of this task alone
 
 

@@ -36,6 +36,7 @@ class Work:
     worked: float = 0.0
     epoch: float = 0.0
     curve: list[float] = field(default_factory=list)
+    metric: str = ""
 
     @property
     def total(self) -> float:
@@ -127,7 +128,9 @@ class Progress:
     def _epoch(self, event: Event) -> None:
         work = self._work[event.text]
         work.move_to(event.data["stage"], event.data["epoch"] + 1)
-        work.curve.append(event.data["valid_accuracy"])
+        first = next(name for name in event.data if name.startswith("valid_"))
+        work.metric = first.removeprefix("valid_")
+        work.curve.append(event.data[first])
         self._show_all()
         if self._live is None and self._clock() - self._told > QUIET_SECONDS:
             self._told = self._clock()
@@ -165,8 +168,8 @@ class Progress:
         self._show(ALL, total, round(done, 1), self._left())
 
     def _note(self, name: str) -> str:
-        curve = self._work[name].curve
-        return f"accuracy {curve[-1]:.3f} {sparkline(curve)}" if curve else "starting"
+        work = self._work[name]
+        return f"{work.metric} {work.curve[-1]:.3f} {sparkline(work.curve)}" if work.curve else "starting"
 
     def _left(self) -> str:
         seconds = self._seconds_left()

@@ -285,7 +285,8 @@ def _tell(emit: Emit, index: Index, balance: IntArray, sizes: IntArray, pinned: 
     if pinned:
         emit(Event("say", f"{len(pinned)} ids kept their fold"))
     counts = zip(index.classes, balance.sum(axis=0).tolist(), strict=True)
-    if rare := [f"{name!r} has {count} images" for name, count in counts if count < n]:
+    rare = [f"{name!r} has {count} images" for name, count in counts if count < n]
+    if rare and index.task.kind != "numbers":  # whose bins may well be empty
         which = "class" if len(rare) == 1 else f"{len(rare)} classes:"
         emit(Event("warn", f"{which} {some(rare)}; there are {n} folds, some of which have none of it"))
     rows = [(name, int(line.sum()), *line.tolist()) for name, line in zip(index.classes, balance.T, strict=True)]

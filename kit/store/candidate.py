@@ -64,9 +64,13 @@ class StoredBlend(Part):
         if self.decision_worth is None:
             return ""
         plain = "labels above one half" if self.params.several else "the most probable class"
-        rule = f"answers are {plain}" if self.decision is None else f"answers are made for {self.metric}"
         gain, error = self.decision_worth
-        return f"{rule}: worth {gain:+.4f} over {plain} (standard error {error:.4f})"
+        worth = f"worth {gain:+.4f} over {plain} (standard error {error:.4f})"
+        if self.decision is None or set(self.decision.thresholds) == {0.5}:
+            return (
+                f"answers are {plain}: no rule for {self.metric} is kept, as what is fitted to other folds is {worth}"
+            )
+        return f"answers are made for {self.metric}: {worth}"
 
     def answer(self, proba: Any) -> Any:
         """What is decided of the blend's probabilities (N, C), see `kit.runtime.decide.decide`."""

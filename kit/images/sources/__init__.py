@@ -33,8 +33,8 @@ BUILT_IN: dict[str, str] = {
     "digits": "kit.images.sources.generated:open_digits",
 }
 BY_SUFFIX: dict[str, tuple[str, str]] = {
-    ".npz": ("kit.images.sources.npz:open_npz", "kit.images.sources.npz:npz_classes"),
-    **dict.fromkeys((".npy", "idx"), ("kit.images.sources.npz:open_npy", "kit.images.sources.npz:npy_classes")),
+    ".npz": ("kit.images.sources.npz:open_npz", "kit.images.sources.npz:array_classes"),
+    **dict.fromkeys((".npy", "idx"), ("kit.images.sources.npz:open_npy", "kit.images.sources.npz:array_classes")),
     **dict.fromkeys(
         (".csv", ".tsv", ".txt", ".json", ".jsonl", ".parquet"),
         ("kit.images.sources.listed:open_csv", "kit.images.sources.listed:csv_classes"),

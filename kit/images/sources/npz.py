@@ -62,11 +62,18 @@ def open_npz(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     return replace(raw, groups=group_names(flat["group"].tolist())) if "group" in flat else raw
 
 
-def npz_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
+def array_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
     """Names of the classes, in label order; only the labels are read."""
-    name = _label_name(array_names(path), data, "train", path)
-    labels = read_arrays(path, [name])[name]
+    labels = array_labels(path, data, root)
     return _truth(labels, len(np.atleast_1d(labels)), data, root, path).classes
+
+
+def array_labels(path: Path, data: DataConfig, root: Path) -> Array:
+    """The labels of the training set as they are in its file, or beside it."""
+    if path.suffix.lower() != ".npz":
+        return read_array(_labels_beside(path, data, root, "train"))
+    name = _label_name(array_names(path), data, "train", path)
+    return read_arrays(path, [name])[name]
 
 
 def open_npy(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
@@ -76,12 +83,6 @@ def open_npy(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     arrays = [read_array(file) for file in files]
     labels = None if part == "test" else arrays[1]
     return array_set(arrays[0], labels, data, root, path, [digest(file) for file in files])
-
-
-def npy_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
-    """Names of the classes, in label order; only the labels are read."""
-    labels = read_array(_labels_beside(path, data, root, "train"))
-    return _truth(labels, len(np.atleast_1d(labels)), data, root, path).classes
 
 
 def array_set(

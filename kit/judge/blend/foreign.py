@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kit.base.tasks import ONE_CLASS, Task
 from kit.base.text import unguarded
 from kit.errors import DataError
 from kit.images.sources.forms import read_parquet
@@ -37,7 +38,7 @@ ORDERS = tuple(f"{name}{suffix}" for name in ("{}.ids", "{}_ids", "ids") for suf
 
 @dataclass(frozen=True, eq=False)
 class Foreign:
-    """One member's predictions (V, N, C) float64, the classes in the order that was asked for.
+    """One member's predictions (V, N, C) float64, the classes in the order that was asked for; or numbers (V, N, 1).
 
     ``assumed`` says that the file has no ids, and its rows were taken in an order of the project; ``guessed`` that it
     does not say what its numbers are, and they were taken for logits.
@@ -96,8 +97,10 @@ def member_names(paths: Sequence[Path]) -> tuple[str, ...]:
     return next(names for names in ends if len(set(names)) == len(names))
 
 
-def read_foreign(path: Path, classes: Sequence[str], orders: Sequence[Sequence[str]] = ()) -> "Foreign":
-    """Return the predictions of ``classes`` in a file.
+def read_foreign(
+    path: Path, classes: Sequence[str], orders: Sequence[Sequence[str]] = (), task: Task = ONE_CLASS
+) -> "Foreign":
+    """Return the predictions of ``classes`` in a file, or those of numbers, which may stand for their distributions.
 
     ``orders`` are lists of ids that the rows of a file without ids may stand for; the first of its length is taken.
     Where a table has several columns that might be the ids, it is the one with the most of the first list.
@@ -109,7 +112,9 @@ def read_foreign(path: Path, classes: Sequence[str], orders: Sequence[Sequence[s
     if reader is None:
         raise DataError(f"{path}: predictions must be a {', '.join(READERS)} file", LAYOUT)
     given = reader(path, classes, orders)
-    scores, names = given.scores, tuple(classes) if given.classes is None else given.classes
+    scores, is_number = given.scores, task.kind == "numbers" and given.scores.shape[2] == 1
+    classes = ("number",) if is_number else tuple(classes)
+    names = classes if given.classes is None or is_number else given.classes
     ids = given.ids or _ids_beside(path, scores.shape[1])
     assumed = ids is None
     ids = ids or _order(path, scores.shape[1], orders)
@@ -120,19 +125,20 @@ def read_foreign(path: Path, classes: Sequence[str], orders: Sequence[Sequence[s
     if twice:
         raise DataError(f"{path}: id {twice[0]!r} appears twice")
     # Logits are told by most rows having a negative number, which no probability is, and not summing to 1.
-    odd = (scores < 0).any(axis=2) & (abs(scores.sum(axis=2) - 1) > TOLERANCE)
-    guessed = not given.kind and bool(odd.mean() > 0.5)
-    logits = given.kind == "logits" or guessed
-    scores = scores if logits else np.where((scores < 0) & (scores >= -ROUNDING), 0.0, scores)
-    _check_values(path, ids, names, scores, logits=logits)
-    proba = (from_logits(scores) if logits else scores)[:, :, _columns(path, names, classes)]
+    odd = (scores < 0).any(axis=2) & (task.several | (abs(scores.sum(axis=2) - 1) > TOLERANCE))
+    guessed = not given.kind and not is_number and bool(odd.mean() > 0.5)
+    logits = not is_number and (given.kind == "logits" or guessed)
+    scores = scores if logits or is_number else np.where((scores < 0) & (scores >= -ROUNDING), 0.0, scores)
+    kind = "number" if is_number else "logit" if logits else "probability"
+    _check_values(path, ids, names, scores, kind, most=1 + TOLERANCE if task.several else np.inf)
+    proba = (from_logits(scores, task.several) if logits else scores)[:, :, _columns(path, names, classes)]
     total = proba.sum(axis=2)
     wrong = np.argwhere(abs(total - 1) > TOLERANCE)
-    if len(wrong):
+    if len(wrong) and not (task.several or is_number):
         view, row = wrong[0]
         said = f"the probabilities of the {len(classes)} classes sum to {total[view, row]:.4g} ({len(wrong)} such rows)"
         raise DataError(f"{path}, row {ids[row]!r}: {said}", "save logits in an npz file, as the array `logits`")
-    return Foreign(path, ids, given.views, proba, assumed, guessed)
+    return Foreign(path, ids, given.views, np.minimum(proba, 1.0) if task.several else proba, assumed, guessed)
 
 
 def _ids_beside(path: Path, rows: int) -> tuple[str, ...] | None:
@@ -184,7 +190,8 @@ def _scores(path: Path, name: str, array: Array, axes: Sequence[tuple[str, ...] 
     """The array as (V, N, C) float64; ``axes`` are its views, ids and classes where they are known."""
     if array.dtype.kind not in "fiub":
         raise DataError(f"{path}: array `{name}` has dtype {array.dtype}, not real numbers", f"{name}.astype(float)")
-    scores = array.astype(np.float64)[None] if array.ndim == 2 else array.astype(np.float64)
+    scores = array.astype(np.float64)
+    scores = scores if array.ndim > 2 else scores.reshape(1, len(scores), -1) if array.size else scores
     wanted = [None if axis is None else len(axis) for axis in axes]
     fits = scores.ndim == 3 and all(n in (None, size) for n, size in zip(wanted, scores.shape, strict=True))
     if not fits or not scores.size:
@@ -209,6 +216,8 @@ def _texts(path: Path, name: str, array: Array) -> tuple[str, ...]:
 
 def _read_table(path: Path, classes: Sequence[str], orders: Sequence[Sequence[str]]) -> _Given:
     table = read_parquet(path)[0] if path.suffix.lower() == ".parquet" else read_table(path)
+    if len(table.header) == 2:  # ids and numbers, where a number is asked for
+        classes = [table.header[int(table.header[1].lower() not in ID_NAMES)]]
     columns = _columns(path, table.header, classes)
     others = [column for column in range(len(table.header)) if column not in columns]
     if not others:
@@ -249,13 +258,15 @@ def _columns(path: Path, names: Sequence[str], classes: Sequence[str]) -> list[i
     raise DataError(f"{path}: class {classes[found.index(-1)]!r} of the data is missing; the file has {listed}")
 
 
-def _check_values(path: Path, ids: Sequence[str], names: Sequence[str], scores: Array, *, logits: bool) -> None:
+def _check_values(
+    path: Path, ids: Sequence[str], names: Sequence[str], scores: Array, kind: str, *, most: float
+) -> None:
     """Refuse NaN, infinity and negative probabilities; a logit may be minus infinity, but not those of all classes."""
-    wrong = np.isneginf(scores).all(axis=2, keepdims=True) if logits else scores < 0
+    wrong = (scores < 0) | (scores > most) if kind == "probability" else np.isneginf(scores).all(axis=2, keepdims=True)
     wrong = np.isnan(scores) | np.isposinf(scores) | wrong
     if wrong.any():
         view, row, column = np.argwhere(wrong)[0]
-        said = f"is not a {'logit' if logits else 'probability'} ({wrong.any(axis=(0, 2)).sum()} such rows)"
+        said = f"is not a {kind} ({wrong.any(axis=(0, 2)).sum()} such rows)"
         raise DataError(f"{path}, row {ids[row]!r}, class {names[column]!r}: {scores[view, row, column]} {said}")
 
 

@@ -24,7 +24,7 @@ def row_nll(y: Array, proba: Array) -> Array:
     """Return (N,) log losses in nats; of several labels the mean over the columns."""
     if y.ndim == 2 and y.dtype.kind != "f":
         given = proba.astype(np.float64)
-        return np.asarray(-np.where(y == 1, _log(given), _log(1.0 - given)).mean(axis=1))
+        return np.asarray(-_log(np.where(y == 1, given, 1.0 - given)).mean(axis=1))
     whole = proba.sum(axis=1)
     if y.ndim == 2:
         return np.asarray(-(y * _log(proba / whole[:, None])).sum(axis=1))

@@ -50,14 +50,15 @@ def curves(folds: Mapping[int, Sequence[Epoch]], column: str) -> Curves:
 
 
 def learning_curves(name: str, folds: Mapping[int, Sequence[Epoch]], settings: RunConfig) -> list[Panel]:
-    """Accuracy, and log loss with that of the training; dots are the epochs whose weights were kept."""
+    """What fits the task, and log loss with that of the training; dots are the epochs whose weights were kept."""
     start = begins(folds)
     rules = [(start[stage] + 0.5, settings.stages[stage].train) for stage in list(start)[1:]]
     ends = {}
     for fold, epochs in folds.items():
         marked = (epochs[place] for place in kept(epochs, settings))
         ends[fold] = {start[epoch.stage] + epoch.epoch + 1 for epoch in marked}
-    accuracy, loss = (curves(folds, column) for column in ("valid_accuracy", "valid_nll"))
+    metric = next((name for epochs in folds.values() for epoch in epochs for name in epoch.valid), "accuracy")
+    accuracy, loss = (curves(folds, f"valid_{name}") for name in (metric, "nll"))
     last = {fold: lines[-1][-1][1] for fold, lines in accuracy.folds.items() if lines}
     spread = best = ""
     if len(last) > 1:
@@ -67,7 +68,7 @@ def learning_curves(name: str, folds: Mapping[int, Sequence[Epoch]], settings: R
         place, value = min(loss.mean, key=lambda point: point[1])
         best = f"Mean log loss is lowest, {value:.3f}, after epoch {place} of {loss.mean[-1][0]}."
     return [
-        _panel((name, "accuracy on held-out rows", spread), accuracy, rules, ends),
+        _panel((name, f"{metric} on held-out rows", spread), accuracy, rules, ends),
         _panel((name, "log loss", best), loss, rules, ends, curves(folds, "loss").mean),
     ]
 

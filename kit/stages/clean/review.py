@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from kit.show.figures.sheets import PER_LINE, Tile, png, sheet
 from kit.stages.clean.draft import Finding, components
 from kit.stages.clean.plan import Plan
 from kit.store.candidate import Ensemble
-from kit.store.data import load_images, load_index
+from kit.store.data import Index, load_images, load_index
 from kit.store.files import read_csv, read_text, write_atomic, write_csv
 from kit.store.layout import Layout
 from kit.store.ledger import latest
@@ -177,7 +178,8 @@ def propose_labels(layout: Layout, emit: Emit) -> None:
     Raises `StageError` where there is no blend of the current rows yet.
     """
     index = load_index(layout)
-    index.classes_only("label errors", "kit clean   # lists copies with other labels")
+    if not index.task.several:
+        index.classes_only("label errors", "kit clean   # lists copies with other labels")
     newest = latest(layout)
     if newest is None:
         raise StageError("label errors are estimated from out-of-fold predictions, but there are none", "kit ensemble")
@@ -191,23 +193,38 @@ def propose_labels(layout: Layout, emit: Emit) -> None:
         proba = load_predictions(newest.predictions).take(index.ids).first
     except DataError as error:
         raise StageError(f"{newest.root.name} was made from different rows: {error.message}", "kit ensemble") from error
-    ids, classes, expected = index.ids, index.classes, expected_errors(proba, index.labels)
-    proposals = label_errors(proba, index.labels, n=2 * max(expected, 1))
-    rows = (
-        (rank, ids[row], classes[given], classes[proposed], f"{proba[row, given]:.4f}", f"{proba[row, proposed]:.4f}")
-        for rank, (row, given, proposed, _) in enumerate(map(astuple, proposals), start=1)
-    )
+    ids, (expected, proposals) = index.ids, _likeliest(index, proba)
+    rows = []
+    for rank, (one, said, names) in enumerate(proposals, start=1):
+        labels = (one.given, one.proposed)
+        chances = (f"{said[one.row, label]:.4f}" for label in labels)
+        rows.append((rank, ids[one.row], *(names[label] for label in labels), *chances))
     write_csv(layout.proposals, ("rank", "id", "label", "proposed", "p_label", "p_proposed"), rows, for_people=True)
     images = load_images(layout)
     tiles = [
-        Tile(np.asarray(images[one.row]), f"{ids[one.row]}\nis {classes[one.given]}\nmay be {classes[one.proposed]}")
-        for one in proposals[: 8 * PER_LINE]
+        Tile(np.asarray(images[one.row]), f"{ids[one.row]}\nis {names[one.given]}\nmay be {names[one.proposed]}")
+        for one, _, names in proposals[: 8 * PER_LINE]
     ]
     lines = [tiles[start : start + PER_LINE] for start in range(0, len(tiles), PER_LINE)]
     write_atomic(layout.proposals_sheet, png(sheet(lines, "Labels that may be wrong, the likeliest first")))
     text = f"about {expected} labels may be wrong; the {len(proposals)} most likely ones are listed, none is changed"
     emit(Event("say", text))
     emit(Event("wrote", "", {"paths": [layout.proposals, layout.proposals_sheet]}))
+
+
+def _likeliest(index: Index, proba: NDArray[np.floating]) -> tuple[int, list[tuple[Proposal, Any, tuple[str, ...]]]]:
+    """How many labels may be wrong, and the likeliest ones with probabilities (N, C) and names of what they may be.
+
+    Each of several labels is a question of its own.
+    """
+    questions = [(index.labels, proba, index.classes)]
+    if index.task.several:
+        both, every = np.stack([1 - proba, proba], axis=2), enumerate(index.classes)
+        questions = [(index.truth[:, c], both[:, c], (f"not {name}", name)) for c, name in every]
+    expected = sum(expected_errors(said, y) for y, said, _ in questions)
+    most = 2 * max(expected, 1)
+    found = [(one, said, names) for y, said, names in questions for one in label_errors(said, y, n=most)]
+    return expected, sorted(found, key=lambda each: each[0].score)[:most]
 
 
 def overrides_by_row(path: Path, raw: RawSet, rows: IntArray) -> dict[int, str]:

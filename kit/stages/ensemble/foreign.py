@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from kit.base.arrays import FloatArray, IntArray
 from kit.base.events import Emit, Event
+from kit.base.tasks import ONE_CLASS, Array, Task, distributions
 from kit.config import Config, DataConfig
 from kit.config.competition import CompetitionConfig
 from kit.errors import DataError
@@ -34,33 +35,50 @@ FITTED = 3.0
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """Rows whose classes are known; ``fold`` (N,) is `NEVER` where a row is never held out.
+    """Rows whose truth ``y`` is known; ``fold`` (N,) is `NEVER` where a row is never held out.
 
     ``orders`` are others in which an array without ids may have the rows, ``test_orders`` those of test images.
     """
 
     ids: tuple[str, ...]
     classes: tuple[str, ...]
-    y: IntArray
+    y: Array
     fold: IntArray
     groups: npt.NDArray[np.str_]
     orders: Sequence[Sequence[str]] = ()
     test_orders: Sequence[Sequence[str]] = ()
+    task: Task = ONE_CLASS
 
     @property
     def held(self) -> npt.NDArray[np.bool_]:
         """(N,) which rows have an out-of-fold prediction."""
         return np.asarray(self.fold != NEVER)
 
+    @property
+    def held_ids(self) -> tuple[str, ...]:
+        """The ids of these rows."""
+        return tuple(compress(self.ids, self.held))
+
+    def losses(self, rows: npt.NDArray[np.bool_], proba: Array) -> Array:
+        """Log losses of the rows of a mask, the mean where a row has several labels or votes."""
+        flat = self.task.flat(self.y[rows], self.classes)
+        return np.asarray(metrics.row_nll(flat.y, flat.spread(proba)).reshape(int(rows.sum()), -1).mean(axis=1))
+
+    def error(self, member: Foreign) -> float:
+        """The root mean squared error of a member's numbers of the held-out rows; 0 where it has no numbers."""
+        if self.task.kind != "numbers" or member.proba.shape[2] > 1:
+            return 0.0
+        return float(np.sqrt(((member.take(self.held_ids).proba[0, :, 0] - self.y[self.held]) ** 2).mean()))
+
 
 def of_project(layout: Layout, config: Config) -> Known:
     """The rows of a project, and its split."""
     index = load_index(layout)
-    index.classes_only("predictions from files", "kit ensemble   # blends the runs of the project")
     return Known(
         ids=index.ids,
         classes=index.classes,
-        y=index.labels,
+        y=index.truth,
+        task=index.task,
         fold=load_folds(layout, config, index).fold,
         groups=np.array(index.groups),
         orders=_raw_order(layout, index),
@@ -116,14 +134,16 @@ def blend_foreign(
     if test and len(test) != len(oof):
         raise DataError(f"--oof names {len(oof)} files, --test {len(test)}", "give one per --oof, in the same order")
     names, held, classes = member_names(oof), known.held, known.classes
-    orders = [known.ids, tuple(compress(known.ids, held)), *known.orders]
-    members = [out_of_fold(member, known) for member in _read(oof, classes, orders, emit)]
+    orders = [known.ids, known.held_ids, *known.orders]
+    given = _read(oof, known, orders, emit)
+    errors = [known.error(member) for member in given]
+    members = [out_of_fold(_spread(*each, classes), known) for each in zip(given, errors, strict=True)]
     if not held.all():
         emit(Event("say", f"the split holds out {held.sum()} of {len(held)} rows: only these are blended and scored"))
     views = shared_views(members)
     if not views:
         raise DataError(f"{members[0].path} has the views {', '.join(members[0].views)}, but another has none of them")
-    tests = _read(test, classes, known.test_orders, emit)
+    tests = [_spread(*each, classes) for each in zip(_read(test, known, known.test_orders, emit), errors, strict=False)]
     tested = _stack([member.take(tests[0].ids) for member in tests], views) if tests else None
     library = Library(
         ids=members[0].ids,
@@ -134,6 +154,7 @@ def blend_foreign(
         fold=known.fold[held],
         groups=known.groups[held],
         classes=classes,
+        task=known.task,
     )
     settings = config.ensemble
     options = Options(
@@ -142,9 +163,9 @@ def blend_foreign(
     blend = blended(library, config, options)
     tell(emit, config, library, blend)
     wrote = [write_atomic(out / "blend.json", blend.to_json())]
-    wrote.append(_write_table(out / "oof.csv", library.ids, classes, blend.oof))
+    wrote.append(_write_table(out / "oof.csv", library.ids, known, blend, blend.oof))
     if tested is not None:
-        wrote.append(_write_table(out / "test.csv", tests[0].ids, classes, blend.apply(tested)))
+        wrote.append(_write_table(out / "test.csv", tests[0].ids, known, blend, blend.apply(tested)))
     emit(Event("wrote", "", {"paths": wrote}))
     return blend
 
@@ -155,8 +176,8 @@ def blend_files(labels: Path, emit: Emit, *, oof: Sequence[Path], test: Sequence
     return blend_foreign(of_table(labels), config, emit, oof=oof, test=test, out=out)
 
 
-def _read(paths: Sequence[Path], classes: Sequence[str], orders: Sequence[Sequence[str]], emit: Emit) -> list[Foreign]:
-    found = [read_foreign(path, classes, orders) for path in paths]
+def _read(paths: Sequence[Path], known: Known, orders: Sequence[Sequence[str]], emit: Emit) -> list[Foreign]:
+    found = [read_foreign(path, known.classes, orders, known.task) for path in paths]
     for member in found:
         if member.assumed:
             first = ", ".join(member.ids[:3])
@@ -177,11 +198,10 @@ def out_of_fold(member: Foreign, known: Known) -> Foreign:
     Raises `DataError` where a held-out row is missing, or rows that are never held out are predicted evidently better.
     """
     held, rows = known.held, match(member.ids, known.ids)
-    taken = member.take(tuple(compress(known.ids, held)), rows[held])
+    taken = member.take(known.held_ids, rows[held])
     never = ~held & (rows >= 0)
     if never.any():
-        seen = metrics.row_nll(known.y[never], member.proba[0, rows[never]])
-        unseen = metrics.row_nll(known.y[held], taken.proba[0])
+        seen, unseen = known.losses(never, member.proba[0, rows[never]]), known.losses(held, taken.proba[0])
         error = np.sqrt(seen.var() / len(seen) + unseen.var() / len(unseen))
         if unseen.mean() - seen.mean() > FITTED * error:
             raise DataError(
@@ -193,6 +213,14 @@ def out_of_fold(member: Foreign, known: Known) -> Foreign:
     return taken
 
 
+def _spread(member: Foreign, error: float, classes: Sequence[str]) -> Foreign:
+    """A member's numbers as distributions over bins, as wide as they are wrong out of fold; any other as it is."""
+    if not error:
+        return member
+    centres = np.array(classes, float)
+    return replace(member, proba=np.stack([distributions(view[:, 0], centres, error) for view in member.proba]))
+
+
 def _stack(members: Sequence[Foreign], views: Sequence[str]) -> npt.NDArray[np.float64]:
     """(M, V, N, C) probabilities."""
     for member in members:
@@ -202,6 +230,11 @@ def _stack(members: Sequence[Foreign], views: Sequence[str]) -> npt.NDArray[np.f
     return np.stack([member.proba[[member.views.index(view) for view in views]] for member in members])
 
 
-def _write_table(path: Path, ids: Sequence[str], classes: Sequence[str], proba: FloatArray) -> Path:
-    rows = ((name, *(repr(float(value)) for value in line)) for name, line in zip(ids, np.asarray(proba), strict=True))
-    return write_csv(path, ("id", *classes), rows)
+def _write_table(path: Path, ids: Sequence[str], known: Known, blend: Blend, proba: FloatArray) -> Path:
+    """Ids and probabilities; before them what is answered, where that is not one class."""
+    cells, header = [list(map(repr, map(float, line))) for line in np.asarray(proba)], ("id", *known.classes)
+    if known.task.kind in ("multilabel", "numbers"):
+        told, names = blend.answer(proba), np.array(known.classes)
+        said = [" ".join(names[one > 0]) if known.task.several else f"{one:.6g}" for one in told]
+        cells, header = [[one, *line] for one, line in zip(said, cells, strict=True)], ("id", "label", *known.classes)
+    return write_csv(path, header, ((name, *line) for name, line in zip(ids, cells, strict=True)))

@@ -39,8 +39,9 @@ def tell(emit: Emit, config: Config, library: Library, blend: Blend) -> tuple[Fi
     lines = [(name, weight, *pair) for name, weight, pair in zip(names, weights, worth, strict=False)]
     header = ("member or view", "weight", "worth in nats", "standard error")
     emit(Event("table", "worth of each member and view", {"header": header, "rows": lines}))
-    rows = per_class(library.task, library.truth, blend.answers, library.classes)
-    emit(Event("table", "classes", {"header": CLASS_HEADER, "rows": rows}))
+    if library.task.kind != "numbers":  # whose bins nobody asks for
+        rows = per_class(library.task, library.truth, blend.answers, library.classes)
+        emit(Event("table", "classes", {"header": CLASS_HEADER, "rows": rows}))
     gaps = f"duality gap {blend.gap:.1e}, bound of the log-linear pools {blend.bound:.1e} nats"
     decided = [blend.worth_of_decision] if blend.worth_of_decision else []
     for text in (f"blend: {blend.method}", *decided, gaps, *blend.notes):

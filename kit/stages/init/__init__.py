@@ -83,7 +83,7 @@ def _looked(folder: Path, train: str, emit: Emit, hours: float) -> tuple[str, st
     plan = choose(seen.n, seen.side, hours, pretrained=weights_within_reach, is_split=bool(seen.validation))
     text = config_text(seen, plan, folder.resolve().name, hours)
     parse(text)
-    emit(Event("say", f"{seen.n} labelled images of {len(seen.classes)} classes: {moves_said(seen.gains)}"))
+    emit(Event("say", f"{seen.told}: {moves_said(seen.gains)}"))
     if seen.task:
         emit(Event("say", f"task {seen.task}: {seen.task_why}"))
     if plan.minutes > 60 * hours:

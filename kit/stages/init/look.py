@@ -18,7 +18,7 @@ from kit.images.sources.classes import is_unlabelled
 from kit.images.sources.folder import LISTS
 from kit.images.sources.forms import read_listing
 from kit.images.sources.images import THREADS
-from kit.images.sources.npz import PARTS
+from kit.images.sources.npz import PARTS, array_labels
 from kit.images.sources.pixel_table import is_pixel_table
 from kit.images.sources.table import find_group, find_id, find_label, read_sample, values_of
 from kit.runtime import decode
@@ -65,6 +65,15 @@ class Seen:
         """Pixels of the longer side."""
         return max(self.height, self.width)
 
+    @property
+    def told(self) -> str:
+        """How many images there are, and of what."""
+        several = self.task == "multilabel"
+        what = f"{'with any' if several else ''} of {len(self.classes)} {'labels' if several else 'classes'}".strip()
+        if self.task == "regression":
+            what = f"with numbers from {float(self.classes[0]):g} to {float(self.classes[-1]):g}"
+        return f"{self.n:,} labelled images {what}"
+
 
 def look(folder: Path, path: Path, train: str) -> Seen:
     """Read labels, sizes and a sample of the images at ``path``, and what lies beside them; errors as `open_source`."""
@@ -107,10 +116,16 @@ def look(folder: Path, path: Path, train: str) -> Seen:
 
 
 def _table(path: Path) -> Table | None:
-    """The table of labels, where they are in one."""
-    if path.suffix.lower() not in LISTS or path.suffix.lower() == ".npz" or is_pixel_table(path):
-        return None
-    return read_listing(path)[0]
+    """The table of labels, where they are in one; an array of numbers is one too."""
+    if path.suffix.lower() in (".npz", ".npy"):
+        labels = array_labels(path, DataConfig(train=str(path)), path.parent)
+        if labels.dtype.kind not in "buif" or not labels.size:
+            return None
+        columns = labels.reshape(len(labels), -1)
+        names = ("label",) if columns.shape[1] == 1 else map(str, range(columns.shape[1]))
+        rows = ((str(row), *map(str, cells)) for row, cells in enumerate(columns.tolist()))
+        return Table(path, ("id", *names), tuple(rows))
+    return None if path.suffix.lower() not in LISTS or is_pixel_table(path) else read_listing(path)[0]
 
 
 def task_of(table: Table, sample: Table | None) -> tuple[str, str]:
@@ -128,10 +143,10 @@ def task_of(table: Table, sample: Table | None) -> tuple[str, str]:
     group = find_group(table, column)
     columns = label or tuple(name for name in table.header if name not in (column, group))
     cells = values_of(table, columns, votes=True).T
-    sums = cells.sum(axis=0)
-    if label or len(columns) < 2 or (cells < 0).any():
+    sums, is_flags = cells.sum(axis=0), np.isin(cells, (0, 1)).all()
+    if len(columns) < 2 or (cells < 0).any() or (label and is_flags and sums.max() <= 1):
         return "", ""
-    if np.isin(cells, (0, 1)).all():
+    if is_flags:
         return "multilabel", f"{len(columns)} columns have 0 or 1 for each label."
     if np.ptp(sums) <= 0.02 * sums.max() or all("vote" in name.lower() for name in columns):
         return "soft", f"{len(columns)} columns have votes or shares of the classes."

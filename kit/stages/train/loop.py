@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kit.base.arrays import IntArray
-from kit.base.tasks import Array, Flat, Task
+from kit.base.tasks import Array, Task
 from kit.config import RunConfig
 from kit.config.runs import EarlyStoppingConfig
 from kit.errors import TrainingError
@@ -65,10 +65,6 @@ class FoldData:
     names: tuple[str, ...]  # of the classes
     weights: npt.NDArray[np.float32]
     taught: npt.NDArray[np.float32] | None = None
-
-    def flat(self, rows: IntArray) -> Flat:
-        """Some rows as images with one class each."""
-        return self.task.flat(self.truth[rows], self.names)
 
 
 class TrainingStage(NamedTuple):
@@ -141,9 +137,10 @@ def _run_epoch(run: FoldRun, number: int, epoch: int, stage: TrainingStage, labe
     settings, started = run.spec.settings, time.perf_counter()
     loss, rate = _train_epoch(run, number, epoch, stage, labels)
     trained = time.perf_counter()
+    data, watched = run.data, watched_metrics(settings, run.data.task.kind)
     inner, valid = (
-        measure(watched_metrics(settings), stage.learner.judge(rows), run.data.flat(rows)) if len(rows) else {}
-        for rows in (run.data.inner_rows, run.data.valid_rows)
+        measure(watched, stage.learner.judge(rows), data.task, data.truth[rows], data.names) if len(rows) else {}
+        for rows in (data.inner_rows, data.valid_rows)
     )
     run.timings[-1] = run.timings[-1]._replace(judging=time.perf_counter() - trained)
     finished = Epoch(number, settings.stages[number].train, epoch, rate, loss, inner, valid)

@@ -6,20 +6,22 @@ the checkpoint holds, so a continued run decides as an uninterrupted one.
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import numpy as np
 import numpy.typing as npt
 
 from kit.base.arrays import IntArray
-from kit.base.tasks import Flat
+from kit.base.tasks import Array, Task
 from kit.base.text import nearest
 from kit.config import RunConfig, ScheduleConfig, StageConfig
-from kit.errors import ConfigError
+from kit.errors import ConfigError, DataError
 from kit.judge.blend.temperature import fit_temperature
 from kit.judge.metrics import row_nll
 from kit.judge.metrics.table import METRICS
 from kit.judge.score import score
-from kit.runtime.pool import softmax
+from kit.judge.seen import WATCHED, seen
+from kit.runtime.pool import from_logits, softmax
 
 Logits = npt.NDArray[np.floating]
 
@@ -89,17 +91,20 @@ def check_metrics(settings: RunConfig) -> None:
             raise ConfigError(f"unknown metric {name!r}", nearest(name, [*METRICS, *EXTRA]))
 
 
-def watched_metrics(settings: RunConfig) -> list[str]:
-    """Accuracy, log loss, and whatever steers a stage of the run: what early stopping and plateaus choose by."""
-    names = ["accuracy", "nll"]
+def watched_metrics(settings: RunConfig, kind: str = "classes") -> list[str]:
+    """What is told of a kind of task, log loss, and what early stopping and plateaus of the run choose by."""
+    names = [WATCHED.get(kind, "accuracy"), "nll"]
     for stage in settings.stages:
         names += [stage.early_stopping.metric] if stage.early_stopping else []
         names += [stage.schedule.metric] if stage.schedule.kind == "plateau" else []
     return list(dict.fromkeys(names))
 
 
-def measure(metrics: Sequence[str], logits: Logits, flat: Flat) -> dict[str, float]:
-    """Each metric of logits (N, C), as of images with one class each."""
-    logits = flat.logits(logits)
-    proba = softmax(logits.astype(np.float64))
-    return {name: EXTRA[name](logits, flat.y) if name in EXTRA else score(name, flat.y, proba) for name in metrics}
+def measure(metrics: Sequence[str], logits: Logits, task: Task, truth: Array, names: Sequence[str]) -> dict[str, float]:
+    """Each metric of logits (N, C) of images; one that a few images have no value of is left out."""
+    proba, flat, found = from_logits(logits, task.several), task.flat(truth, names), {}
+    for name in metrics:
+        every = seen(name, task, truth, names) if name not in EXTRA else None
+        with suppress(DataError):  # rows of one class alone have no AUC
+            found[name] = score(name, every.y, every.of(proba)) if every else EXTRA[name](flat.logits(logits), flat.y)
+    return found

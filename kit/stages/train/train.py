@@ -14,7 +14,7 @@ from kit.config import Config
 from kit.errors import TrainingError
 from kit.judge.metrics import confusion
 from kit.judge.score import row_values
-from kit.judge.seen import seen_of
+from kit.judge.seen import WATCHED, seen_of
 from kit.runs import results
 from kit.runs.engine import opened
 from kit.runs.results import PredictedRecord, PredictionSpec, RunRecord, histories, unless_damaged
@@ -142,7 +142,7 @@ def _finish(folds: Sequence[FoldSpec], index: Index, emit: Emit, *, pictures: bo
         counts = confusion(flat.y, flat.logits(oof.logits[0]))
         write_atomic(paths.confusion, standalone(heat.confusion(counts, flat.classes, first.run)))
         emit(Event("wrote", "", {"paths": [paths.curves, paths.confusion]}))
-    found, metric = {"": oof}, "rmse" if index.task.kind == "numbers" else "accuracy"
+    found, metric = {"": oof}, WATCHED.get(index.task.kind, "accuracy")
     if first.settings.validate_augment:
         parts = [load_predictions(spec.paths.valid_augmented) for spec in folds]
         found[", augmented rows"] = join(parts, first.n, index.ids, index.classes)
