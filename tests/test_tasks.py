@@ -322,13 +322,13 @@ def test_a_line_of_a_class_that_there_is_not_is_refused() -> None:
 
 def project(folder: Path, task: str, table: str, header: str = "", metric: str = "nll") -> tuple[Layout, Config]:
     """A project with predictions, made without TensorFlow; ``table`` is that of 36 images, ``header`` the sample's."""
-    for part, n in (("train", 36), ("test", 4)):
+    for part, n in (("train", 36), ("test", 5)):
         (folder / part).mkdir(parents=True)
         for row in range(n):
             picture(names(n)[row], row + 100 * len(part), size=16).save(folder / part / f"{row:02d}.png")
     (folder / "train.csv").write_text(table)
-    (folder / "test.csv").write_text("id\n00\n01\n02\n03\n")
-    lines = "".join(f"0{row}{',0' * header.count(',')}\n" for row in range(4))
+    (folder / "test.csv").write_text("id\n00\n01\n02\n03\n04\n")
+    lines = "".join(f"0{row}{',0' * header.count(',')}\n" for row in range(5))
     (folder / "sample.csv").write_text(f"{header}\n{lines}")
     text = f"""
 [competition]
@@ -390,7 +390,7 @@ def test_several_labels_go_from_the_table_to_the_table(tmp_path: Path) -> None:
     assert record.cv.score == pytest.approx(expected, rel=1e-5) and record.rows == len(index.ids)
     answers = read_table(table(layout, config, paths, silent))
     rows, predicted = blend_of_test(layout, config, record)
-    assert rows == ("00", "01", "02", "03")
+    assert rows == ("00", "01", "02", "03", "04")
     assert np.allclose(np.array([line[1:] for line in answers.rows], float), predicted, atol=1e-9)
     check_forecasts(layout, config)
     page = report(layout, config, silent, tmp_path / "report.html", compute=False).read_text()
