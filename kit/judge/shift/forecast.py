@@ -134,8 +134,8 @@ def from_test(
 ) -> Belief:
     """What is `believed` of the test's predictions (M, R, C); the covariance from corruptions left out of the fit.
 
-    To it half of the jackknife of what is said of this test is added (Efron and Stein 1981), which knows what on this
-    test depends on the corruptions that were seen.
+    To it a quarter of the jackknife of what is said of this test is added (Efron and Stein 1981), which knows what on
+    this test depends on the corruptions that were seen.
 
     The mean of folds is less sure of itself than a fold, and better: where the single ``folds`` (M, K, R', C) of every
     n-th row are known too, the score is that of a fold, and what their mean gains is added. For that no labels are
@@ -161,7 +161,7 @@ def from_test(
     whole, *others = (believed(evidence, means, one.posterior(evidence.questions(means))).mean((0, 2)) for one in pools)
     moved = np.stack(others) - whole
     jackknife = (1 - 1 / len(moved)) * moved.T @ moved
-    spread = covariance(calibration.errors, calibration.lucks, alike(luck), evidence.unit) + jackknife / 2
+    spread = covariance(calibration.errors, calibration.lucks, alike(luck), evidence.unit) + jackknife / 4
     spread += np.diag((DOUBT_OF_GAIN * gains) ** 2)
     return Belief((Case(1.0, mean + gains, spread),), luck)
 
