@@ -14,7 +14,7 @@ import numpy as np
 from machine import machine
 
 from kit.images.corrupt import STANDARD
-from kit.images.corrupt.mixture import Mixture
+from kit.images.corrupt.plan import Mixture
 from kit.judge.shift.evidence import Evidence
 from kit.judge.shift.forecast import believe, summarise
 
