@@ -4,8 +4,9 @@
     python benchmarks/shift_forecast.py --cache cache --families 8 --company 3
     python benchmarks/shift_forecast.py --cache cache --small --sets practice     (a quarter of a minute)
 
-``--metric`` is any of classes; the peers but the scores out of fold are of accuracy alone. ``--families`` keeps so many
-of the standard families of `kit.images.corrupt` for the stressed rows, ``--company`` so many of the models beside one.
+``--metric`` is any of the ``--task``; the peers but the scores out of fold are of accuracy alone. ``--families`` keeps
+so many of the standard families of `kit.images.corrupt` for the stressed rows, ``--company`` so many of the models
+beside one.
 For each estimate bias, mean error, rank within a test, and of intervals coverage and interval score.
 The sets and their tests are those of `shift_zoo.py`; real cells are one where ``KIT_SHARED`` names their folder.
 """
@@ -21,8 +22,9 @@ import numpy as np
 from machine import machine
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import norm, spearmanr
-from shift_zoo import Zoo, load
+from shift_zoo import Zoo, as_task, load
 
+from kit.base.tasks import TASKS
 from kit.images.corrupt import STANDARD
 from kit.images.corrupt.plan import Mixture
 from kit.judge.shift.belief import NONE, Belief, Case, wrong_labels
@@ -107,7 +109,7 @@ def evidence_of(zoo: Zoo, test: int | None, families: tuple[str, ...], metric: s
     return Evidence(
         tuple(map(str, zoo.names)), zoo.y, zoo.clean, zoo.rows[keep], zoo.family[keep], zoo.severity[keep],
         zoo.stressed[:, keep], None if test is None else zoo.tests[test], None if test is None else zoo.folds[test],
-        zoo.folds.shape[2], metric,
+        zoo.folds.shape[2], metric, (), TASKS[zoo.task], tuple(map(str, range(zoo.clean.shape[2]))),
     )  # fmt: skip
 
 
@@ -174,7 +176,7 @@ def knowing_others(calibration: Calibration, beliefs: list[Belief], scores: np.n
     size = len(calibration.before[0])
     lucks = np.stack([*calibration.lucks, *(beliefs[other].rows / size for other in others)])
     own = beliefs[test]
-    spread = covariance(errors, lucks, alike(own.rows))
+    spread = covariance(errors, lucks, alike(own.rows), calibration.evidence.unit)
     return Belief((Case(1.0, own.cases[0].mean, spread),), own.rows)
 
 
@@ -185,7 +187,8 @@ def report(zoo: Zoo, families: tuple[str, ...], metric: str) -> None:
     scores = np.stack([blind.values(*pair).mean(1) for pair in zip(zoo.truth, zoo.tests, strict=True)])
     cells, calibration, classes = blind.cells(mixture), calibrate(blind), blind.clean.shape[2]
     noise = NONE
-    if metric == ACCURACY:
+    plain = metric == ACCURACY and zoo.task == "multiclass"
+    if plain:
         noise = wrong_labels(learn(blind.clean, blind.y).posterior(blind.clean), blind.y)
     prior = from_mixture(blind, mixture).cleared(noise, classes)
     pairs = zip(zoo.tests, zoo.folds, strict=True)
@@ -201,7 +204,7 @@ def report(zoo: Zoo, families: tuple[str, ...], metric: str) -> None:
             continue
         stressed = blind.stressed_values.mean(1)
         simple = {"clean out of fold": clean, "stressed out of fold": stressed}
-        for name, value in (peers(zoo, clean, stressed, test) if metric == ACCURACY else simple).items():
+        for name, value in (peers(zoo, clean, stressed, test) if plain else simple).items():
             lines.setdefault(name, []).append([(v, t, np.nan, np.nan) for v, t in zip(value, truth, strict=True)])
         lines.setdefault("forecast, mixture alone", []).append(rows_of(summarise(blind, prior, size, {}, 0.9), truth))
         lines.setdefault("forecast, test pictures", []).append(rows_of(bare, truth))
@@ -213,12 +216,12 @@ def report(zoo: Zoo, families: tuple[str, ...], metric: str) -> None:
             for name, e, b in kinds:
                 found = rows_of(summarise(e, b, size, past, 0.9), truth, tuple(chosen))
                 lines.setdefault(f"forecast, {name} + 3 scores", []).append(found)
-            if metric == ACCURACY:
+            if plain:
                 found = past_only(zoo, cells, mixture.shares, truth, chosen)
                 lines.setdefault("mixture fitted to 3 scores (NNLS)", []).append(found)
     for name, tests in lines.items():
         print_line(name, tests)
-    if metric == ACCURACY:
+    if plain:
         targets(lines, clean, still)
 
 
@@ -244,6 +247,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--noise", type=float, default=0.0, help="share of wrong labels in the training set")
     parser.add_argument("--metric", default=ACCURACY)
+    parser.add_argument("--task", choices=["multiclass", "multilabel", "soft", "regression"], default="multiclass")
     given = ["blood"] if "KIT_SHARED" in os.environ else []
     parser.add_argument("--sets", nargs="+", default=["digits", "practice", *given])
     options = parser.parse_args()
@@ -253,6 +257,7 @@ def main() -> None:
     families = tuple(np.random.default_rng(0).permutation(list(STANDARD))[: options.families].tolist())
     for name in options.sets:
         zoo = load(name, options.cache, options.small, options.noise)
+        zoo = zoo if options.task == "multiclass" else as_task(zoo, options.task)
         if options.company:
             zoo = only(zoo, np.random.default_rng(1).permutation(len(zoo.names))[: options.company + 1])
         print(

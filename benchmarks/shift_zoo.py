@@ -105,6 +105,7 @@ class Zoo:
     truth: np.ndarray  # (T, R)
     tests: np.ndarray  # (T, M, R, C), mean of the folds
     folds: np.ndarray  # (T, M, K, R, C), of each fold
+    task: str = "multiclass"
 
 
 def pictures(name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -258,6 +259,28 @@ def build(name: str, small: bool = False, noise: float = 0.0) -> Zoo:
             zoo.tests[:, i] += found / FOLDS
             zoo.folds[:, i, k] = found
     return zoo
+
+
+def as_task(zoo: Zoo, task: str) -> Zoo:
+    """The same pictures and models, asked for something else; what they say follows from their probabilities.
+
+    Several labels: each of four holds for a random half of the classes. Votes: five, each for another class in a fifth
+    of the cases. A number: that of the class, and evenly up to a half more or less.
+    """
+    rng, classes = np.random.default_rng(3), zoo.clean.shape[2]
+    holds = np.stack([rng.permutation(classes) < classes / 2 for _ in range(4)], axis=1)
+    others = (1 - np.eye(classes)) / (classes - 1)
+    mixed = {"multilabel": holds.astype(float), "soft": 0.8 * np.eye(classes) + 0.2 * others}.get(task, np.eye(classes))
+
+    def truth(y: np.ndarray) -> np.ndarray:
+        if task == "multilabel":
+            return holds[y].astype(np.int64)
+        if task == "soft":
+            return np.random.default_rng(4).multinomial(5, mixed[y]) / 5
+        return y + np.random.default_rng(4).uniform(-0.5, 0.5, y.shape)
+
+    said = {name: np.clip(getattr(zoo, name) @ mixed, 0, 1) for name in ("clean", "stressed", "tests", "folds")}
+    return Zoo(**{**zoo.__dict__, **said, "y": truth(zoo.y), "truth": truth(zoo.truth), "task": task})
 
 
 def load(name: str, cache: Path, small: bool = False, noise: float = 0.0) -> Zoo:

@@ -35,6 +35,7 @@ from kit.stages.clean.review import propose_labels
 from kit.stages.ensemble.ensemble import ensemble
 from kit.stages.ensemble.foreign import blend_foreign, of_project
 from kit.stages.folds import make_folds, split
+from kit.stages.forecast.forecast import forecast
 from kit.stages.report.report import report
 from kit.stages.stress.stress import stress
 from kit.stages.table import blend_of_test, table
@@ -326,13 +327,13 @@ def project(
     folder: Path, task: str, table: str, header: str = "", metric: str = "nll", *, trained: bool = True
 ) -> tuple[Layout, Config]:
     """A project with predictions, made without TensorFlow; ``table`` is that of 36 images, ``header`` the sample's."""
-    for part, n in (("train", 36), ("test", 4)):
+    for part, n in (("train", 36), ("test", 5)):
         (folder / part).mkdir(parents=True)
         for row in range(n):
             picture(names(n)[row], row + 100 * len(part), size=16).save(folder / part / f"{row:02d}.png")
     (folder / "train.csv").write_text(table)
-    (folder / "test.csv").write_text("id\n00\n01\n02\n03\n")
-    lines = "".join(f"0{row}{',0' * header.count(',')}\n" for row in range(4))
+    (folder / "test.csv").write_text("id\n00\n01\n02\n03\n04\n")
+    lines = "".join(f"0{row}{',0' * header.count(',')}\n" for row in range(5))
     (folder / "sample.csv").write_text(f"{header}\n{lines}")
     text = f"""
 [competition]
@@ -365,6 +366,23 @@ rows = 4
     return layout, config
 
 
+def check_forecasts(layout: Layout, config: Config) -> None:
+    """Of run and ensemble, around what the metric says of the rows held out; a score is told on the card and board."""
+    heard: list[Event] = []
+    records = forecast(layout, config, heard.append)
+    assert {record.kind for record in records} == {"run", "ensemble"}
+    for record in records:
+        kept = Ensemble.load(layout.submission(record.name).ensemble) if record.kind == "ensemble" else None
+        assert record.basis == "test pictures" and record.metric == config.competition.metric
+        assert record.low <= record.value <= record.high and not record.signals
+        if kept is not None:
+            assert record.clean == pytest.approx(kept.cv.score, rel=1e-4)
+            assert kept.stressed is None or record.stressed == pytest.approx(kept.stressed.score, rel=1e-4)
+    told = [event.text for event in heard if event.kind == "say"]
+    assert not [text for text in told if text.startswith(("classes:", "labels:"))]
+    assert any(text.startswith("outputs:") for text in told)
+
+
 def test_several_labels_go_from_the_table_to_the_table(tmp_path: Path) -> None:
     truth = np.random.default_rng(0).integers(0, 2, (36, 3))
     lines = "".join(f"{row:02d},{','.join(map(str, y))}\n" for row, y in enumerate(truth.tolist()))
@@ -378,8 +396,9 @@ def test_several_labels_go_from_the_table_to_the_table(tmp_path: Path) -> None:
     assert record.cv.score == pytest.approx(expected, rel=1e-5) and record.rows == len(index.ids)
     answers = read_table(table(layout, config, paths, silent))
     rows, predicted = blend_of_test(layout, config, record)
-    assert rows == ("00", "01", "02", "03")
+    assert rows == ("00", "01", "02", "03", "04")
     assert np.allclose(np.array([line[1:] for line in answers.rows], float), predicted, atol=1e-9)
+    check_forecasts(layout, config)
     page = report(layout, config, silent, tmp_path / "report.html", compute=False).read_text()
     assert "Classes" in page and "Confusion" not in page
     propose_labels(layout, silent)
@@ -466,6 +485,7 @@ def test_shares_of_votes_go_from_the_table_to_the_table(tmp_path: Path) -> None:
     assert record.cv.score == pytest.approx(expected, rel=1e-5)
     answers = read_table(table(layout, config, paths, silent))
     assert np.allclose(np.array([line[1:] for line in answers.rows], float).sum(axis=1), 1)
+    check_forecasts(layout, config)
     assert report(layout, config, silent, tmp_path / "report.html", compute=False).exists()
 
 
@@ -487,6 +507,7 @@ def test_numbers_go_from_the_table_to_the_table(tmp_path: Path) -> None:
     answers = read_table(table(layout, config, paths, silent))
     predicted = blend_of_test(layout, config, record)[1] @ np.array(index.classes, float)
     assert np.allclose(np.array(answers.column("age"), float), predicted)
+    check_forecasts(layout, config)
     assert report(layout, config, silent, tmp_path / "report.html", compute=False).exists()
 
 

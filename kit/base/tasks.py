@@ -79,11 +79,11 @@ class Task:
         """Columns of `masses`."""
         return 2 * classes if self.several else classes
 
-    def flat(self, truth: Array, classes: Sequence[str]) -> Flat:
+    def flat(self, truth: Array, classes: Sequence[str], copies: int = 0) -> Flat:
         """The images as rows of one class each, in the order of the images.
 
         Several labels are as many rows of the classes 0 and 1. Shares are copies of a row, each of one of its classes:
-        the mean log loss of the copies is the cross entropy of the shares, rounded to `COPIES` parts.
+        the mean log loss of the copies is the cross entropy of the shares, rounded to ``copies`` or `COPIES` parts.
         """
         names, rows = tuple(classes), np.arange(len(truth))
         if self.kind == "classes":
@@ -91,7 +91,7 @@ class Task:
         if self.several:
             return Flat(np.repeat(rows, truth.shape[1]), truth.ravel().astype(np.int64), True, ("no", "yes"))
         shares = self.masses(truth, classes).astype(np.float64)
-        copies = _copies(shares)
+        copies = copies or _copies(shares)
         levels = (np.arange(copies) + 0.5) / copies
         y = (shares.cumsum(axis=1)[:, None] < levels[:, None] * shares.sum(axis=1)[:, None, None]).sum(axis=2)
         return Flat(np.repeat(rows, copies), y.ravel(), False, names)

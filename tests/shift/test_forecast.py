@@ -10,12 +10,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
+from kit.base.tasks import TASKS
 from kit.errors import DataError
 from kit.images.corrupt.plan import Mixture
 from kit.judge.score import score
 from kit.judge.shift import consensus
 from kit.judge.shift.belief import Belief, Case, wrong_labels
-from kit.judge.shift.consensus import alike, anchored, believed, covariance, learn, learn_by_class, shared_luck
+from kit.judge.shift.consensus import (
+    alike,
+    anchored,
+    believed,
+    covariance,
+    draws_for,
+    learn,
+    learn_by_class,
+    shared_luck,
+)
 from kit.judge.shift.evidence import Evidence
 from kit.judge.shift.forecast import (
     CONCENTRATION,
@@ -92,7 +102,7 @@ def test_without_a_shift_the_forecast_is_the_clean_score() -> None:
 def test_the_clean_rows_as_a_test_give_exactly_the_clean_score() -> None:
     evidence, _ = made(1, None, n=300)
     mean = from_test(calibrate(evidence), evidence.clean).cases[0].mean
-    np.testing.assert_allclose(mean, evidence.clean_right.mean(1), atol=1e-9)
+    np.testing.assert_allclose(mean, evidence.clean_values.mean(1), atol=1e-9)
 
 
 @pytest.mark.matrix
@@ -100,10 +110,10 @@ def test_a_mixture_is_the_weighted_cells_or_nothing_is_shifted() -> None:
     evidence, _ = made(2, None)
     cells, (still, shift) = evidence.cells(MIXTURE), from_mixture(evidence, MIXTURE, 0.3).cases
     assert (still.weight, shift.weight) == (0.3, 0.7)
-    np.testing.assert_allclose(still.mean, evidence.clean_right.mean(1))
+    np.testing.assert_allclose(still.mean, evidence.clean_values.mean(1))
     np.testing.assert_allclose(shift.mean, cells @ MIXTURE.shares)
     rows = evidence.family == "jpeg"
-    wanted = evidence.stressed_right[:, rows & (evidence.severity == 3)].mean(1)
+    wanted = evidence.stressed_values[:, rows & (evidence.severity == 3)].mean(1)
     np.testing.assert_allclose(cells[:, MIXTURE.cells.index(("jpeg", 3))], wanted)
 
 
@@ -244,6 +254,95 @@ def test_by_every_metric_the_forecast_is_nearer_than_the_clean_score(metric: str
     assert all(one.low <= one.value <= one.high for one in blind)
 
 
+HOLDS = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 1], [0, 0, 1]])  # three labels by class
+TRUTHS = {
+    "multiclass": lambda y: y,
+    "multilabel": lambda y: HOLDS[y],
+    "soft": lambda y: np.eye(5)[y] * 0.8 + np.eye(5)[(y + 1) % 5] * 0.2,
+    "regression": lambda y: y * 20.0,
+}
+
+
+def asked(evidence: Evidence, task: str, metric: str) -> Evidence:
+    """The same evidence, of another task; what models say follows from what they said of the classes."""
+    mixed = {"multilabel": HOLDS, "soft": TRUTHS["soft"](np.arange(5))}.get(task, np.eye(5))
+    said = {name: getattr(evidence, name) @ mixed for name in ("clean", "stressed", "test")}
+    classes = tuple(str(20 * c) for c in range(5))
+    return replace(evidence, y=TRUTHS[task](evidence.y), metric=metric, task=TASKS[task], classes=classes, **said)
+
+
+TASK_METRICS = [("multilabel", "macro_f1"), ("soft", "kl"), ("soft", "accuracy"), ("regression", "rmse"),
+                ("regression", "r2"), ("regression", "nll")]  # fmt: skip
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize(("task", "metric"), TASK_METRICS)
+def test_for_every_task_the_forecast_is_nearer_than_the_clean_score(task: str, metric: str) -> None:
+    evidence, _ = made(0, 0.5, n=300, tests=400)
+    rng = np.random.default_rng(0)
+    rng.integers(0, 5, 300)
+    labels = TRUTHS[task](rng.integers(0, 5, 400))
+    evidence = asked(evidence, task, metric)
+    assert evidence.test is not None
+    truth = evidence.values(labels, evidence.test).mean(1)
+    found = forecast(evidence, MIXTURE, 400)
+    off, clean = (np.abs(np.array([getattr(f, part) for f in found]) - truth).mean() for part in ("value", "clean"))
+    assert off < 0.5 * clean
+    assert all(one.low <= one.value <= one.high for one in forecast(replace(evidence, test=None), MIXTURE, 400))
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("task", TRUTHS)
+def test_answers_of_questions_say_the_truth_and_each_question_has_probabilities(task: str) -> None:
+    evidence = asked(made(0, 0.5, n=60, tests=60)[0], task, "nll")
+    np.testing.assert_allclose(evidence.truth(evidence.answers(evidence.y)), evidence.y)
+    asked_of = evidence.questions(evidence.clean)
+    np.testing.assert_allclose(asked_of.sum(2), 1)
+    assert asked_of.shape[1] == len(evidence.answers(evidence.y))
+
+
+@pytest.mark.matrix
+@settings(max_examples=3)
+@given(st.floats(1e-3, 1e3))
+def test_a_forecast_of_a_number_does_not_depend_on_its_unit(unit: float) -> None:
+    evidence = asked(made(3, 0.4, n=150, tests=60)[0], "regression", "rmse")
+    other = replace(evidence, y=evidence.y * unit, classes=tuple(repr(20.0 * c * unit) for c in range(5)))
+    for test in (evidence.test, None):
+        first, second = (forecast(replace(one, test=test), MIXTURE, 100) for one in (evidence, other))
+        for a, b in zip(first, second, strict=True):
+            assert (b.value, b.low, b.high) == pytest.approx((a.value * unit, a.low * unit, a.high * unit), rel=1e-6)
+
+
+@pytest.mark.matrix
+def test_no_score_is_expected_beyond_what_the_metric_can_be() -> None:
+    numbers = asked(made(3, 0.4, n=60, tests=60)[0], "regression", "rmse")
+    assert numbers.bounds == (0, np.inf) and replace(numbers, metric="r2").bounds == (-np.inf, 1)
+    plain = made(3, None, n=60)[0]
+    assert plain.bounds == (0, 1) and replace(plain, metric="qwk").bounds == (-1, 1)
+
+
+@pytest.mark.matrix
+def test_a_slow_metric_is_drawn_less_often_and_the_forecast_is_about_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    evidence = replace(made(2, 0.4, n=300, tests=300)[0], metric="auc")
+    many = forecast(evidence, MIXTURE, 300)
+    assert draws_for(evidence) == 10 == draws_for(replace(evidence, metric="accuracy"))
+    monkeypatch.setattr(consensus, "SEEN", 100.0)
+    assert draws_for(evidence) == 2 and draws_for(replace(evidence, metric="accuracy")) == 10
+    few = forecast(evidence, MIXTURE, 300)
+    np.testing.assert_allclose([f.value for f in few], [f.value for f in many], atol=0.01)
+
+
+@pytest.mark.matrix
+def test_one_family_that_goes_badly_wrong_makes_no_interval_wide() -> None:
+    rng = np.random.default_rng(0)
+    errors, lucks, same = 0.03 * rng.standard_normal((3, 15)), np.zeros((15, 3, 3)), np.eye(3)
+    wild = errors.copy()
+    wild[:, 4] *= 20
+    before, after = (np.trace(covariance(one, lucks, same)) for one in (errors, wild))
+    assert np.trace(wild @ wild.T) > 10 * np.trace(errors @ errors.T)
+    assert after < 2 * before
+
+
 @pytest.mark.matrix
 def test_what_is_answered_is_judged_where_answers_are_decided() -> None:
     evidence, _ = made(9, None)
@@ -352,7 +451,7 @@ def test_one_model_alone_is_forecast_too() -> None:
     evidence, truth = made(6, 0.5)
     cut = {name: getattr(evidence, name)[:1] for name in ("names", "clean", "stressed", "test")}
     (found,) = forecast(replace(evidence, **cut), MIXTURE, 2000)
-    assert abs(found.value - truth[0]) < abs(found.clean - truth[0])
+    assert found.low <= truth[0] <= found.high
 
 
 @pytest.mark.matrix

@@ -17,7 +17,8 @@ SENSITIVITY = 0.8  # from which on the partial area counts: ISIC 2024
 def _placements(holds: Array, said: Array) -> tuple[Array, Array]:
     """Return of each positive the share of negatives below it, and of each negative that of positives above it."""
     levels, place, count = np.unique(said[holds], return_inverse=True, return_counts=True)
-    below, up_to = (np.searchsorted(levels, said[~holds], side=side) for side in ("left", "right"))
+    below = np.searchsorted(levels, said[~holds])
+    up_to = below + (np.append(levels, np.inf)[below] == said[~holds])
     cumulated = np.append(0, count.cumsum())
     above = 1.0 - (cumulated[below] + cumulated[up_to]) / (2.0 * holds.sum())
     negatives = len(said) - holds.sum()
@@ -93,6 +94,7 @@ def over_classes(y: Array, proba: Array, *, curve: Curve, average: str = "macro"
         value, cells = curve(holds.ravel(), proba.ravel())
         return value, cells.reshape(proba.shape).mean(axis=1)
     total, value, weights = np.zeros(len(y)), 0.0, 0.0
+    proba = np.asfortranarray(proba)  # a column at a time is read
     for c in range(int(y.ndim == 1 and proba.shape[1] == 2), proba.shape[1]):
         holds = np.asarray(y[:, c] > 0 if y.ndim == 2 else y == c)
         if not 0 < holds.sum() < len(y):

@@ -16,7 +16,10 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from kit.judge.blend.logit import fit_logit_pool
 from kit.judge.metrics import Array
+from kit.judge.score import lookup
+from kit.judge.shift.belief import TINY
 from kit.judge.shift.evidence import Evidence
+from kit.judge.units import LEFT_OUT
 from kit.runtime.pool import softmax
 
 SOFT = 0.01  # keeps logarithms of probabilities finite and outliers near
@@ -25,11 +28,14 @@ SCALE_BY_CLASS = 0.17  # of the weight that a class of a model has for a class
 STEPS = 500
 WORK = 5e7  # rows * models * classes^2, some ten seconds; beyond it a model has one weight for all classes
 DRAWS = 10
+# Numbers that a metric of all rows together is computed of for every model, in all draws; some five seconds of the AUC.
+SEEN = 5e6
 SLOPES = (0.5, 2.0)
 LEAST_RUN = 0.01  # between clean and stressed rows, below which there is no slope
 LEAST_SPREAD = 0.005  # standard deviation of a model on its own, so that no covariance is singular
 CORRUPTIONS = 2  # as many, equally frequent, make errors as wide as those on a test
 LEAST_LUCK = 0.01  # of the mean variance of luck: a model without any is like none
+MEDIAN = 0.6745  # of the absolute values of a standard normal distribution
 SHRINKAGES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the models' error covariance to one by what they say
 
 
@@ -82,10 +88,19 @@ def _logs(proba: NDArray[np.floating]) -> Array:
 
 
 def believed(evidence: Evidence, proba: Array, posterior: Array) -> Array:
-    """(D, M, R) `Evidence.values` of the rows of (M, R, C) probabilities, by labels drawn from ``posterior`` (R, C)."""
+    """(D, M, R) `Evidence.values` of rows (M, R, C), by answers drawn from the ``posterior`` (Q, C') of questions."""
     starts, edges = np.random.default_rng(0).random(len(posterior)), posterior.cumsum(1)[:, :-1]
-    points = [(starts + draw / DRAWS) % 1 for draw in range(DRAWS)]
-    return np.stack([evidence.values((point[:, None] > edges).sum(1), proba) for point in points])
+    draws = draws_for(evidence)
+    points = [(starts + draw / draws) % 1 for draw in range(draws)]
+    answers = ((point[:, None] > edges).sum(1) for point in points)
+    return np.stack([evidence.values(evidence.truth(one), proba) for one in answers])
+
+
+def draws_for(evidence: Evidence) -> int:
+    """`DRAWS`, or as few as 2 where a metric of all rows together, which averages over them, is slow to compute."""
+    metric = lookup(evidence.metric)
+    cost = 0 if metric.rows else evidence.stressed.size * (LEFT_OUT if metric.measure.own else 1)
+    return int(np.clip(SEEN / max(cost, 1), 2, DRAWS))
 
 
 @dataclass(frozen=True)
@@ -100,13 +115,13 @@ class Line:
         return np.asarray(self.constant + self.slope * values, np.float64)
 
 
-def anchored(clean: Array, stressed: Array, at_clean: float, at_stress: float) -> Line:
+def anchored(clean: Array, stressed: Array, at_clean: float, at_stress: float, unit: float = 1.0) -> Line:
     """The line through what is believed of (N,) clean and (S,) stressed rows and their scores.
 
     Exact at the clean end: without a shift the forecast is the clean score.
     """
     raw, run = float(clean.mean()), float(clean.mean() - stressed.mean())
-    slope = float(np.clip((at_clean - at_stress) / run, *SLOPES)) if abs(run) > LEAST_RUN else 1.0
+    slope = float(np.clip((at_clean - at_stress) / run, *SLOPES)) if abs(run) > LEAST_RUN * unit else 1.0
     return Line(at_clean - slope * raw, slope)
 
 
@@ -122,15 +137,16 @@ def alike(luck: Array) -> Array:
     return np.asarray(luck / deviation / deviation[:, None], np.float64)
 
 
-def covariance(errors: Array, lucks: Array, here: Array) -> Array:
+def covariance(errors: Array, lucks: Array, here: Array, unit: float = 1.0) -> Array:
     """(M, M) covariance of the errors on a test on which the models are `alike` as ``here`` (M, M) says.
 
     Second moments of ``errors`` (M, G) over families, shrunk to equal variances with those correlations: what makes a
     forecast wrong are labels other than it believes, and they make models right or wrong as luck does. The shrinkage is
-    the one under which families left out are likeliest. ``lucks`` (G, M, M) is `shared_luck` on a family over the
-    number of its rows: how far errors are from those on any number of rows, which is no error of the forecast.
+    the one under which families left out are likeliest; the scale is that of the median error. ``lucks`` (G, M, M) is
+    `shared_luck` on a family over the number of its rows: how far errors are from those on any number of rows, which is
+    no error of the forecast.
     """
-    seen, own = errors.shape[1], LEAST_SPREAD**2 * np.eye(len(errors))
+    seen, own = errors.shape[1], (LEAST_SPREAD * unit) ** 2 * np.eye(len(errors))
     if seen < 2:
         return np.asarray(errors @ errors.T + own, np.float64)
     likelihoods = []
@@ -145,7 +161,9 @@ def covariance(errors: Array, lucks: Array, here: Array) -> Array:
     # A test holds several corruptions, whose errors partly cancel out, but for what all of them have in common.
     common = errors.mean(1)
     mixed = (_moments(errors, lucks) + (CORRUPTIONS - 1) * np.outer(common, common)) / CORRUPTIONS
-    return _shrunk(mixed, here, SHRINKAGES[int(np.argmax(likelihoods))]) + own
+    # A few families of which it is far wrong, as of every unbounded metric, would make all intervals wide.
+    usual = (np.median(np.abs(errors)) / MEDIAN) ** 2 / max(float((errors**2).mean()), TINY)
+    return np.asarray(usual * _shrunk(mixed, here, SHRINKAGES[int(np.argmax(likelihoods))]) + own)
 
 
 def _moments(errors: Array, lucks: Array) -> Array:

@@ -6,12 +6,17 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.base.tasks import ONE_CLASS, Task
 from kit.errors import DataError
 from kit.images.corrupt.plan import CLEAN, Mixture
 from kit.judge import decide
 from kit.judge.metrics import Array
-from kit.judge.score import row_values
+from kit.judge.score import lookup, row_values
+from kit.judge.seen import seen
 from kit.runtime.decide import Decision
+
+LEAST = {"mcc": -1.0, "qwk": -1.0, "lwk": -1.0, "r2": -np.inf}
+VOTES = 5  # that stand for the shares of a picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +24,7 @@ class Evidence:
     """Predictions of M models (an ensemble is one more); all probabilities, all out of fold but the test's."""
 
     names: tuple[str, ...]
-    y: NDArray[np.integer]  # (N,) labels of the held-out rows
+    y: Array  # (N, ...) the truth of the held-out rows, see `kit.base.tasks`
     clean: NDArray[np.floating]  # (M, N, C) predictions for them as they are
     rows: NDArray[np.integer]  # (S,) the held-out row behind every stressed picture; one may come several times
     family: NDArray[np.str_]  # (S,) what was done to it, as `kit.images.corrupt.plan.assign` says
@@ -30,6 +35,8 @@ class Evidence:
     averaged: int = 1  # networks, one a fold, whose mean predicts the test where one predicts a row held out
     metric: str = "accuracy"
     decisions: tuple[Decision | None, ...] = ()  # (M,) what each answers, where that is not the likeliest class
+    task: Task = ONE_CLASS
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         models, size = len(self.names), len(self.rows)
@@ -45,24 +52,52 @@ class Evidence:
         if self.test is not None and (len(self.test) != models or self.test.shape[2] != self.clean.shape[2]):
             raise DataError(f"forecast: test predictions of shape {self.test.shape} for {models} models")
 
-    @property
-    def clean_right(self) -> NDArray[np.bool_]:
-        """(M, N) whether the clean row was predicted right."""
-        return np.asarray(self.clean.argmax(2) == self.y)
+    def questions(self, proba: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Probabilities (M, Q, C') of Q questions that have one class each, from those (M, R, C) of pictures.
+
+        Each of several labels is a question, and so is each of `VOTES` votes; a number is asked for its bin.
+        """
+        if self.task.several:
+            return np.asarray(np.stack([1 - proba, proba], axis=-1).reshape(len(proba), -1, 2))
+        return np.asarray(proba.repeat(VOTES, axis=1)) if self.task.kind == "shares" else proba
+
+    def answers(self, y: Array) -> NDArray[np.integer]:
+        """(Q,) the classes that are right, of the truth (R, ...)."""
+        numbers = self.task.kind == "numbers"
+        return np.asarray(self.task.strata(y, self.classes) if numbers else self.task.flat(y, self.classes, VOTES).y)
+
+    def truth(self, answers: NDArray[np.integer]) -> Array:
+        """(R, ...) the truth of which these (Q,) are the `answers`."""
+        classes = self.clean.shape[2]
+        if self.task.kind == "numbers":
+            return np.asarray(np.array(self.classes, float)[answers])
+        if self.task.kind == "shares":
+            return np.asarray(np.eye(classes)[answers].reshape(-1, VOTES, classes).mean(1))
+        return answers.reshape(-1, classes) if self.task.several else answers
+
+    def values(self, y: Array, proba: NDArray[np.floating], models: slice = slice(None)) -> Array:
+        """(M, R) values of rows, whose mean is a model's score, of the truth (R, ...) and probabilities (M, R, C)."""
+        every, rules = seen(self.metric, self.task, y, self.classes), (self.decisions or (None,) * len(self.names))
+        said = (
+            every.of(one) if rule is None else every.said(one, decide.apply(rule, one))
+            for rule, one in zip(rules[models], proba, strict=True)
+        )
+        return np.stack([row_values(self.metric, every.y, one).reshape(len(y), -1).mean(1) for one in said])
 
     @property
-    def stressed_right(self) -> NDArray[np.bool_]:
-        """(M, S) whether the stressed row was predicted right."""
-        return np.asarray(self.stressed.argmax(2) == self.y[self.rows])
+    def bounds(self) -> tuple[float, float]:
+        """The least and the largest score that there is; of a function of the user nothing is known."""
+        measure = lookup(self.metric).measure
+        if measure.own is not None:
+            return -np.inf, np.inf
+        low = min([LEAST.get(self.metric, 0.0), *map(min, measure.table)])
+        return low, (1.0 if measure.greater_is_better else np.inf)
 
-    def said(self, model: int, proba: Array) -> Array:
-        """What the metric is given of a model's probabilities (R, C)."""
-        decision = self.decisions[model] if self.decisions else None
-        return proba if decision is None else decide.said(self.metric, proba, decide.apply(decision, proba))
-
-    def values(self, y: NDArray[np.integer], proba: NDArray[np.floating]) -> Array:
-        """(M, R) values of rows, whose mean is a model's score, of labels (R,) and probabilities (M, R, C)."""
-        return np.stack([row_values(self.metric, y, self.said(*one)) for one in enumerate(proba)])
+    @cached_property
+    def unit(self) -> float:
+        """What scores are measured in: 1, or the spread of a row's value where they have no scale of their own."""
+        scaled = self.task.kind == "numbers" or lookup(self.metric).measure.of == "own"
+        return float(self.clean_values.std(1).mean()) or 1.0 if scaled else 1.0
 
     @cached_property
     def clean_values(self) -> Array:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from kit.errors import DataError
 from kit.images.corrupt.plan import CLEAN, Mixture
 from kit.judge.metrics import Array
-from kit.judge.score import lookup
 from kit.judge.shift.belief import DOUBT, Belief, Case, firm, wrong_labels
 from kit.judge.shift.consensus import (
     LEAST_SPREAD,
@@ -25,6 +24,7 @@ from kit.judge.shift.consensus import (
     anchored,
     believed,
     covariance,
+    draws_for,
     learn,
     learn_by_class,
     shared_luck,
@@ -32,7 +32,6 @@ from kit.judge.shift.consensus import (
 from kit.judge.shift.evidence import Evidence
 
 ACCURACY = "accuracy"
-CHANCE_IS_ZERO = ("mcc", "qwk", "lwk")
 # Of the Dirichlet over cells, before and after past scores: a test is a mixture of few corruptions, not of all.
 CONCENTRATION = 2.0
 UNSHIFTED = 0.2  # what "the test is like the training set" weighs before anything is known of it
@@ -65,7 +64,7 @@ def believe(evidence: Evidence, mixture: Mixture) -> Belief:
         found = from_mixture(evidence, mixture)
     else:
         found = from_test(calibrate(evidence), evidence.test, evidence.folds)
-    if evidence.metric != ACCURACY:
+    if evidence.metric != ACCURACY or evidence.task.kind != "classes":
         return found
     posterior = learn(evidence.clean, evidence.y).posterior(evidence.clean)
     return found.cleared(wrong_labels(posterior, evidence.y), posterior.shape[1])
@@ -83,7 +82,7 @@ def summarise(
     low, value, high = found.quantiles([0.5 - level / 2, 0.5, 0.5 + level / 2])
     clean, stressed = evidence.clean_values.mean(1), evidence.stressed_values.mean(1)
     basis = "mixture" if evidence.test is None else "test pictures"
-    bounds = bounds_of(evidence.metric)
+    bounds = evidence.bounds
     columns = [*(np.clip(x, *bounds) for x in (value, low, high)), clean, stressed]
     lines = zip(evidence.names, np.stack(columns, axis=1).tolist(), strict=True)
     said = [[(case.weight, *one) for one in case.interval(level).T.clip(*bounds).tolist()] for case in found.cases]
@@ -93,20 +92,15 @@ def summarise(
     )
 
 
-def bounds_of(metric: str) -> tuple[float, float]:
-    """The least and the largest score that there is."""
-    return (-1.0 if metric in CHANCE_IS_ZERO else 0.0), (1.0 if lookup(metric).greater_is_better else np.inf)
-
-
 def from_mixture(evidence: Evidence, mixture: Mixture, unshifted: float = UNSHIFTED) -> Belief:
     """Nothing is shifted, or the test is a mixture of cells under Dirichlet weights with `CONCENTRATION`."""
     cells, values, shares = evidence.cells(mixture), evidence.clean_values, mixture.shares
-    best = float(lookup(evidence.metric).greater_is_better)
+    best = next(filter(np.isfinite, evidence.bounds[::-1]), values.mean(1))  # or not known
     gain, doubt = ((best - values.mean(1)) * x * (1 - 1 / evidence.averaged) for x in MEAN_OF_FOLDS)
     cases = []
     centred = cells - (cells @ shares)[:, None]
     spread = (centred * shares) @ centred.T / (CONCENTRATION + 1)
-    own = LEAST_SPREAD**2 * np.eye(len(cells))
+    own = (LEAST_SPREAD * evidence.unit) ** 2 * np.eye(len(cells))
     sampling = np.atleast_2d(np.cov(values)) / values.shape[1]
     for weight, mean, around in ((unshifted, values.mean(1), sampling), (1 - unshifted, cells @ shares, spread)):
         cases.append(Case(weight, mean + gain, around + np.outer(doubt, doubt) + own))
@@ -130,7 +124,8 @@ class Calibration:
 def calibrate(evidence: Evidence) -> Calibration:
     """Fit the consensus, and again without each group of families to see how wrong it is then."""
     consensus, lines, before = _fitted(evidence, np.ones(len(evidence.rows), bool))
-    common = common_signs(consensus.posterior(evidence.clean), evidence.clean.argmax(2))
+    asked = evidence.questions(evidence.clean)
+    common = common_signs(consensus.posterior(asked), asked, len(evidence.y))
     return Calibration(evidence, consensus, lines, before, common, *_left_out(evidence))
 
 
@@ -139,8 +134,8 @@ def from_test(
 ) -> Belief:
     """What is `believed` of the test's predictions (M, R, C); the covariance from corruptions left out of the fit.
 
-    There are two estimates of it, and their mean is used: the errors on those corruptions, and the jackknife of what is
-    said of this test (Efron and Stein 1981), which knows what on this test depends on the corruptions that were seen.
+    To it a quarter of the jackknife of what is said of this test is added (Efron and Stein 1981), which knows what on
+    this test depends on the corruptions that were seen.
 
     The mean of folds is less sure of itself than a fold, and better: where the single ``folds`` (M, K, R', C) of every
     n-th row are known too, the score is that of a fold, and what their mean gains is added. For that no labels are
@@ -148,31 +143,38 @@ def from_test(
     """
     evidence, means, gains = calibration.evidence, test, np.zeros(len(test))
     singles = [test] if folds is None else list(np.moveaxis(folds, 1, 0))
-    posteriors = [calibration.consensus.posterior(single) for single in singles]
-    values = [believed(evidence, *pair).mean(0) for pair in zip(singles, posteriors, strict=True)]
-    signs = [common_signs(one, single.argmax(2)) for single, one in zip(singles, posteriors, strict=True)]
+    asked = [evidence.questions(single) for single in singles]
+    posteriors = [calibration.consensus.posterior(one) for one in asked]
+    few = slice(draws_for(evidence))  # of folds, where a metric is slow
+    values = [believed(evidence, *pair).mean(0) for pair in zip(singles[few], posteriors, strict=False)]
+    signs = [common_signs(*pair, singles[0].shape[1]) for pair in zip(posteriors, asked, strict=True)]
     share, posterior = shifted(calibration.common, np.mean(signs, 0)), np.mean(posteriors, 0)
     if folds is not None:
         means = test[:, :: -(-test.shape[1] // folds.shape[2])]
-        gains -= np.mean([believed(evidence, single, posterior).mean((0, 2)) for single in singles], 0)
+        gains -= np.mean([believed(evidence, single, posterior).mean((0, 2)) for single in singles[few]], 0)
     of_mean = believed(evidence, means, posterior)
     gains += 0.0 if folds is None else of_mean.mean((0, 2))
     rates = [line.rate(one) for line, one in zip(calibration.lines, np.mean(values, 0), strict=True)]
     mean = [_without_doubt(rate, before, share) for rate, before in zip(rates, calibration.before, strict=True)]
     luck = shared_luck(of_mean)
-    others = [believed(evidence, means, one.posterior(means)).mean((0, 2)) for one in calibration.without]
-    moved = np.stack(others) - believed(evidence, means, calibration.consensus.posterior(means)).mean((0, 2))
+    pools = (calibration.consensus, *calibration.without)
+    whole, *others = (believed(evidence, means, one.posterior(evidence.questions(means))).mean((0, 2)) for one in pools)
+    moved = np.stack(others) - whole
     jackknife = (1 - 1 / len(moved)) * moved.T @ moved
-    spread = (covariance(calibration.errors, calibration.lucks, alike(luck)) + jackknife) / 2
+    spread = covariance(calibration.errors, calibration.lucks, alike(luck), evidence.unit) + jackknife / 4
     spread += np.diag((DOUBT_OF_GAIN * gains) ** 2)
     return Belief((Case(1.0, mean + gains, spread),), luck)
 
 
-def common_signs(posterior: Array, predicted: NDArray[np.integer]) -> Array:
-    """(R, 2) how sure all models together are of a row, and which share of them says the commonest class."""
-    top = posterior.max(1)
+def common_signs(posterior: Array, asked: NDArray[np.floating], pictures: int) -> Array:
+    """(R, 2) how sure all models together are of a picture, and which share of them says the commonest class.
+
+    ``posterior`` (Q, C') and what the models said, ``asked`` (M, Q, C'), are of the `Evidence.questions` of pictures.
+    """
+    top, predicted = posterior.max(1), asked.argmax(2)
     votes = np.stack([(predicted == c).mean(0) for c in range(posterior.shape[1])], axis=1)
-    return np.stack([np.log((top + SOFT) / (1 + SOFT - top)), votes.max(1)], axis=1)
+    signs = np.stack([np.log((top + SOFT) / (1 + SOFT - top)), votes.max(1)], axis=1)
+    return np.asarray(signs.reshape(pictures, -1, 2).mean(1))
 
 
 def shifted(before: Array, here: Array) -> float:
@@ -201,11 +203,14 @@ def _without_doubt(rates: Array, before: Array, share: float) -> float:
 def _fitted(evidence: Evidence, rows: NDArray[np.bool_]) -> tuple[Consensus, tuple[Line, ...], Array]:
     """Consensus and lines from these stressed rows, and the rates (M, N) of the clean ones."""
     hurt = evidence.stressed[:, rows]
-    both = np.concatenate([evidence.clean, hurt], axis=1)
-    consensus = learn_by_class(both, np.concatenate([evidence.y, evidence.y[evidence.rows[rows]]]))
-    clean, stressed = (believed(evidence, p, consensus.posterior(p)).mean(0) for p in (evidence.clean, hurt))
+    asked = [evidence.questions(proba) for proba in (evidence.clean, hurt)]
+    y = np.concatenate([evidence.answers(truth) for truth in (evidence.y, evidence.y[evidence.rows[rows]])])
+    consensus = learn_by_class(np.concatenate(asked, axis=1), y)
+    pairs = zip((evidence.clean, hurt), asked, strict=True)
+    clean, stressed = (believed(evidence, proba, consensus.posterior(one)).mean(0) for proba, one in pairs)
     scores = (values.mean(1).tolist() for values in (evidence.clean_values, evidence.stressed_values[:, rows]))
-    lines = tuple(anchored(*one) for one in zip(clean, stressed, *scores, strict=True))
+    ends = zip(clean, stressed, *scores, strict=True)
+    lines = tuple(anchored(whole, bad, at, hurt_at, evidence.unit) for whole, bad, at, hurt_at in ends)
     return consensus, lines, np.stack([line.rate(values) for line, values in zip(lines, clean, strict=True)])
 
 
@@ -220,7 +225,7 @@ def _left_out(evidence: Evidence) -> tuple[Array, Array, tuple[Consensus, ...]]:
         for family in held:
             rows, place = evidence.family == family, families.index(family)
             hurt, y = evidence.stressed[:, rows], evidence.y[evidence.rows[rows]]
-            values = believed(evidence, hurt, consensus.posterior(hurt))
+            values = believed(evidence, hurt, consensus.posterior(evidence.questions(hurt)))
             rates = [line.rate(one).mean() for line, one in zip(lines, values.mean(0), strict=True)]
             errors[:, place] = rates - evidence.values(y, hurt).mean(1)
             lucks[place] = shared_luck(values) / rows.sum()

@@ -19,7 +19,6 @@ from kit.errors import OutOfMemoryError
 from kit.runs.spec import FoldSpec
 from kit.runtime.lazy import tf
 from kit.store.files import mendable
-from kit.store.record import digest
 
 # What a unit says, as a line of JSON: the `event`, and what belongs to it.
 ReportLine = dict[str, JsonValue]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.base.arrays import IntArray
+from kit.base.tasks import Task
 from kit.config import Config
 from kit.errors import StageError
 from kit.images.corrupt.plan import StressPlan, assign, plan_of, split
@@ -62,13 +62,15 @@ class Gathered:
 
     entries: tuple[Entry, ...]
     ids: tuple[str, ...]
-    y: IntArray
+    y: Array  # (N, ...) the truth, see `kit.base.tasks`
     plan: StressPlan
     grid_ids: NDArray[np.str_]
     made_from: Digests
     left_out: tuple[str, ...]
     averaged: int  # networks, one a fold, whose mean predicts the test
     metric: str  # that of the competition
+    task: Task
+    classes: tuple[str, ...]
 
     @property
     def past(self) -> dict[str, float]:
@@ -105,6 +107,8 @@ class Gathered:
             self.averaged,
             self.metric,
             tuple(entry.decision for entry in self.entries),
+            self.task,
+            self.classes,
         )
 
 
@@ -127,7 +131,8 @@ def gather(layout: Layout, config: Config) -> Gathered:
     entries = [run.entry(name) for name, run in runs.items()]
     made_from = {f"run {name}": run.digest for name, run in runs.items()}
     made_from |= {
-        "labels": index.parts["labels"],
+        # Classes are the values of a number; where they are names they tell nothing.
+        **{part: index.parts[part] for part in ("labels", "classes")[: 1 + (index.task.kind == "numbers")]},
         "plan": plan_of(config.stress).key,
         "test": test.images if test else "",
     }
@@ -142,12 +147,12 @@ def gather(layout: Layout, config: Config) -> Gathered:
             comparable = one.judged.metric == config.competition.metric
             entries.append(replace(found, score=scores.get(one.name) if comparable else None))
             made_from[f"ensemble {one.name}"] = digest(one.paths.ensemble)
-    y = index.labels[index.rows_of(ids)]
+    y, told = index.truth_of(ids), (index.task, index.classes)
     # Repeated folds predict held-out rows by a mean too, and nothing is known of what a larger one gains.
     averaged = len(next(iter(usable.values()))) if config.folds.repeats == 1 else 1
     plan = plan_of(config.stress)
     grid, metric = first.grid.ids, config.competition.metric
-    return Gathered(tuple(entries), ids, y, plan, grid, made_from, tuple(left_out), averaged, metric)
+    return Gathered(tuple(entries), ids, y, plan, grid, made_from, tuple(left_out), averaged, metric, *told)
 
 
 class _Run:

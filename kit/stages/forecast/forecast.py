@@ -8,20 +8,20 @@ import numpy as np
 
 from kit.base.events import Emit, Event
 from kit.config import Config
-from kit.judge.score import lookup, score
-from kit.judge.shift.forecast import ACCURACY, CONCENTRATION, believe, bounds_of, summarise
+from kit.judge.score import lookup
+from kit.judge.shift.forecast import ACCURACY, CONCENTRATION, believe, summarise
 from kit.judge.shift.outputs import agreement, atc, difference_of_confidences
 from kit.judge.shift.past import Explanation, explain
 from kit.runs.results import unless_damaged
 from kit.stages.forecast.entries import Entry, Gathered, gather
 from kit.stages.forecast.testset import look_at_test
 from kit.store.candidate import ForecastRecord
-from kit.store.data import load_index, load_test_images
+from kit.store.data import load_test_images
 from kit.store.files import lock, sha256_json
 from kit.store.layout import Layout
 from kit.store.record import Digests
 
-VERSION = 4  # 2: wrong labels, the mean of folds, no shift; 3: the metric; 4: weights by class, a jackknife
+VERSION = 5  # 2: wrong labels, the mean of folds, no shift; 3: the metric; 4: weights by class; 5: the median error
 LEVEL = 0.9
 SLACK = 0.005  # what a mixture cannot explain of a score, beside the noise of the test's size
 
@@ -32,7 +32,6 @@ def forecast(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
     Raises `StageError` where no run is trained and stressed.
     """
     with lock(layout.data_lock, "data/", shared=True):
-        load_index(layout).classes_only("forecasts")
         gathered = gather(layout, config)
         size = test_size(layout, config, gathered)
         made_from = lineage(gathered, size)
@@ -50,7 +49,7 @@ def forecast(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
     if scored:
         scores = np.array([gathered.entries[number].score for number in scored], float)
         evidence = gathered.evidence()
-        errors = np.sqrt(evidence.stressed_values[scored].var(1) / size) + SLACK
+        errors = np.sqrt(evidence.stressed_values[scored].var(1) / size) + SLACK * evidence.unit
         cells = evidence.cells(gathered.plan)[scored]
         explained = explain(cells, scores, errors, gathered.plan.shares, CONCENTRATION)
     tell(emit, records, gathered, explained, sentences, size)
@@ -72,16 +71,16 @@ def lineage(gathered: Gathered, size: int) -> Digests:
 
 def _records(gathered: Gathered, size: int, made_from: Digests) -> Iterator[ForecastRecord]:
     evidence = gathered.evidence()
-    belief, past, bounds = believe(evidence, gathered.plan), gathered.past, bounds_of(gathered.metric)
+    belief, past = believe(evidence, gathered.plan), gathered.past
     for number, entry in enumerate(gathered.entries):
         # What would have been said without its own score.
         others = {name: score for name, score in past.items() if name != entry.name}
         found = summarise(evidence, belief, size, others, LEVEL)[number]
         # Over all rows: the forecast rests on a draw of them, on the mixture and on single corruptions.
-        said = (evidence.said(number, proba) for proba in (entry.clean, entry.mixture))
-        clean, stressed = (score(gathered.metric, gathered.y, each) for each in said)
+        one, whole = slice(number, number + 1), (entry.clean, entry.mixture)
+        clean, stressed = (float(evidence.values(gathered.y, proba[None], one).mean()) for proba in whole)
         moved = np.array([found.value, found.low, found.high]) + clean - found.clean
-        value, low, high = moved.clip(*bounds).tolist()
+        value, low, high = moved.clip(*evidence.bounds).tolist()
         yield ForecastRecord(
             made_from=made_from,
             kind=entry.kind,
@@ -102,7 +101,7 @@ def _records(gathered: Gathered, size: int, made_from: Digests) -> Iterator[Fore
 
 def _signals(gathered: Gathered, entry: Entry) -> dict[str, float]:
     """The plain estimates of the accuracy in the literature, for comparison, where the test was predicted."""
-    if entry.test is None or gathered.metric != ACCURACY:
+    if entry.test is None or gathered.metric != ACCURACY or gathered.task.kind != "classes":
         return {}
     found = {
         "thresholded confidence": atc(entry.clean, gathered.y, entry.test),

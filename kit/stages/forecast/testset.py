@@ -7,6 +7,7 @@ import numpy as np
 
 from kit.base.arrays import ImageArray
 from kit.base.events import Emit, Event
+from kit.judge.metrics import row_accuracy
 from kit.judge.shift.outputs import Prior, detect, estimate
 from kit.judge.shift.pictures import FOLDS, NAMES, Adversarial, adversarial, image_statistics, twins
 from kit.runs.results import unless_damaged
@@ -53,7 +54,7 @@ def look_at_test(layout: Layout, gathered: Gathered, seed: int, emit: Emit) -> l
         return []
     index, entry = load_index(layout), _most_able(gathered)
     made_from = lineage(layout, gathered, seed)
-    names = ("likeness", *(["priors"] if entry else []))
+    names = ("likeness", *(["priors"] if entry and gathered.task.kind == "classes" else []))
     pictures = [layout.unlike_sheet, *map(layout.shift_picture, names)]
     report = unless_damaged(lambda: ShiftReport.fresh(layout.shift_report, made_from), emit)
     if report is None or not all(path.exists() for path in pictures):
@@ -76,8 +77,9 @@ def lineage(layout: Layout, gathered: Gathered, seed: int) -> Digests:
 
 def _most_able(gathered: Gathered) -> Entry | None:
     """The entry with the best clean accuracy among those that predicted the test."""
-    able = [entry for entry in gathered.entries if entry.test is not None]
-    return max(able, key=lambda entry: float((entry.clean.argmax(1) == gathered.y).mean()), default=None)
+    able, task = [entry for entry in gathered.entries if entry.test is not None], gathered.task
+    y = gathered.y if task.several else task.strata(gathered.y, gathered.classes)
+    return max(able, key=lambda entry: float(row_accuracy(y, entry.clean).mean()), default=None)
 
 
 def _write(
@@ -94,8 +96,10 @@ def _write(
     if entry is not None and entry.test is not None:
         # Fold means are less sharp than single networks: one fold is compared where there is one.
         outputs = detect(entry.clean, entry.folds[0] if entry.folds is not None else entry.test)
+        sentences.append(_about_outputs(outputs))
+    if entry is not None and entry.test is not None and index.task.kind == "classes":
         prior = estimate(entry.test, shares)
-        sentences += [_about_outputs(outputs), _about_prior(prior, shares.tolist(), index.classes)]
+        sentences.append(_about_prior(prior, shares.tolist(), index.classes))
         picture = figures.class_priors(index.classes, shares.tolist(), prior.prior)
         write_atomic(layout.shift_picture("priors"), standalone(picture))
     copies = _copies(layout, index, images, test)
