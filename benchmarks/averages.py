@@ -1,6 +1,7 @@
 """What an average of weights is worth beside the last weights: moving averages by step, and the mean of late epochs.
 
     python benchmarks/averages.py fashion.npz [--rows 2000] [--test 4000] [--epochs 10] [--seeds 3]
+        [--rates cosine constant]
 
 The file has `x_train`, `y_train`, `x_test` and `y_test`. `resnet-small` learns from some rows with the recipe of `kit
 init` for small images, or with a rate that stays as it is after the warm-up. `epochs` is the mean of the weights after
@@ -57,21 +58,23 @@ def trained(x: Any, y: Any, stage: StageConfig, seed: int, judge: Any) -> dict[s
     rng, steps = np.random.default_rng(seed), len(x) // BATCH
     moving: dict[float, Any] = {}
     late: list[Any] = []
+    now: Any = None
     for epoch in range(stage.epochs):
         order = rng.permutation(len(x))
         for number in range(steps):
             rows = order[number * BATCH : (number + 1) * BATCH]
             batch = np.where(rng.random((BATCH, 1, 1, 1)) < 0.5, x[rows], x[rows, :, ::-1])
             step(batch, labels[rows], np.float32(learning_rate(stage, epoch * steps + number, steps)))
-            now = [variable.numpy() for variable in model.trainable_variables]
+            # Copied: else a view of memory that the next step writes to.
+            now = [variable.numpy().copy() for variable in model.trainable_variables]
             for decay in DECAYS:
                 before = moving.get(decay, now)
                 moving[decay] = [decay * a + (1 - decay) * b for a, b in zip(before, now, strict=True)]
         if epoch >= stage.epochs * 2 // 3:
             late.append(now)
     last = model.get_weights()
-    found = {"last": judge(model)}
-    averages = {f"ema {decay}": value for decay, value in moving.items()}
+    found: dict[str, float] = {}
+    averages = {"last": now} | {f"ema {decay}": value for decay, value in moving.items()}
     averages[f"epochs ({len(late)})"] = [np.mean(group, axis=0) for group in zip(*late, strict=True)]
     for name, average in averages.items():
         model.set_weights(last)
@@ -88,6 +91,7 @@ def main() -> None:
     parser.add_argument("file")
     for name, default in {"rows": 2000, "test": 4000, "epochs": 10, "seeds": 3}.items():
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--rates", nargs="+", default=["cosine", "constant"])
     given = parser.parse_args()
     print(machine(), flush=True)
     data = np.load(given.file)
@@ -99,7 +103,7 @@ def main() -> None:
         return float(np.mean(np.concatenate(said) == y_test))
 
     print(f"{'rate':10}{'kept':20}{'accuracy':>10}{'gain':>8}{'+-':>6}")
-    for kind in ("cosine", "constant"):
+    for kind in given.rates:
         schedule = {"kind": kind, "warmup": given.epochs / 5}
         stage = StageConfig.model_validate(
             {"train": "all", "epochs": given.epochs, "optimizer": "sgd", "lr": 0.1, "weight_decay": 5e-3}

@@ -154,7 +154,7 @@ def test_rows_are_ranked_kept_and_computed_once(
         Project(project.layout.root, emit=stop_at("probe: mobilenetv2")).probe(weights=[weights], rows=200)
     records = project.probe(weights=[weights], rows=200)
     assert computed(events) == ["mobilenetv2", "vgg16"]
-    assert [record.rank for record in records] == sorted(record.rank for record in records)
+    assert records[0].clean[0] + records[0].stressed[0] >= records[1].clean[0] + records[1].stressed[0]
     assert {record.backbone for record in records} == {"mobilenet", "mobilenetv2"}
     for record in records:
         assert record.rows == 200 and record.metric == "accuracy"

@@ -13,9 +13,8 @@ PARTS = 4  # of the training rows, in whole groups, each of which judges penalti
 def out_of_fold(features: Array, targets: Array, fold: IntArray, group: IntArray) -> Array:
     """Predictions (V, N, C) of held-out rows by heads that learnt ``targets`` (N, C) from the other rows.
 
-    ``features`` (V, N, F) are those of the same rows in V versions, of which heads learn the first. Rows with ``fold``
-    (N,) -1 are never held out, their predictions NaN. The penalty has the least squared error on parts of the training
-    rows that were left out of the fit; ``group`` (N,) are whole numbers from 0.
+    ``features`` (V, N, F) are of V versions of the rows, of which heads learn the first. Rows with ``fold`` (N,) -1 are
+    never held out, their predictions NaN. Penalties are judged on training rows that are left out, by ``group`` (N,).
     """
     part = np.random.default_rng(0).permutation(group.max() + 1)[group] % PARTS
     said = np.full((*features.shape[:2], targets.shape[1]), np.nan)

@@ -4,7 +4,6 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar
 
 from kit.errors import TrainingError
 from kit.runs.spec import FoldSpec
@@ -15,8 +14,6 @@ from kit.store.record import Made
 class ProbeRecord(Made):
     """``runs/probe/<backbone>.json``: scores of a ridge head on features of held-out ``rows``, with standard errors."""
 
-    COMMAND: ClassVar[str] = "kit probe"
-
     backbone: str
     rows: int
     metric: str
@@ -24,11 +21,6 @@ class ProbeRecord(Made):
     stressed: tuple[float, float]
     milliseconds: float  # of all cores together, for the features of an image
     megabytes: float  # of the weights in 32 bits
-
-    @property
-    def rank(self) -> float:
-        """The smallest is the best: of the mean of both scores."""
-        return (self.clean[0] + self.stressed[0]) * (1 if self.metric == "rmse" else -1)
 
 
 def cached() -> dict[str, Path]:

@@ -5,19 +5,17 @@ import time
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from kit.base.arrays import IntArray
 from kit.base.events import Emit, Event
 from kit.base.process import without_greeting
-from kit.config import Config, RunConfig
-from kit.config.training import StageConfig
+from kit.config import Config, RunConfig, StageConfig
 from kit.errors import ConfigError, KitError, TrainingError
-from kit.images.corrupt.mixture import apply
-from kit.images.corrupt.plan import plan_of, sampled
+from kit.images.corrupt.plan import StressPlan, apply, plan_of, sampled
 from kit.judge.ridge import out_of_fold
 from kit.judge.score import row_values
 from kit.judge.seen import seen_of
@@ -29,8 +27,8 @@ from kit.runtime.backbones import BACKBONES
 from kit.runtime.forward import compile_forward, logits
 from kit.runtime.lazy import keras
 from kit.store.data import Index, load_images, load_index
+from kit.store.files import lock
 from kit.store.layout import Layout
-from kit.store.locks import lock
 from kit.store.partition import load_folds
 from kit.store.record import Digests
 
@@ -41,25 +39,16 @@ BATCH = 64
 def probe(
     layout: Layout, config: Config, emit: Emit, backbones: Sequence[str], weights: Sequence[Path], rows: int
 ) -> list[ProbeRecord]:
-    """Score a ridge head on the features of each backbone, out of fold; returns the records, the best first.
+    """Score ridge heads on the features of backbones, a record each, written at once; returns them, the best first.
 
     Without names the ``backbones`` are those whose weights are here: named by runs, in ``weights`` (files and folders),
-    or kept by Keras; those of others are downloaded. At most ``rows`` images are predicted, as they are and under
-    the mixture of ``[stress]``. Every record is written at once; what cannot be probed is a warning.
-
-    Raises `ConfigError` where there are no weights, and the first error where no backbone can be probed.
+    or kept by Keras; others are downloaded. At most ``rows`` images are predicted, also under the mixture of
+    ``[stress]``. What cannot be probed is a warning, or the `KitError` that is raised where it is all.
     """
     found, problems = list[ProbeRecord](), list[KitError]()
     with lock(layout.data_lock, "data/", shared=True):
         index = load_index(layout)
-        plan = replace(plan_of(config.stress), rows=rows)
-        ids = sampled(plan, index.ids)
-
-        @cache
-        def pictures() -> Any:
-            clean = np.asarray(load_images(layout)[index.rows_of(ids)])
-            return clean, apply(plan, clean, ids, plan.seed)
-
+        folds, plan = load_folds(layout, config, index), replace(plan_of(config.stress), rows=rows)
         for name, where in _within_reach(config, backbones, weights).items():
             run = RunConfig(backbone=name, weights=where, stages=(StageConfig(train="head", epochs=1),))
             try:
@@ -69,8 +58,7 @@ def probe(
                 record = unless_damaged(partial(ProbeRecord.fresh, layout.probe(name), made_from), emit)
                 if record is None:
                     emit(Event("progress", f"probe: {name}", {"stage": "probe"}))
-                    fold = load_folds(layout, config, index).fold[index.rows_of(ids)]
-                    record = _scored(spec, index, np.array(ids), fold, pictures(), made_from)
+                    record = _scored(spec, index, folds.fold, plan, made_from)
                     record.save(layout.probe(name))
                 found.append(record)
             except KitError as error:
@@ -80,7 +68,7 @@ def probe(
         if not found:
             raise problem
         emit(Event("warn", f"{problem.message}: {problem.hint}"))
-    found.sort(key=lambda record: record.rank)
+    found.sort(key=lambda one: one.clean[0] + one.stressed[0], reverse=found[0].metric != "rmse")
     header = ("backbone", "rows", found[0].metric, "+-", "stressed", "+-", "ms", "MB")
     costs = [(f"{one.milliseconds:.1f}", f"{one.megabytes:.0f}") for one in found]
     lines = [(one.backbone, one.rows, *one.clean, *one.stressed, *cost) for one, cost in zip(found, costs, strict=True)]
@@ -102,30 +90,33 @@ def _within_reach(config: Config, backbones: Sequence[str], weights: Sequence[Pa
     return {name: found.get(name, "imagenet") for name in backbones or found}
 
 
-def _scored(spec: FoldSpec, index: Index, ids: Any, fold: Any, pictures: Any, made_from: Digests) -> ProbeRecord:
-    """Compute features of images (2, n, H, W, 3), those as they are first, and score heads that learnt these."""
+def _scored(spec: FoldSpec, index: Index, fold: IntArray, plan: StressPlan, made_from: Digests) -> ProbeRecord:
+    """Compute features of images as they are and stressed, and score heads that learnt the first."""
+    rows = index.rows_of(sampled(plan, index.ids))
+    clean, ids, fold = np.asarray(load_images(spec.layout)[rows]), np.array(index.ids)[rows], fold[rows]
+    pictures = clean, apply(plan, clean, ids, plan.seed)
     with without_greeting(), redirect_stdout(sys.stderr):  # Keras says on standard output what it downloads
         keras.backend.clear_session()  # of the backbone before
         forward = compile_forward(make_network(spec).features)
-    forward(pictures[0][:BATCH])  # compiles
+    forward(clean[:BATCH])  # compiles
     started, every = time.process_time(), np.arange(len(ids))
     features = np.stack([logits(forward, images, every, ("identity",), BATCH)[0] for images in pictures])
     seconds = (time.process_time() - started) / (2 * len(every))
-    masses = index.task.masses(index.truth_of(ids), index.classes)[:, : len(index.classes)]
-    group = np.unique(np.array(index.groups)[index.rows_of(ids)], return_inverse=True)[1]
+    masses = index.task.masses(index.truth[rows], index.classes)[:, : len(index.classes)]
+    group = np.unique(np.array(index.groups)[rows], return_inverse=True)[1]
     proba = np.clip(out_of_fold(features, masses, fold, group)[:, fold >= 0], 1e-6, 1.0)
     proba /= 1.0 if index.task.several else proba.sum(axis=2, keepdims=True)
     metric = "rmse" if index.task.kind == "numbers" else "accuracy"
     seen = seen_of(metric, index, ids[fold >= 0])
     values = np.stack([row_values(metric, seen.y, seen.of(version)) for version in proba])
-    clean, hurt = np.stack([values.mean(axis=1), values.std(axis=1) / values.shape[1] ** 0.5], axis=1).tolist()
+    scores = np.stack([values.mean(axis=1), values.std(axis=1) / values.shape[1] ** 0.5], axis=1).tolist()
     return ProbeRecord(
         made_from=made_from,
         backbone=spec.settings.backbone,
         rows=proba.shape[1],
         metric=metric,
-        clean=clean,
-        stressed=hurt,
+        clean=scores[0],
+        stressed=scores[1],
         milliseconds=1000 * seconds,
         megabytes=4e-6 * BACKBONES[spec.settings.backbone].parameters,
     )

@@ -17,6 +17,7 @@ from kit.stages.report.inputs import Facts, OutOfFold
 from kit.stages.report.section import Group, Section, Tile, count, listed, percent, thumbnail
 from kit.store.candidate import StoredBlend
 from kit.store.partition import FoldsRecord
+from kit.store.record import aside
 
 
 def balance(facts: Facts) -> Section | str:
@@ -59,14 +60,15 @@ def curves(facts: Facts) -> Section | str:
             losses[name] = [value for _, value in lines.curves(folds, "valid_nll").mean]
     if not runs:
         return "kit train"
-    found = [facts.read(ProbeRecord, path) for path in facts.layout.probe("").parent.glob("*.json")]
+    paths = facts.layout.probe("").parent.glob("*.json")
+    found = [facts.read(ProbeRecord, path, aside(path)) for path in paths]
     probes = [one for one in found if one and facts.index and one.made_from["data"] == facts.index.training]
     return Section(
         _advice(losses),
         "Measured on the held-out images of each fold. Thin lines are folds, the thick one their mean; the dashed one "
         "is the loss on training images, which augmentation makes harder. Dots mark the epochs whose weights were "
         "kept.",
-        {"runs": runs, "probes": sorted(probes, key=lambda probe: probe.rank)},
+        {"runs": runs, "probes": sorted(probes, key=lambda one: -one.clean[0] - one.stressed[0])},
     )
 
 
