@@ -33,7 +33,6 @@ from kit.store.partition import load_folds
 from kit.store.record import Digests
 
 VERSION = 1  # raised whenever the same images and weights would get other scores
-BATCH = 64
 
 
 def probe(
@@ -98,9 +97,9 @@ def _scored(spec: FoldSpec, index: Index, fold: IntArray, plan: StressPlan, made
     with without_greeting(), redirect_stdout(sys.stderr):  # Keras says on standard output what it downloads
         keras.backend.clear_session()  # of the backbone before
         forward = compile_forward(make_network(spec).features)
-    forward(clean[:BATCH])  # compiles
+    forward(clean[:1])  # compiles
     started, every = time.process_time(), np.arange(len(ids))
-    features = np.stack([logits(forward, images, every, ("identity",), BATCH)[0] for images in pictures])
+    features = np.stack([logits(forward, images, every, ("identity",))[0] for images in pictures])
     seconds = (time.process_time() - started) / (2 * len(every))
     masses = index.task.masses(index.truth[rows], index.classes)[:, : len(index.classes)]
     group = np.unique(np.array(index.groups)[rows], return_inverse=True)[1]

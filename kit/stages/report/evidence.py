@@ -60,8 +60,7 @@ def curves(facts: Facts) -> Section | str:
             losses[name] = [value for _, value in lines.curves(folds, "valid_nll").mean]
     if not runs:
         return "kit train"
-    paths = facts.layout.probe("").parent.glob("*.json")
-    found = [facts.read(ProbeRecord, path, aside(path)) for path in paths]
+    found = [facts.read(ProbeRecord, path, aside(path)) for path in facts.layout.probe("").parent.glob("*.json")]
     probes = [one for one in found if one and facts.index and one.made_from["data"] == facts.index.training]
     return Section(
         _advice(losses),
