@@ -13,6 +13,7 @@ from kit.errors import DataError, StageError
 from kit.store.layout import Layout, SubmissionPaths, find_project
 
 if TYPE_CHECKING:
+    from kit.runs.pretrained import ProbeRecord
     from kit.stages.compare import Comparison
     from kit.stages.lb.report import Report
     from kit.stages.submit import Choice
@@ -73,6 +74,13 @@ class Project:
 
         self.clean()
         make_folds(self.layout, self.config, self._emit, force=force, reset=reset)
+
+    def probe(self, backbones: Sequence[str] = (), weights: Sequence[Path] = (), rows: int = 2000) -> list[ProbeRecord]:
+        """Rank pretrained backbones by ridge heads on their features of so many images; see `kit.stages.probe`."""
+        from kit.stages.probe import probe
+
+        self.folds()
+        return probe(self.layout, self.config, self._emit, backbones, weights, rows)
 
     def train(
         self, runs: Sequence[str] = (), *, fold: int | None = None, force: bool = False, max_hours: float | None = None

@@ -29,7 +29,7 @@ from kit.runs.spec import check_run
 from kit.runtime.backbones import BACKBONES
 from kit.stages.init import init, metric_of
 from kit.stages.init.look import Seen
-from kit.stages.init.plan import CACHED, Plan, choose, minutes
+from kit.stages.init.plan import PRETRAINED, Plan, choose, minutes
 from kit.store.data import load_index
 from kit.store.ledger import load_submissions
 from kit.store.ledger.facts import Score
@@ -265,7 +265,7 @@ def test_the_recipe_of_small_images_halves_the_bits_only_where_that_is_faster(
 
 
 def test_photographs_get_pretrained_networks_where_weights_can_be_had() -> None:
-    assert choose(2000, 600, 8, pretrained=lambda: True).networks == tuple(CACHED)
+    assert choose(2000, 600, 8, pretrained=lambda: True).networks == PRETRAINED
     assert not choose(2000, 600, 8, pretrained=lambda: False).pretrained
     assert not choose(60_000, 28, 8, pretrained=lambda: True).pretrained
 

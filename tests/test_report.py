@@ -19,9 +19,11 @@ from test_cli import run
 
 from kit.base.events import silent
 from kit.project import Project
+from kit.runs.pretrained import ProbeRecord
 from kit.runs.results import RunRecord
 from kit.show.figures import svg
 from kit.stages.ensemble.ensemble import ensemble
+from kit.stages.report.evidence import curves
 from kit.stages.report.inputs import Facts
 from kit.stages.report.pictures import augmentation, with_names
 from kit.stages.report.report import SECTIONS, soft
@@ -288,6 +290,20 @@ def test_a_run_that_is_in_no_ensemble_yet_has_its_curves(tmp_path: Path) -> None
     train(project, ("third",))
     words = Page(project.report(attention=False).read_text(encoding="utf-8")).words
     assert {"first ", "second ", "third "} <= set(words)
+
+
+def test_probed_backbones_are_listed_best_first_and_those_of_other_data_are_not(tmp_path: Path) -> None:
+    project = invent(tmp_path)
+    train(project)
+    now = load_index(project.layout).training
+    for name, clean, data in (("vgg16", 0.5, now), ("xception", 0.75, now), ("resnet50", 0.9, "other images")):
+        told = {"backbone": name, "rows": 123, "metric": "accuracy", "clean": (clean, 0.01), "stressed": (0.25, 0.02)}
+        record = {**told, "made_from": {"data": data}, "milliseconds": 1.5, "megabytes": 9.0}
+        ProbeRecord.model_validate(record).save(project.layout.probe(name))
+    probes = curves(Facts(project.layout, project.config)).data["probes"]
+    assert [one.backbone for one in probes] == ["xception", "vgg16"]
+    page = re.sub(r"<wbr>", "", project.report(attention=False).read_text(encoding="utf-8"))
+    assert page.index("xception") < page.index("vgg16") and "0.750 ± 0.010" in page and "resnet50" not in page
 
 
 def test_scores_against_cross_validation_and_the_rank_are_drawn_once_there_are_some(tmp_path: Path) -> None:

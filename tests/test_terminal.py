@@ -41,7 +41,7 @@ TALK = (
     ["export", "nobody"], ["report", "--no-attention"], ["backbones"],
 )  # fmt: skip
 LISTS = ("backbones", "recipes")  # lines for other programs are never broken
-ELSEWHERE = {"doctor", "augment"}  # what it says is of the machine; it needs TensorFlow
+ELSEWHERE = {"doctor", "augment", "probe"}  # what it says is of the machine; the others need TensorFlow
 
 
 def matches(name: str, text: str) -> None:

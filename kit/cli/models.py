@@ -88,6 +88,21 @@ def folds(
         project.folds(force=force, reset=reset)
 
 
+@app.command()
+def probe(
+    backbones: Annotated[list[str] | None, typer.Argument(help="By default all whose weights are here.")] = None,
+    weights: Annotated[list[Path] | None, typer.Option(help="File or folder of weights. Can be repeated.")] = None,
+    rows: Annotated[int, typer.Option(min=100, help="Number of images to use, at most.")] = 2000,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Rank pretrained backbones by a linear classifier on their features, without training them."""
+    with open_project(config, quiet=json) as project:
+        records = project.probe(backbones or (), weights or (), rows)
+        if json:
+            print_result(lambda: [record.model_dump(mode="json", exclude={"made_from", "files"}) for record in records])
+
+
 TABLES = (".csv", ".tsv")
 
 

@@ -190,6 +190,8 @@ BACKBONES: dict[str, Backbone] = {
     "convnext-tiny": _keras("ConvNeXtTiny", "raw", "convnext_tiny_stage_2_block_8_identity", 768, 27_820_128),
     "convnext-small": _keras("ConvNeXtSmall", "raw", "convnext_small_stage_2_block_26_identity", 768, 49_454_688),
     "convnext-base": _keras("ConvNeXtBase", "raw", "convnext_base_stage_2_block_26_identity", 1024, 87_566_464),
+    "convnext-large": _keras("ConvNeXtLarge", "raw", "convnext_large_stage_2_block_26_identity", 1536, 196_230_336),
+    "convnext-xlarge": _keras("ConvNeXtXLarge", "raw", "convnext_xlarge_stage_2_block_26_identity", 2048, 348_147_968),
     "nasnetmobile": _keras("NASNetMobile", "symmetric", "normal_concat_8", 1056, 4_269_716),
 }
 

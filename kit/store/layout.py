@@ -99,7 +99,7 @@ class Layout:
     overrides = Below("clean_overrides.csv")
     folds, folds_table = Below("folds"), EachBelow("folds/{}.csv")
     folds_manifest, folds_picture = EachBelow("folds/{}.json"), EachBelow("folds/{}.svg")
-    runs, features = Below("runs"), Below("runs/features")
+    runs, features, probe = Below("runs"), Below("runs/features"), EachBelow("runs/probe/{}.json")
     augment_picture, corruptions_picture = EachBelow("runs/{}-augment.png"), Below("runs/corruptions.png")
     submissions, boards = Below("submissions"), Below("submissions/leaderboard")
     data_lock, folds_lock = Below("data/.lock"), Below("data/.folds.lock")

@@ -8,6 +8,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Literal
 
+from kit.runs.pretrained import cached
 from kit.runs.units.process import visible_gpus
 from kit.runtime.backbones import BACKBONES
 
@@ -25,8 +26,7 @@ WEIGHTS = (
     "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/"
     "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
 )
-# Where Keras keeps what it has downloaded.
-CACHED = {"mobilenetv2": "mobilenet_v2_*no_top.h5", "efficientnetv2-b0": "efficientnetv2-b0_notop.h5"}
+PRETRAINED = ("mobilenetv2", "efficientnetv2-b0")
 TINY = ("resnet-medium", "resnet-small")  # three epochs of the larger teach less than five of the smaller
 SCRATCH = ("plain-cnn", "residual-cnn")
 # Published weights expect photographs of 224 px. Pictures below this many pixels have no more in them than a small
@@ -88,7 +88,7 @@ def minutes(plan: Plan, n: int) -> float:
 
 def _plans(n: int, side: int, pretrained: bool) -> Iterator[Plan]:
     """All plans, the best first."""
-    networks = tuple(CACHED) if pretrained else TINY if side <= SMALL else SCRATCH
+    networks = PRETRAINED if pretrained else TINY if side <= SMALL else SCRATCH
     smallest = max(BACKBONES[name].smallest for name in networks)
     if pretrained:
         sizes, epochs = [size for size in SIDES if size <= max(side, FEWEST)], [8, 5, 3]
@@ -113,8 +113,7 @@ def _plans(n: int, side: int, pretrained: bool) -> Iterator[Plan]:
 
 def weights_within_reach() -> bool:
     """Whether ImageNet weights are in the cache of Keras, or their site has them and answers within three seconds."""
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
-    if all(any(home.glob(pattern)) for pattern in CACHED.values()):
+    if cached().keys() >= set(PRETRAINED):
         return True
     try:
         with urllib.request.urlopen(urllib.request.Request(WEIGHTS, method="HEAD"), timeout=3):

@@ -9,6 +9,7 @@ from kit.judge import score
 from kit.judge.blend.tables import per_class, reliability
 from kit.judge.metrics import confusion as count_confusion
 from kit.judge.seen import seen
+from kit.runs.pretrained import ProbeRecord
 from kit.runs.results import histories
 from kit.show.figures import curves as lines
 from kit.show.figures import heat, strips
@@ -16,6 +17,7 @@ from kit.stages.report.inputs import Facts, OutOfFold
 from kit.stages.report.section import Group, Section, Tile, count, listed, percent, thumbnail
 from kit.store.candidate import StoredBlend
 from kit.store.partition import FoldsRecord
+from kit.store.record import aside
 
 
 def balance(facts: Facts) -> Section | str:
@@ -47,7 +49,7 @@ def _named_fold(classes: tuple[str, ...], table: Any) -> str:
 
 
 def curves(facts: Facts) -> Section | str:
-    """Accuracy and log loss on held-out rows after every epoch, a line a fold."""
+    """Accuracy and log loss on held-out rows after every epoch, a line a fold, and what was probed before."""
     runs, losses = [], {}
     for run in facts.runs:
         name, config = run.record.run, run.record.config
@@ -58,12 +60,14 @@ def curves(facts: Facts) -> Section | str:
             losses[name] = [value for _, value in lines.curves(folds, "valid_nll").mean]
     if not runs:
         return "kit train"
+    found = [facts.read(ProbeRecord, path, aside(path)) for path in facts.layout.probe("").parent.glob("*.json")]
+    probes = [one for one in found if one and facts.index and one.made_from["data"] == facts.index.training]
     return Section(
         _advice(losses),
         "Measured on the held-out images of each fold. Thin lines are folds, the thick one their mean; the dashed one "
         "is the loss on training images, which augmentation makes harder. Dots mark the epochs whose weights were "
         "kept.",
-        runs,
+        {"runs": runs, "probes": sorted(probes, key=lambda one: -one.clean[0] - one.stressed[0])},
     )
 
 

@@ -11,12 +11,12 @@ from kit.base.events import silent
 from kit.config import RunConfig
 from kit.images.augment.pipeline import Pipeline
 from kit.runs.batches import row_seeds
+from kit.runs.pretrained import make_network
 from kit.runs.results import unless_damaged
 from kit.runs.spec import VERSION, FoldSpec, seed_of
 from kit.runs.units.worker import Report
 from kit.runtime.backbones import BACKBONES
 from kit.runtime.forward import compile_forward
-from kit.stages.train.networks import make_network
 from kit.stages.train.teach import pictures
 from kit.store.data import load_index
 from kit.store.files import sha256_json, write_atomic

@@ -1,4 +1,4 @@
-"""Networks for training: pretrained weights, which layers learn, losses, optimisers, mixed precision.
+"""Networks for training: which layers learn, losses, optimisers, mixed precision.
 
 Mixed precision takes steps in half the bits, and keeps or compares everything in float32. Micikevicius et al. 2018:
 weights stay float32, layers compute in 16 bits, and for float16, whose smallest number is 6e-8, the loss is multiplied
@@ -17,7 +17,7 @@ from typing import Any
 from kit.config import RunConfig, StageConfig
 from kit.errors import TrainingError
 from kit.runs.spec import FoldSpec
-from kit.runtime.backbones import BACKBONES, Network, build, reset_input_scale, resolve
+from kit.runtime.backbones import BACKBONES, Network, build, reset_input_scale
 from kit.runtime.lazy import keras, tf
 
 # What a kind of layer is called in Keras.
@@ -56,39 +56,6 @@ def precision_errors(spec: FoldSpec) -> Iterator[None]:
             f"{str(error.message).splitlines()[0][:200]}",
             f'[runs.{spec.run}] precision = "float32"',
         ) from error
-
-
-def make_network(spec: FoldSpec) -> Network:
-    """Build the network of ``spec`` and fill its backbone with the weights that the run asks for.
-
-    Raises `TrainingError` where ImageNet weights cannot be downloaded or a file does not fit.
-    """
-    network = build(spec.network)
-    settings = spec.settings
-    if settings.weights == "imagenet":
-        entry, shape = BACKBONES[settings.backbone], network.backbone.input_shape[1:]
-        try:
-            keywords = {"include_top": False, "weights": "imagenet", **entry.options}
-            donor = resolve(entry.builder)(input_shape=shape, **keywords)
-        except Exception as error:
-            # Keras raises a bare Exception for every failed download.
-            if type(error) is not Exception and not isinstance(error, OSError):
-                raise
-            raise TrainingError(
-                f"the ImageNet weights of {settings.backbone} cannot be downloaded: is there a network connection?",
-                'weights = "path/to/weights.h5", or weights = "none" to start from scratch',
-            ) from error
-        network.backbone.set_weights(donor.get_weights())
-    elif settings.weights != "none":
-        path = spec.layout.named(settings.weights)
-        try:
-            network.backbone.load_weights(str(path))
-        except (ValueError, OSError, KeyError) as error:
-            line = str(error).splitlines()[0]
-            raise TrainingError(f"{path.name} does not fit {settings.backbone} without its top: {line}") from error
-    if BACKBONES[settings.backbone].learns_input_scale:
-        reset_input_scale(network.backbone)
-    return network
 
 
 def training_twin(spec: FoldSpec, network: Network) -> Network:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from kit.base.arrays import IntArray
 from kit.images.augment.pipeline import Pipeline
 from kit.runs.batches import row_seeds
+from kit.runs.pretrained import make_network
 from kit.runs.spec import FoldSpec, seed_of
 from kit.runs.units.worker import BATCH
 from kit.runtime import arrays
@@ -25,7 +26,6 @@ from kit.stages.train.networks import (
     LOSSES,
     Loss,
     layers_inside,
-    make_network,
     make_optimizer,
     set_trainable,
     training_twin,
