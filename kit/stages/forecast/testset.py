@@ -100,20 +100,18 @@ def _write(
     if entry is not None and entry.test is not None and index.task.kind == "classes":
         prior = estimate(entry.test, shares)
         sentences.append(_about_prior(prior, shares.tolist(), index.classes))
-        picture = figures.class_priors(index.classes, shares.tolist(), prior.prior)
-        write_atomic(layout.shift_picture("priors"), standalone(picture))
+        picture = standalone(figures.class_priors(index.classes, shares.tolist(), prior.prior))
+        write_atomic(layout.shift_picture("priors"), picture)
     copies = _copies(layout, index, images, test)
-    sentences.append(_about_copies(copies))
     names, likeness = load_test_ids(layout), np.nan_to_num(told.test_likeness, nan=-1.0)
     order = np.argsort(-likeness, kind="stable")[:SHOWN]
     pictures = dict(zip(np.sort(order).tolist(), test[np.sort(order)], strict=True))  # as a memory map likes to be read
-    tiles = [Tile(pictures[row], f"{names[row]}\n{likeness[row]:.2f}") for row in order.tolist()]
-    title = "test images least like the training set, with probabilities"
-    write_atomic(layout.unlike_sheet, png(sheet([tiles], title)))
+    tiles = [[Tile(pictures[row], f"{names[row]}\n{likeness[row]:.2f}") for row in order.tolist()]]
+    write_atomic(layout.unlike_sheet, png(sheet(tiles, "test images least like the training set, with probabilities")))
     write_atomic(layout.shift_picture("likeness"), standalone(*figures.likeness(told)))
     report = ShiftReport(
         made_from=made_from,
-        sentences=tuple(sentences),
+        sentences=(*sentences, _about_copies(copies)),
         auc=told.auc,
         auc_error=told.error,
         telling=told.telling,
