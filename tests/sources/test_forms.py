@@ -13,7 +13,7 @@ from competitions import names, picture, write_csv
 
 from kit.config import parse
 from kit.errors import ConfigError, DataError
-from kit.images.sources import open_source
+from kit.images.sources import open_source, training_classes
 from kit.images.sources.forms import Groups
 from kit.images.sources.pixel_table import is_pixel_table
 from kit.runtime import decode
@@ -291,6 +291,33 @@ def test_columns_one_a_class_beside_pixels_are_read_as_those_beside_files(tmp_pa
     write(tmp_path / "t.csv", pixel_text(header, rows))
     with pytest.raises(DataError, match=r"row 6 has several labels \(cat, dog, hen\)"):
         opened(tmp_path, "t.csv")
+
+
+@pytest.mark.parametrize("names", [("id", "age"), ("age",), ("age", "image_id")])
+def test_numbers_beside_pixels_are_numbers(tmp_path, names):
+    ages = [1.5 * row for row in range(N)]
+    told = {"age": ages, "id": [f"n{row}" for row in range(N)], "image_id": [f"n{row}" for row in range(N)]}
+    rows = [[*(told[name][row] for name in names), *PIXELS[row].ravel()] for row in range(N)]
+    rows[3][names.index("age")] = ""
+    write(tmp_path / "t.csv", pixel_text([*names, *(f"pixel{place}" for place in range(64))], rows))
+    data = parse('[competition]\ntask = "regression"\nmetric = "rmse"\n[data]\ntrain = "t.csv"').data
+    raw = open_source(data, tmp_path, "train")
+    assert raw.targets is not None and raw.task.kind == "numbers" and raw.labels[3] == -1
+    np.testing.assert_allclose(np.delete(raw.targets, 3), np.delete(ages, 3))
+    assert training_classes(data, tmp_path) == raw.classes
+
+
+@pytest.mark.parametrize(("task", "no", "yes"), [("multilabel", "0", "1"), ("soft", "0", "3")])
+def test_columns_beside_pixels_are_several_labels_or_votes(tmp_path, task, no, yes):
+    flags = np.array([[row % 2, row // 2 % 2, 1] for row in range(N)])
+    rows = [[*(yes if flag else no for flag in flags[row]), *PIXELS[row].ravel()] for row in range(N)]
+    write(tmp_path / "t.csv", pixel_text(["cat", "dog", "hen", *HEADERS["numbers"][1:]], rows))
+    metric = "macro_f1" if task == "multilabel" else "kl"
+    data = parse(f'[competition]\ntask = "{task}"\nmetric = "{metric}"\n[data]\ntrain = "t.csv"').data
+    raw = open_source(data, tmp_path, "train")
+    expected = flags if task == "multilabel" else flags / flags.sum(axis=1, keepdims=True)
+    assert raw.classes == ("cat", "dog", "hen")
+    np.testing.assert_allclose(raw.targets, expected)
 
 
 def test_a_table_that_cannot_be_opened_is_told(tmp_path):

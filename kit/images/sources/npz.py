@@ -65,7 +65,7 @@ def open_npz(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
 def array_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
     """Names of the classes, in label order; only the labels are read."""
     labels = array_labels(path, data, root)
-    return _truth(labels, len(np.atleast_1d(labels)), data, root, path).classes
+    return array_truth(labels, len(np.atleast_1d(labels)), data, root, path).classes
 
 
 def array_labels(path: Path, data: DataConfig, root: Path) -> Array:
@@ -86,12 +86,12 @@ def open_npy(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
 
 
 def array_set(
-    images: Array, labels: Array | None, data: DataConfig, root: Path, path: Path, content: Sequence[str]
+    images: Array, labels: Array | Table | None, data: DataConfig, root: Path, path: Path, content: Sequence[str]
 ) -> RawSet:
     """Images and labels as a `RawSet`, the row numbers as ids; ``content`` identifies what they were read from."""
     images, white = readable(images, str(path))
     n = len(images)
-    truth = Truth(np.full(n, -1), ()) if labels is None else _truth(labels, n, data, root, path)
+    truth = Truth(np.full(n, -1), ()) if labels is None else array_truth(labels, n, data, root, path)
     size, policy = data.image_size, data.resize if data.image_size else ""
     # Only where they are not as usual, so that data that were read before stay fresh.
     scale = [white] if white != 255 else []
@@ -121,8 +121,10 @@ def array_set(
     )
 
 
-def _truth(labels: Array, n: int, data: DataConfig, root: Path, path: Path) -> Truth:
+def array_truth(labels: Array | Table, n: int, data: DataConfig, root: Path, path: Path) -> Truth:
     """The truth in an array: `labelled`, or for another task its columns (N, C), or numbers (N,), as a table's."""
+    if isinstance(labels, Table):
+        return of_table(labels, data.model_copy(update={"id": labels.header[0]}), root, None)
     if TASKS[data.task].kind == "classes":
         return Truth(*labelled(labels, n, data, root, path))
     columns = labels.reshape(n, -1) if len(labels) == n else labels

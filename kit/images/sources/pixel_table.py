@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kit.base.tasks import Array
+from kit.base.tasks import TASKS, Array
 from kit.config import DataConfig
 from kit.errors import DataError
-from kit.images.sources.npz import array_set, labelled
+from kit.images.sources.npz import ROW, array_set, array_truth
 from kit.images.sources.raw import RawSet
 from kit.images.sources.table import find_label, from_flags, read_sample
 from kit.runtime.names import ID_NAMES
@@ -89,8 +89,8 @@ def open_pixels(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
 def pixel_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
     """Names of the classes, in label order."""
     text = read_text(path)
-    labels = _labels(_others(text, Columns.of(text.partition("\n")[0]), path), data)
-    return labelled(labels, len(labels), data, root, path)[1]
+    table = _others(text, Columns.of(text.partition("\n")[0]), path)
+    return array_truth(_labels(table, data), len(table.rows), data, root, path).classes
 
 
 def _others(text: str, columns: Columns, path: Path) -> Table:
@@ -105,9 +105,15 @@ def _identity(table: Table) -> str:
     return next((name for name in table.header if name.lower() in ID_NAMES), "")
 
 
-def _labels(table: Table, data: DataConfig) -> Array:
-    """The labels (N,) as they are written, empty where a row has none."""
-    found = find_label(table, data.label, _identity(table))
+def _labels(table: Table, data: DataConfig) -> Array | Table:
+    """The labels (N,) as they are written, empty where a row has none; for other tasks all columns, an id first."""
+    identity = _identity(table)
+    if TASKS[data.task].kind != "classes":
+        if identity:
+            return table.chosen((identity, *(name for name in table.header if name != identity)))
+        rows = tuple((str(row), *cells) for row, cells in enumerate(table.rows))
+        return replace(table, header=(ROW, *table.header), rows=rows)
+    found = find_label(table, data.label, identity)
     if isinstance(found, str):
         return np.array(table.column(found))
     return np.array([found[place] if place >= 0 else "" for place in from_flags(table, found).tolist()])
