@@ -263,7 +263,7 @@ def look(work: Path, data: Path, found: dict[str, dict[str, Any]], lines: dict[s
 def dev_scores(work: Path, data: Path, found: dict[str, dict[str, Any]]) -> dict[str, float]:
     """By system the accuracy on the test pictures: mean over members and views."""
     from kit.runs.results import require_weights
-    from kit.runs.units.worker import fold_predictor
+    from kit.runs.units.networks import fold_predictor
 
     folder = work / "looked"
     subprocess.run([sys.executable, str(data / "blood" / "make_npz.py"), str(folder)], check=True)
@@ -274,7 +274,7 @@ def dev_scores(work: Path, data: Path, found: dict[str, dict[str, Any]]) -> dict
         views = one["specs"][0].settings.views
         weights = [require_weights(spec).files[spec.paths.weights.name] for spec in one["specs"]]
         predictors = [fold_predictor(spec, digest) for spec, digest in zip(one["specs"], weights, strict=True)]
-        logits = [predict(images, views) for predict in predictors]
+        logits = [predict(images, np.arange(len(images)), views) for predict in predictors]
         mean = np.mean([softmax(member.astype(np.float64)).mean(axis=0) for member in logits], axis=0)
         scores[name] = float((mean.argmax(1) == labels).mean())
     return scores

@@ -108,7 +108,7 @@ def drawn(kind: str, path: Path, report: Report) -> None:
     told = PredictionSpec.load(path)
     predict = predictor(told.fold, "")
     if told.plan is None:
-        predict_test(told.fold, told.made_from, lambda images: predict(images, told.fold.settings.views))
+        predict_test(told.fold, told.made_from, predict)
     else:
         stress_fold(told.fold, told.plan, told.made_from, predict, report)
 

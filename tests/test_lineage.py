@@ -75,6 +75,7 @@ REACHES: tuple[tuple[set[str], str], ...] = (
     # Of a student that was not trained before either.
     ({"run"}, "runs.teach.by runs.teach.soft runs.teach.power runs.teach.pseudo runs.teach.min_confidence"),
     (RUN, "runs"),  # every key of a run that has no place of its own
+    (STRESSED | {"predicted", "joined test"}, "predict.engine"),
     (STRESSED, "stress.families stress.severities stress.clean stress.rows stress.seed"),
     (CANDIDATE, "ensemble.runs ensemble.metric ensemble.unknown ensemble.fit_on ensemble.seed ensemble.max_members"),
     (CANDIDATE, "ensemble.max_views ensemble.max_seconds_per_1000 ensemble.max_bundle_mb"),
@@ -107,6 +108,7 @@ OTHERS: dict[str, object] = {
     "data.weight": "doubt",
     "data.images": "raw/train-again",
     "data.test_images": "raw/test-again",
+    "predict.engine": "openvino",
     "runs.backbone": "residual-cnn",
     "runs.weights": "raw/others.weights.h5",
     "runs.options": {"dropout": 0.1},

@@ -76,7 +76,7 @@ def candidate(tmp_path):
         for one in (spec, other):
             rows = np.flatnonzero(held_out(load_folds(layout, config, index).table, one.fold))
             write_fold(one, np.array(index.ids)[rows], rng.normal(size=(3, len(rows), 3)))
-            predict_test(one, lineage_of_test(one, require(one), test), lambda images, said=ordered: said)
+            predict_test(one, lineage_of_test(one, require(one), test), lambda *_, said=ordered: said)
         network = spec.network
         members.append(Member(run=name, folder=spec.run_paths.root.name, folds=2, network=network, oof="", weights=()))
     join_runs(layout, config)

@@ -25,6 +25,7 @@ from kit.config.sections import (
     EnsembleConfig,
     FoldsConfig,
     NotebookConfig,
+    PredictConfig,
     StressConfig,
     TrainConfig,
 )
@@ -70,6 +71,8 @@ class Config(ConfigSection):
     """Which machines training runs on."""
     runs: dict[Name, RunConfig] = Field(default_factory=_default_runs, min_length=1)
     """The networks to train, by name. `extends` copies the keys of another run, which must not use `extends` itself."""
+    predict: PredictConfig = PredictConfig()
+    """What runs trained networks."""
     stress: StressConfig = StressConfig()
     """How held-out images are corrupted for the stressed score."""
     ensemble: EnsembleConfig = EnsembleConfig()

@@ -80,12 +80,13 @@ def fold_lineage(spec: FoldSpec) -> Digests:
 def trained(spec: FoldSpec) -> FoldRecord | None:
     """The record of a fold that is trained and whose predictions are here; None where it has to be trained.
 
-    The weights need not be here: not everybody who blends has those of everybody. Raises `StageError` where a file was
-    changed after it was written.
+    The weights need not be here: not everybody who blends has those of everybody. So it stays
+    trained where another engine is to predict. Raises `StageError` where a file was changed after it was written.
     """
     if any(trained(teacher) is None for teacher in spec.taught_by):
         return None
-    return FoldRecord.fresh(spec.paths.record, fold_lineage(spec), spec.again, (spec.paths.valid.name,))
+    made_from, needed = fold_lineage(spec), (spec.paths.valid.name,)
+    return FoldRecord.fresh(spec.paths.record, made_from, spec.again, needed, free="engine")
 
 
 def require(spec: FoldSpec) -> FoldRecord:
@@ -107,7 +108,13 @@ def require_weights(spec: FoldSpec) -> FoldRecord:
 def forward_lineage(spec: FoldSpec, record: FoldRecord) -> Digests:
     """What any prediction of a trained fold is made from, beside the images."""
     described = sha256_json([spec.network, spec.settings.views])
-    return {"predict": str(PREDICT_VERSION), "weights": record.files[spec.paths.weights.name], "network": described}
+    weights = record.files[spec.paths.weights.name]
+    return {"predict": str(PREDICT_VERSION), "weights": weights, "network": described, **engine_lineage(spec)}
+
+
+def engine_lineage(spec: FoldSpec) -> Digests:
+    """The engine of predictions; TensorFlow, which was alone at first, is not named: what it predicted stays fresh."""
+    return {"engine": "openvino"} if spec.engine == "openvino" else {}
 
 
 def run_lineage(folds: Sequence[FoldSpec], index: Index) -> Digests:

@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache, cached_property
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import ClassVar, Literal, cast
 
 from kit.base.tasks import ONE_CLASS, TASKS
 from kit.config import Config, RunConfig
-from kit.errors import ConfigError
+from kit.errors import ConfigError, StageError
 from kit.images import augment
 from kit.runs.sweep import with_variants
 from kit.runtime.backbones import BACKBONES, Description, keywords
@@ -24,6 +25,13 @@ from kit.store.record import Digests, Record, digest
 VERSION = 5
 
 
+class EngineChoice(Record):
+    """``engine.json`` of a run: what `auto` predicts with, and seconds of processor time of a batch by engine."""
+
+    engine: str
+    seconds: dict[str, float]
+
+
 class FoldSpec(Record):
     """Everything that the training of one fold depends on; ``spec.json`` of the fold.
 
@@ -31,7 +39,7 @@ class FoldSpec(Record):
     of the unit, ``n`` the folds of one repeat, ``folds`` the name of the table under ``folds/``, ``size`` the side of
     the images in pixels; ``data``, ``table`` and ``weights`` are digests of `Index.training`, of the folds of all ids,
     and of the pretrained weights, ``test`` that of test images that are trained on; ``teachers`` are the same fold of
-    other runs.
+    other runs; ``predict`` is the engine of ``[predict]``.
     """
 
     COMMAND: ClassVar[str] = "kit train"
@@ -51,11 +59,13 @@ class FoldSpec(Record):
     weights: str
     test: str = ""
     teachers: tuple["FoldSpec", ...] = ()
+    predict: Literal["auto", "tensorflow", "openvino"] = "tensorflow"
 
     @property
     def taught_by(self) -> tuple["FoldSpec", ...]:
         """The teachers, in the folder where this fold is: on a cluster that is another one on each machine."""
-        return tuple(teacher.model_copy(update={"root": self.root}) for teacher in self.teachers)
+        changed = {"root": self.root, "predict": "tensorflow"}  # no weights depend on the engine of predictions
+        return tuple(teacher.model_copy(update=changed) for teacher in self.teachers)
 
     @property
     def generation(self) -> int:
@@ -73,6 +83,13 @@ class FoldSpec(Record):
     @property
     def paths(self) -> FoldPaths:
         return self.run_paths.fold(self.fold)
+
+    @property
+    def engine(self) -> str:
+        """What runs the network once it is trained: with `auto` what was measured for the run, if anything was."""
+        with suppress(StageError):
+            return EngineChoice.load(self.run_paths.engine).engine if self.predict == "auto" else self.predict
+        return "tensorflow"
 
     @property
     def several(self) -> bool:
@@ -172,6 +189,7 @@ def plan_runs(layout: Layout, config: Config, names: Sequence[str]) -> dict[str,
                 weights=weights,
                 test=images,
                 teachers=tuple(teacher[fold] for teacher in teachers),
+                predict=config.predict.engine,
             )
             for fold in range(folds.units)
         ]

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as RichProgress
 
 from kit.base.events import Event
+from kit.base.text import plain
 
 SPARKS = "▁▂▃▄▅▆▇█"
 # Where there is no live display, an epoch is told of at most once in so many seconds.
@@ -67,6 +68,7 @@ class Progress:
         self._work: dict[str, Work] = {}
         self._measured, self._workers = False, 1
         self._finished = 0
+        self._said = set[str]()
         self._started = self._told = 0.0
 
     def update(self, event: Event) -> None:
@@ -83,6 +85,9 @@ class Progress:
                 self._console.print(f"{event.text}: resumes at stage {stage + 1}, epoch {epoch + 1}")
             case "measuring":
                 self._console.print(f"{data['run']}: timing a few steps of each stage")
+            case "told" if data["message"] not in self._said:  # units of a run may say the same
+                self._said.add(data["message"])
+                self._console.print(plain(data["message"]), markup=False)
             case "features":
                 self._show(event.text, data["total"], data["done"], f"view {data['view']}")
             case "pictures":

@@ -42,7 +42,7 @@ class RunPaths:
     curves, confusion = Below("curves.svg"), Below("confusion.svg")
     stress, stress_grid, stress_manifest = Below("stress.npz"), Below("stress-grid.npz"), Below("stress.json")
     stress_table, stress_picture = Below("stress.csv"), Below("stress.svg")
-    forecast = Below("forecast.json")
+    forecast, engine = Below("forecast.json"), Below("engine.json")
 
     def fold(self, fold: int) -> FoldPaths:
         return FoldPaths(self.root / f"fold-{fold}")
@@ -56,6 +56,7 @@ class FoldPaths:
 
     record, spec, log, errors = Below("fold.json"), Below("spec.json"), Below("log.jsonl"), Below("stderr.txt")
     weights, history, probe = Below("weights.npz"), Below("history.csv"), Below("probe.npz")
+    converted = Below("openvino.npz")
     valid, valid_augmented = Below("valid.npz"), Below("valid-augmented.npz")
     test, test_spec, test_record = Below("test.npz"), Below("test-spec.json"), Below("test.json")
     stress, stress_grid = Below("stress.npz"), Below("stress-grid.npz")

@@ -178,12 +178,12 @@ class Made(Record):
 
     @classmethod
     def fresh(
-        cls, path: Path, made_from: Mapping[str, str], command: str = "", needed: Sequence[str] = ()
+        cls, path: Path, made_from: Mapping[str, str], command: str = "", needed: Sequence[str] = (), free: str = ""
     ) -> Self | None:
         """The record at ``path`` if it was made from just this and its files are there; None where it has to be made.
 
         ``made_from`` is computed anew; ``command`` is the hint where something is damaged, instead of `COMMAND`;
-        ``needed`` are the only files that have to be there, by default all.
+        ``needed`` are the only files that have to be there, by default all; ``free`` is an input that may be another.
 
         Raises `StageError` where the record or one of its files was changed after it was written: nothing that a person
         may have edited is overwritten unasked.
@@ -192,7 +192,8 @@ class Made(Record):
             return None
         record = cls.load(path, command)
         names = needed or tuple(record.files)
-        if record.made_from != dict(made_from) or not all((path.parent / name).exists() for name in names):
+        told = {name: found for name, found in record.made_from.items() if name != free}
+        if told != dict(made_from) or not all((path.parent / name).exists() for name in names):
             return None
         record.check(path.parent, command, *names)
         return record

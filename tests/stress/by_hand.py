@@ -33,9 +33,9 @@ views = ["identity", "flip-lr"]
 """
 
 
-def predict_with(fold: int, images: Any, views: tuple[str, ...]) -> Any:
+def predict_with(fold: int, images: Any, rows: Any, views: tuple[str, ...]) -> Any:
     """Logits (V, N, 2): how red against how blue a picture is, a little otherwise in every fold and view."""
-    pooled = np.asarray(images, np.float64).mean(axis=(1, 2)) / 255
+    pooled = np.asarray(images[rows], np.float64).mean(axis=(1, 2)) / 255
     logits = np.stack([pooled @ [6.0 + fold, 0, -6], pooled @ [-6.0, 0, 6]], axis=1)
     return np.stack([logits * (1 + 0.1 * view) for view in range(len(views))]).astype(np.float32)
 
@@ -56,7 +56,7 @@ class Stand:
         spec = told.fold
         predict = partial(predict_with, spec.fold)
         if told.plan is None:
-            predict_test(spec, told.made_from, lambda images: predict(images, spec.settings.views))
+            predict_test(spec, told.made_from, predict)
         else:
             stress_fold(spec, told.plan, told.made_from, predict, lambda line: None)
         self.done.append(unit.name)
@@ -78,7 +78,7 @@ def train_by_hand(folder: Path) -> Project:
     for specs in plan_runs(layout, config, ()).values():
         for spec in specs:
             rows = np.flatnonzero(held_out(folds.table, spec.fold))
-            logits = predict_with(spec.fold, images[rows], spec.settings.views)
+            logits = predict_with(spec.fold, images, rows, spec.settings.views)
             write_fold(spec, np.array(index.ids)[rows], logits)
     join_runs(layout, config, launch=Stand())
     return project

@@ -46,7 +46,7 @@ def test_every_row_is_predicted_by_the_fold_that_held_it_out(by_hand: Project) -
     pictures = apply(plan, np.asarray(load_images(by_hand.layout)), index.ids, plan.seed)
     for spec in specs:
         rows = [index.ids.index(name) for name in load_predictions(spec.paths.valid).ids.tolist()]
-        assert np.array_equal(hurt.logits[:, rows], predict_with(spec.fold, pictures[rows], oof.views))
+        assert np.array_equal(hurt.logits[:, rows], predict_with(spec.fold, pictures, rows, oof.views))
     clean = assign(plan, oof.ids, plan.seed).family == CLEAN
     assert clean.any() and np.array_equal(hurt.logits[:, clean], oof.logits[:, clean])
 

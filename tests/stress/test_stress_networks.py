@@ -14,7 +14,7 @@ from kit.errors import StageError, TrainingError
 from kit.images.corrupt.plan import CLEAN, assign, plan_of
 from kit.project import Project
 from kit.runs.spec import plan_runs
-from kit.runs.units.worker import fold_predictor
+from kit.runs.units.networks import fold_predictor
 from kit.store.candidate import Ensemble
 from kit.store.data import load_index
 from kit.store.predictions import load_predictions

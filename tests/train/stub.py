@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -75,11 +74,11 @@ class StubTrainer:
         return {"kernel": self.kernel}
 
 
-def predictor(spec: FoldSpec, weights: str) -> Any:
-    """As `kit.runs.units.worker.fold_predictor`."""
+def predictor(spec: FoldSpec, weights: str, report: Any = None) -> Any:
+    """As `kit.runs.units.networks.fold_predictor`."""
     with np.load(spec.paths.weights) as found:
         kernel = found["kernel"]
-    return lambda images, views: said(kernel, views, images)
+    return lambda images, rows, views: said(kernel, views, images[rows])
 
 
 def said(kernel: Any, views: tuple[str, ...], images: Any) -> Any:
@@ -112,8 +111,7 @@ class InProcess:
             measure(unit.spec, StubTrainer, report)
         elif unit.kind == "test":
             told = PredictionSpec.load(unit.description)
-            with np.load(told.fold.paths.weights) as weights:
-                predict_test(told.fold, told.made_from, partial(said, weights["kernel"], told.fold.settings.views))
+            predict_test(told.fold, told.made_from, predictor(told.fold, ""))
         else:
             train_fold(unit.spec, StubTrainer, report, Interrupt(), predictor)
 

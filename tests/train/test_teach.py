@@ -147,8 +147,8 @@ class Linear:
     def __init__(self, spec: FoldSpec, labels: Any, rows: Any) -> None:
         self.kernel = np.linalg.lstsq(pixels(pictures(spec)[rows]), labels[rows], rcond=None)[0]
 
-    def __call__(self, shown: Any, views: tuple[str, ...]) -> Any:
-        logits = np.log(np.clip(pixels(shown) @ self.kernel, 1e-3, None))
+    def __call__(self, shown: Any, rows: Any, views: tuple[str, ...]) -> Any:
+        logits = np.log(np.clip(pixels(shown[rows]) @ self.kernel, 1e-3, None))
         return np.stack([logits] * len(views)).astype(np.float32)
 
 
@@ -179,7 +179,7 @@ teach = { by = "a", soft = 1.0 }
     def right(spec: FoldSpec) -> int:
         data = labels_of(spec, of=by_heart)
         student = Linear(spec, weighted_labels(spec.settings, data), data.train_rows)
-        said = student(pictures(spec)[data.valid_rows], ("identity",))[0]
+        said = student(pictures(spec), data.valid_rows, ("identity",))[0]
         return int((said.argmax(axis=1) == data.truth[data.valid_rows]).sum())
 
     folds = specs(project, "student")[:3]
@@ -199,7 +199,7 @@ def test_test_images_are_trained_on_and_never_scored(whole: Project) -> None:
         assert max(data.valid_rows) < n
         assert len(pictures(spec)) == n + TESTS
         (teacher,) = spec.taught_by
-        logits = predictor(teacher, "")(pictures(spec)[n:], teacher.settings.views)
+        logits = predictor(teacher, "")(pictures(spec), np.arange(n, len(pictures(spec))), teacher.settings.views)
         assert weighted_labels(spec.settings, data)[n:] == pytest.approx(softmax(logits)[0], abs=1e-5)
     found = load_oof(specs(whole, "next"), index)
     assert tuple(found.ids.tolist()) == index.ids
@@ -208,7 +208,7 @@ def test_test_images_are_trained_on_and_never_scored(whole: Project) -> None:
 def test_labels_of_training_images_are_mixed_with_those_of_the_teachers(whole: Project) -> None:
     spec = specs(whole, "student")[0]
     data, rows = labels_of(spec), load_fold_data(spec).train_rows
-    said = [predictor(teacher, "")(pictures(spec)[rows], ("identity",))[0] for teacher in spec.taught_by]
+    said = [predictor(teacher, "")(pictures(spec), rows, ("identity",))[0] for teacher in spec.taught_by]
     own = np.eye(3)[data.truth[rows]]
     expected = 0.3 * own + 0.7 * softmax(np.stack(said)).mean(axis=0)
     assert weighted_labels(spec.settings, data)[rows] == pytest.approx(expected, abs=1e-5)

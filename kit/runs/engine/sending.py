@@ -210,12 +210,13 @@ def task_spec(unit: Unit, module: str, warehouse: Warehouse, cards: float) -> Ta
     """What is told for a unit as its files are now: a checkpoint that came back from an earlier attempt goes along."""
     layout, paths = unit.spec.layout, unit.spec.paths
     reads = [layout.data_manifest, layout.index, layout.images, layout.folds_table(unit.spec.folds), *unit.reads]
+    reads += [unit.spec.run_paths.engine]
     if unit.kind in ("fold", "test"):
         reads += [layout.test_manifest, layout.test_images, layout.test_index]
     if unit.kind == "fold":
         reads += [paths.checkpoint(0), paths.checkpoint(1)]
     if unit.kind in PREDICTING:
-        reads += [paths.weights]
+        reads += [paths.weights, paths.probe]
     files = {str(path.relative_to(layout.root)): path for path in reads if path.exists()}
     told = unit.spec if unit.kind not in PREDICTING else PredictionSpec.load(unit.description)
     weights = unit.spec.settings.weights

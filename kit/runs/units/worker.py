@@ -9,19 +9,16 @@ import signal
 import sys
 import threading
 import time
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 from pydantic import JsonValue
 
-from kit.errors import OutOfMemoryError, TrainingError
+from kit.errors import OutOfMemoryError
 from kit.runs.spec import FoldSpec
 from kit.runtime.lazy import tf
 from kit.store.files import mendable
-from kit.store.record import digest
 
 # What a unit says, as a line of JSON: the `event`, and what belongs to it.
 ReportLine = dict[str, JsonValue]
@@ -36,8 +33,8 @@ QUIET = "2"  # TensorFlow's errors only
 # Set by the starter of a process that holds the other end of its standard input.
 PARENT = "KIT_PARENT"
 BATCH = 64
-# Logits (V, N, C) of images under views.
-Predict = Callable[[Any, tuple[str, ...]], Any]
+# Logits (V, N, C) of rows of images under views.
+Predict = Callable[[Any, Any, tuple[str, ...]], Any]
 
 
 class Reporter:
@@ -105,24 +102,3 @@ def prepare_tensorflow() -> None:
     for device in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(device, True)
     tf.config.experimental.enable_op_determinism()
-
-
-def fold_predictor(spec: FoldSpec, weights: str) -> Predict:
-    """The network of a fold, rebuilt from its description and filled with its weights, whose digest is ``weights``.
-
-    Raises `TrainingError` where the weights are missing, are other ones, or are of another network.
-    """
-    from kit.runtime import arrays
-    from kit.runtime.backbones import build
-    from kit.runtime.forward import compile_forward, logits
-
-    network = build(spec.network)
-    try:
-        if digest(spec.paths.weights) != weights:
-            raise ValueError("they were changed after training wrote them")
-        arrays.assign(network.model, str(spec.paths.weights))
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        said = f"the weights of run `{spec.run}` fold {spec.fold} cannot be used: {error}"
-        raise TrainingError(said, spec.again) from error
-    forward = compile_forward(network.model)
-    return lambda images, views: logits(forward, images, np.arange(len(images)), views, BATCH)

@@ -12,7 +12,8 @@ from kit.images.corrupt.plan import StressPlan, apply, grid, grid_ids, sampled
 from kit.runs.results import PredictionSpec
 from kit.runs.spec import FoldSpec
 from kit.runs.stressed import StressedFold
-from kit.runs.units.worker import Predict, Report, Reporter, fold_predictor, memory_errors, run
+from kit.runs.units.networks import fold_predictor
+from kit.runs.units.worker import Predict, Report, Reporter, memory_errors, run
 from kit.store.data import load_images, load_index
 from kit.store.partition import held_out, read_table, table_digest
 from kit.store.predictions import Predictions
@@ -43,13 +44,14 @@ def stress_fold(spec: FoldSpec, plan: StressPlan, made_from: Digests, predict: P
     mixed, done = [], 0
     for start in range(0, len(rows), BLOCK):
         part = slice(start, start + BLOCK)
-        mixed.append(predict(apply(plan, images[rows[part]], ids[part], plan.seed), views))
-        done += len(mixed[-1][0])
+        pictures = apply(plan, images[rows[part]], ids[part], plan.seed)
+        mixed.append(predict(pictures, np.arange(len(pictures)), views))
+        done += len(pictures)
         report({"event": "pictures", "done": done, "total": total})
     names = [index.ids[row] for row in tried]
     single = [np.zeros((1, 0, spec.classes), np.float32)]
     for pictures in grid(plan, images[tried], names) if tried else ():
-        single.append(predict(pictures, views[:1]))
+        single.append(predict(pictures, np.arange(len(pictures)), views[:1]))
         done += len(pictures)
         report({"event": "pictures", "done": done, "total": total})
     paths, cells = spec.paths, np.array(grid_ids(plan, names), np.str_)
@@ -74,7 +76,7 @@ def stress_unit(path: Path, report: Report) -> None:
     told = PredictionSpec.load(path)
     assert told.plan is not None
     with memory_errors(told.fold):
-        predict = fold_predictor(told.fold, told.made_from["weights"])
+        predict = fold_predictor(told.fold, told.made_from["weights"], report)
         stress_fold(told.fold, told.plan, told.made_from, predict, report)
 
 

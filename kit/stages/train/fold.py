@@ -9,18 +9,20 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from statistics import median_low
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from kit.base.arrays import ImageArray, IntArray
+from kit.base.arrays import IntArray
 from kit.errors import TrainingError
-from kit.runs.results import FoldRecord, PredictedRecord, fold_lineage, lineage_of_test
+from kit.runs.results import FoldRecord, PredictedRecord, engine_lineage, fold_lineage, lineage_of_test
 from kit.runs.spec import FoldSpec, seed_of
-from kit.runs.units.worker import Report, fold_predictor
+from kit.runs.units.networks import fold_predictor
+from kit.runs.units.worker import Predict, Report
 from kit.stages.train.checkpoint import Arrays, Checkpoint, Interrupt, delete
 from kit.stages.train.loop import FoldData, FoldRun, Timing, TrainingStage, run_training_stage
 from kit.stages.train.teach import Predictor, taught
@@ -28,7 +30,7 @@ from kit.store.data import load_images, load_index, load_test_ids, load_test_ima
 from kit.store.files import append_log, sha256_json, write_atomic, write_csv
 from kit.store.partition import held_out, read_table, table_digest
 from kit.store.predictions import Predictions
-from kit.store.record import Digests, digests_of
+from kit.store.record import Digests, digest, digests_of
 
 MOST = 0.5
 
@@ -75,6 +77,7 @@ def _draw(
 
 
 PROBE = 32  # rows that every fold's network predicts: a bundle is held against the kit's own predictions of them
+TIMED = 256  # rows that TensorFlow predicts to be timed, where another engine predicts
 PACKAGES = ("tensorflow", "keras", "keras-cv", "numpy")
 
 
@@ -123,10 +126,9 @@ def train_fold(
     run = FoldRun(spec, data, checkpoint, report, interrupt)
     for number in range(checkpoint.position.stage, len(spec.settings.stages)):
         run_training_stage(run, number, trainer.stage(number))
-    record, seconds = _write_results(spec, trainer, data, checkpoint)
+    record, seconds, predict = _write_results(spec, trainer, data, checkpoint, partial(predictor, report=report))
     if (test := load_test_record(spec.layout)) is not None:
-        made_from, views = lineage_of_test(spec, record, test), spec.settings.views
-        predict_test(spec, made_from, lambda images: trainer.predict(images, np.arange(len(images)), views))
+        predict_test(spec, lineage_of_test(spec, record, test), predict)
     took = time.perf_counter() - started
     line = {"event": "done", "seconds": took, "resumed": resumed, "seconds_per_1000": seconds, "time": time.time()}
     # Wall times live here, outside what is compared byte for byte.
@@ -190,43 +192,51 @@ def load_fold_data(spec: FoldSpec) -> FoldData:
 
 
 def _write_results(
-    spec: FoldSpec, trainer: Trainer, data: FoldData, checkpoint: Checkpoint
-) -> tuple[FoldRecord, float]:
-    """Write the fold's files; returns their record and the seconds that 1,000 images took under one view."""
+    spec: FoldSpec, trainer: Trainer, data: FoldData, checkpoint: Checkpoint, predictor: Predictor
+) -> tuple[FoldRecord, float, Predict]:
+    """Write the fold's files; returns their record, TensorFlow's seconds for 1,000 images, and what predicts."""
     paths, index, images = spec.paths, load_index(spec.layout), load_images(spec.layout)
 
     def predict(rows: IntArray) -> Predictions:
         ids = np.array(index.ids)[rows]
-        return Predictions(ids, spec.class_numbers, views, trainer.predict(images, rows, views), spec.several)
+        return Predictions(ids, spec.class_numbers, views, run(images, rows, views), spec.several)
 
-    views = spec.settings.views
+    views, run = spec.settings.views, cast("Predict", trainer.predict)
     write_atomic(paths.weights, lambda file: np.savez(file, allow_pickle=True, **trainer.weights()))
     lines = [epoch.columns() for epoch in checkpoint.history]
     write_csv(paths.history, list(lines[0]), (line.values() for line in lines))
     predict(np.unique(np.linspace(0, len(index.ids) - 1, PROBE).astype(np.int64))).save(paths.probe)
     files = [paths.weights, paths.history, paths.probe, paths.valid]
+    some = data.valid_rows[: TIMED if spec.engine == "openvino" else None]
     started = time.perf_counter()
-    valid = predict(data.valid_rows)
-    seconds = (time.perf_counter() - started) * 1000 / (len(valid.ids) * len(views))
+    valid = predict(some)
+    seconds = (time.perf_counter() - started) * 1000 / (len(some) * len(views))
+    if spec.engine == "openvino":  # not of the probe and what is timed: the bundle predicts with TensorFlow
+        run = predictor(spec, digest(paths.weights))
+        valid = predict(data.valid_rows)
     valid.save(paths.valid)
     if spec.settings.validate_augment:
         found = trainer.predict_augmented(data.valid_rows)
         files.append(replace(valid, views=("augmented",), logits=found).save(paths.valid_augmented))
-    versions = {name: version(name) for name in PACKAGES}
-    record = FoldRecord(made_from=fold_lineage(spec), files=digests_of(paths.root, *files), versions=versions)
+    record = FoldRecord(
+        made_from=fold_lineage(spec) | engine_lineage(spec),
+        files=digests_of(paths.root, *files),
+        versions={name: version(name) for name in PACKAGES},
+    )
     record.save(paths.record)
-    return record, seconds
+    return record, seconds, run
 
 
-def predict_test(spec: FoldSpec, made_from: Digests, predict: Callable[[ImageArray], Any]) -> None:
+def predict_test(spec: FoldSpec, made_from: Digests, predict: Predict) -> None:
     """Write ``test.npz`` and its record; raises `TrainingError` where the test images are no longer those planned with.
 
-    ``made_from`` is as planned, by `lineage_of_test`; ``predict`` gives logits (V, N, C) under the views of the run.
+    ``made_from`` is as planned, by `lineage_of_test`.
     """
     test, images = load_test_record(spec.layout), load_test_images(spec.layout)
     if test is None or images is None or test.images != made_from["test"]:
         what = f"the test images have changed since {spec.run} fold {spec.fold} was to predict them"
         raise TrainingError(what, f"kit train {spec.run}")
-    paths, ids = spec.paths, np.array(load_test_ids(spec.layout))
-    Predictions(ids, spec.class_numbers, spec.settings.views, predict(images), spec.several).save(paths.test)
+    paths, ids, views = spec.paths, np.array(load_test_ids(spec.layout)), spec.settings.views
+    logits = predict(images, np.arange(len(ids)), views)
+    Predictions(ids, spec.class_numbers, views, logits, spec.several).save(paths.test)
     PredictedRecord(made_from=made_from, files=digests_of(paths.root, paths.test)).save(paths.test_record)

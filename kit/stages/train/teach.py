@@ -24,7 +24,7 @@ from kit.store.data import load_images, load_test_images
 from kit.store.files import write_atomic
 from kit.store.record import Made, digests_of
 
-Predictor = Callable[[FoldSpec, str], Predict]
+Predictor = Callable[..., Predict]  # as `kit.runs.units.networks.fold_predictor`
 Proba = npt.NDArray[np.float32]
 BLOCK = 512  # images at a time; bounds the memory
 
@@ -104,7 +104,7 @@ def _said(spec: FoldSpec, rows: IntArray, predictor: Predictor, report: Report, 
         predict = predictor(teacher, made_from[f"teacher {teacher.run}"])
         for start in range(0, len(rows), BLOCK):
             block = slice(start, start + BLOCK)
-            logits = predict(images[rows[block]], teacher.settings.views)
+            logits = predict(images, rows[block], teacher.settings.views)
             mean[block] += from_logits(logits, spec.several).mean(axis=0) / len(spec.teachers)
             done += logits.shape[1]
             report({"event": "pictures", "what": "by teachers", "done": done, "total": len(rows) * len(spec.teachers)})

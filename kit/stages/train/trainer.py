@@ -14,6 +14,7 @@ from kit.base.arrays import IntArray
 from kit.images.augment.pipeline import Pipeline
 from kit.runs.batches import row_seeds
 from kit.runs.spec import FoldSpec, seed_of
+from kit.runs.units.worker import BATCH
 from kit.runtime import arrays
 from kit.runtime.forward import compile_forward, logits
 from kit.runtime.lazy import keras, tf
@@ -30,8 +31,6 @@ from kit.stages.train.networks import (
     training_twin,
 )
 from kit.stages.train.teach import pictures
-
-PREDICT_BATCH = 64
 
 
 class NetworkLearner:
@@ -165,7 +164,7 @@ class NetworkTrainer:
 
     def predict(self, images: Any, rows: IntArray, views: tuple[str, ...]) -> npt.NDArray[np.float32]:
         self._follow()
-        return np.asarray(logits(self._forward, images, rows, views, PREDICT_BATCH))
+        return np.asarray(logits(self._forward, images, rows, views, BATCH))
 
     def predict_augmented(self, rows: IntArray) -> npt.NDArray[np.float32]:
         """Logits (1, N, C) of rows of the data after the run's ``validate_augment``, mixes of labels left out."""
@@ -175,7 +174,7 @@ class NetworkTrainer:
         seeds = row_seeds(seed_of("validate", settings.seed), rows)
         labels = np.zeros((len(rows), self._width), np.float32)
         blocks = []
-        for part in (slice(start, start + PREDICT_BATCH) for start in range(0, len(rows), PREDICT_BATCH)):
+        for part in (slice(start, start + BATCH) for start in range(0, len(rows), BATCH)):
             images = np.asarray(self._images[rows[part]], np.float32)
             blocks.append(self._forward(pipeline(images, labels[part], seeds[part])[0]))
         return np.concatenate(blocks)[None]

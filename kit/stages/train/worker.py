@@ -5,7 +5,8 @@ from pathlib import Path
 
 from kit.runs.results import PredictionSpec
 from kit.runs.spec import FoldSpec
-from kit.runs.units.worker import Report, Reporter, fold_predictor, memory_errors, run
+from kit.runs.units.networks import choose_engine, fold_predictor
+from kit.runs.units.worker import Report, Reporter, memory_errors, run
 from kit.stages.train.checkpoint import Interrupt, Interrupted
 from kit.stages.train.features import write_features
 from kit.stages.train.fold import predict_test, train_fold
@@ -31,12 +32,14 @@ def work(kind: str, path: Path, report: Report, interrupt: Interrupt) -> None:
     spec = told if isinstance(told, FoldSpec) else told.fold
     with memory_errors(spec):
         if isinstance(told, PredictionSpec):
-            predict = fold_predictor(spec, told.made_from["weights"])
-            predict_test(spec, told.made_from, lambda images: predict(images, spec.settings.views))
+            predict = fold_predictor(spec, told.made_from["weights"], report)
+            predict_test(spec, told.made_from, predict)
         elif kind == "features":
             write_features(spec, report)
         elif kind == "measure":
             measure(spec, NetworkTrainer, report)
+            if spec.predict == "auto" and not spec.run_paths.engine.exists():
+                choose_engine(spec)
         else:
             with precision_errors(spec):
                 train_fold(spec, NetworkTrainer, report, interrupt)
