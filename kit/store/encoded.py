@@ -38,11 +38,11 @@ def shard_file(table: Path, number: int) -> Path:
     return table.with_suffix(".shards") / f"{number:05d}.bin"
 
 
-def shard_files(path: Path) -> list[Path]:
-    """The shards that the table at ``path`` names, none where it is an array of pixels or is not there."""
+def stored_files(path: Path) -> list[Path]:
+    """The file at ``path`` and the shards that it names if it is a table."""
     table: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False) if path.exists() else np.zeros(0)
     numbers = np.unique(table["shard"]).tolist() if table.dtype == TABLE else ()
-    return [shard_file(path, number) for number in numbers]
+    return [path, *(shard_file(path, number) for number in numbers)]
 
 
 def encode(pixels: ImageArray, quality: int) -> bytes:

@@ -26,6 +26,7 @@ from kit.stages.clean.plan import Finding, Plan, plan
 from kit.stages.clean.quality import odd_sizes
 from kit.stages.clean.review import contact_sheets, overrides_by_row
 from kit.store.data import EXTERNAL, GIVEN, DataRecord, UnlabelledRecord
+from kit.store.encoded import stored_files
 from kit.store.files import lock, sha256_file, sha256_json, write_atomic, write_csv
 from kit.store.layout import Layout
 from kit.store.record import DIGESTS, Digests, digest, digests_of
@@ -148,7 +149,7 @@ def _write_data(
     _write_findings(layout, raw, decoded, result)
     DataRecord(
         made_from=made_from,
-        files=digests_of(layout.data, layout.images, layout.index, layout.dropped, layout.noted) | dict(decoded.files),
+        files=digests_of(layout.data, layout.index, layout.dropped, layout.noted, *stored_files(layout.images)),
         raw=len(raw.ids),
         kept=len(result.keep),
         classes=raw.classes,
@@ -257,7 +258,7 @@ def _write_test(layout: Layout, config: Config, test: RawSet | None, emit: Emit)
         digests, problems = decoded.measured.digests, decoded.problems
     reasons = [problems.get(row, "") for row in range(len(test.ids))]
     write_csv(layout.test_index, ("id", "sha256", "problem"), zip(test.ids, digests, reasons, strict=True))
-    files = digests_of(layout.data, layout.test_images, layout.test_index) | dict(decoded.files)
+    files = digests_of(layout.data, layout.test_index, *stored_files(layout.test_images))
     UnlabelledRecord(made_from=lineage_of_test(config, test), files=files, n=len(test.ids)).save(layout.test_manifest)
     if problems:
         text = f"{len(problems)} test images cannot be read and are replaced by black images: {layout.test_index}"

@@ -5,7 +5,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -50,8 +50,7 @@ class Decoded(NamedTuple):
     problems: dict[int, str]  # the other raw rows and why: they cannot be read, or have no label
     measured: Measured
     streams: Sequence[bytes] = ()  # of a block that is stored as such
-    lines: npt.NDArray[Any] = np.zeros(0, TABLE)  # (U,) where all are stored as streams, and then
-    files: Mapping[str, str] = {}  # digests of the shards
+    lines: npt.NDArray[Any] = np.zeros(0, TABLE)  # (U,) where all are stored as streams
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,10 +115,9 @@ class Source:
 def decoding(table: Path, source: Source, emit: Emit) -> Iterator[Decoded]:
     """Decode all images, to shards beside ``table`` or to a file that is gone when the block or the process ends.
 
-    Shards that an earlier process finished are read, not made again. A set of 100,000 images does not fit in memory,
-    and a compressed source cannot be read twice at no cost. The file has no name, so that a process that is killed
-    leaves nothing, and all its bytes are reserved at the start: a page of a mapped file that finds no room later kills
-    the process with SIGBUS.
+    Shards that an earlier process finished are read, not made again. The file has no name, so that a process that is
+    killed leaves nothing, and all its bytes are reserved at the start: a page of a mapped file that finds no room later
+    kills the process with SIGBUS.
 
     Raises `KitError` where the disk has too little room, and `DataError` where a test image needs another library.
     """
@@ -169,11 +167,10 @@ def write_images(path: Path, decoded: Decoded, rows: IntArray) -> None:
 
 def _together(images: Any, blocks: Sequence[Decoded]) -> Decoded:
     """All blocks as one, with the ``images`` of all."""
-    _, rows, problems, measured, _, lines, _ = zip(*blocks, strict=True)
+    _, rows, problems, measured, _, lines = zip(*blocks, strict=True)
     found = {row: reason for some in problems for row, reason in some.items()}
-    files = {name: digest for block in blocks for name, digest in block.files.items()}
     columns = Measured(*map(np.concatenate, zip(*measured, strict=True)))
-    return Decoded(images, np.concatenate(rows), found, columns, (), np.concatenate(lines), files)
+    return Decoded(images, np.concatenate(rows), found, columns, (), np.concatenate(lines))
 
 
 def _stored(table: Path, source: Source, emit: Emit) -> Decoded:
@@ -184,22 +181,20 @@ def _stored(table: Path, source: Source, emit: Emit) -> Decoded:
     for number, rows in enumerate(shards):
         path = shard_file(table, number)
         made_from = {**source.made_from, "raw": source.raw.fingerprint, "pillow": PIL.__version__, "rows": str(rows)}
-        record = unless_damaged(partial(Made.fresh, path.with_suffix(".json"), made_from), emit)
-        if record is None:
-            record = _write_shard(path, source, rows, made_from, pace)
-        else:
+        if unless_damaged(partial(Made.fresh, path.with_suffix(".json"), made_from), emit):
             pace(len(rows), before=True)
+        else:
+            _write_shard(path, source, rows, made_from, pace)
         columns = read_arrays(path.with_suffix(".npz"))
         problems = dict(zip(columns["bad"].tolist(), columns["why"].tolist(), strict=True))
         measured = Measured(*(columns[name] for name in Measured._fields))
-        files = {str(path.relative_to(table.parent)): record.files[path.name]}
-        found.append(Decoded(NO_PIXELS, columns["rows"], problems, measured, (), columns["lines"], files))
+        found.append(Decoded(NO_PIXELS, columns["rows"], problems, measured, (), columns["lines"]))
     tidy(table, len(shards))
     lines = np.concatenate([shard.lines for shard in found])
     return _together(EncodedImages(table, lines, source.raw.shape), found)
 
 
-def _write_shard(path: Path, source: Source, rows: range, made_from: Digests, pace: Pace) -> Made:
+def _write_shard(path: Path, source: Source, rows: range, made_from: Digests, pace: Pace) -> None:
     """Write the streams of ``rows``, what was measured of them, and last the record that says that both are there."""
     path.with_suffix(".json").unlink(missing_ok=True)
     blocks, lines = list[Decoded](), list[tuple[Any, ...]]()
@@ -218,9 +213,8 @@ def _write_shard(path: Path, source: Source, rows: range, made_from: Digests, pa
     bad, why = np.array([*found.problems], np.int64), np.array([*found.problems.values()], np.str_)
     columns = {"lines": np.array(lines, TABLE), "rows": found.rows, "bad": bad, "why": why, **found.measured._asdict()}
     write_atomic(path.with_suffix(".npz"), lambda file: np.savez(file, allow_pickle=True, **columns))
-    record = Made(made_from=made_from, files=digests_of(path.parent, path, path.with_suffix(".npz")))
-    record.save(path.with_suffix(".json"))
-    return record
+    files = digests_of(path.parent, path, path.with_suffix(".npz"))
+    Made(made_from=made_from, files=files).save(path.with_suffix(".json"))
 
 
 def tidy(table: Path, used: int) -> None:
