@@ -26,9 +26,10 @@ from threadpoolctl import threadpool_limits
 
 from kit.config.sections import CleanConfig
 from kit.images.sources.practice import make
+from kit.stages.clean.measured import measure
 from kit.stages.clean.near import Cells, unit_vectors
 from kit.stages.clean.plan import plan
-from kit.stages.clean.thumbnails import FORMS, low_frequencies, turned, whole
+from kit.stages.clean.thumbnails import FORMS, turned
 
 EXHAUSTIVE = 20_000
 
@@ -52,7 +53,7 @@ def one(path: Path) -> None:
 
 def searches(images: np.ndarray) -> tuple[float, float]:
     """Seconds of the search in cells and of the exhaustive one, for the neighbours of all eight symmetries."""
-    low = low_frequencies(images, whole(images), np.arange(len(images)))
+    low = measure(images).low
     vectors = unit_vectors(low)
     reach = np.full(len(vectors), 0.1)
     start = time.process_time()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from hints import Wanted, World
 from test_download import Site, Storage, zipped
 
@@ -29,7 +30,7 @@ from kit.stages.submit import submit
 from kit.stages.train.features import FeatureRecord
 from kit.stages.train.fold import load_fold_data, predict_test
 from kit.store.candidate import Ensemble, ForecastRecord
-from kit.store.data import load_index
+from kit.store.data import load_images, load_index
 from kit.store.files import REFUSALS, read_csv, write_csv
 from kit.store.partition import FoldsRecord, load_folds, read_table
 from kit.store.predictions import load_predictions
@@ -396,6 +397,10 @@ SCENARIOS: dict[str, Scenario] = {
     "find_project: kit init": Scenario(QUICK, remove("kit.toml")),
     # data and folds
     "DataRecord.COMMAND: kit clean --force": Scenario("kit folds", halve("data/manifest.json")),
+    "COMMAND: kit clean --force": Scenario(
+        lambda w: np.asarray(load_images(w.layout)),
+        every(edit("[data]", '[data]\nstore = "encoded"'), say("kit clean"), halve("data/images.shards/00000.bin")),
+    ),
     "UnlabelledRecord.COMMAND: kit clean --force": Scenario("kit table", halve("data/test.json")),
     "load_record: kit clean": Scenario(lambda w: load_index(w.layout), remove("data")),
     "Index.rows_of: kit train": Scenario(

@@ -62,6 +62,7 @@ REACHES: tuple[tuple[set[str], str], ...] = (
     ({"test"}, "data.test data.test_images"),
     ({"data", "test"}, "data.id data.image_size data.practice.n data.practice.size data.practice.seed"),
     ({"data", "test", "bundle"}, "data.resize"),
+    (set(), "data.store data.quality"),  # a small set is an array either way; see `tests/test_encoded.py`
     ({"table"}, "data.sample_submission"),
     (set(), "data.truth"),  # read by the local platform alone
     ({"data"}, "clean.exact clean.near clean.conflicting clean.contamination clean.background clean.quality"),

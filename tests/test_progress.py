@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console as RichConsole
 
-from kit.base.events import Event
-from kit.show.progress import Progress, Work, duration, plan_lines, sparkline
+from kit.base.events import Event, duration
+from kit.show.progress import Progress, Work, plan_lines, sparkline
 
 
 class Clock:

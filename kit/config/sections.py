@@ -12,6 +12,7 @@ from kit.config.base import ConfigSection, Name, PathName
 PREDICTING = 0.8
 # Code and description beside the weights, in megabytes.
 CODE_MB = 0.5
+LARGEST_ARRAY = 2e9  # bytes of pixels that `store = "auto"` keeps as an array
 
 
 class PracticeConfig(ConfigSection):
@@ -61,6 +62,12 @@ class DataConfig(ConfigSection):
     """Width and height in pixels that images are resized to. 0: not resized; all images must have the same size."""
     resize: Literal["fit", "crop", "stretch"] = "fit"
     """How to resize: `fit` pads with black, `crop` cuts off the longer side, `stretch` changes the proportions."""
+    store: Literal["auto", "array", "encoded"] = "auto"
+    """How cleaned images are kept: as pixels in one `array`, or `encoded` as JPEG or WebP, in a tenth to two thirds of
+    the space, and decoded when they are read. `auto`: encoded if the pixels would take more than 2 GB."""
+    quality: int = Field(default=95, ge=1, le=100)
+    """Quality at which JPEG files of another size are `encoded` again. Files that have the size are kept as they are,
+    and all other images, also those of up to 128 pixels, are encoded without loss; with 100 all."""
     practice: PracticeConfig = PracticeConfig()
     """Size and seed of the built-in data set `practice`."""
     _task: str = PrivateAttr(default="multiclass")
@@ -69,6 +76,10 @@ class DataConfig(ConfigSection):
     def task(self) -> str:
         """``[competition] task``, which says what labels are."""
         return self._task
+
+    def is_encoded(self, size: float) -> bool:
+        """Whether images of ``size`` bytes of pixels are kept encoded."""
+        return self.store == "encoded" or (self.store == "auto" and size > LARGEST_ARRAY)
 
     def of_task(self, task: str) -> Self:
         """The same data, read for another task."""

@@ -6,7 +6,7 @@ regression on thumbnails: training it on all copies of every row is the same as 
 (Haasdonk and Burkhardt 2007), so that the copies cost no larger system of equations, and no chance is in the answer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,7 +66,7 @@ ALLOWED: dict[frozenset[str], Allowed] = {
 }
 
 
-def judge(images: ImageArray, labels: IntArray, seed: int) -> dict[str, Gain]:
+def judge(images: Sequence[ImageArray] | ImageArray, labels: IntArray, seed: int) -> dict[str, Gain]:
     """What each of `MOVES` gains on images (N, S, S, 3) with labels (N,), in points of accuracy.
 
     At most `ROWS` distinct images are used, drawn and dealt out by ``seed``: copies of one image in several parts would
@@ -96,7 +96,8 @@ def judge(images: ImageArray, labels: IntArray, seed: int) -> dict[str, Gain]:
 def judge_cleaned(layout: Layout, index: Index) -> dict[str, Gain]:
     """`judge` of a sample of the images that cleaning kept."""
     rows = np.sort(np.random.default_rng(0).permutation(len(index.labels))[:ROWS])
-    return judge(np.asarray(load_images(layout)[rows]), index.labels[rows], 0)
+    images = load_images(layout)
+    return judge([decode.resize(images[row], SIDE, "stretch") for row in rows], index.labels[rows], 0)
 
 
 def allowed(gains: Gains) -> Allowed:

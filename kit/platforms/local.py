@@ -151,7 +151,7 @@ class Local(Platform):
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
-        (images, labels), ours = truth.labelled(), np.asarray(load_images(self._layout)[: len(index.ids)])
+        (images, labels), ours = truth.labelled(), load_images(self._layout)[: len(index.ids)]
         prior = np.bincount(index.labels, minlength=int(index.labels.max()) + 1) / len(index.labels)
         model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300))
         model.fit(_thumbnails(ours), index.labels)

@@ -10,7 +10,7 @@ from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
-from kit.base.events import Event
+from kit.base.events import Event, duration
 from kit.base.text import plain
 
 SPARKS = "▁▂▃▄▅▆▇█"
@@ -209,12 +209,3 @@ def sparkline(values: list[float], width: int = 12) -> str:
     low, high = min(shown), max(shown)
     span = (high - low) or 1.0
     return "".join(SPARKS[int((value - low) / span * (len(SPARKS) - 1))] for value in shown)
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the unit a person would say."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

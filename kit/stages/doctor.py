@@ -145,7 +145,7 @@ def _disk(layout: Layout, config: Config) -> Check:
         elif path.suffix.lower() == ".npz" and zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 images += sum(member.file_size for member in archive.infolist())
-    need = 2 * images + RUN_BYTES * config.folds.n * len(config.runs)
+    need = (2 / 3 if config.data.is_encoded(images) else 2) * images + RUN_BYTES * config.folds.n * len(config.runs)
     free = shutil.disk_usage(layout.root).free
     detail = f"{free / 1e9:.1f} GB free, about {need / 1e9:.1f} GB needed"
     return Check("disk", "ok" if free > need else "wrong", detail, "free some space: df -h .")

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from kit.base.arrays import ImageArray, IntArray
 from kit.base.tasks import ONE_CLASS, TASKS, Array, Flat, Task
 from kit.errors import DataError, StageError
+from kit.store.encoded import open_images
 from kit.store.files import read_csv, sha256_json
 from kit.store.layout import Layout
 from kit.store.record import DIGESTS, Digests, Made
@@ -168,9 +169,9 @@ def _rows(lines: list[dict[str, str]], task: Task, classes: int) -> DataRows:
 
 
 def load_images(layout: Layout) -> ImageArray:
-    """The images, those of the index and then the extra ones, memory-mapped; raises `StageError` where damaged."""
+    """The images, those of the index and then the extra ones, see `open_images`; raises `StageError` where damaged."""
     load_record(layout).check(layout.data, "", layout.images.name)
-    return _map(layout.images)
+    return open_images(layout.images)
 
 
 def load_test_record(layout: Layout) -> UnlabelledRecord | None:
@@ -180,21 +181,14 @@ def load_test_record(layout: Layout) -> UnlabelledRecord | None:
 
 
 def load_test_images(layout: Layout) -> ImageArray | None:
-    """The test images, memory-mapped and read-only, or None where the competition gives none."""
+    """The test images, read-only, or None where the competition gives none."""
     record = load_test_record(layout)
     if record is None:
         return None
-    record.check(layout.data)
-    return _map(layout.test_images)
+    record.check(layout.data, "", layout.test_images.name, layout.test_index.name)
+    return open_images(layout.test_images)
 
 
 def load_test_ids(layout: Layout) -> tuple[str, ...]:
     """Ids of the test images, in the order of the array."""
     return tuple(row["id"] for row in read_csv(layout.test_index))
-
-
-def _map(path: Path) -> ImageArray:
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
-    except (OSError, ValueError) as error:
-        raise StageError(f"{path} cannot be read: {error}", DataRecord.COMMAND) from error

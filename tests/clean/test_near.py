@@ -16,6 +16,7 @@ from kit.images.sources.practice import make
 from kit.runtime.decode import resize
 from kit.stages.clean import background
 from kit.stages.clean.background import shared_backgrounds
+from kit.stages.clean.measured import measure
 from kit.stages.clean.near import FULL, near_copies
 from kit.stages.clean.plan import plan
 from kit.stages.clean.thumbnails import FORMS, dihedral, fitted
@@ -275,7 +276,7 @@ def test_padding_makes_nothing_alike_and_hides_no_copy(proportion, cells):
     stretched = [Image.fromarray(image).resize(tuple(size[::-1].tolist())) for image in cells[:120]]
     stretched += [jpeg(image, 75) for image in stretched[:20]]
     images = np.stack([resize(np.asarray(image), 64, "fit") for image in stretched])
-    result = plan(images, np.zeros(140, np.int64), CleanConfig(), frames=frame)
+    result = plan(images, np.zeros(140, np.int64), CleanConfig(), measured=measure(images, frame))
     assert not [finding for finding in result.noted if finding.reason == "shared-background"]
     expected = [*range(120), *range(20)]
     assert result.group.tolist() == expected
@@ -311,7 +312,7 @@ def test_radiographs_of_several_proportions_are_not_linked_and_copies_of_them_ar
     pictures += [jpeg(image, 75) for image in pictures[:20]]
     images = np.stack([resize(np.asarray(image), size, "fit") for image in pictures])
     frames = fitted(np.array([image.size[::-1] for image in pictures]), size)
-    result = plan(images, np.arange(129) % 109 % 2, CleanConfig(), frames=frames)
+    result = plan(images, np.arange(129) % 109 % 2, CleanConfig(), measured=measure(images, frames))
     assert not [finding for finding in result.noted if finding.reason == "shared-background"]
     assert result.group.tolist() == [*range(109), *range(20)]
 

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from kit.runtime.decode import resize
-from kit.stages.clean.thumbnails import FORMS, dihedral, fitted, grey, low_frequencies, turned, whole
+from kit.stages.clean.measured import measure
+from kit.stages.clean.thumbnails import FORMS, dihedral, fitted, grey, turned, whole
 
 
 def smooth(n, side, seed=0):
@@ -17,7 +18,7 @@ def smooth(n, side, seed=0):
 
 
 def frequencies(images):
-    return low_frequencies(images, whole(images), np.arange(len(images)))
+    return measure(images).low
 
 
 @pytest.mark.parametrize("form", range(len(FORMS)))
@@ -71,4 +72,4 @@ def test_only_the_frame_is_looked_at():
     for picture, canvas, (top, left, height, width) in zip(images, framed, frames, strict=True):
         canvas[top : top + height, left : left + width] = picture
     assert np.allclose(grey(framed, frames), grey(images, whole(images)), atol=1e-3)
-    assert np.allclose(low_frequencies(framed, frames, np.arange(3)), frequencies(images), atol=0.05)
+    assert np.allclose(measure(framed, frames).low, frequencies(images), atol=0.05)

@@ -66,5 +66,5 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     train, test = pictures(4, 50), pictures(5, 50)
     test[[3, 30]] = train[[40, 8]]
     whole = twins(train, test)
-    monkeypatch.setattr("kit.judge.shift.pictures.BLOCK", 7)
+    monkeypatch.setattr("kit.judge.shift.pictures.BLOCK_BYTES", 7 * train[0].nbytes)
     assert [pair[:2] for pair in twins(train, test)] == [pair[:2] for pair in whole] == [(3, 40), (30, 8)]

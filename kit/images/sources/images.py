@@ -5,12 +5,14 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from kit.base.arrays import ImageArray
+from kit.base.events import HEARD, Pace
 from kit.config import DataConfig
 from kit.errors import DataError
 from kit.images.sources.raw import RawSet, Rows
@@ -59,7 +61,8 @@ def open_images(rows: Rows, paths: Sequence[Path | Held | None], data: DataConfi
         **({} if rows.targets is None else {"task": rows.task.name, "targets": rows.targets.tolist()}),
     }
     in_files = np.array([size or (0, 0) for size in sizes], np.int64).reshape(-1, 2)
-    return RawSet(**vars(rows), shape=shape, read=read, fingerprint=sha256_json(content), sizes=in_files)
+    raw = RawSet(**vars(rows), shape=shape, read=read, fingerprint=sha256_json(content), sizes=in_files)
+    return replace(raw, file=lambda row: path.read_bytes() if (path := paths[row]) else b"")
 
 
 def _decoded(
@@ -115,17 +118,22 @@ def _scan(paths: Sequence[Path | Held | None]) -> list[tuple[str, tuple[int, int
         except decode.Unreadable:
             return ()
 
-    return _in_threads(one, paths)
+    return _in_threads(one, paths, Pace("hashed", len(paths), HEARD.get()))
 
 
-def _in_threads(function: Callable[[T], R], values: Sequence[T]) -> list[R]:
+def _in_threads(function: Callable[[T], R], values: Sequence[T], pace: Callable[[int], None] | None = None) -> list[R]:
     """``[function(value) for value in values]``, a few values a task: a task costs as much as a small file."""
 
     def several(start: int) -> list[R]:
         return [function(value) for value in values[start : start + TASK]]
 
+    found: list[R] = []
     with decode.quiet(), ThreadPoolExecutor(THREADS) as pool:
-        return [result for part in pool.map(several, range(0, len(values), TASK)) for result in part]
+        for part in pool.map(several, range(0, len(values), TASK)):
+            found += part
+            if pace:
+                pace(len(part))
+    return found
 
 
 def _common_shape(shapes: list[tuple[int, int] | None], what: str, lacking: str) -> tuple[int, int]:

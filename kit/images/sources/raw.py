@@ -1,5 +1,7 @@
 """What every source gives, and training and external images as one set."""
 
+import math
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,7 +13,7 @@ from kit.base.tasks import ONE_CLASS, Array, Task
 from kit.errors import DataError
 from kit.store.files import sha256_json
 
-BLOCK = 512
+BLOCK, BLOCK_BYTES = 512, 1 << 28
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -40,21 +42,32 @@ class RawSet(Rows):
     fingerprint: str  # hash of everything that is read; another one makes all later stages stale
     sizes: IntArray | None = None  # (N, 2) height and width in the file, before a resize; (0, 0) = not known
     passed_over: Mapping[str, int] = field(default_factory=dict)  # files that are no images, by their suffix
+    file: Callable[[int], bytes] = lambda row: b""  # the bytes of the file of a readable row, where there are files
 
-    def blocks(self, size: int = BLOCK) -> Iterator[tuple[int, ImageArray, dict[int, str]]]:
-        """First row, images and problems of consecutive blocks of ``size`` rows."""
+    def blocks(self) -> Iterator[tuple[int, ImageArray, dict[int, str]]]:
+        """First row, images and problems of consecutive blocks of rows: a power of two, so that batches stay whole."""
+        size = min(BLOCK, 1 << (BLOCK_BYTES // self.picture | 1).bit_length() - 1)
         for start in range(0, len(self.ids), size):
             images, problems = self.read(start, min(start + size, len(self.ids)))
             yield start, images, problems
 
     def all_images(self) -> ImageArray:
-        """Every image at once, for sets that fit in memory; raises `DataError` where one cannot be read."""
-        parts = []
-        for _, images, problems in self.blocks():
+        """Every image at once, in a temporary file where they are many; raises `DataError` where one cannot be read."""
+        shape = (len(self.ids), *self.shape, 3)
+        every: ImageArray = np.empty(shape, np.uint8)
+        if every.nbytes > BLOCK_BYTES:
+            with tempfile.TemporaryFile() as file:
+                every = np.memmap(file, np.uint8, "w+", shape=shape)
+        for start, images, problems in self.blocks():
             for row, reason in problems.items():
                 raise DataError(f"image {self.ids[row]!r} cannot be read: {reason}")
-            parts.append(images)
-        return np.concatenate(parts)
+            every[start : start + len(images)] = images
+        return every
+
+    @property
+    def picture(self) -> int:
+        """Bytes of the pixels of one image."""
+        return 3 * math.prod(self.shape)
 
     @property
     def truth(self) -> Array:
@@ -63,8 +76,8 @@ class RawSet(Rows):
 
     def labelled(self) -> tuple[ImageArray, Array]:
         """Images and truth of the rows that have a label: no other can be scored; errors as `all_images`."""
-        known = self.labels >= 0
-        return self.all_images()[known], self.truth[known]
+        known, images = self.labels >= 0, self.all_images()
+        return images if known.all() else images[known], self.truth[known]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,23 +141,21 @@ def joined(train: RawSet, external: RawSet, part: str) -> RawSet:
         return np.concatenate(blocks), problems
 
     both = (train, external)
+    in_files = [np.zeros((len(one.ids), 2), np.int64) if one.sizes is None else one.sizes for one in both]
     grouped, weighted = any(one.groups for one in both), any(one.weights is not None for one in both)
     return replace(
         train,
         ids=(*train.ids, *(f"{part}/{name}" for name in external.ids)),
         labels=np.concatenate([train.labels, external.labels]),
         read=read,
+        file=lambda row: train.file(row) if row < n else external.file(row - n),
         fingerprint=sha256_json([part, train.fingerprint, external.fingerprint, external.labels.tolist()]),
         targets=None if train.targets is None else np.concatenate([train.truth, external.truth]),
         groups=tuple(name for one in both for name in one.groups or [""] * len(one.ids)) if grouped else (),
         weights=np.concatenate([np.ones(len(one.ids)) if one.weights is None else one.weights for one in both])
         if weighted
         else None,
-        sizes=None
-        if all(one.sizes is None for one in both)
-        else np.concatenate(
-            [np.zeros((len(one.ids), 2), np.int64) if one.sizes is None else one.sizes for one in both]
-        ),
+        sizes=np.concatenate(in_files),
         passed_over=Counter(train.passed_over) + Counter(external.passed_over),
         notes=train.notes + external.notes,
     )

@@ -20,7 +20,7 @@ NAMES = (
     "red", "green", "blue", "red spread", "green spread", "blue spread", "saturation", "darkest", "brightest",
     "fine detail", "middle detail", "coarse detail", "clipped", "blocks of 8",
 )  # fmt: skip
-BLOCK = 512
+BLOCK_BYTES = 1 << 25  # of pixels that are looked at together
 FOLDS = 5
 MAXIMUM = 4000  # rows of either set; more change the second decimal of no AUC
 SIDE = 12  # of the small grey picture that is compared
@@ -28,15 +28,21 @@ ALIKE = 0.985  # correlation of two small pictures that are looked at again
 SAME = 0.97  # correlation of the whole pictures
 
 
-def image_statistics(images: Images) -> Table:
-    """(N, len(NAMES)) float32 of (N, H, W, 3) uint8 images; a row depends on its own picture alone.
+def image_statistics(images: Images, rows: NDArray[np.int64] | None = None) -> Table:
+    """(N, len(NAMES)) float32 of (N, H, W, 3) uint8 images, or of ``rows`` of them; a row depends on its own picture
+    alone.
 
     Means and standard deviations of the channels, mean of largest less smallest channel, 2nd and 98th percentile of
     the luma, logarithms of the mean absolute luma difference over 1, 2 and 4 px, the share of values at 0 or 255, and
     how much sharper the borders of JPEG's blocks are than the rest.
     """
-    blocks = [_block(np.asarray(images[start : start + BLOCK])) for start in range(0, len(images), BLOCK)]
-    return np.concatenate(blocks) if blocks else np.zeros((0, len(NAMES)), np.float32)
+    return np.concatenate([np.zeros((0, len(NAMES)), np.float32), *(_block(part) for _, part in _parts(images, rows))])
+
+
+def _parts(images: Images, rows: NDArray[np.int64] | None = None) -> Iterator[tuple[int, Images]]:
+    """First place and pixels of consecutive blocks of ``rows``, or of all."""
+    rows, size = np.arange(len(images)) if rows is None else rows, BLOCK_BYTES // int(np.prod(images.shape[1:])) or 1
+    return ((start, images[rows[start : start + size]]) for start in range(0, len(rows), size))
 
 
 def _block(images: Images) -> Table:
@@ -130,8 +136,7 @@ def twins(train: Images, test: Images) -> list[tuple[int, int, float]]:
     if not len(train) or not len(test):
         return []
     small, found = _small(train), []
-    for start in range(0, len(test), BLOCK):
-        block = np.asarray(test[start : start + BLOCK])
+    for start, block in _parts(test):
         likeness = np.full((len(block), len(small)), -1, np.float32)  # the largest over flips and turns
         for turned in _dihedral(block):
             np.maximum(likeness, _small(turned) @ small.T, out=likeness)
@@ -157,8 +162,8 @@ def _dihedral(images: Images) -> Iterator[Images]:
 def _small(images: Images) -> Table:
     """(N, SIDE * SIDE) float32, mean 0 and length 1; zeros of a flat picture."""
     blocks = []
-    for start in range(0, len(images), BLOCK):
-        grey = np.asarray(images[start : start + BLOCK]).astype(np.float32) @ LUMA
+    for _, part in _parts(images):
+        grey = part.astype(np.float32) @ LUMA
         down, across = (np.linspace(0, size, min(SIDE, size) + 1).astype(int)[:-1] for size in grey.shape[1:])
         shrunk = np.add.reduceat(np.add.reduceat(grey, down, axis=1), across, axis=2)
         blocks.append(_standard(np.asarray(shrunk, np.float32)))

@@ -20,6 +20,7 @@ from kit.runs.engine.cluster import ray
 from kit.runs.results import PredictionSpec
 from kit.runs.spec import FoldSpec
 from kit.runs.units import Unit
+from kit.store.encoded import stored_files
 from kit.store.files import sha256_file, write_atomic
 
 # Of a file that is sent: large enough to be quick, small beside the memory of any machine.
@@ -209,10 +210,10 @@ class TaskSpec:
 def task_spec(unit: Unit, module: str, warehouse: Warehouse, cards: float) -> TaskSpec:
     """What is told for a unit as its files are now: a checkpoint that came back from an earlier attempt goes along."""
     layout, paths = unit.spec.layout, unit.spec.paths
-    reads = [layout.data_manifest, layout.index, layout.images, layout.folds_table(unit.spec.folds), *unit.reads]
-    reads += [unit.spec.run_paths.engine]
+    reads = [layout.data_manifest, layout.index, layout.folds_table(unit.spec.folds), *unit.reads]
+    reads += [*stored_files(layout.images), unit.spec.run_paths.engine]
     if unit.kind in ("fold", "test"):
-        reads += [layout.test_manifest, layout.test_images, layout.test_index]
+        reads += [layout.test_manifest, layout.test_index, *stored_files(layout.test_images)]
     if unit.kind == "fold":
         reads += [paths.checkpoint(0), paths.checkpoint(1)]
     if unit.kind in PREDICTING:

@@ -1,16 +1,12 @@
 """One background under many different pictures."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kit.base.arrays import ImageArray, IntArray
 from kit.stages.clean.draft import components
+from kit.stages.clean.measured import Measured, measure
 from kit.stages.clean.near import Cells
-from kit.stages.clean.thumbnails import detail, grey, whole
 
-SIDE = 32
-FRAME = 4
-BLOCK = 1024
 # Frames of the practice pictures that lie on one background correlate by 0.98, frames of different ones by at most
 # 0.69 (blood cells: 0.6).
 ALIKE = 0.85
@@ -28,25 +24,26 @@ LIKE_THE_MEAN, UNLIKE_THE_MEAN, BETWEEN = 0.75, 0.65, 0.1
 LIKE_ON_A_SIDE = 0.7
 
 
-def shared_backgrounds(images: ImageArray, rows: IntArray, frames: IntArray | None = None) -> list[IntArray]:
+def shared_backgrounds(images: ImageArray, rows: IntArray, measured: Measured | None = None) -> list[IntArray]:
     """Find the sets of pictures whose outer edge shows the same fine detail.
 
-    ``images`` (N, H, W, 3) are read in blocks, of them ``rows`` (K,), no two identical; ``frames`` (N, 4) say which
-    part of each image is the picture, without padding. Returns the ascending rows of each set of at least five, by
-    first row.
+    Of ``images`` (N, H, W, 3) ``rows`` (K,), no two identical, are looked at; ``measured`` is what was measured of
+    all. Returns the ascending rows of each set of at least five, by first row.
 
     Connected components of at least five pictures whose edges correlate give a mean edge, and each picture joins the
     mean edge most like its own. Lines along a side are no detail: a drawn frame, a shadow, bars, paper.
     """
     if min(images.shape[1:3]) < SMALLEST:
         return []
-    edges, strength = _edges(images, whole(images) if frames is None else frames, rows)
+    found = measured or measure(images)
+    strength = found.strength[rows]
     firm = np.flatnonzero(strength >= PLAIN)
     if len(firm) < FEWEST:
         return []
     # In an order that says nothing about the rows.
-    firm = firm[np.argsort(edges[firm].view(f"V{edges.itemsize * edges.shape[1]}").ravel())]
-    edges = edges[firm]
+    edges = found.edges[rows[firm]]
+    order = np.argsort(edges.view(f"V{edges.itemsize * edges.shape[1]}").ravel())
+    firm, edges = firm[order], edges[order]
     # All of them, or a sample where most are alike: a common scene is found in a sample too.
     searched = edges[:: -(-len(edges) // SAMPLE)]
     alike = int((searched @ searched.T >= ALIKE).sum()) - len(searched)
@@ -69,18 +66,3 @@ def shared_backgrounds(images: ImageArray, rows: IntArray, frames: IntArray | No
     sets = [np.flatnonzero(nearest == place) for place in range(len(large))]
     sets = [part for part in sets if len(part) >= FEWEST and np.median(on_three[part]) >= LIKE_ON_A_SIDE]
     return sorted((np.sort(rows[firm[part]]) for part in sets), key=lambda part: int(part[0]))
-
-
-def _edges(images: ImageArray, frames: IntArray, rows: IntArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Detail of the four sides without their corners, what runs along a side taken away, scaled to length one (K, P),
-    and how much of it there is as a rule on the emptiest side: the median of its absolute value (K,)."""
-    found = np.empty((len(rows), 4, FRAME, SIDE - 2 * FRAME), np.float32)
-    for start in range(0, len(rows), BLOCK):
-        block = rows[start : start + BLOCK]
-        pictures = detail(grey(images[block], frames[block], SIDE))
-        for turn in range(4):
-            found[start : start + BLOCK, turn] = np.rot90(pictures, turn, (1, 2))[:, :FRAME, FRAME:-FRAME]
-    found -= np.median(found, axis=3, keepdims=True)
-    strength = np.median(np.abs(found), axis=(2, 3)).min(axis=1)
-    edges = found.reshape(len(rows), 4 * FRAME * (SIDE - 2 * FRAME))
-    return edges / np.maximum(np.linalg.norm(edges, axis=1, keepdims=True), 1e-6), strength

@@ -1,16 +1,13 @@
 """``kit clean``: raw images to ``data/``, with a ledger of everything that was dropped or noticed."""
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kit.base.arrays import ImageArray
-from kit.base.events import Emit, Event
+from kit.base.events import HEARD, Emit, Event
 from kit.base.text import some
 from kit.config import Config
 from kit.config.competition import METRICS
@@ -23,12 +20,13 @@ from kit.runtime.answer import NUMBER, Mismatch, answers, labels_of, match_ids
 from kit.runtime.decode import LACKS
 from kit.runtime.names import folded, whole
 from kit.show.figures.sheets import png
-from kit.stages.clean.decoded import Decoded, decode, frames_of
+from kit.stages.clean.decoded import Decoded, Source, decoding, tidy, write_images
 from kit.stages.clean.draft import components
 from kit.stages.clean.plan import Finding, Plan, plan
 from kit.stages.clean.quality import odd_sizes
 from kit.stages.clean.review import contact_sheets, overrides_by_row
 from kit.store.data import EXTERNAL, GIVEN, DataRecord, UnlabelledRecord
+from kit.store.encoded import stored_files
 from kit.store.files import lock, sha256_file, sha256_json, write_atomic, write_csv
 from kit.store.layout import Layout
 from kit.store.record import DIGESTS, Digests, digest, digests_of
@@ -46,6 +44,7 @@ def clean(layout: Layout, config: Config, emit: Emit, *, force: bool = False) ->
     under ``data/`` was changed by something else, or another process uses the data.
     """
     DIGESTS.attach(layout.digests)
+    HEARD.set(emit)
     raw, roles = open_labelled(layout, config)
     test = open_source(config.data, layout.root, "test") if config.data.test else None
     if test is not None and test.shape != raw.shape:
@@ -59,7 +58,7 @@ def clean(layout: Layout, config: Config, emit: Emit, *, force: bool = False) ->
         if test is None:
             stale_test = force or layout.test_manifest.exists()
         else:
-            stale_test = force or UnlabelledRecord.fresh(layout.test_manifest, lineage_of_test(test)) is None
+            stale_test = force or UnlabelledRecord.fresh(layout.test_manifest, lineage_of_test(config, test)) is None
     if not (stale or stale_test):
         emit(Event("fresh", "clean", {"stage": "clean"}))
         return
@@ -73,7 +72,7 @@ def clean(layout: Layout, config: Config, emit: Emit, *, force: bool = False) ->
             _warn(emit, config, raw)
             _write_data(layout, config, raw, roles, made_from, emit)
         if stale_test:
-            _write_test(layout, test, emit)
+            _write_test(layout, config, test, emit)
 
 
 def _compare_with_sample(layout: Layout, config: Config, test: RawSet, raw: RawSet, emit: Emit) -> None:
@@ -108,20 +107,22 @@ def lineage(layout: Layout, config: Config, raw: RawSet) -> Digests:
         "overrides": sha256_file(layout.overrides) if layout.overrides.exists() else "",
         # Since the index names the rows of the split; other data stay fresh.
         **({"roles": "1"} if config.data.validation else {}),
+        **Source(raw, config.data).made_from,
     }
 
 
-def lineage_of_test(test: RawSet) -> Digests:
+def lineage_of_test(config: Config, test: RawSet) -> Digests:
     """What the test images are made from."""
-    return {"clean": str(VERSION), "raw": test.fingerprint, "ids": sha256_json(test.ids)}
+    stored = Source(test, config.data).made_from
+    return {"clean": str(VERSION), "raw": test.fingerprint, "ids": sha256_json(test.ids), **stored}
 
 
 def _write_data(
     layout: Layout, config: Config, raw: RawSet, roles: Sequence[str], made_from: Digests, emit: Emit
 ) -> None:
     layout.data_manifest.unlink(missing_ok=True)
-    codes = raw.task.codes(raw.truth, raw.labels)
-    with decode(layout.data, raw) as decoded:
+    codes, source = raw.task.codes(raw.truth, raw.labels), Source(raw, config.data)
+    with decoding(layout.images, source, emit) as decoded:
         if not len(decoded.rows):
             first = int(np.argmax(raw.labels >= 0))
             raise DataError(f"none of {len(raw.ids)} images can be read; {raw.ids[first]!r}: {decoded.problems[first]}")
@@ -130,7 +131,7 @@ def _write_data(
             codes[decoded.rows],
             config.clean,
             overrides=overrides_by_row(layout.overrides, raw, decoded.rows),
-            frames=frames_of(config, raw, decoded),
+            measured=decoded.measured,
             on_step=lambda name: emit(Event("progress", f"clean: {name}", {"stage": "clean"})),
         )
         kept = decoded.rows[result.keep]
@@ -148,12 +149,12 @@ def _write_data(
     _write_findings(layout, raw, decoded, result)
     DataRecord(
         made_from=made_from,
-        files=digests_of(layout.data, layout.images, layout.index, layout.dropped, layout.noted),
+        files=digests_of(layout.data, layout.index, layout.dropped, layout.noted, *stored_files(layout.images)),
         raw=len(raw.ids),
         kept=len(result.keep),
         classes=raw.classes,
         shape=(*raw.shape, 3),
-        parts={**parts, "images": digest(layout.images), "classes": sha256_json(raw.classes)},
+        parts={**parts, "classes": sha256_json(raw.classes)},
     ).save(layout.data_manifest)
     _tell(emit, layout, raw, result, decoded.problems)
 
@@ -195,11 +196,9 @@ def open_labelled(layout: Layout, config: Config) -> tuple[RawSet, list[str]]:
 def _write_kept(layout: Layout, raw: RawSet, decoded: Decoded, result: Plan, roles: Sequence[str]) -> Digests:
     """Write images and index; returns the digests of what the index says, part by part."""
 
-    def blocks() -> Iterator[ImageArray]:
-        for start in range(0, len(result.keep), 1024):
-            yield decoded.images[result.keep[start : start + 1024]]
-
-    digests = _write_images(layout.images, len(result.keep), raw.shape, blocks())
+    every = decoded.measured.digests
+    digests = [every[row] for row in result.keep.tolist()]
+    write_images(layout.images, decoded, result.keep)
     kept = decoded.rows[result.keep]
     ids, kept_roles = [raw.ids[row] for row in kept], [roles[row] for row in kept.tolist()]
     # The groups found by cleaning joined with the user's own: two rows linked by either share a name.
@@ -223,25 +222,12 @@ def _write_kept(layout: Layout, raw: RawSet, decoded: Decoded, result: Plan, rol
     write_csv(layout.index, header, zip(*columns, strict=True))
     return {
         **({} if raw.targets is None else {"task": raw.task.name}),
+        # Of streams that of the pixels: where they lie says nothing of them.
+        "images": sha256_json([raw.shape, digests]) if len(decoded.lines) else digest(layout.images),
         "labels": sha256_json(told),
         "groups": sha256_json([ids, groups]),
         "weights": sha256_json(weights),
     }
-
-
-def _write_images(path: Path, n: int, shape: tuple[int, int], blocks: Iterable[ImageArray]) -> list[str]:
-    """Write an array (n, H, W, 3) block by block; returns the SHA-256 of each image."""
-    digests: list[str] = []
-
-    def fill(file: Any) -> None:
-        header = {"descr": "|u1", "fortran_order": False, "shape": (n, *shape, 3)}
-        np.lib.format.write_array_header_1_0(file, header)
-        for block in blocks:
-            digests.extend(hashlib.sha256(image.tobytes()).hexdigest() for image in block)
-            file.write(block.tobytes())
-
-    write_atomic(path, fill, need=n * shape[0] * shape[1] * 3)
-    return digests
 
 
 def _write_findings(layout: Layout, raw: RawSet, decoded: Decoded, result: Plan) -> None:
@@ -259,28 +245,21 @@ def _reason(raw: RawSet, row: int) -> str:
     return "unreadable" if raw.labels[row] >= 0 else "unlabelled"
 
 
-def _write_test(layout: Layout, test: RawSet | None, emit: Emit) -> None:
+def _write_test(layout: Layout, config: Config, test: RawSet | None, emit: Emit) -> None:
     """Write the test images; one that cannot be read is black, because every id needs a prediction."""
     layout.test_manifest.unlink(missing_ok=True)
     if test is None:
         layout.test_images.unlink(missing_ok=True)
         layout.test_index.unlink(missing_ok=True)
+        tidy(layout.test_images, 0)
         return
-    problems: dict[int, str] = {}
-
-    def blocks() -> Iterator[ImageArray]:
-        for _, images, found in test.blocks():
-            for row, reason in found.items():
-                if LACKS in reason:
-                    raise DataError(f"test image {test.ids[row]!r} cannot be read: {reason}")
-            problems.update(found)
-            yield images
-
-    digests = _write_images(layout.test_images, len(test.ids), test.shape, blocks())
+    with decoding(layout.test_images, Source(test, config.data, test=True), emit) as decoded:
+        write_images(layout.test_images, decoded, decoded.rows)
+        digests, problems = decoded.measured.digests, decoded.problems
     reasons = [problems.get(row, "") for row in range(len(test.ids))]
     write_csv(layout.test_index, ("id", "sha256", "problem"), zip(test.ids, digests, reasons, strict=True))
-    files = digests_of(layout.data, layout.test_images, layout.test_index)
-    UnlabelledRecord(made_from=lineage_of_test(test), files=files, n=len(test.ids)).save(layout.test_manifest)
+    files = digests_of(layout.data, layout.test_index, *stored_files(layout.test_images))
+    UnlabelledRecord(made_from=lineage_of_test(config, test), files=files, n=len(test.ids)).save(layout.test_manifest)
     if problems:
         text = f"{len(problems)} test images cannot be read and are replaced by black images: {layout.test_index}"
         emit(Event("warn", text))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +10,9 @@ from scipy.sparse.csgraph import connected_components
 
 from kit.base.arrays import ImageArray, IntArray
 from kit.config.sections import CleanConfig
-from kit.stages.clean.thumbnails import whole
+from kit.stages.clean.measured import Measured, measure
+
+PREFIX = 1 << 14  # bytes of a picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Draft:
     """The plan while it is being made: which rows are still in, what was found, which rows belong together.
 
     Made of images (N, H, W, 3) uint8, labels (N,) int64, ``overrides``, a person's word by row, ``"keep"`` or
-    ``"drop"``, which goes before every rule, and ``frames`` (N, 4), the part of each image that is no padding.
+    ``"drop"``, which goes before every rule, and what was ``measured`` of the images.
     """
 
     def __init__(
@@ -37,13 +38,13 @@ class Draft:
         labels: IntArray,
         config: CleanConfig,
         overrides: Mapping[int, str],
-        frames: IntArray | None = None,
+        measured: Measured | None = None,
     ) -> None:
         self.images, self.labels, self.config = images, labels, config
-        self.frames = whole(images) if frames is None else frames
-        # Equal exactly where all pixels are equal, by first row; a memmap is read one image at a time.
+        self.measured = measured or measure(images)
+        # Equal exactly where all pixels are equal, by first row.
         seen: dict[bytes, int] = {}
-        digests = (blake2b(image.tobytes(), digest_size=16).digest() for image in images)
+        digests = (digest.tobytes() for digest in self.measured.pixels)
         self.numbers = np.fromiter((seen.setdefault(digest, len(seen)) for digest in digests), np.int64, len(images))
         self.alive = np.ones(len(images), bool)
         self.dropped: list[Finding] = []
@@ -75,6 +76,10 @@ class Draft:
         """The rows still in that show the picture of ``row``."""
         rows: list[int] = self.rows[self.numbers[self.rows] == self.numbers[row]].tolist()
         return rows
+
+    def content(self, row: int) -> bytes:
+        """The pixels of a row to break ties by, of large pictures the first of them."""
+        return bytes(self.images[row].tobytes()[:PREFIX] + self.measured.pixels[row].tobytes())
 
     def given(self, rows: IntArray) -> list[frozenset[int]]:
         """For each of ``rows`` all labels, -1 = none, under which its picture is still in."""

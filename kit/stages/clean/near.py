@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.base.arrays import FloatArray, ImageArray, IntArray
-from kit.stages.clean.thumbnails import FORMS, LOW, agreement, dihedral, grey, low_frequencies, turned, whole
+from kit.stages.clean.measured import Measured, measure
+from kit.stages.clean.thumbnails import FORMS, LOW, agreement, dihedral, grey, turned
 
 # Vectors to a cell, and cells that each query looks into. Planted copies are within 4 cells, but for some crops
 # of 2 px, and those are looked for from either side.
@@ -125,10 +126,10 @@ class NearCopies:
         return NearCopies(self.pairs[places], self.form[places], *scores)
 
 
-def near_copies(images: ImageArray, rows: IntArray, frames: IntArray | None = None) -> NearCopies:
+def near_copies(images: ImageArray, rows: IntArray, measured: Measured | None = None) -> NearCopies:
     """Find the pairs of near copies among ``rows`` (K,), no two identical, of ``images`` (N, H, W, 3), read in blocks.
 
-    ``frames`` (N, 4) say which part of each image is the picture, without padding: top, left, height and width.
+    ``measured`` is what was measured of all images, where it was.
 
     A pair is a candidate if the low frequencies of one of the eight symmetries of the one are much nearer to those of
     the other than pictures of this set usually are. A candidate is a copy if, aligned for shift and zoom and up to
@@ -137,8 +138,8 @@ def near_copies(images: ImageArray, rows: IntArray, frames: IntArray | None = No
     """
     if len(rows) < 2:
         return NearCopies(np.zeros((0, 2), np.int64), np.zeros(0, np.int64), *np.zeros((3, 0)))
-    frames = whole(images) if frames is None else frames
-    low = low_frequencies(images, frames, rows).reshape(len(rows), -1)
+    measured = measured or measure(images)
+    frames, low = measured.frames, measured.low[rows].reshape(len(rows), -1)
     order = np.argsort(np.ascontiguousarray(low).view(f"V{low.itemsize * low.shape[1]}").ravel())
     ones, others, form, chance = _candidates(low[order].reshape(-1, LOW, LOW))
     ones, others = rows[order[ones]], rows[order[others]]

@@ -13,8 +13,9 @@ from kit.config.sections import CleanConfig
 from kit.errors import DataError
 from kit.stages.clean.background import shared_backgrounds
 from kit.stages.clean.draft import Draft, Finding, components, contaminated, judge, spare
+from kit.stages.clean.measured import Measured
 from kit.stages.clean.near import FULL, SMALL_CHANCE, NearCopies, near_copies
-from kit.stages.clean.quality import outlier_scores, statistics, strangest
+from kit.stages.clean.quality import outlier_scores, strangest
 from kit.stages.clean.quality import quality as problems
 
 # More pictures than these on one background, and it is the scene of the competition (a fixed camera, a black
@@ -81,7 +82,7 @@ def _linked(draft: Draft, pairs: IntArray) -> list[tuple[int, int]]:
     rows, places = np.unique(pairs, return_inverse=True)
     group = components(places.reshape(-1, 2), len(rows))
     long = np.bincount(group)[group[places.reshape(-1, 2)[:, 0]]] > FULL
-    stars = spare(pairs[long], lambda row: (True, draft.images[row].tobytes()))
+    stars = spare(pairs[long], lambda row: (True, draft.content(row)))
     kept = np.concatenate([pairs[~long], pairs[long][list(stars.values())]])
     return [(int(one), int(other)) for one, other in kept]
 
@@ -90,7 +91,7 @@ def _near_copies(draft: Draft) -> NearCopies:
     """Near copies among the pictures still in, of which those that bear different labels, or have far more copies than
     the scale of the search allows for, are the more certain ones."""
     pictures = draft.pictures
-    found = near_copies(draft.images, pictures, draft.frames)
+    found = near_copies(draft.images, pictures, draft.measured)
     places = np.searchsorted(pictures, found.pairs)
     group = components(places, len(pictures))
     doubtful = _conflicts(draft, found.pairs)
@@ -108,7 +109,7 @@ def _drop_near(draft: Draft, found: NearCopies, stay: set[int]) -> bool:
     places = np.flatnonzero(same).tolist()
 
     def rank(row: int) -> tuple[bool, bytes]:
-        return row not in draft.pinned | stay, draft.images[row].tobytes()
+        return row not in draft.pinned | stay, draft.content(row)
 
     before = draft.alive.sum()
     for row, place in spare(found.pairs[places], rank).items():
@@ -124,7 +125,7 @@ def _drop_near(draft: Draft, found: NearCopies, stay: set[int]) -> bool:
 def background(draft: Draft) -> None:
     """Find one background under many different pictures, list them and keep them in one fold."""
     pictures = draft.pictures
-    for rows in shared_backgrounds(draft.images, pictures, draft.frames):
+    for rows in shared_backgrounds(draft.images, pictures, draft.measured):
         evidence = f"{len(rows)} pictures on one background"
         draft.noted.extend(Finding(row, "shared-background", _other(rows, row), evidence) for row in rows.tolist())
         common = len(rows) > max(LARGEST_COUNT, LARGEST_SHARE * len(pictures))
@@ -136,7 +137,7 @@ def quality(draft: Draft) -> None:
     """List pictures that are hardly any use."""
     if draft.config.quality:
         rows = draft.pictures
-        draft.noted.extend(problems(statistics(draft.images, rows), rows))
+        draft.noted.extend(problems(draft.measured.statistics[rows], rows))
 
 
 def outliers(draft: Draft) -> None:
@@ -145,7 +146,9 @@ def outliers(draft: Draft) -> None:
         return
     rows = draft.pictures
     labels = draft.labels[rows]
-    scores = outlier_scores(statistics(draft.images, rows).features(), labels, draft.config.outliers)
+    found = draft.measured.statistics[rows]
+    found[:, 4] = np.log1p(found[:, 4])
+    scores = outlier_scores(found, labels, draft.config.outliers)
     for place in strangest(scores, labels, draft.config.outlier_share):
         row, evidence = int(rows[place]), f"score {scores[place]:.3f}"
         if not draft.config.drop_outliers:
@@ -189,16 +192,15 @@ def plan(
     config: CleanConfig,
     *,
     overrides: Mapping[int, str] | None = None,
-    frames: IntArray | None = None,
+    measured: Measured | None = None,
     on_step: Callable[[str], None] | None = None,
 ) -> Plan:
-    """Plan the cleaning of images (N, H, W, 3) uint8, an array or a memmap that is read in blocks and never written.
+    """Plan the cleaning of images (N, H, W, 3) uint8, an array or what is read like one, in blocks and never written.
 
     ``labels`` (N,) int64 are classes, -1 = unlabeled. ``overrides`` are a person's word by row: one to ``"keep"`` is
-    never dropped (it may be grouped), one to ``"drop"`` is out before anything else is looked at. ``frames`` (N, 4) say
-    which part of each image is the picture, without padding: top, left, height and width. ``on_step`` is called with
-    the name of each step as it begins. Raises `DataError` if the arrays do not belong together or an override
-    names no row or no action.
+    never dropped (it may be grouped), one to ``"drop"`` is out before anything else is looked at. ``measured`` is
+    what was measured of the images, where it was. ``on_step`` is called with the name of each step as it begins. Raises
+    `DataError` if the arrays do not belong together or an override names no row or no action.
 
     Kept and dropped rows partition the raw ones. Planning again on what was kept drops nothing, unless
     ``drop_outliers`` takes its share anew. The order of the rows changes neither which pictures are kept under which
@@ -211,7 +213,7 @@ def plan(
     for row, action in (overrides or {}).items():
         if not 0 <= row < len(images) or action not in ("keep", "drop"):
             raise DataError(f"row {row} of {len(images)} cannot be overridden with `{action}`", "use keep or drop")
-    draft = Draft(images, labels, config, overrides or {}, frames)
+    draft = Draft(images, labels, config, overrides or {}, measured)
     # Matrices this small gain nothing from threads, and on a busy machine waiting for them costs tenfold.
     with threadpool_limits(1, user_api="blas"):
         for name, step in STEPS.items():

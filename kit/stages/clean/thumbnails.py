@@ -15,6 +15,8 @@ from kit.runtime import decode
 SIDE = 32
 LOW = 8
 BLOCK = 512
+# The lowest coefficients of the type-II DCT: resize and transform are one (8, H) matrix from either side.
+LOWEST = dct(np.eye(SIDE), axis=0)[:LOW].astype(np.float32)
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -56,24 +58,14 @@ def resizing(size: int, to: int) -> NDArray[np.float32]:
 def grey(images: ImageArray, frames: IntArray, side: int = SIDE) -> NDArray[np.float32]:
     """Luma (ITU-R 601) of ``frames`` (N, 4) of images (N, H, W, 3) uint8 resized to a square: (N, side, side) float32
     in 0 to 255."""
-    return _reduced(images, frames, np.eye(side, dtype=np.float32))
+    return reduced(images @ LUMA, frames, np.eye(side, dtype=np.float32))
 
 
-def low_frequencies(images: ImageArray, frames: IntArray, rows: IntArray) -> NDArray[np.float32]:
-    """The 8 x 8 lowest coefficients of the type-II DCT of the 32 x 32 luma, (len(rows), 8, 8) float32.
-
-    ``images`` is read in blocks; resize and transform are one (8, H) matrix from either side.
-    """
-    basis = dct(np.eye(SIDE), axis=0)[:LOW].astype(np.float32)
-    blocks = (rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK))
-    found = [_reduced(images[block], frames[block], basis) for block in blocks]
-    return np.concatenate(found) if found else np.zeros((0, LOW, LOW), np.float32)
-
-
-def _reduced(images: ImageArray, frames: IntArray, basis: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Coefficients (N, K, K) in ``basis`` (K, side) along both axes of the luma in each frame, resized to ``side``."""
-    down, across = (_sampling(basis, frames[:, axis::2], images.shape[1 + axis]) for axis in (0, 1))
-    return np.asarray(down @ (images @ LUMA) @ across.swapaxes(1, 2))
+def reduced(luma: NDArray[np.float32], frames: IntArray, basis: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Coefficients (N, K, K) in ``basis`` (K, side) along both axes of ``luma`` (N, H, W) in each frame, resized to
+    ``side``."""
+    down, across = (_sampling(basis, frames[:, axis::2], luma.shape[1 + axis]) for axis in (0, 1))
+    return np.asarray(down @ luma @ across.swapaxes(1, 2))
 
 
 def _sampling(basis: NDArray[np.float32], spans: IntArray, size: int) -> NDArray[np.float32]:

@@ -88,7 +88,7 @@ def _write(
     """Ask all four questions, draw the pictures, and write what was found."""
     images = load_images(layout)
     rows = np.sort(np.random.default_rng(seed).permutation(len(index.ids))[:COMPARED])
-    ours, theirs = (image_statistics(pictures).astype(float) for pictures in (np.asarray(images[rows]), test))
+    ours, theirs = (image_statistics(*asked).astype(float) for asked in ((images, rows), (test,)))
     told = adversarial(ours, theirs, seed, NAMES)
     sentences = [_about_images(told)]
     counts = np.bincount(index.labels, minlength=len(index.classes)) + 1e-9

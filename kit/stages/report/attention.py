@@ -22,6 +22,7 @@ from kit.stages.report.inputs import Facts, OutOfFold
 from kit.stages.report.section import Group, Section, Tile, percent, thumbnail
 from kit.store.arrays import UNREADABLE
 from kit.store.candidate import Network
+from kit.store.encoded import open_images
 from kit.store.files import sha256_json, write_atomic
 from kit.store.layout import RunPaths
 from kit.store.partition import load_folds
@@ -199,7 +200,7 @@ def main() -> None:
     from kit.runtime.backbones import build
 
     asked, out = Jobs.load(Path(sys.argv[1])), Path(sys.argv[2])
-    images = np.load(asked.images, mmap_mode="r", allow_pickle=False)
+    images = open_images(Path(asked.images))
     rows: list[int] = []
     found: list[Any] = []
     for job in asked.jobs:
