@@ -1,5 +1,6 @@
 """Batches as pure functions of (seed, fold, stage, epoch, row), prepared in a thread while the network works."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,6 +13,8 @@ import numpy.typing as npt
 from kit.base.arrays import IntArray
 from kit.runs.spec import seed_of
 
+DEPTH, AHEAD = 4, 1 << 28  # batches that are prepared ahead, and how many bytes of them
+
 
 @dataclass(frozen=True, eq=False)
 class EpochRows:
@@ -20,6 +23,10 @@ class EpochRows:
     inputs: Any
     labels: npt.NDArray[np.float32]
     rows: IntArray
+
+    def depth(self, batch_size: int) -> int:
+        """How many batches are prepared ahead; of large pictures fewer."""
+        return int(np.clip(AHEAD // (4 * batch_size * math.prod(self.inputs.shape[1:])), 1, DEPTH))
 
 
 def soft_labels(masses: npt.NDArray[np.float32], outcomes: int, smoothing: float) -> npt.NDArray[np.float32]:
@@ -51,7 +58,6 @@ def row_seeds(epoch_seed: int, rows: IntArray) -> npt.NDArray[np.int32]:
 
 
 Augment = Callable[[Any, Any, Any], tuple[Any, Any]]
-DEPTH = 4  # batches that are prepared ahead
 
 
 def epoch_order(labels: IntArray, rows: IntArray, sampling: str, seed: int) -> IntArray:
@@ -104,8 +110,8 @@ def epoch_seed(seed: int, fold: int, stage: int, epoch: int) -> int:
     return seed_of("batches", seed, fold, stage, epoch)
 
 
-def prefetched(make: Callable[[int], Any], steps: range, workers: int = 2) -> Iterator[Any]:
-    """``make(step)`` for every step, in order, prepared ahead by threads; the number of threads changes nothing else.
+def prefetched(make: Callable[[int], Any], steps: range, workers: int = 2, depth: int = DEPTH) -> Iterator[Any]:
+    """``make(step)`` for every step, in order, ``depth`` of them ahead, by threads whose number changes nothing else.
 
     An error in a thread is raised here.
     """
@@ -115,7 +121,7 @@ def prefetched(make: Callable[[int], Any], steps: range, workers: int = 2) -> It
         try:
             for step in steps:
                 waiting.append(pool.submit(make, step))
-                if len(waiting) > DEPTH:
+                if len(waiting) > depth:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

@@ -22,6 +22,11 @@ class ProbeRecord(Made):
     milliseconds: float  # of all cores together, for the features of an image
     megabytes: float  # of the weights in 32 bits
 
+    @property
+    def order(self) -> float:
+        """What the best has the least of."""
+        return (self.clean[0] + self.stressed[0]) * (1 if self.metric == "rmse" else -1)
+
 
 def cached() -> dict[str, Path]:
     """By backbone the weights without a head that Keras has downloaded before."""

@@ -67,7 +67,7 @@ def probe(
         if not found:
             raise problem
         emit(Event("warn", f"{problem.message}: {problem.hint}"))
-    found.sort(key=lambda one: one.clean[0] + one.stressed[0], reverse=found[0].metric != "rmse")
+    found.sort(key=lambda one: one.order)
     header = ("backbone", "rows", found[0].metric, "+-", "stressed", "+-", "ms", "MB")
     costs = [(f"{one.milliseconds:.1f}", f"{one.megabytes:.0f}") for one in found]
     lines = [(one.backbone, one.rows, *one.clean, *one.stressed, *cost) for one, cost in zip(found, costs, strict=True)]

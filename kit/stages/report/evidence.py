@@ -67,7 +67,7 @@ def curves(facts: Facts) -> Section | str:
         "Measured on the held-out images of each fold. Thin lines are folds, the thick one their mean; the dashed one "
         "is the loss on training images, which augmentation makes harder. Dots mark the epochs whose weights were "
         "kept.",
-        {"runs": runs, "probes": sorted(probes, key=lambda one: -one.clean[0] - one.stressed[0])},
+        {"runs": runs, "probes": sorted(probes, key=lambda one: one.order)},
     )
 
 

@@ -175,7 +175,8 @@ def _train_epoch(
         falls = count_falls(values, greater_is_better(schedule.metric), schedule.patience)
     rate, started = 0.0, time.perf_counter()
     make = batches.batch_maker(rows, settings.batch_size, seed, stage.augment)
-    for step, (inputs, soft) in zip(range(done, steps), batches.prefetched(make, range(done, steps)), strict=True):
+    prepared = batches.prefetched(make, range(done, steps), depth=rows.depth(settings.batch_size))
+    for step, (inputs, soft) in zip(range(done, steps), prepared, strict=True):
         rate = learning_rate(settings.stages[number], epoch * steps + step, steps, falls)
         losses.append(float(stage.learner.step(inputs, soft, rate)))
         run.report({"event": "step", "stage": number, "epoch": epoch, "step": step + 1, "steps": steps})

@@ -143,9 +143,9 @@ def time_steps(spec: FoldSpec, data: FoldData, stage: TrainingStage) -> tuple[fl
     order = epoch_order(data.labels, data.train_rows, settings.sampling, 0)
     rows = EpochRows(stage.inputs(0), weighted_labels(settings, data), order)
     make = batch_maker(rows, settings.batch_size, 0, stage.augment)
-    steps = max(2, min(STEPS + 1, steps_per_epoch(len(order), settings.batch_size)))
-    marks = [time.perf_counter()]
-    for inputs, labels in prefetched(make, range(steps)):
+    whole = steps_per_epoch(len(order), settings.batch_size)
+    steps, marks = range(max(2, min(STEPS + 1, whole))), [time.perf_counter()]
+    for inputs, labels in prefetched(lambda step: make(step % whole), steps, depth=rows.depth(settings.batch_size)):
         float(stage.learner.step(inputs, labels, 0.0))
         marks.append(time.perf_counter())
         if marks[-1] - marks[1] > SECONDS and len(marks) > 2:
