@@ -26,11 +26,12 @@ from kit.config import Config, load
 from kit.errors import StageError
 from kit.runs.results import PredictedRecord, RunRecord, fold_lineage, require
 from kit.runs.spec import plan_runs
-from kit.runs.stressed import StressedFold, StressedRun
+from kit.runs.stressed import StressedFold, StressedRun, plan_of
 from kit.runtime.backbones import BACKBONES
 from kit.stages.clean import clean as clean_stage
 from kit.stages.ensemble.ensemble import ensemble
 from kit.stages.folds import make_folds
+from kit.stages.probe import lineage as probe_lineage
 from kit.store.candidate import Ensemble, ForecastRecord
 from kit.store.data import DataRecord, DataRows, UnlabelledRecord, load_index
 from kit.store.files import append_log
@@ -541,6 +542,9 @@ def test_the_design_says_what_feeds_what(drawn_project: tuple[Layout, Config]) -
     quoted = {row[1].strip(): re.findall(r"`([^`]+)`", row[3]) for row in rows}
     said = {stage: {name for name in names if not name.startswith("[")} for stage, names in quoted.items()}
     found = {stage: set(values) for stage, values in named(lineages(*drawn_project)).items()}
-    found["fold"] = set(fold_lineage(plan_runs(*drawn_project, ["net"])["net"][0]))
+    layout, config = drawn_project
+    (spec, *_) = plan_runs(layout, config, ["net"])["net"]
+    found["fold"] = set(fold_lineage(spec))
+    found["probe"] = set(probe_lineage(spec, plan_of(config.stress), load_index(layout)))
     del found["table"]  # is compared with what it would be, and has no record
     assert said == found

@@ -1,6 +1,5 @@
 """Batches as pure functions of (seed, fold, stage, epoch, row), prepared in a thread while the network works."""
 
-import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,7 +25,7 @@ class EpochRows:
 
     def depth(self, batch_size: int) -> int:
         """How many batches are prepared ahead; of large pictures fewer."""
-        return int(np.clip(AHEAD // (4 * batch_size * math.prod(self.inputs.shape[1:])), 1, DEPTH))
+        return int(np.clip(AHEAD // (4 * batch_size * self.inputs[self.rows[:1]].size), 1, DEPTH))
 
 
 def soft_labels(masses: npt.NDArray[np.float32], outcomes: int, smoothing: float) -> npt.NDArray[np.float32]:

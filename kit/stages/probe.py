@@ -52,8 +52,7 @@ def probe(
             run = RunConfig(backbone=name, weights=where, stages=(StageConfig(train="head", epochs=1),))
             try:
                 spec = plan_runs(layout, config.model_copy(update={"runs": {name: run}}), [name])[name][0]
-                made_from = {"probe": str(VERSION), "stress": str(stressed.VERSION), "plan": plan.key, "run": spec.key}
-                made_from |= {"data": index.training, "groups": index.parts["groups"]}
+                made_from = lineage(spec, plan, index)
                 record = unless_damaged(partial(ProbeRecord.fresh, layout.probe(name), made_from), emit)
                 if record is None:
                     emit(Event("progress", f"probe: {name}", {"stage": "probe"}))
@@ -73,6 +72,12 @@ def probe(
     lines = [(one.backbone, one.rows, *one.clean, *one.stressed, *cost) for one, cost in zip(found, costs, strict=True)]
     emit(Event("table", "ridge heads on features, out of fold", {"header": header, "rows": lines}))
     return found
+
+
+def lineage(spec: FoldSpec, plan: StressPlan, index: Index) -> Digests:
+    """What the record of a backbone is made from; ``spec`` is of a run with this backbone and its weights."""
+    made_from = {"probe": str(VERSION), "stress": str(stressed.VERSION), "plan": plan.key, "run": spec.key}
+    return made_from | {"data": index.training, "groups": index.parts["groups"]}
 
 
 def _within_reach(config: Config, backbones: Sequence[str], weights: Sequence[Path]) -> dict[str, str]:
