@@ -19,7 +19,7 @@ from kit.judge import ridge
 from kit.project import Project
 from kit.runs.pretrained import ProbeRecord, by_backbone
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")
+pytestmark = [pytest.mark.stage, pytest.mark.filterwarnings("ignore:__array__ implementation")]
 
 N, FEATURES, CLASSES, FOLDS = 60, 8, 3, 3
 seeds = st.integers(0, 2**32 - 1)

@@ -136,6 +136,7 @@ def test_metrics_of_several_labels_agree_with_scikit_learn(metric):
     assert score.score(metric, y, proba) == pytest.approx(OF_LABELS[metric](y, proba))
 
 
+@pytest.mark.stage
 @pytest.mark.parametrize("metric", [*OF_LABELS, *OF_NUMBERS])
 def test_errors_of_labels_and_numbers_agree_with_resampling_the_rows(metric):
     y, said = draw_labels(1, rows=400)
@@ -229,6 +230,7 @@ def test_the_standard_error_of_a_mean_is_that_of_the_textbook():
     assert score.interval("nll", y, proba, seed=0).se == pytest.approx(expected, rel=0.08)
 
 
+@pytest.mark.stage
 @pytest.mark.parametrize("metric", [name for name in OF_CLASSES if score.METRICS[name].greater_is_better])
 def test_errors_from_influence_agree_with_resampling_the_rows(metric):
     y, proba = draw(8, rows=400, classes=7)

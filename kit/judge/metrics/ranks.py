@@ -61,17 +61,20 @@ def partial_curve(holds: Array, said: Array) -> tuple[float, Array]:
     That is of the positives that are said least, a fifth of all, the share of negatives below each: an integral up to a
     quantile, whose influence is that of a trimmed mean.
     """
-    (positive, _), influence = _placements(holds, said), np.empty(len(said))
-    order, positives = np.argsort(said[holds], kind="stable"), len(positive)
-    weight = np.clip((1.0 - SENSITIVITY) * positives - np.arange(positives), 0.0, 1.0) / positives
-    value, last = float(weight @ positive[order]), positive[order][np.flatnonzero(weight)[-1]]
-    capped = np.minimum(positive, last)
-    influence[holds] = (capped - capped.mean()) * len(said) / positives
-    # What a negative takes away: the positives below it, by half those that are said as much.
-    reached = [np.searchsorted(said[holds][order], said[~holds], side=side) for side in ("left", "right")]
+    positive, negative = said[holds], said[~holds]
+    share = (1.0 - SENSITIVITY) * len(positive)
+    weight = np.minimum(share - np.arange(np.ceil(share)), 1.0) / len(positive)
+    least = np.argsort(positive, kind="stable")[: len(weight)]
+    # All that is asked of a negative is how many of these are below it, counting half of those said as much.
+    reached = [np.searchsorted(positive[least], negative, side=side) for side in ("left", "right")]
+    counts = [np.bincount(one, minlength=len(least) + 1).cumsum()[:-1] for one in reached]
+    below = np.mean(counts, axis=0) / len(negative)
+    capped, influence = np.full(len(positive), below[-1]), np.empty(len(said))
+    capped[least] = below
+    influence[holds] = (capped - capped.mean()) * len(said) / len(positive)
     taken = np.append(0.0, weight.cumsum())[reached].mean(axis=0)
-    influence[~holds] = (taken.mean() - taken) * len(said) / (len(said) - positives)
-    return value, influence
+    influence[~holds] = (taken.mean() - taken) * len(said) / len(negative)
+    return float(weight @ below), influence
 
 
 def pf_curve(holds: Array, said: Array) -> tuple[float, Array]:
