@@ -9,17 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
 from sklearn.neighbors import KNeighborsClassifier
 from test_cli import run
 
 from kit.base.events import Event
+from kit.base.tasks import TASKS
 from kit.cli import spread
 from kit.errors import DataError, KitError
 from kit.judge.blend import Options, fit
 from kit.project import Project
 from kit.runtime.pool import softmax
 from kit.stages.ensemble.foreign import of_project, of_table
-from kit.stages.ensemble.library import Library
+from kit.stages.ensemble.library import Library, decided
 from kit.stages.ensemble.summary import tell
 from kit.store.candidate import StoredBlend
 from kit.store.data import load_images, load_index, load_record
@@ -269,6 +271,33 @@ def test_a_blend_far_below_the_plain_mean_is_told_and_another_is_not(hold_out: P
         found = blend.model_copy(update={"oof": oof, "answers": oof.argmax(axis=1)})
         tell(heard.append, hold_out.config, library, found)
         assert any("worse than the plain mean" in event.text for event in heard if event.kind == "warn") == told
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_thresholds_of_several_labels_that_lose_more_than_an_error_are_not_kept(seed: int) -> None:
+    rng, n = np.random.default_rng(seed), 90
+    y = (rng.random((n, 3)) < 0.3).astype(np.int64)
+    oof = 1 / (1 + np.exp(1 - 3 * y * (seed % 2) - rng.normal(0, 2, y.shape)))
+    names, groups = tuple(map(str, range(n))), np.arange(n).astype(str)
+    library = Library(
+        names,
+        ("a",),
+        ("identity",),
+        oof[None, None],
+        y,
+        np.arange(n) % 3,
+        groups,
+        ("x", "y", "z"),
+        task=TASKS["multilabel"],
+    )
+    found = decided(library, "macro_f1", oof, oof[::-1])
+    gain, error = found["decision_worth"]
+    if gain < -error:
+        assert set(found["decision"].thresholds) == {0.5}
+        np.testing.assert_array_equal(found["answers"], oof > 0.5)
+        np.testing.assert_array_equal(found["stressed_answers"], oof[::-1] > 0.5)
+    plain, kept = (f1_score(y, said, average="macro") for said in (oof > 0.5, found["answers"]))
+    assert kept == pytest.approx(plain + max(gain, 0.0 if gain < -error else gain))
 
 
 def test_a_table_of_labels_and_folds_stands_for_a_project(project: Path, tmp_path: Path) -> None:

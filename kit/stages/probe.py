@@ -82,14 +82,16 @@ def lineage(spec: FoldSpec, plan: StressPlan, index: Index) -> Digests:
 
 def _within_reach(config: Config, backbones: Sequence[str], weights: Sequence[Path]) -> dict[str, str]:
     """By backbone what `weights` of a run says."""
+    hint = "--weights FOLDER with files such as mobilenetv2.h5, or the name of a backbone to download"
     if missing := [path for path in weights if not path.exists()]:
-        raise ConfigError(f"no such file or folder: {missing[0]}", "name one of .h5 files with weights")
+        raise ConfigError(f"no such file or folder: {missing[0]}", hint)
+    if unknown := [name for name in backbones if name not in BACKBONES]:
+        raise ConfigError(f"no backbone is called {unknown[0]}", "kit backbones")
     files = [file for path in weights for file in (path.rglob("*.h5") if path.is_dir() else [path])]
     found = dict.fromkeys(cached(), "imagenet")
     found |= {run.backbone: run.weights for run in config.runs.values() if run.weights not in ("none", "imagenet")}
     found |= {name: str(file.resolve()) for name, file in by_backbone(files).items()}
     if not backbones and not found:
-        hint = "--weights FOLDER with files such as mobilenetv2.h5, or the name of a backbone to download"
         raise ConfigError("no weights are here that are called after a backbone", hint)
     return {name: found.get(name, "imagenet") for name in backbones or found}
 

@@ -189,3 +189,15 @@ def test_a_blend_is_scored_on_rows_that_its_bound_has_not_seen_and_refuses_what_
     assert fitted.nested.score == (fitted.answers == y).mean()
     with pytest.raises(DataError, match="unknown = 'g' is no class"):
         blend.fit(proba[None], y, np.arange(len(y)) % 5, options=blend.Options(classes=classes, unknown="g"))
+
+
+@pytest.mark.parametrize("seed", [2, 10, 15, 19, 21])
+def test_a_rule_that_loses_more_than_an_error_on_the_rows_of_the_blend_is_not_kept(seed):
+    rng = np.random.default_rng(seed)
+    y = rng.choice(4, size=60, p=[0.7, 0.1, 0.1, 0.1])
+    proba = rng.dirichlet(np.full(4, 0.3), size=(2, 60))  # they say nothing of the classes
+    fitted = blend.fit(proba, y, rng.integers(3, size=60), metric="macro_f1")
+    gain, error = fitted.decision_worth
+    assert gain < -error and fitted.decision is None
+    np.testing.assert_array_equal(fitted.answers, fitted.oof.argmax(axis=1))
+    assert fitted.nested.score == pytest.approx(oracle.f1_score(y, fitted.answers, average="macro"))

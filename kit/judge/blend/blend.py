@@ -117,6 +117,10 @@ class _Fitting:
         fitted = self.procedure.fit(np.ones(len(data.y), dtype=bool))
         single, oof, answers = self._nested(fitted)
         chosen, decided = self._choice(single, np.ones(len(data.y), dtype=bool))
+        worth = self._decision_worth(oof[:clean], answers[:clean])
+        if worth and worth[0] < -worth[1]:  # what each group's own fits decide may lose where one fit's answers do not
+            decided = Decided(decide.plain(self.metric, oof, labels=False))
+            answers = decide.apply(decided.decision, oof)
         params, (members, views) = self._params(fitted, chosen), self._worth(fitted)
         used = [(names[k], chosen[k]) for k in np.argsort(-chosen, kind="stable") if chosen[k] > 0]
         hurt = len(oof) > clean
@@ -141,7 +145,7 @@ class _Fitting:
             fit_on=fit_on,
             stressed=self._interval(oof[clean:], answers[clean:]) if hurt else None,
             decision=Rule.of(decided.decision),
-            decision_worth=self._decision_worth(oof[:clean], answers[:clean]),
+            decision_worth=worth,
             oof=oof[:clean],
             stressed_oof=oof[clean:] if hurt else None,
             answers=answers[:clean],

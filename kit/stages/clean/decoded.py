@@ -219,9 +219,12 @@ def _write_shard(path: Path, source: Source, rows: range, made_from: Digests, pa
 
 def tidy(table: Path, used: int) -> None:
     """Remove the shards beside ``table`` but for the first ``used``."""
-    for path in shard_file(table, 0).parent.glob("[0-9]*.*"):
+    folder = shard_file(table, 0).parent
+    for path in folder.glob("[0-9]*.*"):
         if int(path.stem) >= used:
             path.unlink()
+    for path in folder.glob(".*.tmp"):  # of a process that was killed
+        path.unlink()
 
 
 def _reserved(folder: Path, size: int) -> IO[bytes]:

@@ -141,7 +141,10 @@ def decided(library: Library, metric: str, oof: Array, hurt: Array | None) -> di
             if proba is not None:
                 found[name][inside] = decide.apply(nested, proba[inside])
     if decide.is_fitted(metric, labels=True):
-        found["decision_worth"] = decide.worth(metric, y, found["answers"], labels_of(oof), unit)
+        gain, error = decide.worth(metric, y, found["answers"], labels_of(oof), unit)
+        if gain < -error:
+            found = _answered(decide.plain(metric, oof, labels=True), oof, hurt)
+        found["decision_worth"] = gain, error
     return found
 
 
