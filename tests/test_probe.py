@@ -187,7 +187,7 @@ def test_a_mistake_is_one_error_with_a_hint(opened: Opened, weights: Path, monke
     project, events = opened()
     with pytest.raises(ConfigError, match="no such file or folder"):
         project.probe(weights=[tmp_path / "no"])
-    with pytest.raises(ConfigError, match="unknown backbone 'mobilnet'"):
+    with pytest.raises(ConfigError, match="no backbone is called mobilnet"):
         project.probe(["mobilnet"])
     with pytest.raises(ConfigError, match="at least 71 px"):
         project.probe(["xception"])

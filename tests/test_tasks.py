@@ -467,7 +467,7 @@ def test_label_errors_of_votes_are_refused(tmp_path: Path) -> None:
     votes = np.eye(3, dtype=int)[np.arange(36) % 3] + 1
     lines = "".join(f"{row:02d},{','.join(map(str, y))}\n" for row, y in enumerate(votes.tolist()))
     layout, _ = project(tmp_path, "soft", f"id,cat,dog,hen\n{lines}", trained=False)
-    with pytest.raises(KitError, match="one class each are supported, but the task is soft") as caught:
+    with pytest.raises(KitError, match="one class or several labels are supported, but the task is soft") as caught:
         propose_labels(layout, silent)
     assert caught.value.hint.startswith("kit clean")
 

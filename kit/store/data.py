@@ -93,9 +93,9 @@ class Index(DataRows):
         return self.task.flat(self.truth_of(ids), self.classes)
 
     def classes_only(self, what: str, hint: str = "") -> None:
-        """Raise `StageError` where an image has more than one class: ``what`` is not made for that."""
+        """Raise `StageError` where images have votes or numbers: ``what`` is not made for that."""
         if self.task.kind != "classes":
-            said = f"images with one class each are supported, but the task is {self.task.name}"
+            said = f"images with one class or several labels are supported, but the task is {self.task.name}"
             raise StageError(f"{what}: {said}", hint)
 
     @property

@@ -118,9 +118,7 @@ class _Fitting:
         single, oof, answers = self._nested(fitted)
         chosen, decided = self._choice(single, np.ones(len(data.y), dtype=bool))
         worth = self._decision_worth(oof[:clean], answers[:clean])
-        if worth and worth[0] < -worth[1]:  # what each group's own fits decide may lose where one fit's answers do not
-            decided = Decided(decide.plain(self.metric, oof, labels=False))
-            answers = decide.apply(decided.decision, oof)
+        decided, answers = self._kept(worth, decided, oof, answers)
         params, (members, views) = self._params(fitted, chosen), self._worth(fitted)
         used = [(names[k], chosen[k]) for k in np.argsort(-chosen, kind="stable") if chosen[k] > 0]
         hurt = len(oof) > clean
@@ -165,6 +163,18 @@ class _Fitting:
         if not decide.is_fitted(self.metric) and self.unknown is None:
             return None
         return decide.worth(self.metric, self.y, answers, oof.argmax(axis=1), self.unit)
+
+    def _kept(
+        self, worth: tuple[float, float] | None, decided: Decided, oof: Array, answers: Array
+    ) -> tuple[Decided, Array]:
+        """The decision and its answers, or the plain rule's where the first lose more than an error.
+
+        They may do so although `decide.fit` kept the rule: here each group has a blend of its own as well.
+        """
+        if worth is None or worth[0] >= -worth[1]:
+            return decided, answers
+        rule = decide.plain(self.metric, oof, labels=False)
+        return Decided(rule), decide.apply(rule, oof)
 
     def _flattery(self) -> list[str]:
         """What the best member's score is worth, the best being chosen by it."""
