@@ -86,7 +86,7 @@ def _within_reach(config: Config, backbones: Sequence[str], weights: Sequence[Pa
     if missing := [path for path in weights if not path.exists()]:
         raise ConfigError(f"no such file or folder: {missing[0]}", hint)
     if unknown := [name for name in backbones if name not in BACKBONES]:
-        raise ConfigError(f"no backbone is called {unknown[0]}", "kit backbones")
+        raise ConfigError(f"no backbone is called {unknown[0]}", hint)
     files = [file for path in weights for file in (path.rglob("*.h5") if path.is_dir() else [path])]
     found = dict.fromkeys(cached(), "imagenet")
     found |= {run.backbone: run.weights for run in config.runs.values() if run.weights not in ("none", "imagenet")}
