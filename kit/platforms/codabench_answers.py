@@ -111,13 +111,19 @@ class Question(Shape):
         return next((value for value in ("", False) if not self.selection or value in self.selection), None)
 
 
-class Detail(Shape):
+class Entry(Shape):
+    """What a competition says of our entry, and asks with a submission."""
+
+    id: Id = ""
+    participant_status: str | None = None
+    fact_sheet: dict[str, Question] | None = None
+
+
+class Detail(Entry):
     """A competition as a participant sees it."""
 
     id: Id
     phases: tuple[Phase, ...]
-    participant_status: str | None = None
-    fact_sheet: dict[str, Question] | None = None
     docker_image: str | None = None
     auto_run_submissions: bool | None = None
     queue: object = None

@@ -4,10 +4,12 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pydantic import validate_call
+
 from kit.base.text import nearest
 from kit.errors import ConfigError
 from kit.platforms import Refused
-from kit.platforms.codabench_answers import Detail, Phase
+from kit.platforms.codabench_answers import Entry, Phase
 from kit.platforms.http import Shape
 from kit.store.candidate import Proof
 
@@ -28,7 +30,8 @@ class Quota(Shape):
     storage_used: float
 
 
-def check_participation(detail: Detail, url: str) -> None:
+@validate_call
+def check_participation(detail: Entry, url: str) -> None:
     """Raise `Refused` where the organisers have not let us in, with what can be done about it."""
     said, page = detail.participant_status or "not registered", f"{url}/competitions/{detail.id}/"
     if said != "approved":
@@ -45,7 +48,8 @@ def check_dates(phase: Phase, phases: Sequence[Phase]) -> None:
         raise Refused(f"phase `{phase.name}` is not open: it runs from {dates[0]} to {dates[1]}", hint)
 
 
-def check_fact_sheet(detail: Detail, answers: Mapping[str, bool | str]) -> dict[str, bool | str]:
+@validate_call
+def check_fact_sheet(detail: Entry, answers: Mapping[str, bool | str]) -> dict[str, bool | str]:
     """The answers to send: to every question or, where nothing has to be said and nothing is, to none.
 
     Raises `ConfigError` where the site would refuse them: a question that it does not ask, one without an answer that
