@@ -304,9 +304,10 @@ def test_make_finds_the_kit_that_wrote_the_makefile(tmp_path: Path) -> None:
 
 @pytest.mark.matrix
 def test_a_wheel_has_every_file_of_the_kit(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q", "-w", str(tmp_path)]
+    build = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
     shutil.rmtree(REPOSITORY / "build", ignore_errors=True)  # setuptools packs what an earlier build left there too
-    subprocess.run([*command, str(REPOSITORY)], check=True, capture_output=True)
+    command = [sys.executable, "-c", build, str(tmp_path)]
+    subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("kit-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if name.startswith("kit/")}
@@ -323,6 +324,16 @@ def test_tables_of_pixels_without_labels_are_the_test_set(tmp_path: Path) -> Non
     (tmp_path / "test.csv").write_text("\n".join([header, *rows]))
     init(tmp_path, "train.csv", silent, hours=1)
     assert 'test = "test.csv"' in (tmp_path / "kit.toml").read_text()
+
+
+def test_numbers_and_patients_beside_pixels_are_found(tmp_path: Path) -> None:
+    images, labels = several(60, 8)
+    header = ",".join(["age", "patient", *(f"pixel{place}" for place in range(64))])
+    rows = [[20.5 + label, f"p{row // 3}", *images[row].ravel()] for row, label in enumerate(labels)]
+    (tmp_path / "train.csv").write_text("\n".join([header, *(",".join(map(str, row)) for row in rows)]))
+    init(tmp_path, "train.csv", silent, hours=1)
+    config = Project(tmp_path).config
+    assert config.competition.task == "regression" and config.data.group == "patient"
 
 
 def split_file(root: Path) -> str:

@@ -320,6 +320,16 @@ def test_columns_beside_pixels_are_several_labels_or_votes(tmp_path, task, no, y
     np.testing.assert_allclose(raw.targets, expected)
 
 
+def test_groups_and_weights_beside_pixels_are_read_as_those_beside_files(tmp_path):
+    patients, weights = [f"p{row // 2}" for row in range(N)], [1 + row / 2 for row in range(N)]
+    rows = [[row % 3, patients[row], weights[row], *PIXELS[row].ravel()] for row in range(N)]
+    write(tmp_path / "t.csv", pixel_text(["label", "patient", "w", *HEADERS["numbers"][1:]], rows))
+    raw = opened(tmp_path, "t.csv", text='group = "patient"\nweight = "w"')
+    assert raw.groups == tuple(patients) and raw.weights is not None and raw.weights.tolist() == weights
+    with pytest.raises(ConfigError, match="lesion"):
+        opened(tmp_path, "t.csv", text='group = "lesion"')
+
+
 def test_a_table_that_cannot_be_opened_is_told(tmp_path):
     with pytest.raises(DataError, match="cannot be read: Is a directory"):
         is_pixel_table(tmp_path)

@@ -43,7 +43,7 @@ BY_SUFFIX: dict[str, tuple[str, str]] = {
     "folder": ("kit.images.sources.folder:open_folder", "kit.images.sources.folder:folder_classes"),
 }
 # What the sources are called that have neither groups nor weights.
-NO_COLUMNS = {"folder": "folder", "pixels": "table of pixels", ".npy": "array", "idx": "array"}
+NO_COLUMNS = {"folder": "folder", ".npy": "array", "idx": "array"}
 PACKED = (".zip", ".7z", ".tar", ".gz", ".tgz", ".rar")
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from kit.base.arrays import FloatArray
 from kit.base.tasks import TASKS
 from kit.base.text import some
 from kit.config import DataConfig
@@ -18,8 +17,8 @@ from kit.images.sources import classes
 from kit.images.sources.folder import image_files
 from kit.images.sources.forms import read_listing
 from kit.images.sources.images import open_images
-from kit.images.sources.raw import RawSet, Rows, checked_weights
-from kit.images.sources.table import find_group, find_id, find_label, from_flags, read_sample
+from kit.images.sources.raw import RawSet, Rows
+from kit.images.sources.table import beside_truth, find_id, find_label, from_flags, read_sample
 from kit.images.sources.targets import Truth, of_table, paired
 from kit.runtime.names import ID_NAMES, bare, folded, number, spelling
 from kit.store.tables import LONGEST, Table
@@ -63,18 +62,9 @@ def open_csv(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     truth = Truth(np.full(len(ids), -1, np.int64), ())
     if part != "test":
         truth = _classified(table, column, sample, data, root)
-    if part == "train" and not data.group and (named := find_group(table, column, data.label, sample)):
-        said = f"{table.path.name}: images with one value in column {named!r} are probably of one object"
-        note = f'{said}, and are divided among folds: [data] group = "{named}"'
-        truth = truth._replace(notes=(*truth.notes, note))
-    groups = table.column(data.group, "group") if classes.has_column(data.group, part, table.header) else []
-    rows = Rows(
-        ids=tuple(ids),
-        groups=classes.group_names(groups),
-        weights=_weights(table, data, part),
-        task=TASKS[data.task],
-        **truth._asdict(),
-    )
+    groups, weights, notes = beside_truth(table, data, part, column, sample)
+    told = truth._replace(notes=(*truth.notes, *notes))._asdict()
+    rows = Rows(ids=tuple(ids), groups=groups, weights=weights, task=TASKS[data.task], **told)
     return open_images(rows, held or _files(table, column, data, root, part), data, f"data.{part} = {spec!r}")
 
 
@@ -136,16 +126,6 @@ def _classified(table: Table, ids: str, sample: Table | None, data: DataConfig, 
     said = f"{table.path.name}: {some([repr(value) for value in unknown])} in column {columns!r} is no label"
     hint = "if it is a class, name it in the file [data] classes"
     return Truth(labels, named, (f"{said} ({unknown.total()} rows); {hint}",) if unknown else ())
-
-
-def _weights(table: Table, data: DataConfig, part: str) -> FloatArray | None:
-    if not classes.has_column(data.weight, part, table.header):
-        return None
-    try:
-        weights = np.array(table.column(data.weight, "weight"), dtype=np.float64)
-    except ValueError as error:
-        raise DataError(f"{table.path.name}: column {data.weight!r} contains a value that is not a number") from error
-    return checked_weights(weights, table.path.name)
 
 
 def _ends_with(path: Folder, end: Folder) -> bool:

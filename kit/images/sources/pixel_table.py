@@ -13,9 +13,9 @@ import numpy as np
 from kit.base.tasks import TASKS, Array
 from kit.config import DataConfig
 from kit.errors import DataError
-from kit.images.sources.npz import ROW, array_set, array_truth
-from kit.images.sources.raw import RawSet
-from kit.images.sources.table import find_label, from_flags, read_sample
+from kit.images.sources.npz import array_set, array_truth
+from kit.images.sources.raw import RawSet, row_ids
+from kit.images.sources.table import beside_truth, find_label, from_flags, read_sample
 from kit.runtime.names import ID_NAMES
 from kit.store.files import read_text
 from kit.store.record import digest
@@ -38,6 +38,11 @@ class Columns(NamedTuple):
         """The places of the columns of pixels, or of the others."""
         return [place for place, name in enumerate(self.names) if bool(PIXEL.fullmatch(name)) == pixels]
 
+    @property
+    def identity(self) -> str:
+        """The column of ids, else empty."""
+        return next((name for name in self.names if name.lower() in ID_NAMES), "")
+
     @classmethod
     def of(cls, line: str) -> "Columns":
         """Of the first line; a row of pixels repeats values, and names do not: the label is before or behind them."""
@@ -56,10 +61,9 @@ def is_pixel_table(path: Path) -> bool:
             columns = Columns.of(file.readline(LONGEST).decode("utf-8-sig", "replace"))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    has_ids = any(name.lower() in ID_NAMES for name in columns.names)
     pixels = columns.places(pixels=True)
     numbered = all(columns.names[place].isdigit() for place in pixels)
-    return _is_square(len(pixels)) and not (has_ids and numbered)
+    return _is_square(len(pixels)) and not (columns.identity and numbered)
 
 
 def open_pixels(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
@@ -74,46 +78,45 @@ def open_pixels(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     if not (pixels % 1).any():
         pixels = pixels.astype(np.int32)
     table = _others(text, columns, path)
-    labels = None if part == "test" else _labels(table, data)
-    raw = array_set(pixels, labels, data, root, path, [digest(path)])
-    if identity := _identity(table):
-        ids = tuple(table.column(identity))
-        if len(set(ids)) == len(ids):
-            return replace(raw, ids=ids)
-    if part == "test" and data.sample_submission:
+    raw = array_set(pixels, None if part == "test" else _labels(table, data), data, root, path, [digest(path)])
+    if part != "test":
+        groups, weights, notes = beside_truth(table, data, part, table.header[0])
+        raw = replace(raw, groups=groups, weights=weights, notes=(*raw.notes, *notes))
+    ids = tuple(table.column(table.header[0]))
+    named = columns.identity and len(set(ids)) == len(ids)
+    if not named and part == "test" and data.sample_submission:
         ids = tuple(row[0] for row in read_sample(root / Path(data.sample_submission).expanduser()).rows)
-        return replace(raw, ids=ids) if len(set(ids)) == len(raw.ids) else raw
-    return raw
+    return replace(raw, ids=ids) if len(set(ids)) == len(raw.ids) else raw
 
 
 def pixel_classes(path: Path, data: DataConfig, root: Path) -> tuple[str, ...]:
     """Names of the classes, in label order."""
-    text = read_text(path)
-    table = _others(text, Columns.of(text.partition("\n")[0]), path)
+    table = columns_beside(path)
     return array_truth(_labels(table, data), len(table.rows), data, root, path).classes
 
 
+def columns_beside(path: Path) -> Table:
+    """The columns that are no pixels, an id first: that of the table, else the number of the row."""
+    text = read_text(path)
+    return _others(text, Columns.of(text.partition("\n")[0]), path)
+
+
 def _others(text: str, columns: Columns, path: Path) -> Table:
-    """The columns that are no pixels."""
     places = columns.places(pixels=False)
     names = tuple(columns.names[place] for place in places)
     cells = _read(text, columns, places, str, path) if names else np.empty((0, 0), str)
-    return Table(path, names, tuple(map(tuple, cells.tolist())))
-
-
-def _identity(table: Table) -> str:
-    return next((name for name in table.header if name.lower() in ID_NAMES), "")
+    table = Table(path, names, tuple(map(tuple, cells.tolist())))
+    if columns.identity:
+        return table.chosen((columns.identity, *(name for name in names if name != columns.identity)))
+    rows = tuple((row, *others) for row, others in zip(row_ids(len(cells)), table.rows, strict=True))
+    return replace(table, header=("id", *names), rows=rows)
 
 
 def _labels(table: Table, data: DataConfig) -> Array | Table:
-    """The labels (N,) as they are written, empty where a row has none; for other tasks all columns, an id first."""
-    identity = _identity(table)
+    """The labels (N,) as they are written, empty where a row has none; for other tasks the table."""
     if TASKS[data.task].kind != "classes":
-        if identity:
-            return table.chosen((identity, *(name for name in table.header if name != identity)))
-        rows = tuple((str(row), *cells) for row, cells in enumerate(table.rows))
-        return replace(table, header=(ROW, *table.header), rows=rows)
-    found = find_label(table, data.label, identity)
+        return table
+    found = find_label(table, data.label, table.header[0])
     if isinstance(found, str):
         return np.array(table.column(found))
     return np.array([found[place] if place >= 0 else "" for place in from_flags(table, found).tolist()])

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from kit.base.arrays import IntArray
+from kit.base.arrays import FloatArray, IntArray
 from kit.base.tasks import Array
 from kit.base.text import some
+from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
-from kit.images.sources.classes import MISSING, group_names
+from kit.images.sources.classes import MISSING, group_names, has_column
+from kit.images.sources.raw import checked_weights
 from kit.runtime.answer import id_column
 from kit.runtime.names import ID_NAMES, LABEL_NAMES, bare
 from kit.store.tables import LONGEST, SHOWN, Table, read_table
@@ -56,6 +58,7 @@ def find_label(table: Table, named: str, id_column: str, sample: Table | None = 
         return sample.header[1]
     if sample is not None and len(sample.header) > 2 and set(sample.header[1:]) <= set(others):
         return sample.header[1:]
+    others = [name for name in others if not GROUPS.fullmatch(name.lower())] or others
     if len(others) == 1:
         return others[0]
     if any(name.lower() in LABEL_NAMES for name in others):
@@ -80,6 +83,25 @@ def find_group(table: Table, id_column: str, label: str = "", sample: Table | No
             if FEWEST_GROUPS <= len(objects) < len(table.rows):
                 return name
     return ""
+
+
+def beside_truth(
+    table: Table, data: DataConfig, part: str, ids: str, sample: Table | None = None
+) -> tuple[tuple[str, ...], FloatArray | None, tuple[str, ...]]:
+    """Groups and weights as of `Rows`, and a note where a column of groups is not used; errors as of the columns."""
+    found = find_group(table, ids, data.label, sample) if part == "train" and not data.group else ""
+    said = f"{table.path.name}: images with one value in column {found!r} are probably of one object"
+    notes = (f'{said}, and are divided among folds: [data] group = "{found}"',) if found else ()
+    groups = table.column(data.group, "group") if has_column(data.group, part, table.header) else []
+    weights = None
+    if has_column(data.weight, part, table.header):
+        try:
+            numbers = np.array(table.column(data.weight, "weight"), dtype=np.float64)
+        except ValueError as error:
+            said = f"{table.path.name}: column {data.weight!r} contains a value that is not a number"
+            raise DataError(said) from error
+        weights = checked_weights(numbers, table.path.name)
+    return group_names(groups), weights, notes
 
 
 def values_of(table: Table, columns: Sequence[str], *, votes: bool = False) -> Array:
@@ -128,7 +150,7 @@ def _by_name(
     if found or len(otherwise) == 1:
         return found or list(otherwise)
     said = f"{table.path.name}: no column was recognized as the {key} among {some(table.header, SHOWN)}"
-    hint = f'[data] {key} = "{table.header[0] if key == "id" else table.header[-1]}"' if table.header else ""
+    hint = f'[data] {key} = "{columns[0 if key == "id" else -1]}"' if columns else ""
     raise ConfigError(said, hint)
 
 

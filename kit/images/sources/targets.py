@@ -12,7 +12,7 @@ from kit.base.text import some
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
 from kit.images.sources.classes import MISSING, SEPARATORS, divided, finder, named_classes, sorted_names
-from kit.images.sources.table import checked_values, find_id, find_label, values_of
+from kit.images.sources.table import checked_values, find_group, find_id, find_label, values_of
 from kit.runtime.names import LABEL_NAMES
 from kit.store.tables import LONGEST, Table
 
@@ -60,7 +60,8 @@ def of_table(table: Table, data: DataConfig, root: Path, sample: Table | None) -
     """The truth of every row, as ``[competition] task`` says; `DataError` of a cell, `ConfigError` of the columns."""
     task, named = TASKS[data.task], named_classes(data, root)
     column = find_id(table, data.id, sample)
-    others = [name for name in table.header if name not in (column, data.group, data.weight)]
+    group = data.group or find_group(table, column, data.label, sample)
+    others = [name for name in table.header if name not in (column, group, data.weight)]
     if task.kind == "numbers":
         return _numbers(task, table, find_label(table, data.label, column, sample), named)
     columns = () if data.label else _columns(task, table, others, named, sample)

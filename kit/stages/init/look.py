@@ -19,7 +19,7 @@ from kit.images.sources.folder import LISTS
 from kit.images.sources.forms import read_listing
 from kit.images.sources.images import THREADS
 from kit.images.sources.npz import PARTS, array_labels
-from kit.images.sources.pixel_table import is_pixel_table
+from kit.images.sources.pixel_table import columns_beside, is_pixel_table
 from kit.images.sources.table import find_group, find_id, find_label, read_sample, values_of
 from kit.runtime import decode
 from kit.runtime.answer import NUMBER
@@ -125,7 +125,9 @@ def _table(path: Path) -> Table | None:
         names = ("label",) if columns.shape[1] == 1 else map(str, range(columns.shape[1]))
         rows = ((str(row), *map(str, cells)) for row, cells in enumerate(columns.tolist()))
         return Table(path, ("id", *names), tuple(rows))
-    return None if path.suffix.lower() not in LISTS or is_pixel_table(path) else read_listing(path)[0]
+    if path.suffix.lower() not in LISTS:
+        return None
+    return columns_beside(path) if is_pixel_table(path) else read_listing(path)[0]
 
 
 def task_of(table: Table, sample: Table | None) -> tuple[str, str]:
