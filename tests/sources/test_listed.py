@@ -291,6 +291,18 @@ def test_names_of_several_words_are_one_label(tmp_path, cells):
     assert set(opened(tmp_path, train="t.csv").classes) == set(cells)
 
 
+@pytest.mark.parametrize("column", ["tags", "kind"])
+def test_words_that_combine_are_lists_only_in_a_column_of_lists(tmp_path, column):
+    cells = ["clear primary", "haze primary", "clear water", "haze primary water", "clear primary water"]
+    pictures(tmp_path / "images", *(f"{row}.png" for row in range(len(cells))))
+    write_csv(tmp_path / "t.csv", ["id", column], [[str(row), cell] for row, cell in enumerate(cells)])
+    if column == "kind":
+        assert set(opened(tmp_path, train="t.csv").classes) == set(cells)
+    else:
+        with pytest.raises(DataError, match="is several labels"):
+            opened(tmp_path, train="t.csv")
+
+
 @pytest.mark.parametrize("missing", ["", "nan", "NaN", "None", "<NA>", "-1", "-1.0"])
 @pytest.mark.parametrize("names", [("1", "2"), ("1.0", "2.0"), ("cat", "dog")])
 def test_a_row_without_a_label_is_unlabelled_and_no_class(tmp_path, missing, names):

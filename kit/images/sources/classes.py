@@ -18,6 +18,7 @@ MISSING = frozenset({"", "nan", "NaN", "NAN", "None", "NULL", "null", "NA", "N/A
 # Between several labels in one cell; the last is white space.
 SEPARATORS = (",", ";", "|", "/", "+", "&", None)
 AROUND = "[](){}'\" "  # of a list, and of each label in it
+LISTS = {"tags", "labels", "attributes", "findings", "categories", "classes", "targets"}
 SEVERAL = '[competition] task = "multilabel", or if it is one class [data] classes = "classes.txt" with this name'
 
 
@@ -95,20 +96,21 @@ def divided(value: str, separator: str | None) -> list[str]:
     return [part for each in value.split(separator) if (part := each.strip(AROUND))]
 
 
-def check_single(places: Mapping[str, str], names: Collection[str]) -> None:
+def check_single(places: Mapping[str, str], names: Collection[str], column: str = "") -> None:
     """Raise `DataError` where a value is several of the names, which tell a name of two words from two labels.
 
     ``places`` says where each value stands first. Values that a comma, a semicolon or a bar divides are also several
-    labels where every part is one of another value.
+    labels where every part is one of another value; those that spaces divide only if fewer words than values are in a
+    column whose name says that it holds lists.
     """
     known = {name.strip(AROUND) for name in names}
     for separator in SEPARATORS:
         parts_of = {value: divided(value, separator) for value in places}
         shared = Counter(part for parts in parts_of.values() for part in parts)
+        spaced = not separator and column.lower() in LISTS and len(shared) < len(places)
+        lists = spaced or separator in (",", ";", "|")
         for value, parts in parts_of.items():
-            if len(parts) > 1 and (
-                known.issuperset(parts) or (separator in (",", ";", "|") and all(shared[part] > 1 for part in parts))
-            ):
+            if len(parts) > 1 and (known.issuperset(parts) or (lists and all(shared[part] > 1 for part in parts))):
                 said = f"{places[value]}: {value[:100]!r} is several labels ({some(parts)})"
                 raise DataError(f"{said}, but the task is one class an image", SEVERAL)
 

@@ -119,7 +119,8 @@ def _classified(table: Table, ids: str, sample: Table | None, data: DataConfig, 
     if not named:
         names = set(sample.header[1:]) if sample is not None and len(sample.header) > 2 else set[str]()
         first = {v: w for v, w in zip(reversed(values), reversed(where), strict=True) if not classes.is_unlabelled(v)}
-        classes.check_single({value: place for value, place in first.items() if value not in names}, {*first, *names})
+        single = {value: place for value, place in first.items() if value not in names}
+        classes.check_single(single, {*first, *names}, columns)
         named = classes.labelled_names(values)
     labels = classes.to_labels(values, named, where)
     unknown = Counter(value for value, label in zip(values, labels, strict=True) if label < 0 and value)
