@@ -275,6 +275,8 @@ def test_photographs_get_pretrained_networks_where_weights_can_be_had() -> None:
     [
         (("cat", "dog", "hen"), ["id,label", "1,cat"], "accuracy"),
         (("cat", "dog", "hen"), ["id,cat,dog,hen", "1,0.3,0.3,0.4"], "nll"),
+        (("cat", "dog", "hen"), ["id,label", "1,cat dog hen", "2,hen cat fox"], "map3"),
+        (("Class A", "Class B"), ["id,label", "1,Class A"], "accuracy"),
         (("0", "1"), ["id,label", "1,0.5"], "auc"),
         (("0", "1"), ["id,label", "1,0"], "accuracy"),
     ],
@@ -334,6 +336,14 @@ def test_numbers_and_patients_beside_pixels_are_found(tmp_path: Path) -> None:
     init(tmp_path, "train.csv", silent, hours=1)
     config = Project(tmp_path).config
     assert config.competition.task == "regression" and config.data.group == "patient"
+
+
+def test_test_images_lie_in_a_folder_that_is_called_like_that_of_the_training_set(tmp_path: Path) -> None:
+    kaggle_competition(tmp_path)
+    for part in ("train", "test"):
+        (tmp_path / f"raw/{part}").rename(tmp_path / f"raw/{part}-png")
+    init(tmp_path, "raw/train.csv", silent, hours=1)
+    assert Project(tmp_path).config.data.test == "raw/test-png"
 
 
 def split_file(root: Path) -> str:

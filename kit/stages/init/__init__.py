@@ -178,6 +178,10 @@ def metric_of(seen: Seen) -> tuple[str, str]:
     if len(answers) == 1 and len(seen.classes) == 2 and _has_fractions(row[1] for row in seen.sample.rows):
         return "auc", "The sample file has a fraction for each image, so a probability is scored."
     if len(answers) == 1:
+        listed = {len(row[1].split()) for row in seen.sample.rows if row[1] not in seen.classes}
+        if listed in ({3}, {5}):
+            n = listed.pop()
+            return f"map{n}", f"The sample file has {n} classes per image; use the metric of the leaderboard."
         return "accuracy", "The sample file has one class per image; use the metric of the leaderboard."
     return "accuracy", "A guess: the columns of the sample file are not the classes. Use the metric of the leaderboard."
 

@@ -219,7 +219,8 @@ def _named_as(part: Part, path: Path) -> Iterator[Path]:
     for word in words:
         like = re.sub("training|train", word, path.name.lower())
         shards = [name for name in there if name.startswith(f"{word}-") and name.endswith(".parquet")]
-        for name in (like, f"{word}.npz", f"{word}.csv", f"{word}.tsv", word, f"{word}_images", *shards):
+        folders = [re.sub("training|train", word, name) for name in there if "train" in name and there[name].is_dir()]
+        for name in (like, f"{word}.npz", f"{word}.csv", f"{word}.tsv", word, f"{word}_images", *folders, *shards):
             if name in there and there[name] != path:
                 yield there[name]
 
