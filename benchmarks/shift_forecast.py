@@ -230,7 +230,7 @@ def targets(lines: dict[str, list], clean: np.ndarray, still: tuple) -> None:
     off = np.abs(clean - pairs[:, :, 1])
     far = off >= 0.12
     error = np.abs(pairs[:, :, 0] - pairs[:, :, 1])
-    moved = np.array([abs(f.value - f.clean) for f in still[0]])
+    moved = np.abs(np.array([found.value for found in still[0]]) - clean)
     print(
         f"  clean off by 12 points or more in {far.sum()} of {far.size} cases, there by {100 * off[far].mean():.1f}: "
         f"forecast {100 * error[far].mean():.2f} (target 4)\n"

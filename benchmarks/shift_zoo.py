@@ -289,4 +289,4 @@ def load(name: str, cache: Path, small: bool = False, noise: float = 0.0) -> Zoo
         cache.mkdir(parents=True, exist_ok=True)
         np.savez(path, **build(name, small, noise).__dict__)
     with np.load(path) as data:
-        return Zoo(**data)
+        return Zoo(**{**data, "task": "multiclass"})  # a file gives it back as an array

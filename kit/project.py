@@ -243,7 +243,7 @@ class Project:
     def submit(self, choice: Choice | None = None) -> SubmissionPaths:
         """Send the current bundle once; see `kit.stages.submit.Choice`."""
         from kit.platforms import open_platform
-        from kit.stages.forecast.forecast import forecast
+        from kit.stages.forecast.forecast import expected, forecast
         from kit.stages.submit import Choice, submit
         from kit.store.ledger import load_submission
         from kit.store.ledger.facts import Score
@@ -253,7 +253,9 @@ class Project:
         if load_submission(paths).last(Score) is None:
             # Say what score to expect before it is known; without stress, CV has to do.
             with suppress(StageError, DataError):
-                forecast(self.layout, self.config, lambda event: self._emit(event) if event.kind == "number" else None)
+                told = forecast(self.layout, self.config, silent)
+                for event in (expected(record) for record in told if record.name == paths.root.name):
+                    self._emit(event)
         submit(self.layout, self.config, paths, self._emit, choice or Choice())
         return paths
 

@@ -6,14 +6,23 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
 from .decide import Decision, decide
 from .names import ID_NAMES, LABEL_NAMES, bare, folded, match, number, spelling, whole
+from .pool import Params
 
 Names = Sequence[str]  # of columns, images or classes
+
+
+class Described(TypedDict, total=False):
+    """What ``bundle.json`` says of answers; without a ``decision`` they are the most probable classes."""
+
+    classes: Names
+    blend: Params
+    decision: Decision
 
 
 class Mismatch(ValueError):
@@ -69,18 +78,16 @@ def fill(
     lines: Sequence[Names],
     ids: Names,
     proba: Any,
-    description: dict[str, Any],
+    description: Described,
     metric: str = "",
     what: str = "the sample",
     asked: Names | None = None,
 ) -> list[list[str]]:
     """The cells beside the first of every line of a sample file, from probabilities (N, C) of the images ``ids``.
 
-    ``description`` has, like ``bundle.json``, the ``classes``, the ``decision`` if there is one, and a ``blend`` that
-    says whether an image has ``several`` labels. With ``asked`` the lines are an example, and these images are
-    answered. ``metric`` and errors as of `answers`.
+    With ``asked`` the lines are an example, and these images are answered. ``metric`` and errors as of `answers`.
     """
-    classes, decision = [str(name) for name in description["classes"]], description.get("decision")
+    classes, decision = description["classes"], description.get("decision")
     if description["blend"].get("several"):
         values = proba if metric else decide(decision, proba)
         if asked is not None:  # the cell with the most labels shows what divides them

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from pydantic import Field
 
+from kit.runtime.answer import Described
 from kit.runtime.backbones import Description
 from kit.runtime.decide import decide
 from kit.store.blend import Pool, Rule
@@ -76,10 +77,10 @@ class StoredBlend(Part):
         """What is decided of the blend's probabilities (N, C), see `kit.runtime.decide.decide`."""
         return decide(self.decision.plain() if self.decision else None, proba)
 
-    def described(self) -> dict[str, Any]:
+    def described(self) -> Described:
         """The classes, the blend and the decision as ``bundle.json`` has them."""
-        decision = {"decision": self.decision.plain()} if self.decision else {}
-        return {"classes": self.classes, "blend": self.params.plain(), **decision}
+        found: Described = {"classes": self.classes, "blend": self.params.plain()}
+        return {**found, "decision": self.decision.plain()} if self.decision else found
 
     def decide(self, proba: Any) -> Any:
         """The answers (N,), (N, k) or (N, L) from what `apply` takes."""

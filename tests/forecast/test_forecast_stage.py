@@ -7,16 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from by_hand import CONFIG, Stand, train_by_hand
+from by_hand import CONFIG, Stand, predict_with, train_by_hand
 
 from kit.base.events import Event
 from kit.errors import StageError
+from kit.judge.shift.outputs import detect
 from kit.project import Project
 from kit.runs.spec import plan_runs
 from kit.runs.stressed import StressedRun
+from kit.runtime.pool import from_logits
 from kit.stages.forecast.entries import gather
 from kit.stages.forecast.forecast import forecast
-from kit.stages.forecast.testset import ShiftReport
+from kit.stages.forecast.testset import LEVEL, ShiftReport, _most_able
 from kit.stages.stress.stress import stress
 from kit.store.candidate import Ensemble, ForecastRecord
 from kit.store.layout import SubmissionPaths
@@ -42,20 +44,23 @@ def pictures(seed: int, n: int = 90, spread: int = 60, brighter: int = 0) -> tup
     return np.clip(images, 0, 255).astype(np.uint8), labels
 
 
-def made(make_project, text: str = MORE, test: np.ndarray | None = None) -> Project:
+Pictures = tuple[np.ndarray, np.ndarray]
+
+
+def made(make_project, text: str = MORE, test: np.ndarray | None = None, train: Pictures | None = None) -> Project:
     """A project that is trained and stressed by hand, with test images where given."""
     text = text if test is None else text.replace('train = "small.npz"', 'train = "small.npz"\ntest = "test.npz"')
     folder = make_project(text)
-    if test is None and text in KEPT:
+    if test is None and train is None and text in KEPT:
         shutil.copytree(KEPT[text], folder, dirs_exist_ok=True)
         return Project(folder)
-    images, labels = pictures(0)
+    images, labels = train or pictures(0)
     np.savez(folder / "small.npz", images=images, labels=labels)
     if test is not None:
         np.savez(folder / "test.npz", images=test)
     project = train_by_hand(folder)
     stress(project.layout, project.config, lambda event: None, launch=Stand())
-    if test is None:
+    if test is None and train is None:
         KEPT[text] = folder.with_name("kept")
         shutil.copytree(folder, KEPT[text])
     return project
@@ -161,6 +166,36 @@ def test_test_images_like_the_training_set_are_said_to_be_so(make_project) -> No
 
 
 @pytest.mark.matrix
+def test_outputs_are_compared_of_one_network_and_of_a_run_whose_blend_is_better(make_project) -> None:
+    project = made(make_project, test=pictures(7, 300)[0], train=pictures(0, 450))
+    ensembles(project)
+    run(project)
+    gathered = gather(project.layout, project.config)
+    first = plan_runs(project.layout, project.config, ())[(entry := _most_able(gathered)).name][0].paths
+    held, test = (load_predictions(path).first for path in (first.valid, first.test))
+    found = ShiftReport.load(project.layout.shift_report).outputs_pvalue
+    assert entry.kind == "run" and found == detect(held, test) > LEVEL
+    # Of the networks of all folds, the first of which is the least sure, the same images seem to differ.
+    assert detect(entry.clean, test) < LEVEL
+
+
+def outputs(fold: int, images: np.ndarray) -> np.ndarray:
+    return from_logits(predict_with(fold, images, slice(None), ("identity",))[0], several=False)
+
+
+def test_outputs_of_one_network_are_alike_on_images_of_one_source_and_differ_on_others() -> None:
+    of_one, of_three, moved = [], [], []
+    for seed in range(60):
+        ours, theirs = pictures(2 * seed, 100)[0], pictures(2 * seed + 1, 80)[0]
+        here, redder = outputs(0, theirs), np.clip(theirs * np.array([1.3, 1, 1]), 0, 255)
+        of_one.append(detect(outputs(0, ours), here))
+        of_three.append(detect(np.concatenate([outputs(fold, ours[fold::3]) for fold in range(3)]), here))
+        moved.append(detect(outputs(0, ours), outputs(0, redder)))
+    alarms = [np.mean(np.array(found) < 0.1) for found in (of_one, of_three, moved)]
+    assert alarms[0] <= 0.1 < 0.2 < alarms[1] < 0.9 < alarms[2]
+
+
+@pytest.mark.matrix
 def test_brighter_test_images_are_found_out_and_drawn(make_project) -> None:
     project = made(make_project, test=pictures(8, brighter=90)[0])
     _, heard = run(project)
@@ -198,6 +233,18 @@ def test_training_images_in_the_test_are_named(make_project) -> None:
     ] == [(3, 5), (4, 6)]
 
 
+def test_the_last_word_is_of_the_newest_candidate_though_others_are_expected_to_be_better(make_project) -> None:
+    project, best = made(make_project), []
+    for metric in ("nll", "accuracy", "brier"):
+        (paths,) = ensembles(project, metrics=(metric,))
+        records, heard = run(project)
+        newest = records[paths.root.name]
+        assert heard[-1].text.startswith(paths.root.name.rpartition("-")[2])
+        assert heard[-1].data == {"value": newest.value, "low": newest.low, "high": newest.high}
+        best.append(max(record.value for record in records.values()) > newest.value)
+    assert any(best)
+
+
 def test_what_cannot_be_forecast_is_named(make_project) -> None:
     project = made(make_project)
     (paths,) = ensembles(project)
@@ -231,6 +278,22 @@ def test_the_forecast_is_by_the_metric_of_the_competition(make_project, metric: 
     shown = [row[3] for row in table.data["rows"]]
     assert shown == sorted(shown, reverse=metric != "nll")
     assert not records["a"].signals and heard[-1].text.endswith(f"expected {metric}, 90 % interval")
+
+
+@pytest.mark.matrix
+def test_scores_of_a_blend_are_by_rules_that_never_saw_the_row_that_they_answer(make_project) -> None:
+    images, _ = pictures(3, 150)
+    blue = images.mean((1, 2)) @ [-1, 0, 1]
+    labels = (np.random.default_rng(1).random(150) < 1 / (1 + np.exp(1.5 - blue / 15))).astype(int)
+    project = made(make_project, '[competition]\nmetric = "f1"\n' + MORE, train=(images, labels))
+    (paths,) = ensembles(project, metrics=("f1",))
+    blend, gathered = Ensemble.load(paths.ensemble), gather(project.layout, project.config)
+    found = run(project)[0][paths.root.name]
+    assert (found.clean, found.stressed) == (blend.cv.score, blend.stressed.score)
+    fitted_to_all = gathered.evidence().values(gathered.y, gathered.entries[-1].clean[None], slice(2, 3)).mean()
+    assert blend.blend.decision is not None and found.clean < fitted_to_all - 0.002
+    # What is said of a test like the training set is the nested score, and a little for the mean of folds.
+    assert found.cases[0][1] == pytest.approx(found.clean + 0.05 * (1 - fitted_to_all) * 2 / 3)
 
 
 def test_folds_are_joined_as_training_joins_them(make_project, tmp_path: Path) -> None:

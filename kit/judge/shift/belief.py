@@ -104,6 +104,10 @@ class Belief:
         ]
         return Belief(tuple(cases), self.rows, noise)
 
+    def moved(self, by: Array) -> "Belief":
+        """The belief with all scores (M,) moved."""
+        return replace(self, cases=tuple(replace(case, mean=case.mean + by) for case in self.cases))
+
     def given(self, known: NDArray[np.int64], scores: Array, test_size: int) -> "Belief":
         """The belief on scores of ``test_size`` pictures once models ``known`` (P,) have ``scores`` (P,).
 

@@ -44,14 +44,12 @@ GROUPS = 5  # of families, each left out once
 
 @dataclass(frozen=True)
 class Forecast:
-    """One model's expected score on the test with its interval, and its scores out of fold."""
+    """One model's expected score on the test with its interval."""
 
     name: str
     value: float
     low: float
     high: float
-    clean: float
-    stressed: float
     basis: str  # "mixture", or "test pictures" where their predictions were given
     past: int  # the scores it rests on
     # (weight, value, low, high) of what may be true of the test: that nothing is shifted, and that something is.
@@ -79,16 +77,14 @@ def summarise(
         raise DataError(f"forecast: no predictions for {unknown[0]!r}, which has a score")
     known = np.array([evidence.names.index(name) for name in past], int)
     found = belief.given(known, np.array(list(past.values()), float), test_size)
-    low, value, high = found.quantiles([0.5 - level / 2, 0.5, 0.5 + level / 2])
-    clean, stressed = evidence.clean_values.mean(1), evidence.stressed_values.mean(1)
+    ends = found.quantiles([0.5 - level / 2, 0.5, 0.5 + level / 2])
     basis = "mixture" if evidence.test is None else "test pictures"
     bounds = evidence.bounds
-    columns = [*(np.clip(x, *bounds) for x in (value, low, high)), clean, stressed]
-    lines = zip(evidence.names, np.stack(columns, axis=1).tolist(), strict=True)
+    lines = zip(evidence.names, ends.T.clip(*bounds).tolist(), strict=True)
     said = [[(case.weight, *one) for one in case.interval(level).T.clip(*bounds).tolist()] for case in found.cases]
     return tuple(
-        Forecast(name, value, low, high, right, hurt, basis, len(past), tuple(cases[place] for cases in said))
-        for place, (name, (value, low, high, right, hurt)) in enumerate(lines)
+        Forecast(name, value, low, high, basis, len(past), tuple(cases[place] for cases in said))
+        for place, (name, (low, value, high)) in enumerate(lines)
     )
 
 
@@ -97,14 +93,13 @@ def from_mixture(evidence: Evidence, mixture: Mixture, unshifted: float = UNSHIF
     cells, values, shares = evidence.cells(mixture), evidence.clean_values, mixture.shares
     best = next(filter(np.isfinite, evidence.bounds[::-1]), values.mean(1))  # or not known
     gain, doubt = ((best - values.mean(1)) * x * (1 - 1 / evidence.averaged) for x in MEAN_OF_FOLDS)
-    cases = []
     centred = cells - (cells @ shares)[:, None]
     spread = (centred * shares) @ centred.T / (CONCENTRATION + 1)
     own = (LEAST_SPREAD * evidence.unit) ** 2 * np.eye(len(cells))
     sampling = np.atleast_2d(np.cov(values)) / values.shape[1]
-    for weight, mean, around in ((unshifted, values.mean(1), sampling), (1 - unshifted, cells @ shares, spread)):
-        cases.append(Case(weight, mean + gain, around + np.outer(doubt, doubt) + own))
-    return Belief(tuple(cases), np.atleast_2d(np.cov(evidence.stressed_values)))
+    kinds = ((unshifted, values.mean(1), sampling), (1 - unshifted, cells @ shares, spread))
+    cases = tuple(Case(weight, mean + gain, around + np.outer(doubt, doubt) + own) for weight, mean, around in kinds)
+    return Belief(cases, np.atleast_2d(np.cov(evidence.stressed_values)))
 
 
 @dataclass(frozen=True, eq=False)

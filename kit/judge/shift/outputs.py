@@ -46,8 +46,7 @@ def estimate(proba: Array, train_prior: Array) -> Prior:
         moved, prior = np.abs(update - prior).max(), update
         if moved < TOLERANCE:
             break
-    gain = 2 * (np.log(likelihood @ prior).sum() - np.log(likelihood @ start).sum())
-    statistic = max(0.0, float(gain))
+    statistic = max(0.0, 2 * float(np.log(likelihood @ prior).sum() - np.log(likelihood @ start).sum()))
     pvalue = float(chi2.sf(statistic, len(start) - 1)) if len(start) > 1 else 1.0
     return Prior(tuple(prior.tolist()), statistic, pvalue)
 
@@ -56,8 +55,8 @@ def detect(oof: Array, test: Array) -> float:
     """The p value of "softmax outputs (N, C) out of fold and (M, C) on the test are alike".
 
     Black-box shift detection (Lipton, Wang and Smola 2018) with a Kolmogorov-Smirnov test for every class and
-    Bonferroni's correction (Rabanser, Guennemann and Lipton 2019): the least of the classes' times their number. Means
-    over folds are sharper or flatter than single models; give the test outputs of one fold where that matters.
+    Bonferroni's correction (Rabanser, Guennemann and Lipton 2019): the least of the classes' times their number. Both
+    must be of one network: others, and the mean of several, are sharper or flatter on the same rows.
     Raises `DataError` if the numbers of classes differ or a set is empty.
     """
     if oof.ndim != 2 or test.ndim != 2 or oof.shape[1] != test.shape[1] or not len(oof) or not len(test):

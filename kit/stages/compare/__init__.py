@@ -173,7 +173,8 @@ def _judged(
         one = next(iter(members))
         others = [run for run in config.runs if MARK not in run and len(_recipes(config, {one: [], run: []})) > 1]
         command = f"kit compare {one} {others[0]}" if others else f"kit sweep {trained_by(one).split(MARK)[0]}"
-        raise StageError(f"a comparison needs at least two recipes: {', '.join(members)}", command)
+        what = f"{' and '.join(members)} differ only in the seed" if len(members) > 1 else f"{one} is one"
+        raise StageError(f"a comparison needs at least two recipes: {what}", command)
     rows, recipes = np.zeros(0, np.int64), []
     for name, runs in groups.items():
         found = [_proba(members[run], index, done, one_view=run.endswith(ONE_VIEW)) for run in runs]

@@ -23,7 +23,7 @@ from kit.store.files import sha256_json
 from kit.store.layout import Layout, SubmissionPaths
 from kit.store.ledger import attempts_of, load_submissions, target_of
 from kit.store.predictions import Predictions, load_predictions
-from kit.store.record import Digests, digest
+from kit.store.record import Digests, Figure, digest
 
 RECENT = 20  # candidates, the newest; an old one tells little that these do not
 # Rows that the consensus is fitted on, at most; more change the third decimal. Without test images nothing is fitted.
@@ -37,8 +37,10 @@ class Entry:
     """A run or an ensemble (``kind``) on one set of rows, and the ``file`` where its forecast is written.
 
     Probabilities out of fold are ``clean``, ``mixture`` (N, C) and ``grid`` (G, C); those of the test images ``test``
-    (R, C) and, of each fold for every n-th of them, ``folds`` (K, R', C); ``score`` is what the platform gave it, and
-    ``decision`` what it answers where that is not the most probable class.
+    (R, C) and, of each fold for every n-th of them, ``folds`` (K, R', C); ``held`` (H, C) are those of the first fold's
+    network for the rows that it held out. ``score`` is what the platform gave it, and ``decision`` what it answers
+    where that is not the most probable class; ``nested`` are the clean and the stressed score that an ensemble was
+    given, by rules that never saw the row that they answer.
     """
 
     name: str
@@ -49,8 +51,10 @@ class Entry:
     grid: Array
     test: Array | None = None
     folds: Array | None = None
+    held: Array | None = None
     score: float | None = None
     decision: Decision | None = None
+    nested: tuple[Figure | None, Figure | None] = (None, None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,16 +147,16 @@ def gather(layout: Layout, config: Config) -> Gathered:
         found = _ensemble(one.paths, runs, ids, index)
         if isinstance(found, str):
             left_out.append(f"{one.name}: {found}")
-        else:  # a score by another metric says nothing of this one
-            comparable = one.judged.metric == config.competition.metric
-            entries.append(replace(found, score=scores.get(one.name) if comparable else None))
+        else:
+            if (said := one.judged).metric == config.competition.metric:  # else its scores say nothing
+                found = replace(found, score=scores.get(one.name), nested=(said.cv, said.stressed))
+            entries.append(found)
             made_from[f"ensemble {one.name}"] = digest(one.paths.ensemble)
     y, told = index.truth_of(ids), (index.task, index.classes)
     # Repeated folds predict held-out rows by a mean too, and nothing is known of what a larger one gains.
     averaged = len(next(iter(usable.values()))) if config.folds.repeats == 1 else 1
-    plan = plan_of(config.stress)
-    grid, metric = first.grid.ids, config.competition.metric
-    return Gathered(tuple(entries), ids, y, plan, grid, made_from, tuple(left_out), averaged, metric, *told)
+    plan, metric = plan_of(config.stress), config.competition.metric
+    return Gathered(tuple(entries), ids, y, plan, first.grid.ids, made_from, tuple(left_out), averaged, metric, *told)
 
 
 class _Run:
@@ -166,21 +170,21 @@ class _Run:
         stressed = load_stressed(folds, config, index)
         self.grid = stressed.grid.first
         self.clean = load_oof(folds, index).take(ids)
+        self.held = load_predictions(folds[0].paths.valid).first
         self.mixture = stressed.mixture.take(ids)
-        self.test, tested = None, ""
+        self.test = None
         self.folds: tuple[Predictions, ...] = ()
         if test is not None and run_lineage_of_test(folds, index, test) is not None:
             self.test = load_test(folds, index, test)
             every = slice(None, None, -(-len(self.test.ids) // FOLD_ROWS))
             each = [load_predictions(spec.paths.test) for spec in folds]
             self.folds = tuple(replace(one, ids=one.ids[every], logits=one.logits[:, every]) for one in each)
-            tested = digest(self.paths.test)
-        self.digest = sha256_json([self.oof, stressed.record.files, tested])
+        self.digest = sha256_json([self.oof, stressed.record.files, digest(self.paths.test) if self.test else ""])
 
     def entry(self, name: str) -> Entry:
         test, clean, mixture = None if self.test is None else self.test.first, self.clean.first, self.mixture.first
         folds = np.stack([one.first for one in self.folds]) if self.folds else None
-        return Entry(name, "run", self.paths.forecast, clean, mixture, self.grid, test, folds)
+        return Entry(name, "run", self.paths.forecast, clean, mixture, self.grid, test, folds, self.held)
 
 
 def _ensemble(paths: SubmissionPaths, runs: dict[str, _Run], ids: Sequence[str], index: Index) -> Entry | str:

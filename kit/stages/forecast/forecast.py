@@ -21,7 +21,7 @@ from kit.store.files import lock, sha256_json
 from kit.store.layout import Layout
 from kit.store.record import Digests
 
-VERSION = 5  # 2: wrong labels, the mean of folds, no shift; 3: the metric; 4: weights by class; 5: the median error
+VERSION = 6  # 2: wrong labels, mean of folds; 3: metrics; 4: weights by class; 5: median error; 6: nested decisions
 LEVEL = 0.9
 SLACK = 0.005  # what a mixture cannot explain of a score, beside the noise of the test's size
 
@@ -70,32 +70,30 @@ def lineage(gathered: Gathered, size: int) -> Digests:
 
 
 def _records(gathered: Gathered, size: int, made_from: Digests) -> Iterator[ForecastRecord]:
-    evidence = gathered.evidence()
-    belief, past = believe(evidence, gathered.plan), gathered.past
+    evidence, past = gathered.evidence(), gathered.past
+    # Over all rows, and nested: the evidence is a draw of them, answered by rules that were fitted to them.
+    scores: list[list[float]] = []
     for number, entry in enumerate(gathered.entries):
+        one, whole = slice(number, number + 1), zip((entry.clean, entry.mixture), entry.nested, strict=True)
+        values = (known.score if known else evidence.values(gathered.y, p[None], one).mean() for p, known in whole)
+        scores.append(list(map(float, values)))
+    belief = believe(evidence, gathered.plan).moved(np.array(scores)[:, 0] - evidence.clean_values.mean(1))
+    for number, (entry, (clean, stressed)) in enumerate(zip(gathered.entries, scores, strict=True)):
         # What would have been said without its own score.
         others = {name: score for name, score in past.items() if name != entry.name}
         found = summarise(evidence, belief, size, others, LEVEL)[number]
-        # Over all rows: the forecast rests on a draw of them, on the mixture and on single corruptions.
-        one, whole = slice(number, number + 1), (entry.clean, entry.mixture)
-        clean, stressed = (float(evidence.values(gathered.y, proba[None], one).mean()) for proba in whole)
-        moved = np.array([found.value, found.low, found.high]) + clean - found.clean
-        value, low, high = moved.clip(*evidence.bounds).tolist()
         yield ForecastRecord(
             made_from=made_from,
             kind=entry.kind,
             metric=gathered.metric,
-            value=value,
-            low=low,
-            high=high,
             level=LEVEL,
             clean=clean,
             stressed=stressed,
             score=entry.score,
-            error=None if entry.score is None else entry.score - value,
+            error=None if entry.score is None else entry.score - found.value,
             signals=_signals(gathered, entry),
             wrong_labels=(belief.noise.share, belief.noise.error),
-            **{part: getattr(found, part) for part in ("name", "basis", "past", "cases")},
+            **{part: getattr(found, part) for part in ("name", "basis", "past", "cases", "value", "low", "high")},
         )
 
 
@@ -127,20 +125,25 @@ def tell(
     metric, sign = gathered.metric, -lookup(gathered.metric).sign
     ordered = sorted(records, key=lambda record: sign * record.value)
     emit(Event("table", f"forecast of the {metric}", {"header": HEADER, "rows": [_row(one) for one in ordered]}))
-    with_signals = [one for one in ordered if one.signals]
-    if with_signals:
+    if with_signals := [one for one in ordered if one.signals]:
         names = tuple(dict.fromkeys(name for one in with_signals for name in one.signals))
         rows = [(short(one), *(one.signals.get(name, "") for name in names)) for one in with_signals]
         emit(Event("table", "estimates from the test images alone", {"header": ("", *names), "rows": rows}))
     known = f"{BASES[records[0].basis]}; intervals are for {size} images"
-    about = [known, *_about_cases(ordered[0]), *_about_labels(ordered[0], len(gathered.ids))]
+    # What is submitted next: the newest candidate, or before there is one the best run.
+    ours = next((record for record in reversed(records) if record.kind == "ensemble"), ordered[0])
+    about = [known, *_about_cases(ours), *_about_labels(ours, len(gathered.ids))]
     for sentence in [*about, *_about_past(records, gathered, explained), *about_test]:
         emit(Event("say", sentence))
     for reason in gathered.left_out:
         emit(Event("warn", f"no forecast: {reason}"))
-    best = ordered[0]
-    data = {"value": best.value, "low": best.low, "high": best.high}
-    emit(Event("number", f"{short(best)}: expected {metric}, 90 % interval", data))
+    emit(expected(ours))
+
+
+def expected(record: ForecastRecord) -> Event:
+    """The one figure that matters of a forecast."""
+    data = {"value": record.value, "low": record.low, "high": record.high}
+    return Event("number", f"{short(record)}: expected {record.metric}, 90 % interval", data)
 
 
 BASES = {
@@ -158,25 +161,24 @@ def short(record: ForecastRecord) -> str:
 
 def _row(record: ForecastRecord) -> tuple[Any, ...]:
     interval = f"{record.low:.4f} - {record.high:.4f}"
-    score = "" if record.score is None else record.score
-    error = "" if record.error is None else f"{record.error:+.4f}"
-    return (short(record), record.clean, record.stressed, record.value, interval, score, error)
+    held = ("", "") if record.error is None else (record.score, f"{record.error:+.4f}")
+    return (short(record), record.clean, record.stressed, record.value, interval, *held)
 
 
-def _about_cases(best: ForecastRecord) -> list[str]:
+def _about_cases(ours: ForecastRecord) -> list[str]:
     """What is expected if the test is shifted and if it is not, where both may be."""
-    if len(best.cases) < 2:
+    if len(ours.cases) < 2:
         return []
-    (weight, still, *_), (_, _, low, high) = best.cases
+    (weight, still, *_), (_, _, low, high) = ours.cases
     return [
-        f"{short(best)}: if the test is like the training set {still:.3f}, if it is not {low:.3f} to {high:.3f}; "
+        f"{short(ours)}: if the test is like the training set {still:.3f}, if it is not {low:.3f} to {high:.3f}; "
         f"the first is taken to be {weight:.0%} likely"
     ]
 
 
-def _about_labels(best: ForecastRecord, rows: int) -> list[str]:
+def _about_labels(ours: ForecastRecord, rows: int) -> list[str]:
     """What wrong labels among the held-out rows do to the scores out of fold."""
-    share, error = best.wrong_labels
+    share, error = ours.wrong_labels
     if round(share * rows) < 1:
         return []
     return [

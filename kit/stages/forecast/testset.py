@@ -20,7 +20,7 @@ from kit.store.files import read_csv, write_atomic
 from kit.store.layout import Layout
 from kit.store.record import Digests, Made
 
-VERSION = 1
+VERSION = 2  # 2: the outputs of one network are compared
 LEVEL = 0.01  # of a test, below which its answer is "they differ"
 CLEAR = 0.6  # area under the curve below which a difference, however sure, is small
 COMPARED = 6000  # training pictures that the statistics are computed of
@@ -76,8 +76,8 @@ def lineage(layout: Layout, gathered: Gathered, seed: int) -> Digests:
 
 
 def _most_able(gathered: Gathered) -> Entry | None:
-    """The entry with the best clean accuracy among those that predicted the test."""
-    able, task = [entry for entry in gathered.entries if entry.test is not None], gathered.task
+    """The run with the best clean accuracy among those that predicted the test."""
+    able, task = [one for one in gathered.entries if one.kind == "run" and one.test is not None], gathered.task
     y = gathered.y if task.several else task.strata(gathered.y, gathered.classes)
     return max(able, key=lambda entry: float(row_accuracy(y, entry.clean).mean()), default=None)
 
@@ -93,9 +93,9 @@ def _write(
     sentences = [_about_images(told)]
     counts = np.bincount(index.labels, minlength=len(index.classes)) + 1e-9
     shares, outputs, prior = counts / counts.sum(), None, None
-    if entry is not None and entry.test is not None:
-        # Fold means are less sharp than single networks: one fold is compared where there is one.
-        outputs = detect(entry.clean, entry.folds[0] if entry.folds is not None else entry.test)
+    if entry is not None and entry.held is not None and entry.folds is not None:
+        # Of one network: another one, and the mean of all, are more or less sure of the same rows.
+        outputs = detect(entry.held, entry.folds[0])
         sentences.append(_about_outputs(outputs))
     if entry is not None and entry.test is not None and index.task.kind == "classes":
         prior = estimate(entry.test, shares)
