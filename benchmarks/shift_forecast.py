@@ -22,6 +22,7 @@ import numpy as np
 from machine import machine
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import norm, spearmanr
+from shift_peers import agreement, atc, difference_of_confidences
 from shift_zoo import Zoo, as_task, load
 
 from kit.base.tasks import TASKS
@@ -31,7 +32,6 @@ from kit.judge.shift.belief import NONE, Belief, Case, wrong_labels
 from kit.judge.shift.consensus import alike, covariance, learn
 from kit.judge.shift.evidence import Evidence
 from kit.judge.shift.forecast import ACCURACY, Calibration, calibrate, from_mixture, from_test, summarise
-from kit.judge.shift.outputs import agreement, atc, difference_of_confidences
 from kit.judge.shift.past import explain
 
 KNOWN = "errors elsewhere known"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-from pydantic import Field
-
 from kit.runtime.answer import Described
 from kit.runtime.backbones import Description
 from kit.runtime.decide import decide
@@ -148,12 +146,12 @@ class Ensemble(Made):
 class ForecastRecord(Made):
     """``forecast.json``: the score to expect of a run or a candidate, made without the score itself."""
 
-    OLDER: ClassVar[tuple[int | None, ...]] = (None,)
+    VERSION: ClassVar[int] = 2  # 1: with other estimates beside it
+    OLDER: ClassVar[tuple[int | None, ...]] = (None, 1)
     COMMAND: ClassVar[str] = "kit forecast"
 
     name: str
     kind: str
-    signals: dict[str, float] = Field(default_factory=dict)
     metric: str
     value: float
     low: float
@@ -176,8 +174,10 @@ class ForecastRecord(Made):
     @classmethod
     def upgraded(cls, content: dict[str, Any]) -> dict[str, Any] | None:
         """Forecasts of earlier kits stay what was said at their time."""
-        past = content.get("past", 0)
-        return {**_made_from_nothing(content), "past": past if isinstance(past, int) else len(past)}
+        known = {name: value for name, value in content.items() if name != "signals"}
+        past = known.get("past", 0)
+        known["past"] = past if isinstance(past, int) else len(past)
+        return known if "made_from" in known else _made_from_nothing(known)
 
 
 class HalfRecord(Part):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 from sklearn.metrics import roc_auc_score
@@ -12,15 +12,7 @@ from sklearn.metrics import roc_auc_score
 from kit.errors import DataError
 from kit.images.corrupt import corrupt
 from kit.images.sources import practice
-from kit.judge.shift.outputs import (
-    agreement,
-    atc,
-    atc_threshold,
-    detect,
-    difference_of_confidences,
-    estimate,
-    negative_entropy,
-)
+from kit.judge.shift.outputs import detect, estimate
 from kit.judge.shift.pictures import NAMES, adversarial, auc_with_error, image_statistics
 
 pytestmark = pytest.mark.matrix
@@ -148,27 +140,3 @@ def test_adjusting_to_the_right_prior_helps() -> None:
     proba, y = outputs(rng, prior, 3000, 1.0)
     better = proba * (np.array(estimate(proba, train).prior) / train)  # Bayes' rule
     assert (better.argmax(1) == y).mean() > (proba.argmax(1) == y).mean() + 0.02
-
-
-@settings(max_examples=50)
-@given(st.integers(0, 10_000), st.integers(2, 60))
-def test_atc_gives_back_the_accuracy_it_was_fitted_on(seed: int, n: int) -> None:
-    rng = np.random.default_rng(seed)
-    proba, y = rng.dirichlet(np.ones(3), n), rng.integers(0, 3, n)
-    assert atc(proba, y, proba) == pytest.approx((proba.argmax(1) == y).mean())
-    assert np.isinf(atc_threshold(proba, proba.argmax(1)))
-    assert difference_of_confidences(proba, y, proba) == pytest.approx((proba.argmax(1) == y).mean())
-
-
-def test_negative_entropy_is_zero_where_sure_and_least_where_even() -> None:
-    found = negative_entropy(np.array([[1.0, 0, 0], [1 / 3, 1 / 3, 1 / 3]]))
-    np.testing.assert_allclose(found, [0, -np.log(3)])
-
-
-def test_agreement_of_two_draws_from_calibrated_probabilities_is_the_expected_accuracy() -> None:
-    rng = np.random.default_rng(0)
-    proba = rng.dirichlet(np.full(4, 0.3), 40_000)
-    drawn = np.array([(proba.cumsum(1) > rng.random((40_000, 1))).argmax(1) for _ in range(3)])
-    assert agreement(drawn[:2]) == pytest.approx((drawn[0] == drawn[2]).mean(), abs=0.01)
-    with pytest.raises(DataError, match="two predictors"):
-        agreement(drawn[:1])

@@ -1,15 +1,12 @@
-"""What a model's outputs on the test tell without labels: other classes, a shift, and the literature's accuracies."""
+"""What a model's outputs on the test tell without labels: other shares of the classes, and a shift."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import chi2, ks_2samp
 
 from kit.errors import DataError
 from kit.judge.metrics import Array
-
-Labels = NDArray[np.integer]
 
 ROUNDS = 5000
 TOLERANCE = 1e-9
@@ -63,38 +60,3 @@ def detect(oof: Array, test: Array) -> float:
         raise DataError(f"shift detection: outputs of shape {oof.shape} and {test.shape} do not match")
     pvalues = [float(ks_2samp(oof[:, c], test[:, c], method="asymp").pvalue) for c in range(oof.shape[1])]
     return float(np.minimum(1.0, min(pvalues) * len(pvalues)))
-
-
-def negative_entropy(proba: Array, floor: float = 1e-12) -> Array:
-    """(N,) sum of p log p: 0 = sure; ATC's better score."""
-    return np.asarray((proba * np.log(np.maximum(proba, floor))).sum(-1), np.float64)
-
-
-def atc_threshold(oof: Array, y: Labels) -> float:
-    """The score that as many held-out rows exceed as are right (average thresholded confidence, Garg et al. 2022)."""
-    scores = np.sort(negative_entropy(oof))
-    wrong = int((oof.argmax(-1) != y).sum())
-    if wrong == 0:
-        return float("-inf")
-    return float(scores[-1] if wrong == len(scores) else (scores[wrong - 1] + scores[wrong]) / 2)
-
-
-def atc(oof: Array, y: Labels, test: Array) -> float:
-    """Share of test rows whose negative entropy exceeds `atc_threshold`."""
-    return float((negative_entropy(test) > atc_threshold(oof, y)).mean())
-
-
-def difference_of_confidences(oof: Array, y: Labels, test: Array) -> float:
-    """Accuracy out of fold less the drop of the mean confidence (Guillory et al. 2021)."""
-    accuracy = float((oof.argmax(-1) == y).mean())
-    return float(np.clip(accuracy - (oof.max(-1).mean() - test.max(-1).mean()), 0, 1))
-
-
-def agreement(predicted: Labels) -> float:
-    """Mean share of rows on which two of K predictors agree; ``predicted`` (K, M).
-
-    Expected accuracy where the predictors are calibrated as a class (generalisation disagreement, Jiang et al. 2022).
-    """
-    if len(predicted) < 2:
-        raise DataError("agreement needs two predictors", "give the predictions of at least two folds")
-    return float(np.mean([(predicted[i] == predicted[j]).mean() for i in range(len(predicted)) for j in range(i)]))

@@ -9,11 +9,10 @@ import numpy as np
 from kit.base.events import Emit, Event
 from kit.config import Config
 from kit.judge.score import lookup
-from kit.judge.shift.forecast import ACCURACY, CONCENTRATION, believe, summarise
-from kit.judge.shift.outputs import agreement, atc, difference_of_confidences
+from kit.judge.shift.forecast import CONCENTRATION, believe, summarise
 from kit.judge.shift.past import Explanation, explain
 from kit.runs.results import unless_damaged
-from kit.stages.forecast.entries import Entry, Gathered, gather
+from kit.stages.forecast.entries import Gathered, gather
 from kit.stages.forecast.testset import look_at_test
 from kit.store.candidate import ForecastRecord
 from kit.store.data import load_test_images
@@ -91,23 +90,9 @@ def _records(gathered: Gathered, size: int, made_from: Digests) -> Iterator[Fore
             stressed=stressed,
             score=entry.score,
             error=None if entry.score is None else entry.score - found.value,
-            signals=_signals(gathered, entry),
             wrong_labels=(belief.noise.share, belief.noise.error),
             **{part: getattr(found, part) for part in ("name", "basis", "past", "cases", "value", "low", "high")},
         )
-
-
-def _signals(gathered: Gathered, entry: Entry) -> dict[str, float]:
-    """The plain estimates of the accuracy in the literature, for comparison, where the test was predicted."""
-    if entry.test is None or gathered.metric != ACCURACY or gathered.task.kind != "classes":
-        return {}
-    found = {
-        "thresholded confidence": atc(entry.clean, gathered.y, entry.test),
-        "difference of confidences": difference_of_confidences(entry.clean, gathered.y, entry.test),
-    }
-    if entry.folds is not None and len(entry.folds) > 1:
-        found["agreement of folds"] = agreement(entry.folds.argmax(2))
-    return found
 
 
 NAMED = 4  # corruptions that a sentence names
@@ -121,14 +106,10 @@ def tell(
     about_test: Sequence[str],
     size: int,
 ) -> None:
-    """The forecasts, the signals of the test images, what the scores say, and what the test looks like."""
+    """The forecasts, what the scores say, and what the test looks like."""
     metric, sign = gathered.metric, -lookup(gathered.metric).sign
     ordered = sorted(records, key=lambda record: sign * record.value)
     emit(Event("table", f"forecast of the {metric}", {"header": HEADER, "rows": [_row(one) for one in ordered]}))
-    if with_signals := [one for one in ordered if one.signals]:
-        names = tuple(dict.fromkeys(name for one in with_signals for name in one.signals))
-        rows = [(short(one), *(one.signals.get(name, "") for name in names)) for one in with_signals]
-        emit(Event("table", "estimates from the test images alone", {"header": ("", *names), "rows": rows}))
     known = f"{BASES[records[0].basis]}; intervals are for {size} images"
     # What is submitted next: the newest candidate, or before there is one the best run.
     ours = next((record for record in reversed(records) if record.kind == "ensemble"), ordered[0])
