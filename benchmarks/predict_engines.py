@@ -1,15 +1,18 @@
-"""OpenVINO against TensorFlow: processor and wall time of forward passes, probabilities and labels, by network.
+"""OpenVINO and LiteRT against TensorFlow: time of forward passes, probabilities and labels, by network.
 
     python benchmarks/predict_engines.py [--data DIR] [--networks mobilenetv2 ...] [--size 96] [--threads 1]
 
-Needs `pip install "kit[openvino]"`. DIR (default: ``$KIT_SHARED``) holds ``blood/train.zip`` and ``train.csv``, and in
-``weights/`` the ImageNet weights of some networks (``NAME_imagenet_notop.weights.h5``); others have drawn weights.
+Needs `pip install "kit[openvino,litert]"`. DIR (default: ``$KIT_SHARED``) holds ``blood/train.zip``, ``train.csv``, and
+in ``weights/`` the ImageNet weights of some networks (``NAME_imagenet_notop.weights.h5``); others have drawn weights.
 Then every network is trained for ``--steps`` steps of Adam on half of the cells, for networks that were only drawn
 amplify rounding more than trained ones.
 
 Engines take turns on the same batch, so that what else the machine does falls on all of them; a ratio is that of the
 medians of their processor time, and in brackets of their wall time. bfloat16 (`bf16`), which the kit does not use,
 needs a processor that has it. Differences and labels are of all cells, seen or not.
+
+``--at-once`` says instead, by engine, how much faster four views are as one batch than one after the other, and five
+networks with weights of their own (as of five folds) as branches of one network.
 """
 
 from __future__ import annotations
@@ -22,7 +25,6 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +34,9 @@ from PIL import Image
 
 NETWORKS = [
     "mobilenetv2", "efficientnetv2-b0", "convnext-tiny", "mobilenetv3-small", "mobilenet", "efficientnet-b0",
-    "resnet50", "resnet50v2", "densenet121", "xception", "inceptionv3", "vgg16", "nasnetmobile", "residual-cnn",
-    "plain-cnn", "squeeze-excitation-cnn", "inception-cnn", "five-block-cnn", "two-conv-cnn",
+    "resnet50", "resnet50v2", "densenet121", "xception", "inceptionv3", "inceptionresnetv2", "vgg16", "nasnetmobile",
+    "resnet-small", "resnet-medium", "residual-cnn", "plain-cnn", "regularized-cnn", "squeeze-excitation-cnn",
+    "inception-cnn", "five-block-cnn", "two-conv-cnn", "feed-forward",
 ]  # fmt: skip
 Forward = Callable[[Any], Any]
 
@@ -48,35 +51,43 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--steps", type=int, default=60, help="steps of training")
+    parser.add_argument("--at-once", action="store_true", help="views and folds at once, of drawn weights")
     options = parser.parse_args()
     if options.data is None or not (options.data / "blood" / "train.zip").exists():
         sys.exit("no blood cells: --data DIR or KIT_SHARED")
 
-    from kit.runs.units.networks import SETTINGS, convert, outputs
+    from kit.runs.units.networks import ENGINES, SETTINGS, convert
     from kit.runtime.backbones import BACKBONES
     from kit.runtime.forward import compile_forward
     from kit.runtime.lazy import tf
 
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     tf.config.threading.set_inter_op_parallelism_threads(options.threads)
-    SETTINGS["INFERENCE_NUM_THREADS"] = options.threads
     print(machine(), f"{options.threads} threads, batches of {options.batch}, {options.size} px", flush=True)
     images, labels = cells(options.data / "blood", options.images, options.size)
     for name in options.networks:
         if BACKBONES[name].smallest > options.size:
             print(f"{name}: needs {BACKBONES[name].smallest} px")
             continue
+        if options.at_once:
+            print(f"{name}: {at_once(name, images[: options.batch], options.rounds, options.threads)}", flush=True)
+            continue
         weights = options.data / "weights" / f"{name}_imagenet_notop.weights.h5"
         model = network(name, weights, images, labels, options.steps)
         engines: dict[str, Forward] = {"TensorFlow": compile_forward(model)}
-        before = time.process_time()
-        for precision in ("f32", "bf16"):
+        told = [f"{options.steps} steps {'from ImageNet' if weights.exists() else 'from drawn weights'}"]
+        for title, engine, precision in (
+            ("OpenVINO", "openvino", "f32"), ("OpenVINO bf16", "openvino", "bf16"), ("LiteRT", "litert", "f32")
+        ):  # fmt: skip
             mode = "ACCURACY" if precision == "f32" else "PERFORMANCE"
             SETTINGS.update(INFERENCE_PRECISION_HINT=precision, EXECUTION_MODE_HINT=mode)
-            engines[precision] = partial(outputs, convert(model))
-        took = (time.process_time() - before) / 2
-        which = "from ImageNet" if weights.exists() else "from drawn weights"
-        print(f"{name} ({options.steps} steps {which}, converted in {took:.1f} s):", flush=True)
+            before = time.process_time()
+            try:
+                engines[title] = ENGINES[engine].forward(convert(engine, model), options.threads)
+                told.append(f"{title} converted in {time.process_time() - before:.1f} s")
+            except ArithmeticError as error:
+                told.append(str(error)[:100])
+        print(f"{name} ({', '.join(told)}):", flush=True)
         print(compared(engines, images, options.batch, options.rounds), flush=True)
 
 
@@ -137,6 +148,46 @@ def compared(engines: dict[str, Forward], images: Any, batch: int, rounds: int) 
         ratio, wall = median["TensorFlow"] / median[name]
         times = f"{ratio:.2f} times as fast ({wall:.2f})"
         told.append(f"{name} {times}, within {apart:.0e}, {same} of {len(first)} labels equal")
+    return "; ".join(told)
+
+
+def at_once(name: str, batch: Any, rounds: int, threads: int, folds: int = 5, views: int = 4) -> str:
+    """By engine the ratios of processor time, one after the other to at once, of views and of folds."""
+    from kit.runs.units.networks import ENGINES, convert
+    from kit.runtime.backbones import build
+    from kit.runtime.forward import compile_forward
+    from kit.runtime.lazy import keras
+
+    described = {"backbone": name, "size": batch.shape[1], "classes": 8, "head": {}}
+    models = [build(described).model for _ in range(folds)]
+    for number, model in enumerate(models):
+        model.name = f"fold-{number}"
+    inputs = keras.Input(batch.shape[1:])
+    branches = keras.Model(inputs, keras.layers.Concatenate()([model(inputs) for model in models]))
+    told, many = [], np.concatenate([batch] * views)
+    for engine in ("tensorflow", *ENGINES):
+
+        def forward(model: Any, engine: str = engine) -> Forward:
+            if engine == "tensorflow":
+                return compile_forward(model)
+            return ENGINES[engine].forward(convert(engine, model), threads)
+
+        each, whole = [forward(model) for model in models], forward(branches)
+        ways = [
+            [(each[0], batch)] * views,
+            [(each[0], many)],
+            [(one, batch) for one in each],
+            [(whole, batch)],
+        ]
+        seconds = np.empty((1 + rounds, len(ways)))
+        for row in seconds:
+            for place, way in enumerate(ways):
+                before = time.process_time()
+                for run, images in way:
+                    run(images)
+                row[place] = time.process_time() - before
+        found = np.median(seconds[1:], axis=0)
+        told.append(f"{engine} views {found[0] / found[1]:.2f}, folds {found[2] / found[3]:.2f}")
     return "; ".join(told)
 
 

@@ -1,10 +1,10 @@
-"""`kit stress` and `kit train` of new test images with OpenVINO against TensorFlow: processor time of whole commands.
+"""`kit stress` and `kit train` of new test images by engine of `[predict]`: processor time of whole commands.
 
     python benchmarks/predict_stress.py [--data DIR] [--rows 1200] [--tests 1200]
 
-Needs `pip install "kit[openvino]"`. DIR (default: ``$KIT_SHARED``) holds ``blood/train.zip``, ``blood/train.csv`` and
+Needs `pip install "kit[openvino,litert]"`. DIR (default: ``$KIT_SHARED``) holds ``blood/train.zip``, ``train.csv``, and
 the weights of MobileNetV2. Two folds of its head are trained once, for one epoch. Then each engine runs the same
-commands: start of the processes, corruptions, conversion and scores included; OpenVINO a second time with what it
+commands: start of the processes, corruptions, conversion and scores included; the others a second time with what they
 converted. The greatest difference of a probability is that of all stressed and test predictions.
 """
 
@@ -61,7 +61,7 @@ def main() -> None:
         make_project(folder, Path(options.data).resolve(), options.rows, options.tests)
         weights = Path(options.data).resolve() / "weights" / "mobilenetv2_imagenet_notop.weights.h5"
         found = {}
-        for engine in ("tensorflow", "openvino", "openvino"):
+        for engine in ("tensorflow", "openvino", "openvino", "litert", "litert"):
             (folder / "kit.toml").write_text(CONFIG.format(engine=engine, weights=weights))
             if not found:
                 kit(folder, "train")

@@ -217,7 +217,7 @@ class Project:
         """Predict images with any bundle and write a table; nothing of the bundle's code is run."""
         from kit.stages.predict import predict
 
-        predict(bundle, images, out, self._emit)
+        predict(bundle, images, out, self._emit, self.config.predict.engine)
 
     def bundle(self, *, force: bool = False, against: str = "") -> SubmissionPaths:
         """Build and prove the zip of the current ensemble, then under the versions that ``against`` names."""

@@ -1,14 +1,15 @@
-"""OpenVINO computes what TensorFlow does, is part of what predictions are made from, and is chosen once."""
+"""Every engine computes what TensorFlow does, is part of what predictions are made from, and is chosen once."""
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from kit.runs.results import FoldRecord, PredictedRecord, forward_lineage, requi
 from kit.runs.spec import EngineChoice, FoldSpec, plan_runs
 from kit.runs.stressed import StressedFold
 from kit.runs.units import networks
-from kit.runs.units.networks import convert, fold_predictor, outputs, package
+from kit.runs.units.networks import ENGINES, convert, fold_predictor
 from kit.runtime.backbones import build
 from kit.runtime.forward import compile_forward, logits
 from kit.runtime.pool import softmax
@@ -41,7 +42,14 @@ pytestmark = [
     pytest.mark.usefixtures("here"),
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]
-installed = pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="pip install 'kit[openvino]'")
+MISSING = {name: find_spec(engine.module) is None for name, engine in ENGINES.items()}
+each = pytest.mark.parametrize(
+    "engine",
+    [
+        pytest.param(name, marks=pytest.mark.skipif(missing, reason=f"pip install 'kit[{name}]'"))
+        for name, missing in MISSING.items()
+    ],
+)
 
 CONFIG = """
 [data]
@@ -84,20 +92,25 @@ def planned(project: Project) -> FoldSpec:
     return plan_runs(project.layout, load(project.layout.config), ["net"])["net"][0]
 
 
+Folds = Callable[[str], FoldSpec]
+
+
 @pytest.fixture(scope="module")
-def both(here: InProcess, tmp_path_factory: pytest.TempPathFactory) -> dict[str, FoldSpec]:
-    """The fold of a run, trained, predicted and stressed with each engine."""
-    found = {}
-    for engine in ("tensorflow", "openvino"):
+def folds(here: InProcess, tmp_path_factory: pytest.TempPathFactory) -> Folds:
+    """The fold of a run, trained, predicted and stressed with an engine."""
+
+    @cache
+    def fold(engine: str) -> FoldSpec:
         project = make(tmp_path_factory.mktemp("engines") / engine, engine)
         project.stress(all=True)
-        found[engine] = planned(project)
-    return found
+        return planned(project)
+
+    return fold
 
 
-@installed
-def test_all_predictions_are_those_of_tensorflow_and_name_their_engine(both: dict[str, FoldSpec]) -> None:
-    first, second = both["tensorflow"], both["openvino"]
+@each
+def test_all_predictions_are_those_of_tensorflow_and_name_their_engine(folds: Folds, engine: str) -> None:
+    first, second = folds("tensorflow"), folds(engine)
     assert first.key == second.key
     for name in ("weights", "history", "probe"):
         assert getattr(first.paths, name).read_bytes() == getattr(second.paths, name).read_bytes(), name
@@ -108,26 +121,26 @@ def test_all_predictions_are_those_of_tensorflow_and_name_their_engine(both: dic
         assert paths[0].read_bytes() != paths[1].read_bytes(), f"{name} was predicted by the same engine"
     for record, name in ((FoldRecord, "record"), (PredictedRecord, "test_record"), (StressedFold, "stress_record")):
         made = [record.load(getattr(spec.paths, name)).made_from for spec in (first, second)]
-        assert made[1].pop("engine") == "openvino"
+        assert made[1].pop("engine") == engine
         assert made[0] == made[1], "what TensorFlow predicted names no engine, as before there were others"
 
 
-@installed
+@each
 @pytest.mark.parametrize("more", [{}, {"preprocess": [{"op": "segmentation"}]}])
-def test_any_number_of_images_gives_the_same_probabilities(more: dict[str, Any]) -> None:
+def test_any_number_of_images_gives_the_same_probabilities(engine: str, more: dict[str, Any]) -> None:
     head = {"dropout": 0.2, "units": [8], "pooling": "avg"}
     model = build({"backbone": "two-conv-cnn", "size": 16, "classes": 3, "head": head, **more}).model  # type: ignore[typeddict-item]
     images = np.random.default_rng(1).integers(0, 256, (11, 16, 16, 3), dtype=np.uint8)
-    forwards = compile_forward(model), partial(outputs, convert(model))
+    forwards = compile_forward(model), ENGINES[engine].forward(convert(engine, model), 1)
     expected, found = (softmax(logits(one, images, np.arange(11), ("identity", "rot90"), 4)) for one in forwards)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-@installed
+@each
 def test_bytes_are_the_same_with_what_was_converted_before_without_it_and_with_it_damaged(
-    both: dict[str, FoldSpec],
+    folds: Folds, engine: str
 ) -> None:
-    spec, project = both["openvino"], Project(both["openvino"].layout.root)
+    spec, project = folds(engine), Project(folds(engine).layout.root)
     before = {name: getattr(spec.paths, name).read_bytes() for name in ("test", "test_record")}
     content = spec.paths.converted.read_bytes()
     damage = {
@@ -144,17 +157,17 @@ def test_bytes_are_the_same_with_what_was_converted_before_without_it_and_with_i
         assert (spec.paths.converted.read_bytes() == found) == (what == "kept"), f"{what}: converted anew"
 
 
-@installed
+@each
 @pytest.mark.parametrize("reason", ["other probabilities", "not installed", "cannot be converted"])
-def test_a_network_that_openvino_does_not_predict_alike_stays_on_tensorflow_and_says_so(
-    both: dict[str, FoldSpec], monkeypatch: pytest.MonkeyPatch, reason: str
+def test_a_network_that_an_engine_does_not_predict_alike_stays_on_tensorflow_and_says_so(
+    folds: Folds, monkeypatch: pytest.MonkeyPatch, engine: str, reason: str
 ) -> None:
-    spec = both["openvino"]
+    spec = folds(engine)
     kept, images = spec.paths.converted.read_bytes(), np.full((2, 16, 16, 3), 99, np.uint8)
     weights = require(spec).files[spec.paths.weights.name]
-    expected = fold_predictor(both["tensorflow"], weights)(images, np.arange(2), ("identity",))
+    expected = fold_predictor(folds("tensorflow"), weights)(images, np.arange(2), ("identity",))
 
-    def convert_model(function: Any) -> Any:
+    def refuse(traced: Any) -> Any:
         raise RuntimeError("no translation of the operation")
 
     if reason == "other probabilities":
@@ -162,38 +175,38 @@ def test_a_network_that_openvino_does_not_predict_alike_stays_on_tensorflow_and_
         logits = probe.logits + np.float32([0, 1e-3])
         monkeypatch.setattr(networks, "load_predictions", lambda path: replace(probe, logits=logits))
     elif reason == "not installed":
-        monkeypatch.setitem(sys.modules, "openvino", None)
+        monkeypatch.setitem(sys.modules, ENGINES[engine].module, None)
     else:
         spec.paths.converted.unlink()
-        monkeypatch.setattr(package(), "convert_model", convert_model)
+        monkeypatch.setitem(ENGINES, engine, ENGINES[engine]._replace(to_bytes=refuse))
     said: list[Any] = []
     found = fold_predictor(spec, weights, said.append)(images, np.arange(2), ("identity",))
     spec.paths.converted.write_bytes(kept)
     np.testing.assert_array_equal(found, expected)
     (line,) = said
     assert line["message"].startswith("run `net` is predicted with TensorFlow: ")
-    words = {"not installed": 'pip install "kit[openvino]"', "cannot be converted": "no translation"}
+    words = {"not installed": f'pip install "kit[{engine}]"', "cannot be converted": "no translation"}
     assert words.get(reason, "differ by 0.000") in line["message"]
 
 
-@installed
+@each
 def test_another_engine_trains_nothing_and_predicts_the_test_again(
-    both: dict[str, FoldSpec], here: InProcess, tmp_path: Path
+    folds: Folds, here: InProcess, tmp_path: Path, engine: str
 ) -> None:
     project = make(tmp_path / "project", "tensorflow")
     project.train()
     valid = planned(project).paths.valid.read_bytes()
     here.done.clear()
-    project = configured(tmp_path / "project", "openvino")
+    project = configured(tmp_path / "project", engine)
     project.train()
     spec = planned(project)
     assert here.done == ["test net 0"]
     assert "engine" not in require(spec).made_from
     assert spec.paths.valid.read_bytes() == valid
-    assert spec.paths.test.read_bytes() == both["openvino"].paths.test.read_bytes()
+    assert spec.paths.test.read_bytes() == folds(engine).paths.test.read_bytes()
 
 
-@installed
+@pytest.mark.skipif(all(MISSING.values()), reason="pip install 'kit[openvino,litert]'")
 def test_auto_measures_a_run_once_and_keeps_what_it_chose(
     here: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,7 +219,8 @@ def test_auto_measures_a_run_once_and_keeps_what_it_chose(
     spec = planned(project)
     choice = EngineChoice.load(spec.run_paths.engine)
     assert choice.engine == min(choice.seconds, key=choice.seconds.__getitem__)
-    for engine in ("tensorflow", "openvino"):
+    assert set(choice.seconds) == {"tensorflow", *(name for name, missing in MISSING.items() if not missing)}
+    for engine in choice.seconds:
         choice.model_copy(update={"engine": engine}).save(spec.run_paths.engine)
         spec.paths.test_record.unlink()  # as if killed before
         here.done.clear()
@@ -216,8 +230,8 @@ def test_auto_measures_a_run_once_and_keeps_what_it_chose(
         assert made_from.get("engine", "tensorflow") == engine
 
 
-@pytest.mark.parametrize("predict", ["auto", "tensorflow", "openvino"])
-@pytest.mark.parametrize("measured", [None, "{", "tensorflow", "openvino"])
+@pytest.mark.parametrize("predict", ["auto", "tensorflow", *ENGINES])
+@pytest.mark.parametrize("measured", [None, "{", "tensorflow", *ENGINES])
 def test_predictions_name_the_engine_of_the_configuration_or_for_auto_the_one_that_was_measured(
     project: Project, measured: str | None, predict: Any
 ) -> None:
@@ -230,10 +244,10 @@ def test_predictions_name_the_engine_of_the_configuration_or_for_auto_the_one_th
         path.write_text(measured)
     elif measured:
         EngineChoice(engine=measured, seconds={}).save(path)
-    chosen = "openvino" if "openvino" in (predict, measured if predict == "auto" else predict) else "tensorflow"
+    chosen = predict if predict != "auto" else measured if measured in ENGINES else "tensorflow"
     assert spec.engine == chosen
     more = dict(forward_lineage(spec, record).items() - forward_lineage(plain, record).items())
-    assert more == ({"engine": "openvino"} if chosen == "openvino" else {})
+    assert more == ({} if chosen == "tensorflow" else {"engine": chosen})
     assert spec.key == plain.key
     assert [teacher.engine for teacher in spec.model_copy(update={"teachers": (spec,)}).taught_by] == ["tensorflow"]
 
@@ -246,11 +260,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return made
 
 
-def test_without_the_package_a_project_is_trained_with_tensorflow_and_told_once(
+def test_without_the_packages_a_project_is_trained_with_tensorflow_and_told_once(
     here: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan_module, "WORTH_MEASURING", 1)
-    monkeypatch.setitem(sys.modules, "openvino", None)
+    for engine in ENGINES.values():
+        monkeypatch.setitem(sys.modules, engine.module, None)
     project = make(tmp_path / "project", "auto")
     project.train()
     assert not planned(project).run_paths.engine.exists()
@@ -270,20 +285,21 @@ def test_without_the_package_a_project_is_trained_with_tensorflow_and_told_once(
     assert console.getvalue() == f"{sentence}\n"
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 def test_the_limit_of_the_bundle_is_held_against_the_time_of_tensorflow(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
     now = 0.0
 
     class Timed(StubTrainer):
-        """Takes two seconds for an image and a view, of which OpenVINO takes none."""
+        """Takes two seconds for an image and a view, of which the engine takes none."""
 
         def predict(self, images: Any, rows: Any, views: tuple[str, ...]) -> Any:
             nonlocal now
             now += 2 * len(rows) * len(views)
             return super().predict(images, rows, views)
 
-    project = make(tmp_path / "project", "openvino")
+    project = make(tmp_path / "project", engine)
     project.folds()
     spec = planned(project)
     spec.paths.root.mkdir(parents=True)
@@ -293,6 +309,7 @@ def test_the_limit_of_the_bundle_is_held_against_the_time_of_tensorflow(
     assert line["seconds_per_1000"] == 2000.0
 
 
-def test_the_process_that_is_forked_has_not_loaded_openvino() -> None:
-    code = "import sys; from kit.runs.units.warm import load; load(); sys.exit('openvino' in sys.modules)"
+def test_the_process_that_is_forked_has_loaded_no_engine() -> None:
+    modules = {engine.module for engine in ENGINES.values()}
+    code = f"import sys; from kit.runs.units.warm import load; load(); sys.exit(bool({modules} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import csv
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_archive import pack, weights
 
-from kit.base.events import silent
-from kit.errors import KitError
+from kit.base.events import Emit, Event, silent
+from kit.cli.models import predict as command
+from kit.errors import ConfigError, KitError
+from kit.project import Project
+from kit.runs.units.networks import ENGINES, Engine
 from kit.stages.predict import predict
 
 pytestmark = pytest.mark.tf
@@ -55,17 +59,71 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def table(work: Path, content: dict[str, Any], found: Arrays) -> list[list[str]]:
+def table(
+    work: Path, content: dict[str, Any], found: Arrays, engine: str = "tensorflow", emit: Emit = silent
+) -> list[list[str]]:
     """The table that `kit predict` writes for a bundle, header first."""
     files = {"bundle.json": json.dumps(content).encode(), "m.npz": weights(**found)}
     out = work / "out.csv"
-    predict(pack(work / "b.zip", files), work / "images.npz", out, silent)
+    predict(pack(work / "b.zip", files), work / "images.npz", out, emit, engine)
     with out.open(newline="", encoding="utf-8") as file:
         return list(csv.reader(file))
 
 
 def proba(rows: list[list[str]]) -> np.ndarray[Any, Any]:
     return np.array([row[2:] for row in rows[1:]], float)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("preprocess", [[], [{"op": "clahe"}]])
+def test_an_engine_predicts_what_tensorflow_does(
+    work: Path, arrays: Arrays, engine: str, preprocess: list[dict[str, str]]
+) -> None:
+    pytest.importorskip(ENGINES[engine].module, reason=f"pip install 'kit[{engine}]'")
+    member = {**GOOD["members"][0], "network": {**NETWORK, "preprocess": preprocess}}
+    content = {**GOOD, "views": ["identity", "rot90"], "members": [member, {**member, "name": "n"}]}
+    content["blend"] = {**GOOD["blend"], "views": [0.5, 0.5], "parts": [{**PART, "weights": [0.3, 0.7]}]}
+    content["blend"]["parts"][0]["temperatures"] = content["blend"]["parts"][0]["slopes"] = [1.0, 2.0]
+    said: list[Event] = []
+    found = table(work, content, arrays, engine, said.append)
+    assert said[0].text == f"the bundle is predicted with {ENGINES[engine].title}"
+    np.testing.assert_allclose(proba(found), proba(table(work, content, arrays)), atol=1.1e-5)
+
+
+@pytest.mark.parametrize("reason", ["is not installed", "differ by"])
+def test_an_engine_that_predicts_otherwise_or_not_at_all_is_not_used(
+    work: Path, arrays: Arrays, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    if reason == "differ by":
+        other = Engine(
+            "OpenVINO", "numpy", lambda traced: b"", lambda content, threads: lambda x: np.ones((len(x), 64))
+        )
+        monkeypatch.setitem(ENGINES, "openvino", other)
+    else:
+        monkeypatch.setitem(sys.modules, "openvino", None)
+    said: list[Event] = []
+    found = table(work, GOOD, arrays, "openvino", said.append)
+    assert said[0].kind == "warn" and reason in said[0].text
+    assert found == table(work, GOOD, arrays)
+
+
+def test_the_command_and_the_project_name_an_engine_and_say_where_it_is_not_used(
+    work: Path, arrays: Arrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    table(work, GOOD, arrays)
+    files = work / "b.zip", work / "images.npz", tmp_path / "out.csv"
+    command(*files)
+    assert "TensorFlow" not in capsys.readouterr().err
+    sentence = 'the bundle is predicted with TensorFlow: OpenVINO is not installed (pip install "kit[openvino]")'
+    command(*files, "openvino")
+    assert sentence in " ".join(capsys.readouterr().err.split())
+    (tmp_path / "kit.toml").write_text('[data]\ntrain = "practice"\n[predict]\nengine = "openvino"\n')
+    said: list[Event] = []
+    Project(tmp_path, emit=said.append).predict(*files)
+    assert said[0].text == sentence
+    with pytest.raises(ConfigError, match="no engine 'onnx'"):
+        command(*files, "onnx")
 
 
 CHANGES: dict[str, Callable[[Arrays], Arrays]] = {

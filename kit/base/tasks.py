@@ -109,16 +109,6 @@ class Task:
         """(N,) numbers that are equal where rows say the same: of several labels the sets, else the ``labels``."""
         return np.unique(truth, axis=0, return_inverse=True)[1].ravel() if self.several else labels
 
-    def occurring(self, truth: Array, classes: Sequence[str]) -> IntArray:
-        """The classes of all rows, each as often as it occurs; of numbers, whose bins may be empty, each once."""
-        if self.kind == "classes":
-            return truth
-        return np.arange(len(classes)) if self.kind == "numbers" else np.nonzero(truth)[1]
-
-    def tally(self, truth: Array, classes: Sequence[str]) -> Array:
-        """(N, C) 0 or 1: the classes that a row counts for in a table of classes."""
-        return truth if self.several else np.eye(len(classes), dtype=np.int8)[self.strata(truth, classes)]
-
     def texts(self, truth: Array) -> list[str]:
         """Each row as the text of a cell, for `of_texts`: labels by number, shares, or a number."""
         rows = truth[:, None] if truth.ndim == 1 else truth

@@ -202,13 +202,14 @@ def predict(
     bundle: Annotated[Path, typer.Option("--bundle", help="Zip written by kit bundle, your own or another team's.")],
     images: Annotated[Path, typer.Option("--input", help="Images: an .npz file, a folder or a .csv table.")],
     out: Annotated[Path, typer.Option("--out", help="Table to write.")] = Path("predictions.csv"),
+    engine: Annotated[str, typer.Option("--engine", help="tensorflow, openvino or litert.")] = "tensorflow",
 ) -> None:
     """Predict images with a bundle, without running any of its code."""
     from kit.show.console import Console
     from kit.stages.predict import predict as run
 
     with Console() as console:
-        run(bundle, images, out, console.emit)
+        run(bundle, images, out, console.emit, engine)
 
 
 @app.command()

@@ -204,10 +204,10 @@ class EngineConfig(ConfigSection):
 class PredictConfig(ConfigSection):
     """``[predict]``: what runs trained networks."""
 
-    engine: Literal["auto", "tensorflow", "openvino"] = "auto"
-    """`openvino`: predict in less processor time with `pip install "kit[openvino]"`; probabilities are the same within
-    1e-5. `auto`: whichever is found faster when a long training is planned, once per run. Training and bundles use
-    TensorFlow."""
+    engine: Literal["auto", "tensorflow", "openvino", "litert"] = "auto"
+    """`openvino`, `litert`: predict in less processor time with `pip install "kit[openvino]"` or `"kit[litert]"`;
+    probabilities are the same within 1e-5. `auto`: whichever is found fastest when a long training is planned, once per
+    run. Training and bundles use TensorFlow."""
 
 
 class StressConfig(ConfigSection):

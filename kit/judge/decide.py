@@ -111,11 +111,6 @@ def best(metric: str, proba: Array, labels: bool) -> Decision | None:
     return found
 
 
-def is_countable(metric: str) -> bool:
-    """Whether probabilities let a metric of classes expect a value under a bound on confidence."""
-    return metric == "accuracy" or (metric in GAINS and metric not in PLAIN)
-
-
 def bounded(metric: str, proba: Array, *, unknown: int) -> Decision:
     """The best rule that answers the class ``unknown`` where no other class reaches a bound, as `best`.
 
@@ -205,7 +200,8 @@ def fit(
         gain, se = worth(metric, y, answers, before, unit)
         found = Decided(simple if gain < -se else found.decision, gain, se, gain >= -se)
         before = answers if found.kept else before
-    if unknown is None or not is_countable(metric):
+    # Of which metrics of classes probabilities say what to expect under a bound on confidence.
+    if unknown is None or (metric != "accuracy" and (metric not in GAINS or metric in PLAIN)):
         return found
     bound = partial(bounded, metric, unknown=unknown)
     gain, se = worth(metric, y, _nested(bound, proba, group), before, unit)

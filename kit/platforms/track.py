@@ -59,7 +59,9 @@ def refresh(platform: Platform, attempt: Attempt, waits: Waits, *, lasting: bool
     try:
         status = platform.status(attempt.remote)
     except Absent:
-        if not (lasting or age(attempt, waits) >= waits.settle) or not _is_gone(platform, attempt):
+        # A site shows submissions of another account of the team to nobody else; an earlier kit did not note whose.
+        ours = bool(attempt.begun.account) and attempt.begun.account == platform.account()
+        if not (lasting or age(attempt, waits) >= waits.settle) or not ours or _listed(platform, attempt):
             raise
         attempt.note(Deleted(remote=attempt.remote))
         return Status("failed", message=GONE)
@@ -77,12 +79,6 @@ def refresh(platform: Platform, attempt: Attempt, waits: Waits, *, lasting: bool
         score = Score(remote=attempt.remote, score=status.score, private=status.private, scores=status.scores)
         attempt.note(score.model_copy(update={"parts": status.parts, "message": crash}))
     return status
-
-
-def _is_gone(platform: Platform, attempt: Attempt) -> bool:
-    """Whether a submission of ours is not listed: a site shows those of another account of the team to nobody else."""
-    sender = attempt.begun.account  # not noted by an earlier kit: then it may be another one
-    return bool(sender) and sender == platform.account() and not _listed(platform, attempt)
 
 
 def _crash(platform: Platform, attempt: Attempt, score: float) -> str:

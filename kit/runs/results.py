@@ -114,7 +114,7 @@ def forward_lineage(spec: FoldSpec, record: FoldRecord) -> Digests:
 
 def engine_lineage(spec: FoldSpec) -> Digests:
     """The engine of predictions; TensorFlow, which was alone at first, is not named: what it predicted stays fresh."""
-    return {"engine": "openvino"} if spec.engine == "openvino" else {}
+    return {} if (engine := spec.engine) == "tensorflow" else {"engine": engine}
 
 
 def run_lineage(folds: Sequence[FoldSpec], index: Index) -> Digests:

@@ -59,7 +59,7 @@ class FoldSpec(Record):
     weights: str
     test: str = ""
     teachers: tuple["FoldSpec", ...] = ()
-    predict: Literal["auto", "tensorflow", "openvino"] = "tensorflow"
+    predict: Literal["auto", "tensorflow", "openvino", "litert"] = "tensorflow"
 
     @property
     def taught_by(self) -> tuple["FoldSpec", ...]:

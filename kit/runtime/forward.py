@@ -58,20 +58,28 @@ def mean_of_folds(stack: Any, several: bool = False) -> Any:
 class Pass(NamedTuple):
     """The features or the head of a network as a pure function.
 
-    ``call(inputs, weights)`` gives the outputs; ``positions`` are the places of its weights in those of the whole.
+    ``call(inputs, weights)`` gives the outputs of ``model``; ``positions`` are the places of its weights in those of
+    the whole.
     """
 
     call: Callable[[Any, list[Any]], Any]
     positions: list[int]
+    model: Any
 
 
 def compiled(network: Network) -> tuple[Pass, Pass]:
     """The features and the head of a network, compiled."""
     position = {id(weight): number for number, weight in enumerate(network.model.weights)}
     return tuple(  # type: ignore[return-value]
-        Pass(_compile(part), [position[id(weight)] for weight in part.weights])
+        Pass(_compile(part), [position[id(weight)] for weight in part.weights], part)
         for part in (network.features, network.head)
     )
+
+
+def bound(part: Pass, weights: list[Any]) -> Callable[[Any], Any]:
+    """A pass with its weights, as float32 tensors so that they are not copied at every call."""
+    kept = tensors(weights)
+    return lambda inputs: part.call(inputs, kept)
 
 
 def split(description: Description) -> tuple[list[preprocess.Keys], Description]:
@@ -117,5 +125,5 @@ def _compile(model: Any) -> Callable[[Any, list[Any]], Any]:
 
 
 def tensors(arrays: list[Any]) -> list[Any]:
-    """Arrays as float32 tensors, so that they are not copied at every call."""
+    """Arrays as float32 tensors."""
     return [tf.constant(np.asarray(array, dtype=np.float32)) for array in arrays]

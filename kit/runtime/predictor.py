@@ -19,31 +19,35 @@ Images = Any  # tensor (B, ...) of images, or of what networks make of them
 
 
 class Fold(NamedTuple):
-    """One set of weights: features and head of its network, their weights, and keys.
+    """One set of weights: features and head of its network as functions, and keys.
 
     Equal steps before the network share ``steps``, equal backbones after equal steps share ``key``.
     """
 
-    features: forward.Pass
-    head: forward.Pass
-    feature_weights: list[Any]
-    head_weights: list[Any]
+    features: Callable[[Images], Images]
+    head: Callable[[Images], Any]
     steps: str
     key: str
 
 
 class Predictor:
-    """All members, folds and views of the bundle in ``folder``, loaded once."""
+    """All members, folds and views of the bundle in ``folder``, loaded once.
 
-    def __init__(self, folder: str) -> None:
+    ``bind`` makes a function of the features of a network and their weights: what takes the time.
+    """
+
+    def __init__(
+        self, folder: str, bind: Callable[[forward.Pass, list[Any]], Callable[[Images], Images]] = forward.bound
+    ) -> None:
         self.bundle = json.loads(Path(folder, "bundle.json").read_text(encoding="utf-8"))
         self.classes: list[str] = self.bundle["classes"]
         self.size: int = self.bundle["size"]
         self.resize: Policy = self.bundle.get("resize", "fit")
         self.several = bool(self.bundle["blend"].get("several"))
         self._networks: dict[str, tuple[Any, forward.Pass, forward.Pass]] = {}
-        self._tensors: dict[str, list[Any]] = {}
+        self._features: dict[str, Callable[[Images], Images]] = {}
         self._steps: dict[str, Callable[[Any], Any]] = {}
+        self._bind = bind
         self._members = [
             [self._load(member["network"], Path(folder, name)) for name in member["weights"]]
             for member in self.bundle["members"]
@@ -64,10 +68,10 @@ class Predictor:
         for array in feature_arrays:
             digest.update(np.ascontiguousarray(array).tobytes())
         key = digest.hexdigest()
-        if key not in self._tensors:
-            self._tensors[key] = forward.tensors(feature_arrays)
-        head_weights = forward.tensors([loaded[place] for place in head.positions])
-        return Fold(features, head, self._tensors[key], head_weights, steps, key)
+        if key not in self._features:
+            self._features[key] = self._bind(features, feature_arrays)
+        last = forward.bound(head, [loaded[place] for place in head.positions])
+        return Fold(self._features[key], last, steps, key)
 
     def predict_proba(self, images: Any) -> Any:
         """Probabilities float64 (N, C) of images (N, S, S, 3), 0 to 255, in memory that does not grow with N.
@@ -110,8 +114,8 @@ class Predictor:
                     if fold.steps not in prepared:
                         prepared[fold.steps] = self._steps[fold.steps](turned)
                     if fold.key not in features:
-                        features[fold.key] = fold.features.call(prepared[fold.steps], fold.feature_weights)
-                    found.append(fold.head.call(features[fold.key], fold.head_weights).numpy())
+                        features[fold.key] = fold.features(prepared[fold.steps])
+                    found.append(fold.head(features[fold.key]).numpy())
         return [forward.mean_of_folds(np.stack([np.stack(found) for found in stack]), self.several) for stack in stacks]
 
 

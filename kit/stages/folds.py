@@ -195,7 +195,8 @@ def make_folds(layout: Layout, config: Config, emit: Emit, *, force: bool = Fals
         write_csv(path, ("id", "label", "group", *columns(settings.repeats)), rows)
         balance = np.zeros((settings.held_out, len(index.classes)), np.int64)  # rows never held out do not count
         counted = table[0] != NEVER
-        np.add.at(balance, table[0][counted], index.task.tally(index.truth[counted], index.classes))
+        of_class = index.truth if index.task.several else np.eye(len(index.classes), dtype=np.int8)[index.labels]
+        np.add.at(balance, table[0][counted], of_class[counted])
         write_atomic(picture, standalone(draw(index.classes, balance)))
         FoldsRecord(
             made_from=made_from,

@@ -3,32 +3,38 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from kit.base.arrays import ImageArray
 from kit.base.events import Emit, Event
 from kit.base.process import without_greeting
 from kit.config import DataConfig
-from kit.errors import BundleError, DataError
+from kit.errors import BundleError, ConfigError, DataError
 from kit.images.sources import open_source
 from kit.platforms.archive import opened
+from kit.runs.units.networks import ENGINES, bound, check
 from kit.runtime.lazy import tf
 from kit.runtime.predictor import Predictor
 from kit.store.arrays import UNREADABLE
 from kit.store.files import write_csv
 
 
-def predict(bundle: Path, images: Path, out: Path, emit: Emit) -> None:
+def predict(bundle: Path, images: Path, out: Path, emit: Emit, engine: str = "tensorflow") -> None:
     """Predict images with the description and weights of a zip that `kit bundle` made; none of its code is run.
 
     ``images`` is a ``.npz``, a folder, or a ``.csv``: whatever ``[data] test`` can name. They are resized to what the
     networks take, as the bundle says. ``out`` is a table with ``id``, ``label`` and a column of probabilities for each
     class; the label is one class, or those of several with a probability of at least .5, or the mean of a number.
+    ``engine`` is as in ``[predict]``, but `auto`, which is measured for a run, stands for `tensorflow`.
 
-    Raises `BundleError` where the zip is not one that can be trusted, or its networks give no probabilities, and
-    `DataError` where the images cannot be read.
+    Raises `BundleError` where the zip is not one that can be trusted, or its networks give no probabilities,
+    `DataError` where the images cannot be read, and `ConfigError` where there is no such engine.
     """
+    if engine not in (known := ("auto", "tensorflow", *ENGINES)):
+        raise ConfigError(f"no engine {engine!r}", f"known: {', '.join(known)}")
     with opened(bundle) as folder:
         with without_greeting(), _told(f"{bundle.name} cannot be loaded"):
             try:
@@ -46,6 +52,8 @@ def predict(bundle: Path, images: Path, out: Path, emit: Emit) -> None:
                 raise DataError(f"image {source.ids[row]!r} cannot be read: {reason}")
             # Numbers that are none are looked for in the probabilities.
             with _told(f"{bundle.name} cannot predict"), np.errstate(all="ignore"):
+                if engine in ENGINES and start == 0:
+                    predictor = _in_engine(engine, predictor, folder, block[:32], emit)
                 proba[start : start + len(block)] = predictor.predict_proba(block)
             emit(Event("progress", f"predict: {start + len(block)} of {len(source.ids)}", {"stage": "predict"}))
     finite = np.isfinite(proba).all(axis=1)
@@ -63,6 +71,19 @@ def predict(bundle: Path, images: Path, out: Path, emit: Emit) -> None:
     ambiguous = {"id", "label"} & {name.casefold() for name in names}
     write_csv(out, ("id", "label", *(f"class {name}" if ambiguous else name for name in names)), rows)
     emit(Event("wrote", "", {"paths": [out.resolve()]}))
+
+
+def _in_engine(engine: str, predictor: Predictor, folder: Path, images: ImageArray, emit: Emit) -> Predictor:
+    """The same bundle in an engine, or ``predictor`` where the probabilities of some images are others; it is said."""
+    try:
+        with without_greeting():
+            found = Predictor(str(folder), partial(bound, engine))
+            check(engine, found.predict_proba(images), predictor.predict_proba(images))
+    except (ImportError, ArithmeticError) as error:
+        emit(Event("warn", f"the bundle is predicted with TensorFlow: {error}"))
+        return predictor
+    emit(Event("say", f"the bundle is predicted with {ENGINES[engine].title}"))
+    return found
 
 
 @contextmanager

@@ -59,7 +59,13 @@ def table(layout: Layout, config: Config, paths: SubmissionPaths, emit: Emit) ->
         emit(Event("fresh", "table", {"stage": "table", "submission": paths.root.name}))
         return paths.table
     if not several and not (record.blend.decision and record.blend.decision.values):
-        _tell_meaning(sample, classes, of_proba, emit)
+        columns, found = sample.header[1:], cells.places(sample.header[1:], classes)
+        if len(columns) > 1 and -1 in found:
+            unknown = [name for name, place in zip(columns, found, strict=True) if place < 0]
+            emit(Event("warn", f"no class is called {some(unknown)}: its probability is 0 in every row"))
+        if len(columns) == 1 and of_proba:
+            known = classes[found[0] if found[0] >= 0 else 1]
+            emit(Event("say", f"{columns[0]} is the probability of the class {known}"))
     write_atomic(paths.table, text)
     said = f"{len(answers)} rows with the columns {', '.join(sample.header[:6])}, as {sample.path.name} has"
     emit(Event("say", said))
@@ -85,17 +91,6 @@ def blend_of_test(layout: Layout, config: Config, record: Ensemble) -> tuple[tup
     ids = members[0].ids
     views = [member.take(ids).select(record.views).logits for member in members]
     return tuple(ids.tolist()), record.blend.apply(pool.from_logits(np.stack(views), members[0].several))
-
-
-def _tell_meaning(sample: Table, classes: tuple[str, ...], of_proba: str, emit: Emit) -> None:
-    """Say what stands in columns whose name does not say it."""
-    columns = sample.header[1:]
-    found = cells.places(columns, classes)
-    if len(columns) > 1 and -1 in found:
-        unknown = [name for name, place in zip(columns, found, strict=True) if place < 0]
-        emit(Event("warn", f"no class is called {some(unknown)}: its probability is 0 in every row"))
-    if len(columns) == 1 and of_proba:
-        emit(Event("say", f"{columns[0]} is the probability of the class {classes[found[0] if found[0] >= 0 else 1]}"))
 
 
 def check_table(text: str, sample: Table, *, several: bool = False) -> None:

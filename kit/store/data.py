@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from kit.base.arrays import ImageArray, IntArray
 from kit.base.tasks import ONE_CLASS, TASKS, Array, Flat, Task
-from kit.errors import DataError, StageError
+from kit.errors import DataError
 from kit.store.encoded import open_images
 from kit.store.files import read_csv, sha256_json
 from kit.store.layout import Layout
@@ -91,12 +91,6 @@ class Index(DataRows):
     def flat(self, ids: Sequence[str] | npt.NDArray[np.str_]) -> Flat:
         """Rows of one class each that stand for the rows of ids."""
         return self.task.flat(self.truth_of(ids), self.classes)
-
-    def classes_only(self, what: str, hint: str = "") -> None:
-        """Raise `StageError` where images have votes or numbers: ``what`` is not made for that."""
-        if self.task.kind != "classes":
-            said = f"images with one class or several labels are supported, but the task is {self.task.name}"
-            raise StageError(f"{what}: {said}", hint)
 
     @property
     def split(self) -> Digests:

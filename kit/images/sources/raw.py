@@ -110,7 +110,9 @@ def checked_weights(weights: FloatArray, what: str) -> FloatArray:
 def check_classes(raw: RawSet, rows: IntArray, what: str) -> None:
     """Raise `DataError` where there are fewer than two classes or one of them has no image among ``rows``."""
     classes = raw.classes
-    labels = raw.task.occurring(raw.truth[rows], classes)
+    labels = raw.truth[rows]  # each class as often as it occurs; of numbers, whose bins may be empty, each once
+    if raw.task.kind != "classes":
+        labels = np.arange(len(classes)) if raw.task.kind == "numbers" else np.nonzero(labels)[1]
     counts = np.bincount(labels[labels >= 0], minlength=len(classes))
     if len(classes) < 2:
         bare = int((labels < 0).sum())

@@ -28,7 +28,7 @@ from kit.store.files import lock, sha256_file
 PATIENCE = 0.25
 # Inputs that no task has asked for in so long are removed.
 KEPT_SECONDS = 7 * 86400.0
-PRIVATE = ("spec.json", "test-spec.json", "stress-spec.json", "log.jsonl", ".lock", "openvino.npz")
+PRIVATE = ("spec.json", "test-spec.json", "stress-spec.json", "log.jsonl", ".lock", "converted.npz")
 
 
 def perform(told: TaskSpec, store: Store, asked: Callable[[], bool], node: str) -> Iterator[Any]:

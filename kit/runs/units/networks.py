@@ -1,14 +1,19 @@
-"""Trained networks for those that predict with them, in TensorFlow or in OpenVINO, which is held against it first."""
+"""Trained networks for those that predict with them: in TensorFlow, or in OpenVINO or LiteRT where one is installed.
+
+To these a network becomes bytes, and bytes a function. They compute in float32, are held against TensorFlow before they
+are used, and are to be loaded after a fork, which their threads do not survive.
+"""
 
 import importlib
+import os
 import sys
 import time
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from importlib.metadata import version
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,12 +33,100 @@ from kit.store.record import digest
 TOLERANCE = 1e-5  # of a probability
 ROUNDS = 5  # batches that are timed, after one that compiles
 # Left to itself OpenVINO rounds to bfloat16, which moves probabilities by .5, and gives all units the first cores.
-SETTINGS = {
-    "INFERENCE_PRECISION_HINT": "f32", "EXECUTION_MODE_HINT": "ACCURACY", "NUM_STREAMS": 1,
-    "INFERENCE_NUM_THREADS": THREADS, "ENABLE_CPU_PINNING": False,
-}  # fmt: skip
+SETTINGS = {"INFERENCE_PRECISION_HINT": "f32", "EXECUTION_MODE_HINT": "ACCURACY", "ENABLE_CPU_PINNING": False}
 
 Forward = Callable[[Any], Any]
+
+
+def openvino_bytes(traced: Any) -> bytes:
+    """A traced network, compiled by OpenVINO."""
+    openvino = _openvino()
+    whole = openvino.convert_model(traced)
+    # Some versions add outputs that gradients would need: with them no layer is fused with the next one.
+    only = openvino.Model([whole.outputs[0]], whole.get_parameters())
+    return bytes(openvino.Core().compile_model(only, "CPU", SETTINGS).export_model().read())
+
+
+def openvino_forward(content: bytes, threads: int) -> Forward:
+    """What `openvino_bytes` compiled, as a function."""
+    settings = {**SETTINGS, "NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": threads}
+    network = _openvino().Core().import_model(content, "CPU", settings)
+    # Copied, for the next call writes to the same place.
+    return lambda inputs: np.array(network(np.ascontiguousarray(inputs, dtype=np.float32))[0])
+
+
+def _openvino() -> Any:
+    # With it OpenVINO reports every import and every conversion to its makers. It appears not to be installed.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    return importlib.import_module("openvino")
+
+
+def litert_bytes(traced: Any) -> bytes:
+    """A traced network as a model of LiteRT."""
+    constants = importlib.import_module("tensorflow.python.framework.convert_to_constants")
+    # Left to itself the converter leaves out the weights of Keras 3 without a word.
+    frozen = constants.convert_variables_to_constants_v2(traced)
+    return bytes(tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert())
+
+
+def litert_forward(content: bytes, threads: int) -> Forward:
+    """What `litert_bytes` made, as a function."""
+    litert = importlib.import_module("ai_edge_litert.interpreter")
+    interpreter = litert.Interpreter(model_content=content, num_threads=threads)
+    (given,), (made,) = interpreter.get_input_details(), interpreter.get_output_details()
+
+    def forward(inputs: Any) -> Any:
+        images = np.asarray(inputs, dtype=np.float32)
+        interpreter.resize_tensor_input(given["index"], images.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(given["index"], images)
+        interpreter.invoke()
+        return interpreter.get_tensor(made["index"])
+
+    return forward
+
+
+class Engine(NamedTuple):
+    """``to_bytes`` of a traced network, and ``forward`` of bytes and a number of threads."""
+
+    title: str
+    module: str
+    to_bytes: Callable[[Any], bytes]
+    forward: Callable[[bytes, int], Forward]
+
+
+ENGINES = {
+    "openvino": Engine("OpenVINO", "openvino", openvino_bytes, openvino_forward),
+    "litert": Engine("LiteRT", "ai_edge_litert", litert_bytes, litert_forward),
+}
+
+
+def version_of(name: str) -> str:
+    """The version of an engine; raises `ImportError` where it is not installed."""
+    if find_spec(ENGINES[name].module) is None:
+        raise ImportError(f'{ENGINES[name].title} is not installed (pip install "kit[{name}]")')
+    return version(ENGINES[name].module)
+
+
+def convert(name: str, model: Any) -> bytes:
+    """A network with the weights that it has now, for an engine.
+
+    Raises `ImportError` where that is not installed, `ArithmeticError` where it lacks a part of the network.
+    """
+    version_of(name)
+    function = tf.function(lambda images: model(images, training=False), autograph=False)
+    try:
+        traced = function.get_concrete_function(tf.TensorSpec((None, *model.input_shape[1:]), tf.float32))
+        return ENGINES[name].to_bytes(traced)
+    except Exception as error:  # of many kinds
+        raise ArithmeticError(f"{ENGINES[name].title} cannot run it: {' '.join(str(error).split())[:300]}") from error
+
+
+def bound(name: str, part: forward.Pass, weights: list[Any]) -> Forward:
+    """As `kit.runtime.forward.bound`, in an engine on all processors."""
+    for variable, array in zip(part.model.weights, weights, strict=True):
+        variable.assign(array)
+    return ENGINES[name].forward(convert(name, part.model), os.cpu_count() or 1)
 
 
 def fold_predictor(spec: FoldSpec, weights: str, report: Report = lambda line: None) -> Predict:
@@ -50,70 +143,47 @@ def fold_predictor(spec: FoldSpec, weights: str, report: Report = lambda line: N
     try:
         if digest(spec.paths.weights) != weights:
             raise ValueError("they were changed after training wrote them")
-        run = openvino_forward(spec, weights, filled, report) or forward.compile_forward(filled())
+        run = engine_forward(spec, weights, filled, report) or forward.compile_forward(filled())
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         said = f"the weights of run `{spec.run}` fold {spec.fold} cannot be used: {error}"
         raise TrainingError(said, spec.again) from error
     return lambda images, rows, views: forward.logits(run, images, rows, views, BATCH)
 
 
-def openvino_forward(spec: FoldSpec, weights: str, model: Callable[[], Any], report: Report) -> Forward | None:
-    """The network of a fold in OpenVINO, if that is its engine; ``model`` gives it with the weights of this digest.
+def engine_forward(spec: FoldSpec, weights: str, model: Callable[[], Any], report: Report) -> Forward | None:
+    """The network of a fold in its engine, if it has one; ``model`` gives it with the weights of this digest.
 
     What was converted is kept beside the weights. None, which is reported, where the probabilities of the rows of the
     probe are not those of TensorFlow.
     """
-    if spec.engine != "openvino":
+    if (name := spec.engine) == "tensorflow":
         return None
     try:
-        key, kept = sha256_json([spec.network, weights, package().__version__, tf.__version__]), {}
+        key, kept = sha256_json([spec.network, weights, name, version_of(name), tf.__version__]), {}
         with suppress(DataError):  # where it is missing, damaged, or of other weights, it is made again
             kept = read_arrays(spec.paths.converted)
         if str(kept.get("key")) != key:
-            kept = {"key": np.array(key), "network": np.frombuffer(convert(model()).export_model().read(), np.uint8)}
+            kept = {"key": np.array(key), "network": np.frombuffer(convert(name, model()), np.uint8)}
             write_atomic(spec.paths.converted, lambda file: np.savez(file, allow_pickle=True, **kept))
-        network = package().Core().import_model(kept["network"].tobytes(), "CPU", SETTINGS)
+        run = ENGINES[name].forward(kept["network"].tobytes(), THREADS)
         probe, index = load_predictions(spec.paths.probe), load_index(spec.layout)
-        found = outputs(network, load_images(spec.layout)[index.rows_of(probe.ids)])
-        apart = np.abs(from_logits(found, spec.several) - probe.proba[0]).max()
-        if not apart <= TOLERANCE:
-            raise ArithmeticError(f"the probabilities of OpenVINO differ by {apart:.1g}")
+        found = run(load_images(spec.layout)[index.rows_of(probe.ids)])
+        check(name, from_logits(found, spec.several), probe.proba[0])
     except (ImportError, ArithmeticError, KitError) as error:
         report({"event": "told", "message": f"run `{spec.run}` is predicted with TensorFlow: {error}"})
         return None
-    return partial(outputs, network)
+    return run
 
 
-def package() -> Any:
-    """OpenVINO, to be loaded after a fork, which its threads do not survive; raises `ImportError` without it."""
-    if find_spec("openvino") is None:
-        raise ImportError('OpenVINO is not installed (pip install "kit[openvino]")')
-    # With it OpenVINO reports every import and every conversion to its makers. It appears not to be installed.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    return importlib.import_module("openvino")
-
-
-def convert(model: Any) -> Any:
-    """A network with the weights that it has now, compiled; raises `ArithmeticError` where OpenVINO lacks a part."""
-    openvino = package()
-    function = tf.function(lambda images: model(images, training=False), autograph=False)
-    traced = function.get_concrete_function(tf.TensorSpec((None, *model.input_shape[1:]), tf.float32))
-    try:
-        whole = openvino.convert_model(traced)
-    except Exception as error:  # of many kinds
-        raise ArithmeticError(f"OpenVINO cannot run it: {' '.join(str(error).split())[:300]}") from error
-    # Some versions add outputs that gradients would need: with them no layer is fused with the next one.
-    only = openvino.Model([whole.outputs[0]], whole.get_parameters())
-    return openvino.Core().compile_model(only, "CPU", SETTINGS)
-
-
-def outputs(network: Any, inputs: Any) -> Any:
-    """As `forward.compile_forward`, of a network in OpenVINO; copied, for the next call writes to the same place."""
-    return np.array(network(np.ascontiguousarray(inputs, dtype=np.float32))[0])
+def check(engine: str, found: Any, expected: Any) -> None:
+    """Raise `ArithmeticError` where the probabilities of an engine are not those of TensorFlow."""
+    apart = np.abs(found - expected).max(initial=0.0)
+    if not apart <= TOLERANCE:
+        raise ArithmeticError(f"the probabilities of {ENGINES[engine].title} differ by {apart:.1g}")
 
 
 def choose_engine(spec: FoldSpec) -> None:
-    """Write down which engine takes less processor time for the network of a run, if OpenVINO can run it.
+    """Write down which engine takes the least processor time for the network of a run, if one can run it.
 
     Neither weights matter for that, nor what else the machine does: the engines take turns.
     """
@@ -125,8 +195,11 @@ def choose_engine(spec: FoldSpec) -> None:
         run(batch)
         return time.process_time() - before
 
-    with suppress(ImportError, ArithmeticError):
-        engines = {"openvino": partial(outputs, convert(model)), "tensorflow": forward.compile_forward(model)}
+    engines = {"tensorflow": forward.compile_forward(model)}
+    for name, engine in ENGINES.items():
+        with suppress(ImportError, ArithmeticError):
+            engines[name] = engine.forward(convert(name, model), THREADS)
+    if len(engines) > 1:
         found = [[seconds(run) for run in engines.values()] for _ in range(1 + ROUNDS)]
         median = dict(zip(engines, np.median(found[1:], axis=0).tolist(), strict=True))
         EngineChoice(engine=min(median, key=median.__getitem__), seconds=median).save(spec.run_paths.engine)

@@ -76,12 +76,6 @@ class Source:
         size = int(np.clip(BLOCK_BYTES // self.raw.picture, 8, 512))
         return prefetched(lambda step: self._block(rows[step * size :][:size]), range(-(-len(rows) // size)))
 
-    def _frames(self, rows: IntArray) -> IntArray | None:
-        """Where the picture itself is in each square, if ``resize = "fit"`` padded it."""
-        if self.raw.sizes is None or not self.data.image_size or self.data.resize != "fit":
-            return None
-        return fitted(self.raw.sizes[rows], self.data.image_size)
-
     def _block(self, rows: range) -> Decoded:
         pixels, problems = self.raw.read(rows.start, rows.stop)
         for row, reason in problems.items() if self.test else ():
@@ -93,7 +87,9 @@ class Source:
         images, streams = pixels[found - rows.start], list[bytes]()
         for place, row in enumerate(found.tolist() if self.is_encoded else ()):
             streams.append(self._stream(images[place], row, row not in problems))
-        frames, nothing = self._frames(found), np.zeros((4, len(images), 0))
+        frames, nothing = None, np.zeros((4, len(images), 0))
+        if self.raw.sizes is not None and self.data.image_size and self.data.resize == "fit":  # which pads
+            frames = fitted(self.raw.sizes[found], self.data.image_size)
         measured = Measured(found, pixel_digests(images), *nothing) if self.test else measure(images, frames)
         return Decoded(images, found, problems, measured, streams)
 

@@ -88,11 +88,9 @@ def measure(images: ImageArray, frames: IntArray | None = None) -> Measured:
     """Measure images (N, H, W, 3) uint8, of which ``frames`` (N, 4) show the picture, all by default, in blocks."""
     frames = whole(images) if frames is None else frames
     blocks = [slice(start, start + BLOCK) for start in range(0, max(len(images), 1), BLOCK)]
-    parts = [_measure(np.asarray(images[block]), frames[block]) for block in blocks]
+    parts = []
+    for block in blocks:
+        pixels, shown = np.asarray(images[block]), frames[block]
+        edges = edges_of(reduced(luma := pixels @ LUMA, shown, np.eye(SIDE, dtype=np.float32)))
+        parts.append((shown, pixel_digests(pixels), reduced(luma, shown, LOWEST), *edges, statistics(pixels)))
     return Measured(*map(np.concatenate, zip(*parts, strict=True)))
-
-
-def _measure(images: ImageArray, frames: IntArray) -> Measured:
-    luma = images @ LUMA
-    edges = edges_of(reduced(luma, frames, np.eye(SIDE, dtype=np.float32)))
-    return Measured(frames, pixel_digests(images), reduced(luma, frames, LOWEST), *edges, statistics(images))

@@ -60,7 +60,14 @@ def near(draft: Draft) -> None:
     while draft.config.near == "drop-copies" and _drop_near(draft, found, stay):
         found = _near_copies(draft)
     if draft.config.near != "keep":
-        draft.link_pictures(_linked(draft, found.pairs))
+        # All pairs stay in one fold, but of a chain longer than copies of one picture make only those with one picture
+        # in the middle, so that no series of look-alikes becomes a group.
+        rows, places = np.unique(pairs := found.pairs, return_inverse=True)
+        group = components(places.reshape(-1, 2), len(rows))
+        long = np.bincount(group)[group[places.reshape(-1, 2)[:, 0]]] > FULL
+        stars = spare(pairs[long], lambda row: (True, draft.content(row)))
+        kept = np.concatenate([pairs[~long], pairs[long][list(stars.values())]])
+        draft.link_pictures([(int(one), int(other)) for one, other in kept])
     conflicts, listed = _conflicts(draft, found.pairs), set()
     for place in np.argsort(-found.overall, kind="stable").tolist():
         reason = "near-conflict" if conflicts[place] else "near-copy"
@@ -74,17 +81,6 @@ def _conflicts(draft: Draft, pairs: IntArray) -> NDArray[np.bool_]:
     """(P,) which pairs bear different labels."""
     known = [given - {-1} for given in draft.given(pairs.ravel())]
     return np.array([bool(a and b and a != b) for a, b in zip(known[::2], known[1::2], strict=True)], bool)
-
-
-def _linked(draft: Draft, pairs: IntArray) -> list[tuple[int, int]]:
-    """The pairs to keep in one fold: all, but of a chain longer than copies of one picture make only those with one
-    picture in the middle, so that no series of look-alikes becomes a group."""
-    rows, places = np.unique(pairs, return_inverse=True)
-    group = components(places.reshape(-1, 2), len(rows))
-    long = np.bincount(group)[group[places.reshape(-1, 2)[:, 0]]] > FULL
-    stars = spare(pairs[long], lambda row: (True, draft.content(row)))
-    kept = np.concatenate([pairs[~long], pairs[long][list(stars.values())]])
-    return [(int(one), int(other)) for one, other in kept]
 
 
 def _near_copies(draft: Draft) -> NearCopies:

@@ -178,8 +178,9 @@ def propose_labels(layout: Layout, emit: Emit) -> None:
     Raises `StageError` where there is no blend of the current rows yet.
     """
     index = load_index(layout)
-    if not index.task.several:
-        index.classes_only("label errors", "kit clean   # lists copies with other labels")
+    if not index.task.several and index.task.kind != "classes":
+        said = f"images with one class or several labels are supported, but the task is {index.task.name}"
+        raise StageError(f"label errors: {said}", "kit clean   # lists copies with other labels")
     newest = latest(layout)
     if newest is None:
         raise StageError("label errors are estimated from out-of-fold predictions, but there are none", "kit ensemble")

@@ -22,7 +22,7 @@ from kit.judge.blend.foreign import Foreign, match, member_names, read_foreign
 from kit.runtime.names import number, whole
 from kit.stages.ensemble.library import Library, blended, shared_views
 from kit.stages.ensemble.summary import tell
-from kit.store.data import Index, load_index, load_record, load_test_ids, load_test_record
+from kit.store.data import load_index, load_record, load_test_ids, load_test_record
 from kit.store.files import write_atomic, write_csv
 from kit.store.layout import Layout
 from kit.store.partition import NEVER, load_folds
@@ -73,7 +73,11 @@ class Known:
 
 def of_project(layout: Layout, config: Config) -> Known:
     """The rows of a project, and its split."""
-    index = load_index(layout)
+    index, raw = load_index(layout), load_record(layout).raw
+    # The rows of the raw data in their order, where their ids are the numbers of the rows: an array of images. Numbers
+    # in another order are the ids of a table, whose rows an array is in.
+    numbers = [-1 if row is None else row for row in map(whole, index.ids)]
+    of_array = all(0 <= row < raw for row in numbers) and numbers == sorted(set(numbers))
     return Known(
         ids=index.ids,
         classes=index.classes,
@@ -81,18 +85,9 @@ def of_project(layout: Layout, config: Config) -> Known:
         task=index.task,
         fold=load_folds(layout, config, index).fold,
         groups=np.array(index.groups),
-        orders=_raw_order(layout, index),
+        orders=[[str(row) for row in range(raw)]] if of_array else [],
         test_orders=[load_test_ids(layout)] if load_test_record(layout) else [],
     )
-
-
-def _raw_order(layout: Layout, index: Index) -> list[list[str]]:
-    """The rows of the raw data in their order, where their ids are the numbers of the rows: an array of images."""
-    raw = load_record(layout).raw
-    numbers = [-1 if row is None else row for row in map(whole, index.ids)]
-    # Numbers in another order are the ids of a table, whose rows an array is in.
-    inside, ascending = all(0 <= row < raw for row in numbers), numbers == sorted(set(numbers))
-    return [[str(row) for row in range(raw)]] if inside and ascending else []
 
 
 def of_table(path: Path) -> Known:

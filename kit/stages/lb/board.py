@@ -8,7 +8,7 @@ from rich.cells import cell_len, set_cell_size
 
 from kit.base.events import Emit, Event
 from kit.base.text import guarded
-from kit.stages.lb.report import Report, Standing
+from kit.stages.lb.report import Report
 from kit.store.ledger.standing import Line, place
 
 SHOWN = 20
@@ -23,7 +23,14 @@ def show(report: Report, emit: Emit, width: int = 80) -> None:
     if report.seen.problem:
         emit(Event("warn", f"{report.seen.problem}: {report.seen.hint}" if report.seen.hint else report.seen.problem))
     if report.board and report.standing:
-        _show_board(report, report.standing, emit, width)
+        rows = list[tuple[str, str, str]]()
+        for before, row in zip((0, *(row.rank for row in report.board)), report.board, strict=False):
+            rows += [("...", "", "")] if row.rank > before + 1 else []
+            name = fitting(f"{'>' if row.mine else ' '} {row.name}", max(width - 20, 12))
+            rows.append((str(row.rank), name, number(row.score)))
+        age = f"{ago(report.standing.age)} old" if report.seen.problem or report.standing.age >= 60 else "now"
+        title = f"{report.competition.name}: {report.standing.snapshot.lines} lines, {age}"
+        emit(Event("table", title, {"header": ("rank", "  name", report.competition.metric), "rows": rows}))
     lines = report.submissions[-SHOWN:]
     if lines:
         hidden = len(report.submissions) - len(lines)
@@ -58,20 +65,6 @@ def _columns(report: Report, lines: Sequence[Line]) -> list[tuple[str, list[str]
         ("who", [one.begun.who[:12] for one in tried]),
         ("commit", [one.begun.commit for one in tried]),
     ]
-
-
-def _show_board(report: Report, standing: Standing, emit: Emit, width: int) -> None:
-    room = max(width - 20, 12)
-    rows: list[tuple[str, str, str]] = []
-    before = 0
-    for row in report.board:
-        if row.rank > before + 1:
-            rows.append(("...", "", ""))
-        before = row.rank
-        rows.append((str(row.rank), fitting(f"{'>' if row.mine else ' '} {row.name}", room), number(row.score)))
-    age = f"{ago(standing.age)} old" if report.seen.problem or standing.age >= 60 else "now"
-    title = f"{report.competition.name}: {standing.snapshot.lines} lines, {age}"
-    emit(Event("table", title, {"header": ("rank", "  name", report.competition.metric), "rows": rows}))
 
 
 def sentences(report: Report) -> list[str]:

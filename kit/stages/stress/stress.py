@@ -12,7 +12,7 @@ from kit.base.arrays import ImageArray
 from kit.base.events import Emit, Event
 from kit.config import Config
 from kit.images.corrupt import FAMILIES, SEVERITIES, corrupt
-from kit.images.corrupt.plan import CLEAN, StressPlan, assign, grid_ids, plan_of, sampled, split
+from kit.images.corrupt.plan import CLEAN, assign, grid_ids, plan_of, sampled, split
 from kit.judge import score
 from kit.judge.seen import seen_of
 from kit.runs.engine import opened
@@ -110,7 +110,11 @@ def _join(folds: Sequence[FoldSpec], config: Config, index: Index, emit: Emit) -
         held = set(clean.ids.tolist())
         sample = grid_ids(plan, sampled(plan, [one for one in index.ids if one in held]))
         single = join([load_predictions(spec.paths.stress_grid) for spec in folds], first.n, sample, index.classes)
-        cells = [*cell_rows(metric, index, clean, single), mixture_row(metric, index, clean, mixed, plan)]
+        severity = round(float(assign(plan, mixed.ids, plan.seed).severity.mean()), 2)
+        every, hurt = seen_of(metric, index, mixed.ids), (clean.take(mixed.ids).first, mixed.first)
+        before, after = (score.score(metric, every.y, every.of(proba)) for proba in hurt)
+        whole = (MIXTURE, severity, len(mixed.ids), after, _drop(metric, before, after))
+        cells = [*cell_rows(metric, index, clean, single), whole]
         mixed.save(paths.stress)
         single.save(paths.stress_grid)
         write_csv(paths.stress_table, HEADER, cells)
@@ -147,15 +151,6 @@ def cell_rows(metric: str, index: Index, clean: Predictions, found: Predictions)
             after = score.score(metric, part.y, part.of(proba[here]))
             rows.append((family, degree, len(here), after, _drop(metric, before, after)))
     return rows
-
-
-def mixture_row(metric: str, index: Index, clean: Predictions, found: Predictions, plan: StressPlan) -> tuple[Any, ...]:
-    """The line of all rows under the mixture; its severity is the mean of the severities drawn."""
-    every = seen_of(metric, index, found.ids)
-    both = (clean.take(found.ids).first, found.first)
-    before, after = (score.score(metric, every.y, every.of(proba)) for proba in both)
-    severity = round(float(assign(plan, found.ids, plan.seed).severity.mean()), 2)
-    return (MIXTURE, severity, len(found.ids), after, _drop(metric, before, after))
 
 
 def _drop(metric: str, before: float, after: float) -> float:

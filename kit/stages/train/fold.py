@@ -207,11 +207,11 @@ def _write_results(
     write_csv(paths.history, list(lines[0]), (line.values() for line in lines))
     predict(np.unique(np.linspace(0, len(index.ids) - 1, PROBE).astype(np.int64))).save(paths.probe)
     files = [paths.weights, paths.history, paths.probe, paths.valid]
-    some = data.valid_rows[: TIMED if spec.engine == "openvino" else None]
+    some = data.valid_rows[: TIMED if spec.engine != "tensorflow" else None]
     started = time.perf_counter()
     valid = predict(some)
     seconds = (time.perf_counter() - started) * 1000 / (len(some) * len(views))
-    if spec.engine == "openvino":  # not of the probe and what is timed: the bundle predicts with TensorFlow
+    if spec.engine != "tensorflow":  # not of the probe and what is timed: the bundle predicts with TensorFlow
         run = predictor(spec, digest(paths.weights))
         valid = predict(data.valid_rows)
     valid.save(paths.valid)
