@@ -109,9 +109,37 @@ def test_rows_are_those_of_the_array_whichever_way_they_are_asked_for(tmp_path_f
     np.testing.assert_array_equal(np.asarray(one[3:17:2]), other[3:17:2])
     mask = np.arange(len(other)) % 3 == 0
     np.testing.assert_array_equal(one[mask], other[mask])
+    # What is measured of half a million pictures would not fit.
+    assert test or all(isinstance(one.measured.edges, np.memmap) for one in (encoded, array))
     assert (encoded.problems, encoded.rows.tolist()) == (array.problems, array.rows.tolist())
     for mine, theirs in zip(encoded.measured, array.measured, strict=True):
         np.testing.assert_array_equal(mine, theirs)
+
+
+@settings(max_examples=25)
+@given(st.integers(1, 300), st.data())
+def test_an_array_keeps_the_rows_that_are_asked_for_and_is_written_once(tmp_path_factory, n, data):
+    images, table = noise(n, 3, n), tmp_path_factory.mktemp("array") / "images.npy"
+    rows = np.flatnonzero(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)))
+    table.write_bytes(b"an earlier one")
+    with store.decoding(table, source(raw_of(images), store="array"), silent) as found:
+        kept = [path for path in table.parent.iterdir() if path != table]
+        assert len(kept) == 1 and table.read_bytes() == b"an earlier one"
+        store.write_images(table, found, rows)
+    expected = io.BytesIO()
+    np.save(expected, images[rows])
+    assert contents(table.parent) == {"images.npy": expected.getvalue()}
+
+
+def test_an_array_that_is_not_finished_leaves_the_earlier_one_and_nothing_else(tmp_path):
+    decoded(tmp_path / "images.npy", raw_of(noise(9)), store="array")
+    before = contents(tmp_path)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        store.decoding(tmp_path / "images.npy", source(raw_of(noise(20)), store="array"), silent),
+    ):
+        raise KeyboardInterrupt
+    assert contents(tmp_path) == before
 
 
 def project(root: Path, kept: str, quality: int = 95, size: int = 48, extra: str = "") -> Layout:

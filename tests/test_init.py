@@ -244,6 +244,11 @@ def test_more_time_never_plans_less_and_what_fits_is_kept(
         assert all(BACKBONES[network].pretrained for network in plan.networks) == plan.pretrained
 
 
+def test_a_large_set_gets_the_largest_size_whose_encoded_images_fit_the_disk() -> None:
+    sizes = [choose(n, 600, 1e6, pretrained=lambda: True).size for n in (10_000, 200_000, 300_000, 2_000_000)]
+    assert sizes == [224, 224, 160, 96]
+
+
 def test_small_images_get_small_networks_and_the_larger_one_only_where_both_have_time_to_learn() -> None:
     found = [choose(60_000, 28, hours, pretrained=lambda: True) for hours in (0.1, 0.25, 1, 8)]
     assert [plan.is_tiny for plan in found] == [True] * 4

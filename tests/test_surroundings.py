@@ -161,12 +161,13 @@ def test_cleaning_without_room_says_what_it_needs_leaves_nothing_and_then_goes_o
     (folder / "kit.toml").write_text(PROJECT)
     save(folder, "train.npz", (600, 32, 32, 3))
     (folder / "data").mkdir()
-    (folder / "data" / ".decoded.killed.tmp").write_text("left by an earlier version")
+    for left in (".decoded.killed.tmp", ".images.npy.1a2b3c4d.tmp"):
+        (folder / "data" / left).write_text("left by a process that was killed")
     ballast = folder / "ballast"
     ballast.write_bytes(b"\0" * (shutil.disk_usage(folder).free - 1_000_000))
     done = kit(folder, "clean")
     assert done.returncode == 1
-    assert "cannot decode 600 images" in done.stderr and "3.7 MB are needed, 1.0 MB are free" in done.stderr
+    assert "cannot decode 600 images" in done.stderr and "1.8 MB are needed, 1.0 MB are free" in done.stderr
     assert {path.name for path in (folder / "data").iterdir()} <= BOOKKEEPING
     ballast.unlink()
     assert kit(folder, "clean").returncode == 0

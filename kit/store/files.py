@@ -96,7 +96,8 @@ def write_atomic(path: Path, content: Content, *, need: int = 0) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         mode = path.stat().st_mode if path.exists() else stat.S_IFREG
         if stat.S_ISREG(mode):
-            _replace(Path(os.path.realpath(path)), data)
+            with replacing(path) as file:
+                data(file) if callable(data) else file.write(data)
         elif stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
         else:
@@ -111,13 +112,16 @@ def write_atomic(path: Path, content: Content, *, need: int = 0) -> Path:
     return path
 
 
-def _replace(path: Path, data: bytes | Callable[[IO[bytes]], object]) -> None:
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A new file that takes the place of ``path`` when the block ends, and is gone where it raises."""
+    path = Path(os.path.realpath(path))
     # Not mkstemp, whose files are for their owner alone whatever umask says. With the whole of a long name before the
     # suffix the temporary one would be too long.
     temporary = path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}.tmp")
     try:
-        with temporary.open("xb") as file:
-            data(file) if callable(data) else file.write(data)
+        with temporary.open("x+b") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

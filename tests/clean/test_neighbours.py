@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -58,3 +60,14 @@ def test_of_many_cells_a_few_are_enough_for_vectors_that_are_close(monkeypatch):
     moved /= np.linalg.norm(moved, axis=1, keepdims=True)
     one, other, _ = Cells(vectors).within(moved, np.full(2000, 0.2))
     assert (one == other).sum() >= 1990
+
+
+def test_memory_does_not_grow_with_the_number_of_cells(monkeypatch):
+    monkeypatch.setattr(near, "BLOCK", 64)
+    monkeypatch.setattr(near, "CELL", 8)
+    vectors = np.random.default_rng(0).uniform(0, 0.1, (4000, 8)).astype(np.float32)  # none is near another
+    tracemalloc.start()
+    Cells(vectors).within(vectors, np.zeros(len(vectors)))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 4e6  # a number for each vector and each of 500 cells would have 16 MB

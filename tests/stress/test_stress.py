@@ -79,11 +79,13 @@ def test_the_scores_of_the_manifest_are_those_of_the_files(by_hand: Project) -> 
     assert said == {name: figure.score for name, figure in scores}
 
 
-def test_a_second_time_nothing_is_done_and_forced_the_bytes_are_the_same(by_hand: Project) -> None:
+def test_a_second_time_nothing_is_done_and_forced_the_bytes_are_the_same(by_hand: Project, monkeypatch) -> None:
     stressed(by_hand)
     before, stand = files_of(by_hand), Stand()
     heard = stressed(by_hand, stand)
     assert stand.done == [] and "fresh" in {event.kind for event in heard}
+    monkeypatch.setattr("kit.stages.stress.worker.BATCH", 7)  # pictures at a time, as where they are large
+    monkeypatch.setattr("kit.stages.stress.worker.BLOCK_BYTES", 1)
     stressed(by_hand, stand, force=True)
     assert len(stand.done) == 3
     assert files_of(by_hand) == before

@@ -40,10 +40,10 @@ def shared_backgrounds(images: ImageArray, rows: IntArray, measured: Measured | 
     firm = np.flatnonzero(strength >= PLAIN)
     if len(firm) < FEWEST:
         return []
-    # In an order that says nothing about the rows.
-    edges = found.edges[rows[firm]]
-    order = np.argsort(edges.view(f"V{edges.itemsize * edges.shape[1]}").ravel())
-    firm, edges = firm[order], edges[order]
+    # In an order that says nothing about the rows; there is one copy of the edges at a time.
+    size = found.edges.itemsize * found.edges.shape[1]
+    firm = firm[np.argsort(found.edges[rows[firm]].view(f"V{size}").ravel())]
+    edges = np.asarray(found.edges[rows[firm]])
     # All of them, or a sample where most are alike: a common scene is found in a sample too.
     searched = edges[:: -(-len(edges) // SAMPLE)]
     alike = int((searched @ searched.T >= ALIKE).sum()) - len(searched)
@@ -60,6 +60,8 @@ def shared_backgrounds(images: ImageArray, rows: IntArray, measured: Measured | 
     apart = (likeness >= UNLIKE_THE_MEAN).sum(axis=0) <= (1 + BETWEEN) * (likeness >= LIKE_THE_MEAN).sum(axis=0)
     likeness = np.where(apart, likeness, -1)
     nearest = np.where(likeness.max(axis=1) >= LIKE_THE_MEAN, likeness.argmax(axis=1), -1)
+    inside = nearest >= 0
+    firm, edges, nearest = firm[inside], edges[inside], nearest[inside]
     sides, own = (array.reshape(len(edges), 4, -1) for array in (edges, means[nearest]))
     by_side = (sides * own).sum(axis=2) / np.maximum(np.linalg.norm(sides, axis=2) * np.linalg.norm(own, axis=2), 1e-6)
     on_three = np.sort(by_side, axis=1)[:, 1]

@@ -117,9 +117,7 @@ def lineage_of_test(config: Config, test: RawSet) -> Digests:
     return {"clean": str(VERSION), "raw": test.fingerprint, "ids": sha256_json(test.ids), **stored}
 
 
-def _write_data(
-    layout: Layout, config: Config, raw: RawSet, roles: Sequence[str], made_from: Digests, emit: Emit
-) -> None:
+def _write_data(layout: Layout, config: Config, raw: RawSet, roles: list[str], made_from: Digests, emit: Emit) -> None:
     layout.data_manifest.unlink(missing_ok=True)
     codes, source = raw.task.codes(raw.truth, raw.labels), Source(raw, config.data)
     with decoding(layout.images, source, emit) as decoded:
@@ -139,13 +137,14 @@ def _write_data(
             result = replace(result, noted=(*result.noted, *odd_sizes(raw.sizes[kept], result.keep)))
         known = np.array([row for row in kept.tolist() if roles[row] != EXTERNAL], np.int64)
         check_classes(raw, known, "after cleaning, the data")
-        parts = _write_kept(layout, raw, decoded, result, roles)
         # A contact sheet for every reason, so that a person can look; those of an earlier cleaning go.
         for old in layout.sheets.glob("*.png"):
             old.unlink()
         names = [raw.ids[row] for row in decoded.rows.tolist()]
         for reason, picture in contact_sheets(decoded.images, codes[decoded.rows], result, names).items():
             write_atomic(layout.sheets / f"{reason}.png", png(picture))
+        parts = _write_kept(layout, raw, decoded, result, roles)
+    array = {} if source.is_encoded else {"images": digest(layout.images)}
     _write_findings(layout, raw, decoded, result)
     DataRecord(
         made_from=made_from,
@@ -154,7 +153,7 @@ def _write_data(
         kept=len(result.keep),
         classes=raw.classes,
         shape=(*raw.shape, 3),
-        parts={**parts, "classes": sha256_json(raw.classes)},
+        parts={**parts, **array, "classes": sha256_json(raw.classes)},
     ).save(layout.data_manifest)
     _tell(emit, layout, raw, result, decoded.problems)
 
@@ -222,8 +221,8 @@ def _write_kept(layout: Layout, raw: RawSet, decoded: Decoded, result: Plan, rol
     write_csv(layout.index, header, zip(*columns, strict=True))
     return {
         **({} if raw.targets is None else {"task": raw.task.name}),
-        # Of streams that of the pixels: where they lie says nothing of them.
-        "images": sha256_json([raw.shape, digests]) if len(decoded.lines) else digest(layout.images),
+        # Of streams alone: where they lie says nothing of their pixels.
+        "images": sha256_json([raw.shape, digests]),
         "labels": sha256_json(told),
         "groups": sha256_json([ids, groups]),
         "weights": sha256_json(weights),

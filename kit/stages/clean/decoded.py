@@ -2,13 +2,15 @@
 
 import errno
 import hashlib
+import io
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -28,8 +30,8 @@ from kit.runtime import decode
 from kit.stages.clean.measured import Measured, measure, pixel_digests
 from kit.stages.clean.thumbnails import fitted
 from kit.store.arrays import read_arrays
-from kit.store.encoded import TABLE, EncodedImages, encode, shard_file
-from kit.store.files import refusal, write_atomic
+from kit.store.encoded import TABLE, THREADS, EncodedImages, encode, shard_file
+from kit.store.files import refusal, replacing, write_atomic
 from kit.store.record import Digests, Made, digests_of
 
 NO_LABEL = "no label"
@@ -51,6 +53,7 @@ class Decoded(NamedTuple):
     measured: Measured
     streams: Sequence[bytes] = ()  # of a block that is stored as such
     lines: npt.NDArray[Any] = np.zeros(0, TABLE)  # (U,) where all are stored as streams
+    file: IO[bytes] | None = None  # that ``images`` are mapped from, else
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +77,8 @@ class Source:
     def blocks(self, rows: range) -> Iterator[Decoded]:
         """The pictures of consecutive raw ``rows``, a few at a time."""
         size = int(np.clip(BLOCK_BYTES // self.raw.picture, 8, 512))
-        return prefetched(lambda step: self._block(rows[step * size :][:size]), range(-(-len(rows) // size)))
+        steps = range(-(-len(rows) // size))
+        return prefetched(lambda step: self._block(rows[step * size :][:size]), steps, THREADS)
 
     def _block(self, rows: range) -> Decoded:
         pixels, problems = self.raw.read(rows.start, rows.stop)
@@ -109,11 +113,10 @@ class Source:
 
 @contextmanager
 def decoding(table: Path, source: Source, emit: Emit) -> Iterator[Decoded]:
-    """Decode all images, to shards beside ``table`` or to a file that is gone when the block or the process ends.
+    """Decode all images, to shards beside ``table`` or to an array that takes its place when the block ends.
 
-    Shards that an earlier process finished are read, not made again. The file has no name, so that a process that is
-    killed leaves nothing, and all its bytes are reserved at the start: a page of a mapped file that finds no room later
-    kills the process with SIGBUS.
+    Shards that an earlier process finished are read, not made again. All bytes of the array are reserved at the start:
+    a page of a mapped file that finds no room later kills the process with SIGBUS.
 
     Raises `KitError` where the disk has too little room, and `DataError` where a test image needs another library.
     """
@@ -122,59 +125,85 @@ def decoding(table: Path, source: Source, emit: Emit) -> Iterator[Decoded]:
         with threadpool_limits(1, user_api="blas"):  # as in `plan`
             yield _stored(table, source, emit)
         return
-    pace = Pace("clean: decoded", len(raw.ids), emit)
     shape = (len(raw.ids), *raw.shape, 3)
-    size = int(np.prod(shape, dtype=np.int64))
-    folder = table.parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(".decoded.*.tmp"):  # of a killed process of an earlier version, whose file had a name
-            left.unlink(missing_ok=True)
-        file = _reserved(folder, size)
-    except OSError as error:
-        # As much again as `images.npy`, which is written while this file is there.
-        raise refusal(error, f"cannot decode {len(raw.ids)} images in {folder}", folder / "_", 2 * size) from error
-    with file, threadpool_limits(1, user_api="blas"):
-        mapped = np.memmap(file, np.uint8, "r+", shape=shape)
-        blocks, done = [], 0
-        for block in source.blocks(range(len(raw.ids))):
-            mapped[done : done + len(block.rows)] = block.images
-            done += len(block.rows)
-            blocks.append(block._replace(images=NO_PIXELS))
-            pace(len(block.rows))
-        yield _together(mapped[:done], blocks)
+    header, size = _header(shape), int(np.prod(shape, dtype=np.int64))
+    pace = Pace("clean: decoded", len(raw.ids), emit)
+    with ExitStack() as stack:
+        try:
+            table.parent.mkdir(parents=True, exist_ok=True)
+            for left in [*table.parent.glob(f".{table.name}.*.tmp"), *table.parent.glob(".decoded.*.tmp")]:
+                left.unlink(missing_ok=True)  # of a process that was killed, of an earlier version too
+            file = stack.enter_context(replacing(table))
+            _reserve(file, len(header) + size)
+        except OSError as error:
+            what = f"cannot decode {len(raw.ids)} images in {table.parent}"
+            raise refusal(error, what, table, size) from error
+        stack.enter_context(threadpool_limits(1, user_api="blas"))
+        mapped = np.memmap(file, np.uint8, "r+", len(header), shape)
+
+        def written() -> Iterator[Decoded]:
+            done = 0
+            for block in source.blocks(range(len(raw.ids))):
+                mapped[done : done + len(block.rows)] = block.images
+                done += len(block.rows)
+                pace(len(block.rows))
+                yield block._replace(images=NO_PIXELS)
+
+        found = _together(table.parent, written())
+        yield found._replace(images=mapped[: len(found.rows)], file=file)
+    tidy(table, 0)
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    """What an array of bytes in a file begins with, equally long whatever its number of images."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return file.getvalue()
 
 
 def write_images(path: Path, decoded: Decoded, rows: IntArray) -> None:
-    """Write some of the images as an array (n, H, W, 3), block by block, or where they lie in the shards."""
-
-    def fill(file: IO[bytes]) -> None:
-        header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *decoded.images.shape[1:])}
-        np.lib.format.write_array_header_1_0(file, header)
-        for start in range(0, len(rows), 64):
-            file.write(decoded.images[rows[start : start + 64]].tobytes())
-
-    if len(decoded.lines):
+    """Write where some of the images, in ascending ``rows``, lie in the shards, or move them together in the array that
+    they were decoded to: the others are no longer in it."""
+    if decoded.file is None:
         write_atomic(path, lambda file: np.save(file, decoded.lines[rows]))
-    else:
-        write_atomic(path, fill, need=len(rows) * int(np.prod(decoded.images.shape[1:])))
-        tidy(path, 0)
+        return
+    images: Any = decoded.images  # a memory map
+    for start in range(0, len(rows), 64):
+        part = rows[start : start + 64]
+        if part[-1] != start + len(part) - 1:  # else all of them are in their places
+            images[start : start + len(part)] = images[part]
+    images.flush()
+    decoded.file.seek(0)
+    decoded.file.write(_header((len(rows), *images.shape[1:])))
+    decoded.file.truncate(decoded.file.tell() + len(rows) * images[:1].nbytes)
 
 
-def _together(images: Any, blocks: Sequence[Decoded]) -> Decoded:
-    """All blocks as one, with the ``images`` of all."""
-    _, rows, problems, measured, _, lines = zip(*blocks, strict=True)
+def _together(folder: Path, blocks: Iterable[Decoded]) -> Decoded:
+    """All blocks as one, without images. Edges, four fifths of what is measured, are mapped from a file without a name
+    in ``folder``."""
+    kept = list[Decoded]()
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for block in blocks:
+            edges = block.measured.edges
+            file.write(edges.tobytes())
+            kept.append(block._replace(measured=block.measured._replace(edges=edges[: None if edges.size == 0 else 0])))
+        _, rows, problems, measured, _, lines, _ = zip(*kept, strict=True)
+        columns = Measured(*map(np.concatenate, zip(*measured, strict=True)))
+        if file.tell():
+            mapped = np.memmap(file, np.float32, "r", shape=(len(columns.pixels), edges.shape[1]))
+            columns = columns._replace(edges=mapped)
     found = {row: reason for some in problems for row, reason in some.items()}
-    columns = Measured(*map(np.concatenate, zip(*measured, strict=True)))
-    return Decoded(images, np.concatenate(rows), found, columns, (), np.concatenate(lines))
+    return Decoded(NO_PIXELS, np.concatenate(rows), found, columns, (), np.concatenate(lines))
 
 
 def _stored(table: Path, source: Source, emit: Emit) -> Decoded:
     """Write the shards beside ``table`` that are not there, each whole before the next, and remove others."""
     every, size = range(len(source.raw.ids)), int(np.clip(SHARD_BYTES // source.raw.picture, 32, 4096))
     shards = [every[start : start + size] for start in range(0, len(every), size)]
-    pace, found = Pace("clean: decoded", len(every), emit), []
-    for number, rows in enumerate(shards):
+    pace = Pace("clean: decoded", len(every), emit)
+
+    def shard(number: int, rows: range) -> Decoded:
         path = shard_file(table, number)
         made_from = {**source.made_from, "raw": source.raw.fingerprint, "pillow": PIL.__version__, "rows": str(rows)}
         if unless_damaged(partial(Made.fresh, path.with_suffix(".json"), made_from), emit):
@@ -184,10 +213,11 @@ def _stored(table: Path, source: Source, emit: Emit) -> Decoded:
         columns = read_arrays(path.with_suffix(".npz"))
         problems = dict(zip(columns["bad"].tolist(), columns["why"].tolist(), strict=True))
         measured = Measured(*(columns[name] for name in Measured._fields))
-        found.append(Decoded(NO_PIXELS, columns["rows"], problems, measured, (), columns["lines"]))
+        return Decoded(NO_PIXELS, columns["rows"], problems, measured, (), columns["lines"])
+
+    found = _together(table.parent, map(shard, count(), shards))
     tidy(table, len(shards))
-    lines = np.concatenate([shard.lines for shard in found])
-    return _together(EncodedImages(table, lines, source.raw.shape), found)
+    return found._replace(images=EncodedImages(table, found.lines, source.raw.shape))  # type: ignore[arg-type]
 
 
 def _write_shard(path: Path, source: Source, rows: range, made_from: Digests, pace: Pace) -> None:
@@ -205,7 +235,7 @@ def _write_shard(path: Path, source: Source, rows: range, made_from: Digests, pa
             pace(len(block.rows))
 
     write_atomic(path, fill)
-    found = _together(NO_PIXELS, blocks)
+    found = _together(path.parent, blocks)
     bad, why = np.array([*found.problems], np.int64), np.array([*found.problems.values()], np.str_)
     columns = {"lines": np.array(lines, TABLE), "rows": found.rows, "bad": bad, "why": why, **found.measured._asdict()}
     write_atomic(path.with_suffix(".npz"), lambda file: np.savez(file, allow_pickle=True, **columns))
@@ -223,17 +253,11 @@ def tidy(table: Path, used: int) -> None:
         path.unlink()
 
 
-def _reserved(folder: Path, size: int) -> IO[bytes]:
-    """A file without a name whose ``size`` bytes are its own; raises `OSError` where they are not there."""
-    file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
-    try:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, size)
-        elif shutil.disk_usage(folder).free < size:  # macOS, where only the free space can be asked for
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        else:
-            file.truncate(size)
-    except OSError:
-        file.close()
-        raise
-    return file
+def _reserve(file: IO[bytes], size: int) -> None:
+    """Make ``size`` bytes of a new file its own; raises `OSError` where they are not there."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+    elif shutil.disk_usage(file.name).free < size:  # macOS, where only the free space can be asked for
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    else:
+        file.truncate(size)

@@ -5,48 +5,56 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from kit.base.arrays import ImageArray, IntArray
 from kit.images.corrupt import LUMA
-from kit.stages.clean.thumbnails import BLOCK, LOWEST, SIDE, detail, reduced, whole
+from kit.stages.clean.thumbnails import LOWEST, SIDE, detail, reduced, whole
 
 BLOCK_PIXELS = 1 << 18
 FRAME = 4  # pixels of the edge of a picture of `SIDE`
 
 
 def statistics(images: ImageArray) -> NDArray[np.float32]:
-    """(N, 13) of images (N, H, W, 3) uint8, in blocks that fit a processor's cache; brightness is luma from 0 to 255.
+    """(N, 13) of images (N, H, W, 3) uint8; brightness is luma from 0 to 255.
 
     5th, 50th and 99th percentile of the brightness, entropy of its histogram (0 to 8 bits), variance of its
     four-neighbour Laplacian inside the picture, mean over the pixels of the largest less the smallest channel (0 is
     grey), mean and standard deviation of red, green and blue, and mean brightness of the middle quarter of the picture
     less that of the whole.
     """
-    size = max(1, BLOCK_PIXELS // int(np.prod(images.shape[1:3])))
-    parts = [_block(images[start : start + size]) for start in range(0, len(images), size)]
-    return np.concatenate([np.zeros((0, 13), np.float32), *parts])
+    return measure(images).statistics
 
 
-def _block(images: ImageArray) -> NDArray[np.float32]:
+def _planes(images: ImageArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Red, green and blue (N, 3, H W) float32, and luma (N, H, W)."""
     count, height, width = images.shape[:3]
     planes = images.reshape(count, height * width, 3).transpose(0, 2, 1).astype(np.float32, order="C")
-    brightness = (LUMA @ planes).reshape(count, height, width)
-    levels = np.rint(brightness).astype(np.int32) + 256 * np.arange(count, dtype=np.int32)[:, None, None]
-    histogram = np.bincount(levels.ravel(), minlength=256 * count).reshape(count, 256)
+    return planes, (LUMA @ planes).reshape(count, height, width)
+
+
+def _statistics(planes: NDArray[np.float32], brightness: NDArray[np.float32]) -> NDArray[np.float32]:
+    count, height, width = brightness.shape
+    levels = np.rint(brightness).astype(np.uint8)
+    histogram = np.array([Image.fromarray(image).histogram() for image in levels]).reshape(count, 256)
     reached = np.cumsum(histogram, axis=1)
     percentiles = [(reached >= share * height * width).argmax(axis=1) for share in (0.05, 0.50, 0.99)]
     shares = histogram / (height * width)
     entropy = -(shares * np.log2(np.where(shares > 0, shares, 1))).sum(axis=1)
-    chroma = (planes.max(axis=1) - planes.min(axis=1)).mean(axis=1)
+    red, green, blue = planes.swapaxes(0, 1)  # NumPy is slow along a short axis
+    chroma = np.maximum(np.maximum(red, green), blue)
+    chroma -= np.minimum(np.minimum(red, green), blue)
     colour = np.concatenate([planes.mean(axis=2), planes.std(axis=2)], axis=1)
     middle = brightness[:, height // 4 : height - height // 4, width // 4 : width - width // 4]
     contrast = middle.mean(axis=(1, 2)) - brightness.mean(axis=(1, 2))
     sharpness = np.zeros(count, np.float32)  # where a picture has no inside
     if min(height, width) >= 3:
-        across = brightness[:, 1:-1, :-2] + brightness[:, 1:-1, 2:]
-        down = brightness[:, :-2, 1:-1] + brightness[:, 2:, 1:-1]
-        sharpness = (across + down - 4 * brightness[:, 1:-1, 1:-1]).var(axis=(1, 2))
-    return np.column_stack([*percentiles, entropy, sharpness, chroma, colour, contrast]).astype(np.float32)
+        around = brightness[:, 1:-1, :-2] + brightness[:, 1:-1, 2:]
+        around += brightness[:, :-2, 1:-1] + brightness[:, 2:, 1:-1]
+        around -= 4 * brightness[:, 1:-1, 1:-1]
+        sharpness = around.var(axis=(1, 2))
+    columns = [*percentiles, entropy, sharpness, chroma.mean(axis=1), colour, contrast]
+    return np.column_stack(columns).astype(np.float32)
 
 
 def edges_of(pictures: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -85,12 +93,14 @@ def pixel_digests(images: ImageArray) -> NDArray[np.uint8]:
 
 
 def measure(images: ImageArray, frames: IntArray | None = None) -> Measured:
-    """Measure images (N, H, W, 3) uint8, of which ``frames`` (N, 4) show the picture, all by default, in blocks."""
+    """Measure images (N, H, W, 3) uint8, of which ``frames`` (N, 4) show the picture, all by default, in blocks that
+    fit a processor's cache."""
     frames = whole(images) if frames is None else frames
-    blocks = [slice(start, start + BLOCK) for start in range(0, max(len(images), 1), BLOCK)]
+    size = max(1, BLOCK_PIXELS // int(np.prod(images.shape[1:3])))
     parts = []
-    for block in blocks:
+    for block in (slice(start, start + size) for start in range(0, max(len(images), 1), size)):
         pixels, shown = np.asarray(images[block]), frames[block]
-        edges = edges_of(reduced(luma := pixels @ LUMA, shown, np.eye(SIDE, dtype=np.float32)))
-        parts.append((shown, pixel_digests(pixels), reduced(luma, shown, LOWEST), *edges, statistics(pixels)))
+        planes, luma = _planes(pixels)
+        edges = edges_of(reduced(luma, shown, np.eye(SIDE, dtype=np.float32)))
+        parts.append((shown, pixel_digests(pixels), reduced(luma, shown, LOWEST), *edges, _statistics(planes, luma)))
     return Measured(*map(np.concatenate, zip(*parts, strict=True)))

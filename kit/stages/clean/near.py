@@ -16,7 +16,7 @@ from kit.stages.clean.thumbnails import FORMS, LOW, agreement, dihedral, grey, t
 # of 2 px, and those are looked for from either side.
 CELL, PROBES = 256, 4
 # Rows compared with a cell in one go: 16 MB of cosines.
-BLOCK = 8192
+BLOCK, MOST_COSINES = 8192, 1 << 22
 
 Vectors = NDArray[np.float32]
 
@@ -63,12 +63,15 @@ class Cells:
         return left, right, far
 
     def _of_centres(self, queries: Vectors) -> Iterator[Vectors]:
-        return (queries[start : start + BLOCK] @ self.centres.T for start in range(0, len(queries), BLOCK))
+        size = max(1, min(BLOCK, MOST_COSINES // max(len(self.centres), 1)))
+        return (queries[start : start + size] @ self.centres.T for start in range(0, len(queries), size))
 
     def _compared(self, queries: Vectors) -> Iterator[tuple[IntArray, IntArray, IntArray, Vectors]]:
         """Numbers of queries, the rank of the probe that each makes here, numbers of members of a cell, cosines."""
+        # Copied, because a view of the first columns keeps all of them.
         blocks = (
-            np.argpartition(-block, self.probes - 1, axis=1)[:, : self.probes] for block in self._of_centres(queries)
+            np.argpartition(-block, self.probes - 1, axis=1)[:, : self.probes].copy()
+            for block in self._of_centres(queries)
         )
         cell = np.concatenate([np.zeros((0, self.probes), np.int64), *blocks]).ravel()
         asking = np.split(np.argsort(cell, kind="stable"), np.bincount(cell, minlength=len(self.centres)).cumsum()[:-1])

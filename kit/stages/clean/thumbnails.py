@@ -14,7 +14,6 @@ from kit.runtime import decode
 
 SIDE = 32
 LOW = 8
-BLOCK = 512
 # The lowest coefficients of the type-II DCT: resize and transform are one (8, H) matrix from either side.
 LOWEST = dct(np.eye(SIDE), axis=0)[:LOW].astype(np.float32)
 

@@ -34,7 +34,9 @@ SCRATCH = ("plain-cnn", "residual-cnn")
 SMALL, FEWEST, SIDES = 48, 96, (224, 160, 128, 96)
 LARGEST_SCRATCH = (96, 64, 48, 32, 16)
 DEGRADED = 20_000  # images; with more of them `degrade` would take more time than the networks
-ARRAY = 8e9  # bytes of data/images.npy
+DISK = 8e9  # bytes of data/
+# The share of the bytes of their pixels that encoded images need at most: up to 128 pixels without loss, then as JPEG.
+LOSSLESS, LOSSY = 0.7, 0.25
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ def _plans(n: int, side: int, pretrained: bool) -> Iterator[Plan]:
         most = min(max(1_440_000 // n, 24), 60)
         trained = [(several, most * part // 6) for several in (TINY, TINY[:1]) for part in (6, 5, 4, 3)]
         trained += [(TINY[1:], most * part // 6) for part in (6, 5, 4, 3, 2, 1)]
-    sizes = [size for size in sizes if 3.0 * n * size**2 <= ARRAY] or sizes[-1:]
+    shares = {size: LOSSLESS if size <= 128 else LOSSY for size in sizes}
+    sizes = [size for size in sizes if 3.0 * n * size**2 * shares[size] <= DISK] or sizes[-1:]
     splits: tuple[tuple[Literal["k-fold", "hold-out"], int], ...] = (("k-fold", 5), ("k-fold", 3), ("hold-out", 5))
     for method, folds in splits:
         for size in sizes:

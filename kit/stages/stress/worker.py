@@ -13,13 +13,13 @@ from kit.runs.results import PredictionSpec
 from kit.runs.spec import FoldSpec
 from kit.runs.stressed import StressedFold
 from kit.runs.units.networks import fold_predictor
-from kit.runs.units.worker import Predict, Report, Reporter, memory_errors, run
+from kit.runs.units.worker import BATCH, Predict, Report, Reporter, memory_errors, run
 from kit.store.data import load_images, load_index
 from kit.store.partition import held_out, read_table, table_digest
 from kit.store.predictions import Predictions
 from kit.store.record import Digests, digests_of
 
-BLOCK = 512  # pictures that are hurt at a time; bounds the memory
+BLOCK, BLOCK_BYTES = 512, 1 << 27  # pictures that are hurt at a time, in whole batches: bounds the memory
 
 
 def stress_fold(spec: FoldSpec, plan: StressPlan, made_from: Digests, predict: Predict, report: Report) -> None:
@@ -42,8 +42,9 @@ def stress_fold(spec: FoldSpec, plan: StressPlan, made_from: Digests, predict: P
     images, views = load_images(spec.layout), spec.settings.views
     total = len(rows) + len(tried) * len(plan.families) * len(plan.severities)
     mixed, done = [], 0
-    for start in range(0, len(rows), BLOCK):
-        part = slice(start, start + BLOCK)
+    block = int(np.clip(BLOCK_BYTES // np.prod(images.shape[1:]) // BATCH * BATCH, BATCH, BLOCK))
+    for start in range(0, len(rows), block):
+        part = slice(start, start + block)
         pictures = apply(plan, images[rows[part]], ids[part], plan.seed)
         mixed.append(predict(pictures, np.arange(len(pictures)), views))
         done += len(pictures)
