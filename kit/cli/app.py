@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,6 +95,4 @@ def open_project(
 
 def print_result(make: Callable[[], Any]) -> None:
     """What ``make`` returns, as JSON on standard output."""
-    from kit.show.console import print_json
-
-    print_json(make())
+    sys.stdout.write(json.dumps(make(), indent=2) + "\n")

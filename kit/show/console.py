@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import importlib
-import json
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -138,11 +137,6 @@ def print_error(message: str, hint: str) -> None:
     if hint:
         console.print()
         console.print(Text.assemble(("hint: ", "bold"), hint))
-
-
-def print_json(value: Any) -> None:
-    """Data for programs, on standard output."""
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
 def print_lines(lines: Iterable[str]) -> None:

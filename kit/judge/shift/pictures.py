@@ -12,6 +12,7 @@ from sklearn.model_selection import StratifiedKFold
 from kit.errors import DataError
 from kit.images.corrupt import LUMA
 from kit.judge.metrics import Array
+from kit.runtime.views import TURNS
 
 Images = NDArray[np.uint8]
 Table = NDArray[np.float32]
@@ -138,25 +139,21 @@ def twins(train: Images, test: Images) -> list[tuple[int, int, float]]:
     small, found = _small(train), []
     for start, block in _parts(test):
         likeness = np.full((len(block), len(small)), -1, np.float32)  # the largest over flips and turns
-        for turned in _dihedral(block):
+        for turned in _turned(block):
             np.maximum(likeness, _small(turned) @ small.T, out=likeness)
         for row in np.flatnonzero(likeness.max(axis=1) >= ALIKE):
             other = int(likeness[row].argmax())
             one = _standard((train[other].astype(np.float32) @ LUMA)[None])[0]
-            whole = (_standard(turned.astype(np.float32) @ LUMA)[0] for turned in _dihedral(test[start + row][None]))
+            whole = (_standard(turned.astype(np.float32) @ LUMA)[0] for turned in _turned(test[start + row][None]))
             correlation = max(float(one @ other_way) for other_way in whole)
             if correlation >= SAME:
                 found.append((start + int(row), other, correlation))
     return found
 
 
-def _dihedral(images: Images) -> Iterator[Images]:
+def _turned(images: Images) -> list[Images]:
     """The pictures under flips and turns, quarter turns only where they are square."""
-    quarters = (0, 1, 2, 3) if images.shape[1] == images.shape[2] else (0, 2)
-    for quarter in quarters:
-        turned = np.rot90(images, quarter, axes=(1, 2))
-        yield turned
-        yield turned[:, :, ::-1]
+    return [turned for turn in TURNS.values() if (turned := turn(images)).shape == images.shape]
 
 
 def _small(images: Images) -> Table:
