@@ -1,4 +1,4 @@
-"""What deterministic kernels and narrower numbers do to steps a second.
+"""What deterministic kernels and narrower numbers do to steps a second of a core.
 
     python benchmarks/train_determinism.py [--backbones plain-cnn mobilenetv2] [--rounds 3] [--seconds 5]
 
@@ -31,7 +31,7 @@ SIDES = {
 
 
 def measure(backbone: str, deterministic: bool, precision: str, seconds: float) -> float:
-    """Steps a second."""
+    """Steps a second of a core."""
     import tensorflow as tf
 
     from kit.runs.units.worker import THREADS
@@ -43,11 +43,11 @@ def measure(backbone: str, deterministic: bool, precision: str, seconds: float) 
     step, batch = make_step(backbone, precision)
     for _ in range(2):
         step(*batch)
-    started, count = time.perf_counter(), 0
-    while time.perf_counter() - started < seconds:
+    started, count = time.process_time(), 0
+    while time.process_time() - started < seconds:
         step(*batch)
         count += 1
-    return count / (time.perf_counter() - started)
+    return count / (time.process_time() - started)
 
 
 def make_step(backbone: str, precision: str) -> tuple[Any, Any]:
@@ -64,7 +64,7 @@ def make_step(backbone: str, precision: str) -> tuple[Any, Any]:
         network = build({"backbone": backbone, "size": SIZE, "classes": CLASSES, "head": {}})
     set_trainable(network, stage, backbone, pretrained=False)
     optimizer = make_optimizer(stage, network.model.trainable_variables, precision)
-    step = compile_step(network.model, optimizer, cross_entropy)
+    step = compile_step(network.model, optimizer, cross_entropy, CLASSES)
     images = np.random.default_rng(0).integers(0, 256, (BATCH, SIZE, SIZE, 3)).astype(np.float32)
     labels = np.eye(CLASSES, dtype=np.float32)[np.arange(BATCH) % CLASSES]
     return (lambda x, y: float(step(x, y, np.float32(1e-4)))), (images, labels)
@@ -96,7 +96,7 @@ def main() -> None:
         for side in SIDES:
             rates, ratios = [r[side] for r in rounds], sorted(r[side] / r["free"] for r in rounds)
             print(
-                f"{backbone}, {side}: {statistics.median(rates):.2f} steps/s, ratio to the free one "
+                f"{backbone}, {side}: {statistics.median(rates):.2f} steps a core second, ratio to the free one "
                 f"{statistics.median(ratios):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})",
                 flush=True,
             )

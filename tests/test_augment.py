@@ -318,6 +318,25 @@ def test_the_entry_executes_code_of_keras_cv(op: str) -> None:
 
 
 @pytest.mark.tf
+def test_randaugment_gives_the_bytes_of_the_layer_of_keras_cv() -> None:
+    from kit.images.augment import choice, pipeline
+
+    def plain(ops: int, magnitude: float, rate: float) -> Any:
+        keys = {"augmentations_per_image": ops, "magnitude": magnitude, "rate": rate}
+        return pipeline.layer_op("RandAugment", (0, 255), **keys)
+
+    images, labels = batch(48, 24)
+    images[0], images[1, :, :, 2] = 7, 0  # nothing to equalize, and nothing to stretch in one channel
+    policy = [entry("randaugment", ops=2, magnitude=0.6, rate=1.0)]
+    quick = pipeline.Pipeline(policy, 24, 4)
+    with mock.patch.object(choice, "randaugment", plain):
+        slow = pipeline.Pipeline(policy, 24, 4)
+    for number in range(2):
+        found, expected = (made(images, labels, seeds(number, 48))[0] for made in (quick, slow))
+        assert np.array_equal(found, expected)
+
+
+@pytest.mark.tf
 def test_flips_and_noise_do_not_load_keras_cv() -> None:
     from kit.images.augment.pipeline import Pipeline
 

@@ -114,7 +114,6 @@ def prefetched(make: Callable[[int], Any], steps: range, workers: int = 2, depth
 
     An error in a thread is raised here.
     """
-    # On two cores .82 of the steps of one batch in memory for a plain CNN, .98 for MobileNetV2: docs/training.md.
     with ThreadPoolExecutor(min(workers, depth)) as pool:  # of large batches one at a time
         waiting: deque[Future[Any]] = deque()
         try:

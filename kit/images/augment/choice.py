@@ -8,7 +8,7 @@ from pydantic import Field
 
 from kit.config import AugmentConfig
 from kit.errors import ConfigError
-from kit.images.augment.pipeline import Batch, BatchOp, Context, ImageOp, Op, Share, build_ops, layer_op
+from kit.images.augment.pipeline import Batch, BatchOp, Context, ImageOp, Op, Share, build_ops, keras_cv, layer_op
 from kit.runtime.lazy import tf
 
 Ops = Annotated[tuple[AugmentConfig, ...], Field(min_length=1)]
@@ -82,9 +82,18 @@ def randaugment(
     ``keras.layers.RandAugment`` is not the same: it picks one list of operations for the whole batch and computes
     every one of them, at a tenth of the speed.
     """
-    return layer_op(
-        "RandAugment", (0, 255), augmentations_per_image=ops, magnitude=magnitude, rate=rate, geometric=geometric
+    layer = keras_cv.layers.RandAugment(
+        (0, 255), augmentations_per_image=ops, magnitude=magnitude, rate=rate, geometric=geometric
     )
+    # The same bytes in less time: channels without a loop, and no second shear, which is by 0.
+    channel = tf.function(layer.layers[1].equalize_channel)  # which needs AutoGraph
+    layer.layers[1].augment_images = lambda images, **_: tf.stack(
+        [tf.cast(channel(tf.cast(images, tf.int32), number), images.dtype) for number in range(3)], -1
+    )
+    for shear, idle in zip(layer.layers[6:8], ("shear_y", "shear_x"), strict=False):
+        draw = shear.get_random_transformation_batch
+        shear.get_random_transformation_batch = lambda n, draw=draw, idle=idle, **told: draw(n, **told) | {idle: None}
+    return ImageOp(lambda image: layer({"images": image})["images"])
 
 
 def augmix(severity: Share = 0.3, chains: Annotated[int, Field(ge=1, le=8)] = 3, alpha: float = 1.0) -> ImageOp:

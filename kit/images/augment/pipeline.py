@@ -3,8 +3,7 @@
 Images are float32, 0 to 255. The 2-D layers of keras-cv draw from ``tf.random`` and from the global generator, both
 stateful: nothing repeats in a parallel ``map``, and a resumed run sees other images. While a pipeline is traced, the
 two are replaced by stateless draws that are keyed by a seed tensor, that of the image or batch, and numbered in the
-order of the trace. The traced graph is a pure function of its images and seeds, so the same bytes come from any number
-of workers and after any interruption.
+order of the trace. So the same bytes come from any number of workers and after any interruption.
 """
 
 from __future__ import annotations
@@ -156,7 +155,8 @@ class Stream:
     @contextmanager
     def keyed(self, seed: Any) -> Iterator[None]:
         """Draw from ``seed``, an int32 tensor of shape (2,), while the block is traced."""
-        before, self._seed = self._seed, seed
+        # The half of every key that is of the seed alone; in the branches of a choice nothing else would share it.
+        before, self._seed = self._seed, tf.random.experimental.stateless_fold_in(seed, 0)[0]
         try:
             yield
         finally:
@@ -167,7 +167,7 @@ class Stream:
             raise RuntimeError("an augmentation layer drew a random number outside of a seeded block")
         # Numbered by the trace, not by the call: one operation keeps its number however often it runs.
         self._drawn += 1
-        return tf.random.experimental.stateless_fold_in(self._seed, self._drawn)
+        return tf.stack([self._seed, self._drawn])
 
     def uniform_each(self, seeds: Any, shape: list[int]) -> Any:
         """(B, \\*shape) float32 in [0, 1): for each of ``seeds`` (B, 2) int32 numbers of its own.
@@ -183,8 +183,7 @@ class Stream:
         drawn = tf.cast(tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32)), tf.float32) * 2.0**-24
         return tf.reshape(drawn, [-1, *shape])
 
-    # What is drawn with a seed of its own in `tf.random` is drawn from the stream's: ``seed`` and ``name`` are passed
-    # over.
+    # All is drawn from the seed of the stream: ``seed`` and ``name``, which `tf.random` takes, are passed over.
     def _drawn_as(self, kind: str, shape: Any, *values: Any, seed: Any = None, name: Any = None, **options: Any) -> Any:
         return getattr(tf.random, f"stateless_{kind}")(shape, self._key(), *values, **options)
 

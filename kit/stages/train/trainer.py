@@ -22,14 +22,7 @@ from kit.runtime.lazy import keras, tf
 from kit.stages.train.checkpoint import Arrays
 from kit.stages.train.features import feature_files, open_features
 from kit.stages.train.loop import FoldData, TrainingStage
-from kit.stages.train.networks import (
-    LOSSES,
-    Loss,
-    layers_inside,
-    make_optimizer,
-    set_trainable,
-    training_twin,
-)
+from kit.stages.train.networks import LOSSES, Loss, layers_inside, make_optimizer, set_trainable, training_twin
 from kit.stages.train.teach import pictures
 
 
