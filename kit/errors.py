@@ -4,6 +4,9 @@ An error says *what* is wrong with names and values; ``hint`` is a command or a 
 command line prints both and exits with 1; anything that is not a ``KitError`` is ours and keeps its traceback.
 """
 
+from importlib import import_module
+from typing import Any
+
 from kit.base.text import LONGEST, bounded, redacted
 
 
@@ -52,3 +55,12 @@ class BundleError(KitError):
 
 class PlatformError(KitError):
     """A platform refused, failed or did not answer."""
+
+
+def required(package: str, what: str, install: str) -> Any:
+    """A package that only ``what`` needs; raises `ConfigError` where it cannot be imported."""
+    try:
+        return import_module(package)
+    except ImportError as error:
+        lacks = "is not installed" if error.name == package else f"cannot be imported: {error}"
+        raise ConfigError(f"{what} needs {package}, which {lacks}", f"pip install {install}") from error

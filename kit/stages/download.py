@@ -18,7 +18,7 @@ import requests
 
 from kit.base.events import Emit, Event, silent
 from kit.config import Config
-from kit.errors import ConfigError, DataError, PlatformError
+from kit.errors import ConfigError, DataError, PlatformError, required
 from kit.platforms import Waits
 from kit.platforms.credentials import codabench_token, require_kaggle
 from kit.platforms.http import Api, checked_url, plain_session, reason
@@ -28,6 +28,7 @@ from kit.store.layout import Layout
 RECORD = ".download.json"
 INNER = 3  # archives in archives in archives
 PIECE = 1 << 20
+SEVEN_ZIP = ("py7zr", "an archive of 7-Zip", "'kit[7z]'")
 REDIRECTS = 5  # a site sends us to its storage in one or two
 
 
@@ -97,7 +98,7 @@ def unpack(path: Path, folder: Path, emit: Emit = silent, depth: int = 0) -> int
             raise DataError(f"{path.name} unpacks to {need / 1e6:.1f} MB, {free / 1e6:.1f} MB are free", "df -h .")
         inner = [folder / member.name for member in members if _is_packed(folder / member.name) and depth < INNER]
         if any(other.suffix.lower() == ".7z" for other in inner):
-            _seven_zip(path)  # before anything is written
+            required(*SEVEN_ZIP)  # before anything is written
         extract([member.name for member in members], folder)
     files = len(members) - len(inner)
     for other in inner:
@@ -145,7 +146,7 @@ def _is_packed(path: Path) -> bool:
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[list[Member], Extract]]:
     """The files of an archive, and what extracts them; what goes wrong with it in the block is a `DataError`."""
-    seven = _seven_zip(path) if path.suffix.lower() == ".7z" else None
+    seven = required(*SEVEN_ZIP) if path.suffix.lower() == ".7z" else None
     damages: tuple[type[Exception], ...] = (
         zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, ValueError, zlib.error, lzma.LZMAError,
     )  # fmt: skip
@@ -170,14 +171,6 @@ def _opened(path: Path) -> Iterator[tuple[list[Member], Extract]]:
     except damages as error:
         said = " ".join(str(error).split())[:200]
         raise DataError(f"{path.name} cannot be unpacked: {said}", "kit download --force") from error
-
-
-def _seven_zip(path: Path) -> Any:
-    try:
-        import py7zr
-    except ImportError as error:
-        raise ConfigError(f"{path.name} needs py7zr, which is not installed", "pip install 'kit[7z]'") from error
-    return py7zr
 
 
 def suggest(root: Path, folder: Path) -> list[str]:

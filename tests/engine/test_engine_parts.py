@@ -315,7 +315,7 @@ def test_without_ray_the_error_is_the_line_that_installs_it(make_project: Callab
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 1
-    assert "error: the engine `ray` needs Ray, which is not installed" in done.stderr
+    assert "error: the engine `ray` needs ray, which is not installed" in done.stderr
     assert "hint: pip install 'kit[ray]'" in done.stderr
 
 

@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any
 
 from kit.base.text import plain, some
-from kit.errors import ConfigError, DataError
+from kit.errors import ConfigError, DataError, required
 from kit.images.sources.images import Held
 from kit.images.sources.raw import row_ids
 from kit.runtime.names import ID_NAMES, LABEL_NAMES, bare
@@ -53,11 +53,7 @@ def read_parquet(path: Path) -> tuple[Table, tuple[Held, ...]]:
     paths, or else the numbers of the rows. Numbers of classes are replaced by the names that the Hub keeps for them.
     Raises `ConfigError` without pyarrow, and `DataError` where a file is missing or damaged.
     """
-    try:
-        import pyarrow as arrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise ConfigError(f"{path.name} needs pyarrow, which is not installed", "pip install 'kit[parquet]'") from error
+    arrow, parquet = (required(name, path.name, "'kit[parquet]'") for name in ("pyarrow", "pyarrow.parquet"))
     columns: dict[str, list[str]] = {}
     held: list[Held] = []
     groups = Groups()

@@ -7,11 +7,10 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Any
 
 from kit.config.sections import EngineConfig
-from kit.errors import ConfigError, KitError
+from kit.errors import ConfigError, KitError, required
 from kit.runtime.lazy import Lazy
 
 GIGABYTE = 1e9
@@ -61,10 +60,7 @@ def check_installed() -> None:
     """Raise `ConfigError` with the install line where there is no Ray; what it reads of the environment is set."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns; tasks without cards are ours
-    try:
-        import_module("ray")
-    except ImportError as error:
-        raise ConfigError("the engine `ray` needs Ray, which is not installed", "pip install 'kit[ray]'") from error
+    required("ray", "the engine `ray`", "'kit[ray]'")
 
 
 def resources(config: EngineConfig) -> dict[str, float]:

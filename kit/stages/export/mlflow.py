@@ -1,13 +1,12 @@
 """MLflow: a run of its for every run and candidate, found again by the name of the folder."""
 
-import importlib
 import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kit.errors import ConfigError, PlatformError
+from kit.errors import PlatformError, required
 from kit.stages.export import Tracked
 from kit.store.files import sha256_file, sha256_json
 
@@ -29,10 +28,7 @@ def send(found: Sequence[Tracked], experiment: str, to: str, home: Path) -> tupl
     os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
     # It would print the address of every run, password included.
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    try:
-        package = importlib.import_module("mlflow")
-    except ImportError as error:
-        raise ConfigError(f"MLflow is not installed: {error}", "pip install mlflow-skinny") from error
+    package = required("mlflow", "the export", "mlflow-skinny")
     where = to or os.environ.get("MLFLOW_TRACKING_URI", "") or (home / "mlruns").as_uri()
     try:
         client = package.MlflowClient(tracking_uri=where)
