@@ -42,8 +42,7 @@ BY_SUFFIX: dict[str, tuple[str, str]] = {
     "pixels": ("kit.images.sources.pixel_table:open_pixels", "kit.images.sources.pixel_table:pixel_classes"),
     "folder": ("kit.images.sources.folder:open_folder", "kit.images.sources.folder:folder_classes"),
 }
-# What the sources are called that have neither groups nor weights.
-NO_COLUMNS = {"folder": "folder", ".npy": "array", "idx": "array"}
+NO_COLUMNS = ("folder", ".npy", "idx")  # sources that have neither groups nor weights
 PACKED = (".zip", ".7z", ".tar", ".gz", ".tgz", ".rar")
 
 
@@ -57,8 +56,7 @@ def open_source(data: DataConfig, root: Path, part: Part) -> RawSet:
     what, kind = f"data.{part} = {spec!r}", spec if spec in BUILT_IN else _kind(spec, root, part)
     for key in ("group", "weight"):
         if part == "train" and kind in NO_COLUMNS and (name := getattr(data, key)):
-            said = f"data.{key} = {name!r}, but the {NO_COLUMNS[kind]} {spec!r} has no columns"
-            raise ConfigError(said, "use a .csv or .npz")
+            raise ConfigError(f"data.{key} = {name!r}, but {spec!r} has no columns", "use a .csv or .npz")
     raw: RawSet = resolve_name(BUILT_IN.get(kind) or BY_SUFFIX[kind][0])(spec, data, root, part)
     if part != "test" and TASKS[data.task].kind != "classes" and raw.targets is None:
         said = f"{what} has one class an image, but the task is {data.task}"
