@@ -1,13 +1,15 @@
 """Sets that do not fit: disk, memory and processor time of cleaning and training on many JPEG files.
 
-    python benchmarks/large.py 5000 512 [--source 640 480] [--train] [--store encoded]
+    python benchmarks/large.py 5000 512 [--source 640 480] [--train] [--all] [--store encoded]
 
 Generates N pictures of SIZE x SIZE pixels (or of another ``--source`` width and height, resized to SIZE in cleaning) in
-ten classes: coloured noise of every scale, as photographs have it. Memory is anonymous memory (RssAnon) of the command
-and all of its processes together at its largest, asked ten times a second: pages of mapped files belong to the system,
-which takes them back. Time is processor time, because machines are shared. The peer of cleaning is decoding alone: the
-same files through the same decoder, as many threads, and nothing else. ``--train`` trains a network of 128 px at most
-for an epoch on one fold (MobileNetV2 with ``--backbone mobilenetv2``); its peer is the same on ``--store array``.
+ten classes: coloured noise of every scale, as photographs have it. Memory is anonymous memory (Pss_Anon) of the command
+and all of its processes together at its largest, asked ten times a second: a page that forks share counts once, and
+pages of mapped files belong to the system, which takes them back. Time is processor time, because machines are shared.
+The peer of cleaning is decoding alone: the same files through the same decoder, as many threads, and nothing else.
+``--train`` trains a network of 128 px at most for an epoch on one fold (MobileNetV2 with ``--backbone mobilenetv2``);
+its peer is the same on ``--store array``. ``--all`` goes on to the local platform and `kit predict`, with all pictures
+as test images and as hidden ones too.
 """
 
 from __future__ import annotations
@@ -31,11 +33,13 @@ from kit.runtime import decode
 
 CONFIG = """
 [data]
-train = "raw"
+train = "raw"{more}
 image_size = {size}
 store = "{store}"
 [folds]
 method = "hold-out"
+[stress]
+rows = 10
 [runs.net]
 backbone = "{backbone}"
 preprocess = [{{ op = "resize", size = {input} }}]
@@ -44,6 +48,10 @@ batch_size = 64
 augment = [{{ op = "dihedral" }}]
 stages = [{{ train = "all", epochs = 1 }}]
 """
+
+
+MORE = '\ntest = "raw"\ntruth = "raw"'
+LAST = (["ensemble"], ["bundle"], ["submit", "--yes"], ["predict", "--bundle", "{bundle}", "--input", "raw"])
 
 
 def write_pictures(folder: Path, n: int, width: int, height: int) -> None:
@@ -81,7 +89,7 @@ def watched(command: list[str], folder: Path) -> tuple[float, float, float]:
     with (folder / "log.txt").open("a") as log:
         process = subprocess.Popen([sys.executable, "-m", "kit", *command], cwd=folder, stdout=log, stderr=log)
         while process.poll() is None:
-            most = max(most, sum(kilobytes(pid, "RssAnon:", "status") for pid in family(process.pid)))
+            most = max(most, sum(kilobytes(pid, "Pss_Anon:", "smaps_rollup") for pid in family(process.pid)))
             time.sleep(0.1)
     if process.returncode:
         raise SystemExit((folder / "log.txt").read_text()[-2000:])
@@ -101,6 +109,7 @@ def main() -> None:
     parser.add_argument("--source", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"))
     parser.add_argument("--store", default="encoded", choices=("array", "encoded"))
     parser.add_argument("--train", action="store_true")
+    parser.add_argument("--all", action="store_true")
     parser.add_argument("--backbone", default="two-conv-cnn")
     args = parser.parse_args()
     print(machine())
@@ -108,17 +117,20 @@ def main() -> None:
         folder = Path(place)
         write_pictures(folder / "raw", args.n, *(args.source or (args.size, args.size)))
         paths = sorted((folder / "raw").rglob("*.jpg"))
-        text = CONFIG.format(size=args.size, store=args.store, backbone=args.backbone, input=min(args.size, 128))
+        told = {"size": args.size, "store": args.store, "backbone": args.backbone, "input": min(args.size, 128)}
+        text = CONFIG.format(**told, more=MORE if args.all else "")
         (folder / "kit.toml").write_text(text)
         alone, wall = decoding_alone(paths, args.size)
         print(f"{args.n:,} pictures, {args.size} px, {args.store}; decoding alone {args.n / alone:,.0f} per second of")
         print(f"a processor ({alone:.1f} s, {wall:.1f} s by the clock)")
         print("command  processor  per second  / decoding    clock  anonymous memory")
-        for command in ("clean", "folds", *(["train"] if args.train else [])):
-            processor, clock, most = watched([command], folder)
+        training = [["train"]] if args.train or args.all else []
+        for command in (["clean"], ["folds"], *training, *(LAST if args.all else ())):
+            bundle = max((folder / "submissions").glob("*/bundle.zip"), default=folder)
+            processor, clock, most = watched([part.format(bundle=bundle) for part in command], folder)
             rate, ratio = args.n / processor, processor / alone
             print(
-                f"{command:8} {processor:7.1f} s  {rate:10,.0f}  {ratio:10.2f}  {clock:6.1f} s  {most:.2f} GB",
+                f"{command[0]:8} {processor:7.1f} s  {rate:10,.0f}  {ratio:10.2f}  {clock:6.1f} s  {most:.2f} GB",
                 flush=True,
             )
         source, kept = size_of(folder / "raw"), size_of(folder / "data")
