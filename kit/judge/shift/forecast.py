@@ -14,21 +14,8 @@ from numpy.typing import NDArray
 from kit.errors import DataError
 from kit.images.corrupt.plan import CLEAN, Mixture
 from kit.judge.metrics import Array
+from kit.judge.shift import consensus as pool
 from kit.judge.shift.belief import DOUBT, Belief, Case, firm, wrong_labels
-from kit.judge.shift.consensus import (
-    LEAST_SPREAD,
-    SOFT,
-    Consensus,
-    Line,
-    alike,
-    anchored,
-    believed,
-    covariance,
-    draws_for,
-    learn,
-    learn_by_class,
-    shared_luck,
-)
 from kit.judge.shift.evidence import Evidence
 
 ACCURACY = "accuracy"
@@ -64,7 +51,7 @@ def believe(evidence: Evidence, mixture: Mixture) -> Belief:
         found = from_test(calibrate(evidence), evidence.test, evidence.folds)
     if evidence.metric != ACCURACY or evidence.task.kind != "classes":
         return found
-    posterior = learn(evidence.clean, evidence.y).posterior(evidence.clean)
+    posterior = pool.learn(evidence.clean, evidence.y).posterior(evidence.clean)
     return found.cleared(wrong_labels(posterior, evidence.y), posterior.shape[1])
 
 
@@ -95,7 +82,7 @@ def from_mixture(evidence: Evidence, mixture: Mixture, unshifted: float = UNSHIF
     gain, doubt = ((best - values.mean(1)) * x * (1 - 1 / evidence.averaged) for x in MEAN_OF_FOLDS)
     centred = cells - (cells @ shares)[:, None]
     spread = (centred * shares) @ centred.T / (CONCENTRATION + 1)
-    own = (LEAST_SPREAD * evidence.unit) ** 2 * np.eye(len(cells))
+    own = (pool.LEAST_SPREAD * evidence.unit) ** 2 * np.eye(len(cells))
     sampling = np.atleast_2d(np.cov(values)) / values.shape[1]
     kinds = ((unshifted, values.mean(1), sampling), (1 - unshifted, cells @ shares, spread))
     cases = tuple(Case(weight, mean + gain, around + np.outer(doubt, doubt) + own) for weight, mean, around in kinds)
@@ -107,13 +94,13 @@ class Calibration:
     """What does not depend on the test: the consensus, and what is believed of each of M models."""
 
     evidence: Evidence
-    consensus: Consensus
-    lines: tuple[Line, ...]
+    consensus: pool.Consensus
+    lines: tuple[pool.Line, ...]
     before: Array  # (M, N) rates of the clean rows
     common: Array  # (N, 2) their `common_signs`
     errors: Array  # (M, G) forecast less score for each family, fitted without its group
     lucks: Array  # (G, M, M) `shared_luck` on the family's rows, over their number
-    without: tuple[Consensus, ...]  # fitted without each group
+    without: tuple[pool.Consensus, ...]  # fitted without each group
 
 
 def calibrate(evidence: Evidence) -> Calibration:
@@ -140,23 +127,24 @@ def from_test(
     singles = [test] if folds is None else list(np.moveaxis(folds, 1, 0))
     asked = [evidence.questions(single) for single in singles]
     posteriors = [calibration.consensus.posterior(one) for one in asked]
-    few = slice(draws_for(evidence))  # of folds, where a metric is slow
-    values = [believed(evidence, *pair).mean(0) for pair in zip(singles[few], posteriors, strict=False)]
+    few = slice(pool.draws_for(evidence))  # of folds, where a metric is slow
+    values = [pool.believed(evidence, *pair).mean(0) for pair in zip(singles[few], posteriors, strict=False)]
     signs = [common_signs(*pair, singles[0].shape[1]) for pair in zip(posteriors, asked, strict=True)]
     share, posterior = shifted(calibration.common, np.mean(signs, 0)), np.mean(posteriors, 0)
     if folds is not None:
         means = test[:, :: -(-test.shape[1] // folds.shape[2])]
-        gains -= np.mean([believed(evidence, single, posterior).mean((0, 2)) for single in singles[few]], 0)
-    of_mean = believed(evidence, means, posterior)
+        gains -= np.mean([pool.believed(evidence, single, posterior).mean((0, 2)) for single in singles[few]], 0)
+    of_mean = pool.believed(evidence, means, posterior)
     gains += 0.0 if folds is None else of_mean.mean((0, 2))
     rates = [line.rate(one) for line, one in zip(calibration.lines, np.mean(values, 0), strict=True)]
     mean = [_without_doubt(rate, before, share) for rate, before in zip(rates, calibration.before, strict=True)]
-    luck = shared_luck(of_mean)
-    pools = (calibration.consensus, *calibration.without)
-    whole, *others = (believed(evidence, means, one.posterior(evidence.questions(means))).mean((0, 2)) for one in pools)
+    luck = pool.shared_luck(of_mean)
+    asked_of = evidence.questions(means)
+    posteriors = [one.posterior(asked_of) for one in (calibration.consensus, *calibration.without)]
+    whole, *others = (pool.believed(evidence, means, posterior).mean((0, 2)) for posterior in posteriors)
     moved = np.stack(others) - whole
     jackknife = (1 - 1 / len(moved)) * moved.T @ moved
-    spread = covariance(calibration.errors, calibration.lucks, alike(luck), evidence.unit) + jackknife / 4
+    spread = pool.covariance(calibration.errors, calibration.lucks, pool.alike(luck), evidence.unit) + jackknife / 4
     spread += np.diag((DOUBT_OF_GAIN * gains) ** 2)
     return Belief((Case(1.0, mean + gains, spread),), luck)
 
@@ -168,7 +156,7 @@ def common_signs(posterior: Array, asked: NDArray[np.floating], pictures: int) -
     """
     top, predicted = posterior.max(1), asked.argmax(2)
     votes = np.stack([(predicted == c).mean(0) for c in range(posterior.shape[1])], axis=1)
-    signs = np.stack([np.log((top + SOFT) / (1 + SOFT - top)), votes.max(1)], axis=1)
+    signs = np.stack([np.log((top + pool.SOFT) / (1 + pool.SOFT - top)), votes.max(1)], axis=1)
     return np.asarray(signs.reshape(pictures, -1, 2).mean(1))
 
 
@@ -195,21 +183,21 @@ def _without_doubt(rates: Array, before: Array, share: float) -> float:
     return anchor + max(share, own) * move
 
 
-def _fitted(evidence: Evidence, rows: NDArray[np.bool_]) -> tuple[Consensus, tuple[Line, ...], Array]:
+def _fitted(evidence: Evidence, rows: NDArray[np.bool_]) -> tuple[pool.Consensus, tuple[pool.Line, ...], Array]:
     """Consensus and lines from these stressed rows, and the rates (M, N) of the clean ones."""
     hurt = evidence.stressed[:, rows]
     asked = [evidence.questions(proba) for proba in (evidence.clean, hurt)]
     y = np.concatenate([evidence.answers(truth) for truth in (evidence.y, evidence.y[evidence.rows[rows]])])
-    consensus = learn_by_class(np.concatenate(asked, axis=1), y)
+    consensus = pool.learn_by_class(np.concatenate(asked, axis=1), y)
     pairs = zip((evidence.clean, hurt), asked, strict=True)
-    clean, stressed = (believed(evidence, proba, consensus.posterior(one)).mean(0) for proba, one in pairs)
+    clean, stressed = (pool.believed(evidence, proba, consensus.posterior(one)).mean(0) for proba, one in pairs)
     scores = (values.mean(1).tolist() for values in (evidence.clean_values, evidence.stressed_values[:, rows]))
     ends = zip(clean, stressed, *scores, strict=True)
-    lines = tuple(anchored(whole, bad, at, hurt_at, evidence.unit) for whole, bad, at, hurt_at in ends)
+    lines = tuple(pool.anchored(whole, bad, at, hurt_at, evidence.unit) for whole, bad, at, hurt_at in ends)
     return consensus, lines, np.stack([line.rate(values) for line, values in zip(lines, clean, strict=True)])
 
 
-def _left_out(evidence: Evidence) -> tuple[Array, Array, tuple[Consensus, ...]]:
+def _left_out(evidence: Evidence) -> tuple[Array, Array, tuple[pool.Consensus, ...]]:
     families = sorted(set(evidence.family.tolist()) - {CLEAN})
     count = len(evidence.names)
     errors, lucks, without = np.zeros((count, len(families))), np.zeros((len(families), count, count)), []
@@ -220,8 +208,8 @@ def _left_out(evidence: Evidence) -> tuple[Array, Array, tuple[Consensus, ...]]:
         for family in held:
             rows, place = evidence.family == family, families.index(family)
             hurt, y = evidence.stressed[:, rows], evidence.y[evidence.rows[rows]]
-            values = believed(evidence, hurt, consensus.posterior(evidence.questions(hurt)))
+            values = pool.believed(evidence, hurt, consensus.posterior(evidence.questions(hurt)))
             rates = [line.rate(one).mean() for line, one in zip(lines, values.mean(0), strict=True)]
             errors[:, place] = rates - evidence.values(y, hurt).mean(1)
-            lucks[place] = shared_luck(values) / rows.sum()
+            lucks[place] = pool.shared_luck(values) / rows.sum()
     return errors, lucks, tuple(without)
