@@ -205,9 +205,9 @@ class PredictConfig(ConfigSection):
     """``[predict]``: what runs trained networks."""
 
     engine: Literal["auto", "tensorflow", "openvino", "litert"] = "auto"
-    """`openvino`, `litert`: predict in less processor time with `pip install "kit[openvino]"` or `"kit[litert]"`;
-    probabilities are the same within 1e-5. `auto`: whichever is found fastest when a long training is planned, once per
-    run. Training and bundles use TensorFlow."""
+    """`openvino`, `litert`: predict in less processor time with `pip install "kit[openvino]"` or `"kit[litert]"`, where
+    the probabilities of a sample are the same within 1e-5. `auto`: whichever is found fastest when a long training is
+    planned, once per run. Training and bundles use TensorFlow."""
 
 
 class StressConfig(ConfigSection):
