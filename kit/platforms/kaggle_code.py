@@ -41,14 +41,8 @@ def prepare(site: Any, setting: Setting, bundle: Path, tag: str, journal: Attemp
         version = known.version
     else:
         _put_dataset(site, kernel, bundle, tag, setting)
-        with suppress(PlatformError):  # a site that does not tell is no reason to stop
-            on_gpu = setting.config.notebook.accelerator != "none"
-            quota = site.ask(lambda: site.api.quota_view()).gpu_quota if on_gpu else None
-            if quota is not None and quota.total_time_allowed:
-                spans = (quota.time_used or timedelta(), quota.total_time_allowed)
-                used, allowed = (span.total_seconds() / 3600 for span in spans)
-                text = f"GPU quota of this week: {used:.1f} of {allowed:.0f} hours are used"
-                setting.emit(Event("say" if used < allowed else "warn", text))
+        if setting.config.notebook.accelerator != "none":
+            _tell_quota(site, setting)
         version = _push_kernel(site, meta, text)
         journal.note(Kernel(version=version, digest=digest))
 
@@ -110,6 +104,17 @@ def _dataset_status(site: Any, ref: str) -> str | None:
     if status in ("failed", "deleted"):
         raise PlatformError(f"the data set {ref} is {status}", f"see https://www.kaggle.com/datasets/{ref}")
     return status
+
+
+def _tell_quota(site: Any, setting: Setting) -> None:
+    """Say what is left of the week's hours with a GPU; a site that does not tell is no reason to stop."""
+    with suppress(PlatformError):
+        quota = site.ask(lambda: site.api.quota_view()).gpu_quota
+        if quota is not None and quota.total_time_allowed:
+            spans = (quota.time_used or timedelta(), quota.total_time_allowed)
+            used, allowed = (span.total_seconds() / 3600 for span in spans)
+            text = f"GPU quota of this week: {used:.1f} of {allowed:.0f} hours are used"
+            setting.emit(Event("say" if used < allowed else "warn", text))
 
 
 def _metadata(config: Config, ref: str) -> dict[str, Any]:
