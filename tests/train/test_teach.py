@@ -205,12 +205,22 @@ def test_test_images_are_trained_on_and_never_scored(whole: Project) -> None:
     assert tuple(found.ids.tolist()) == index.ids
 
 
+def test_a_student_that_takes_nothing_from_its_teachers_is_the_network_that_learns_from_labels(copied: Project) -> None:
+    text = copied.layout.config.read_text()
+    copied.layout.config.write_text(text.replace('teach = "ensemble"', 'teach = { by = "ensemble", soft = 0.0 }'))
+    spec = specs(Project(copied.layout.root), "student")[0]
+    data, plain = labels_of(spec), load_fold_data(spec)
+    assert data.train_rows.tolist() == plain.train_rows.tolist()
+    labels = (weighted_labels(spec.settings, one)[plain.train_rows] for one in (data, plain))
+    np.testing.assert_array_equal(*labels)
+
+
 def test_labels_of_training_images_are_mixed_with_those_of_the_teachers(whole: Project) -> None:
     spec = specs(whole, "student")[0]
     data, rows = labels_of(spec), load_fold_data(spec).train_rows
     said = [predictor(teacher, "")(pictures(spec), rows, ("identity",))[0] for teacher in spec.taught_by]
     own = np.eye(3)[data.truth[rows]]
-    expected = 0.3 * own + 0.7 * softmax(np.stack(said)).mean(axis=0)
+    expected = 0.7 * own + 0.3 * softmax(np.stack(said)).mean(axis=0)
     assert weighted_labels(spec.settings, data)[rows] == pytest.approx(expected, abs=1e-5)
     assert data.train_rows.tolist() == rows.tolist()
 
