@@ -87,7 +87,7 @@ class TeachConfig(ConfigSection):
 
     by: Annotated[tuple[str, ...], BeforeValidator(lambda x: (x,) if isinstance(x, str) else x), Field(min_length=1)]
     """Runs whose networks of a fold teach the same fold. `ensemble`: all runs of `[ensemble]` without teachers."""
-    soft: float = Field(default=0.3, ge=0, le=1)
+    soft: float = Field(default=0.2, ge=0, le=1)
     """Share of the label of a training image that the teachers give. The rest is its own label."""
     power: float = Field(default=1.0, gt=0)
     """Exponent of the teachers' probabilities. Above 1 makes them more certain, below 1 less."""

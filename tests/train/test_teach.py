@@ -220,7 +220,7 @@ def test_labels_of_training_images_are_mixed_with_those_of_the_teachers(whole: P
     data, rows = labels_of(spec), load_fold_data(spec).train_rows
     said = [predictor(teacher, "")(pictures(spec), rows, ("identity",))[0] for teacher in spec.taught_by]
     own = np.eye(3)[data.truth[rows]]
-    expected = 0.7 * own + 0.3 * softmax(np.stack(said)).mean(axis=0)
+    expected = 0.8 * own + 0.2 * softmax(np.stack(said)).mean(axis=0)
     assert weighted_labels(spec.settings, data)[rows] == pytest.approx(expected, abs=1e-5)
     assert data.train_rows.tolist() == rows.tolist()
 
