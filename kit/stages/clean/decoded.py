@@ -36,7 +36,7 @@ from kit.store.record import Digests, Made, digests_of
 
 NO_LABEL = "no label"
 # Raised whenever the same raw images would give other streams, or other measures of them.
-VERSION = 1
+VERSION = 2
 JPEG = b"\xff\xd8\xff"
 KEPT = (JPEG, b"\x89PNG", b"RIFF")  # beginnings of streams that are kept as they are
 SMALL = 128  # pixels of a side up to which nothing is lost
