@@ -5,6 +5,8 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,6 +16,12 @@ from kit.errors import DataError
 from kit.store.files import sha256_json
 
 BLOCK, BLOCK_BYTES = 512, 1 << 28
+
+
+class Held(NamedTuple):
+    """The file of an image that is inside another file."""
+
+    read_bytes: Callable[[], bytes]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -42,7 +50,7 @@ class RawSet(Rows):
     fingerprint: str  # hash of everything that is read; another one makes all later stages stale
     sizes: IntArray | None = None  # (N, 2) height and width in the file, before a resize; (0, 0) = not known
     passed_over: Mapping[str, int] = field(default_factory=dict)  # files that are no images, by their suffix
-    file: Callable[[int], bytes] = lambda row: b""  # the bytes of the file of a readable row, where there are files
+    file: Callable[[int], Path | Held | None] = lambda row: None  # of a readable row, where there are files
 
     def blocks(self) -> Iterator[tuple[int, ImageArray, dict[int, str]]]:
         """First row, images and problems of consecutive blocks of rows: a power of two, so that batches stay whole."""
