@@ -32,7 +32,7 @@ from kit.store.layout import Layout
 from kit.store.record import DIGESTS, Digests, digest, digests_of
 
 # Raised whenever the same raw images would give other data.
-VERSION = 3
+VERSION = 4
 
 
 def clean(layout: Layout, config: Config, emit: Emit, *, force: bool = False) -> None:

@@ -197,7 +197,7 @@ def write_images(path: Path, decoded: Decoded, rows: IntArray) -> None:
 
 
 def _together(folder: Path, blocks: Iterable[Decoded]) -> Decoded:
-    """All blocks as one, without images. Edges, four fifths of what is measured, are mapped from a file without a name
+    """All blocks as one, without images. Edges, half of what is measured, are mapped from a file without a name
     in ``folder``."""
     kept = list[Decoded]()
     folder.mkdir(parents=True, exist_ok=True)
@@ -209,7 +209,7 @@ def _together(folder: Path, blocks: Iterable[Decoded]) -> Decoded:
         _, rows, problems, measured, _, lines, _ = zip(*kept, strict=True)
         columns = Measured(*map(np.concatenate, zip(*measured, strict=True)))
         if file.tell():
-            mapped = np.memmap(file, np.float32, "r", shape=(len(columns.pixels), edges.shape[1]))
+            mapped = np.memmap(file, edges.dtype, "r", shape=(len(columns.pixels), edges.shape[1]))
             columns = columns._replace(edges=mapped)
     found = {row: reason for some in problems for row, reason in some.items()}
     return Decoded(NO_PIXELS, np.concatenate(rows), found, columns, (), np.concatenate(lines))

@@ -66,24 +66,27 @@ def _moments(planes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[
     return mean, np.sqrt(squares.sum(axis=-1) / np.float32(math.prod(planes.shape[-2:])))
 
 
-def edges_of(pictures: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def edges_of(pictures: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Detail of the four sides of each grey picture (N, 32, 32) without their corners, what runs along a side taken
-    away, scaled to length one (N, P), and how much of it there is as a rule on the emptiest side: the median of its
-    absolute value (N,)."""
+    away, in steps of its largest value / 127 (N, P), and how much of it there is as a rule on the emptiest side: the
+    median of its absolute value (N,).
+
+    Rounding changes the cosine of two of them by 0.0006 on average (blood cells, generated cells), by 0.006 at most.
+    """
     pictures = detail(pictures)
     found = np.stack([np.rot90(pictures, turn, (1, 2))[:, :FRAME, FRAME:-FRAME] for turn in range(4)], axis=1)
     found -= np.median(found, axis=3, keepdims=True)
     sides = found.reshape(len(pictures), 4, FRAME * (SIDE - 2 * FRAME))
     strength = np.median(np.abs(sides), axis=2).min(axis=1)
     edges = found.reshape(len(pictures), 4 * FRAME * (SIDE - 2 * FRAME))
-    return edges / np.maximum(np.linalg.norm(edges, axis=1, keepdims=True), 1e-6), strength
+    return np.rint(edges * (127 / np.maximum(np.abs(edges).max(axis=1, keepdims=True), 1e-6))).astype(np.int8), strength
 
 
 class Measured(NamedTuple):
     """A line a picture of N in each array."""
 
     frames: NDArray[Any]  # (N, 4) int64: top, left, height and width of what is no padding
-    pixels: NDArray[Any]  # (N, 32) uint8: their SHA-256; the others are float32
+    pixels: NDArray[Any]  # (N, 32) uint8: their SHA-256; the others are float32 but for int8 edges
     low: NDArray[Any]  # (N, 8, 8) the 8 x 8 lowest coefficients of the DCT of the 32 x 32 luma
     edges: NDArray[Any]  # (N, P) and
     strength: NDArray[Any]  # (N,) of `edges_of`
