@@ -21,6 +21,7 @@ from PIL import Image
 from kit.base.events import Event, Pace, silent
 from kit.config import parse
 from kit.errors import StageError
+from kit.images.sources import raw as raw_sets
 from kit.images.sources.folder import open_folder
 from kit.images.sources.raw import Held, RawSet, joined, row_ids
 from kit.runs.engine.sending import Folder, Warehouse, task_spec
@@ -399,3 +400,15 @@ def test_progress_says_how_many_a_second_and_what_is_left():
         "decoded 300 of 1,000 images, 10 per second, 70 s left",
         "decoded 500 of 1,000 images, 10 per second, 50 s left",
     ]
+
+
+@settings(max_examples=20)
+@given(st.lists(st.booleans(), min_size=1, max_size=40), st.booleans())
+def test_images_with_a_label_are_all_that_can_be_scored(known, many):
+    images = noise(len(known), 5, len(known))
+    raw = replace(raw_of(images), labels=np.where(known, np.arange(len(known)) % 2, -1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(raw_sets, "BLOCK_BYTES", 75 if many else 1 << 28)  # in a file, a few at a time
+        found, labels = raw.labelled()
+    np.testing.assert_array_equal(found, images[known])
+    np.testing.assert_array_equal(labels, (np.arange(len(known)) % 2)[known])

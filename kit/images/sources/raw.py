@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kit.base.arrays import FloatArray, ImageArray, IntArray
+from kit.base.events import HEARD, Pace
 from kit.base.tasks import ONE_CLASS, Array, Task
 from kit.errors import DataError
 from kit.store.files import sha256_json
@@ -66,7 +67,9 @@ class RawSet(Rows):
         if every.nbytes > BLOCK_BYTES:
             with tempfile.TemporaryFile() as file:
                 every = np.memmap(file, np.uint8, "w+", shape=shape)
+        pace = Pace("read", len(self.ids), HEARD.get())
         for start, images, problems in self.blocks():
+            pace(len(images))
             for row, reason in problems.items():
                 raise DataError(f"image {self.ids[row]!r} cannot be read: {reason}")
             every[start : start + len(images)] = images
@@ -84,8 +87,11 @@ class RawSet(Rows):
 
     def labelled(self) -> tuple[ImageArray, Array]:
         """Images and truth of the rows that have a label: no other can be scored; errors as `all_images`."""
-        known, images = self.labels >= 0, self.all_images()
-        return images if known.all() else images[known], self.truth[known]
+        known, images = np.flatnonzero(self.labels >= 0), self.all_images()
+        for place, row in enumerate(known.tolist()):
+            if place != row:
+                images[place] = images[row]  # in the file, if they are in one
+        return images[: len(known)], self.truth[known]
 
 
 @dataclass(frozen=True, eq=False)

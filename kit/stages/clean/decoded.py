@@ -102,7 +102,8 @@ class Source:
         if not self.test:
             problems |= {row: NO_LABEL for row in rows if self.raw.labels[row] < 0}
         found = np.array([row for row in rows if self.test or row not in problems], np.int64)
-        images, streams = pixels[found - rows.start], list[tuple[bytes, bytes]]()
+        images = pixels if len(found) == len(pixels) else pixels[found - rows.start]  # which copies
+        streams = list[tuple[bytes, bytes]]()
         for place, row in enumerate(found.tolist() if self.is_encoded else ()):
             streams.append(self._stream(images[place], row, row not in problems))
         frames, nothing = None, np.zeros((4, len(images), 0))
