@@ -1,6 +1,6 @@
 """Sets that do not fit: disk, memory and processor time of cleaning and training on many JPEG files.
 
-    python benchmarks/large.py 5000 512 [--source 640 480] [--train] [--all] [--store encoded]
+    python benchmarks/large.py 5000[,20000...] 512 [--source 640 480] [--train] [--all] [--store encoded] [--to 500000]
 
 Generates N pictures of SIZE x SIZE pixels (or of another ``--source`` width and height, resized to SIZE in cleaning) in
 ten classes: coloured noise of every scale, as photographs have it. Memory is anonymous memory (Pss_Anon) of the command
@@ -9,7 +9,8 @@ pages of mapped files belong to the system, which takes them back. Time is proce
 The peer of cleaning is decoding alone: the same files through the same decoder, as many threads, and nothing else.
 ``--train`` trains a network of 128 px at most for an epoch on one fold (MobileNetV2 with ``--backbone mobilenetv2``);
 its peer is the same on ``--store array``. ``--all`` goes on to the local platform and `kit predict`, with all pictures
-as test images and as hidden ones too.
+as test images and as hidden ones too. Several numbers N also give the curve of memory, drawn on as a straight line
+through the last two.
 """
 
 from __future__ import annotations
@@ -102,41 +103,63 @@ def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("n", type=int)
-    parser.add_argument("size", type=int)
-    parser.add_argument("--source", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"))
-    parser.add_argument("--store", default="encoded", choices=("array", "encoded"))
-    parser.add_argument("--train", action="store_true")
-    parser.add_argument("--all", action="store_true")
-    parser.add_argument("--backbone", default="two-conv-cnn")
-    args = parser.parse_args()
-    print(machine())
+def measured(n: int, args: argparse.Namespace) -> dict[str, float]:
+    """Print what each command takes on ``n`` pictures; returns the GB of memory of each."""
+    found: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        write_pictures(folder / "raw", args.n, *(args.source or (args.size, args.size)))
+        write_pictures(folder / "raw", n, *(args.source or (args.size, args.size)))
         paths = sorted((folder / "raw").rglob("*.jpg"))
         told = {"size": args.size, "store": args.store, "backbone": args.backbone, "input": min(args.size, 128)}
         text = CONFIG.format(**told, more=MORE if args.all else "")
         (folder / "kit.toml").write_text(text)
         alone, wall = decoding_alone(paths, args.size)
-        print(f"{args.n:,} pictures, {args.size} px, {args.store}; decoding alone {args.n / alone:,.0f} per second of")
+        print(f"{n:,} pictures, {args.size} px, {args.store}; decoding alone {n / alone:,.0f} per second of")
         print(f"a processor ({alone:.1f} s, {wall:.1f} s by the clock)")
         print("command  processor  per second  / decoding    clock  anonymous memory")
         training = [["train"]] if args.train or args.all else []
         for command in (["clean"], ["folds"], *training, *(LAST if args.all else ())):
             bundle = max((folder / "submissions").glob("*/bundle.zip"), default=folder)
             processor, clock, most = watched([part.format(bundle=bundle) for part in command], folder)
-            rate, ratio = args.n / processor, processor / alone
+            rate, ratio, found[command[0]] = n / processor, processor / alone, most
             print(
                 f"{command[0]:8} {processor:7.1f} s  {rate:10,.0f}  {ratio:10.2f}  {clock:6.1f} s  {most:.2f} GB",
                 flush=True,
             )
         source, kept = size_of(folder / "raw"), size_of(folder / "data")
-        array = 3 * args.size**2 * args.n
+        array = 3 * args.size**2 * n
         print(f"disk: source {source / 1e9:.2f} GB, data/ {kept / 1e9:.2f} GB = {kept / source:.2f} of it; ", end="")
         print(f"the array alone would be {array / 1e9:.2f} GB")
+    return found
+
+
+def curve(found: dict[int, dict[str, float]], to: int) -> None:
+    """Print memory by number of pictures, what one more takes between the last two, and what ``to`` would take."""
+    sizes = sorted(found)
+    print("\nGB of anonymous memory at most")
+    print("command ", *(f"{n:>9,}" for n in sizes), "  bytes a picture", f"at {to:,}")
+    for command in found[sizes[-1]]:
+        values = [found[n][command] for n in sizes]
+        each = (values[-1] - values[-2]) / (sizes[-1] - sizes[-2])
+        row = " ".join(f"{value:9.2f}" for value in values)
+        print(f"{command:8} {row}  {each * 1e9:15,.0f} {values[-1] + each * (to - sizes[-1]):10.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("n", help="one number, or several with commas")
+    parser.add_argument("size", type=int)
+    parser.add_argument("--source", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"))
+    parser.add_argument("--store", default="encoded", choices=("array", "encoded", "files"))
+    parser.add_argument("--train", action="store_true")
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--backbone", default="two-conv-cnn")
+    parser.add_argument("--to", type=int, default=500_000)
+    args = parser.parse_args()
+    print(machine())
+    found = {n: measured(n, args) for n in map(int, args.n.split(","))}
+    if len(found) > 1:
+        curve(found, args.to)
 
 
 if __name__ == "__main__":

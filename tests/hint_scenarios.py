@@ -401,6 +401,14 @@ SCENARIOS: dict[str, Scenario] = {
         lambda w: np.asarray(load_images(w.layout)),
         every(edit("[data]", '[data]\nstore = "encoded"'), say("kit clean"), halve("data/images.shards/00000.bin")),
     ),
+    "AGAIN: kit clean": Scenario(
+        lambda w: np.asarray(load_images(w.layout)),
+        every(
+            edit("image_size = 24", 'image_size = 32\nstore = "files"'),
+            say("kit clean"),
+            remove("raw/train/0[2-4].png"),
+        ),
+    ),
     "UnlabelledRecord.COMMAND: kit clean --force": Scenario("kit table", halve("data/test.json")),
     "load_record: kit clean": Scenario(lambda w: load_index(w.layout), remove("data")),
     "Index.rows_of: kit train": Scenario(

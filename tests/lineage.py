@@ -144,7 +144,7 @@ def lineages(layout: Layout, config: Config) -> dict[str, Digests | None]:
         return run_lineage(settings, weights_hash(settings, layout), index, load_folds(layout, config, index).digest)
 
     def test() -> Digests:
-        return clean_stage.lineage_of_test(config, open_source(config.data, layout.root, "test"))
+        return clean_stage.lineage_of_test(layout, config, open_source(config.data, layout.root, "test"))
 
     def features() -> Digests:
         settings = config.runs["net"]

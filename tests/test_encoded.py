@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import re
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -19,17 +21,20 @@ from PIL import Image
 from kit.base.events import Event, Pace, silent
 from kit.config import parse
 from kit.errors import StageError
-from kit.images.sources.raw import RawSet, joined, row_ids
+from kit.images.sources import raw as raw_sets
+from kit.images.sources.folder import open_folder
+from kit.images.sources.raw import Held, RawSet, joined, row_ids
 from kit.runs.engine.sending import Folder, Warehouse, task_spec
 from kit.runs.spec import plan_runs
 from kit.runs.units import Unit
+from kit.runtime import decode
 from kit.stages.clean import decoded as store
 from kit.stages.clean.clean import clean
 from kit.stages.folds import make_folds
 from kit.stages.train.train import train
 from kit.store.data import load_images, load_index, load_record, load_test_images
 from kit.store.encoded import EncodedImages, open_images, stored_files
-from kit.store.files import read_csv
+from kit.store.files import read_csv, write_atomic
 from kit.store.layout import Layout
 from kit.store.predictions import load_predictions
 
@@ -54,7 +59,7 @@ def raw_of(images: np.ndarray, files: list[bytes] | None = None, broken: tuple[i
         read=read,
         fingerprint=f"{hash(images.tobytes())} {broken}",
         sizes=np.tile(images.shape[1:3], (n, 1)) if files else None,
-        file=files.__getitem__ if files else lambda row: b"",
+        file=(lambda row: Held(lambda: files[row])) if files else lambda row: None,
     )
 
 
@@ -64,7 +69,8 @@ def noise(n: int, side: int = 20, seed: int = 0) -> np.ndarray:
 
 def source(raw: RawSet, **keys: Any) -> store.Source:
     test, data = keys.pop("test", False), parse("[data]\ntrain = 'x.npz'").data
-    return store.Source(raw, data.model_copy(update={"store": "encoded", **keys}), test)
+    root = keys.pop("root", Path("nowhere"))
+    return store.Source(raw, data.model_copy(update={"store": "encoded", **keys}), root, test)
 
 
 def decoded(table: Path, raw: RawSet, **keys: Any) -> store.Decoded:
@@ -157,11 +163,13 @@ def project(root: Path, kept: str, quality: int = 95, size: int = 48, extra: str
 
 
 def test_cleaning_finds_the_same_whichever_way_images_are_kept(tmp_path):
-    array, encoded = (project(tmp_path / kept, kept) for kept in ("array", "encoded"))
-    for name in ("index", "dropped", "noted", "test_index"):
-        assert getattr(array, name).read_bytes() == getattr(encoded, name).read_bytes()
-    for load in (load_images, load_test_images):
-        np.testing.assert_array_equal(load(array), np.asarray(load(encoded)))
+    array, *others = (project(tmp_path / kept, kept) for kept in ("array", "encoded", "files"))
+    for other in others:
+        for name in ("index", "dropped", "noted", "test_index"):
+            assert getattr(array, name).read_bytes() == getattr(other, name).read_bytes()
+        for load in (load_images, load_test_images):
+            np.testing.assert_array_equal(load(array), np.asarray(load(other)))
+    assert load_record(others[0]).parts == load_record(others[1]).parts  # so that nothing is trained again
 
 
 def test_files_that_have_the_size_are_kept_as_they_are_and_others_lose_nothing_that_is_not_said(tmp_path):
@@ -180,11 +188,77 @@ def test_files_that_have_the_size_are_kept_as_they_are_and_others_lose_nothing_t
     assert len(load_images(own)) == len(load_index(own).ids)
 
 
+KINDS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "tif": "TIFF", "bmp": "BMP"}
+PICTURES = st.tuples(st.sampled_from(sorted(KINDS)), st.sampled_from([(24, 24), (24, 30)]), st.integers(1, 8))
+
+
+@settings(max_examples=15)
+@given(st.lists(PICTURES, min_size=1, max_size=20), st.booleans())
+def test_files_are_left_where_they_are_if_nothing_of_them_changes(tmp_path_factory, pictures, test):
+    root = tmp_path_factory.mktemp("files")
+    for row, (suffix, size, turned) in enumerate(pictures):
+        exif, image = Image.Exif(), Image.fromarray(np.resize(noise(1, 30, row), (*size, 3)))
+        exif[decode.ORIENTATION] = turned
+        path = root / f"raw/{'ab'[row % 2]}/ä {row:02d}.{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(path, KINDS[suffix], **({} if suffix == "bmp" else {"exif": exif}))
+    (root / "raw/b").mkdir(exist_ok=True)
+    data = parse('[data]\ntrain = "raw"\nimage_size = 24').data
+    raw, found = open_folder("raw", data, root, "train"), []
+    for kept in ("array", "encoded", "files"):
+        decoded(root / f"data/{kept}.npy", raw, store=kept, test=test, root=root)
+        found.append(open_images(root / f"data/{kept}.npy"))
+    for other in found[1:]:
+        np.testing.assert_array_equal(np.asarray(other), found[0])
+    own = [os.fsdecode(line["path"]) for line in found[2].in_place]
+    assert own == [
+        str(path.relative_to(root))
+        for path in sorted((root / "raw").rglob("*.*"))
+        if path.suffix in (".jpg", ".png", ".webp") and pictures[int(path.stem[2:])][1] == (24, 24)
+    ]
+    whole, left = (
+        sum(path.stat().st_size for path in (root / f"data/{kept}.shards").glob("*.bin"))
+        for kept in ("encoded", "files")
+    )
+    assert whole - left == sum((root / path).stat().st_size for path in own)  # nothing is on the disk twice
+
+
+@pytest.mark.parametrize("harm", ["changed", "longer", "gone"])
+def test_a_file_that_is_another_one_is_named_and_cleaning_reads_it_again(tmp_path, harm):
+    layout = project(tmp_path, "files")
+    config = parse('[data]\ntrain = "raw"\ntest = "raw"\nimage_size = 48\nstore = "files"')
+    path = tmp_path / os.fsdecode(load_images(layout).in_place["path"][5])
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"\0" if harm == "longer" else whole[::-1])
+    if harm == "gone":
+        path.unlink()
+    said = f"{re.escape(str(path))} (was changed after it was cleaned|cannot be read: No such file)"
+    with pytest.raises(StageError, match=said) as caught:
+        np.asarray(load_images(layout))
+    assert caught.value.hint == "kit clean"
+    clean(layout, config, silent)
+    assert len(np.asarray(load_images(layout))) == load_record(layout).kept
+
+
+def test_a_project_may_be_moved_with_its_files_and_is_cleaned_anew_if_they_are_moved_alone(tmp_path):
+    old = project(tmp_path / "old", "files")
+    before = np.asarray(load_images(old))
+    layout = Layout((tmp_path / "old").rename(tmp_path / "new"))
+    np.testing.assert_array_equal(np.asarray(load_images(layout)), before)
+    for name, expected in (("raw", ["fresh"]), ("there", ["wrote"])):
+        (tmp_path / "new/raw").rename(tmp_path / "new/there").rename(tmp_path / "new" / name)
+        config = parse(f'[data]\ntrain = "{name}"\ntest = "{name}"\nimage_size = 48\nstore = "files"')
+        heard: list[Event] = []
+        clean(layout, config, heard.append)
+        assert [event.kind for event in heard if event.kind in ("fresh", "wrote")] == expected
+        np.testing.assert_array_equal(np.asarray(load_images(layout)), before)
+
+
 def test_a_picture_of_two_joined_sources_has_its_own_file():
     one, other = ([jpeg(image) for image in noise(3, seed=seed)] for seed in (1, 2))
     both = joined(raw_of(noise(3), one), raw_of(noise(3), other), "external")
-    assert [both.file(row) for row in range(6)] == [*one, *other]
-    assert joined(raw_of(noise(3)), raw_of(noise(3), other), "external").file(0) == b""
+    assert [both.file(row).read_bytes() for row in range(6)] == [*one, *other]
+    assert joined(raw_of(noise(3)), raw_of(noise(3), other), "external").file(0) is None
 
 
 @pytest.fixture
@@ -286,26 +360,33 @@ def test_memory_is_of_a_few_blocks_and_not_of_all_pixels(tmp_path, small_shards,
 def test_training_says_the_same_of_the_same_pixels(tmp_path):
     extra = '[folds]\nn = 2\n[runs.net]\nbackbone = "plain-cnn"\nstages = [{ train = "all", epochs = 1, lr = 0.5 }]'
     said = []
-    for kept in ("array", "encoded"):
+    for kept in ("array", "encoded", "files"):
         layout = project(tmp_path / kept, kept, size=48, extra=extra)
         config = parse(f'[data]\ntrain = "raw"\ntest = "raw"\nimage_size = 48\nstore = "{kept}"\n{extra}')
         make_folds(layout, config, silent)
         train(layout, config, silent, launch=InProcess(drawn))
         (found,) = layout.runs.glob("net-*/oof.npz")
         said.append(load_predictions(found))
-    np.testing.assert_array_equal(said[0].ids, said[1].ids)
-    np.testing.assert_array_equal(said[0].logits, said[1].logits)
+    for other in said[1:]:
+        np.testing.assert_array_equal(said[0].ids, other.ids)
+        np.testing.assert_array_equal(said[0].logits, other.logits)
 
 
-def test_a_task_on_a_cluster_is_told_of_every_shard(tmp_path):
+@pytest.mark.parametrize("kept", ["encoded", "files"])
+def test_a_task_on_a_cluster_has_every_picture(tmp_path, kept):
     extra = '[folds]\nn = 2\n[runs.net]\nbackbone = "plain-cnn"\nstages = [{ train = "all", epochs = 1, lr = 0.5 }]'
-    layout = project(tmp_path, "encoded", extra=extra)
-    config = parse(f'[data]\ntrain = "raw"\ntest = "raw"\nimage_size = 48\nstore = "encoded"\n{extra}')
+    layout = project(tmp_path / "own", kept, extra=extra)
+    config = parse(f'[data]\ntrain = "raw"\ntest = "raw"\nimage_size = 48\nstore = "{kept}"\n{extra}')
     make_folds(layout, config, silent)
     spec = plan_runs(layout, config, ["net"])["net"][0]
     spec.paths.root.mkdir(parents=True)
     told = task_spec(Unit("fold", spec), "", Warehouse(Folder(tmp_path / "store")), 0).inputs
-    assert {"data/images.shards/00000.bin", "data/test.shards/00000.bin"} < told.keys()
+    for name, blob in told.items():
+        write_atomic(tmp_path / "node" / name, lambda file, blob=blob: file.write(blob.handle.read_bytes()))
+    there = Layout(tmp_path / "node")
+    for load in (load_images, load_test_images):
+        np.testing.assert_array_equal(np.asarray(load(there)), np.asarray(load(layout)))
+    assert not [*(tmp_path / "own").rglob(".*.tmp")]
 
 
 def test_progress_says_how_many_a_second_and_what_is_left():
@@ -319,3 +400,15 @@ def test_progress_says_how_many_a_second_and_what_is_left():
         "decoded 300 of 1,000 images, 10 per second, 70 s left",
         "decoded 500 of 1,000 images, 10 per second, 50 s left",
     ]
+
+
+@settings(max_examples=20)
+@given(st.lists(st.booleans(), min_size=1, max_size=40), st.booleans())
+def test_images_with_a_label_are_all_that_can_be_scored(known, many):
+    images = noise(len(known), 5, len(known))
+    raw = replace(raw_of(images), labels=np.where(known, np.arange(len(known)) % 2, -1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(raw_sets, "BLOCK_BYTES", 75 if many else 1 << 28)  # in a file, a few at a time
+        found, labels = raw.labelled()
+    np.testing.assert_array_equal(found, images[known])
+    np.testing.assert_array_equal(labels, (np.arange(len(known)) % 2)[known])

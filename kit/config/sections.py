@@ -62,9 +62,10 @@ class DataConfig(ConfigSection):
     """Width and height in pixels that images are resized to. 0: not resized; all images must have the same size."""
     resize: Literal["fit", "crop", "stretch"] = "fit"
     """How to resize: `fit` pads with black, `crop` cuts off the longer side, `stretch` changes the proportions."""
-    store: Literal["auto", "array", "encoded"] = "auto"
+    store: Literal["auto", "array", "encoded", "files"] = "auto"
     """How cleaned images are kept: as pixels in one `array`, or `encoded` as JPEG or WebP, in a tenth to two thirds of
-    the space, and decoded when they are read. `auto`: encoded if the pixels would take more than 2 GB."""
+    the space, and decoded when they are read. `files`: encoded, but files that have the size are not copied and must
+    stay where they are. `auto`: encoded if the pixels would take more than 2 GB."""
     quality: int = Field(default=95, ge=1, le=100)
     """Quality at which JPEG files of another size are `encoded` again. Files that have the size are kept as they are,
     and all other images, also those of up to 128 pixels, are encoded without loss; with 100 all."""
@@ -79,7 +80,7 @@ class DataConfig(ConfigSection):
 
     def is_encoded(self, size: float) -> bool:
         """Whether images of ``size`` bytes of pixels are kept encoded."""
-        return self.store == "encoded" or (self.store == "auto" and size > LARGEST_ARRAY)
+        return self.store in ("encoded", "files") or (self.store == "auto" and size > LARGEST_ARRAY)
 
     def of_task(self, task: str) -> Self:
         """The same data, read for another task."""

@@ -22,6 +22,7 @@ from kit.store.files import lock, write_json
 from kit.store.ledger import Attempt, BoardRow
 from kit.store.record import Part, read, read_cache, write_cache
 
+BLOCK = 20_000  # thumbnails at once, and at most as many are learnt from
 THUMBNAIL = 8  # pixels a side: enough for colours, too few for shapes, so that a network has something to beat
 
 
@@ -151,13 +152,16 @@ class Local(Platform):
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
-        (images, labels), ours = truth.labelled(), load_images(self._layout)[: len(index.ids)]
+        (images, labels), ours = truth.labelled(), load_images(self._layout)
         prior = np.bincount(index.labels, minlength=int(index.labels.max()) + 1) / len(index.labels)
         model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300))
-        model.fit(_thumbnails(ours), index.labels)
+        learnt = range(0, len(index.labels), -(-len(index.labels) // BLOCK))
+        model.fit(_thumbnails(ours, learnt), index.labels[learnt])
+        every = range(len(images))
+        said = [model.predict_proba(_thumbnails(images, every[start:][:BLOCK])) for start in every[::BLOCK]]
         baselines = {
             "baseline: largest class": np.tile(prior, (len(images), 1)),
-            "baseline: logistic regression on thumbnails": model.predict_proba(_thumbnails(images)),
+            "baseline: logistic regression on thumbnails": np.concatenate(said),
         }
         metric = self._config.competition.metric
         scores = {name: score.score(metric, labels, proba) for name, proba in baselines.items()}
@@ -165,7 +169,7 @@ class Local(Platform):
         return scores
 
 
-def _thumbnails(images: ImageArray) -> npt.NDArray[np.float64]:
-    """Mean colours of an 8 x 8 grid, flattened (N, 192)."""
-    small = [Image.fromarray(image).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX) for image in images]
-    return np.array([np.asarray(one) for one in small], np.float64).reshape(len(images), -1)
+def _thumbnails(images: ImageArray, rows: range) -> npt.NDArray[np.float64]:
+    """Mean colours of an 8 x 8 grid of ``rows`` (K,), flattened (K, 192)."""
+    small = (Image.fromarray(images[row]).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX) for row in rows)
+    return np.array([np.asarray(one) for one in small], np.float64).reshape(len(rows), -1)

@@ -1,14 +1,14 @@
 """Pictures kept as JPEG, WebP and PNG streams, one after another in a few files, and read like an array of pixels.
 
 ``NAME.npy`` is then not the pixels but a table of `TABLE`, a line a picture, that says where each one lies in the
-folder ``NAME.shards``.
+folder ``NAME.shards``, or as a file of its own where `referring` says.
 """
 
 import hashlib
 import io
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
@@ -27,10 +27,13 @@ TABLE = np.dtype([
     ("shard", "<u4"), ("start", "<u8"), ("size", "<u4"), ("height", "<u4"), ("width", "<u4"),
     ("sha256", "u1", 32), ("pixels", "u1", 32),
 ])  # fmt: skip
+# The shard of pictures that are files of their own. Where it exists, on the machines of a cluster, they are in it.
+IN_PLACE = (1 << 32) - 1
 THREADS = min(8, os.cpu_count() or 1)
 TASK = 8  # pictures a task: one costs less than a switch between threads where they are small
 LARGEST_WEBP = 16_383  # pixels of a side
 COMMAND = "kit clean --force"
+AGAIN = "kit clean"
 
 
 def shard_file(table: Path, number: int) -> Path:
@@ -38,11 +41,16 @@ def shard_file(table: Path, number: int) -> Path:
     return table.with_suffix(".shards") / f"{number:05d}.bin"
 
 
+def referring(longest: int) -> np.dtype[Any]:
+    """`TABLE` with the path, of at most ``longest`` bytes, of each file below the project's folder that stays there."""
+    return np.dtype([*TABLE.descr, ("path", f"S{max(longest, 1)}")])
+
+
 def stored_files(path: Path) -> list[Path]:
     """The file at ``path`` and the shards that it names if it is a table."""
     table: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False) if path.exists() else np.zeros(0)
-    numbers = np.unique(table["shard"]).tolist() if table.dtype == TABLE else ()
-    return [path, *(shard_file(path, number) for number in numbers)]
+    numbers = np.unique(table["shard"]).tolist() if table.dtype.names else ()
+    return [path, *(shard_file(path, number) for number in numbers if number != IN_PLACE)]
 
 
 def encode(pixels: ImageArray, quality: int) -> bytes:
@@ -102,16 +110,33 @@ class EncodedImages:
             raise StageError(f"Pillow {Image.__version__} decodes {self._path} to other pixels", COMMAND)  # type: ignore[attr-defined]
         return self
 
-    def _one(self, line: Any) -> ImageArray:
-        path = shard_file(self._path, int(line["shard"]))
+    @property
+    def in_place(self) -> npt.NDArray[Any]:
+        """The lines of files that are read in place."""
+        return np.asarray(self._table[self._table["shard"] == IN_PLACE])
+
+    def contents(self) -> Iterator[bytes]:
+        """The files that are read in place, as they stand one after another in the shard `IN_PLACE`."""
+        return (self._content(line)[1] for line in self.in_place)
+
+    def _content(self, line: Any) -> tuple[Path, bytes]:
+        path, start, size = shard_file(self._path, int(line["shard"])), int(line["start"]), int(line["size"])
+        told, hint = "the kit wrote it", COMMAND
+        if line["shard"] == IN_PLACE and not path.exists():
+            path, start, size = self._path.parents[1] / os.fsdecode(line["path"]), 0, size + 1
+            told, hint = "it was cleaned", AGAIN
         try:
             with path.open("rb", buffering=0) as file:
-                file.seek(int(line["start"]))
-                content = file.read(int(line["size"]))
+                file.seek(start)
+                content = file.read(size)
         except OSError as error:
-            raise StageError(f"{path} cannot be read: {error.strerror}", COMMAND) from error
+            raise StageError(f"{path} cannot be read: {error.strerror}", hint) from error
         if hashlib.sha256(content).digest() != line["sha256"].tobytes():
-            raise StageError(f"{path} was changed after the kit wrote it", COMMAND)
+            raise StageError(f"{path} was changed after {told}", hint)
+        return path, content
+
+    def _one(self, line: Any) -> ImageArray:
+        path, content = self._content(line)
         try:
             return decode.decode(content)  # type: ignore[no-any-return]
         except decode.Unreadable as error:  # Pillow without WebP, say
@@ -131,7 +156,7 @@ def open_images(path: Path) -> ImageArray:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise StageError(f"{path} cannot be read: {error}", COMMAND) from error
-    if found.dtype != TABLE:
+    if not found.dtype.names:
         return found  # type: ignore[no-any-return]
     size = int(found[0]["height"]), int(found[0]["width"])
     return EncodedImages(path, found, size).checked()  # type: ignore[return-value]

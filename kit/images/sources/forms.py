@@ -12,8 +12,7 @@ from typing import Any
 
 from kit.base.text import plain, some
 from kit.errors import ConfigError, DataError, required
-from kit.images.sources.images import Held
-from kit.images.sources.raw import row_ids
+from kit.images.sources.raw import Held, row_ids
 from kit.runtime.names import ID_NAMES, LABEL_NAMES, bare
 from kit.store.files import read_text
 from kit.store.tables import Table, read_table

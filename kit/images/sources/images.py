@@ -5,9 +5,8 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from kit.base.arrays import ImageArray
 from kit.base.events import HEARD, Pace
 from kit.config import DataConfig
 from kit.errors import DataError
-from kit.images.sources.raw import RawSet, Rows
+from kit.images.sources.raw import Held, RawSet, Rows
 from kit.runtime import decode
 from kit.store.files import sha256_json
 from kit.store.record import DIGESTS
@@ -26,12 +25,6 @@ TASK = 16
 T = TypeVar("T")
 R = TypeVar("R")
 MISSING = "no such file"
-
-
-class Held(NamedTuple):
-    """The file of an image that is inside another file."""
-
-    read_bytes: Callable[[], bytes]
 
 
 def open_images(rows: Rows, paths: Sequence[Path | Held | None], data: DataConfig, what: str) -> RawSet:
@@ -61,8 +54,8 @@ def open_images(rows: Rows, paths: Sequence[Path | Held | None], data: DataConfi
         **({} if rows.targets is None else {"task": rows.task.name, "targets": rows.targets.tolist()}),
     }
     in_files = np.array([size or (0, 0) for size in sizes], np.int64).reshape(-1, 2)
-    raw = RawSet(**vars(rows), shape=shape, read=read, fingerprint=sha256_json(content), sizes=in_files)
-    return replace(raw, file=lambda row: path.read_bytes() if (path := paths[row]) else b"")
+    found = sha256_json(content)
+    return RawSet(**vars(rows), shape=shape, read=read, fingerprint=found, sizes=in_files, file=paths.__getitem__)
 
 
 def _decoded(

@@ -5,15 +5,24 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from kit.base.arrays import FloatArray, ImageArray, IntArray
+from kit.base.events import HEARD, Pace
 from kit.base.tasks import ONE_CLASS, Array, Task
 from kit.errors import DataError
 from kit.store.files import sha256_json
 
 BLOCK, BLOCK_BYTES = 512, 1 << 28
+
+
+class Held(NamedTuple):
+    """The file of an image that is inside another file."""
+
+    read_bytes: Callable[[], bytes]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -42,7 +51,7 @@ class RawSet(Rows):
     fingerprint: str  # hash of everything that is read; another one makes all later stages stale
     sizes: IntArray | None = None  # (N, 2) height and width in the file, before a resize; (0, 0) = not known
     passed_over: Mapping[str, int] = field(default_factory=dict)  # files that are no images, by their suffix
-    file: Callable[[int], bytes] = lambda row: b""  # the bytes of the file of a readable row, where there are files
+    file: Callable[[int], Path | Held | None] = lambda row: None  # of a readable row, where there are files
 
     def blocks(self) -> Iterator[tuple[int, ImageArray, dict[int, str]]]:
         """First row, images and problems of consecutive blocks of rows: a power of two, so that batches stay whole."""
@@ -58,7 +67,9 @@ class RawSet(Rows):
         if every.nbytes > BLOCK_BYTES:
             with tempfile.TemporaryFile() as file:
                 every = np.memmap(file, np.uint8, "w+", shape=shape)
+        pace = Pace("read", len(self.ids), HEARD.get())
         for start, images, problems in self.blocks():
+            pace(len(images))
             for row, reason in problems.items():
                 raise DataError(f"image {self.ids[row]!r} cannot be read: {reason}")
             every[start : start + len(images)] = images
@@ -76,8 +87,11 @@ class RawSet(Rows):
 
     def labelled(self) -> tuple[ImageArray, Array]:
         """Images and truth of the rows that have a label: no other can be scored; errors as `all_images`."""
-        known, images = self.labels >= 0, self.all_images()
-        return images if known.all() else images[known], self.truth[known]
+        known, images = np.flatnonzero(self.labels >= 0), self.all_images()
+        for place, row in enumerate(known.tolist()):
+            if place != row:
+                images[place] = images[row]  # in the file, if they are in one
+        return images[: len(known)], self.truth[known]
 
 
 @dataclass(frozen=True, eq=False)

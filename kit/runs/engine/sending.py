@@ -4,6 +4,7 @@ import hashlib
 import os
 import platform
 import shutil
+import tempfile
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -20,7 +21,7 @@ from kit.runs.engine.cluster import ray
 from kit.runs.results import PredictionSpec
 from kit.runs.spec import FoldSpec
 from kit.runs.units import Unit
-from kit.store.encoded import stored_files
+from kit.store.encoded import IN_PLACE, EncodedImages, open_images, shard_file, stored_files
 from kit.store.files import sha256_file, write_atomic
 
 # Of a file that is sent: large enough to be quick, small beside the memory of any machine.
@@ -182,6 +183,19 @@ class Warehouse:
                 self._known[known] = self.own(path)
             return self._known[known]
 
+    def in_place(self, table: Path) -> Blob | None:
+        """All files that a table of images refers to, which are sent as one; None where there are none."""
+        state, shard = table.stat(), shard_file(table, IN_PLACE)
+        known = (str(shard), state.st_mtime_ns, state.st_size)
+        with self._lock:
+            images: object = None if known in self._known else open_images(table)
+            if isinstance(images, EncodedImages) and len(images.in_place):
+                with tempfile.NamedTemporaryFile(dir=shard.parent, prefix=".", suffix=".tmp") as file:
+                    file.writelines(images.contents())
+                    file.flush()
+                    self._known[known] = self.own(Path(file.name))
+            return self._known.get(known)
+
     def own(self, path: Path) -> Blob:
         """A file that one unit reads."""
         sha = sha256_file(path)
@@ -211,13 +225,15 @@ def task_spec(unit: Unit, module: str, warehouse: Warehouse, cards: float) -> Ta
     """What is told for a unit as its files are now: a checkpoint that came back from an earlier attempt goes along."""
     layout, paths = unit.spec.layout, unit.spec.paths
     reads = [layout.data_manifest, layout.index, layout.folds_table(unit.spec.folds), *unit.reads]
-    reads += [*stored_files(layout.images), unit.spec.run_paths.engine]
-    if unit.kind in ("fold", "test"):
-        reads += [layout.test_manifest, layout.test_index, *stored_files(layout.test_images)]
+    tables = [layout.images, *([layout.test_images] if unit.kind in ("fold", "test") else [])]
+    reads += [unit.spec.run_paths.engine, *(path for table in tables for path in stored_files(table))]
+    if layout.test_images in tables:
+        reads += [layout.test_manifest, layout.test_index]
     if unit.kind == "fold":
         reads += [paths.checkpoint(0), paths.checkpoint(1)]
     if unit.kind in PREDICTING:
         reads += [paths.weights, paths.probe]
+    packed = {shard_file(table, IN_PLACE): warehouse.in_place(table) for table in tables if table.exists()}
     files = {str(path.relative_to(layout.root)): path for path in reads if path.exists()}
     told = unit.spec if unit.kind not in PREDICTING else PredictionSpec.load(unit.description)
     weights = unit.spec.settings.weights
@@ -235,7 +251,8 @@ def task_spec(unit: Unit, module: str, warehouse: Warehouse, cards: float) -> Ta
         inputs={
             name: warehouse.own(path) if path.is_relative_to(paths.root) else warehouse.shared(path)
             for name, path in files.items()
-        },
+        }
+        | {str(path.relative_to(layout.root)): blob for path, blob in packed.items() if blob},
         threads=os.environ.get(THREADS),
         cards=cards,
     )

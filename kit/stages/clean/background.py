@@ -43,7 +43,8 @@ def shared_backgrounds(images: ImageArray, rows: IntArray, measured: Measured | 
     # In an order that says nothing about the rows; there is one copy of the edges at a time.
     size = found.edges.itemsize * found.edges.shape[1]
     firm = firm[np.argsort(found.edges[rows[firm]].view(f"V{size}").ravel())]
-    edges = np.asarray(found.edges[rows[firm]])
+    edges = found.edges[rows[firm]].astype(np.float32)
+    edges /= np.maximum(np.linalg.norm(edges, axis=1, keepdims=True), 1e-6)
     # All of them, or a sample where most are alike: a common scene is found in a sample too.
     searched = edges[:: -(-len(edges) // SAMPLE)]
     alike = int((searched @ searched.T >= ALIKE).sum()) - len(searched)

@@ -32,7 +32,7 @@ from kit.store.layout import Layout
 from kit.store.record import DIGESTS, Digests, digest, digests_of
 
 # Raised whenever the same raw images would give other data.
-VERSION = 3
+VERSION = 4
 
 
 def clean(layout: Layout, config: Config, emit: Emit, *, force: bool = False) -> None:
@@ -58,7 +58,9 @@ def clean(layout: Layout, config: Config, emit: Emit, *, force: bool = False) ->
         if test is None:
             stale_test = force or layout.test_manifest.exists()
         else:
-            stale_test = force or UnlabelledRecord.fresh(layout.test_manifest, lineage_of_test(config, test)) is None
+            stale_test = (
+                force or UnlabelledRecord.fresh(layout.test_manifest, lineage_of_test(layout, config, test)) is None
+            )
     if not (stale or stale_test):
         emit(Event("fresh", "clean", {"stage": "clean"}))
         return
@@ -107,19 +109,19 @@ def lineage(layout: Layout, config: Config, raw: RawSet) -> Digests:
         "overrides": sha256_file(layout.overrides) if layout.overrides.exists() else "",
         # Since the index names the rows of the split; other data stay fresh.
         **({"roles": "1"} if config.data.validation else {}),
-        **Source(raw, config.data).made_from,
+        **Source(raw, config.data, layout.root).made_from,
     }
 
 
-def lineage_of_test(config: Config, test: RawSet) -> Digests:
+def lineage_of_test(layout: Layout, config: Config, test: RawSet) -> Digests:
     """What the test images are made from."""
-    stored = Source(test, config.data).made_from
+    stored = Source(test, config.data, layout.root).made_from
     return {"clean": str(VERSION), "raw": test.fingerprint, "ids": sha256_json(test.ids), **stored}
 
 
 def _write_data(layout: Layout, config: Config, raw: RawSet, roles: list[str], made_from: Digests, emit: Emit) -> None:
     layout.data_manifest.unlink(missing_ok=True)
-    codes, source = raw.task.codes(raw.truth, raw.labels), Source(raw, config.data)
+    codes, source = raw.task.codes(raw.truth, raw.labels), Source(raw, config.data, layout.root)
     with decoding(layout.images, source, emit) as decoded:
         if not len(decoded.rows):
             first = int(np.argmax(raw.labels >= 0))
@@ -252,13 +254,14 @@ def _write_test(layout: Layout, config: Config, test: RawSet | None, emit: Emit)
         layout.test_index.unlink(missing_ok=True)
         tidy(layout.test_images, 0)
         return
-    with decoding(layout.test_images, Source(test, config.data, test=True), emit) as decoded:
+    with decoding(layout.test_images, Source(test, config.data, layout.root, test=True), emit) as decoded:
         write_images(layout.test_images, decoded, decoded.rows)
         digests, problems = decoded.measured.digests, decoded.problems
     reasons = [problems.get(row, "") for row in range(len(test.ids))]
     write_csv(layout.test_index, ("id", "sha256", "problem"), zip(test.ids, digests, reasons, strict=True))
     files = digests_of(layout.data, layout.test_index, *stored_files(layout.test_images))
-    UnlabelledRecord(made_from=lineage_of_test(config, test), files=files, n=len(test.ids)).save(layout.test_manifest)
+    made_from = lineage_of_test(layout, config, test)
+    UnlabelledRecord(made_from=made_from, files=files, n=len(test.ids)).save(layout.test_manifest)
     if problems:
         text = f"{len(problems)} test images cannot be read and are replaced by black images: {layout.test_index}"
         emit(Event("warn", text))

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import count
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -30,13 +30,13 @@ from kit.runtime import decode
 from kit.stages.clean.measured import Measured, measure, pixel_digests
 from kit.stages.clean.thumbnails import fitted
 from kit.store.arrays import read_arrays
-from kit.store.encoded import TABLE, THREADS, EncodedImages, encode, shard_file
+from kit.store.encoded import IN_PLACE, TABLE, THREADS, EncodedImages, encode, referring, shard_file
 from kit.store.files import refusal, replacing, write_atomic
 from kit.store.record import Digests, Made, digests_of
 
 NO_LABEL = "no label"
 # Raised whenever the same raw images would give other streams, or other measures of them.
-VERSION = 1
+VERSION = 2
 JPEG = b"\xff\xd8\xff"
 KEPT = (JPEG, b"\x89PNG", b"RIFF")  # beginnings of streams that are kept as they are
 SMALL = 128  # pixels of a side up to which nothing is lost
@@ -51,8 +51,8 @@ class Decoded(NamedTuple):
     rows: IntArray  # (U,) the raw row of each
     problems: dict[int, str]  # the other raw rows and why: they cannot be read, or have no label
     measured: Measured
-    streams: Sequence[bytes] = ()  # of a block that is stored as such
-    lines: npt.NDArray[Any] = np.zeros(0, TABLE)  # (U,) where all are stored as streams
+    streams: Sequence[tuple[bytes, bytes]] = ()  # of a block that is stored as such: path of what stays, content
+    lines: npt.NDArray[Any] = np.zeros(0, TABLE)  # (U,) where all are stored as streams; see `referring` too
     file: IO[bytes] | None = None  # that ``images`` are mapped from, else
 
 
@@ -62,6 +62,7 @@ class Source:
 
     raw: RawSet
     data: DataConfig
+    root: Path  # of the project
     test: bool = False
 
     @property
@@ -72,7 +73,20 @@ class Source:
     @property
     def made_from(self) -> Digests:
         """What their store adds to what the data are made from; nothing where it is an array."""
-        return {"store": f"{VERSION} {self.data.quality}"} if self.is_encoded else {}
+        places = hashlib.sha256(b"\0".join(self.places)).hexdigest() if self.places else ""
+        return {"store": f"{VERSION} {self.data.quality} {places}".strip()} if self.is_encoded else {}
+
+    @cached_property
+    def places(self) -> list[bytes]:
+        """The path of each file that may be read in place, below the project's root; empty if it is in another file."""
+        every, above = range(len(self.raw.ids) if self.data.store == "files" else 0), f"{self.root}{os.sep}"
+        files = map(self.raw.file, every)
+        return [os.fsencode(str(file).removeprefix(above)) if isinstance(file, Path) else b"" for file in files]
+
+    @property
+    def table(self) -> np.dtype[Any]:
+        """What a line says of a picture."""
+        return referring(max(map(len, self.places))) if self.places else TABLE
 
     def blocks(self, rows: range) -> Iterator[Decoded]:
         """The pictures of consecutive raw ``rows``, a few at a time."""
@@ -88,7 +102,8 @@ class Source:
         if not self.test:
             problems |= {row: NO_LABEL for row in rows if self.raw.labels[row] < 0}
         found = np.array([row for row in rows if self.test or row not in problems], np.int64)
-        images, streams = pixels[found - rows.start], list[bytes]()
+        images = pixels if len(found) == len(pixels) else pixels[found - rows.start]  # which copies
+        streams = list[tuple[bytes, bytes]]()
         for place, row in enumerate(found.tolist() if self.is_encoded else ()):
             streams.append(self._stream(images[place], row, row not in problems))
         frames, nothing = None, np.zeros((4, len(images), 0))
@@ -97,18 +112,19 @@ class Source:
         measured = Measured(found, pixel_digests(images), *nothing) if self.test else measure(images, frames)
         return Decoded(images, found, problems, measured, streams)
 
-    def _stream(self, pixels: ImageArray, row: int, readable: bool) -> bytes:
-        """The file of a picture that needs no other size, else its pixels encoded: without loss but for a JPEG, whose
-        ``pixels`` are then those that every later reader will see."""
-        content = self.raw.file(row) if readable else b""
+    def _stream(self, pixels: ImageArray, row: int, readable: bool) -> tuple[bytes, bytes]:
+        """The file of a picture that needs no other size, and where it is if it stays there, else its pixels encoded:
+        without loss but for a JPEG, whose ``pixels`` are then those that every later reader will see."""
+        file = self.raw.file(row) if readable else None
+        content = file.read_bytes() if file else b""
         sizes = self.raw.sizes
         if sizes is not None and tuple(sizes[row]) == self.raw.shape and content.startswith(KEPT):
-            return content
+            return self.places[row] if self.places else b"", content
         is_lossy = content.startswith(JPEG) and max(self.raw.shape) > SMALL and self.data.quality < 100
         content = encode(pixels, self.data.quality if is_lossy else 0)
         if is_lossy:
             pixels[:] = decode.decode(content)
-        return content
+        return b"", content
 
 
 @contextmanager
@@ -165,7 +181,10 @@ def write_images(path: Path, decoded: Decoded, rows: IntArray) -> None:
     """Write where some of the images, in ascending ``rows``, lie in the shards, or move them together in the array that
     they were decoded to: the others are no longer in it."""
     if decoded.file is None:
-        write_atomic(path, lambda file: np.save(file, decoded.lines[rows]))
+        lines = decoded.lines[rows]
+        own = lines["shard"] == IN_PLACE
+        lines["start"][own] = np.cumsum(lines["size"][own], dtype=np.uint64) - lines["size"][own]
+        write_atomic(path, lambda file: np.save(file, lines))
         return
     images: Any = decoded.images  # a memory map
     for start in range(0, len(rows), 64):
@@ -179,7 +198,7 @@ def write_images(path: Path, decoded: Decoded, rows: IntArray) -> None:
 
 
 def _together(folder: Path, blocks: Iterable[Decoded]) -> Decoded:
-    """All blocks as one, without images. Edges, four fifths of what is measured, are mapped from a file without a name
+    """All blocks as one, without images. Edges, half of what is measured, are mapped from a file without a name
     in ``folder``."""
     kept = list[Decoded]()
     folder.mkdir(parents=True, exist_ok=True)
@@ -191,7 +210,7 @@ def _together(folder: Path, blocks: Iterable[Decoded]) -> Decoded:
         _, rows, problems, measured, _, lines, _ = zip(*kept, strict=True)
         columns = Measured(*map(np.concatenate, zip(*measured, strict=True)))
         if file.tell():
-            mapped = np.memmap(file, np.float32, "r", shape=(len(columns.pixels), edges.shape[1]))
+            mapped = np.memmap(file, edges.dtype, "r", shape=(len(columns.pixels), edges.shape[1]))
             columns = columns._replace(edges=mapped)
     found = {row: reason for some in problems for row, reason in some.items()}
     return Decoded(NO_PIXELS, np.concatenate(rows), found, columns, (), np.concatenate(lines))
@@ -227,17 +246,25 @@ def _write_shard(path: Path, source: Source, rows: range, made_from: Digests, pa
 
     def fill(file: IO[bytes]) -> None:
         for block in source.blocks(rows):
-            for stream, pixels in zip(block.streams, block.measured.pixels, strict=True):
+            for (place, stream), pixels in zip(block.streams, block.measured.pixels, strict=True):
                 digest = np.frombuffer(hashlib.sha256(stream).digest(), np.uint8)
-                lines.append((int(path.stem), file.tell(), len(stream), *source.raw.shape, digest, pixels))
-                file.write(stream)
+                where = (IN_PLACE, 0) if place else (int(path.stem), file.tell())
+                line = (*where, len(stream), *source.raw.shape, digest, pixels, place)
+                lines.append(line[: len(source.table.names or ())])
+                file.write(b"" if place else stream)
             blocks.append(block._replace(images=NO_PIXELS, streams=()))
             pace(len(block.rows))
 
     write_atomic(path, fill)
     found = _together(path.parent, blocks)
     bad, why = np.array([*found.problems], np.int64), np.array([*found.problems.values()], np.str_)
-    columns = {"lines": np.array(lines, TABLE), "rows": found.rows, "bad": bad, "why": why, **found.measured._asdict()}
+    columns = {
+        "lines": np.array(lines, source.table),
+        "rows": found.rows,
+        "bad": bad,
+        "why": why,
+        **found.measured._asdict(),
+    }
     write_atomic(path.with_suffix(".npz"), lambda file: np.savez(file, allow_pickle=True, **columns))
     files = digests_of(path.parent, path, path.with_suffix(".npz"))
     Made(made_from=made_from, files=files).save(path.with_suffix(".json"))
