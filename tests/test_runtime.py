@@ -73,6 +73,8 @@ def test_crops_and_zooms_are_what_pillow_makes_of_the_same_part(side: int) -> No
         planes = [Image.fromarray(plane).resize((side, side), Image.Resampling.BILINEAR) for plane in channels(cut)]
         expected = np.array([np.asarray(plane) for plane in planes]).reshape(2, 3, side, side).transpose(0, 2, 3, 1)
         np.testing.assert_allclose(apply(name, images), expected, atol=0.02, err_msg=name)
+        for kind in (np.uint64, np.float64):
+            np.testing.assert_array_equal(apply(name, images.astype(kind)), apply(name, images))
     for name, other in PARTS.items():
         mirrored = apply("flip-lr", apply(other, apply("flip-lr", images)))
         np.testing.assert_allclose(apply(name, images), mirrored, atol=0.02)

@@ -28,14 +28,19 @@ def _cropped(x: Images, share: float, down: float, right: float) -> Images:
     side = x.shape[1]
     kept = side - round(side * share)
     top, left = (round((side - kept) * place) for place in (down, right))
-    return preprocess.resize(x[:, top : top + kept, left : left + kept], size=side)
+    return _brought_to(x[:, top : top + kept, left : left + kept], side)
 
 
 def _smaller(x: Images) -> Images:
     """The whole picture on the part of the side that `larger` keeps, in a frame of its mirror image."""
     frame = round(x.shape[1] * ZOOM / (1 - ZOOM) / 2)
     edges = ((0, 0), (frame, frame), (frame, frame), (0, 0))
-    return preprocess.resize(np.pad(x, edges, mode="symmetric"), size=x.shape[1])
+    return _brought_to(np.pad(x, edges, mode="symmetric"), x.shape[1])
+
+
+def _brought_to(x: Images, side: int) -> Images:
+    # TensorFlow does not resize all types of numbers that a platform may pass.
+    return preprocess.resize(np.asarray(x, np.float32), size=side).numpy()
 
 
 PLACES = {"centre": (0.5, 0.5), "top-left": (0, 0), "top-right": (0, 1), "bottom-left": (1, 0), "bottom-right": (1, 1)}
