@@ -1,6 +1,6 @@
 """Progressive resizing of MobileNetV2 on blood cells: processor time of training, and accuracy out of fold.
 
-    python benchmarks/sizes.py [--data DIR] [--rows 1500] [--epochs 6] [--folder DIR] [RUN ...]
+    python benchmarks/sizes.py [--data DIR] [--rows 3000] [--epochs 6] [--folder DIR] [RUN ...]
 
 DIR (default: ``$KIT_SHARED``) holds ``blood/train.zip``, ``blood/train.csv`` and ``weights/``. Cells are stored with
 96 px. The peer is ``whole``, a run whose stages all train at 96 px; ``growing`` trains the first half of its epochs at
@@ -35,15 +35,14 @@ augment = [{{ op = "dihedral" }}]
 views = ["identity"]
 stages = [
   {{ train = "head", epochs = 2 }},
-  {{ train = "all", epochs = {half}, lr = 3e-4, schedule = {{ kind = "constant", warmup = 0.5 }} }},
-  {{ train = "all", epochs = {half}, lr = 3e-4 }},
+  {{ train = "all", epochs = {epochs}, lr = 3e-4, schedule = {{ warmup = 0.5 }} }},
 ]
 [runs.growing]
 extends = "whole"
 stages = [
   {{ train = "head", epochs = 2, size = 64 }},
   {{ train = "all", epochs = {half}, size = 64, lr = 3e-4, schedule = {{ kind = "constant", warmup = 0.5 }} }},
-  {{ train = "all", epochs = {half}, lr = 3e-4, size = 96 }},
+  {{ train = "all", epochs = {half}, size = 96, lr = 3e-4, schedule = {{ warmup = 0.5 }} }},
 ]
 [runs.small]
 extends = "whole"
@@ -55,7 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="*", default=["whole", "growing", "small"])
     parser.add_argument("--data", type=Path, default=os.environ.get("KIT_SHARED"))
-    parser.add_argument("--rows", type=int, default=1500)
+    parser.add_argument("--rows", type=int, default=3000)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()

@@ -78,7 +78,7 @@ def test_a_run_without_sizes_is_described_and_digested_as_before_there_were_any(
         (run(16, 32, backbone="feed-forward"), "feed-forward has other weights at another size", "size = 32"),
         (
             run(16, 32, head={"pooling": "flatten"}),
-            "plain-cnn with a flattened map .*16, 32, 32 px",
+            "plain-cnn with a flattened map .*16 and 32 px",
             "no `size` in its",
         ),
         (run(8, 32), "needs images of at least 16 px, but these have 8", "[runs.a] size = 16"),

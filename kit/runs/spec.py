@@ -276,5 +276,6 @@ def check_sizes(name: str, settings: RunConfig, stored: int) -> None:
         raise ConfigError(said, f"[{f'runs.{name}] size' if named else 'data] image_size'} = {entry.smallest}")
     if len(set(sizes)) > 1 and (not entry.width or settings.head.pooling == "flatten"):
         what = f"{settings.backbone} with a flattened map" if entry.width else settings.backbone
-        said = f"runs.{name}: {what} has other weights at another size, but is to have {', '.join(map(str, sizes))} px"
+        every = " and ".join(map(str, sorted(set(sizes))))
+        said = f"runs.{name}: {what} has other weights at another size, but is to see {every} px"
         raise ConfigError(said, f"[runs.{name}] size = {sizes[-1]}, and no `size` in its stages")

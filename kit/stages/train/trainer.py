@@ -195,7 +195,8 @@ class NetworkTrainer:
         if size != self._size:
             self._follow()
             self._judged = twin_of(self._network, self._spec, size, "float32")
-            self._judging = compile_forward(self._judged.model)
+            whole = self._judged is self._network
+            self._judging = self._forward if whole else compile_forward(self._judged.model)
             mixed = (precision := self._spec.settings.precision) != "float32"
             self._twin = twin_of(self._network, self._spec, size, precision) if mixed else self._judged
             self._size = size
