@@ -54,7 +54,7 @@ stages = [{{ train = "head", epochs = 2, schedule = "constant", cached_views = 0
 """
 
 
-def make_project(folder: Path, data: Path, rows: int, epochs: int) -> Path:
+def make_project(folder: Path, data: Path, rows: int, epochs: int, config: str = CONFIG) -> Path:
     """A project of every k-th cell, cleaned and split."""
     folder.mkdir()
     lines = [line for line in read_csv(data / "blood" / "train.csv") if Path(line["file"]).name < "12500.jpg"]
@@ -69,7 +69,7 @@ def make_project(folder: Path, data: Path, rows: int, epochs: int) -> Path:
         writer = csv.writer(file)
         writer.writerows([["file", "label"], *([line["file"], line["label"]] for line in chosen)])
     weights = data / "weights" / "mobilenetv2_imagenet_notop.weights.h5"
-    (folder / "kit.toml").write_text(CONFIG.format(weights=weights, epochs=epochs))
+    (folder / "kit.toml").write_text(config.format(weights=weights, epochs=epochs))
     kit(folder, "folds")
     return folder
 

@@ -10,6 +10,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from scipy.stats import ks_2samp
 
 from kit.config import AugmentConfig
 from kit.errors import ConfigError
@@ -29,6 +30,7 @@ OWN = {
     "quarter-turn",
     "dihedral",
     "crop",
+    "random-resized-crop",
     "noise",
     "stain",
     "gradient",
@@ -62,6 +64,8 @@ def test_the_defaults_of_an_entry_are_valid(op: str) -> None:
 def test_values_that_cannot_be_and_missing_keys_are_refused() -> None:
     with pytest.raises(ConfigError, match="'zoom': `factor` = 3"):
         check([AugmentConfig(op="zoom", factor=3)])
+    with pytest.raises(ConfigError, match=r"'random-resized-crop': `scale` = .*the first number is larger"):
+        check([AugmentConfig(op="random-resized-crop", scale=[0.8, 0.4])])
     with pytest.raises(ConfigError, match="'one-of': `ops` is missing"):
         check([AugmentConfig(op="one-of")])
     with pytest.raises(ConfigError, match="'blur': unknown key `sigmaa`"):
@@ -161,6 +165,56 @@ def test_crops_are_all_the_shifts_of_a_reflected_image_drawn_evenly() -> None:
     counts = [int((found == shift).all(axis=(1, 2, 3)).sum()) for shift in shifts]
     assert sum(counts) == 500
     assert min(counts) > 500 / 9 * 0.6
+
+
+def boxes(n: int, side: int = 32, **keys: Any) -> Any:
+    """(n, 4) left, top, width and height of random resized crops, in sides, read from pictures of places."""
+    from kit.images.augment.pipeline import Pipeline
+
+    places = np.arange(side, dtype=np.float32) + 0.5
+    picture = np.stack([*np.meshgrid(places, places), np.zeros((side, side), np.float32)], axis=-1)
+    images, labels = np.repeat(picture[None], n, axis=0), np.zeros((n, 4), np.float32)
+    found = np.asarray(Pipeline([entry("random-resized-crop", **keys)], side, 4)(images, labels, seeds(3, n))[0])
+    first, last = found[:, 8, 8, :2], found[:, -8, -8, :2]  # at the border cubic interpolation is not linear
+    share = (last - first) / (side - 16)
+    return np.concatenate([first / side - 8.5 / side * share, share], axis=1)
+
+
+def torchvision_box(rng: np.random.Generator, scale: Any, ratio: Any) -> list[float]:
+    """`torchvision.transforms.RandomResizedCrop.get_params` of a square, without rounding to pixels."""
+    for _ in range(10):
+        area = rng.uniform(*scale)
+        aspect = np.exp(rng.uniform(*np.log(ratio)))
+        width, height = (area * aspect) ** 0.5, (area / aspect) ** 0.5
+        if width <= 1 and height <= 1:
+            return [rng.uniform(0, 1 - width), rng.uniform(0, 1 - height), width, height]
+    aspect = min(max(1.0, ratio[0]), ratio[1])
+    width, height = min(1.0, aspect), min(1.0, 1 / aspect)
+    return [(1 - width) / 2, (1 - height) / 2, width, height]
+
+
+@pytest.mark.tf
+@pytest.mark.parametrize(("scale", "ratio"), [([0.35, 1.0], [0.75, 4 / 3]), ([0.5, 1.0], [0.4, 2.5])])
+def test_random_resized_crops_have_the_law_of_torchvision(scale: Any, ratio: Any) -> None:
+    rng, n = np.random.default_rng(0), 1500
+    expected = np.array([torchvision_box(rng, scale, ratio) for _ in range(n)])
+    found = boxes(n, scale=scale, ratio=ratio)
+    assert found.min() > -1e-3 and (found[:, :2] + found[:, 2:]).max() < 1 + 1e-3
+    laws = {
+        "left": lambda box: box[:, 0],
+        "top": lambda box: box[:, 1],
+        "area": lambda box: box[:, 2] * box[:, 3],
+        "ratio": lambda box: np.log(box[:, 2] / box[:, 3]),
+    }
+    for name, of in laws.items():
+        assert ks_2samp(of(found), of(expected)).pvalue > 1e-3, name
+
+
+@pytest.mark.tf
+def test_where_no_rectangle_fits_the_largest_in_the_middle_is_taken() -> None:
+    found = boxes(3, scale=[0.9, 1.0], ratio=[3.0, 3.5])
+    np.testing.assert_allclose(found, [[0, 1 / 3, 1, 1 / 3]] * 3, atol=1e-3)
+    np.testing.assert_allclose(boxes(2, scale=[1, 1], ratio=[1, 1]), [[0, 0, 1, 1]] * 2, atol=1e-3)
 
 
 @pytest.mark.tf

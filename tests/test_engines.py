@@ -137,6 +137,29 @@ def test_any_number_of_images_gives_the_same_probabilities(engine: str, more: di
 
 
 @each
+def test_a_network_of_another_size_runs_in_an_engine_behind_a_resize_of_tensorflow(
+    here: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    root = make(tmp_path / "project", engine).layout.root
+    text = (root / "kit.toml").read_text()
+    (root / "kit.toml").write_text(text + 'size = 20\npreprocess = [{ op = "clahe", tiles = 2 }]\n')
+    said: list[Event] = []
+    Project(root, emit=said.append).train()
+    assert [event.data["message"] for event in said if event.data.get("event") == "told"] == []
+    spec = planned(Project(root))
+    assert spec.paths.converted.exists()
+    weights = require(spec).files[spec.paths.weights.name]
+    images = np.random.default_rng(1).integers(0, 256, (7, 16, 16, 3), dtype=np.uint8)
+    both = [spec, spec.model_copy(update={"predict": "tensorflow"})]
+    found, expected = (fold_predictor(one, weights)(images, np.arange(7), ("identity", "larger")) for one in both)
+    np.testing.assert_allclose(softmax(found), softmax(expected), atol=1e-5)
+    assert (found != expected).any(), "was predicted by TensorFlow"
+    monkeypatch.setattr(networks, "ROUNDS", 1)
+    networks.choose_engine(spec)
+    assert engine in EngineChoice.load(spec.run_paths.engine).seconds
+
+
+@each
 def test_bytes_are_the_same_with_what_was_converted_before_without_it_and_with_it_damaged(
     folds: Folds, engine: str
 ) -> None:

@@ -73,7 +73,7 @@ REACHES: tuple[tuple[set[str], str], ...] = (
     (set(), "train.workers train.tensorboard engine.name engine.address engine.num_cpus engine.num_gpus"),
     (set(), "engine.memory engine.storage engine.attempts"),
     ({"features", *RUN}, "runs.backbone runs.weights runs.options runs.seed runs.head.pooling"),
-    ({"features", *RUN}, "runs.preprocess.op runs.augment.op"),
+    ({"features", *RUN}, "runs.preprocess.op runs.augment.op runs.size runs.stages.size"),
     # Of a student that was not trained before either.
     ({"run"}, "runs.teach.by runs.teach.soft runs.teach.power runs.teach.pseudo runs.teach.min_confidence"),
     (RUN, "runs"),  # every key of a run that has no place of its own
@@ -118,6 +118,8 @@ OTHERS: dict[str, object] = {
     "runs.augment.op": "quarter-turn",
     "runs.validate_augment.op": "quarter-turn",
     "runs.views": ["identity", "flip-ud"],
+    "runs.size": 32,
+    "runs.stages.size": 32,
     "runs.head.batch_norm": ["features"],
     "runs.head.units": [8],
     "runs.teach.by": ["ensemble"],

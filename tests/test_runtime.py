@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from kit.config import StageConfig
 from kit.errors import TrainingError
@@ -19,7 +20,7 @@ from kit.runtime import forward
 from kit.runtime.backbones import BACKBONES, dropout_rates
 from kit.runtime.pool import softmax
 from kit.runtime.predictor import check_images
-from kit.runtime.views import TURNS, VIEWS, apply
+from kit.runtime.views import PLACES, TURNS, VIEWS, apply
 
 pytestmark = pytest.mark.stage
 
@@ -43,7 +44,46 @@ def test_the_lit_views_stay_in_the_range_and_brighten_as_they_say() -> None:
     assert min(darker.min(), brighter.min()) >= 0
     assert max(darker.max(), brighter.max()) <= 255
     assert (darker <= images).all() and (images <= brighter).all() and darker.mean() < images.mean() < brighter.mean()
-    assert set(VIEWS) - set(TURNS) == {"brighter", "darker"}
+
+
+def channels(images: Any) -> Any:
+    """(N * 3, H, W)."""
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2)).reshape(-1, *images.shape[1:3])
+
+
+PARTS = {"crop-top-left": "crop-top-right", "crop-bottom-left": "crop-bottom-right"}
+
+
+@pytest.mark.tf
+@pytest.mark.parametrize("side", [16, 21, 96])
+def test_crops_and_zooms_are_what_pillow_makes_of_the_same_part(side: int) -> None:
+    images = np.random.default_rng(side).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
+    crop, zoom, frame = side - round(side / 8), side - round(side / 4), round(side / 6)
+    left, middle, inner = side - crop, (side - crop) // 2, (side - zoom) // 2
+    corners = {"top-left": (0, 0), "top-right": (left, 0), "bottom-left": (0, left), "bottom-right": (left, left)}
+    parts = {f"crop-{name}": (images, *corner, crop) for name, corner in corners.items()}
+    if not left % 2:  # else the middle is between two pixels
+        parts["crop-centre"] = (images, middle, middle, crop)
+    if not (side - zoom) % 2:
+        parts["larger"] = (images, inner, inner, zoom)
+    padded = np.pad(images, ((0, 0), (frame, frame), (frame, frame), (0, 0)), "symmetric")
+    parts["smaller"] = (padded, 0, 0, side + 2 * frame)
+    for name, (of, x, y, kept) in parts.items():
+        cut = of[:, y : y + kept, x : x + kept].astype(np.float32)
+        planes = [Image.fromarray(plane).resize((side, side), Image.Resampling.BILINEAR) for plane in channels(cut)]
+        expected = np.array([np.asarray(plane) for plane in planes]).reshape(2, 3, side, side).transpose(0, 2, 3, 1)
+        np.testing.assert_allclose(apply(name, images), expected, atol=0.02, err_msg=name)
+        for kind in (np.uint64, np.float64):
+            np.testing.assert_array_equal(apply(name, images.astype(kind)), apply(name, images))
+    for name, other in PARTS.items():
+        mirrored = apply("flip-lr", apply(other, apply("flip-lr", images)))
+        np.testing.assert_allclose(apply(name, images), mirrored, atol=0.02)
+
+
+def test_every_view_turns_lights_or_shows_another_part() -> None:
+    parts = {f"crop-{place}" for place in PLACES} | {"larger", "smaller"}
+    assert set(VIEWS) == {*TURNS, *parts, "brighter", "darker"}
+    assert len(parts) == 7
 
 
 @given(st.integers(1, 5), st.integers(1, 4), st.integers(0, 1000))

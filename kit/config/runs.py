@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValue, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from kit.config.base import ConfigSection, PathName
 
 Kind = Literal["conv", "depthwise", "dense", "norm"]
+Side = Annotated[int, Field(ge=0, le=2048)]
 
 
 def short(key: str, *kinds: type) -> BeforeValidator:
@@ -50,7 +61,15 @@ class EarlyStoppingConfig(ConfigSection):
     """Minimum change that counts as an improvement."""
 
 
-class StageConfig(ConfigSection):
+class Sized(ConfigSection):
+    """A table that may name a `size`: where it does not, its digest is as it was before there were sizes."""
+
+    @model_serializer(mode="wrap")
+    def _where_set(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if key != "size" or value}
+
+
+class StageConfig(Sized):
     """One entry of ``stages``: which layers are trained, for how long, and how."""
 
     train: Literal["head", "last-block", "layers", "all"]
@@ -61,6 +80,8 @@ class StageConfig(ConfigSection):
     """For `layers`: train only these kinds of layers. Empty: all kinds."""
     epochs: int = Field(ge=1, le=10_000)
     """Number of passes over the training rows."""
+    size: Side = 0
+    """Input size of the network in this stage, in pixels. 0: the `size` of the run."""
     optimizer: Literal["adam", "adamw", "sgd", "lion"] = "adamw"
     """Optimizer. Its other settings are the usual defaults."""
     lr: float = Field(default=1e-3, gt=0)
@@ -78,8 +99,8 @@ class StageConfig(ConfigSection):
     early_stopping: Annotated[EarlyStoppingConfig | None, short("patience", int)] = None
     """When to stop early and keep the best weights. Not set: run all epochs and keep the last weights."""
     cached_views: int = Field(default=1, ge=0, le=64)
-    """For `head`, before any stage that trains the backbone: number of copies per image (the first one not augmented)
-    whose features are computed once and cached. 0: no cache."""
+    """For `head`, before any stage with another size or that trains the backbone: number of copies per image (the first
+    one not augmented) whose features are computed once and cached. 0: no cache."""
 
 
 class TeachConfig(ConfigSection):
@@ -138,7 +159,7 @@ class HeadConfig(ConfigSection):
         return self
 
 
-class RunConfig(ConfigSection):
+class RunConfig(Sized):
     """``[runs.<name>]``: one network, trained on every fold."""
 
     backbone: str
@@ -149,6 +170,9 @@ class RunConfig(ConfigSection):
     """Layers between the backbone and the logits."""
     options: dict[str, JsonValue] = Field(default_factory=dict)
     """Parameters of the network, for the kit's own networks, such as `l2 = 1e-4`."""
+    size: Side = 0
+    """Input size of the network in pixels. Images are resized to it after the views and `preprocess`. 0: the size of
+    the last stage, or else the stored size."""
     preprocess: tuple[AugmentConfig, ...] = ()
     """Steps before the network, in training and in prediction. They are part of the bundle."""
     augment: tuple[AugmentConfig, ...] = ()
@@ -183,7 +207,13 @@ class RunConfig(ConfigSection):
     seed: int = Field(default=0, ge=0)
     """Seed of the initial weights, the order of the rows and the augmentation."""
     views: tuple[str, ...] = ("identity", "flip-lr", "flip-ud", "rot180")
-    """Views for test-time augmentation: rotated, flipped, brighter or darker copies that are also predicted."""
+    """Views for test-time augmentation: copies that are also predicted. They are rotated, flipped, cropped, larger,
+    smaller, brighter or darker."""
+
+    def sizes(self, stored: int) -> tuple[int, ...]:
+        """(S + 1,) input sizes of the stages, and that of predictions, for images that are stored with a size."""
+        predicted = self.size or self.stages[-1].size or stored
+        return (*(stage.size or predicted for stage in self.stages), predicted)
 
     @property
     def is_steered(self) -> bool:

@@ -44,12 +44,12 @@ def by_backbone(files: Iterable[Path]) -> dict[str, Path]:
     return found
 
 
-def make_network(spec: FoldSpec) -> Network:
-    """Build the network of ``spec`` and fill its backbone with the weights that the run asks for.
+def make_network(spec: FoldSpec, size: int) -> Network:
+    """Build the network of ``spec`` for an input ``size`` and fill its backbone with the weights that the run asks for.
 
     Raises `TrainingError` where ImageNet weights cannot be downloaded or a file does not fit.
     """
-    network = build(spec.network)
+    network = build(spec.network_at(size))
     settings = spec.settings
     if settings.weights == "imagenet":
         entry, shape = BACKBONES[settings.backbone], network.backbone.input_shape[1:]

@@ -101,11 +101,21 @@ class FoldSpec(Record):
         """The command that trains this fold once more."""
         return train_again(self.run, self.fold)
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """(S + 1,) input sizes of the network in the stages, and in predictions."""
+        return self.settings.sizes(self.size)
+
     @cached_property
     def network(self) -> Description:
         """The description that `kit.runtime.backbones.build` takes."""
+        return self.network_at(self.sizes[-1])
+
+    def network_at(self, size: int) -> Description:
+        """The same network with another input size: the last of the steps before it resizes the stored images."""
         told = self.settings.model_dump(mode="json", include={"backbone", "head", "options", "preprocess"})
         optional = {name: told.pop(name) for name in ("options", "preprocess")}
+        optional["preprocess"] += [{"op": "resize", "size": size}] if size != self.size else []
         described = {**told, "size": self.size, "classes": self.classes}
         return cast("Description", described | {name: value for name, value in optional.items() if value})
 
@@ -236,10 +246,8 @@ def check_run(name: str, settings: RunConfig, index: Index) -> None:
         raise ConfigError(said, 'class_weights = "balanced"')
     if {"cumulative": index.task.several, "huber": index.task.kind != "numbers"}.get(settings.loss):
         raise ConfigError(f"runs.{name}: the loss `{settings.loss}` is not one of this task", 'loss = "crossentropy"')
-    entry, side = BACKBONES[settings.backbone], side_after([step.model_dump() for step in steps], index.shape[0])
-    if side < entry.smallest:
-        said = f"runs.{name}: {settings.backbone} needs images of at least {entry.smallest} px, but these have {side}"
-        raise ConfigError(said, f"[data] image_size = {entry.smallest}")
+    check_sizes(name, settings, index.shape[0])
+    entry = BACKBONES[settings.backbone]
     if settings.weights == "imagenet" and not entry.pretrained:
         raise ConfigError(f"runs.{name}: no ImageNet weights exist for {settings.backbone}", 'weights = "none"')
     first = settings.stages[0].train
@@ -251,3 +259,23 @@ def check_run(name: str, settings: RunConfig, index: Index) -> None:
         raise ConfigError(f"runs.{name}: {settings.backbone} has no option `{key}`", hint)
     augment.check(settings.augment)
     augment.check(settings.validate_augment)
+
+
+def check_sizes(name: str, settings: RunConfig, stored: int) -> None:
+    """Raise `ConfigError` where a network cannot take the sizes that a run names, or change between them."""
+    entry, sizes, steps = BACKBONES[settings.backbone], settings.sizes(stored), settings.preprocess
+    side, named = min(sizes), settings.size or any(stage.size for stage in settings.stages)
+    if any(step.op == "resize" for step in steps):
+        if named:
+            raise ConfigError(
+                f"runs.{name} has a `size`, and `resize` in `preprocess`", f"remove `resize` from runs.{name}"
+            )
+        side = side_after([step.model_dump() for step in steps], stored)
+    if side < entry.smallest:
+        said = f"runs.{name}: {settings.backbone} needs images of at least {entry.smallest} px, but these have {side}"
+        raise ConfigError(said, f"[{f'runs.{name}] size' if named else 'data] image_size'} = {entry.smallest}")
+    if len(set(sizes)) > 1 and (not entry.width or settings.head.pooling == "flatten"):
+        what = f"{settings.backbone} with a flattened map" if entry.width else settings.backbone
+        every = " and ".join(map(str, sorted(set(sizes))))
+        said = f"runs.{name}: {what} has other weights at another size, but is to see {every} px"
+        raise ConfigError(said, f"[runs.{name}] size = {sizes[-1]}, and no `size` in its stages")

@@ -116,6 +116,9 @@ def _changes(run: RunConfig) -> Iterator[tuple[str, RunConfig]]:
             if isinstance(head.dropout, tuple) and not head.units:  # one rate a gap, and one gap is left
                 head = head.model_copy(update={"dropout": head.dropout[0]})
             yield name, run.model_copy(update={"head": head})
+    if len(set(run.sizes(0))) > 1:
+        plain = tuple(stage.model_copy(update={"size": 0}) for stage in run.stages)
+        yield "one-size", run.model_copy(update={"size": run.sizes(0)[-1], "stages": plain})
     for name, stages in _stage_changes(run):
         yield name, run.model_copy(update={"stages": stages})
     if len(run.views) > 1:

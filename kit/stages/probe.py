@@ -103,7 +103,7 @@ def _scored(spec: FoldSpec, index: Index, fold: IntArray, plan: StressPlan, made
     pictures = clean, apply(plan, clean, ids, plan.seed)
     with without_greeting(), redirect_stdout(sys.stderr):  # Keras says on standard output what it downloads
         keras.backend.clear_session()  # of the backbone before
-        forward = compile_forward(make_network(spec).features)
+        forward = compile_forward(make_network(spec, spec.sizes[-1]).features)
     forward(clean[:1])  # compiles
     started, every = time.process_time(), np.arange(len(ids))
     features = np.stack([logits(forward, images, every, ("identity",))[0] for images in pictures])

@@ -43,7 +43,7 @@ def test_stages_of_the_head_are_cached_until_another_trains_the_backbone(
     stages: Any, views: list[int], folder: Path
 ) -> None:
     spec = spec_of({**FROZEN, "stages": stages}, root=str(folder))
-    assert views_of(spec.settings) == views
+    assert views_of(spec) == views
     assert [len(feature_files(spec, number)) for number in range(len(stages))] == views
 
 

@@ -16,7 +16,7 @@ from kit.config.base import mistake
 from kit.errors import ConfigError
 
 MODULES = {
-    "layers": "flip quarter-turn dihedral crop rotation zoom translation shear "
+    "layers": "flip quarter-turn dihedral crop random-resized-crop rotation zoom translation shear "
     "brightness contrast hue saturation color-degeneration channel-shift solarize posterize "
     "sharpness blur noise stain gradient jpeg cutout gridmask cutmix mixup",
     "choice": "sequence maybe one-of some-of randaugment augmix degrade",

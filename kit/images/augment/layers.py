@@ -5,7 +5,7 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from kit.images.augment.pipeline import Batch, BatchOp, Context, Fill, ImageOp, Positive, Share, keras_cv, layer_op
 from kit.runtime.lazy import tf
@@ -67,6 +67,47 @@ def _moved(batch: Batch, turns: Sequence[Turn], chosen: Any) -> Batch:
 def rotation(degrees: Annotated[float, Field(gt=0, le=180)] = 15.0, fill: Fill = "reflect") -> ImageOp:
     """Turn by an angle from -``degrees`` to ``degrees`` (keras-cv's ``RandomRotation``)."""
     return layer_op("RandomRotation", degrees / 360, fill_mode=fill)
+
+
+def _in_order(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] > bounds[1]:
+        raise ValueError("the first number is larger than the second")
+    return bounds
+
+
+Area = Annotated[
+    tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]], AfterValidator(_in_order)
+]
+Ratio = Annotated[tuple[Positive, Positive], AfterValidator(_in_order)]
+DRAWS = 10  # of a rectangle, until one fits
+
+
+def random_resized_crop(scale: Area = (0.35, 1.0), ratio: Ratio = (0.75, 4 / 3)) -> ImageOp:
+    """A random rectangle, enlarged to the size of the image (Szegedy et al. 2015).
+
+    Its share of the area is even in ``scale``, the logarithm of its width by its height in that of ``ratio``, its place
+    in all places: the law of torchvision's layer, but for corners at whole pixels. Where none of ten draws fits, it is
+    the largest rectangle in the middle with the nearest ratio to 1.
+    """
+    nearest = float(np.clip(1.0, *ratio))
+    middle = np.minimum(1.0, [1 / nearest, nearest]).astype(np.float32)
+
+    def call(image: Any) -> Any:
+        side, area = int(image.shape[0]), tf.random.uniform([DRAWS], *scale)
+        wide = tf.exp(tf.random.uniform([DRAWS], *np.log(ratio).tolist()))
+        drawn = tf.sqrt(tf.stack([area / wide, area * wide], axis=1))  # shares of the sides
+        fits = tf.reduce_all(drawn <= 1.0, axis=1)
+        one = tf.reduce_any(fits)
+        share = tf.where(one, drawn[tf.argmax(tf.cast(fits, tf.int32))], middle)
+        corner = tf.where(one, tf.random.uniform([2]), 0.5) * (1.0 - share) * side
+        # Cubic: bilinear enlarging before the network makes it smaller again would blur what was cropped for detail.
+        size, shift = [side, side], -corner / share
+        found = tf.raw_ops.ScaleAndTranslate(
+            images=image[None], size=size, scale=1.0 / share, translation=shift, kernel_type="keyscubic"
+        )
+        return tf.clip_by_value(found[0], 0.0, 255.0)
+
+    return ImageOp(call)
 
 
 def zoom(factor: Share = 0.15, fill: Fill = "reflect") -> ImageOp:

@@ -21,7 +21,7 @@ from kit.errors import DataError, KitError, TrainingError
 from kit.runs.spec import EngineChoice, FoldSpec
 from kit.runs.units.worker import BATCH, THREADS, Predict, Report
 from kit.runtime import arrays, forward
-from kit.runtime.backbones import build
+from kit.runtime.backbones import Description, build
 from kit.runtime.lazy import tf
 from kit.runtime.pool import from_logits
 from kit.store.arrays import read_arrays
@@ -135,22 +135,36 @@ def fold_predictor(spec: FoldSpec, weights: str, report: Report = lambda line: N
     Raises `TrainingError` where the weights are missing, are other ones, or are of another network.
     """
 
-    def filled() -> Any:
-        model = build(spec.network).model
+    def filled(description: Description) -> Any:
+        model = build(description).model
         arrays.assign(model, str(spec.paths.weights))
         return model
 
     try:
         if digest(spec.paths.weights) != weights:
             raise ValueError("they were changed after training wrote them")
-        run = engine_forward(spec, weights, filled, report) or forward.compile_forward(filled())
+        run = engine_forward(spec, weights, filled, report) or forward.compile_forward(filled(spec.network))
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         said = f"the weights of run `{spec.run}` fold {spec.fold} cannot be used: {error}"
         raise TrainingError(said, spec.again) from error
     return lambda images, rows, views: forward.logits(run, images, rows, views, BATCH)
 
 
-def engine_forward(spec: FoldSpec, weights: str, model: Callable[[], Any], report: Report) -> Forward | None:
+def after(prepare: Forward, run: Forward) -> Forward:
+    """One function after another."""
+    return lambda images: run(prepare(images))
+
+
+def without_resize(description: Description) -> tuple[Forward, Description]:
+    """What TensorFlow does before an engine, and the network that is left: no engine has a smoothed resize."""
+    steps, rest = forward.split(description)
+    if all(step["op"] != "resize" for step in steps):
+        return lambda images: images, description
+    prepare = forward.preparation(steps, description["size"])
+    return lambda images: prepare(np.asarray(images, dtype=np.float32)), rest
+
+
+def engine_forward(spec: FoldSpec, weights: str, model: Callable[[Description], Any], report: Report) -> Forward | None:
     """The network of a fold in its engine, if it has one; ``model`` gives it with the weights of this digest.
 
     What was converted is kept beside the weights. None, which is reported, where the probabilities of the rows of the
@@ -159,13 +173,14 @@ def engine_forward(spec: FoldSpec, weights: str, model: Callable[[], Any], repor
     if (name := spec.engine) == "tensorflow":
         return None
     try:
-        key, kept = sha256_json([spec.network, weights, name, version_of(name), tf.__version__]), {}
+        prepare, rest = without_resize(spec.network)
+        key, kept = sha256_json([rest, weights, name, version_of(name), tf.__version__]), {}
         with suppress(DataError):  # where it is missing, damaged, or of other weights, it is made again
             kept = read_arrays(spec.paths.converted)
         if str(kept.get("key")) != key:
-            kept = {"key": np.array(key), "network": np.frombuffer(convert(name, model()), np.uint8)}
+            kept = {"key": np.array(key), "network": np.frombuffer(convert(name, model(rest)), np.uint8)}
             write_atomic(spec.paths.converted, lambda file: np.savez(file, allow_pickle=True, **kept))
-        run = ENGINES[name].forward(kept["network"].tobytes(), THREADS)
+        run = after(prepare, ENGINES[name].forward(kept["network"].tobytes(), THREADS))
         probe, index = load_predictions(spec.paths.probe), load_index(spec.layout)
         found = run(load_images(spec.layout)[index.rows_of(probe.ids)])
         check(name, from_logits(found, spec.several), probe.proba[0])
@@ -187,7 +202,8 @@ def choose_engine(spec: FoldSpec) -> None:
 
     Neither weights matter for that, nor what else the machine does: the engines take turns.
     """
-    model, images = build(spec.network).model, load_images(spec.layout)
+    images, (prepare, rest) = load_images(spec.layout), without_resize(spec.network)
+    left = build(rest).model
     batch = np.resize(images[:BATCH], (BATCH, *images.shape[1:]))
 
     def seconds(run: Any) -> float:
@@ -195,10 +211,10 @@ def choose_engine(spec: FoldSpec) -> None:
         run(batch)
         return time.process_time() - before
 
-    engines = {"tensorflow": forward.compile_forward(model)}
+    engines = {"tensorflow": forward.compile_forward(build(spec.network).model)}
     for name, engine in ENGINES.items():
         with suppress(ImportError, ArithmeticError):
-            engines[name] = engine.forward(convert(name, model), THREADS)
+            engines[name] = after(prepare, engine.forward(convert(name, left), THREADS))
     if len(engines) > 1:
         found = [[seconds(run) for run in engines.values()] for _ in range(1 + ROUNDS)]
         median = dict(zip(engines, np.median(found[1:], axis=0).tolist(), strict=True))

@@ -8,7 +8,6 @@ from typing import IO, Any, ClassVar
 import numpy as np
 
 from kit.base.events import silent
-from kit.config import RunConfig
 from kit.images.augment.pipeline import Pipeline
 from kit.runs.batches import row_seeds
 from kit.runs.pretrained import make_network
@@ -34,29 +33,31 @@ class FeatureRecord(Made):
 
 def feature_files(spec: FoldSpec, number: int | None = None) -> list[Path]:
     """The cached files of stage ``number``, or of all, one per augmented view; none where it trains on images."""
-    views = max(views_of(spec.settings)) if number is None else views_of(spec.settings)[number]
+    views = max(views_of(spec)) if number is None else views_of(spec)[number]
     names = ["clean", *(f"augmented-{view}" for view in range(1, views))][:views]
     folder = spec.layout.features / sha256_json(feature_lineage(spec))[:16] if names else Path()
     return [folder / f"{name}.npy" for name in names]
 
 
-def views_of(settings: RunConfig) -> list[int]:
-    """Cached views of every stage: those that train the head before any other one has trained the backbone."""
-    frozen = takewhile(lambda stage: stage.train == "head", settings.stages)
-    views = [stage.cached_views for stage in frozen]
-    return views + [0] * (len(settings.stages) - len(views))
+def views_of(spec: FoldSpec) -> list[int]:
+    """Cached views of every stage: those that train the head before another size, or other layers, are trained."""
+    stages, sizes = spec.settings.stages, spec.sizes
+    frozen = takewhile(lambda it: it[0].train == "head" and it[1] == sizes[0], zip(stages, sizes, strict=False))
+    views = [stage.cached_views for stage, _ in frozen]
+    return views + [0] * (len(stages) - len(views))
 
 
 def feature_lineage(spec: FoldSpec) -> Digests:
     """What the features are made from: backbone, weights, images and augmentation, not the fold, labels or head."""
     settings = spec.settings
     described = settings.model_dump(mode="json", include={"backbone", "options", "preprocess", "augment", "seed"})
+    resized = [spec.sizes[0]] if spec.sizes[0] != spec.size else []
     return {
         **({"test": spec.test} if spec.test else {}),
         "train": str(VERSION),
         "weights": spec.weights,
         "images": load_index(spec.layout).parts["images"],
-        "settings": sha256_json([described, spec.size, settings.head.pooling]),
+        "settings": sha256_json([described, spec.size, settings.head.pooling, *resized]),
         "backbone": sha256_json(repr(BACKBONES[settings.backbone])),
     }
 
@@ -83,7 +84,7 @@ def write_features(spec: FoldSpec, report: Report) -> None:
     missing = [(view, path) for view, path in enumerate(files) if _record(spec, path) is None]
     if not missing:
         return
-    forward, images = compile_forward(make_network(spec).features), pictures(spec)
+    forward, images = compile_forward(make_network(spec, spec.sizes[0]).features), pictures(spec)
     # Features are kept per image, so nothing is mixed here.
     augment = Pipeline(spec.settings.augment, spec.size, spec.classes, mixing=False) if len(files) > 1 else None
     labels = np.zeros((BATCH, spec.classes), np.float32)

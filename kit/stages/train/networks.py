@@ -58,15 +58,15 @@ def precision_errors(spec: FoldSpec) -> Iterator[None]:
         ) from error
 
 
-def training_twin(spec: FoldSpec, network: Network) -> Network:
-    """The network whose steps are done: ``network`` itself, or a copy that computes in the run's precision.
+def twin_of(network: Network, spec: FoldSpec, size: int, precision: str) -> Network:
+    """The network that predicts, or where that has another input size or precision a copy of it, with its weights.
 
     Predictions are made by ``network``, in float32 as in the bundle, after the twin's weights were copied to it.
     """
-    if spec.settings.precision == "float32":
+    if (size, precision) == (spec.sizes[-1], "float32"):
         return network
-    with computing_in(spec.settings.precision):
-        twin = build(spec.network)
+    with computing_in(precision):
+        twin = build(spec.network_at(size))
     twin.model.set_weights(network.model.get_weights())
     if BACKBONES[spec.settings.backbone].learns_input_scale:
         reset_input_scale(twin.backbone)

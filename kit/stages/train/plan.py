@@ -1,10 +1,11 @@
 """What a training will take: steps counted from the folds, seconds of a step measured, on this machine."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from kit.base.arrays import IntArray
 from kit.base.events import Event
 from kit.runs.batches import EpochRows, batch_maker, epoch_order, prefetched, steps_per_epoch
 from kit.runs.spec import FoldSpec
@@ -124,17 +125,25 @@ def measure(spec: FoldSpec, make_trainer: MakeTrainer, report: Report) -> None:
     started = time.perf_counter()
     trainer = make_trainer(spec, data)
     building = time.perf_counter() - started
-    found = [time_steps(spec, data, trainer.stage(number)) for number in range(len(spec.settings.stages))]
-    images: Any = load_images(spec.layout)
-    rows = data.valid_rows[:JUDGED]
-    trainer.predict(images, rows, ("identity",))  # compiles
-    before = time.perf_counter()
-    trainer.predict(images, rows, ("identity",))
-    judge = (time.perf_counter() - before) / len(rows) * (len(data.inner_rows) + len(data.valid_rows))
-    around = starting + building + sum(first for first, _ in found) + judge * len(spec.settings.views)
-    stages = {number: {"step": step, "judge": judge} for number, (_, step) in enumerate(found)}
+    images, first, stages = load_images(spec.layout), 0.0, {}
+    for number in range(len(spec.settings.stages)):
+        stage = trainer.stage(number)
+        compiling, step = time_steps(spec, data, stage)
+        stages[number] = {"step": step, "judge": time_judging(stage.learner.judge, data)}
+        first += compiling
+    predict = time_judging(lambda rows: trainer.predict(images, rows, ("identity",)), data)
+    around = starting + building + first + predict * len(spec.settings.views)
     append_log(spec.run_paths.log, {"event": "measured", "stages": stages, "around": around, "time": time.time()})
     report({"event": "measured"})
+
+
+def time_judging(judge: Callable[[IntArray], Any], data: FoldData) -> float:
+    """Seconds to predict the rows that are judged, under one view, from some of those that are held out."""
+    rows = data.valid_rows[:JUDGED]
+    judge(rows)  # compiles
+    before = time.perf_counter()
+    judge(rows)
+    return (time.perf_counter() - before) / len(rows) * (len(data.inner_rows) + len(data.valid_rows))
 
 
 def time_steps(spec: FoldSpec, data: FoldData, stage: TrainingStage) -> tuple[float, float]:

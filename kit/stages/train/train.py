@@ -69,6 +69,7 @@ def train(
                     missing.append(spec)
             units = [*missing, *_unpredicted(layout, [spec for spec in wanted if spec not in missing], emit)]
             if units:
+                _say_enlarged(missing, emit)
                 with opened(layout, config, launch) as engine:
                     if missing:
                         _train_missing(config, missing, emit, engine)
@@ -81,6 +82,13 @@ def train(
                     _finish(folds, index, emit, pictures=pictures)
             if not units:
                 emit(Event("fresh", "train", {"stage": "train"}))
+
+
+def _say_enlarged(missing: Sequence[FoldSpec], emit: Emit) -> None:
+    for spec in {spec.run: spec for spec in missing}.values():
+        if max(spec.sizes) > spec.size:
+            said = f"run `{spec.run}` sees {max(spec.sizes)} px, but images are stored with {spec.size}"
+            emit(Event("say", f"{said}: they are enlarged, which adds no detail"))
 
 
 def _unpredicted(layout: Layout, specs: Sequence[FoldSpec], emit: Emit) -> list[FoldSpec]:

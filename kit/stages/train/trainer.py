@@ -22,7 +22,7 @@ from kit.runtime.lazy import keras, tf
 from kit.stages.train.checkpoint import Arrays
 from kit.stages.train.features import feature_files, open_features
 from kit.stages.train.loop import FoldData, TrainingStage
-from kit.stages.train.networks import LOSSES, Loss, layers_inside, make_optimizer, set_trainable, training_twin
+from kit.stages.train.networks import LOSSES, Loss, layers_inside, make_optimizer, set_trainable, twin_of
 from kit.stages.train.teach import pictures
 
 
@@ -134,23 +134,30 @@ class NetworkTrainer:
     def __init__(self, spec: FoldSpec, data: FoldData) -> None:
         keras.utils.set_random_seed(seed_of("weights", spec.settings.seed, spec.fold) % 2**31)
         self._spec, self._data, self._images = spec, data, pictures(spec)
-        self._network = make_network(spec)
-        self._twin = training_twin(spec, self._network)
-        self._forward = compile_forward(self._network.model)
+        self._size = spec.sizes[-1]
+        # What predicts; what is judged after an epoch, at the size of its stage; and what learns, in its precision.
+        self._network = self._judged = make_network(spec, self._size)
+        self._twin = twin_of(self._network, spec, self._size, spec.settings.precision)
+        self._forward = self._judging = compile_forward(self._network.model)
         self._width = data.task.width(spec.classes)
         self._augment = Pipeline(spec.settings.augment, spec.size, self._width) if spec.settings.augment else None
 
     def stage(self, number: int) -> TrainingStage:
         """The learner of a stage, on images or on cached features."""
+        self._resize(self._spec.sizes[number])
         files = [open_features(path) for path in feature_files(self._spec, number)]
         if not files:
-            model = self._twin.model
-            learner = self._learner(number, model, lambda rows: self.predict(self._images, rows, ("identity",))[0])
+
+            def judge_images(rows: IntArray) -> npt.NDArray[np.float32]:
+                self._follow()
+                return np.asarray(logits(self._judging, self._images, rows, ("identity",), BATCH)[0])
+
+            learner = self._learner(number, self._twin.model, judge_images)
             return TrainingStage(learner, lambda epoch: self._images, self._augment)
 
         def judge(rows: IntArray) -> npt.NDArray[np.float32]:
             self._follow()
-            return np.asarray(self._network.head(np.asarray(files[0][rows], dtype=np.float32), training=False))
+            return np.asarray(self._judged.head(np.asarray(files[0][rows], dtype=np.float32), training=False))
 
         learner = self._learner(number, self._twin.head, judge)
         return TrainingStage(learner, lambda epoch: files[epoch % len(files)], None)
@@ -183,8 +190,19 @@ class NetworkTrainer:
         loss = LOSSES[settings.loss](settings)
         return NetworkLearner(self._twin.model, learning, optimizer, loss, judge, self._width)
 
+    def _resize(self, size: int) -> None:
+        """Go on with networks of another input size, with the weights so far."""
+        if size != self._size:
+            self._follow()
+            self._judged = twin_of(self._network, self._spec, size, "float32")
+            whole = self._judged is self._network
+            self._judging = self._forward if whole else compile_forward(self._judged.model)
+            mixed = (precision := self._spec.settings.precision) != "float32"
+            self._twin = twin_of(self._network, self._spec, size, precision) if mixed else self._judged
+            self._size = size
+
     def _follow(self) -> None:
-        """Give the network that predicts the weights of the one that learns, where they are two."""
-        if self._twin is not self._network:
-            for target, source in zip(self._network.model.weights, self._twin.model.weights, strict=True):
+        """Give the networks that predict and are judged the weights of the one that learns, where they are others."""
+        for network in {id(one): one for one in (self._network, self._judged) if one is not self._twin}.values():
+            for target, source in zip(network.model.weights, self._twin.model.weights, strict=True):
                 target.assign(source)
