@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -75,25 +74,11 @@ def networks(kind: str, path: Path, report: Report, interrupt: Interrupt | None 
     from kit.stages.stress.worker import stress_unit
     from kit.stages.train.worker import work
 
-    prepare()
     keras.backend.clear_session()
     if kind == "stress":
         stress_unit(path, report)
     else:
         work(kind, path, report, interrupt or Interrupt())
-
-
-@cache
-def prepare() -> None:
-    """As `kit.runs.units.worker.prepare_tensorflow`; another test may have started TensorFlow with its own threads."""
-    import tensorflow as tf
-
-    from kit.runs.units.worker import prepare_tensorflow
-
-    try:
-        prepare_tensorflow()
-    except RuntimeError:
-        tf.config.experimental.enable_op_determinism()
 
 
 def drawn(kind: str, path: Path, report: Report) -> None:

@@ -25,8 +25,9 @@ from kit.project import Project
 from kit.runs.results import FoldRecord, PredictedRecord, forward_lineage, require
 from kit.runs.spec import EngineChoice, FoldSpec, plan_runs
 from kit.runs.stressed import StressedFold
-from kit.runs.units import networks
+from kit.runs.units import Unit, networks
 from kit.runs.units.networks import ENGINES, convert, fold_predictor
+from kit.runs.units.process import WORKERS
 from kit.runtime.backbones import build
 from kit.runtime.forward import compile_forward, logits
 from kit.runtime.pool import softmax
@@ -178,6 +179,17 @@ def test_bytes_are_the_same_with_what_was_converted_before_without_it_and_with_i
         project.train()
         assert {name: getattr(spec.paths, name).read_bytes() for name in before} == before, what
         assert (spec.paths.converted.read_bytes() == found) == (what == "kept"), f"{what}: converted anew"
+
+
+@each
+@pytest.mark.parametrize("kind", ["stress", "test"])
+def test_a_unit_with_a_network_that_was_kept_loads_no_tensorflow(folds: Folds, engine: str, kind: str) -> None:
+    spec = folds(engine)
+    unit = Unit(kind, spec)
+    assert not unit.needs_tensorflow
+    code = f"import sys; from {WORKERS[kind]} import main; sys.exit(main(*sys.argv[1:]) or 'tensorflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, kind, str(unit.description)], capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @each

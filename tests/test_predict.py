@@ -5,9 +5,13 @@ from __future__ import annotations
 import copy
 import csv
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -21,7 +25,8 @@ from kit.base.events import Emit, Event, silent
 from kit.cli.models import predict as command
 from kit.errors import ConfigError, KitError
 from kit.project import Project
-from kit.runs.units.networks import ENGINES, Engine
+from kit.runs.units import bundles, networks
+from kit.runs.units.networks import ENGINES, Engine, conversion_key, keep, kept
 from kit.stages.predict import predict
 
 pytestmark = pytest.mark.tf
@@ -39,6 +44,16 @@ GOOD: dict[str, Any] = {
     "resize": "fit",
 }
 Arrays = dict[str, np.ndarray[Any, Any]]
+# Not `importorskip`: an import that is not the kit's starts OpenVINO's telemetry, whose forks hold the locks of tests.
+each = pytest.mark.parametrize(
+    "engine",
+    [
+        pytest.param(
+            name, marks=pytest.mark.skipif(find_spec(engine.module) is None, reason=f"pip install kit[{name}]")
+        )
+        for name, engine in ENGINES.items()
+    ],
+)
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +65,15 @@ def arrays() -> Arrays:
 
     keras.utils.set_random_seed(0)
     return of(build(NETWORK).model)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The user's cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -74,12 +98,11 @@ def proba(rows: list[list[str]]) -> np.ndarray[Any, Any]:
     return np.array([row[2:] for row in rows[1:]], float)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@each
 @pytest.mark.parametrize("preprocess", [[], [{"op": "clahe"}]])
 def test_an_engine_predicts_what_tensorflow_does(
     work: Path, arrays: Arrays, engine: str, preprocess: list[dict[str, str]]
 ) -> None:
-    pytest.importorskip(ENGINES[engine].module, reason=f"pip install 'kit[{engine}]'")
     member = {**GOOD["members"][0], "network": {**NETWORK, "preprocess": preprocess}}
     content = {**GOOD, "views": ["identity", "rot90"], "members": [member, {**member, "name": "n"}]}
     content["blend"] = {**GOOD["blend"], "views": [0.5, 0.5], "parts": [{**PART, "weights": [0.3, 0.7]}]}
@@ -88,6 +111,7 @@ def test_an_engine_predicts_what_tensorflow_does(
     found = table(work, content, arrays, engine, said.append)
     assert said[0].text == f"the bundle is predicted with {ENGINES[engine].title}"
     np.testing.assert_allclose(proba(found), proba(table(work, content, arrays)), atol=1.1e-5)
+    assert table(work, content, arrays, engine) == found, "with what was converted before"
 
 
 @pytest.mark.parametrize("reason", ["is not installed", "differ by"])
@@ -96,7 +120,7 @@ def test_an_engine_that_predicts_otherwise_or_not_at_all_is_not_used(
 ) -> None:
     if reason == "differ by":
         other = Engine(
-            "OpenVINO", "numpy", lambda traced: b"", lambda content, threads: lambda x: np.ones((len(x), 64))
+            "OpenVINO", "numpy", lambda traced: b"0", lambda content, threads: lambda x: np.ones((len(x), 3))
         )
         monkeypatch.setitem(ENGINES, "openvino", other)
     else:
@@ -105,6 +129,78 @@ def test_an_engine_that_predicts_otherwise_or_not_at_all_is_not_used(
     found = table(work, GOOD, arrays, "openvino", said.append)
     assert said[0].kind == "warn" and reason in said[0].text
     assert found == table(work, GOOD, arrays)
+
+
+@each
+def test_what_was_converted_before_predicts_the_same_without_tensorflow_and_is_made_again_if_it_is_not_whole(
+    work: Path, arrays: Arrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first = table(work, GOOD, arrays, engine)
+    (path,) = tmp_path.rglob("*.bin")
+    content, parts = path.read_bytes(), kept(path, path.stem)
+    code = (
+        "import sys; from pathlib import Path; from kit.base.events import silent; from kit.stages.predict import "
+        "predict; predict(*map(Path, sys.argv[2:]), silent, sys.argv[1]); sys.exit('tensorflow' in sys.modules)"
+    )
+    files = [str(work / name) for name in ("b.zip", "images.npz", "out.csv")]
+    done = subprocess.run([sys.executable, "-c", code, engine, *files], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    with (work / "out.csv").open(newline="", encoding="utf-8") as file:
+        assert list(csv.reader(file)) == first
+    assert parts is not None and path.read_bytes() == content, "nothing was converted again"
+    keep(path, path.stem, {**parts, "proba": parts["proba"] + 2e-5})
+    damage = {
+        "of other probabilities": path.read_bytes(),
+        "empty": b"",
+        "cut off": content[: len(content) // 2],
+        "one bit": bytes([*content[:5000], content[5000] ^ 1, *content[5001:]]),
+    }
+    for what, found in damage.items():
+        path.write_bytes(found)
+        assert table(work, GOOD, arrays, engine) == first, what
+        again = kept(path, path.stem)
+        assert again is not None, what
+        np.testing.assert_array_equal(again["proba"], parts["proba"], what)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert table(work, GOOD, arrays, engine) == first, "a cache that cannot be written"
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=6), st.data())
+def test_what_is_kept_fits_into_the_limit_and_what_was_used_last_stays(
+    files: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    limit, number = data.draw(st.integers(0, 30)), data.draw(st.integers(0, len(files) - 1))
+    with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bundles, "LIMIT", limit)
+        paths = [Path(name) / f"{place}.bin" for place in range(len(files))]
+        for path, (size, used) in zip(paths, files, strict=True):
+            path.write_bytes(bytes(size))
+            os.utime(path, (0, used))
+        bundles.tidy(paths[number])
+        others = {place: paths[place].exists() for place in range(len(files)) if place != number}
+        sizes, used = zip(*files, strict=True)
+        assert paths[number].exists()
+        assert sizes[number] + sum(sizes[place] for place in others if others[place]) <= max(limit, sizes[number])
+        for gone in (place for place in others if not others[place]):
+            assert all(used[gone] <= used[place] for place in others if others[place])
+
+
+@pytest.mark.parametrize("changed", ["engine", "number", "network", "processor", "runtime"])
+def test_another_engine_version_network_processor_or_runtime_is_another_conversion(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, changed: str
+) -> None:
+    given = {"engine": "litert", "number": "1", "network": ["w"]}
+    first = conversion_key(**given)
+    assert conversion_key(**given) == first
+    if changed in given:
+        given[changed] = "other"
+    elif changed == "processor":
+        monkeypatch.setattr(networks, "processor", lambda: "other")
+    else:
+        monkeypatch.setattr(networks.runtime, "__path__", [str(tmp_path)])
+    assert conversion_key(**given) != first
 
 
 def test_the_command_and_the_project_name_an_engine_and_say_where_it_is_not_used(

@@ -17,8 +17,9 @@ import time
 from pathlib import Path
 
 # Of a later call: long enough to be timed, short enough to be waited for.
-TIMED_SECONDS = 5.0
+TIMED_SECONDS = 2.0
 TIMED_IMAGES = 512
+FORMS = 9  # images that are handed over in every form: with all of them that took most of the time of a proof
 TOLERANCE = 1e-4  # of the largest number predicted
 LIBRARIES = ("numpy", "tensorflow", "keras")
 
@@ -44,10 +45,11 @@ def main(packages, bundle, images, answer, *flags):
     predicted = time.perf_counter()
     wanted = "labels" not in flags and hasattr(predictor, "predict_proba")
     proba = predictor.predict_proba(x) if wanted else np.zeros((len(x), 0))
+    again = time.perf_counter() - predicted
     np.savez(answer, labels=labels, proba=np.asarray(proba))
     report = {"load_seconds": loaded - started, "predict_seconds": predicted - loaded}
     if "inputs" in flags:
-        report["timed_images"], report["timed_seconds"] = timed(predictor, x)
+        report["timed_images"], report["timed_seconds"] = timed(predictor, x, again if wanted else predicted - loaded)
         report["accepted"] = check_accepted(predictor, x, labels)
         report["refused"] = check_refused(predictor, x)
     # The system counts kilobytes on Linux and bytes on macOS.
@@ -80,26 +82,27 @@ def without_network(patched):
     raise AssertionError("there is a way to the network: this would prove nothing")
 
 
-def timed(predictor, x):
-    """How many images were predicted in how many seconds, when everything is compiled."""
+def timed(predictor, x, seconds):
+    """How many images were predicted in how many seconds, when everything is compiled; ``x`` took about ``seconds``."""
     import numpy as np
 
-    started = time.perf_counter()
-    predictor.predict(x)
-    seconds = time.perf_counter() - started
     copies = int(min(TIMED_IMAGES / max(len(x), 1), TIMED_SECONDS / max(seconds, 1e-9)))
-    if copies < 2:
-        return len(x), seconds
-    many = np.concatenate([x] * copies)
+    many = np.concatenate([x] * max(copies, 1))
     started = time.perf_counter()
     predictor.predict(many)
     return len(many), time.perf_counter() - started
 
 
 def check_accepted(predictor, x, labels):
-    """Whatever form the same images come in, the answer is the same; returns the names of the forms."""
+    """Whatever form the same images come in, the answer is the same; returns the names of the forms.
+
+    A few images do, of every answer one before any other: what mangles them would not leave all of these answers.
+    """
     import numpy as np
 
+    of_each = np.unique(labels, axis=0, return_index=True)[1]
+    rows = np.concatenate([of_each, np.setdiff1d(np.arange(len(x)), of_each)])[:FORMS]
+    x, labels = x[rows], labels[rows]
     odd = max(len(x) // 2 * 2 - 1, 0)
     spread = np.zeros((2 * len(x), *x.shape[1:]), x.dtype)
     spread[::2] = x

@@ -9,6 +9,7 @@ evaluated once for each batch and view. That runs at .93 of the speed of the bar
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -76,10 +77,15 @@ def compiled(network: Network) -> tuple[Pass, Pass]:
     )
 
 
-def bound(part: Pass, weights: list[Any]) -> Callable[[Any], Any]:
-    """A pass with its weights, as float32 tensors so that they are not copied at every call."""
-    kept = tensors(weights)
-    return lambda inputs: part.call(inputs, kept)
+@dataclass(frozen=True, eq=False)
+class Bound:
+    """A pass with its weights, which are `tensors` so that they are not copied at every call."""
+
+    part: Pass
+    weights: list[Any]
+
+    def __call__(self, inputs: Any) -> Any:
+        return self.part.call(inputs, self.weights)
 
 
 def split(description: Description) -> tuple[list[preprocess.Keys], Description]:

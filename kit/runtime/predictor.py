@@ -31,14 +31,9 @@ class Fold(NamedTuple):
 
 
 class Predictor:
-    """All members, folds and views of the bundle in ``folder``, loaded once.
+    """All members, folds and views of the bundle in ``folder``, loaded once."""
 
-    ``bind`` makes a function of the features of a network and their weights: what takes the time.
-    """
-
-    def __init__(
-        self, folder: str, bind: Callable[[forward.Pass, list[Any]], Callable[[Images], Images]] = forward.bound
-    ) -> None:
+    def __init__(self, folder: str) -> None:
         self.bundle = json.loads(Path(folder, "bundle.json").read_text(encoding="utf-8"))
         self.classes: list[str] = self.bundle["classes"]
         self.size: int = self.bundle["size"]
@@ -47,8 +42,7 @@ class Predictor:
         self._networks: dict[str, tuple[Any, forward.Pass, forward.Pass]] = {}
         self._features: dict[str, Callable[[Images], Images]] = {}
         self._steps: dict[str, Callable[[Any], Any]] = {}
-        self._bind = bind
-        self._members = [
+        self.members = [
             [self._load(member["network"], Path(folder, name)) for name in member["weights"]]
             for member in self.bundle["members"]
         ]
@@ -69,8 +63,8 @@ class Predictor:
             digest.update(np.ascontiguousarray(array).tobytes())
         key = digest.hexdigest()
         if key not in self._features:
-            self._features[key] = self._bind(features, feature_arrays)
-        last = forward.bound(head, [loaded[place] for place in head.positions])
+            self._features[key] = forward.Bound(features, forward.tensors(feature_arrays))
+        last = forward.Bound(head, forward.tensors([loaded[place] for place in head.positions]))
         return Fold(self._features[key], last, steps, key)
 
     def predict_proba(self, images: Any) -> Any:
@@ -102,20 +96,24 @@ class Predictor:
         answers = decide.decide(self.bundle.get("decision"), proba)
         return answers if self.several or answers.ndim == 1 else answers[:, 0]
 
+    def _given(self, images: Any) -> Images:
+        """Images as the networks take them."""
+        return forward.tensors([images])[0]
+
     def logits(self, images: Any) -> list[Any]:
         """Of each member the logits float32 (V, B, C) of one batch, mean of its folds."""
-        stacks: list[list[list[Any]]] = [[[] for _ in folds] for folds in self._members]
+        stacks: list[list[list[Any]]] = [[[] for _ in folds] for folds in self.members]
         for view in self.bundle["views"]:
-            (turned,) = forward.tensors([views.apply(view, images)])
+            turned = self._given(views.apply(view, images))
             prepared: dict[str, Images] = {}
             features: dict[str, Images] = {}
-            for stack, folds in zip(stacks, self._members, strict=True):
+            for stack, folds in zip(stacks, self.members, strict=True):
                 for found, fold in zip(stack, folds, strict=True):
                     if fold.steps not in prepared:
                         prepared[fold.steps] = self._steps[fold.steps](turned)
                     if fold.key not in features:
                         features[fold.key] = fold.features(prepared[fold.steps])
-                    found.append(fold.head(features[fold.key]).numpy())
+                    found.append(np.asarray(fold.head(features[fold.key])))
         return [forward.mean_of_folds(np.stack([np.stack(found) for found in stack]), self.several) for stack in stacks]
 
 

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,9 @@ from kit.config import DataConfig
 from kit.errors import BundleError, ConfigError, DataError
 from kit.images.sources import open_source
 from kit.platforms.archive import opened
-from kit.runs.units.networks import ENGINES, bound, check
-from kit.runtime.lazy import tf
+from kit.runs.units.bundles import Converted, convert_and_keep, load_kept
+from kit.runs.units.networks import ENGINES
+from kit.runs.units.worker import with_tensorflow
 from kit.runtime.predictor import Predictor
 from kit.store.arrays import UNREADABLE
 from kit.store.files import write_csv
@@ -38,7 +38,7 @@ def predict(bundle: Path, images: Path, out: Path, emit: Emit, engine: str = "te
     with opened(bundle) as folder:
         with without_greeting(), _told(f"{bundle.name} cannot be loaded"):
             try:
-                predictor = Predictor(str(folder))
+                predictor = (load_kept(folder, engine) if engine in ENGINES else None) or Predictor(str(folder))
             except FileNotFoundError as error:  # `archive` did not unpack weights that are larger than their network
                 what = f"the weights {Path(error.filename).name} are too large for their network or for the zip"
                 raise BundleError(f"{bundle.name}: {what}") from None
@@ -53,7 +53,7 @@ def predict(bundle: Path, images: Path, out: Path, emit: Emit, engine: str = "te
             # Numbers that are none are looked for in the probabilities.
             with _told(f"{bundle.name} cannot predict"), np.errstate(all="ignore"):
                 if engine in ENGINES and start == 0:
-                    predictor = _in_engine(engine, predictor, folder, block[:32], emit)
+                    predictor = _in_engine(engine, predictor, folder, block, emit)
                 proba[start : start + len(block)] = predictor.predict_proba(block)
             emit(Event("progress", f"predict: {start + len(block)} of {len(source.ids)}", {"stage": "predict"}))
     finite = np.isfinite(proba).all(axis=1)
@@ -76,14 +76,14 @@ def predict(bundle: Path, images: Path, out: Path, emit: Emit, engine: str = "te
 def _in_engine(engine: str, predictor: Predictor, folder: Path, images: ImageArray, emit: Emit) -> Predictor:
     """The same bundle in an engine, or ``predictor`` where the probabilities of some images are others; it is said."""
     try:
-        with without_greeting():
-            found = Predictor(str(folder), partial(bound, engine))
-            check(engine, found.predict_proba(images), predictor.predict_proba(images))
+        if not isinstance(predictor, Converted):
+            with without_greeting():
+                predictor = convert_and_keep(folder, engine, predictor, images)
     except (ImportError, ArithmeticError) as error:
         emit(Event("warn", f"the bundle is predicted with TensorFlow: {error}"))
         return predictor
     emit(Event("say", f"the bundle is predicted with {ENGINES[engine].title}"))
-    return found
+    return predictor
 
 
 @contextmanager
@@ -91,7 +91,7 @@ def _told(what: str) -> Iterator[None]:
     """Networks and arrays of others were checked, but they need not fit each other, nor the memory."""
     try:
         yield
-    except (*UNREADABLE, tf.errors.OpError) as error:
+    except with_tensorflow("OpError", *UNREADABLE) as error:
         said = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise BundleError(f"{what}: {said[:300]}") from error
 

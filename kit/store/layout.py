@@ -56,7 +56,7 @@ class FoldPaths:
 
     record, spec, log, errors = Below("fold.json"), Below("spec.json"), Below("log.jsonl"), Below("stderr.txt")
     weights, history, probe = Below("weights.npz"), Below("history.csv"), Below("probe.npz")
-    converted = Below("converted.npz")
+    converted = Below("converted.bin")
     valid, valid_augmented = Below("valid.npz"), Below("valid-augmented.npz")
     test, test_spec, test_record = Below("test.npz"), Below("test-spec.json"), Below("test.json")
     stress, stress_grid = Below("stress.npz"), Below("stress-grid.npz")

@@ -20,7 +20,7 @@ from typing import Any
 from kit.errors import KitError
 from kit.runs.engine.sending import THREADS, Blob, Store, TaskSpec, changed, read_pieces, versions, write_pieces
 from kit.runs.units.process import VARIABLE as CARDS
-from kit.runs.units.process import nvidia_smi, start
+from kit.runs.units.process import nvidia_smi, processor, start
 from kit.runs.units.worker import ReportLine
 from kit.store.files import lock, sha256_file
 
@@ -28,7 +28,7 @@ from kit.store.files import lock, sha256_file
 PATIENCE = 0.25
 # Inputs that no task has asked for in so long are removed.
 KEPT_SECONDS = 7 * 86400.0
-PRIVATE = ("spec.json", "test-spec.json", "stress-spec.json", "log.jsonl", ".lock", "converted.npz")
+PRIVATE = ("spec.json", "test-spec.json", "stress-spec.json", "log.jsonl", ".lock", "converted.bin")
 
 
 def perform(told: TaskSpec, store: Store, asked: Callable[[], bool], node: str) -> Iterator[Any]:
@@ -51,10 +51,7 @@ def device() -> str:
     cards = os.environ.get(CARDS, "")
     if cards and shutil.which("nvidia-smi"):
         return ", ".join(nvidia_smi("--query-gpu=name", f"--id={cards}")) or f"card {cards}"
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else os.uname().machine
+    return processor()
 
 
 def _run(told: TaskSpec, store: Store, asked: Callable[[], bool], folder: Path) -> Iterator[Any]:

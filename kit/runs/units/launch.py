@@ -47,6 +47,12 @@ class Unit:
         paths = self.spec.paths
         return {"stress": paths.stress_spec, "test": paths.test_spec}.get(self.kind, paths.spec)
 
+    @property
+    def needs_tensorflow(self) -> bool:
+        """Whether it runs anything in TensorFlow, as far as can be told from outside."""
+        predicts = self.kind in ("stress", "test") and self.spec.engine != "tensorflow"
+        return not (predicts and self.spec.paths.converted.exists())
+
     def event(self, report: ReportLine) -> Event:
         """What the unit reports, as an event."""
         return Event("unit", self.name, {"kind": self.kind, "run": self.spec.run, "fold": self.spec.fold, **report})
@@ -91,7 +97,8 @@ class Processes:
         paths.root.mkdir(parents=True, exist_ok=True)
         said: ReportLine = {}
         with self._cards.environment() as environment:
-            process = start(self._modules[unit.kind], unit.kind, unit.description, paths.errors, environment)
+            module, fork = self._modules[unit.kind], unit.needs_tensorflow
+            process = start(module, unit.kind, unit.description, paths.errors, environment, fork)
             self._started.append(process)
             with process:
                 for line in process.stdout:

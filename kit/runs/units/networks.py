@@ -5,32 +5,37 @@ are used, and are to be loaded after a fork, which their threads do not survive.
 """
 
 import importlib
-import os
+import io
 import sys
 import time
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
+from hashlib import sha256
 from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from kit.errors import DataError, KitError, TrainingError
+from kit import runtime
+from kit.errors import KitError, TrainingError
 from kit.runs.spec import EngineChoice, FoldSpec
-from kit.runs.units.worker import BATCH, THREADS, Predict, Report
+from kit.runs.units.process import processor
+from kit.runs.units.worker import BATCH, THREADS, Predict, Report, prepare_tensorflow
 from kit.runtime import arrays, forward
 from kit.runtime.backbones import Description, build
 from kit.runtime.lazy import tf
 from kit.runtime.pool import from_logits
-from kit.store.arrays import read_arrays
 from kit.store.data import load_images, load_index
-from kit.store.files import sha256_json, write_atomic
+from kit.store.files import sha256_file, sha256_json, write_atomic
 from kit.store.predictions import load_predictions
 from kit.store.record import digest
 
 TOLERANCE = 1e-5  # of a probability
+VERSION = 1  # raised whenever the same network would be converted to something else
+DIGEST = 32  # bytes that the file of a conversion begins with: of its key and the rest
 ROUNDS = 5  # batches that are timed, after one that compiles
 # Left to itself OpenVINO rounds to bfloat16, which moves probabilities by .5, and gives all units the first cores.
 SETTINGS = {"INFERENCE_PRECISION_HINT": "f32", "EXECUTION_MODE_HINT": "ACCURACY", "ENABLE_CPU_PINNING": False}
@@ -122,11 +127,30 @@ def convert(name: str, model: Any) -> bytes:
         raise ArithmeticError(f"{ENGINES[name].title} cannot run it: {' '.join(str(error).split())[:300]}") from error
 
 
-def bound(name: str, part: forward.Pass, weights: list[Any]) -> Forward:
-    """As `kit.runtime.forward.bound`, in an engine on all processors."""
-    for variable, array in zip(part.model.weights, weights, strict=True):
-        variable.assign(array)
-    return ENGINES[name].forward(convert(name, part.model), os.cpu_count() or 1)
+def conversion_key(engine: str, number: str, network: object) -> str:
+    """The digest of all that a conversion is made from: a network, an engine and its version ``number``, and this kit.
+
+    What OpenVINO compiled is for the processor that it was compiled on.
+    """
+    code = [sha256_file(path) for path in sorted(Path(runtime.__path__[0]).glob("*.py"))]
+    versions = {name: version(name) for name in ("tensorflow", "keras")}
+    return sha256_json([VERSION, network, engine, number, versions, code, processor()])
+
+
+def kept(path: Path, key: str) -> dict[str, Any] | None:
+    """What `keep` wrote under this key; None where there is nothing, or it is damaged or of another key."""
+    with suppress(OSError):
+        found = path.read_bytes()
+        if found[:DIGEST] == sha256(key.encode() + found[DIGEST:]).digest():
+            return dict(np.load(io.BytesIO(found[DIGEST:]), allow_pickle=False))
+    return None
+
+
+def keep(path: Path, key: str, parts: dict[str, Any]) -> None:
+    """Write what was converted, in one step."""
+    content = io.BytesIO()
+    np.savez(content, allow_pickle=True, **parts)
+    write_atomic(path, sha256(key.encode() + content.getvalue()).digest() + content.getvalue())
 
 
 def fold_predictor(spec: FoldSpec, weights: str, report: Report = lambda line: None) -> Predict:
@@ -136,6 +160,7 @@ def fold_predictor(spec: FoldSpec, weights: str, report: Report = lambda line: N
     """
 
     def filled(description: Description) -> Any:
+        prepare_tensorflow()
         model = build(description).model
         arrays.assign(model, str(spec.paths.weights))
         return model
@@ -160,6 +185,7 @@ def without_resize(description: Description) -> tuple[Forward, Description]:
     steps, rest = forward.split(description)
     if all(step["op"] != "resize" for step in steps):
         return lambda images: images, description
+    prepare_tensorflow()
     prepare = forward.preparation(steps, description["size"])
     return lambda images: prepare(np.asarray(images, dtype=np.float32)), rest
 
@@ -174,13 +200,11 @@ def engine_forward(spec: FoldSpec, weights: str, model: Callable[[Description], 
         return None
     try:
         prepare, rest = without_resize(spec.network)
-        key, kept = sha256_json([rest, weights, name, version_of(name), tf.__version__]), {}
-        with suppress(DataError):  # where it is missing, damaged, or of other weights, it is made again
-            kept = read_arrays(spec.paths.converted)
-        if str(kept.get("key")) != key:
-            kept = {"key": np.array(key), "network": np.frombuffer(convert(name, model(rest)), np.uint8)}
-            write_atomic(spec.paths.converted, lambda file: np.savez(file, allow_pickle=True, **kept))
-        run = after(prepare, ENGINES[name].forward(kept["network"].tobytes(), THREADS))
+        key, path = conversion_key(name, version_of(name), [rest, weights]), spec.paths.converted
+        if (parts := kept(path, key)) is None:
+            parts = {"network": np.frombuffer(convert(name, model(rest)), np.uint8)}
+            keep(path, key, parts)
+        run = after(prepare, ENGINES[name].forward(parts["network"].tobytes(), THREADS))
         probe, index = load_predictions(spec.paths.probe), load_index(spec.layout)
         found = run(load_images(spec.layout)[index.rows_of(probe.ids)])
         check(name, from_logits(found, spec.several), probe.proba[0])

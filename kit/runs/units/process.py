@@ -74,16 +74,27 @@ class Cards:
                 self._used[card] -= 1
 
 
-def start(module: str, kind: str, description: Path, errors: Path, environment: Mapping[str, str]) -> Any:
+def processor() -> str:
+    """What the system calls this machine's processor."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else os.uname().machine
+
+
+def start(
+    module: str, kind: str, description: Path, errors: Path, environment: Mapping[str, str], fork: bool = True
+) -> Any:
     """Start the ``main`` of a module as a process, a ``Popen`` whose standard output gives a report a line.
 
-    It is a fork of a process that has loaded TensorFlow, or else ``python -m MODULE KIND DESCRIPTION``. It holds the
-    other end of our pipe and kills itself when we are gone, however that came.
+    It is a ``fork`` of a process that has loaded TensorFlow, or else ``python -m MODULE KIND DESCRIPTION``. It holds
+    the other end of our pipe and kills itself when we are gone, however that came.
     """
+    fork = fork and module in WORKERS.values()  # others know nothing of TensorFlow
     environment, command = {**environment, PARENT: "1"}, [module, kind, str(description)]
     with errors.open("w") as file:
-        # Not with cards, whose drivers do not bear forks, and not for modules that know nothing of TensorFlow.
-        if module in WORKERS.values() and not visible_gpus() and (unit := FORKS(command, file.fileno(), environment)):
+        # Not with cards, whose drivers do not bear forks.
+        if fork and not visible_gpus() and (unit := FORKS(command, file.fileno(), environment)):
             return unit
         pipe = subprocess.PIPE
         return subprocess.Popen(

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from pydantic import JsonValue
@@ -54,11 +54,10 @@ class Reporter:
 
 
 def run(work: Callable[[], None], report: Report) -> int:
-    """Do the work with TensorFlow ready; returns the exit code and reports what a user can mend."""
+    """Do the work; returns the exit code and reports what a user can mend."""
     end_with_parent()
     sys.modules.update(dict.fromkeys(UNUSED))  # type: ignore[arg-type]  # they appear not to be installed
     try:
-        prepare_tensorflow()
         work()
     except KeyboardInterrupt:
         return 130
@@ -88,17 +87,26 @@ def memory_errors(spec: FoldSpec) -> Iterator[None]:
     """Turn a lack of memory into an `OutOfMemoryError` that says what to change."""
     try:
         yield
-    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+    except with_tensorflow("ResourceExhaustedError", MemoryError) as error:
         hint = f"[runs.{spec.run}] batch_size = {max(1, spec.settings.batch_size // 2)}, or [train] workers = 1"
         raise OutOfMemoryError(f"run `{spec.run}` fold {spec.fold} does not fit into memory", hint) from error
 
 
+def with_tensorflow(name: str, *errors: type[Exception]) -> tuple[type[Exception], ...]:
+    """Classes of errors, and one of TensorFlow if it is loaded: that takes seconds, and without it there are none."""
+    return (*errors, getattr(tf.errors, name)) if "tensorflow" in sys.modules else errors
+
+
 def prepare_tensorflow() -> None:
-    """Fixed numbers of threads and deterministic kernels: the same bytes however many units run side by side."""
+    """Fixed numbers of threads and deterministic kernels: the same bytes however many units run side by side.
+
+    Where something has run before, as in a notebook, it keeps its threads.
+    """
     # Deterministic kernels cost 5 to 6 % of the speed on a processor (docs/training.md).
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", QUIET)
-    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-    tf.config.threading.set_inter_op_parallelism_threads(THREADS)
-    for device in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(device, True)
+    with suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+        tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+        for device in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(device, True)
     tf.config.experimental.enable_op_determinism()

@@ -6,7 +6,7 @@ from pathlib import Path
 from kit.runs.results import PredictionSpec
 from kit.runs.spec import FoldSpec
 from kit.runs.units.networks import choose_engine, fold_predictor
-from kit.runs.units.worker import Report, Reporter, memory_errors, run
+from kit.runs.units.worker import Report, Reporter, memory_errors, prepare_tensorflow, run
 from kit.stages.train.checkpoint import Interrupt, Interrupted
 from kit.stages.train.features import write_features
 from kit.stages.train.fold import predict_test, train_fold
@@ -27,14 +27,16 @@ def main(kind: str, path: str) -> int:
 
 
 def work(kind: str, path: Path, report: Report, interrupt: Interrupt) -> None:
-    """Do what the description at ``path`` says; TensorFlow is loaded here, when `run` has set it up."""
+    """Do what the description at ``path`` says."""
     told = PredictionSpec.load(path) if kind == "test" else FoldSpec.load(path)
     spec = told if isinstance(told, FoldSpec) else told.fold
     with memory_errors(spec):
         if isinstance(told, PredictionSpec):
             predict = fold_predictor(spec, told.made_from["weights"], report)
             predict_test(spec, told.made_from, predict)
-        elif kind == "features":
+            return
+        prepare_tensorflow()
+        if kind == "features":
             write_features(spec, report)
         elif kind == "measure":
             measure(spec, NetworkTrainer, report)
