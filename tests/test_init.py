@@ -257,6 +257,13 @@ def test_small_images_get_small_networks_and_the_larger_one_only_where_both_have
     assert not choose(60_000, 64, 1, pretrained=lambda: False).is_tiny
 
 
+@given(st.integers(60_000, 200_000), st.floats(0.1, 2))
+def test_small_images_are_trained_for_as_many_epochs_as_there_is_time_for(n: int, hours: float) -> None:
+    plan = choose(n, 28, hours, pretrained=lambda: True)
+    longer = minutes(replace(plan, epochs=plan.epochs + 1), n)
+    assert plan.epochs == 24 or plan.method == "hold-out" or longer > 60 * hours
+
+
 def test_the_recipe_of_small_images_halves_the_bits_only_where_that_is_faster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

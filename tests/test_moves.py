@@ -11,7 +11,19 @@ from hypothesis import strategies as st
 
 from kit.config import AugmentConfig
 from kit.images.augment import arguments
-from kit.images.moves import MOVES, PARTS, RIDGE, Gain, _is_right, _kernels, allowed, judge, moves_said
+from kit.images.moves import (
+    IN_PLACE,
+    MOVES,
+    PARTS,
+    RIDGE,
+    Gain,
+    _is_right,
+    _kernels,
+    allowed,
+    in_common,
+    judge,
+    moves_said,
+)
 from kit.images.sources.generated import digits
 from kit.images.sources.practice import make
 from kit.runtime.views import VIEWS, apply
@@ -42,6 +54,14 @@ def test_cells_have_no_upper_side() -> None:
 def test_digits_are_neither_flipped_nor_turned() -> None:
     made = digits(size=16)
     assert allowed(judge(made.images, made.labels, 0)) == ({}, ("identity",))
+
+
+def test_pictures_that_are_shifted_at_random_have_nothing_in_common() -> None:
+    images, rng = make(n=400, size=32, seed=0).images, np.random.default_rng(0)
+    shifted = np.stack([np.roll(image, rng.integers(0, 32, 2), (0, 1)) for image in images])
+    assert in_common(shifted) < 0.1 * IN_PLACE < IN_PLACE < in_common(images)
+    assert in_common(255 - images) == pytest.approx(in_common(images), rel=1e-3)
+    assert in_common(np.repeat(images[:1], 20, axis=0)) == pytest.approx(1) and in_common(0 * images) == 0
 
 
 def test_what_is_told_apart_by_its_direction_is_not_turned() -> None:

@@ -333,6 +333,20 @@ def test_a_common_scene_is_found_in_a_sample_of_many_pictures(monkeypatch):
     assert [part.tolist() for part in found] == [list(range(200))]
 
 
+def test_outlines_that_are_more_or_less_alike_are_no_background():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (200, 28, 28, 3), np.uint8)
+    measured = measure(images)
+    common, *others = (way / np.linalg.norm(way) for way in rng.standard_normal((201, measured.edges.shape[1])))
+    # A few pullovers are as one, and most are somewhat like them: cosines with what is common.
+    cosine = np.r_[rng.uniform(0.93, 0.96, 20), rng.uniform(0.6, 0.75, 180)][:, None]
+    across = np.stack([way - way @ common * common for way in others])
+    across /= np.linalg.norm(across, axis=1, keepdims=True)
+    edges = (cosine * common + np.sqrt(1 - cosine**2) * across).astype(np.float32)
+    measured = measured._replace(edges=edges, strength=np.ones(200, np.float32))
+    assert shared_backgrounds(images, np.arange(200), measured) == []
+
+
 @pytest.mark.parametrize("size", [8, 16, 32])
 def test_strokes_of_digits_are_no_background(size):
     images = load(size=size).images

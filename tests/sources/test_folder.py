@@ -63,6 +63,10 @@ def test_parts_without_class_folders_lead_to_the_table_beside_them(tmp_path):
         ("sample_submission.csv test.csv labels.tsv", "labels.tsv"),
         ("a.npz test.npz", "a.npz"),
         ("sample_submission.csv train/cat/1.txt", "train"),
+        ("t10k-images-idx3-ubyte train-images-idx3-ubyte train-labels-idx1-ubyte", "train-images-idx3-ubyte"),
+        ("train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz", "train-images-idx3-ubyte.gz"),
+        ("x_test.npy x_train.npy y_test.npy y_train.npy", "x_train.npy"),
+        ("Labels.npy images.npy", "images.npy"),
         ("data/test-00000-of-00001.parquet data/train-00000-of-00001.parquet", "data/train-00000-of-00001.parquet"),
     ],
 )

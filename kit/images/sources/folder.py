@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +28,8 @@ SPLITS = {
 BESIDE = {"", "image", "images", "img", "imgs", "set", "data"}
 # What a set of images may be handed out as beside a folder.
 LISTS = (".csv", ".tsv", ".parquet", ".npz", ".json", ".jsonl")
+# Arrays of images, MNIST's files too; labels lie beside them.
+ARRAYS = re.compile(r"idx3-ubyte|^(?!.*(label|target)|(.*_)?y(_.*)?\.).*\.npy$")
 # Labels in file names: what stands before the number.
 USUAL_PATTERN = r"^(.+?)[._ -]*\d+\.\w+$"
 
@@ -145,15 +147,17 @@ def _written(ids: Sequence[str], pattern: str) -> list[str]:
 
 def _other_hint(folder: Path, part: str) -> str:
     """What in the folder or the folders in it is likely meant: what is called like the part, tables first."""
+    kinds: tuple[Callable[[Path], bool], ...] = (
+        lambda entry: entry.suffix.lower() in LISTS,
+        lambda entry: entry.is_dir() and entry.stem.lower() in own,
+        lambda entry: ARRAYS.search(entry.name.lower()) is not None,
+    )
     own, others = SPLITS.get(part, (part,)), {word for of, words in SPLITS.items() if of != part for word in words}
     others |= {"sample", "samplesubmission"}
     for where in (folder, *(folder / name for name in _folders_in(folder))):
-        for is_table in (True, False):
-            found = {
-                entry: set(re.split("[^a-z]+", entry.stem.lower()))
-                for entry in sorted(where.iterdir())
-                if (entry.suffix.lower() in LISTS if is_table else entry.is_dir() and entry.stem.lower() in own)
-            }
+        for is_one in kinds:
+            entries = sorted(filter(is_one, where.iterdir()))
+            found = {entry: set(re.split("[^a-z]+", entry.stem.lower())) for entry in entries}
             named = [entry for entry, words in found.items() if not words.isdisjoint(own)]
             named += [entry for entry, words in found.items() if words.isdisjoint(others)]
             if named:

@@ -62,7 +62,7 @@ def shared_backgrounds(images: ImageArray, rows: IntArray, measured: Measured | 
     nearest = np.where(likeness.max(axis=1) >= LIKE_THE_MEAN, likeness.argmax(axis=1), -1)
     inside = nearest >= 0
     firm, edges, nearest = firm[inside], edges[inside], nearest[inside]
-    sides, own = (array.reshape(len(edges), 4, -1) for array in (edges, means[nearest]))
+    sides, own = (array.reshape(-1, 4, edges.shape[1] // 4) for array in (edges, means[nearest]))  # none, perhaps
     by_side = (sides * own).sum(axis=2) / np.maximum(np.linalg.norm(sides, axis=2) * np.linalg.norm(own, axis=2), 1e-6)
     on_three = np.sort(by_side, axis=1)[:, 1]
     sets = [np.flatnonzero(nearest == place) for place in range(len(large))]

@@ -140,7 +140,7 @@ def config_text(seen: Seen, plan: Plan, name: str, hours: float) -> str:
     moves = allowed(seen.gains)
     metric, metric_why = metric_of(seen)
     steps: list[dict[str, Any]] = [moves.augment] if moves.augment else []
-    if plan.is_tiny:
+    if plan.is_tiny and not seen.in_place:
         steps.append({"op": "crop", "pixels": max(1, plan.size // 14)})
     if plan.degrade:
         # Blur and noise of the usual strength hide what small pictures show.

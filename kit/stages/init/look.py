@@ -12,7 +12,7 @@ import numpy as np
 from kit.base.arrays import ImageArray, IntArray
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError, KitError
-from kit.images.moves import ROWS, SIDE, Gains, judge
+from kit.images.moves import IN_PLACE, ROWS, SIDE, Gains, in_common, judge
 from kit.images.sources import BUILT_IN, Part, RawSet, open_source
 from kit.images.sources.classes import is_unlabelled
 from kit.images.sources.folder import LISTS
@@ -47,6 +47,7 @@ class Seen:
     width: int
     one_size: bool
     gains: Gains
+    in_place: bool = False  # whether what the images show is always in the same place
     group: str = ""  # the column of the training table whose rows share a fold
     validation: str = ""
     test: str = ""
@@ -106,6 +107,7 @@ def look(folder: Path, path: Path, train: str) -> Seen:
         width=width,
         one_size=len(np.unique(known, axis=0)) == 1,
         gains=judge(images, labels, 0),
+        in_place=in_common(images) > IN_PLACE,
         group=find_group(table, find_id(table, "")) if table else "",
         **_others(path, train, task),
         sample_submission=_beside(train, sheet) if sheet else "",

@@ -14,7 +14,7 @@ from kit.runtime.backbones import BACKBONES
 
 # Seconds of a core for a training step of one image, by pixel: rough, to choose between sizes and numbers of epochs.
 SECONDS_PER_PIXEL = {
-    "plain-cnn": 0.7e-6, "residual-cnn": 1.2e-6, "resnet-small": 0.9e-6, "resnet-medium": 3.0e-6,
+    "plain-cnn": 0.7e-6, "residual-cnn": 1.2e-6, "resnet-small": 0.65e-6, "resnet-medium": 2.2e-6,
     "mobilenetv2": 1.2e-6, "efficientnetv2-b0": 3.0e-6,
 }  # fmt: skip
 BFLOAT16 = 0.45  # of that time, for `TINY` on a processor that multiplies matrices of bfloat16
@@ -103,8 +103,8 @@ def _plans(n: int, side: int, pretrained: bool) -> Iterator[Plan]:
     trained = [(networks[:count], number) for count in (2, 1) for number in epochs]
     if networks == TINY:
         most = min(max(1_440_000 // n, 24), 60)
-        trained = [(several, most * part // 6) for several in (TINY, TINY[:1]) for part in (6, 5, 4, 3)]
-        trained += [(TINY[1:], most * part // 6) for part in (6, 5, 4, 3, 2, 1)]
+        trained = [(several, number) for several in (TINY, TINY[:1]) for number in range(most, most // 2 - 1, -1)]
+        trained += [(TINY[1:], number) for number in range(most, most // 6 - 1, -1)]
     shares = {size: LOSSLESS if size <= 128 else LOSSY for size in sizes}
     sizes = [size for size in sizes if 3.0 * n * size**2 * shares[size] <= DISK] or sizes[-1:]
     splits: tuple[tuple[Literal["k-fold", "hold-out"], int], ...] = (("k-fold", 5), ("k-fold", 3), ("hold-out", 5))
