@@ -143,7 +143,7 @@ train = "small.npz"
 n = 3
 method = "hold-out"
 [runs.a]
-backbone = "plain-cnn"
+backbone = "two-conv-cnn"
 augment = [{ op = "random-resized-crop" }]
 batch_size = 16
 views = ["identity", "crop-top-left", "smaller"]
@@ -155,7 +155,7 @@ stages = [
 
 
 @pytest.mark.tf
-def test_a_run_of_growing_size_goes_on_in_any_stage_and_the_bundle_predicts_what_it_did(tmp_path: Path) -> None:
+def test_a_run_of_growing_size_goes_on_inside_a_stage_and_the_bundle_predicts_what_it_did(tmp_path: Path) -> None:
     heard: list[Event] = []
     for name in ("whole", "stopped"):
         (tmp_path / name).mkdir()
@@ -166,10 +166,9 @@ def test_a_run_of_growing_size_goes_on_in_any_stage_and_the_bundle_predicts_what
         whole.train()
     said = [event.text for event in heard if event.kind == "say"]
     assert said[0] == "run `a` sees 24 px, but images are stored with 16: they are enlarged, which adds no detail"
-    for place in ((0, 0, 2), (1, 0, 1)):
-        with in_this_process(ended_at(*place)), pytest.raises(Interrupted) as ended:
-            stopped.train()
-        assert ended.value.code == 128 + signal.SIGTERM
+    with in_this_process(ended_at(1, 0, 1)), pytest.raises(Interrupted) as ended:
+        stopped.train()
+    assert ended.value.code == 128 + signal.SIGTERM
     with in_this_process():
         stopped.train()
     for name in ("oof.npz", "fold-0/weights.npz", "fold-0/history.csv"):
