@@ -149,6 +149,11 @@ def first_to(fold: str | None) -> Callable[[list[dict[str, str]]], None]:
     return change
 
 
+def all_to_the_first(rows: list[dict[str, str]]) -> None:
+    for row in rows:
+        row["fold"] = "0"
+
+
 def faulty(phase: str, fault: str, times: int, storage: bool = False) -> Do:
     def damage(w: World) -> None:
         (w.site.storage if storage else w.site).faults = {phase: (fault, times)}
@@ -422,6 +427,7 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "verify_folds: kit folds --reset": Scenario("kit folds", edit_folds(first_to("9"), sign=True)),
     "verify_folds: kit folds --reset (2)": Scenario("kit folds", edit_folds(first_to(None), sign=True)),
+    "verify_folds: kit folds --reset (3)": Scenario("kit folds", edit_folds(all_to_the_first, sign=True)),
     # doctor, download, init
     "_data: kit download   # or {hint}": Scenario(
         "kit doctor", every(edit("raw/test.csv", "raw/new.csv"), downloads())
