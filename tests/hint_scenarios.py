@@ -535,7 +535,7 @@ SCENARIOS: dict[str, Scenario] = {
     "standing: kit submit": UNSTRESSED,
     "Facts.runs: kit train {paths.root.name.rpartition('-')[0]}": Scenario(QUICK, halve(f"{NET}/run.json")),
     # the ledger
-    "add_score: kit lb --add-score 0.87": Scenario("kit lb --add-score nan", instead=True),
+    "add_score: kit lb --add-score {example}": Scenario("kit lb --add-score 87", instead=True),
     "add_score: kit ensemble": Scenario("kit lb --add-score 0.5", remove(CANDIDATE)),
     "add_score: kit lb --add-score {score} --of {newest}": Scenario("kit lb --add-score 0.5 --of nobody", instead=True),
     "aside: mv {name} {damaged}   # where it is committed, this brings it back: git checkout -- {name}": Scenario(
