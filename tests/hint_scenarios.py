@@ -149,6 +149,11 @@ def first_to(fold: str | None) -> Callable[[list[dict[str, str]]], None]:
     return change
 
 
+def all_to_the_first(rows: list[dict[str, str]]) -> None:
+    for row in rows:
+        row["fold"] = "0"
+
+
 def faulty(phase: str, fault: str, times: int, storage: bool = False) -> Do:
     def damage(w: World) -> None:
         (w.site.storage if storage else w.site).faults = {phase: (fault, times)}
@@ -430,6 +435,7 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "verify_folds: kit folds --reset": Scenario("kit folds", edit_folds(first_to("9"), sign=True)),
     "verify_folds: kit folds --reset (2)": Scenario("kit folds", edit_folds(first_to(None), sign=True)),
+    "verify_folds: kit folds --reset (3)": Scenario("kit folds", edit_folds(all_to_the_first, sign=True)),
     # doctor, download, init
     "_data: kit download   # or {hint}": Scenario(
         "kit doctor", every(edit("raw/test.csv", "raw/new.csv"), downloads())
@@ -537,7 +543,7 @@ SCENARIOS: dict[str, Scenario] = {
     "standing: kit submit": UNSTRESSED,
     "Facts.runs: kit train {paths.root.name.rpartition('-')[0]}": Scenario(QUICK, halve(f"{NET}/run.json")),
     # the ledger
-    "add_score: kit lb --add-score 0.87": Scenario("kit lb --add-score nan", instead=True),
+    "add_score: kit lb --add-score {example}": Scenario("kit lb --add-score 87", instead=True),
     "add_score: kit ensemble": Scenario("kit lb --add-score 0.5", remove(CANDIDATE)),
     "add_score: kit lb --add-score {score} --of {newest}": Scenario("kit lb --add-score 0.5 --of nobody", instead=True),
     "aside: mv {name} {damaged}   # where it is committed, this brings it back: git checkout -- {name}": Scenario(

@@ -45,7 +45,7 @@ SHELL = re.compile(r"(?:^|: )(mv|iconv|rm|cat|sed|ls|df|ulimit|pip|git|export|ra
 UsageError: Any = typer.BadParameter.__base__  # of the click that comes with typer, or of the other one
 RUNS = ("net", "other")
 # What may stand in a hint where the source has an expression, by the end of that expression; `net` everywhere else.
-PLAUSIBLE = {"fold": "0", "limit": "", "score": "0.5", "newest": "20260101", "others[0]": "other"}
+PLAUSIBLE = {"fold": "0", "limit": "", "score": "0.5", "example": "0.5", "newest": "20260101", "others[0]": "other"}
 
 
 @dataclass(frozen=True)

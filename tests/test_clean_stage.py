@@ -254,3 +254,44 @@ def test_two_words_on_one_image_are_refused(tmp_path):
     (tmp_path / "clean_overrides.csv").write_text("id,action\n07,keep\n7,drop\n")
     with pytest.raises(DataError, match="another action"):
         cleaned(tmp_path, '[data]\ntrain = "d.npz"\n')
+
+
+@pytest.mark.parametrize(
+    ("labels", "copies", "reason", "hint"),
+    [
+        ([0] * 8 + [1] * 12, 12, "12 contamination", "[clean] contamination = false"),
+        ([0] * 4 + [1] * 15 + [2], 2, "1 conflicting-label", '[clean] conflicting = "keep"'),
+    ],
+)
+def test_a_class_that_cleaning_empties_is_an_error_with_the_key_that_keeps_it(tmp_path, labels, copies, reason, hint):
+    images = np.random.default_rng(0).integers(0, 256, (20, 24, 24, 3), np.uint8)
+    images[20 - copies :] = images[-1]
+    np.savez(tmp_path / "train.npz", images=images, labels=labels)
+    with pytest.raises(DataError, match=rf"after cleaning \(dropped: {reason}\)") as caught:
+        cleaned(tmp_path, text := '[data]\ntrain = "train.npz"\n')
+    assert caught.value.hint == hint and read_csv(Layout(tmp_path).dropped)
+    assert load_index(cleaned(tmp_path, text + hint.replace("] ", "]\n"))).classes
+
+
+def test_a_class_without_images_is_told_with_what_names_it(tmp_path):
+    folder_competition(tmp_path)
+    (tmp_path / "raw/cow").mkdir()
+    with pytest.raises(DataError, match="class 'cow' has no image") as caught:
+        cleaned(tmp_path, '[data]\ntrain = "raw"')
+    assert "folder" in caught.value.hint
+    (tmp_path / "raw/cow").rmdir()
+    (tmp_path / "names.txt").write_text("cat\ncow\ndog\nhen\n", encoding="utf-8")
+    with pytest.raises(DataError, match="class 'cow' has no image") as caught:
+        cleaned(tmp_path, '[data]\ntrain = "raw"\nclasses = "names.txt"')
+    assert caught.value.hint == "remove its name from names.txt"
+
+
+def test_where_only_one_class_is_left_what_was_taken_for_no_label_is_named(tmp_path):
+    kaggle_competition(tmp_path)
+    table = tmp_path / "raw/train.csv"
+    text = table.read_text(encoding="utf-8")
+    for name in sorted(set(names(36))):
+        text = text.replace(f",{name}", ",EU" if name == "cat" else ",NA")
+    table.write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match="'NA' in column 'label' is no label"):
+        cleaned(tmp_path, '[data]\ntrain = "raw/train.csv"')

@@ -13,7 +13,7 @@ from PIL import Image
 from sklearn.model_selection import StratifiedGroupKFold
 
 from kit.base.arrays import IntArray
-from kit.base.events import silent
+from kit.base.events import Event, silent
 from kit.config import Config, parse
 from kit.errors import StageError
 from kit.project import Project
@@ -207,8 +207,33 @@ def test_folds_of_another_number_are_refused_until_reset(project: Project) -> No
 
 
 @pytest.mark.stage
+def test_a_class_of_one_group_is_warned_about_and_a_single_group_cannot_be_split(tmp_path: Path) -> None:
+    rng, labels = np.random.default_rng(0), np.repeat([0, 1, 2], 10)
+    images, groups = rng.integers(0, 256, (30, 40, 40, 3), np.uint8), np.where(labels == 2, "one", np.arange(30))
+    text = '[data]\ntrain = "train.npz"\ngroup = "patient"\n[folds]\nn = {}\nmethod = "{}"'
+
+    def split_as(patients: object, n: int = 3, method: str = "k-fold") -> str:
+        np.savez(tmp_path / "train.npz", images=images, labels=labels, patient=np.asarray(patients))
+        layout, config, said = Layout(tmp_path), parse(text.format(n, method)), list[Event]()
+        clean(layout, config, silent)
+        make_folds(layout, config, said.append, reset=True)
+        return "\n".join(event.text for event in said if event.kind == "warn" and "px" not in event.text)
+
+    assert not split_as(np.arange(30))
+    assert "the classes '2' is in one fold alone" in (said := split_as(groups)) and "class '2' has 10 images" in said
+    for patients, n, method, hint in (
+        (["a"] * 30, 3, "k-fold", '[data] group = ""'),
+        (["a"] * 20 + ["b"] * 10, 3, "k-fold", "[folds] n = 2"),
+        (["a"] * 30, 3, "hold-out", '[data] group = ""'),
+    ):
+        with pytest.raises(StageError, match="groups of rows") as caught:
+            split_as(patients, n, method)
+        assert caught.value.hint.startswith(hint)
+    split_as(["a"] * 20 + ["b"] * 10, 2)  # as the hint says
+
+
+@pytest.mark.stage
 def test_a_rare_class_is_warned_about(tmp_path: Path) -> None:
-    from kit.base.events import Event
 
     images = np.random.default_rng(0).integers(0, 256, (63, 8, 8, 3), dtype=np.uint8)
     np.savez(tmp_path / "d.npz", images=images, labels=np.r_[np.zeros(30), np.ones(30), np.full(3, 2)].astype(int))

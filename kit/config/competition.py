@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, TypeAlias
 from urllib.parse import urlsplit
@@ -37,6 +38,14 @@ class Measure(NamedTuple):
     source: str = "scikit-learn"
     own: Callable[[Any, Any], float] | None = None
     table: tuple[tuple[float, ...], ...] = ()
+    low: float = 0.0  # where no cost is lower
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the largest score that there is; of a function of the user nothing is known."""
+        if self.own is not None:
+            return -math.inf, math.inf
+        return min([self.low, *map(min, self.table)]), 1.0 if self.greater_is_better else math.inf
 
     @property
     def needs_proba(self) -> bool:
@@ -55,9 +64,9 @@ METRICS = {
     "macro_f2": Measure("counts", tasks=BOTH),
     "micro_f2": Measure("counts", tasks=BOTH),
     "sample_f1": Measure("rows", tasks=LABELS),
-    "mcc": Measure("counts", tasks=BOTH, source="Matthews 1975, Gorodkin 2004"),
-    "qwk": Measure("counts", ordinal=True, source="Cohen 1968"),
-    "lwk": Measure("counts", ordinal=True, source="Cohen 1968"),
+    "mcc": Measure("counts", tasks=BOTH, source="Matthews 1975, Gorodkin 2004", low=-1.0),
+    "qwk": Measure("counts", ordinal=True, source="Cohen 1968", low=-1.0),
+    "lwk": Measure("counts", ordinal=True, source="Cohen 1968", low=-1.0),
     "top3_accuracy": Measure("rows", "ranks"),
     "top5_accuracy": Measure("rows", "ranks"),
     "map3": Measure("rows", "ranks", source="Kaggle, mean average precision at 3"),
@@ -72,7 +81,7 @@ METRICS = {
     "kl": Measure("rows", "probabilities", greater_is_better=False, source="Kullback & Leibler 1951"),
     "brier": Measure("rows", "probabilities", BOTH, greater_is_better=False, source="Brier 1950"),
     "ece": Measure("all", "probabilities", greater_is_better=False, scored=False, source="Naeini et al. 2015"),
-    "r2": Measure("all", "numbers", NUMBERS),
+    "r2": Measure("all", "numbers", NUMBERS, low=-math.inf),
     "rmse": Measure("all", "numbers", NUMBERS, greater_is_better=False),
     "mae": Measure("rows", "numbers", NUMBERS, greater_is_better=False),
 }
@@ -157,6 +166,11 @@ class CompetitionConfig(ConfigSection):
     def greater_is_better(self) -> bool:
         """Whether a larger score is a better one."""
         return METRICS[self.metric].greater_is_better
+
+    def holds(self, score: float) -> bool:
+        """Whether the metric can have this score."""
+        low, high = METRICS[self.metric].bounds
+        return low <= score <= high and math.isfinite(score)
 
     @property
     def metric_of_proba(self) -> str:

@@ -86,8 +86,9 @@ class Local(Platform):
         """Our submissions among baselines that need no network; empty where there is nothing to score on."""
         if not self._config.data.truth or not self._layout.data_manifest.exists():
             return []
-        metric = self._config.competition.metric
-        mine = [found for found in map(self._read, self._tags()) if found.metric in ("", metric)]
+        metric, truth = self._config.competition.metric, self._truth().fingerprint
+        every = map(self._read, self._tags())  # earlier versions wrote neither metric nor truth
+        mine = [found for found in every if found.metric in ("", metric) and found.truth in ("", truth)]
         lines = [(found.score, found.tag, True) for found in mine if found.score is not None]
         lines += [(value, name, False) for name, value in self._baselines().items()]
         sign = -1 if score.lookup(metric).greater_is_better else 1
@@ -136,7 +137,7 @@ class Local(Platform):
             value = score.score(metric, labels, run.proba if proba else np.eye(len(place))[found])
         if not math.isfinite(value):
             return LocalScore(tag=tag, time=time, state="failed", message=f"{metric} of these predictions is {value}")
-        return LocalScore(tag=tag, time=time, state="scored", score=value, metric=metric)
+        return LocalScore(tag=tag, time=time, state="scored", score=value, metric=metric, truth=truth.fingerprint)
 
     def _baselines(self) -> dict[str, float]:
         """What anybody reaches without a network; computed once for a state of the data."""

@@ -285,11 +285,15 @@ def _tell(emit: Emit, index: Index, balance: IntArray, sizes: IntArray, pinned: 
     n = len(balance)
     if pinned:
         emit(Event("say", f"{len(pinned)} ids kept their fold"))
-    counts = zip(index.classes, balance.sum(axis=0).tolist(), strict=True)
-    rare = [f"{name!r} has {count} images" for name, count in counts if count < n]
-    if rare and index.task.kind != "numbers":  # whose bins may well be empty
+    counts = [] if index.task.kind == "numbers" else [*zip(index.classes, balance.T, strict=True)]  # bins may be empty
+    rare = [f"{name!r} has {line.sum()} images" for name, line in counts if not line.all()]
+    if rare:
         which = "class" if len(rare) == 1 else f"{len(rare)} classes:"
         emit(Event("warn", f"{which} {some(rare)}; there are {n} folds, some of which have none of it"))
+    alone = [repr(name) for name, line in counts if n > 1 and line.max() == line.sum()]
+    if alone:
+        said = "is in one fold alone: the networks that predict its images are trained without any of them"
+        emit(Event("warn", f"each of the classes {some(alone)} {said}"))
     rows = [(name, int(line.sum()), *line.tolist()) for name, line in zip(index.classes, balance.T, strict=True)]
     rows.append(("all", int(sizes.sum()), *sizes.tolist()))
     emit(Event("table", "folds", {"header": ("class", "images", *map(str, range(n))), "rows": rows}))

@@ -101,10 +101,14 @@ def verify_folds(index: Index, table: IntArray, n: int) -> None:
             if owner.setdefault(group, number) != number:
                 two = f"{owner[group]} and {number}"
                 raise StageError(f"group {group!r} is in folds {two} (id {name!r})", "kit folds --reset")
+        groups, joined = len(set(index.groups)), '[data] group = ""   # or [clean] near = "keep"'
+        if n == 1 and NEVER not in fold:
+            raise StageError(f"all rows are held out, and none is left for training: groups of rows: {groups}", joined)
         empty = sorted(set(range(n)) - set(fold.tolist()))
         if empty:
-            groups = len(set(index.groups))
-            raise StageError(f"fold {empty[0]} of {n} is empty: {groups} groups are too few", "[folds] n = 2")
+            fewer = f"[folds] n = {groups}" if groups > 1 else joined
+            said = f"fold {empty[0]} of {n} is empty; groups of rows: {groups}"
+            raise StageError(said, fewer if groups < n else "kit folds --reset")
 
 
 def load_folds(layout: Layout, config: Config, index: Index) -> Folds:

@@ -270,10 +270,27 @@ def test_a_score_by_hand_belongs_to_the_candidate_that_is_named(tmp_path: Path) 
     add_score(layout, config, 0.79, of="aaaa")
     report = leaderboard(layout, config, silent)
     assert {line["name"][-8:]: line["score"] for line in report.rows()} == {"aaaaaaaa": 0.79, "bbbbbbbb": 0.87}
-    with pytest.raises(StageError, match="nan is not a finite score"):
-        add_score(layout, config, math.nan)
+    for wrong, example in ((math.nan, 0.87), (math.inf, 0.87), (79.0, 0.79), (-1.0, 0.87)):
+        with pytest.raises(StageError, match=f"{wrong:g} is not a score that accuracy can have") as caught:
+            add_score(layout, config, wrong)
+        assert caught.value.hint == f"kit lb --add-score {example}"
     with pytest.raises(StageError, match="2 candidates"):
         add_score(layout, config, 0.5, of="2026")
+    add_score(layout, config, 0.78, of="aaaa")  # a slip is put right
+    assert sorted(line["score"] for line in leaderboard(layout, config, silent).rows()) == [0.78, 0.87]
+
+
+def test_a_score_that_the_metric_cannot_have_is_told_and_nothing_rests_on_it(tmp_path: Path) -> None:
+    layout, config = make_project(tmp_path / "percent")
+    paths = make_candidate(layout, "20261121T000000Z-aaaaaaaa", cv=0.8)
+    add_score(layout, config, 0.79)
+    begun = Intent(tag="percent", sha256="", target=target_of(config))
+    for fact in (begun, Answer(remote="7"), Score(score=79.0)):
+        add_event(paths, "percent", fact)
+    said: list[Event] = []
+    report = leaderboard(layout, config, said.append)
+    assert [line["score"] for line in report.rows()] == [0.79]
+    assert any("has the score 79, which accuracy cannot be" in event.text for event in said)
 
 
 def test_csv_and_json_hold_the_same_numbers(site: Codabench, project: tuple[Layout, Config]) -> None:

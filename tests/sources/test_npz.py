@@ -222,6 +222,17 @@ def test_what_is_wrong_is_told(tmp_path, arrays, message):
         opened(tmp_path, **arrays)
 
 
+@pytest.mark.parametrize(
+    "images",
+    [np.where(IMAGES > 9, IMAGES / 255, np.nan), np.where(IMAGES > 9, IMAGES / 1.0, np.inf), IMAGES / 127.5 - 1],
+)
+def test_pixels_that_are_scaled_as_the_hint_says_are_read(tmp_path, images):
+    with pytest.raises(DataError) as caught:
+        opened(tmp_path, images=images)
+    scaled = eval(caught.value.hint.removeprefix("images = "), {"np": np, "images": images})
+    assert opened(tmp_path, images=scaled).all_images().max() == 255
+
+
 def test_a_single_number_in_the_place_of_an_array_is_told(tmp_path):
     np.savez(tmp_path / "a.npz", images=IMAGES, labels=7)
     for images, labels in ((7, LABELS), (IMAGES, 7)):

@@ -233,6 +233,7 @@ def readable(images: Array, where: str) -> tuple[Array, int]:
     except decode.Unreadable as error:
         low, high = (images.min(), images.max()) if images.dtype.kind in "if" else (0, 0)
         scaled = "(images + 1) / 2" if -1 <= low < 0 < high <= 1 else "(images - images.min()) / np.ptp(images)"
+        scaled = scaled if math.isfinite(low + high) else "np.nan_to_num(images, posinf=0, neginf=0)"
         raise DataError(f"{where}: {error}", f"images = {scaled}") from error
 
 

@@ -121,8 +121,11 @@ def checked_weights(weights: FloatArray, what: str) -> FloatArray:
     return weights
 
 
-def check_classes(raw: RawSet, rows: IntArray, what: str) -> None:
-    """Raise `DataError` where there are fewer than two classes or one of them has no image among ``rows``."""
+def check_classes(raw: RawSet, rows: IntArray, what: str, hint: str) -> None:
+    """Raise `DataError` where there are fewer than two classes or one of them has no image among ``rows``.
+
+    ``hint`` says what to do about a class without images.
+    """
     classes = raw.classes
     labels = raw.truth[rows]  # each class as often as it occurs; of numbers, whose bins may be empty, each once
     if raw.task.kind != "classes":
@@ -131,11 +134,12 @@ def check_classes(raw: RawSet, rows: IntArray, what: str) -> None:
     if len(classes) < 2:
         bare = int((labels < 0).sum())
         without = f" ({bare} rows have no label: an empty cell or a negative number)" if bare else ""
+        without = f" ({'; '.join(raw.notes)})" if bare and raw.notes else without
         raise DataError(f"{what} has {len(classes)} class{without}; a classifier needs at least two")
     empty = [classes[c] for c in np.flatnonzero(counts == 0)]
     if empty:
         others = f", nor do {len(empty) - 1} others" if len(empty) > 1 else ""
-        raise DataError(f"{what}: class {empty[0]!r} has no image{others}", "remove its name from data.classes")
+        raise DataError(f"{what}: class {empty[0]!r} has no image{others}", hint)
 
 
 def joined(train: RawSet, external: RawSet, part: str) -> RawSet:

@@ -15,7 +15,6 @@ from kit.judge.score import lookup, row_values
 from kit.judge.seen import seen
 from kit.runtime.decide import Decision
 
-LEAST = {"mcc": -1.0, "qwk": -1.0, "lwk": -1.0, "r2": -np.inf}
 VOTES = 5  # that stand for the shares of a picture
 
 
@@ -86,12 +85,8 @@ class Evidence:
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The least and the largest score that there is; of a function of the user nothing is known."""
-        measure = lookup(self.metric).measure
-        if measure.own is not None:
-            return -np.inf, np.inf
-        low = min([LEAST.get(self.metric, 0.0), *map(min, measure.table)])
-        return low, (1.0 if measure.greater_is_better else np.inf)
+        """The least and the largest score that there is."""
+        return lookup(self.metric).measure.bounds
 
     @cached_property
     def unit(self) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from kit.base.arrays import IntArray
 from kit.base.events import HEARD, Emit, Event
 from kit.base.text import some
 from kit.config import Config
@@ -33,6 +34,12 @@ from kit.store.record import DIGESTS, Digests, digest, digests_of
 
 # Raised whenever the same raw images would give other data.
 VERSION = 4
+# By reason what to set in kit.toml to keep the images that it dropped.
+UNDO = {
+    "contamination": "[clean] contamination = false",
+    "conflicting-label": '[clean] conflicting = "keep"',
+    "outlier": "[clean] drop_outliers = false",
+}
 
 
 def clean(layout: Layout, config: Config, emit: Emit, *, force: bool = False) -> None:
@@ -70,7 +77,9 @@ def clean(layout: Layout, config: Config, emit: Emit, *, force: bool = False) ->
                 emit(Event("warn", f"{what} images: {told(source.passed_over)}; passed over"))
         if stale:
             known = np.flatnonzero([role != EXTERNAL for role in roles])
-            check_classes(raw, known, f"data.train = {config.data.train!r}")
+            named = config.data.classes
+            hint = f"remove its name from {named}" if named else "remove its folder or column, which is empty"
+            check_classes(raw, known, f"data.train = {config.data.train!r}", hint)
             _warn(emit, config, raw)
             _write_data(layout, config, raw, roles, made_from, emit)
         if stale_test:
@@ -138,7 +147,8 @@ def _write_data(layout: Layout, config: Config, raw: RawSet, roles: list[str], m
         if raw.sizes is not None and config.clean.quality:
             result = replace(result, noted=(*result.noted, *odd_sizes(raw.sizes[kept], result.keep)))
         known = np.array([row for row in kept.tolist() if roles[row] != EXTERNAL], np.int64)
-        check_classes(raw, known, "after cleaning, the data")
+        _write_findings(layout, raw, decoded, result)
+        _check_kept(raw, known, result, layout)
         # A contact sheet for every reason, so that a person can look; those of an earlier cleaning go.
         for old in layout.sheets.glob("*.png"):
             old.unlink()
@@ -147,7 +157,6 @@ def _write_data(layout: Layout, config: Config, raw: RawSet, roles: list[str], m
             write_atomic(layout.sheets / f"{reason}.png", png(picture))
         parts = _write_kept(layout, raw, decoded, result, roles)
     array = {} if source.is_encoded else {"images": digest(layout.images)}
-    _write_findings(layout, raw, decoded, result)
     DataRecord(
         made_from=made_from,
         files=digests_of(layout.data, layout.index, layout.dropped, layout.noted, *stored_files(layout.images)),
@@ -158,6 +167,14 @@ def _write_data(layout: Layout, config: Config, raw: RawSet, roles: list[str], m
         parts={**parts, **array, "classes": sha256_json(raw.classes)},
     ).save(layout.data_manifest)
     _tell(emit, layout, raw, result, decoded.problems)
+
+
+def _check_kept(raw: RawSet, known: IntArray, result: Plan, layout: Layout) -> None:
+    """`check_classes` of the rows that stay; the hint is the key by which most of the others went."""
+    why = Counter(finding.reason for finding in result.dropped)
+    listed = ", ".join(f"{count} {reason}" for reason, count in why.most_common()) or "unreadable images"
+    hint = next((UNDO[reason] for reason, _ in why.most_common() if reason in UNDO), f"the reasons: {layout.dropped}")
+    check_classes(raw, known, f"after cleaning (dropped: {listed}), the data", hint)
 
 
 def _warn(emit: Emit, config: Config, raw: RawSet) -> None:

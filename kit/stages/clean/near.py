@@ -166,7 +166,7 @@ def _candidates(low: NDArray[np.float32]) -> tuple[IntArray, IntArray, IntArray,
     n = len(low)
     cells = Cells(unit_vectors(low))
     half, full = cells.scale((HALF, FULL), UNRELATED).T
-    dimensions = GROWTH / max(float(np.median(np.log(full / np.maximum(half, LEAST)))), LEAST)
+    dimensions = GROWTH / max(float(np.median(np.log(np.maximum(full, LEAST) / np.maximum(half, LEAST)))), LEAST)
     scale = np.maximum(full, max(float(np.quantile(full, LEAST_SCALE)), LEAST))
     bound = min(FARTHEST, (CHANCE / (n * FULL * len(FORMS))) ** (1 / dimensions))
 

@@ -141,8 +141,8 @@ def gather(layout: Layout, config: Config) -> Gathered:
         "test": test.images if test else "",
     }
     submissions = load_submissions(layout)
-    scored = [one for one in attempts_of(submissions, target_of(config)) if one.score is not None]
-    scores = {one.submission.name: one.score for one in scored}
+    sent, holds = attempts_of(submissions, target_of(config)), config.competition.holds
+    scores = {one.submission.name: one.score for one in sent if one.score is not None and holds(one.score)}
     for one in submissions[-RECENT:]:
         found = _ensemble(one.paths, runs, ids, index)
         if isinstance(found, str):

@@ -3,7 +3,6 @@
 Also what a person does to a submission: cancel it, run it once more on its site, or note a score that was read there.
 """
 
-import math
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -154,9 +153,15 @@ def act(layout: Layout, config: Config, emit: Emit, of: str = "", *, rerun: bool
 
 
 def add_score(layout: Layout, config: Config, score: float, of: str = "") -> SubmissionPaths:
-    """Note a score of the newest candidate, or of the one named ``of``; `StageError` where it is none, or no number."""
-    if not math.isfinite(score):
-        raise StageError(f"{score} is not a finite score", "kit lb --add-score 0.87")
+    """Note a score of the newest candidate, or of the one named ``of``, in place of one that was noted before.
+
+    Raises `StageError` where there is none, or the metric cannot have this score.
+    """
+    holds, target = config.competition.holds, target_of(config)
+    if not holds(score):
+        example = score / 100 if holds(score / 100) else 0.87
+        said = f"{score:g} is not a score that {config.competition.metric} can have"
+        raise StageError(said, f"kit lb --add-score {example:g}")
     every = [submission.paths for submission in load_submissions(layout)]
     if not every:
         raise StageError("there is no candidate yet", "kit ensemble")
@@ -167,9 +172,13 @@ def add_score(layout: Layout, config: Config, score: float, of: str = "") -> Sub
         newest = (found or every)[-1].root.name
         raise StageError(f"{said}: {names}", f"kit lb --add-score {score:g} --of {newest}")
     paths = found[-1]
+    by_hand = [one for one in attempts(load_submissions(layout)) if one.begun.by_hand and one.begun.target == target]
+    for earlier in [one for one in by_hand if one.submission.name == paths.root.name][-1:]:
+        add_event(paths, earlier.begun.intent, Score(score=score))
+        return paths
     intent = secrets.token_hex(8)
     digest = sha256_file(paths.bundle) if paths.bundle.exists() else ""
-    add_event(paths, intent, Intent(tag=paths.root.name, sha256=digest, target=target_of(config), by_hand=True))
+    add_event(paths, intent, Intent(tag=paths.root.name, sha256=digest, target=target, by_hand=True))
     add_event(paths, intent, Answer(remote=""))
     add_event(paths, intent, Score(score=score))
     return paths

@@ -161,6 +161,9 @@ def _line(
     known = attempt.submission.judged
     if known.metric != competition.metric:
         raise StageError(f"{attempt.submission.name} was scored by {known.metric}, not {competition.metric}")
+    if attempt.score is not None and not competition.holds(attempt.score):
+        beyond = f"{attempt.submission.name} has the score {attempt.score:g}, which {competition.metric} cannot be"
+        raise StageError(f"{beyond}: a percentage, or another metric")
     cv = known.cv
     written = attempt.submission.paths.forecast
     try:
