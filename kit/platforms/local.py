@@ -33,7 +33,8 @@ class LocalScore(Part, extra="ignore"):
     time: str
     state: Literal["scored", "failed"]
     score: float | None = None
-    metric: str = ""  # empty where an earlier kit did not say it
+    metric: str = ""  # this and the next are empty where an earlier kit did not say it
+    truth: str = ""  # the fingerprint of the images and labels
     message: str = ""
 
 
@@ -87,7 +88,7 @@ class Local(Platform):
         if not self._config.data.truth or not self._layout.data_manifest.exists():
             return []
         metric, truth = self._config.competition.metric, self._truth().fingerprint
-        every = map(self._read, self._tags())  # earlier versions wrote neither metric nor truth
+        every = map(self._read, self._tags())
         mine = [found for found in every if found.metric in ("", metric) and found.truth in ("", truth)]
         lines = [(found.score, found.tag, True) for found in mine if found.score is not None]
         lines += [(value, name, False) for name, value in self._baselines().items()]

@@ -24,6 +24,7 @@ from servers.project import make_candidate, make_project
 from kit.base.events import Event, silent
 from kit.config import Config
 from kit.errors import StageError
+from kit.images.sources import open_source
 from kit.platforms import Waits, open_platform
 from kit.project import Project
 from kit.show.figures.board import against_score
@@ -386,7 +387,7 @@ def test_a_damaged_forecast_takes_no_score_away(tmp_path: Path) -> None:
     assert [str(paths.forecast) in event.text and "kit forecast" in event.text for event in said] == [True]
 
 
-def test_the_local_board_has_no_scores_by_another_metric(tmp_path: Path) -> None:
+def test_the_local_board_has_no_scores_by_another_metric_or_of_other_labels(tmp_path: Path) -> None:
     raw(tmp_path, ("cat", "dog", "hen"))
     (tmp_path / "kit.toml").write_text(
         CONFIG.format(name="local").replace("classes =", 'truth = "raw/train.npz"\nclasses =')
@@ -394,8 +395,15 @@ def test_the_local_board_has_no_scores_by_another_metric(tmp_path: Path) -> None
     project = Project(tmp_path)
     project.folds()
     told = {"time": "2026-11-21T05:40:00+00:00", "state": "scored", "score": 0.9}
-    for tag, metric in (("mine", "accuracy"), ("older", ""), ("other", "nll")):
-        write_json(project.layout.local_platform / f"submissions/{tag}.json", {**told, "tag": tag, "metric": metric})
+    truth = open_source(project.config.data, tmp_path, "truth").fingerprint
+    for tag, *of in (
+        ("mine", "accuracy", truth),
+        ("older", "", ""),
+        ("other", "nll", truth),
+        ("moved", "accuracy", "1"),
+    ):
+        path = project.layout.local_platform / f"submissions/{tag}.json"
+        write_json(path, {**told, "tag": tag, **dict(zip(("metric", "truth"), of, strict=True))})
     board = open_platform(project.layout, project.config, WAITS, silent).leaderboard()
     assert {row.name for row in board if row.mine} == {"mine", "older"}
 
