@@ -44,7 +44,7 @@ def shared_backgrounds(images: ImageArray, rows: IntArray, measured: Measured | 
     size = found.edges.itemsize * found.edges.shape[1]
     firm = firm[np.argsort(found.edges[rows[firm]].view(f"V{size}").ravel())]
     edges = found.edges[rows[firm]].astype(np.float32)
-    edges /= np.maximum(np.linalg.norm(edges, axis=1, keepdims=True), 1e-6)
+    edges /= np.maximum(np.sqrt(np.einsum("ij,ij->i", edges, edges)), 1e-6)[:, None]  # `norm` squares a copy of all
     # All of them, or a sample where most are alike: a common scene is found in a sample too.
     searched = edges[:: -(-len(edges) // SAMPLE)]
     alike = int((searched @ searched.T >= ALIKE).sum()) - len(searched)
