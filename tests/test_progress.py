@@ -134,6 +134,14 @@ def test_plain_output_tells_of_an_epoch_once_a_minute_and_of_every_fold() -> Non
     assert ", 1 of 2, " in lines[-1]
 
 
+def test_units_of_which_no_epoch_is_told_are_counted() -> None:
+    progress, _, stream = shown()
+    progress.update(Event("plan", "", {"epochs": {"a fold 0": 1, "a fold 1": 1}}))
+    for name in ("a fold 0", "a fold 1"):
+        progress.update(Event("unit", name, {"event": "done", "kind": "stress"}))
+    assert stream.getvalue().splitlines() == ["a fold 0: stressed, 1 of 2", "a fold 1: stressed, 2 of 2"]
+
+
 @settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
 def test_a_curve_has_its_lowest_and_highest_bars_where_the_values_are(values: list[float]) -> None:

@@ -146,8 +146,8 @@ class Progress:
         self._finished += 1
         count = f"{self._finished} of {len(self._work)}"
         note = "stressed" if event.data["kind"] == "stress" else self._note(event.text)
-        left = f", {self._left()}" if self._finished < len(self._work) else ""
-        self._console.print(f"{event.text}: {note}, {count}{left}")
+        left = self._left() if self._finished < len(self._work) else ""
+        self._console.print(", ".join(part for part in (f"{event.text}: {note}", count, left) if part))
 
     def _show(self, name: str, total: float, done: float, note: str) -> None:
         if self._live is None:
