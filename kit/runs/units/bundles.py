@@ -17,8 +17,8 @@ from kit.runtime.predictor import Fold, Predictor
 from kit.store.files import sha256_file
 
 COMPARED = 32  # images that the engine and TensorFlow predict when a bundle was converted
-LIMIT = 2 << 30  # bytes of all that is kept
 KEPT = 8  # of them that are predicted again when it is loaded: more would take longer than loading does
+LIMIT = 2 << 30  # bytes of all that is kept
 
 
 class Converted(Predictor):
@@ -28,10 +28,8 @@ class Converted(Predictor):
     """
 
     def __init__(self, folder: Path, engine: str, parts: dict[str, Any]) -> None:
-        threads = os.cpu_count() or 1
-        self._runs = [
-            ENGINES[engine].forward(parts[str(number)].tobytes(), threads) for number in range(parts["folds"].max() + 1)
-        ]
+        threads, numbers = os.cpu_count() or 1, range(parts["folds"].max() + 1)
+        self._runs = [ENGINES[engine].forward(parts[str(number)].tobytes(), threads) for number in numbers]
         self._folds = iter(parts["folds"].tolist())
         super().__init__(str(folder))
 

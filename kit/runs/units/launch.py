@@ -50,8 +50,8 @@ class Unit:
     @property
     def needs_tensorflow(self) -> bool:
         """Whether it runs anything in TensorFlow, as far as can be told from outside."""
-        predicts = self.kind in ("stress", "test") and self.spec.engine != "tensorflow"
-        return not (predicts and self.spec.paths.converted.exists())
+        kept = self.spec.engine != "tensorflow" and self.spec.paths.converted.exists()
+        return not (kept and self.kind in ("stress", "test"))
 
     def event(self, report: ReportLine) -> Event:
         """What the unit reports, as an event."""
@@ -97,8 +97,8 @@ class Processes:
         paths.root.mkdir(parents=True, exist_ok=True)
         said: ReportLine = {}
         with self._cards.environment() as environment:
-            module, fork = self._modules[unit.kind], unit.needs_tensorflow
-            process = start(module, unit.kind, unit.description, paths.errors, environment, fork)
+            told = self._modules[unit.kind], unit.kind, unit.description, paths.errors, environment
+            process = start(*told, fork=unit.needs_tensorflow)
             self._started.append(process)
             with process:
                 for line in process.stdout:

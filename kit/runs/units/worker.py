@@ -98,13 +98,10 @@ def with_tensorflow(name: str, *errors: type[Exception]) -> tuple[type[Exception
 
 
 def prepare_tensorflow() -> None:
-    """Fixed numbers of threads and deterministic kernels: the same bytes however many units run side by side.
-
-    Where something has run before, as in a notebook, it keeps its threads.
-    """
+    """Fixed numbers of threads and deterministic kernels: the same bytes however many units run side by side."""
     # Deterministic kernels cost 5 to 6 % of the speed on a processor (docs/training.md).
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", QUIET)
-    with suppress(RuntimeError):
+    with suppress(RuntimeError):  # where something has run before, which keeps its threads
         tf.config.threading.set_intra_op_parallelism_threads(THREADS)
         tf.config.threading.set_inter_op_parallelism_threads(THREADS)
         for device in tf.config.list_physical_devices("GPU"):
