@@ -51,7 +51,8 @@ class Unit:
     def needs_tensorflow(self) -> bool:
         """Whether it runs anything in TensorFlow, as far as can be told from outside."""
         kept = self.spec.engine != "tensorflow" and self.spec.paths.converted.exists()
-        return not (kept and self.kind in ("stress", "test"))
+        resizes = any(step["op"] == "resize" for step in self.spec.network.get("preprocess", ()))
+        return resizes or not (kept and self.kind in ("stress", "test"))
 
     def event(self, report: ReportLine) -> Event:
         """What the unit reports, as an event."""
