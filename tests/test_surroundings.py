@@ -223,10 +223,11 @@ def test_a_full_disk_behind_standard_output_is_an_error(project: Path) -> None:
 @pytest.mark.parametrize("number", ENDING[1:])
 def test_a_signal_removes_what_was_half_written_and_gives_its_code(number: signal.Signals, tmp_path: Path) -> None:
     script = (
-        "import os, sys\n"
+        "import os, signal, sys\n"
         "from pathlib import Path\n"
         "from kit.store.files import write_atomic\n"
         "from kit.base.process import terminable\n"
+        "signal.signal(int(sys.argv[1]), signal.SIG_DFL)\n"  # under nohup the tests ignore SIGHUP, and so would it
         "with terminable():\n"
         "    write_atomic(Path('a.txt'), lambda file: os.kill(os.getpid(), int(sys.argv[1])))\n"
     )
