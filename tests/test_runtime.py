@@ -275,6 +275,23 @@ def test_batchnorm_of_a_pretrained_backbone_moves_only_where_the_stage_says_so(b
 
 
 @pytest.mark.tf
+def test_networks_are_traced_once_when_they_are_compiled_so_that_several_do_not_look_like_one_traced_again() -> None:
+    from kit.runtime.backbones import build
+
+    network = build({"backbone": "two-conv-cnn", "options": {}, "head": {}, "size": 12, "classes": 2})
+    steps = forward.preparation([{"op": "resize", "size": 12}], 16)
+    parts = forward.compiled(network)
+    calls: list[Any] = [steps, *(part.call for part in parts)]
+    assert [call.experimental_get_tracing_count() for call in calls] == [1, 1, 1]
+    for rows in (1, 3):
+        found = steps(np.zeros((rows, 16, 16, 3), np.float32))
+        for part in parts:
+            found = part.call(found, [weight.value for weight in part.model.weights])
+        assert found.shape == (rows, 2)
+    assert [call.experimental_get_tracing_count() for call in calls] == [1, 1, 1]
+
+
+@pytest.mark.tf
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     from kit.runtime import arrays
     from kit.runtime.backbones import build

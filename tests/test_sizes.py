@@ -81,7 +81,6 @@ def test_a_run_without_sizes_is_described_and_digested_as_before_there_were_any(
             "plain-cnn with a flattened map .*16 and 32 px",
             "no `size` in its",
         ),
-        (run(8, 32), "needs images of at least 16 px, but these have 8", "[runs.a] size = 16"),
         (
             run(0, size=64, preprocess=[{"op": "resize"}]),
             "has a `size`, and `resize` in `preprocess`",
@@ -96,6 +95,30 @@ def test_a_size_that_a_network_cannot_take_is_refused_before_anything_is_trained
         check_sizes("a", settings, 32)
     assert hint in caught.value.hint
     assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("settings", "stored", "hint", "mended"),
+    [
+        (run(0), 8, "[data] image_size = 16", None),
+        (run(0, size=8), 32, "[runs.a] size = 16", run(0, size=16)),
+        (run(8, size=20), 32, "[runs.a] stages: size = 16", run(16, size=20)),
+        (run(8, 32), 32, "[runs.a] stages: size = 16", run(16, 32)),
+        (
+            run(0, preprocess=[{"op": "resize", "size": 8}]),
+            32,
+            "[runs.a] preprocess: resize size = 16",
+            run(0, preprocess=[{"op": "resize", "size": 16}]),
+        ),
+    ],
+)
+def test_the_hint_for_a_network_that_sees_too_little_names_the_key_that_says_so(
+    settings: RunConfig, stored: int, hint: str, mended: RunConfig | None
+) -> None:
+    with pytest.raises(ConfigError, match="plain-cnn needs images of at least 16 px, but these have 8") as caught:
+        check_sizes("a", settings, stored)
+    assert caught.value.hint == hint
+    check_sizes("a", mended or settings, stored if mended else 16)
 
 
 @pytest.mark.parametrize("fixed", [{"backbone": "feed-forward"}, {"head": {"pooling": "flatten"}}])

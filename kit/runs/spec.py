@@ -264,16 +264,20 @@ def check_run(name: str, settings: RunConfig, index: Index) -> None:
 def check_sizes(name: str, settings: RunConfig, stored: int) -> None:
     """Raise `ConfigError` where a network cannot take the sizes that a run names, or change between them."""
     entry, sizes, steps = BACKBONES[settings.backbone], settings.sizes(stored), settings.preprocess
-    side, named = min(sizes), settings.size or any(stage.size for stage in settings.stages)
+    side, staged = min(sizes), [stage.size for stage in settings.stages if stage.size]
+    where = f"[runs.{name}] size" if settings.size else "[data] image_size"
     if any(step.op == "resize" for step in steps):
-        if named:
+        if settings.size or staged:
             raise ConfigError(
                 f"runs.{name} has a `size`, and `resize` in `preprocess`", f"remove `resize` from runs.{name}"
             )
         side = side_after([step.model_dump() for step in steps], stored)
+        where = f"[runs.{name}] preprocess: resize size"
+    elif side in staged:
+        where = f"[runs.{name}] stages: size"
     if side < entry.smallest:
         said = f"runs.{name}: {settings.backbone} needs images of at least {entry.smallest} px, but these have {side}"
-        raise ConfigError(said, f"[{f'runs.{name}] size' if named else 'data] image_size'} = {entry.smallest}")
+        raise ConfigError(said, f"{where} = {entry.smallest}")
     if len(set(sizes)) > 1 and (not entry.width or settings.head.pooling == "flatten"):
         what = f"{settings.backbone} with a flattened map" if entry.width else settings.backbone
         every = " and ".join(map(str, sorted(set(sizes))))

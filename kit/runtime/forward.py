@@ -29,6 +29,7 @@ def compile_forward(model: Any) -> Callable[[Any], Any]:
     def forward(images: Any) -> Any:
         return model(images, training=False)
 
+    traced(forward)
     return lambda images: forward(np.asarray(images, dtype=np.float32)).numpy()
 
 
@@ -101,9 +102,18 @@ def preparation(steps: list[preprocess.Keys], size: int) -> Callable[[Any], Any]
     if not steps:
         return lambda images: images
     signature = [tf.TensorSpec((None, size, size, 3), tf.float32)]
-    return tf.function(  # type: ignore[no-any-return]
-        lambda images: preprocess.apply(steps, images), input_signature=signature, autograph=False
+    return traced(  # type: ignore[no-any-return]
+        tf.function(lambda images: preprocess.apply(steps, images), input_signature=signature, autograph=False)
     )
+
+
+def traced(function: Any) -> Any:
+    """A function of TensorFlow with a signature, traced now.
+
+    TensorFlow would warn of "retracing" where calls trace the functions of several networks, which share their code.
+    """
+    function.get_concrete_function()
+    return function
 
 
 def _compile(model: Any) -> Callable[[Any, list[Any]], Any]:
@@ -127,7 +137,7 @@ def _compile(model: Any) -> Callable[[Any, list[Any]], Any]:
         )
         return outputs
 
-    return call  # type: ignore[no-any-return]
+    return traced(call)  # type: ignore[no-any-return]
 
 
 def tensors(arrays: list[Any]) -> list[Any]:
