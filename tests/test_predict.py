@@ -166,6 +166,14 @@ def test_what_was_converted_before_predicts_the_same_without_tensorflow_and_is_m
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert table(work, GOOD, arrays, engine) == first, "a cache that cannot be written"
 
+    def homeless(kind: type[Path]) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.setattr(Path, "home", classmethod(homeless))
+    assert table(work, GOOD, arrays, engine) == first, "a user without a home"
+    assert not Path("relative").exists()
+
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=6), st.data())
 def test_what_is_kept_fits_into_the_limit_and_what_was_used_last_stays(

@@ -49,7 +49,12 @@ def _place(folder: Path, engine: str) -> tuple[str, Path]:
     """The key of the bundle in ``folder`` in an engine, and where the user's cache keeps that."""
     files = {str(path.relative_to(folder)): sha256_file(path) for path in folder.rglob("*") if path.is_file()}
     key = conversion_key(engine, version_of(engine), files)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not cache.is_absolute():
+        try:
+            cache = Path.home() / ".cache"
+        except RuntimeError:  # a user without a home, as in containers: nothing is kept
+            cache = folder
     return key, cache / "kit" / "converted" / f"{key}.bin"
 
 
