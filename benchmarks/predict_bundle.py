@@ -15,8 +15,6 @@ import argparse
 import csv
 import json
 import os
-import resource
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -25,6 +23,7 @@ from typing import Any
 import numpy as np
 from machine import machine
 from predict_engines import cells
+from predict_stress import kit
 
 PART = {"share": 1.0, "temperatures": [1.0], "weights": [1.0], "centre": 1.0, "slopes": [0.0], "bias": [0.0] * 8}
 
@@ -86,16 +85,9 @@ def make_bundle(path: Path, options: Any) -> None:
 
 
 def predict(folder: Path, engine: str, images: str) -> float:
-    """Processor seconds of a command and of all that it starts."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    """Processor seconds of `kit predict`, whose conversions are kept in the folder."""
     names = ("--bundle", "bundle.zip", "--input", f"{images}.npz", "--out", "out.csv", "--engine", engine)
-    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
-    run = [sys.executable, "-m", "kit", "predict", *names]
-    done = subprocess.run(run, cwd=folder, capture_output=True, text=True, env=environment)
-    if done.returncode != 0:
-        sys.exit(done.stderr)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return kit(folder, "predict", *names, XDG_CACHE_HOME=str(folder / "cache"))
 
 
 if __name__ == "__main__":

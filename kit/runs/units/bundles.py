@@ -24,7 +24,7 @@ LIMIT = 2 << 30  # bytes of all that is kept
 class Converted(Predictor):
     """A bundle in an engine on all processors, of the parts that `convert_and_keep` makes of it.
 
-    It loads TensorFlow for the steps before its networks, if it has any, and for nothing else.
+    It loads TensorFlow for the steps before its networks and for views that resize, if it has any; for nothing else.
     """
 
     def __init__(self, folder: Path, engine: str, parts: dict[str, Any]) -> None:
