@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from machine import machine
 from predict_engines import cells
-from predict_stress import kit
+from predict_stress import kit, need_engines
 
 PART = {"share": 1.0, "temperatures": [1.0], "weights": [1.0], "centre": 1.0, "slopes": [0.0], "bias": [0.0] * 8}
 
@@ -38,6 +38,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.data is None or not (Path(options.data) / "blood" / "train.zip").exists():
         sys.exit("no blood cells: --data DIR or KIT_SHARED")
+    need_engines()
     what = f"{options.backbone} of {options.size} px, {options.folds} folds, {options.images} images"
     print(machine(), what, flush=True)
     with tempfile.TemporaryDirectory() as name:

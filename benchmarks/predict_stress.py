@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from machine import machine
 
+from kit.runs.units.networks import ENGINES, version_of
 from kit.runtime.pool import softmax
 from kit.store.files import read_csv
 from kit.store.predictions import load_predictions
@@ -55,6 +56,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.data is None or not (Path(options.data) / "blood" / "train.zip").exists():
         sys.exit("no blood cells: --data DIR or KIT_SHARED")
+    need_engines()
     print(machine(), flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -93,6 +95,15 @@ def make_project(folder: Path, data: Path, rows: int, tests: int) -> None:
     with (folder / "train.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerows([["file", "label"], *([line["file"], line["label"]] for line in lines[:rows])])
+
+
+def need_engines() -> None:
+    """End where an engine is not installed: the kit would predict with TensorFlow, and the ratio be that of nothing."""
+    try:
+        for engine in ENGINES:
+            version_of(engine)
+    except ImportError as error:
+        sys.exit(str(error))
 
 
 def kit(folder: Path, *arguments: str, **variables: str) -> float:
