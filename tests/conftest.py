@@ -49,6 +49,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 TOGETHER = (("tests/engine/",), ("tests/test_architecture.py", "tests/test_docs.py"))
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Modules that load TensorFlow come first, then the others that take long, so that none is left for the end.
 

@@ -21,6 +21,7 @@ from kit.runs.spec import plan_runs
 from kit.runtime import pool
 from kit.runtime.answer import Mismatch, answers, fill, match_ids, places
 from kit.runtime.forward import mean_of_folds
+from kit.runtime.names import columns_of
 from kit.stages.clean.clean import clean
 from kit.stages.folds import make_folds
 from kit.stages.table import blend_of_test, check_table, table
@@ -306,6 +307,34 @@ def test_a_column_that_is_no_class_and_a_class_without_column_are_named(tmp_path
         answer(sample_of("id,cat,dog,owl\n1,0,0,1\n", tmp_path), proba_of("cat"), CLASSES, "nll")
     with pytest.raises(Mismatch, match="'hen' has no column"):
         answer(sample_of("id,cat,dog\n1,0,1\n", tmp_path), proba_of("cat"), CLASSES, "nll")
+
+
+@pytest.mark.parametrize("form", ["p_{}", "class {}", "{} (p)", "is.{}?"])
+def test_columns_may_have_the_same_around_the_names_of_classes(form, tmp_path):
+    columns = ",".join(map(form.format, ("hen", "cat", "dog")))
+    sample = sample_of(f"id,{columns}\n1,0,0,1\n", tmp_path)
+    assert answer(sample, proba_of("dog"), CLASSES, "nll") == [["0.1", "0.1", "0.8"]]
+
+
+@given(st.integers(2, 40), st.integers(0, 1), st.sampled_from(["class", "Class_", "c-", "p_1_", ""]), st.randoms())
+def test_numbered_columns_are_of_the_classes_with_these_numbers(count, start, before, random):
+    classes = [str(number) for number in range(start, start + count)]
+    columns = random.sample(classes, count)
+    assert [columns[place] for place in columns_of([before + name for name in columns], classes)] == classes
+    assert -1 in columns_of([before + str(int(name) + 1) for name in columns], classes)
+
+
+@pytest.mark.parametrize(
+    ("column", "names", "place"),
+    [
+        ("p_cat", ("cat", "dog"), 0), ("dog probability", ("cat", "dog"), 1), ("target", ("cat", "dog"), 1),
+        ("concat", ("cat", "dog"), 1), ("cat_or_dog", ("cat", "dog"), 1), ("label_0", ("0", "1"), 0),
+        ("target", ("target", "other"), 0),
+    ],
+)  # fmt: skip
+def test_the_only_column_is_of_the_class_that_it_names_or_else_of_the_second(column, names, place, tmp_path):
+    sample = sample_of(f"id,{column}\n1,0.5\n", tmp_path)
+    assert answer(sample, np.array([[0.25, 0.75]]), names, "auc") == [[["0.25", "0.75"][place]]]
 
 
 @given(st.integers(2, 40), st.integers(1, 30), st.integers(0, 1000))

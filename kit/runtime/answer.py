@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from .decide import Decision, decide
-from .names import ID_NAMES, LABEL_NAMES, bare, folded, match, number, spelling, whole
+from .names import ID_NAMES, LABEL_NAMES, bare, columns_of, folded, match, number, spelling, whole
 from .pool import Params
 
 Names = Sequence[str]  # of columns, images or classes
@@ -111,6 +111,15 @@ def places(names: Names, classes: Names) -> list[int]:
     return exact
 
 
+def class_of_column(column: str, classes: Names) -> int:
+    """The class that the only column is of: by its name, or as the only one that is a word in it (``p_cat``); or -1."""
+    words = [
+        place for place, name in enumerate(classes) if re.search(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])", column)
+    ]
+    exact = places([column], classes)[0]
+    return words[0] if exact < 0 and len(words) == 1 else exact
+
+
 def answers(
     header: Names,
     seen: set[str],
@@ -126,10 +135,10 @@ def answers(
     the metric where that is one of probabilities, else empty. Where ``decision`` gives several classes of a row, the
     best first, they stand in one cell, with spaces between them.
 
-    Several columns are class names with a probability each, which is 0 for a name that is no class. One column with the
-    name of a class is the probability of that class, or where the metric is of labels and the sample has 0 and 1 alone,
-    whether it is that class. Any other column is the probability of the second of two classes where the metric needs
-    probabilities, else the class: its name, or its number where the sample has numbers and the names are none.
+    Several columns are class names (`columns_of`) with a probability each, 0 for a name that is no class. One column
+    with the name of a class is the probability of that class, or where the metric is of labels and the sample has 0 and
+    1 alone, whether it is that class. Any other column is the probability of the second of two classes where the metric
+    needs probabilities, else the class: its name, or its number where the sample has numbers and the names are none.
     Raises `Mismatch` where a class has no column, one column must hold more than two classes' probabilities, or the
     sample has numbers that are no numbers of classes.
     """
@@ -138,17 +147,17 @@ def answers(
         raise Mismatch(f"{what} has only one column, {header[0]!r}; expected an id and an answer")
     if len(columns) > 1:
         return [[cell(value) for value in row] for row in _in_columns(proba, columns, classes, what)]
-    found = places(columns, classes)
+    found = class_of_column(columns[0], classes)
     if metric:
-        if found[0] < 0 and len(classes) != 2:
+        if found < 0 and len(classes) != 2:
             said = f"{what} has one column, {columns[0]!r}, for the {metric} of {len(classes)} classes"
             raise Mismatch(said, "[competition] metric: the one that the competition is scored by")
-        return [[cell(value)] for value in proba[:, found[0] if found[0] >= 0 else 1]]
+        return [[cell(value)] for value in proba[:, found if found >= 0 else 1]]
     best = np.asarray(decide(decision, proba)).reshape(len(proba), -1 if len(proba) else 1)
-    if found[0] >= 0 and -1 in places(sorted(seen), classes) and all(map(NUMBER.fullmatch, seen)):
+    if found >= 0 and -1 in places(sorted(seen), classes) and all(map(NUMBER.fullmatch, seen)):
         if {whole(value) for value in seen} <= {0, 1}:
-            return [[str(int(label == found[0]))] for label in best[:, 0]]
-        return [[cell(value)] for value in proba[:, found[0]]]
+            return [[str(int(label == found))] for label in best[:, 0]]
+        return [[cell(value)] for value in proba[:, found]]
     labels = _labels(seen, classes, what)
     return [[" ".join(labels[label] for label in row)] for row in best.tolist()]
 
@@ -199,14 +208,15 @@ def _images(names: Names, ids: Names, what: str) -> Any:
 
 def _in_columns(values: Any, columns: Names, classes: Names, what: str) -> Any:
     """Values (N, C) of the classes as those of columns, 0 in one of no class; every class must have its column."""
-    found = places(columns, classes)
-    missing = [name for place, name in enumerate(classes) if place not in found]
-    if missing:
-        unknown = f"{columns[found.index(-1)]!r} is no class, " if -1 in found else ""
-        said = f"{what} has the columns {_some(columns)}; the classes are {_some(classes)}: {unknown}{missing[0]!r}"
+    found = columns_of(columns, classes)
+    if -1 in found:
+        no_class = next((f"{name!r} is no class, " for place, name in enumerate(columns) if place not in found), "")
+        said = f"{what} has the columns {_some(columns)}; the classes are {_some(classes)}: {no_class}"
         hint = '[data] classes = "classes.txt" with the names of the columns, in label order'
-        raise Mismatch(f"{said} has no column", hint)
-    return np.concatenate([values, np.zeros((len(values), 1), values.dtype)], axis=1)[:, found]
+        raise Mismatch(f"{said}{classes[found.index(-1)]!r} has no column", hint)
+    told = np.zeros((len(values), len(columns)), values.dtype)
+    told[:, found] = values
+    return told
 
 
 def _labels(seen: set[str], classes: Names, what: str) -> list[str]:

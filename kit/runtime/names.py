@@ -79,3 +79,20 @@ def match(
         if -1 not in best:
             break
     return best
+
+
+def columns_of(columns: Sequence[str], classes: Sequence[str], read: Callable[[str], str] = str) -> list[int]:
+    """Where each class stands in ``columns``, -1 for nowhere: after ``class`` as `kit predict` writes it, alone,
+    or with the same around all of them, as in ``prob_cat`` and ``class1``. ``read`` undoes what guards a name."""
+    around = [("class ", ""), ("", "")]
+    around += [
+        (name[: at.start()], name[at.end() :]) for name in columns for at in re.finditer(re.escape(classes[0]), name)
+    ]
+    for before, after in around:
+        # What lacks these is none of the classes.
+        found = [k for k, name in enumerate(columns) if name.startswith(before) and name.endswith(after)]
+        cores = [columns[k][len(before) : len(columns[k]) - len(after)] for k in found]
+        rows = match(cores, classes, (str, read, spelling, number, folded))
+        if -1 not in rows:
+            return [found[row] for row in rows]
+    return match(columns, classes)

@@ -17,6 +17,7 @@ from kit.runs.results import load_test
 from kit.runs.spec import plan_runs
 from kit.runtime import answer as cells
 from kit.runtime import pool
+from kit.runtime.names import columns_of
 from kit.store.candidate import Ensemble
 from kit.store.data import load_index, load_test_record
 from kit.store.files import lock, write_atomic
@@ -59,13 +60,12 @@ def table(layout: Layout, config: Config, paths: SubmissionPaths, emit: Emit) ->
         emit(Event("fresh", "table", {"stage": "table", "submission": paths.root.name}))
         return paths.table
     if not several and not (record.blend.decision and record.blend.decision.values):
-        columns, found = sample.header[1:], cells.places(sample.header[1:], classes)
-        if len(columns) > 1 and -1 in found:
-            unknown = [name for name, place in zip(columns, found, strict=True) if place < 0]
+        columns = sample.header[1:]
+        if len(columns) > 1 and (unknown := np.delete(columns, columns_of(columns, classes)).tolist()):
             emit(Event("warn", f"no class is called {some(unknown)}: its probability is 0 in every row"))
         if len(columns) == 1 and of_proba:
-            known = classes[found[0] if found[0] >= 0 else 1]
-            emit(Event("say", f"{columns[0]} is the probability of the class {known}"))
+            found = cells.class_of_column(columns[0], classes)
+            emit(Event("say", f"{columns[0]} is the probability of the class {classes[found if found >= 0 else 1]}"))
     write_atomic(paths.table, text)
     said = f"{len(answers)} rows with the columns {', '.join(sample.header[:6])}, as {sample.path.name} has"
     emit(Event("say", said))

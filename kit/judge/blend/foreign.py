@@ -4,7 +4,6 @@ Arrays without ids have the rows of a list of ids beside them, or those of the p
 names of classes have the project's. Nothing is unpickled.
 """
 
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from kit.errors import DataError
 from kit.images.sources.forms import read_parquet
 from kit.judge.metrics import Array
 from kit.runtime.answer import KEYS
-from kit.runtime.names import ID_NAMES, folded, number, spelling
+from kit.runtime.names import ID_NAMES, columns_of
 from kit.runtime.names import match as names_match
 from kit.runtime.pool import from_logits
 from kit.store.arrays import read_array, read_arrays
@@ -241,21 +240,11 @@ def _read_table(path: Path, classes: Sequence[str], orders: Sequence[Sequence[st
 
 
 def _columns(path: Path, names: Sequence[str], classes: Sequence[str]) -> list[int]:
-    """Where each class stands in ``names``: as `kit predict` writes them, as they are, or all with the same affixes."""
-    affixes = [("class ", ""), ("", "")]
-    affixes += [
-        (name[: at.start()], name[at.end() :]) for name in names for at in re.finditer(re.escape(classes[0]), name)
-    ]
-    for before, after in affixes:
-        # What lacks the affixes is none of the classes.
-        places = [k for k, name in enumerate(names) if name.startswith(before) and name.endswith(after)]
-        cores = [names[k][len(before) : len(names[k]) - len(after)] for k in places]
-        found = names_match(cores, classes, (str, unguarded, spelling, number, folded))
-        if -1 not in found:
-            return [places[row] for row in found]
-    found = names_match(names, classes)
-    listed = ", ".join(map(repr, names[:10])) + (", ..." if len(names) > 10 else "")
-    raise DataError(f"{path}: class {classes[found.index(-1)]!r} of the data is missing; the file has {listed}")
+    found = columns_of(names, classes, unguarded)
+    if -1 in found:
+        listed = ", ".join(map(repr, names[:10])) + (", ..." if len(names) > 10 else "")
+        raise DataError(f"{path}: class {classes[found.index(-1)]!r} of the data is missing; the file has {listed}")
+    return found
 
 
 def _check_values(
