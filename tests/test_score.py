@@ -253,6 +253,28 @@ def test_the_interval_of_an_auc_near_one_is_longer_below_and_ends_before_one():
     assert 0 < found.high - found.score < found.score - found.low and found.high < 1
 
 
+@given(st.integers(0, 1000), st.integers(5, 60), st.integers(5, 60), st.floats(0, 3))
+def test_the_error_of_an_auc_is_that_of_delong_and_its_interval_is_even_on_the_logit(seed, few, many, apart):
+    rng = np.random.default_rng(seed)
+    low, high = rng.normal(size=many), rng.normal(size=few) + apart
+    p = 1 / (1 + np.exp(-np.append(low, high)))
+    found = score.interval("auc", np.repeat([0, 1], [many, few]), np.stack([1 - p, p], axis=1), seed=0)
+    above = (high[:, None] > low).astype(float)
+    error = np.sqrt(above.mean(axis=1).var(ddof=1) / few + above.mean(axis=0).var(ddof=1) / many)
+    if found.score < 1:
+        assert found.se == pytest.approx(error, rel=0.12)
+        down, middle, up = (np.log(x / (1 - x)) for x in (found.low, found.score, found.high))
+        assert up - middle == pytest.approx(middle - down)
+        assert up - middle >= 1.95 * found.se / (found.score * (1 - found.score))
+
+
+def test_the_interval_of_a_partial_area_ends_at_its_largest_value():
+    y = np.repeat([0, 1], [270, 30])
+    p = 1 / (1 + np.exp(-np.random.default_rng(0).normal(4.0 * y - 2)))
+    found = score.interval("partial_auc", y, np.stack([1 - p, p], axis=1), seed=0)
+    assert 0.19 < found.score < found.high < 0.2
+
+
 def test_an_interval_of_few_groups_is_wider_than_that_of_a_normal():
     y, proba = draw(0, rows=600)
     groups = np.arange(600) // 75

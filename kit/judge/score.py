@@ -66,8 +66,8 @@ def interval(
 
     Rows are drawn, or with ``groups`` (N,) whole groups: rows that are near copies of each other or of one patient. An
     empty group is that of no other row. Quantiles are those of Student's t (Hesterberg 2015), whose degrees of freedom
-    (Satterthwaite 1946) are few where few rows make the error; the AUC, which ends at 1, is drawn as its logit
-    (Qin & Hotilovac 2008).
+    (Satterthwaite 1946) are few where few rows make the error. Of a curve nothing is drawn: its interval is symmetric
+    about the logit of the score between the bounds of the metric (Qin & Hotilovac 2008).
     """
     # Every command and every unit imports this module, few need an interval.
     from scipy.special import expit, logit, ndtr, ndtri, stdtrit
@@ -75,24 +75,28 @@ def interval(
     y, unit, proba = _ordered(*_checked(metric, y, proba), groups=groups)
     chosen = lookup(metric)
     point, influence = _seen(chosen, y, proba, unit)
+    centred = sums(influence - influence.mean(), unit)
+    spread = float(np.sum(centred**2))
+    error = float(np.sum(centred**4)) - spread**2 / len(centred)  # the variance of the spread
+    freedom = max(2.0 * spread**2 / error, LEAST_FREEDOM) if error > 1e-9 * spread**2 else np.inf
+    t = stdtrit(freedom, np.array([(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
+    if chosen.whole is not None and chosen.needs_proba:
+        lowest, highest = chosen.measure.bounds
+        share, se = (point - lowest) / (highest - lowest), float(mean_error(influence, unit))
+        slope = share * (1 - share) * (highest - lowest)
+        low, high = lowest + (highest - lowest) * expit(logit(share) + t * se / slope) if slope > 0 else (point, point)
+        return Interval(point, float(low), float(high), se)
     rng = np.random.default_rng(seed)
     if chosen.rows is not None or chosen.whole is not None:  # what each row is worth is known
         values = influence if chosen.whole is None else point + influence
         draws = resampled_means(values[None], unit, rng, resamples)[0]
     else:
         draws = _resample(chosen, y, [proba], unit, rng, resamples)[0]
-    if chosen.whole is not None and chosen.needs_proba and 0 < point < 1:
-        draws = expit(logit(point) + (draws - point) / (point * (1 - point)))
-    centred = sums(influence - influence.mean(), unit)
-    spread = float(np.sum(centred**2))
     # The acceleration is a sixth of the skewness of the influence of what is drawn.
     acceleration = float(np.sum(centred**3) / (6.0 * spread**1.5)) if spread > 0 else 0.0
-    error = float(np.sum(centred**4)) - spread**2 / len(centred)  # the variance of the spread
-    freedom = max(2.0 * spread**2 / error, LEAST_FREEDOM) if error > 1e-9 * spread**2 else np.inf
     below = np.mean(draws < point) + 0.5 * np.mean(draws == point)
     bias = float(ndtri(np.clip(below, 1e-3, 1 - 1e-3)))
-    z = bias + stdtrit(freedom, np.array([(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
-    low, high = np.quantile(draws, ndtr(bias + z / (1 - acceleration * z)))
+    low, high = np.quantile(draws, ndtr(bias + (bias + t) / (1 - acceleration * (bias + t))))
     return Interval(point, float(min(low, point)), float(max(high, point)), float(draws.std(ddof=1)))
 
 

@@ -28,7 +28,7 @@ from kit.store.predictions import Predictions
 from kit.store.record import Digests, digests_of
 
 # Raised whenever the same predictions would be blended otherwise.
-VERSION = 7
+VERSION = 8
 STAMP = "%Y%m%dT%H%M%SZ"
 
 Runs = dict[str, list[FoldSpec]]
