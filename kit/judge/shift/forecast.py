@@ -1,11 +1,11 @@
 """What the leaderboard will say, with an interval, before it says it.
 
-Two things may be true of a test: it is like the training set, or it is shifted (`kit.judge.shift.belief`). Without
-test pictures a shift is a mixture of few stressed cells, Dirichlet-distributed. With them the mean is
-`kit.judge.shift.consensus`, and the covariance is how wrong that was for corruptions left out of its fit.
+A test is like the training set, or shifted (`kit.judge.shift.belief`). Without test pictures a shift is a mixture of
+few stressed cells; with them `kit.judge.shift.consensus` says, and errs as for corruptions left out of its fit.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,8 +120,7 @@ def from_test(
     this test depends on the corruptions that were seen.
 
     The mean of folds is less sure of itself than a fold, and better: where the single ``folds`` (M, K, R', C) of every
-    n-th row are known too, the score is that of a fold, and what their mean gains is added. For that no labels are
-    needed: what is known of a row from all models and folds says which of them is likelier to be right.
+    n-th row are known too, the score is that of a fold, and what their mean gains is added.
     """
     evidence, means, gains = calibration.evidence, test, np.zeros(len(test))
     singles = [test] if folds is None else list(np.moveaxis(folds, 1, 0))
@@ -200,7 +199,7 @@ def _fitted(evidence: Evidence, rows: NDArray[np.bool_]) -> tuple[pool.Consensus
 def _left_out(evidence: Evidence) -> tuple[Array, Array, tuple[pool.Consensus, ...]]:
     families = sorted(set(evidence.family.tolist()) - {CLEAN})
     count = len(evidence.names)
-    errors, lucks, without = np.zeros((count, len(families))), np.zeros((len(families), count, count)), []
+    errors, lucks, without = np.full((count, len(families)), np.nan), np.zeros((len(families), count, count)), []
     for group in range(min(GROUPS, len(families))):
         held = families[group::GROUPS]
         consensus, lines, _ = _fitted(evidence, ~np.isin(evidence.family, held))
@@ -210,6 +209,8 @@ def _left_out(evidence: Evidence) -> tuple[Array, Array, tuple[pool.Consensus, .
             hurt, y = evidence.stressed[:, rows], evidence.y[evidence.rows[rows]]
             values = pool.believed(evidence, hurt, consensus.posterior(evidence.questions(hurt)))
             rates = [line.rate(one).mean() for line, one in zip(lines, values.mean(0), strict=True)]
-            errors[:, place] = rates - evidence.values(y, hurt).mean(1)
             lucks[place] = pool.shared_luck(values) / rows.sum()
-    return errors, lucks, tuple(without)
+            with suppress(DataError):  # no score of this family, as no AUC of rows of one class
+                errors[:, place] = rates - evidence.values(y, hurt).mean(1)
+    scored = np.isfinite(errors).all(0)
+    return errors[:, scored], lucks[scored], tuple(without)
