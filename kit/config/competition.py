@@ -39,13 +39,14 @@ class Measure(NamedTuple):
     own: Callable[[Any, Any], float] | None = None
     table: tuple[tuple[float, ...], ...] = ()
     low: float = 0.0  # where no cost is lower
+    high: float = 1.0  # where greater is better
 
     @property
     def bounds(self) -> tuple[float, float]:
         """The least and the largest score that there is; of a function of the user nothing is known."""
         if self.own is not None:
             return -math.inf, math.inf
-        return min([self.low, *map(min, self.table)]), 1.0 if self.greater_is_better else math.inf
+        return min([self.low, *map(min, self.table)]), self.high if self.greater_is_better else math.inf
 
     @property
     def needs_proba(self) -> bool:
@@ -73,7 +74,7 @@ METRICS = {
     "map5": Measure("rows", "ranks", source="Kaggle, mean average precision at 5"),
     "auc": Measure("all", "probabilities", BOTH),
     "weighted_auc": Measure("all", "probabilities", BOTH),
-    "partial_auc": Measure("all", "probabilities", BOTH, source="Kaggle, ISIC 2024"),
+    "partial_auc": Measure("all", "probabilities", BOTH, source="Kaggle, ISIC 2024", high=0.2),
     "average_precision": Measure("all", "probabilities", BOTH),
     "micro_average_precision": Measure("all", "probabilities", BOTH),
     "probabilistic_f1": Measure("all", "probabilities", BOTH, source="Yacouby & Axman 2020"),

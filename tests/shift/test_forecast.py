@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from kit.base.tasks import TASKS
+from kit.config.competition import METRICS
 from kit.errors import DataError
 from kit.images.corrupt.plan import Mixture
 from kit.judge.score import score
@@ -318,10 +319,12 @@ def test_a_forecast_of_a_number_does_not_depend_on_its_unit(unit: float) -> None
 
 @pytest.mark.matrix
 def test_no_score_is_expected_beyond_what_the_metric_can_be() -> None:
-    numbers = asked(made(3, 0.4, n=60, tests=60)[0], "regression", "rmse")
-    assert numbers.bounds == (0, np.inf) and replace(numbers, metric="r2").bounds == (-np.inf, 1)
-    plain = made(3, None, n=60)[0]
-    assert plain.bounds == (0, 1) and replace(plain, metric="qwk").bounds == (-1, 1)
+    for metric, bounds in {"partial_auc": (0, 0.2), "qwk": (-1, 1), "nll": (0, np.inf)}.items():
+        evidence = replace(made(3, None, n=60)[0], metric=metric)
+        assert METRICS[metric].bounds == bounds
+        for one in forecast(evidence, MIXTURE, 20):
+            assert bounds[0] <= one.low <= one.value <= one.high <= bounds[1]
+    assert (METRICS["rmse"].bounds, METRICS["r2"].bounds) == ((0, np.inf), (-np.inf, 1))
 
 
 @pytest.mark.matrix

@@ -79,11 +79,6 @@ class Evidence:
         )
         return np.stack([row_values(self.metric, every.y, one).reshape(len(y), -1).mean(1) for one in said])
 
-    @property
-    def bounds(self) -> tuple[float, float]:
-        """The least and the largest score that there is."""
-        return lookup(self.metric).measure.bounds
-
     @cached_property
     def unit(self) -> float:
         """What scores are measured in: 1, or the spread of a row's value where they have no scale of their own."""

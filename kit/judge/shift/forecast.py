@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.config.competition import METRICS
 from kit.errors import DataError
 from kit.images.corrupt.plan import CLEAN, Mixture
 from kit.judge.metrics import Array
@@ -66,7 +67,7 @@ def summarise(
     found = belief.given(known, np.array(list(past.values()), float), test_size)
     ends = found.quantiles([0.5 - level / 2, 0.5, 0.5 + level / 2])
     basis = "mixture" if evidence.test is None else "test pictures"
-    bounds = evidence.bounds
+    bounds = METRICS[evidence.metric].bounds
     lines = zip(evidence.names, ends.T.clip(*bounds).tolist(), strict=True)
     said = [[(case.weight, *one) for one in case.interval(level).T.clip(*bounds).tolist()] for case in found.cases]
     return tuple(
@@ -78,7 +79,7 @@ def summarise(
 def from_mixture(evidence: Evidence, mixture: Mixture, unshifted: float = UNSHIFTED) -> Belief:
     """Nothing is shifted, or the test is a mixture of cells under Dirichlet weights with `CONCENTRATION`."""
     cells, values, shares = evidence.cells(mixture), evidence.clean_values, mixture.shares
-    best = next(filter(np.isfinite, evidence.bounds[::-1]), values.mean(1))  # or not known
+    best = next(filter(np.isfinite, METRICS[evidence.metric].bounds[::-1]), values.mean(1))  # or not known
     gain, doubt = ((best - values.mean(1)) * x * (1 - 1 / evidence.averaged) for x in MEAN_OF_FOLDS)
     centred = cells - (cells @ shares)[:, None]
     spread = (centred * shares) @ centred.T / (CONCENTRATION + 1)
