@@ -23,7 +23,7 @@ from shift_zoo import TEST, Zoo, load, pictures, shifted
 from kit.judge.blend import fit
 from kit.judge.score import score
 from kit.judge.shift.outputs import detect, estimate
-from kit.judge.shift.pictures import adversarial, image_statistics
+from kit.judge.shift.pictures import NAMES, adversarial, image_statistics
 
 MEMBERS, ROWS, EACH = 5, 350, 5
 KINDS = ("none", "shares", "corruption", "both")
@@ -102,7 +102,7 @@ class Tests:
         return made
 
     def _alike(self, rows: np.ndarray, statistics: np.ndarray, outputs: np.ndarray) -> bool:
-        told = adversarial(self.statistics[rows], statistics, 0)
+        told = adversarial(self.statistics[rows], statistics, 0, NAMES)
         return told.pvalue > ALIKE and detect(self.outputs[rows], outputs) > ALIKE
 
 

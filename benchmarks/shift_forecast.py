@@ -4,7 +4,9 @@
     python benchmarks/shift_forecast.py --cache cache --families 8 --company 3
     python benchmarks/shift_forecast.py --cache cache --small --sets practice     (a quarter of a minute)
 
-``--metric`` is any of the ``--task``; the peers but the scores out of fold are of accuracy alone. ``--families`` keeps
+``--metric`` is any of the ``--task``, or FILE.py:FUNCTION; `expected_cost` and `weighted_nll` have costs of one to nine
+and weights of one to five, drawn once. With ``--decide`` each model answers as the kit decides for the metric. The
+peers but the scores out of fold are of accuracy alone. ``--families`` keeps
 so many of the standard families of `kit.images.corrupt` for the stressed rows, ``--company`` so many of the models
 beside one.
 For each estimate bias, mean error, rank within a test, and of intervals coverage with its standard error over tests,
@@ -28,8 +30,10 @@ from shift_peers import agreement, atc, difference_of_confidences
 from shift_zoo import Zoo, as_task, load
 
 from kit.base.tasks import TASKS
+from kit.config.own import resolve
 from kit.images.corrupt import STANDARD
 from kit.images.corrupt.plan import Mixture
+from kit.judge import decide
 from kit.judge.shift.belief import NONE, Belief, Case, wrong_labels
 from kit.judge.shift.consensus import alike, covariance, learn
 from kit.judge.shift.evidence import Evidence
@@ -106,12 +110,28 @@ def by_line(signal: Callable[[np.ndarray], float], zoo: Zoo, model: int, test: i
     return float(np.clip(constant + slope * signal(zoo.tests[test, model]), 0, 1))
 
 
-def evidence_of(zoo: Zoo, test: int | None, families: tuple[str, ...], metric: str = ACCURACY) -> Evidence:
+def defined(metric: str, classes: int) -> str:
+    """The name of a metric, by which the kit knows one that a competition defines too."""
+    rng = np.random.default_rng(6)
+    costs = rng.integers(1, 10, (classes, classes)) * (1 - np.eye(classes))
+    own = {"metric": metric, "costs": costs.tolist(), "weights": rng.integers(1, 6, classes).tolist()}
+    resolve({"competition": own}, Path())
+    return str(own["metric"])
+
+
+def rules(zoo: Zoo, metric: str) -> tuple:
+    """What each model answers for the metric, fitted to its probabilities of the held-out rows."""
+    return tuple(decide.best(metric, proba, zoo.task == "multilabel") for proba in zoo.clean)
+
+
+def evidence_of(
+    zoo: Zoo, test: int | None, families: tuple[str, ...], metric: str = ACCURACY, decisions: tuple = ()
+) -> Evidence:
     keep = np.isin(zoo.family, [*families, "clean"])
     return Evidence(
         tuple(map(str, zoo.names)), zoo.y, zoo.clean, zoo.rows[keep], zoo.family[keep], zoo.severity[keep],
         zoo.stressed[:, keep], None if test is None else zoo.tests[test], None if test is None else zoo.folds[test],
-        zoo.folds.shape[2], metric, (), TASKS[zoo.task], tuple(map(str, range(zoo.clean.shape[2]))),
+        zoo.folds.shape[2], metric, decisions, TASKS[zoo.task], tuple(map(str, range(zoo.clean.shape[2]))),
     )  # fmt: skip
 
 
@@ -193,9 +213,9 @@ def knowing_others(calibration: Calibration, beliefs: list[Belief], scores: np.n
     return Belief((Case(1.0, own.cases[0].mean, spread),), own.rows)
 
 
-def report(zoo: Zoo, families: tuple[str, ...], metric: str) -> None:
+def report(zoo: Zoo, families: tuple[str, ...], metric: str, decisions: tuple = ()) -> None:
     size, mixture = zoo.truth.shape[1], Mixture(families)
-    blind = evidence_of(zoo, None, families, metric)
+    blind = evidence_of(zoo, None, families, metric, decisions)
     clean = blind.clean_values.mean(1)
     scores = np.stack([blind.values(*pair).mean(1) for pair in zip(zoo.truth, zoo.tests, strict=True)])
     cells, calibration, classes = blind.cells(mixture), calibrate(blind), blind.clean.shape[2]
@@ -210,7 +230,7 @@ def report(zoo: Zoo, families: tuple[str, ...], metric: str) -> None:
     lines: dict[str, list] = {}
     still = None
     for test, belief in enumerate(beliefs):
-        evidence, truth = evidence_of(zoo, test, families, metric), scores[test]
+        evidence, truth = evidence_of(zoo, test, families, metric, decisions), scores[test]
         bare = summarise(evidence, belief, size, {}, 0.9)
         if test == 0:
             still = (bare, truth)
@@ -265,7 +285,11 @@ def main() -> None:
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--noise", type=float, default=0.0, help="share of wrong labels in the training set")
     parser.add_argument("--metric", default=ACCURACY)
-    parser.add_argument("--task", choices=["multiclass", "multilabel", "soft", "regression"], default="multiclass")
+    parser.add_argument("--decide", action="store_true", help="answers decided for the metric")
+    parser.add_argument("--positive", type=int, default=1, help="classes that are the second one of --task binary")
+    parser.add_argument(
+        "--task", choices=["multiclass", "binary", "multilabel", "soft", "regression"], default="multiclass"
+    )
     given = ["blood"] if "KIT_SHARED" in os.environ else []
     parser.add_argument("--sets", nargs="+", default=["digits", "practice", *given])
     options = parser.parse_args()
@@ -275,13 +299,14 @@ def main() -> None:
     families = tuple(np.random.default_rng(0).permutation(list(STANDARD))[: options.families].tolist())
     for name in options.sets:
         zoo = load(name, options.cache, options.small, options.noise)
-        zoo = zoo if options.task == "multiclass" else as_task(zoo, options.task)
+        zoo = zoo if options.task == "multiclass" else as_task(zoo, options.task, options.positive)
         if options.company:
             zoo = only(zoo, np.random.default_rng(1).permutation(len(zoo.names))[: options.company + 1])
         print(
             f"{name}: {len(zoo.names)} models, {len(zoo.tests) - 1} shifted tests, stressed by {len(families)} families"
         )
-        report(zoo, families, options.metric)
+        metric = defined(options.metric, zoo.clean.shape[2])
+        report(zoo, families, metric, rules(zoo, metric) if options.decide else ())
 
 
 if __name__ == "__main__":

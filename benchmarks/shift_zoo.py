@@ -261,18 +261,26 @@ def build(name: str, small: bool = False, noise: float = 0.0) -> Zoo:
     return zoo
 
 
-def as_task(zoo: Zoo, task: str) -> Zoo:
+def as_task(zoo: Zoo, task: str, positive: int = 1) -> Zoo:
     """The same pictures and models, asked for something else; what they say follows from their probabilities.
 
-    Several labels: each of four holds for a random half of the classes. Votes: five, each for another class in a fifth
+    One of two classes: the first ``positive`` classes against the rest, of which they are the second. Several labels:
+    each of four holds for a random half of the classes. Votes: five, each for another class in a fifth
     of the cases. A number: that of the class, and evenly up to a half more or less.
     """
     rng, classes = np.random.default_rng(3), zoo.clean.shape[2]
     holds = np.stack([rng.permutation(classes) < classes / 2 for _ in range(4)], axis=1)
     others = (1 - np.eye(classes)) / (classes - 1)
-    mixed = {"multilabel": holds.astype(float), "soft": 0.8 * np.eye(classes) + 0.2 * others}.get(task, np.eye(classes))
+    second = np.arange(classes) < positive
+    mixed = {
+        "binary": np.stack([~second, second], axis=1).astype(float),
+        "multilabel": holds.astype(float),
+        "soft": 0.8 * np.eye(classes) + 0.2 * others,
+    }.get(task, np.eye(classes))
 
     def truth(y: np.ndarray) -> np.ndarray:
+        if task == "binary":
+            return second[y].astype(np.int64)
         if task == "multilabel":
             return holds[y].astype(np.int64)
         if task == "soft":

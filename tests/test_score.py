@@ -231,6 +231,13 @@ def test_the_standard_error_of_a_mean_is_that_of_the_textbook():
 
 
 @pytest.mark.stage
+@pytest.mark.parametrize("metric", OF_CLASSES)
+def test_answers_that_are_surely_right_have_the_best_score_that_there_is(metric):
+    y, measure = np.arange(30) % 3, score.METRICS[metric].measure
+    best = measure.bounds[int(measure.greater_is_better)]
+    assert score.score(metric, y, np.eye(3)[y]) == pytest.approx(best)
+
+
 @pytest.mark.parametrize("metric", [name for name in OF_CLASSES if score.METRICS[name].greater_is_better])
 def test_errors_from_influence_agree_with_resampling_the_rows(metric):
     y, proba = draw(8, rows=400, classes=7)

@@ -39,7 +39,7 @@ class Measure(NamedTuple):
     own: Callable[[Any, Any], float] | None = None
     table: tuple[tuple[float, ...], ...] = ()
     low: float = 0.0  # where no cost is lower
-    high: float = 1.0  # of what is better the greater it is
+    high: float = 1.0  # where greater is better
 
     @property
     def bounds(self) -> tuple[float, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -192,6 +193,15 @@ def test_outputs_of_one_network_are_alike_on_images_of_one_source_and_differ_on_
         moved.append(detect(outputs(0, ours), outputs(0, redder)))
     alarms = [np.mean(np.array(found) < 0.1) for found in (of_one, of_three, moved)]
     assert alarms[0] <= 0.1 < 0.2 < alarms[1] < 0.9 < alarms[2]
+
+
+@pytest.mark.matrix
+def test_fewer_than_four_test_images_change_nothing_and_it_is_said(make_project) -> None:
+    blind, _ = run(made(make_project))
+    few, heard = run(made(partial(make_project, name="few"), test=pictures(7, 3)[0]))
+    for name, record in few.items():
+        assert record.model_dump(exclude={"made_from"}) == blind[name].model_dump(exclude={"made_from"})
+    assert "or of fewer than 4" in said(heard) and "intervals are for 90 images" in said(heard)
 
 
 @pytest.mark.matrix

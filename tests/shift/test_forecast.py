@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from kit.base.tasks import TASKS
+from kit.config.competition import METRICS
 from kit.errors import DataError
 from kit.images.corrupt.plan import Mixture
 from kit.judge.score import score
@@ -318,10 +319,12 @@ def test_a_forecast_of_a_number_does_not_depend_on_its_unit(unit: float) -> None
 
 @pytest.mark.matrix
 def test_no_score_is_expected_beyond_what_the_metric_can_be() -> None:
-    numbers = asked(made(3, 0.4, n=60, tests=60)[0], "regression", "rmse")
-    assert numbers.bounds == (0, np.inf) and replace(numbers, metric="r2").bounds == (-np.inf, 1)
-    plain = made(3, None, n=60)[0]
-    assert plain.bounds == (0, 1) and replace(plain, metric="qwk").bounds == (-1, 1)
+    for metric, bounds in {"partial_auc": (0, 0.2), "qwk": (-1, 1), "nll": (0, np.inf)}.items():
+        evidence = replace(made(3, None, n=60)[0], metric=metric)
+        assert METRICS[metric].bounds == bounds
+        for one in forecast(evidence, MIXTURE, 20):
+            assert bounds[0] <= one.low <= one.value <= one.high <= bounds[1]
+    assert (METRICS["rmse"].bounds, METRICS["r2"].bounds) == ((0, np.inf), (-np.inf, 1))
 
 
 @pytest.mark.matrix
@@ -499,6 +502,45 @@ def test_a_cell_without_weight_stays_without() -> None:
     cells = np.array([[0.9, 0.5, 0.1]])
     found = explain(cells, np.array([0.1]), np.array([0.01]), np.array([0.5, 0.5, 0.0]), 3.0)
     assert found.weights[2] == 0
+
+
+def rare(*, positives: int) -> Evidence:
+    """Four models and two classes, of which the second has few rows, and so not in every family."""
+    rng = np.random.default_rng(4)
+    y = (np.arange(400) < positives).astype(int)
+    shown = 1 / (1 + np.exp(3 - 3 * y - rng.standard_normal((4, 400))))
+    clean = np.stack([1 - shown, shown], axis=2)
+    families = np.array(FAMILIES)[np.arange(400) % 5]
+    return Evidence(tuple("abcd"), y, clean, np.arange(400), families, np.ones(400, int), clean**0.7, metric="auc")
+
+
+@pytest.mark.matrix
+def test_families_without_a_score_are_left_out_and_the_clean_rows_still_give_exactly_the_clean_score() -> None:
+    evidence = rare(positives=3)
+    calibration = calibrate(evidence)
+    assert calibration.errors.shape == (4, 3) and calibration.lucks.shape == (3, 4, 4)
+    mean = from_test(calibration, evidence.clean).cases[0].mean
+    np.testing.assert_allclose(mean, evidence.clean_values.mean(1), atol=1e-9)
+    assert calibrate(rare(positives=5)).errors.shape == (4, 5)
+
+
+def test_where_every_row_drawn_is_of_one_class_the_likeliest_one_is_of_the_other() -> None:
+    evidence, sure = rare(positives=9), np.array([0.0, 1e-9, 1e-12, 1e-12])
+    proba = evidence.clean[:, :4]
+    found = believed(evidence, proba, np.stack([1 - sure, sure], axis=1))
+    np.testing.assert_allclose(found, [evidence.values(np.array([0, 1, 0, 0]), proba)] * draws_for(evidence))
+
+
+@given(st.integers(0, 100), st.floats(0, 1))
+@settings(max_examples=10, deadline=None)
+def test_votes_of_a_picture_agree_as_often_as_those_held_out(seed: int, alike: float) -> None:
+    rng, even = np.random.default_rng(seed), np.full((1, 3000, 4), 0.25)
+    votes = np.where(rng.random((3000, 5)) < alike, rng.integers(0, 4, (3000, 1)), rng.integers(0, 4, (3000, 5)))
+    y, task = (votes[:, :, None] == np.arange(4)).mean(1), TASKS["soft"]
+    evidence = Evidence(("a",), y, even, np.arange(9), np.full(9, "noise"), np.ones(9, int), even[:, :9], task=task)
+    evidence = replace(evidence, metric="brier", classes=tuple("abcd"))
+    drawn = believed(evidence, even, np.full((15_000, 4), 0.25))
+    np.testing.assert_allclose(drawn.mean(), evidence.clean_values.mean(), atol=0.02)
 
 
 @pytest.mark.matrix

@@ -64,6 +64,20 @@ def test_the_table_has_every_family_and_severity_of_one_sample(by_hand: Project)
     assert noisier[-1] < noisier[0]
 
 
+def test_a_sample_of_one_class_has_no_auc_and_all_rows_have_one(make_project) -> None:
+    folder, rng = make_project(CONFIG + '[competition]\nmetric = "auc"\n'), np.random.default_rng(0)
+    images, labels = rng.integers(0, 255, (300, 16, 16, 3), dtype=np.uint8), np.arange(300) % 50 == 0
+    np.savez(folder / "small.npz", images=images, labels=labels.astype(int))
+    project = train_by_hand(folder)
+    stressed(project)
+    paths = plan_runs(project.layout, project.config, ())["a"][0].run_paths
+    *sample, whole = read_csv(paths.stress_table)
+    assert {row["score"] for row in sample} == {"nan"}
+    found = StressedRun.load(paths.stress_manifest).scores.stressed
+    assert found.score == pytest.approx(float(whole["score"])) and found.low < found.score < found.high
+    assert "nan" not in paths.stress_picture.read_text()
+
+
 def test_the_scores_of_the_manifest_are_those_of_the_files(by_hand: Project) -> None:
     heard = stressed(by_hand)
     (specs,) = plan_runs(by_hand.layout, by_hand.config, ()).values()

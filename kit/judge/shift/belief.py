@@ -5,8 +5,7 @@ every case (Gaussian conditioning, as in kriging), and say by their likelihood w
 
 Wrong labels among the held-out rows make every model look worse than a test with right ones would. Confident learning
 counts the rows that are surely predicted to be of another class, the mistakes of the models among them. Here the models
-may be mistaken: a label is drawn from what they say of the row, more or less sharply, or with probability ``share``
-evenly from the other classes. Only labels that they hold to be next to impossible, more than there should be, count.
+may be mistaken: a label is drawn from what they say of the row, or with probability ``share`` evenly from the others.
 """
 
 from collections.abc import Sequence
@@ -132,8 +131,7 @@ class Belief:
         means = np.stack([case.mean for case in self.cases])
         spread = np.sqrt(np.maximum([np.diag(case.covariance) for case in self.cases], 1e-18))
         wanted = np.array(levels)[:, None]
-        low, high = ((means + side * spread) for side in (-WIDEST, WIDEST))
-        low, high = low.min(0) + 0 * wanted, high.max(0) + 0 * wanted
+        low, high = (means - WIDEST * spread).min(0) + 0 * wanted, (means + WIDEST * spread).max(0) + 0 * wanted
         for _ in range(STEPS):
             middle = (low + high) / 2
             below = np.tensordot(weights, ndtr((middle - means[:, None]) / spread[:, None]), 1) < wanted

@@ -3,8 +3,7 @@
 Confidence and agreement judge every model by itself and by the others as they are. Under a shift some models break and
 others do not; a pool whose weights were fitted on stressed rows, whose labels are known, knows which. The score of rows
 without labels, by any metric, is what it is if labels follow this pool: they are drawn from its posterior, and every
-model is scored by them. The draws of a row are spread evenly (systematic sampling): few of them hold every class about
-as often as the posterior. Models that say the same of a picture are right or wrong on it together.
+model is scored by them. The draws of a row are spread evenly (systematic sampling), so that few are enough.
 """
 
 from dataclasses import dataclass
@@ -14,11 +13,12 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from kit.errors import DataError
 from kit.judge.blend.logit import fit_logit_pool
 from kit.judge.metrics import Array
 from kit.judge.score import lookup
 from kit.judge.shift.belief import TINY
-from kit.judge.shift.evidence import Evidence
+from kit.judge.shift.evidence import VOTES, Evidence
 from kit.judge.units import LEFT_OUT
 from kit.runtime.pool import softmax
 
@@ -89,11 +89,21 @@ def _logs(proba: NDArray[np.floating]) -> Array:
 
 def believed(evidence: Evidence, proba: Array, posterior: Array) -> Array:
     """(D, M, R) `Evidence.values` of rows (M, R, C), by answers drawn from the ``posterior`` (Q, C') of questions."""
-    starts, edges = np.random.default_rng(0).random(len(posterior)), posterior.cumsum(1)[:, :-1]
-    draws = draws_for(evidence)
-    points = [(starts + draw / draws) % 1 for draw in range(draws)]
-    answers = ((point[:, None] > edges).sum(1) for point in points)
-    return np.stack([evidence.values(evidence.truth(one), proba) for one in answers])
+    rng, edges, draws, found = np.random.default_rng(0), posterior.cumsum(1)[:, :-1], draws_for(evidence), []
+    starts = rng.random(len(posterior))
+    # Of the votes of a picture so many are one draw that they agree as often as on rows held out.
+    if evidence.task.kind == "shares":
+        agree, chance = ((evidence.y**2).sum(1).mean() * VOTES - 1) / (VOTES - 1), (posterior**2).sum(1).mean()
+        drawn_once = rng.random(len(starts)) ** 2 < (agree - chance) / max(1 - chance, TINY)
+        starts = np.where(drawn_once, rng.random(len(starts) // VOTES).repeat(VOTES), starts)
+    for draw in range(draws):
+        answers = (((starts + draw / draws) % 1)[:, None] > edges).sum(1)
+        try:
+            found.append(evidence.values(evidence.truth(answers), proba))
+        except DataError:  # as of an AUC where all rows drawn are of one class
+            answers[posterior.argmax(0)] = np.arange(posterior.shape[1])
+            found.append(evidence.values(evidence.truth(answers), proba))
+    return np.stack(found)
 
 
 def draws_for(evidence: Evidence) -> int:
@@ -140,11 +150,10 @@ def alike(luck: Array) -> Array:
 def covariance(errors: Array, lucks: Array, here: Array, unit: float = 1.0) -> Array:
     """(M, M) covariance of the errors on a test on which the models are `alike` as ``here`` (M, M) says.
 
-    Second moments of ``errors`` (M, G) over families, shrunk to equal variances with those correlations: what makes a
-    forecast wrong are labels other than it believes, and they make models right or wrong as luck does. The shrinkage is
-    the one under which families left out are likeliest; the scale is that of the median error. ``lucks`` (G, M, M) is
-    `shared_luck` on a family over the number of its rows: how far errors are from those on any number of rows, which is
-    no error of the forecast.
+    Second moments of ``errors`` (M, G) over families, shrunk to equal variances with those correlations, because labels
+    other than it believes make a forecast wrong, as luck does. The shrinkage is the one under which families left out
+    are likeliest; the scale is that of the median error. ``lucks`` (G, M, M) is `shared_luck` on a family over the
+    number of its rows: how far errors are from those on any number of rows, which is no error of the forecast.
     """
     seen, own = errors.shape[1], (LEAST_SPREAD * unit) ** 2 * np.eye(len(errors))
     if seen < 2:

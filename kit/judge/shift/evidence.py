@@ -38,18 +38,14 @@ class Evidence:
     classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        models, size = len(self.names), len(self.rows)
-        if self.clean.shape[:2] != (models, len(self.y)) or self.stressed.shape[:2] != (models, size):
-            raise DataError(
-                f"forecast: {models} models, {len(self.y)} rows, {size} stressed rows, "
-                f"but predictions of shape {self.clean.shape} and {self.stressed.shape}"
-            )
-        if len(self.family) != size or len(self.severity) != size:
-            raise DataError(f"forecast: {size} stressed rows, but {len(self.family)} family names")
-        if self.folds is not None and (self.test is None or len(self.folds) != models):
-            raise DataError(f"forecast: predictions of folds of shape {self.folds.shape} for {models} models")
-        if self.test is not None and (len(self.test) != models or self.test.shape[2] != self.clean.shape[2]):
-            raise DataError(f"forecast: test predictions of shape {self.test.shape} for {models} models")
+        models, size, classes = len(self.names), len(self.rows), self.clean.shape[2:]
+        given = tuple(one.shape for one in (self.clean[..., 0], self.stressed, self.family, self.severity))
+        if given != ((models, len(self.y)), (models, size, *classes), (size,), (size,)):
+            what = f"forecast: {models} models, {len(self.y)} rows, {size} stressed rows"
+            raise DataError(f"{what}, but clean and stressed predictions, families and severities of {given}")
+        for told in (self.test, self.folds):
+            if told is not None and (self.test is None or len(told) != models or told.shape[-1:] != classes):
+                raise DataError(f"forecast: test predictions of shape {told.shape} for {models} models")
 
     def questions(self, proba: NDArray[np.floating]) -> NDArray[np.floating]:
         """Probabilities (M, Q, C') of Q questions that have one class each, from those (M, R, C) of pictures.
@@ -82,11 +78,6 @@ class Evidence:
             for rule, one in zip(rules[models], proba, strict=True)
         )
         return np.stack([row_values(self.metric, every.y, one).reshape(len(y), -1).mean(1) for one in said])
-
-    @property
-    def bounds(self) -> tuple[float, float]:
-        """The least and the largest score that there is."""
-        return lookup(self.metric).measure.bounds
 
     @cached_property
     def unit(self) -> float:

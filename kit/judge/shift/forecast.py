@@ -1,16 +1,17 @@
 """What the leaderboard will say, with an interval, before it says it.
 
-Two things may be true of a test: it is like the training set, or it is shifted (`kit.judge.shift.belief`). Without
-test pictures a shift is a mixture of few stressed cells, Dirichlet-distributed. With them the mean is
-`kit.judge.shift.consensus`, and the covariance is how wrong that was for corruptions left out of its fit.
+A test is like the training set, or shifted (`kit.judge.shift.belief`). Without test pictures a shift is a mixture of
+few stressed cells; with them `kit.judge.shift.consensus` says, and errs as for corruptions left out of its fit.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.config.competition import METRICS
 from kit.errors import DataError
 from kit.images.corrupt.plan import CLEAN, Mixture
 from kit.judge.metrics import Array
@@ -66,7 +67,7 @@ def summarise(
     found = belief.given(known, np.array(list(past.values()), float), test_size)
     ends = found.quantiles([0.5 - level / 2, 0.5, 0.5 + level / 2])
     basis = "mixture" if evidence.test is None else "test pictures"
-    bounds = evidence.bounds
+    bounds = METRICS[evidence.metric].bounds
     lines = zip(evidence.names, ends.T.clip(*bounds).tolist(), strict=True)
     said = [[(case.weight, *one) for one in case.interval(level).T.clip(*bounds).tolist()] for case in found.cases]
     return tuple(
@@ -78,7 +79,7 @@ def summarise(
 def from_mixture(evidence: Evidence, mixture: Mixture, unshifted: float = UNSHIFTED) -> Belief:
     """Nothing is shifted, or the test is a mixture of cells under Dirichlet weights with `CONCENTRATION`."""
     cells, values, shares = evidence.cells(mixture), evidence.clean_values, mixture.shares
-    best = next(filter(np.isfinite, evidence.bounds[::-1]), values.mean(1))  # or not known
+    best = next(filter(np.isfinite, METRICS[evidence.metric].bounds[::-1]), values.mean(1))  # or not known
     gain, doubt = ((best - values.mean(1)) * x * (1 - 1 / evidence.averaged) for x in MEAN_OF_FOLDS)
     centred = cells - (cells @ shares)[:, None]
     spread = (centred * shares) @ centred.T / (CONCENTRATION + 1)
@@ -120,8 +121,7 @@ def from_test(
     this test depends on the corruptions that were seen.
 
     The mean of folds is less sure of itself than a fold, and better: where the single ``folds`` (M, K, R', C) of every
-    n-th row are known too, the score is that of a fold, and what their mean gains is added. For that no labels are
-    needed: what is known of a row from all models and folds says which of them is likelier to be right.
+    n-th row are known too, the score is that of a fold, and what their mean gains is added.
     """
     evidence, means, gains = calibration.evidence, test, np.zeros(len(test))
     singles = [test] if folds is None else list(np.moveaxis(folds, 1, 0))
@@ -200,7 +200,7 @@ def _fitted(evidence: Evidence, rows: NDArray[np.bool_]) -> tuple[pool.Consensus
 def _left_out(evidence: Evidence) -> tuple[Array, Array, tuple[pool.Consensus, ...]]:
     families = sorted(set(evidence.family.tolist()) - {CLEAN})
     count = len(evidence.names)
-    errors, lucks, without = np.zeros((count, len(families))), np.zeros((len(families), count, count)), []
+    errors, lucks, without = np.full((count, len(families)), np.nan), np.zeros((len(families), count, count)), []
     for group in range(min(GROUPS, len(families))):
         held = families[group::GROUPS]
         consensus, lines, _ = _fitted(evidence, ~np.isin(evidence.family, held))
@@ -210,6 +210,8 @@ def _left_out(evidence: Evidence) -> tuple[Array, Array, tuple[pool.Consensus, .
             hurt, y = evidence.stressed[:, rows], evidence.y[evidence.rows[rows]]
             values = pool.believed(evidence, hurt, consensus.posterior(evidence.questions(hurt)))
             rates = [line.rate(one).mean() for line, one in zip(lines, values.mean(0), strict=True)]
-            errors[:, place] = rates - evidence.values(y, hurt).mean(1)
             lucks[place] = pool.shared_luck(values) / rows.sum()
-    return errors, lucks, tuple(without)
+            with suppress(DataError):  # no score of this family, as no AUC of rows of one class
+                errors[:, place] = rates - evidence.values(y, hurt).mean(1)
+    scored = np.isfinite(errors).all(0)
+    return errors[:, scored], lucks[scored], tuple(without)

@@ -21,8 +21,7 @@ class Prior:
     """
 
     prior: tuple[float, ...]  # estimated share of every class in the test
-    statistic: float  # twice the gain in log likelihood over the training prior
-    pvalue: float  # chi-square with C - 1 degrees of freedom: small = the classes come in other shares
+    pvalue: float  # of the likelihood ratio, chi-square with C - 1 degrees of freedom: small = other shares
 
 
 def estimate(proba: Array, train_prior: Array) -> Prior:
@@ -34,9 +33,8 @@ def estimate(proba: Array, train_prior: Array) -> Prior:
         raise DataError(f"class prior: probabilities of shape {proba.shape} for a prior of shape {train_prior.shape}")
     if not np.all(train_prior > 0):
         raise DataError("class prior: a class has no training rows", "leave the class out")
-    start = train_prior / train_prior.sum()
+    prior = start = train_prior / train_prior.sum()
     likelihood = np.maximum(proba, 1e-12) / start
-    prior = start
     for _ in range(ROUNDS):
         joint = likelihood * prior
         update = (joint / joint.sum(1, keepdims=True)).mean(0)
@@ -45,7 +43,7 @@ def estimate(proba: Array, train_prior: Array) -> Prior:
             break
     statistic = max(0.0, 2 * float(np.log(likelihood @ prior).sum() - np.log(likelihood @ start).sum()))
     pvalue = float(chi2.sf(statistic, len(start) - 1)) if len(start) > 1 else 1.0
-    return Prior(tuple(prior.tolist()), statistic, pvalue)
+    return Prior(tuple(prior.tolist()), pvalue)
 
 
 def detect(oof: Array, test: Array) -> float:

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, rankdata
+from scipy.stats import norm
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.model_selection import StratifiedKFold
 
 from kit.errors import DataError
 from kit.images.corrupt import LUMA
 from kit.judge.metrics import Array
+from kit.judge.metrics.ranks import auc_curve
+from kit.judge.units import mean_error
 from kit.runtime.views import TURNS
 
 Images = NDArray[np.uint8]
@@ -30,8 +32,7 @@ SAME = 0.97  # correlation of the whole pictures
 
 
 def image_statistics(images: Images, rows: NDArray[np.int64] | None = None) -> Table:
-    """(N, len(NAMES)) float32 of (N, H, W, 3) uint8 images, or of ``rows`` of them; a row depends on its own picture
-    alone.
+    """(N, len(NAMES)) float32 of (N, H, W, 3) uint8 images, or of ``rows`` of them, each of its own picture alone.
 
     Means and standard deviations of the channels, mean of largest less smallest channel, 2nd and 98th percentile of
     the luma, logarithms of the mean absolute luma difference over 1, 2 and 4 px, the share of values at 0 or 255, and
@@ -85,11 +86,11 @@ class Adversarial:
     train_likeness: Array  # (N,) the same of the training rows
 
 
-def adversarial(train: Array, test: Array, seed: int, names: Sequence[str] = ()) -> Adversarial:
+def adversarial(train: Array, test: Array, seed: int, names: Sequence[str]) -> Adversarial:
     """Tell two sets apart by cross-validated extremely randomised trees.
 
-    ``train`` (N, D) and ``test`` (M, D) are `image_statistics` or embeddings,
-    ``names`` those of the columns. Beyond `MAXIMUM` rows of a set, as many are drawn.
+    ``train`` (N, D) and ``test`` (M, D) are `image_statistics` or embeddings with columns of these ``names`` (D,).
+    Beyond `MAXIMUM` rows of a set, as many are drawn.
 
     Raises `DataError` if a set has fewer rows than `FOLDS`, a value is not finite or the widths differ.
     """
@@ -106,26 +107,15 @@ def adversarial(train: Array, test: Array, seed: int, names: Sequence[str] = ())
     for fit, held in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(x, z):
         trees = ExtraTreesClassifier(200, min_samples_leaf=3, class_weight="balanced", random_state=seed)
         likeness[held] = trees.fit(x[fit], z[fit]).predict_proba(x[held])[:, 1]
-    found, error = auc_with_error(likeness[z == 0], likeness[z == 1])
-    labels = names or [f"column {i}" for i in range(x.shape[1])]
-    single = [(label, auc_with_error(x[z == 0, i], x[z == 1, i])[0]) for i, label in enumerate(labels)]
+    found, influence = auc_curve(z == 1, likeness)
+    single = [(name, auc_curve(z == 1, column)[0]) for name, column in zip(names, x.T, strict=True)]
     # Standard error of the AUC where both sets are alike (Mann and Whitney 1947).
     null = float(np.sqrt((len(a) + len(b) + 1) / (12 * len(a) * len(b))))
     pvalue = float(norm.sf((found - 0.5) / max(null, 1e-12)))
     ranked = tuple(sorted(single, key=lambda pair: -abs(pair[1] - 0.5)))
     of_test, of_train = np.full(len(test), np.nan), np.full(len(train), np.nan)
     of_test[b], of_train[a] = likeness[z == 1], likeness[z == 0]
-    return Adversarial(found, error, pvalue, ranked, of_test, of_train)
-
-
-def auc_with_error(negative: Array, positive: Array) -> tuple[float, float]:
-    """Area under the curve and its standard error (DeLong, DeLong and Clarke-Pearson 1988)."""
-    n, m = len(negative), len(positive)
-    ranks = rankdata(np.concatenate([negative, positive]))
-    above = (ranks[n:] - rankdata(positive)) / n
-    below = 1 - (ranks[:n] - rankdata(negative)) / m
-    variance = above.var(ddof=1) / m + below.var(ddof=1) / n
-    return float(above.mean()), float(np.sqrt(variance))
+    return Adversarial(found, float(mean_error(influence, None)), pvalue, ranked, of_test, of_train)
 
 
 def twins(train: Images, test: Images) -> list[tuple[int, int, float]]:

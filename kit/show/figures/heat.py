@@ -109,7 +109,7 @@ def drops(lines: Iterable[Mapping[str, Any]]) -> dict[str, dict[int, float]]:
     """What each kind of damage costs by severity, the dearest first: the mean over lines of ``stress.csv`` of runs."""
     found: dict[str, dict[int, list[float]]] = {}
     for line in lines:
-        if line["family"] not in WHOLE:
+        if line["family"] not in WHOLE and line["drop"] != "nan":  # of a sample that has no score
             degrees = found.setdefault(line["family"], {})
             degrees.setdefault(int(float(line["severity"])), []).append(float(line["drop"]))
     means = {family: {degree: float(np.mean(cell)) for degree, cell in by.items()} for family, by in found.items()}

@@ -12,7 +12,7 @@ from kit.judge.score import lookup
 from kit.judge.shift.forecast import CONCENTRATION, believe, summarise
 from kit.judge.shift.past import Explanation, explain
 from kit.runs.results import unless_damaged
-from kit.stages.forecast.entries import Gathered, gather
+from kit.stages.forecast.entries import FEWEST, Gathered, gather
 from kit.stages.forecast.testset import look_at_test
 from kit.store.candidate import ForecastRecord
 from kit.store.data import load_test_images
@@ -20,7 +20,7 @@ from kit.store.files import lock, sha256_json
 from kit.store.layout import Layout
 from kit.store.record import Digests
 
-VERSION = 6  # 2: wrong labels, mean of folds; 3: metrics; 4: weights by class; 5: median error; 6: nested decisions
+VERSION = 7  # 4: weights by class; 5: median error; 6: nested decisions; 7: votes agree, few test images are none
 LEVEL = 0.9
 SLACK = 0.005  # what a mixture cannot explain of a score, beside the noise of the test's size
 
@@ -58,7 +58,7 @@ def forecast(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
 def test_size(layout: Layout, config: Config, gathered: Gathered) -> int:
     """Images of the test: as configured, as given, or as many as there are rows."""
     test = load_test_images(layout)
-    return config.competition.test_size or (len(test) if test is not None else len(gathered.ids))
+    return config.competition.test_size or len(gathered.ids if test is None or len(test) < FEWEST else test)
 
 
 def lineage(gathered: Gathered, size: int) -> Digests:
@@ -128,7 +128,8 @@ def expected(record: ForecastRecord) -> Event:
 
 
 BASES = {
-    "mixture": "no predictions of test images: the test set is assumed to be a mixture of the [stress] corruptions",
+    "mixture": f"no predictions of test images, or of fewer than {FEWEST}: the test set is assumed to be a mixture of "
+    "the [stress] corruptions",
     "test pictures": "from the test images: the confidence and agreement of the models tell how likely each "
     "prediction is right",
 }

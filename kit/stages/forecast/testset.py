@@ -20,7 +20,7 @@ from kit.store.files import read_csv, write_atomic
 from kit.store.layout import Layout
 from kit.store.record import Digests, Made
 
-VERSION = 2  # 2: the outputs of one network are compared
+VERSION = 3  # 2: the outputs of one network are compared; 3: the error of the AUC is that of its influence
 LEVEL = 0.01  # of a test, below which its answer is "they differ"
 CLEAR = 0.6  # area under the curve below which a difference, however sure, is small
 COMPARED = 6000  # training pictures that the statistics are computed of

@@ -11,6 +11,7 @@ from PIL import Image
 from kit.base.arrays import ImageArray
 from kit.base.events import Emit, Event
 from kit.config import Config
+from kit.errors import DataError
 from kit.images.corrupt import FAMILIES, SEVERITIES, corrupt
 from kit.images.corrupt.plan import CLEAN, assign, grid_ids, plan_of, sampled, split
 from kit.judge import score
@@ -141,14 +142,20 @@ def cell_rows(metric: str, index: Index, clean: Predictions, found: Predictions)
     """(family, severity, rows, score, drop) of every cell of the grid; the drop is against the same rows clean."""
     ids, families, severities = split(found.ids)
     sample = clean.take(list(dict.fromkeys(ids)))
-    whole, proba = seen_of(metric, index, sample.ids), found.first
-    before = score.score(metric, whole.y, whole.of(sample.first))
+
+    def scored(rows: Sequence[str], proba: Any) -> float:
+        part = seen_of(metric, index, rows)
+        try:
+            return score.score(metric, part.y, part.of(proba))
+        except DataError:  # as of an AUC where the sample is of one class
+            return float("nan")
+
+    before = scored(sample.ids.tolist(), sample.first)
     rows = [(CLEAN, 0, len(sample.ids), before, 0.0)]
     for family in dict.fromkeys(families.tolist()):
         for degree in SEVERITIES:
             here = np.flatnonzero((families == family) & (severities == degree))
-            part = seen_of(metric, index, [ids[row] for row in here])
-            after = score.score(metric, part.y, part.of(proba[here]))
+            after = scored([ids[row] for row in here], found.first[here])
             rows.append((family, degree, len(here), after, _drop(metric, before, after)))
     return rows
 
