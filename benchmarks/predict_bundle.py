@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--backbone", default="mobilenetv2")
     parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--views", nargs="+", default=["identity"])
     options = parser.parse_args()
     if options.data is None or not (Path(options.data) / "blood" / "train.zip").exists():
         sys.exit("no blood cells: --data DIR or KIT_SHARED")
@@ -60,7 +61,10 @@ def main() -> None:
 
 
 def make_bundle(path: Path, options: Any) -> None:
-    """Write the zip of one member, its folds drawn, or moved away from published weights by a hundredth."""
+    """Write the zip of one member, its folds drawn, or moved away from published weights by a hundredth.
+
+    ``options`` name its ``backbone``, ``size``, ``folds``, ``views``, and the folder ``data``.
+    """
     from kit.runtime import arrays, backbones
     from kit.runtime.lazy import keras
     from kit.store.files import write_zip
@@ -79,8 +83,9 @@ def make_bundle(path: Path, options: Any) -> None:
         files[file.name] = file
     member = {"name": "m", "network": described, "weights": sorted(files)}
     content = {
-        "version": 1, "classes": [f"c{number}" for number in range(8)], "size": options.size, "views": ["identity"],
-        "members": [member], "blend": {"views": [1.0], "parts": [PART], "bias": []}, "batch_size": 64, "resize": "fit",
+        "version": 1, "classes": [f"c{number}" for number in range(8)], "size": options.size, "views": options.views,
+        "members": [member], "batch_size": 64, "resize": "fit",
+        "blend": {"views": [1 / len(options.views)] * len(options.views), "parts": [PART], "bias": []},
     }  # fmt: skip
     write_zip(path, {**files, "bundle.json": json.dumps(content).encode()})
 

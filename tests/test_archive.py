@@ -6,6 +6,7 @@ import io
 import json
 import random
 import re
+import resource
 import stat
 import zipfile
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.errors import BundleError
+from kit.errors import BundleError, KitError
 from kit.platforms.archive import FREE_BYTES, MAX_RATIO, opened
 from kit.platforms.described import BundleDescription
 
@@ -334,6 +335,17 @@ def test_a_name_twice_is_refused(tmp_path: Path) -> None:
         archive.writestr("bundle.json", b"{}")
     with pytest.raises(BundleError, match="twice"), opened(path):
         pass
+
+
+def test_a_disk_without_room_is_not_said_to_be_the_fault_of_the_zip(tmp_path: Path) -> None:
+    path, (before, most) = pack(tmp_path / "b.zip", good()), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, most))
+    try:
+        with pytest.raises(KitError, match="the command cannot continue: File too large") as raised, opened(path):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
+    assert raised.value.hint == "ulimit -f unlimited"
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from kit.config import parse
 from kit.config.sections import BundleConfig
 from kit.errors import BundleError, ConfigError, DataError
 from kit.platforms.sandbox import BundleRun, environment, run_bundle
+from kit.platforms.sandbox_runner import TIMED_SECONDS, check_accepted, timed
 from kit.runs.costs import LARGEST, halved, halved_bytes, write_halved
 from kit.stages.bundle.proof import AGREE, MemberCost, check, check_run, check_size
 from kit.store.candidate import HalfRecord
@@ -190,6 +192,48 @@ def test_a_run_says_what_it_proved(tmp_path: Path) -> None:
     assert set(run.refused.values()) == {"not images"}
     assert run.timed_images >= 4
     assert run.peak_mb > 1
+
+
+MANGLED: dict[str, Callable[[Any], bool]] = {
+    "int64": lambda x: x.dtype == np.int64,
+    "float32, 0 to 255": lambda x: x.dtype == np.float32,
+    "float64, 0 to 255": lambda x: x.dtype == np.float64,
+    "a reversed view": lambda x: x.strides[0] < 0,
+    "column order": lambda x: 0 < x.strides[0] < x.strides[1],
+    "not contiguous": lambda x: x.strides[0] > x[0].nbytes,
+    "read only": lambda x: not x.flags.writeable,
+    "an odd count": lambda x: len(x) == 7,
+    "one image": lambda x: len(x) == 1,
+}
+
+
+@pytest.mark.parametrize("form", MANGLED)
+def test_a_predictor_that_mangles_one_form_of_the_images_is_found_out(form: str) -> None:
+    class Mangling:
+        """Answers with the first pixel, and with another one where the images come in the form."""
+
+        def predict(self, images: Any) -> Any:
+            return images[:, 0, 0, 0].astype(np.int64) + MANGLED[form](images)
+
+    images = np.random.default_rng(0).integers(0, 8, (32, 4, 4, 3), dtype=np.uint8)
+    with pytest.raises(AssertionError, match=f"{form}.*: predict gave other answers"):
+        check_accepted(Mangling(), images, images[:, 0, 0, 0].astype(np.int64))
+
+
+@pytest.mark.parametrize("seconds", [0.1, TIMED_SECONDS, 60.0])
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_call_is_timed_again_unless_it_was_compiled_and_took_long_enough(seconds: float, compiled: bool) -> None:
+    calls: list[int] = []
+
+    class Counting:
+        def predict(self, images: Any) -> None:
+            calls.append(len(images))
+
+    count, took = timed(Counting(), np.zeros((32, 2, 2, 3), np.uint8), seconds, compiled)
+    if compiled and seconds >= TIMED_SECONDS:
+        assert (count, took, calls) == (32, seconds, [])
+    else:
+        assert calls == [count] and count == (320 if seconds < 1 else 32)
 
 
 def test_without_name_spaces_the_sockets_are_replaced_and_the_run_says_so(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +30,11 @@ from kit.runs.stressed import StressedFold
 from kit.runs.units import Unit, networks
 from kit.runs.units.networks import ENGINES, convert, fold_predictor
 from kit.runs.units.process import WORKERS
+from kit.runs.units.worker import THREADS
 from kit.runtime.backbones import build
 from kit.runtime.forward import compile_forward, logits
 from kit.runtime.pool import softmax
+from kit.runtime.views import RESIZED, VIEWS
 from kit.show.progress import Progress
 from kit.stages.train import fold as fold_module
 from kit.stages.train import plan as plan_module
@@ -187,9 +191,51 @@ def test_a_unit_with_a_network_that_was_kept_loads_no_tensorflow(folds: Folds, e
     spec = folds(engine)
     unit = Unit(kind, spec)
     assert not unit.needs_tensorflow
+    if kind == "test":  # else its description was not written: training predicts the test images as well
+        spec.paths.test_record.unlink()
+        Project(spec.layout.root).train()
     code = f"import sys; from {WORKERS[kind]} import main; sys.exit(main(*sys.argv[1:]) or 'tensorflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, kind, str(unit.description)], capture_output=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@each
+def test_a_unit_that_resizes_for_a_view_prepares_tensorflow_though_its_network_was_kept(
+    folds: Folds, tmp_path: Path, engine: str
+) -> None:
+    root = shutil.copytree(folds(engine).layout.root, tmp_path / "project")
+    text = (root / "kit.toml").read_text()
+    (root / "kit.toml").write_text(text.replace('"flip-lr"]', '"crop-top-left"]'))
+    Project(root).train()
+    unit = Unit("test", planned(Project(root)))
+    unit.spec.paths.test_record.unlink()
+    Project(root).train()
+    assert unit.spec.paths.converted.exists() and unit.needs_tensorflow
+    threads = "tensorflow.config.threading.get_intra_op_parallelism_threads()"
+    code = f"import sys; from {WORKERS['test']} import main; code = main(*sys.argv[1:]); import tensorflow"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; sys.exit(code or {threads} - {THREADS})", "test", str(unit.description)],
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("kind", ["fold", "test", "stress"])
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_unit_needs_tensorflow_where_it_trains_or_resizes_or_no_conversion_is_kept(
+    project: Project, kind: str, kept: bool
+) -> None:
+    first = planned(project)
+    first.paths.root.mkdir(exist_ok=True)
+    if kept:
+        first.paths.converted.touch()
+    for size, view in product([0, 16, 20], VIEWS):
+        settings = first.settings.model_copy(update={"views": ("identity", view), "size": size})
+        unit = Unit(kind, first.model_copy(update={"settings": settings, "predict": "litert"}))
+        expected = kind == "fold" or not kept or size == 20 or view in RESIZED
+        assert unit.needs_tensorflow == expected, (size, view)
+    first.paths.converted.unlink(missing_ok=True)
 
 
 @each

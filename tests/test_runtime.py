@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from kit.runtime import forward
 from kit.runtime.backbones import BACKBONES, dropout_rates
 from kit.runtime.pool import softmax
 from kit.runtime.predictor import check_images
-from kit.runtime.views import PLACES, TURNS, VIEWS, apply
+from kit.runtime.views import PLACES, RESIZED, TURNS, VIEWS, apply
 
 pytestmark = pytest.mark.stage
 
@@ -84,6 +85,15 @@ def test_every_view_turns_lights_or_shows_another_part() -> None:
     parts = {f"crop-{place}" for place in PLACES} | {"larger", "smaller"}
     assert set(VIEWS) == {*TURNS, *parts, "brighter", "darker"}
     assert len(parts) == 7
+
+
+def test_the_views_that_load_tensorflow_are_those_that_are_said_to_resize(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = np.zeros((1, 8, 8, 3), np.uint8)
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    for name in VIEWS:
+        loads = pytest.raises(ImportError) if name in RESIZED else nullcontext()
+        with loads:
+            apply(name, images)
 
 
 @given(st.integers(1, 5), st.integers(1, 4), st.integers(0, 1000))

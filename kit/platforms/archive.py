@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from kit.errors import BundleError
 from kit.platforms.described import BundleDescription, NetworkDescription
 from kit.store.arrays import UNREADABLE
-from kit.store.files import is_litter
+from kit.store.files import is_litter, mendable
 from kit.store.record import first_problem
 
 MAX_MEMBERS = 2_000
@@ -51,7 +51,8 @@ def opened(path: Path) -> Iterator[Path]:
         except FileNotFoundError as error:
             raise BundleError(f"no such file: {path}") from error
         except UNREADABLE as error:
-            raise BundleError(f"{path.name} cannot be read as a bundle: {error}") from error
+            known = mendable(error) if isinstance(error, OSError) else None  # a full disk is not the fault of the zip
+            raise known or BundleError(f"{path.name} cannot be read as a bundle: {error}") from error
         yield Path(name)
 
 

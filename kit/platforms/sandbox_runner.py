@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 # Of a later call: long enough to be timed, short enough to be waited for.
-TIMED_SECONDS = 2.0
+TIMED_SECONDS = 1.0
 TIMED_IMAGES = 512
 FORMS = 9  # images that are handed over in every form: with all of them that took most of the time of a proof
 TOLERANCE = 1e-4  # of the largest number predicted
@@ -49,7 +49,8 @@ def main(packages, bundle, images, answer, *flags):
     np.savez(answer, labels=labels, proba=np.asarray(proba))
     report = {"load_seconds": loaded - started, "predict_seconds": predicted - loaded}
     if "inputs" in flags:
-        report["timed_images"], report["timed_seconds"] = timed(predictor, x, again if wanted else predicted - loaded)
+        took = again if wanted else predicted - loaded
+        report["timed_images"], report["timed_seconds"] = timed(predictor, x, took, compiled=wanted)
         report["accepted"] = check_accepted(predictor, x, labels)
         report["refused"] = check_refused(predictor, x)
     # The system counts kilobytes on Linux and bytes on macOS.
@@ -82,10 +83,15 @@ def without_network(patched):
     raise AssertionError("there is a way to the network: this would prove nothing")
 
 
-def timed(predictor, x, seconds):
-    """How many images were predicted in how many seconds, when everything is compiled; ``x`` took about ``seconds``."""
+def timed(predictor, x, seconds, compiled):
+    """How many images were predicted in how many seconds, when everything is compiled.
+
+    ``x`` took ``seconds``, which counts if it was ``compiled`` before and took long enough.
+    """
     import numpy as np
 
+    if compiled and seconds >= TIMED_SECONDS:
+        return len(x), seconds
     copies = int(min(TIMED_IMAGES / max(len(x), 1), TIMED_SECONDS / max(seconds, 1e-9)))
     many = np.concatenate([x] * max(copies, 1))
     started = time.perf_counter()
@@ -104,16 +110,17 @@ def check_accepted(predictor, x, labels):
     rows = np.concatenate([of_each, np.setdiff1d(np.arange(len(x)), of_each)])[:FORMS]
     x, labels = x[rows], labels[rows]
     odd = max(len(x) // 2 * 2 - 1, 0)
-    spread = np.zeros((2 * len(x), *x.shape[1:]), x.dtype)
+    spread = np.zeros((2 * len(x), *x.shape[1:]))
     spread[::2] = x
-    forms = {
-        "uint8": (x.astype(np.uint8), labels), "int64": (x.astype(np.int64), labels),
-        "float32, 0 to 255": (x.astype(np.float32), labels), "float64, 0 to 255": (x.astype(np.float64), labels),
-        "one image": (x[:1], labels[:1]), "no image": (x[:0], labels[:0]), "an odd count": (x[:odd], labels[:odd]),
-        "not contiguous": (spread[::2], labels), "column order": (np.asfortranarray(x), labels),
-        "a reversed view": (x[::-1], labels[::-1]),
-        "read only": (np.frombuffer(x.tobytes(), x.dtype).reshape(x.shape), labels),
-    }  # fmt: skip
+    read_only = np.frombuffer(x.astype(np.uint8).tobytes(), np.uint8).reshape(x.shape)
+    forms = {  # types and layouts together: one by one they take twice as long
+        "uint8 and read only and an odd count": (read_only[:odd], labels[:odd]),
+        "int64 and a reversed view": (x.astype(np.int64)[::-1], labels[::-1]),
+        "float32, 0 to 255 and column order": (np.asfortranarray(x.astype(np.float32)), labels),
+        "float64, 0 to 255 and not contiguous": (spread[::2], labels),
+        "one image": (x[:1], labels[:1]),
+        "no image": (x[:0], labels[:0]),
+    }
     for name, (images, expected) in forms.items():
         found = np.asarray(predictor.predict(images))
         assert found.shape == expected.shape, f"{name}: predict gave {found.shape}, expected {expected.shape}"
@@ -122,7 +129,7 @@ def check_accepted(predictor, x, labels):
         if expected.dtype.kind == "f":
             same = abs(found - expected) <= TOLERANCE * np.abs(expected).max(initial=0.0)
         assert same.all(), f"{name}: predict gave other answers for the same images"
-    return list(forms)
+    return [form for name in forms for form in name.split(" and ")]
 
 
 def check_refused(predictor, x):

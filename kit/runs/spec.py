@@ -14,7 +14,7 @@ from kit.images import augment
 from kit.runs.sweep import with_variants
 from kit.runtime.backbones import BACKBONES, Description, keywords
 from kit.runtime.preprocess import PREPROCESSORS, side_after
-from kit.runtime.views import VIEWS
+from kit.runtime.views import RESIZED, VIEWS
 from kit.store.data import Index, load_index, load_test_record
 from kit.store.files import sha256_json
 from kit.store.layout import FoldPaths, Layout, RunPaths
@@ -90,6 +90,12 @@ class FoldSpec(Record):
         with suppress(StageError):
             return EngineChoice.load(self.run_paths.engine).engine if self.predict == "auto" else self.predict
         return "tensorflow"
+
+    @property
+    def resizes(self) -> bool:
+        """Whether TensorFlow resizes images for the network or for a view, whatever engine runs the network."""
+        steps = [step["op"] for step in self.network.get("preprocess", ())]
+        return "resize" in steps or not RESIZED.keys().isdisjoint(self.settings.views)
 
     @property
     def several(self) -> bool:

@@ -54,14 +54,13 @@ TURNS: dict[str, Callable[[Images], Images]] = {
     "rot270": lambda x: np.rot90(x, 3, axes=(1, 2)),
     "anti-transpose": lambda x: np.swapaxes(x, 1, 2)[:, ::-1, ::-1],
 }
-VIEWS: dict[str, Callable[[Images], Images]] = {
-    **TURNS,
-    "brighter": lambda x: _lit(x, LIGHT),
-    "darker": lambda x: _lit(x, -LIGHT),
+RESIZED: dict[str, Callable[[Images], Images]] = {  # by TensorFlow
     **{f"crop-{name}": partial(_cropped, share=CROP, down=down, right=right) for name, (down, right) in PLACES.items()},
     "larger": partial(_cropped, share=ZOOM, down=0.5, right=0.5),
     "smaller": _smaller,
 }
+LIT = {"brighter": lambda x: _lit(x, LIGHT), "darker": lambda x: _lit(x, -LIGHT)}
+VIEWS: dict[str, Callable[[Images], Images]] = {**TURNS, **LIT, **RESIZED}
 
 
 def apply(name: str, images: Images) -> Images:

@@ -51,8 +51,7 @@ class Unit:
     def needs_tensorflow(self) -> bool:
         """Whether it runs anything in TensorFlow, as far as can be told from outside."""
         kept = self.spec.engine != "tensorflow" and self.spec.paths.converted.exists()
-        resizes = any(step["op"] == "resize" for step in self.spec.network.get("preprocess", ()))
-        return resizes or not (kept and self.kind in ("stress", "test"))
+        return self.spec.resizes or not (kept and self.kind in ("stress", "test"))
 
     def event(self, report: ReportLine) -> Event:
         """What the unit reports, as an event."""

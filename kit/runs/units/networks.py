@@ -165,6 +165,8 @@ def fold_predictor(spec: FoldSpec, weights: str, report: Report = lambda line: N
         arrays.assign(model, str(spec.paths.weights))
         return model
 
+    if spec.resizes:
+        prepare_tensorflow()
     try:
         if digest(spec.paths.weights) != weights:
             raise ValueError("they were changed after training wrote them")
@@ -185,7 +187,6 @@ def without_resize(description: Description) -> tuple[Forward, Description]:
     steps, rest = forward.split(description)
     if all(step["op"] != "resize" for step in steps):
         return lambda images: images, description
-    prepare_tensorflow()
     prepare = forward.preparation(steps, description["size"])
     return lambda images: prepare(np.asarray(images, dtype=np.float32)), rest
 
