@@ -56,7 +56,7 @@ def trained(root: Path, seed: int, options: argparse.Namespace) -> dict[str, lis
     (root / "kit.toml").write_text(TOML.format(**told), encoding="utf-8")
     project = Project(root, emit=lambda event: None)
     layout, config = project.layout, project.config
-    images, truth = open_source(config.data, layout.root, "truth").labelled()
+    images, truth = next(open_source(config.data, layout.root, "truth").labelled())  # they are few
     if not (root / "raw" / "test.npz").exists():
         np.savez(root / "raw" / "test.npz", images=images)
     names = [round_of(RUN, number) for number in range(options.rounds + 1)]

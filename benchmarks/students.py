@@ -46,7 +46,8 @@ def main() -> int:
     found = {name: [part.take(index.ids).proba.mean(axis=0) for part in parts] for name, parts in said.items()}
     blended = [load_predictions(path).take(index.ids).first for path in (blend.predictions, blend.stressed_predictions)]
     record = load_test_record(layout)
-    hidden = open_source(config.data, layout.root, "truth").labelled()[1] if config.data.truth and record else None
+    raw = open_source(config.data, layout.root, "truth") if config.data.truth and record else None
+    hidden = raw.truth[raw.labels >= 0] if raw else None
     for name, folds in runs.items():
         paths = [spec.paths for spec in folds]
         cost = f"{megabytes(paths):.1f} MB, {seconds_per_1000(paths) or float('nan'):.2f} s"

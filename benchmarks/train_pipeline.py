@@ -1,9 +1,10 @@
 """Steps with the whole input pipeline against the same step on one batch in memory, and RandAugment alone.
 
-    python benchmarks/train_pipeline.py [--steps 30] [--rounds 3]
+    python benchmarks/train_pipeline.py [--steps 30] [--rounds 3] [--images PROJECT/data/images.npy]
 
 The pipeline is dihedral, RandAugment(3, .5) and CutMix on 96 px images, batch 32, prepared by threads beside the
-network. The two sides take turns, and what counts is the processor time of all threads, because both cores work. Of
+network; or, with ``--images``, dihedral alone on the images of a project, which are decoded if they are streams. The
+two sides take turns, and what counts is the processor time of all threads, because both cores work. Of
 RandAugment alone there are two peers: keras-cv's layer as it is under the kit's seeds, which gives the same bytes, and
 in a parallel ``tf.data`` map, which gives other bytes at every run.
 """
@@ -14,6 +15,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -28,18 +30,20 @@ OPS: list[dict[str, Any]] = [
 ]
 
 
-def batches(steps: int, pipeline: Any) -> Any:
-    """The batches of an epoch as training prepares them."""
+def batches(steps: int, pipeline: Any, given: Any = None) -> Any:
+    """The batches of an epoch as training prepares them, of noise unless images are ``given``."""
     from kit.runs.batches import EpochRows, batch_maker, prefetched
 
     n = BATCH * steps
-    images = np.random.default_rng(0).integers(0, 256, (n, SIZE, SIZE, 3), dtype=np.uint8)
+    images = given
+    if given is None:
+        images = np.random.default_rng(0).integers(0, 256, (n, SIZE, SIZE, 3), dtype=np.uint8)
     labels = np.eye(CLASSES, dtype=np.float32)[np.arange(n) % CLASSES]
     order = np.random.default_rng(1).permutation(n)
     return prefetched(batch_maker(EpochRows(images, labels, order), BATCH, 7, pipeline), range(steps))
 
 
-def learner(backbone: str) -> Any:
+def learner(backbone: str, size: int) -> Any:
     """The compiled step of a network whose layers all learn."""
     from kit.config import StageConfig
     from kit.runtime.backbones import build
@@ -47,7 +51,7 @@ def learner(backbone: str) -> Any:
     from kit.stages.train.trainer import compile_step
 
     stage = StageConfig(train="all", epochs=1)
-    network = build({"backbone": backbone, "size": SIZE, "classes": CLASSES, "head": {}})
+    network = build({"backbone": backbone, "size": size, "classes": CLASSES, "head": {}})
     set_trainable(network, stage, backbone, pretrained=False)
     optimizer = make_optimizer(stage, network.model.trainable_variables)
     step = compile_step(network.model, optimizer, cross_entropy, CLASSES)
@@ -61,13 +65,13 @@ def timed(run: Callable[[], int]) -> float:
     return count / (time.process_time() - started)
 
 
-def compare_steps(backbone: str, steps: int, rounds: int, pipeline: Any) -> None:
-    step = learner(backbone)
-    (memory,) = batches(1, pipeline)
+def compare_steps(backbone: str, steps: int, rounds: int, pipeline: Any, images: Any = None) -> None:
+    step = learner(backbone, SIZE if images is None else images.shape[1])
+    (memory,) = batches(1, pipeline, images)
     step(*memory)
 
     def full() -> int:
-        for inputs, labels in batches(steps, pipeline):
+        for inputs, labels in batches(steps, pipeline, images):
             step(inputs, labels)
         return steps
 
@@ -138,6 +142,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--backbones", nargs="*", default=["plain-cnn", "mobilenetv2", "efficientnetv2-b0"])
+    parser.add_argument("--images", type=Path)
     options = parser.parse_args()
     import tensorflow as tf
 
@@ -146,14 +151,22 @@ def main() -> None:
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(THREADS)
     print(machine(), flush=True)
-    compare_randaugment(options.steps, options.rounds)
+    if not options.images:
+        compare_randaugment(options.steps, options.rounds)
     tf.config.experimental.enable_op_determinism()  # as in training; the peer above refuses to run under it
     from kit.config import AugmentConfig
     from kit.images.augment.pipeline import Pipeline
+    from kit.store.encoded import open_images
 
-    pipeline = Pipeline([AugmentConfig(**op) for op in OPS], SIZE, CLASSES)
+    images, ops, size = None, OPS, SIZE
+    if options.images:
+        images, ops = open_images(options.images), OPS[:1]
+        size = images.shape[1]
+        if len(images) < BATCH * options.steps:
+            parser.error(f"{options.images} has {len(images)} images, fewer than {BATCH} x {options.steps}")
+    pipeline = Pipeline([AugmentConfig(**op) for op in ops], size, CLASSES)
     for backbone in options.backbones:
-        compare_steps(backbone, options.steps, options.rounds, pipeline)
+        compare_steps(backbone, options.steps, options.rounds, pipeline, images)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from kit.images.sources import RawSet
+
 COLOURS = {"cat": (200, 60, 60), "dog": (60, 200, 60), "hen": (60, 60, 200)}
 
 
@@ -28,6 +30,13 @@ def names(n: int) -> list[str]:
 def write_csv(path: Path, header: list[str], rows: list[list[object]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([header, *rows])
+
+
+def all_images(raw: RawSet) -> np.ndarray:
+    """Every image of a source, each of which can be read."""
+    blocks = [(images, problems) for _, images, problems in raw.blocks()]
+    assert not any(problems for _, problems in blocks)
+    return np.concatenate([images for images, _ in blocks])
 
 
 def folder_competition(root: Path, n: int = 36) -> None:

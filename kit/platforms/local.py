@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from kit.base.arrays import ImageArray
+from kit.base.tasks import Array
 from kit.errors import BundleError, ConfigError, PlatformError, StageError
 from kit.images.sources import RawSet, open_source
 from kit.judge import score
@@ -121,22 +122,23 @@ class Local(Platform):
         """Run and score a bundle as a host would: its failure is an answer, not an error."""
         time = datetime.now(UTC).isoformat(timespec="seconds")
         truth, metric = self._truth(), self._config.competition.metric
-        images, labels = truth.labelled()
         proba = score.lookup(metric).measure.needs != "labels" or truth.task.kind != "classes"
         try:
-            run = run_bundle(bundle, images, proba=proba)
+            parts = [(known, run_bundle(bundle, images, proba=proba)) for images, known in truth.labelled()]
         except BundleError as error:
             return LocalScore(tag=tag, time=time, state="failed", message=error.message)
+        every = zip(*((known, run.labels, run.proba) for known, run in parts), strict=True)
+        labels, answered, said = map(np.concatenate, every)
         if truth.task.kind != "classes":
-            every = seen(metric, truth.task, labels, truth.classes)
-            value = score.score(metric, every.y, every.said(run.proba, run.labels))
+            rows = seen(metric, truth.task, labels, truth.classes)
+            value = score.score(metric, rows.y, rows.said(said, answered))
         else:
             # Numbers of classes as the contract gives them; probabilities only where the metric needs them.
             place = {number: at for at, number in enumerate(answers(truth.classes))}
             # A number that is no class is wrong, whatever the label.
             wrong = ((labels + 1) % len(place)).tolist()
-            found = [place.get(number, other) for number, other in zip(run.labels.tolist(), wrong, strict=True)]
-            value = score.score(metric, labels, run.proba if proba else np.eye(len(place))[found])
+            found = [place.get(number, other) for number, other in zip(answered.tolist(), wrong, strict=True)]
+            value = score.score(metric, labels, said if proba else np.eye(len(place))[found])
         if not math.isfinite(value):
             return LocalScore(tag=tag, time=time, state="failed", message=f"{metric} of these predictions is {value}")
         return LocalScore(tag=tag, time=time, state="scored", score=value, metric=metric, truth=truth.fingerprint)
@@ -156,17 +158,20 @@ class Local(Platform):
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
-        (images, labels), ours = truth.labelled(), load_images(self._layout)
+        ours = load_images(self._layout)
         prior = np.bincount(index.labels, minlength=int(index.labels.max()) + 1) / len(index.labels)
         model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300))
         learnt = range(0, len(index.labels), -(-len(index.labels) // BLOCK))
         with warnings.catch_warnings():  # it need not have converged to be a mark that a network should beat
             warnings.filterwarnings("ignore", category=ConvergenceWarning)
             model.fit(_thumbnails(ours, learnt), index.labels[learnt])
-        every = range(len(images))
-        said = [model.predict_proba(_thumbnails(images, every[start:][:BLOCK])) for start in every[::BLOCK]]
+        labels, said = np.zeros(0, np.int64), list[Array]()
+        for images, some in truth.labelled():
+            every = range(len(images))
+            said += [model.predict_proba(_thumbnails(images, every[start:][:BLOCK])) for start in every[::BLOCK]]
+            labels = np.append(labels, some)
         baselines = {
-            "baseline: largest class": np.tile(prior, (len(images), 1)),
+            "baseline: largest class": np.tile(prior, (len(labels), 1)),
             "baseline: logistic regression on thumbnails": np.concatenate(said),
         }
         metric = self._config.competition.metric

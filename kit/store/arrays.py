@@ -1,20 +1,26 @@
 """Named arrays from an ``.npz`` that anybody may have written: it fails in many ways, and its readers see one."""
 
+import errno
 import gzip
+import io
 import lzma
 import math
+import os
+import shutil
 import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from kit.errors import DataError
+from kit.store.files import refusal, replacing, unfinished
 
 # What zipfile and numpy raise on archives and headers that are damaged, besides BadZipFile: names that are not text
 # (ValueError), unknown compression or encryption (RuntimeError), streams cut off, headers that are not Python literals
@@ -90,3 +96,41 @@ def _refusal(path: Path, name: str, error: Exception) -> DataError:
         return DataError(f"{path}: the array {name!r} holds Python objects", hint)
     where = f"{path}: the array {name!r}" if name else str(path)
     return DataError(f"{where} cannot be read: {' '.join(str(error).split())[:200]}")
+
+
+@contextmanager
+def room_for(path: Path, shape: tuple[int, ...], is_begun: bool) -> Iterator[tuple[IO[bytes], npt.NDArray[np.uint8]]]:
+    """A file and, mapped from it, an array of bytes that take the place of ``path`` when the block ends, and else stay;
+    where it ``is_begun`` what is at ``path`` itself if that had just taken its place.
+
+    All bytes are reserved at the start: a page of a mapped file that finds no room later kills the process with SIGBUS.
+    Raises `KitError` where there are not so many.
+    """
+    header, part = header_of(shape), unfinished(path)
+    size = len(header) + math.prod(shape)
+    with ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for left in [*path.parent.glob(f".{path.name}.*.tmp"), *path.parent.glob(".decoded.*.tmp")]:
+                left.unlink(missing_ok=True)  # of an earlier version that was killed
+            if is_begun and path.exists() and not part.exists():
+                path.resolve().replace(part)
+            file = stack.enter_context(replacing(path, part))
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:  # macOS, where only the free space can be asked for
+                if shutil.disk_usage(part).free < size - 512 * part.stat().st_blocks:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                file.truncate(size)
+        except OSError as error:
+            with suppress(OSError):
+                part.unlink()
+            raise refusal(error, f"cannot decode {shape[0]} images in {path.parent}", path, size) from error
+        yield file, np.memmap(file, np.uint8, "r+", len(header), shape)
+
+
+def header_of(shape: tuple[int, ...]) -> bytes:
+    """What an ``.npy`` of bytes begins with, equally long whatever its number of rows."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return file.getvalue()

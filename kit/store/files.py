@@ -112,21 +112,30 @@ def write_atomic(path: Path, content: Content, *, need: int = 0) -> Path:
     return path
 
 
+def unfinished(path: Path) -> Path:
+    """Where a file is kept that takes long to make, until it takes the place of ``path``."""
+    path = Path(os.path.realpath(path))
+    return path.with_name(f".{path.name[:50]}.part")
+
+
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A new file that takes the place of ``path`` when the block ends, and is gone where it raises."""
+def replacing(path: Path, part: Path | None = None) -> Iterator[IO[bytes]]:
+    """A new file that takes the place of ``path`` when the block ends, and is gone where it raises; or ``part``, which
+    may be there already, and stays."""
     path = Path(os.path.realpath(path))
     # Not mkstemp, whose files are for their owner alone whatever umask says. With the whole of a long name before the
     # suffix the temporary one would be too long.
-    temporary = path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}.tmp")
+    temporary = part or path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}.tmp")
     try:
-        with temporary.open("x+b") as file:
+        temporary.touch(exist_ok=part is not None)
+        with temporary.open("r+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        if part is None:
+            temporary.unlink(missing_ok=True)
         raise
     # The new name is an entry of the folder, which has to reach the disk as well.
     descriptor = os.open(path.parent, os.O_RDONLY)

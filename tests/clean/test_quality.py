@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 
 from kit.config.sections import CleanConfig
 from kit.images.sources.practice import make
-from kit.stages.clean.measured import statistics
+from kit.stages.clean.measured import measure
 from kit.stages.clean.plan import plan
 from kit.stages.clean.quality import METHODS, odd_sizes, outlier_scores, quality, strangest
 
@@ -24,7 +24,7 @@ def cells():
 
 def found(images):
     rows = np.arange(len(images))
-    return {(finding.row, finding.reason) for finding in quality(statistics(images[rows]), rows)}
+    return {(finding.row, finding.reason) for finding in quality(measure(images[rows]).statistics, rows)}
 
 
 SPOILT = {
@@ -56,7 +56,7 @@ def test_what_most_pictures_show_is_the_nature_of_the_data(reason, cells):
 
 def test_statistics_are_those_of_numpy():
     images = np.random.default_rng(0).integers(0, 256, (5, 20, 30, 3)).astype(np.uint8)
-    got = statistics(images[[4, 1]])
+    got = measure(images[[4, 1]]).statistics
     darkest, middle, brightest, got_entropy, _, chroma = got.T[:6]
     flat = images[[4, 1]].astype(float)
     assert np.allclose(got[:, 6:9], flat.mean(axis=(1, 2)), atol=1e-3)

@@ -18,6 +18,7 @@ from servers.project import MODEL, make_candidate, make_project
 
 from kit.config import Config, load
 from kit.errors import KitError, PlatformError
+from kit.images.sources import raw
 from kit.platforms import PLATFORMS, Platform, Waits, open_platform
 from kit.store.files import write_zip
 from kit.store.layout import Layout
@@ -240,4 +241,14 @@ def test_what_a_platform_does_not_offer_is_an_error_and_changes_nothing(opened: 
 def test_the_local_platform_scores_a_tag_once(tmp_path: Path, waits: Waits) -> None:
     platform, file = _open(*_local(tmp_path / "project"), waits)
     assert platform.submit(file, TAG, Notes()) == platform.submit(file, TAG, Notes())
+    assert platform.status(TAG).score == 15 / 16
+
+
+def test_the_local_platform_scores_all_parts_of_the_hidden_images(
+    tmp_path: Path, waits: Waits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(raw, "BLOCK_BYTES", 1)  # one image
+    monkeypatch.setattr(raw, "PART_BYTES", 7 * 192)  # 7, 7 and 2
+    platform, file = _open(*_local(tmp_path / "project"), waits)
+    platform.submit(file, TAG, Notes())
     assert platform.status(TAG).score == 15 / 16

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from competitions import names, picture, write_csv
+from competitions import all_images, names, picture, write_csv
 
 from kit.config import parse
 from kit.errors import ConfigError, DataError
@@ -39,7 +39,7 @@ def opened(root, file, part="train", text=""):
 
 
 def assert_equal(raw, plain):
-    np.testing.assert_array_equal(raw.all_images(), plain.all_images())
+    np.testing.assert_array_equal(all_images(raw), all_images(plain))
     assert [raw.classes[label] for label in raw.labels] == [plain.classes[label] for label in plain.labels]
 
 
@@ -70,7 +70,7 @@ def test_coco_annotations_are_labels_and_the_rest_of_an_image_is_columns(tmp_pat
 def test_a_test_set_of_coco_has_images_alone(tmp_path, plain):
     write(tmp_path / "t.json", {"images": coco()["images"]})
     raw = opened(tmp_path, "t.json", "test")
-    np.testing.assert_array_equal(raw.all_images(), plain.all_images())
+    np.testing.assert_array_equal(all_images(raw), all_images(plain))
     assert set(raw.labels.tolist()) == {-1}
 
 
@@ -151,7 +151,7 @@ def test_images_as_the_hub_stores_them_are_read(tmp_path, plain, count, paths):
     assert_equal(raw, plain)
     assert raw.ids == (plain.ids if paths else tuple(f"{row:02d}" for row in range(N)))
     part, problems = raw.read(5, 7)
-    np.testing.assert_array_equal(part, plain.all_images()[5:7])
+    np.testing.assert_array_equal(part, all_images(plain)[5:7])
     assert problems == {}
 
 
@@ -159,7 +159,7 @@ def test_a_file_that_is_written_anew_is_read_anew(tmp_path, plain):
     contents = files(tmp_path)
     for cells in (contents, contents[::-1]):
         shards(tmp_path, 1, image=cells, label=LABELS)
-        np.testing.assert_array_equal(opened(tmp_path, "t.parquet").all_images()[0], decode.decode(cells[0]))
+        np.testing.assert_array_equal(all_images(opened(tmp_path, "t.parquet"))[0], decode.decode(cells[0]))
 
 
 def test_of_large_groups_of_rows_only_the_newest_is_kept(tmp_path, plain, monkeypatch):
@@ -265,7 +265,7 @@ def test_a_table_of_pixels_is_an_array(tmp_path, header):
     rows = [[row % 3 + 1, *PIXELS[row].ravel()] for row in range(N)]
     write(tmp_path / "t.csv", pixel_text(HEADERS[header], rows))
     raw = opened(tmp_path, "t.csv")
-    np.testing.assert_array_equal(raw.all_images(), PIXELS[..., None].repeat(3, -1))
+    np.testing.assert_array_equal(all_images(raw), PIXELS[..., None].repeat(3, -1))
     assert raw.classes == ("1", "2", "3") and raw.labels.tolist() == [row % 3 for row in range(N)]
 
 
@@ -274,7 +274,7 @@ def test_colours_and_a_label_at_the_end_as_text_are_read(tmp_path):
     header = [*(f"pixel{place:04d}" for place in range(192)), "label"]
     write(tmp_path / "t.csv", pixel_text(header, [[*images[row].ravel(), LABELS[row]] for row in range(N)]))
     raw = opened(tmp_path, "t.csv")
-    np.testing.assert_array_equal(raw.all_images(), images)
+    np.testing.assert_array_equal(all_images(raw), images)
     assert [raw.classes[label] for label in raw.labels] == LABELS
 
 
@@ -349,7 +349,7 @@ def test_the_test_table_has_the_ids_of_the_sample_file(tmp_path):
     data = parse('[data]\ntrain = "t.csv"\ntest = "test.csv"\nsample_submission = "sample.csv"').data
     test = open_source(data, tmp_path, "test")
     assert test.ids == tuple(str(row + 1) for row in range(N))
-    np.testing.assert_array_equal(test.all_images()[..., 0], PIXELS)
+    np.testing.assert_array_equal(all_images(test)[..., 0], PIXELS)
 
 
 def test_a_column_of_ids_goes_before_the_order_of_the_sample_file(tmp_path):

@@ -7,7 +7,7 @@ import unicodedata
 
 import numpy as np
 import pytest
-from competitions import kaggle_competition, names, picture, write_csv
+from competitions import all_images, kaggle_competition, names, picture, write_csv
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -165,7 +165,7 @@ def test_files_are_found_with_or_without_suffix_and_in_the_folder_of_the_part(tm
     write_csv(tmp_path / "test.csv", ["id"], [["0"]])
     raw = opened(tmp_path, train="train.csv", test="test.csv")
     test = opened(tmp_path, "test", train="train.csv", test="test.csv")
-    np.testing.assert_array_equal(raw.all_images()[0], np.asarray(picture("cat", 0)))
+    np.testing.assert_array_equal(all_images(raw)[0], np.asarray(picture("cat", 0)))
     assert raw.ids == ("0", "1") and test.ids == ("0",) and test.labels.tolist() == [-1]
 
 
@@ -173,7 +173,7 @@ def test_files_are_found_with_or_without_suffix_and_in_the_folder_of_the_part(tm
 def test_a_file_is_found_by_path_or_by_a_name_that_only_it_bears(tmp_path, listed):
     pictures(tmp_path / "images", "deep/a.png", "deep/b.png")
     write_csv(tmp_path / "t.csv", ["id", "label"], [[listed, "x"], ["b", "y"]])
-    assert opened(tmp_path, train="t.csv").all_images().shape == (2, 32, 32, 3)
+    assert all_images(opened(tmp_path, train="t.csv")).shape == (2, 32, 32, 3)
 
 
 def test_a_name_that_two_files_bear_is_not_guessed(tmp_path):

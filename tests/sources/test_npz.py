@@ -7,6 +7,7 @@ import struct
 
 import numpy as np
 import pytest
+from competitions import all_images
 from PIL import Image
 
 from kit.config import parse
@@ -54,23 +55,23 @@ GREYS = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_one_picture_in_any_form_is_the_same_pixels(tmp_path, form):
-    np.testing.assert_array_equal(opened(tmp_path, images=FORMS[form]).all_images(), IMAGES)
+    np.testing.assert_array_equal(all_images(opened(tmp_path, images=FORMS[form])), IMAGES)
 
 
 @pytest.mark.parametrize("form", GREYS)
 def test_grey_pictures_have_three_equal_channels_whatever_their_shape(tmp_path, form):
-    np.testing.assert_array_equal(opened(tmp_path, images=GREYS[form]).all_images(), GREY[..., None].repeat(3, -1))
+    np.testing.assert_array_equal(all_images(opened(tmp_path, images=GREYS[form])), GREY[..., None].repeat(3, -1))
 
 
 @pytest.mark.parametrize("kind", [bool, np.uint8, np.int64, np.float32])
 def test_black_and_white_is_0_and_255(tmp_path, kind):
     bits = IMAGES > 127
-    np.testing.assert_array_equal(opened(tmp_path, images=bits.astype(kind)).all_images(), bits * np.uint8(255))
+    np.testing.assert_array_equal(all_images(opened(tmp_path, images=bits.astype(kind))), bits * np.uint8(255))
 
 
 def test_transparent_pixels_are_seen_over_white(tmp_path):
     images = np.concatenate([IMAGES, np.zeros((6, 8, 8, 1), np.uint8)], axis=-1)
-    assert (opened(tmp_path, images=images).all_images() == 255).all()
+    assert (all_images(opened(tmp_path, images=images)) == 255).all()
 
 
 @pytest.mark.parametrize("planes", [True, False])
@@ -78,14 +79,14 @@ def test_rows_of_colours_are_read_in_the_order_that_makes_neighbours_alike(tmp_p
     ramp = np.linspace(0, 200, 8).astype(np.uint8)
     images = np.stack([np.stack([ramp + 10 * row, ramp[::-1], ramp // 2], -1)[None].repeat(8, 0) for row in range(6)])
     rows = (images.transpose(0, 3, 1, 2) if planes else images).reshape(6, -1)
-    np.testing.assert_array_equal(opened(tmp_path, images=rows).all_images(), images)
+    np.testing.assert_array_equal(all_images(opened(tmp_path, images=rows)), images)
 
 
 def test_the_scale_is_one_for_the_whole_set(tmp_path):
     """A dark image among others is not made brighter than they are."""
     images = IMAGES / 255
     images[2] /= 300
-    assert opened(tmp_path, images=images).all_images()[2].max() <= 1
+    assert all_images(opened(tmp_path, images=images))[2].max() <= 1
 
 
 NAMES = [("x_train", "y_train"), ("train_images", "train_labels"), ("X", "y"), ("arr_0", "arr_1"), ("data", "targets")]
@@ -95,7 +96,7 @@ NAMES = [("x_train", "y_train"), ("train_images", "train_labels"), ("X", "y"), (
 def test_arrays_are_found_by_their_usual_names(tmp_path, names):
     np.savez(tmp_path / "a.npz", **dict(zip(names, (IMAGES, LABELS), strict=True)))
     raw = open_source(parse('[data]\ntrain = "a.npz"').data, tmp_path, "train")
-    np.testing.assert_array_equal(raw.all_images(), IMAGES)
+    np.testing.assert_array_equal(all_images(raw), IMAGES)
     assert raw.labels.tolist() == LABELS.tolist()
 
 
@@ -108,7 +109,7 @@ def test_each_part_of_one_file_is_read_as_that_part(tmp_path, names):
     data = parse('[data]\ntrain = "a.npz"\ntest = "a.npz"\ntruth = "a.npz"').data
     train, test, truth = (open_source(data, tmp_path, part) for part in ("train", "test", "truth"))
     assert len(train.ids) == 6 and test.labels.tolist() == [-1, -1] and truth.labels.tolist() == [1, 2]
-    np.testing.assert_array_equal(test.all_images(), IMAGES[:2] // 2)
+    np.testing.assert_array_equal(all_images(test), IMAGES[:2] // 2)
 
 
 @pytest.mark.parametrize("named", ["", 'classes = "names.txt"'])
@@ -146,7 +147,7 @@ def test_arrays_in_two_files_are_read_together(tmp_path, images, labels):
     np.save(tmp_path / f"{labels}.npy", LABELS + 1)
     data = parse(f'[data]\ntrain = "{images}.npy"\ntest = "{images}.npy"').data
     raw, test = open_source(data, tmp_path, "train"), open_source(data, tmp_path, "test")
-    np.testing.assert_array_equal(raw.all_images(), test.all_images())
+    np.testing.assert_array_equal(all_images(raw), all_images(test))
     assert raw.classes == ("1", "2", "3") and raw.labels.tolist() == LABELS.tolist()
 
 
@@ -160,7 +161,7 @@ def test_an_array_without_labels_beside_it_says_what_was_looked_for(tmp_path):
 def test_images_are_resized_by_the_one_rule(tmp_path):
     raw = opened(tmp_path, text='image_size = 12\nresize = "crop"')
     assert raw.shape == (12, 12)
-    np.testing.assert_array_equal(raw.all_images()[3], decode.resize(IMAGES[3], 12, "crop"))
+    np.testing.assert_array_equal(all_images(raw)[3], decode.resize(IMAGES[3], 12, "crop"))
 
 
 def test_groups_and_weights_are_arrays_of_the_file(tmp_path):
@@ -230,7 +231,7 @@ def test_pixels_that_are_scaled_as_the_hint_says_are_read(tmp_path, images):
     with pytest.raises(DataError) as caught:
         opened(tmp_path, images=images)
     scaled = eval(caught.value.hint.removeprefix("images = "), {"np": np, "images": images})
-    assert opened(tmp_path, images=scaled).all_images().max() == 255
+    assert all_images(opened(tmp_path, images=scaled)).max() == 255
 
 
 def test_a_single_number_in_the_place_of_an_array_is_told(tmp_path):
@@ -257,7 +258,7 @@ def test_the_files_of_mnist_are_arrays(tmp_path, name):
     idx(tmp_path / name.format("labels", 1), LABELS)
     data = parse(f'[data]\ntrain = "{name.format("images", 3)}"\n').data
     raw = open_source(data, tmp_path, "train")
-    np.testing.assert_array_equal(raw.all_images(), np.repeat(IMAGES[..., :1], 3, axis=-1))
+    np.testing.assert_array_equal(all_images(raw), np.repeat(IMAGES[..., :1], 3, axis=-1))
     assert raw.labels.tolist() == LABELS.tolist() and training_classes(data, tmp_path) == ("0", "1", "2")
 
 

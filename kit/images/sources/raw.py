@@ -17,6 +17,7 @@ from kit.errors import DataError
 from kit.store.files import sha256_json
 
 BLOCK, BLOCK_BYTES = 512, 1 << 28
+PART_BYTES = 1 << 30
 
 
 class Held(NamedTuple):
@@ -60,21 +61,6 @@ class RawSet(Rows):
             images, problems = self.read(start, min(start + size, len(self.ids)))
             yield start, images, problems
 
-    def all_images(self) -> ImageArray:
-        """Every image at once, in a temporary file where they are many; raises `DataError` where one cannot be read."""
-        shape = (len(self.ids), *self.shape, 3)
-        every: ImageArray = np.empty(shape, np.uint8)
-        if every.nbytes > BLOCK_BYTES:
-            with tempfile.TemporaryFile() as file:
-                every = np.memmap(file, np.uint8, "w+", shape=shape)
-        pace = Pace("read", len(self.ids), HEARD.get())
-        for start, images, problems in self.blocks():
-            pace(len(images))
-            for row, reason in problems.items():
-                raise DataError(f"image {self.ids[row]!r} cannot be read: {reason}")
-            every[start : start + len(images)] = images
-        return every
-
     @property
     def picture(self) -> int:
         """Bytes of the pixels of one image."""
@@ -85,13 +71,25 @@ class RawSet(Rows):
         """What metrics are given, see `kit.base.tasks`."""
         return self.labels if self.targets is None else self.targets
 
-    def labelled(self) -> tuple[ImageArray, Array]:
-        """Images and truth of the rows that have a label: no other can be scored; errors as `all_images`."""
-        known, images = np.flatnonzero(self.labels >= 0), self.all_images()
-        for place, row in enumerate(known.tolist()):
-            if place != row:
-                images[place] = images[row]  # in the file, if they are in one
-        return images[: len(known)], self.truth[known]
+    def labelled(self) -> Iterator[tuple[ImageArray, Array]]:
+        """Images and truth of the rows with a label, as no other can be scored, `PART_BYTES` of them at a time, in a
+        temporary file that the next ones overwrite. `DataError` where an image cannot be read, or none has a label."""
+        if not (self.labels >= 0).any():
+            raise DataError(f"none of {len(self.ids)} images has a label: there is nothing to score")
+        pace, rows = Pace("read", len(self.ids), HEARD.get()), list[int]()
+        with tempfile.TemporaryFile() as file:
+            for start, images, problems in self.blocks():
+                pace(len(images))
+                for row, reason in problems.items():
+                    raise DataError(f"image {self.ids[row]!r} cannot be read: {reason}")
+                known = np.flatnonzero(self.labels[start : start + len(images)] >= 0)
+                file.write(images[known].tobytes())
+                rows += (known + start).tolist()
+                if rows and (start + len(images) == len(self.ids) or file.tell() >= PART_BYTES):
+                    file.flush()
+                    yield np.memmap(file, np.uint8, "r", shape=(len(rows), *images.shape[1:])), self.truth[rows]
+                    rows = []
+                    file.seek(0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,8 +22,8 @@ from kit.runtime.decode import LACKS
 from kit.runtime.names import folded, whole
 from kit.show.figures.sheets import png
 from kit.stages.clean.decoded import Decoded, Source, decoding, tidy, write_images
-from kit.stages.clean.draft import components
-from kit.stages.clean.plan import Finding, Plan, plan
+from kit.stages.clean.draft import Finding, components
+from kit.stages.clean.plan import Plan, plan
 from kit.stages.clean.quality import odd_sizes
 from kit.stages.clean.review import contact_sheets, overrides_by_row
 from kit.store.data import EXTERNAL, GIVEN, DataRecord, UnlabelledRecord
@@ -68,10 +68,8 @@ def clean(layout: Layout, config: Config, emit: Emit, *, force: bool = False) ->
             stale_test = (
                 force or UnlabelledRecord.fresh(layout.test_manifest, lineage_of_test(layout, config, test)) is None
             )
-    if not (stale or stale_test):
-        emit(Event("fresh", "clean", {"stage": "clean"}))
-        return
-    with lock(layout.data_lock, "data/"):
+    fresh = not (stale or stale_test)
+    with lock(layout.data_lock, "data/", shared=fresh):
         for what, source in (("training", raw if stale else None), ("test", test if stale_test else None)):
             if source is not None and source.passed_over:
                 emit(Event("warn", f"{what} images: {told(source.passed_over)}; passed over"))
@@ -84,6 +82,11 @@ def clean(layout: Layout, config: Config, emit: Emit, *, force: bool = False) ->
             _write_data(layout, config, raw, roles, made_from, emit)
         if stale_test:
             _write_test(layout, config, test, emit)
+        for table, source in ((layout.images, raw), (layout.test_images, test)):
+            if source is not None and not Source(source, config.data, layout.root).is_encoded:
+                tidy(table, 0)
+    if fresh:
+        emit(Event("fresh", "clean", {"stage": "clean"}))
 
 
 def _compare_with_sample(layout: Layout, config: Config, test: RawSet, raw: RawSet, emit: Emit) -> None:
@@ -124,8 +127,8 @@ def lineage(layout: Layout, config: Config, raw: RawSet) -> Digests:
 
 def lineage_of_test(layout: Layout, config: Config, test: RawSet) -> Digests:
     """What the test images are made from."""
-    stored = Source(test, config.data, layout.root).made_from
-    return {"clean": str(VERSION), "raw": test.fingerprint, "ids": sha256_json(test.ids), **stored}
+    given = {"clean": str(VERSION), "raw": test.fingerprint, "ids": sha256_json(test.ids)}
+    return given | Source(test, config.data, layout.root).made_from
 
 
 def _write_data(layout: Layout, config: Config, raw: RawSet, roles: list[str], made_from: Digests, emit: Emit) -> None:
@@ -277,8 +280,8 @@ def _write_test(layout: Layout, config: Config, test: RawSet | None, emit: Emit)
     reasons = [problems.get(row, "") for row in range(len(test.ids))]
     write_csv(layout.test_index, ("id", "sha256", "problem"), zip(test.ids, digests, reasons, strict=True))
     files = digests_of(layout.data, layout.test_index, *stored_files(layout.test_images))
-    made_from = lineage_of_test(layout, config, test)
-    UnlabelledRecord(made_from=made_from, files=files, n=len(test.ids)).save(layout.test_manifest)
+    made = UnlabelledRecord(made_from=lineage_of_test(layout, config, test), files=files, n=len(test.ids))
+    made.save(layout.test_manifest)
     if problems:
         text = f"{len(problems)} test images cannot be read and are replaced by black images: {layout.test_index}"
         emit(Event("warn", text))

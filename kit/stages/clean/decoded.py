@@ -1,16 +1,13 @@
-"""All raw images, decoded once and measured: as an array in a file without a name, or as shards of a store."""
+"""All raw images, decoded once and measured: as an array in a file, or as shards of a store, either part by part."""
 
-import errno
 import hashlib
-import io
 import os
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
-from itertools import count
+from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -29,9 +26,9 @@ from kit.runs.results import unless_damaged
 from kit.runtime import decode
 from kit.stages.clean.measured import Measured, measure, pixel_digests
 from kit.stages.clean.thumbnails import fitted
-from kit.store.arrays import read_arrays
+from kit.store.arrays import header_of, read_arrays, room_for
 from kit.store.encoded import IN_PLACE, TABLE, THREADS, EncodedImages, encode, referring, shard_file
-from kit.store.files import refusal, replacing, write_atomic
+from kit.store.files import unfinished, write_atomic
 from kit.store.record import Digests, Made, digests_of
 
 NO_LABEL = "no label"
@@ -127,54 +124,81 @@ class Source:
         return b"", content
 
 
+class Shard(NamedTuple):
+    """Consecutive raw images that are decoded together, once, whatever ends the process later."""
+
+    path: Path  # of their streams; beside it lie what was measured of them and, written last, the record of both
+    rows: range
+    made_from: Digests
+
+
+def _shards(table: Path, source: Source) -> list[Shard]:
+    raw, every = source.raw, range(len(source.raw.ids))
+    given = {"store": str(VERSION), **source.made_from, "raw": raw.fingerprint, "pillow": PIL.__version__}
+    size = int(np.clip(SHARD_BYTES // raw.picture, 32, 4096))
+    parts = enumerate(every[start : start + size] for start in every[::size])
+    return [Shard(shard_file(table, number), rows, {**given, "rows": str(rows)}) for number, rows in parts]
+
+
 @contextmanager
 def decoding(table: Path, source: Source, emit: Emit) -> Iterator[Decoded]:
     """Decode all images, to shards beside ``table`` or to an array that takes its place when the block ends.
 
-    Shards that an earlier process finished are read, not made again. All bytes of the array are reserved at the start:
-    a page of a mapped file that finds no room later kills the process with SIGBUS.
+    Shards that an earlier process finished are not made again. Those of an array have no streams: their pixels stay in
+    the file that is to become the array, and their records until the caller has written all else, see `tidy`.
 
     Raises `KitError` where the disk has too little room, and `DataError` where a test image needs another library.
     """
-    raw = source.raw
-    if source.is_encoded:
-        with threadpool_limits(1, user_api="blas"):  # as in `plan`
-            yield _stored(table, source, emit)
-        return
-    shape = (len(raw.ids), *raw.shape, 3)
-    header, size = _header(shape), int(np.prod(shape, dtype=np.int64))
-    pace = Pace("clean: decoded", len(raw.ids), emit)
+    shards, pace = _shards(table, source), Pace("clean: decoded", len(source.raw.ids), emit)
+
+    def is_whole(shard: Shard) -> bool:
+        return unless_damaged(lambda: Made.fresh(shard.path.with_suffix(".json"), shard.made_from), emit) is not None
+
     with ExitStack() as stack:
-        try:
-            table.parent.mkdir(parents=True, exist_ok=True)
-            for left in [*table.parent.glob(f".{table.name}.*.tmp"), *table.parent.glob(".decoded.*.tmp")]:
-                left.unlink(missing_ok=True)  # of a process that was killed, of an earlier version too
-            file = stack.enter_context(replacing(table))
-            _reserve(file, len(header) + size)
-        except OSError as error:
-            what = f"cannot decode {len(raw.ids)} images in {table.parent}"
-            raise refusal(error, what, table, size) from error
-        stack.enter_context(threadpool_limits(1, user_api="blas"))
-        mapped = np.memmap(file, np.uint8, "r+", len(header), shape)
+        stack.enter_context(threadpool_limits(1, user_api="blas"))  # as in `plan`
+        file, room, wholes = None, NO_PIXELS, map(is_whole, shards)
+        if not source.is_encoded:
+            finished = [*takewhile(is_whole, shards)]
+            shape = (len(source.raw.ids), *source.raw.shape, 3)
+            file, room = stack.enter_context(room_for(table, shape, bool(finished)))
+            if finished and not _restored(room, finished, source.raw):
+                finished = []
+            wholes = map(finished.__contains__, shards)
 
-        def written() -> Iterator[Decoded]:
+        def every() -> Iterator[Decoded]:
             done = 0
-            for block in source.blocks(range(len(raw.ids))):
-                mapped[done : done + len(block.rows)] = block.images
-                done += len(block.rows)
-                pace(len(block.rows))
-                yield block._replace(images=NO_PIXELS)
+            for shard, is_there in zip(shards, wholes, strict=True):
+                if is_there:
+                    pace(len(shard.rows), before=True)
+                else:
+                    _write_shard(shard, source, room[done:], pace)
+                columns = read_arrays(shard.path.with_suffix(".npz"))
+                problems = dict(zip(columns["bad"].tolist(), columns["why"].tolist(), strict=True))
+                measured, rows = Measured(*(columns[name] for name in Measured._fields)), columns["rows"]
+                done += len(rows)
+                yield Decoded(NO_PIXELS, rows, problems, measured, (), columns["lines"])
 
-        found = _together(table.parent, written())
-        yield found._replace(images=mapped[: len(found.rows)], file=file)
-    tidy(table, 0)
+        found = _together(table.parent, every())
+        images: Any = room[: len(found.rows)]
+        if source.is_encoded:
+            tidy(table, len(shards))
+            images = EncodedImages(table, found.lines, source.raw.shape)
+        yield found._replace(images=images, file=file)
 
 
-def _header(shape: tuple[int, ...]) -> bytes:
-    """What an array of bytes in a file begins with, equally long whatever its number of images."""
-    file = io.BytesIO()
-    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-    return file.getvalue()
+def _restored(room: ImageArray, finished: Sequence[Shard], raw: RawSet) -> bool:
+    """Whether the pictures of shards that an earlier process ``finished`` are in their places in ``room`` again.
+
+    If it had begun to move together those that stay, they are moved back, and those that had to go are read again.
+    """
+    told = [read_arrays(shard.path.with_suffix(".npz"), ("rows", "pixels")) for shard in finished]
+    rows, expected = (np.concatenate([one[name] for one in told]) for name in ("rows", "pixels"))
+    found = pixel_digests(room[: len(rows)])
+    place_of = {digest.tobytes(): place for place, digest in reversed([*enumerate(found)])}
+    for place in np.flatnonzero((found != expected).any(axis=1))[::-1].tolist():
+        now, row = place_of.get(expected[place].tobytes(), place), int(rows[place])
+        room[place] = room[now] if now < place else raw.read(row, row + 1)[0][0]
+    return np.array_equal(pixel_digests(room[: len(rows)]), expected)
 
 
 def write_images(path: Path, decoded: Decoded, rows: IntArray) -> None:
@@ -193,7 +217,7 @@ def write_images(path: Path, decoded: Decoded, rows: IntArray) -> None:
             images[start : start + len(part)] = images[part]
     images.flush()
     decoded.file.seek(0)
-    decoded.file.write(_header((len(rows), *images.shape[1:])))
+    decoded.file.write(header_of((len(rows), *images.shape[1:])))
     decoded.file.truncate(decoded.file.tell() + len(rows) * images[:1].nbytes)
 
 
@@ -216,37 +240,19 @@ def _together(folder: Path, blocks: Iterable[Decoded]) -> Decoded:
     return Decoded(NO_PIXELS, np.concatenate(rows), found, columns, (), np.concatenate(lines))
 
 
-def _stored(table: Path, source: Source, emit: Emit) -> Decoded:
-    """Write the shards beside ``table`` that are not there, each whole before the next, and remove others."""
-    every, size = range(len(source.raw.ids)), int(np.clip(SHARD_BYTES // source.raw.picture, 32, 4096))
-    shards = [every[start : start + size] for start in range(0, len(every), size)]
-    pace = Pace("clean: decoded", len(every), emit)
-
-    def shard(number: int, rows: range) -> Decoded:
-        path = shard_file(table, number)
-        made_from = {**source.made_from, "raw": source.raw.fingerprint, "pillow": PIL.__version__, "rows": str(rows)}
-        if unless_damaged(partial(Made.fresh, path.with_suffix(".json"), made_from), emit):
-            pace(len(rows), before=True)
-        else:
-            _write_shard(path, source, rows, made_from, pace)
-        columns = read_arrays(path.with_suffix(".npz"))
-        problems = dict(zip(columns["bad"].tolist(), columns["why"].tolist(), strict=True))
-        measured = Measured(*(columns[name] for name in Measured._fields))
-        return Decoded(NO_PIXELS, columns["rows"], problems, measured, (), columns["lines"])
-
-    found = _together(table.parent, map(shard, count(), shards))
-    tidy(table, len(shards))
-    return found._replace(images=EncodedImages(table, found.lines, source.raw.shape))  # type: ignore[arg-type]
-
-
-def _write_shard(path: Path, source: Source, rows: range, made_from: Digests, pace: Pace) -> None:
-    """Write the streams of ``rows``, what was measured of them, and last the record that says that both are there."""
+def _write_shard(shard: Shard, source: Source, room: ImageArray, pace: Pace) -> None:
+    """Write the streams of a shard, or its pixels into ``room``, what was measured of them, and last the record."""
+    path = shard.path
     path.with_suffix(".json").unlink(missing_ok=True)
     blocks, lines = list[Decoded](), list[tuple[Any, ...]]()
 
     def fill(file: IO[bytes]) -> None:
-        for block in source.blocks(rows):
-            for (place, stream), pixels in zip(block.streams, block.measured.pixels, strict=True):
+        done = 0
+        for block in source.blocks(shard.rows):
+            if not source.is_encoded:  # then there are no streams
+                room[done : done + len(block.rows)] = block.images
+                done += len(block.rows)
+            for (place, stream), pixels in zip(block.streams, block.measured.pixels, strict=source.is_encoded):
                 digest = np.frombuffer(hashlib.sha256(stream).digest(), np.uint8)
                 where = (IN_PLACE, 0) if place else (int(path.stem), file.tell())
                 line = (*where, len(stream), *source.raw.shape, digest, pixels, place)
@@ -258,33 +264,16 @@ def _write_shard(path: Path, source: Source, rows: range, made_from: Digests, pa
     write_atomic(path, fill)
     found = _together(path.parent, blocks)
     bad, why = np.array([*found.problems], np.int64), np.array([*found.problems.values()], np.str_)
-    columns = {
-        "lines": np.array(lines, source.table),
-        "rows": found.rows,
-        "bad": bad,
-        "why": why,
-        **found.measured._asdict(),
-    }
+    columns = {"lines": np.array(lines, source.table), "rows": found.rows, "bad": bad, "why": why}
+    columns |= found.measured._asdict()
     write_atomic(path.with_suffix(".npz"), lambda file: np.savez(file, allow_pickle=True, **columns))
     files = digests_of(path.parent, path, path.with_suffix(".npz"))
-    Made(made_from=made_from, files=files).save(path.with_suffix(".json"))
+    Made(made_from=shard.made_from, files=files).save(path.with_suffix(".json"))
 
 
 def tidy(table: Path, used: int) -> None:
-    """Remove the shards beside ``table`` but for the first ``used``."""
+    """Remove the shards beside ``table`` but for the first ``used``, and what a process left that was killed."""
     folder = shard_file(table, 0).parent
-    for path in folder.glob("[0-9]*.*"):
-        if int(path.stem) >= used:
-            path.unlink()
-    for path in folder.glob(".*.tmp"):  # of a process that was killed
-        path.unlink()
-
-
-def _reserve(file: IO[bytes], size: int) -> None:
-    """Make ``size`` bytes of a new file its own; raises `OSError` where they are not there."""
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file.fileno(), 0, size)
-    elif shutil.disk_usage(file.name).free < size:  # macOS, where only the free space can be asked for
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    else:
-        file.truncate(size)
+    others = [path for path in folder.glob("[0-9]*.*") if int(path.stem) >= used]
+    for path in [*others, *folder.glob(".*.tmp"), *table.parent.glob(unfinished(table).name)]:
+        path.unlink(missing_ok=True)

@@ -16,20 +16,15 @@ BLOCK_PIXELS = 1 << 18
 FRAME = 4  # pixels of the edge of a picture of `SIDE`
 
 
-def statistics(images: ImageArray) -> NDArray[np.float32]:
-    """(N, 13) of images (N, H, W, 3) uint8; brightness is luma from 0 to 255.
+def _statistics(room: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """(N, 13) of pictures by their red, green, blue, luma (0 to 255) and room for one more (N, 5, H W), all used up: to
+    pass over what is there costs half of what it costs to make another large array.
 
     5th, 50th and 99th percentile of the brightness, entropy of its histogram (0 to 8 bits), variance of its
     four-neighbour Laplacian inside the picture, mean over the pixels of the largest less the smallest channel (0 is
     grey), mean and standard deviation of red, green and blue, and mean brightness of the middle quarter of the picture
     less that of the whole.
     """
-    return measure(images).statistics
-
-
-def _statistics(room: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    """`statistics` of pictures by their red, green, blue, luma and room for one more (N, 5, H W), all used up: to pass
-    over what is there costs half of what it costs to make another large array."""
     count, pixels = len(room), height * width
     planes, brightness, levels = room[:, :3], room[:, 3].reshape(count, height, width), room[:, 4]
     red, green, blue = planes.swapaxes(0, 1)  # NumPy is slow along a short axis
@@ -90,7 +85,7 @@ class Measured(NamedTuple):
     low: NDArray[Any]  # (N, 8, 8) the 8 x 8 lowest coefficients of the DCT of the 32 x 32 luma
     edges: NDArray[Any]  # (N, P) and
     strength: NDArray[Any]  # (N,) of `edges_of`
-    statistics: NDArray[Any]  # (N, 13) of `statistics`
+    statistics: NDArray[Any]  # (N, 13) of `_statistics`
 
     @property
     def digests(self) -> list[str]:

@@ -169,9 +169,6 @@ STEPS: dict[str, Callable[[Draft], None]] = {
 }
 
 
-__all__ = ["Finding", "Plan", "plan"]
-
-
 @dataclass(frozen=True)
 class Plan:
     """The outcome of cleaning."""

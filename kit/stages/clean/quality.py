@@ -19,7 +19,7 @@ ODD = 3.0
 
 
 def quality(found: Features, rows: IntArray) -> list[Finding]:
-    """List the pictures with a problem, by the `statistics` (K, 13) of the pictures in ``rows`` (K,).
+    """List the pictures with a problem, by the `Measured.statistics` (K, 13) of the pictures in ``rows`` (K,).
 
     Reasons are ``dark``, ``light``, ``blurry``, ``low-information`` and ``grey``, as in CleanVision, with the figure
     that says so. A problem that more than a fifth of the pictures have is not listed.
