@@ -309,6 +309,14 @@ def test_a_column_that_is_no_class_and_a_class_without_column_are_named(tmp_path
         answer(sample_of("id,cat,dog\n1,0,1\n", tmp_path), proba_of("cat"), CLASSES, "nll")
 
 
+def test_a_number_in_the_only_column_is_a_class_of_two_only(tmp_path):
+    sample, three = sample_of("id,level_1\n1,-1\n", tmp_path), np.array([[0.2, 0.3, 0.5]])
+    assert answer(sample, np.array([[0.75, 0.25]]), ("0", "1"), "auc") == [["0.25"]]
+    with pytest.raises(Mismatch, match="one column, 'level_1', for the auc of 3 classes"):
+        answer(sample, three, ("0", "1", "2"), "auc")
+    assert answer(sample, three, ("0", "1", "2"), "") == [["2"]]
+
+
 @pytest.mark.parametrize("form", ["p_{}", "class {}", "{} (p)", "is.{}?"])
 def test_columns_may_have_the_same_around_the_names_of_classes(form, tmp_path):
     columns = ",".join(map(form.format, ("hen", "cat", "dog")))

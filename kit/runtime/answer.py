@@ -116,6 +116,8 @@ def class_of_column(column: str, classes: Names) -> int:
     words = [
         place for place, name in enumerate(classes) if re.search(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])", column)
     ]
+    if len(classes) > 2 and any(whole(classes[place]) is not None for place in words):
+        words = []  # `level_1` need not mean the class 1
     exact = places([column], classes)[0]
     return words[0] if exact < 0 and len(words) == 1 else exact
 
