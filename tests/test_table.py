@@ -318,8 +318,9 @@ def test_a_number_in_the_only_column_is_a_class_of_two_only(tmp_path):
 
 
 @pytest.mark.parametrize("form", ["p_{}", "class {}", "{} (p)", "is.{}?"])
-def test_columns_may_have_the_same_around_the_names_of_classes(form, tmp_path):
-    columns = ",".join(map(form.format, ("hen", "cat", "dog")))
+@pytest.mark.parametrize("case", [str, str.upper])
+def test_columns_may_have_the_same_around_the_names_of_classes(form, case, tmp_path):
+    columns = ",".join(form.format(case(name)) for name in ("hen", "cat", "dog"))
     sample = sample_of(f"id,{columns}\n1,0,0,1\n", tmp_path)
     assert answer(sample, proba_of("dog"), CLASSES, "nll") == [["0.1", "0.1", "0.8"]]
 
@@ -335,6 +336,7 @@ def test_numbered_columns_are_of_the_classes_with_these_numbers(count, start, be
 @pytest.mark.parametrize(
     ("column", "names", "place"),
     [
+        ("P(Cat)", ("cat", "dog"), 0),
         ("p_cat", ("cat", "dog"), 0), ("dog probability", ("cat", "dog"), 1), ("target", ("cat", "dog"), 1),
         ("concat", ("cat", "dog"), 1), ("cat_or_dog", ("cat", "dog"), 1), ("label_0", ("0", "1"), 0),
         ("target", ("target", "other"), 0),

@@ -113,9 +113,8 @@ def places(names: Names, classes: Names) -> list[int]:
 
 def class_of_column(column: str, classes: Names) -> int:
     """The class that the only column is of: by its name, or as the only one that is a word in it (``p_cat``); or -1."""
-    words = [
-        place for place, name in enumerate(classes) if re.search(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])", column)
-    ]
+    bound = r"(?<![^\W_]){}(?![^\W_])".format
+    words = [place for place, name in enumerate(classes) if re.search(bound(re.escape(name)), column, re.IGNORECASE)]
     if len(classes) > 2 and any(whole(classes[place]) is not None for place in words):
         words = []  # `level_1` need not mean the class 1
     exact = places([column], classes)[0]

@@ -85,9 +85,8 @@ def columns_of(columns: Sequence[str], classes: Sequence[str], read: Callable[[s
     """Where each class stands in ``columns``, -1 for nowhere: after ``class`` as `kit predict` writes it, alone,
     or with the same around all of them, as in ``prob_cat`` and ``class1``. ``read`` undoes what guards a name."""
     around = [("class ", ""), ("", "")]
-    around += [
-        (name[: at.start()], name[at.end() :]) for name in columns for at in re.finditer(re.escape(classes[0]), name)
-    ]
+    first = re.compile(re.escape(classes[0]), re.IGNORECASE)
+    around += [(name[: at.start()], name[at.end() :]) for name in columns for at in first.finditer(name)]
     for before, after in around:
         # What lacks these is none of the classes.
         found = [k for k, name in enumerate(columns) if name.startswith(before) and name.endswith(after)]
