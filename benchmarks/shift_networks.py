@@ -23,7 +23,7 @@ from kit.runs.spec import plan_runs
 from kit.stages.ensemble.ensemble import ensemble
 from kit.stages.forecast.forecast import forecast
 from kit.store.candidate import Ensemble, ForecastRecord
-from kit.store.data import load_test_ids
+from kit.store.data import unlabelled_ids
 from kit.store.predictions import load_predictions
 
 CONFIG = """
@@ -93,7 +93,7 @@ def say(event: object) -> None:
 
 def report(project: Project, records: list[ForecastRecord], truth: np.ndarray) -> None:
     """Clean, stressed, forecast and score of every run and ensemble."""
-    assert len(load_test_ids(project.layout)) == len(truth)
+    assert len(unlabelled_ids(project.layout, "test")) == len(truth)
     specs = plan_runs(project.layout, project.config, ())
     tests = {name: load_predictions(folds[0].run_paths.test) for name, folds in specs.items()}
     names = ("clean", "stress", "fcast", "score", "low", "high")

@@ -26,7 +26,7 @@ from kit.runs.results import load_oof, load_test
 from kit.runs.spec import plan_runs
 from kit.runs.stressed import load_stressed
 from kit.stages.ensemble.ensemble import ensemble
-from kit.store.data import load_index, load_test_record
+from kit.store.data import load_index, unlabelled_record
 from kit.store.predictions import load_predictions
 
 
@@ -45,7 +45,7 @@ def main() -> int:
     said = {name: (load_oof(folds, index), load_stressed(folds, config, index).mixture) for name, folds in runs.items()}
     found = {name: [part.take(index.ids).proba.mean(axis=0) for part in parts] for name, parts in said.items()}
     blended = [load_predictions(path).take(index.ids).first for path in (blend.predictions, blend.stressed_predictions)]
-    record = load_test_record(layout)
+    record = unlabelled_record(layout, "test")
     raw = open_source(config.data, layout.root, "truth") if config.data.truth and record else None
     hidden = raw.truth[raw.labels >= 0] if raw else None
     for name, folds in runs.items():

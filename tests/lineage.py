@@ -20,6 +20,7 @@ from kit.runs.spec import FoldSpec, plan_runs, weights_hash
 from kit.runs.spec import lineage as run_lineage
 from kit.stages.bundle import bundle as bundle_stage
 from kit.stages.clean import clean as clean_stage
+from kit.stages.clean.lineage import lineage, lineage_of_unlabelled
 from kit.stages.ensemble import ensemble as ensemble_stage
 from kit.stages.folds import lineage as folds_lineage
 from kit.stages.folds import make_folds
@@ -31,7 +32,7 @@ from kit.stages.table import table
 from kit.stages.train.features import feature_lineage
 from kit.stages.train.train import train
 from kit.store.candidate import Ensemble
-from kit.store.data import load_index, load_test_record
+from kit.store.data import load_index, unlabelled_record
 from kit.store.layout import Layout, SubmissionPaths
 from kit.store.ledger import add_event, target_of
 from kit.store.ledger.facts import Answer, Intent, Request, Score
@@ -144,7 +145,7 @@ def lineages(layout: Layout, config: Config) -> dict[str, Digests | None]:
         return run_lineage(settings, weights_hash(settings, layout), index, load_folds(layout, config, index).digest)
 
     def test() -> Digests:
-        return clean_stage.lineage_of_test(layout, config, open_source(config.data, layout.root, "test"))
+        return lineage_of_unlabelled(layout, config, open_source(config.data, layout.root, "test"))
 
     def features() -> Digests:
         settings = config.runs["net"]
@@ -153,7 +154,7 @@ def lineages(layout: Layout, config: Config) -> dict[str, Digests | None]:
         return feature_lineage(FoldSpec(**described, **told, key="", fold=0, n=1, folds="", data="", table=""))
 
     def predicted() -> Digests:
-        record = load_test_record(layout)
+        record = unlabelled_record(layout, "test")
         return results.lineage_of_test(specs()[0], results.require(specs()[0]), required(record))
 
     @cache
@@ -171,14 +172,14 @@ def lineages(layout: Layout, config: Config) -> dict[str, Digests | None]:
 
     plan = stressed.plan_of(config.stress)
     computed: dict[str, Callable[[], Digests | None]] = {
-        "data": lambda: clean_stage.lineage(layout, config, clean_stage.open_labelled(layout, config)[0]),
+        "data": lambda: lineage(layout, config, clean_stage.open_labelled(layout, config)[0]),
         "test": test,
         "folds": lambda: folds_lineage(config, index),
         "run": run,
         "features": features,
         "predicted": predicted,
         "joined": lambda: results.run_lineage(specs(), index),
-        "joined test": lambda: results.run_lineage_of_test(specs(), index, required(load_test_record(layout))),
+        "joined test": lambda: results.run_lineage_of_test(specs(), index, required(unlabelled_record(layout, "test"))),
         "stressed": lambda: stressed.fold_lineage(specs()[0], plan, index),
         "joined stressed": lambda: stressed.run_lineage(specs(), plan, index, config.competition.metric),
         "ensemble": blended,

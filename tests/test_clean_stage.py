@@ -14,7 +14,7 @@ from kit.images.sources import open_source
 from kit.images.sources.raw import joined
 from kit.stages.clean.clean import clean
 from kit.stages.clean.quality import odd_sizes
-from kit.store.data import load_images, load_index, load_test_ids, load_test_images, load_test_record
+from kit.store.data import load_images, load_index, unlabelled_ids, unlabelled_images, unlabelled_record
 from kit.store.files import lock, read_csv
 from kit.store.layout import Layout
 
@@ -49,9 +49,9 @@ def test_a_table_gives_labels_groups_weights_and_test_ids(tmp_path):
     assert [index.classes[label] for label in index.labels] == names(36)
     assert len(set(index.groups)) == 12 and index.groups[0] == index.groups[2] != index.groups[3]
     np.testing.assert_array_equal(index.weights, [1 + row % 2 for row in range(36)])
-    assert load_test_ids(layout) == tuple(f"test_{row:02d}.png" for row in range(9))
+    assert unlabelled_ids(layout, "test") == tuple(f"test_{row:02d}.png" for row in range(9))
     np.testing.assert_array_equal(
-        load_test_images(layout)[4], np.asarray(Image.open(tmp_path / "raw/test/test_04.png"))
+        unlabelled_images(layout, "test")[4], np.asarray(Image.open(tmp_path / "raw/test/test_04.png"))
     )
 
 
@@ -65,7 +65,7 @@ def test_the_same_file_gives_the_same_pixels_in_training_and_test(tmp_path):
         '[data]\ntrain = "raw/train.csv"\ntest = "raw/test"\nimage_size = 40\nresize = "crop"\n[clean]\nexact = "keep"'
     )
     layout = cleaned(tmp_path, text)
-    np.testing.assert_array_equal(load_test_images(layout), load_images(layout)[:9])
+    np.testing.assert_array_equal(unlabelled_images(layout, "test"), load_images(layout)[:9])
 
 
 def test_external_rows_come_last_are_train_only_and_number_their_classes_like_the_training_set(tmp_path):
@@ -106,8 +106,8 @@ def test_an_unreadable_test_image_keeps_its_row_and_is_listed(tmp_path):
     said = []
     layout = Layout(tmp_path)
     clean(layout, parse('[data]\ntrain = "raw/train.csv"\ntest = "raw/test"\nimage_size = 32'), said.append)
-    assert len(load_test_ids(layout)) == 9 and not load_test_images(layout)[3].any()
-    problems = {line["id"]: line["problem"] for line in read_csv(layout.test_index) if line["problem"]}
+    assert len(unlabelled_ids(layout, "test")) == 9 and not unlabelled_images(layout, "test")[3].any()
+    problems = {line["id"]: line["problem"] for line in read_csv(layout.index_of("test")) if line["problem"]}
     assert problems == {"test_03.png": "empty file"}
     assert any(event.kind == "warn" and "1 test images" in event.text for event in said)
 
@@ -137,25 +137,62 @@ def test_a_second_time_is_fresh_and_another_byte_in_a_file_is_not(tmp_path):
 def test_test_images_that_are_no_longer_configured_are_gone(tmp_path):
     kaggle_competition(tmp_path)
     layout = cleaned(tmp_path, '[data]\ntrain = "raw/train.csv"\ntest = "raw/test"')
-    assert layout.test_images.exists()
+    assert layout.images_of("test").exists()
     layout = cleaned(tmp_path, '[data]\ntrain = "raw/train.csv"')
-    assert load_test_images(layout) is None
+    assert unlabelled_images(layout, "test") is None
+
+
+def test_images_without_labels_are_stored_apart_and_unreadable_ones_are_left_out(tmp_path):
+    kaggle_competition(tmp_path)
+    (tmp_path / "raw/test/test_03.png").write_bytes(b"")
+    text = '[data]\ntrain = "raw/train.csv"\nunlabelled = "raw/test"\nimage_size = 32'
+    said = []
+    layout = cleaned(tmp_path, '[data]\ntrain = "raw/train.csv"\nimage_size = 32')
+    before = layout.data_manifest.read_bytes()
+    clean(layout, parse(text), said.append)
+    assert unlabelled_ids(layout, "unlabelled") == tuple(f"test_{row:02d}.png" for row in range(9) if row != 3)
+    images = unlabelled_images(layout, "unlabelled")
+    np.testing.assert_array_equal(images[3], np.asarray(Image.open(tmp_path / "raw/test/test_04.png")))
+    assert unlabelled_images(layout, "test") is None and layout.data_manifest.read_bytes() == before
+    assert any(event.kind == "warn" and "1 unlabelled images" in event.text for event in said)
+    for path in (tmp_path / "raw/test").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match=r"none of 9 unlabelled images can be read; 'test_00\.png': empty file"):
+        cleaned(tmp_path, text)
+    cleaned(tmp_path, '[data]\ntrain = "raw/train.csv"\nimage_size = 32')
+    assert not layout.manifest_of("unlabelled").exists() and not layout.images_of("unlabelled").exists()
+
+
+def test_the_training_images_without_a_label_are_those_to_learn_from_where_both_keys_name_one_table(tmp_path):
+    kaggle_competition(tmp_path)
+    header, *lines = (tmp_path / "raw/train.csv").read_text().splitlines()
+    bare = [line if row % 4 else line.rpartition(",")[0] + "," for row, line in enumerate(lines)]
+    (tmp_path / "raw/train.csv").write_text("\n".join([header, *bare]))
+    layout = cleaned(tmp_path, '[data]\ntrain = "raw/train.csv"\nunlabelled = "raw/train.csv"')
+    ids = [line.partition(",")[0] for line in lines]
+    assert unlabelled_ids(layout, "unlabelled") == tuple(ids[::4])
+    assert sorted(load_index(layout).ids) == sorted(set(ids) - set(ids[::4]))
+    shown = np.asarray(Image.open(tmp_path / f"raw/train/{ids[4]}.png"))
+    np.testing.assert_array_equal(unlabelled_images(layout, "unlabelled")[1], shown)
+    (tmp_path / "raw/train.csv").write_text("\n".join([header, *lines]))
+    with pytest.raises(DataError, match="all 36 images there have a label"):
+        cleaned(tmp_path, '[data]\ntrain = "raw/train.csv"\nunlabelled = "raw/train.csv"')
 
 
 def test_training_and_test_images_are_cleaned_apart(tmp_path):
     kaggle_competition(tmp_path)
     text = '[data]\ntrain = "raw/train.csv"\ntest = "raw/test"'
     layout = cleaned(tmp_path, text)
-    data, test = layout.data_manifest.read_bytes(), load_test_record(layout)
+    data, test = layout.data_manifest.read_bytes(), unlabelled_record(layout, "test")
     picture("hen", 4242).save(tmp_path / "raw/test/test_03.png")
     cleaned(tmp_path, text)
     assert layout.data_manifest.read_bytes() == data
-    other = load_test_record(layout)
+    other = unlabelled_record(layout, "test")
     assert other.images != test.images and other.n == test.n
     picture("hen", 4243).save(tmp_path / "raw/train/img_002.png")
     cleaned(tmp_path, text)
     assert layout.data_manifest.read_bytes() != data
-    assert load_test_record(layout) == other
+    assert unlabelled_record(layout, "test") == other
 
 
 @pytest.mark.parametrize("name", ["images.npy", "index.csv", "dropped.csv", "noted.csv", "test.npy", "test_index.csv"])

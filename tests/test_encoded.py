@@ -11,6 +11,7 @@ import sys
 import tracemalloc
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from kit.stages.clean import decoded as store
 from kit.stages.clean.clean import clean
 from kit.stages.folds import make_folds
 from kit.stages.train.train import train
-from kit.store.data import load_images, load_index, load_record, load_test_images
+from kit.store.data import load_images, load_index, load_record, unlabelled_images
 from kit.store.encoded import EncodedImages, open_images, stored_files
 from kit.store.files import read_csv, write_atomic
 from kit.store.layout import Layout
@@ -219,9 +220,9 @@ def project(root: Path, kept: str, quality: int = 95, size: int = 48, extra: str
 def test_cleaning_finds_the_same_whichever_way_images_are_kept(tmp_path):
     array, *others = (project(tmp_path / kept, kept) for kept in ("array", "encoded", "files"))
     for other in others:
-        for name in ("index", "dropped", "noted", "test_index"):
-            assert getattr(array, name).read_bytes() == getattr(other, name).read_bytes()
-        for load in (load_images, load_test_images):
+        for name in ("index.csv", "dropped.csv", "noted.csv", "test_index.csv"):
+            assert (array.data / name).read_bytes() == (other.data / name).read_bytes()
+        for load in (load_images, partial(unlabelled_images, part="test")):
             np.testing.assert_array_equal(load(array), np.asarray(load(other)))
     assert load_record(others[0]).parts == load_record(others[1]).parts  # so that nothing is trained again
 
@@ -439,7 +440,7 @@ def test_a_task_on_a_cluster_has_every_picture(tmp_path, kept):
     for name, blob in told.items():
         write_atomic(tmp_path / "node" / name, lambda file, blob=blob: file.write(blob.handle.read_bytes()))
     there = Layout(tmp_path / "node")
-    for load in (load_images, load_test_images):
+    for load in (load_images, partial(unlabelled_images, part="test")):
         np.testing.assert_array_equal(np.asarray(load(there)), np.asarray(load(layout)))
     assert not [*(tmp_path / "own").rglob(".*.tmp")]
 

@@ -25,7 +25,7 @@ from kit.images.moves import MOVES, Gain
 from kit.images.sources import open_source
 from kit.images.sources.practice import make
 from kit.project import Project
-from kit.runs.spec import check_run
+from kit.runs.checks import check_run
 from kit.runtime.backbones import BACKBONES
 from kit.stages.init import init, metric_of
 from kit.stages.init.look import Seen

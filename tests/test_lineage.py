@@ -63,6 +63,7 @@ REACHES: tuple[tuple[set[str], str], ...] = (
     ({"test"}, "data.test data.test_images"),
     ({"data", "test"}, "data.id data.image_size data.practice.n data.practice.size data.practice.seed"),
     ({"data", "test", "bundle"}, "data.resize"),
+    (set(), "data.unlabelled"),  # read by students alone; see `tests/train/test_teach.py`
     (set(), "data.store data.quality"),  # a small set is an array either way; see `tests/test_encoded.py`
     ({"table"}, "data.sample_submission"),
     (set(), "data.truth"),  # read by the local platform alone
@@ -100,6 +101,7 @@ OTHERS: dict[str, object] = {
     "data.train": "raw/fewer.csv",
     "data.test": "raw/fewer-tests.csv",
     "data.truth": "raw/train.csv",
+    "data.unlabelled": "raw/more",
     "data.external": "raw/more",
     "data.validation": "raw/more",
     "data.sample_submission": "raw/sample.csv",
@@ -428,7 +430,7 @@ def test_groups_reach_training_where_rows_are_never_held_out(drawn_project: tupl
 # The versions of the code: where each constant is used, and what is redone when it is raised.
 VERSIONS: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "decode": (("kit.runtime.decode.VERSION",), {"data", "test"}),
-    "clean": (("kit.stages.clean.clean.VERSION",), {"data", "test"}),
+    "clean": (("kit.stages.clean.lineage.VERSION",), {"data", "test"}),
     "folds": (("kit.stages.folds.VERSION",), {"folds"}),
     "train": (("kit.runs.spec.VERSION", "kit.stages.train.features.VERSION"), {"features", *RUN}),
     "predict": (("kit.runs.results.PREDICT_VERSION",), {"predicted", "joined test", *STRESSED}),
@@ -470,7 +472,7 @@ def test_the_records_on_the_disk_say_what_is_computed_anew(drawn_project: tuple[
     run, candidate = fold.run_paths, required(latest(layout))
     records: dict[str, tuple[type[Made], Path]] = {
         "data": (DataRecord, layout.data_manifest),
-        "test": (UnlabelledRecord, layout.test_manifest),
+        "test": (UnlabelledRecord, layout.manifest_of("test")),
         "folds": (FoldsRecord, layout.folds_manifest(config.folds.name)),
         "predicted": (PredictedRecord, fold.paths.test_record),
         "joined": (RunRecord, run.manifest),

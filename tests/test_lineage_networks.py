@@ -76,7 +76,7 @@ class Made(NamedTuple):
         layout, fold = self.layout, self.fold
         return {
             "data": layout.data_manifest,
-            "test": layout.test_manifest,
+            "test": layout.manifest_of("test"),
             "folds": layout.folds_manifest("folds"),
             "fold": fold.paths.record,
             "predicted": fold.paths.test_record,

@@ -15,7 +15,7 @@ from kit.base.events import silent
 from kit.images.sources import open_source
 from kit.project import Project
 from kit.stages.predict import predict
-from kit.store.data import load_index, load_test_ids, load_test_images
+from kit.store.data import load_index, unlabelled_ids, unlabelled_images
 from kit.store.files import read_csv
 from kit.store.ledger import load_submissions
 from kit.store.ledger.facts import Score
@@ -61,9 +61,9 @@ def test_a_kaggle_competition_ends_in_a_table_that_the_host_takes(tmp_path):
     project.bundle()
     with zipfile.ZipFile(paths.bundle) as archive:
         archive.extractall(tmp_path / "zip")
-    labels = Predictor(str(tmp_path / "zip")).predict(np.asarray(load_test_images(project.layout)))
+    labels = Predictor(str(tmp_path / "zip")).predict(np.asarray(unlabelled_images(project.layout, "test")))
     classes = load_index(project.layout).classes
-    said = {Path(name).stem: classes[n] for name, n in zip(load_test_ids(project.layout), labels, strict=True)}
+    said = {Path(name).stem: classes[n] for name, n in zip(unlabelled_ids(project.layout, "test"), labels, strict=True)}
     assert [said[Path(name).stem] for name in written.image_id] == list(written.label)
 
     patients = {line["id"]: line["group"] for line in read_csv(project.layout.index)}

@@ -16,7 +16,7 @@ from kit.base.events import silent
 from kit.config import Config, parse
 from kit.errors import ConfigError
 from kit.project import Project
-from kit.runs.spec import check_run
+from kit.runs.checks import check_run
 from kit.runtime.backbones import BACKBONES
 from kit.stages.init import init, known_recipes, recipe_text
 from kit.store.data import DataRows, Index

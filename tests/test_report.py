@@ -29,7 +29,7 @@ from kit.stages.report.pictures import augmentation, with_names
 from kit.stages.report.report import SECTIONS, soft
 from kit.stages.report.section import count, listed, percent
 from kit.store.candidate import Ensemble, ForecastRecord
-from kit.store.data import load_index, load_test_record
+from kit.store.data import load_index, unlabelled_record
 from kit.store.ledger import latest
 
 pytestmark = pytest.mark.stage
@@ -341,7 +341,7 @@ def test_a_forecast_for_other_test_images_is_not_shown(folder: Path, tmp_path: P
     shutil.copytree(folder, copy)
     project = Project(copy)
     stress(project)
-    record = load_test_record(project.layout)
+    record = unlabelled_record(project.layout, "test")
     present = record.images if record else ""
     paths = list(copy.glob("runs/*/forecast.json"))
     for made_from, shown in (({}, True), ({"test": present}, True), ({"test": "0" * 64}, False)):

@@ -17,8 +17,9 @@ from kit.base.events import Event
 from kit.config import RunConfig, load
 from kit.errors import ConfigError
 from kit.project import Project
+from kit.runs.checks import check_sizes
 from kit.runs.pretrained import make_network
-from kit.runs.spec import FoldSpec, check_sizes, plan_runs
+from kit.runs.spec import FoldSpec, plan_runs
 from kit.runs.sweep import variants
 from kit.runtime.backbones import BACKBONES, build
 from kit.runtime.predictor import Predictor

@@ -27,7 +27,7 @@ from kit.stages.folds import make_folds
 from kit.stages.table import blend_of_test, check_table, table
 from kit.stages.train.fold import predict_test
 from kit.store.candidate import Ensemble, Member
-from kit.store.data import load_index, load_test_ids, load_test_record
+from kit.store.data import load_index, unlabelled_ids, unlabelled_record
 from kit.store.layout import Layout
 from kit.store.partition import held_out, load_folds
 from kit.store.predictions import load_predictions
@@ -68,8 +68,8 @@ def candidate(tmp_path):
     config = config_of()
     clean(layout, config, silent)
     make_folds(layout, config, silent)
-    index, test = load_index(layout), load_test_record(layout)
-    ids, logits, members = load_test_ids(layout), rng.normal(size=(2, 3, 6, 3)), []
+    index, test = load_index(layout), unlabelled_record(layout, "test")
+    ids, logits, members = unlabelled_ids(layout, "test"), rng.normal(size=(2, 3, 6, 3)), []
     for name, said in zip(("one", "two"), logits, strict=True):
         (spec, other) = plan_runs(layout, config, [name])[name]
         # The second member has its views in another order.

@@ -111,7 +111,9 @@ def train(
     runs: Runs = None,
     fold: Annotated[int | None, typer.Option("--fold", help="Train only this fold.")] = None,
     max_hours: MaxHours = None,
-    rounds: Annotated[int, typer.Option("--rounds", min=0, help="Then N rounds of self-training on test images.")] = 0,
+    rounds: Annotated[
+        int, typer.Option("--rounds", min=0, help="Then N rounds of self-training on images without labels.")
+    ] = 0,
     engine: Engine = "",
     config: Config = None,
     force: Force = False,

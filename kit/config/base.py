@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, field_validator
 
@@ -12,6 +12,7 @@ from kit.errors import ConfigError
 
 LONGEST_NAME = 100  # of a run or of folds: with what is added to it, it must fit into the 255 bytes of a file's name
 LONGEST_VALUE = 100
+UNLABELLED: tuple[Literal["test", "unlabelled"], ...] = ("test", "unlabelled")  # parts whose labels nobody reads
 Location = tuple[int | str, ...]
 
 

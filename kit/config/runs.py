@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from kit.config.base import ConfigSection, PathName
+from kit.config.base import UNLABELLED, ConfigSection, PathName
 
 Kind = Literal["conv", "depthwise", "dense", "norm"]
 Side = Annotated[int, Field(ge=0, le=2048)]
@@ -112,10 +112,17 @@ class TeachConfig(ConfigSection):
     """Share of the label of a training image that the teachers give. The rest is its own label."""
     power: float = Field(default=1.0, gt=0)
     """Exponent of the teachers' probabilities. Above 1 makes them more certain, below 1 less."""
-    pseudo: Literal["none", "test"] = "none"
-    """`test`: also train on the test images, with labels of the teachers alone, where the rules allow this."""
+    pseudo: Literal["none", "test", "unlabelled", "both"] = "none"
+    """Also train on images without labels, with labels of the teachers alone: those of `[data] unlabelled`, or of
+    `[data] test` where the rules allow this, or both."""
     min_confidence: float | tuple[float, ...] = 0.0
-    """Test images whose likeliest class has a lower probability are not used: one bound, or one for each class."""
+    """Images without labels whose likeliest class has a lower probability are not used: one bound, or one for each
+    class."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The images without labels that are trained on."""
+        return {"none": (), "both": UNLABELLED}.get(self.pseudo, (self.pseudo,))
 
 
 class AugmentConfig(BaseModel, frozen=True, extra="allow", allow_inf_nan=False):
@@ -214,6 +221,11 @@ class RunConfig(Sized):
         """(S + 1,) input sizes of the stages, and that of predictions, for images that are stored with a size."""
         predicted = self.size or self.stages[-1].size or stored
         return (*(stage.size or predicted for stage in self.stages), predicted)
+
+    @property
+    def pseudo_parts(self) -> tuple[str, ...]:
+        """The images without labels that it is trained on."""
+        return self.teach.parts if self.teach else ()
 
     @property
     def is_steered(self) -> bool:

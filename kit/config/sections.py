@@ -19,7 +19,7 @@ class PracticeConfig(ConfigSection):
     """``[data.practice]``: the size of the generated competition; only with `train = "practice"`."""
 
     n: int = Field(default=1600, ge=200, le=200_000)
-    """Number of training images, including the planted duplicates and foreign images."""
+    """Number of training images, planted duplicates and foreign images included."""
     size: int = Field(default=64, ge=16, le=512)
     """Width and height in pixels."""
     seed: int = Field(default=0, ge=0)
@@ -34,6 +34,8 @@ class DataConfig(ConfigSection):
     `.txt`, `.json`, `.jsonl`, `.parquet`) next to its images or with them, or the built-in `practice` or `digits`."""
     test: PathName = ""
     """Images to predict, if the competition has them: an `.npz` file, a folder, or a `.csv` file with their ids."""
+    unlabelled: PathName = ""
+    """More images without labels, for `teach.pseudo`. The same as `train`: the images there that have no label."""
     validation: PathName = ""
     """The validation split of a data set that has one, in the same forms as `train`. With `[folds] method = "hold-out"`
     it is the fold that is held out; with `k-fold` its images are training images like the others."""
@@ -239,8 +241,7 @@ class EnsembleConfig(ConfigSection):
     runs: tuple[str, ...] = ()
     """Names of the runs to blend. Empty: all runs."""
     metric: str | None = None
-    """Metric that answers are decided for. Not set: that of the competition. Weights and temperatures are always fitted
-    by likelihood."""
+    """Metric that answers are decided for. Not set: that of the competition. Weights are fitted by likelihood."""
     unknown: str = ""
     """Class of the images that are of no other class. It is also answered where no other class is probable enough, if
     this is better out of fold by more than one standard error."""
@@ -272,8 +273,7 @@ class BundleConfig(ConfigSection):
     max_mb: float | None = Field(default=None, gt=CODE_MB)
     """Maximum size of the zip in megabytes. The blend drops members to stay below it."""
     max_seconds: float | None = Field(default=None, gt=0)
-    """Maximum seconds to load and predict `images` images on this machine, with TensorFlow as on the platform. The
-    blend drops members to stay below."""
+    """Maximum seconds to load and predict `images` images on this machine. The blend drops members to stay below."""
     images: int = Field(default=1000, ge=1)
     """Number of images that `max_seconds` refers to."""
     max_memory_mb: float | None = Field(default=None, gt=0)

@@ -1,7 +1,7 @@
 """Runs and their folds as descriptions: what a unit of training is given, and where its files are."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache, cached_property
 from pathlib import Path
@@ -10,12 +10,11 @@ from typing import ClassVar, Literal, cast
 from kit.base.tasks import ONE_CLASS, TASKS
 from kit.config import Config, RunConfig
 from kit.errors import ConfigError, StageError
-from kit.images import augment
+from kit.runs.checks import check_run, check_teach
 from kit.runs.sweep import with_variants
-from kit.runtime.backbones import BACKBONES, Description, keywords
-from kit.runtime.preprocess import PREPROCESSORS, side_after
-from kit.runtime.views import RESIZED, VIEWS
-from kit.store.data import Index, load_index, load_test_record
+from kit.runtime.backbones import BACKBONES, Description
+from kit.runtime.views import RESIZED
+from kit.store.data import Index, digest_of_parts, load_index
 from kit.store.files import sha256_json
 from kit.store.layout import FoldPaths, Layout, RunPaths
 from kit.store.partition import load_folds
@@ -38,8 +37,8 @@ class FoldSpec(Record):
     ``root`` is the project's folder, ``key`` the hash of `lineage`, which names the run's folder, ``fold`` the number
     of the unit, ``n`` the folds of one repeat, ``folds`` the name of the table under ``folds/``, ``size`` the side of
     the images in pixels; ``data``, ``table`` and ``weights`` are digests of `Index.training`, of the folds of all ids,
-    and of the pretrained weights, ``test`` that of test images that are trained on; ``teachers`` are the same fold of
-    other runs; ``predict`` is the engine of ``[predict]``.
+    and of the pretrained weights, ``pseudo`` that of images without labels that are trained on; ``teachers`` are the
+    same fold of other runs; ``predict`` is the engine of ``[predict]``.
     """
 
     COMMAND: ClassVar[str] = "kit train"
@@ -57,7 +56,7 @@ class FoldSpec(Record):
     data: str
     table: str
     weights: str
-    test: str = ""
+    pseudo: str = ""
     teachers: tuple["FoldSpec", ...] = ()
     predict: Literal["auto", "tensorflow", "openvino", "litert"] = "tensorflow"
 
@@ -173,18 +172,15 @@ def plan_runs(layout: Layout, config: Config, names: Sequence[str]) -> dict[str,
     Raises `StageError` where the data or the folds are missing.
     """
     index, config = load_index(layout), with_variants(config, names)
-    folds, test = load_folds(layout, config, index), load_test_record(layout)
+    folds = load_folds(layout, config, index)
 
     @cache
     def planned(name: str) -> list[FoldSpec]:
         settings, teachers = config.run(name), [planned(teacher) for teacher in config.teachers(name)]
         check_run(name, settings, index)
-        weights, teach = weights_hash(settings, layout), settings.teach
-        if teach and isinstance(teach.min_confidence, tuple) and len(teach.min_confidence) != len(index.classes):
-            raise ConfigError(f"runs.{name}: min_confidence has not one bound for each class", "min_confidence = 0.5")
-        if (pseudo := teach is not None and teach.pseudo == "test") and test is None:
-            raise ConfigError(f"runs.{name}: pseudo = 'test' needs test images", '[data] test = "raw/test.npz"')
-        images = test.images if pseudo and test else ""
+        check_teach(name, settings, index, layout)
+        weights = weights_hash(settings, layout)
+        images = digest_of_parts(layout, settings.pseudo_parts)
         made_from = lineage(settings, weights, index, folds.digest)
         if teachers:
             made_from["teachers"] = sha256_json([[teacher[0].key for teacher in teachers], images])
@@ -203,7 +199,7 @@ def plan_runs(layout: Layout, config: Config, names: Sequence[str]) -> dict[str,
                 data=index.training,
                 table=folds.digest,
                 weights=weights,
-                test=images,
+                pseudo=images,
                 teachers=tuple(teacher[fold] for teacher in teachers),
                 predict=config.predict.engine,
             )
@@ -225,67 +221,3 @@ def sheet_key(settings: RunConfig, index: Index) -> str:
     """What the picture of a run's augmentation is made from."""
     read = settings.model_dump(mode="json", include={"augment", "seed", "label_smoothing"})
     return sha256_json([read, index.training, index.classes])
-
-
-def check_run(name: str, settings: RunConfig, index: Index) -> None:
-    """Raise `ConfigError` where a run cannot be trained on these images, before anything is spent."""
-    steps = settings.preprocess
-    named: list[tuple[str, Sequence[str], Mapping[str, object]]] = [
-        ("backbone", (settings.backbone,), BACKBONES),
-        ("preprocessor", [step.op for step in steps], PREPROCESSORS),
-        ("view", settings.views, VIEWS),
-    ]
-    for what, names, table in named:
-        for unknown in [one for one in names if one not in table]:
-            raise ConfigError(f"runs.{name}: unknown {what} {unknown!r}", f"known: {', '.join(table)}")
-    if index.shape[0] != index.shape[1]:
-        raise ConfigError(f"images are {index.shape[0]} x {index.shape[1]}, not square", "[data] image_size = 96")
-    for step in steps:
-        known, what = keywords(PREPROCESSORS[step.op]), f"runs.{name}: preprocessor {step.op!r}"
-        for key, value in step.options.items():
-            if key not in known:
-                raise ConfigError(f"{what} has no key `{key}`", f"known: {', '.join(known)}")
-            if not isinstance(value, int | float) or value <= 0:
-                raise ConfigError(f"{what}: `{key}` = {value!r} is not a positive number")
-    if index.task.several and settings.sampling != "none":
-        said = f"runs.{name}: sampling = {settings.sampling!r} needs one class an image, but the task is multilabel"
-        raise ConfigError(said, 'class_weights = "balanced"')
-    if {"cumulative": index.task.several, "huber": index.task.kind != "numbers"}.get(settings.loss):
-        raise ConfigError(f"runs.{name}: the loss `{settings.loss}` is not one of this task", 'loss = "crossentropy"')
-    check_sizes(name, settings, index.shape[0])
-    entry = BACKBONES[settings.backbone]
-    if settings.weights == "imagenet" and not entry.pretrained:
-        raise ConfigError(f"runs.{name}: no ImageNet weights exist for {settings.backbone}", 'weights = "none"')
-    first = settings.stages[0].train
-    if settings.weights == "none" and first != "all":
-        what = f"runs.{name}: the first stage trains `{first}` on a backbone without pretrained weights"
-        raise ConfigError(what, 'stages = [{ train = "all", epochs = 12 }]')
-    for key in [key for key in settings.options if key not in entry.keywords]:
-        hint = f"known: {', '.join(entry.keywords)}" if entry.keywords else f"remove `options` from runs.{name}"
-        raise ConfigError(f"runs.{name}: {settings.backbone} has no option `{key}`", hint)
-    augment.check(settings.augment)
-    augment.check(settings.validate_augment)
-
-
-def check_sizes(name: str, settings: RunConfig, stored: int) -> None:
-    """Raise `ConfigError` where a network cannot take the sizes that a run names, or change between them."""
-    entry, sizes, steps = BACKBONES[settings.backbone], settings.sizes(stored), settings.preprocess
-    side, staged = min(sizes), [stage.size for stage in settings.stages if stage.size]
-    where = f"[runs.{name}] size" if settings.size else "[data] image_size"
-    if any(step.op == "resize" for step in steps):
-        if settings.size or staged:
-            raise ConfigError(
-                f"runs.{name} has a `size`, and `resize` in `preprocess`", f"remove `resize` from runs.{name}"
-            )
-        side = side_after([step.model_dump() for step in steps], stored)
-        where = f"[runs.{name}] preprocess: resize size"
-    elif side in staged:
-        where = f"[runs.{name}] stages: size"
-    if side < entry.smallest:
-        said = f"runs.{name}: {settings.backbone} needs images of at least {entry.smallest} px, but these have {side}"
-        raise ConfigError(said, f"{where} = {entry.smallest}")
-    if len(set(sizes)) > 1 and (not entry.width or settings.head.pooling == "flatten"):
-        what = f"{settings.backbone} with a flattened map" if entry.width else settings.backbone
-        every = " and ".join(map(str, sorted(set(sizes))))
-        said = f"runs.{name}: {what} has other weights at another size, but is to see {every} px"
-        raise ConfigError(said, f"[runs.{name}] size = {sizes[-1]}, and no `size` in its stages")

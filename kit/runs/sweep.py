@@ -71,7 +71,7 @@ def with_variants(config: Config, names: Sequence[str]) -> Config:
     runs, every = dict(config.runs), [name for name in names if MARK in name]
     for name in every:
         base, change = name.split(MARK, 1)
-        runs[name] = _changed(base, config.run(base), change)
+        runs[name] = _changed(config, base, change)
         teach = runs[name].teach
         every += [teacher for teacher in (teach.by if teach else ()) if MARK in teacher]
     return config.model_copy(update={"runs": runs})
@@ -84,18 +84,21 @@ def plan_sweep(config: Config, run: str, changes: Sequence[str], seeds: int) -> 
     """
     settings = config.run(run)
     for change in changes:
-        _changed(run, settings, change)
+        _changed(config, run, change)
     replicas = [f"{run}{MARK}{SEED}{number}" for number in range(1, seeds)]
     return [run, *replicas, *(f"{run}{MARK}{change}" for change in dict.fromkeys(changes or variants(settings)))]
 
 
-def _changed(base: str, settings: RunConfig, change: str) -> RunConfig:
+def _changed(config: Config, base: str, change: str) -> RunConfig:
+    settings, data = config.run(base), config.data
     if change.startswith(SEED) and change.removeprefix(SEED).isdigit():
         return settings.model_copy(update={"seed": settings.seed + int(change.removeprefix(SEED))})
     if change.startswith(ROUND) and change.removeprefix(ROUND).strip("0").isdigit():
         before = round_of(base, int(change.removeprefix(ROUND)) - 1)
         teach = settings.teach or TeachConfig(by=(before,))
-        return settings.model_copy(update={"teach": teach.model_copy(update={"by": (before,), "pseudo": "test"})})
+        given = "test" if not data.unlabelled else "both" if data.test else "unlabelled"
+        pseudo = teach.pseudo if settings.pseudo_parts else given
+        return settings.model_copy(update={"teach": teach.model_copy(update={"by": (before,), "pseudo": pseudo})})
     known = variants(settings)
     if change not in known:
         raise ConfigError(f"unknown change {change!r} of run {base!r}", nearest(change, known))

@@ -12,7 +12,8 @@ from kit.base.process import without_greeting
 from kit.config import Config
 from kit.images.augment.pipeline import Pipeline
 from kit.runs.batches import epoch_seed, row_seeds, soft_labels
-from kit.runs.spec import check_run, sheet_key
+from kit.runs.checks import check_run
+from kit.runs.spec import sheet_key
 from kit.show.figures.sheets import Tile, png, sheet
 from kit.store.data import load_images, load_index
 from kit.store.files import write_atomic

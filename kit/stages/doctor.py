@@ -21,7 +21,8 @@ from kit.images.sources.folder import image_files
 from kit.platforms.credentials import codabench_token, require_kaggle
 from kit.store.layout import Layout, find_project
 
-PARTS = ("train", "validation", "test", "truth", "external", "sample_submission", "classes", "images", "test_images")
+SETS = ("train", "validation", "test", "unlabelled", "external")
+PARTS = (*SETS, "truth", "sample_submission", "classes", "images", "test_images")
 SIDE = 224  # of images whose size is not known before they are read
 RUN_BYTES = 150e6  # weights, checkpoints and predictions of one fold of a middle-sized backbone
 
@@ -134,7 +135,7 @@ def _weights(layout: Layout, config: Config) -> Iterator[Check]:
 def _disk(layout: Layout, config: Config) -> Check:
     """Free space against what cleaning and training will write, estimated generously."""
     image, images = 3.0 * (config.data.image_size or SIDE) ** 2, 0.0
-    for spec in (config.data.train, config.data.validation, config.data.test, config.data.external):
+    for spec in [getattr(config.data, part) for part in SETS]:
         path = layout.named(spec)
         if not spec or spec in BUILT_IN:
             continue

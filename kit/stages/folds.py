@@ -19,7 +19,7 @@ from kit.base.text import some
 from kit.config import Config, FoldsConfig
 from kit.config.own import check_width
 from kit.errors import ConfigError, StageError
-from kit.runs.spec import check_run
+from kit.runs.checks import check_run
 from kit.show.figures import standalone
 from kit.show.figures.heat import balance as draw
 from kit.store.data import Index, load_index

@@ -19,7 +19,7 @@ from kit.runtime import answer as cells
 from kit.runtime import pool
 from kit.runtime.names import columns_of
 from kit.store.candidate import Ensemble
-from kit.store.data import load_index, load_test_record
+from kit.store.data import load_index, unlabelled_record
 from kit.store.files import lock, write_atomic
 from kit.store.layout import Layout, SubmissionPaths
 from kit.store.tables import Table, read_table
@@ -83,7 +83,7 @@ def _written(table: Table) -> str:
 
 def blend_of_test(layout: Layout, config: Config, record: Ensemble) -> tuple[tuple[str, ...], Proba]:
     """Ids and probabilities (N, C) of the present test images under the blend of ``record``; errors as `table`."""
-    test, index = load_test_record(layout), load_index(layout)
+    test, index = unlabelled_record(layout, "test"), load_index(layout)
     if test is None:
         raise StageError("there are no test images to predict", '[data] test = "raw/test", then kit train')
     specs = plan_runs(layout, config, [member.run for member in record.members])

@@ -45,7 +45,7 @@ class DataRecord(Made):
 
 
 class UnlabelledRecord(Made):
-    """``data/test.json``: the images to predict."""
+    """``data/test.json``: the images to predict; ``data/unlabelled.json``: others that students learn from."""
 
     COMMAND: ClassVar[str] = "kit clean --force"
 
@@ -53,7 +53,7 @@ class UnlabelledRecord(Made):
 
     @property
     def images(self) -> str:
-        """Digest of ids and images: what predictions of the test depend on."""
+        """Digest of ids and images: what their predictions depend on."""
         return sha256_json(self.files)
 
 
@@ -168,21 +168,28 @@ def load_images(layout: Layout) -> ImageArray:
     return open_images(layout.images)
 
 
-def load_test_record(layout: Layout) -> UnlabelledRecord | None:
-    """The record of the test images, or None where the competition gives none; raises `StageError` where damaged."""
+def unlabelled_record(layout: Layout, part: str) -> UnlabelledRecord | None:
+    """The record of a part's images, or None where the competition gives none; raises `StageError` where damaged."""
     DIGESTS.attach(layout.digests)
-    return UnlabelledRecord.load(layout.test_manifest) if layout.test_manifest.exists() else None
+    path = layout.manifest_of(part)
+    return UnlabelledRecord.load(path) if path.exists() else None
 
 
-def load_test_images(layout: Layout) -> ImageArray | None:
-    """The test images, read-only, or None where the competition gives none."""
-    record = load_test_record(layout)
+def unlabelled_images(layout: Layout, part: str) -> ImageArray | None:
+    """The images of a part, read-only, or None where the competition gives none."""
+    record, path = unlabelled_record(layout, part), layout.images_of(part)
     if record is None:
         return None
-    record.check(layout.data, "", layout.test_images.name, layout.test_index.name)
-    return open_images(layout.test_images)
+    record.check(layout.data, "", path.name, layout.index_of(part).name)
+    return open_images(path)
 
 
-def load_test_ids(layout: Layout) -> tuple[str, ...]:
-    """Ids of the test images, in the order of the array."""
-    return tuple(row["id"] for row in read_csv(layout.test_index))
+def unlabelled_ids(layout: Layout, part: str) -> tuple[str, ...]:
+    """Ids of the images of a part, in the order of the array."""
+    return tuple(row["id"] for row in read_csv(layout.index_of(part)))
+
+
+def digest_of_parts(layout: Layout, parts: Sequence[str]) -> str:
+    """What depends on the images without labels of ``parts`` depends on this; empty where there are none."""
+    found = [record.images for part in parts if (record := unlabelled_record(layout, part))]
+    return sha256_json(found) if len(found) > 1 else "".join(found)

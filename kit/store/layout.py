@@ -93,8 +93,12 @@ class Layout:
     data, data_manifest, digests = Below("data"), Below("data/manifest.json"), Below("data/.digests.json")
     images, index = Below("data/images.npy"), Below("data/index.csv")
     dropped, noted, sheets = Below("data/dropped.csv"), Below("data/noted.csv"), Below("data/sheets")
-    test_images, test_index = Below("data/test.npy"), Below("data/test_index.csv")
-    test_manifest = Below("data/test.json")
+    # Images without labels, by their part: `test` or `unlabelled`.
+    images_of, index_of, manifest_of = (
+        EachBelow("data/{}.npy"),
+        EachBelow("data/{}_index.csv"),
+        EachBelow("data/{}.json"),
+    )
     proposals, proposals_sheet = Below("data/label_proposals.csv"), Below("data/label_proposals.png")
     overrides = Below("clean_overrides.csv")
     folds, folds_table = Below("folds"), EachBelow("folds/{}.csv")

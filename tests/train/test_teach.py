@@ -205,6 +205,32 @@ def test_test_images_are_trained_on_and_never_scored(whole: Project) -> None:
     assert tuple(found.ids.tolist()) == index.ids
 
 
+@pytest.mark.parametrize(("pseudo", "counts"), [("unlabelled", [5]), ("both", [TESTS, 5])])
+def test_other_images_without_labels_are_trained_on_like_those_of_the_test(
+    copied: Project, pseudo: str, counts: list[int]
+) -> None:
+    root, text = copied.layout.root, (HEAD + RUNS).replace('"test", soft', f'"{pseudo}", soft')
+    copied.layout.config.write_text(text)
+    with pytest.raises(ConfigError, match="needs unlabelled images"):
+        specs(Project(root), "next")
+    copied.layout.config.write_text(text.replace("[folds]", 'unlabelled = "more.npz"\n[folds]'))
+    np.savez(root / "more.npz", images=images(5, 7))
+    project = Project(root)
+    project.folds()
+    spec = specs(project, "next")[0]
+    n, every = len(load_index(project.layout).ids), pictures(spec)
+    assert len(every) == n + sum(counts)
+    np.testing.assert_array_equal(every[-5:], images(5, 7))
+    rows = labels_of(spec).train_rows
+    assert rows[rows >= n].tolist() == list(range(n, len(every)))
+    assert specs(project, "a~round-1")[0].settings.teach.pseudo == "both"  # type: ignore[union-attr]
+    np.savez(root / "more.npz", images=images(5, 8))
+    project.folds()
+    assert specs(project, "next")[0].key != spec.key
+    with pytest.raises(TrainingError, match="have changed"):
+        load_fold_data(spec)
+
+
 def test_a_student_that_takes_nothing_from_its_teachers_is_the_network_that_learns_from_labels(copied: Project) -> None:
     text = copied.layout.config.read_text()
     copied.layout.config.write_text(text.replace('teach = "ensemble"', 'teach = { by = "ensemble", soft = 0.0 }'))
@@ -369,7 +395,7 @@ def test_what_the_data_do_not_allow_is_told_before_anything_is_trained(copied: P
 def test_test_images_that_are_others_than_planned_stop_a_fold(copied: Project) -> None:
     spec = specs(copied, "next")[0]
     with pytest.raises(TrainingError, match="have changed"):
-        load_fold_data(spec.model_copy(update={"test": "0" * 64}))
+        load_fold_data(spec.model_copy(update={"pseudo": "0" * 64}))
 
 
 # The same bytes after a kill.
@@ -468,7 +494,7 @@ def test_a_round_is_taught_by_the_one_before_on_the_test_images(whole: Project) 
     for spec in folds:
         (before,) = spec.taught_by
         assert [one.run for one in (spec, before, *before.taught_by)] == ["a~round-2", "a~round-1", "a"]
-        assert spec.test == before.test != ""
+        assert spec.pseudo == before.pseudo != ""
         assert before.teachers[0] == specs(whole, "a")[spec.fold]
         assert {one.fold for one in ancestors(spec)} == {spec.fold}
     assert with_teachers(whole.config, ["a~round-2"]) == ["a", "a~round-1", "a~round-2"]

@@ -22,7 +22,7 @@ from kit.stages.clean.clean import clean
 from kit.stages.folds import make_folds
 from kit.stages.train.plan import WORTH_MEASURING, plan_run, timings
 from kit.stages.train.train import train
-from kit.store.data import load_index, load_test_record
+from kit.store.data import load_index, unlabelled_record
 from kit.store.layout import Layout
 from kit.store.predictions import load_predictions
 
@@ -156,7 +156,7 @@ def test_test_images_that_come_later_are_predicted_by_the_folds_that_are_there(l
         clean(layout, config, silent)
         heard = trained(layout, runs=["short"])
         assert {event.data["kind"] for event in heard if event.kind == "unit"} <= {"test"}
-        found = load_test(folds, load_index(layout), load_test_record(layout))
+        found = load_test(folds, load_index(layout), unlabelled_record(layout, "test"))
         assert len(found.ids) == n and found.classes == ("0", "1")
         mean = np.mean([load_predictions(spec.paths.test).first for spec in folds], axis=0)
         np.testing.assert_allclose(found.first, mean, atol=1e-6)

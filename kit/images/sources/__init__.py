@@ -15,18 +15,19 @@ import numpy as np
 from kit.base.tasks import TASKS
 from kit.base.text import some
 from kit.config import DataConfig
+from kit.config.base import UNLABELLED
 from kit.errors import ConfigError, DataError
 from kit.images.sources.classes import finder
 from kit.images.sources.folder import image_files
 from kit.images.sources.pixel_table import is_pixel_table
-from kit.images.sources.raw import RawSet
+from kit.images.sources.raw import RawSet, without_label
 from kit.images.sources.targets import truth_of
 from kit.runtime.names import whole
 from kit.store.tables import LONGEST
 
 __all__ = ["BUILT_IN", "BY_SUFFIX", "Part", "RawSet", "open_source", "training_classes"]
 
-Part = Literal["train", "validation", "test", "truth", "external"]
+Part = Literal["train", "validation", "test", "truth", "external", "unlabelled"]
 
 BUILT_IN: dict[str, str] = {
     "practice": "kit.images.sources.generated:open_practice",
@@ -53,12 +54,14 @@ def open_source(data: DataConfig, root: Path, part: Part) -> RawSet:
     `DataError` where the files are missing or not what they should be, `ConfigError` where nothing reads them.
     """
     spec = str(getattr(data, part))
+    if part == "unlabelled" and spec == data.train:
+        return without_label(open_source(data, root, "train"))
     what, kind = f"data.{part} = {spec!r}", spec if spec in BUILT_IN else _kind(spec, root, part)
     for key in ("group", "weight"):
         if part == "train" and kind in NO_COLUMNS and (name := getattr(data, key)):
             raise ConfigError(f"data.{key} = {name!r}, but {spec!r} has no columns", "use a .csv or .npz")
     raw: RawSet = resolve_name(BUILT_IN.get(kind) or BY_SUFFIX[kind][0])(spec, data, root, part)
-    if part != "test" and TASKS[data.task].kind != "classes" and raw.targets is None:
+    if part not in UNLABELLED and TASKS[data.task].kind != "classes" and raw.targets is None:
         said = f"{what} has one class an image, but the task is {data.task}"
         raise ConfigError(said, '[data] train = "train.csv", a table of the labels')
     if len(raw.ids) == 0:
@@ -67,7 +70,7 @@ def open_source(data: DataConfig, root: Path, part: Part) -> RawSet:
     if part == "train" and data.task == "ordinal" and unordered and not data.classes:
         said = f"task ordinal: the name of the class {unordered[0][:LONGEST]!r} does not say its place in the order"
         raise ConfigError(said, '[data] classes = "classes.txt", a file with their names in order')
-    if part in ("train", "test") or spec in BUILT_IN:
+    if part in ("train", *UNLABELLED) or spec in BUILT_IN:
         return raw
     return _renumbered(raw, training_classes(data, root), what)
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from kit.base.text import some
 from kit.config import DataConfig
+from kit.config.base import UNLABELLED
 from kit.errors import ConfigError, DataError
 from kit.images.sources.classes import named_classes, sorted_names, to_labels
 from kit.images.sources.images import open_images
@@ -50,7 +51,7 @@ def open_folder(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
         raise DataError(f"data.{part} = {spec!r}: no image files in this folder{others}", _other_hint(folder, part))
     paths = tuple(folder / name for name in ids)
     classes, labels = tuple[str, ...](), np.full(len(ids), -1, np.int64)
-    if part != "test":
+    if part not in UNLABELLED:
         classes = folder_classes(folder, data, root)
         inside = _inside(folder)
         if part == "train" and inside != folder and len(_folders_in(inside)) > 1 and not pattern:
@@ -58,7 +59,7 @@ def open_folder(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
             raise DataError(f"{folder} contains a single folder, and {inside.name!r} in it the class folders", hint)
         values = _written(ids, pattern) if pattern else _folders_of(ids, folder, part)
         labels = to_labels(values, classes, [str(path) for path in paths])
-    notes = () if part == "test" or pattern else _deeper(ids)
+    notes = () if part in UNLABELLED or pattern else _deeper(ids)
     rows = Rows(ids=tuple(ids), labels=labels, classes=classes, notes=notes)
     return replace(open_images(rows, paths, data, f"data.{part} = {spec!r}"), passed_over=passed)
 

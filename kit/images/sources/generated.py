@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from kit.config import DataConfig
+from kit.config.base import UNLABELLED
 from kit.errors import DataError
 from kit.images.sources.raw import Competition, RawSet, row_ids
 from kit.store.files import sha256_json
@@ -51,7 +52,7 @@ def _raw_set(made: Competition, source: str, part: str, options: Mapping[str, in
     images, labels = (made.images, made.labels) if part == "train" else (made.test_images, made.test_labels)
     return RawSet(
         ids=row_ids(len(images)),
-        labels=np.full(len(images), -1, np.int64) if part == "test" else labels,
+        labels=np.full(len(images), -1, np.int64) if part in UNLABELLED else labels,
         classes=made.classes,
         shape=images.shape[1:3],
         read=lambda start, stop: (images[start:stop], {}),

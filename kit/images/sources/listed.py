@@ -12,6 +12,7 @@ import numpy as np
 from kit.base.tasks import TASKS
 from kit.base.text import some
 from kit.config import DataConfig
+from kit.config.base import UNLABELLED
 from kit.errors import DataError
 from kit.images.sources import classes
 from kit.images.sources.folder import image_files
@@ -48,7 +49,7 @@ def open_csv(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     table, held = read_listing(root / Path(spec).expanduser())
     sample = _sample(data, root)
     column = find_id(table, data.id, sample)
-    if part != "test":
+    if part not in UNLABELLED:
         table, kept = paired(table, data, column)
         held = tuple(held[row] for row in kept) if held else ()
     ids = table.column(column)
@@ -60,7 +61,7 @@ def open_csv(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
             before = table.line(first[name]).removeprefix(f"{table.path.name} ")
             raise DataError(f"{table.line(row)}: id {name[:LONGEST]!r} already appears in {before}")
     truth = Truth(np.full(len(ids), -1, np.int64), ())
-    if part != "test":
+    if part not in UNLABELLED:
         truth = _classified(table, column, sample, data, root)
     groups, weights, notes = beside_truth(table, data, part, column, sample)
     told = truth._replace(notes=(*truth.notes, *notes))._asdict()

@@ -12,6 +12,7 @@ from PIL import Image
 from kit.base.arrays import ImageArray, IntArray
 from kit.base.tasks import TASKS, Array
 from kit.config import DataConfig
+from kit.config.base import UNLABELLED
 from kit.errors import ConfigError, DataError
 from kit.images.sources.classes import group_names, has_column, labelled_names, named_classes, to_labels
 from kit.images.sources.folder import SPLITS
@@ -28,7 +29,11 @@ IMAGES, LABELS = ("images", "data", "x", "image", "pixels"), ("labels", "y", "la
 # What `np.savez(path, images, labels)` calls them.
 UNNAMED: dict[tuple[str, ...], str] = {IMAGES: "arr_0", LABELS: "arr_1"}
 # What stands before or behind these names in a file with several parts: `x_train`, `test_images`, `y_val`.
-PARTS = SPLITS | {"external": SPLITS["train"]} | dict.fromkeys(("test", "truth"), (*SPLITS["test"], "t10k"))
+PARTS = (
+    SPLITS
+    | {"external": SPLITS["train"], "unlabelled": ("unlabelled", "unlabeled")}
+    | dict.fromkeys(("test", "truth"), (*SPLITS["test"], "t10k"))
+)
 CHANNELS = (1, 3, 4)  # grey, RGB, RGBA
 
 
@@ -43,7 +48,7 @@ def open_npz(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     path = root / Path(spec).expanduser()
     names = array_names(path)
     wanted = [_pick(names, IMAGES, part, path)]
-    if part != "test":
+    if part not in UNLABELLED:
         wanted.append(_label_name(names, data, part, path))
     columns = {key: name for key in ("group", "weight") if has_column(name := getattr(data, key), part, names)}
     for key, name in columns.items():
@@ -79,9 +84,9 @@ def array_labels(path: Path, data: DataConfig, root: Path) -> Array:
 def open_npy(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     """Images from one ``.npy`` or idx file and labels from another; `DataError` where it is missing or damaged."""
     path = root / Path(spec).expanduser()
-    files = [path] if part == "test" else [path, _labels_beside(path, data, root, part)]
+    files = [path] if part in UNLABELLED else [path, _labels_beside(path, data, root, part)]
     arrays = [read_array(file) for file in files]
-    labels = None if part == "test" else arrays[1]
+    labels = None if part in UNLABELLED else arrays[1]
     return array_set(arrays[0], labels, data, root, path, [digest(file) for file in files])
 
 

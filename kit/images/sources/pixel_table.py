@@ -12,6 +12,7 @@ import numpy as np
 
 from kit.base.tasks import TASKS, Array
 from kit.config import DataConfig
+from kit.config.base import UNLABELLED
 from kit.errors import DataError
 from kit.images.sources.npz import array_set, array_truth
 from kit.images.sources.raw import RawSet, row_ids
@@ -78,8 +79,8 @@ def open_pixels(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     if not (pixels % 1).any():
         pixels = pixels.astype(np.int32)
     table = _others(text, columns, path)
-    raw = array_set(pixels, None if part == "test" else _labels(table, data), data, root, path, [digest(path)])
-    if part != "test":
+    raw = array_set(pixels, None if part in UNLABELLED else _labels(table, data), data, root, path, [digest(path)])
+    if part not in UNLABELLED:
         groups, weights, notes = beside_truth(table, data, part, table.header[0])
         raw = replace(raw, groups=groups, weights=weights, notes=(*raw.notes, *notes))
     ids = tuple(table.column(table.header[0]))

@@ -119,6 +119,29 @@ def checked_weights(weights: FloatArray, what: str) -> FloatArray:
     return weights
 
 
+def without_label(raw: RawSet) -> RawSet:
+    """The rows that have no label, as a set of their own; raises `DataError` where there is none."""
+    rows = np.flatnonzero(raw.labels < 0)
+    if not len(rows):
+        raise DataError(f"data.unlabelled is data.train, but all {len(raw.ids)} images there have a label")
+
+    def read(start: int, stop: int) -> tuple[ImageArray, dict[int, str]]:
+        each = [raw.read(row, row + 1) for row in rows[start:stop].tolist()]
+        problems = {start + place: "".join(found.values()) for place, (_, found) in enumerate(each) if found}
+        return np.concatenate([images for images, _ in each]), problems
+
+    return RawSet(
+        ids=tuple(raw.ids[row] for row in rows),
+        labels=raw.labels[rows],
+        classes=raw.classes,
+        shape=raw.shape,
+        read=read,
+        fingerprint=sha256_json(["without label", raw.fingerprint]),
+        sizes=None if raw.sizes is None else raw.sizes[rows],
+        file=lambda row: raw.file(int(rows[row])),
+    )
+
+
 def check_classes(raw: RawSet, rows: IntArray, what: str, hint: str) -> None:
     """Raise `DataError` where there are fewer than two classes or one of them has no image among ``rows``.
 

@@ -225,10 +225,11 @@ def task_spec(unit: Unit, module: str, warehouse: Warehouse, cards: float) -> Ta
     """What is told for a unit as its files are now: a checkpoint that came back from an earlier attempt goes along."""
     layout, paths = unit.spec.layout, unit.spec.paths
     reads = [layout.data_manifest, layout.index, layout.folds_table(unit.spec.folds), *unit.reads]
-    tables = [layout.images, *([layout.test_images] if unit.kind in ("fold", "test") else [])]
+    predicted = ("test",) if unit.kind in ("fold", "test") else ()
+    parts = dict.fromkeys((*predicted, *(unit.spec.settings.pseudo_parts if unit.kind not in PREDICTING else ())))
+    tables = [layout.images, *map(layout.images_of, parts)]
     reads += [unit.spec.run_paths.engine, *(path for table in tables for path in stored_files(table))]
-    if layout.test_images in tables:
-        reads += [layout.test_manifest, layout.test_index]
+    reads += [path(part) for part in parts for path in (layout.manifest_of, layout.index_of)]
     if unit.kind == "fold":
         reads += [paths.checkpoint(0), paths.checkpoint(1)]
     if unit.kind in PREDICTING:

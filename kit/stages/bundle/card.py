@@ -10,7 +10,7 @@ from kit.config import Config
 from kit.judge.blend.tables import CLASS_HEADER, per_class
 from kit.runs.results import RunRecord
 from kit.store.candidate import Ensemble, ForecastRecord, Proof
-from kit.store.data import load_index, load_test_record
+from kit.store.data import load_index, unlabelled_record
 from kit.store.files import read_csv
 from kit.store.layout import Layout, RunPaths, SubmissionPaths
 from kit.store.ledger import attempts_of, load_for_tables, target_of
@@ -29,7 +29,7 @@ def card(layout: Layout, config: Config, paths: SubmissionPaths, record: Ensembl
         for name, version in run.versions.items():
             trained_with.setdefault(name, set()).add(version)
     said = ForecastRecord.load(paths.forecast) if paths.forecast.exists() else None
-    current = said is not None and said.is_of(load_test_record(layout))
+    current = said is not None and said.is_of(unlabelled_record(layout, "test"))
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )

@@ -11,6 +11,7 @@ from kit.base.arrays import IntArray
 from kit.base.events import HEARD, Emit, Event
 from kit.base.text import some
 from kit.config import Config
+from kit.config.base import UNLABELLED
 from kit.config.competition import METRICS
 from kit.errors import DataError
 from kit.images.sources import Part, RawSet, open_source
@@ -23,17 +24,16 @@ from kit.runtime.names import folded, whole
 from kit.show.figures.sheets import png
 from kit.stages.clean.decoded import Decoded, Source, decoding, tidy, write_images
 from kit.stages.clean.draft import Finding, components
+from kit.stages.clean.lineage import is_fresh, lineage, lineage_of_unlabelled
 from kit.stages.clean.plan import Plan, plan
 from kit.stages.clean.quality import odd_sizes
 from kit.stages.clean.review import contact_sheets, overrides_by_row
 from kit.store.data import EXTERNAL, GIVEN, DataRecord, UnlabelledRecord
 from kit.store.encoded import stored_files
-from kit.store.files import lock, sha256_file, sha256_json, write_atomic, write_csv
+from kit.store.files import lock, sha256_json, write_atomic, write_csv
 from kit.store.layout import Layout
 from kit.store.record import DIGESTS, Digests, digest, digests_of
 
-# Raised whenever the same raw images would give other data.
-VERSION = 4
 # By reason what to set in kit.toml to keep the images that it dropped.
 UNDO = {
     "contamination": "[clean] contamination = false",
@@ -53,25 +53,22 @@ def clean(layout: Layout, config: Config, emit: Emit, *, force: bool = False) ->
     DIGESTS.attach(layout.digests)
     HEARD.set(emit)
     raw, roles = open_labelled(layout, config)
-    test = open_source(config.data, layout.root, "test") if config.data.test else None
-    if test is not None and test.shape != raw.shape:
-        sizes = "test images are {} x {}, training images {} x {}".format(*test.shape, *raw.shape)
-        raise DataError(sizes, f"[data] image_size = {min(raw.shape)}")
-    if test is not None and config.data.sample_submission:
-        _compare_with_sample(layout, config, test, raw, emit)
+    given = {part: open_source(config.data, layout.root, part) for part in UNLABELLED if getattr(config.data, part)}
+    for part, source in given.items():
+        if source.shape != raw.shape:
+            sizes = "{} images are {} x {}, training images {} x {}".format(part, *source.shape, *raw.shape)
+            raise DataError(sizes, f"[data] image_size = {min(raw.shape)}")
+    if "test" in given and config.data.sample_submission:
+        _compare_with_sample(layout, config, given["test"], raw, emit)
     made_from = lineage(layout, config, raw)
     with lock(layout.data_lock, "data/", shared=True):
         stale = force or DataRecord.fresh(layout.data_manifest, made_from) is None
-        if test is None:
-            stale_test = force or layout.test_manifest.exists()
-        else:
-            stale_test = (
-                force or UnlabelledRecord.fresh(layout.test_manifest, lineage_of_test(layout, config, test)) is None
-            )
-    fresh = not (stale or stale_test)
+        others = [part for part in UNLABELLED if force or not is_fresh(layout, config, part, given.get(part))]
+    fresh = not (stale or others)
     with lock(layout.data_lock, "data/", shared=fresh):
-        for what, source in (("training", raw if stale else None), ("test", test if stale_test else None)):
-            if source is not None and source.passed_over:
+        read = {"training": raw} if stale else {}
+        for what, source in (read | {part: given[part] for part in others if part in given}).items():
+            if source.passed_over:
                 emit(Event("warn", f"{what} images: {told(source.passed_over)}; passed over"))
         if stale:
             known = np.flatnonzero([role != EXTERNAL for role in roles])
@@ -80,10 +77,10 @@ def clean(layout: Layout, config: Config, emit: Emit, *, force: bool = False) ->
             check_classes(raw, known, f"data.train = {config.data.train!r}", hint)
             _warn(emit, config, raw)
             _write_data(layout, config, raw, roles, made_from, emit)
-        if stale_test:
-            _write_test(layout, config, test, emit)
-        for table, source in ((layout.images, raw), (layout.test_images, test)):
-            if source is not None and not Source(source, config.data, layout.root).is_encoded:
+        for part in others:
+            _write_unlabelled(layout, config, part, given.get(part), emit)
+        for table, source in {layout.images: raw, **{layout.images_of(part): given[part] for part in given}}.items():
+            if not Source(source, config.data, layout.root).is_encoded:
                 tidy(table, 0)
     if fresh:
         emit(Event("fresh", "clean", {"stage": "clean"}))
@@ -109,26 +106,6 @@ def _compare_with_sample(layout: Layout, config: Config, test: RawSet, raw: RawS
     except Mismatch as error:
         hint = f": {error.hint}" if error.hint else ""
         emit(Event("warn", f"submission.csv cannot be written: {error.message}{hint}"))
-
-
-def lineage(layout: Layout, config: Config, raw: RawSet) -> Digests:
-    """What the cleaned data are made from."""
-    return {
-        "clean": str(VERSION),
-        "raw": raw.fingerprint,
-        "classes": sha256_json(raw.classes),
-        "settings": sha256_json(config.clean.model_dump(mode="json")),
-        "overrides": sha256_file(layout.overrides) if layout.overrides.exists() else "",
-        # Since the index names the rows of the split; other data stay fresh.
-        **({"roles": "1"} if config.data.validation else {}),
-        **Source(raw, config.data, layout.root).made_from,
-    }
-
-
-def lineage_of_test(layout: Layout, config: Config, test: RawSet) -> Digests:
-    """What the test images are made from."""
-    given = {"clean": str(VERSION), "raw": test.fingerprint, "ids": sha256_json(test.ids)}
-    return given | Source(test, config.data, layout.root).made_from
 
 
 def _write_data(layout: Layout, config: Config, raw: RawSet, roles: list[str], made_from: Digests, emit: Emit) -> None:
@@ -185,7 +162,7 @@ def _warn(emit: Emit, config: Config, raw: RawSet) -> None:
     for note in raw.notes:
         emit(Event("warn", note))
     unlabelled = np.flatnonzero(raw.labels < 0)
-    if len(unlabelled):
+    if len(unlabelled) and config.data.unlabelled != config.data.train:
         said = f"{len(unlabelled)} of {len(raw.ids)} rows have no label and are dropped"
         emit(Event("warn", f"{said}, the first is {raw.ids[unlabelled[0]]!r}"))
     alike = {folded(name): name for name in raw.classes}
@@ -266,25 +243,32 @@ def _reason(raw: RawSet, row: int) -> str:
     return "unreadable" if raw.labels[row] >= 0 else "unlabelled"
 
 
-def _write_test(layout: Layout, config: Config, test: RawSet | None, emit: Emit) -> None:
-    """Write the test images; one that cannot be read is black, because every id needs a prediction."""
-    layout.test_manifest.unlink(missing_ok=True)
-    if test is None:
-        layout.test_images.unlink(missing_ok=True)
-        layout.test_index.unlink(missing_ok=True)
-        tidy(layout.test_images, 0)
+def _write_unlabelled(layout: Layout, config: Config, part: str, given: RawSet | None, emit: Emit) -> None:
+    """Write the images of a part.
+
+    One of the test that cannot be read is black, because every id needs a prediction; of others it is left out.
+    """
+    images, index, manifest = layout.images_of(part), layout.index_of(part), layout.manifest_of(part)
+    manifest.unlink(missing_ok=True)
+    if given is None:
+        images.unlink(missing_ok=True)
+        index.unlink(missing_ok=True)
+        tidy(images, 0)
         return
-    with decoding(layout.test_images, Source(test, config.data, layout.root, test=True), emit) as decoded:
-        write_images(layout.test_images, decoded, decoded.rows)
-        digests, problems = decoded.measured.digests, decoded.problems
-    reasons = [problems.get(row, "") for row in range(len(test.ids))]
-    write_csv(layout.test_index, ("id", "sha256", "problem"), zip(test.ids, digests, reasons, strict=True))
-    files = digests_of(layout.data, layout.test_index, *stored_files(layout.test_images))
-    made = UnlabelledRecord(made_from=lineage_of_test(layout, config, test), files=files, n=len(test.ids))
-    made.save(layout.test_manifest)
+    with decoding(images, Source(given, config.data, layout.root, test=True), emit) as decoded:
+        problems, digests = decoded.problems, decoded.measured.digests
+        kept = decoded.rows if part == "test" else np.setdiff1d(decoded.rows, [*problems])
+        if not len(kept):
+            row = min(problems)
+            raise DataError(f"none of {len(given.ids)} {part} images can be read; {given.ids[row]!r}: {problems[row]}")
+        write_images(images, decoded, kept)
+    lines = ((given.ids[row], digests[row], problems.get(row, "")) for row in kept.tolist())
+    write_csv(index, ("id", "sha256", "problem"), lines)
+    files = digests_of(layout.data, index, *stored_files(images))
+    UnlabelledRecord(made_from=lineage_of_unlabelled(layout, config, given), files=files, n=len(kept)).save(manifest)
     if problems:
-        text = f"{len(problems)} test images cannot be read and are replaced by black images: {layout.test_index}"
-        emit(Event("warn", text))
+        what = f"replaced by black images: {index}" if part == "test" else "left out"
+        emit(Event("warn", f"{len(problems)} {part} images cannot be read and are {what}"))
 
 
 def _tell(emit: Emit, layout: Layout, raw: RawSet, result: Plan, problems: dict[int, str]) -> None:

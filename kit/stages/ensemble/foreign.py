@@ -22,7 +22,7 @@ from kit.judge.blend.foreign import Foreign, match, member_names, read_foreign
 from kit.runtime.names import number, whole
 from kit.stages.ensemble.library import Library, blended, shared_views
 from kit.stages.ensemble.summary import tell
-from kit.store.data import load_index, load_record, load_test_ids, load_test_record
+from kit.store.data import load_index, load_record, unlabelled_ids, unlabelled_record
 from kit.store.files import write_atomic, write_csv
 from kit.store.layout import Layout
 from kit.store.partition import NEVER, load_folds
@@ -86,7 +86,7 @@ def of_project(layout: Layout, config: Config) -> Known:
         fold=load_folds(layout, config, index).fold,
         groups=np.array(index.groups),
         orders=[[str(row) for row in range(raw)]] if of_array else [],
-        test_orders=[load_test_ids(layout)] if load_test_record(layout) else [],
+        test_orders=[unlabelled_ids(layout, "test")] if unlabelled_record(layout, "test") else [],
     )
 
 

@@ -18,7 +18,7 @@ from kit.runs.spec import FoldSpec, plan_runs
 from kit.runs.stressed import load_stressed, stressed_run
 from kit.runtime.decide import Decision
 from kit.store.candidate import Ensemble
-from kit.store.data import Index, UnlabelledRecord, load_index, load_test_record
+from kit.store.data import Index, UnlabelledRecord, load_index, unlabelled_record
 from kit.store.files import sha256_json
 from kit.store.layout import Layout, SubmissionPaths
 from kit.store.ledger import attempts_of, load_submissions, target_of
@@ -128,7 +128,7 @@ def gather(layout: Layout, config: Config) -> Gathered:
     left_out = [f"run {name} is not trained or lacks stressed predictions" for name in specs if name not in usable]
     if not usable:
         raise StageError("no run is trained and stressed: nothing to forecast from", "kit stress --all")
-    test = load_test_record(layout)
+    test = unlabelled_record(layout, "test")
     first = load_stressed(next(iter(usable.values())), config, index)
     ids = tuple(first.mixture.ids.tolist())
     runs = {name: _Run(folds, config, index, ids, test) for name, folds in usable.items()}

@@ -15,7 +15,7 @@ from kit.runs.results import unless_damaged
 from kit.stages.forecast.entries import FEWEST, Gathered, gather
 from kit.stages.forecast.testset import look_at_test
 from kit.store.candidate import ForecastRecord
-from kit.store.data import load_test_images
+from kit.store.data import unlabelled_images
 from kit.store.files import lock, sha256_json
 from kit.store.layout import Layout
 from kit.store.record import Digests
@@ -57,7 +57,7 @@ def forecast(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
 
 def test_size(layout: Layout, config: Config, gathered: Gathered) -> int:
     """Images of the test: as configured, as given, or as many as there are rows."""
-    test = load_test_images(layout)
+    test = unlabelled_images(layout, "test")
     return config.competition.test_size or len(gathered.ids if test is None or len(test) < FEWEST else test)
 
 

@@ -15,7 +15,7 @@ from kit.show.figures import likeness as figures
 from kit.show.figures import standalone
 from kit.show.figures.sheets import Tile, png, sheet
 from kit.stages.forecast.entries import Entry, Gathered
-from kit.store.data import Index, load_images, load_index, load_test_ids, load_test_images, load_test_record
+from kit.store.data import Index, load_images, load_index, unlabelled_ids, unlabelled_images, unlabelled_record
 from kit.store.files import read_csv, write_atomic
 from kit.store.layout import Layout
 from kit.store.record import Digests, Made
@@ -49,7 +49,7 @@ def look_at_test(layout: Layout, gathered: Gathered, seed: int, emit: Emit) -> l
 
     Empty where the competition gives no test images or too few to compare.
     """
-    test = load_test_images(layout)
+    test = unlabelled_images(layout, "test")
     if test is None or len(test) < FOLDS:
         return []
     index, entry = load_index(layout), _most_able(gathered)
@@ -65,7 +65,7 @@ def look_at_test(layout: Layout, gathered: Gathered, seed: int, emit: Emit) -> l
 
 def lineage(layout: Layout, gathered: Gathered, seed: int) -> Digests:
     """What the comparison is made from."""
-    parts, entry, record = load_index(layout).parts, _most_able(gathered), load_test_record(layout)
+    parts, entry, record = load_index(layout).parts, _most_able(gathered), unlabelled_record(layout, "test")
     return {
         "shift": str(VERSION),
         **{name: parts[name] for name in ("images", "labels", "classes")},
@@ -103,7 +103,7 @@ def _write(
         picture = standalone(figures.class_priors(index.classes, shares.tolist(), prior.prior))
         write_atomic(layout.shift_picture("priors"), picture)
     copies = _copies(layout, index, images, test)
-    names, likeness = load_test_ids(layout), np.nan_to_num(told.test_likeness, nan=-1.0)
+    names, likeness = unlabelled_ids(layout, "test"), np.nan_to_num(told.test_likeness, nan=-1.0)
     order = np.argsort(-likeness, kind="stable")[:SHOWN]
     pictures = dict(zip(np.sort(order).tolist(), test[np.sort(order)], strict=True))  # as a memory map likes to be read
     tiles = [[Tile(pictures[row], f"{names[row]}\n{likeness[row]:.2f}") for row in order.tolist()]]
@@ -127,7 +127,7 @@ def _write(
 
 def _copies(layout: Layout, index: Index, images: ImageArray, test: ImageArray) -> tuple[tuple[str, str, float], ...]:
     """(test id, training id, correlation): identical pixels by their hash first, then those that look alike."""
-    lines = read_csv(layout.test_index)
+    lines = read_csv(layout.index_of("test"))
     known = {row["sha256"]: row["id"] for row in read_csv(layout.index)}
     same = {line["id"]: (known[line["sha256"]], 1.0) for line in lines if line["sha256"] in known}
     for row, other, likeness in twins(images[: len(index.ids)], test):

@@ -18,7 +18,7 @@ from kit.judge.metrics import classes_of
 from kit.runs.results import RunRecord
 from kit.runs.spec import plan_runs
 from kit.store.candidate import Ensemble, StoredBlend
-from kit.store.data import Index, UnlabelledRecord, load_images, load_index, load_test_record
+from kit.store.data import Index, UnlabelledRecord, load_images, load_index, unlabelled_record
 from kit.store.layout import Layout, RunPaths
 from kit.store.ledger import Submission, attempts_of, history, latest, load_for_tables, load_submission, target_of
 from kit.store.ledger.snapshots import Snapshot
@@ -96,7 +96,7 @@ class Facts:
     @cached_property
     def test(self) -> UnlabelledRecord | None:
         """The record of the test images, where there are any."""
-        return self.attempt(lambda: load_test_record(self.layout))
+        return self.attempt(lambda: unlabelled_record(self.layout, "test"))
 
     @cached_property
     def images(self) -> ImageArray:

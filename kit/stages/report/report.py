@@ -17,6 +17,7 @@ from markupsafe import Markup, escape
 from kit import __version__
 from kit.base.events import Emit, Event
 from kit.config import Config
+from kit.config.base import UNLABELLED
 from kit.show.figures import page_style
 from kit.stages.report.attention import attention
 from kit.stages.report.evidence import balance, calibration, classes, confusion, curves, worth
@@ -51,8 +52,9 @@ def _inputs(facts: Facts) -> Lines:
     rows = [(facts.layout.config.name, sha256_file(facts.layout.config)[:CUT])]
     if facts.index is not None:
         rows.append(("data", facts.index.training[:CUT]))
-    test = facts.read(UnlabelledRecord, facts.layout.test_manifest)
-    rows += [("test", test.images[:CUT])] if test else []
+    for part in UNLABELLED:
+        given = facts.read(UnlabelledRecord, facts.layout.manifest_of(part))
+        rows += [(part, given.images[:CUT])] if given else []
     folds = facts.read(FoldsRecord, facts.layout.folds_manifest(facts.config.folds.name))
     rows += [(f"folds/{name}", sha[:CUT]) for name, sha in (folds.files.items() if folds else ())]
     return rows + [(f"run {run.record.run}", run.record.made_from["run"][:CUT]) for run in facts.runs]

@@ -53,7 +53,7 @@ def feature_lineage(spec: FoldSpec) -> Digests:
     described = settings.model_dump(mode="json", include={"backbone", "options", "preprocess", "augment", "seed"})
     resized = [spec.sizes[0]] if spec.sizes[0] != spec.size else []
     return {
-        **({"test": spec.test} if spec.test else {}),
+        **({"test": spec.pseudo} if spec.pseudo else {}),
         "train": str(VERSION),
         "weights": spec.weights,
         "images": load_index(spec.layout).parts["images"],

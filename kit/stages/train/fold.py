@@ -26,7 +26,14 @@ from kit.runs.units.worker import Predict, Report
 from kit.stages.train.checkpoint import Arrays, Checkpoint, Interrupt, delete
 from kit.stages.train.loop import FoldData, FoldRun, Timing, TrainingStage, run_training_stage
 from kit.stages.train.teach import Predictor, taught
-from kit.store.data import load_images, load_index, load_test_ids, load_test_images, load_test_record
+from kit.store.data import (
+    digest_of_parts,
+    load_images,
+    load_index,
+    unlabelled_ids,
+    unlabelled_images,
+    unlabelled_record,
+)
 from kit.store.files import append_log, sha256_json, write_atomic, write_csv
 from kit.store.partition import held_out, read_table, table_digest
 from kit.store.predictions import Predictions
@@ -127,7 +134,7 @@ def train_fold(
     for number in range(checkpoint.position.stage, len(spec.settings.stages)):
         run_training_stage(run, number, trainer.stage(number))
     record, seconds, predict = _write_results(spec, trainer, data, checkpoint, partial(predictor, report=report))
-    if (test := load_test_record(spec.layout)) is not None:
+    if (test := unlabelled_record(spec.layout, "test")) is not None:
         predict_test(spec, lineage_of_test(spec, record, test), predict)
     took = time.perf_counter() - started
     line = {"event": "done", "seconds": took, "resumed": resumed, "seconds_per_1000": seconds, "time": time.time()}
@@ -160,9 +167,8 @@ def load_fold_data(spec: FoldSpec) -> FoldData:
     settings = spec.settings
     index = load_index(spec.layout)
     table = read_table(spec.layout.folds_table(spec.folds), index.ids)
-    test = load_test_record(spec.layout) if spec.test else None
-    planned, now = (spec.data, spec.table, spec.test), (index.training, table_digest(index.ids, table))
-    if (*now, test.images if test else "") != planned:
+    now = (index.training, table_digest(index.ids, table), digest_of_parts(spec.layout, spec.settings.pseudo_parts))
+    if now != (spec.data, spec.table, spec.pseudo):
         what = f"the data or the folds have changed since {spec.run} fold {spec.fold} was planned"
         raise TrainingError(what, f"kit train {spec.run}")
     outside = np.r_[held_out(table, spec.fold), np.zeros(len(index.extra.ids), bool)]
@@ -232,11 +238,11 @@ def predict_test(spec: FoldSpec, made_from: Digests, predict: Predict) -> None:
 
     ``made_from`` is as planned, by `lineage_of_test`.
     """
-    test, images = load_test_record(spec.layout), load_test_images(spec.layout)
+    test, images = unlabelled_record(spec.layout, "test"), unlabelled_images(spec.layout, "test")
     if test is None or images is None or test.images != made_from["test"]:
         what = f"the test images have changed since {spec.run} fold {spec.fold} was to predict them"
         raise TrainingError(what, f"kit train {spec.run}")
-    paths, ids, views = spec.paths, np.array(load_test_ids(spec.layout)), spec.settings.views
+    paths, ids, views = spec.paths, np.array(unlabelled_ids(spec.layout, "test")), spec.settings.views
     logits = predict(images, np.arange(len(ids)), views)
     Predictions(ids, spec.class_numbers, views, logits, spec.several).save(paths.test)
     PredictedRecord(made_from=made_from, files=digests_of(paths.root, paths.test)).save(paths.test_record)

@@ -1,4 +1,4 @@
-"""Teachers: a student learns what trained networks say of its images (Hinton et al. 2015), also of test images.
+"""Teachers: a student learns what trained networks say of its images, labelled or not (Hinton et al. 2015).
 
 Networks of fold k alone teach the student of fold k, for they never saw its held-out labels. All other networks did,
 and the weights of a blend are fitted on what those say. So the teachers of a fold count alike.
@@ -20,7 +20,7 @@ from kit.runs.units.worker import Predict, Report
 from kit.runtime.pool import from_logits
 from kit.stages.train.checkpoint import Interrupt
 from kit.stages.train.loop import FoldData
-from kit.store.data import load_images, load_test_images
+from kit.store.data import load_images, unlabelled_images
 from kit.store.files import write_atomic
 from kit.store.record import Made, digests_of
 
@@ -34,6 +34,7 @@ class Stacked:
 
     def __init__(self, first: Any, second: Any) -> None:
         self._first, self._second = first, second
+        self.shape, self.dtype = (len(self), *first.shape[1:]), first.dtype
 
     def __len__(self) -> int:
         return len(self._first) + len(self._second)
@@ -41,19 +42,21 @@ class Stacked:
     def __getitem__(self, rows: IntArray | slice) -> Any:
         chosen, n = np.arange(len(self))[rows], len(self._first)
         inside = chosen < n
-        found = np.empty((len(chosen), *self._first.shape[1:]), self._first.dtype)
+        found = np.empty((len(chosen), *self.shape[1:]), self.dtype)
         found[inside], found[~inside] = self._first[chosen[inside]], self._second[chosen[~inside] - n]
         return found
 
 
 def pictures(spec: FoldSpec) -> Any:
-    """The images of the data and after them the test images, if a fold is trained on these."""
-    images = load_images(spec.layout)
-    return Stacked(images, load_test_images(spec.layout)) if spec.test else images
+    """The images of the data and after them those without labels, if a fold is trained on these."""
+    images: Any = load_images(spec.layout)
+    for part in spec.settings.pseudo_parts:
+        images = Stacked(images, unlabelled_images(spec.layout, part))
+    return images
 
 
 def taught(spec: FoldSpec, data: FoldData, predictor: Predictor, report: Report, interrupt: Interrupt) -> FoldData:
-    """The data of a fold with the labels of its teachers, test images as rows after those of the data.
+    """The data of a fold with the labels of its teachers, images without labels as rows after those of the data.
 
     Raises `TrainingError` where the weights of a teacher cannot be used, `Interrupted` where a signal came.
     """

@@ -28,7 +28,7 @@ from kit.stages.train.features import feature_files, features_complete
 from kit.stages.train.plan import ordered, plan_event, plan_run, with_timings
 from kit.stages.train.steering import check_metrics
 from kit.stages.train.tensorboard import Curves
-from kit.store.data import Index, UnlabelledRecord, load_index, load_test_record
+from kit.store.data import Index, UnlabelledRecord, load_index, unlabelled_record
 from kit.store.files import lock, write_atomic
 from kit.store.layout import Layout
 from kit.store.predictions import join, load_predictions
@@ -93,7 +93,7 @@ def _say_enlarged(missing: Sequence[FoldSpec], emit: Emit) -> None:
 
 def _unpredicted(layout: Layout, specs: Sequence[FoldSpec], emit: Emit) -> list[FoldSpec]:
     """Trained folds that have not predicted the present test images, told what to do; weights that are away stay so."""
-    test, found = load_test_record(layout), []
+    test, found = unlabelled_record(layout, "test"), []
     if test is None:
         return []
     for spec in specs:
@@ -140,7 +140,7 @@ def _finish(folds: Sequence[FoldSpec], index: Index, emit: Emit, *, pictures: bo
     record = unless_damaged(lambda: results.joined(folds, index), emit)
     stale = record is None
     record = record or _join(folds, index)
-    if (test := load_test_record(first.layout)) is not None:
+    if (test := unlabelled_record(first.layout, "test")) is not None:
         _join_test(folds, index, test, emit)
     oof = results.load_oof(folds, index)
     if pictures and (stale or not paths.confusion.exists()):
