@@ -30,12 +30,12 @@ from kit.store.record import Part
 
 def amount(metric: str, value: float) -> str:
     """A signed difference: in points of a hundred where the metric is a share, else as it is."""
-    return f"{100 * value:+.2f}" if score.lookup(metric).greater_is_better else f"{value:+.4f}"
+    return f"{100 * value:+.2f}" if score.lookup(metric).measure.greater_is_better else f"{value:+.4f}"
 
 
 def unit(metric: str) -> str:
     """What `amount` counts."""
-    return "points" if score.lookup(metric).greater_is_better else metric
+    return "points" if score.lookup(metric).measure.greater_is_better else metric
 
 
 def sentence(metric: str, line: Compared, base: str) -> str:

@@ -74,7 +74,6 @@ def effect(
     metric: str, y: IntArray, recipe: Recipe, base: Recipe, noise: SeedNoise, seed: int = 0, groups: Groups = None
 ) -> Effect:
     """The gain of ``recipe`` over ``base`` on the rows whose labels are ``y``; ``groups`` of rows count once each."""
-    sign = 1.0 if score.lookup(metric).greater_is_better else -1.0
     others, share = base.probas, 1 / len(recipe.probas) + 1 / len(base.probas)
     if set(recipe.runs) <= set(base.runs):  # the same networks, read in another way: no seed lies between
         others, share = tuple(base.probas[base.runs.index(run)] for run in recipe.runs), 0.0
@@ -83,7 +82,7 @@ def effect(
     variance = found.se**2 + seeds**2
     # Rows are many, so their degrees of freedom are unlimited.
     error, freedom = variance**0.5, min(1e9, noise.freedom * variance**2 / seeds**4) if seeds else 1e9
-    gain = sign * found.score
+    gain = score.lookup(metric).sign * found.score
     width = float(student.ppf((1 + LEVEL) / 2, freedom)) * error
     p = float(2 * student.sf(abs(gain) / error, freedom)) if error > 0 else float(gain == 0)
     return Effect(gain, gain - width, gain + width, found.se, seeds if noise.known else None, p)

@@ -170,7 +170,7 @@ def summary(metric: str, index: Index, clean: Predictions, found: Predictions, s
     every = seen_of(metric, index, found.ids)
     y, groups = every.y, every.groups
     before, after = every.of(clean.take(found.ids).first), every.of(found.first)
-    first, second = (before, after) if score.lookup(metric).greater_is_better else (after, before)
+    first, second = (before, after) if score.lookup(metric).measure.greater_is_better else (after, before)
     return StressScores(
         clean=score.interval(metric, y, before, seed=seed, groups=groups).figure,
         stressed=score.interval(metric, y, after, seed=seed, groups=groups).figure,
