@@ -49,7 +49,7 @@ from kit.store.predictions import Predictions, load_predictions
 DEFAULT = "default"
 WEIGHTS = "weights/mobilenetv2_imagenet_notop.weights.h5"
 PROBE_ROWS = 1200
-UNKNOWN = SeedNoise(float("nan"), 0)
+UNKNOWN = SeedNoise(None, 0)
 # One picture under every family and severity, so that a forecast of few rows lacks none; the mixture tells the rest.
 BASE = """
 [competition]

@@ -76,7 +76,7 @@ def test_a_function_of_the_user_scores_and_is_bootstrapped_as_the_same_metric_of
 ) -> None:
     (y, proba), name = draw(), named(tmp_path, f"mine.py:{mine}")
     groups = np.arange(len(y)) // 3
-    assert score.lookup(name).greater_is_better == score.lookup(ours).greater_is_better
+    assert score.lookup(name).sign == score.lookup(ours).sign
     for more in ({}, {"groups": groups}):
         found, known = (score.interval(metric, y, proba, seed=0, **more) for metric in (name, ours))
         assert found.score == pytest.approx(known.score)

@@ -158,7 +158,7 @@ def test_shares_of_votes_are_scored_by_their_divergence():
     assert score.score("nll", votes, proba) == pytest.approx(expected - (votes * np.log(votes)).sum(axis=1).mean())
 
 
-@pytest.mark.parametrize("metric", [name for name in OF_CLASSES if not score.METRICS[name].needs_proba])
+@pytest.mark.parametrize("metric", [name for name in OF_CLASSES if not score.METRICS[name].measure.needs_proba])
 def test_answers_are_scored_as_the_probabilities_they_come_from(metric):
     y, proba = draw(4, classes=7)
     best = np.argsort(-proba, axis=1, kind="stable")
@@ -188,7 +188,7 @@ def test_better_predictions_score_better_in_the_direction_the_metric_claims(metr
     else:
         worse = 0.3 * proba + 0.7 * proba[np.random.default_rng(0).permutation(len(y))]
     better, bad = score.score(metric, y, proba), score.score(metric, y, worse)
-    assert (better > bad) == score.METRICS[metric].greater_is_better
+    assert (better > bad) == score.METRICS[metric].measure.greater_is_better
 
 
 @pytest.mark.parametrize("metric", OF_CLASSES)
@@ -238,7 +238,7 @@ def test_answers_that_are_surely_right_have_the_best_score_that_there_is(metric)
     assert score.score(metric, y, np.eye(3)[y]) == pytest.approx(best)
 
 
-@pytest.mark.parametrize("metric", [name for name in OF_CLASSES if score.METRICS[name].greater_is_better])
+@pytest.mark.parametrize("metric", [name for name in OF_CLASSES if score.METRICS[name].measure.greater_is_better])
 def test_errors_from_influence_agree_with_resampling_the_rows(metric):
     y, proba = draw(8, rows=400, classes=7)
     rng = np.random.default_rng(0)

@@ -219,7 +219,7 @@ def _nested(rule: Callable[[Array], Decision | None], proba: Array, group: Array
 
 def said(metric: str, proba: Array, answers: Array) -> Array:
     """What a metric is given: probabilities where it sees more than answers."""
-    return proba if score.lookup(metric).needs_proba else answers
+    return proba if score.lookup(metric).measure.needs_proba else answers
 
 
 def worth(metric: str, y: Array, answers: Array, before: Array, unit: Array | None = None) -> tuple[float, float]:

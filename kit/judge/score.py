@@ -80,7 +80,7 @@ def interval(
     error = float(np.sum(centred**4)) - spread**2 / len(centred)  # the variance of the spread
     freedom = max(2.0 * spread**2 / error, LEAST_FREEDOM) if error > 1e-9 * spread**2 else np.inf
     t = stdtrit(freedom, np.array([(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
-    if chosen.whole is not None and chosen.needs_proba:
+    if chosen.whole is not None and chosen.measure.needs_proba:
         lowest, highest = chosen.measure.bounds
         share, se = (point - lowest) / (highest - lowest), float(mean_error(influence, unit))
         slope = share * (1 - share) * (highest - lowest)
@@ -185,7 +185,6 @@ def _resample(
     if metric.whole is not None:
         values = np.stack([value + influence for value, influence in (metric.whole(y, p) for p in said)])
         return resampled_means(values, unit, rng, resamples)
-    assert metric.drawn is not None
     order, sizes = np.argsort(unit, kind="stable"), np.bincount(unit)
     of_unit, reduced = np.split(order, np.cumsum(sizes)[:-1]), [metric.reduce(y, p) for p in said]
     drawn_units = (rng.integers(len(of_unit), size=len(of_unit)) for _ in range(resamples // 4))

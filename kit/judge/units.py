@@ -53,11 +53,11 @@ def mean_error(values: Array, unit: Array | None) -> Array:
     return np.asarray(np.sqrt((departures**2).sum(axis=-1) * units / max(units - 1, 1)) / values.shape[-1])
 
 
-def incidence(unit: Array, column: Array, shape: tuple[int, int] | None = None) -> Any:
+def incidence(unit: Array, column: Array) -> Any:
     """Return the sparse (U, K) counts of rows by unit (N,) and column (N,)."""
     from scipy import sparse  # every command and every unit imports this module, few have groups
 
-    return sparse.csr_array((np.ones(len(unit)), (unit, column)), shape=shape)
+    return sparse.csr_array((np.ones(len(unit)), (unit, column)))
 
 
 def resampled_means(values: Array, unit: Array, rng: np.random.Generator, resamples: int) -> Array:

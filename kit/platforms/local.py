@@ -94,7 +94,7 @@ class Local(Platform):
         mine = [found for found in every if found.metric in ("", metric) and found.truth in ("", truth)]
         lines = [(found.score, found.tag, True) for found in mine if found.score is not None]
         lines += [(value, name, False) for name, value in self._baselines().items()]
-        sign = -1 if score.lookup(metric).greater_is_better else 1
+        sign = -1 if score.lookup(metric).measure.greater_is_better else 1
         lines.sort(key=lambda line: (sign * line[0], line[1]))
         return [
             BoardRow(rank, name, value, own, name if own else "")

@@ -238,7 +238,7 @@ def epochs_since_best(values: Sequence[float], greater_is_better: bool, min_delt
 
 def greater_is_better(metric: str) -> bool:
     """The direction of a metric that is watched; those that only a training knows are losses."""
-    return metric in METRICS and METRICS[metric].greater_is_better
+    return metric in METRICS and METRICS[metric].measure.greater_is_better
 
 
 def kept(epochs: Sequence[Epoch], settings: RunConfig) -> list[int]:

@@ -203,9 +203,9 @@ def plan_lines(rows: Sequence[Sequence[Any]], seconds: float | None) -> list[str
     return [*lines, f"all runs: at most {duration(seconds)}, done by {end:%H:%M} on {end:%Y-%m-%d}"]
 
 
-def sparkline(values: list[float], width: int = 12) -> str:
-    """The last ``width`` values as bars between their smallest and largest."""
-    shown = values[-width:]
+def sparkline(values: list[float]) -> str:
+    """The last twelve values as bars between their smallest and largest."""
+    shown = values[-12:]
     low, high = min(shown), max(shown)
     span = (high - low) or 1.0
     return "".join(SPARKS[int((value - low) / span * (len(SPARKS) - 1))] for value in shown)

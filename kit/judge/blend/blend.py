@@ -57,11 +57,11 @@ def fit(
         What a row belongs to, such as its patient; empty text for a row that is alone. Errors and intervals count a
         group once; its rows must share a fold.
     stressed : (M, N, C) or (M, V, N, C) array, optional
-        The same rows' predictions with the pictures hurt, out of fold too.
+        Predictions for the same rows with their images corrupted, out of fold too.
     fit_on : str, optional
         A key of `FIT_ON`, by default clean: the rows that views, temperatures, weights and shares are fitted on.
-        Nested scores are given of the clean rows and of the stressed ones whatever it is; a row and its hurt twin are
-        always left out together.
+        Nested scores are given of the clean rows and of the stressed ones whatever it is; a row and its corrupted
+        twin are always left out together.
 
     Raises
     ------

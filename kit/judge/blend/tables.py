@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kit.base.tasks import Task
-from kit.judge.metrics import ECE_BINS, Array, confusion, ece
+from kit.judge.metrics import ECE_BINS, Array, confusion, ece_of
 from kit.judge.metrics.rows import labels_of
 
 
@@ -65,7 +65,7 @@ def reliability(y: Array, proba: Array) -> Reliability:
         confidence=np.array([confidence[part].mean() for part in parts]),
         accuracy=np.array([right[part].mean() for part in parts]),
         count=np.array([len(part) for part in parts]),
-        ece=ece(y, proba),
+        ece=ece_of(right, confidence),
     )
 
 

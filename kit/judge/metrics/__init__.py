@@ -6,7 +6,7 @@ answers: class indices (N,), (N, k) of which the first is the best, 0 and 1 (N, 
 """
 
 from kit.judge.metrics.counts import confusion
-from kit.judge.metrics.ranks import ECE_BINS, ece
+from kit.judge.metrics.ranks import ECE_BINS, ece_of
 from kit.judge.metrics.rows import Array, classes_of, row_accuracy, row_nll
 
-__all__ = ["ECE_BINS", "Array", "classes_of", "confusion", "ece", "row_accuracy", "row_nll"]
+__all__ = ["ECE_BINS", "Array", "classes_of", "confusion", "ece_of", "row_accuracy", "row_nll"]

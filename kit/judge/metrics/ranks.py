@@ -115,13 +115,8 @@ def ece_rows(y: Array, proba: Array) -> tuple[Array, Array]:
     return row_accuracy(y, proba), proba.max(axis=1)
 
 
-def ece(y: Array, proba: Array) -> float:
-    """Expected calibration error of the top class in ``ECE_BINS`` bins of equal mass (Naeini et al. 2015)."""
-    return ece_of(*ece_rows(y, proba))
-
-
 def ece_of(correct: Array, sure: Array) -> float:
-    """`ece` from `ece_rows`."""
+    """Expected calibration error of `ece_rows` in ``ECE_BINS`` bins of equal mass (Naeini et al. 2015)."""
     confidence, tied = np.unique(sure, return_inverse=True)
     # Rows of one confidence share their mean accuracy, or their order would decide in which bin the errors lie.
     right = np.bincount(tied, correct) / np.bincount(tied)

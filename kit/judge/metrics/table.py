@@ -38,19 +38,9 @@ class Metric:
     reduce: Callable[[Array, Array], tuple[Array, Array]] = _as_they_are
 
     @property
-    def greater_is_better(self) -> bool:
-        """Its direction."""
-        return self.measure.greater_is_better
-
-    @property
-    def needs_proba(self) -> bool:
-        """Whether it sees more than decided answers."""
-        return self.measure.needs_proba
-
-    @property
     def sign(self) -> float:
         """What a gain is multiplied by, so that more is better."""
-        return 1.0 if self.greater_is_better else -1.0
+        return 1.0 if self.measure.greater_is_better else -1.0
 
     def function(self, y: Array, said: Array) -> float:
         """The score."""

@@ -26,8 +26,8 @@ Row = tuple[str, list[Cell]]
 """A name and its cells."""
 
 
-def heat(columns: Sequence[str], rows: Sequence[Row], *about: str) -> Panel:
-    """The rows under the names of their columns; ``about`` is title, note and alternative of the `Panel`."""
+def heat(columns: Sequence[str], rows: Sequence[Row], title: str, note: str, alternative: str) -> Panel:
+    """The rows under the names of their columns; title, note and alternative are those of the `Panel`."""
     letters = max((len(cell.text) for _, cells in rows for cell in cells), default=1)
     wide = max(26.0 if len(columns) > 14 else 32.0, svg.LETTER * letters + 12)
     left = min(LABEL, 8 + svg.LETTER * max((len(name) for name, _ in rows), default=0))
@@ -49,7 +49,6 @@ def heat(columns: Sequence[str], rows: Sequence[Row], *about: str) -> Panel:
             x = left + place * wide
             parts.append(svg.box(x, y, (wide - 2, LINE - 2), cell.kind, opacity=cell.tint, title=cell.title))
             parts.append(svg.text(x + wide / 2 - 1, y + 15, cell.text, "" if cell.kind else "muted", "middle"))
-    title, note, alternative = about
     return Panel(title, note, alternative, parts, top + LINE * len(rows), max(left + wide * len(columns), 120.0))
 
 

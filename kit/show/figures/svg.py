@@ -24,15 +24,15 @@ class Scale:
         return round(self.start + (value - self.low) / span * (self.end - self.start), 2)
 
 
-def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round values within ``low .. high``, about ``about`` of them: steps of 1, 2, 2.5 or 5 times a power of ten.
+def ticks(low: float, high: float) -> list[float]:
+    """Round values within ``low .. high``, about five of them: steps of 1, 2, 2.5 or 5 times a power of ten.
 
     >>> ticks(0.0, 1.0)
     [0.0, 0.25, 0.5, 0.75, 1.0]
     """
     if not high > low:
         return [low]
-    rough = (high - low) / max(about - 1, 1)
+    rough = (high - low) / 4
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(size * power for size in (1, 2, 2.5, 5, 10) if size * power >= rough * 0.999)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)

@@ -30,12 +30,12 @@ from kit.store.record import Part
 
 def amount(metric: str, value: float) -> str:
     """A signed difference: in points of a hundred where the metric is a share, else as it is."""
-    return f"{100 * value:+.2f}" if score.lookup(metric).greater_is_better else f"{value:+.4f}"
+    return f"{100 * value:+.2f}" if score.lookup(metric).measure.greater_is_better else f"{value:+.4f}"
 
 
 def unit(metric: str) -> str:
     """What `amount` counts."""
-    return "points" if score.lookup(metric).greater_is_better else metric
+    return "points" if score.lookup(metric).measure.greater_is_better else metric
 
 
 def sentence(metric: str, line: Compared, base: str) -> str:
@@ -65,7 +65,7 @@ def tell(emit: Emit, metric: str, kind: str, rows: int, lines: Sequence[Compared
     emit(Event("table", f"{rows} {kind} held-out rows, against {base}", {"header": header, "rows": cells}))
     for line in lines[1:]:
         emit(Event("say", f"{kind}: {sentence(metric, line, base)}"))
-    if noise.known:
+    if noise.deviation is not None:
         many = f"{noise.freedom + 1} runs" if noise.freedom == 1 else f"{noise.freedom} differences"
         spread = amount(metric, noise.deviation)[1:]
         emit(Event("say", f"scores vary by {spread} {unit(metric)} between seeds (standard deviation, from {many})"))
@@ -119,12 +119,12 @@ def compare(
         return spec.paths.stress if stressed_fold(spec, plan, index) else None
 
     clean = _kept(members, as_it_is, emit if partial else None)
-    report = Comparison(clean=_judged("clean", index, config, clean, as_it_is, (metric, emit)))
+    report = Comparison(clean=_judged("clean", index, config, clean, as_it_is, metric, emit))
     stressed = {name: folds for name, folds in clean.items() if any(map(under_stress, folds))}
     if len(_recipes(config, stressed)) > 1:
         stressed = _kept(stressed, under_stress, emit)
     if len(_recipes(config, stressed)) > 1:  # of some, not every fold that the first one has was stressed
-        found = _judged("stressed", index, config, stressed, under_stress, (metric, emit))
+        found = _judged("stressed", index, config, stressed, under_stress, metric, emit)
         report = Comparison(clean=report.clean, stressed=found)
     if len(stressed) < len(clean):
         left = [name for name in clean if name not in stressed]
@@ -164,10 +164,9 @@ def _kept(members: dict[str, list[FoldSpec]], done: Done, skip: Emit | None) -> 
 
 
 def _judged(
-    kind: str, index: Index, config: Config, members: dict[str, list[FoldSpec]], done: Done, how: tuple[str, Emit]
+    kind: str, index: Index, config: Config, members: dict[str, list[FoldSpec]], done: Done, metric: str, emit: Emit
 ) -> Judged:
     """Compare on one kind of rows, tell it, and return it."""
-    metric, emit = how
     groups = _recipes(config, members)
     if len(groups) < 2:
         one = next(iter(members))
@@ -184,8 +183,7 @@ def _judged(
     recipes = [replace(recipe, probas=tuple(map(every.of, recipe.probas))) for recipe in recipes]
     lines, noise = compared(metric, every.y, recipes, config.ensemble.seed, every.groups)
     tell(emit, metric, kind, len(rows), lines, noise)
-    deviation = noise.deviation if noise.known else None
-    return Judged(metric=metric, rows=len(rows), seed_noise=deviation, recipes=tuple(lines))
+    return Judged(metric=metric, rows=len(rows), seed_noise=noise.deviation, recipes=tuple(lines))
 
 
 def _recipes(config: Config, members: dict[str, list[FoldSpec]]) -> dict[str, list[str]]:

@@ -35,15 +35,13 @@ class Recipe:
 
 @dataclass(frozen=True)
 class SeedNoise:
-    """Standard deviation of one run's score between seeds, pooled over recipes, and its degrees of freedom."""
+    """Standard deviation of one run's score between seeds, pooled over recipes, and its degrees of freedom.
 
-    deviation: float
+    None, and 0, where no recipe was trained with two seeds.
+    """
+
+    deviation: float | None
     freedom: int
-
-    @property
-    def known(self) -> bool:
-        """Whether any recipe was trained with two seeds."""
-        return self.freedom > 0
 
 
 @dataclass(frozen=True)
@@ -67,26 +65,25 @@ def seed_noise(scores: Sequence[Sequence[float]]) -> SeedNoise:
     """Pool the variances within recipes; ``scores`` has one sequence a recipe with one score a seed."""
     freedom = sum(len(one) - 1 for one in scores)
     squares = sum(float(np.var(one)) * len(one) for one in scores)
-    return SeedNoise(float(np.sqrt(squares / freedom)) if freedom else float("nan"), freedom)
+    return SeedNoise(float(np.sqrt(squares / freedom)) if freedom else None, freedom)
 
 
 def effect(
     metric: str, y: IntArray, recipe: Recipe, base: Recipe, noise: SeedNoise, seed: int = 0, groups: Groups = None
 ) -> Effect:
     """The gain of ``recipe`` over ``base`` on the rows whose labels are ``y``; ``groups`` of rows count once each."""
-    sign = 1.0 if score.lookup(metric).greater_is_better else -1.0
     others, share = base.probas, 1 / len(recipe.probas) + 1 / len(base.probas)
     if set(recipe.runs) <= set(base.runs):  # the same networks, read in another way: no seed lies between
         others, share = tuple(base.probas[base.runs.index(run)] for run in recipe.runs), 0.0
     found = score.contrast(metric, y, recipe.probas, others, seed=seed, groups=groups)
-    seeds = noise.deviation * share**0.5 if noise.known else 0.0
-    variance = found.se**2 + seeds**2
+    seeds = None if noise.deviation is None else noise.deviation * share**0.5
+    variance = found.se**2 + (seeds or 0.0) ** 2
     # Rows are many, so their degrees of freedom are unlimited.
     error, freedom = variance**0.5, min(1e9, noise.freedom * variance**2 / seeds**4) if seeds else 1e9
-    gain = sign * found.score
+    gain = score.lookup(metric).sign * found.score
     width = float(student.ppf((1 + LEVEL) / 2, freedom)) * error
     p = float(2 * student.sf(abs(gain) / error, freedom)) if error > 0 else float(gain == 0)
-    return Effect(gain, gain - width, gain + width, found.se, seeds if noise.known else None, p)
+    return Effect(gain, gain - width, gain + width, found.se, seeds, p)
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -128,7 +128,7 @@ def gather(layout: Layout, config: Config) -> Gathered:
     left_out = [f"run {name} is not trained or lacks stressed predictions" for name in specs if name not in usable]
     if not usable:
         raise StageError("no run is trained and stressed: nothing to forecast from", "kit stress --all")
-    test = unlabelled_record(layout, "test")
+    test, plan = unlabelled_record(layout, "test"), plan_of(config.stress)
     first = load_stressed(next(iter(usable.values())), config, index)
     ids = tuple(first.mixture.ids.tolist())
     runs = {name: _Run(folds, config, index, ids, test) for name, folds in usable.items()}
@@ -137,10 +137,10 @@ def gather(layout: Layout, config: Config) -> Gathered:
     made_from |= {
         # Classes are the values of a number; where they are names they tell nothing.
         **{part: index.parts[part] for part in ("labels", "classes")[: 1 + (index.task.kind == "numbers")]},
-        "plan": plan_of(config.stress).key,
+        "plan": plan.key,
         "test": test.images if test else "",
     }
-    submissions = load_submissions(layout)
+    submissions, metric = load_submissions(layout), config.competition.metric
     sent, holds = attempts_of(submissions, target_of(config)), config.competition.holds
     scores = {one.submission.name: one.score for one in sent if one.score is not None and holds(one.score)}
     for one in submissions[-RECENT:]:
@@ -148,14 +148,13 @@ def gather(layout: Layout, config: Config) -> Gathered:
         if isinstance(found, str):
             left_out.append(f"{one.name}: {found}")
         else:
-            if (said := one.judged).metric == config.competition.metric:  # else its scores say nothing
+            if (said := one.judged).metric == metric:  # else its scores say nothing
                 found = replace(found, score=scores.get(one.name), nested=(said.cv, said.stressed))
             entries.append(found)
             made_from[f"ensemble {one.name}"] = digest(one.paths.ensemble)
     y, told = index.truth_of(ids), (index.task, index.classes)
     # Repeated folds predict held-out rows by a mean too, and nothing is known of what a larger one gains.
     averaged = len(next(iter(usable.values()))) if config.folds.repeats == 1 else 1
-    plan, metric = plan_of(config.stress), config.competition.metric
     return Gathered(tuple(entries), ids, y, plan, first.grid.ids, made_from, tuple(left_out), averaged, metric, *told)
 
 

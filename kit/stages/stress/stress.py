@@ -112,8 +112,8 @@ def _join(folds: Sequence[FoldSpec], config: Config, index: Index, emit: Emit) -
         sample = grid_ids(plan, sampled(plan, [one for one in index.ids if one in held]))
         single = join([load_predictions(spec.paths.stress_grid) for spec in folds], first.n, sample, index.classes)
         severity = round(float(assign(plan, mixed.ids, plan.seed).severity.mean()), 2)
-        every, hurt = seen_of(metric, index, mixed.ids), (clean.take(mixed.ids).first, mixed.first)
-        before, after = (score.score(metric, every.y, every.of(proba)) for proba in hurt)
+        every, both = seen_of(metric, index, mixed.ids), (clean.take(mixed.ids).first, mixed.first)
+        before, after = (score.score(metric, every.y, every.of(proba)) for proba in both)
         whole = (MIXTURE, severity, len(mixed.ids), after, _drop(metric, before, after))
         cells = [*cell_rows(metric, index, clean, single), whole]
         mixed.save(paths.stress)
@@ -170,7 +170,7 @@ def summary(metric: str, index: Index, clean: Predictions, found: Predictions, s
     every = seen_of(metric, index, found.ids)
     y, groups = every.y, every.groups
     before, after = every.of(clean.take(found.ids).first), every.of(found.first)
-    first, second = (before, after) if score.lookup(metric).greater_is_better else (after, before)
+    first, second = (before, after) if score.lookup(metric).measure.greater_is_better else (after, before)
     return StressScores(
         clean=score.interval(metric, y, before, seed=seed, groups=groups).figure,
         stressed=score.interval(metric, y, after, seed=seed, groups=groups).figure,

@@ -19,7 +19,7 @@ from kit.store.partition import held_out, read_table, table_digest
 from kit.store.predictions import Predictions
 from kit.store.record import Digests, digests_of
 
-BLOCK, BLOCK_BYTES = 512, 1 << 27  # pictures that are hurt at a time, in whole batches: bounds the memory
+BLOCK, BLOCK_BYTES = 512, 1 << 27  # images that are corrupted at a time, in whole batches: bounds the memory
 
 
 def stress_fold(spec: FoldSpec, plan: StressPlan, made_from: Digests, predict: Predict, report: Report) -> None:
