@@ -16,6 +16,7 @@ nothing. FOLDER keeps the seeds that are finished.
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import shutil
 import sys
@@ -33,7 +34,7 @@ from kit.runs.units.worker import prepare_tensorflow
 from kit.stages.train.checkpoint import Interrupt
 from kit.stages.train.fold import train_fold
 from kit.stages.train.trainer import NetworkTrainer
-from kit.store.files import read_csv, read_json, write_json
+from kit.store.files import read_csv, write_json
 from kit.store.layout import Layout
 from kit.store.predictions import load_predictions
 
@@ -124,7 +125,7 @@ def main() -> int:
             project = options.folder / path.stem
             write_json(path, train_seed(project.resolve(), seed, options.backbone, options.epochs))
             shutil.rmtree(project)
-        seeds.append(read_json(path))
+        seeds.append(json.loads(path.read_bytes()))
         print(f"seed {seed}: " + ", ".join(f"{name} {count / N:.4f}" for name, count in seeds[-1].items()), flush=True)
     verdicts = {name: judged([seed[name] for seed in seeds]) for name in seeds[0]}
     for name, found in verdicts.items():

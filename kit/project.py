@@ -262,8 +262,10 @@ class Project:
     def leaderboard(self, *, width: int = 80, pictures: bool = False) -> Report:
         """The board and our submissions, as a report and, through ``emit``, as tables of this width."""
         from kit.stages.lb import leaderboard
+        from kit.store.ledger import latest
 
-        if self.config.competition.platform == "local" and not self.layout.data_manifest.exists():
+        begun = latest(self.layout) or self.layout.data_manifest.exists()
+        if self.config.competition.platform == "local" and not begun:
             raise StageError("nothing has been submitted from this project yet", "make folds train-all ensemble submit")
         return leaderboard(self.layout, self.config, self._emit, width=width, pictures=pictures)
 

@@ -426,7 +426,7 @@ SCENARIOS: dict[str, Scenario] = {
     "FoldsRecord.COMMAND: kit folds --reset   # or, to keep the folds of the file as it is now: kit folds --force": (
         Scenario("kit folds", halve("folds/folds.json"))
     ),
-    "_require: kit folds": Scenario(
+    "load_folds: kit folds": Scenario(
         lambda w: load_folds(w.layout, w.config, load_index(w.layout)), remove("folds/folds.csv")
     ),
     "read_table: kit folds": Scenario(
@@ -451,9 +451,6 @@ SCENARIOS: dict[str, Scenario] = {
         "kit download", every(downloads(), faulty("file", "403", 1))
     ),
     "fetch: kit download": Scenario("kit download", every(downloads(), faulty("file", "reset-before", 1))),
-    "read_json: rm {shlex.quote(str(path))}": Scenario(
-        "kit download", every(downloads(), write("raw/.download.json", b"{"))
-    ),
     "init: kit folds": Scenario("kit init", instead=True),
     "_looked: kit init --train {shlex.quote(train)}{new} --no-look   # then edit kit.toml": Scenario(
         "kit init --train raw/none.csv", remove("kit.toml"), instead=True

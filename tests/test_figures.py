@@ -147,6 +147,12 @@ def test_stages_begin_at_the_same_place_and_a_mean_is_of_all_folds() -> None:
     assert found.mean == [(1, pytest.approx(0.8)), (4, pytest.approx(0.5))]
 
 
+def test_folds_without_epochs_have_pictures_without_lines() -> None:
+    settings = RunConfig.model_validate({"backbone": "plain-cnn", "stages": [{"train": "all", "epochs": 2}]})
+    for folds in ({}, {0: []}):
+        assert not any('class="fine"' in panel.__html__() for panel in learning_curves("a", folds, settings))
+
+
 def test_the_epochs_whose_weights_were_kept_are_marked() -> None:
     stages = [{"train": "head", "epochs": 3, "early_stopping": {"metric": "nll"}}, {"train": "all", "epochs": 2}]
     settings = RunConfig.model_validate({"backbone": "plain-cnn", "stages": stages})

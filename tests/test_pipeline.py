@@ -23,6 +23,7 @@ from kit.errors import BundleError, StageError
 from kit.platforms.sandbox import run_bundle
 from kit.project import Project
 from kit.runs.results import FoldRecord
+from kit.stages.bundle.card import card as make_card
 from kit.store.candidate import Ensemble, Proof
 from kit.store.files import write_zip
 from kit.store.layout import RunPaths, SubmissionPaths
@@ -184,7 +185,14 @@ def test_the_proof_holds_what_was_asked_and_the_card_what_a_team_wants_to_know(s
     card = paths.card.read_text()
     for said in ("## Members", "## Classes, out of fold", "## Data", "dropped", "## Versions", "## Licences", "plain"):
         assert said in card
-    classes = Ensemble.load(paths.ensemble).classes
+    record = Ensemble.load(paths.ensemble)
+    member, *others = record.members
+    network = {**member.network, "preprocess": [{"op": "resize", "size": 48}]}
+    resized = record.model_copy(update={"members": (member.model_copy(update={"network": network}), *others)})
+    project = Project(submitted)
+    told = make_card(project.layout, project.config, paths, resized, proof)
+    assert f"| {network['backbone']} at 48 x 48 |" in told and f"| {network['backbone']} |" in card
+    classes = record.classes
     assert [line for line in card.splitlines() if line.startswith(f"| {classes[0]} |")]
 
 

@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from invented import HOSTILE, invent, stress, submit_more, train
+from invented import HOSTILE, SIDE, invent, stress, submit_more, train
 from PIL import Image
 from test_cli import run
 
 from kit.base.events import silent
+from kit.errors import StageError
 from kit.project import Project
 from kit.runs.pretrained import ProbeRecord
-from kit.runs.results import RunRecord
+from kit.runs.results import FoldRecord, RunRecord
 from kit.show.figures import svg
 from kit.stages.ensemble.ensemble import ensemble
 from kit.stages.report.evidence import curves
@@ -30,6 +31,7 @@ from kit.stages.report.report import SECTIONS, soft
 from kit.stages.report.section import count, listed, percent
 from kit.store.candidate import Ensemble, ForecastRecord
 from kit.store.data import load_index, unlabelled_record
+from kit.store.files import lock, sha256_file
 from kit.store.ledger import latest
 
 pytestmark = pytest.mark.stage
@@ -290,6 +292,46 @@ def test_a_run_that_is_in_no_ensemble_yet_has_its_curves(tmp_path: Path) -> None
     train(project, ("third",))
     words = Page(project.report(attention=False).read_text(encoding="utf-8")).words
     assert {"first ", "second ", "third "} <= set(words)
+
+
+def test_a_run_whose_history_has_no_epoch_yet_is_left_out(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    for path in copy.glob("runs/first-*/fold-*/history.csv"):
+        path.write_text(path.read_text().splitlines()[0] + "\n")
+        record = FoldRecord.load(path.with_name("fold.json"))
+        files = {**record.files, path.name: sha256_file(path)}
+        record.model_copy(update={"files": files}).save(path.with_name("fold.json"))
+    words = Page(Project(copy).report(attention=False).read_text(encoding="utf-8")).words
+    assert "second " in words and "first " not in words
+
+
+def test_the_size_of_its_images_is_named_where_a_run_does_not_take_them_as_they_are_stored(
+    folder: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    for name, size in (("first", 48), ("second", SIDE)):
+        (path,) = copy.glob(f"runs/{name}-*/run.json")
+        record = RunRecord.load(path)
+        stages = (record.config.stages[0].model_copy(update={"size": size}),)
+        record.model_copy(update={"config": record.config.model_copy(update={"stages": stages})}).save(path)
+    words = Project(copy).report(attention=False).read_text(encoding="utf-8").replace("<wbr>", "")
+    assert "<small>plain-cnn, from scratch, images of 48 pixels</small>" in words
+    assert "<small>residual-cnn, from scratch</small>" in words
+
+
+def test_nothing_is_told_of_data_that_are_being_made(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    project, page = Project(copy), (copy / "report.html").read_bytes()
+    with lock(project.layout.data_lock, "data/"):
+        for tell in (project.report, project.export):
+            with pytest.raises(StageError, match="is working on data/") as caught:
+                tell()
+            assert caught.value.hint == "wait for it to end, then run the same command"
+        assert project.leaderboard().submissions
+    assert (copy / "report.html").read_bytes() == page
 
 
 def test_probed_backbones_are_listed_best_first_and_those_of_other_data_are_not(tmp_path: Path) -> None:

@@ -35,6 +35,17 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert Toy.fresh(path, {"x": "1"}) == Toy.load(path)
 
 
+@pytest.mark.parametrize("name", ["toy.json", "a.txt"])
+def test_the_hint_to_a_folder_in_the_place_of_a_file_moves_it_away(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path)
+    (tmp_path / name).unlink()
+    (tmp_path / name).mkdir()
+    with pytest.raises(StageError, match=f"{name} cannot be read: Is a directory") as caught:
+        Toy.fresh(path, {"x": "1"})
+    subprocess.run(caught.value.hint, shell=True, check=True)
+    assert Toy.fresh(path, {"x": "1"}) is None
+
+
 @pytest.mark.parametrize(
     "damage",
     [b"", b"[]", b"{}", b"\xff\xfe{}", b"3", b'{"version": 99}', b'{"version": "2"}', b"[" * 100_000],
@@ -110,7 +121,7 @@ def test_a_changed_file_is_hashed_again_though_its_size_and_time_were_put_back(t
 def test_a_damaged_cache_of_digests_costs_only_time(tmp_path: Path) -> None:
     file = tmp_path / "f"
     file.write_bytes(b"a")
-    for damage in (b"", b"[]", b"\xff", b'{"x": 3}', b'{"x": [1, 2]}'):
+    for damage in (b"", b"[]", b"\xff", b'{"x": 3}', b'{"x": [1, 2]}', b"[" * 100_000):
         (tmp_path / "cache.json").write_bytes(damage)
         found = KnownDigests()
         found.attach(tmp_path / "cache.json")

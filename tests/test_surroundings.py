@@ -29,7 +29,7 @@ from kit.runs.units.process import failure
 from kit.show.console import Console, Notebook, print_error, print_lines
 from kit.stages.export.mlflow import send
 from kit.stages.init import render
-from kit.store.files import read_csv, write_atomic, write_csv
+from kit.store.files import read_csv, refusal, write_atomic, write_csv
 from kit.store.ledger import Target
 
 pytestmark = pytest.mark.stage
@@ -138,6 +138,24 @@ def test_what_cannot_be_written_is_one_error_that_names_it(tmp_path: Path) -> No
         assert "\n" not in caught.value.message
     long = write_atomic(tmp_path / ("n" * 250), "new")
     assert long.read_text() == "new"
+
+
+def test_a_path_that_leads_nowhere_is_told_with_what_stands_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "gone" / "a.txt")
+    for path, said, hint in (
+        (tmp_path / "link", f"it is a link to {tmp_path}/gone/a.txt, which does not exist", f"ls -l {tmp_path}"),
+        (tmp_path / "file" / "a.txt", f"{tmp_path}/file is not a folder", f"ls -l {tmp_path}/file"),
+    ):
+        with pytest.raises(KitError) as caught:
+            write_atomic(path, "new")
+        assert (caught.value.message, caught.value.hint) == (f"cannot write {path}: {said}", hint)
+
+
+def test_the_hint_to_a_refusal_names_the_first_folder_that_cannot_be_entered(tmp_path: Path) -> None:
+    path = tmp_path / "closed" / "deeper" / "a.txt"  # of one that is not there the system says the same
+    told = refusal(PermissionError(errno.EACCES, "Permission denied"), "cannot read it", path)
+    assert told.hint == f"ls -ld {tmp_path}/closed"
 
 
 def test_a_full_disk_says_how_much_is_needed_and_how_much_there_is(tmp_path: Path) -> None:

@@ -103,9 +103,6 @@ def probe(
             print_result(lambda: [record.model_dump(mode="json", exclude={"made_from", "files"}) for record in records])
 
 
-TABLES = (".csv", ".tsv")
-
-
 @app.command(context_settings=RUNS)
 def train(
     runs: Runs = None,
@@ -176,7 +173,7 @@ def ensemble(
     """Blend the runs, or the files of --oof, using their out-of-fold predictions."""
     if max_hours is not None and not all:
         raise typer.BadParameter("is only valid together with --all", param_hint="--max-hours")
-    if oof and config is not None and config.suffix in TABLES:
+    if oof and config is not None and config.suffix in (".csv", ".tsv"):
         from kit.show.console import Console
         from kit.stages.ensemble.foreign import blend_files
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.base.events import Event
+from kit.base.text import some
 from kit.errors import ConfigError, PlatformError
 from kit.platforms import PATIENCE, Absent, Platform, Refused, Remaining, Setting, Status, Unsure, midnight
 from kit.platforms import codabench_answers as answers
@@ -23,7 +24,6 @@ from kit.store.layout import SubmissionPaths
 from kit.store.ledger import Attempt, BoardRow, Phase
 from kit.store.ledger.facts import Request, Upload, Uploaded
 
-NAMED = 10
 ENDED_BADLY = ("Failed", "Cancelled")
 MANUAL = ("Add", "Add_And_Delete", "Add_And_Delete_Multiple")
 
@@ -240,7 +240,7 @@ class Codabench(Platform):
             except Absent:
                 # Benchmarks are competitions of another type.
                 entered = answers.pages(self._api, "/api/competitions/", participating_in="true", type="any")
-                named = ", ".join(f"{row.id} ({row.title})" for row in entered[:NAMED])
+                named = some(f"{row.id} ({row.title})" for row in entered)
                 said = f"{self._url} does not show a competition {self._competition.id}"
                 register = f"register first: {self._url}/competitions/public/"
                 raise Absent(said, f"[competition] id: one of {named}" if named else register) from None
@@ -256,7 +256,7 @@ class Codabench(Platform):
         if not found:
             names = ", ".join(f"{phase.name} ({phase.status})" for phase in phases)
             what = f"no phase {self._competition.phase!r}" if wanted else "no phase that has begun"
-            raise ConfigError(f"competition {self._competition.id} has {what}", f"phases: {names}")
+            raise ConfigError(f"competition {self._competition.id} has {what}", f"phases: {names or 'none'}")
         self._number = str(found[0].id)
         return found[0]
 

@@ -26,6 +26,8 @@ from kit.store.record import Part, first_problem
 BUSY = {408, 429, 500, 502, 503, 504}
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 TEXT_LENGTH = 300
+LONGEST_PAUSE = 1e9  # seconds: the end of a longer one is no date
+UNREADABLE = (ValueError, RecursionError)  # what is raised of JSON that is none, or that is nested without an end
 
 
 class Shape(Part, extra="ignore", coerce_numbers_to_str=True, allow_inf_nan=True):
@@ -147,7 +149,7 @@ class Api:
             raise Refused(f"{self._base} refused the submission: {self._describe(answer)}", self._hint(answer))
         try:
             return Created.model_validate(answer.json())
-        except ValueError:
+        except UNREADABLE:
             raise Unsure(f"{self._base} answered the submission with {self._describe(answer)}") from None
 
     def json(self, method: str, path: str, **options: Any) -> Any:
@@ -164,7 +166,7 @@ class Api:
                 raise Busy(problem, retry_after(answer, self._waits)) if answer.status_code in BUSY else problem
             try:
                 return answer.json()
-            except ValueError:
+            except UNREADABLE:
                 raise PlatformError(f"{self._base} answered with {self._describe(answer)}, not JSON") from None
 
         return repeated(ask, self._base, self._waits)
@@ -215,14 +217,13 @@ def reason(error: Exception) -> str:
 def error_text(answer: requests.Response) -> str:
     """What an error page says: the texts of a JSON object, or the title of an HTML page."""
     try:
-        body = answer.json()
-    except ValueError:
+        return ("; ".join(_texts(answer.json())) or "an empty answer")[:TEXT_LENGTH]
+    except UNREADABLE:
         title = re.search(r"<title>(.*?)</title>", answer.text, re.DOTALL | re.IGNORECASE)
         # A storage host's: beside them stands the signature that it expected.
         parts = re.findall(r"<(?:Code|Message)>(.*?)</", answer.text, re.DOTALL)
         text = f"HTML page {title.group(1).strip()!r}" if title else ": ".join(parts) or answer.text.strip()
         return (text or "an empty page")[:TEXT_LENGTH]
-    return "; ".join(_texts(body))[:TEXT_LENGTH]
 
 
 def _texts(body: Any) -> list[str]:
@@ -235,11 +236,10 @@ def _texts(body: Any) -> list[str]:
 
 
 def retry_after(answer: requests.Response, waits: Waits) -> float:
-    """Seconds that ``Retry-After`` asks for, as a number or as a date; 0 where it does not."""
+    """Seconds that ``Retry-After`` asks for, as a number or a date, at most `LONGEST_PAUSE`; 0 where it does not."""
     value = answer.headers.get("Retry-After", "")
-    if value.isdigit():
-        return float(value)
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - waits.clock())
-    except (TypeError, ValueError):
+        told = float(value) if value.isdigit() else email.utils.parsedate_to_datetime(value).timestamp() - waits.clock()
+    except (TypeError, ValueError, OverflowError):
         return 0.0
+    return min(max(0.0, told), LONGEST_PAUSE)

@@ -213,7 +213,7 @@ class Epoch(NamedTuple):
 
 
 def histories(paths: RunPaths, run: RunRecord) -> dict[int, list[Epoch]]:
-    """By fold the epochs of a run, through all stages; folds whose files are not here are left out.
+    """By fold the epochs of a run, through all stages; folds without files here, or without an epoch, are left out.
 
     Raises `StageError` where a history, or the record of its fold, is not as it was written.
     """
@@ -223,7 +223,7 @@ def histories(paths: RunPaths, run: RunRecord) -> dict[int, list[Epoch]]:
         if fold.record.exists():
             FoldRecord.load(fold.record, again).check(fold.root, again, fold.history.name)
             found[number] = [Epoch.of_columns(line) for line in read_csv(fold.history)]
-    return found
+    return {number: epochs for number, epochs in found.items() if epochs}
 
 
 def epochs_since_best(values: Sequence[float], greater_is_better: bool, min_delta: float = 0.0) -> int:

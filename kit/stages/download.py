@@ -15,6 +15,7 @@ from typing import IO, Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 import requests
+from pydantic import TypeAdapter
 
 from kit.base.events import Emit, Event, silent
 from kit.config import Config
@@ -22,10 +23,11 @@ from kit.errors import ConfigError, DataError, PlatformError, required
 from kit.platforms import Waits
 from kit.platforms.credentials import codabench_token, require_kaggle
 from kit.platforms.http import Api, checked_url, plain_session, reason
-from kit.store.files import is_litter, read_json, sha256_file, write_atomic, write_json
+from kit.store.files import is_litter, sha256_file, write_atomic, write_json
 from kit.store.layout import Layout
+from kit.store.record import read
 
-RECORD = ".download.json"
+RECORD, FETCHED = ".download.json", TypeAdapter(dict[str, str])
 INNER = 3  # archives in archives in archives
 PIECE = 1 << 20
 SEVEN_ZIP = ("py7zr", "an archive of 7-Zip", "'kit[7z]'")
@@ -55,7 +57,7 @@ def download(layout: Layout, config: Config, emit: Emit, *, force: bool = False)
     if not competition.id:
         raise ConfigError("competition.id is not set", '[competition] id = "1234", or the name in the address')
     folder = layout.root / "raw"
-    record: dict[str, str] = read_json(folder / RECORD) if (folder / RECORD).exists() else {}
+    record = read(folder / RECORD, FETCHED.validate_json) if (folder / RECORD).exists() else {}
     for remote in SOURCES[competition.platform](config, emit):
         if record.get(remote.name) == remote.key and not force:
             emit(Event("say", f"{remote.name}: already downloaded"))

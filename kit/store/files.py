@@ -53,7 +53,7 @@ REFUSALS = {
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.ELOOP: "ls -l {folder}",
     errno.ENOTDIR: "ls -ld {folder}",
-    errno.EISDIR: "give the path of a file in that folder",
+    errno.EISDIR: "give the path of a file, or move the folder away",
     errno.EPIPE: "the program at the other end has ended",
 }
 # What threads and shared libraries say where there is no memory, in errors of other classes.
@@ -74,12 +74,19 @@ def mendable(error: Exception) -> KitError | None:
 
 def refusal(error: OSError, what: str, path: Path, need: int = 0) -> KitError:
     """The error where the system refused ``what``, with the bytes that it would ``need`` where they are known."""
-    said = error.strerror or str(error)
+    said, folder = error.strerror or str(error), path.parent
+    if error.errno == errno.ENOENT and path.is_symlink():
+        said = f"it is a link to {path.readlink()}, which does not exist"
+    if error.errno == errno.EEXIST:
+        said = f"{error.filename} is not a folder"
+    if error.errno == errno.EACCES:  # one that cannot be entered does not show what is in it
+        folder = next((one for one in reversed(path.parents) if not os.access(one, os.X_OK)), folder)
     if error.errno == errno.ENOSPC:
         with suppress(OSError):
             free = f"{shutil.disk_usage(path.parent).free / 1e6:.1f} MB are free"
             said += f"; {need / 1e6:.1f} MB are needed, {free}" if need else f"; {free}"
-    return KitError(f"{what}: {said}", REFUSALS.get(error.errno or 0, "").format(folder=shlex.quote(str(path.parent))))
+    hint = REFUSALS.get(error.errno or 0, REFUSALS[errno.ELOOP])
+    return KitError(f"{what}: {said}", hint.format(folder=shlex.quote(str(folder))))
 
 
 def write_atomic(path: Path, content: Content, *, need: int = 0) -> Path:
@@ -148,16 +155,6 @@ def replacing(path: Path, part: Path | None = None) -> Iterator[IO[bytes]]:
 def write_json(path: Path, value: object) -> Path:
     """Write ``value`` as indented JSON with sorted keys, so that versions of the file can be compared."""
     return write_atomic(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file that the kit wrote; raises `StageError` where it is missing or is not JSON."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise StageError(f"{path} is missing") from None
-    except ValueError as error:
-        raise StageError(f"{path} is not JSON: {error}", f"rm {shlex.quote(str(path))}") from error
 
 
 def append_log(path: Path, value: object) -> None:

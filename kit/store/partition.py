@@ -69,8 +69,7 @@ def columns(repeats: int) -> list[str]:
 
 
 def read_table(path: Path, ids: tuple[str, ...]) -> IntArray:
-    """The table (R, N) in the order of ``ids``; raises `StageError` where it is missing, damaged, or of other rows."""
-    _require(path)
+    """The table (R, N) in the order of ``ids``; raises `StageError` where it is damaged, or of other rows."""
     lines = {line.get("id"): line for line in read_csv(path)}
     if set(lines) != set(ids):
         raise StageError(f"{path} does not match the rows of the current data", "kit folds")
@@ -79,11 +78,6 @@ def read_table(path: Path, ids: tuple[str, ...]) -> IntArray:
         return np.array([[int(lines[name][column]) for name in ids] for column in names], np.int64)
     except (TypeError, ValueError) as error:
         raise StageError(f"{path}: a fold is not a whole number: {error}", FoldsRecord.COMMAND) from None
-
-
-def _require(path: Path) -> None:
-    if not path.exists():
-        raise StageError(f"{path} is missing", "kit folds")
 
 
 def table_digest(ids: tuple[str, ...], table: IntArray) -> str:
@@ -114,8 +108,9 @@ def verify_folds(index: Index, table: IntArray, n: int) -> None:
 def load_folds(layout: Layout, config: Config, index: Index) -> Folds:
     """The current split, verified; `StageError` where it is missing, changed, of other data, or splits a group."""
     path, record = layout.folds_table(config.folds.name), layout.folds_manifest(config.folds.name)
-    _require(record)
-    _require(path)
+    for file in (record, path):
+        if not file.exists():
+            raise StageError(f"{file} is missing", "kit folds")
     FoldsRecord.load(record).check(record.parent)
     table = read_table(path, index.ids)
     n = config.folds.held_out

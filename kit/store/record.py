@@ -45,7 +45,7 @@ class KnownDigests:
         self.save()
         self._file = file
         # A cache: whatever cannot be read is computed again.
-        with suppress(OSError, ValueError, TypeError, AttributeError):
+        with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
             for path, (length, mtime, ctime, inode, sha, *size) in json.loads(file.read_bytes()).items():
                 state = int(length), int(mtime), int(ctime), int(inode)
                 self._known.setdefault(path, (state, str(sha), tuple(map(int, size))))
@@ -230,6 +230,7 @@ def read(path: Path, parse: Callable[[bytes], T], hint: str = "") -> T:
 def _unreadable(path: Path, error: OSError, hint: str) -> StageError:
     if isinstance(error, FileNotFoundError):
         return StageError(f"{path} is missing", hint)
+    hint = "" if isinstance(error, IsADirectoryError) else hint  # no command removes a folder that the kit did not make
     return StageError(f"{path} cannot be read: {error.strerror}", hint or aside(path))
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from kit.errors import PlatformError
 from kit.platforms import Refused, Unsure, Waits
-from kit.platforms.http import Api, Busy, Created, error_text, repeated, retry_after
+from kit.platforms.http import TEXT_LENGTH, Api, Busy, Created, error_text, repeated, retry_after
 from kit.platforms.uploads import END, fetch_text, put_file
 
 pytestmark = pytest.mark.stage
@@ -40,7 +40,7 @@ def test_a_pause_is_the_same_as_a_number_and_as_a_date(seconds: int) -> None:
     assert retry_after(answer(Retry_After=email.utils.formatdate(NOW - seconds)), WAITS) == 0
 
 
-@pytest.mark.parametrize("value", ["", "soon", "-5", "1.5e400", "Wed, 99 Foo"])
+@pytest.mark.parametrize("value", ["", "soon", "-5", "1.5e400", "Wed, 99 Foo", "\xb2"])
 def test_a_pause_that_is_no_pause_is_none(value: str) -> None:
     assert retry_after(answer(Retry_After=value), WAITS) == 0
 
@@ -60,6 +60,17 @@ def test_a_pause_longer_than_anybody_waits_is_an_error() -> None:
     assert slept == [waits.obey]
 
 
+@pytest.mark.parametrize("digits", [12, 400])
+def test_a_pause_without_an_end_is_told_as_a_date(digits: int) -> None:
+    pause = retry_after(answer(Retry_After="9" * digits), WAITS)
+
+    def busy() -> None:
+        raise Busy(PlatformError("busy"), pause)
+
+    with pytest.raises(PlatformError, match="the site accepts no more requests until"):
+        repeated(busy, "the site", WAITS)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -71,6 +82,8 @@ def test_a_pause_longer_than_anybody_waits_is_an_error() -> None:
             "SignatureDoesNotMatch: no",
         ),
         ("", "an empty page"),
+        ("{}", "an empty answer"),
+        ("[" * 100_000, "[" * TEXT_LENGTH),
     ],
 )
 def test_the_text_of_an_error_is_what_a_person_would_read(text: str, expected: str) -> None:
@@ -120,6 +133,7 @@ def served(request: pytest.FixtureRequest) -> Callable[[int, bytes], Site]:
         (201, b'{"id": 5}', None),
         (201, b"{}", Unsure),
         (200, b"[]", Unsure),
+        (201, b"[" * 100_000, Unsure),
         (200, b"<html>", Unsure),
         (408, b"{}", Unsure),
         (409, b"{}", Unsure),
@@ -140,6 +154,11 @@ def test_the_request_that_spends_is_sent_once_and_only_a_clear_no_is_a_no(
         with pytest.raises(expected):
             api.send_once("/", {}, "key")
     assert site.seen == ["POST"]
+
+
+def test_an_answer_that_is_nested_without_an_end_is_no_json(served: Callable[[int, bytes], Site]) -> None:
+    with pytest.raises(PlatformError, match="not JSON"):
+        Api(served(200, b"[" * 100_000).url, "token", WAITS).get("/", Created)
 
 
 def test_of_a_log_the_end_is_kept_whole_and_as_text(served: Callable[[int, bytes], Site]) -> None:

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -406,6 +407,23 @@ def test_the_local_board_has_no_scores_by_another_metric_or_of_other_labels(tmp_
         write_json(path, {**told, "tag": tag, **dict(zip(("metric", "truth"), of, strict=True))})
     board = open_platform(project.layout, project.config, WAITS, silent).leaderboard()
     assert {row.name for row in board if row.mine} == {"mine", "older"}
+    # While the data are not there it is not known, which is not the same as an empty one.
+    kept = leaderboard(project.layout, project.config, silent, waits=WAITS).board
+    project.layout.data_manifest.unlink()
+    report = leaderboard(project.layout, project.config, silent, waits=WAITS)
+    assert report.board == kept and report.seen.hint == "kit clean"
+    assert len(list(project.layout.boards.glob("*.json"))) == 1
+
+
+def test_a_board_that_cannot_be_kept_takes_nothing_from_the_rest(
+    site: Codabench, project: tuple[Layout, Config]
+) -> None:
+    send(site, project, 1, 0.85, 0.91)
+    shutil.rmtree(project[0].boards)
+    project[0].boards.write_text("in the way")
+    report = leaderboard(*project, silent, waits=WAITS)
+    assert f"{project[0].boards} is not a folder" in report.seen.problem
+    assert report.submissions[0].attempt.state == "scored" and report.seen.remaining.today is not None
 
 
 def test_a_score_as_expected_lies_on_the_diagonal_and_a_lower_one_below_it(tmp_path: Path) -> None:

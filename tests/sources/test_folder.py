@@ -179,3 +179,14 @@ def test_classes_that_differ_in_case_are_told(tmp_path):
     assert [event.text for event in said if "differ in case" in event.text] == [
         "the classes 'Cat' and 'cat' differ in case alone: if they are one, correct it"
     ]
+
+
+@pytest.mark.parametrize("content", [b"", None])
+def test_a_file_that_is_changed_after_it_was_hashed_is_not_used(tmp_path, content):
+    save(tmp_path / "raw", "cat/0.png", "cat/1.png", "dog/0.png")
+    raw, changed = opened(tmp_path), tmp_path / "raw/cat/1.png"
+    assert [problems for _, _, problems in raw.blocks()] == [{}]
+    changed.write_bytes((tmp_path / "raw/dog/0.png").read_bytes() if content is None else content)
+    with pytest.raises(DataError, match=r"1\.png was changed after it was hashed"):
+        list(raw.blocks())
+    assert opened(tmp_path).fingerprint != raw.fingerprint

@@ -35,11 +35,11 @@ def open_images(rows: Rows, paths: Sequence[Path | Held | None], data: DataConfi
     """
     scanned = _scan(paths)
     lacking = next((f": {digest.partition(' ')[2]}" for digest, _ in scanned if decode.LACKS in digest), "")
-    sizes = [size for _, size in scanned]
+    files, sizes = [digest for digest, _ in scanned], [size for _, size in scanned]
     shape = (data.image_size, data.image_size) if data.image_size else _common_shape(sizes, what, lacking)
 
     def read(start: int, stop: int) -> tuple[ImageArray, dict[int, str]]:
-        images, reasons = _decoded(paths[start:stop], shape, data)
+        images, reasons = _decoded(paths[start:stop], files[start:stop], shape, data)
         return images, {start + place: reason for place, reason in enumerate(reasons) if reason}
 
     content = {
@@ -50,7 +50,7 @@ def open_images(rows: Rows, paths: Sequence[Path | Held | None], data: DataConfi
         "labels": rows.labels.tolist(),
         "groups": rows.groups,
         "weights": None if rows.weights is None else rows.weights.tolist(),
-        "files": [digest for digest, _ in scanned],
+        "files": files,
         **({} if rows.targets is None else {"task": rows.task.name, "targets": rows.targets.tolist()}),
     }
     in_files = np.array([size or (0, 0) for size in sizes], np.int64).reshape(-1, 2)
@@ -59,9 +59,9 @@ def open_images(rows: Rows, paths: Sequence[Path | Held | None], data: DataConfi
 
 
 def _decoded(
-    paths: Sequence[Path | Held | None], shape: tuple[int, int], data: DataConfig
+    paths: Sequence[Path | Held | None], digests: Sequence[str], shape: tuple[int, int], data: DataConfig
 ) -> tuple[ImageArray, list[str]]:
-    """Images (N, H, W, 3) uint8, zero where one cannot be read, and why that is."""
+    """Images (N, H, W, 3) uint8, zero where one cannot be read, and why that is; `DataError` where one was changed."""
     images = np.zeros((len(paths), *shape, 3), np.uint8)
 
     def fill(row: int) -> str:
@@ -69,7 +69,10 @@ def _decoded(
         if path is None:
             return MISSING
         try:
-            pixels = decode.decode(path.read_bytes(), data.image_size, data.resize)
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() != digests[row].partition(" ")[0]:
+                raise DataError(f"{path} was changed after it was hashed", "run the same command again")
+            pixels = decode.decode(content, data.image_size, data.resize)
         except OSError as error:
             return f"cannot be read: {error.strerror}"
         except decode.Unreadable as error:

@@ -29,7 +29,7 @@ def begins(folds: Mapping[int, Sequence[Epoch]]) -> dict[int, int]:
     """The place before the first epoch of each stage."""
     stages = sorted({epoch.stage for epochs in folds.values() for epoch in epochs})
     longest = [max(sum(epoch.stage == stage for epoch in epochs) for epochs in folds.values()) for stage in stages]
-    return dict(zip(stages, np.cumsum([0, *longest[:-1]]).tolist(), strict=True))
+    return dict(zip(stages, np.cumsum([0, *longest]).tolist(), strict=False))
 
 
 def curves(folds: Mapping[int, Sequence[Epoch]], column: str) -> Curves:

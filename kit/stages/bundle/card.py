@@ -9,6 +9,7 @@ from kit import __version__
 from kit.config import Config
 from kit.judge.blend.tables import CLASS_HEADER, per_class
 from kit.runs.results import RunRecord
+from kit.runtime.preprocess import side_after
 from kit.store.candidate import Ensemble, ForecastRecord, Proof
 from kit.store.data import load_index, unlabelled_record
 from kit.store.files import read_csv
@@ -51,6 +52,7 @@ def card(layout: Layout, config: Config, paths: SubmissionPaths, record: Ensembl
         expected=None if current else _expected(layout, config, record),
         platform=config.competition.platform,
         proof=proof,
+        side_after=side_after,
         runs=runs,
         trained_with=trained_with,
         bundle=config.bundle,

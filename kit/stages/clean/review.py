@@ -193,7 +193,10 @@ def propose_labels(layout: Layout, emit: Emit) -> None:
     try:
         proba = load_predictions(newest.predictions).take(index.ids).first
     except DataError as error:
-        raise StageError(f"{newest.root.name} was made from different rows: {error.message}", "kit ensemble") from error
+        why, hint = f"{newest.root.name} was made from different rows", "kit ensemble"
+        if not record.other(labels=index.parts["labels"]):
+            why, hint = "not every row is held out", '[folds] method = "k-fold"'
+        raise StageError(f"{why}: {error.message}", hint) from error
     ids, (expected, proposals) = index.ids, _likeliest(index, proba)
     rows = []
     for rank, (one, said, names) in enumerate(proposals, start=1):

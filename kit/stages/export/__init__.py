@@ -23,7 +23,7 @@ from kit.runs.results import Epoch, RunRecord, histories
 from kit.runs.stressed import StressedRun
 from kit.store.candidate import Ensemble, ForecastRecord
 from kit.store.data import Index, load_index
-from kit.store.files import sha256_file
+from kit.store.files import lock, sha256_file
 from kit.store.layout import Layout, RunPaths
 from kit.store.ledger import Submission, attempts, load_for_tables
 from kit.store.predictions import load_predictions
@@ -148,14 +148,15 @@ TRACKERS = {"mlflow": "kit.stages.export.mlflow:send"}
 def export(layout: Layout, config: Config, emit: Emit, tracker: str, to: str = "") -> int:
     """Send every run and candidate to a tracker, a key of `TRACKERS`; what it has already is not sent twice.
 
-    ``to`` is its address; where it is empty, what the tracker's own environment variable says, else a folder of the
-    project. Returns how many runs and candidates were new or had news. Raises `ConfigError` where there is no such
-    tracker, or its package is not installed, and `PlatformError` where the tracker refused.
+    ``to`` is its address, empty = the one that its own module finds. Returns how many runs and candidates were new or
+    had news. Raises `ConfigError` where there is no such tracker, or its package is not installed, `StageError` where
+    the data are being made, and `PlatformError` where the tracker refused.
     """
     if tracker not in TRACKERS:
         raise ConfigError(f"no tracker {tracker!r}", nearest(tracker, TRACKERS))
     send: Callable[[Sequence[Tracked], str, str, Path], tuple[str, list[bool]]] = resolve_name(TRACKERS[tracker])
-    found = gather(layout, emit)
+    with lock(layout.data_lock, "data/", shared=True):
+        found = gather(layout, emit)
     where, news = send(found, config.competition.name, to, layout.root)
     rows = []
     for one, new in zip(found, news, strict=True):

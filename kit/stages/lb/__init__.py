@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kit.base.events import Emit, Event
 from kit.config import Config
-from kit.errors import PlatformError, StageError
+from kit.errors import ConfigError, KitError, PlatformError, StageError
 from kit.platforms import Platform, Remaining, Unreachable, Waits, open_platform
 from kit.platforms.track import locate, refresh, resolve, take_snapshot
 from kit.show.figures import Panel, standalone
@@ -38,7 +38,7 @@ def leaderboard(
     """
     target = target_of(config)
     mine, left, phase = attempts(load_for_tables(layout, emit), target), Remaining(), Phase()
-    names, problems = dict[str, str](), list[PlatformError]()
+    names, problems = dict[str, str](), list[KitError]()
     try:
         platform = open_platform(layout, config, waits, emit)
         with _noting(problems):
@@ -61,7 +61,7 @@ def leaderboard(
         with _noting(problems):
             names = {said: platform.phase(said).name for said in {attempt.phase for attempt in mine} - {""}}
         told = "; ".join(dict.fromkeys(error.message for error in problems))
-        problem = f"some answers of the platform are missing: {told}" if problems else ""
+        problem = f"some answers of the platform are missing or could not be kept: {told}" if problems else ""
     except PlatformError as error:
         problem, problems = f"the platform could not be asked: {error.message}", [error]
     snapshots = history(layout, target, emit, phase)
@@ -74,13 +74,13 @@ def leaderboard(
 
 
 @contextmanager
-def _noting(problems: list[PlatformError]) -> Iterator[None]:
-    """Note what the platform does not tell, and go on; raises `Unreachable` where nobody answers."""
+def _noting(problems: list[KitError]) -> Iterator[None]:
+    """Note what is not told, or cannot be kept, and go on; raises `Unreachable` and `ConfigError`."""
     try:
         yield
-    except Unreachable:
+    except (Unreachable, ConfigError):
         raise
-    except PlatformError as error:
+    except KitError as error:
         problems.append(error)
 
 
@@ -92,7 +92,7 @@ def _update(layout: Layout, platform: Platform, mine: Sequence[Attempt], waits: 
         with suppress(StageError), lock(layout.submit_lock, "a submission of this project"):
             for attempt in doubtful:
                 resolve(platform, attempt, waits)
-    problems: list[PlatformError] = []
+    problems: list[KitError] = []
     for attempt in mine:
         locate(platform, attempt)
         if attempt.state == "answered" and attempt.remote:

@@ -54,6 +54,9 @@ def curves(facts: Facts) -> Section | str:
     for run in facts.runs:
         name, config = run.record.run, run.record.config
         about = f"{config.backbone}, {'from scratch' if config.weights == 'none' else config.weights}"
+        stored = facts.index.shape[0] if facts.index else 0
+        if stored and (sizes := {*config.sizes(stored)}) != {stored}:
+            about += f", images of {' and '.join(map(str, sorted(sizes)))} pixels"
         folds = facts.attempt(partial(histories, run.paths, run.record))
         if folds:
             runs.append({"name": name, "note": about, "panels": lines.learning_curves(name, folds, config)})

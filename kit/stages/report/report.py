@@ -27,7 +27,7 @@ from kit.stages.report.section import Section, count, number, percent, signed
 from kit.stages.report.standing import forecast, headline, standing, stress
 from kit.store.candidate import Proof
 from kit.store.data import UnlabelledRecord
-from kit.store.files import read_text, sha256_file, write_atomic
+from kit.store.files import lock, read_text, sha256_file, write_atomic
 from kit.store.layout import Layout
 from kit.store.partition import FoldsRecord
 
@@ -107,16 +107,17 @@ def report(layout: Layout, config: Config, emit: Emit, out: Path, *, compute: bo
     """Write the page to ``out``; a section without files says which command makes them."""
     facts = Facts(layout, config, emit, compute=compute)
     sections = []
-    for label, make in SECTIONS:
-        facts.problems.clear()
-        found = facts.attempt(partial(make, facts)) or ""  # one that cannot be made does not take the page with it
-        if label in ONE_CLASS and facts.evidence is not None and facts.evidence.task.several:
-            continue
-        section = Section(run=found) if isinstance(found, str) else found
-        for problem in facts.problems:
-            said = "is left out" if section.data is None else "is incomplete"
-            emit(Event("warn", f"the section `{make.__name__}` {said}: {problem.message}: {problem.hint}".rstrip(": ")))
-        sections.append(replace(section, key=make.__name__, label=label, problems=tuple(facts.problems)))
+    with lock(layout.data_lock, "data/", shared=True):  # while they are made, the page would say that there are none
+        for label, make in SECTIONS:
+            facts.problems.clear()
+            found = facts.attempt(partial(make, facts)) or ""  # one that cannot be made does not take the page with it
+            if label in ONE_CLASS and facts.evidence is not None and facts.evidence.task.several:
+                continue
+            section = Section(run=found) if isinstance(found, str) else found
+            for problem in facts.problems:
+                said = f"the section `{make.__name__}` is {'left out' if section.data is None else 'incomplete'}"
+                emit(Event("warn", f"{said}: {problem.message}: {problem.hint}".rstrip(": ")))
+            sections.append(replace(section, key=make.__name__, label=label, problems=tuple(facts.problems)))
     text = page(config.competition.name, sections)
     if len(text.encode()) > LARGEST:
         emit(Event("warn", f"the page is {len(text.encode()) / 1e6:.1f} MB large; some mail servers refuse it"))

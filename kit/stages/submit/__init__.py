@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from kit.base.events import Emit, Event
 from kit.config import Config
-from kit.errors import PlatformError, StageError
+from kit.errors import KitError, PlatformError, StageError
 from kit.platforms import Platform, Remaining, Status, Waits, open_platform
 from kit.platforms.track import refresh, take_snapshot
 from kit.stages.submit.send import AlreadySubmitted, InDoubt, Parcel, deliver, earlier
@@ -170,8 +170,8 @@ def tell_outcome(layout: Layout, config: Config, platform: Platform, intent: str
     mine = attempts(load_submissions(layout), target)
     try:
         take_snapshot(platform, layout, target, mine, phase)
-    except PlatformError as error:
-        emit(Event("warn", f"the leaderboard could not be read: {error.message}"))
+    except KitError as error:
+        emit(Event("warn", f"the leaderboard could not be read or kept: {error.message}"))
     snapshots = history(layout, target, emit, phase)
     for line in standing(mine, snapshots, config.competition, emit):
         score, expected = line.attempt.score, line.forecast

@@ -143,7 +143,7 @@ def _finish(folds: Sequence[FoldSpec], index: Index, emit: Emit, *, pictures: bo
     if (test := unlabelled_record(first.layout, "test")) is not None:
         _join_test(folds, index, test, emit)
     oof = results.load_oof(folds, index)
-    if pictures and (stale or not paths.confusion.exists()):
+    if pictures and (stale or not (paths.curves.exists() and paths.confusion.exists())):
         curves = learning_curves(first.run, histories(paths, record), first.settings)
         write_atomic(paths.curves, standalone(*curves))
         flat = index.flat(oof.ids)

@@ -57,9 +57,7 @@ def forecast(cv: float, cv_error: float, score_error: float, gaps: Sequence[floa
     """What the platform will say, from cross-validation and the gaps (score - CV) of earlier submissions.
 
     The centre is CV plus the mean gap. The spread of gaps is a mean of what was seen and of what two independent
-    errors would give, the latter counting as ``PRIOR`` observations: two gaps alone would say far too much. Where
-    theory holds the interval covers 93 to 95 %. Before the first score it knows nothing of a test that differs from
-    the training images.
+    errors would give, the latter counting as ``PRIOR`` observations: two gaps alone would say far too much.
     """
     n = len(gaps)
     noise = cv_error**2 + score_error**2
