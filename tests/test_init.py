@@ -28,7 +28,7 @@ from kit.project import Project
 from kit.runs.checks import check_run
 from kit.runtime.backbones import BACKBONES
 from kit.stages.init import init, metric_of
-from kit.stages.init.look import Seen
+from kit.stages.init.look import Seen, task_of
 from kit.stages.init.plan import PRETRAINED, Plan, choose, minutes
 from kit.store.data import load_index
 from kit.store.ledger import load_submissions
@@ -460,3 +460,9 @@ def test_the_sample_file_is_known_by_its_name(name: str, tmp_path: Path) -> None
     (tmp_path / "raw/sample_submission.csv").rename(tmp_path / "raw" / name)
     init(tmp_path, "raw/train.csv", silent, hours=1)
     assert Project(tmp_path).config.data.sample_submission == f"raw/{name}"
+
+
+@pytest.mark.parametrize(("no", "yes"), [("False", "True"), ("-1", "1"), ("no", "yes"), ("0", "1")])
+def test_columns_with_several_labels_a_row_are_told_in_any_words(no: str, yes: str) -> None:
+    rows = tuple((f"{row}.png", *(yes if row >> place & 1 else no for place in range(3))) for row in range(8))
+    assert task_of(Table(Path("t.csv"), ("image", "hat", "beard", "smile"), rows), None)[0] == "multilabel"

@@ -19,14 +19,14 @@ names = st.lists(cells.filter(lambda name: name and not name.startswith("sep="))
 
 
 @given(data=st.data(), header=names, encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]),
-       delimiter=st.sampled_from(",;\t"), end=st.sampled_from(["\n", "\r\n", "\r"]), told=st.booleans())  # fmt: skip
+       delimiter=st.sampled_from(",;\t|"), end=st.sampled_from(["\n", "\r\n", "\r"]), told=st.booleans())  # fmt: skip
 def test_encoding_delimiter_and_line_ends_change_nothing(
     tmp_path_factory, data, header, encoding, delimiter, end, told
 ):
-    quoted = {",": ";\t", ";": ",\t", "\t": ",;"}[delimiter]
-    plain = cells.filter(lambda cell: not set(cell) & set(quoted))
+    quoted = set(",;\t|") - {delimiter}
+    plain = cells.filter(lambda cell: not set(cell) & quoted)
     rows = data.draw(st.lists(st.tuples(*[plain] * len(header)).filter(any), min_size=1, max_size=4))
-    header = [name for name in header if not set(name) & set(quoted)]
+    header = [name for name in header if not set(name) & quoted]
     if len(header) < len(rows[0]):
         return
     text = io.StringIO()
@@ -43,6 +43,27 @@ def test_a_delimiter_that_only_some_lines_have_is_part_of_their_cells(tmp_path):
     assert read_table(path).rows == (("1", "x,y"), ("2", "z"))
     path.write_text("id\n1;2\n3\n")
     assert read_table(path).rows == (("1;2",), ("3",))
+
+
+def test_a_quote_opens_a_cell_after_spaces_too(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text('id, "label"\na.png, "cat, tabby"\nb.png, dog\n')
+    table = read_table(path)
+    assert table.header == ("id", "label") and table.column("label") == ["cat, tabby", "dog"]
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_decimal_commas_are_points_where_a_column_has_them_in_all_numbers(tmp_path, delimiter):
+    rows = [
+        ["id", "age", "labels", "mixed"],
+        ["a", "0,5", "1,2,3", "1,5"],
+        ["b", "-1,25e3", "4", "x"],
+        ["c", "", "", ""],
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(map(delimiter.join, rows)))
+    table = read_table(tmp_path / "t.csv")
+    assert table.column("age") == ["0.5", "-1.25e3", ""]
+    assert table.column("labels") == ["1,2,3", "4", ""] and table.column("mixed") == ["1,5", "x", ""]
 
 
 def test_columns_that_are_empty_from_top_to_bottom_are_passed_over(tmp_path):

@@ -1,7 +1,6 @@
 """Which flips and turns keep the class of a picture: asked of the data, in seconds.
 
-A 6 that is turned is a 9, a shoe is never upside down, a blood cell has no upper side. A classifier that is trained
-with the moved copies as well is compared with the same one without, on rows that neither has seen. It is kernel ridge
+A classifier that is trained with moved copies too is compared with one without, on rows that neither saw: kernel ridge
 regression on thumbnails: training it on all copies of every row is the same as averaging its kernel over the moves
 (Haasdonk and Burkhardt 2007), so that the copies cost no larger system of equations, and no chance is in the answer.
 """

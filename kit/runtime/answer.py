@@ -134,14 +134,8 @@ def answers(
 
     ``header`` is the sample's, the id first; ``seen`` is what stands in its second column; ``metric`` is the name of
     the metric where that is one of probabilities, else empty. Where ``decision`` gives several classes of a row, the
-    best first, they stand in one cell, with spaces between them.
-
-    Several columns are class names (`columns_of`) with a probability each, 0 for a name that is no class. One column
-    with the name of a class is the probability of that class, or where the metric is of labels and the sample has 0 and
-    1 alone, whether it is that class. Any other column is the probability of the second of two classes where the metric
-    needs probabilities, else the class: its name, or its number where the sample has numbers and the names are none.
-    Raises `Mismatch` where a class has no column, one column must hold more than two classes' probabilities, or the
-    sample has numbers that are no numbers of classes.
+    best first, they stand in one cell. What a column stands for is told in docs/data.md. Raises `Mismatch` where a
+    class has no column, one column must hold more than two classes' probabilities, or a number is none of a class.
     """
     columns = list(header[1:])
     if not columns:
@@ -168,9 +162,8 @@ def labels_of(
 ) -> list[list[str]]:
     """The cells beside the first of every line of a sample file, where an image has any number of labels.
 
-    ``values`` (N, C) are of the images ``ids``: probabilities, or 0 and 1 (integers). A column is the name of a class;
-    or a line is of one class, which is its second cell, or stands behind the image in its first; or the only column
-    holds a list of labels, divided as in the sample. Raises `Mismatch` where an image or a class cannot be found.
+    ``values`` (N, C) are of the images ``ids``: probabilities, or 0 and 1 (integers). Raises `Mismatch` where an image
+    or a class cannot be found.
     """
     names, write = [line[0] for line in lines], cell if values.dtype.kind == "f" else str
     if len(header) == 3 and len(set(names)) < len(names):

@@ -1,10 +1,7 @@
 """The one decoder: the bytes of an image file to uint8 (H, W, 3), for training, test and prediction alike.
 
-It needs NumPy and Pillow, and travels in the bundle, where only those who hand it files need it.
-What is read and how: JPEG, PNG, GIF, BMP, TIFF, WebP, PPM and JPEG 2000; AVIF, HEIC and DICOM where there are libraries
-for them; the first frame of an animation; turned upright by its EXIF orientation; 16-bit values scaled from 0..65535,
-not cut off; transparent pixels over white; grey, palette, CMYK and 1-bit images as Pillow converts them to RGB. Colour
-profiles and gamma are not applied.
+It needs NumPy and Pillow, and travels in the bundle, where only those who hand it files need it. docs/data.md has a
+table of what is read and how.
 """
 
 from __future__ import annotations
@@ -227,11 +224,7 @@ def fitted(height: int, width: int, size: int) -> tuple[int, int, int, int]:
 
 
 def resize(pixels: Array, size: int, policy: Policy = "fit") -> Array:
-    """Bring an image (H, W, 3) to (size, size, 3); bicubic, antialiased.
-
-    ``fit`` shows everything in its proportions, centred on black; ``crop`` fills the square and cuts what stands
-    over, evenly; ``stretch`` changes the proportions. An image that has the size already is returned as it is.
-    """
+    """Bring an image (H, W, 3) to (size, size, 3), bicubic, by a policy of docs/data.md, unless it has that size."""
     height, width = pixels.shape[:2]
     if size == 0 or (height, width) == (size, size):
         return pixels

@@ -20,7 +20,7 @@ ID_NAMES = (
 )  # fmt: skip
 LABEL_NAMES = (
     "label", "labels", "class", "target", "category", "diagnosis", "class_name", "classname", "label_name", "class_id",
-    "species", "breed", "y", "dx", "category_id", "predicted", "prediction",
+    "classid", "species", "breed", "y", "dx", "category_id", "predicted", "prediction",
 )  # fmt: skip
 # 7, 007 and 7.0, as spreadsheets and pandas rewrite a number; longer ones lose digits there.
 _WHOLE = re.compile(r"[+-]?\d{1,18}(\.0*)?", re.ASCII)

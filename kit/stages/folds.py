@@ -45,13 +45,9 @@ def split(
 ) -> IntArray:
     """Deal groups out to ``n`` folds, 0 to n - 1, with class shares as even as the groups allow.
 
-    Rows (N,) with the same group share a fold; ``seed`` shuffles the groups; ids in ``pinned`` keep their fold, and
-    their group follows them. ``several`` (N, L), 0 or 1, takes the place of ``labels`` where rows have several.
-
-    Raises `StageError` where a group holds ids pinned to two folds.
-
-    Independent of the order of the rows and of the names of the labels: groups are ordered by a hash of the seed
-    and their smallest id, classes by their size.
+    Rows (N,) with the same group share a fold; ids in ``pinned`` keep theirs, and their group follows, or it is a
+    `StageError`. ``several`` (N, L), 0 or 1, takes the place of ``labels`` where rows have several. Independent of the
+    order of rows and names of labels: groups are ordered by a hash of the seed and their smallest id, classes by size.
     """
     _, group = np.unique(np.asarray(groups), return_inverse=True)
     _, label = np.unique(labels, return_inverse=True)
@@ -74,10 +70,8 @@ def split(
 def as_given(index: Index, before: Sequence[Mapping[str, int]]) -> dict[str, int]:
     """The fold of every id where the data have a validation split of their own: 0 for its rows, and 1 for the others.
 
-    A training row that shares a group with a row of the split is held out with it. ``before`` are the folds that ids
-    had, for every repeat.
-
-    Raises `StageError` where no row of the split is left, it is to be repeated, or other rows were held out before.
+    A training row that shares a group with a row of the split is held out with it. Raises `StageError` where no row of
+    the split is left, it is to be repeated, or other rows were held out ``before`` (the folds of ids, by repeat).
     """
     if len(before) > 1:
         raise StageError("data.validation is one split, which cannot be repeated", "[folds] repeats = 1")
@@ -166,10 +160,8 @@ def make_folds(layout: Layout, config: Config, emit: Emit, *, force: bool = Fals
     """Write ``folds/<name>.csv``, its record and a picture of the balance.
 
     An existing file pins the fold of its ids, unless ``reset``; ``force`` takes it as it is now, whoever changed it.
-
-    Raises `StageError` where the number of folds changed, groups pinned to two folds were joined, or the file was
-    changed by something else and neither ``force`` nor ``reset`` says what to do about it, and `ConfigError` where a
-    run of the configuration cannot be trained on these images.
+    Raises `StageError` where neither is said and the number of folds or the file was changed, or groups pinned to two
+    folds were joined, and `ConfigError` where a run of the configuration cannot be trained on these images.
     """
     settings, picture = config.folds, layout.folds_picture(config.folds.name)
     path, record = layout.folds_table(settings.name), layout.folds_manifest(settings.name)

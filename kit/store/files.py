@@ -31,7 +31,7 @@ from kit.errors import DataError, KitError, StageError
 
 CHUNK = 1 << 20
 LONGEST_LOCK = 4096  # bytes of a list of holders before those that are gone are removed
-LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
+LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "lost+found", "$RECYCLE.BIN")
 # The oldest date a zip can hold: a rebuilt archive must not differ by the hour it was made in.
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 Content = bytes | str | Callable[[IO[bytes]], object]

@@ -2,10 +2,12 @@
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from kit.base.text import some
 from kit.errors import ConfigError, DataError
@@ -14,6 +16,8 @@ from kit.store.files import read_text
 
 HEAD = 1 << 16  # characters that the delimiter is told from
 SHOWN, LONGEST = 12, 100  # columns that an error lists, and characters of a cell
+DELIMITERS = ",;\t|"
+_DECIMAL = re.compile(r"[+-]?\d+,\d+(e[+-]?\d+)?|nan|", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -45,16 +49,17 @@ class Table:
         return f"{self.path.name} " + (f"line {self.numbers[row]}" if self.numbers else f"row {row + 1}")
 
 
-def read_table(path: Path, *, empty: bool = False, delimiters: str = ",;\t") -> Table:
+def read_table(path: Path, *, empty: bool = False, delimiters: str = DELIMITERS) -> Table:
     """Read a table with a header line, in an encoding of `read_text`; the one of the ``delimiters`` is taken that fits.
 
-    A line ``sep=;`` before the header and columns without name and content, which Excel writes, are passed over. A
-    table without a row is refused unless it may be ``empty``.
+    Excel's line ``sep=;`` and columns without name and content are passed over. Numbers with a decimal comma, all of a
+    column, are given with points. A table without a row is refused unless it may be ``empty``.
 
     Raises `DataError` where it is missing, not text, empty, has a column twice or a row of another length.
     """
     text = read_text(path)
-    reader = csv.reader(io.StringIO(text, newline=None), delimiter=_delimiter(text, delimiters))
+    delimiter = _delimiter(text, delimiters)
+    reader = _cells(text, delimiter)
     rows: list[tuple[str, ...]] = []
     numbers, first = [], 1
     try:
@@ -77,7 +82,18 @@ def read_table(path: Path, *, empty: bool = False, delimiters: str = ",;\t") -> 
         if count > 1:
             raise DataError(f"{path} has the column {name[:LONGEST]!r} twice")
     header, *rest = (tuple(row[place] for place in used) for row in rows)
+    if delimiter != ",":
+        rest = list(zip(*map(_with_points, zip(*rest, strict=True)), strict=True))
     return Table(path, header, tuple(rest), tuple(numbers[1:]))
+
+
+def _cells(text: str, delimiter: str) -> Any:
+    """The reader of a text; a quote opens a cell after spaces too: ``a, "b"``."""
+    return csv.reader(io.StringIO(text, newline=None), delimiter=delimiter, skipinitialspace=True)
+
+
+def _with_points(cells: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(cell.replace(",", ".") for cell in cells) if all(map(_DECIMAL.fullmatch, cells)) else cells
 
 
 def _delimiter(text: str, delimiters: str) -> str:
@@ -86,7 +102,7 @@ def _delimiter(text: str, delimiters: str) -> str:
 
     def evidence(delimiter: str) -> tuple[bool, int]:
         try:
-            lines = [line for line in csv.reader(io.StringIO(head, newline=None), delimiter=delimiter) if any(line)]
+            lines = [line for line in _cells(head, delimiter) if any(line)]
         except csv.Error:
             return False, 0
         lengths = [len(line) for line in lines if not line[0].startswith("sep=")] or [0]

@@ -139,6 +139,13 @@ def test_ids_are_found_behind_folders_and_suffixes(form):
     assert match([form.format(name) for name in IDS], IDS[::-1]).tolist() == list(range(40))[::-1]
 
 
+@pytest.mark.parametrize("name", ["image", "image_id", "filename", "names", "img_paths"])
+def test_an_array_of_ids_is_found_by_the_usual_names_of_columns(tmp_path, name):
+    np.savez(tmp_path / "p.npz", **{name: np.array(IDS[::-1])}, proba=PROBA[::-1])
+    taken = read_foreign(tmp_path / "p.npz", CLASSES, [IDS])
+    assert not taken.assumed and np.allclose(taken.take(IDS).proba[0], PROBA)
+
+
 def test_an_array_without_ids_has_the_rows_of_the_first_order_of_its_length(tmp_path):
     np.save(tmp_path / "a.npy", PROBA.astype(np.float16))
     np.savez(tmp_path / "b.npz", preds=PROBA)

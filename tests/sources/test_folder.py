@@ -79,7 +79,16 @@ def test_a_folder_of_other_things_leads_to_what_is_meant(tmp_path, files, meant)
     assert caught.value.hint == f'[data] train = "{tmp_path / "raw" / meant}"'
 
 
-@pytest.mark.parametrize("names", ["train_images test_images", "Train2017 Val2017", "img-train set_test"])
+@pytest.mark.parametrize(
+    "names",
+    [
+        "train_images test_images",
+        "Train2017 Val2017",
+        "img-train set_test",
+        "seg_train seg_test seg_pred",
+        "Train_Abc Test_Abc",
+    ],
+)
 def test_folders_of_images_of_the_parts_are_not_classes(tmp_path, names):
     save(tmp_path / "raw", *(f"{name}/0.png" for name in names.split()))
     (tmp_path / "raw/train.csv").write_text("id,label\n0,cat\n")

@@ -74,10 +74,10 @@ def test_a_test_set_of_coco_has_images_alone(tmp_path, plain):
     assert set(raw.labels.tolist()) == {-1}
 
 
-@pytest.mark.parametrize("kind", ["json", "jsonl"])
-def test_records_are_rows(tmp_path, plain, kind):
+@pytest.mark.parametrize(("kind", "lines"), [("json", False), ("json", True), ("jsonl", True)])
+def test_records_are_rows(tmp_path, plain, kind, lines):
     records = [{"file_name": f"{row}.png", "label": name} for row, name in enumerate(LABELS)]
-    write(tmp_path / f"t.{kind}", records if kind == "json" else "\n".join(map(json.dumps, records)) + "\n")
+    write(tmp_path / f"t.{kind}", "\n".join(map(json.dumps, records)) + "\n" if lines else records)
     assert_equal(opened(tmp_path, f"t.{kind}"), plain)
 
 
@@ -95,12 +95,30 @@ def test_a_record_is_told_by_what_is_known_of_its_place(tmp_path, plain, kind, p
         opened(tmp_path, f"t.{kind}")
 
 
-def test_several_categories_in_one_image_are_told(tmp_path, plain):
+def test_several_categories_in_one_image_are_several_labels(tmp_path, plain):
     content = coco()
-    content["annotations"].append({"id": 99, "image_id": 100, "category_id": 90})
+    content["annotations"].append({"id": 99, "image_id": "100", "category_id": "90"})
     write(tmp_path / "t.json", content)
-    with pytest.raises(DataError, match=r"image '0\.png' has the categories cat, dog"):
+    with pytest.raises(DataError, match=r"is several labels \(cat, dog\)") as caught:
         opened(tmp_path, "t.json")
+    assert 'task = "multilabel"' in caught.value.hint
+    raw = opened(tmp_path, "t.json", text='[competition]\ntask = "multilabel"\nmetric = "auc"')
+    expected = [
+        [name == label or (row == 0 and name == "dog") for name in raw.classes] for row, label in enumerate(LABELS)
+    ]
+    assert raw.truth.tolist() == expected and raw.classes == ("cat", "dog", "hen")
+
+
+@pytest.mark.parametrize("second", [["tabby, red"], ["tabby, red", "cat"]])
+def test_a_list_in_a_record_is_its_labels_whatever_their_names_contain(tmp_path, plain, second):
+    write(tmp_path / "t.json", [{"file_name": "0.png", "tags": ["cat"]}, {"file_name": "1.png", "tags": second}])
+    if len(second) == 1:
+        assert opened(tmp_path, "t.json").classes == ("cat", "tabby, red")
+    else:
+        with pytest.raises(DataError, match="several labels"):
+            opened(tmp_path, "t.json")
+        raw = opened(tmp_path, "t.json", text='[competition]\ntask = "multilabel"\nmetric = "auc"')
+        assert raw.classes == ("cat", "tabby, red") and raw.truth.tolist() == [[1, 0], [1, 1]]
 
 
 WRONG = {

@@ -334,6 +334,65 @@ def test_columns_of_true_and_false_are_one_label_and_a_row_of_false_is_unlabelle
     assert raw.classes == ("sick", "well") and raw.labels.tolist() == [1, 0, -1]
 
 
+@pytest.mark.parametrize(
+    ("no", "yes"),
+    [("no", "Yes"), ("F", "T"), ("", "x"), ("0.00", "1.00"), ("0.000e+00", "1.000e+00"), ("-1", "1"), ("-1.0", "1.0")],
+)
+def test_columns_of_one_class_each_are_told_by_any_words_for_no_and_yes(tmp_path, no, yes):
+    pictures(tmp_path / "images", "a.jpg", "b.jpg", "c.jpg")
+    rows = [[name, *(yes if place == row else no for place in range(3))] for row, name in enumerate("abc")]
+    write_csv(tmp_path / "t.csv", ["image", "cat", "dog", "hen"], rows)
+    raw = opened(tmp_path, train="t.csv")
+    assert raw.classes == ("cat", "dog", "hen") and raw.labels.tolist() == [0, 1, 2]
+
+
+def test_minus_one_beside_zero_is_no_answer(tmp_path):
+    pictures(tmp_path / "images", "a.jpg", "b.jpg", "c.jpg")
+    write_csv(tmp_path / "t.csv", ["image", "cat", "dog"], [["a", 1, 0], ["b", 0, 1], ["c", -1, 0]])
+    with pytest.raises(ConfigError, match="no column was recognized as the label"):
+        opened(tmp_path, train="t.csv")
+
+
+@pytest.mark.parametrize("label", ["Finding Labels", "cell_class", "final-diagnosis", "ClassId"])
+def test_columns_whose_names_end_like_those_of_labels_and_ids_are_found(tmp_path, label):
+    table = table_of(tmp_path, f"age,patient_id,isic_id,{label},sex\n7,p1,a,x,f\n7,p2,b,y,f\n7,p3,c,x,m\n")
+    assert find_id(table, "") == "isic_id" and find_label(table, "", "isic_id") == label
+
+
+def test_the_column_of_ids_is_no_label(tmp_path):
+    pictures(tmp_path / "images", "a.jpg", "b.jpg")
+    write_csv(tmp_path / "t.csv", ["image", "label"], [["a", "x"], ["b", "y"]])
+    with pytest.raises(ConfigError, match=r"data\.label = 'image' is the column of the ids"):
+        opened(tmp_path, train="t.csv", label="image")
+
+
+def test_a_file_of_classes_without_a_name_is_refused(tmp_path):
+    pictures(tmp_path / "images", "a.jpg", "b.jpg")
+    write_csv(tmp_path / "t.csv", ["image", "label"], [["a", "x"], ["b", "y"]])
+    (tmp_path / "c.txt").write_text("\n \n")
+    with pytest.raises(DataError, match=r"c\.txt has no names of classes"):
+        opened(tmp_path, train="t.csv", classes="c.txt")
+
+
+def test_two_columns_that_name_other_files_are_not_guessed(tmp_path):
+    pictures(tmp_path / "images", *(f"{row}.png" for row in range(4)))
+    write_csv(tmp_path / "t.csv", ["id", "image", "label"], [[row, 3 - row, "xy"[row % 2]] for row in range(4)])
+    with pytest.raises(ConfigError, match="the columns 'id' and 'image' name other files") as caught:
+        opened(tmp_path, train="t.csv")
+    raw = opened(tmp_path, train="t.csv", **tomllib.loads(caught.value.hint.removeprefix("[data] ")))
+    assert raw.ids == ("3", "2", "1", "0") and raw.labels.tolist() == [0, 1, 0, 1]
+    assert np.array_equal(all_images(raw)[0], image_of(tmp_path / "images/3.png"))
+
+
+@pytest.mark.parametrize(("column", "parts"), [("split", ["train", "val"]), ("is_training_image", ["1", "0"])])
+def test_a_column_that_divides_the_rows_into_parts_is_told(tmp_path, column, parts):
+    pictures(tmp_path / "images", "a.jpg", "b.jpg")
+    write_csv(tmp_path / "t.csv", ["image", "label", column], [["a", "x", parts[0]], ["b", "y", parts[1]]])
+    assert any(f"column {column!r} divides the rows" in note for note in opened(tmp_path, train="t.csv").notes)
+    write_csv(tmp_path / "t.csv", ["image", "label", column], [["a", "x", "red"], ["b", "y", "blue"]])
+    assert not opened(tmp_path, train="t.csv").notes
+
+
 def test_columns_of_the_sample_are_the_classes_and_one_without_images_is_told(tmp_path):
     pictures(tmp_path / "images", "a.jpg", "b.jpg")
     write_csv(tmp_path / "t.csv", ["image", "flag", "sick", "well", "odd"], [["a", 1, 0, 1, 0], ["b", 1, 1, 0, 0]])
@@ -360,6 +419,14 @@ def test_values_that_stand_for_a_missing_group_group_nothing(tmp_path):
     pictures(tmp_path / "images", "a.png", "b.png", "c.png")
     write_csv(tmp_path / "t.csv", ["id", "label", "who"], [["a", "x", "nan"], ["b", "y", "p"], ["c", "x", "None"]])
     assert opened(tmp_path, train="t.csv", group="who").groups == ("", "p", "")
+    write_csv(tmp_path / "t.csv", ["id", "label", "who"], [["a", "x", "Unknown"], ["b", "y", "-1"], ["c", "x", "?"]])
+    assert opened(tmp_path, train="t.csv", group="who").groups == ("", "", "")
+
+
+def test_a_group_is_one_however_its_number_is_written(tmp_path):
+    pictures(tmp_path / "images", "a.png", "b.png", "c.png")
+    write_csv(tmp_path / "t.csv", ["id", "label", "who"], [["a", "x", "7"], ["b", "y", "7.0"], ["c", "x", "70"]])
+    assert opened(tmp_path, train="t.csv", group="who").groups == ("7", "7", "70")
 
 
 @pytest.mark.parametrize(

@@ -282,3 +282,9 @@ def test_a_folder_or_a_table_with_such_a_name_is_what_it_is(tmp_path):
     assert raw.classes == ("cat", "dog") and len(raw.ids) == 3
     (tmp_path / "fold-idx3.csv").write_text("image,label\ncat/0.png,1\ndog/1.png,2\n")
     assert open_source(parse('[data]\ntrain = "fold-idx3.csv"\n').data, tmp_path, "train").classes == ("1", "2")
+
+
+def test_names_in_bytes_that_are_not_utf_8_stay_apart(tmp_path):
+    names = np.array([name.encode("cp1252") for name in ("\xe9t\xe9", "\xe8t\xe9", "cat") * 2])
+    raw = opened(tmp_path, labels=names)
+    assert len(raw.classes) == 3 and raw.labels[:3].tolist() == raw.labels[3:].tolist()

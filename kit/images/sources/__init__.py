@@ -66,6 +66,9 @@ def open_source(data: DataConfig, root: Path, part: Part) -> RawSet:
         raise ConfigError(said, '[data] train = "train.csv", a table of the labels')
     if len(raw.ids) == 0:
         raise DataError(f"{what} contains no images")
+    if part == "train" and data.task == "binary" and len(raw.classes) > 2:
+        said = f'the task is binary, but there are {len(raw.classes)} classes: [competition] task = "multiclass"'
+        raw = replace(raw, notes=(*raw.notes, said))
     unordered = [name for name in raw.classes if whole(name) is None]
     if part == "train" and data.task == "ordinal" and unordered and not data.classes:
         said = f"task ordinal: the name of the class {unordered[0][:LONGEST]!r} does not say its place in the order"

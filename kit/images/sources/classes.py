@@ -15,6 +15,9 @@ from kit.store.files import read_text
 
 # What pandas and spreadsheets write where there is no value; as pandas, so that `none` is a word.
 MISSING = frozenset({"", "nan", "NaN", "NAN", "None", "NULL", "null", "NA", "N/A", "n/a", "<NA>", "#N/A", "NaT"})
+# Words for a patient that is not known, beside these.
+UNKNOWN = frozenset({"unknown", "unk", "missing", "undefined", "unspecified", "not available", "n.a.", "?", "-", "--"})
+PAIRED = "\n"  # between the labels of an image that has a row for each or a list of them: no name has it
 # Between several labels in one cell; the last is white space.
 SEPARATORS = (",", ";", "|", "/", "+", "&", None)
 AROUND = "[](){}'\" "  # of a list, and of each label in it
@@ -30,6 +33,8 @@ def named_classes(data: DataConfig, root: Path) -> tuple[str, ...]:
     if not path.is_file():
         raise DataError(f"data.classes = {data.classes!r}: no such file")
     names = tuple(spelling(line) for line in read_text(path).splitlines() if line.strip())
+    if not names:
+        raise DataError(f"{path.name} has no names of classes")
     for name, count in Counter(names).items():
         if count > 1:
             raise DataError(f"{path.name} has the class {name!r} twice")
@@ -100,17 +105,17 @@ def check_single(places: Mapping[str, str], names: Collection[str], column: str 
     """Raise `DataError` where a value is several of the names, which tell a name of two words from two labels.
 
     ``places`` says where each value stands first. Values that a comma, a semicolon or a bar divides are also several
-    labels where every part is one of another value; those that spaces divide only if fewer words than values are in a
-    column whose name says that it holds lists.
+    labels where every part is one of another value; those that spaces divide only in a column called like lists.
     """
     known = {name.strip(AROUND) for name in names}
-    for separator in SEPARATORS:
+    for separator in (PAIRED, *SEPARATORS):
         parts_of = {value: divided(value, separator) for value in places}
         shared = Counter(part for parts in parts_of.values() for part in parts)
         spaced = not separator and column.lower() in LISTS and len(shared) < len(places)
         lists = spaced or separator in (",", ";", "|")
         for value, parts in parts_of.items():
-            if len(parts) > 1 and (known.issuperset(parts) or (lists and all(shared[part] > 1 for part in parts))):
+            fit = separator == PAIRED or known.issuperset(parts)
+            if len(parts) > 1 and (fit or (lists and all(shared[part] > 1 for part in parts))):
                 said = f"{places[value]}: {value[:100]!r} is several labels ({some(parts)})"
                 raise DataError(f"{said}, but the task is one class an image", SEVERAL)
 
@@ -121,5 +126,7 @@ def has_column(named: str, part: str, columns: Container[str]) -> bool:
 
 
 def group_names(values: Iterable[object]) -> tuple[str, ...]:
-    """The user's groups as text; what stands for a missing value is empty, which is no group."""
-    return tuple("" if str(value) in MISSING else str(value) for value in values)
+    """The user's groups as text, 1.0 as 1; what stands for one that is not known is empty, which is no group."""
+    none = {*map(str.lower, MISSING), *UNKNOWN}
+    names = [number(str(value)) for value in values]
+    return tuple("" if name.lower() in none or (whole(name) or 0) < 0 else name for name in names)

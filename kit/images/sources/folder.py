@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,9 @@ from kit.store.files import is_litter
 
 # What the folders of a data set are called that is split already, by the part that each is for.
 SPLITS = {
-    "train": ("train", "training"),
-    "validation": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing"),
+    "train": ("train", "training", "trn"),
+    "validation": ("val", "valid", "validation", "dev", "eval", "evaluation"),
+    "test": ("test", "testing", "tst"),
 }
 BESIDE = {"", "image", "images", "img", "imgs", "set", "data"}
 # What a set of images may be handed out as beside a folder.
@@ -38,10 +39,8 @@ USUAL_PATTERN = r"^(.+?)[._ -]*\d+\.\w+$"
 def open_folder(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
     """Read a folder whose folders are the classes; ids are the paths below it.
 
-    Where `data.label` is a regular expression, the class is what its group finds in the path instead. Class folders are
-    sorted by name (by number where all are numbers), or in the order of `data.classes`. Files with other suffixes than
-    an image's are counted as passed over, hidden ones and what systems leave behind are not. Raises `DataError` where
-    there are no class folders, an image lies in none, or the folders are the parts of a data set that is split already.
+    Where `data.label` is a regular expression, the class is what its group finds in the path instead. Raises
+    `DataError` where an image lies in no class folder, or the folders are the parts of a set that is split already.
     """
     folder, pattern = root / Path(spec).expanduser(), _pattern(data, root)
     passed: Counter[str] = Counter()
@@ -87,10 +86,14 @@ def _check_not_split(folder: Path) -> None:
     """Refuse `train/`, `val/` and `test/` as classes, also below a folder that is alone."""
     folder = _inside(folder)
     own = _folders_in(folder)
-    # The words of a folder's name beside those for images: ``train`` of ``train_images`` and ``Train2017``.
+    # ``train`` of ``train_images``, ``Train2017`` and, where the other parts have the same word, ``seg_train``.
     words = {name: set(re.split("[^a-z]+", name.lower())) - BESIDE for name in reversed(own)}
-    found = {p: name for name, of in words.items() for p, known in SPLITS.items() if len(of) == 1 and of <= {*known}}
-    if "train" in found and len(found) > 1:
+    parts: dict[frozenset[str], dict[str, str]] = {}
+    for (name, of), (part, known) in product(words.items(), SPLITS.items()):
+        if len(of.intersection(known)) == 1:
+            parts.setdefault(frozenset(of.difference(known)), {})[part] = name
+    found = next((found for found in parts.values() if "train" in found and len(found) > 1), None)
+    if found:
         hint = _other_hint(folder, "train")
         if _folders_in(folder / found["train"]):
             also = f'   # and validation = "{folder / found["validation"]}"' if "validation" in found else ""
@@ -112,11 +115,8 @@ def _folders_of(ids: Sequence[str], folder: Path, part: str) -> list[str]:
 
 
 def _deeper(ids: Sequence[str]) -> tuple[str, ...]:
-    """A note where the folders in the class folders may be the classes.
-
-    They are called alike in all, as where sites or cameras come first, or are words, as in ``animals/cat``; patients
-    and slides have numbers.
-    """
+    """A note where the folders in the class folders may be the classes: they are called alike in all, as where sites
+    come first, or are words, as in ``animals/cat``; patients have numbers."""
     below = defaultdict[str, set[str]](set)
     for name in ids:
         first, *rest = name.split("/")

@@ -12,10 +12,11 @@ from typing import Any
 
 from kit.base.text import plain, some
 from kit.errors import ConfigError, DataError, required
+from kit.images.sources.classes import PAIRED
 from kit.images.sources.raw import Held, row_ids
 from kit.runtime.names import ID_NAMES, LABEL_NAMES, bare
 from kit.store.files import read_text
-from kit.store.tables import Table, read_table
+from kit.store.tables import DELIMITERS, Table, read_table
 
 SHARD = re.compile(r"(.*-)(\d{5})(-of-)(\d{5})(\.parquet)", re.IGNORECASE)
 # Groups of rows are kept up to so many bytes: images are read in blocks, one after another, by several threads.
@@ -48,8 +49,7 @@ class Groups:
 def read_parquet(path: Path) -> tuple[Table, tuple[Held, ...]]:
     """The columns that are no images, as text, and the image of each row; of shards all, whichever is named.
 
-    Images are a column of bytes, or of structures with ``bytes`` and ``path``, whose cells in the table are their
-    paths, or else the numbers of the rows. Numbers of classes are replaced by the names that the Hub keeps for them.
+    Cells of images are their paths, or else the numbers of the rows; numbers of classes the names that the Hub keeps.
     Raises `ConfigError` without pyarrow, and `DataError` where a file is missing or damaged.
     """
     arrow, parquet = (required(name, path.name, "'kit[parquet]'") for name in ("pyarrow", "pyarrow.parquet"))
@@ -64,7 +64,8 @@ def read_parquet(path: Path) -> tuple[Table, tuple[Held, ...]]:
                 if pictures[1:]:
                     raise ConfigError(f"{shard.name} has several columns of images: {', '.join(pictures)[:200]}")
                 texts = [name for name in schema.names if name not in pictures]
-                cells = _cells(file.read(columns=texts), _class_names(schema.metadata or {}))
+                named, read = _class_names(schema.metadata or {}), file.read(columns=texts).to_pydict()
+                cells = {name: [_cell(value, named.get(name, ())) for value in read[name]] for name in texts}
                 if pictures:
                     rows = [(group, row) for group, n in enumerate(_group_sizes(file, shard)) for row in range(n)]
                     cells[pictures[0]] = _paths(file, pictures[0]) or [""] * len(rows)
@@ -109,20 +110,10 @@ def _class_names(metadata: dict[bytes, bytes]) -> dict[str, Sequence[str]]:
     """Names of classes by column, from what the library `datasets` leaves in the file."""
     try:
         features = json.loads(metadata[b"huggingface"])["info"]["features"]
-        return {name: feature["names"] for name, feature in features.items() if feature.get("_type") == "ClassLabel"}
-    except (KeyError, ValueError, TypeError, AttributeError):
+        inner = {name: one[0] if isinstance(one, list) else one.get("feature", one) for name, one in features.items()}
+        return {name: one["names"] for name, one in inner.items() if one.get("_type") == "ClassLabel"}
+    except (LookupError, ValueError, TypeError, AttributeError):
         return {}
-
-
-def _cells(table: Any, names: dict[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Columns as text; a number of a class below 0, which stands for a hidden one, is empty."""
-
-    def text(name: str, value: Any) -> str:
-        if name in names and isinstance(value, int):
-            return str(names[name][value]) if 0 <= value < len(names[name]) else ""
-        return "" if value is None else str(value).strip()
-
-    return {name: [text(name, value) for value in table.column(name).to_pylist()] for name in table.column_names}
 
 
 def _group_sizes(file: Any, path: Path) -> list[int]:
@@ -148,7 +139,7 @@ def read_listing(path: Path) -> tuple[Table, tuple[Held, ...]]:
     if suffix in (".json", ".jsonl"):
         return _read_json(path), ()
     # What other programs read lists of images from has spaces between the cells: `train/0001.png 7`.
-    return _with_header(read_table(path, delimiters=" \t,;" if suffix == ".txt" else ",;\t")), ()
+    return _with_header(read_table(path, delimiters=f" {DELIMITERS}" if suffix == ".txt" else DELIMITERS)), ()
 
 
 def _with_header(table: Table) -> Table:
@@ -168,16 +159,14 @@ def _with_header(table: Table) -> Table:
 def _read_json(path: Path) -> Table:
     text = read_text(path)
     try:
-        lines: dict[int, str] = {}
-        if path.suffix.lower() == ".jsonl":
-            lines = {n: line for n, line in enumerate(io.StringIO(text, newline=None), 1) if line.strip()}
+        lines = {n: line for n, line in enumerate(io.StringIO(text, newline=None), 1) if line.strip()}
+        # Some give a file of records, one a line, the other suffix.
+        if path.suffix.lower() != ".jsonl" and not (lines[min(lines)].rstrip().endswith("}") and len(lines) > 1):
+            lines = {}
         found = [json.loads(line) for line in lines.values()] if lines else json.loads(text)
-        records = found if isinstance(found, list) else _from_coco(found, path)
+        records = found if isinstance(found, list) else _from_coco(found)
         header = tuple(dict.fromkeys(name for record in records for name in record))
-        rows = [
-            tuple("" if record.get(name) is None else str(record[name]).strip() for name in header)
-            for record in records
-        ]
+        rows = [tuple(_cell(record.get(name)) for name in header) for record in records]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         said = plain(" ".join(f"{type(error).__name__}: {error}".split()))[:200]
         raise DataError(f"{path} is neither COCO's JSON nor a list of records: {said}") from error
@@ -186,26 +175,27 @@ def _read_json(path: Path) -> Table:
     return Table(path, header, tuple(rows), tuple(lines))
 
 
-def _from_coco(content: Mapping[str, Any], path: Path) -> list[dict[str, object]]:
-    """A record for each image: its file, its category and what else stands with it, such as the place of a camera.
+def _cell(value: Any, names: Sequence[str] = ()) -> str:
+    """A cell as text: labels of a list apart; of a number in ``names`` the name, or of one below 0, hidden, nothing."""
+    if isinstance(value, list):
+        return PAIRED.join(_cell(one, names) for one in value)
+    if names and isinstance(value, int):
+        return str(names[value]) if 0 <= value < len(names) else ""
+    return "" if value is None else str(value).strip()
 
-    Several boxes may be of one category; `DataError` where two differ. A mapping of files to classes will do as well.
-    """
+
+def _from_coco(content: Mapping[str, Any]) -> list[dict[str, object]]:
+    """A record for each image or key: its file, its categories and what else stands with it, such as a camera."""
     if "images" not in content and len(_simple(content)) == len(content):
         return [{"image": name, "label": label} for name, label in content.items()]
-    names = {category["id"]: str(category["name"]) for category in content.get("categories", ())}
-    found: dict[object, dict[str, None]] = {}
+    names = {str(category["id"]): str(category["name"]) for category in content.get("categories", ())}
+    found: dict[str, dict[str, None]] = {}
     for annotation in content.get("annotations", ()):
-        found.setdefault(annotation["image_id"], {})[names[annotation["category_id"]]] = None
-    for image in content["images"]:
-        several = list(found.get(image["id"], ()))
-        if len(several) > 1:
-            said = f"{path.name}: image {image['file_name']!r} has the categories {', '.join(several[:4])}"[:300]
-            raise DataError(f"{said}; one label per image is supported")
+        found.setdefault(str(annotation["image_id"]), {})[names[str(annotation["category_id"])]] = None
     return [
         {
             "file_name": image["file_name"],
-            "category": next(iter(found.get(image["id"], ())), ""),
+            "category": list(found.get(str(image["id"]), ())),
             **_simple(image, without=("id", "file_name", "category")),
         }
         for image in content["images"]

@@ -32,9 +32,8 @@ def open_digits(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
 def digits(*, size: int = 32) -> Competition:
     """Load scikit-learn's digits (Alpaydin and Kaynak 1998, test part), grey as three equal channels.
 
-    ``size`` is the side in pixels, which are repeated; `DataError` if it is no positive multiple of 8. The last 297
-    rows are the hidden test, harder than a random 297: three nearest neighbours get .960 of them right, and .987 to
-    .993 of three random draws.
+    ``size`` is the side in pixels, which are repeated; `DataError` if it is no positive multiple of 8. The hidden test,
+    the last 297 rows, is harder than a random one: three nearest neighbours get .960 of it right, instead of .99.
     """
     from sklearn.datasets import load_digits
 

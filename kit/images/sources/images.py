@@ -28,9 +28,8 @@ MISSING = "no such file"
 
 
 def open_images(rows: Rows, paths: Sequence[Path | Held | None], data: DataConfig, what: str) -> RawSet:
-    """Hash every file and give a reader of them; ``what`` names the images in an error.
+    """Hash every file, None where it is not there, and give a reader of them; ``what`` names the images in an error.
 
-    ``paths`` are of the files, None where a table names one that is not there.
     Raises `DataError` where `image_size` is not set and the files have several sizes, or none of them can be read.
     """
     scanned = _scan(paths)

@@ -13,7 +13,7 @@ from kit.base.tasks import TASKS
 from kit.base.text import some
 from kit.config import DataConfig
 from kit.config.base import UNLABELLED
-from kit.errors import DataError
+from kit.errors import ConfigError, DataError
 from kit.images.sources import classes
 from kit.images.sources.folder import image_files
 from kit.images.sources.forms import read_listing
@@ -38,13 +38,11 @@ FORMS: tuple[Callable[[str], str], ...] = (
 
 
 def open_csv(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
-    """Read a table and the image files that it names; the test part needs no labels.
+    """Read a table and the image files that it names (see `Finder`); the test part needs no labels.
 
-    The id column, or another column with a usual name, names a file (see `Finder`), in `data.images`
-    (`data.test_images` for the test), or in a folder beside the table: ``train/`` for ``train.csv``,
-    ``train_images/``, ``images/``, or anywhere below it. A row whose file is not there is listed like an unreadable
-    image; one without a label has the label -1. Raises `DataError` where an id stands twice, a label is no class or
-    several, or no row's file is found, and `ConfigError` where a column cannot be told.
+    A row whose file is not there is listed like an unreadable image; one without a label has the label -1. Raises
+    `DataError` where an id stands twice, a label is no class or several, or no row's file is found, and `ConfigError`
+    where a column cannot be told.
     """
     table, held = read_listing(root / Path(spec).expanduser())
     sample = _sample(data, root)
@@ -84,14 +82,17 @@ def _files(table: Table, ids: str, data: DataConfig, root: Path, part: str) -> t
     """The image file of every row, by the column that names most of them; `DataError` where none does."""
     usual = [name for name in table.header if name.lower().replace(" ", "_") in ID_NAMES and name != ids]
     # A name with the suffix of an image is one of a file, and a number in another column need not be.
-    columns = sorted((ids, *usual), key=lambda name: bare(table.column(name)[0]) == table.column(name)[0])
-    finder = Finder(table.path, data, root, part)
+    is_bare = {name: bare(table.column(name)[0]) == table.column(name)[0] for name in (ids, *usual)}
+    finder, by = Finder(table.path, data, root, part), ids
     best: list[Path | None] = [None] * len(table.rows)
-    for name in columns:
-        found = finder.find(table.column(name))
-        best = min(best, found, key=lambda paths: paths.count(None))
-        if None not in best:
+    for name in sorted(is_bare, key=is_bare.__getitem__):
+        if None not in best and (data.id or is_bare[name] != is_bare[by]):
             break
+        found = finder.find(table.column(name))
+        if None not in (*best, *found) and best != found:
+            said = f"{table.path.name}: the columns {by!r} and {name!r} name other files of row {table.line(0)}"
+            raise ConfigError(said, f'[data] id = "{name}"')
+        best, by = min((best, by), (found, name), key=lambda one: one[0].count(None))
     if any(best):
         return tuple(best)
     places = some([str(folder) for folder in finder.folders], 4) or "no folder"
@@ -157,10 +158,9 @@ class Finder:
     def find(self, names: Sequence[str]) -> list[Path | None]:
         """The file of every name, from the folder that has most of them; None for the others.
 
-        A name is a path that exists, or the end of one, or a name that only one file bears: as it is, with a suffix in
-        another case, without the suffix of an image, as a number (7 is 007.png), or without case. Of a path of another
-        machine what follows the folders that all names share has to be the end of one here. An image in a folder of
-        another part has to be named with that folder.
+        A name is a path that exists, or the end of one, or a name that only one file bears in one of `FORMS`. Of a
+        path of another machine what follows the folders that all names share has to be the end of one here. An image in
+        a folder of another part has to be named with that folder.
         """
         plain = {name: posixpath.normpath(name.replace("\\", "/")) for name in names}
         whole = {

@@ -1,6 +1,7 @@
 """Arrays: images and labels in one ``.npz``, or in two ``.npy`` that lie side by side, in any of their usual forms."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
@@ -28,21 +29,15 @@ ROW = "row of the array"
 IMAGES, LABELS = ("images", "data", "x", "image", "pixels"), ("labels", "y", "label", "targets", "target")
 # What `np.savez(path, images, labels)` calls them.
 UNNAMED: dict[tuple[str, ...], str] = {IMAGES: "arr_0", LABELS: "arr_1"}
-# What stands before or behind these names in a file with several parts: `x_train`, `test_images`, `y_val`.
-PARTS = (
-    SPLITS
-    | {"external": SPLITS["train"], "unlabelled": ("unlabelled", "unlabeled")}
-    | dict.fromkeys(("test", "truth"), (*SPLITS["test"], "t10k"))
-)
+# Before or behind these names in a file with several parts: `x_train`, `test_images`, `y_val`.
+OTHERS = {"external": SPLITS["train"], "unlabelled": ("unlabelled", "unlabeled")}
+PARTS = SPLITS | OTHERS | dict.fromkeys(("test", "truth"), (*SPLITS["test"], "t10k"))
 CHANNELS = (1, 3, 4)  # grey, RGB, RGBA
 
 
 def open_npz(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
-    """Read images and labels from one file, whatever they are called in it; nothing else in it is looked at.
+    """Read images (see `readable`) and labels (`labelled`) from one file; nothing else in it is looked at.
 
-    Images are `images`, `x`, `x_train` (`x_test` for the test and its truth), `train_images`, `arr_0` or similar, and
-    labels `labels`, `y`, `y_train`, `arr_1` or what `data.label` says; the test part needs none. `data.group` and
-    `data.weight` name arrays with one value a row. See `readable` for the forms of images, `labelled` for labels.
     Raises `DataError` where an array is missing or something else, and `ConfigError` where a configured one is missing.
     """
     path = root / Path(spec).expanduser()
@@ -147,8 +142,7 @@ def array_truth(labels: Array | Table, n: int, data: DataConfig, root: Path, pat
 def labelled(labels: Array, n: int, data: DataConfig, root: Path, path: Path) -> tuple[IntArray, tuple[str, ...]]:
     """Class numbers (N,), -1 for none, and class names of an array: numbers, text, or (N, K) with a single 1 a row.
 
-    Numbers are places in the file that ``data.classes`` names; without one they are themselves the names, so that
-    labels from 1 to 10 are the classes 1 to 10. Raises `DataError` where they are neither, or have no name.
+    Numbers are places in the file ``data.classes``, or themselves the names. Raises `DataError` where they are neither.
     """
     if labels.ndim == 2 and labels.shape[1] > 1 and len(labels) == n and labels.dtype.kind in "buif":
         if not ((labels == 0) | (labels == 1)).all() or (labels.sum(axis=1) != 1).any():
@@ -156,7 +150,8 @@ def labelled(labels: Array, n: int, data: DataConfig, root: Path, path: Path) ->
         labels = labels.argmax(axis=1)
     flat, named = _one_a_row(labels, n, f"{path}: labels"), named_classes(data, root)
     if flat.dtype.kind in "US":
-        text = np.char.decode(flat, "utf-8", "replace") if flat.dtype.kind == "S" else flat
+        # In another encoding than UTF-8 two names stay two.
+        text = np.char.decode(flat, "utf-8", "backslashreplace") if flat.dtype.kind == "S" else flat
         values = [str(value).strip() for value in text]
     else:
         flat = np.where(np.isnan(flat), -2, flat) if flat.dtype.kind == "f" else flat  # NaN is no label, and -1 may be
@@ -199,11 +194,11 @@ def _labels_beside(path: Path, data: DataConfig, root: Path, part: str) -> Path:
         return root / Path(data.label).expanduser()
     if "idx3-ubyte" in path.name:
         return path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
-    words = path.stem.lower().split("_")
-    wanted = {f"{path.stem.lower()}_{label}" for label in LABELS}
+    words = re.split("[_-]", path.stem.lower())
+    wanted = {"_".join((*words, label)) for label in LABELS}
     for image, label in product(set(IMAGES).intersection(words), LABELS):
         wanted.add("_".join(label if word == image else word for word in words))
-    found = [file for file in sorted(path.parent.glob("*.npy")) if file.stem.lower() in wanted]
+    found = [file for file in sorted(path.parent.glob("*.npy")) if file.stem.lower().replace("-", "_") in wanted]
     if len(found) == 1:
         return found[0]
     what = f"{len(found)} files of labels" if found else "no file of labels, such as y_train.npy for x_train.npy,"
@@ -219,8 +214,7 @@ def _one_a_row(values: Array, n: int, where: str) -> Array:
 def readable(images: Array, where: str) -> tuple[Array, int]:
     """``images`` as (N, H, W, C) with C in `CHANNELS`, not copied, and the value that is white in all of them.
 
-    They may be (N, H, W), (N, H, W, C), (N, C, H, W), or one row an image, (N, H * W) or (N, 3 * H * W), of square
-    ones. Raises `DataError` where they have another shape or no known scale of values; ``where`` they stand.
+    Raises `DataError` where they have no shape of docs/data.md or no known scale of values; ``where`` they stand.
     """
     shape = images.shape
     if images.ndim == 2 and images.size:

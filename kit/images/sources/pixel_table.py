@@ -68,10 +68,7 @@ def is_pixel_table(path: Path) -> bool:
 
 
 def open_pixels(spec: str, data: DataConfig, root: Path, part: str) -> RawSet:
-    """Read a table with a pixel a column; raises `DataError` where a cell of one is no number.
-
-    Ids are those of a column, else for the test those of the sample file, else the rows' numbers.
-    """
+    """Read a table with a pixel a column; raises `DataError` where a cell of one is no number."""
     path = root / Path(spec).expanduser()
     text = read_text(path)
     columns = Columns.of(text.partition("\n")[0])

@@ -14,11 +14,18 @@ from kit.errors import ConfigError, DataError
 from kit.images.sources.classes import MISSING, group_names, has_column
 from kit.images.sources.raw import checked_weights
 from kit.runtime.answer import id_column
-from kit.runtime.names import ID_NAMES, LABEL_NAMES, bare
+from kit.runtime.names import ID_NAMES, LABEL_NAMES, bare, whole
 from kit.store.tables import LONGEST, SHOWN, Table, read_table
 
 # In columns that are one a class: an empty cell is no label.
-FLAGS = {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1} | dict.fromkeys(map(str.lower, MISSING), 0)
+FLAGS = dict.fromkeys(("false", "f", "no", "n", *map(str.lower, MISSING)), 0)
+FLAGS |= dict.fromkeys(("true", "t", "yes", "y", "x"), 1)
+
+# Of a column whose name ends with what labels are called: ``Finding Labels``, ``cell_class``.
+ENDING = re.compile(r"(?<![a-z])(labels?|class|category|target|diagnosis|species)$", re.IGNORECASE)
+# A column that says which part of the data a row is of, and its values.
+SPLIT = re.compile(r"(data_?)?(split|subset|partition|usage)|set|phase|is_(train|test|val).*", re.IGNORECASE)
+PART = re.compile(r".*(train|val|test|dev|eval).*|[01](\.0)?|true|false", re.IGNORECASE)
 
 # Columns whose images are of one object: where they were divided among folds, every fold would know the answer. Sites
 # and cameras are not among them, because those of the test set may be the same.
@@ -43,7 +50,8 @@ def find_id(table: Table, named: str, sample: Table | None = None) -> str:
     cells = {name: table.column(name) for name in table.header}
     files = [name for name in table.header if all(bare(cell) != cell for cell in cells[name])]
     different = [name for name in table.header if len(set(cells[name])) == len(table.rows)]
-    found = _by_name(table, ID_NAMES, "id", table.header, files or different)
+    like = [name for name in different if name.lower().endswith("id") and not GROUPS.fullmatch(name.lower())]
+    found = _by_name(table, ID_NAMES, "id", table.header, files or (like if len(like) == 1 else different))
     # A column of patients has a value for several images; where every column does, the rows are told.
     return next((name for name in found if name in different), found[0])
 
@@ -52,6 +60,8 @@ def find_label(table: Table, named: str, id_column: str, sample: Table | None = 
     """The column with the classes, or those, one a class, with a single 1 (or True) beside 0; errors as `find_id`."""
     if named:
         table.column(named, "label")
+        if named == id_column:
+            raise ConfigError(f"data.label = {named!r} is the column of the ids of {table.path.name}")
         return named
     others = [name for name in table.header if name != id_column]
     if sample is not None and len(sample.header) == 2 and sample.header[1] in others:
@@ -68,7 +78,7 @@ def find_label(table: Table, named: str, id_column: str, sample: Table | None = 
     # Some rows may have no label or several, but columns that mostly do are something else.
     if len(flags) > 1 and np.median(cells[:, flags].sum(axis=1)) == 1:
         return tuple(others[place] for place in flags)
-    return _by_name(table, LABEL_NAMES, "label", others)[0]
+    return _by_name(table, LABEL_NAMES, "label", others, list(filter(ENDING.search, others)))[0]
 
 
 def find_group(table: Table, id_column: str, label: str = "", sample: Table | None = None) -> str:
@@ -91,7 +101,12 @@ def beside_truth(
     """Groups and weights as of `Rows`, and a note where a column of groups is not used; errors as of the columns."""
     found = find_group(table, ids, data.label, sample) if part == "train" and not data.group else ""
     said = f"{table.path.name}: images with one value in column {found!r} are probably of one object"
-    notes = (f'{said}, and are divided among folds: [data] group = "{found}"',) if found else ()
+    notes = [f'{said}, and are divided among folds: [data] group = "{found}"'] if found else []
+    for name in filter(SPLIT.fullmatch, table.header if part == "train" else ()):
+        parts = set(table.column(name)) - MISSING
+        if name != data.label and 1 < len(parts) <= SHOWN and all(map(PART.fullmatch, parts)):
+            said = f"{table.path.name}: column {name!r} divides the rows into {some(sorted(parts))}"
+            notes.append(f"{said}; all of them are training images, so name a table of each part in [data]")
     groups = table.column(data.group, "group") if has_column(data.group, part, table.header) else []
     weights = None
     if has_column(data.weight, part, table.header):
@@ -101,23 +116,27 @@ def beside_truth(
             said = f"{table.path.name}: column {data.weight!r} contains a value that is not a number"
             raise DataError(said) from error
         weights = checked_weights(numbers, table.path.name)
-    return group_names(groups), weights, notes
+    return group_names(groups), weights, tuple(notes)
 
 
 def values_of(table: Table, columns: Sequence[str], *, votes: bool = False) -> Array:
-    """The cells (N, C) of ``columns`` as 0 or 1, or as numbers of votes; -1 for one that is neither."""
+    """The cells (N, C) of ``columns`` as 0 (-1 where a column has 1 and -1) or 1, or as votes; -1 for any other."""
 
     def value(cell: str) -> float:
-        if not votes:
-            return FLAGS.get(cell.lower(), -1)
+        if not votes and cell.lower() in FLAGS:
+            return FLAGS[cell.lower()]
         try:
             number = 0.0 if cell in MISSING else float(cell)
         except ValueError:
             return -1
-        return number if 0 <= number < np.inf else -1
+        return number if (0 <= number < np.inf if votes else number in (0, 1)) else -1
 
-    cells = [[value(cell) for cell in table.column(name)] for name in columns]
-    return np.array(cells, float).reshape(len(columns), len(table.rows)).T
+    def column(name: str) -> list[float]:
+        cells = table.column(name)
+        signs = not votes and {whole(cell) for cell in set(cells)} == {-1, 1}
+        return [float(whole(cell) == 1) for cell in cells] if signs else list(map(value, cells))
+
+    return np.array(list(map(column, columns)), float).reshape(len(columns), len(table.rows)).T
 
 
 def checked_values(table: Table, columns: Sequence[str], *, votes: bool = False, hint: str = "") -> Array:

@@ -11,12 +11,10 @@ from kit.base.tasks import TASKS, Array, Task, bins
 from kit.base.text import some
 from kit.config import DataConfig
 from kit.errors import ConfigError, DataError
-from kit.images.sources.classes import MISSING, SEPARATORS, divided, finder, named_classes, sorted_names
+from kit.images.sources.classes import MISSING, PAIRED, SEPARATORS, divided, finder, named_classes, sorted_names
 from kit.images.sources.table import checked_values, find_group, find_id, find_label, values_of
 from kit.runtime.names import LABEL_NAMES
 from kit.store.tables import LONGEST, Table
-
-PAIRED = "\n"  # between the labels of an image that has a row for each: no cell has it
 
 
 class Truth(NamedTuple):

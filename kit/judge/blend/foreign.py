@@ -30,7 +30,7 @@ LAYOUT = 'np.savez("oof.npz", ids=ids, classes=classes, proba=proba)'
 # What others call their arrays, and whether the name says what the numbers are: "" is told from the numbers.
 SCORES = {"proba": "proba", "logits": "logits", "probs": "proba", "probabilities": "proba"}
 SCORES |= dict.fromkeys(("predictions", "preds", "oof", "arr_0"), "")
-IDS, CLASSES = ("ids", "id", "image_ids", "filenames"), ("classes", "class_names", "columns")
+IDS, CLASSES = (*(f"{name}s" for name in ID_NAMES), *ID_NAMES), ("classes", "class_names", "columns")
 # Beside `oof.npy`: `oof.ids.txt`, `oof_ids.npy`, `ids.csv` ...
 ORDERS = tuple(f"{name}{suffix}" for name in ("{}.ids", "{}_ids", "ids") for suffix in (".txt", ".csv", ".npy"))
 

@@ -30,8 +30,8 @@ def shared_backgrounds(images: ImageArray, rows: IntArray, measured: Measured | 
     Of ``images`` (N, H, W, 3) ``rows`` (K,), no two identical, are looked at; ``measured`` is what was measured of
     all. Returns the ascending rows of each set of at least five, by first row.
 
-    Connected components of at least five pictures whose edges correlate give a mean edge, and each picture joins the
-    mean edge most like its own. Lines along a side are no detail: a drawn frame, a shadow, bars, paper.
+    Components of pictures whose edges correlate give a mean edge, and each picture joins the one most like its own.
+    Lines along a side are no detail: a drawn frame, a shadow, bars, paper.
     """
     if min(images.shape[1:3]) < SMALLEST:
         return []

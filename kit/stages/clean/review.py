@@ -33,8 +33,7 @@ MOST = 30
 def contact_sheets(images: ImageArray, labels: IntArray, result: Plan, names: Sequence[str]) -> dict[str, Image.Image]:
     """Draw what a plan found, a sheet a reason in alphabetical order, pictures that belong together on one line.
 
-    ``names`` says what to call the rows. A line shows at most eight pictures, a sheet at most `MOST` lines, and its
-    title says how many there are. Findings without a twin stand eight to a line.
+    ``names`` are the rows'. A line shows at most eight pictures, a sheet at most `MOST` lines.
     """
     kept = set(result.keep.tolist())
 

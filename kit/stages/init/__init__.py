@@ -35,10 +35,9 @@ GUESS = "A guess, because there is no sample file: use the metric of the leaderb
 def init(folder: Path, train: str, emit: Emit, recipe: str = "", *, hours: float, looks: bool = True) -> None:
     """Write ``kit.toml``, a Makefile and a ``.gitignore``; nothing that exists is touched.
 
-    ``train`` is what ``[data] train`` is set to; ``recipe`` is a key of `known_recipes`, whose text becomes
-    ``kit.toml``. Without a recipe the images that ``train`` names are looked at, unless they are built in or ``looks``
-    is false: the networks are what can be trained in ``hours``, and the augmentation what the images allow. Raises
-    `ConfigError` where the folder is a project already, or there is no such recipe, and the errors of `open_source`.
+    ``recipe`` is a key of `known_recipes`. Without one the images that ``train`` names are looked at, unless they are
+    built in or ``looks`` is false: the networks are what can be trained in ``hours``. Raises `ConfigError` where the
+    folder is a project already, or there is no such recipe, and the errors of `open_source`.
     """
     if (folder / CONFIG_NAME).exists():
         raise ConfigError(f"{folder / CONFIG_NAME} exists already", "kit folds")
@@ -122,10 +121,7 @@ def _read(folder: str, name: str) -> str:
 
 
 def _this_kit() -> str:
-    """The command that is running as a Makefile writes it: found although its environment is not active.
-
-    It stands beside its Python in an environment of venv, uv, pipx or conda; the Makefile asks the shell if it is gone.
-    """
+    """The command that is running as a Makefile writes it: beside its Python, found although that is not active."""
     path = shutil.which("kit", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}") or "kit"
     return shlex.quote(path).replace("$", "$$").replace("#", "\\#")
 

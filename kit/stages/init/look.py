@@ -146,7 +146,8 @@ def task_of(table: Table, sample: Table | None) -> tuple[str, str]:
         return _task_of_cells(label, table.column(column), table.column(label))
     group = find_group(table, column)
     columns = label or tuple(name for name in table.header if name not in (column, group))
-    cells = values_of(table, columns, votes=True).T
+    flags = values_of(table, columns)
+    cells = (flags if (flags >= 0).all() else values_of(table, columns, votes=True)).T
     sums, is_flags = cells.sum(axis=0), np.isin(cells, (0, 1)).all()
     if len(columns) < 2 or (cells < 0).any() or (label and is_flags and sums.max() <= 1):
         return "", ""
