@@ -147,6 +147,19 @@ def test_what_is_wrong_with_a_metric_of_the_users_is_said(
     assert not capsys.readouterr().out
 
 
+def test_files_beside_it_that_a_metric_imports_belong_to_it(tmp_path: Path) -> None:
+    lines = ["import json, first_part", "def score(truth, said):", "    return first_part.value()"]
+    (tmp_path / "whole.py").write_text("\n".join(lines))
+    (tmp_path / "first_part.py").write_text("from second_part import value")
+    (tmp_path / "second_part.py").write_text("import first_part\ndef value():\n    return 0.5")
+    name = named(tmp_path, "whole.py:score")
+    assert score.score(name, *draw()) == 0.5
+    (tmp_path / "other.py").write_text("what nobody imports")
+    assert named(tmp_path, "whole.py:score") == name
+    (tmp_path / "second_part.py").write_text("import first_part\ndef value():\n    return 0.25")
+    assert named(tmp_path, "whole.py:score") != name
+
+
 @pytest.mark.parametrize(("content", "line"), [("1 / 0", 1), ("import sys\nsys.exit(3)", 2), ("a = 1\nb =", 2)])
 def test_a_file_that_fails_is_refused_with_its_line(tmp_path: Path, content: str, line: int) -> None:
     (tmp_path / "bad.py").write_text(content)

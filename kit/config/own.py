@@ -4,6 +4,7 @@ Each gets a name that ends with a digest of what defines it, under which `METRIC
 names its metric, as lineage and records do, says which function it was.
 """
 
+import ast
 import csv
 import hashlib
 import math
@@ -68,8 +69,11 @@ def _told(kind: type[KitError], name: str, path: Path) -> Iterator[None]:
 
 def _of_file(name: str, path: Path, function: str) -> str:
     content, module = _content(f"metric {name!r}", path), types.ModuleType(path.stem)
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))  # for what it imports from there
     with _told(ConfigError, name, path):
         exec(compile(content, str(path), "exec"), vars(module))
+        content += b"".join(_imported(path, content, {}).values())
     score = vars(module).get(function)
     if not callable(score):
         there = [key for key, value in vars(module).items() if isinstance(value, types.FunctionType)]
@@ -83,6 +87,18 @@ def _of_file(name: str, path: Path, function: str) -> str:
     tasks = (*BOTH, "numbers" if needs == "labels" else "shares")
     own = partial(_guarded, name, path, score)
     return _register(name, content, Measure("own", needs, tasks, greater, scored=False, source=name, own=own))
+
+
+def _imported(path: Path, content: bytes, found: dict[Path, bytes]) -> dict[Path, bytes]:
+    """``found`` and the content of all files beside ``path`` that it imports, and of those that these import."""
+    for node in ast.walk(ast.parse(content)):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+        for file in [path.with_name(f"{name.partition('.')[0]}.py") for name in names]:
+            if file.is_file() and file not in found:
+                found[file] = file.read_bytes()
+                _imported(file, found[file], found)
+    return found
 
 
 def _guarded(name: str, path: Path, score: Callable[[Any, Any], Any], truth: Any, said: Any) -> float:
