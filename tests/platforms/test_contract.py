@@ -16,10 +16,12 @@ from servers.codabench import Codabench
 from servers.kaggle import Kaggle
 from servers.project import MODEL, make_candidate, make_project
 
+from kit.base.events import silent
 from kit.config import Config, load
 from kit.errors import KitError, PlatformError
 from kit.images.sources import raw
 from kit.platforms import PLATFORMS, Platform, Waits, open_platform
+from kit.stages.clean.clean import clean
 from kit.store.files import write_zip
 from kit.store.layout import Layout
 from kit.store.ledger.facts import Fact, Request, newest
@@ -75,9 +77,12 @@ def _local(root: Path, platform: str = "local") -> tuple[Layout, Config]:
     np.savez(root / "hidden.npz", images=images, labels=np.where(np.arange(16) == 3, 0, labels))
     (root / "kit.toml").write_text(
         f'[competition]\nplatform = "{platform}"\n[data]\ntrain = "hidden.npz"\ntruth = "hidden.npz"\n'
+        '[clean]\nexact = "keep"\nnear = "off"\ncontamination = false\n'
     )
     layout = Layout(root)
-    return layout, load(layout.config)
+    config = load(layout.config)
+    clean(layout, config, silent)  # for the baselines of the board
+    return layout, config
 
 
 def _open(layout: Layout, config: Config, waits: Waits) -> tuple[Platform, Path]:

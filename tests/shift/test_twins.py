@@ -62,9 +62,17 @@ def test_pictures_that_are_not_square_are_compared_without_quarter_turns() -> No
     assert (row, other) == (4, 9)
 
 
-def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_that_are_not_asked_for_are_not_compared() -> None:
+    train, test = pictures(6, 30), pictures(7, 30)
+    test[[3, 20, 25]] = train[[8, 15, 9]]
+    known, asked = np.arange(9, 30), np.arange(0, 25)
+    assert [pair[:2] for pair in twins(train, test, known, asked)] == [(20, 15)]
+
+
+@pytest.mark.parametrize("images", [7, 1 / 16])
+def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch, images: float) -> None:
     train, test = pictures(4, 50), pictures(5, 50)
     test[[3, 30]] = train[[40, 8]]
     whole = twins(train, test)
-    monkeypatch.setattr("kit.judge.shift.pictures.BLOCK_BYTES", 7 * train[0].nbytes)
+    monkeypatch.setattr("kit.judge.shift.pictures.BLOCK_BYTES", int(images * train[0].nbytes))
     assert [pair[:2] for pair in twins(train, test)] == [pair[:2] for pair in whole] == [(3, 40), (30, 8)]

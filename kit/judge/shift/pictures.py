@@ -118,27 +118,45 @@ def adversarial(train: Array, test: Array, seed: int, names: Sequence[str]) -> A
     return Adversarial(found, float(mean_error(influence, None)), pvalue, ranked, of_test, of_train)
 
 
-def twins(train: Images, test: Images) -> list[tuple[int, int, float]]:
+def twins(
+    train: Images, test: Images, known: NDArray[np.int64] | None = None, asked: NDArray[np.int64] | None = None
+) -> list[tuple[int, int, float]]:
     """(test row, training row, correlation) of pairs that show one picture, the nearest training row of each test row.
 
     Small grey pictures are correlated under the eight flips and turns, candidates again at full size. A pair of flat
-    pictures has no correlation and is not found; identical pixels are known by their hash anyway.
+    pictures has no correlation and is not found; identical pixels are known by their hash anyway. All rows are compared
+    unless the training rows that are ``known`` (N,) or the test rows that are ``asked`` for (M,) are given.
     """
-    if not len(train) or not len(test):
+    known, asked = (np.arange(len(x)) if rows is None else rows for x, rows in ((train, known), (test, asked)))
+    if not len(known) or not len(asked):
         return []
-    small, found = _small(train), []
-    for start, block in _parts(test):
-        likeness = np.full((len(block), len(small)), -1, np.float32)  # the largest over flips and turns
-        for turned in _turned(block):
-            np.maximum(likeness, _small(turned) @ small.T, out=likeness)
-        for row in np.flatnonzero(likeness.max(axis=1) >= ALIKE):
-            other = int(likeness[row].argmax())
+    small, found = _small(train, known), []
+    for start, block in _parts(test, asked):
+        best, nearest = _nearest([_small(turned) for turned in _turned(block)], small)
+        for row in np.flatnonzero(best >= ALIKE):
+            other = int(known[nearest[row]])
             one = _standard((train[other].astype(np.float32) @ LUMA)[None])[0]
-            whole = (_standard(turned.astype(np.float32) @ LUMA)[0] for turned in _turned(test[start + row][None]))
+            whole = (_standard(turned.astype(np.float32) @ LUMA)[0] for turned in _turned(block[row][None]))
             correlation = max(float(one @ other_way) for other_way in whole)
             if correlation >= SAME:
-                found.append((start + int(row), other, correlation))
+                found.append((int(asked[start + row]), other, correlation))
     return found
+
+
+def _nearest(turned: Sequence[Table], small: Table) -> tuple[Table, NDArray[np.int64]]:
+    """(n,) the largest correlation of a picture, in any of its forms ``turned``, with one of ``small``, and which."""
+    n, size = len(turned[0]), max(1, BLOCK_BYTES // 4 // len(turned[0]))
+    best, nearest = np.full(n, -1, np.float32), np.zeros(n, np.int64)
+    for first in range(0, len(small), size):
+        part = small[first : first + size].T
+        likeness = turned[0] @ part
+        for form in turned[1:]:
+            np.maximum(likeness, form @ part, out=likeness)
+        column = likeness.argmax(axis=1)
+        value = likeness[np.arange(n), column]
+        better = value > best
+        best[better], nearest[better] = value[better], column[better] + first
+    return best, nearest
 
 
 def _turned(images: Images) -> list[Images]:
@@ -146,10 +164,10 @@ def _turned(images: Images) -> list[Images]:
     return [turned for turn in TURNS.values() if (turned := turn(images)).shape == images.shape]
 
 
-def _small(images: Images) -> Table:
+def _small(images: Images, rows: NDArray[np.int64] | None = None) -> Table:
     """(N, SIDE * SIDE) float32, mean 0 and length 1; zeros of a flat picture."""
     blocks = []
-    for _, part in _parts(images):
+    for _, part in _parts(images, rows):
         grey = part.astype(np.float32) @ LUMA
         down, across = (np.linspace(0, size, min(SIDE, size) + 1).astype(int)[:-1] for size in grey.shape[1:])
         shrunk = np.add.reduceat(np.add.reduceat(grey, down, axis=1), across, axis=2)

@@ -23,6 +23,7 @@ from kit.store.record import Digests, Made
 VERSION = 3  # 2: the outputs of one network are compared; 3: the error of the AUC is that of its influence
 LEVEL = 0.01  # of a test, below which its answer is "they differ"
 CLEAR = 0.6  # area under the curve below which a difference, however sure, is small
+PAIRS = 2_000_000_000  # of a test and a training image, which take a minute
 COMPARED = 6000  # training pictures that the statistics are computed of
 SHOWN = 24
 
@@ -102,7 +103,7 @@ def _write(
         sentences.append(_about_prior(prior, shares.tolist(), index.classes))
         picture = standalone(figures.class_priors(index.classes, shares.tolist(), prior.prior))
         write_atomic(layout.shift_picture("priors"), picture)
-    copies = _copies(layout, index, images, test)
+    copies = _copies(layout, index, images, test, seed)
     names, likeness = unlabelled_ids(layout, "test"), np.nan_to_num(told.test_likeness, nan=-1.0)
     order = np.argsort(-likeness, kind="stable")[:SHOWN]
     pictures = dict(zip(np.sort(order).tolist(), test[np.sort(order)], strict=True))  # as a memory map likes to be read
@@ -111,7 +112,7 @@ def _write(
     write_atomic(layout.shift_picture("likeness"), standalone(*figures.likeness(told)))
     report = ShiftReport(
         made_from=made_from,
-        sentences=(*sentences, _about_copies(copies)),
+        sentences=(*sentences, _about_copies(copies, PAIRS // len(index.ids), len(test))),
         auc=told.auc,
         auc_error=told.error,
         telling=told.telling,
@@ -125,20 +126,27 @@ def _write(
     return report
 
 
-def _copies(layout: Layout, index: Index, images: ImageArray, test: ImageArray) -> tuple[tuple[str, str, float], ...]:
-    """(test id, training id, correlation): identical pixels by their hash first, then those that look alike."""
+def _copies(
+    layout: Layout, index: Index, images: ImageArray, test: ImageArray, seed: int
+) -> tuple[tuple[str, str, float], ...]:
+    """(test id, training id, correlation): identical pixels by their hash first, then those that look alike.
+
+    Of sets with more than `PAIRS` pairs, a sample of the test is compared by its looks.
+    """
     lines = read_csv(layout.index_of("test"))
     known = {row["sha256"]: row["id"] for row in read_csv(layout.index)}
     same = {line["id"]: (known[line["sha256"]], 1.0) for line in lines if line["sha256"] in known}
-    for row, other, likeness in twins(images[: len(index.ids)], test):
+    ours, theirs = np.arange(len(index.ids)), np.random.default_rng(seed).permutation(len(test))
+    for row, other, likeness in twins(images, test, ours, np.sort(theirs[: PAIRS // len(ours)])):
         same.setdefault(lines[row]["id"], (index.ids[other], likeness))
     return tuple((name, *pair) for name, pair in same.items())
 
 
-def _about_copies(copies: Sequence[tuple[str, str, float]]) -> str:
+def _about_copies(copies: Sequence[tuple[str, str, float]], compared: int, n: int) -> str:
+    part = f" (by their looks {compared:,} of {n:,} were compared)" if compared < n else ""
     if not copies:
-        return "copies: no test image is a training image: nothing to do"
-    many = f"copies: {len(copies)} test images are training images too ({copies[0][0]} = {copies[0][1]}): "
+        return f"copies: no test image is a training image{part}: nothing to do"
+    many = f"copies: {len(copies)} test images are training images too ({copies[0][0]} = {copies[0][1]}){part}: "
     return many + "their score says nothing of new images"
 
 
