@@ -155,6 +155,10 @@ def test_images_without_labels_are_stored_apart_and_unreadable_ones_are_left_out
     np.testing.assert_array_equal(images[3], np.asarray(Image.open(tmp_path / "raw/test/test_04.png")))
     assert unlabelled_images(layout, "test") is None and layout.data_manifest.read_bytes() == before
     assert any(event.kind == "warn" and "1 unlabelled images" in event.text for event in said)
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(DataError, match="no image files") as caught:
+        cleaned(tmp_path, text.replace("raw/test", "nothing"))
+    assert caught.value.hint == '[data] unlabelled = "a folder of images"'
     for path in (tmp_path / "raw/test").iterdir():
         path.write_bytes(b"")
     with pytest.raises(DataError, match=r"none of 9 unlabelled images can be read; 'test_00\.png': empty file"):

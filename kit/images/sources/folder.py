@@ -163,7 +163,9 @@ def _other_hint(folder: Path, part: str) -> str:
             named += [entry for entry, words in found.items() if words.isdisjoint(others)]
             if named:
                 return f'[data] {part} = "{named[0]}"'
-    return "use one subfolder per class, named after the class"
+    return (
+        f'[data] {part} = "a folder of images"' if part in UNLABELLED else "use one subfolder per class, named after it"
+    )
 
 
 def image_files(folder: Path, passed: Counter[str] | None = None) -> Iterator[str]:
