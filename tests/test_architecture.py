@@ -25,7 +25,7 @@ LAYERS = (
 # `kit.__version__` is not a layer, and `kit.Project` is looked up when it is first asked for.
 ROOT = "__init__"
 ENTRIES = 16
-LINES = 32_740
+LINES = 32_750
 LINES_OF_A_FILE, LINES_OF_A_FUNCTION, PARAMETERS = 300, 40, 8
 # The documented library, whose parameters users name one by one; a record of them would only hide two in another place.
 MANY_PARAMETERS = {"judge.blend.blend.fit"}

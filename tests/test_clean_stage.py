@@ -183,6 +183,17 @@ def test_the_training_images_without_a_label_are_those_to_learn_from_where_both_
         cleaned(tmp_path, '[data]\ntrain = "raw/train.csv"\nunlabelled = "raw/train.csv"')
 
 
+@pytest.mark.parametrize("spec", ["./raw/train.csv", "raw/../raw/train.csv", "raw//train.csv", "{root}/raw/train.csv"])
+def test_the_table_of_the_training_images_is_known_in_whatever_way_its_path_is_written(tmp_path, spec):
+    kaggle_competition(tmp_path)
+    header, *lines = (tmp_path / "raw/train.csv").read_text().splitlines()
+    bare = [line if row % 4 else line.rpartition(",")[0] + "," for row, line in enumerate(lines)]
+    (tmp_path / "raw/train.csv").write_text("\n".join([header, *bare]))
+    spec = spec.format(root=tmp_path)
+    layout = cleaned(tmp_path, f'[data]\ntrain = "raw/train.csv"\nunlabelled = "{spec}"')
+    assert unlabelled_ids(layout, "unlabelled") == tuple(line.partition(",")[0] for line in lines[::4])
+
+
 def test_training_and_test_images_are_cleaned_apart(tmp_path):
     kaggle_competition(tmp_path)
     text = '[data]\ntrain = "raw/train.csv"\ntest = "raw/test"'

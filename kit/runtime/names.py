@@ -22,8 +22,9 @@ LABEL_NAMES = (
     "label", "labels", "class", "target", "category", "diagnosis", "class_name", "classname", "label_name", "class_id",
     "classid", "species", "breed", "y", "dx", "category_id", "predicted", "prediction",
 )  # fmt: skip
-# 7, 007 and 7.0, as spreadsheets and pandas rewrite a number; longer ones lose digits there.
-_WHOLE = re.compile(r"[+-]?\d{1,18}(\.0*)?", re.ASCII)
+# 7, 007 and 7.0, as spreadsheets and pandas rewrite a number; longer ones lose digits there. R and `np.savetxt` write
+# an exponent, always with its sign and two digits: 1e+05, 7.000e+00.
+_WHOLE = re.compile(r"[+-]?(\d{1,18}(\.0*)?|\d(\.\d{0,18})?e[+]\d\d)", re.ASCII)
 
 
 def spelling(name: str) -> str:
@@ -33,7 +34,13 @@ def spelling(name: str) -> str:
 
 def whole(name: str) -> int | None:
     """The whole number that a name is (7, 007, 7.0), None where it is none."""
-    return int(name.partition(".")[0]) if _WHOLE.fullmatch(name) else None
+    if not _WHOLE.fullmatch(name):
+        return None
+    plain, exponent, _ = name.partition("e")
+    if not exponent:
+        return int(plain.partition(".")[0])
+    value = float(name)
+    return int(value) if value.is_integer() and abs(value) < 1 << 53 else None
 
 
 def number(name: str) -> str:

@@ -15,7 +15,7 @@ from PIL import Image
 from kit.config import parse
 from kit.errors import ConfigError, DataError
 from kit.images.sources import open_source, training_classes
-from kit.images.sources.classes import sorted_names, to_labels
+from kit.images.sources.classes import group_names, sorted_names, to_labels
 from kit.images.sources.table import LABEL_NAMES, find_id, find_label
 from kit.stages.clean.clean import clean
 from kit.store.data import load_index
@@ -415,6 +415,12 @@ def test_images_of_one_object_that_would_be_divided_among_folds_are_told(tmp_pat
     assert group == "Patient ID" and not opened(tmp_path, train="t.csv", group=group).notes
 
 
+def test_a_group_is_one_group_as_a_whole_number_a_float_and_in_both_unicode_forms():
+    assert group_names(["7", "7.0", "007", 7.0, "7e+00"]) == ("7",) * 5
+    assert group_names(["Zo\u00eb", "Zoe\u0308 "]) == ("Zo\u00eb",) * 2
+    assert group_names(["7.5", "P7", "p7", "nan"]) == ("7.5", "P7", "p7", "")
+
+
 def test_values_that_stand_for_a_missing_group_group_nothing(tmp_path):
     pictures(tmp_path / "images", "a.png", "b.png", "c.png")
     write_csv(tmp_path / "t.csv", ["id", "label", "who"], [["a", "x", "nan"], ["b", "y", "p"], ["c", "x", "None"]])
@@ -489,6 +495,9 @@ def test_numbers_sort_as_numbers():
     assert sorted_names(["10.0", "9", "2.0", "2"]) == ("2", "9", "10")
     assert sorted_names(["10.0", "2.5", "9"]) == ("2.5", "9", "10.0")
     assert sorted_names(["02", "10", "01"]) == ("01", "02", "10")
+    assert sorted_names(["1.000e+01", "9", "2.0", "2e+00"]) == ("2", "9", "10")
+    assert sorted_names(["1e5", "2e5"]) == ("1e5", "2e5")  # no tool writes a number so; ids are such
+    assert sorted_names(["1.5e+00", "1e+00"]) == ("1e+00", "1.5e+00")
     assert sorted_names(["10", "9", "b"]) == ("10", "9", "b")
 
 

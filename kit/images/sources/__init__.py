@@ -25,7 +25,7 @@ from kit.images.sources.targets import truth_of
 from kit.runtime.names import whole
 from kit.store.tables import LONGEST
 
-__all__ = ["BUILT_IN", "BY_SUFFIX", "Part", "RawSet", "open_source", "training_classes"]
+__all__ = ["BUILT_IN", "BY_SUFFIX", "Part", "RawSet", "is_rest_of_train", "open_source", "training_classes"]
 
 Part = Literal["train", "validation", "test", "truth", "external", "unlabelled"]
 
@@ -54,7 +54,7 @@ def open_source(data: DataConfig, root: Path, part: Part) -> RawSet:
     `DataError` where the files are missing or not what they should be, `ConfigError` where nothing reads them.
     """
     spec = str(getattr(data, part))
-    if part == "unlabelled" and spec == data.train:
+    if part == "unlabelled" and is_rest_of_train(data, root):
         return without_label(open_source(data, root, "train"))
     what, kind = f"data.{part} = {spec!r}", spec if spec in BUILT_IN else _kind(spec, root, part)
     for key in ("group", "weight"):
@@ -76,6 +76,12 @@ def open_source(data: DataConfig, root: Path, part: Part) -> RawSet:
     if part in ("train", *UNLABELLED) or spec in BUILT_IN:
         return raw
     return _renumbered(raw, training_classes(data, root), what)
+
+
+def is_rest_of_train(data: DataConfig, root: Path) -> bool:
+    """Whether ``unlabelled`` names what ``train`` does, in whatever way the two paths are written."""
+    paths = [(root / Path(spec).expanduser()).resolve() for spec in (data.unlabelled, data.train)]
+    return bool(data.unlabelled) and paths[0] == paths[1]
 
 
 def _renumbered(raw: RawSet, classes: tuple[str, ...], what: str) -> RawSet:

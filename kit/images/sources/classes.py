@@ -57,7 +57,7 @@ def labelled_names(values: Iterable[str]) -> tuple[str, ...]:
 def sorted_names(values: Iterable[str]) -> tuple[str, ...]:
     """The distinct values in order, as text unless all are numbers; all whole, some as 1.0, they are written as 1."""
     distinct = set(map(spelling, values))
-    if any("." in value for value in distinct) and all(whole(value) is not None for value in distinct):
+    if any("." in value or "e" in value for value in distinct) and all(whole(value) is not None for value in distinct):
         distinct = set(map(number, distinct))
     try:
         return tuple(sorted(distinct, key=lambda value: (whole(value) or float(value), value)))

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from kit.config import Config
 from kit.config.base import UNLABELLED
 from kit.config.competition import METRICS
 from kit.errors import DataError
-from kit.images.sources import Part, RawSet, open_source
+from kit.images.sources import Part, RawSet, is_rest_of_train, open_source
 from kit.images.sources.folder import told
 from kit.images.sources.raw import check_classes, joined
 from kit.images.sources.table import read_sample
@@ -75,7 +76,7 @@ def clean(layout: Layout, config: Config, emit: Emit, *, force: bool = False) ->
             named = config.data.classes
             hint = f"remove its name from {named}" if named else "remove its folder or column, which is empty"
             check_classes(raw, known, f"data.train = {config.data.train!r}", hint)
-            _warn(emit, config, raw)
+            _warn(emit, config, raw, layout.root)
             _write_data(layout, config, raw, roles, made_from, emit)
         for part in others:
             _write_unlabelled(layout, config, part, given.get(part), emit)
@@ -157,12 +158,12 @@ def _check_kept(raw: RawSet, known: IntArray, result: Plan, layout: Layout) -> N
     check_classes(raw, known, f"after cleaning (dropped: {listed}), the data", hint)
 
 
-def _warn(emit: Emit, config: Config, raw: RawSet) -> None:
+def _warn(emit: Emit, config: Config, raw: RawSet, root: Path) -> None:
     """Say what was read otherwise than a person may think."""
     for note in raw.notes:
         emit(Event("warn", note))
     unlabelled = np.flatnonzero(raw.labels < 0)
-    if len(unlabelled) and config.data.unlabelled != config.data.train:
+    if len(unlabelled) and not is_rest_of_train(config.data, root):
         said = f"{len(unlabelled)} of {len(raw.ids)} rows have no label and are dropped"
         emit(Event("warn", f"{said}, the first is {raw.ids[unlabelled[0]]!r}"))
     alike = {folded(name): name for name in raw.classes}
