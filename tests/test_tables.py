@@ -52,6 +52,11 @@ def test_a_quote_opens_a_cell_after_spaces_too(tmp_path):
     assert table.header == ("id", "label") and table.column("label") == ["cat, tabby", "dog"]
 
 
+def test_two_labels_in_every_cell_are_no_decimals(tmp_path):
+    (tmp_path / "t.csv").write_text("id;labels\n" + "".join(f"{n};{n % 3},{n % 2}\n" for n in range(30)))
+    assert read_table(tmp_path / "t.csv").column("labels") == [f"{n % 3},{n % 2}" for n in range(30)]
+
+
 @pytest.mark.parametrize("delimiter", [";", "\t"])
 def test_decimal_commas_are_points_where_a_column_has_them_in_all_numbers(tmp_path, delimiter):
     rows = [

@@ -53,7 +53,7 @@ def read_table(path: Path, *, empty: bool = False, delimiters: str = DELIMITERS)
     """Read a table with a header line, in an encoding of `read_text`; the one of the ``delimiters`` is taken that fits.
 
     Excel's line ``sep=;`` and columns without name and content are passed over. Numbers with a decimal comma, all of a
-    column, are given with points. A table without a row is refused unless it may be ``empty``.
+    column and mostly different, are given with points. A table without a row is refused unless it may be ``empty``.
 
     Raises `DataError` where it is missing, not text, empty, has a column twice or a row of another length.
     """
@@ -93,7 +93,9 @@ def _cells(text: str, delimiter: str) -> Any:
 
 
 def _with_points(cells: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(cell.replace(",", ".") for cell in cells) if all(map(_DECIMAL.fullmatch, cells)) else cells
+    # Two labels in every cell look alike, but come again and again: what most rows have of their own is a number.
+    are_numbers = len(set(cells)) > len(cells) / 2 and all(map(_DECIMAL.fullmatch, cells))
+    return tuple(cell.replace(",", ".") for cell in cells) if are_numbers else cells
 
 
 def _delimiter(text: str, delimiters: str) -> str:
